@@ -1,0 +1,1 @@
+"""Files to batches and jobs; figures to reports."""

@@ -1,0 +1,1 @@
+"""What each control command does, by family."""

@@ -1,0 +1,1 @@
+"""A first run without anything: simulator, sample campaign."""

@@ -1,0 +1,1 @@
+"""Processes: the zygote that forks workers, the channel to each, signals, systemd."""

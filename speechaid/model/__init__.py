@@ -1,0 +1,1 @@
+"""What the words of the trade mean: states, documents read into records, facts."""

@@ -1,0 +1,98 @@
+"""A customer's account: plan, balance and limits, read leniently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from speechaid.model import reading
+from speechaid.model.reading import Document
+
+
+class Plan(StrEnum):
+    """How an account pays."""
+
+    MINUTES = "minutes_based"
+    CREDIT = "credit_based"
+    UNLIMITED = "unlimited"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """What one open dial holds of an account, under the dial's key."""
+
+    key: str
+    minutes: float
+    credit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account as read; money in currency units, time in minutes."""
+
+    account_id: str
+    #: None where the document names a plan that nobody knows: not dialled.
+    plan: Plan | None
+    status: str
+    country: str | None
+    timezone: str | None
+    minutes_purchased: float
+    minutes_used: float
+    minutes_reserved: float
+    credit_balance: float
+    credit_used: float
+    credit_reserved: float
+    cost_per_minute: float
+    cost_per_call_setup: float
+    cost_failed_call: float
+    max_concurrent_calls: int | None
+    daily_call_limit: int | None
+    calls_today: int
+    #: ``YYYY-MM-DD`` in the account's zone that ``calls_today`` counts; None in SpeechAI's documents.
+    calls_today_date: str | None
+    reservations: tuple[Reservation, ...]
+    document: Document = field(repr=False)
+
+    @classmethod
+    def read(cls, document: Document) -> Account:
+        """Read an account document leniently; a missing plan is ``unlimited`` only where no balance is kept."""
+
+        def amount(name: str) -> float:
+            return reading.number(document.get(name)) or 0.0
+
+        def limit(name: str) -> int | None:
+            value = reading.number(document.get(name))
+            return None if value is None else int(value)
+
+        word = reading.text(document.get("plan_type"))
+        reservations = [reading.mapping(entry) for entry in reading.sequence(document.get("open_dials"))]
+        return cls(
+            account_id=reading.text(document.get("account_id")) or str(document.get("_id")),
+            plan=Plan(word) if word in set(Plan) else None,
+            status=(reading.text(document.get("status")) or "active").lower(),
+            country=reading.text(document.get("country")),
+            timezone=reading.text(document.get("timezone")),
+            minutes_purchased=amount("minutes_purchased"),
+            minutes_used=amount("minutes_used"),
+            minutes_reserved=amount("minutes_reserved"),
+            credit_balance=amount("credit_balance"),
+            credit_used=amount("credit_used"),
+            credit_reserved=amount("credit_reserved"),
+            cost_per_minute=amount("cost_per_minute"),
+            cost_per_call_setup=amount("cost_per_call_setup"),
+            cost_failed_call=amount("cost_failed_call"),
+            max_concurrent_calls=limit("max_concurrent_calls"),
+            daily_call_limit=limit("daily_call_limit"),
+            calls_today=reading.whole(document.get("calls_today")),
+            calls_today_date=reading.text(document.get("calls_today_date")),
+            reservations=tuple(
+                Reservation(
+                    key=str(entry.get("key")),
+                    minutes=reading.number(entry.get("minutes")) or 0.0,
+                    credit=reading.number(entry.get("credit")) or 0.0,
+                )
+                for entry in reservations
+                if entry.get("key")
+            ),
+            document=document,
+        )

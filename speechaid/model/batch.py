@@ -1,0 +1,90 @@
+"""A batch of jobs and its call settings, read leniently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from speechaid.model import reading
+from speechaid.model.reading import Document
+from speechaid.model.states import Priority
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallSettings:
+    """``batch.call_settings``: where set, they win over the environment."""
+
+    max_attempts: int | None = None
+    #: Hours; replaces both retry delays.
+    retry_delay_hours: float | None = None
+    #: As written: ``{start, end}`` or whatever stands there. ``rules.windows`` judges it.
+    allowed_hours: Any = None
+    #: As written; ``rules.windows`` judges it.
+    days_of_week: Any = None
+    timezone: Any = None
+    #: Seconds that a phone may ring.
+    ring_timeout: float | None = None
+    #: Seconds that a connected call may last.
+    max_call_duration: float | None = None
+    max_concurrent_calls: int | None = None
+    #: Whether reaching a voicemail counts as done; None leaves it to the environment.
+    voicemail_counts: bool | None = None
+
+    @classmethod
+    def read(cls, document: object) -> CallSettings:
+        """From the sub-document; unusable values read as not set, except the window's (fails closed)."""
+        fields = reading.mapping(document)
+        attempts = reading.number(fields.get("max_attempts"))
+        concurrent = reading.number(fields.get("max_concurrent_calls"))
+        counts = fields.get("voicemail_counts")
+        return cls(
+            max_attempts=int(attempts) if attempts is not None and attempts >= 1 else None,
+            retry_delay_hours=_positive(fields.get("retry_delay_hours")),
+            allowed_hours=fields.get("allowed_hours"),
+            days_of_week=fields.get("days_of_week"),
+            timezone=fields.get("timezone"),
+            ring_timeout=_positive(fields.get("ring_timeout")),
+            max_call_duration=_positive(fields.get("max_call_duration")),
+            max_concurrent_calls=int(concurrent) if concurrent is not None and concurrent >= 0 else None,
+            voicemail_counts=None if counts is None else reading.flag(counts, default=False),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A batch as read; ``document`` holds all of it."""
+
+    batch_id: str
+    account_id: str | None
+    name: str | None
+    is_active: bool
+    priority: int
+    call_settings: CallSettings
+    #: Who paused it, when and why, where speechctl did.
+    pause: Document | None
+    #: Keys of the dials that it has open now.
+    open_dials: frozenset[str]
+    document: Document = field(repr=False)
+
+    @classmethod
+    def read(cls, document: Document) -> Batch:
+        """Read a batch document leniently."""
+        pause = document.get("pause")
+        priority = reading.whole(document.get("priority"), Priority.NORMAL)
+        dials = [reading.mapping(entry).get("key") for entry in reading.sequence(document.get("open_dials"))]
+        return cls(
+            batch_id=reading.text(document.get("batch_id")) or str(document.get("_id")),
+            account_id=reading.text(document.get("account_id")),
+            name=reading.text(document.get("name")),
+            is_active=reading.flag(document.get("is_active"), default=True),
+            priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
+            call_settings=CallSettings.read(document.get("call_settings")),
+            pause=dict(pause) if isinstance(pause, dict) else None,
+            open_dials=frozenset(key for key in dials if isinstance(key, str)),
+            document=document,
+        )
+
+
+def _positive(value: object) -> float | None:
+    result = reading.number(value)
+    return result if result is not None and result >= 0 else None

@@ -1,0 +1,182 @@
+"""A job, read leniently from its document; and the dial that it may have open.
+
+Beside SpeechAI's fields a job carries, while speechaid has it in hand:
+
+``claim_token``     fresh for each claim; every later write of the job names it (the fence)
+``revision``        grows by one with each of our writes; a claim names the one it read
+``dial``            the open dial (class ``Dial``), from the intent to the settled call
+``dead_phones``     numbers that are never dialled again for this job
+``crashes``         how often running its worker crashed with it in hand
+``request``         an operator's cancel or suspend that waits for the call to be settled
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from speechaid.model import reading
+from speechaid.model.reading import Document
+from speechaid.model.states import STATUS_ALIASES, JobStatus, Stopper
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dial:
+    """One dial, open from the durable intent until its call is settled."""
+
+    #: Our key for this dial; Retell's ``idempotency_key``; also in the call's metadata.
+    key: str
+    #: E.164. A partial unique index on it keeps a number in one live call at a time.
+    number: str
+    #: Position in ``contact.phones``.
+    phone_index: int
+    #: ``attempts`` when the dial began (0-based pass).
+    attempt: int
+    #: When the intent was written, by the database's clock: the key's hour is counted from here.
+    intent_at: datetime
+    #: The exact create request, replayed word for word if its answer was lost.
+    body: Document
+    #: Fingerprint of the API key that the dial was (or will be) placed with.
+    api_key_fingerprint: str
+    account_id: str | None = None
+    batch_id: str | None = None
+    #: Retell's name for the call, once known.
+    call_id: str | None = None
+    #: When ``call_id`` became known.
+    placed_at: datetime | None = None
+    #: Who asked Retell to stop this call, if anybody did.
+    stop_asked_by: Stopper | None = None
+    #: Spaced look-ups of a lost create that found nothing so far, and when the next is due.
+    empty_lookups: int = 0
+    next_lookup_at: datetime | None = None
+    #: Past its limits and Retell does not confirm the end: followed slowly, with an alert.
+    parked_at: datetime | None = None
+    #: What is to be written about the ended call (``model.verdict.Verdict`` as a document), once decided.
+    verdict: Document | None = None
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Nobody knows yet whether Retell made a call for this dial."""
+        return self.call_id is None and self.verdict is None
+
+    @classmethod
+    def read(cls, document: object) -> Dial | None:
+        """The dial of a job document, or None where there is none."""
+        fields = reading.mapping(document)
+        key, number = reading.text(fields.get("key")), reading.text(fields.get("number"))
+        intent_at = reading.instant(fields.get("intent_at"))
+        if key is None or number is None or intent_at is None:
+            return None
+        stopper = reading.text(fields.get("stop_asked_by"))
+        verdict = fields.get("verdict")
+        return cls(
+            key=key,
+            number=number,
+            phone_index=reading.whole(fields.get("phone_index")),
+            attempt=reading.whole(fields.get("attempt")),
+            intent_at=intent_at,
+            body=dict(reading.mapping(fields.get("body"))),
+            api_key_fingerprint=reading.text(fields.get("api_key_fingerprint")) or "",
+            account_id=reading.text(fields.get("account_id")),
+            batch_id=reading.text(fields.get("batch_id")),
+            call_id=reading.text(fields.get("call_id")),
+            placed_at=reading.instant(fields.get("placed_at")),
+            stop_asked_by=Stopper(stopper) if stopper in set(Stopper) else None,
+            empty_lookups=reading.whole(fields.get("empty_lookups")),
+            next_lookup_at=reading.instant(fields.get("next_lookup_at")),
+            parked_at=reading.instant(fields.get("parked_at")),
+            verdict=dict(verdict) if isinstance(verdict, dict) else None,
+        )
+
+    def document(self) -> Document:
+        """The sub-document to store; empty fields are left out."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contact:
+    """Who is called."""
+
+    name: str | None
+    dni: str | None
+    #: As they stand in the document, in order of dialling; not necessarily E.164.
+    phones: tuple[str, ...]
+    next_phone_index: int
+
+    @classmethod
+    def read(cls, document: Document) -> Contact:
+        """From a job document: ``contact``, else SpeechAI's older flat fields."""
+        fields = reading.mapping(document.get("contact"))
+        phones = [phone for phone in map(reading.text, reading.sequence(fields.get("phones"))) if phone]
+        if not phones:
+            flat = reading.text(fields.get("phone")) or reading.text(document.get("to_number"))
+            phones = [flat] if flat else []
+        return cls(
+            name=reading.text(fields.get("name")) or reading.text(document.get("nombre")),
+            dni=reading.text(fields.get("dni")) or reading.text(document.get("rut")),
+            phones=tuple(phones),
+            next_phone_index=max(0, reading.whole(fields.get("next_phone_index"))),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as read; ``document`` holds all of it, unknown fields included."""
+
+    #: The document's ``_id`` (an ObjectId in SpeechAI's database; any BSON value is kept as it is).
+    id: Any
+    #: The operator's name for it: ``job_id``, else ``_id`` as text.
+    job_id: str
+    status: JobStatus
+    account_id: str | None
+    batch_id: str | None
+    contact: Contact
+    attempts: int
+    max_attempts: int | None
+    reserved_until: datetime | None
+    worker_id: str | None
+    claim_token: str | None
+    revision: int
+    dial: Dial | None
+    dead_phones: frozenset[str]
+    crashes: int
+    call_id: str | None
+    suspend_reason: str | None
+    #: ``{action, reason, by, at}``: a cancel or suspend that waits for the call in hand.
+    request: Document | None
+    document: Document = field(repr=False)
+
+    @classmethod
+    def read(cls, document: Document) -> Job:
+        """Read a job document leniently (SPEC section 9)."""
+        word = (reading.text(document.get("status")) or "").lower()
+        status = STATUS_ALIASES.get(word) or (JobStatus(word) if word in set(JobStatus) else None)
+        tries = document.get("attempts", document.get("tries"))
+        limit = reading.number(document.get("max_attempts"))
+        request = document.get("request")
+        return cls(
+            id=document["_id"],
+            job_id=reading.text(document.get("job_id")) or str(document["_id"]),
+            # A status that nobody knows is left alone: SUSPENDED is never dialled.
+            status=status or JobStatus.SUSPENDED,
+            account_id=reading.text(document.get("account_id")),
+            batch_id=reading.text(document.get("batch_id")),
+            contact=Contact.read(document),
+            attempts=max(0, reading.whole(tries)),
+            max_attempts=None if limit is None else int(limit),
+            reserved_until=reading.instant(document.get("reserved_until")),
+            worker_id=reading.text(document.get("worker_id")),
+            claim_token=reading.text(document.get("claim_token")),
+            revision=reading.whole(document.get("revision")),
+            dial=Dial.read(document.get("dial")),
+            dead_phones=frozenset(
+                phone for phone in map(reading.text, reading.sequence(document.get("dead_phones"))) if phone
+            ),
+            crashes=reading.whole(document.get("crashes")),
+            call_id=reading.text(document.get("call_id")),
+            suspend_reason=reading.text(document.get("suspend_reason")),
+            request=dict(request) if isinstance(request, dict) else None,
+            document=document,
+        )

@@ -1,0 +1,84 @@
+"""Lenient reading of documents that another program wrote: a wrong type is a missing field, never a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+Document = dict[str, Any]
+
+
+def text(value: object) -> str | None:
+    """A non-blank string, stripped; whole numbers read as their digits; anything else is None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if not isinstance(value, str):
+        return None
+    return value.strip() or None
+
+
+def number(value: object) -> float | None:
+    """An int, float, Decimal128 or numeric string as a float; NaN and anything else is None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    to_decimal = getattr(value, "to_decimal", None)  # bson.Decimal128, without importing bson
+    if callable(to_decimal):
+        value = to_decimal()
+    if not isinstance(value, int | float | Decimal | str):
+        return None
+    try:
+        result = float(value)
+    except ValueError:
+        return None
+    return result if result == result and abs(result) != float("inf") else None  # noqa: PLR0124 - NaN
+
+
+def whole(value: object, default: int = 0) -> int:
+    """A number cut to a whole one, or the default."""
+    result = number(value)
+    return default if result is None else int(result)
+
+
+def flag(value: object, *, default: bool) -> bool:
+    """A boolean; 0 and 1 and the usual words are understood; anything else is the default."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return bool(value)
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in {"true", "yes", "on", "1"}:
+            return True
+        if word in {"false", "no", "off", "0"}:
+            return False
+    return default
+
+
+def instant(value: object) -> datetime | None:
+    """A datetime as aware UTC: naive ones are UTC (as SpeechAI wrote them); ISO strings are read."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A sub-document, or an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """A list; a single scalar counts as a list of one."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None or isinstance(value, Mapping) else [value]

@@ -1,0 +1,1 @@
+"""Retell: the only place that talks HTTP to it."""

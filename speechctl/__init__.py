@@ -1,0 +1,1 @@
+"""speechctl: the operator's command line; of speechaid it knows the protocol module alone."""
