@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 
 class SpeechaidError(Exception):
@@ -69,7 +70,7 @@ class ExitStatus(IntEnum):
 
     phrase: str
 
-    def __new__(cls, value: int, phrase: str) -> ExitStatus:
+    def __new__(cls, value: int, phrase: str) -> Self:
         """Carry the phrase beside the number."""
         member = int.__new__(cls, value)
         member._value_ = value

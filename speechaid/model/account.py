@@ -55,7 +55,7 @@ class Account:
 
     @classmethod
     def read(cls, document: Document) -> Account:
-        """Read an account document leniently; a missing plan is ``unlimited`` only where no balance is kept."""
+        """Read an account document leniently."""
 
         def amount(name: str) -> float:
             return reading.number(document.get(name)) or 0.0
