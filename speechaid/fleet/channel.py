@@ -1,0 +1,112 @@
+"""One end of the line between supervisor and worker: JSON messages over ``SOCK_SEQPACKET``, never blocking.
+
+``SOCK_SEQPACKET`` keeps message boundaries, keeps what a dead peer had still said, and tells its death by
+end-of-file, which ``getppid`` does not. ``speechaid.fleet.messages`` has the vocabulary.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import select
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Self
+
+from speechaid.errors import FleetError
+
+#: Longest message; a larger one is a fault of the sender and raises there.
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+
+Message = dict[str, Any]
+
+
+class Channel:
+    """A connected, non-blocking, message-keeping socket.
+
+    Attributes:
+        eof: the other end is gone, and everything that it said has been received.
+        faults: messages that came in and could not be read, since the start.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.set_inheritable(False)
+        self._sock = sock
+        self.eof = False
+        self.faults = 0
+
+    @classmethod
+    def pair(cls) -> tuple[Self, socket.socket]:
+        """Our end, and the bare socket that goes to the other process."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(ours), theirs
+
+    def fileno(self) -> int:
+        """The descriptor, for pollers; -1 once closed."""
+        return self._sock.fileno()
+
+    def send(self, message: Mapping[str, Any], *, descriptors: Iterable[int] = ()) -> bool:
+        """Send one message now; False where the other end is full or gone.
+
+        Raises:
+            FleetError: the message is larger than ``MAX_MESSAGE_BYTES``.
+        """
+        data = json.dumps(message, separators=(",", ":"), default=str).encode()
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise FleetError(
+                f"a message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}: {data[:80]!r}"
+            )
+        rights = array.array("i", descriptors)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
+        try:
+            self._sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            # A dead peer is told by ``eof``, after its last words have been read.
+            return False
+        except OSError as exc:
+            raise FleetError(f"a message could not be sent: {exc}") from exc
+        return True
+
+    def receive(self, limit: int = 1000) -> list[Message]:
+        """Everything that has arrived, at most ``limit`` messages; sets ``eof`` behind the last one."""
+        messages: list[Message] = []
+        while len(messages) < limit and not self.eof:
+            try:
+                data, _, flags, _ = self._sock.recvmsg(MAX_MESSAGE_BYTES)
+            except BlockingIOError:
+                break
+            except ConnectionResetError:
+                # The peer died with unread messages of ours; its own last words are still queued behind this.
+                continue
+            if not data:
+                self.eof = True
+            elif (message := _decode(data, truncated=bool(flags & socket.MSG_TRUNC))) is not None:
+                messages.append(message)
+            else:
+                self.faults += 1
+        return messages
+
+    def wait(self, timeout_seconds: float | None, *others: int) -> bool:
+        """Sleep until a message, end-of-file or one of the other descriptors is there; False on time-out."""
+        poller = select.poll()  # select.select fails past descriptor 1023
+        for descriptor in (*(() if self.eof else (self.fileno(),)), *others):
+            poller.register(descriptor, select.POLLIN)
+        milliseconds = None if timeout_seconds is None else max(0.0, timeout_seconds) * 1000
+        return bool(poller.poll(milliseconds))
+
+    def close(self) -> None:
+        """Close this end; the other sees end-of-file."""
+        with contextlib.suppress(OSError):
+            self._sock.close()
+
+
+def _decode(data: bytes, *, truncated: bool) -> Message | None:
+    if truncated:
+        return None
+    try:
+        message = json.loads(data)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None

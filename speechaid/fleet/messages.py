@@ -1,0 +1,167 @@
+"""What supervisor and worker say to each other; each message is one JSON object with a ``kind``.
+
+From the worker:
+
+========  ===================================================================================
+ready     {pid}                          signal handlers stand, the worker's own code begins
+beat      {state, step, job, call, since, deadline, done, counts}
+          ``since``: when the step began; ``deadline``: the latest moment of the next beat; both in seconds
+          of ``CLOCK_BOOTTIME``. ``done``: calls finished so far.
+          ``counts``: [[name, {label: value}, increment], ...]
+event     {name, fields}                 something happened that a listener may want to know
+bye       {reason, counts}               the last word before the worker leaves by itself
+========  ===================================================================================
+
+From the supervisor, ``{kind: order, ...}``, the orders being those of ``Order``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from speechaid.errors import FleetError
+from speechaid.model.states import WorkerState
+
+#: A metric's name and its sorted label pairs: what an increment is added under.
+CountKey = tuple[str, tuple[tuple[str, str], ...]]
+Counts = dict[CountKey, float]
+
+
+class Order(StrEnum):
+    """What a supervisor may tell a worker."""
+
+    #: No new claims; finish the call in hand and leave.
+    STOP = "stop"
+    #: Let go of the call in hand at once (the next start adopts it) and leave.
+    LET_GO = "let_go"
+    #: This worker claims nothing until it is resumed.
+    PAUSE = "pause"
+    RESUME = "resume"
+    #: No worker of this host claims.
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+    #: ``wire``: the new settings (``Settings.from_wire``).
+    SETTINGS = "settings"
+    #: ``level``: a name of the logging module.
+    LOG_LEVEL = "log_level"
+    #: ``on``: whether every new dial is held on this host.
+    HOLD = "hold"
+    #: ``job``: stop the live call of this job, if it is in hand here.
+    HANG_UP = "job.hang_up"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One order as the worker reads it."""
+
+    order: Order
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerIdentity:
+    """Who a worker is: its slot is stable, the rest changes with each process."""
+
+    slot: str
+    host: str
+    pid: int
+
+    @property
+    def worker_id(self) -> str:
+        """The full name that goes into the database: ``worker-1@host:pid``."""
+        return f"{self.slot}@{self.host}:{self.pid}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The worker's own code begins."""
+
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """What a worker is doing, and by when it will say so again (see the module's docstring for units)."""
+
+    state: WorkerState
+    step: str
+    since: float
+    deadline: float
+    job: str | None = None
+    call: str | None = None
+    done: int = 0
+    counts: Counts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something happened in a worker."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bye:
+    """The worker leaves by itself."""
+
+    reason: str
+    counts: Counts = field(default_factory=dict)
+
+
+Report = Ready | Beat | Event | Bye
+
+REPORTS: Final[dict[str, type[Report]]] = {"ready": Ready, "beat": Beat, "event": Event, "bye": Bye}
+_KINDS: Final = {cls: kind for kind, cls in REPORTS.items()}
+
+
+def count_key(name: str, labels: Mapping[str, str]) -> CountKey:
+    """The key under which increments of one metric and label set are summed."""
+    return name, tuple(sorted(labels.items()))
+
+
+def encode_report(report: Report) -> dict[str, Any]:
+    """A worker's message as JSON-ready data."""
+    message = {"kind": _KINDS[type(report)], **asdict(report)}
+    if isinstance(report, Beat | Bye):
+        message["counts"] = [[name, dict(labels), value] for (name, labels), value in report.counts.items()]
+    return message
+
+
+def decode_report(message: Mapping[str, Any]) -> Report:
+    """A worker's message as a record.
+
+    Raises:
+        FleetError: it is none of the vocabulary.
+    """
+    fields = dict(message)
+    try:
+        cls = REPORTS[fields.pop("kind")]
+        if "counts" in fields:
+            fields["counts"] = {count_key(str(n), labels): float(v) for n, labels, v in fields["counts"]}
+        if "state" in fields:
+            fields["state"] = WorkerState(fields["state"])
+        return cls(**fields)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise FleetError(f"a worker sent what is no report: {exc!r} in {str(message)[:200]}") from exc
+
+
+def encode_command(order: Order, data: Mapping[str, Any]) -> dict[str, Any]:
+    """An order as JSON-ready data."""
+    return {**data, "kind": order.value}
+
+
+def decode_command(message: Mapping[str, Any]) -> Command:
+    """An order as a record.
+
+    Raises:
+        FleetError: it is none of the vocabulary.
+    """
+    fields = dict(message)
+    try:
+        return Command(order=Order(fields.pop("kind")), data=fields)
+    except (KeyError, ValueError) as exc:
+        raise FleetError(f"the supervisor sent what is no order: {str(message)[:200]}") from exc
