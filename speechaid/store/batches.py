@@ -1,0 +1,140 @@
+"""Batches: settings, pause and resume, and the marks of the dials that are open.
+
+``open_dials`` holds one entry ``{key, at}`` a dial. Registering filters on an active batch and on room for
+one more call, so that a pause or a limit is judged by the database in the very write that lets a dial through;
+settling consumes the entry and adds the call's figures in one update, so that they count exactly once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from speechaid.errors import NotFound
+from speechaid.model.batch import Batch
+from speechaid.model.reading import Document
+from speechaid.store.ranges import begins
+from speechaid.store.table import Table
+
+#: How ``is_active`` may say no; missing counts as yes.
+INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
+
+
+class Batches:
+    """The batches collection."""
+
+    def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
+        self.table = table
+        self._now = now
+
+    def new_id(self) -> str:
+        """A fresh name in SpeechAI's form: ``batch-YYYYMMDD-8hex``."""
+        return f"batch-{self._now():%Y%m%d}-{secrets.token_hex(4)}"
+
+    def create(self, fields: Document) -> str:
+        """Insert a batch; its name is made where the fields hold none. Returns the name."""
+        now = self._now()
+        batch_id = str(fields.get("batch_id") or self.new_id())
+        counters = dict.fromkeys(
+            ("total_jobs", "pending_jobs", "completed_jobs", "failed_jobs", "suspended_jobs"), 0
+        )
+        self.table.insert(
+            {
+                "is_active": True,
+                "priority": 1,
+                "call_settings": {},
+                **counters,
+                "total_cost": 0.0,
+                "total_minutes": 0.0,
+                "created_at": now,
+                "updated_at": now,
+                **fields,
+                "batch_id": batch_id,
+            }
+        )
+        return batch_id
+
+    def get(self, batch_id: str) -> Batch:
+        """A batch by its name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.find(batch_id)
+        if found is None:
+            raise NotFound(f"no batch {batch_id}")
+        return found
+
+    def find(self, batch_id: str) -> Batch | None:
+        """A batch by its name, or None."""
+        document = self.table.find_one({"batch_id": batch_id})
+        return None if document is None else Batch.read(document)
+
+    def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
+        """Names of batches that begin so."""
+        rows = self.table.find(begins("batch_id", prefix), limit=limit, fields=("batch_id",))
+        return [str(row["batch_id"]) for row in rows]
+
+    def among(self, batch_ids: list[str]) -> list[Batch]:
+        """Those of the named batches that exist."""
+        return [Batch.read(document) for document in self.table.find({"batch_id": {"$in": batch_ids}})]
+
+    def newest(self, limit: int = 0) -> list[Batch]:
+        """Batches, newest first."""
+        return [
+            Batch.read(document) for document in self.table.find({}, sort=[("created_at", -1)], limit=limit)
+        ]
+
+    # -- pause and resume --------------------------------------------------------------------------------
+
+    def pause(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
+        """No new call of this batch from now on. Who, when and why stand in ``pause``."""
+        pause = {"by": by, "reason": reason, "at": self._now()}
+        return self._change(
+            batch_id, {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
+        )
+
+    def resume(self, batch_id: str, *, by: str) -> Batch:
+        """Calls of this batch may go out again."""
+        resumed = {"by": by, "at": self._now()}
+        change = {
+            "$set": {"is_active": True, "resumed": resumed, "updated_at": self._now()},
+            "$unset": {"pause": ""},
+        }
+        return self._change(batch_id, change)
+
+    def _change(self, batch_id: str, change: Document) -> Batch:
+        if not self.table.update({"batch_id": batch_id}, change):
+            raise NotFound(f"no batch {batch_id}")
+        return self.get(batch_id)
+
+    # -- open dials --------------------------------------------------------------------------------------
+
+    def register_dial(self, batch_id: str, key: str, *, at_most: int | None) -> bool:
+        """Enter an open dial, if the batch is active and has room; also true where it is entered already."""
+        room = {} if at_most is None else {f"open_dials.{max(at_most, 1) - 1}": {"$exists": False}}
+        if at_most == 0:
+            return False
+        query = {
+            "batch_id": batch_id,
+            "is_active": {"$nin": INACTIVE},
+            "open_dials.key": {"$ne": key},
+            **room,
+        }
+        if self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}}):
+            return True
+        return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
+
+    def settle_dial(self, batch_id: str, key: str, figures: Mapping[str, float]) -> bool:
+        """Close an open dial and add its figures (``total_cost``, …); False where that is done already."""
+        change: Document = {"$pull": {"open_dials": {"key": key}}, "$set": {"updated_at": self._now()}}
+        if figures:
+            change["$inc"] = dict(figures)
+        return self.table.update({"batch_id": batch_id, "open_dials.key": key}, change)
+
+    # -- counters ----------------------------------------------------------------------------------------
+
+    def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
+        """Write SpeechAI's job counters, as counted from the jobs."""
+        self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})

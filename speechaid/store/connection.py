@@ -1,0 +1,163 @@
+"""The connection: one client a process, made after the fork, and the collections behind named methods."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import ConfigurationError, InvalidURI
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from speechaid.clock import Clock, SystemClock
+from speechaid.errors import ConfigError, StoreError
+from speechaid.model.reading import Document, instant
+from speechaid.settings import DatabaseSettings
+from speechaid.store.accounts import Accounts
+from speechaid.store.batches import Batches
+from speechaid.store.call_logs import CallLogs
+from speechaid.store.call_results import CallResults
+from speechaid.store.do_not_call import DoNotCallList
+from speechaid.store.holds import Holds
+from speechaid.store.indexes import create_indexes
+from speechaid.store.jobs import Jobs
+from speechaid.store.table import Table, translated
+
+#: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
+CLOCK_REREAD_SECONDS = 60.0
+#: A reading of the clock that took longer than this says too little about the offset to replace an older one.
+CLOCK_READING_MAX_SECONDS = 2.0
+
+
+class DatabaseClock:
+    """The database's time, without asking it each time: its offset from this machine's boot-time clock.
+
+    Leases and due times are judged by this clock alone, so hosts whose wall clocks differ or jump agree.
+    An error is at most half the round trip of the reading. A process that was frozen between computing the
+    time and using it errs to the early side: it sees fewer leases lapsed, and writes shorter ones.
+    """
+
+    def __init__(self, client: MongoClient[Document], clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._offset: float | None = None
+        self._read_at = 0.0
+
+    def now(self) -> datetime:
+        """The database's time now, aware UTC, to the millisecond that BSON keeps.
+
+        Raises:
+            StoreUnavailable: the database's clock has never been read, and cannot be now.
+        """
+        boottime = self._clock.boottime()
+        if self._offset is None or boottime - self._read_at > CLOCK_REREAD_SECONDS:
+            self._read()
+            boottime = self._clock.boottime()
+        assert self._offset is not None  # noqa: S101 - _read sets it or raises
+        stamp = datetime.fromtimestamp(boottime + self._offset, UTC)
+        return stamp.replace(microsecond=stamp.microsecond // 1000 * 1000)
+
+    def skew_seconds(self) -> float:
+        """How far this host's wall clock is ahead of the database's, in seconds."""
+        return (self._clock.now() - self.now()) / timedelta(seconds=1)
+
+    def _read(self) -> None:
+        before = self._clock.boottime()
+        try:
+            with translated():
+                answer: Document = self._client.admin.command("hello")
+        except StoreError:
+            # An old offset is still right to the millisecond; the outage is another's to report.
+            if self._offset is None:
+                raise
+            return
+        after = self._clock.boottime()
+        local_time = instant(answer.get("localTime"))
+        if local_time is None:
+            raise StoreError("the database does not tell its time (no localTime in the answer to hello)")
+        if self._offset is None or after - before < CLOCK_READING_MAX_SECONDS:
+            self._offset = local_time.timestamp() - (before + after) / 2
+            self._read_at = after
+
+
+class Store:
+    """All collections of one database; what may be asked of each is a named method of its class."""
+
+    def __init__(
+        self,
+        client: MongoClient[Document],
+        settings: DatabaseSettings,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._client = client
+        self._clock = DatabaseClock(client, clock or SystemClock())
+        database = client.get_database(
+            settings.name,
+            write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
+            read_concern=ReadConcern("majority"),
+        )
+
+        def table(name: str) -> Table:
+            return Table(database.get_collection(name))
+
+        self.jobs = Jobs(table(settings.jobs_collection), self.now)
+        self.batches = Batches(table(settings.batches_collection), self.now)
+        self.accounts = Accounts(table(settings.accounts_collection), self.now)
+        self.results = CallResults(table(settings.results_collection))
+        self.logs = CallLogs(table(settings.logs_collection), self.now)
+        self.holds = Holds(table("speechaid_holds"), self.now)
+        self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
+
+    def now(self) -> datetime:
+        """The time by the database's clock."""
+        return self._clock.now()
+
+    def skew_seconds(self) -> float:
+        """How far this host's wall clock is ahead of the database's."""
+        return self._clock.skew_seconds()
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life; ``StoreUnavailable`` where it gives none."""
+        with translated():
+            self._client.admin.command("ping")
+
+    def prepare(self) -> None:
+        """Make the indexes that are missing."""
+        create_indexes(self)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._client.close()
+
+
+def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock | None = None) -> Store:
+    """A store on the settings' database; nothing is sent until it is used.
+
+    Args:
+        settings: where the database is; ``uri`` replaces its address (the embedded database has its own).
+        uri: the address to use instead; a secret.
+        clock: this machine's clocks; a test brings its own.
+
+    Raises:
+        ConfigError: the address cannot be understood.
+    """
+    address = uri if uri is not None else settings.uri.get_secret_value()
+    options: dict[str, Any] = {
+        "appname": "speechaid",
+        "tz_aware": True,
+        "maxPoolSize": settings.max_pool_size,
+        # One thread and one connection less a process than the streaming protocol needs.
+        "serverMonitoringMode": "poll",
+        "connectTimeoutMS": 5_000,
+        "serverSelectionTimeoutMS": 5_000,
+        # Longer than any lawful operation; without it a silent database would be waited for without end.
+        "socketTimeoutMS": 30_000,
+    }
+    try:
+        return Store(MongoClient(address, **options), settings, clock=clock)
+    except (InvalidURI, ConfigurationError, ValueError) as exc:
+        # The driver's text may quote the address, and so a password.
+        fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
+        raise ConfigError([f"{fault}; allowed: mongodb://…, mongodb+srv://…, embedded:DIR"]) from exc

@@ -1,0 +1,34 @@
+"""The do-not-call list: numbers that no job dials, in E.164."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from speechaid.store.table import Table
+
+
+class DoNotCallList:
+    """The list; ``_id`` is the number."""
+
+    def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
+        self.table = table
+        self._now = now
+
+    def add(self, number: str, *, source: str, job_id: str | None = None) -> None:
+        """Put a number on the list; who put it there first stands."""
+        entry = {"source": source, "job_id": job_id, "at": self._now()}
+        self.table.update({"_id": number}, {"$setOnInsert": entry}, upsert=True)
+
+    def listed(self, numbers: Iterable[str]) -> frozenset[str]:
+        """Those of the numbers that are on the list."""
+        wanted = sorted(set(numbers))
+        if not wanted:
+            return frozenset()
+        return frozenset(
+            str(row["_id"]) for row in self.table.find({"_id": {"$in": wanted}}, fields=("_id",))
+        )
+
+    def remove(self, number: str) -> bool:
+        """Take a number off the list; whether it was on it."""
+        return self.table.delete({"_id": number}) > 0

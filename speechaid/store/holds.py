@@ -1,0 +1,79 @@
+"""What stops dialling: an operator's fleet hold, and the circuit breaker of each API key.
+
+Documents: ``{_id: "fleet", on, reason, by, at}`` and ``{_id: "key:<fingerprint>", revision, …breaker}``. A
+breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from speechaid.model.reading import Document, flag, instant, text
+from speechaid.store.table import Duplicate, Table
+
+FLEET = "fleet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetHold:
+    """An operator's emergency stop."""
+
+    reason: str | None
+    by: str | None
+    at: datetime | None
+
+
+class Holds:
+    """The holds collection."""
+
+    def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
+        self.table = table
+        self._now = now
+
+    def fleet(self) -> FleetHold | None:
+        """The fleet hold, or None where there is none."""
+        return read_fleet_hold(self.table.find_one({"_id": FLEET}))
+
+    def hold(self, *, by: str, reason: str | None) -> None:
+        """Stop every new dial of every host."""
+        fields = {"on": True, "by": by, "reason": reason, "at": self._now()}
+        self.table.update({"_id": FLEET}, {"$set": fields}, upsert=True)
+
+    def unhold(self, *, by: str) -> bool:
+        """Let dials go out again; whether there was a hold."""
+        return self.table.update({"_id": FLEET, "on": True}, {"$set": {"on": False, "lifted_by": by}})
+
+    def look(self, fingerprint: str) -> tuple[FleetHold | None, Document | None]:
+        """The fleet hold and the breaker document of an API key, in one look."""
+        rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, _key(fingerprint)]}})}
+        return read_fleet_hold(rows.get(FLEET)), rows.get(_key(fingerprint))
+
+    def breakers(self) -> list[Document]:
+        """All breaker documents; ``_id`` is ``key:<fingerprint>``."""
+        return [row for row in self.table.find({}) if str(row["_id"]).startswith("key:")]
+
+    def write_breaker(self, fingerprint: str, fields: Document, *, expected_revision: int | None) -> bool:
+        """Write a breaker, if it still is as it was read (revision None: not there); False: read it again."""
+        if expected_revision is None:
+            try:
+                self.table.insert({"_id": _key(fingerprint), **fields, "revision": 1})
+            except Duplicate:
+                return False
+            return True
+        query = {"_id": _key(fingerprint), "revision": expected_revision}
+        return self.table.update(query, {"$set": {**fields, "revision": expected_revision + 1}})
+
+
+def read_fleet_hold(document: Document | None) -> FleetHold | None:
+    """The hold that a document says is on, or None."""
+    if document is None or not flag(document.get("on"), default=False):
+        return None
+    return FleetHold(
+        reason=text(document.get("reason")), by=text(document.get("by")), at=instant(document.get("at"))
+    )
+
+
+def _key(fingerprint: str) -> str:
+    return f"key:{fingerprint}"

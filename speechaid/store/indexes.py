@@ -1,0 +1,114 @@
+"""The indexes that speechaid's look-ups stand on; made at start, never dropped.
+
+SpeechAI's own indexes stay as they are. Uniqueness is asked only of what speechaid writes itself (partial
+indexes), since SpeechAI's collections may hold doubles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.store.table import Duplicate, Table
+
+if TYPE_CHECKING:
+    from speechaid.store.connection import Store
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index: its name, its keys in order, and what it is for."""
+
+    name: str
+    keys: tuple[tuple[str, int], ...]
+    purpose: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _keys(*names: str) -> tuple[tuple[str, int], ...]:
+    return tuple((name, 1) for name in names)
+
+
+JOBS = (
+    Index(
+        "speechaid_claim",
+        _keys("status", "batch_id", "reserved_until"),
+        "due jobs of one batch, longest due first",
+    ),
+    Index("speechaid_lapsed", _keys("status", "reserved_until"), "jobs in progress whose lease has run out"),
+    Index("speechaid_counts", _keys("batch_id", "status"), "jobs of a batch by status"),
+    Index("speechaid_job_id", _keys("job_id"), "a job by its name"),
+    Index(
+        "speechaid_old_retries",
+        _keys("next_try_at"),
+        "failed jobs that SpeechAI meant to retry",
+        {"sparse": True},
+    ),
+    Index("speechaid_dedup", _keys("account_id", "deduplication_key"), "contacts that are there already"),
+    Index(
+        "speechaid_live_number",
+        _keys("dial.number"),
+        "a number is in one live call at a time",
+        {"unique": True, "partialFilterExpression": {"dial.number": {"$exists": True}}},
+    ),
+    Index(
+        "speechaid_open_dials",
+        _keys("dial.batch_id"),
+        "open dials of a batch",
+        {"partialFilterExpression": {"dial.number": {"$exists": True}}},
+    ),
+)
+BATCHES = (Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),)
+ACCOUNTS = (Index("speechaid_account_id", _keys("account_id"), "an account by its name"),)
+RESULTS = (
+    Index("speechaid_call_id", _keys("call_id"), "a result by its call"),
+    Index("speechaid_result_job", _keys("job_id", "created_at"), "a job's calls in order"),
+    Index("speechaid_result_batch", _keys("batch_id", "created_at"), "a batch's calls in order"),
+    Index(
+        "speechaid_result_dial",
+        _keys("dial_key"),
+        "one result a dial of ours",
+        {"unique": True, "partialFilterExpression": {"dial_key": {"$exists": True}}},
+    ),
+)
+LOGS = (
+    Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
+    Index(
+        "speechaid_log_expiry", _keys("expires_at"), "old lines go by themselves", {"expireAfterSeconds": 0}
+    ),
+)
+
+
+def create_indexes(store: Store) -> None:
+    """Make what is missing; an index of the same keys under another name serves as well."""
+    for table, wanted in tables(store):
+        for index in wanted:
+            _create(table, index)
+
+
+def tables(store: Store) -> list[tuple[Table, tuple[Index, ...]]]:
+    """Each collection with the indexes that it should have."""
+    return [
+        (store.jobs.table, JOBS),
+        (store.batches.table, BATCHES),
+        (store.accounts.table, ACCOUNTS),
+        (store.results.table, RESULTS),
+        (store.logs.table, LOGS),
+    ]
+
+
+def _create(table: Table, index: Index) -> None:
+    try:
+        table.create_index(index.keys, name=index.name, **index.options)
+    except StoreUnavailable:
+        raise
+    except Duplicate as exc:
+        raise StoreError(
+            f"index {index.name} on {table.name} cannot be made: the collection holds doubles"
+        ) from exc
+    except StoreError as exc:
+        # Codes 85 and 86: such an index is there under another name or with other options.
+        if "code 85" not in str(exc) and "code 86" not in str(exc):
+            raise

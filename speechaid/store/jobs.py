@@ -1,0 +1,403 @@
+"""Jobs: claim, lease, the open dial, and the last write of each call.
+
+The fence: a claim writes a fresh token, and every later write of that job filters on it. A miss raises
+``LeaseLost``: the job belongs to somebody else now, and the writer stops. The lease is ``reserved_until`` of
+a job ``in_progress``, by the database's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from speechaid.errors import LeaseLost, NotFound, NumberBusy
+from speechaid.model.job import Dial, Job
+from speechaid.model.reading import Document, instant, text
+from speechaid.model.states import JobStatus
+from speechaid.store.ranges import begins
+from speechaid.store.table import Duplicate, Table
+
+#: A job in hand belongs to nobody else while these stand; all go when it is put down.
+IN_HAND_FIELDS = ("claim_token", "dial", "request")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A job as a claim found it: what the compare-and-set compares."""
+
+    id: Any
+    revision: int | None
+    reserved_until: datetime | None
+    claim_token: str | None
+
+    @classmethod
+    def read(cls, document: Document) -> Candidate:
+        """From a projected job document."""
+        return cls(
+            id=document["_id"],
+            revision=document.get("revision"),
+            reserved_until=document.get("reserved_until"),
+            claim_token=document.get("claim_token"),
+        )
+
+    FIELDS = ("revision", "reserved_until", "claim_token")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueBatch:
+    """A batch (None: the jobs without one) that has pending jobs, and when the first is due."""
+
+    batch_id: str | None
+    #: None: due since always.
+    first_due_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenDials:
+    """Dials of a batch that may become calls."""
+
+    #: Intents under a live lease, no call yet: on their way.
+    on_their_way: int
+    #: Intents of the dead, no call known: looked up, never replayed while the batch may not be called.
+    ambiguous: int
+    #: Calls going on.
+    live_calls: int
+
+
+class Jobs:
+    """The jobs collection."""
+
+    def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
+        self.table = table
+        self._now = now
+
+    # -- finding what to do ------------------------------------------------------------------------------
+
+    def due_batches(self) -> list[DueBatch]:
+        """Which batches have pending jobs, and since when the first of each is due.
+
+        One index key is looked at for each batch, whatever the number of jobs.
+        """
+        rows = self.table.aggregate(
+            [
+                {"$match": {"status": JobStatus.PENDING}},
+                {"$sort": {"status": 1, "batch_id": 1, "reserved_until": 1}},
+                {"$group": {"_id": "$batch_id", "first_due_at": {"$first": "$reserved_until"}}},
+            ]
+        )
+        return [
+            DueBatch(batch_id=text(row["_id"]), first_due_at=instant(row.get("first_due_at"))) for row in rows
+        ]
+
+    def candidates(self, batch_id: str | None, limit: int) -> list[Candidate]:
+        """Due jobs of one batch, longest due first."""
+        ready = {"status": JobStatus.PENDING, "batch_id": batch_id}
+        # Two ranges of one index instead of a disjunction: never reserved, then due by now.
+        found = self.table.find({**ready, "reserved_until": None}, limit=limit, fields=Candidate.FIELDS)
+        if len(found) < limit:
+            due = {**ready, "reserved_until": {"$lte": self._now()}}
+            found += self.table.find(
+                due, sort=[("reserved_until", 1)], limit=limit - len(found), fields=Candidate.FIELDS
+            )
+        return [Candidate.read(document) for document in found]
+
+    def lapsed(self, limit: int) -> list[Candidate]:
+        """Jobs in progress whose lease has run out, longest ago first.
+
+        A job that SpeechAI left in progress without any lease counts as lapsed.
+        """
+        held = {"status": JobStatus.IN_PROGRESS}
+        found = self.table.find(
+            {**held, "reserved_until": {"$lt": self._now()}},
+            sort=[("reserved_until", 1)],
+            limit=limit,
+            fields=Candidate.FIELDS,
+        )
+        if len(found) < limit:
+            found += self.table.find(
+                {**held, "reserved_until": None}, limit=limit - len(found), fields=Candidate.FIELDS
+            )
+        return [Candidate.read(document) for document in found]
+
+    # -- claim and lease ---------------------------------------------------------------------------------
+
+    def claim(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> Job | None:
+        """Take a pending job, if it is still as the candidate was read; None where another was quicker.
+
+        The revision is compared so that a candidate which another worker took, dialled and returned
+        meanwhile is not dialled again on stale knowledge.
+        """
+        now = self._now()
+        expected = {"_id": candidate.id, "status": JobStatus.PENDING, "revision": candidate.revision}
+        taken = self.table.update(
+            expected,
+            {
+                "$set": {
+                    "status": JobStatus.IN_PROGRESS,
+                    "worker_id": worker_id,
+                    "claim_token": token,
+                    "reserved_until": now + timedelta(seconds=lease_seconds),
+                    "started_at": now,
+                    "updated_at": now,
+                },
+                "$inc": {"revision": 1},
+            },
+        )
+        return self._read_own(candidate.id, token) if taken else None
+
+    def adopt(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> Job | None:
+        """Take over a job whose lease has run out, if nobody renewed or took it meanwhile; None otherwise."""
+        now = self._now()
+        if candidate.reserved_until is not None and candidate.reserved_until >= now:
+            return None
+        expected = {
+            "_id": candidate.id,
+            "status": JobStatus.IN_PROGRESS,
+            "revision": candidate.revision,
+            "claim_token": candidate.claim_token,
+            "reserved_until": candidate.reserved_until,
+        }
+        taken = self.table.update(
+            expected,
+            {
+                "$set": {
+                    "worker_id": worker_id,
+                    "claim_token": token,
+                    "reserved_until": now + timedelta(seconds=lease_seconds),
+                    "updated_at": now,
+                },
+                "$inc": {"revision": 1},
+            },
+        )
+        return self._read_own(candidate.id, token) if taken else None
+
+    def renew(self, job: Job, lease_seconds: float) -> None:
+        """Hold the job for so long from now; ``LeaseLost`` where it is no longer ours."""
+        until = self._now() + timedelta(seconds=lease_seconds)
+        self._write(job, {"$set": {"reserved_until": until}})
+
+    def look(self, job: Job) -> Job:
+        """The job as it stands; ``LeaseLost`` where it is no longer ours."""
+        found = self._read_own(job.id, job.claim_token)
+        if found is None:
+            raise LeaseLost(f"job {job.job_id} is no longer ours")
+        return found
+
+    # -- the dial ----------------------------------------------------------------------------------------
+
+    def record_intent(self, job: Job, dial: Dial) -> Job:
+        """Write durably that this dial is about to be placed.
+
+        Raises:
+            NumberBusy: the number has an open dial in another job.
+            LeaseLost: the job is no longer ours.
+        """
+        try:
+            self._write(
+                job,
+                {"$set": {"dial": dial.document(), "updated_at": self._now()}, "$inc": {"revision": 1}},
+                {"dial": None},
+            )
+        except Duplicate as exc:
+            raise NumberBusy(f"job {job.job_id}: its number is in a live call of another job") from exc
+        return replace(job, dial=dial)
+
+    def record_call(self, job: Job, call_id: str) -> Job:
+        """Write Retell's name for the call of the open dial."""
+        now = self._now()
+        changes = {"dial.call_id": call_id, "dial.placed_at": now, "call_id": call_id, "call_started_at": now}
+        self._write(job, {"$set": {**changes, "crashes": 0, "updated_at": now}}, _same_dial(job))
+        return replace(job, dial=replace(_dial(job), call_id=call_id, placed_at=now), call_id=call_id)
+
+    def note_on_dial(self, job: Job, **fields: Any) -> Job:
+        """Write fields of the open dial (``stop_asked_by``, ``empty_lookups``, ``parked_at``, …)."""
+        self._write(job, {"$set": {f"dial.{name}": value for name, value in fields.items()}}, _same_dial(job))
+        return replace(job, dial=replace(_dial(job), **fields))
+
+    def record_verdict(self, job: Job, verdict: Document) -> Job:
+        """Write what is to become of the ended call, before any of it is applied; the first one stands."""
+        self._write(
+            job,
+            {"$set": {"dial.verdict": verdict, "updated_at": self._now()}},
+            {**_same_dial(job), "dial.verdict": None},
+        )
+        return replace(job, dial=replace(_dial(job), verdict=verdict))
+
+    # -- putting it down ---------------------------------------------------------------------------------
+
+    def finish(self, job: Job, changes: Document) -> bool:
+        """The last write of a dial: apply the verdict's changes and put the job down.
+
+        False where an operator's request came in meanwhile, so that nothing was written: go by it.
+        Where another program has changed the status, its word stands and the rest is written.
+        """
+        query = self._own(job) | _same_dial(job) | {"request": job.request}
+        update = _put_down(changes, self._now())
+        if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
+            return True
+        current = self.look(job)
+        if current.request != job.request:
+            return False
+        foreign = {name: value for name, value in changes.items() if name not in {"status", "reserved_until"}}
+        self._write(job, _put_down(foreign, self._now()), _same_dial(job))
+        return True
+
+    def put_back(self, job: Job, *, delay_seconds: float = 0.0, changes: Document | None = None) -> None:
+        """Return a job untouched to ``pending``, due after the delay; its dial, if it had one, is dropped.
+
+        Only for a dial that surely made no call.
+        """
+        due = self._now() + timedelta(seconds=delay_seconds)
+        fields = {"status": JobStatus.PENDING, "reserved_until": due, **(changes or {})}
+        self._write(job, _put_down(fields, self._now()))
+
+    def let_go(self, job: Job, *, until: datetime | None = None) -> None:
+        """Release the lease and nothing else: whoever looks for lapsed leases after ``until`` goes on."""
+        self._write(job, {"$set": {"reserved_until": until or self._now() - timedelta(milliseconds=1)}})
+
+    # -- for operators and figures -----------------------------------------------------------------------
+
+    def insert_many(self, documents: Sequence[Document]) -> None:
+        """Insert new jobs."""
+        self.table.insert_many(documents)
+
+    def get(self, job_id: str) -> Job:
+        """A job by its name (``job_id``, else ``_id`` as text).
+
+        Raises:
+            NotFound: there is none.
+        """
+        document = self.table.find_one({"job_id": job_id}) or self.table.find_one({"_id": _object_id(job_id)})
+        if document is None:
+            raise NotFound(f"no job {job_id}")
+        return Job.read(document)
+
+    def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
+        """Names of jobs that begin so."""
+        rows = self.table.find(begins("job_id", prefix), limit=limit, fields=("job_id",))
+        return [str(row["job_id"]) for row in rows]
+
+    def select(self, *, batch_id: str | None, status: JobStatus | None, limit: int) -> list[Job]:
+        """Jobs, newest first where the database keeps them so."""
+        query: Document = {}
+        if batch_id is not None:
+            query["batch_id"] = batch_id
+        if status is not None:
+            query["status"] = status
+        return [Job.read(document) for document in self.table.find(query, limit=limit)]
+
+    def counts(self, batch_id: str | None = None) -> dict[str, int]:
+        """Jobs by status, as the status is written. Costs a scan of an index: never on a hot path."""
+        match = [] if batch_id is None else [{"$match": {"batch_id": batch_id}}]
+        rows = self.table.aggregate([*match, {"$group": {"_id": "$status", "jobs": {"$sum": 1}}}])
+        return {str(row["_id"]): int(row["jobs"]) for row in rows}
+
+    def counts_by_batch(self) -> dict[str | None, dict[str, int]]:
+        """Jobs by batch and status; as costly as ``counts``."""
+        rows = self.table.aggregate(
+            [{"$group": {"_id": {"batch_id": "$batch_id", "status": "$status"}, "jobs": {"$sum": 1}}}]
+        )
+        counts: dict[str | None, dict[str, int]] = {}
+        for row in rows:
+            key = text(row["_id"].get("batch_id"))
+            counts.setdefault(key, {})[str(row["_id"].get("status"))] = int(row["jobs"])
+        return counts
+
+    def open_dials(self, batch_id: str | None = None) -> OpenDials:
+        """Dials of a batch (of all, without one) that may yet become, or are, calls."""
+        query: Document = {"dial.number": {"$exists": True}, "dial.verdict": None}
+        if batch_id is not None:
+            query["dial.batch_id"] = batch_id
+        now = self._now()
+        counts = {"on_their_way": 0, "ambiguous": 0, "live_calls": 0}
+        for row in self.table.find(query, fields=("dial.call_id", "reserved_until")):
+            lease = instant(row.get("reserved_until"))
+            if text(row.get("dial", {}).get("call_id")):
+                counts["live_calls"] += 1
+            elif lease is not None and lease >= now:
+                counts["on_their_way"] += 1
+            else:
+                counts["ambiguous"] += 1
+        return OpenDials(**counts)
+
+    def worker_crashed(self, worker_id: str, limit: int) -> list[tuple[Job, str]]:
+        """A worker died: each job that it had in hand, and what was done with it.
+
+        ``adoptable`` (its dial is open: the lease ends now), ``returned`` (nothing was begun: pending, one
+        crash more), ``failed`` (it killed ``limit`` workers running).
+        """
+        held = {"status": JobStatus.IN_PROGRESS, "worker_id": worker_id, "claim_token": {"$exists": True}}
+        return [(job, self._take_from_dead(job, limit)) for job in map(Job.read, self.table.find(held))]
+
+    def _take_from_dead(self, job: Job, limit: int) -> str:
+        if job.dial is not None:
+            self.let_go(job)
+            return "adoptable"
+        if job.crashes + 1 >= limit:
+            failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
+            self._write(job, _put_down({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
+            return "failed"
+        self.put_back(job, changes={"crashes": job.crashes + 1})
+        return "returned"
+
+    def take_up_scheduled(self) -> int:
+        """SpeechAI's ``scheduled`` jobs become pending; their time stays. How many there were."""
+        return self.table.update_many(
+            {"status": JobStatus.SCHEDULED}, {"$set": {"status": JobStatus.PENDING}, "$inc": {"revision": 1}}
+        )
+
+    def take_up_old_retries(self, max_attempts: int) -> int:
+        """SpeechAI's scheduled retries (``failed`` with ``next_try_at``) that are due. How many there were."""
+        query = {
+            "status": JobStatus.FAILED,
+            "next_try_at": {"$lte": self._now()},
+            "attempts": {"$lt": max_attempts},
+        }
+        change = {
+            "$set": {"status": JobStatus.PENDING, "reserved_until": None},
+            "$unset": {"next_try_at": ""},
+        }
+        return self.table.update_many(query, {**change, "$inc": {"revision": 1}})
+
+    # -- the fence ---------------------------------------------------------------------------------------
+
+    def _own(self, job: Job) -> Document:
+        return {"_id": job.id, "claim_token": job.claim_token}
+
+    def _write(self, job: Job, change: Document, expected: Document | None = None) -> None:
+        if job.claim_token is None or not self.table.update(self._own(job) | (expected or {}), change):
+            raise LeaseLost(f"job {job.job_id} is no longer ours")
+
+    def _read_own(self, job_id: Any, token: str | None) -> Job | None:
+        document = self.table.find_one({"_id": job_id, "claim_token": token}) if token else None
+        return None if document is None else Job.read(document)
+
+
+def _put_down(fields: Document, now: datetime) -> Document:
+    return {
+        "$set": {**fields, "updated_at": now},
+        "$unset": dict.fromkeys(IN_HAND_FIELDS, ""),
+        "$inc": {"revision": 1},
+    }
+
+
+def _dial(job: Job) -> Dial:
+    if job.dial is None:
+        raise LeaseLost(f"job {job.job_id} has no open dial")
+    return job.dial
+
+
+def _same_dial(job: Job) -> Document:
+    return {"dial.key": _dial(job).key}
+
+
+def _object_id(word: str) -> Any:
+    from bson import ObjectId  # noqa: PLC0415 - operators' commands alone need it
+    from bson.errors import InvalidId  # noqa: PLC0415
+
+    try:
+        return ObjectId(word)
+    except InvalidId:
+        return word
