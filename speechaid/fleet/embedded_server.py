@@ -1,0 +1,220 @@
+"""The embedded database's own process: ``python -m speechaid.fleet.embedded_server DIR``.
+
+SecantusDB is GPL-2.0, so nothing else of speechaid imports it; the daemon talks to this process over the
+MongoDB wire protocol alone. What stands in DIR (mode 0700):
+
+    data/            the WiredTiger files
+    credentials      user and password, JSON, mode 0600
+    address          {"host", "port", "pid", "started"}, JSON, there while a server runs
+    port             the port of the last start: clients that reconnect find the server where it was
+    server.lock      held (flock) by the running server: one directory, one server
+    supervisor.lock  held by the supervisor in charge; free = it is gone
+    server.log       what the server had to say
+
+Access control is on before the port opens: the user is made in process, with no socket yet, so that there is
+never a moment in which a stranger on this machine could connect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import random
+import resource
+import secrets
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from speechaid.errors import ExitStatus, FleetError
+from speechaid.fleet import embedded_files as files
+
+#: Below the range from which the kernel lends ports to outgoing connections, so that none of those sits on
+#: our port while the server is being restarted.
+PORTS = range(20_000, 32_000)
+MAX_CONNECTIONS = 4_000
+USER = "speechaid"
+ROLES = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
+#: How often the server looks after itself, and how many quiet looks in a row end an orphan.
+WATCH_SECONDS = 2.0
+QUIET_LOOKS = 5
+
+log = logging.getLogger("speechaid.embedded")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one directory until SIGTERM, or until supervisor and clients are gone."""
+    options = _parse(arguments)
+    setproctitle(f"speechaid: embedded database {options.directory}")
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    # A supervisor may have blocked its signals while it started us; a mask is inherited.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log.setLevel(logging.INFO)
+    directory: Path = options.directory
+    lock = files.take_lock(directory / "server.lock")
+    if lock is None:
+        return _refuse(options.ready_fd, f"another database server already works in {directory}")
+    try:
+        server = _build(directory, port=_port(directory, options.port), sync=not options.no_sync)
+    except (FleetError, OSError) as exc:
+        return _refuse(options.ready_fd, str(exc))
+    except Exception as exc:
+        log.exception("the database did not start")
+        return _refuse(options.ready_fd, f"the database in {directory} did not start: {exc}")
+    _publish(directory, server.port)
+    _report(options.ready_fd, {"port": server.port})
+    log.info("serving on port %d", server.port)
+    supervisor_lock = _watch(directory, server, stopping)
+    (directory / "address").unlink(missing_ok=True)
+    server.stop()
+    log.info("stopped")
+    # Both locks end with the process; named here so that neither is collected, and so freed, before.
+    del supervisor_lock, lock
+    return ExitStatus.OK
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="speechaid-embedded-database", description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--port", type=int, default=0, help="this port and no other (0: choose)")
+    parser.add_argument("--ready-fd", type=int, default=-1, help="descriptor for one JSON line when started")
+    parser.add_argument("--no-sync", action="store_true", help="no fsync a commit: for tests")
+    return parser.parse_args(arguments)
+
+
+def _build(directory: Path, *, port: int, sync: bool) -> Any:
+    """Open the storage, make sure of the user, and only then listen."""
+    from secantus import SecantusDBServer  # noqa: PLC0415 - GPL-2.0: in this process only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    data = directory / "data"
+    data.mkdir(mode=0o700, exist_ok=True)
+    server = SecantusDBServer(
+        host="127.0.0.1",
+        port=port,
+        storage_path=str(data),
+        require_auth=True,
+        enable_test_commands=False,
+        # Idle pool connections are ours: dropping them would only cost a reconnect in the next dial.
+        client_idle_timeout_s=86_400.0,
+        max_connections=MAX_CONNECTIONS,
+        session_max=MAX_CONNECTIONS + 100,
+        cache_size="256M",
+        sync_on_commit=sync,
+    )
+    try:
+        _ensure_user(server, _credentials(directory))
+        server.start()
+    except BaseException:
+        server.storage.close()
+        raise
+    return server
+
+
+def _ensure_user(server: Any, credentials: files.Credentials) -> None:
+    """Make the user, or give it the password of the file: the file decides, also after it was replaced."""
+    from secantus.commands import CommandContext, dispatch  # noqa: PLC0415 - as above
+
+    body = {"pwd": credentials.password, "roles": ROLES, "$db": "admin"}
+    for verb in ("createUser", "updateUser"):
+        context = CommandContext(
+            connection_id=0, storage=server.storage, cursors=server.cursors, db_name="admin"
+        )
+        reply = dispatch({verb: credentials.user, **body}, context)
+        if reply.get("ok") == 1.0:
+            return
+    raise FleetError(f"the database did not take its user: {reply.get('errmsg')}")
+
+
+def _credentials(directory: Path) -> files.Credentials:
+    """Read the credentials, or make them: written whole, readable for the owner alone from the first byte."""
+    path = directory / "credentials"
+    if not path.exists():
+        text = json.dumps({"user": USER, "password": secrets.token_urlsafe(32)})
+        files.write_private(path, text)
+    return files.read_credentials(directory)
+
+
+def _port(directory: Path, asked: int) -> int:
+    """The port asked for, else the one of the last start if it is free, else a free one."""
+    if asked:
+        return asked
+    candidates = [random.choice(PORTS) for _ in range(30)]  # noqa: S311 - no secret, only a free number
+    with contextlib.suppress(OSError, ValueError):
+        candidates.insert(0, int((directory / "port").read_text()))
+    return next((port for port in candidates if files.port_is_free(port)), 0)
+
+
+def _publish(directory: Path, port: int) -> None:
+    pid = os.getpid()
+    address = {"host": "127.0.0.1", "port": port, "pid": pid, "started": files.process_start(pid)}
+    files.write_private(directory / "port", str(port))
+    files.write_private(directory / "address", json.dumps(address))
+
+
+def _watch(directory: Path, server: Any, stopping: threading.Event) -> int | None:
+    """Wait for the end: SIGTERM, or a supervisor that is gone with no client left.
+
+    Returns the supervisor's lock when it was taken: holding it while stopping makes a supervisor that starts
+    at this very moment wait, rather than take over a server that is about to go.
+    """
+    quiet = 0
+    while not stopping.wait(WATCH_SECONDS):
+        _check_storage(server)
+        quiet = quiet + 1 if _clients(server) == 0 else 0
+        if quiet < QUIET_LOOKS:
+            continue
+        lock = files.take_lock(directory / "supervisor.lock")
+        if lock is not None:
+            log.info("no supervisor and no client for %.0f s: leaving", quiet * WATCH_SECONDS)
+            return lock
+    return None
+
+
+def _clients(server: Any) -> int:
+    with server._active_conns_lock:  # noqa: SLF001 - the server keeps no public count
+        return int(server._active_conns)  # noqa: SLF001
+
+
+def _check_storage(server: Any) -> None:
+    """Die if the storage has died: after a panic (full disk) it refuses for ever, a restart may mend it."""
+    try:
+        server.storage.get_user("admin", USER)
+    except Exception:
+        log.exception("the storage fails: leaving, to be started anew")
+        logging.shutdown()
+        os._exit(ExitStatus.SOFTWARE)
+
+
+def _report(fd: int, message: dict[str, object]) -> None:
+    if fd < 0:
+        return
+    try:
+        os.write(fd, json.dumps(message).encode() + b"\n")
+    except BrokenPipeError:
+        pass  # the supervisor died meanwhile; its successor reads the address file
+    finally:
+        os.close(fd)
+
+
+def _refuse(fd: int, why: str) -> int:
+    log.error("%s", why)
+    _report(fd, {"error": why})
+    return ExitStatus.CANTCREAT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
