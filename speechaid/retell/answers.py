@@ -1,0 +1,150 @@
+"""Reading what came back from Retell: JSON that the database can hold, waits, dates, and safe words."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+#: The longest wait that is believed, in seconds: a wild date must not stop dialling for a year.
+LONGEST_WAIT_SECONDS: Final = 3600.0
+
+_LONGEST_MESSAGE: Final = 200
+_DEEPEST: Final = 64  # BSON's own limit is 100 levels
+_INT64: Final = 2**63
+_PHONE: Final = re.compile(r"\+?\d[\d ().-]{5,}\d")
+_SECRET: Final = re.compile(r"\b(key_\w+|Bearer\s+\S+)", re.IGNORECASE)
+
+
+def parse(content: bytes) -> Any:
+    """JSON as values that BSON can hold (64-bit integers, valid Unicode, no NUL in keys, bounded depth).
+
+    Raises:
+        ValueError: this is not JSON.
+    """
+    try:
+        return _storable(json.loads(content, parse_constant=_refuse), 0)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+
+
+def message(body: object) -> str:
+    """Retell's own words for an error: one short line, numbers and keys masked; may be empty."""
+    said = next(_messages(body), "")
+    line = " ".join(said.split())
+    return mask(line)[:_LONGEST_MESSAGE]
+
+
+def mask(text: str) -> str:
+    """The text with its phone numbers and keys made unreadable."""
+    return _PHONE.sub(_masked, _SECRET.sub("***", text))
+
+
+def all_text(body: object) -> str:
+    """Every key and string of an answer in one line, to search in."""
+    return " ".join(_strings(body))
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """``x-should-retry``, where it was sent."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+
+
+def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """How long to wait: ``retry-after-ms``, else ``Retry-After`` in seconds or as a date."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return _bounded(milliseconds / 1000)
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None:
+        return _bounded(seconds)
+    until = _date(value)
+    # Retell's own clock is the better one to read Retell's date by.
+    reference = date(headers) or now
+    if until is None or reference is None:
+        return None
+    return _bounded((until - reference).total_seconds())
+
+
+def date(headers: Mapping[str, str]) -> datetime | None:
+    """The ``Date`` header as aware UTC."""
+    return _date(headers.get("date"))
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        result = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return result.replace(tzinfo=UTC) if result.tzinfo is None else result.astimezone(UTC)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        result = float(value or "")
+    except ValueError:
+        return None
+    return result if math.isfinite(result) else None
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _storable(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        # A lone surrogate is lawful in JSON, and would fail the write of the result much later.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict | list) and depth >= _DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return {
+            _storable(key, depth).replace("\0", ""): _storable(entry, depth + 1)
+            for key, entry in value.items()
+        }
+    if isinstance(value, list):
+        return [_storable(entry, depth + 1) for entry in value]
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return str(value)
+    return value
+
+
+def _messages(body: object) -> Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, list):
+        for entry in body:
+            yield from _messages(entry)
+    elif isinstance(body, Mapping):
+        for name in ("message", "error_message", "error", "detail", "msg", "errors"):
+            if body.get(name):
+                yield from _messages(body[name])
+
+
+def _strings(body: object) -> Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, list):
+        for entry in body:
+            yield from _strings(entry)
+    elif isinstance(body, Mapping):
+        for key, entry in body.items():
+            yield str(key)
+            yield from _strings(entry)
+
+
+def _masked(match: re.Match[str]) -> str:
+    digits = [character for character in match[0] if character.isdigit()]
+    if len(digits) < 7:
+        return match[0]
+    sign = "+" if match[0].startswith("+") else ""
+    return sign + "".join(digits[:3]) + "*" * (len(digits) - 5) + "".join(digits[-2:])

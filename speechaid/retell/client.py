@@ -1,0 +1,343 @@
+"""The five endpoints of Retell that speechaid uses; each keeps to one time-out, none retries by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import requests
+
+from speechaid.model import reading
+from speechaid.model.call import Call
+from speechaid.model.reading import Document
+from speechaid.retell import answers, transport
+from speechaid.retell.faults import (
+    Ambiguous,
+    CallUnknown,
+    NotSent,
+    RetellUnavailable,
+    create_fault_for,
+    other_fault_for,
+)
+
+#: A create does not travel on a connection that rested for longer: the server may be closing it this moment,
+#: and the reset would leave the dial ambiguous.
+FRESH_SECONDS: Final = 1.0
+#: Calls asked for in one page of the list.
+PAGE_SIZE: Final = 100
+
+#: Told of each request: endpoint, HTTP status or kind of fault, seconds.
+Observer = Callable[[str, str, float], None]
+
+
+def fingerprint(api_key: str) -> str:
+    """A short name for a key, from which the key cannot be had."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concurrency:
+    """How many calls the workspace has and may have at once."""
+
+    current: int
+    limit: int
+    #: Slots of ``limit`` that outbound calls may not use.
+    reserved_inbound: int
+    #: The limit while bursting; 0 where bursting is off.
+    burst: int
+
+    @property
+    def free(self) -> int:
+        """How many more outbound calls may start now."""
+        return max(0, max(self.limit, self.burst) - self.reserved_inbound - self.current)
+
+    @classmethod
+    def read(cls, document: Document) -> Concurrency:
+        """Read the answer of ``GET /get-concurrency``.
+
+        Raises:
+            ValueError: it does not tell the limit or the present number.
+        """
+        current = reading.number(document.get("current_concurrency"))
+        limit = reading.number(document.get("concurrency_limit"))
+        if current is None or limit is None:
+            raise ValueError("no concurrency figures")
+        bursting = reading.flag(document.get("concurrency_burst_enabled"), default=False)
+        return cls(
+            current=int(current),
+            limit=int(limit),
+            reserved_inbound=reading.whole(document.get("reserved_inbound_concurrency")),
+            burst=reading.whole(document.get("concurrency_burst_limit")) if bursting else 0,
+        )
+
+
+class RetellClient:
+    """Retell over HTTP; for one thread. Connections are made at the first request, thus after a fork."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        timeout_seconds: float,
+        user_agent: str,
+        observe: Observer | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        #: One method call takes no longer, whatever the server does.
+        self.timeout_seconds = timeout_seconds
+        #: Names the API key without telling it.
+        self.fingerprint = fingerprint(api_key)
+        #: Retell's ``Date`` on the answer to the last request; None where there was none.
+        self.server_date: datetime | None = None
+        self._auth = transport.BearerAuth(api_key)
+        self._user_agent = user_agent
+        self._observe = observe
+        self._session: requests.Session | None = None
+        self._rested_since = 0.0
+
+    def create_call(self, body: Document) -> Call:
+        """Have Retell place one call, once; ``body`` is from ``requests_body.create_body``.
+
+        Raises:
+            NotPlaced: one of its leaves; surely no call was made.
+            Ambiguous: nobody knows whether a call was made.
+            ValueError: the body has no ``idempotency_key``, so that nobody could ever settle its fate.
+        """
+        if not body.get("idempotency_key"):
+            raise ValueError("a create without its idempotency_key")
+        self._drop_rested_connection()
+        try:
+            answer = self._request("POST", "/v2/create-phone-call", body=body)
+        except transport.ExchangeFailed as exc:
+            if exc.sent:
+                raise Ambiguous(f"the request to Retell got no whole answer ({exc.word})") from exc
+            raise NotSent(f"the request could not be sent to Retell: {exc.reason}") from exc
+        document = self._parse(answer)
+        if not 200 <= answer.status < 300:
+            raise create_fault_for(
+                answer.status,
+                document,
+                to_number=reading.text(body.get("to_number")),
+                headers=answer.headers,
+                now=datetime.now(UTC),
+            )
+        try:
+            return Call.read(_document(document))
+        except ValueError as exc:
+            raise Ambiguous("Retell's answer to the create names no call", status=answer.status) from exc
+
+    def get_call(self, call_id: str) -> Call:
+        """The call as Retell tells it now.
+
+        Raises:
+            CallUnknown: Retell knows no such call.
+            RetellUnavailable: ask again later.
+            Blocked: the key or the request is refused.
+        """
+        document = self._ask("GET", _call_path("/v2/get-call", call_id))
+        try:
+            call = Call.read(document)
+        except ValueError as exc:
+            raise RetellUnavailable("Retell's answer is not a call") from exc
+        if call.call_id != call_id:
+            raise RetellUnavailable("Retell answered with another call")
+        return call
+
+    def find_calls(
+        self,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        to_number: str | None = None,
+        started_after: datetime | None = None,
+        limit: int = PAGE_SIZE,
+    ) -> list[Call]:
+        """Calls of Retell's list that match all that is given, latest start first.
+
+        A call without a start time always counts as late enough: one that still rings, or never connected,
+        has none. An empty list soon after a create is no proof that there is no call.
+
+        Raises:
+            RetellUnavailable: ask again later; also when the list cannot be read whole.
+            Blocked: the key or the request is refused.
+        """
+        found: list[Call] = []
+        for call in self._pages(_filters(metadata, to_number)):
+            if started_after is not None and call.started_at is not None and call.started_at < started_after:
+                continue
+            if _fits(call, metadata, to_number):
+                found.append(call)
+            if len(found) >= limit:
+                break
+        return found
+
+    def stop_call(self, call_id: str) -> None:
+        """Ask Retell to end a call; whether and how it ended is for ``get_call`` to tell.
+
+        Raises:
+            CallUnknown: Retell knows no such call.
+            RetellUnavailable: ask again later.
+            Blocked: the key or the request is refused.
+        """
+        self._ask("POST", _call_path("/v2/stop-call", call_id), expect_document=False)
+
+    def get_concurrency(self) -> Concurrency:
+        """Calls at once: now, and allowed.
+
+        Raises:
+            RetellUnavailable: ask again later.
+            Blocked: the key or the request is refused.
+        """
+        try:
+            return Concurrency.read(self._ask("GET", "/get-concurrency"))
+        except ValueError as exc:
+            raise RetellUnavailable("Retell's answer holds no concurrency figures") from exc
+
+    def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _pages(self, filters: Document) -> Iterator[Call]:
+        """Page through the list, within one time-out altogether."""
+        deadline = time.monotonic() + self.timeout_seconds
+        body: Document = {"filter_criteria": filters, "limit": PAGE_SIZE, "sort_order": "descending"}
+        seen: set[str] = set()
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise RetellUnavailable("Retell's call list took too long")
+            page = self._ask("POST", "/v3/list-calls", body=body, seconds=remaining)
+            items = page.get("items")
+            if not isinstance(items, list):
+                raise RetellUnavailable("Retell's answer is not a list of calls")
+            try:
+                yield from [Call.read(_document(item)) for item in items]
+            except ValueError as exc:
+                raise RetellUnavailable("Retell's list holds something that is not a call") from exc
+            if not page.get("has_more"):
+                return
+            key = reading.text(page.get("pagination_key"))
+            if key is None or key in seen:
+                raise RetellUnavailable("Retell's call list does not say how to go on")
+            seen.add(key)
+            body = {**body, "pagination_key": key}
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Document | None = None,
+        seconds: float | None = None,
+        expect_document: bool = True,
+    ) -> Document:
+        """One request that may be repeated: everything but a create."""
+        try:
+            answer = self._request(method, path, body=body, seconds=seconds)
+        except transport.ExchangeFailed as exc:
+            raise RetellUnavailable(f"no whole answer from Retell ({exc.word})") from exc
+        document = self._parse(answer)
+        if not 200 <= answer.status < 300:
+            raise other_fault_for(answer.status, document, headers=answer.headers, now=datetime.now(UTC))
+        if expect_document and not isinstance(document, dict):
+            raise RetellUnavailable("Retell's answer cannot be read", status=answer.status)
+        return _document(document)
+
+    def _request(
+        self, method: str, path: str, *, body: Document | None = None, seconds: float | None = None
+    ) -> transport.Answer:
+        """One exchange, observed."""
+        if self._session is None:
+            self._session = transport.open_session(
+                self.base_url, auth=self._auth, user_agent=self._user_agent
+            )
+        self.server_date = None
+        started, code = time.monotonic(), "fault"
+        try:
+            answer = transport.exchange(
+                self._session,
+                method,
+                self.base_url + path,
+                content=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                seconds=self.timeout_seconds if seconds is None else seconds,
+            )
+            code = str(answer.status)
+        except transport.ExchangeFailed as exc:
+            code = exc.word
+            raise
+        finally:
+            self._rested_since = time.monotonic()
+            if self._observe is not None:
+                self._observe(_endpoint(path), code, self._rested_since - started)
+        self.server_date = answers.date(answer.headers)
+        return answer
+
+    def _parse(self, answer: transport.Answer) -> Any:
+        """The answer's JSON, or None; a refusal may quote the key, which goes first."""
+        content = answer.content if answer.status < 400 else self._auth.redact(answer.content)
+        try:
+            return answers.parse(content)
+        except ValueError:
+            return None
+
+    def _drop_rested_connection(self) -> None:
+        if self._session is not None and time.monotonic() - self._rested_since > FRESH_SECONDS:
+            self._session.close()  # closes its connections only; the session opens new ones
+
+
+def _document(value: object) -> Document:
+    """A JSON object as a document; anything else as an empty one."""
+    return dict(reading.mapping(value))
+
+
+def _endpoint(path: str) -> str:
+    """The path without version and id: a label with few values."""
+    parts = path.strip("/").split("/")
+    return parts[1] if parts[0] in {"v2", "v3"} else parts[0]
+
+
+def _call_path(prefix: str, call_id: str) -> str:
+    if call_id in {"", ".", ".."}:  # would climb to another path
+        raise CallUnknown("this cannot be the id of a call")
+    return f"{prefix}/{quote(call_id, safe='')}"
+
+
+def _filters(metadata: Mapping[str, str] | None, to_number: str | None) -> Document:
+    """``filter_criteria``; never by start time, which would hide a call that still rings."""
+    filters: Document = {}
+    if metadata:
+        filters["metadata"] = [
+            {"key": key, "type": "string", "op": "eq", "value": value} for key, value in metadata.items()
+        ]
+    if to_number is not None:
+        filters["to_number"] = {"type": "string", "op": "eq", "value": to_number}
+    return filters
+
+
+def _fits(call: Call, metadata: Mapping[str, str] | None, to_number: str | None) -> bool:
+    """Whether a listed call is what was asked for; what the list leaves out is taken on trust.
+
+    A filter that Retell did not apply must not make a stranger's call ours.
+    """
+    if to_number is not None and call.to_number not in {None, to_number}:
+        return False
+    if not metadata or call.document.get("metadata") is None:
+        return True
+    return all(call.metadata.get(key) == value for key, value in metadata.items())
