@@ -1,0 +1,288 @@
+"""The one table of control commands: parser, dispatch, ``--help``, completion and manual come from it.
+
+Standard library only, and light: ``speechctl`` reads it at every start. What the daemon does for a row stands
+in ``speechaid.commands``; a test holds the two together. A row without its handler does not belong here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What an argument is, on the command line and on the wire."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    #: Absent is False.
+    FLAG = "flag"
+    #: ``90s``, ``5m``, ``1.5h``, ``2d`` on the command line; seconds on the wire.
+    DURATION = "duration"
+    #: A path on the command line; its last part on the wire, and the contents as the attachment.
+    FILE = "file"
+
+
+class Access(StrEnum):
+    """What a client must be allowed to do."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Runs(StrEnum):
+    """Which thread of the daemon does the work."""
+
+    #: The thread that supervises: answered at once, whatever the database does.
+    LOOP = "loop"
+    #: The clerk, who talks to the database: acknowledged at once, answered when done.
+    DESK = "desk"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Argument:
+    """One argument of a command. ``name`` is the wire's; the flag has hyphens for underscores."""
+
+    name: str
+    help: str
+    kind: Kind = Kind.TEXT
+    positional: bool = False
+    required: bool = False
+    default: str | float | None = None
+    choices: tuple[str, ...] = ()
+    #: Bounds of a number, inclusive; seconds for a duration.
+    minimum: float | None = None
+    maximum: float | None = None
+    #: What shell completion offers: ``batch``, ``job`` or ``worker``.
+    completes: str | None = None
+    #: Concerns speechctl alone and is never sent.
+    local: bool = False
+
+    @property
+    def flag(self) -> str:
+        """As written on the command line: ``--older-than``."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandSpec:
+    """One command: what it is called, takes, needs and does."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    access: Access = Access.READ
+    runs: Runs = Runs.DESK
+    #: The question that speechctl asks first unless ``--yes``; ``{name}`` stands for an argument.
+    question: str | None = None
+    #: How long a client waits for the answer unless told otherwise, in seconds.
+    timeout_seconds: float = 60.0
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether a request carries an attachment."""
+        return any(argument.kind is Kind.FILE for argument in self.arguments)
+
+    @property
+    def wire_arguments(self) -> tuple[Argument, ...]:
+        """The arguments that a request may carry."""
+        return tuple(argument for argument in self.arguments if not argument.local)
+
+
+def _loop(name: str, text: str, *arguments: Argument, question: str | None = None) -> CommandSpec:
+    """A write that the supervising thread does at once."""
+    return CommandSpec(
+        name=name,
+        help=text,
+        arguments=arguments,
+        access=Access.WRITE,
+        runs=Runs.LOOP,
+        question=question,
+        timeout_seconds=5.0,
+    )
+
+
+def _write(
+    name: str, text: str, *arguments: Argument, question: str | None = None, timeout_seconds: float = 60.0
+) -> CommandSpec:
+    """A write of the clerk's."""
+    return CommandSpec(
+        name=name,
+        help=text,
+        arguments=arguments,
+        access=Access.WRITE,
+        question=question,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+_BATCH: Final = Argument(
+    name="batch",
+    help="the batch's id, or a beginning of it that no other has",
+    positional=True,
+    required=True,
+    completes="batch",
+)
+_OF_BATCH: Final = Argument(
+    name="batch", help="of this batch only (id, or its unique beginning)", completes="batch"
+)
+_WORKER: Final = Argument(
+    name="worker", help="as status names it: worker-3", positional=True, required=True, completes="worker"
+)
+_REASON: Final = Argument(name="reason", help="why; kept with who and when")
+_DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="say what would happen, change nothing")
+
+_BATCH_SETTINGS: Final = (
+    Argument(name="description", help="what the campaign is about"),
+    Argument(name="account", help="the account that pays (account_id)"),
+    Argument(name="priority", help="who goes first", choices=("normal", "high", "urgent"), default="normal"),
+    Argument(name="hours", help="when people may be called: 09:00-18:00"),
+    Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5"),
+    Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago"),
+    Argument(
+        name="max_attempts",
+        kind=Kind.INTEGER,
+        minimum=1,
+        maximum=100,
+        help="passes through a contact's phones",
+    ),
+    Argument(
+        name="retry_delay_hours",
+        kind=Kind.NUMBER,
+        minimum=0,
+        maximum=8760,
+        help="between two passes, in place of both delays of the settings",
+    ),
+    Argument(
+        name="ring_timeout",
+        kind=Kind.DURATION,
+        minimum=5,
+        maximum=300,
+        help="how long a phone may ring: 45s",
+    ),
+    Argument(
+        name="max_call_duration",
+        kind=Kind.DURATION,
+        minimum=60,
+        maximum=7200,
+        help="how long a call may last: 10m",
+    ),
+    Argument(
+        name="max_concurrent_calls", kind=Kind.INTEGER, minimum=0, maximum=100_000, help="calls at a time"
+    ),
+    Argument(name="voicemail_counts", kind=Kind.FLAG, help="reaching a voicemail serves the purpose"),
+    Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),
+)
+
+_TABLE: Final = (
+    CommandSpec(
+        name="status",
+        help="supervisor, workers, queue, batches, alerts and holds",
+        runs=Runs.LOOP,
+        timeout_seconds=5.0,
+    ),
+    _loop(
+        "drain",
+        "no worker of this host takes a new job; calls in hand finish; outlives a restart",
+        Argument(name="wait", kind=Kind.FLAG, local=True, help="return when the last call has ended"),
+        Argument(name="stop", kind=Kind.FLAG, help="then stop the daemon (it starts drained)"),
+    ),
+    _loop("undrain", "workers of this host take jobs again"),
+    _loop(
+        "pause-worker",
+        "one worker takes no new job; outlives its crash and replacement",
+        _WORKER,
+    ),
+    _loop("resume-worker", "one worker takes jobs again", _WORKER),
+    _loop(
+        "scale",
+        "set the number of workers: more at once, fewer as their calls end",
+        Argument(
+            name="count",
+            kind=Kind.INTEGER,
+            positional=True,
+            required=True,
+            minimum=0,
+            maximum=10_000,
+            help="workers wanted",
+        ),
+    ),
+    _loop("reload", "read the settings again; a bad set is refused whole and the old one kept"),
+    _loop(
+        "log-level",
+        "how much the daemon logs, until the next reload",
+        Argument(
+            name="level",
+            positional=True,
+            required=True,
+            choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+            help="the least that is logged",
+        ),
+    ),
+    _loop(
+        "shutdown",
+        "stop the daemon: calls in hand finish first, or are handed over with --now",
+        Argument(name="now", kind=Kind.FLAG, help="let go of live calls; the next start follows them on"),
+        question="Stop the daemon?",
+    ),
+    CommandSpec(
+        name="batches",
+        help="the batches, newest first, and how far they are",
+        arguments=(
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=20, help="at most so many"
+            ),
+        ),
+    ),
+    _write(
+        "create-batch",
+        "make an empty batch; import fills it",
+        Argument(name="name", positional=True, required=True, help="what people call it"),
+        *_BATCH_SETTINGS,
+    ),
+    _write(
+        "pause-batch",
+        "no new call of this batch, on any host, once this has answered",
+        _BATCH,
+        _REASON,
+        timeout_seconds=120.0,
+    ),
+    _write("resume-batch", "the batch's jobs may be called again", _BATCH),
+    _write(
+        "import",
+        "read contacts from a CSV file into a batch; bad rows are listed, good ones imported",
+        Argument(
+            name="filename", kind=Kind.FILE, positional=True, required=True, help="the contacts file (CSV)"
+        ),
+        Argument(
+            name="batch",
+            completes="batch",
+            help="add to this batch; without it a new one is made with the settings below",
+        ),
+        Argument(name="name", help="the new batch's name (default: the file's)"),
+        Argument(name="country", help="of phones written without a country code: CL"),
+        Argument(name="strict", kind=Kind.FLAG, help="import nothing where any row is bad"),
+        _DRY_RUN,
+        *_BATCH_SETTINGS,
+        timeout_seconds=600.0,
+    ),
+    CommandSpec(
+        name="report",
+        help="what came of the calls: jobs, outcomes, minutes and cost",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="format",
+                choices=("terminal", "markdown", "json"),
+                default="terminal",
+                local=True,
+                help="how it is shown",
+            ),
+        ),
+    ),
+)
+
+#: Every command by name, in the order in which help shows them.
+COMMANDS: Final = {spec.name: spec for spec in _TABLE}

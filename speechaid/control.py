@@ -1,0 +1,256 @@
+"""The daemon's end of the control socket: take it, receive, validate, answer. No business stands here.
+
+Order of taking a socket, and why: the lock first (``<socket>.lock``, with our pid inside), since libzmq binds
+over a living daemon's socket without an error and steals its new clients; then the stale file is removed, the
+umask is set and the socket bound, so that at no moment others than owner and group may connect.
+
+One thread owns a ``ControlSocket``, the one that supervises. Nothing here waits but ``wait``; neither what a
+client sends nor its going away raises.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from speechaid import protocol
+from speechaid.errors import ControlError
+from speechaid.protocol import ErrorCode, Peer, Refusal, Request
+
+_log = logging.getLogger(__name__)
+
+#: Requests taken at one go: a flood must not keep the loop from its workers.
+_BURST: Final = 64
+#: A burst ends early past so many bytes of files: they lie in memory together.
+_BURST_BYTES: Final = protocol.ATTACHMENT_LIMIT
+#: Requests queued of a client that sends faster than we take them.
+_RECEIVE_HIGH_WATER: Final = 16
+#: Answers queued for a client that does not read; what comes on top is dropped.
+_SEND_HIGH_WATER: Final = 256
+#: ``<host>:<uid>:<gid>:<pid>`` in the metadata of a frame that came over a unix socket.
+_PEER_ADDRESS: Final = re.compile(r":(\d+):(\d+):(\d+)$")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """What ``wait`` saw."""
+
+    #: The plain descriptors that are readable, hung up or in error.
+    fds: frozenset[int]
+    #: Whether requests are there to be received.
+    control: bool
+
+
+class ControlSocket:
+    """The ROUTER that clients talk to, and the lock that makes it the only one.
+
+    Raises:
+        ControlError: another daemon holds the socket, or it cannot be made; the text says why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _prepare_directory(path)
+        self._lock = _take_lock(path)
+        self._context = zmq.Context()
+        try:
+            self._router = _bind(self._context, path)
+        except ControlError:
+            self._context.term()
+            os.close(self._lock)
+            raise
+        self._poller = zmq.Poller()
+        self._poller.register(self._router, zmq.POLLIN)
+        self._polled: set[int] = set()
+        self._backlog = False
+
+    def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Ready:
+        """Rest until a request or one of ``fds`` is readable, at most so long (None: for ever)."""
+        self._poll_also(set(fds))
+        # After a burst more may lie in the queue; then this is but a glance at the other descriptors.
+        events = dict(self._poller.poll(0 if self._backlog else timeout_ms))
+        control = events.pop(self._router, 0) != 0 or self._backlog
+        return Ready(fds=frozenset(events), control=control)
+
+    def receive(self) -> list[Request]:
+        """The valid requests that lie there, at most a burst; bad ones are answered with their error."""
+        requests: list[Request] = []
+        self._backlog = True
+        taken_bytes = 0
+        for _ in range(_BURST):
+            if taken_bytes > _BURST_BYTES:
+                break
+            try:
+                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                self._backlog = False
+                break
+            taken_bytes += sum(map(len, frames))
+            request = self._read(frames)
+            if request is not None:
+                requests.append(request)
+        return requests
+
+    def reply(self, request: Request, result: Mapping[str, Any]) -> None:
+        """Answer that it is done."""
+        self._answer(request, {"ok": True, "result": result})
+
+    def refuse(self, request: Request, code: ErrorCode, message: str) -> None:
+        """Answer that it is not done, and why."""
+        self._answer(request, {"ok": False, "error": {"code": code, "message": message}})
+
+    def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
+        """Tell how far the work is; the answer follows."""
+        self._answer(request, {"progress": progress})
+
+    def close(self) -> None:
+        """Remove the socket, then give the lock back."""
+        self._router.close(linger=0)
+        self._context.term()
+        self.path.unlink(missing_ok=True)
+        # The lock file stays: were it removed, two daemons could hold locks on two files of one name.
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+
+    def _poll_also(self, wanted: set[int]) -> None:
+        for fd in self._polled - wanted:
+            self._poller.unregister(fd)
+        for fd in wanted - self._polled:
+            self._poller.register(fd, zmq.POLLIN)
+        self._polled = wanted
+
+    def _read(self, frames: list[zmq.Frame]) -> Request | None:
+        route, parts = frames[0].bytes, frames[1:]
+        if not 1 <= len(parts) <= 2:
+            message = f"a request has one frame of JSON and at most one with a file, not {len(parts)} frames"
+            self._send(route, _error(Refusal(code=ErrorCode.BAD_REQUEST, message=message)))
+            return None
+        decoded = protocol.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
+        peer = _peer_of(parts[0])
+        if isinstance(decoded, Request) and not peer.may(decoded.command.access):
+            message = f"{decoded.command.name} changes things, and this client may only read"
+            decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=message)
+        if isinstance(decoded, Refusal):
+            _log.info("control request refused: %s", decoded.code, extra={"peer_uid": peer.uid})
+            self._send(route, _error(decoded))
+            return None
+        return replace(decoded, route=route, peer=peer)
+
+    def _answer(self, request: Request, body: Mapping[str, Any]) -> None:
+        try:
+            message = protocol.encode({"id": request.id, **body})
+        except (TypeError, ValueError):
+            _log.exception("the answer to %s cannot be written as JSON", request.command.name)
+            fault = Refusal(
+                id=request.id,
+                code=ErrorCode.INTERNAL,
+                message="done, but the answer cannot be written as JSON",
+            )
+            message = _error(fault)
+        self._send(request.route, message)
+
+    def _send(self, route: bytes, message: bytes) -> None:
+        try:
+            self._router.send_multipart((route, message), zmq.NOBLOCK)
+        except zmq.ZMQError as exc:
+            # EHOSTUNREACH: the client left. EAGAIN: it does not read. Either way it is its loss.
+            _log.debug("an answer found no client: %s", exc)
+
+
+def _prepare_directory(path: Path) -> None:
+    """Make the socket's directory, closed to others; refuse one in which a stranger could replace it."""
+    fault = protocol.path_fault(path)
+    if fault is not None:
+        raise ControlError(fault)
+    directory = path.parent
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o750, exist_ok=True)
+        found = directory.stat()
+    except OSError as exc:
+        raise ControlError(f"cannot make the directory of the control socket: {exc}") from exc
+    if found.st_uid not in {0, os.geteuid()}:
+        raise ControlError(
+            f"{directory} belongs to uid {found.st_uid}: the control socket would not be safe there"
+        )
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise ControlError(
+            f"{directory} is writable by everybody: the control socket would not be safe there"
+        )
+
+
+def _take_lock(path: Path) -> int:
+    """The descriptor that holds the lock, our pid written inside. Python's are close-on-exec."""
+    lock = protocol.lock_path(path)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+    except OSError as exc:
+        raise ControlError(f"cannot open the lock of the control socket: {exc}") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise ControlError(f"another speechaid (pid {holder}) holds the control socket {path}") from exc
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _bind(context: zmq.Context[zmq.Socket[bytes]], path: Path) -> zmq.Socket[bytes]:
+    """A ROUTER on the path, for owner and group. Call it with the lock held."""
+    _remove_stale(path)
+    router = context.socket(zmq.ROUTER)
+    router.linger = 0
+    router.rcvhwm = _RECEIVE_HIGH_WATER
+    router.sndhwm = _SEND_HIGH_WATER
+    # Above our own limit, so that a file a little too large gets its error; far above, the peer is cut off.
+    router.maxmsgsize = protocol.ATTACHMENT_LIMIT + protocol.JSON_LIMIT
+    router.router_mandatory = True
+    previous = os.umask(0o117)
+    try:
+        router.bind(f"ipc://{path}")
+    except zmq.ZMQError as exc:
+        router.close(linger=0)
+        raise ControlError(f"cannot listen on the control socket {path}: {exc}") from exc
+    finally:
+        os.umask(previous)
+    return router
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a dead daemon; whoever holds the lock knows that it is dead."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ControlError(
+            f"{path} is there and no socket: it is left alone; set SPEECHAID_SOCKET to another path"
+        )
+    path.unlink()
+
+
+def _peer_of(frame: zmq.Frame) -> Peer:
+    try:
+        match = _PEER_ADDRESS.search(str(frame.get("Peer-Address")))
+    except zmq.ZMQError:
+        match = None
+    if match is None:
+        return Peer()
+    return Peer(uid=int(match[1]), gid=int(match[2]), pid=int(match[3]))
+
+
+def _error(refusal: Refusal) -> bytes:
+    return protocol.encode(
+        {"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": refusal.message}}
+    )
