@@ -16,7 +16,7 @@ import phonenumbers
 
 #: Digits and what people write between them. Letters mean an extension, a vanity number or a remark: not
 #: something to be dialled unseen.
-_WRITTEN_NUMBER: Final = re.compile(r"(?:tel:)?\s*\+?[\d\s().\-\u2010-\u2015/]+")
+_WRITTEN_NUMBER: Final = re.compile(r"(?:tel:)?[\s(]*\+?[\d\s().\-\u2010-\u2015/]+")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,82 @@
+"""From what a contact lists to a number that Retell dials."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechaid.rules.phones import Choice, any_left, choose, normalise, undialable
+
+
+@pytest.mark.parametrize(
+    ("raw", "country", "number"),
+    [
+        ("+56912345678", None, "+56912345678"),
+        ("+56 9 1234 5678", None, "+56912345678"),
+        (" (+56) 9-1234-5678 ", "CL", "+56912345678"),
+        ("912345678", "CL", "+56912345678"),
+        ("912345678", "cl", "+56912345678"),
+        ("56912345678", "CL", "+56912345678"),
+        ("0056912345678", "CL", "+56912345678"),
+        ("tel:+56912345678", None, "+56912345678"),
+        ("+44 (0)7700 900123", None, "+447700900123"),
+        ("(55) 1234-5678", "MX", "+525512345678"),
+        ("+1 202 555 0143", "CL", "+12025550143"),
+        ("912345678", None, None),
+        ("912345678", "Chile", None),
+        ("12345", "CL", None),
+        ("+569111", "CL", None),
+        ("5550100", "US", None),
+        ("912345678 / 987654321", "CL", None),
+        ("+56912345678 ext 3", None, None),
+        ("1-800-FLOWERS", "US", None),
+        ("+999123456789", None, None),
+        ("ask for Ana", "CL", None),
+        ("", "CL", None),
+        ("+", "CL", None),
+    ],
+)
+def test_a_number_as_written_becomes_e164_or_nothing(
+    raw: str, country: str | None, number: str | None
+) -> None:
+    assert normalise(raw, country) == number
+
+
+A, B, C = "+56911111111", "922222222", "+56933333333"
+
+
+def test_the_phone_at_the_index_is_chosen_with_its_number() -> None:
+    assert choose((A, B, C), 1, frozenset(), "CL") == Choice(index=1, raw=B, number="+56922222222")
+
+
+@pytest.mark.parametrize("dead", [{B}, {"+56922222222"}, {"+56 9 2222 2222"}])
+def test_a_dead_phone_is_skipped_in_whatever_spelling(dead: set[str]) -> None:
+    assert choose((A, B, C), 1, dead, "CL") == Choice(index=2, raw=C, number=C)
+
+
+def test_what_is_no_number_is_skipped() -> None:
+    assert choose(("none", "", A), 0, frozenset(), "CL") == Choice(index=2, raw=A, number=A)
+
+
+def test_a_pass_without_phones_left_is_told_from_a_contact_without_any() -> None:
+    assert choose((A, B), 1, {B}, "CL") is None
+    assert any_left((A, B), {B}, "CL")
+    assert choose((A, B), 1, {A, B}, "CL") is None
+    assert not any_left((A, B), {A, B}, "CL")
+    assert not any_left((), frozenset(), "CL")
+
+
+@pytest.mark.parametrize("index", [2, 7, -1])
+def test_an_index_outside_the_list_begins_the_pass_anew(index: int) -> None:
+    choice = choose((A, B), index, frozenset(), "CL")
+    assert choice is not None
+    assert choice.index == 0
+
+
+def test_a_second_spelling_of_the_same_number_is_not_dialled() -> None:
+    assert undialable((A, "9 1111 1111", B), frozenset(), "CL") == {"9 1111 1111"}
+    assert choose((A, "9 1111 1111"), 1, frozenset(), "CL") is None
+
+
+def test_the_same_phone_listed_twice_is_dialled_at_its_first_place_only() -> None:
+    assert choose((A, A), 1, frozenset(), "CL") is None
+    assert undialable((A, A), frozenset(), "CL") == frozenset()
