@@ -10,24 +10,24 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from speechaid.model.verdict import storable
+
 #: The longest wait that is believed, in seconds: a wild date must not stop dialling for a year.
 LONGEST_WAIT_SECONDS: Final = 3600.0
 
 _LONGEST_MESSAGE: Final = 200
-_DEEPEST: Final = 64  # BSON's own limit is 100 levels
-_INT64: Final = 2**63
 _PHONE: Final = re.compile(r"\+?\d[\d ().-]{5,}\d")
 _SECRET: Final = re.compile(r"\b(key_\w+|Bearer\s+\S+)", re.IGNORECASE)
 
 
 def parse(content: bytes) -> Any:
-    """JSON as values that BSON can hold (64-bit integers, valid Unicode, no NUL in keys, bounded depth).
+    """JSON as values that the database can hold.
 
     Raises:
         ValueError: this is not JSON.
     """
     try:
-        return _storable(json.loads(content, parse_constant=_refuse), 0)
+        return storable(json.loads(content, parse_constant=_refuse))
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
 
@@ -98,24 +98,6 @@ def _bounded(seconds: float) -> float:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _storable(value: Any, depth: int) -> Any:
-    if isinstance(value, str):
-        # A lone surrogate is lawful in JSON, and would fail the write of the result much later.
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict | list) and depth >= _DEEPEST:
-        return None
-    if isinstance(value, dict):
-        return {
-            _storable(key, depth).replace("\0", ""): _storable(entry, depth + 1)
-            for key, entry in value.items()
-        }
-    if isinstance(value, list):
-        return [_storable(entry, depth + 1) for entry in value]
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return str(value)
-    return value
 
 
 def _messages(body: object) -> Iterator[str]:

@@ -1,0 +1,152 @@
+"""What the agent is told about a job."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bson import Decimal128, ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechaid.model.job import Job
+from speechaid.retell.variables import plain, variables_for
+
+NOW = datetime(2026, 7, 3, 16, 5, 9, tzinfo=UTC)
+
+
+def variables(zone: str = "America/Santiago", **fields: Any) -> dict[str, str]:
+    return variables_for(Job.read({"_id": 1, **fields}), now=NOW, zone=zone)
+
+
+def test_a_collection_job_gives_every_name_that_prompts_use() -> None:
+    told = variables(
+        contact={"name": "Ana Rojas", "dni": "11.111.111-1", "phones": ["+56900000001"]},
+        payload={
+            "company_name": "Acme",
+            "debt_amount": 150000.0,
+            "due_date": "2026-07-31",
+            "reference_number": 77,
+            "additional_info": {"cantidad_cupones": 3, "fecha_maxima": "2026-08-15", "urgent": True},
+        },
+    )
+    assert told == {
+        "name": "Ana Rojas",
+        "dni": "11.111.111-1",
+        "company_name": "Acme",
+        "debt_amount": "150000",
+        "due_date": "2026-07-31",
+        "reference_number": "77",
+        "cantidad_cupones": "3",
+        "fecha_maxima": "2026-08-15",
+        "urgent": "true",
+        "nombre": "Ana Rojas",
+        "RUT": "11.111.111-1",
+        "empresa": "Acme",
+        "monto_total": "150000",
+        "fecha_limite": "2026-07-31",
+        "cuotas_adeudadas": "3",
+        "tipo_llamada": "cobranza",
+        "current_time_America_Santiago": "Friday, July 03, 2026 at 12:05:09 PM -04",
+    }
+
+
+def test_the_windows_own_zone_is_told_beside_santiago() -> None:
+    told = variables("America/Argentina/Buenos_Aires")
+    assert told["current_time_America_Argentina_Buenos_Aires"] == "Friday, July 03, 2026 at 01:05:09 PM -03"
+    assert told["current_time_America_Santiago"] == "Friday, July 03, 2026 at 12:05:09 PM -04"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd", "America", "\0"])
+def test_an_unknown_zone_is_left_out_and_stops_nothing(zone: str) -> None:
+    assert list(variables(zone)) == ["current_time_America_Santiago"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        ({"debt_amount": 1}, "cobranza"),
+        ({"debt_amount": 1, "offer_description": "x"}, "cobranza"),
+        ({"offer_description": "x"}, "marketing"),
+        ({"debt_amount": 0, "offer_description": "x"}, "marketing"),
+        ({"debt_amount": 0.0}, None),
+        ({"debt_amount": "", "offer_description": " "}, None),
+        ({"debt_amount": 5, "tipo_llamada": "encuesta"}, "encuesta"),
+    ],
+)
+def test_the_kind_of_call_follows_from_the_payload(payload: dict[str, Any], kind: str | None) -> None:
+    assert variables(payload=payload).get("tipo_llamada") == kind
+
+
+def test_the_contact_outranks_the_payload_which_outranks_the_additional_info() -> None:
+    told = variables(
+        contact={"name": "person"},
+        payload={"name": "product", "plan": "gold", "additional_info": {"name": "x", "plan": "tin"}},
+    )
+    assert (told["name"], told["nombre"], told["plan"]) == ("person", "person", "gold")
+
+
+def test_flat_fields_of_older_jobs_count_as_the_contact() -> None:
+    told = variables(nombre="Ana", rut="1-9", to_number="+56900000001")
+    assert (told["nombre"], told["name"], told["RUT"]) == ("Ana", "Ana", "1-9")
+
+
+def test_lists_documents_and_empty_values_are_left_out() -> None:
+    told = variables(
+        contact={"phones": ["+56900000001"], "name": "  "},
+        payload={
+            "a": None,
+            "b": "",
+            "c": [1],
+            "d": {"e": 1},
+            "f": ObjectId(),
+            "g": b"x",
+            "additional_info": 7,
+        },
+    )
+    assert set(told) == {"current_time_America_Santiago", "additional_info"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1_000_000.0, "1000000"),
+        (1e21, "1000000000000000000000"),
+        (0.1, "0.1"),
+        (1e-7, "0.0000001"),
+        (1500.5, "1500.5"),
+        (10**30, "1" + "0" * 30),
+        (Decimal("1500.50"), "1500.50"),
+        (Decimal128("150000.00"), "150000"),
+        (Decimal128("NaN"), ""),
+        (float("inf"), ""),
+        (-3, "-3"),
+        (True, "true"),
+        (False, "false"),
+        ("  x ", "x"),
+        (date(2026, 7, 31), "2026-07-31"),
+        (datetime(2026, 7, 31), "2026-07-31"),  # noqa: DTZ001 - SpeechAI wrote naive UTC
+        (datetime(2026, 7, 31, 4, tzinfo=UTC), "2026-07-31"),
+        (datetime(2026, 7, 31, 15, 30, tzinfo=UTC), "2026-07-31 11:30"),
+    ],
+)
+def test_a_value_reads_as_one_would_write_it(value: object, text: str) -> None:
+    assert plain(value, "America/Santiago") == text
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes() | st.binary()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(payload=VALUES, contact=VALUES, extra=VALUES)
+def test_whatever_a_job_holds_only_filled_strings_come_out(payload: Any, contact: Any, extra: Any) -> None:
+    if isinstance(payload, dict):
+        payload["additional_info"] = extra
+    told = variables(payload=payload, contact=contact)
+    assert all(isinstance(name, str) and isinstance(value, str) and value for name, value in told.items())
