@@ -26,6 +26,7 @@ import random
 import resource
 import secrets
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     log.info("serving on port %d", server.port)
     supervisor_lock = _watch(directory, server, stopping)
     (directory / "address").unlink(missing_ok=True)
-    server.stop()
+    _stop(server)
     log.info("stopped")
     # Both locks end with the process; named here so that neither is collected, and so freed, before.
     del supervisor_lock, lock
@@ -182,6 +183,14 @@ def _watch(directory: Path, server: Any, stopping: threading.Event) -> int | Non
             log.info("no supervisor and no client for %.0f s: leaving", quiet * WATCH_SECONDS)
             return lock
     return None
+
+
+def _stop(server: Any) -> None:
+    """Close the port, let statements in hand finish, flush and close the storage."""
+    with contextlib.suppress(OSError):
+        # A listener that is merely closed leaves its accepting thread asleep: two seconds a stop.
+        server._socket.shutdown(socket.SHUT_RDWR)  # noqa: SLF001
+    server.stop()
 
 
 def _clients(server: Any) -> int:

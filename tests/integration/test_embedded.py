@@ -123,6 +123,7 @@ def test_server_outlives_a_killed_supervisor_and_the_next_takes_it_over(tmp_path
             successor.start()
             assert successor.pid == pid
             worker["campaign"]["jobs"].insert_one({"_id": 3})
+            worker.close()  # a client says good-bye, and would wait long for a server that is gone
         finally:
             successor.stop()
     assert not Path(f"/proc/{pid}").exists() or _is_zombie(pid)
