@@ -217,7 +217,7 @@ _TABLE: Final = (
             name="level",
             positional=True,
             required=True,
-            choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+            choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
             help="the least that is logged",
         ),
     ),
@@ -268,6 +268,36 @@ _TABLE: Final = (
         *_BATCH_SETTINGS,
         timeout_seconds=600.0,
     ),
+    CommandSpec(
+        name="jobs",
+        help="jobs, one line each",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="status",
+                choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
+                help="only jobs that stand so",
+            ),
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=50, help="at most so many"
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="job",
+        help="one job and its whole history: every call, every event",
+        arguments=(
+            Argument(
+                name="job",
+                help="the job's id, or a beginning of it that no other has",
+                positional=True,
+                required=True,
+                completes="job",
+            ),
+        ),
+    ),
+    _write("hold", "emergency stop: no new dial on any host, until unhold", _REASON),
+    _write("unhold", "dials may go out again"),
     CommandSpec(
         name="report",
         help="what came of the calls: jobs, outcomes, minutes and cost",

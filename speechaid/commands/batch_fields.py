@@ -1,0 +1,88 @@
+"""From the options of ``create-batch`` and ``import`` to a batch's fields; pure.
+
+A window that nobody understands would stop its batch from being called at all, so it is refused here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from speechaid.commands.contract import Refused
+from speechaid.model.reading import Document
+from speechaid.model.states import Priority
+from speechaid.protocol import ErrorCode
+
+_HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)")
+_DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
+#: Options that are stored under their own name.
+_AS_THEY_ARE: Final = ("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")
+
+
+def batch_fields(args: Mapping[str, Any], *, name: str) -> Document:
+    """The fields that the options ask for; what was not given is left to the settings."""
+    fields = {
+        "name": name,
+        "description": args["description"],
+        "account_id": args["account"],
+        "priority": int(Priority[args["priority"].upper()]),
+        "is_active": not args["paused"],
+        "call_settings": call_settings(args),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def call_settings(args: Mapping[str, Any]) -> Document:
+    """``call_settings`` in SpeechAI's form."""
+    fields: Document = {name: args[name] for name in _AS_THEY_ARE if args[name] is not None}
+    if args["max_concurrent_calls"] is not None:
+        fields["max_concurrent_calls"] = args["max_concurrent_calls"]
+    if args["voicemail_counts"]:
+        fields["voicemail_counts"] = True
+    if args["hours"] is not None:
+        fields["allowed_hours"] = allowed_hours(args["hours"])
+    if args["days"] is not None:
+        fields["days_of_week"] = days_of_week(args["days"])
+    if args["timezone"] is not None:
+        fields["timezone"] = _zone(args["timezone"])
+    return fields
+
+
+def allowed_hours(text: str) -> Document:
+    """``9:00-18:30`` as ``{"start": "09:00", "end": "18:30"}``."""
+    match = _HOURS.fullmatch(text.strip())
+    if match is None:
+        raise Refused(
+            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} is not understood; write 09:00-18:00 (24-hour clock)"
+        )
+    start, end = f"{int(match[1]):02}:{match[2]}", f"{int(match[3]):02}:{match[4]}"
+    if start == end:
+        raise Refused(
+            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} begins and ends at one time; leave it out for all day"
+        )
+    return {"start": start, "end": end}
+
+
+def days_of_week(text: str) -> list[int]:
+    """``1-5`` or ``1,3,6-7`` as a sorted list; Monday is 1, and ``6-1`` runs over Sunday."""
+    compact = text.replace(" ", "")
+    if not _DAYS.fullmatch(compact):
+        raise Refused(
+            ErrorCode.BAD_ARGUMENT, f"days: {text!r} is not understood; write 1-5 or 1,3,5 (Monday is 1)"
+        )
+    days: set[int] = set()
+    for part in compact.split(","):
+        first, last = int(part[0]), int(part[-1])
+        days.update((first + step - 1) % 7 + 1 for step in range((last - first) % 7 + 1))
+    return sorted(days)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as exc:
+        message = f"timezone: {name!r} is not known; write an IANA name such as America/Santiago"
+        raise Refused(ErrorCode.BAD_ARGUMENT, message) from exc
+    return name

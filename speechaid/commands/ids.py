@@ -1,0 +1,37 @@
+"""From what an operator typed to the one id that is meant."""
+
+from __future__ import annotations
+
+from speechaid.commands.contract import Refused
+from speechaid.errors import NotFound
+from speechaid.model.batch import Batch
+from speechaid.model.job import Job
+from speechaid.protocol import ErrorCode
+from speechaid.store.connection import Store
+
+#: How many of the ids that fit are named to the operator.
+_SHOWN = 5
+
+
+def the_batch(store: Store, word: str) -> Batch:
+    """The batch of this id, or of the only id that begins so."""
+    found = store.batches.find(word)
+    return found or store.batches.get(_the_one("batch", word, store.batches.find_by_prefix(word, _SHOWN + 1)))
+
+
+def the_job(store: Store, word: str) -> Job:
+    """The job of this id, or of the only id that begins so."""
+    try:
+        return store.jobs.get(word)
+    except NotFound:
+        return store.jobs.get(_the_one("job", word, store.jobs.find_by_prefix(word, _SHOWN + 1)))
+
+
+def _the_one(what: str, word: str, fitting: list[str]) -> str:
+    if not fitting:
+        listing = "batches" if what == "batch" else "jobs"
+        raise Refused(ErrorCode.NOT_FOUND, f"there is no {what} {word!r} (speechctl {listing} lists them)")
+    if len(fitting) > 1:
+        shown = ", ".join(fitting[:_SHOWN]) + (", ..." if len(fitting) > _SHOWN else "")
+        raise Refused(ErrorCode.AMBIGUOUS_ID, f"{word!r} fits more than one {what}: {shown}")
+    return fitting[0]

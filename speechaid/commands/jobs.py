@@ -1,0 +1,118 @@
+"""Commands about jobs. Telephone numbers leave masked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.ids import the_batch, the_job
+from speechaid.model.job import Dial, Job
+from speechaid.model.reading import Document, mapping
+from speechaid.model.states import JobStatus
+from speechaid.retell.answers import mask
+
+#: What is told of each call of a job, by its name in ``call_results``.
+_CALL_FIELDS: Final[tuple[str, ...]] = (
+    "call_id",
+    "created_at",
+    "placed_at",
+    "outcome",
+    "call_status",
+    "disconnection_reason",
+    "duration_ms",
+    "cost",
+    "charged",
+    "attempt",
+    "phone_index",
+    "worker",
+)
+#: What is told of a job beside what ``Job`` reads.
+_JOB_FIELDS: Final[tuple[str, ...]] = (
+    "created_at",
+    "started_at",
+    "completed_at",
+    "failed_at",
+    "updated_at",
+    "cancel_reason",
+    "last_outcome",
+)
+#: Of a log line: not its housekeeping.
+_LOG_HOUSEKEEPING: Final = frozenset({"_id", "job_id", "expires_at"})
+_NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number", "error", "last_error"})
+
+
+def jobs(desk: Desk, call: Call) -> Result:
+    """Jobs of a batch or a status, one short row each."""
+    word, batch = call.args["status"], call.args["batch"]
+    found = desk.store.jobs.select(
+        batch_id=None if batch is None else the_batch(desk.store, batch).batch_id,
+        status=None if word is None else JobStatus(word),
+        limit=call.args["limit"],
+    )
+    return {"jobs": [_row(job) for job in found], "limit": call.args["limit"]}
+
+
+def job(desk: Desk, call: Call) -> Result:
+    """One job with its whole history: every call and every event."""
+    found = the_job(desk.store, call.args["job"])
+    return {
+        **_row(found),
+        **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},
+        "max_attempts": found.max_attempts,
+        "suspend_reason": found.suspend_reason,
+        "last_error": mask(str(found.document.get("last_error") or "")) or None,
+        "dni": found.contact.dni,
+        "phones": [mask(phone) for phone in found.contact.phones],
+        "dead_phones": sorted(mask(phone) for phone in found.dead_phones),
+        "crashes": found.crashes,
+        "dial": None if found.dial is None else _dial(found.dial),
+        "request": found.request,
+        "calls": [_call_row(result) for result in desk.store.results.of_job(found.job_id)],
+        "events": [_event(line) for line in desk.store.logs.of_job(found.job_id)],
+    }
+
+
+def _row(job: Job) -> Result:
+    return {
+        "job_id": job.job_id,
+        "status": job.status,
+        "batch_id": job.batch_id,
+        "account_id": job.account_id,
+        "name": job.contact.name,
+        "attempts": job.attempts,
+        "phone": job.contact.next_phone_index,
+        "phones_count": len(job.contact.phones),
+        "due_at": job.reserved_until if job.status is JobStatus.PENDING else None,
+        "lease_until": job.reserved_until if job.status is JobStatus.IN_PROGRESS else None,
+        "worker": job.worker_id if job.status is JobStatus.IN_PROGRESS else None,
+        "call_id": job.call_id,
+        "outcome": job.document.get("last_outcome"),
+    }
+
+
+def _dial(dial: Dial) -> Result:
+    return {
+        "number": mask(dial.number),
+        "phone_index": dial.phone_index,
+        "attempt": dial.attempt,
+        "intent_at": dial.intent_at,
+        "call_id": dial.call_id,
+        "placed_at": dial.placed_at,
+        "ambiguous": dial.is_ambiguous,
+        "empty_lookups": dial.empty_lookups,
+        "parked_at": dial.parked_at,
+    }
+
+
+def _call_row(result: Document) -> Result:
+    row: Result = {name: result[name] for name in _CALL_FIELDS if name in result}
+    used = mapping(result.get("contact")).get("phone_used")
+    return {**row, "phone": mask(str(used)) if used else None}
+
+
+def _event(line: Document) -> Result:
+    return {
+        name: mask(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
+        for name, value in line.items()
+        if name not in _LOG_HOUSEKEEPING
+    }
