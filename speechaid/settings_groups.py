@@ -1,0 +1,317 @@
+"""Every setting, declared once: variable, default, what is allowed, its meaning, whether a reload applies it.
+
+Faults, the typo warning, reload, the table in the docs and the shape of the settings object all come from
+these declarations; ``speechaid.settings`` reads them from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import SecretStr
+
+from speechaid.settings_fields import (
+    LONGEST_CALL_MINUTES,
+    MONTH_MINUTES,
+    AbsolutePath,
+    ApiKey,
+    Country,
+    DailyHours,
+    Group,
+    LevelName,
+    MongoAddress,
+    SocketPath,
+    WeekDays,
+    Zone,
+    collection,
+    hide_credentials,
+    minutes,
+    seconds,
+    setting,
+    whole,
+)
+
+
+class DatabaseSettings(Group):
+    """Where jobs and their history live."""
+
+    uri: MongoAddress = setting(
+        "MONGO_URI",
+        SecretStr("mongodb://localhost:27017"),
+        "the database; `embedded:DIR` starts the embedded one in DIR",
+        allowed="mongodb://HOST..., mongodb+srv://HOST... or embedded:DIR",
+        live=False,
+    )
+    name: str = setting(
+        "MONGO_DB",
+        "speechai_db",
+        "the database's name",
+        allowed='1 to 63 characters, none of /\\. "$*<>:|?',
+        live=False,
+        pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$',
+    )
+    jobs_collection: str = collection("MONGO_COLL_JOBS", "jobs", "one document a job")
+    results_collection: str = collection("MONGO_COLL_RESULTS", "call_results", "one document a call")
+    logs_collection: str = collection("MONGO_COLL_LOGS", "call_logs", "events of jobs, operators' commands")
+    accounts_collection: str = collection("MONGO_COLL_ACCOUNTS", "accounts", "plans and balances")
+    batches_collection: str = collection("MONGO_COLL_BATCHES", "batches", "campaigns")
+    max_pool_size: int = whole(
+        "MONGO_MAX_POOL_SIZE", 50, "most connections of one process", low=1, high=1000, live=False
+    )
+
+    @property
+    def embedded_directory(self) -> Path | None:
+        """Where the embedded database keeps its files; None where the database is a server's."""
+        scheme, _, directory = self.uri.get_secret_value().partition(":")
+        return Path(directory).expanduser().absolute() if scheme == "embedded" else None
+
+    @property
+    def shown_uri(self) -> str:
+        """The address without its password, fit for a log."""
+        return hide_credentials(self.uri.get_secret_value())
+
+
+class RetellSettings(Group):
+    """The account with Retell, and what is told to it."""
+
+    api_key: ApiKey = setting(
+        "RETELL_API_KEY",
+        ...,
+        "the key; never shown",
+        allowed="the key as Retell shows it: ASCII without blanks",
+        live=False,
+    )
+    base_url: str = setting(
+        "RETELL_BASE_URL",
+        "https://api.retellai.com",
+        "where Retell's API is",
+        allowed="http:// or https:// with a host, without credentials, query or fragment",
+        live=False,
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+    )
+    agent_id: str = setting(
+        "RETELL_AGENT_ID", ..., "the agent that talks", allowed="an agent's id, no blanks", pattern=r"^\S+$"
+    )
+    from_number: str = setting(
+        "RETELL_FROM_NUMBER",
+        ...,
+        "the number that calls",
+        allowed="E.164: + and 7 to 15 digits, for example +15005550006",
+        pattern=r"^\+[1-9][0-9]{6,14}$",
+    )
+    timeout_seconds: float = seconds("RETELL_TIMEOUT_SECONDS", 30, "one HTTP request", up_to=600)
+
+
+class WorkerSettings(Group):
+    """The fleet of this host, and how jobs are held and tried again."""
+
+    count: int = whole("WORKER_COUNT", 6, "workers of this host: calls at once", low=1, high=2000)
+    lease_seconds: float = seconds(
+        "LEASE_SECONDS",
+        120,
+        "a claim lasts so long unless renewed; longer than one request and two polls",
+        up_to=86_400,
+    )
+    max_attempts: int = whole("MAX_ATTEMPTS", 3, "attempts a job: passes through its phones", low=1, high=100)
+    retry_delay_minutes: float = minutes(
+        "RETRY_DELAY_MINUTES", 30, "between two attempts", up_to=MONTH_MINUTES
+    )
+    recycle_calls: int | None = whole(
+        "SPEECHAID_RECYCLE_CALLS", None, "a worker is replaced after so many calls", low=1, high=1_000_000
+    )
+    recycle_memory_mb: int | None = whole(
+        "SPEECHAID_RECYCLE_MEMORY_MB", None, "a worker is replaced above so many MiB", low=16, high=65_536
+    )
+    beat_grace_seconds: float = seconds(
+        "SPEECHAID_BEAT_GRACE_SECONDS",
+        15,
+        "a worker this late with its report is taken for hung",
+        up_to=600,
+    )
+    respawn_min_seconds: float = seconds(
+        "SPEECHAID_RESPAWN_MIN_SECONDS", 0.5, "first wait before a replacement", up_to=3600
+    )
+    respawn_max_seconds: float = seconds(
+        "SPEECHAID_RESPAWN_MAX_SECONDS", 30, "longest wait before a replacement", up_to=3600
+    )
+    max_job_crashes: int = whole(
+        "SPEECHAID_MAX_JOB_CRASHES", 3, "crashes running before a job is set aside", low=1, high=100
+    )
+
+
+class CallSettings(Group):
+    """How one call is followed, and when the next may come."""
+
+    polling_interval_seconds: float = seconds(
+        "CALL_POLLING_INTERVAL", 10, "between two looks at one call", up_to=600
+    )
+    poll_timeout_seconds: float = seconds(
+        "POLL_TIMEOUT_SECONDS",
+        300,
+        "longest wait for a call that does not connect, or of which Retell tells nothing",
+        up_to=7200,
+    )
+    max_duration_minutes: float = minutes(
+        "CALL_MAX_DURATION_MINUTES",
+        10,
+        "longest that a connected call lasts",
+        up_to=LONGEST_CALL_MINUTES,
+    )
+    no_answer_retry_minutes: float = minutes(
+        "NO_ANSWER_RETRY_MINUTES",
+        60,
+        "between two attempts when nobody answered",
+        up_to=MONTH_MINUTES,
+    )
+    temporary_retry_min_seconds: float = seconds(
+        "SPEECHAID_TEMPORARY_RETRY_MIN_SECONDS",
+        60,
+        "shortest wait after a temporary fault",
+        up_to=3600,
+    )
+    temporary_retry_max_seconds: float = seconds(
+        "SPEECHAID_TEMPORARY_RETRY_MAX_SECONDS",
+        120,
+        "longest wait after a temporary fault",
+        up_to=3600,
+    )
+    voicemail_counts: bool = setting(
+        "SPEECHAID_VOICEMAIL_COUNTS",
+        False,
+        "whether reaching a voicemail finishes the job; a batch's own setting wins",
+        allowed="true or false",
+    )
+    ambiguous_lookups: int = whole(
+        "SPEECHAID_AMBIGUOUS_LOOKUPS",
+        3,
+        "spaced look-ups that must find nothing before a lost dial counts as not placed",
+        low=1,
+        high=100,
+    )
+
+
+class DiallingSettings(Group):
+    """What holds where neither batch nor account says otherwise."""
+
+    default_timezone: Zone = setting(
+        "SPEECHAID_DEFAULT_TIMEZONE", "America/Santiago", "time zone of calling hours", allowed="an IANA zone"
+    )
+    default_country: Country = setting(
+        "SPEECHAID_DEFAULT_COUNTRY",
+        "CL",
+        "country of numbers written without their country code",
+        allowed="two letters of ISO 3166, for example CL or GB",
+    )
+    default_allowed_hours: DailyHours = setting(
+        "SPEECHAID_DEFAULT_ALLOWED_HOURS",
+        None,
+        "calling hours of batches without any; not set: always",
+        allowed="HH:MM-HH:MM, for example 09:00-20:00",
+    )
+    default_days: WeekDays = setting(
+        "SPEECHAID_DEFAULT_DAYS",
+        None,
+        "calling days of batches without any; 1 is Monday, 7 Sunday; not set: all",
+        allowed="days from 1 to 7, for example 1-5 or 1,2,3",
+    )
+    estimate_minutes: float = minutes(
+        "SPEECHAID_ESTIMATE_MINUTES",
+        3,
+        "reserved on the account before a dial",
+        up_to=LONGEST_CALL_MINUTES,
+    )
+
+
+class BreakerSettings(Group):
+    """When Retell's faults hold all dialling, and how it is tried again."""
+
+    faults: int = whole("SPEECHAID_BREAKER_FAULTS", 5, "faults running that hold dialling", low=1, high=1000)
+    probe_min_seconds: float = seconds(
+        "SPEECHAID_PROBE_MIN_SECONDS", 15, "before the first probe", up_to=86_400
+    )
+    probe_max_seconds: float = seconds(
+        "SPEECHAID_PROBE_MAX_SECONDS", 300, "longest between two probes", up_to=86_400
+    )
+
+
+class ControlSettings(Group):
+    """Where speechctl meets the daemon, and what the daemon remembers between two runs."""
+
+    socket: SocketPath = setting(
+        "SPEECHAID_SOCKET",
+        ...,
+        "the control socket",
+        default_shown="by user, see below",
+        allowed="an absolute path of at most 107 bytes",
+        live=False,
+    )
+    state_dir: AbsolutePath = setting(
+        "SPEECHAID_STATE_DIR",
+        ...,
+        "pauses and a drain that outlive a crash are kept here",
+        default_shown="by user, see below",
+        allowed="an absolute path",
+        live=False,
+    )
+
+
+class LoggingSettings(Group):
+    """What the log tells, and how."""
+
+    level: LevelName = setting(
+        "LOG_LEVEL", "INFO", "the least that is logged", allowed="DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    format: Literal["text", "json"] = setting(
+        "SPEECHAID_LOG_FORMAT", "text", "one event a line, in this form", allowed="text or json", live=False
+    )
+
+
+class TelemetrySettings(Group):
+    """What is kept for those who look back."""
+
+    log_retention_days: int = whole(
+        "SPEECHAID_LOG_RETENTION_DAYS",
+        90,
+        "events older than that leave `call_logs`",
+        low=1,
+        high=36_500,
+        live=False,
+    )
+
+
+class Settings(Group):
+    """All settings, checked; one process hands them to another with ``to_wire`` and ``from_wire``."""
+
+    database: DatabaseSettings
+    retell: RetellSettings
+    worker: WorkerSettings
+    call: CallSettings
+    dialling: DiallingSettings
+    breaker: BreakerSettings
+    control: ControlSettings
+    logging: LoggingSettings
+    telemetry: TelemetrySettings
+
+    def to_wire(self) -> dict[str, dict[str, Any]]:
+        """As JSON types, secrets in clear: for a private pipe, never for a file or a log."""
+        wire: dict[str, dict[str, Any]] = self.model_dump(mode="json")
+        for group, fields in wire.items():
+            for name in fields:
+                value = getattr(getattr(self, group), name)
+                if isinstance(value, SecretStr):
+                    fields[name] = value.get_secret_value()
+        return wire
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Settings that came over a private pipe."""
+        return cls.model_validate(wire)
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may ever show."""
+        address = self.database.uri.get_secret_value()
+        password = re.search(r"://[^:/?#]*:(.*)@", address)
+        return (self.retell.api_key.get_secret_value(), *((password[1],) if password else ()))
