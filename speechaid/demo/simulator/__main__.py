@@ -1,0 +1,7 @@
+"""``python -m speechaid.demo.simulator``."""
+
+import sys
+
+from speechaid.demo.simulator.server import main
+
+sys.exit(main())

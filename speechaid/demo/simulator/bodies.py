@@ -1,0 +1,100 @@
+"""What a create request must look like, and the refusals in Retell's own form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+#: A phone number as the API wants it.
+E164: Final = re.compile(r"\+[1-9]\d{6,14}")
+#: Bytes of JSON that metadata may hold.
+METADATA_LIMIT: Final = 50_000
+
+
+class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of ours
+    """An answer other than success."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+
+class AgentSettings(BaseModel):
+    """The part of ``agent_override.agent`` that shapes a call here; bounds are the API's."""
+
+    model_config = ConfigDict(strict=True)
+
+    ring_duration_ms: int = Field(default=30_000, ge=5_000, le=300_000)
+    max_call_duration_ms: int = Field(default=3_600_000, ge=60_000, le=7_200_000)
+
+
+class AgentOverride(BaseModel):
+    """``agent_override``."""
+
+    model_config = ConfigDict(strict=True)
+
+    agent: AgentSettings = AgentSettings()
+
+
+class CreateBody(BaseModel):
+    """The body of create-phone-call; null is no value for any field, an unknown field is passed over."""
+
+    model_config = ConfigDict(strict=True)
+
+    from_number: str
+    to_number: str
+    override_agent_id: str = "agent_of_the_from_number"
+    override_agent_version: int | str = 0
+    agent_override: AgentOverride = AgentOverride()
+    retell_llm_dynamic_variables: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
+    custom_sip_headers: dict[str, str] = {}
+    idempotency_key: str = ""
+    honor_internal_dnc: bool = False
+    ignore_e164_validation: bool = False
+
+    def given(self, field: str) -> Any:
+        """The field's value where the request has it, else None."""
+        return getattr(self, field) if field in self.model_fields_set else None
+
+    @property
+    def ring_limit_seconds(self) -> float:
+        """How long the phone may ring."""
+        return self.agent_override.agent.ring_duration_ms / 1000
+
+    @property
+    def talk_limit_seconds(self) -> float:
+        """How long a connected call may last."""
+        return self.agent_override.agent.max_call_duration_ms / 1000
+
+
+def read_create(document: object) -> CreateBody:
+    """Check the body of a create request.
+
+    Raises:
+        Refusal: 400 for a wrong type or range, 422 for a number that is not E.164; the text names the field.
+    """
+    try:
+        body = CreateBody.model_validate(document)
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise Refusal(400, f"Invalid request format: {field}: {first['msg']}") from exc
+    if len(json.dumps(body.metadata).encode()) > METADATA_LIMIT:
+        raise Refusal(400, "Invalid request format: metadata: more than 50 kB")
+    if not body.ignore_e164_validation:
+        for field in ("to_number", "from_number"):
+            if not E164.fullmatch(getattr(body, field)):
+                raise Refusal(422, f"{field} is not a valid E.164 phone number")
+    return body
+
+
+def digest(document: object) -> str:
+    """A fingerprint of a request body: equal for equal JSON, whatever the order of its fields."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]

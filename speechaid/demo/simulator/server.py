@@ -1,0 +1,184 @@
+"""The command line: ``python -m speechaid.demo.simulator``.
+
+Prints one line with its address when it listens; SIGTERM and SIGINT end it with status 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from pydantic import ValidationError
+
+from speechaid.demo.simulator import ledger
+from speechaid.demo.simulator.app import AdjustableClock, Simulator, build
+from speechaid.demo.simulator.exchange import Exchange
+from speechaid.demo.simulator.settings import Settings
+from speechaid.demo.simulator.spoiled import ResettableProtocol
+from speechaid.errors import ExitStatus
+
+#: Where the key may stand instead of the command line, which every user of the machine can read.
+KEY_VARIABLE: Final = "SIMULATOR_API_KEY"
+#: The address line starts with this.
+GREETING: Final = "Retell simulator listening on"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the simulator until a signal ends it; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        settings = Settings.model_validate(_settings(options))
+    except (ValidationError, ValueError, OSError) as exc:
+        parser.error(_reason(exc))
+    try:
+        listener = _listen(options.host, options.port)
+    except OSError as exc:
+        print(f"cannot listen on {options.host}:{options.port}: {exc.strerror}", file=sys.stderr)
+        return ExitStatus.CANTCREAT
+    address = f"http://{options.host}:{listener.getsockname()[1]}"
+    simulator = _simulator(settings, options.ledger)
+    # uvicorn raises a signal once more after its orderly end, for whoever handled it before: nobody need.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    if options.port_file is not None:
+        options.port_file.write_text(address.rsplit(":", 1)[1] + "\n")
+    print(f"{GREETING} {address}", flush=True)
+    asyncio.run(_serve(simulator, listener, watch_input=options.exit_with_parent))
+    return ExitStatus.OK
+
+
+async def _serve(simulator: Simulator, listener: socket.socket, *, watch_input: bool) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build(simulator),
+            http=ResettableProtocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            access_log=False,
+            log_level="critical",
+            date_header=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=75,
+        )
+    )
+    if watch_input:
+        _leave_at_end_of_input(server)
+    await server.serve(sockets=[listener])
+
+
+def _leave_at_end_of_input(server: uvicorn.Server) -> None:
+    """Leave when standard input ends: it does when the parent dies, however it dies."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            server.should_exit = True
+
+    loop.add_reader(0, read)
+
+
+def _simulator(settings: Settings, path: Path | None) -> Simulator:
+    placed = [] if path is None else ledger.read_calls(path)
+    exchange = Exchange(settings, None if path is None else ledger.LedgerFile(path))
+    exchange.restore(placed)
+    return Simulator(exchange, AdjustableClock(time.time))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        # Listening before the address is told, so that nobody who reads it can come too early.
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m speechaid.demo.simulator",
+        description="A Retell-compatible server that calls nobody. Ring, talk and analysis seconds are call"
+        " seconds: --speed of them pass in a second.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument("--port-file", type=Path, metavar="FILE", help="write the port there")
+    parser.add_argument(
+        "--api-key",
+        action="append",
+        dest="api_keys",
+        metavar="KEY",
+        help=f"accepted key; may be repeated. Else {KEY_VARIABLE}",
+    )
+    parser.add_argument(
+        "--ledger", type=Path, metavar="FILE", help="append each call; go on with those in it"
+    )
+    parser.add_argument("--exit-with-parent", action="store_true", help="leave when standard input ends")
+    parser.add_argument("--seed", type=int, help="the same seed, the same outcomes")
+    parser.add_argument("--speed", type=float, help="call seconds that pass in one second (default: 1)")
+    parser.add_argument("--ring-seconds", metavar="A,B", help="default: 3,20")
+    parser.add_argument("--talk-seconds", metavar="A,B", help="default: 15,120")
+    parser.add_argument("--analysis-delay-seconds", type=float, help="default: 5")
+    parser.add_argument("--odds", metavar="FILE-OR-JSON", help='as in {"user_hangup": 2, "dial_busy": 1}')
+    parser.add_argument(
+        "--script", metavar="FILE-OR-JSON", help='as in {"+56...": ["dial_busy", "user_hangup"]}'
+    )
+    parser.add_argument("--promise-odds", type=float, help="share of the answered that promise to pay")
+    parser.add_argument("--concurrency", type=int, dest="concurrency_limit", help="default: 20")
+    parser.add_argument("--reserved-inbound", type=int, help="slots that outbound calls may not use")
+    parser.add_argument("--burst", action="store_true", default=None, help="burst concurrency")
+    parser.add_argument("--calls-per-second", type=float, help="per from_number; more get 429")
+    parser.add_argument("--list-delay-seconds", type=float, help="a call is listed only then (default: 0)")
+    parser.add_argument("--key-seconds", type=float, help="idempotency keys are remembered (default: 3600)")
+    parser.add_argument("--settings", metavar="FILE-OR-JSON", help="any other setting, by its name")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given, by their names; what was not given keeps its default."""
+    fields = _json(options.settings) if options.settings else {}
+    for name in Settings.model_fields:
+        value = getattr(options, name, None)
+        if value is not None:
+            fields[name] = value
+    for name in ("ring_seconds", "talk_seconds"):
+        if isinstance(fields.get(name), str):
+            fields[name] = tuple(fields[name].split(","))
+    for name in ("odds", "script"):
+        if isinstance(fields.get(name), str):
+            fields[name] = _json(fields[name])
+    if "api_keys" not in fields and os.environ.get(KEY_VARIABLE):
+        fields["api_keys"] = [os.environ[KEY_VARIABLE]]
+    return fields
+
+
+def _json(text: str) -> dict[str, Any]:
+    """JSON as it stands, or from the file of that name."""
+    document = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    if not isinstance(document, dict):
+        raise TypeError("a JSON object is needed")
+    return document
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, ValidationError):
+        first = exc.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(exc)
