@@ -98,7 +98,7 @@ class EmbeddedDatabase:
         elif self._server.is_starting:
             self._check_start(self._server)
         elif not self._server.is_alive():
-            self._bury(self._server, "died")
+            self._bury(self._server, f"the embedded database in {self.directory} died")
         elif self._failures and now - self._server.since > STEADY_SECONDS:
             self._failures = 0
 
@@ -193,7 +193,7 @@ class EmbeddedDatabase:
         delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         self._next_try = time.monotonic() + delay
-        log.error("the embedded database: %s; starting it again in %.1f s", why, delay)
+        log.error("%s; starting it again in %.1f s", why, delay)
 
 
 def published_uri(directory: Path | str) -> str:

@@ -46,6 +46,8 @@ ROLES = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
 #: How often the server looks after itself, and how many quiet looks in a row end an orphan.
 WATCH_SECONDS = 2.0
 QUIET_LOOKS = 5
+#: What the storage says when it cannot go on: a full, failing or vanished disk, or its own panic.
+UNFIT = ("No space left", "quota exceeded", "Input/output error", "Read-only file system", "PANIC", "panic")
 
 log = logging.getLogger("speechaid.embedded")
 
@@ -62,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
+    broken = threading.Event()
+    logging.getLogger("secantus").addHandler(_StorageFaults(broken))
+    os.umask(0o077)
     directory: Path = options.directory
     lock = files.take_lock(directory / "server.lock")
     if lock is None:
@@ -72,11 +77,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(options.ready_fd, str(exc))
     except Exception as exc:
         log.exception("the database did not start")
-        return _refuse(options.ready_fd, f"the database in {directory} did not start: {exc}")
+        return _refuse(options.ready_fd, f"the storage refused: {exc}")
     _publish(directory, server.port)
     _report(options.ready_fd, {"port": server.port})
     log.info("serving on port %d", server.port)
-    supervisor_lock = _watch(directory, server, stopping)
+    supervisor_lock = _watch(directory, server, stopping, broken)
     (directory / "address").unlink(missing_ok=True)
     _stop(server)
     log.info("stopped")
@@ -166,7 +171,7 @@ def _publish(directory: Path, port: int) -> None:
     files.write_private(directory / "address", json.dumps(address))
 
 
-def _watch(directory: Path, server: Any, stopping: threading.Event) -> int | None:
+def _watch(directory: Path, server: Any, stopping: threading.Event, broken: threading.Event) -> int | None:
     """Wait for the end: SIGTERM, or a supervisor that is gone with no client left.
 
     Returns the supervisor's lock when it was taken: holding it while stopping makes a supervisor that starts
@@ -174,7 +179,11 @@ def _watch(directory: Path, server: Any, stopping: threading.Event) -> int | Non
     """
     quiet = 0
     while not stopping.wait(WATCH_SECONDS):
-        _check_storage(server)
+        if broken.is_set():
+            # Not closed first: what was committed is in the journal, and a close would have to write.
+            log.error("the storage has failed: leaving, to be started anew")
+            logging.shutdown()
+            os._exit(ExitStatus.SOFTWARE)
         quiet = quiet + 1 if _clients(server) == 0 else 0
         if quiet < QUIET_LOOKS:
             continue
@@ -198,14 +207,22 @@ def _clients(server: Any) -> int:
         return int(server._active_conns)  # noqa: SLF001
 
 
-def _check_storage(server: Any) -> None:
-    """Die if the storage has died: after a panic (full disk) it refuses for ever, a restart may mend it."""
-    try:
-        server.storage.get_user("admin", USER)
-    except Exception:
-        log.exception("the storage fails: leaving, to be started anew")
-        logging.shutdown()
-        os._exit(ExitStatus.SOFTWARE)
+class _StorageFaults(logging.Handler):
+    """Hears of faults after which the storage stays unfit until it is opened anew.
+
+    The server answers such a statement with an error and goes on, but a table that a full disk caught half
+    made stays unusable in memory, also when there is space again.
+    """
+
+    def __init__(self, broken: threading.Event) -> None:
+        super().__init__(logging.ERROR)
+        self._broken = broken
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at the error that a statement died of."""
+        error = record.exc_info[1] if record.exc_info else None
+        if type(error).__name__ == "WiredTigerError" and any(word in str(error) for word in UNFIT):
+            self._broken.set()
 
 
 def _report(fd: int, message: dict[str, object]) -> None:
