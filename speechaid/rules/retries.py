@@ -14,33 +14,26 @@ Only ``temporary`` and ``blocked`` cost nothing, so only a stream of these can k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from speechaid.model.batch import CallSettings
 from speechaid.model.states import JobStatus, Outcome, Stopper, SuspendReason
 from speechaid.rules.outcomes import bend
+from speechaid.rules.retry_table import RULES, SERVED, STOPPED_BY_OPERATOR, Cause, Delay, Rule, Then
+
+__all__ = [
+    "Cause",
+    "NextStep",
+    "Position",
+    "RetryPolicy",
+    "decide",
+    "is_exhausted",
+    "no_phone_left",
+    "policy_for",
+]
 
 _SECONDS_AN_HOUR: Final = 3600.0
-
-
-class Cause(StrEnum):
-    """Why a job moved on as it did, for logs and metrics."""
-
-    SERVED = "served"
-    ROTATED = "rotated"
-    RETRY = "retry"
-    EXHAUSTED = "exhausted"
-    ALL_PHONES_DEAD = "all_phones_dead"
-    TEMPORARY = "temporary"
-    DO_NOT_CALL = "do_not_call"
-    NO_CREDIT = "no_credit"
-    BLOCKED = "blocked"
-    STOPPED_BY_OPERATOR = "stopped_by_operator"
-    STOPPED_IN_RETELL = "stopped_in_retell"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,83 +82,6 @@ class NextStep:
     dead_phone: str | None = None
 
 
-class _Then(StrEnum):
-    """The kinds of things that can follow a dial."""
-
-    FINISH = "finish"
-    NEXT_PHONE = "next_phone"
-    TRY_AGAIN = "try_again"
-
-
-class _Delay(StrEnum):
-    NONE = "none"
-    RETRY = "retry"
-    NO_ANSWER = "no_answer"
-    TEMPORARY = "temporary"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rule:
-    """One row: what follows an outcome."""
-
-    then: _Then
-    #: Where it finishes or is tried again: what the job becomes, and why.
-    status: JobStatus = JobStatus.PENDING
-    cause: Cause = Cause.RETRY
-    #: Where it goes to the next phone: the delay once the pass is over; else the delay itself.
-    delay: _Delay = _Delay.NONE
-    kills_phone: bool = False
-    suspend_reason: SuspendReason | None = None
-    cancel_reason: str | None = None
-
-
-_SERVED: Final = _Rule(then=_Then.FINISH, status=JobStatus.DONE, cause=Cause.SERVED)
-_UNANSWERED: Final = _Rule(then=_Then.NEXT_PHONE, delay=_Delay.NO_ANSWER)
-_FAILED: Final = _Rule(then=_Then.NEXT_PHONE, delay=_Delay.RETRY)
-_STOPPED_IN_RETELL: Final = _Rule(
-    then=_Then.FINISH,
-    status=JobStatus.SUSPENDED,
-    cause=Cause.STOPPED_IN_RETELL,
-    suspend_reason=SuspendReason.STOPPED_IN_RETELL,
-)
-_STOPPED_BY_OPERATOR: Final = _Rule(
-    then=_Then.FINISH,
-    status=JobStatus.CANCELLED,
-    cause=Cause.STOPPED_BY_OPERATOR,
-    cancel_reason="hang_up",
-)
-
-RULES: Final[Mapping[Outcome, _Rule]] = MappingProxyType(
-    {
-        Outcome.ANSWERED: _SERVED,
-        Outcome.CALLBACK_REQUESTED: _SERVED,
-        Outcome.VOICEMAIL: _UNANSWERED,
-        Outcome.NO_ANSWER: _UNANSWERED,
-        Outcome.BUSY: _FAILED,
-        Outcome.FAILED: _FAILED,
-        Outcome.INVALID_NUMBER: _Rule(then=_Then.NEXT_PHONE, delay=_Delay.RETRY, kills_phone=True),
-        Outcome.DO_NOT_CALL: _Rule(
-            then=_Then.FINISH,
-            status=JobStatus.CANCELLED,
-            cause=Cause.DO_NOT_CALL,
-            cancel_reason="do_not_call",
-            kills_phone=True,
-        ),
-        Outcome.STOPPED: _STOPPED_IN_RETELL,
-        Outcome.TEMPORARY: _Rule(then=_Then.TRY_AGAIN, cause=Cause.TEMPORARY, delay=_Delay.TEMPORARY),
-        Outcome.NO_CREDIT: _Rule(
-            then=_Then.FINISH,
-            status=JobStatus.SUSPENDED,
-            cause=Cause.NO_CREDIT,
-            suspend_reason=SuspendReason.NO_CREDIT,
-        ),
-        # No delay: the hold that a blocked dial puts on the API key paces it, and a host with a good key may
-        # take the job at once.
-        Outcome.BLOCKED: _Rule(then=_Then.TRY_AGAIN, cause=Cause.BLOCKED),
-    }
-)
-
-
 def policy_for(defaults: RetryPolicy, settings: CallSettings | None) -> RetryPolicy:
     """The policy of a batch: what its ``call_settings`` say, the environment's for the rest."""
     if settings is None:
@@ -206,7 +122,7 @@ def decide(
     rule = _rule(outcome, stopped_by, policy)
     dialled = position.phones[position.index] if 0 <= position.index < len(position.phones) else None
     dead_phone = dialled if rule.kills_phone else None
-    if rule.then is _Then.NEXT_PHONE:
+    if rule.then is Then.NEXT_PHONE:
         return _next_phone(
             position,
             policy,
@@ -226,7 +142,7 @@ def decide(
     )
 
 
-def skip_rest(position: Position, policy: RetryPolicy) -> NextStep:
+def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
     """What becomes of a job that has no phone to dial from ``position.index`` on, though nothing was dialled.
 
     Numbers may land on the do-not-call list between two dials. The rest of the pass is left out: the pass is
@@ -259,11 +175,11 @@ def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
     return attempts >= policy.max_attempts
 
 
-def _rule(outcome: Outcome, stopped_by: Stopper | None, policy: RetryPolicy) -> _Rule:
+def _rule(outcome: Outcome, stopped_by: Stopper | None, policy: RetryPolicy) -> Rule:
     if outcome is Outcome.VOICEMAIL and policy.voicemail_counts:
-        return _SERVED
+        return SERVED
     if outcome is Outcome.STOPPED and stopped_by is Stopper.OPERATOR:
-        return _STOPPED_BY_OPERATOR
+        return STOPPED_BY_OPERATOR
     return RULES[outcome]
 
 
@@ -304,11 +220,11 @@ def _next_phone(
     )
 
 
-def _seconds(delay: _Delay, policy: RetryPolicy, jitter: float) -> float:
+def _seconds(delay: Delay, policy: RetryPolicy, jitter: float) -> float:
     spread = policy.temporary_max_seconds - policy.temporary_min_seconds
     return {
-        _Delay.NONE: 0.0,
-        _Delay.RETRY: policy.retry_delay_seconds,
-        _Delay.NO_ANSWER: policy.no_answer_delay_seconds,
-        _Delay.TEMPORARY: policy.temporary_min_seconds + jitter * spread,
+        Delay.NONE: 0.0,
+        Delay.RETRY: policy.retry_delay_seconds,
+        Delay.NO_ANSWER: policy.no_answer_delay_seconds,
+        Delay.TEMPORARY: policy.temporary_min_seconds + jitter * spread,
     }[delay]

@@ -9,16 +9,16 @@ import pytest
 from speechaid.model.batch import CallSettings
 from speechaid.model.states import ARROWS, JobStatus, Outcome, Stopper, SuspendReason
 from speechaid.rules.retries import (
-    RULES,
     Cause,
     NextStep,
     Position,
     RetryPolicy,
     decide,
     is_exhausted,
+    no_phone_left,
     policy_for,
-    skip_rest,
 )
+from speechaid.rules.retry_table import RULES
 
 A, B, C = "+56911111111", "+56922222222", "+56933333333"
 POLICY = RetryPolicy(
@@ -266,13 +266,13 @@ def test_a_limit_lowered_while_the_call_went_on_fails_the_job_without_counting_p
 class TestSkippingTheRestOfAPass:
     def test_phones_listed_in_mid_pass_end_it(self) -> None:
         position = at(1, dead=frozenset({B}))
-        assert skip_rest(position, POLICY) == pending(0, 1, 1800, Cause.RETRY)
+        assert no_phone_left(position, POLICY) == pending(0, 1, 1800, Cause.RETRY)
 
     def test_a_contact_with_nothing_left_fails_at_once_without_an_attempt_that_nobody_made(self) -> None:
-        assert skip_rest(at(0, dead=frozenset({A, B})), POLICY) == failed(0, Cause.ALL_PHONES_DEAD)
+        assert no_phone_left(at(0, dead=frozenset({A, B})), POLICY) == failed(0, Cause.ALL_PHONES_DEAD)
 
     def test_a_pass_that_had_begun_counts(self) -> None:
-        assert skip_rest(at(1, dead=frozenset({A, B})), POLICY) == failed(1, Cause.ALL_PHONES_DEAD)
+        assert no_phone_left(at(1, dead=frozenset({A, B})), POLICY) == failed(1, Cause.ALL_PHONES_DEAD)
 
 
 class TestPolicyOfABatch:

@@ -1,0 +1,214 @@
+"""The single checks before a dial, in the order in which they decide; ``eligibility`` puts them together.
+
+Numbers that limit calls in progress leave out what the dial itself holds already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Final
+
+from speechaid.model.account import Account, Plan
+from speechaid.model.batch import Batch
+from speechaid.model.hold import Hold
+from speechaid.model.job import Job
+from speechaid.rules import metering, windows
+from speechaid.rules.defaults import DiallingDefaults
+from speechaid.rules.windows import Window, WindowFault
+
+ACTIVE: Final = "active"
+
+
+class Reason(StrEnum):
+    """Why a job may not be dialled: stable words for logs, metrics and ``explain``."""
+
+    HELD = "held"
+    BATCH_MISSING = "batch_missing"
+    BATCH_PAUSED = "batch_paused"
+    WINDOW_FAULT = "window_fault"
+    OUTSIDE_WINDOW = "outside_window"
+    ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_INACTIVE = "account_inactive"
+    PLAN_UNKNOWN = "plan_unknown"
+    NO_CREDIT = "no_credit"
+    DAILY_LIMIT = "daily_limit"
+    ACCOUNT_CONCURRENCY = "account_concurrency"
+    BATCH_CONCURRENCY = "batch_concurrency"
+    ON_DO_NOT_CALL_LIST = "on_do_not_call_list"
+    NO_NUMBER = "no_number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    #: What was found, in a few words.
+    value: str
+    #: Set where it failed.
+    reason: Reason | None = None
+    #: When it passes by itself, where that is known.
+    next_chance: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Everything that is judged."""
+
+    job: Job
+    number: str | None
+    batch: Batch | None
+    account: Account | None
+    holds: Sequence[Hold]
+    on_dnc: bool
+    defaults: DiallingDefaults
+    own_key: str | None
+    window: Window | WindowFault
+    now: datetime
+
+
+def _hold(case: Case) -> Check:
+    if not case.holds:
+        return _passed("hold", "none")
+    until = [hold.until for hold in case.holds]
+    known = [moment for moment in until if moment is not None]
+    return _failed(
+        "hold",
+        Reason.HELD,
+        "; ".join(f"{hold.scope}: {hold.reason}" for hold in case.holds),
+        next_chance=max(known) if len(known) == len(until) else None,
+    )
+
+
+def _batch(case: Case) -> Check:
+    if case.job.batch_id is None:
+        return _passed("batch", "none")
+    if case.batch is None:
+        return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {case.job.batch_id}")
+    if not case.batch.is_active:
+        return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is paused")
+    return _passed("batch", f"{case.batch.batch_id} is active")
+
+
+def _window(case: Case) -> Check:
+    if isinstance(case.window, WindowFault):
+        return _failed("window", Reason.WINDOW_FAULT, case.window.sentence)
+    if windows.is_open(case.window, case.now):
+        return _passed("window", "always open" if case.window.is_always else f"{case.window}, open")
+    return _failed(
+        "window",
+        Reason.OUTSIDE_WINDOW,
+        f"{case.window}, closed",
+        next_chance=windows.next_opening(case.window, case.now),
+    )
+
+
+def _account(case: Case) -> Check:
+    if case.job.account_id is None:
+        return _passed("account", "none: not metered")
+    if case.account is None:
+        return _failed("account", Reason.ACCOUNT_UNKNOWN, f"there is no account {case.job.account_id}")
+    if case.account.status != ACTIVE:
+        return _failed("account", Reason.ACCOUNT_INACTIVE, f"status {case.account.status}")
+    if case.account.plan is None:
+        return _failed("account", Reason.PLAN_UNKNOWN, "plan_type is none that is known")
+    return _passed("account", f"{case.account.account_id} is {ACTIVE}, {case.account.plan}")
+
+
+def _balance(case: Case) -> Check:
+    account = case.account
+    if account is None or account.plan is None:
+        return _passed("balance", "not metered")
+    if account.plan is Plan.UNLIMITED:
+        return _passed("balance", "unlimited")
+    if account.plan is Plan.MINUTES:
+        value = f"{metering.minutes_left(account, case.own_key):g} minutes left"
+    else:
+        left = metering.credit_left(account, case.own_key)
+        value = f"{left:g} credit left, a call's set-up costs {account.cost_per_call_setup:g}"
+    if metering.has_balance(account, case.own_key):
+        return _passed("balance", value)
+    return _failed("balance", Reason.NO_CREDIT, value)
+
+
+def _daily_limit(case: Case) -> Check:
+    account = case.account
+    if account is None or account.daily_call_limit is None:
+        return _passed("daily limit", "none")
+    day = metering.account_day(account, case.defaults.timezone, case.now)
+    # Calls in progress are counted when they end: without them the limit would be overrun by as many.
+    made = metering.calls_today(account, day) + metering.other_dials(account, case.own_key)
+    value = f"{made} of {account.daily_call_limit} calls"
+    if made < account.daily_call_limit:
+        return _passed("daily limit", value)
+    zone = metering.account_zone(account, case.defaults.timezone)
+    tomorrow = date.fromisoformat(day) + timedelta(days=1)
+    return _failed(
+        "daily limit",
+        Reason.DAILY_LIMIT,
+        value,
+        next_chance=datetime.combine(tomorrow, time(), zone).astimezone(UTC),
+    )
+
+
+def _account_concurrency(case: Case) -> Check:
+    limit = case.account.max_concurrent_calls if case.account else None
+    if case.account is None or limit is None:
+        return _passed("account concurrency", "no limit")
+    return _concurrency(
+        "account concurrency",
+        Reason.ACCOUNT_CONCURRENCY,
+        metering.other_dials(case.account, case.own_key),
+        limit,
+    )
+
+
+def _batch_concurrency(case: Case) -> Check:
+    limit = case.batch.call_settings.max_concurrent_calls if case.batch else None
+    if case.batch is None or limit is None:
+        return _passed("batch concurrency", "no limit")
+    others = len(case.batch.open_dials - {case.own_key or ""})
+    return _concurrency("batch concurrency", Reason.BATCH_CONCURRENCY, others, limit)
+
+
+def _do_not_call(case: Case) -> Check:
+    if case.on_dnc:
+        return _failed("do-not-call list", Reason.ON_DO_NOT_CALL_LIST, "listed")
+    return _passed("do-not-call list", "not listed")
+
+
+def _number(case: Case) -> Check:
+    if case.number is None:
+        return _failed("number", Reason.NO_NUMBER, "no usable number")
+    return _passed("number", "usable")
+
+
+def _concurrency(name: str, reason: Reason, others: int, limit: int) -> Check:
+    value = f"{others} of {limit} calls in progress"
+    return _passed(name, value) if others < limit else _failed(name, reason, value)
+
+
+def _passed(name: str, value: str) -> Check:
+    return Check(name=name, passed=True, value=value)
+
+
+def _failed(name: str, reason: Reason, value: str, *, next_chance: datetime | None = None) -> Check:
+    return Check(name=name, passed=False, value=value, reason=reason, next_chance=next_chance)
+
+
+CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
+    _hold,
+    _batch,
+    _window,
+    _account,
+    _balance,
+    _daily_limit,
+    _account_concurrency,
+    _batch_concurrency,
+    _do_not_call,
+    _number,
+)

@@ -1,0 +1,23 @@
+"""What holds where neither batch nor account says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechaid.rules.windows import DailyHours
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiallingDefaults:
+    """The settings that the rules about dialling need."""
+
+    #: IANA.
+    timezone: str
+    #: None is the whole day.
+    hours: DailyHours | None
+    #: 1 (Monday) to 7 (Sunday); None is every day.
+    days: tuple[int, ...] | None
+    #: ISO 3166 alpha-2, for numbers in national form.
+    country: str | None
+    #: Reserved on the account before a dial.
+    estimate_minutes: float

@@ -1,0 +1,135 @@
+"""What an account has left, what a dial reserves of it, and what a call costs.
+
+Amounts are currency units and minutes, rounded to ``PLACES`` decimals where they are worked out: sums of many
+small floats drift far less than that, and a ten-thousandth of a cent is owed by nobody.
+
+An account whose plan nobody knows (or that names none) has no balance that could be judged: it is not
+dialled, and a call of it that ends all the same is counted, but costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from speechaid.model.account import Account, Plan
+from speechaid.model.states import Outcome
+from speechaid.rules.defaults import DiallingDefaults
+from speechaid.rules.windows import find_zone
+
+PLACES: Final = 6
+
+_UTC: Final = ZoneInfo("UTC")
+
+#: Nobody was rung: these cost nothing and do not count.
+_NOT_A_CALL: Final = frozenset({Outcome.TEMPORARY, Outcome.BLOCKED, Outcome.NO_CREDIT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserve:
+    """What a dial holds of a balance while it is open."""
+
+    minutes: float
+    #: In currency units.
+    credit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What a call costs its account."""
+
+    minutes: float
+    #: In currency units.
+    credit: float
+    #: Whether it counts among the day's calls.
+    counts_call: bool
+
+
+def minutes_left(account: Account, own_key: str | None = None) -> float:
+    """Minutes neither used nor held by others; what ``own_key`` itself holds counts as left."""
+    own = sum(entry.minutes for entry in account.reservations if entry.key == own_key)
+    return round(
+        account.minutes_purchased - account.minutes_used - account.minutes_reserved + own,
+        PLACES,
+    )
+
+
+def credit_left(account: Account, own_key: str | None = None) -> float:
+    """Credit neither used nor held by others; what ``own_key`` itself holds counts as left."""
+    own = sum(entry.credit for entry in account.reservations if entry.key == own_key)
+    return round(account.credit_balance - account.credit_used - account.credit_reserved + own, PLACES)
+
+
+def has_balance(account: Account, own_key: str | None = None) -> bool:
+    """Whether the balance allows one dial more.
+
+    On a credit plan the price of a set-up must be left; where that is free but minutes are not, anything at
+    all must be.
+    """
+    if account.plan is Plan.UNLIMITED:
+        return True
+    if account.plan is Plan.MINUTES:
+        return minutes_left(account, own_key) > 0
+    if account.plan is Plan.CREDIT:
+        left = credit_left(account, own_key)
+        return left >= account.cost_per_call_setup and (left > 0 or account.cost_per_minute <= 0)
+    return False
+
+
+def estimate(account: Account, defaults: DiallingDefaults) -> Reserve:
+    """What to reserve before a dial: the price of the estimated minutes, capped by what is left."""
+    if account.plan is Plan.MINUTES:
+        left = max(0.0, minutes_left(account))
+        return Reserve(minutes=round(min(defaults.estimate_minutes, left), PLACES), credit=0.0)
+    if account.plan is Plan.CREDIT:
+        price = account.cost_per_call_setup + defaults.estimate_minutes * account.cost_per_minute
+        left = max(0.0, credit_left(account))
+        return Reserve(minutes=0.0, credit=round(min(price, left), PLACES))
+    return Reserve(minutes=0.0, credit=0.0)
+
+
+def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) -> Charge:
+    """What a call costs once it is over.
+
+    Args:
+        account: whose balance pays.
+        outcome: what the call came to; a fault that rang nobody is free.
+        minutes: of talk.
+        connected: whether somebody or something took the call.
+    """
+    if outcome in _NOT_A_CALL:
+        return Charge(minutes=0.0, credit=0.0, counts_call=False)
+    used_minutes = used_credit = 0.0
+    if account.plan is Plan.MINUTES and connected:
+        used_minutes = minutes
+    elif account.plan is Plan.CREDIT and connected:
+        used_credit = account.cost_per_call_setup + minutes * account.cost_per_minute
+    elif account.plan is Plan.CREDIT:
+        used_credit = account.cost_failed_call
+    return Charge(minutes=round(used_minutes, PLACES), credit=round(used_credit, PLACES), counts_call=True)
+
+
+def account_zone(account: Account, default_timezone: str) -> ZoneInfo:
+    """The zone in which the account counts its days.
+
+    A zone that nobody knows reads as the default: a count needs some day, and forbids nothing by itself.
+    """
+    return find_zone(account.timezone or default_timezone) or find_zone(default_timezone) or _UTC
+
+
+def account_day(account: Account, default_timezone: str, now: datetime) -> str:
+    """``YYYY-MM-DD`` of an instant in the account's time zone."""
+    return now.astimezone(account_zone(account, default_timezone)).date().isoformat()
+
+
+def calls_today(account: Account, day: str) -> int:
+    """Calls counted on this day: a count of an earlier day is 0, one without a day is today's."""
+    counted = account.calls_today_date
+    return 0 if counted is not None and counted < day else account.calls_today
+
+
+def other_dials(account: Account, own_key: str | None = None) -> int:
+    """Open dials of the account beside this one."""
+    return sum(1 for entry in account.reservations if entry.key != own_key)

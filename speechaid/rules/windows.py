@@ -1,0 +1,243 @@
+"""Calling windows: when a batch may be dialled, by the clock on the wall of its time zone.
+
+A window is open at an instant exactly when the wall clock of its zone then shows a time inside it. That
+settles changes of the clock by themselves: an hour that is skipped is never inside, and a wall time that
+comes twice is judged alike both times, even if that closes the window and opens it anew. A window over
+midnight belongs to the day on which it opens.
+
+Whatever cannot be understood is a ``WindowFault``: the batch is not dialled, and the fault says why. Start
+and end alike is such a case: it may mean always or never, and a call cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
+
+_DAY: Final = 86_400
+ALL_DAYS: Final = frozenset(range(1, 8))
+_TIME: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+#: How far ahead to look for an opening or closing: a change of the clock can swallow a weekly window once.
+_HORIZON_DAYS: Final = 22
+
+
+class DailyHours(Protocol):
+    """A daily span as the settings hold it: ``HH:MM`` each."""
+
+    @property
+    def start(self) -> str:
+        """When it opens."""
+
+    @property
+    def end(self) -> str:
+        """When it closes; before the start: on the next day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """When a batch may be called. Seconds since midnight by the wall clock; the end is outside."""
+
+    start_seconds: int
+    #: 86,400 is midnight at the day's end. Not after the start: on the next day.
+    end_seconds: int
+    #: 1 is Monday, 7 Sunday; of a window over midnight the day on which it opens.
+    days: frozenset[int]
+    zone: ZoneInfo
+
+    @property
+    def is_always(self) -> bool:
+        """Whether it never closes."""
+        return self.start_seconds == 0 and self.end_seconds == _DAY and self.days == ALL_DAYS
+
+    def __str__(self) -> str:
+        days = "every day" if self.days == ALL_DAYS else "days " + ",".join(map(str, sorted(self.days)))
+        return f"{_clock(self.start_seconds)}-{_clock(self.end_seconds)} {days} {self.zone.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowFault:
+    """A window that cannot be understood; nothing is dialled under it."""
+
+    #: One sentence for an operator.
+    sentence: str
+
+
+def read_window(
+    allowed_hours: object,
+    days_of_week: object,
+    timezone: object,
+    *,
+    default_hours: DailyHours | Mapping[str, Any] | None,
+    default_days: Sequence[int] | None,
+    default_timezone: str,
+) -> Window | WindowFault:
+    """The window that the values of a batch's ``call_settings`` describe.
+
+    Args:
+        allowed_hours: ``{start, end}``, each ``HH:MM``; None takes the default.
+        days_of_week: a list of 1 (Monday) to 7 (Sunday), 0 read as Sunday; None takes the default.
+        timezone: an IANA name; None takes the default.
+        default_hours: None is the whole day.
+        default_days: None is every day.
+        default_timezone: the account's, else the settings'.
+    """
+    try:
+        start, end = _hours(default_hours if allowed_hours is None else allowed_hours)
+        return Window(
+            start_seconds=start,
+            end_seconds=end,
+            days=_days(default_days if days_of_week is None else days_of_week),
+            zone=_zone(default_timezone if timezone is None else timezone),
+        )
+    except _NotUnderstoodError as fault:
+        return WindowFault(sentence=str(fault))
+
+
+def is_open(window: Window, now: datetime) -> bool:
+    """Whether a call may be placed at this instant (aware)."""
+    local = now.astimezone(window.zone)
+    seconds = local.hour * 3600 + local.minute * 60 + local.second
+    today = local.isoweekday()
+    if window.start_seconds < window.end_seconds:
+        return today in window.days and window.start_seconds <= seconds < window.end_seconds
+    yesterday = 7 if today == 1 else today - 1
+    return (today in window.days and seconds >= window.start_seconds) or (
+        yesterday in window.days and seconds < window.end_seconds
+    )
+
+
+def next_opening(window: Window, now: datetime) -> datetime | None:
+    """The first instant from now on at which the window is open, aware UTC: now itself where it is open.
+
+    None where no opening is found within three weeks.
+    """
+    if is_open(window, now):
+        return now.astimezone(UTC)
+    return next((moment for moment in _changes(window, now) if is_open(window, moment)), None)
+
+
+def closes_at(window: Window, now: datetime) -> datetime | None:
+    """When the open window closes next, aware UTC; None where it is closed, or never closes."""
+    if window.is_always or not is_open(window, now):
+        return None
+    return next((moment for moment in _changes(window, now) if not is_open(window, moment)), None)
+
+
+class _NotUnderstoodError(Exception):
+    """Carries the sentence of a fault up to ``read_window``."""
+
+
+def _hours(value: object) -> tuple[int, int]:
+    if value is None:
+        return 0, _DAY
+    if isinstance(value, Mapping):
+        start_text, end_text = value.get("start"), value.get("end")
+    else:
+        start_text, end_text = getattr(value, "start", None), getattr(value, "end", None)
+    start, end = _seconds(start_text), _seconds(end_text)
+    if start is None or end is None or start == _DAY:
+        raise _NotUnderstoodError(
+            f"allowed_hours {_shown(value)} cannot be understood: start and end must be HH:MM"
+        )
+    if start == end:
+        raise _NotUnderstoodError(f"allowed_hours {_shown(value)} starts and ends at the same time")
+    return start, end
+
+
+def _seconds(value: object) -> int | None:
+    """``HH:MM`` or ``HH:MM:SS`` as seconds since midnight; ``24:00`` is the day's end."""
+    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
+    total = hour * 3600 + minute * 60 + second
+    return total if minute < 60 and second < 60 and total <= _DAY else None
+
+
+def _days(value: object) -> frozenset[int]:
+    if value is None:
+        return ALL_DAYS
+    days = [_day(entry) for entry in value] if isinstance(value, list | tuple | set | frozenset) else []
+    known = [day for day in days if day is not None]
+    if not days or len(known) < len(days):
+        raise _NotUnderstoodError(
+            f"days_of_week {_shown(value)} cannot be understood: a list of days from 1 (Monday) to 7 (Sunday)"
+        )
+    return frozenset(known)
+
+
+def _day(value: object) -> int | None:
+    """1 to 7; 0 is Sunday; digits in a string and whole floats are read; names are not."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(8):
+        return None
+    return int(value) or 7
+
+
+def _zone(value: object) -> ZoneInfo:
+    zone = find_zone(value.strip()) if isinstance(value, str) else None
+    if zone is None:
+        raise _NotUnderstoodError(f"timezone {_shown(value)} is not a known IANA zone")
+    return zone
+
+
+@lru_cache(maxsize=256)
+def find_zone(name: str) -> ZoneInfo | None:
+    """The zone of an IANA name, or None where nobody knows it."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # unknown, a path, or a folder such as "America"
+        return None
+
+
+def _changes(window: Window, now: datetime) -> list[datetime]:
+    """Every instant after now, in order, at which the window may open or close."""
+    first = now.astimezone(window.zone).date() - timedelta(days=1)
+    moments = set(_clock_changes(window.zone, now))
+    for day in (first + timedelta(days=ahead) for ahead in range(_HORIZON_DAYS)):
+        for seconds in {0, window.start_seconds, window.end_seconds % _DAY}:
+            moments.update(_instants(day, seconds, window.zone))
+    return sorted(moment for moment in moments if moment > now)
+
+
+def _instants(day: date, seconds: int, zone: ZoneInfo) -> Iterator[datetime]:
+    """When the wall clock shows this time: once, or twice in an hour that is repeated."""
+    shown = time(seconds // 3600, seconds // 60 % 60, seconds % 60)
+    for fold in (0, 1):
+        yield datetime.combine(day, shown.replace(fold=fold), zone).astimezone(UTC)
+
+
+def _clock_changes(zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
+    """Instants at which the zone's clock is put forward or back, to the second."""
+    before = now.astimezone(UTC).replace(microsecond=0)
+    for _ in range(_HORIZON_DAYS):
+        after = before + timedelta(days=1)
+        if _offset(zone, before) != _offset(zone, after):
+            low, high = before, after
+            while high - low > timedelta(seconds=1):
+                middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
+                low, high = (
+                    (middle, high) if _offset(zone, middle) == _offset(zone, before) else (low, middle)
+                )
+            yield high
+        before = after
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta | None:
+    return moment.astimezone(zone).utcoffset()
+
+
+def _shown(value: object) -> str:
+    """A foreign value, short enough for a sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}"
