@@ -53,11 +53,7 @@ class Channel:
         Raises:
             FleetError: the message is larger than ``MAX_MESSAGE_BYTES``.
         """
-        data = json.dumps(message, separators=(",", ":"), default=str).encode()
-        if len(data) > MAX_MESSAGE_BYTES:
-            raise FleetError(
-                f"a message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}: {data[:80]!r}"
-            )
+        data = encode(message)
         rights = array.array("i", descriptors)
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
         try:
@@ -82,7 +78,7 @@ class Channel:
                 continue
             if not data:
                 self.eof = True
-            elif (message := _decode(data, truncated=bool(flags & socket.MSG_TRUNC))) is not None:
+            elif not flags & socket.MSG_TRUNC and (message := decode(data)) is not None:
                 messages.append(message)
             else:
                 self.faults += 1
@@ -102,9 +98,20 @@ class Channel:
             self._sock.close()
 
 
-def _decode(data: bytes, *, truncated: bool) -> Message | None:
-    if truncated:
-        return None
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One message as it travels.
+
+    Raises:
+        FleetError: it is larger than ``MAX_MESSAGE_BYTES``.
+    """
+    data = json.dumps(message, separators=(",", ":"), default=str).encode()
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise FleetError(f"a message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    return data
+
+
+def decode(data: bytes) -> Message | None:
+    """One message, or None where it is none."""
     try:
         message = json.loads(data)
     except ValueError:

@@ -1,0 +1,55 @@
+"""What the supervisor's loop needs of those beside it: control socket, clerk, database process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from speechaid.protocol import Request
+from speechaid.rules.respawn import Cause
+
+
+class Control(Protocol):
+    """The control socket, as far as the loop needs it."""
+
+    def wait(self, fds: Iterable[int], timeout_ms: int | None) -> object:
+        """Rest until a request or one of the descriptors is readable, at most so long."""
+
+    def receive(self) -> list[Request]:
+        """The requests that lie there."""
+
+    def close(self) -> None:
+        """Remove the socket."""
+
+
+class Clerk(Protocol):
+    """The thread that does the database's share of the supervisor's work."""
+
+    def fileno(self) -> int:
+        """Readable while answers wait."""
+
+    def submit(self, task: Callable[[], Any], on_done: Callable[[Any], None]) -> None:
+        """Have a task done; ``on_done`` comes back among ``answers``, with its result or its error."""
+
+    def answers(self) -> list[Callable[[], None]]:
+        """What is done: to be called in the loop's thread."""
+
+    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
+        """A worker process ended; the job is the last that it reported. Never waits."""
+
+    def close(self) -> None:
+        """Finish what was submitted, within a bound of its own."""
+
+
+class Companion(Protocol):
+    """A child that the fleet needs to live: the embedded database."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while there is one."""
+
+    def ensure(self) -> None:
+        """Bring it back where it died; never waits."""
+
+    def stop(self) -> None:
+        """End it cleanly."""

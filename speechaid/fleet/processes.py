@@ -1,0 +1,108 @@
+"""Child processes by pidfd: signalled, reaped and told apart without a race on the pid."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from speechaid.errors import FleetError
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """How a process ended: by its own status, or by a signal; one of the two is set."""
+
+    status: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"exit status {self.status}"
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:  # a real-time signal has no name
+            return f"signal {self.signal}"
+
+
+class Child:
+    """One child process, held by its pidfd until it has been reaped.
+
+    Raises:
+        FleetError: there is no such process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError as exc:
+            raise FleetError(f"process {pid} cannot be held: {exc}") from exc
+
+    def fileno(self) -> int:
+        """Readable once the process has ended."""
+        return self._pidfd
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal this very process; nothing happens where it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def reap(self) -> Exit | None:
+        """How it ended, or None while it runs; after that the pid may belong to somebody else."""
+        try:
+            found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            return Exit(status=None, signal=signal.SIGKILL)  # somebody else has reaped it: assume the worst
+        if found is None:
+            return None
+        if found.si_code == os.CLD_EXITED:
+            return Exit(status=found.si_status)
+        return Exit(signal=found.si_status)
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        os.close(self._pidfd)
+
+
+def become_subreaper() -> None:
+    """Make orphaned descendants our children, so that workers forked by the zygote are ours to reap.
+
+    Raises:
+        FleetError: the kernel refuses.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise FleetError(f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(ctypes.get_errno())}")
+
+
+def reap_strays(known: Collection[int]) -> list[int]:
+    """Reap ended children that nobody holds, such as a worker whose zygote died before it could name it."""
+    reaped: list[int] = []
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return reaped
+        # The first in line may be a known one: its holder reaps it; those behind it come at the next look.
+        if found is None or found.si_pid in known:
+            return reaped
+        os.waitpid(found.si_pid, 0)
+        reaped.append(found.si_pid)
+
+
+def raise_descriptor_limit(needed: int) -> int:
+    """Let this process open as many descriptors as it needs, as far as the hard limit goes; the new limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed:
+        return soft
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return max(soft, allowed)

@@ -1,0 +1,199 @@
+"""The supervisor's side of the zygote: started, asked without waiting, replaced when it dies or hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from speechaid.fleet.channel import Channel
+from speechaid.fleet.processes import Child
+
+#: glibc's malloc gives memory back only above these thresholds, which by default grow with use: 9 instead of
+#: 12 MiB a worker after it has read large bodies.
+MALLOC_ENVIRONMENT: Final = {"MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
+
+_FOR_THE_SUPERVISOR: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
+
+#: Requests under way at once: enough to keep the zygote busy, few enough for its socket's buffer.
+MAX_ASKED: Final = 8
+#: The zygote imports all that workers use before it answers for the first time.
+BOOT_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 10.0
+#: Between two zygotes that die young; doubled each time.
+FIRST_DELAY_SECONDS: Final = 0.1
+LONGEST_DELAY_SECONDS: Final = 30.0
+#: A zygote that lived so long was a good one.
+SETTLED_SECONDS: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class ZygoteState(StrEnum):
+    """Where the zygote stands."""
+
+    #: None runs; the next is started when its time comes.
+    AWAY = "away"
+    #: Started, still importing.
+    BOOTING = "booting"
+    READY = "ready"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of one request: a pid, or the reason why there is none."""
+
+    request: int
+    pid: int | None
+    error: str | None = None
+
+
+class Spawner:
+    """Keeps one zygote and asks it for workers; never waits for it."""
+
+    def __init__(self, target: str) -> None:
+        self.state = ZygoteState.AWAY
+        self.pid: int | None = None
+        self.restarts = 0
+        self._target = target
+        self._line: Channel | None = None
+        self._child: Child | None = None
+        self._asked: dict[int, float] = {}
+        self._last_request = 0
+        self._started_at = 0.0
+        self._start_at = 0.0
+        self._young_deaths = 0
+
+    @property
+    def can_ask(self) -> bool:
+        """A worker can be asked for now."""
+        return self.state is ZygoteState.READY and len(self._asked) < MAX_ASKED
+
+    @property
+    def busy(self) -> bool:
+        """An answer is awaited: a child may exist whose pid nobody knows yet."""
+        return bool(self._asked)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What to watch: the line's and the process's own; they change with each zygote."""
+        if self._line is None or self._child is None:
+            return ()
+        return self._line.fileno(), self._child.fileno()
+
+    def next_look(self) -> float | None:
+        """When something falls due (seconds of the boot-time clock), or None."""
+        if self.state is ZygoteState.AWAY:
+            return self._start_at
+        if self.state is ZygoteState.BOOTING:
+            return self._started_at + BOOT_SECONDS
+        return min(self._asked.values(), default=None)
+
+    def ask(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
+        """Ask for a worker that gets this descriptor; the request's number, or None: not now."""
+        if not self.can_ask or self._line is None:
+            return None
+        self._last_request += 1
+        message = {**request, "id": self._last_request, "target": self._target}
+        if not self._line.send(message, descriptors=(descriptor,)):
+            return None
+        self._asked[self._last_request] = now + ANSWER_SECONDS
+        return self._last_request
+
+    def turn(self, now: float, *, needed: bool = True) -> list[Answer]:
+        """Take what it said, see whether it lives, start another where one is needed; answers that came."""
+        answers = self._read()
+        fault = self._fault(now)
+        if fault is not None:
+            answers += self._lose(fault, now)
+        if needed and self.state is ZygoteState.AWAY and now >= self._start_at:
+            self._start(now)
+        return answers
+
+    def close(self) -> None:
+        """End the zygote; workers live on."""
+        if self._line is not None:
+            self._line.close()
+        if self._child is not None:
+            self._child.send_signal(signal.SIGKILL)
+            self._child.close()
+        self._line = self._child = self.pid = None
+        self.state = ZygoteState.AWAY
+        self._start_at = float("inf")
+
+    def _start(self, now: float) -> None:
+        ours, theirs = Channel.pair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "speechaid.fleet.zygote"]
+            command += ["--line", str(theirs.fileno()), "--target", self._target]
+            try:
+                process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=_environment(),
+                )
+            except OSError as exc:
+                ours.close()
+                self._lose(f"could not be started: {exc}", now)
+                return
+        # Held by pidfd like every other child; this object must not reap it too, nor warn that nobody did.
+        process.returncode = 0
+        self._line, self._child, self.pid = ours, Child(process.pid), process.pid
+        self.state, self._started_at = ZygoteState.BOOTING, now
+
+    def _read(self) -> list[Answer]:
+        answers = []
+        for message in self._line.receive() if self._line is not None else ():
+            if "ready" in message:
+                self.state = ZygoteState.READY
+            elif self._asked.pop(message.get("id", 0), None) is not None:
+                answers.append(
+                    Answer(request=message["id"], pid=message.get("pid"), error=message.get("error"))
+                )
+        return answers
+
+    def _fault(self, now: float) -> str | None:
+        """Why this zygote has to be given up, if so."""
+        if self._line is None or self._child is None:
+            return None
+        if self._line.eof:
+            return "died"
+        if self.state is ZygoteState.BOOTING and now > self._started_at + BOOT_SECONDS:
+            return f"was not ready within {BOOT_SECONDS:.0f} s"
+        if any(now > deadline for deadline in self._asked.values()):
+            return f"did not answer within {ANSWER_SECONDS:.0f} s"
+        return None
+
+    def _lose(self, reason: str, now: float) -> list[Answer]:
+        """Give this one up; its open requests are answered with the reason."""
+        if self._child is not None and self._line is not None:
+            # Nobody waits for its end: nobody holds it from here on, so it is reaped as a stray.
+            self._child.send_signal(signal.SIGKILL)
+            self._child.close()
+            self._line.close()
+        self._young_deaths = 0 if now - self._started_at >= SETTLED_SECONDS else self._young_deaths + 1
+        delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(self._young_deaths, 20))
+        log.error(
+            "the zygote %s; workers run on, another is started in %.1f s",
+            reason,
+            delay,
+            extra={"event": "zygote_lost", "reason": reason},
+        )
+        answers = [Answer(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
+        self._asked.clear()
+        self._line = self._child = self.pid = None
+        self.restarts += 1
+        self.state, self._start_at = ZygoteState.AWAY, now + delay
+        return answers
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with malloc's thresholds, without what systemd said to the supervisor alone."""
+    ours = {name: value for name, value in os.environ.items() if name not in _FOR_THE_SUPERVISOR}
+    return {**ours, **MALLOC_ENVIRONMENT}

@@ -1,0 +1,441 @@
+"""The fleet: as many workers as wanted, each watched by its own deadline, replaced when it ends.
+
+Everything happens in ``turn``, called by the supervisor's loop: read what workers said, reap who ended,
+take the zygote's answers, then look at each slot and take at most its next step. All channels and pidfds sit
+in one epoll, whose own descriptor the loop waits for, so that a beat costs the same in a fleet of any size.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import select
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from speechaid.errors import FleetError
+from speechaid.fleet.channel import Channel
+from speechaid.fleet.messages import Beat, Bye, Counts, Event, Order, Ready, WorkerIdentity, decode_report
+from speechaid.fleet.processes import Child, Exit, reap_strays
+from speechaid.fleet.seat import DUMP_SIGNAL
+from speechaid.fleet.slots import Slot, SlotState
+from speechaid.fleet.spawner import Answer, Spawner
+from speechaid.rules.respawn import Cause, Policy, decide
+
+#: The slots are looked over at least so often, and whenever something changed.
+REVIEW_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long the fleet waits for what, in seconds."""
+
+    #: From the fork to ``ready``.
+    boot_seconds: float = 60.0
+    #: Past a worker's own deadline.
+    grace_seconds: float = 5.0
+    #: From the stack dump to the kill.
+    dump_seconds: float = 1.0
+    respawn: Policy = field(default_factory=Policy)
+
+
+class Listener(Protocol):
+    """Who hears what happens in the fleet; called from the loop, and must not wait."""
+
+    def counted(self, counts: Counts) -> None:
+        """Increments of a worker's counters."""
+
+    def happened(self, slot: str, event: Event) -> None:
+        """An event that a worker told."""
+
+    def ended(self, worker_id: str, beat: Beat | None, cause: Cause) -> None:
+        """A worker process is no more; the beat is the last that it sent."""
+
+
+class Fleet:
+    """The slots, and all that is done to them.
+
+    Attributes:
+        wanted: workers that there ought to be; the turns close the gap.
+        paused: slots whose workers claim nothing.
+        draining, held: whether any worker of this host may claim, as told to each.
+        others: children of this process that are somebody else's to reap.
+    """
+
+    def __init__(
+        self,
+        spawner: Spawner,
+        listener: Listener,
+        *,
+        host: str,
+        wire: Mapping[str, Any],
+        patience: Patience,
+        paused: set[str] | None = None,
+    ) -> None:
+        self.wanted = 0
+        self.paused: set[str] = set(paused or ())
+        self.draining = False
+        self.held = False
+        self.others: set[int] = set()
+        self.slots: dict[int, Slot] = {}
+        self.spawner = spawner
+        self.patience = patience
+        self._log_level: str | None = None
+        self._listener = listener
+        self._host = host
+        self._wire = wire
+        self._closing = False
+        self._epoll = select.epoll()
+        self._by_descriptor: dict[int, Slot] = {}
+        self._zygote_descriptors: tuple[int, ...] = ()
+        self._review_at = 0.0
+
+    def fileno(self) -> int:
+        """Readable when a turn has something to do."""
+        return self._epoll.fileno()
+
+    def next_look(self) -> float:
+        """When the next turn is due at the latest, in seconds of the boot-time clock."""
+        zygote = None if self._closing else self.spawner.next_look()
+        return self._review_at if zygote is None else min(self._review_at, zygote)
+
+    def turn(self, now: float) -> None:
+        """One pass: hear, reap, judge, and bring the fleet to size."""
+        for slot in self._stirred():
+            self._hear(slot, now)
+            self._reap(slot, now)
+        for answer in self.spawner.turn(now, needed=not self._closing):
+            self._take_answer(answer, now)
+        self._watch_zygote()
+        if now >= self._review_at:
+            self._review(now)
+
+    # What the supervisor orders.
+
+    def scale(self, wanted: int) -> None:
+        """So many workers, from now on: more at once, fewer as they finish."""
+        self.wanted = max(0, wanted)
+        self._review_at = 0.0
+
+    def pause(self, name: str) -> None:
+        """This slot's worker claims nothing, also the ones that follow it.
+
+        Raises:
+            FleetError: there is no such worker.
+        """
+        slot = self._named(name)
+        self.paused.add(name)
+        slot.tell(Order.PAUSE)
+
+    def resume(self, name: str) -> None:
+        """This slot's worker claims again.
+
+        Raises:
+            FleetError: there is no such worker.
+        """
+        slot = self._named(name)
+        self.paused.discard(name)
+        slot.tell(Order.RESUME)
+
+    def drain(self, on: bool) -> None:
+        """No worker claims, or all may again."""
+        self.draining = on
+        self.broadcast(Order.DRAIN if on else Order.UNDRAIN)
+
+    def hold(self, on: bool) -> None:
+        """Every new dial is held, or no longer."""
+        self.held = on
+        self.broadcast(Order.HOLD, on=on)
+
+    def set_log_level(self, level: str) -> None:
+        """Tell every worker, those to come too."""
+        self._log_level = level
+        self.broadcast(Order.LOG_LEVEL, level=level)
+
+    def set_settings(self, wire: Mapping[str, Any], patience: Patience) -> None:
+        """New settings, for those that run and those to come."""
+        self._wire, self.patience, self._log_level = wire, patience, None
+        self.broadcast(Order.SETTINGS, wire=dict(wire))
+
+    def broadcast(self, order: Order, /, **data: Any) -> None:
+        """Give every worker an order."""
+        for slot in self.slots.values():
+            slot.tell(order, **data)
+
+    def stop(self) -> None:
+        """Every worker finishes its call and leaves; none is replaced."""
+        self._leave(Order.STOP)
+
+    def let_go(self) -> None:
+        """Every worker lets go of its call and leaves; none is replaced."""
+        self._leave(Order.LET_GO)
+
+    def kill(self) -> None:
+        """The end of patience."""
+        for slot in self.slots.values():
+            if slot.alive and slot.state is not SlotState.KILLED:
+                log.warning("%s did not let go in time and is killed: %s", slot.name, slot.what(None))
+                self._kill(slot)
+
+    def forgive(self, seconds: float) -> None:
+        """Move every deadline: we did not look for so long ourselves, and missed what was said meanwhile."""
+        for slot in self.slots.values():
+            if slot.due is not None and slot.state is not SlotState.WAITING:
+                slot.due += seconds
+
+    # What the supervisor asks.
+
+    @property
+    def empty(self) -> bool:
+        """No process is left, nor on its way."""
+        return all(slot.state is SlotState.WAITING for slot in self.slots.values())
+
+    @property
+    def present(self) -> int:
+        """Workers that run and are ready."""
+        return sum(slot.state is SlotState.RUNNING for slot in self.slots.values())
+
+    @property
+    def crash_loops(self) -> list[str]:
+        """Workers that keep ending badly."""
+        return [slot.name for slot in self.slots.values() if slot.crash_loop]
+
+    @property
+    def dependency_away(self) -> bool:
+        """A worker left for want of something that it depends on, and none has run well in its slot since."""
+        return any(slot.history.dependency_away for slot in self.slots.values())
+
+    def rows(self, now: float) -> list[dict[str, Any]]:
+        """Each slot as status shows it, in the order of the numbers."""
+        slots = sorted(self.slots.values(), key=lambda slot: slot.number)
+        return [{**slot.row(now), "paused": slot.name in self.paused} for slot in slots]
+
+    def pids(self) -> set[int]:
+        """Every process held here."""
+        workers = {slot.child.pid for slot in self.slots.values() if slot.child is not None}
+        return workers if self.spawner.pid is None else workers | {self.spawner.pid}
+
+    def close(self) -> None:
+        """End the zygote and let go of all descriptors; workers that still live see end-of-file."""
+        self.spawner.close()
+        for slot in self.slots.values():
+            if slot.channel is not None:
+                slot.channel.close()
+        self._epoll.close()
+
+    # The parts of a turn, in their order.
+
+    def _stirred(self) -> Iterator[Slot]:
+        slots = {}
+        for descriptor, _ in self._epoll.poll(0):
+            slot = self._by_descriptor.get(descriptor)
+            if slot is not None:
+                slots[slot.number] = slot
+        yield from slots.values()
+
+    def _hear(self, slot: Slot, now: float) -> None:
+        channel = slot.channel
+        if channel is None or channel.fileno() not in self._by_descriptor:
+            return  # it has said its last word
+        for message in channel.receive():
+            try:
+                report = decode_report(message)
+            except FleetError as fault:
+                log.error("%s: %s", slot.name, fault)  # noqa: TRY400 - the sentence says it all
+                continue
+            self._take(slot, report, now)
+        if channel.eof:
+            self._forget_descriptor(channel.fileno())
+
+    def _take(self, slot: Slot, report: Ready | Beat | Event | Bye, now: float) -> None:
+        match report:
+            case Ready():
+                slot.alive_again(now + self.patience.boot_seconds)
+                log.info("%s is up as %s", slot.name, slot.worker_id, extra={"event": "worker_ready"})
+            case Beat():
+                if slot.state is SlotState.HUNG:
+                    log.warning("%s reports after all", slot.name, extra={"event": "worker_late"})
+                slot.heard(report, report.deadline + self.patience.grace_seconds)
+                self._listener.counted(report.counts)
+            case Event():
+                self._listener.happened(slot.name, report)
+            case Bye():
+                self._listener.counted(report.counts)
+                log.debug("%s leaves: %s", slot.name, report.reason)
+
+    def _reap(self, slot: Slot, now: float) -> None:
+        if slot.child is None:
+            return
+        end = slot.child.reap()
+        if end is None:
+            return
+        while slot.channel is not None and not slot.channel.eof and slot.channel.wait(0):
+            self._hear(slot, now)  # its last words, all of them: counts must not be lost
+        self._ended(slot, end, now)
+
+    def _ended(self, slot: Slot, end: Exit | None, now: float) -> None:
+        """A process is no more, or could not be made: note it, and decide when the next one starts."""
+        cause = slot.cause(end)
+        beat, worker_id, what = slot.beat, slot.worker_id, slot.what(now)
+        ran_well = slot.ready and (
+            now - slot.started_at >= self.patience.respawn.settled_seconds
+            or (beat is not None and beat.done > 0)
+        )
+        for held in (slot.child, slot.channel):
+            if held is not None:
+                self._forget_descriptor(held.fileno())
+        slot.vacate()
+        self._review_at = 0.0
+        if worker_id:
+            self._listener.ended(worker_id, beat, cause)
+        wanted = slot.number <= self.wanted and not self._closing
+        self._plan(slot, cause, now, ran_well=ran_well)
+        level = logging.INFO if cause in {Cause.ASKED, Cause.RECYCLED} else logging.WARNING
+        ahead = f"the next one starts in {(slot.due or now) - now:.1f} s" if wanted else "it is not replaced"
+        log.log(
+            level,
+            "%s ended (%s, %s): %s; %s",
+            worker_id or slot.name,
+            cause.value,
+            end or "never born",
+            what,
+            ahead,
+            extra={"event": "worker_ended", "worker": slot.name, "cause": cause.value},
+        )
+
+    def _plan(self, slot: Slot, cause: Cause, now: float, *, ran_well: bool) -> None:
+        decision = decide(
+            cause,
+            slot.history,
+            self.patience.respawn,
+            ran_well=ran_well,
+            jitter=random.random(),  # noqa: S311 - to spread, not to hide
+        )
+        if decision.crash_loop and not slot.crash_loop:
+            log.error(
+                "%s is in a crash loop: %d bad ends in a row, the last one %s; it is tried again, slowly",
+                slot.name,
+                decision.history.faults,
+                cause.value,
+                extra={"event": "worker_crash_loop", "worker": slot.name},
+            )
+        slot.crash_loop, slot.history = decision.crash_loop, decision.history
+        slot.due = now + decision.delay_seconds
+        if cause is not Cause.ASKED:
+            slot.restarts[cause] += 1
+
+    def _take_answer(self, answer: Answer, now: float) -> None:
+        slot = next((s for s in self.slots.values() if s.request == answer.request), None)
+        if slot is None or slot.channel is None:
+            return
+        self._review_at = 0.0
+        if answer.pid is None:
+            log.error("%s could not be started: %s", slot.name, answer.error)
+            self._ended(slot, None, now)
+            return
+        identity = WorkerIdentity(slot=slot.name, host=self._host, pid=answer.pid)
+        slot.born(Child(answer.pid), identity.worker_id, now, now + self.patience.boot_seconds)
+        for held in (slot.child, slot.channel):
+            if held is not None:
+                self._epoll.register(held.fileno(), select.EPOLLIN)
+                self._by_descriptor[held.fileno()] = slot
+
+    def _review(self, now: float) -> None:
+        """Look at every slot, take at most its next step, and find out when to look again."""
+        if not self._closing:
+            for number in range(1, self.wanted + 1):
+                self.slots.setdefault(number, Slot(number, now))
+        for slot in list(self.slots.values()):
+            slot.flush()
+            if slot.number > self.wanted or self._closing:
+                self._see_off(slot)
+            elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:
+                self._spawn(slot, now)
+            if slot.due is not None and now >= slot.due:
+                self._judge(slot, now)
+        due = [slot.due for slot in self.slots.values() if slot.due is not None and slot.due > now]
+        self._review_at = min([now + REVIEW_SECONDS, *due])
+        if not self.spawner.busy:
+            reap_strays(self.pids() | self.others)
+
+    def _see_off(self, slot: Slot) -> None:
+        """Nobody wants this slot any more: it goes as soon as its process has left."""
+        if slot.state is SlotState.WAITING:
+            if not self._closing:
+                del self.slots[slot.number]
+            slot.due = None
+        elif not slot.asked:
+            slot.asked = True
+            slot.tell(Order.STOP)
+
+    def _spawn(self, slot: Slot, now: float) -> None:
+        if not self.spawner.can_ask:
+            return
+        ours, theirs = Channel.pair()
+        with theirs:
+            request = {"slot": slot.name, "host": self._host, "settings": self._wire}
+            number = self.spawner.ask(request, theirs.fileno(), now)
+        if number is None:
+            ours.close()
+            return
+        slot.spawning(number, ours)
+        # Said before it is born, so that it holds from its first step.
+        standing = {Order.PAUSE: slot.name in self.paused, Order.DRAIN: self.draining}
+        for order in (order for order, stands in standing.items() if stands):
+            slot.tell(order)
+        if self.held:
+            slot.tell(Order.HOLD, on=True)
+        if self._log_level is not None:
+            slot.tell(Order.LOG_LEVEL, level=self._log_level)
+
+    def _judge(self, slot: Slot, now: float) -> None:
+        """Its deadline is past: ask for its stack, and when that was granted time, kill it."""
+        if slot.child is None:
+            return
+        if slot.state in {SlotState.BOOTING, SlotState.RUNNING}:
+            log.error(
+                "%s is hung: %s; its stack follows on standard error, then it is killed",
+                slot.worker_id,
+                slot.what(now),
+                extra={"event": "worker_hung", "worker": slot.name, **slot.fields()},
+            )
+            slot.was_hung = True
+            slot.move(SlotState.HUNG, now + self.patience.dump_seconds)
+            slot.child.send_signal(DUMP_SIGNAL)
+        elif slot.state is SlotState.HUNG:
+            self._kill(slot)
+
+    def _kill(self, slot: Slot) -> None:
+        slot.move(SlotState.KILLED, None)
+        if slot.child is not None:
+            slot.child.send_signal(signal.SIGKILL)
+
+    def _leave(self, order: Order) -> None:
+        self._closing = True
+        self._review_at = 0.0
+        for slot in self.slots.values():
+            slot.asked = True
+            slot.tell(order)
+
+    def _named(self, name: str) -> Slot:
+        for slot in self.slots.values():
+            if slot.name == name:
+                return slot
+        names = f"worker-1 to worker-{self.wanted}" if self.wanted else "none"
+        raise FleetError(f"there is no worker {name!r}; there are: {names}")
+
+    def _watch_zygote(self) -> None:
+        """Its descriptors change with each zygote; closed ones have left the epoll by themselves."""
+        present = self.spawner.descriptors()
+        if present != self._zygote_descriptors:
+            for descriptor in present:
+                self._epoll.register(descriptor, select.EPOLLIN)
+            self._zygote_descriptors = present
+
+    def _forget_descriptor(self, descriptor: int) -> None:
+        if self._by_descriptor.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)

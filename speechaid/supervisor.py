@@ -1,0 +1,441 @@
+"""The supervisor: one thread that keeps the fleet to size, hears signals and commands, and never waits.
+
+It owns all state. What needs the database goes to the clerk, what needs a worker goes over its channel, and
+what comes back wakes the loop through a descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import IntEnum
+from typing import Any, Final
+
+import setproctitle
+
+from speechaid import __version__
+from speechaid.clock import Clock, SystemClock
+from speechaid.errors import ConfigError, ExitStatus
+from speechaid.fleet.messages import Beat, Counts, Event, count_key
+from speechaid.fleet.neighbours import Clerk, Companion, Control
+from speechaid.fleet.notify import Notifier
+from speechaid.fleet.processes import become_subreaper, raise_descriptor_limit
+from speechaid.fleet.signals import SignalQueue
+from speechaid.fleet.spawner import Spawner
+from speechaid.fleet.standing import StandingOrders, StateDirectory
+from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
+from speechaid.protocol import Request
+from speechaid.rules.respawn import Cause, Policy
+from speechaid.settings import Settings, after_reload, reload_changes
+
+#: From the order to let go to the SIGKILL.
+LET_GO_SECONDS: Final = 10.0
+#: A loop that was away for longer than its longest rest and this was stopped, or the machine slept.
+ABSENCE_SECONDS: Final = 3.0
+#: More by signal than this is a finger left on the key.
+MOST_WORKERS: Final = 2000
+#: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
+OTHER_DESCRIPTORS: Final = 512
+
+log = logging.getLogger(__name__)
+
+
+class Phase(IntEnum):
+    """How far the supervisor is on its way out; it only ever rises."""
+
+    RUNNING = 0
+    #: Workers finish their calls and leave.
+    STOPPING = 1
+    #: Workers let go of their calls and leave.
+    LETTING_GO = 2
+    #: Those that did not are killed.
+    KILLING = 3
+
+    @property
+    def words(self) -> str:
+        """As status and the process title show it."""
+        return self.name.lower().replace("_", " ")
+
+
+class Supervisor:
+    """The daemon's state, and the verbs of its loop in the order in which ``run`` calls them.
+
+    Attributes:
+        settings: as in force.
+        counts: every counter's sum since the start, of workers dead and alive.
+        on_event: who hears what workers tell; called as (slot, name, fields).
+        on_tick: who is called each second, with the boot-time clock's seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        target: str,
+        control: Control,
+        obey: Callable[[Supervisor, Request], None],
+        clerk: Clerk,
+        read_settings: Callable[[], Settings],
+        database: Companion | None = None,
+        apply_log_level: Callable[[str], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.phase = Phase.RUNNING
+        self.counts: Counts = {}
+        self.on_event: list[Callable[[str, str, Mapping[str, Any]], None]] = []
+        self.on_tick: list[Callable[[float], None]] = []
+        self._target = target
+        self._control = control
+        self._obey = obey
+        self._clerk = clerk
+        self._read_settings = read_settings
+        self._database = database
+        self._apply_log_level = apply_log_level or logging.getLogger().setLevel
+        self._clock = clock or SystemClock()
+        self._notifier = Notifier()
+        self._started_at = self._clock.now()
+        self._awake_at = self._clock.boottime()
+        self._tick_at = 0.0
+        self._kill_at: float | None = None
+        self._title = ""
+
+    def run(self) -> ExitStatus:
+        """Start, then supervise until told to leave and the last worker has left.
+
+        Raises:
+            FleetError: the state directory or a right that supervision needs is not to be had.
+        """
+        with contextlib.ExitStack() as leaving:
+            # Closed in reverse: the clerk still writes to the database, and clients may ask until the end.
+            leaving.callback(self._guard, self._control.close)
+            if self._database is not None:
+                leaving.callback(self._guard, self._database.stop)
+            leaving.callback(self._guard, self._clerk.close)
+            self._start(leaving)
+            while not self._over():
+                self._guard(self._wait)
+                for number in self._signals.take():
+                    self._guard(self._handle, number)
+                self._guard(self._take_requests)
+                for answer in self._clerk.answers():
+                    self._guard(answer)
+                self._guard(self._fleet.turn, self._clock.boottime())
+                self._guard(self._tick)
+        log.info("stopped", extra={"event": "supervisor_stopped"})
+        return ExitStatus.OK
+
+    def _start(self, leaving: contextlib.ExitStack) -> None:
+        self._state = StateDirectory(self.settings.control.state_dir)
+        leaving.callback(self._state.close)
+        orders = self._state.load()
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # inherited as ignored, it would hide how children ended
+        become_subreaper()
+        self._make_room(self.settings.worker.count)
+        # Never put back: a signal that comes while the clerk finishes must not kill it.
+        self._signals = SignalQueue(list(_SIGNALS))
+        self._fleet = Fleet(
+            Spawner(self._target),
+            self,
+            host=socket.gethostname(),
+            wire=self.settings.to_wire(),
+            patience=_patience(self.settings),
+            paused=set(orders.paused),
+        )
+        leaving.callback(self._fleet.close)
+        self._fleet.draining, self._fleet.held = orders.draining, orders.held
+        self._fleet.scale(self.settings.worker.count)
+        self._notifier.ready(self._summary())
+        log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor_started"})
+        if orders != StandingOrders():
+            log.warning("orders of an earlier run still stand: %s", orders.text())
+
+    def _over(self) -> bool:
+        return self.phase is not Phase.RUNNING and self._fleet.empty
+
+    def _wait(self) -> None:
+        now = self._clock.boottime()
+        due = [self._fleet.next_look(), self._tick_at]
+        due += [self._kill_at] if self._kill_at is not None else []
+        rest = min(max(0.0, min(due) - now), REVIEW_SECONDS)
+        descriptors = (self._fleet.fileno(), self._signals.fileno(), self._clerk.fileno())
+        self._control.wait(descriptors, int(rest * 1000) + 1)
+        now = self._clock.boottime()
+        away = now - self._awake_at
+        if away > REVIEW_SECONDS + ABSENCE_SECONDS:
+            log.warning("the supervisor itself did not run for %.1f s: every deadline is moved", away)
+            self._fleet.forgive(away)
+        self._awake_at = now
+
+    def _handle(self, number: signal.Signals) -> None:
+        log.info("%s received", number.name, extra={"event": "signal", "signal": number.name})
+        _SIGNALS[number](self)
+
+    def _take_requests(self) -> None:
+        for request in self._control.receive():
+            self._guard(self._obey, self, request)
+
+    def _tick(self) -> None:
+        """What is looked after each second, and the end of the patience with workers that hold on."""
+        now = self._clock.boottime()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at, self.phase = None, Phase.KILLING
+            self._fleet.kill()
+        if now < self._tick_at:
+            return
+        self._tick_at = now + 1.0
+        self._show()
+        self._notifier.watchdog()
+        if self._database is not None:
+            self._database.ensure()
+            self._fleet.others = {self._database.pid} if self._database.pid is not None else set()
+        for hook in self.on_tick:
+            self._guard(hook, now)
+
+    # What an operator orders, by command or by signal.
+
+    def shutdown(self, *, now: bool = False) -> None:
+        """Leave: workers finish their calls first, or hand them over at once."""
+        if now:
+            self._let_go()
+        elif self.phase is Phase.RUNNING:
+            self._enter(Phase.STOPPING)
+            self._fleet.stop()
+
+    def scale(self, wanted: int) -> int:
+        """So many workers, until the next reload; the number."""
+        self._make_room(wanted)
+        self._fleet.scale(wanted)
+        log.info("%d workers wanted", wanted, extra={"event": "scaled", "wanted": wanted})
+        return wanted
+
+    def drain(self, on: bool) -> None:
+        """No worker of this host claims, or all may again; outlives this process.
+
+        Raises:
+            FleetError: it could not be recorded; nothing was changed.
+        """
+        self._record(draining=on)
+        self._fleet.drain(on)
+
+    def hold(self, on: bool) -> None:
+        """Every new dial of this host is held, or no longer; outlives this process.
+
+        Raises:
+            FleetError: it could not be recorded; nothing was changed.
+        """
+        self._record(held=on)
+        self._fleet.hold(on)
+
+    def pause_worker(self, slot: str) -> None:
+        """One worker claims nothing; outlives its process, and this one.
+
+        Raises:
+            FleetError: there is no such worker, or it could not be recorded.
+        """
+        self._fleet.pause(slot)
+        self._record()
+
+    def resume_worker(self, slot: str) -> None:
+        """One worker claims again.
+
+        Raises:
+            FleetError: there is no such worker, or it could not be recorded.
+        """
+        self._fleet.resume(slot)
+        self._record()
+
+    def set_log_level(self, level: str) -> None:
+        """How much this daemon and its workers log, until the next reload."""
+        self._apply_log_level(level)
+        self._fleet.set_log_level(level)
+
+    def reload(self) -> dict[str, list[str]]:
+        """Read the settings again and apply what a running daemon can; what was applied, what was not.
+
+        Raises:
+            ConfigError: the new set is bad; the old one stays whole.
+        """
+        self._notifier.reloading()
+        try:
+            new = self._read_settings()
+            applied, needs_restart = reload_changes(self.settings, new)
+            self.settings = after_reload(self.settings, new)
+            self._apply_log_level(self.settings.logging.level)
+            self._fleet.set_settings(self.settings.to_wire(), _patience(self.settings))
+            self.scale(self.settings.worker.count)
+        finally:
+            self._notifier.ready(self._summary())
+        log.info("settings read again; applied: %s", "; ".join(applied) or "nothing new")
+        if needs_restart:
+            log.warning("settings that need a restart: %s", "; ".join(needs_restart))
+        return {"applied": applied, "needs_restart": needs_restart}
+
+    # What an operator asks.
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the loop knows, as JSON-ready data."""
+        now, wall = self._clock.boottime(), self._clock.now()
+        workers = self._fleet.rows(now)
+        for row in workers:
+            seconds = row["for_seconds"]
+            row["since"] = None if seconds is None else (wall - timedelta(seconds=seconds)).isoformat()
+        return {
+            "supervisor": {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "version": __version__,
+                "started_at": self._started_at.isoformat(),
+                "state": self.phase.words,
+                "wanted": self._fleet.wanted,
+                "present": self._fleet.present,
+                "draining": self._fleet.draining,
+                "held": self._fleet.held,
+                "dependency_away": self._fleet.dependency_away,
+                "crash_loops": self._fleet.crash_loops,
+                "zygote": {
+                    "pid": self._fleet.spawner.pid,
+                    "state": self._fleet.spawner.state.value,
+                    "restarts": self._fleet.spawner.restarts,
+                },
+            },
+            "workers": workers,
+            "counters": [
+                {"name": name, "labels": dict(labels), "value": value}
+                for (name, labels), value in sorted(self.counts.items())
+            ],
+        }
+
+    # What the fleet tells (``fleet.workers.Listener``).
+
+    def counted(self, counts: Counts) -> None:
+        """Sum up a worker's increments; the sums survive it."""
+        for key, value in counts.items():
+            self.counts[key] = self.counts.get(key, 0) + value
+
+    def happened(self, slot: str, event: Event) -> None:
+        """Pass a worker's event on."""
+        for listener in self.on_event:
+            self._guard(listener, slot, event.name, event.fields)
+
+    def ended(self, worker_id: str, beat: Beat | None, cause: Cause) -> None:
+        """Have the database's side told what a lost worker had in hand."""
+        if cause is not Cause.ASKED:
+            self.counted({count_key("speechaid_worker_restarts_total", {"cause": cause.value}): 1})
+        if cause not in {Cause.ASKED, Cause.RECYCLED}:
+            self._clerk.worker_gone(worker_id, beat.job if beat is not None else None, cause)
+
+    # What signals do; the rest of the loop's verbs.
+
+    def _stop_or_let_go(self) -> None:
+        """The second wish to stop is the stronger one."""
+        if self.phase is Phase.RUNNING:
+            self.shutdown()
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self.phase < Phase.LETTING_GO:
+            self._enter(Phase.LETTING_GO)
+            self._kill_at = self._clock.boottime() + LET_GO_SECONDS
+            self._fleet.let_go()
+
+    def _reload_by_signal(self) -> None:
+        try:
+            self.reload()
+        except ConfigError as exc:
+            for fault in exc.faults:
+                log.error("%s", fault)  # noqa: TRY400 - one line a fault, no traceback
+            log.error("the new settings are refused; the old ones stay")  # noqa: TRY400 - as above
+
+    def _one_more(self) -> None:
+        self.scale(min(self._fleet.wanted + 1, MOST_WORKERS))
+
+    def _one_fewer(self) -> None:
+        self.scale(max(self._fleet.wanted - 1, 1))  # none at all is for drain, not for a finger on a key
+
+    def _enter(self, phase: Phase) -> None:
+        log.info("%s", phase.words, extra={"event": "phase", "phase": phase.words})
+        self.phase = phase
+        self._notifier.stopping(self._summary())
+        self._show()
+
+    def _record(self, *, draining: bool | None = None, held: bool | None = None) -> None:
+        """Keep the standing orders as they will be."""
+        orders = StandingOrders(
+            draining=self._fleet.draining if draining is None else draining,
+            held=self._fleet.held if held is None else held,
+            paused=frozenset(self._fleet.paused),
+        )
+        self._state.save(orders)
+
+    def _summary(self) -> str:
+        present, wanted = self._fleet.present, self._fleet.wanted
+        drained = ", draining" if self._fleet.draining else ""
+        if present == wanted or self.phase is not Phase.RUNNING:
+            return f"{self.phase.words}, {present} workers{drained}"
+        return f"{self.phase.words}, {present} of {wanted} workers{drained}"
+
+    def _show(self) -> None:
+        """In ``ps`` and in ``systemctl status``, where it changed."""
+        if (summary := self._summary()) != self._title:
+            self._title = summary
+            setproctitle.setproctitle(f"speechaid: supervisor [{summary}]")
+            self._notifier.status(summary)
+
+    def _make_room(self, workers: int) -> None:
+        needed = 2 * workers + OTHER_DESCRIPTORS
+        limit = raise_descriptor_limit(needed)
+        if limit < needed:
+            log.warning(
+                "%d workers need %d descriptors, and the system allows %d: raise LimitNOFILE",
+                workers,
+                needed,
+                limit,
+            )
+
+    def _guard(self, step: Callable[..., object], *arguments: object) -> None:
+        """Do one step; a fault of ours in it is logged, and the fleet is supervised on."""
+        try:
+            step(*arguments)
+        except Exception:
+            log.exception("a step of the supervisor failed", extra={"event": "internal_fault"})
+            self._clock.sleep(0.05)  # a fault in each turn must not turn hot
+
+
+_SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {
+    signal.SIGTERM: Supervisor._stop_or_let_go,  # noqa: SLF001 - the table is part of the class
+    signal.SIGINT: Supervisor._stop_or_let_go,  # noqa: SLF001 - as above
+    signal.SIGQUIT: Supervisor._let_go,  # noqa: SLF001 - as above
+    signal.SIGHUP: Supervisor._reload_by_signal,  # noqa: SLF001 - as above
+    signal.SIGTTIN: Supervisor._one_more,  # noqa: SLF001 - as above
+    signal.SIGTTOU: Supervisor._one_fewer,  # noqa: SLF001 - as above
+}
+
+
+def _patience(settings: Settings) -> Patience:
+    worker = settings.worker
+    return Patience(
+        grace_seconds=worker.beat_grace_seconds,
+        respawn=Policy(
+            first_delay_seconds=worker.respawn_min_seconds,
+            longest_delay_seconds=worker.respawn_max_seconds,
+            outage_delay_seconds=min(5.0, worker.respawn_max_seconds),
+        ),
+    )
+
+
+def run(settings: Settings, **parts: Any) -> ExitStatus:
+    """The whole daemon; ``parts`` are those of ``Supervisor``.
+
+    Raises:
+        FleetError: supervision cannot begin.
+    """
+    return Supervisor(settings, **parts).run()

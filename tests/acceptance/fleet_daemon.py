@@ -1,0 +1,74 @@
+"""The supervisor as a process of its own, with ``tests.fleet_worker`` in the place of the real worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from speechaid.control import ControlSocket
+from speechaid.errors import ConfigError, FleetError
+from speechaid.protocol import ErrorCode, Request
+from speechaid.rules.respawn import Cause
+from speechaid.settings import get_settings
+from speechaid.supervisor import Supervisor, run
+
+
+class QuietClerk:
+    """No database: what a lost worker had in hand is only logged."""
+
+    def __init__(self) -> None:
+        self._reader, _ = os.pipe()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def submit(self, task: Callable[[], Any], on_done: Callable[[Any], None]) -> None:
+        raise NotImplementedError
+
+    def answers(self) -> list[Callable[[], None]]:
+        return []
+
+    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
+        logging.info("worker gone: %s, job %s, %s", worker_id, job, cause.value)
+
+    def close(self) -> None:
+        logging.info("clerk closed")
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    settings = get_settings(env_file=None)
+    control = ControlSocket(settings.control.socket)
+
+    def obey(supervisor: Supervisor, request: Request) -> None:
+        args = request.args
+        verbs: dict[str, Callable[[], Any]] = {
+            "status": supervisor.snapshot,
+            "drain": lambda: supervisor.drain(True),
+            "undrain": lambda: supervisor.drain(False),
+            "pause-worker": lambda: supervisor.pause_worker(args["worker"]),
+            "resume-worker": lambda: supervisor.resume_worker(args["worker"]),
+            "scale": lambda: supervisor.scale(args["count"]),
+            "reload": supervisor.reload,
+            "shutdown": lambda: supervisor.shutdown(now=args["now"]),
+        }
+        try:
+            control.reply(request, {"done": verbs[request.command.name]()})
+        except (FleetError, ConfigError) as exc:
+            control.refuse(request, ErrorCode.REFUSED, str(exc))
+
+    return run(
+        settings,
+        target="tests.fleet_worker:main",
+        control=control,
+        obey=obey,
+        clerk=QuietClerk(),
+        read_settings=lambda: get_settings(env_file=None),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""A worker without a database: it does what a small file in ``FLEET_WORKER_DIR`` tells it, call by call.
+
+``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``exit N``,
+``crash`` (an exception). Without a file it idles. ``every`` holds the same for all slots. Files named
+``<slot>.<word>`` tell the test how a worker left.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from speechaid.errors import ExitStatus
+from speechaid.fleet.messages import WorkerIdentity
+from speechaid.fleet.seat import Seat
+from speechaid.model.states import WorkerState
+from speechaid.settings import Settings
+
+
+def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> int:
+    directory = Path(os.environ["FLEET_WORKER_DIR"])
+    in_call = False
+    while True:
+        task = _task(directory, identity.slot)
+        if in_call and task != "call":
+            seat.call_finished()
+            seat.count("fleet_calls_total", outcome="answered")
+        in_call = task == "call"
+        if seat.let_go_requested or (not in_call and (seat.stop_requested or seat.orphaned)):
+            return _leave(seat, directory, in_call=in_call)
+        _perform(seat, task)
+        state = (
+            WorkerState.FOLLOWING if in_call else WorkerState.IDLE if seat.may_claim else WorkerState.PAUSED
+        )
+        job, call = ("job-7", "call-7") if in_call else (None, None)
+        seat.report(state, "resting", within_seconds=30, job=job, call=call)
+        seat.commands(0.02)
+
+
+def _task(directory: Path, slot: str) -> str:
+    for name in (slot, "every"):
+        try:
+            return (directory / name).read_text().strip()
+        except FileNotFoundError:
+            continue
+    return "idle"
+
+
+def _perform(seat: Seat, task: str) -> None:
+    if task == "crash":
+        raise RuntimeError("a fault on purpose")
+    if task == "hang":
+        seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=0.1, job="job-9", call="call-9")
+        time.sleep(3600)
+    if task.startswith("exit"):
+        raise SystemExit(int(task.split()[1]))
+
+
+def _leave(seat: Seat, directory: Path, *, in_call: bool) -> int:
+    reason = "let_go" if in_call else "orphaned" if seat.orphaned else "finished"
+    (directory / f"{seat.identity.slot}.{reason}").touch()
+    seat.bye(reason)
+    return ExitStatus.ORPHANED if seat.orphaned else ExitStatus.OK
