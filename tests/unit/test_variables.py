@@ -94,7 +94,7 @@ def test_flat_fields_of_older_jobs_count_as_the_contact() -> None:
     assert (told["nombre"], told["name"], told["RUT"]) == ("Ana", "Ana", "1-9")
 
 
-@pytest.mark.parametrize("moment", [datetime.min, datetime.max])
+@pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_the_ends_of_time_stop_nothing(moment: datetime) -> None:
     assert variables(payload={"due_date": moment})["due_date"][:4] in {"0001", "9999"}
 

@@ -1,0 +1,134 @@
+"""What people write in a cell, made plain: text without invisible characters, amounts, days."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from speechaid.retell.variables import plain
+
+#: Deleted: control characters (but tab and line feed) and the invisible marks that copied numbers carry.
+_INVISIBLE: Final = dict.fromkeys(
+    [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"]
+    + [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
+)
+
+_CURRENCY: Final = r"(?:[A-Z]{3}|US\$|S/\.?|R\$|\$|€|£|PESOS)"
+_AMOUNT: Final = re.compile(rf"{_CURRENCY}?\s*\$?\s*(-?\d[\d.,'\s]*?)\s*{_CURRENCY}?", re.IGNORECASE)
+#: Thousands by three, all by the same mark, with or without a fraction by another one.
+_GROUPED: Final = re.compile(r"-?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?")
+_UNGROUPED: Final = re.compile(r"-?\d+(?:[.,](\d+))?")
+
+_YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
+_YEAR_LAST: Final = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})(?:[T ]\d.*)?")
+_NAMED: Final = re.compile(r"(\d{1,2})(?:[-/. ]|\s+de\s+)([a-z]+)\.?(?:[-/., ]|\s+del?\s+)\s*(\d{4})")
+_NAMED_FIRST: Final = re.compile(r"([a-z]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})")
+_MONTHS: Final = {
+    "ene": 1,
+    "jan": 1,
+    "feb": 2,
+    "mar": 3,
+    "abr": 4,
+    "apr": 4,
+    "may": 5,
+    "jun": 6,
+    "jul": 7,
+    "ago": 8,
+    "aug": 8,
+    "sep": 9,
+    "set": 9,
+    "oct": 10,
+    "nov": 11,
+    "dic": 12,
+    "dec": 12,
+}
+_MONTH_FIRST_COUNTRIES: Final = frozenset({"US", "PR", "PH"})
+
+
+def clean(value: object) -> str:
+    """A cell as text: invisible characters gone, no blanks around, numbers and dates written plainly."""
+    text = value if isinstance(value, str) else plain(value) or ("" if value is None else str(value))
+    if not text.isprintable():
+        text = text.translate(_INVISIBLE).replace("\xa0", " ")
+    return text.strip()
+
+
+def one_line(text: str) -> str:
+    """Without line ends and double blanks."""
+    return " ".join(text.split())
+
+
+def fold(text: str) -> str:
+    """For comparing: lower case, no accents, words apart by one blank."""
+    letters = "".join(
+        character if character.isalnum() else " "
+        for character in unicodedata.normalize("NFKD", text.casefold())
+        if not unicodedata.combining(character)
+    )
+    return " ".join(letters.split())
+
+
+def amount(text: str) -> int | float | None:
+    """A sum of money, with comma or point for thousands or cents; None where it is none.
+
+    One mark with three digits behind it parts thousands (``1.500``, ``150,000``): sums have no third decimal.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        return None
+    digits = re.sub(r"[\s']", "", match[1])
+    grouped, ungrouped = _GROUPED.fullmatch(digits), _UNGROUPED.fullmatch(digits)
+    form = grouped or ungrouped
+    if form is None:
+        return None
+    fraction = form[2] if grouped else form[1]
+    whole = digits[: -len(fraction) - 1] if fraction else digits
+    try:
+        value = Decimal(f"{re.sub('[.,]', '', whole)}.{fraction or 0}")
+    except InvalidOperation:
+        return None
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def day(text: str, country: str) -> date | None:
+    """A calendar day in a usual form; None where it is none.
+
+    Args:
+        text: year first, day first, with a month's name, or month first where the country writes so.
+        country: ISO 3166 alpha-2.
+    """
+    folded = one_line(fold_accents(text.lower()))
+    if match := _YEAR_FIRST.fullmatch(folded):
+        return _date(match[1], match[2], match[3])
+    if match := _YEAR_LAST.fullmatch(folded):
+        first, second, year = match.groups()
+        month_first = country.upper() in _MONTH_FIRST_COUNTRIES
+        # A 13 to 31 can only be the day, wherever it stands.
+        if int(second) > 12 or (month_first and int(first) <= 12):
+            first, second = second, first
+        return _date(year if len(year) == 4 else f"20{year}", second, first)
+    if match := _NAMED.fullmatch(folded):
+        return _date(match[3], _month(match[2]), match[1])
+    if match := _NAMED_FIRST.fullmatch(folded):
+        return _date(match[3], _month(match[1]), match[2])
+    return None
+
+
+def fold_accents(text: str) -> str:
+    """Without accents, everything else kept."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+
+
+def _month(name: str) -> int:
+    return _MONTHS.get(name[:3], 0) if len(name) >= 3 else 0
+
+
+def _date(year: str, month: str | int, day_of_month: str) -> date | None:
+    try:
+        result = datetime(int(year), int(month), int(day_of_month)).date()  # noqa: DTZ001 - a day, no moment
+    except ValueError:
+        return None
+    return result if 1900 <= result.year < 2200 else None

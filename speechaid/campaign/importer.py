@@ -1,0 +1,282 @@
+"""A contacts file to jobs: good rows become contacts, bad ones are listed with line and reason."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import phonenumbers
+
+from speechaid.campaign import cells
+from speechaid.campaign.columns import Columns, recognise
+from speechaid.campaign.tables import MAX_COLUMNS, Line, read_lines
+from speechaid.errors import ImportFailed
+from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
+from speechaid.rules.phones import normalise
+
+#: No honest cell is longer.
+MAX_CELL_CHARACTERS: Final = 10_000
+#: SpeechAI's word for a job that calls one contact.
+MODE: Final = "single"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A contact that can be called."""
+
+    line: int
+    name: str | None
+    dni: str | None
+    #: E.164, each once, in order of dialling.
+    phones: tuple[str, ...]
+    company_name: str | None
+    debt_amount: int | float | None
+    #: ``YYYY-MM-DD``.
+    due_date: str | None
+    reference_number: str | None
+    additional_info: Document
+
+    @property
+    def identity(self) -> str:
+        """Who is called about what: equal for two rows that would call one person twice."""
+        who = cells.fold(self.dni).replace(" ", "") if self.dni else self._phone_and_name()
+        return f"{who}|{cells.fold(self.reference_number or '')}"
+
+    def _phone_and_name(self) -> str:
+        return f"{self.phones[0]}|{cells.fold(self.name or '')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRow:
+    """A row that becomes no job; ``row`` is as it was written, and so holds people's data."""
+
+    line: int
+    reason: str
+    row: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """Something about a row that became a job nevertheless."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """What a file holds."""
+
+    rows: list[Row]
+    bad_rows: list[BadRow]
+    remarks: list[Remark]
+
+
+class _Unusable(Exception):  # noqa: N818 - a verdict about a row
+    """The row cannot become a job; the text says why."""
+
+
+def read_contacts(data: bytes, filename: str, *, country: str) -> Parsed:
+    """Read a CSV or XLSX file of contacts.
+
+    Args:
+        data: the whole file.
+        filename: for messages, and to tell a spreadsheet that is none.
+        country: ISO 3166 alpha-2, for phones in national form.
+
+    Raises:
+        ImportFailed: the file as a whole cannot be used; one sentence says why.
+    """
+    if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        raise ImportFailed(f"{country!r} is no country code: two letters, as in CL or MX")
+    lines = read_lines(data, filename)
+    columns = _header(next(lines, None), filename, country)
+    parsed = Parsed(rows=[], bad_rows=[], remarks=[])
+    first_line: dict[str, int] = {}
+    for line in lines:
+        try:
+            row, remarks = _read_row(line, columns, country)
+            _refuse_second(row, first_line)
+        except _Unusable as exc:
+            parsed.bad_rows.append(BadRow(line=line.number, reason=str(exc), row=_as_written(line, columns)))
+            continue
+        parsed.rows.append(row)
+        parsed.remarks.extend(remarks)
+    if not parsed.rows and not parsed.bad_rows:
+        raise ImportFailed(f"{filename}: there is a header, and no contact below it")
+    return parsed
+
+
+def job_documents(
+    parsed: Parsed, *, batch_id: str, account_id: str | None, now: datetime, new_id: Callable[[], str]
+) -> list[Document]:
+    """One pending job for each good row, in SpeechAI's form.
+
+    Args:
+        parsed: from ``read_contacts``.
+        batch_id: the batch that they belong to.
+        account_id: who pays; None for nobody.
+        now: by the database's clock.
+        new_id: makes a fresh ``job_id``.
+    """
+    return [_job_document(row, batch_id, account_id, now, new_id()) for row in parsed.rows]
+
+
+def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime, job_id: str) -> Document:
+    digest = hashlib.sha256(row.identity.encode()).hexdigest()[:24]
+    contact = {"name": row.name, "dni": row.dni, "phones": list(row.phones), "next_phone_index": 0}
+    payload: Document = {
+        "company_name": row.company_name,
+        "debt_amount": row.debt_amount,
+        "due_date": row.due_date,
+        "reference_number": row.reference_number,
+        "additional_info": dict(row.additional_info),
+    }
+    return {
+        "job_id": job_id,
+        "batch_id": batch_id,
+        **({} if account_id is None else {"account_id": account_id}),
+        "status": JobStatus.PENDING.value,
+        "mode": MODE,
+        # Of the batch: the same file again adds nobody twice, next month's campaign calls everybody anew.
+        "deduplication_key": f"{batch_id}:{digest}",
+        "contact": _filled(contact),
+        "to_number": row.phones[0],
+        "payload": _filled(payload),
+        "attempts": 0,
+        "reserved_until": None,
+        "created_at": now,
+        "updated_at": now,
+        "revision": 0,
+    }
+
+
+def _filled(fields: Document) -> Document:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _header(line: Line | None, filename: str, country: str) -> Columns:
+    if line is None:
+        raise ImportFailed(f"{filename}: the file is empty")
+    if line.fault:
+        raise ImportFailed(f"{filename}: the header cannot be read: {line.fault}")
+    if len(line.cells) > MAX_COLUMNS:
+        raise ImportFailed(f"{filename}: {len(line.cells)} columns; at most {MAX_COLUMNS} are read")
+    if any(normalise(cells.clean(cell), country) for cell in line.cells):
+        raise ImportFailed(
+            f"{filename}: the first line holds a phone number: it must name the columns (name, phone, …)"
+        )
+    try:
+        return recognise(line.cells)
+    except ImportFailed as exc:
+        raise ImportFailed(f"{filename}: {exc}") from exc
+
+
+def _read_row(line: Line, columns: Columns, country: str) -> tuple[Row, list[Remark]]:
+    if line.fault:
+        raise _Unusable(line.fault)
+    texts = _texts(line, columns)
+    phones, unusable = _phones(texts, columns, country)
+    if not phones:
+        raise _Unusable("; ".join(unusable) if unusable else "no phone number")
+
+    def text(role: str) -> str | None:
+        position = columns.roles.get(role)
+        return None if position is None else cells.one_line(texts[position]) or None
+
+    full_name = " ".join(filter(None, (text("name"), text("surname"))))
+    row = Row(
+        line=line.number,
+        name=full_name or None,
+        dni=text("dni"),
+        phones=phones,
+        company_name=text("company_name"),
+        debt_amount=_amount(text("debt_amount")),
+        due_date=_day(text("due_date"), country),
+        reference_number=text("reference_number"),
+        additional_info={name: texts[position] for position, name in columns.others if texts[position]},
+    )
+    return row, [Remark(line=line.number, text=reason) for reason in unusable]
+
+
+def _refuse_second(row: Row, first_line: dict[str, int]) -> None:
+    earlier = first_line.setdefault(row.identity, row.line)
+    if earlier != row.line:
+        raise _Unusable(f"the same contact and reference as line {earlier}")
+
+
+def _texts(line: Line, columns: Columns) -> list[str]:
+    """The cells as clean text, as many as the header has."""
+    width = len(columns.header)
+    if any(isinstance(cell, str) and "\0" in cell for cell in line.cells):
+        raise _Unusable("it holds NUL characters")
+    texts = [cells.clean(cell) for cell in line.cells]
+    if any(texts[width:]):
+        raise _Unusable(f"it has {len(texts)} cells, and the header {width}: is a quote missing?")
+    if any(len(text) > MAX_CELL_CHARACTERS for text in texts):
+        raise _Unusable(f"a cell has more than {MAX_CELL_CHARACTERS:,} characters")
+    return texts[:width] + [""] * (width - len(texts))
+
+
+def _phones(texts: list[str], columns: Columns, country: str) -> tuple[tuple[str, ...], list[str]]:
+    """The usable numbers, and what is wrong with the others; a cell may hold several."""
+    found: dict[str, None] = {}
+    faults: list[str] = []
+    for position in columns.phones:
+        text = texts[position]
+        if not text:
+            continue
+        whole = normalise(text, country)
+        parts = [text] if whole else [part for part in map(str.strip, _split(text)) if part]
+        for part in parts:
+            number = normalise(part, country)
+            if number is None:
+                faults.append(f"{columns.header[position]}: {_fault_of(part)}")
+            else:
+                found[number] = None
+    return tuple(found), faults
+
+
+def _split(text: str) -> list[str]:
+    for mark in ";|/\n":
+        text = text.replace(mark, ",")
+    return text.split(",")
+
+
+def _fault_of(part: str) -> str:
+    if "e+" in part.lower() and part[:1].isdigit():
+        return "a spreadsheet has rounded this number; format the column as text"
+    digits = sum(character.isdigit() for character in part)
+    return f"not a phone number ({len(part)} characters, {digits} digits)"
+
+
+def _amount(text: str | None) -> int | float | None:
+    if text is None:
+        return None
+    value = cells.amount(text)
+    if value is None:
+        raise _Unusable(f"the amount {text[:40]!r} is not a sum of money")
+    if value < 0:
+        raise _Unusable(f"the amount {text[:40]!r} is below zero")
+    return value
+
+
+def _day(text: str | None, country: str) -> str | None:
+    if text is None:
+        return None
+    value = cells.day(text, country)
+    if value is None:
+        raise _Unusable(f"the due date {text[:40]!r} is not a date")
+    return value.isoformat()
+
+
+def _as_written(line: Line, columns: Columns) -> dict[str, str]:
+    written: dict[str, str] = {}
+    for position, cell in enumerate(line.cells[:MAX_COLUMNS]):
+        title = columns.header[position] if position < len(columns.header) else ""
+        written[title or f"column_{position + 1}"] = cells.clean(cell)[:200]
+    return written

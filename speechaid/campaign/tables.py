@@ -1,0 +1,157 @@
+"""A contacts file as lines of cells: CSV in the encodings and delimiters that spreadsheets write, or XLSX."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from speechaid.campaign.cells import clean
+from speechaid.campaign.columns import recognise
+from speechaid.errors import ImportFailed
+
+MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_COLUMNS: Final = 200
+MAX_BROKEN_RECORDS: Final = 1_000
+#: What a workbook may grow to when it is unpacked.
+MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
+
+_DELIMITERS: Final = ",;\t|"
+_ZIP: Final = b"PK\x03\x04"
+_OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One record of the file."""
+
+    #: 1-based, where the record begins.
+    number: int
+    cells: list[Any]
+    #: Why it cannot be read, where it cannot.
+    fault: str | None = None
+
+
+def read_lines(data: bytes, filename: str) -> Iterator[Line]:
+    """The records that are not blank, the header first.
+
+    Raises:
+        ImportFailed: the file as a whole cannot be read.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImportFailed(f"{filename}: larger than {MAX_BYTES // 2**20} MB; split it")
+    if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
+        raise ImportFailed(f"{filename}: the file is empty")
+    if data.startswith((_ZIP, _OLD_EXCEL)):
+        lines = _workbook(data, filename)
+    elif filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
+        raise ImportFailed(f"{filename}: this is no spreadsheet, whatever its name says")
+    else:
+        lines = _csv(_decoded(data, filename))
+    return (line for line in lines if line.fault or any(clean(cell) for cell in line.cells))
+
+
+def _decoded(data: bytes, filename: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ["utf-16"]
+    else:
+        # Latin-1 takes every byte: it is what is left where Windows has no character.
+        encodings = ["utf-8-sig", "cp1252", "latin-1"]
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if text.count("\0") > len(text) // 100 + 10:
+            break
+        return text if "\n" in text else text.replace("\r", "\n")
+    raise ImportFailed(f"{filename}: this is neither text nor a spreadsheet")
+
+
+def _csv(text: str) -> Iterator[Line]:
+    """Strict about quotes: a quote that is never closed would otherwise swallow contacts without a word.
+
+    After a record that cannot be read, reading goes on at the very next line of the file.
+    """
+    lines = text.split("\n")
+    first = lines[0].strip().lower()
+    start, delimiter = (1, first[4]) if len(first) == 5 and first.startswith("sep=") else (0, "")
+    delimiter = delimiter or _sniffed(lines)
+    faults = 0
+    reader = _reader(lines, start, delimiter)
+    while True:
+        begin = start + reader.line_num
+        try:
+            yield Line(begin + 1, next(reader))
+        except StopIteration:
+            return
+        except csv.Error as exc:
+            faults += 1
+            if faults > MAX_BROKEN_RECORDS:
+                raise ImportFailed(f"more than {MAX_BROKEN_RECORDS} records with broken quotes") from exc
+            yield Line(begin + 1, [lines[begin]], _explained(exc))
+            start = begin + 1
+            reader = _reader(lines, start, delimiter)
+
+
+def _reader(lines: list[str], start: int, delimiter: str) -> Any:
+    following = (lines[index] + "\n" for index in range(start, len(lines)))
+    return csv.reader(following, delimiter=delimiter, strict=True)
+
+
+def _sniffed(lines: list[str]) -> str:
+    """The delimiter by which the first line holds a phone column, else the most frequent."""
+    header = next((line for line in lines if line.strip()), "")
+
+    def merit(delimiter: str) -> tuple[bool, int]:
+        try:
+            cells = next(csv.reader([header], delimiter=delimiter))
+            recognise(cells)
+        except (ImportFailed, csv.Error):
+            return (False, header.count(delimiter))
+        return (True, len(cells))
+
+    return max(_DELIMITERS, key=merit)
+
+
+def _explained(exc: csv.Error) -> str:
+    word = str(exc)
+    if "unexpected end" in word:
+        return "a quote is opened and never closed"
+    if "field larger" in word:
+        return "a cell is larger than 128 kB: a quote may be missing"
+    return "its quotes do not match"
+
+
+def _workbook(data: bytes, filename: str) -> Iterator[Line]:
+    try:
+        import python_calamine  # noqa: PLC0415 - an extra, heavy to load
+    except ImportError:
+        raise ImportFailed(
+            f"{filename}: spreadsheets need the extra: pip install 'speechaid[xlsx]', or save it as CSV"
+        ) from None
+    if data.startswith(_ZIP) and _unpacked_bytes(data) > MAX_UNPACKED_BYTES:
+        raise ImportFailed(f"{filename}: the workbook unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
+    try:
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+        sheets = (book.get_sheet_by_index(index) for index in range(len(book.sheet_names)))
+        filled = (rows for rows in (sheet.to_python(skip_empty_area=False) for sheet in sheets) if rows)
+        rows = next(filled, [])
+    except BaseException as exc:
+        # A panic of the reader is no Exception, and one bad file must not end the process.
+        if isinstance(exc, Exception) or type(exc).__name__ == "PanicException":
+            raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}") from exc
+        raise
+    return (Line(number, list(row)) for number, row in enumerate(rows, 1))
+
+
+def _unpacked_bytes(data: bytes) -> int:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return 0  # the reader will say what is wrong with it
