@@ -190,7 +190,8 @@ def after_success(breaker: Breaker, proof: Proof) -> Breaker:
     """
     if breaker.kind is None or proof in CLEARED_BY[breaker.kind]:
         return Breaker()
-    if breaker.state is BreakerState.PROBING and proof is not Proof.ACCEPTED:
+    probed_by_call = breaker.state is BreakerState.PROBING and breaker.kind in _PROBED_BY_A_CALL
+    if probed_by_call and proof is not Proof.ACCEPTED:
         return replace(breaker, state=BreakerState.OPEN, probe_at=None)
     return breaker
 

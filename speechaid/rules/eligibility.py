@@ -105,7 +105,7 @@ def judge(
     holds: Sequence[Hold],
     on_dnc: bool,
     defaults: DiallingDefaults,
-    own_key: str | None,
+    own_reservation_key: str | None,
     now: datetime,
 ) -> Judgement:
     """Say whether a job may be dialled at this instant.
@@ -118,7 +118,7 @@ def judge(
         holds: whatever stops this dial as a whole.
         on_dnc: whether the number is on the do-not-call list.
         defaults: where batch and account say nothing.
-        own_key: what stands reserved under it is this dial's own, and not counted against it.
+        own_reservation_key: what stands reserved under it is this dial's own, and not counted against it.
         now: aware.
     """
     case = Case(
@@ -129,7 +129,7 @@ def judge(
         holds=holds,
         on_dnc=on_dnc,
         defaults=defaults,
-        own_key=own_key,
+        own_key=own_reservation_key,
         window=window_for(batch, account.timezone if account else None, defaults),
         now=now,
     )
