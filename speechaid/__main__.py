@@ -1,0 +1,7 @@
+"""``python -m speechaid``."""
+
+import sys
+
+from speechaid.cli import main
+
+sys.exit(main())

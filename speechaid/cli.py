@@ -1,0 +1,107 @@
+"""``speechaid``: the daemon, the demo, the simulator. Each command imports what it needs, when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from speechaid import __version__
+from speechaid.errors import (
+    ConfigError,
+    ControlError,
+    ExitStatus,
+    FleetError,
+    SpeechaidError,
+    StoreUnavailable,
+)
+
+#: What a fault that ends a command comes to, most special first.
+_STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
+    (ConfigError, ExitStatus.CONFIG),
+    (StoreUnavailable, ExitStatus.UNAVAILABLE),
+    (ControlError, ExitStatus.CANTCREAT),
+    (FleetError, ExitStatus.CANTCREAT),
+    (SpeechaidError, ExitStatus.REFUSED),
+)
+#: What a shell expects of a command that was interrupted.
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. A fault is told in one line each, without a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["simulator"]:
+        return _simulator(words[1:])
+    options = _parser().parse_args(words)
+    try:
+        return int(options.run(options))
+    except SpeechaidError as exc:
+        for line in exc.faults if isinstance(exc, ConfigError) else [str(exc)]:
+            print(f"speechaid: {line}", file=sys.stderr)
+        return next(status for kind, status in _STATUS if isinstance(exc, kind))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="speechaid",
+        description="Runs outbound AI phone-call campaigns: never twice, never lost. Operators talk to a"
+        " running daemon with speechctl.",
+    )
+    parser.add_argument("--version", action="version", version=f"speechaid {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="the daemon: work on the jobs in the database until told to stop",
+        description="The daemon, in the foreground. It is set by environment variables and a .env file"
+        " (docs/settings.md). SIGTERM or Ctrl-C finishes the calls in hand, a second one hands them over.",
+    )
+    run.set_defaults(run=_run)
+
+    demo = commands.add_parser(
+        "demo",
+        help="a whole campaign on this machine: no database, no account, nobody is called",
+        description="A daemon of its own with an embedded database calls sixty invented people through a"
+        " Retell simulator; then every record is held against what the simulator knows.",
+    )
+    demo.add_argument("--json", action="store_true", help="print one JSON object at the end, nothing else")
+    demo.add_argument("--keep", action="store_true", help="leave all running, to try speechctl")
+    demo.add_argument("--jobs", type=_count, default=60, metavar="N", help="contacts (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, other outcomes")
+    demo.add_argument("--dir", metavar="DIR", help="keep database and logs here (default: a temporary one)")
+    demo.set_defaults(run=_demo)
+
+    commands.add_parser("simulator", help="the Retell simulator alone", add_help=False)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 5_000:
+        raise argparse.ArgumentTypeError(f"{number} is not from 1 to 5000")
+    return number
+
+
+def _run(_options: argparse.Namespace) -> int:
+    from speechaid.daemon import serve
+
+    return serve()
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from speechaid.demo.run import run
+
+    return run(jobs=options.jobs, seed=options.seed, as_json=options.json, keep=options.keep, where=options.dir)
+
+
+def _simulator(words: Sequence[str]) -> int:
+    try:
+        from speechaid.demo.simulator.server import main as simulate
+    except ImportError as exc:
+        print(f"speechaid: the simulator is not installed ({exc.name} is missing):", file=sys.stderr)
+        print("speechaid: pip install 'speechaid[simulator]'", file=sys.stderr)
+        return ExitStatus.UNAVAILABLE
+    return simulate(words)
