@@ -75,7 +75,7 @@ def collection(variable: str, default: str, meaning: str) -> Any:
 
 
 def _span(variable: str, default: float, meaning: str, unit: str, up_to: float) -> Any:
-    allowed = f"{unit}, more than 0, at most {up_to}"
+    allowed = f"a number of {unit}, more than 0 and at most {up_to}"
     return setting(variable, default, meaning, allowed=allowed, gt=0, le=up_to, allow_inf_nan=False)
 
 

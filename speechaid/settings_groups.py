@@ -244,7 +244,7 @@ class ControlSettings(Group):
         "SPEECHAID_SOCKET",
         ...,
         "the control socket",
-        default_shown="by user, see below",
+        default_shown="by user: see Places",
         allowed="an absolute path of at most 107 bytes",
         live=False,
     )
@@ -252,7 +252,7 @@ class ControlSettings(Group):
         "SPEECHAID_STATE_DIR",
         ...,
         "pauses and a drain that outlive a crash are kept here",
-        default_shown="by user, see below",
+        default_shown="by user: see Places",
         allowed="an absolute path",
         live=False,
     )

@@ -1,0 +1,239 @@
+"""Structured logs: one event a line, with fields; what is secret is taken out last of all.
+
+    log = get_logger("speechaid.worker")
+    log.info("call.placed", job=job.job_id, phone=number)
+
+    2026-05-04T12:00:00.123Z INFO     call.placed worker=worker-1 job=job-17 phone=+569******34
+
+The standard library's ``logging`` carries it, so that plain records of other modules and libraries come out
+in the same form. How a line reaches its reader without tearing or blocking is in ``telemetry.sink``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal, TextIO
+
+from speechaid.telemetry.redaction import Redactor
+from speechaid.telemetry.sink import LINE_LIMIT, Sink, open_sink
+
+#: Where speechaid's own level applies. Libraries never log below WARNING: pymongo's and urllib3's debug
+#: lines hold whole documents and addresses.
+_OWN: Final = ("speechaid", "speechctl")
+#: Longest text of one field, tried in this order until the line fits.
+_CLIPS: Final = (3000, 1000, 300, 100, 30)
+#: Fields that every line of this process carries, by ``set_context``.
+_context: dict[str, object] = {}
+
+
+class EventLogger:
+    """Logs events by name: ``log.info("job.claimed", job=...)``; fields that are None are left out."""
+
+    def __init__(self, logger: logging.Logger, fields: Mapping[str, object] | None = None) -> None:
+        self._logger = logger
+        self._fields = dict(fields or {})
+
+    def bind(self, **fields: object) -> EventLogger:
+        """A logger whose every event carries these fields too."""
+        return EventLogger(self._logger, {**self._fields, **fields})
+
+    def event(self, level: int, event: str, /, **fields: object) -> None:
+        """One event at one of ``logging``'s levels."""
+        self._log(level, event, fields)
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """For those who look for a fault."""
+        self._log(logging.DEBUG, event, fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """What happens on a good day."""
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """What somebody may have to look at."""
+        self._log(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """What somebody has to look at."""
+        self._log(logging.ERROR, event, fields)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        """An error with the exception in hand, its traceback folded into a field."""
+        self._log(logging.ERROR, event, fields, exc_info=True)
+
+    def _log(self, level: int, event: str, fields: dict[str, object], *, exc_info: bool = False) -> None:
+        if self._logger.isEnabledFor(level):
+            extra = {"event": event, "fields": {**self._fields, **fields}}
+            self._logger.log(level, "%s", event, exc_info=exc_info, extra=extra)
+
+
+def get_logger(name: str) -> EventLogger:
+    """A logger for a module; its name begins with ``speechaid``."""
+    return EventLogger(logging.getLogger(name))
+
+
+def configure(
+    level: int | str = "INFO",
+    format: Literal["text", "json"] = "text",  # noqa: A002 - the setting's name
+    stream: TextIO | None = None,
+    *,
+    secrets: tuple[str, ...] = (),
+) -> None:
+    """Send all logs of this process, and of those that it forks, to ``stream`` (standard error).
+
+    Args:
+        level: of our own loggers.
+        format: the form of a line.
+        stream: anything with ``write``; where it has a file descriptor, lines are written to that.
+        secrets: what no line may show (``settings.secrets()``).
+    """
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, LineHandler)]:
+        root.removeHandler(handler)
+        handler.close()
+    sink = open_sink(sys.stderr if stream is None else stream)
+    root.addHandler(LineHandler(sink, LineFormatter(as_json=format == "json", redactor=Redactor(secrets))))
+    set_level(level)
+
+
+def set_level(level: int | str) -> None:
+    """Change the level of our own loggers."""
+    for name in _OWN:
+        logging.getLogger(name).setLevel(level)
+    own = logging.getLogger(_OWN[0]).level
+    logging.getLogger().setLevel(max(own, logging.WARNING))
+
+
+def set_context(**fields: object) -> None:
+    """Fields that every later line of this process carries: a worker's name, after the fork."""
+    _context.clear()
+    _context.update(fields)
+
+
+def dropped_lines() -> int:
+    """How many lines this process could not write since it configured its logs."""
+    return sum(h.dropped for h in logging.getLogger().handlers if isinstance(h, LineHandler))
+
+
+@dataclass(frozen=True)
+class LineFormatter:
+    """A record as one line without its end, at most ``LINE_LIMIT`` bytes with it."""
+
+    as_json: bool = False
+    redactor: Redactor = field(default_factory=Redactor)
+
+    def line(self, record: logging.LogRecord) -> bytes:
+        """The line; a value that cannot be shown is named as such, never raised."""
+        instant = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        head = {
+            "at": instant.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "event": self.redactor.text(str(getattr(record, "event", "log"))),
+        }
+        fields = self.redactor.fields(dict(_fields_of(record)))
+        render = _json_line if self.as_json else _text_line
+        for longest in _CLIPS:
+            line = render(head, {name: _clip(value, longest) for name, value in fields.items()})
+            if len(line) < LINE_LIMIT:
+                return line
+        return render(head, {"clipped": f"{len(fields)} fields did not fit on a line"})
+
+
+def _fields_of(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    yield from _context.items()
+    if hasattr(record, "event"):
+        fields = getattr(record, "fields", {})
+        yield from ((name, value) for name, value in fields.items() if value is not None)
+    else:
+        yield "logger", record.name
+        yield "message", _message(record)
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        yield "error", "".join(traceback.format_exception_only(error)).strip()
+        yield "traceback", "".join(traceback.format_exception(error)).rstrip()
+    if record.stack_info:
+        yield "stack", record.stack_info
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as exc:  # noqa: BLE001 - a wrong %-argument in a library is no reason to lose the line
+        return f"{record.msg} (not formatted: {type(exc).__name__})"
+
+
+def _clip(value: object, longest: int) -> object:
+    """Cut a long value in the middle: the end of a traceback tells most."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) <= longest:
+        return value
+    half = longest // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def _json_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:
+    return json.dumps({**head, **{f"_{n}" if n in head else n: v for n, v in fields.items()}}).encode()
+
+
+def _text_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:
+    parts = [head["at"], f"{head['level']:<8}", _quoted(head["event"])]
+    parts += [f"{name}={_quoted(value)}" for name, value in fields.items()]
+    return " ".join(parts).encode("utf-8", "backslashreplace")
+
+
+def _quoted(value: object) -> str:
+    """Bare where that is unmistakable, else as a JSON string; nothing that could move a terminal's cursor."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if text and text.isprintable() and not set(text) & set(' "=\\'):
+        return text
+    if not isinstance(value, str):
+        return _escaped(text)
+    return _escaped(json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class LineHandler(logging.Handler):
+    """Writes records as lines; what cannot be written is counted, and told of when writing works again."""
+
+    def __init__(self, sink: Sink, formatter: LineFormatter) -> None:
+        super().__init__()
+        self.dropped = 0
+        self._told = 0
+        self._sink = sink
+        self._lines = formatter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, or count it as dropped; never raises, never waits for a reader."""
+        try:
+            if self.dropped > self._told and self._sink.write(self._report() + b"\n"):
+                self._told = self.dropped
+            written = self._sink.write(self._lines.line(record) + b"\n")
+        except Exception:  # noqa: BLE001 - a fault of the log is no fault of the call
+            written = False
+        if not written:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Let go of the descriptor that was opened for the lines."""
+        self._sink.close()
+        super().close()
+
+    def _report(self) -> bytes:
+        report = logging.makeLogRecord(
+            {
+                "levelname": "WARNING",
+                "levelno": logging.WARNING,
+                "event": "log.dropped",
+                "fields": {"lines": self.dropped - self._told, "reason": "nobody read them"},
+            }
+        )
+        return self._lines.line(report)

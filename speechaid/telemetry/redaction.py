@@ -1,0 +1,81 @@
+"""The last line of defence: whatever a caller logs, numbers are masked and known secrets taken out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from speechaid.model.masking import mask_bare_phones, mask_phones
+
+#: Fields with such a name hold numbers, with or without a plus.
+_PHONE_FIELD: Final = re.compile(r"(?i)phone|number|msisdn|telefono|celular|caller|callee|^to$|^from$")
+#: Fields with such a name are not shown at all.
+_SECRET_FIELD: Final = re.compile(r"(?i)api_?key$|password|authorization|secret|curve_?key")
+HIDDEN: Final = "(hidden)"
+#: A secret shorter than this would take harmless text with it.
+_SHORTEST_SECRET: Final = 4
+_DEEPEST: Final = 6
+#: A whole number below this is a count, not a phone number.
+_SMALLEST_PHONE: Final = 10_000_000
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Makes plain values of anything, without numbers and secrets.
+
+    Attributes:
+        secrets: in clear, as the settings hold them; what is quoted for a URL is found as well.
+    """
+
+    secrets: tuple[str, ...] = ()
+
+    def fields(self, fields: Mapping[str, object]) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {self.text(name): self._value(value, name, 0) for name, value in fields.items()}
+
+    def text(self, text: str, *, of_phones: bool = False) -> str:
+        """A text without secrets, and with its numbers masked."""
+        for secret in self.secrets:
+            for form in {secret, quote(secret, safe=""), repr(secret)[1:-1]}:
+                if len(form) >= _SHORTEST_SECRET:
+                    text = text.replace(form, HIDDEN)
+        return mask_bare_phones(text) if of_phones else mask_phones(text)
+
+    def _value(self, value: object, name: str, depth: int) -> Any:
+        of_phones = _PHONE_FIELD.search(name) is not None
+        if _SECRET_FIELD.search(name) and isinstance(value, str | bytes):
+            return HIDDEN
+        if depth < _DEEPEST and isinstance(value, Mapping):
+            return {
+                self.text(str(key)): self._value(each, str(key), depth + 1) for key, each in value.items()
+            }
+        if depth < _DEEPEST and isinstance(value, list | tuple | AbstractSet):
+            return [self._value(each, name, depth + 1) for each in value]
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float) and not (of_phones and abs(value) >= _SMALLEST_PHONE):
+            return _number(value)
+        return self.text(_as_text(value), of_phones=of_phones)
+
+
+def _number(value: float) -> object:
+    """Milliseconds suffice; JSON has no infinity."""
+    if isinstance(value, int):
+        return int(value)
+    return round(value, 3) if math.isfinite(value) else str(value)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        return str(value)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the line is worth more
+        return f"(a {type(value).__name__} that cannot be shown: {type(exc).__name__})"

@@ -1,0 +1,147 @@
+"""Where lines go: one write each, so that many processes never tear them, and without waiting for a reader.
+
+A pipe takes up to ``PIPE_BUF`` bytes whole or not at all; that bounds a line. Setting ``O_NONBLOCK`` on
+standard error itself would change it for everybody who shares it (a shell, the parent), so pipes and
+terminals are opened anew, for us alone, and sockets are asked not to wait, message by message. A file never
+makes wait, and opening it anew would lose its offset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import stat
+from typing import Final, Protocol, TextIO
+
+#: Bytes of a line with its end: POSIX's PIPE_BUF, as Linux has it.
+LINE_LIMIT: Final = min(select.PIPE_BUF, 4096)
+
+
+class Sink(Protocol):
+    """Takes whole lines."""
+
+    def write(self, line: bytes) -> bool:
+        """Whether the line was taken; OSError where it cannot be."""
+
+    def close(self) -> None:
+        """Release what was opened for the lines."""
+
+
+def open_sink(stream: TextIO | None) -> Sink:
+    """The right way to write to this stream; None is a process without standard error."""
+    if stream is None or stream.closed:
+        return _Nowhere()
+    try:
+        descriptor = stream.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except ValueError:  # no file behind it (io.UnsupportedOperation is a ValueError too)
+        return _Stream(stream)
+    except OSError:  # its descriptor was closed behind Python's back
+        return _Nowhere()
+    if stat.S_ISSOCK(mode):
+        return _Socket(descriptor)
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        return _Reopened(descriptor)
+    return _File(descriptor)
+
+
+class _File:
+    """A file; whoever shares its offset appends behind us."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, line: bytes) -> bool:
+        return os.write(self._descriptor, line) == len(line)
+
+    def close(self) -> None:
+        """It is not ours."""
+
+
+class _Reopened:
+    """A pipe or a terminal, opened once more so as never to wait for its reader."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._shared = descriptor
+        self._own = -1
+
+    def write(self, line: bytes) -> bool:
+        # A forked child closes what it was not given, and may get this very number for a database's socket.
+        # A log that is rotated by dup2 changes what stands behind the shared descriptor.
+        if self._own < 0 or not _same_file(self._own, self._shared):
+            self._own = _open_again(self._shared)
+        if self._own < 0:
+            return _is_ready(self._shared) and os.write(self._shared, line) == len(line)
+        return os.write(self._own, line) == len(line)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._own >= 0 and _same_file(self._own, self._shared):
+                os.close(self._own)
+        self._own = -1
+
+
+class _Socket:
+    """Journald, or whoever else gave us a socket for standard error."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, line: bytes) -> bool:
+        borrowed = socket.socket(fileno=self._descriptor)
+        try:
+            return borrowed.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(line)
+        finally:
+            borrowed.detach()
+
+    def close(self) -> None:
+        """It is not ours."""
+
+
+class _Stream:
+    """An object of Python's without a file behind it, as tests use."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> bool:
+        self._stream.write(line.decode("utf-8", "replace"))
+        return True
+
+    def close(self) -> None:
+        """It is not ours."""
+
+
+class _Nowhere:
+    """There is no standard error."""
+
+    def write(self, line: bytes) -> bool:  # noqa: ARG002 - the protocol's
+        return False
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def _same_file(one: int, other: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(one), os.fstat(other))
+    except OSError:
+        return False
+
+
+def _open_again(descriptor: int) -> int:
+    """The same pipe or terminal without waiting; -1 where it belongs to another user or has no reader."""
+    try:
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:
+        return -1
+
+
+def _is_ready(descriptor: int) -> bool:
+    """Whether a write would not wait; another process may still come first, which cannot be helped here."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
