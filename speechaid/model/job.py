@@ -35,8 +35,8 @@ class Dial:
     attempt: int
     #: When the intent was written, by the database's clock: the key's hour is counted from here.
     intent_at: datetime
-    #: The exact create request, replayed word for word if its answer was lost.
-    body: Document
+    #: The exact create request as JSON text, replayed word for word if its answer was lost.
+    body: str
     #: Fingerprint of the API key that the dial was (or will be) placed with.
     api_key_fingerprint: str
     account_id: str | None = None
@@ -76,7 +76,7 @@ class Dial:
             phone_index=reading.whole(fields.get("phone_index")),
             attempt=reading.whole(fields.get("attempt")),
             intent_at=intent_at,
-            body=dict(reading.mapping(fields.get("body"))),
+            body=reading.text(fields.get("body")) or "",
             api_key_fingerprint=reading.text(fields.get("api_key_fingerprint")) or "",
             account_id=reading.text(fields.get("account_id")),
             batch_id=reading.text(fields.get("batch_id")),

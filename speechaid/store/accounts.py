@@ -13,6 +13,7 @@ from datetime import datetime
 
 from speechaid.model.account import Account, Reservation
 from speechaid.model.reading import Document
+from speechaid.store.ranges import keys_before
 from speechaid.store.table import Table
 
 
@@ -99,6 +100,11 @@ class Accounts:
                     change["$set"] = {"calls_today": count, "calls_today_date": day}
             if self.table.update(query, change):
                 return True
+
+    def old_reservations(self, before: datetime) -> list[tuple[str, str]]:
+        """Accounts and dial keys of reservations that were entered before that moment."""
+        rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
+        return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
 
 
 def _held(account: Account, key: str) -> Reservation | None:

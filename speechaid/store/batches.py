@@ -1,8 +1,9 @@
 """Batches: settings, pause and resume, and the marks of the dials that are open.
 
 ``open_dials`` holds one entry ``{key, at}`` a dial. Registering filters on an active batch and on room for
-one more call, so that a pause or a limit is judged by the database in the very write that lets a dial through;
-settling consumes the entry and adds the call's figures in one update, so that they count exactly once.
+one more call, so that a pause or a limit is judged by the database in the very write that lets a dial
+through; settling consumes the entry and adds the call's figures in one update, so that they count exactly
+once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime
 from speechaid.errors import NotFound
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
-from speechaid.store.ranges import begins
+from speechaid.store.ranges import begins, keys_before
 from speechaid.store.table import Table
 
 #: How ``is_active`` may say no; missing counts as yes.
@@ -132,6 +133,11 @@ class Batches:
         if figures:
             change["$inc"] = dict(figures)
         return self.table.update({"batch_id": batch_id, "open_dials.key": key}, change)
+
+    def old_dials(self, before: datetime) -> list[tuple[str, str]]:
+        """Batches and keys of dials that were entered before that moment."""
+        rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("batch_id", "open_dials"))
+        return [(str(row.get("batch_id")), key) for row in rows for key in keys_before(row, before)]
 
     # -- counters ----------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Any
 from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
@@ -322,6 +322,36 @@ class Jobs:
                 counts["ambiguous"] += 1
         return OpenDials(**counts)
 
+    def has_dial(self, key: str) -> bool:
+        """Whether any job has this dial open."""
+        return (
+            self.table.find_one({"dial.number": {"$exists": True}, "dial.key": key}, fields=("_id",))
+            is not None
+        )
+
+    def accounts_without_credit(self) -> list[str]:
+        """Accounts that have jobs suspended for want of credit."""
+        rows = self.table.aggregate(
+            [
+                {"$match": {"status": JobStatus.SUSPENDED, "suspend_reason": SuspendReason.NO_CREDIT}},
+                {"$group": {"_id": "$account_id"}},
+            ]
+        )
+        return [str(row["_id"]) for row in rows if row["_id"] is not None]
+
+    def resume_credited(self, account_id: str) -> int:
+        """Jobs of an account that want of credit had suspended are pending again; how many."""
+        query = {
+            "status": JobStatus.SUSPENDED,
+            "suspend_reason": SuspendReason.NO_CREDIT,
+            "account_id": account_id,
+        }
+        change = {
+            "$set": {"status": JobStatus.PENDING, "updated_at": self._now()},
+            "$unset": {"suspend_reason": ""},
+        }
+        return self.table.update_many(query, {**change, "$inc": {"revision": 1}})
+
     def worker_crashed(self, worker_id: str, limit: int) -> list[tuple[Job, str]]:
         """A worker died: each job that it had in hand, and what was done with it.
 
@@ -349,7 +379,7 @@ class Jobs:
         )
 
     def take_up_old_retries(self, max_attempts: int) -> int:
-        """SpeechAI's scheduled retries (``failed`` with ``next_try_at``) that are due. How many there were."""
+        """SpeechAI's scheduled retries (``failed`` with ``next_try_at``) that are due; how many."""
         query = {
             "status": JobStatus.FAILED,
             "next_try_at": {"$lte": self._now()},

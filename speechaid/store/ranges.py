@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from speechaid.model.reading import Document
+from datetime import datetime
+
+from speechaid.model.reading import Document, instant, mapping, sequence, text
 
 
 def begins(field: str, prefix: str) -> Document:
     """Values that begin so: an index range instead of a pattern, so nothing needs escaping."""
     return {field: {"$gte": prefix, "$lt": prefix + "\U0010ffff"}}
+
+
+def keys_before(document: Document, before: datetime) -> list[str]:
+    """Keys of the entries of ``open_dials`` that were made before that moment."""
+    entries = [mapping(entry) for entry in sequence(document.get("open_dials"))]
+    stamped = [(text(entry.get("key")), instant(entry.get("at"))) for entry in entries]
+    return [key for key, at in stamped if key is not None and at is not None and at < before]

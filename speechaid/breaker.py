@@ -1,0 +1,162 @@
+"""The circuit breaker of this host's API key: its document read and written, as ``rules.circuit`` decides.
+
+It is advice that costs little: what cannot be written while the database is away is left out, since nothing
+is dialled without the database anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from logging import INFO, WARNING
+
+from speechaid.errors import StoreError
+from speechaid.kit import Kit, log
+from speechaid.model.hold import Hold
+from speechaid.model.reading import Document
+from speechaid.retell.faults import (
+    Ambiguous,
+    Blocked,
+    DoNotCallRefused,
+    NotSent,
+    NumberRefused,
+    RateLimited,
+    RetellError,
+    RetellUnavailable,
+)
+from speechaid.rules import circuit
+from speechaid.rules.circuit import Breaker, BreakerPolicy, BreakerState, FaultKind, Proof
+from speechaid.rules.outcomes import Classified
+
+#: What a fault of Retell says to the breaker. A refusal of the number called is no fault: Retell works.
+KINDS: dict[type[RetellError], FaultKind] = {
+    Blocked: FaultKind.BLOCKED,
+    RateLimited: FaultKind.RATE_LIMITED,
+    NotSent: FaultKind.OUTAGE,
+    Ambiguous: FaultKind.OUTAGE,
+    RetellUnavailable: FaultKind.OUTAGE,
+}
+
+#: Tries against other workers that write the same breaker.
+WRITE_TRIES = 10
+
+
+def policy(kit: Kit) -> BreakerPolicy:
+    """The settings' thresholds; a probe's patience outlasts whatever its create or call may take."""
+    settings = kit.settings
+    longest_call = settings.call.max_duration_minutes * 60 + 2 * settings.call.poll_timeout_seconds
+    return BreakerPolicy(
+        faults=settings.breaker.faults,
+        probe_min_seconds=settings.breaker.probe_min_seconds,
+        probe_max_seconds=settings.breaker.probe_max_seconds,
+        create_patience_seconds=settings.retell.timeout_seconds + 120.0,
+        call_patience_seconds=longest_call,
+    )
+
+
+def holds(kit: Kit, document: Document | None) -> list[Hold]:
+    """The hold that the key's breaker is just now, if any."""
+    hold = circuit.as_hold(Breaker.read(document), kit.store.now(), scope=f"key {kit.retell.fingerprint}")
+    return [] if hold is None else [hold]
+
+
+def pass_gate(kit: Kit, document: Document | None) -> bool:
+    """Whether the dial may go out: the breaker is closed, or this dial has just become its only probe."""
+    breaker = Breaker.read(document)
+    if breaker.state is BreakerState.CLOSED:
+        return True
+    now = kit.store.now()
+    if not circuit.may_dial(breaker, now):
+        return False
+    probing = circuit.begin_probe(breaker, now, policy(kit))
+    won = kit.store.holds.write_breaker(
+        kit.retell.fingerprint, probing.document(), expected_revision=_revision(document)
+    )
+    if won:
+        log.event(INFO, "breaker.probe", kind=breaker.kind, key=kit.retell.fingerprint)
+    return won
+
+
+def after_create_fault(kit: Kit, fault: RetellError) -> None:
+    """A create did not go through."""
+    if isinstance(fault, NumberRefused | DoNotCallRefused):
+        after_create(kit)
+    else:
+        _note_fault(kit, KINDS[type(fault)], fault)
+
+
+def after_question_fault(kit: Kit, fault: RetellError) -> None:
+    """A poll or a look-up did not go through; a breaker that is open already needs no word of it."""
+    kind = KINDS.get(type(fault))
+    if kind is not None and kind is not FaultKind.BLOCKED:
+        _note_fault(kit, kind, fault, only_if_closed=True)
+
+
+def after_create(kit: Kit) -> None:
+    """A create was answered."""
+    _change(kit, lambda breaker: circuit.after_success(breaker, Proof.ACCEPTED))
+
+
+def after_call(kit: Kit, classified: Classified) -> None:
+    """A call is over."""
+    if classified.blocks_dialling:
+        _note_fault(kit, FaultKind.UNPAID, None)
+    elif classified.agent_fault:
+        _note_fault(kit, FaultKind.AGENT, None)
+    else:
+        proof = Proof.TALKED if classified.connected else Proof.FINISHED
+        _change(kit, lambda breaker: circuit.after_success(breaker, proof))
+
+
+def _note_fault(
+    kit: Kit, kind: FaultKind, fault: RetellError | None, *, only_if_closed: bool = False
+) -> None:
+    retry_after = None if fault is None else fault.retry_after_seconds
+    reason = None if fault is None else str(fault)
+
+    def after(breaker: Breaker) -> Breaker:
+        if only_if_closed and breaker.state is not BreakerState.CLOSED:
+            return breaker
+        return circuit.after_fault(breaker, kit.store.now(), policy(kit), kind, retry_after, reason=reason)
+
+    kit.seat.count("speechaid_breaker_faults_total", kind=kind)
+    _change(kit, after)
+
+
+def _change(kit: Kit, decide: Callable[[Breaker], Breaker]) -> None:
+    """Read, decide, write if nobody else did meanwhile; what needs no write costs one read."""
+    key = kit.retell.fingerprint
+    try:
+        for _ in range(WRITE_TRIES):
+            _, document = kit.store.holds.look(key)
+            before = Breaker.read(document)
+            after = decide(before)
+            if after == before:
+                return
+            written = kit.store.holds.write_breaker(
+                key, after.document(), expected_revision=_revision(document)
+            )
+            if written:
+                _tell(kit, before, after)
+                return
+    except StoreError as exc:
+        log.event(WARNING, "breaker.not_written", error=str(exc))
+
+
+def _tell(kit: Kit, before: Breaker, after: Breaker) -> None:
+    if before.state is after.state or replace(before, state=after.state) == after:
+        return
+    opened = after.state is BreakerState.OPEN
+    kit.seat.count("speechaid_breaker_changes_total", state=after.state)
+    log.event(
+        WARNING if opened else INFO,
+        f"breaker.{after.state}",
+        key=kit.retell.fingerprint,
+        kind=after.kind,
+        reason=after.reason,
+        probe_at=None if after.probe_at is None else after.probe_at.isoformat(),
+    )
+
+
+def _revision(document: Document | None) -> int | None:
+    return None if document is None else int(document.get("revision", 0))

@@ -1,0 +1,163 @@
+"""The clerk: the one thread of the supervisor's process that talks to the database.
+
+The loop puts tasks on its desk and goes on; what is done comes back among ``answers``, announced on a
+descriptor that the loop polls. Between tasks the clerk keeps house: it counts for status and metrics, and it
+does the small things that no worker's call depends on. A database that is away makes tasks fail with their
+own words, and postpones the housekeeping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from logging import WARNING
+from typing import Any, TypeVar
+
+from speechaid.clock import Clock, SystemClock
+from speechaid.commands.contract import Desk
+from speechaid.errors import ControlError, StoreError, StoreUnavailable
+from speechaid.housekeeping import Housekeeper
+from speechaid.rules.respawn import Cause
+from speechaid.settings import Settings
+from speechaid.store.connection import Store
+from speechaid.telemetry.logs import get_logger
+
+T = TypeVar("T")
+
+log = get_logger("speechaid.clerk")
+
+#: More waiting tasks than this and new ones are refused: somebody floods, or the database hangs.
+TASKS_AT_MOST = 1000
+#: At the end, what was submitted is finished within so many seconds.
+CLOSING_SECONDS = 10.0
+#: A crash that could not be written down is offered again so much later, in seconds.
+CRASH_RETRY_SECONDS = 2.0
+
+
+class Clerk:
+    """Owns the supervisor's store; everything but ``submit``, ``answers`` and friends runs in its thread."""
+
+    def __init__(self, store: Store, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._settings = settings
+        self._store = store
+        self._housekeeper = Housekeeper(store)
+        self._tasks: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._news = threading.Condition()
+        self._answers: list[Callable[[], None]] = []
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="clerk", daemon=True)
+        self._thread.start()
+
+    # -- called in the loop's thread -----------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Readable while answers wait."""
+        return self._read_fd
+
+    def submit(
+        self, task: Callable[[Desk], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
+    ) -> None:
+        """Run ``task`` in the clerk's thread, then ``on_done`` with its result in the loop's.
+
+        Raises:
+            ControlError: too many tasks wait already.
+        """
+
+        def work() -> None:
+            result = task(self._desk())
+            self._in_loop(lambda: on_done(result))
+
+        self._put(work, delay_seconds)
+
+    def answers(self) -> list[Callable[[], None]]:
+        """What is done: to be called in the loop's thread, in order."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read_fd, 4096)
+        with self._news:
+            answers, self._answers = self._answers, []
+        return answers
+
+    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:  # noqa: ARG002 - the protocol's
+        """A worker died: have its job put where others find it at once, now or when the database is back."""
+
+        def note() -> None:
+            try:
+                taken = self._store.jobs.worker_crashed(worker_id, self._settings.worker.max_job_crashes)
+            except StoreUnavailable:
+                self._put(note, CRASH_RETRY_SECONDS)
+                return
+            for left, what in taken:
+                log.event(
+                    WARNING, "job.left_by_crash", job=left.job_id, worker=worker_id, cause=cause, then=what
+                )
+
+        self._put(note, 0.0)
+
+    def apply(self, settings: Settings) -> None:
+        """New settings after a reload."""
+        self._settings = settings
+
+    def figures(self) -> dict[str, Any]:
+        """What the clerk counted last, and whether the database answers: for status, ready for JSON."""
+        return self._housekeeper.figures()
+
+    def close(self) -> None:
+        """Finish what is due, within a bound, and let go of the database."""
+        with self._news:
+            self._closing = True
+            self._news.notify()
+        self._thread.join(CLOSING_SECONDS)
+        self._store.close()
+
+    # -- the clerk's own thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            except StoreError as exc:
+                log.event(WARNING, "clerk.task_failed", error=str(exc))
+            except Exception:
+                log.exception("clerk.task_failed")
+
+    def _next(self) -> Callable[[], None] | None:
+        """The next task, or a turn of housekeeping; None when it is time to leave."""
+        with self._news:
+            while True:
+                now = self._clock.boottime()
+                if self._tasks and (self._tasks[0][0] <= now or self._closing):
+                    if self._closing and self._tasks[0][0] > now:
+                        return None
+                    return heapq.heappop(self._tasks)[2]
+                if self._closing:
+                    return None
+                due_at = min([self._housekeeper.due_at, *(task[0] for task in self._tasks[:1])])
+                if self._housekeeper.due_at <= now:
+                    return self._keep_house
+                self._news.wait(min(1.0, due_at - now))
+
+    def _keep_house(self) -> None:
+        self._housekeeper.turn(self._settings, self._clock.boottime())
+
+    def _desk(self) -> Desk:
+        return Desk(store=self._store, settings=self._settings, in_loop=self._in_loop)
+
+    def _put(self, work: Callable[[], None], delay_seconds: float) -> None:
+        with self._news:
+            if len(self._tasks) >= TASKS_AT_MOST:
+                raise ControlError(f"{TASKS_AT_MOST} requests wait for the database already; try again later")
+            heapq.heappush(self._tasks, (self._clock.boottime() + delay_seconds, next(self._numbers), work))
+            self._news.notify()
+
+    def _in_loop(self, answer: Callable[[], None]) -> None:
+        with self._news:
+            self._answers.append(answer)
+        with contextlib.suppress(BlockingIOError):  # full: the loop is told already
+            os.write(self._write_fd, b"!")

@@ -1,0 +1,285 @@
+"""One claimed job through one call: look, intent, reservation, last look, POST, follow, settle.
+
+The order is the promise. The intent is durable before anything else happens; the last look at everything that
+may forbid the call stands right before the POST; the call's id is stored as soon as it is known. Whatever
+stops a worker between two of these steps leaves a job from which ``recovery`` can tell what to do.
+
+One gap cannot be closed from here: a process that the kernel freezes between its last check of the clock and
+the first byte of the POST sends that POST when it thaws. Retell's idempotency key makes it the same call for
+an hour; after that the dial was settled by look-up, and the late POST would be a call that nobody follows.
+The lease, the look and the POST stand so close together that the gap is some microseconds of our own code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from logging import WARNING
+
+from speechaid import breaker, follow, settlement
+from speechaid.errors import NumberBusy, StoreUnavailable
+from speechaid.kit import Kit
+from speechaid.look import Look, look
+from speechaid.model.account import Reservation
+from speechaid.model.batch import Batch
+from speechaid.model.call import Call
+from speechaid.model.job import Dial, Job
+from speechaid.model.states import JobStatus, Outcome, WorkerState
+from speechaid.retell.faults import (
+    Ambiguous,
+    Blocked,
+    DoNotCallRefused,
+    NotPlaced,
+    NotSent,
+    NumberRefused,
+    RateLimited,
+)
+from speechaid.retell.requests_body import create_body
+from speechaid.retell.variables import variables_for
+from speechaid.rules import metering, phones, retries
+from speechaid.rules.eligibility import Action
+from speechaid.rules.phones import Choice
+
+#: Seconds of boot-time clock that a look stays good for; a process frozen for longer looks again.
+LOOK_GOOD_FOR_SECONDS = 3.0
+#: Seconds after which a job is looked at again that a limit, a window or a hold kept back.
+PUT_BACK_SECONDS = (5.0, 15.0)
+#: Tries for a place in an account's ledger against other workers before the job is put back.
+LEDGER_TRIES = 25
+
+#: What a refused create means; ``Ambiguous`` is no refusal and is not here.
+REFUSALS: dict[type[NotPlaced], Outcome] = {
+    NumberRefused: Outcome.INVALID_NUMBER,
+    DoNotCallRefused: Outcome.DO_NOT_CALL,
+    Blocked: Outcome.BLOCKED,
+    RateLimited: Outcome.TEMPORARY,
+    NotSent: Outcome.TEMPORARY,
+}
+
+
+@dataclass(frozen=True)
+class NotNow:
+    """The dial may not go out: what kept it back."""
+
+    reason: str
+
+
+def run(kit: Kit, job: Job) -> None:
+    """Take a freshly claimed job through one call, or give it back untouched.
+
+    Raises:
+        LeaseLost: the job belongs to somebody else now; nothing more was written.
+        StoreUnavailable: the database went away before anything was begun; the lease will lapse.
+        LetGo: the worker was told to leave at once.
+    """
+    choice = choose_phone(kit, job)
+    if choice is None:
+        return
+    kit.report(WorkerState.DIALLING, "look", job)
+    seen = look(kit, job, choice.number)
+    if not seen.judgement.may_dial:
+        put_back(kit, job, seen, choice)
+        return
+    try:
+        kit.report(WorkerState.DIALLING, "intent", job)
+        job = kit.store.jobs.record_intent(job, new_dial(kit, job, choice, seen.batch))
+    except NumberBusy:
+        kit.tell("dial.number_busy", job, phone=choice.number)
+        kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
+        return
+    answer = place_or_withdraw(kit, job)
+    if answer is not None:
+        job, call = answer
+        follow.run(kit, job, call)
+
+
+def choose_phone(kit: Kit, job: Job) -> Choice | None:
+    """The phone to dial; None where there is none left, and the job has been moved on."""
+    batch = None if job.batch_id is None else kit.store.batches.find(job.batch_id)
+    account = None if job.account_id is None else kit.store.accounts.find(job.account_id)
+    country = (account.country if account else None) or kit.settings.dialling.default_country
+    policy = kit.retry_policy(batch)
+    listed = frozenset(
+        phone
+        for phone in job.contact.phones
+        if (number := phones.normalise(phone, country)) and kit.store.do_not_call.listed([number])
+    )
+    dead = phones.undialable(job.contact.phones, job.dead_phones | listed, country)
+    position = retries.Position(
+        phones=job.contact.phones, dead=dead, index=job.contact.next_phone_index, attempts=job.attempts
+    )
+    choice = phones.choose(job.contact.phones, position.index, dead, country)
+    if retries.is_exhausted(job.attempts, policy):
+        step = retries.NextStep(
+            status=JobStatus.FAILED,
+            attempts=job.attempts,
+            next_phone_index=0,
+            delay_seconds=0.0,
+            cause=retries.Cause.EXHAUSTED,
+        )
+    elif choice is None:
+        step = retries.no_phone_left(position, policy)
+    else:
+        return choice
+    kit.tell("job.no_phone", job, cause=step.cause, status=step.status)
+    settlement.move_on(kit, job, step)
+    return None
+
+
+def put_back(kit: Kit, job: Job, seen: Look, choice: Choice) -> None:
+    """Give a job back that may not be dialled now: untouched, or suspended where its account says so."""
+    judgement = seen.judgement
+    reason = str(judgement.reason)
+    kit.tell("job.put_back", job, reason=reason)
+    kit.seat.count("speechaid_put_back_total", reason=reason)
+    if judgement.action is Action.SUSPEND:
+        changes = {"status": JobStatus.SUSPENDED, "suspend_reason": judgement.suspend_reason}
+        kit.store.jobs.put_back(job, changes=changes)
+    elif judgement.action is Action.SKIP_PHONE:
+        dead = sorted(job.dead_phones | {choice.raw})
+        kit.store.jobs.put_back(job, changes={"dead_phones": dead})
+    else:
+        kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
+
+
+def new_dial(kit: Kit, job: Job, choice: Choice, batch: Batch | None) -> Dial:
+    """The intent: everything that is needed to place this very call, or to find it again."""
+    key = kit.new_token()
+    settings = kit.settings
+    call_settings = None if batch is None else batch.call_settings
+    longest = (
+        call_settings.max_call_duration if call_settings else None
+    ) or settings.call.max_duration_minutes * 60
+    zone = str((call_settings.timezone if call_settings else None) or settings.dialling.default_timezone)
+    body = create_body(
+        from_number=settings.retell.from_number,
+        to_number=choice.number,
+        agent_id=settings.retell.agent_id,
+        variables=variables_for(job, now=kit.store.now(), zone=zone),
+        metadata={"job_id": job.job_id, "batch_id": job.batch_id, "account_id": job.account_id},
+        key=key,
+        ring_seconds=call_settings.ring_timeout if call_settings else None,
+        max_call_seconds=longest,
+    )
+    return Dial(
+        key=key,
+        number=choice.number,
+        phone_index=choice.index,
+        attempt=job.attempts,
+        intent_at=kit.store.now(),
+        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        api_key_fingerprint=kit.retell.fingerprint,
+        account_id=job.account_id,
+        batch_id=job.batch_id,
+    )
+
+
+# -- placing ---------------------------------------------------------------------------------------------
+
+
+def place_or_withdraw(kit: Kit, job: Job) -> tuple[Job, Call] | None:
+    """Place the call of a fresh intent; None where no call came of it and the job has been moved on.
+
+    Until the POST is sent nobody can have made a call, so whatever goes wrong before it is simply taken back.
+    """
+    try:
+        obstacle = clear_to_dial(kit, job)
+    except StoreUnavailable:
+        kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, "database_away"))
+        return None
+    if obstacle is not None:
+        kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, obstacle.reason))
+        return None
+    try:
+        return post(kit, job)
+    except NotPlaced as refusal:
+        settlement.refused(kit, job, REFUSALS[type(refusal)], str(refusal))
+        return None
+    except Ambiguous as exc:
+        kit.tell("dial.ambiguous", job, level=WARNING, error=str(exc))
+        kit.seat.count("speechaid_ambiguous_dials_total")
+        # Recovery settles it from here as it would for a dead worker's dial, at once.
+        kit.insist(WorkerState.SETTLING, "leave to recovery", job, lambda: kit.store.jobs.let_go(job))
+        return None
+
+
+def clear_to_dial(kit: Kit, job: Job) -> NotNow | None:
+    """Reserve, and take the last look; None where the POST may go out this very moment."""
+    assert job.dial is not None  # noqa: S101 - the intent is written
+    kit.report(WorkerState.DIALLING, "reserve", job)
+    obstacle = reserve(kit, job)
+    while obstacle is None:
+        began = kit.clock.boottime()
+        kit.report(WorkerState.DIALLING, "last look", job)
+        # The renewal proves that the lease is still ours, and gives it time for the POST.
+        kit.store.jobs.renew(job, kit.settings.worker.lease_seconds)
+        seen = look(kit, job, job.dial.number)
+        if not seen.judgement.may_dial:
+            return NotNow(str(seen.judgement.reason))
+        if not breaker.pass_gate(kit, seen.breaker_document):
+            return NotNow("dialling_held")
+        kit.report(WorkerState.DIALLING, "create call", job, seconds=kit.settings.retell.timeout_seconds)
+        if kit.clock.boottime() - began <= LOOK_GOOD_FOR_SECONDS:
+            return None
+        kit.tell("dial.look_stale", job, level=WARNING)
+    return obstacle
+
+
+def post(kit: Kit, job: Job) -> tuple[Job, Call]:
+    """Have Retell place the call; the very next thing after a clear look.
+
+    Raises:
+        NotPlaced: surely no call was made; the breaker has been told.
+        Ambiguous: nobody knows; the breaker has been told.
+    """
+    assert job.dial is not None  # noqa: S101
+    try:
+        call = kit.retell.create_call(json.loads(job.dial.body))
+    except (NotPlaced, Ambiguous) as fault:
+        breaker.after_create_fault(kit, fault)
+        raise
+    kit.seat.count("speechaid_calls_placed_total")
+    breaker.after_create(kit)
+    job = kit.insist(
+        WorkerState.FOLLOWING, "record call", job, lambda: kit.store.jobs.record_call(job, call.call_id)
+    )
+    kit.tell("call.placed", job)
+    return job, call
+
+
+def reserve(kit: Kit, job: Job) -> NotNow | None:
+    """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
+    dial = job.dial
+    assert dial is not None  # noqa: S101
+    if dial.batch_id is not None:
+        batch = kit.store.batches.find(dial.batch_id)
+        at_most = None if batch is None else batch.call_settings.max_concurrent_calls
+        if not kit.store.batches.register_dial(dial.batch_id, dial.key, at_most=at_most):
+            return NotNow("batch_not_open")
+    if dial.account_id is None:
+        return None
+    for _ in range(LEDGER_TRIES):
+        seen = look(kit, job, dial.number)
+        if not seen.judgement.may_dial:
+            return NotNow(str(seen.judgement.reason))
+        account = seen.account
+        if account is None or any(entry.key == dial.key for entry in account.reservations):
+            return None
+        estimate = metering.estimate(account, kit.dialling_defaults())
+        held = Reservation(key=dial.key, minutes=estimate.minutes, credit=estimate.credit)
+        if kit.store.accounts.reserve(account, held, job_id=job.job_id):
+            return None
+    return NotNow("account_contended")
+
+
+def withdraw(kit: Kit, job: Job, reason: str) -> None:
+    """Take a dial back that surely made no call: marks first, the job last, so that no mark can leak."""
+    settlement.release_marks(kit, job)
+    kit.tell("dial.withdrawn", job, reason=reason)
+    kit.seat.count("speechaid_put_back_total", reason=reason)
+    kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
+
+
+def _spread(kit: Kit) -> float:
+    least, most = PUT_BACK_SECONDS
+    return kit.random.uniform(least, most)

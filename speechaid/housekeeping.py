@@ -1,0 +1,163 @@
+"""The small things that no call depends on: counts, SpeechAI's old retries, credit that is back.
+
+Each turn asks the database little, and the next comes the later the longer this one took: on a slow server
+the counts are older, never the server busier.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from speechaid.clock import Clock, SystemClock
+from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.model.batch import Batch
+from speechaid.model.states import STATUS_ALIASES, JobStatus
+from speechaid.rules import metering
+from speechaid.settings import Settings
+from speechaid.store.connection import Store
+from speechaid.telemetry.logs import get_logger
+
+log = get_logger("speechaid.clerk")
+
+#: Seconds between two turns, or so many times what a turn took, whichever is longer.
+TURN_SECONDS = 2.0
+TURN_COST_FACTOR = 20.0
+#: Seconds between two turns of what may wait.
+SLOW_TURN_SECONDS = 30.0
+#: A reservation whose dial is open nowhere is a leak when it is older than this, in seconds: it was entered
+#: by a worker that lost its job between the intent and the reservation.
+LEAK_SECONDS = 600.0
+
+#: SpeechAI's counters of a batch, and the statuses that each counts.
+COUNTERS = {
+    "total_jobs": frozenset(JobStatus),
+    "pending_jobs": frozenset({JobStatus.PENDING, JobStatus.IN_PROGRESS, JobStatus.SCHEDULED}),
+    "completed_jobs": frozenset({JobStatus.DONE}),
+    "failed_jobs": frozenset({JobStatus.FAILED}),
+    "suspended_jobs": frozenset({JobStatus.SUSPENDED}),
+}
+
+
+class Housekeeper:
+    """Keeps house in the clerk's thread; ``figures`` may be read from any."""
+
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._slow_due_at = 0.0
+        self._written: dict[str, dict[str, int]] = {}
+        self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
+        #: When the next turn is due, by the boot-time clock.
+        self.due_at = 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """What was counted last."""
+        return self._figures
+
+    def turn(self, settings: Settings, now: float) -> None:
+        """One turn of everything that is due."""
+        began = self._clock.boottime()
+        try:
+            self._count()
+            if now >= self._slow_due_at:
+                self._slow_due_at = now + SLOW_TURN_SECONDS
+                self._tidy(settings)
+            self._figures = {**self._figures, "database": {"state": "up"}}
+        except StoreUnavailable as exc:
+            if self._figures["database"]["state"] != "away":
+                log.warning("database.away", error=str(exc))
+            self._figures = {**self._figures, "database": {"state": "away", "error": str(exc)}}
+        except StoreError as exc:
+            log.exception("housekeeping.failed", error=str(exc))
+        took = self._clock.boottime() - began
+        self.due_at = self._clock.boottime() + max(TURN_SECONDS, took * TURN_COST_FACTOR)
+
+    def _count(self) -> None:
+        """Jobs by batch and status: for status, for metrics, and into SpeechAI's counters."""
+        counts = {batch_id: _aliased(found) for batch_id, found in self._store.jobs.counts_by_batch().items()}
+        queue: dict[str, int] = {}
+        for by_status in counts.values():
+            for status, jobs in by_status.items():
+                queue[status] = queue.get(status, 0) + jobs
+        named = {batch_id: by_status for batch_id, by_status in counts.items() if batch_id is not None}
+        for batch_id, by_status in named.items():
+            self._write_counters(batch_id, by_status)
+        known = {batch.batch_id: batch for batch in self._store.batches.among(sorted(named))}
+        rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
+        hold = self._store.holds.fleet()
+        held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
+        self._figures = {
+            **self._figures,
+            "queue": queue,
+            "batches": sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True),
+            "fleet_hold": held,
+            "breakers": [_plain(row) for row in self._store.holds.breakers()],
+            "counted_at": self._store.now().isoformat(),
+        }
+
+    def _write_counters(self, batch_id: str, by_status: dict[str, int]) -> None:
+        wanted = {
+            name: sum(jobs for status, jobs in by_status.items() if status in statuses)
+            for name, statuses in COUNTERS.items()
+        }
+        if self._written.get(batch_id) != wanted:
+            self._store.batches.write_counts(batch_id, wanted)
+            self._written[batch_id] = wanted
+
+    def _tidy(self, settings: Settings) -> None:
+        taken = self._store.jobs.take_up_scheduled()
+        taken += self._store.jobs.take_up_old_retries(settings.worker.max_attempts)
+        if taken:
+            log.info("jobs.taken_up", jobs=taken)
+        self._bring_back_credited()
+        self._release_leaks()
+
+    def _bring_back_credited(self) -> None:
+        """Jobs suspended for want of credit return once their account has some."""
+        for account_id in self._store.jobs.accounts_without_credit():
+            account = self._store.accounts.find(account_id)
+            if account is not None and metering.has_balance(account):
+                returned = self._store.jobs.resume_credited(account_id)
+                log.info("jobs.credit_is_back", account=account_id, jobs=returned)
+
+    def _release_leaks(self) -> None:
+        """Reservations of dials that are open nowhere: entered by a worker that had lost its job already."""
+        before = self._store.now() - timedelta(seconds=LEAK_SECONDS)
+        for account_id, key in self._store.accounts.old_reservations(before):
+            if not self._store.jobs.has_dial(key):
+                self._store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
+                log.warning("reservation.leak_released", dial=key, account=account_id)
+        for batch_id, key in self._store.batches.old_dials(before):
+            if not self._store.jobs.has_dial(key):
+                self._store.batches.settle_dial(batch_id, key, {})
+                log.warning("reservation.leak_released", dial=key, batch=batch_id)
+
+
+def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) -> dict[str, Any]:
+    """A batch as status shows it; None for what a batch that does not exist cannot tell."""
+    return {
+        "batch_id": batch_id,
+        "jobs": by_status,
+        "name": None if batch is None else batch.name,
+        "active": None if batch is None else batch.is_active,
+        "priority": None if batch is None else batch.priority,
+        "pause": None if batch is None else _plain(batch.pause),
+    }
+
+
+def _aliased(by_status: dict[str, int]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for status, jobs in by_status.items():
+        name = str(STATUS_ALIASES.get(status, status))
+        counts[name] = counts.get(name, 0) + jobs
+    return counts
+
+
+def _plain(value: Any) -> Any:
+    """A document as JSON knows it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value

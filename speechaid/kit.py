@@ -1,0 +1,158 @@
+"""What a worker works with: store, Retell, settings, and its seat in the fleet; and how it waits.
+
+``dial``, ``settlement`` and ``recovery`` take a kit and a job. They know the seat only by the few calls that
+are declared here, so that they stand below the processes in the layers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from logging import INFO
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+from speechaid.clock import Clock, SystemClock
+from speechaid.errors import StoreUnavailable
+from speechaid.model.batch import Batch
+from speechaid.model.job import Job
+from speechaid.model.states import WorkerState
+from speechaid.retell.client import RetellClient
+from speechaid.rules import retries
+from speechaid.rules.eligibility import DiallingDefaults
+from speechaid.rules.retries import RetryPolicy
+from speechaid.settings import Settings
+from speechaid.store.connection import Store
+from speechaid.telemetry.logs import get_logger
+
+Result = TypeVar("Result")
+
+log = get_logger("speechaid.worker")
+
+#: Longest that one database operation may take: server selection, then the socket's time-out.
+DATABASE_STEP_SECONDS = 40.0
+#: How long to rest between tries while the database is away.
+AWAY_REST_SECONDS = (0.5, 5.0)
+
+
+class LetGo(Exception):  # noqa: N818 - a request, not a mistake
+    """The worker was told to let go of its call at once: leave everything to the adopter."""
+
+
+class Reporter(Protocol):
+    """The part of a worker's seat that a dial needs."""
+
+    let_go_requested: bool
+
+    def report(
+        self,
+        state: WorkerState,
+        step: str,
+        *,
+        within_seconds: float,
+        job: str | None = None,
+        call: str | None = None,
+    ) -> None:
+        """Say what is done next, and by when the next report comes."""
+
+    def count(self, name: str, value: float = 1, /, **labels: str) -> None:
+        """Add to a counter."""
+
+    def event(self, name: str, /, **fields: Any) -> None:
+        """Tell the listeners."""
+
+    def call_finished(self) -> None:
+        """One call more is over and written."""
+
+
+@dataclass(kw_only=True)
+class Kit:
+    """One worker's things; ``settings`` may be replaced between two steps by a reload."""
+
+    store: Store
+    retell: RetellClient
+    settings: Settings
+    seat: Reporter
+    worker_id: str
+    #: Rest so many seconds, or less where an order arrives; orders are heeded there.
+    rest: Callable[[float], None]
+    clock: Clock = field(default_factory=SystemClock)
+    random: random.Random = field(default_factory=random.Random)
+
+    def new_token(self) -> str:
+        """A fresh claim token or dial key."""
+        return uuid4().hex
+
+    def report(
+        self, state: WorkerState, step: str, job: Job | None = None, *, seconds: float | None = None
+    ) -> None:
+        """Report a step before it may block.
+
+        Args:
+            state: what the worker is about.
+            step: what it does next, in a few words.
+            job: the job in hand.
+            seconds: longest that the step may take; without it, what one database operation may.
+        """
+        self.seat.report(
+            state,
+            step,
+            within_seconds=DATABASE_STEP_SECONDS if seconds is None else seconds,
+            job=None if job is None else job.job_id,
+            call=None if job is None or job.dial is None else job.dial.call_id,
+        )
+
+    def tell(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
+        """One event of a job's life: to the log and to the supervisor's listeners."""
+        facts = {"job": job.job_id, "batch": job.batch_id, **fields}
+        if job.dial is not None:
+            facts = {"call": job.dial.call_id, "phone": job.dial.number, **facts}
+        log.event(level, event, **{name: value for name, value in facts.items() if value is not None})
+
+    def insist(self, state: WorkerState, step: str, job: Job, deed: Callable[[], Result]) -> Result:
+        """Do a deed at the database, however long the database is away: what was learnt must be written.
+
+        Raises:
+            LetGo: the worker was told to leave; the adopter learns the same from Retell.
+        """
+        tries = 0
+        while True:
+            self.report(state, step, job)
+            try:
+                return deed()
+            except StoreUnavailable as exc:
+                if tries == 0:
+                    self.tell("database.away", job, step=step, error=str(exc))
+                    self.seat.count("speechaid_database_faults_total", step=step)
+                if self.seat.let_go_requested:
+                    raise LetGo from exc
+                least, most = AWAY_REST_SECONDS
+                pause = min(most, least * 2**tries) * (0.5 + self.random.random())
+                self.report(state, f"{step} (database away)", job, seconds=pause + DATABASE_STEP_SECONDS)
+                self.rest(pause)
+                tries = min(tries + 1, 10)
+
+    def retry_policy(self, batch: Batch | None) -> RetryPolicy:
+        """The policy for a batch's jobs: its own settings before the environment's."""
+        call, worker = self.settings.call, self.settings.worker
+        defaults = RetryPolicy(
+            max_attempts=worker.max_attempts,
+            retry_delay_seconds=worker.retry_delay_minutes * 60,
+            no_answer_delay_seconds=call.no_answer_retry_minutes * 60,
+            temporary_min_seconds=call.temporary_retry_min_seconds,
+            temporary_max_seconds=call.temporary_retry_max_seconds,
+            voicemail_counts=call.voicemail_counts,
+        )
+        return retries.policy_for(defaults, None if batch is None else batch.call_settings)
+
+    def dialling_defaults(self) -> DiallingDefaults:
+        """What holds where batch and account say nothing."""
+        dialling = self.settings.dialling
+        return DiallingDefaults(
+            timezone=dialling.default_timezone,
+            hours=dialling.default_allowed_hours,
+            days=dialling.default_days,
+            country=dialling.default_country,
+            estimate_minutes=dialling.estimate_minutes,
+        )
