@@ -1,8 +1,8 @@
 """What the handlers of control commands are given, and what they give back.
 
-Two kinds, as the command table says (``CommandSpec.runs``). A *loop handler* runs in the supervising thread and
-returns at once. A *desk handler* runs in the clerk's thread, may wait for the database, and may return ``Later``
-to be called again instead of keeping the clerk from others' work.
+Two kinds, as the command table says (``CommandSpec.runs``). A *loop handler* runs in the supervising thread
+and returns at once. A *desk handler* runs in the clerk's thread, may wait for the database, and may return
+``Later`` to be called again, so that others' work goes first.
 """
 
 from __future__ import annotations
@@ -45,16 +45,19 @@ class Daemon(Protocol):
     def resume_worker(self, slot: str) -> None:
         """The worker of this slot claims again."""
 
-    def scale(self, count: int) -> None:
-        """So many workers are wanted."""
+    def hold(self, on: bool) -> None:
+        """New dials of this host are held; or no longer."""
 
-    def reload(self) -> Result:
-        """Read the settings again: ``{"changed": [names], "needs_restart": [names]}``."""
+    def scale(self, wanted: int) -> int:
+        """So many workers are wanted; the number."""
+
+    def reload(self) -> dict[str, list[str]]:
+        """Read the settings again: what was ``applied``, and what ``needs_restart``."""
 
     def set_log_level(self, level: str) -> None:
         """Log from this level on."""
 
-    def shutdown(self, now: bool) -> None:
+    def shutdown(self, *, now: bool = False) -> None:
         """Begin to stop; ``now`` hands live calls over."""
 
 

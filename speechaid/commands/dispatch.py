@@ -22,7 +22,7 @@ from speechaid.commands.contract import (
     Result,
     Submit,
 )
-from speechaid.commands.registry import DESK_HANDLERS, LOOP_HANDLERS
+from speechaid.commands.registry import DESK_HANDLERS, LOOP_AFTER, LOOP_BEFORE, LOOP_HANDLERS
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, StoreUnavailable
 from speechaid.protocol import Access, ErrorCode, Peer, Refusal, Request, Runs
 
@@ -38,7 +38,7 @@ def dispatch(request: Request, *, daemon: Daemon, answers: Answers, submit: Subm
     if request.command.runs is Runs.LOOP:
         _run_in_loop(request, daemon, answers, submit)
     else:
-        _run_at_desk(request, answers, submit)
+        _run_at_desk(request, daemon, answers, submit)
 
 
 def actor_of(peer: Peer) -> str:
@@ -59,39 +59,50 @@ class _Done:
 
 
 _Outcome = _Done | Later | Refusal
+DeskStep = Callable[[Desk], Result | Later]
 
 
 def _run_in_loop(request: Request, daemon: Daemon, answers: Answers, submit: Submit) -> None:
-    try:
-        outcome: _Outcome = _Done(result=LOOP_HANDLERS[request.command.name](daemon, request.args))
-    except Exception as exc:  # noqa: BLE001 - the loop must outlive any handler
-        outcome = _refusal(request, exc)
-    _answer(request, outcome, answers)
-    if request.command.access is Access.WRITE:
-        _record(request, outcome, submit)
+    outcome = _attempt(request, lambda: LOOP_HANDLERS[request.command.name](daemon, request.args))
+    _conclude(request, outcome, answers, submit)
 
 
-def _run_at_desk(request: Request, answers: Answers, submit: Submit) -> None:
-    handler = DESK_HANDLERS[request.command.name]
+def _run_at_desk(request: Request, daemon: Daemon, answers: Answers, submit: Submit) -> None:
+    name = request.command.name
+
+    def hand_over(step: DeskStep, delay_seconds: float = 0.0) -> None:
+        try:
+            submit(lambda desk: _attempt(request, lambda: step(desk)), on_done, delay_seconds=delay_seconds)
+        except SpeechaidError as exc:
+            _conclude(request, _refusal(request, exc), answers, submit)
 
     def on_done(outcome: _Outcome) -> None:
         if isinstance(outcome, Later):
-            step, delay = outcome.step, outcome.after_seconds
-            _submit(request, lambda desk: _attempt(request, lambda: step(desk)), delay)
+            hand_over(outcome.step, outcome.after_seconds)
             return
-        _answer(request, outcome, answers)
-        if request.command.access is Access.WRITE:
-            _record(request, outcome, submit)
+        if isinstance(outcome, _Done) and name in LOOP_AFTER:
+            after = _attempt(request, lambda: LOOP_AFTER[name](daemon, request.args))
+            outcome = after if isinstance(after, Refusal) else outcome
+        _conclude(request, outcome, answers, submit)
 
-    def _submit(request: Request, task: Callable[[Desk], _Outcome], delay_seconds: float = 0.0) -> None:
-        try:
-            submit(task, on_done, delay_seconds=delay_seconds)
-        except SpeechaidError as exc:
-            answers.refuse(request, ErrorCode.REFUSED, str(exc))
-
+    if name in LOOP_BEFORE:
+        before = _attempt(request, lambda: LOOP_BEFORE[name](daemon, request.args))
+        if isinstance(before, Refusal):
+            _conclude(request, before, answers, submit)
+            return
     # A client that hears this knows that the daemon lives, whatever the database does.
     answers.progress(request, {"state": "accepted"})
-    _submit(request, lambda desk: _attempt(request, lambda: handler(desk, _call(request, desk, answers))))
+    hand_over(lambda desk: DESK_HANDLERS[name](desk, _call(request, desk, answers)))
+
+
+def _conclude(request: Request, outcome: _Outcome, answers: Answers, submit: Submit) -> None:
+    """The answer, then the record."""
+    if isinstance(outcome, _Done):
+        answers.reply(request, outcome.result)
+    elif isinstance(outcome, Refusal):
+        answers.refuse(request, outcome.code, outcome.message)
+    if request.command.access is Access.WRITE:
+        _record(request, outcome, submit)
 
 
 def _call(request: Request, desk: Desk, answers: Answers) -> Call:
@@ -106,16 +117,9 @@ def _call(request: Request, desk: Desk, answers: Answers) -> Call:
 def _attempt(request: Request, step: Callable[[], Result | Later]) -> _Outcome:
     try:
         result = step()
-    except Exception as exc:  # noqa: BLE001 - the clerk must outlive any handler
+    except Exception as exc:  # noqa: BLE001 - loop and clerk must outlive any handler
         return _refusal(request, exc)
     return result if isinstance(result, Later) else _Done(result=result)
-
-
-def _answer(request: Request, outcome: _Outcome, answers: Answers) -> None:
-    if isinstance(outcome, _Done):
-        answers.reply(request, outcome.result)
-    elif isinstance(outcome, Refusal):
-        answers.refuse(request, outcome.code, outcome.message)
 
 
 def _refusal(request: Request, exc: Exception) -> Refusal:

@@ -11,7 +11,7 @@ from speechaid.protocol import ErrorCode
 Args = Mapping[str, Any]
 
 
-def status(daemon: Daemon, args: Args) -> Result:  # noqa: ARG001 - one signature for all
+def status(daemon: Daemon, _args: Args) -> Result:
     """What everything is about."""
     return daemon.snapshot()
 
@@ -20,11 +20,11 @@ def drain(daemon: Daemon, args: Args) -> Result:
     """No new claims on this host; with ``stop`` the daemon ends after the last call."""
     daemon.drain(True)
     if args["stop"]:
-        daemon.shutdown(False)
-    return {"draining": True, "stopping": args["stop"], "calls_in_hand": _calls_in_hand(daemon.snapshot())}
+        daemon.shutdown(now=False)
+    return {"draining": True, "stopping": args["stop"], "calls_in_hand": _calls_in_hand(daemon)}
 
 
-def undrain(daemon: Daemon, args: Args) -> Result:  # noqa: ARG001
+def undrain(daemon: Daemon, _args: Args) -> Result:
     """Claims again."""
     daemon.drain(False)
     return {"draining": False}
@@ -46,14 +46,13 @@ def resume_worker(daemon: Daemon, args: Args) -> Result:
 
 def scale(daemon: Daemon, args: Args) -> Result:
     """Move the wanted number; the loop closes the gap."""
-    before = daemon.snapshot().get("wanted_workers")
-    daemon.scale(args["count"])
-    return {"wanted_workers": args["count"], "before": before}
+    before = daemon.snapshot()["supervisor"]["wanted"]
+    return {"wanted": daemon.scale(args["count"]), "before": before}
 
 
-def reload(daemon: Daemon, args: Args) -> Result:  # noqa: ARG001
+def reload(daemon: Daemon, _args: Args) -> Result:
     """Read the settings again."""
-    return daemon.reload()
+    return dict(daemon.reload())
 
 
 def log_level(daemon: Daemon, args: Args) -> Result:
@@ -64,14 +63,25 @@ def log_level(daemon: Daemon, args: Args) -> Result:
 
 def shutdown(daemon: Daemon, args: Args) -> Result:
     """Begin to stop; the answer goes out before the end."""
-    calls = _calls_in_hand(daemon.snapshot())
-    daemon.shutdown(args["now"])
-    return {"stopping": True, "now": args["now"], "calls_in_hand": calls}
+    daemon.shutdown(now=args["now"])
+    return {"stopping": True, "now": args["now"], "calls_in_hand": _calls_in_hand(daemon)}
+
+
+def hold_here(daemon: Daemon, _args: Args) -> Result:
+    """Hold this host's dials at once, whatever the database does; the desk holds the fleet's."""
+    daemon.hold(True)
+    return {}
+
+
+def unhold_here(daemon: Daemon, _args: Args) -> Result:
+    """Let this host dial again, once the fleet's hold is lifted."""
+    daemon.hold(False)
+    return {}
 
 
 def _slot(daemon: Daemon, word: str) -> str:
     """The slot that the operator means: ``worker-3``, or ``3``."""
-    slots = [str(worker.get("name")) for worker in daemon.snapshot().get("workers", [])]
+    slots = [str(worker["slot"]) for worker in daemon.snapshot()["workers"]]
     for candidate in (word, f"worker-{word}"):
         if candidate in slots:
             return candidate
@@ -79,5 +89,5 @@ def _slot(daemon: Daemon, word: str) -> str:
     raise Refused(ErrorCode.NOT_FOUND, f"there is no worker {word!r}; there are: {shown or 'none'}")
 
 
-def _calls_in_hand(snapshot: Result) -> int:
-    return sum(1 for worker in snapshot.get("workers", []) if worker.get("job"))
+def _calls_in_hand(daemon: Daemon) -> int:
+    return sum(1 for worker in daemon.snapshot()["workers"] if worker["job"])

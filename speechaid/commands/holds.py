@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.contract import Call, Desk, Refused, Result
+from speechaid.errors import StoreUnavailable
+from speechaid.protocol import ErrorCode
 
 
 def hold(desk: Desk, call: Call) -> Result:
-    """Stop every new dial; calls that are going on are left alone."""
-    before = desk.store.holds.fleet()
-    desk.store.holds.hold(by=call.actor, reason=call.args["reason"])
-    dials = desk.store.jobs.open_dials()
+    """Stop every new dial; calls that are going on are left alone. This host is held already."""
+    try:
+        before = desk.store.holds.fleet()
+        desk.store.holds.hold(by=call.actor, reason=call.args["reason"])
+        dials = desk.store.jobs.open_dials()
+    except StoreUnavailable as exc:
+        message = f"this host is held, the others are not: {exc}; give the command again when it is back"
+        raise Refused(ErrorCode.UNAVAILABLE, message) from exc
     return {
         "held": True,
         "was_held": before is not None,

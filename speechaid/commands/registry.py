@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from speechaid.commands import batches, fleet, holds, jobs
+from speechaid.commands import batches, fleet, holds, importing, jobs
 from speechaid.commands.contract import DeskHandler, LoopHandler
 
 #: Done by the supervising thread.
@@ -27,8 +27,15 @@ DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
     "create-batch": batches.create_batch,
     "pause-batch": batches.pause_batch,
     "resume-batch": batches.resume_batch,
+    "import": importing.import_contacts,
     "jobs": jobs.jobs,
     "job": jobs.job,
     "hold": holds.hold,
     "unhold": holds.unhold,
 }
+
+#: What the supervising thread does at once for a command of the clerk's.
+LOOP_BEFORE: Final[Mapping[str, LoopHandler]] = {"hold": fleet.hold_here}
+
+#: What the supervising thread does when the clerk has carried a command out.
+LOOP_AFTER: Final[Mapping[str, LoopHandler]] = {"unhold": fleet.unhold_here}

@@ -1,0 +1,5 @@
+"""``python -m speechctl``."""
+
+from speechctl.cli import run
+
+run()

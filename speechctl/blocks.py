@@ -1,0 +1,87 @@
+"""What an answer looks like, apart from where it is shown: lines and tables, as text or Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+#: What a terminal would obey instead of showing: a name in the database may hold anything.
+_COMMANDS_OF_TERMINALS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table; ``right`` names the columns (0-based) of numbers."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+    right: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """A line that opens what follows."""
+
+    text: str
+
+
+Block = str | Heading | Grid
+
+
+def grid(title: str, headers: str, rows: Sequence[Sequence[Any]]) -> Grid:
+    """A table from values; ``headers`` are words, those of columns of numbers with a ``#`` before them."""
+    words = headers.split()
+    return Grid(
+        title=title,
+        headers=tuple(word.lstrip("#").replace("_", " ") for word in words),
+        rows=tuple(tuple("" if cell is None else harmless(str(cell)) for cell in row) for row in rows),
+        right=frozenset(index for index, word in enumerate(words) if word.startswith("#")),
+    )
+
+
+def harmless(text: str) -> str:
+    """The text without what a terminal would obey."""
+    return _COMMANDS_OF_TERMINALS.sub("?", text)
+
+
+def as_text(blocks: Sequence[Block]) -> str:
+    """Plain lines and aligned columns, for files and pipes."""
+    return "\n".join(line for block in blocks for line in _lines(block))
+
+
+def as_markdown(blocks: Sequence[Block]) -> str:
+    """For a ticket or a chat."""
+    return "\n\n".join(_markdown(block) for block in blocks)
+
+
+def _lines(block: Block) -> list[str]:
+    if isinstance(block, Heading):
+        return [block.text, ""]
+    if isinstance(block, str):
+        return [block]
+    table = [block.headers, *block.rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(block.headers))]
+    lines = [_aligned(row, widths, block.right) for row in table]
+    return ["", *([block.title] if block.title else []), *lines]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], right: frozenset[int]) -> str:
+    cells = [
+        cell.rjust(width) if column in right else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"# {block.text}"
+    if isinstance(block, str):
+        return block
+    rule = ["---:" if column in block.right else "---" for column in range(len(block.headers))]
+    rows = [block.headers, rule, *block.rows]
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+    return f"## {block.title}\n\n{table}" if block.title else table

@@ -1,0 +1,182 @@
+"""``speechctl``: parse, ask, show, exit. Heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from speechaid import protocol
+from speechaid.protocol import COMMANDS, CommandSpec, Kind
+from speechctl.parser import build_parser, wire_arguments
+
+if TYPE_CHECKING:
+    from speechctl.client import Client
+
+#: What a shell expects of a command that was interrupted.
+_INTERRUPTED: Final = 130
+
+
+class Trouble(Exception):  # noqa: N818 - carries the way out
+    """The command line ends here: an exit status, a code for programs and a sentence for people."""
+
+    def __init__(self, exit_status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+        self.code = code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = build_parser(argv)
+    options = parser.parse_args(argv)
+    if options.version:
+        from speechaid import __version__
+
+        print(f"speechctl {__version__}")
+        return 0
+    if options.command is None:
+        parser.print_help()
+        return 2
+    as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
+    try:
+        return _run(COMMANDS[options.command], options, as_json=as_json)
+    except Trouble as trouble:
+        _tell_trouble(trouble, as_json=as_json)
+        return trouble.exit_status
+    except KeyboardInterrupt:
+        print("speechctl: interrupted; a request that was sent is carried out all the same", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output left (head, less): nothing is wrong, and Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
+    args = wire_arguments(spec, options)
+    attachment = _attachment(spec, options)
+    _check(spec, args, attachment)
+    _confirm(spec, args, yes=getattr(options, "yes", False))
+
+    from speechctl.client import Client, Refused, Unreachable
+
+    path = getattr(options, "socket", None) or protocol.default_socket()
+    timeout_seconds = getattr(options, "timeout", spec.timeout_seconds)
+    try:
+        with Client(path.expanduser().absolute()) as client:
+            result = client.ask(
+                spec.name,
+                args,
+                attachment=attachment,
+                timeout_seconds=timeout_seconds,
+                on_progress=None if as_json else _show_progress,
+            )
+            if getattr(options, "wait", False):
+                result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
+    except Refused as refused:
+        raise Trouble(refused.exit_status, refused.code, str(refused)) from refused
+    except Unreachable as unreachable:
+        raise Trouble(3, "unreachable", str(unreachable)) from unreachable
+    finally:
+        _clear_progress()
+    _show(spec, result, options, as_json=as_json)
+    return 0
+
+
+def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
+    """The file's bytes where the command takes one."""
+    names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
+    if not names:
+        return None
+    path = Path(names[0])
+    try:
+        if path.is_file() and path.stat().st_size > protocol.ATTACHMENT_LIMIT:
+            raise Trouble(
+                2, "too_large", f"{path} has more than {protocol.ATTACHMENT_LIMIT // 2**20} MiB: split it"
+            )
+        return path.read_bytes()
+    except OSError as exc:
+        raise Trouble(2, "bad_argument", f"{path}: {exc.strerror}") from exc
+
+
+def _check(spec: CommandSpec, args: Mapping[str, Any], attachment: bytes | None) -> None:
+    """What the daemon would refuse is told without it."""
+    header = {"v": protocol.PROTOCOL_VERSION, "id": "check", "command": spec.name, "args": args}
+    checked = protocol.validate(header, attachment)
+    if isinstance(checked, protocol.Refusal):
+        raise Trouble(protocol.EXIT_STATUS[checked.code], checked.code, checked.message)
+
+
+def _confirm(spec: CommandSpec, args: Mapping[str, Any], *, yes: bool) -> None:
+    if spec.question is None or yes or args.get("dry_run"):
+        return
+    question = spec.question.format_map(args)
+    if not sys.stdin.isatty():
+        raise Trouble(2, "unconfirmed", f"{question} Nobody can be asked here: say --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Trouble(1, "unconfirmed", "nothing was done")
+
+
+def _wait_for_drain(
+    client: Client, result: Mapping[str, Any], *, as_json: bool, stop: bool
+) -> dict[str, Any]:
+    from speechctl.live import wait_for_drain
+
+    return wait_for_drain(client, result, stop=stop, tell=None if as_json else _show_progress)
+
+
+def _show(
+    spec: CommandSpec, result: Mapping[str, Any], options: argparse.Namespace, *, as_json: bool
+) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+        return
+    from speechctl import render
+
+    blocks = render.render(spec.name, result)
+    if getattr(options, "format", None) == "markdown":
+        print(render.as_markdown(blocks))
+    elif sys.stdout.isatty():
+        from speechctl.screen import show
+
+        show(blocks)
+    else:
+        print(render.as_text(blocks))
+
+
+def _show_progress(progress: Mapping[str, Any]) -> None:
+    """One line on the terminal, overwritten by the next; nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        return
+    from speechctl.render import progress_line
+
+    line = progress_line(progress)
+    if line:
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _tell_trouble(trouble: Trouble, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps({"ok": False, "error": {"code": trouble.code, "message": str(trouble)}}))
+    else:
+        print(f"speechctl: {trouble}", file=sys.stderr)
+
+
+def run() -> NoReturn:
+    """For ``python -m speechctl``."""
+    sys.exit(main())

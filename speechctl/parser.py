@@ -1,0 +1,115 @@
+"""The command line, built from the command table; only the command that was asked for gets its arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, parse_duration
+
+_EPILOG: Final = """\
+exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
+Ids may be shortened to a beginning that no other has.
+"""
+#: What an argument's text becomes.
+_TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
+    Kind.TEXT: str,
+    Kind.FILE: str,
+    Kind.INTEGER: int,
+    Kind.NUMBER: float,
+}
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for this command line."""
+    common = _common()
+    parser = argparse.ArgumentParser(
+        prog="speechctl",
+        description="Command a running speechaid.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for spec in COMMANDS.values():
+        # Adding all arguments of all commands would take longer than asking the daemon.
+        wanted = spec.name in argv
+        child = commands.add_parser(
+            spec.name,
+            help=spec.help,
+            description=_sentence(spec),
+            parents=[common] if wanted else [],
+            add_help=wanted,
+        )
+        if wanted:
+            for argument in spec.arguments:
+                _add(child, argument)
+    return parser
+
+
+def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, Any]:
+    """The given arguments as they travel; what was not given is left to the daemon."""
+    given = {argument.name: getattr(options, argument.name) for argument in spec.wire_arguments}
+    for argument in spec.wire_arguments:
+        if argument.kind is Kind.FILE:
+            given[argument.name] = Path(given[argument.name]).name
+    return {name: value for name, value in given.items() if value is not None and value is not False}
+
+
+def _common() -> argparse.ArgumentParser:
+    """Options that may stand before or after the command."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("for every command")
+    group.add_argument("--json", action="store_true", help="answer for programs")
+    group.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's control socket")
+    group.add_argument(
+        "--timeout", type=_duration, metavar="TIME", help="longest wait for the answer: 5s, 2m"
+    )
+    group.add_argument("--yes", action="store_true", help="do not ask before dangerous commands")
+    return common
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    if argument.kind is Kind.FLAG:
+        parser.add_argument(argument.flag, dest=argument.name, action="store_true", help=argument.help)
+        return
+    options: dict[str, Any] = {
+        "type": _duration if argument.kind is Kind.DURATION else _TYPES[argument.kind],
+        "help": _help(argument),
+        "choices": argument.choices or None,
+    }
+    if not argument.choices:
+        options["metavar"] = _metavar(argument)
+    if argument.positional:
+        if not argument.required:
+            options["nargs"] = "?"
+        parser.add_argument(argument.name, **options)
+    else:
+        parser.add_argument(argument.flag, dest=argument.name, required=argument.required, **options)
+
+
+def _metavar(argument: Argument) -> str:
+    if argument.positional:
+        return argument.name.upper()
+    words = {Kind.INTEGER: "N", Kind.NUMBER: "N", Kind.DURATION: "TIME", Kind.FILE: "FILE"}
+    return words.get(argument.kind, "ID" if argument.completes else "TEXT")
+
+
+def _help(argument: Argument) -> str:
+    if argument.default is None or argument.local:
+        return argument.help
+    return f"{argument.help} (default: {argument.default})"
+
+
+def _sentence(spec: CommandSpec) -> str:
+    return spec.help[:1].upper() + spec.help[1:] + "."
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc

@@ -1,0 +1,151 @@
+"""``status`` for people: the whole daemon on one screen; pure.
+
+What the loop knows is always there; what the clerk last read of the database may be missing or old, and the
+screen says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from speechctl.blocks import Block, Heading, grid
+from speechctl.words import call_word, duration, instant, plural
+
+Result = Mapping[str, Any]
+#: More workers than this are summed up by state; --json has them all.
+_MOST_WORKERS: Final = 60
+
+
+def status(result: Result) -> list[Block]:
+    """The answer to ``status``."""
+    supervisor = result["supervisor"]
+    blocks: list[Block] = [Heading(text=_head(supervisor)), *_warnings(result)]
+    blocks.append(_fleet_line(supervisor, result["workers"]))
+    if result.get("database"):
+        blocks.append(_database_line(result["database"]))
+    if result.get("jobs") is not None:
+        blocks.append(_queue_line(result))
+    blocks += _workers(result["workers"])
+    if result.get("batches"):
+        rows = [
+            [row["batch_id"], row.get("name"), _batch_state(row), *_job_cells(row.get("jobs", {}))]
+            for row in result["batches"]
+        ]
+        blocks.append(grid("batches", "batch name state #pending #in_progress #done #failed #other", rows))
+    return blocks
+
+
+def _head(supervisor: Result) -> str:
+    started = supervisor.get("started_at")
+    since = f", up since {instant(started)}" if started else ""
+    return (
+        f"speechaid {supervisor.get('version')} on {supervisor.get('host')}, pid {supervisor.get('pid')}: "
+        f"{supervisor.get('state')}{since}"
+    )
+
+
+def _warnings(result: Result) -> list[Block]:
+    """What an operator must not overlook, each with its remedy."""
+    supervisor = result["supervisor"]
+    lines: list[Block] = []
+    hold = result.get("hold")
+    if hold:
+        why = f": {hold['reason']}" if hold.get("reason") else ""
+        lines.append(
+            f"! HELD on all hosts by {hold.get('by')} since {instant(hold.get('at'))}{why} (speechctl unhold)"
+        )
+    elif supervisor.get("held"):
+        lines.append("! HELD on this host: no new dial (speechctl unhold)")
+    if supervisor.get("draining"):
+        lines.append("! draining: no worker of this host takes a new job (speechctl undrain)")
+    if supervisor.get("dependency_away"):
+        lines.append("! workers cannot start: something that they need is away (see the log)")
+    loops = supervisor.get("crash_loops") or []
+    if loops:
+        lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
+    lines += [f"! {_breaker(row)}" for row in result.get("breakers") or []]
+    lines += [f"! alert {row.get('alert')}: {row.get('summary')}" for row in result.get("alerts") or []]
+    return lines
+
+
+def _breaker(row: Result) -> str:
+    probe = f", next probe {instant(row['probe_at'])}" if row.get("probe_at") else ""
+    return f"dialling is held by the circuit breaker: {row.get('reason')}{probe}"
+
+
+def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
+    calls = sum(1 for worker in workers if worker.get("call"))
+    jobs = sum(1 for worker in workers if worker.get("job"))
+    restarts = sum(sum(worker.get("restarts", {}).values()) for worker in workers)
+    parts = [
+        f"workers: {supervisor.get('present')} of {supervisor.get('wanted')}",
+        f"{plural(jobs, 'job')} in hand, {plural(calls, 'call')} going on",
+        f"{sum(int(worker.get('calls_done', 0)) for worker in workers)} calls done",
+        plural(restarts, "restart"),
+    ]
+    return "; ".join(parts)
+
+
+def _database_line(database: Result) -> str:
+    if database.get("ok"):
+        return f"database: ok{_age(database)}"
+    since = f" since {instant(database['since'])}" if database.get("since") else ""
+    return f"! database: away{since}: {database.get('error') or 'no answer'}"
+
+
+def _age(database: Result) -> str:
+    return f" (figures as of {instant(database['as_of'])})" if database.get("as_of") else ""
+
+
+def _queue_line(result: Result) -> str:
+    counts = ", ".join(f"{number} {call_word(word)}" for word, number in result["jobs"].items()) or "empty"
+    due = f"; {result['due']} due now" if result.get("due") is not None else ""
+    return f"jobs: {counts}{due}"
+
+
+def _workers(workers: list[Result]) -> list[Block]:
+    if len(workers) > _MOST_WORKERS:
+        states: dict[str, int] = {}
+        for worker in workers:
+            states[_worker_state(worker)] = states.get(_worker_state(worker), 0) + 1
+        rows = sorted(states.items(), key=lambda item: -item[1])
+        return [grid("workers by state (--json lists them)", "state #workers", rows)]
+    return [
+        grid(
+            "workers",
+            "worker state job call #for #calls #restarts",
+            [
+                [
+                    worker["slot"],
+                    _worker_state(worker),
+                    worker.get("job"),
+                    worker.get("call"),
+                    duration(worker.get("for_seconds")),
+                    worker.get("calls_done"),
+                    sum(worker.get("restarts", {}).values()),
+                ]
+                for worker in workers
+            ],
+        )
+    ]
+
+
+def _worker_state(worker: Result) -> str:
+    state = str(worker.get("state"))
+    if worker.get("starts_in_seconds"):
+        state = f"starts in {duration(worker['starts_in_seconds'])}"
+    marks = [word for word in ("crash_loop", "leaving", "paused") if worker.get(word) and word != state]
+    return ", ".join([call_word(state), *(call_word(mark) for mark in marks)])
+
+
+def _batch_state(row: Result) -> str:
+    if row.get("trouble"):
+        return f"not dialled: {row['trouble']}"
+    return "active" if row.get("active") else "paused"
+
+
+def _job_cells(counts: Mapping[str, int]) -> list[object]:
+    shown = ("pending", "in_progress", "done", "failed")
+    other = sum(number for word, number in counts.items() if word not in shown)
+    return [*(counts.get(word, 0) for word in shown), other]
