@@ -1,4 +1,4 @@
-"""``speechaid``: the daemon, the demo, the simulator. Each command imports what it needs, when it is called."""
+"""``speechaid``: the daemon, the demo, the simulator; each command imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def _run(_options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from speechaid.demo.run import run
 
-    return run(jobs=options.jobs, seed=options.seed, as_json=options.json, keep=options.keep, where=options.dir)
+    return run(
+        jobs=options.jobs, seed=options.seed, as_json=options.json, keep=options.keep, where=options.dir
+    )
 
 
 def _simulator(words: Sequence[str]) -> int:

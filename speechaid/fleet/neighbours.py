@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from speechaid.protocol import Request
 from speechaid.rules.respawn import Cause
@@ -27,9 +27,6 @@ class Clerk(Protocol):
 
     def fileno(self) -> int:
         """Readable while answers wait."""
-
-    def submit(self, task: Callable[[], Any], on_done: Callable[[Any], None]) -> None:
-        """Have a task done; ``on_done`` comes back among ``answers``, with its result or its error."""
 
     def answers(self) -> list[Callable[[], None]]:
         """What is done: to be called in the loop's thread."""

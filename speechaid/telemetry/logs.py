@@ -28,6 +28,10 @@ from speechaid.telemetry.sink import LINE_LIMIT, Sink, open_sink
 _OWN: Final = ("speechaid", "speechctl")
 #: Longest text of one field, tried in this order until the line fits.
 _CLIPS: Final = (3000, 1000, 300, 100, 30)
+#: What every record has, whoever made it.
+_STANDARD_ATTRIBUTES: Final = frozenset(
+    {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "event", "fields"}
+)
 #: Fields that every line of this process carries, by ``set_context``.
 _context: dict[str, object] = {}
 
@@ -147,12 +151,14 @@ class LineFormatter:
 
 def _fields_of(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
     yield from _context.items()
-    if hasattr(record, "event"):
-        fields = getattr(record, "fields", {})
-        yield from ((name, value) for name, value in fields.items() if value is not None)
-    else:
-        yield "logger", record.name
+    fields = getattr(record, "fields", None)
+    if fields is None:
+        # A plain record, perhaps with ``extra``: its sentence, and what was added to the standard attributes.
+        if not hasattr(record, "event"):
+            yield "logger", record.name
         yield "message", _message(record)
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD_ATTRIBUTES}
+    yield from ((name, value) for name, value in fields.items() if value is not None)
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
         yield "error", "".join(traceback.format_exception_only(error)).strip()
