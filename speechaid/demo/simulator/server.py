@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = Settings.model_validate(_settings(options))
-    except (ValidationError, ValueError, OSError) as exc:
+    except (TypeError, ValueError, OSError) as exc:
         parser.error(_reason(exc))
     try:
         listener = _listen(options.host, options.port)
@@ -48,18 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitStatus.CANTCREAT
     address = f"http://{options.host}:{listener.getsockname()[1]}"
     simulator = _simulator(settings, options.ledger)
-    # uvicorn raises a signal once more after its orderly end, for whoever handled it before: nobody need.
+    server = _server(simulator)
+    # uvicorn takes signals only while it serves, and raises one again after its orderly end: one that comes
+    # sooner must not be lost, one that comes again must not kill.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     if options.port_file is not None:
         options.port_file.write_text(address.rsplit(":", 1)[1] + "\n")
     print(f"{GREETING} {address}", flush=True)
-    asyncio.run(_serve(simulator, listener, watch_input=options.exit_with_parent))
+    asyncio.run(_serve(server, listener, watch_input=options.exit_with_parent))
     return ExitStatus.OK
 
 
-async def _serve(simulator: Simulator, listener: socket.socket, *, watch_input: bool) -> None:
-    server = uvicorn.Server(
+def _server(simulator: Simulator) -> uvicorn.Server:
+    return uvicorn.Server(
         uvicorn.Config(
             build(simulator),
             http=ResettableProtocol,
@@ -74,6 +76,9 @@ async def _serve(simulator: Simulator, listener: socket.socket, *, watch_input: 
             timeout_keep_alive=75,
         )
     )
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, *, watch_input: bool) -> None:
     if watch_input:
         _leave_at_end_of_input(server)
     await server.serve(sockets=[listener])
@@ -99,7 +104,8 @@ def _simulator(settings: Settings, path: Path | None) -> Simulator:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio turns Nagle's delay off only where the socket names its protocol: 40 ms an answer otherwise.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -171,9 +177,12 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _json(text: str) -> dict[str, Any]:
     """JSON as it stands, or from the file of that name."""
-    document = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    try:
+        document = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    except ValueError as exc:
+        raise ValueError(f"not JSON: {text[:60]}: {exc}") from exc
     if not isinstance(document, dict):
-        raise TypeError("a JSON object is needed")
+        raise TypeError(f"not a JSON object: {text[:60]}")
     return document
 
 

@@ -1,0 +1,220 @@
+"""The official SDK, with strict response validation, as the simulator's client."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import retell
+from retell import Retell
+from retell.types import PhoneCallResponse
+
+from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.demo.simulator.reasons import ENDINGS
+
+FROM = "+56220000000"
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(concurrency_limit=1000, ring_seconds=(10, 10), talk_seconds=(50, 50)) as running:
+        yield running
+
+
+@pytest.fixture
+def client(simulator: SimulatorProcess) -> Iterator[Retell]:
+    simulator.clear_faults()
+    simulator.clear_script()
+    simulator.clear_requests()
+    with sdk(simulator) as made:
+        yield made
+
+
+def sdk(simulator: SimulatorProcess, api_key: str | None = None) -> Retell:
+    return Retell(
+        api_key=api_key or simulator.api_key,
+        base_url=simulator.base_url,
+        max_retries=0,
+        timeout=20,
+        _strict_response_validation=True,
+    )
+
+
+def fresh_number() -> str:
+    return f"+569{uuid.uuid4().int % 10**8:08}"
+
+
+def create(client: Retell, **fields: Any) -> PhoneCallResponse:
+    return client.call.create_phone_call(**{"from_number": FROM, "to_number": fresh_number(), **fields})
+
+
+def test_every_reason_in_every_state_passes_strict_validation(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    numbers = {fresh_number(): reason for reason in ENDINGS}
+    simulator.script({number: [reason] for number, reason in numbers.items()})
+    batch = uuid.uuid4().hex
+    calls = [create(client, to_number=number, metadata={"batch": batch}) for number in numbers]
+    states = {call.call_status for call in calls}
+    for seconds in (10.5, 3_700, 10):
+        simulator.advance(seconds)
+        for call in calls:
+            told = client.call.retrieve(call.call_id)
+            assert isinstance(told, PhoneCallResponse)
+            states.add(told.call_status)
+            if seconds == 10:
+                assert told.disconnection_reason == numbers[call.to_number]
+                assert (told.call_analysis is not None) is ("transcript" in told.to_dict())
+        page = client.call.list(filter_criteria=metadata("batch", batch), limit=1000)
+        assert {item.call_id for item in page.items} == {call.call_id for call in calls}
+    assert states == {"registered", "ongoing", "ended", "not_connected", "error"}
+
+
+def metadata(key: str, value: str) -> Any:
+    return {"metadata": [{"key": key, "type": "string", "op": "eq", "value": value}]}
+
+
+def test_a_create_with_every_field_that_matters_comes_back_on_the_call(client: Retell) -> None:
+    call = create(
+        client,
+        override_agent_id="agent_7",
+        override_agent_version=3,
+        metadata={"dial_key": "k", "nested": {"deep": [1, None]}},
+        retell_llm_dynamic_variables={"nombre": "Ana"},
+        custom_sip_headers={"X-Campaign": "7"},
+        agent_override={"agent": {"ring_duration_ms": 5_000, "max_call_duration_ms": 60_000}},
+        honor_internal_dnc=True,
+        idempotency_key=uuid.uuid4().hex,
+    )
+    assert call.call_status == "registered"
+    assert (call.agent_id, call.agent_version) == ("agent_7", 3)
+    assert call.metadata == {"dial_key": "k", "nested": {"deep": [1, None]}}
+    assert call.retell_llm_dynamic_variables == {"nombre": "Ana"}
+    assert call.custom_sip_headers == {"X-Campaign": "7"}
+    assert call.direction == "outbound"
+
+
+def test_a_key_stands_for_one_call_within_its_hour(simulator: SimulatorProcess, client: Retell) -> None:
+    fields = {"to_number": fresh_number(), "idempotency_key": uuid.uuid4().hex}
+    first = create(client, **fields)
+    simulator.advance(3_590)
+    assert create(client, **fields).call_id == first.call_id
+    simulator.advance(20)
+    assert create(client, **fields).call_id != first.call_id
+    placed = [call for call in simulator.ledger() if call["to_number"] == fields["to_number"]]
+    assert len(placed) == 2
+
+
+def test_stopping_ends_a_call_and_a_second_stop_is_refused(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    number = fresh_number()
+    simulator.script({number: ["user_hangup"]})
+    call = create(client, to_number=number)
+    simulator.advance(20)
+    client.call.stop(call.call_id)
+    told = client.call.retrieve(call.call_id)
+    assert isinstance(told, PhoneCallResponse)
+    assert (told.call_status, told.disconnection_reason) == ("ended", "manual_stopped")
+    assert told.duration_ms is not None
+    assert 10_000 <= told.duration_ms < 40_000
+    with pytest.raises(retell.BadRequestError):
+        client.call.stop(call.call_id)
+
+
+def test_the_list_is_read_page_by_page(client: Retell) -> None:
+    batch = uuid.uuid4().hex
+    made = {create(client, metadata={"batch": batch}).call_id for _ in range(5)}
+    seen: list[str] = []
+    page = client.call.list(filter_criteria=metadata("batch", batch), limit=2, include_total=True)
+    while True:
+        assert page.total == 5
+        seen += [item.call_id for item in page.items]
+        if not page.has_more:
+            break
+        assert page.pagination_key is not None
+        page = client.call.list(
+            filter_criteria=metadata("batch", batch),
+            limit=2,
+            include_total=True,
+            pagination_key=page.pagination_key,
+        )
+    assert len(seen) == 5
+    assert set(seen) == made
+
+
+def test_concurrency_counts_the_calls_that_are_not_over(simulator: SimulatorProcess, client: Retell) -> None:
+    simulator.advance(7_500)
+    number = fresh_number()
+    simulator.script({number: ["user_hangup"]})
+    create(client, to_number=number)
+    told = client.concurrency.retrieve()
+    assert (told.current_concurrency, told.concurrency_limit) == (1, 1000)
+    simulator.advance(60)
+    assert client.concurrency.retrieve().current_concurrency == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"to_number": "12345"}, retell.UnprocessableEntityError, "to_number"),
+        ({"from_number": "nobody"}, retell.UnprocessableEntityError, "from_number"),
+        ({"metadata": "text"}, retell.BadRequestError, "metadata"),
+    ],
+)
+def test_the_sdk_sees_a_refusal_for_what_it_is(
+    client: Retell, fields: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        create(client, **fields)
+
+
+def test_an_unknown_call_is_not_found(client: Retell) -> None:
+    with pytest.raises(retell.NotFoundError):
+        client.call.retrieve("call_of_nobody")
+    with pytest.raises(retell.NotFoundError):
+        client.call.stop("call_of_nobody")
+
+
+def test_a_wrong_key_is_refused_everywhere_and_places_nothing(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    placed = simulator.health()["calls"]
+    with sdk(simulator, "key_of_a_stranger") as stranger:
+        for request in (
+            lambda: create(stranger),
+            lambda: stranger.call.retrieve("call_1"),
+            stranger.call.list,
+            lambda: stranger.call.stop("call_1"),
+            stranger.concurrency.retrieve,
+        ):
+            with pytest.raises(retell.AuthenticationError):
+                request()
+    assert simulator.health()["calls"] == placed
+    assert {tuple(results) for results in simulator.requests()["counts"].values()} == {("401",)}
+
+
+def test_the_sdk_comes_back_after_a_rate_limit_and_succeeds(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    simulator.fault("rate_limit", count=1, retry_after_seconds=0.2, endpoints=["concurrency"])
+    assert client.with_options(max_retries=1).concurrency.retrieve().concurrency_limit == 1000
+    assert simulator.requests()["counts"]["concurrency"] == {"200": 1, "429": 1}
+
+
+def test_a_reason_of_tomorrow_and_a_revived_call_are_told_on_demand(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    number = fresh_number()
+    simulator.script({number: ["user_hangup"]})
+    call = create(client, to_number=number)
+    simulator.advance(100)
+    simulator.fault("revived", call_id=call.call_id, skip=1, count=1)
+    told = [client.call.retrieve(call.call_id) for _ in range(3)]
+    assert [answer.call_status for answer in told] == ["ended", "ongoing", "ended"]
+    assert told[1].duration_ms is None
+    simulator.fault("unknown_reason", call_id=call.call_id)
+    with pytest.raises(retell.APIResponseValidationError):
+        client.call.retrieve(call.call_id)
