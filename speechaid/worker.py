@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from logging import ERROR, WARNING
-from typing import Any
 
 from speechaid import __version__, dial, recovery
 from speechaid.errors import ExitStatus, LeaseLost, StoreError, StoreUnavailable
@@ -17,7 +16,7 @@ from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError
 from speechaid.settings import Settings
-from speechaid.store.connection import connect
+from speechaid.store.connection import connect, warm_up_driver
 from speechaid.telemetry import logs
 from speechaid.turns import Turns
 
@@ -31,6 +30,7 @@ AWAY_REST_SECONDS = (1.0, 10.0)
 
 def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> ExitStatus:
     """Work until told to leave; the exit status says why it left."""
+    logs.configure(settings.logging.level, settings.logging.format, secrets=settings.secrets())
     logs.set_context(worker=identity.slot)
     worker = Worker(seat, identity, settings)
     try:
@@ -204,10 +204,8 @@ def open_retell(
 def warm_up() -> None:
     """Run once by the zygote: build and drop what is costly the first time, so that workers share it."""
     import phonenumbers  # noqa: PLC0415
-    from pymongo import MongoClient  # noqa: PLC0415
 
-    client: MongoClient[dict[str, Any]] = MongoClient("mongodb://127.0.0.1:1", connect=False)
-    client.close()
+    warm_up_driver()
     phonenumbers.parse("+56912345678", None)
 
 

@@ -17,13 +17,13 @@ _BARE: Final = re.compile(rf"(?<![\w+]){_DIGITS}(?!\w)")
 def mask_phone(number: str) -> str:
     """``+56912345634`` as ``+569******34``: the beginning of the country and area, and the last two digits.
 
-    A number of fewer than eight digits is hidden whole.
+    Of a number of fewer than ten digits the beginning would tell too much, of one below eight any part.
     """
     plus = "+" if number.strip().startswith("+") else ""
     digits = re.sub(r"\D", "", number)
-    if len(digits) < 8:
-        return plus + "*" * len(digits)
-    return plus + digits[:3] + "*" * (len(digits) - 5) + digits[-2:]
+    shown, last = (3 if len(digits) >= 10 else 0), (2 if len(digits) >= 8 else 0)
+    hidden = "*" * (len(digits) - shown - last)
+    return plus + digits[:shown] + hidden + digits[len(digits) - last :]
 
 
 def mask_phones(text: str) -> str:

@@ -161,3 +161,9 @@ def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock 
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
         raise ConfigError([f"{fault}; allowed: mongodb://…, mongodb+srv://…, embedded:DIR"]) from exc
+
+
+def warm_up_driver() -> None:
+    """Build and drop a client that never connects: what that costs once is shared by forked workers."""
+    client: MongoClient[Document] = MongoClient("mongodb://127.0.0.1:1", connect=False)
+    client.close()

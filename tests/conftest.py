@@ -1,0 +1,35 @@
+"""What every test stands on: settings of its own, and nothing of the machine's."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+from speechaid.settings import Settings, get_settings
+from speechaid.settings_table import BY_VARIABLE
+
+#: A noisy machine is no failure: no deadline.
+hypothesis.settings.register_profile("speechaid", deadline=None)
+hypothesis.settings.load_profile("speechaid")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (*BY_VARIABLE, "SPEECHAID_ENV_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    """The least that makes settings."""
+    return {
+        "RETELL_API_KEY": "key_0123456789abcdef",
+        "RETELL_AGENT_ID": "agent_test",
+        "RETELL_FROM_NUMBER": "+15005550006",
+    }
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    """All defaults."""
+    return get_settings(environ, env_file=None)

@@ -1,0 +1,68 @@
+"""What is left of a number and of a secret."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechaid.model.masking import fingerprint, mask_bare_phones, mask_phone, mask_phones
+
+MASKED = [
+    ("+56912345634", "+569******34"),
+    ("+12025550134", "+120******34"),
+    ("+56 9 1234 5634", "+569******34"),
+    ("56912345634", "569******34"),
+    ("+123456789", "+*******89"),
+    ("+1234567", "+*******"),
+    ("911", "***"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("number", "shown"), MASKED)
+def test_a_number_keeps_its_beginning_and_its_last_two_digits(number: str, shown: str) -> None:
+    assert mask_phone(number) == shown
+
+
+IN_TEXT = [
+    ("dialling +56912345634 now", "dialling +569******34 now"),
+    ("a (+56 9 1234-5634), b", "a (+569******34), b"),
+    ("?to=%2B56912345634&x=1", "?to=+569******34&x=1"),
+    ("+56912345634+12025550134", "+569******34+120******34"),
+    ("2026-05-04T12:00:00+00:00", "2026-05-04T12:00:00+00:00"),
+    ("started 1746360000123", "started 1746360000123"),
+    ("1+1 = 2", "1+1 = 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), IN_TEXT)
+def test_only_numbers_in_international_form_are_masked_in_a_text(text: str, shown: str) -> None:
+    assert mask_phones(text) == shown
+
+
+BARE = [
+    ("912345678", "*******78"),
+    ("9 1234 5678 / 2 2345 6789", "*******78 / *******89"),
+    ("job-17", "job-17"),
+    ("a1234567890b", "a1234567890b"),
+    ("12", "12"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), BARE)
+def test_where_numbers_stand_those_without_a_plus_are_masked_too(text: str, shown: str) -> None:
+    assert mask_bare_phones(text) == shown
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True), st.sampled_from(["", " ", "x", "\n", "(", ","]))
+def test_no_number_survives_whatever_stands_around_it(number: str, around: str) -> None:
+    shown = mask_phones(f"{around}{number}{around}")
+    assert not re.search(r"\d{4}", shown)
+
+
+def test_a_fingerprint_names_a_secret_and_does_not_tell_it() -> None:
+    assert fingerprint("key_a") == fingerprint("key_a") != fingerprint("key_b")
+    assert re.fullmatch("[0-9a-f]{12}", fingerprint("key_a"))
