@@ -22,8 +22,8 @@ from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.document import describe, revived
 from speechaid.demo.simulator.exchange import Exchange
 from speechaid.demo.simulator.faults import Endpoint, FaultTable, Kind, Strike, Subject
-from speechaid.demo.simulator.settings import fingerprint
 from speechaid.demo.simulator.spoiled import Late, Reset, garbage
+from speechaid.model.masking import fingerprint
 
 #: Wall-clock seconds since the epoch.
 Clock = Callable[[], float]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from speechaid.demo.simulator.script import Outcome
+from speechaid.model.masking import fingerprint
 
 #: Weights of a lively campaign: about a third is answered, most of the rest rings out or is busy.
 LIVELY: Final[dict[str, float]] = {
@@ -108,8 +108,3 @@ class Settings(BaseModel):
 
 #: The two ways of sorting that list-calls knows.
 SortOrder = Literal["ascending", "descending"]
-
-
-def fingerprint(api_key: str) -> str:
-    """A short digest by which a key can be told from another without showing it."""
-    return hashlib.sha256(api_key.encode()).hexdigest()[:12]
