@@ -1,0 +1,77 @@
+"""The words for where things stand, and the arrows between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechaid.model.states import (
+    ARROWS,
+    FINISHED,
+    STATUS_ALIASES,
+    TERMINAL_CALL_STATUSES,
+    CallStatus,
+    JobStatus,
+    Priority,
+)
+
+#: Nothing of these is in anybody's hand, and time or an operator brings them back.
+WAITING = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED})
+
+
+def reachable(start: JobStatus) -> set[JobStatus]:
+    seen, ahead = set[JobStatus](), {start}
+    while ahead:
+        status = ahead.pop()
+        seen.add(status)
+        ahead |= ARROWS[status] - seen
+    return seen
+
+
+def test_every_status_has_its_row_of_arrows() -> None:
+    assert set(ARROWS) == set(JobStatus)
+
+
+def test_no_arrow_leads_back_to_where_it_starts() -> None:
+    assert not [status for status in JobStatus if status in ARROWS[status]]
+
+
+def test_the_groups_are_disjoint_and_leave_nothing_out() -> None:
+    assert not FINISHED & WAITING
+    assert set(JobStatus) - FINISHED - WAITING == {JobStatus.IN_PROGRESS}
+
+
+def test_every_status_is_reached_from_pending_but_speechai_s_own() -> None:
+    assert reachable(JobStatus.PENDING) == set(JobStatus) - {JobStatus.SCHEDULED}
+
+
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_a_job_can_be_brought_back_from_anywhere(status: JobStatus) -> None:
+    assert JobStatus.PENDING in reachable(status)
+
+
+def test_only_what_waits_for_a_dial_can_be_claimed() -> None:
+    claimable = {status for status in JobStatus if JobStatus.IN_PROGRESS in ARROWS[status]}
+    assert claimable == {JobStatus.PENDING, JobStatus.SCHEDULED}
+
+
+def test_only_a_job_in_hand_can_be_done() -> None:
+    assert {status for status in JobStatus if JobStatus.DONE in ARROWS[status]} == {JobStatus.IN_PROGRESS}
+
+
+@pytest.mark.parametrize("status", sorted(FINISHED))
+def test_a_finished_job_goes_on_only_by_way_of_pending(status: JobStatus) -> None:
+    assert ARROWS[status] <= {JobStatus.PENDING, JobStatus.CANCELLED}
+
+
+def test_aliases_are_no_statuses_themselves() -> None:
+    assert not set(STATUS_ALIASES) & set(JobStatus)
+    assert set(STATUS_ALIASES.values()) <= set(JobStatus)
+
+
+def test_a_call_is_over_or_going_on() -> None:
+    assert set(CallStatus) - TERMINAL_CALL_STATUSES == {CallStatus.REGISTERED, CallStatus.ONGOING}
+
+
+def test_priorities_are_numbered_as_speechai_does() -> None:
+    assert [int(priority) for priority in sorted(Priority, reverse=True)] == [3, 2, 1]
+    assert max(Priority) is Priority.URGENT
