@@ -26,6 +26,7 @@ from speechaid.retell.faults import (
     create_fault_for,
     other_fault_for,
 )
+from speechaid.retell.requests_body import DIAL_KEY
 
 #: A create does not travel on a connection that rested for longer: the server may be closing it this moment,
 #: and the reset would leave the dial ambiguous.
@@ -130,9 +131,12 @@ class RetellClient:
                 now=datetime.now(UTC),
             )
         try:
-            return Call.read(_document(document))
+            call = _call(document)
         except ValueError as exc:
             raise Ambiguous("Retell's answer to the create names no call", status=answer.status) from exc
+        if not _answers(call, body):
+            raise Ambiguous("Retell answered the create with another call", status=answer.status)
+        return call
 
     def get_call(self, call_id: str) -> Call:
         """The call as Retell tells it now.
@@ -144,7 +148,7 @@ class RetellClient:
         """
         document = self._ask("GET", _call_path("/v2/get-call", call_id))
         try:
-            call = Call.read(document)
+            call = _call(document)
         except ValueError as exc:
             raise RetellUnavailable("Retell's answer is not a call") from exc
         if call.call_id != call_id:
@@ -228,7 +232,7 @@ class RetellClient:
             if not isinstance(items, list):
                 raise RetellUnavailable("Retell's answer is not a list of calls")
             try:
-                yield from [Call.read(_document(item)) for item in items]
+                yield from [_call(item) for item in items]
             except ValueError as exc:
                 raise RetellUnavailable("Retell's list holds something that is not a call") from exc
             if not page.get("has_more"):
@@ -305,6 +309,24 @@ class RetellClient:
 def _document(value: object) -> Document:
     """A JSON object as a document; anything else as an empty one."""
     return dict(reading.mapping(value))
+
+
+def _call(value: object) -> Call:
+    """Retell's call object.
+
+    Raises:
+        ValueError: it is none; an id that is no string is garbage too, and must not become a call's name.
+    """
+    document = _document(value)
+    if not isinstance(document.get("call_id"), str):
+        raise ValueError("no call_id")  # noqa: TRY004 - what is wrong is the answer
+    return Call.read(document)
+
+
+def _answers(call: Call, body: Document) -> bool:
+    """Whether a call may be the one that this create asked for; what Retell leaves out is taken on trust."""
+    asked = reading.mapping(body.get("metadata")).get(DIAL_KEY)
+    return call.to_number in (None, body.get("to_number")) and call.metadata.get(DIAL_KEY) in (None, asked)
 
 
 def _endpoint(path: str) -> str:

@@ -134,7 +134,7 @@ def _chain(exc: BaseException) -> list[BaseException]:
     cause: BaseException | None = exc
     while cause is not None and cause not in chain:
         chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return chain
 
 
