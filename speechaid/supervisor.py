@@ -171,7 +171,7 @@ class Supervisor:
         away = now - self._awake_at
         if away > REVIEW_SECONDS + ABSENCE_SECONDS:
             log.warning("the supervisor itself did not run for %.1f s: every deadline is moved", away)
-            self._fleet.forgive(away)
+            self._fleet.forgive(away, now)
         self._awake_at = now
 
     def _handle(self, number: signal.Signals) -> None:
@@ -238,19 +238,21 @@ class Supervisor:
         """One worker claims nothing; outlives its process, and this one.
 
         Raises:
-            FleetError: there is no such worker, or it could not be recorded.
+            FleetError: there is no such worker, or it could not be recorded; nothing was changed.
         """
-        self._fleet.pause(slot)
-        self._record()
+        self._fleet.require(slot)
+        self._record(paused=self._fleet.paused | {slot})
+        self._fleet.pause(slot, True)
 
     def resume_worker(self, slot: str) -> None:
         """One worker claims again.
 
         Raises:
-            FleetError: there is no such worker, or it could not be recorded.
+            FleetError: there is no such worker, or it could not be recorded; nothing was changed.
         """
-        self._fleet.resume(slot)
-        self._record()
+        self._fleet.require(slot)
+        self._record(paused=self._fleet.paused - {slot})
+        self._fleet.pause(slot, False)
 
     def set_log_level(self, level: str) -> None:
         """How much this daemon and its workers log, until the next reload."""
@@ -367,12 +369,14 @@ class Supervisor:
         self._notifier.stopping(self._summary())
         self._show()
 
-    def _record(self, *, draining: bool | None = None, held: bool | None = None) -> None:
-        """Keep the standing orders as they will be."""
+    def _record(
+        self, *, draining: bool | None = None, held: bool | None = None, paused: set[str] | None = None
+    ) -> None:
+        """Keep the standing orders as they will be, before they are given."""
         orders = StandingOrders(
             draining=self._fleet.draining if draining is None else draining,
             held=self._fleet.held if held is None else held,
-            paused=frozenset(self._fleet.paused),
+            paused=frozenset(self._fleet.paused if paused is None else paused),
         )
         self._state.save(orders)
 

@@ -44,7 +44,8 @@ class Notifier:
 
     def watchdog(self) -> None:
         """The loop still turns."""
-        self._send("WATCHDOG=1")
+        if self.watchdog_seconds is not None:
+            self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
         if not self._address:

@@ -57,11 +57,12 @@ class Answer:
 class Spawner:
     """Keeps one zygote and asks it for workers; never waits for it."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.state = ZygoteState.AWAY
         self.pid: int | None = None
         self.restarts = 0
         self._target = target
+        self._answer_seconds = answer_seconds
         self._line: Channel | None = None
         self._child: Child | None = None
         self._asked: dict[int, float] = {}
@@ -102,7 +103,7 @@ class Spawner:
         message = {**request, "id": self._last_request, "target": self._target}
         if not self._line.send(message, descriptors=(descriptor,)):
             return None
-        self._asked[self._last_request] = now + ANSWER_SECONDS
+        self._asked[self._last_request] = now + self._answer_seconds
         return self._last_request
 
     def turn(self, now: float, *, needed: bool = True) -> list[Answer]:
@@ -167,7 +168,7 @@ class Spawner:
         if self.state is ZygoteState.BOOTING and now > self._started_at + BOOT_SECONDS:
             return f"was not ready within {BOOT_SECONDS:.0f} s"
         if any(now > deadline for deadline in self._asked.values()):
-            return f"did not answer within {ANSWER_SECONDS:.0f} s"
+            return f"did not answer within {self._answer_seconds:.0f} s"
         return None
 
     def _lose(self, reason: str, now: float) -> list[Answer]:

@@ -93,6 +93,7 @@ class Fleet:
         self._by_descriptor: dict[int, Slot] = {}
         self._zygote_descriptors: tuple[int, ...] = ()
         self._review_at = 0.0
+        self._lenient_until = 0.0
 
     def fileno(self) -> int:
         """Readable when a turn has something to do."""
@@ -105,9 +106,11 @@ class Fleet:
 
     def turn(self, now: float) -> None:
         """One pass: hear, reap, judge, and bring the fleet to size."""
-        for slot in self._stirred():
-            self._hear(slot, now)
-            self._reap(slot, now)
+        for slot, over in self._stirred():
+            if over:
+                self._reap(slot, now)
+            else:
+                self._hear(slot, now)
         for answer in self.spawner.turn(now, needed=not self._closing):
             self._take_answer(answer, now)
         self._watch_zygote()
@@ -121,25 +124,22 @@ class Fleet:
         self.wanted = max(0, wanted)
         self._review_at = 0.0
 
-    def pause(self, name: str) -> None:
-        """This slot's worker claims nothing, also the ones that follow it.
+    def require(self, name: str) -> None:
+        """See that there is such a worker.
 
         Raises:
-            FleetError: there is no such worker.
+            FleetError: there is none.
         """
-        slot = self._named(name)
-        self.paused.add(name)
-        slot.tell(Order.PAUSE)
+        if name not in self.paused and not any(slot.name == name for slot in self.slots.values()):
+            names = f"worker-1 to worker-{self.wanted}" if self.wanted else "none"
+            raise FleetError(f"there is no worker {name!r}; there are: {names}")
 
-    def resume(self, name: str) -> None:
-        """This slot's worker claims again.
-
-        Raises:
-            FleetError: there is no such worker.
-        """
-        slot = self._named(name)
-        self.paused.discard(name)
-        slot.tell(Order.RESUME)
+    def pause(self, name: str, on: bool) -> None:
+        """This slot's worker claims nothing, also the ones that follow it; or it claims again."""
+        (self.paused.add if on else self.paused.discard)(name)
+        for slot in self.slots.values():
+            if slot.name == name:
+                slot.tell(Order.PAUSE if on else Order.RESUME)
 
     def drain(self, on: bool) -> None:
         """No worker claims, or all may again."""
@@ -181,8 +181,12 @@ class Fleet:
                 log.warning("%s did not let go in time and is killed: %s", slot.name, slot.what(None))
                 self._kill(slot)
 
-    def forgive(self, seconds: float) -> None:
-        """Move every deadline: we did not look for so long ourselves, and missed what was said meanwhile."""
+    def forgive(self, seconds: float, now: float) -> None:
+        """Move every deadline: we did not look for so long ourselves, or the machine slept.
+
+        What was said meanwhile may lie queued, stale, or have found no room: it too is read leniently.
+        """
+        self._lenient_until = now + self.patience.boot_seconds
         for slot in self.slots.values():
             if slot.due is not None and slot.state is not SlotState.WAITING:
                 slot.due += seconds
@@ -229,13 +233,12 @@ class Fleet:
 
     # The parts of a turn, in their order.
 
-    def _stirred(self) -> Iterator[Slot]:
-        slots = {}
+    def _stirred(self) -> Iterator[tuple[Slot, bool]]:
+        """The slots with news, and whether the news is the process's end."""
         for descriptor, _ in self._epoll.poll(0):
             slot = self._by_descriptor.get(descriptor)
             if slot is not None:
-                slots[slot.number] = slot
-        yield from slots.values()
+                yield slot, slot.child is not None and slot.child.fileno() == descriptor
 
     def _hear(self, slot: Slot, now: float) -> None:
         channel = slot.channel
@@ -259,7 +262,7 @@ class Fleet:
             case Beat():
                 if slot.state is SlotState.HUNG:
                     log.warning("%s reports after all", slot.name, extra={"event": "worker_late"})
-                slot.heard(report, report.deadline + self.patience.grace_seconds)
+                slot.heard(report, max(report.deadline + self.patience.grace_seconds, self._lenient_until))
                 self._listener.counted(report.counts)
             case Event():
                 self._listener.happened(slot.name, report)
@@ -285,6 +288,7 @@ class Fleet:
             now - slot.started_at >= self.patience.respawn.settled_seconds
             or (beat is not None and beat.done > 0)
         )
+        known_outage = slot.history.dependency_away
         for held in (slot.child, slot.channel):
             if held is not None:
                 self._forget_descriptor(held.fileno())
@@ -294,7 +298,8 @@ class Fleet:
             self._listener.ended(worker_id, beat, cause)
         wanted = slot.number <= self.wanted and not self._closing
         self._plan(slot, cause, now, ran_well=ran_well)
-        level = logging.INFO if cause in {Cause.ASKED, Cause.RECYCLED} else logging.WARNING
+        usual = {Cause.ASKED, Cause.RECYCLED} | ({Cause.UNAVAILABLE} if known_outage else set())
+        level = logging.INFO if cause in usual else logging.WARNING
         ahead = f"the next one starts in {(slot.due or now) - now:.1f} s" if wanted else "it is not replaced"
         log.log(
             level,
@@ -420,13 +425,6 @@ class Fleet:
         for slot in self.slots.values():
             slot.asked = True
             slot.tell(order)
-
-    def _named(self, name: str) -> Slot:
-        for slot in self.slots.values():
-            if slot.name == name:
-                return slot
-        names = f"worker-1 to worker-{self.wanted}" if self.wanted else "none"
-        raise FleetError(f"there is no worker {name!r}; there are: {names}")
 
     def _watch_zygote(self) -> None:
         """Its descriptors change with each zygote; closed ones have left the epoll by themselves."""

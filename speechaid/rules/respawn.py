@@ -37,6 +37,10 @@ class Cause(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+#: Ends that speak against the job in hand: a job that was there three times running may be what kills.
+CRASHES: Final = frozenset({Cause.CRASHED, Cause.KILLED, Cause.HUNG, Cause.NEVER_READY})
+
+
 class Pace(StrEnum):
     """How soon the next one starts."""
 

@@ -15,6 +15,8 @@ from speechaid.rules.respawn import Cause
 from speechaid.settings import get_settings
 from speechaid.supervisor import Supervisor, run
 
+log = logging.getLogger("fleet_daemon")
+
 
 class QuietClerk:
     """No database: what a lost worker had in hand is only logged."""
@@ -32,10 +34,10 @@ class QuietClerk:
         return []
 
     def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
-        logging.info("worker gone: %s, job %s, %s", worker_id, job, cause.value)
+        log.info("worker gone: %s, job %s, %s", worker_id, job, cause.value)
 
     def close(self) -> None:
-        logging.info("clerk closed")
+        log.info("clerk closed")
 
 
 def main() -> int:

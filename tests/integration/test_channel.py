@@ -1,0 +1,274 @@
+"""Channel and seat over a real socket pair, with real signals to this very process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from speechaid.clock import SystemClock
+from speechaid.errors import FleetError
+from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel
+from speechaid.fleet.messages import (
+    Beat,
+    Bye,
+    Event,
+    Order,
+    Ready,
+    Report,
+    WorkerIdentity,
+    decode_report,
+    encode_command,
+)
+from speechaid.fleet.seat import COUNTS_PER_MESSAGE, Seat
+from speechaid.model.states import WorkerState
+
+#: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
+LONG = 60.0
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Channel, Channel]]:
+    ours, theirs = Channel.pair()
+    pair = ours, Channel(theirs)
+    yield pair
+    for end in pair:
+        end.close()
+
+
+@pytest.fixture
+def post() -> Iterator[tuple[Channel, Seat]]:
+    """The supervisor's end, and a seat at the other."""
+    ours, theirs = Channel.pair()
+    seat = Seat(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()))
+    yield ours, seat
+    seat.close()
+    ours.close()
+
+
+def reports(channel: Channel) -> list[Report]:
+    return [decode_report(message) for message in channel.receive()]
+
+
+def fill(channel: Channel) -> int:
+    sent = 0
+    while channel.send({"n": sent, "padding": "x" * 1000}):
+        sent += 1
+    return sent
+
+
+def test_messages_arrive_whole_and_in_order(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    for number in range(3):
+        assert ours.send({"n": number, "name": "Zoë"})
+    assert theirs.receive() == [{"n": number, "name": "Zoë"} for number in range(3)]
+    assert theirs.receive() == []
+    assert not theirs.eof
+
+
+def test_a_full_line_refuses_instead_of_blocking(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    sent = fill(ours)
+    assert sent > 10
+    assert len(theirs.receive()) == sent
+    assert ours.send({"n": "again"})
+
+
+def test_last_words_of_a_dead_peer_are_heard_before_its_end(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    ours.send({"unread": True})  # the peer dies with this unread: the kernel answers with a reset first
+    theirs.send({"last": "words"})
+    theirs.close()
+    assert ours.receive() == [{"last": "words"}]
+    assert ours.eof
+    assert not ours.send({"too": "late"})
+
+
+def test_an_oversized_message_is_the_senders_error(line: tuple[Channel, Channel]) -> None:
+    ours, _ = line
+    with pytest.raises(FleetError, match=str(MAX_MESSAGE_BYTES)):
+        ours.send({"text": "x" * MAX_MESSAGE_BYTES})
+
+
+def test_what_is_no_message_is_counted_and_passed_over() -> None:
+    ours, theirs = Channel.pair()
+    for data in (b"not json", b"[1]", b"x" * (MAX_MESSAGE_BYTES + 1), b'{"fine":1}'):
+        theirs.send(data)
+    assert ours.receive() == [{"fine": 1}]
+    assert ours.faults == 3
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"kind": "song"},
+        {"kind": "beat"},
+        {"kind": "ready", "pid": 1, "more": 2},
+        {"kind": "bye", "reason": "", "counts": [["name"]]},
+        {"kind": "beat", "state": "dancing", "step": "", "since": 0, "deadline": 0},
+    ],
+)
+def test_what_is_no_report_is_told_as_such(message: dict[str, object]) -> None:
+    with pytest.raises(FleetError, match="no report"):
+        decode_report(message)
+
+
+def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    seat.ready()
+    before = SystemClock().boottime()
+    seat.count("calls_total", outcome="busy")
+    seat.count("calls_total", outcome="busy")
+    seat.event("call_ended", job="job-1")
+    seat.call_finished()
+    seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=35, job="job-1", call="call-1")
+    ready, event, beat = reports(supervisor)
+    assert ready == Ready(pid=os.getpid())
+    assert event == Event(name="call_ended", fields={"job": "job-1"})
+    assert isinstance(beat, Beat)
+    assert (beat.state, beat.step, beat.job, beat.call) == ("following", "get_call", "job-1", "call-1")
+    assert before + 35 <= beat.deadline <= SystemClock().boottime() + 35
+    assert beat.counts == {("calls_total", (("outcome", "busy"),)): 2}
+    assert beat.done == 1
+
+
+def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    for job in ("job-1", "job-1", "job-2"):
+        seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=1, job=job)
+    first, again, other = (beat for beat in reports(supervisor) if isinstance(beat, Beat))
+    assert first.since == again.since < other.since
+
+
+def test_increments_survive_a_full_line(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    seat.count("calls_total")
+    fill(seat._channel)
+    seat.report(WorkerState.IDLE, "resting", within_seconds=1)  # lost, its increments kept
+    seat.event("call_ended")
+    supervisor.receive()
+    seat.report(WorkerState.IDLE, "resting", within_seconds=1)
+    event, beat = reports(supervisor)
+    assert isinstance(event, Event)
+    assert isinstance(beat, Beat)
+    assert beat.counts == {("calls_total", ()): 1}
+
+
+def test_many_increments_travel_in_several_messages_and_none_is_lost(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    names = [f"metric_{number}" for number in range(2 * COUNTS_PER_MESSAGE + 1)]
+    for name in names:
+        seat.count(name)
+    seat.bye("done")
+    said = reports(supervisor)
+    assert all(isinstance(word, Bye) and word.reason == "done" for word in said)
+    assert sorted(n for w in said if isinstance(w, Bye) for n, _ in w.counts) == sorted(names)
+
+
+def test_an_event_too_long_for_the_line_costs_nothing_but_itself(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    seat.event("long", text="x" * MAX_MESSAGE_BYTES)
+    seat.event("short")
+    assert [r.name for r in reports(supervisor) if isinstance(r, Event)] == ["short"]
+
+
+def test_an_order_wakes_a_resting_worker(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    threading.Timer(0.05, supervisor.send, [encode_command(Order.HANG_UP, {"job": "job-1"})]).start()
+    (command,) = seat.commands(LONG)
+    assert (command.order, command.data) == (Order.HANG_UP, {"job": "job-1"})
+
+
+def test_a_signal_wakes_a_resting_worker(post: tuple[Channel, Seat]) -> None:
+    _, seat = post
+    threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
+    assert seat.commands(LONG) == []
+    assert seat.stop_requested
+    assert not seat.let_go_requested
+
+
+def test_a_signal_before_the_rest_is_not_slept_over(post: tuple[Channel, Seat]) -> None:
+    _, seat = post
+    os.kill(os.getpid(), signal.SIGTERM)
+    seat.commands(LONG)
+    assert seat.stop_requested
+
+
+def test_the_end_of_the_supervisor_wakes_a_resting_worker_once(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    threading.Timer(0.05, supervisor.close).start()
+    seat.commands(LONG)
+    assert seat.orphaned
+    assert not seat.may_claim
+    assert seat.commands(0.01) == []  # and it can still rest
+
+
+def test_a_second_sigterm_lets_go(post: tuple[Channel, Seat]) -> None:
+    _, seat = post
+    for expected in (False, True):
+        os.kill(os.getpid(), signal.SIGTERM)
+        seat.commands(LONG)
+        assert seat.let_go_requested is expected
+
+
+def test_sigquit_lets_go_at_once(post: tuple[Channel, Seat]) -> None:
+    _, seat = post
+    os.kill(os.getpid(), signal.SIGQUIT)
+    seat.commands(LONG)
+    assert seat.stop_requested
+    assert seat.let_go_requested
+
+
+def test_an_order_to_stop_and_one_sigterm_are_one_wish(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    supervisor.send(encode_command(Order.STOP, {}))
+    os.kill(os.getpid(), signal.SIGTERM)
+    seat.commands(LONG)
+    seat.commands(0)
+    assert seat.stop_requested
+    assert not seat.let_go_requested
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
+def test_the_supervisors_signals_pass_a_worker_by(post: tuple[Channel, Seat], number: signal.Signals) -> None:
+    _, seat = post
+    os.kill(os.getpid(), number)
+    seat.commands(0)
+    assert seat.may_claim
+
+
+@pytest.mark.parametrize(
+    ("on", "off"),
+    [
+        (encode_command(Order.PAUSE, {}), encode_command(Order.RESUME, {})),
+        (encode_command(Order.DRAIN, {}), encode_command(Order.UNDRAIN, {})),
+        (encode_command(Order.HOLD, {"on": True}), encode_command(Order.HOLD, {"on": False})),
+    ],
+)
+def test_an_order_that_forbids_claims_holds_until_it_is_taken_back(
+    post: tuple[Channel, Seat], on: dict[str, object], off: dict[str, object]
+) -> None:
+    supervisor, seat = post
+    supervisor.send(on)
+    seat.commands(LONG)
+    assert not seat.may_claim
+    supervisor.send(off)
+    seat.commands(LONG)
+    assert seat.may_claim
+
+
+def test_an_order_given_before_birth_holds_from_the_first_step() -> None:
+    ours, theirs = Channel.pair()
+    ours.send(encode_command(Order.PAUSE, {}))
+    ours.send(encode_command(Order.SETTINGS, {"wire": {}}))
+    seat = Seat(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=1))
+    assert not seat.may_claim
+    assert [command.order for command in seat.commands(LONG)] == [Order.PAUSE, Order.SETTINGS]
+    seat.close()
+    ours.close()
