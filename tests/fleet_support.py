@@ -20,13 +20,18 @@ Found = TypeVar("Found")
 
 
 def until(
-    look: Callable[[], Found | None], what: str, *, between: Callable[[], object] | None = None
+    look: Callable[[], Found | None],
+    what: str,
+    *,
+    between: Callable[[], object] | None = None,
+    log: Path | None = None,
 ) -> Found:
     """Look until something is found, and give it back."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not (found := look()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited in vain for: {what}")
+            said = f"; the log says:\n{log.read_text()}" if log is not None else ""
+            pytest.fail(f"waited in vain for: {what}{said}")
         if between is not None:
             between()
         time.sleep(0.01)

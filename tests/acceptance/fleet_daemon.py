@@ -42,7 +42,7 @@ class QuietClerk:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    settings = get_settings(env_file=None)
+    settings = get_settings()
     control = ControlSocket(settings.control.socket)
 
     def obey(supervisor: Supervisor, request: Request) -> None:
@@ -68,7 +68,7 @@ def main() -> int:
         control=control,
         obey=obey,
         clerk=QuietClerk(),
-        read_settings=lambda: get_settings(env_file=None),
+        read_settings=get_settings,
     )
 
 

@@ -24,8 +24,10 @@ class Daemon:
         self.directory = directory
         self.tasks = directory / "tasks"
         self.environment = {
-            **environment(directory, WORKER_COUNT="2", SPEECHAID_BEAT_GRACE_SECONDS="0.5", **extra),
+            **environment(directory),
             "PATH": os.environ["PATH"],
+            "SPEECHAID_BEAT_GRACE_SECONDS": "0.5",
+            **(extra or {"WORKER_COUNT": "2"}),
         }
         self.log = directory / "log"
         self._context = zmq.Context()
@@ -68,7 +70,7 @@ class Daemon:
         return self.pids("idle", "paused")
 
     def until(self, look: Callable[[], object], what: str) -> None:
-        until(look, f"{what}; the log says:\n{self.log.read_text()}")
+        until(look, what, log=self.log)
 
     def task(self, slot: str, text: str) -> None:
         fresh = self.tasks / ".fresh"
