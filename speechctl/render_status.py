@@ -24,7 +24,7 @@ def status(result: Result) -> list[Block]:
     blocks.append(_fleet_line(supervisor, result["workers"]))
     if result.get("database"):
         blocks.append(_database_line(result["database"]))
-    if result.get("jobs") is not None:
+    if result.get("counted_at"):
         blocks.append(_queue_line(result))
     blocks += _workers(result["workers"])
     if result.get("batches"):
@@ -49,7 +49,7 @@ def _warnings(result: Result) -> list[Block]:
     """What an operator must not overlook, each with its remedy."""
     supervisor = result["supervisor"]
     lines: list[Block] = []
-    hold = result.get("hold")
+    hold = result.get("fleet_hold")
     if hold:
         why = f": {hold['reason']}" if hold.get("reason") else ""
         lines.append(
@@ -64,14 +64,16 @@ def _warnings(result: Result) -> list[Block]:
     loops = supervisor.get("crash_loops") or []
     if loops:
         lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
-    lines += [f"! {_breaker(row)}" for row in result.get("breakers") or []]
+    lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
     lines += [f"! alert {row.get('alert')}: {row.get('summary')}" for row in result.get("alerts") or []]
     return lines
 
 
 def _breaker(row: Result) -> str:
     probe = f", next probe {instant(row['probe_at'])}" if row.get("probe_at") else ""
-    return f"dialling is held by the circuit breaker: {row.get('reason')}{probe}"
+    key = str(row.get("_id", "")).removeprefix("key:")
+    why = row.get("reason") or row.get("kind")
+    return f"dialling with key {key} is {row.get('state')} by the circuit breaker: {why}{probe}"
 
 
 def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
@@ -88,20 +90,17 @@ def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
 
 
 def _database_line(database: Result) -> str:
-    if database.get("ok"):
-        return f"database: ok{_age(database)}"
-    since = f" since {instant(database['since'])}" if database.get("since") else ""
-    return f"! database: away{since}: {database.get('error') or 'no answer'}"
-
-
-def _age(database: Result) -> str:
-    return f" (figures as of {instant(database['as_of'])})" if database.get("as_of") else ""
+    state = database.get("state")
+    if state == "up":
+        return "database: up"
+    if state == "unknown":
+        return "database: not asked yet"
+    return f"! database: {state}: {database.get('error') or 'no answer'}"
 
 
 def _queue_line(result: Result) -> str:
-    counts = ", ".join(f"{number} {call_word(word)}" for word, number in result["jobs"].items()) or "empty"
-    due = f"; {result['due']} due now" if result.get("due") is not None else ""
-    return f"jobs: {counts}{due}"
+    counts = ", ".join(f"{number} {call_word(word)}" for word, number in result["queue"].items()) or "none"
+    return f"jobs: {counts} (as of {instant(result['counted_at'])})"
 
 
 def _workers(workers: list[Result]) -> list[Block]:
@@ -140,9 +139,12 @@ def _worker_state(worker: Result) -> str:
 
 
 def _batch_state(row: Result) -> str:
-    if row.get("trouble"):
-        return f"not dialled: {row['trouble']}"
-    return "active" if row.get("active") else "paused"
+    if row.get("active") is None:
+        return "not dialled: there is no such batch"
+    if row["active"]:
+        return "active"
+    reason = (row.get("pause") or {}).get("reason")
+    return f"paused: {reason}" if reason else "paused"
 
 
 def _job_cells(counts: Mapping[str, int]) -> list[object]:

@@ -20,7 +20,6 @@ from speechaid.commands.ids import the_batch
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
-from speechaid.model.states import JobStatus
 from speechaid.protocol import ErrorCode
 from speechaid.store.connection import Store
 
@@ -142,9 +141,6 @@ def _write(desk: Desk, call: Call, plan: _Plan) -> Result | Later:
 
 def _finish(desk: Desk, call: Call, plan: _Plan) -> Result:
     store = desk.store
-    counts = store.jobs.counts(plan.batch_id)
-    total = {"total_jobs": sum(counts.values()), "pending_jobs": counts.get(JobStatus.PENDING, 0)}
-    store.batches.write_counts(plan.batch_id, total)
     if plan.created and call.args["paused"]:
         batch = store.batches.pause(plan.batch_id, by=call.actor, reason="imported paused")
     elif plan.created:

@@ -7,9 +7,9 @@ from typing import Final
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch, the_job
 from speechaid.model.job import Dial, Job
+from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus
-from speechaid.retell.answers import mask
 
 #: What is told of each call of a job, by its name in ``call_results``.
 _CALL_FIELDS: Final[tuple[str, ...]] = (
@@ -60,10 +60,10 @@ def job(desk: Desk, call: Call) -> Result:
         **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},
         "max_attempts": found.max_attempts,
         "suspend_reason": found.suspend_reason,
-        "last_error": mask(str(found.document.get("last_error") or "")) or None,
+        "last_error": mask_bare_phones(str(found.document.get("last_error") or "")) or None,
         "dni": found.contact.dni,
-        "phones": [mask(phone) for phone in found.contact.phones],
-        "dead_phones": sorted(mask(phone) for phone in found.dead_phones),
+        "phones": [mask_phone(phone) for phone in found.contact.phones],
+        "dead_phones": sorted(mask_phone(phone) for phone in found.dead_phones),
         "crashes": found.crashes,
         "dial": None if found.dial is None else _dial(found.dial),
         "request": found.request,
@@ -92,7 +92,7 @@ def _row(job: Job) -> Result:
 
 def _dial(dial: Dial) -> Result:
     return {
-        "number": mask(dial.number),
+        "number": mask_phone(dial.number),
         "phone_index": dial.phone_index,
         "attempt": dial.attempt,
         "intent_at": dial.intent_at,
@@ -107,12 +107,12 @@ def _dial(dial: Dial) -> Result:
 def _call_row(result: Document) -> Result:
     row: Result = {name: result[name] for name in _CALL_FIELDS if name in result}
     used = mapping(result.get("contact")).get("phone_used")
-    return {**row, "phone": mask(str(used)) if used else None}
+    return {**row, "phone": mask_phone(str(used)) if used else None}
 
 
 def _event(line: Document) -> Result:
     return {
-        name: mask(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
+        name: mask_bare_phones(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
         for name, value in line.items()
         if name not in _LOG_HOUSEKEEPING
     }
