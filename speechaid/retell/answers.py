@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from speechaid.model.masking import mask_bare_phones
 from speechaid.model.verdict import storable
 
 #: The longest wait that is believed, in seconds: a wild date must not stop dialling for a year.
 LONGEST_WAIT_SECONDS: Final = 3600.0
 
 _LONGEST_MESSAGE: Final = 200
-_PHONE: Final = re.compile(r"\+?\d[\d ().-]{5,}\d")
 _SECRET: Final = re.compile(r"\b(key_\w+|Bearer\s+\S+)", re.IGNORECASE)
 
 
@@ -41,7 +41,7 @@ def message(body: object) -> str:
 
 def mask(text: str) -> str:
     """The text with its phone numbers and keys made unreadable."""
-    return _PHONE.sub(_masked, _SECRET.sub("***", text))
+    return mask_bare_phones(_SECRET.sub("***", text))
 
 
 def all_text(body: object) -> str:
@@ -122,11 +122,3 @@ def _strings(body: object) -> Iterator[str]:
         for key, entry in body.items():
             yield str(key)
             yield from _strings(entry)
-
-
-def _masked(match: re.Match[str]) -> str:
-    digits = [character for character in match[0] if character.isdigit()]
-    if len(digits) < 7:
-        return match[0]
-    sign = "+" if match[0].startswith("+") else ""
-    return sign + "".join(digits[:3]) + "*" * (len(digits) - 5) + "".join(digits[-2:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import requests
 
 from speechaid.model import reading
 from speechaid.model.call import Call
+from speechaid.model.masking import fingerprint
 from speechaid.model.reading import Document
 from speechaid.retell import answers, transport
 from speechaid.retell.faults import (
@@ -36,11 +36,6 @@ PAGE_SIZE: Final = 100
 
 #: Told of each request: endpoint, HTTP status or kind of fault, seconds.
 Observer = Callable[[str, str, float], None]
-
-
-def fingerprint(api_key: str) -> str:
-    """A short name for a key, from which the key cannot be had."""
-    return hashlib.sha256(api_key.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
