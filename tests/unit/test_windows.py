@@ -242,6 +242,12 @@ class TestOpeningAndClosing:
         assert closes_at(night, at("2026-11-01T01:00:00", NEW_YORK)) == first_end
         assert next_opening(night, first_end) == at("2026-11-01T06:00:00")
 
+    def test_a_window_that_begins_in_a_repeated_hour_opens_twice(self) -> None:
+        morning = window("01:30", "05:00", zone=NEW_YORK)
+        turned_back = at("2026-11-01T06:00:00")
+        assert closes_at(morning, at("2026-11-01T05:30:00")) == turned_back
+        assert next_opening(morning, turned_back) == at("2026-11-01T06:30:00")
+
 
 @st.composite
 def windows(draw: st.DrawFn) -> Window:
