@@ -1,4 +1,4 @@
-"""``speechaid``: the daemon, the demo, the simulator; each command imports what it needs when it is called."""
+"""``speechaid``: the daemon, the demo, the simulator; each command imports what it needs when it is run."""
 
 from __future__ import annotations
 

@@ -71,6 +71,8 @@ class SimulatorProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, KEY_VARIABLE: self.api_key},
+            # A Ctrl-C in the terminal is for the parent: calls must be told to have ended until it stops us.
+            start_new_session=True,
         )
         line = self._first_line(self._process)
         if not line.startswith(GREETING):

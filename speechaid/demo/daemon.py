@@ -1,0 +1,115 @@
+"""A daemon of the demo's own, started as an operator would: a command and environment variables."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from speechaid.errors import FleetError
+from speechctl.client import Client, Refused, Unreachable
+
+START_SECONDS: Final = 90.0
+STOP_SECONDS: Final = 60.0
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class DaemonProcess:
+    """``speechaid run`` as a child, and a connection to its control socket."""
+
+    def __init__(self, directory: Path, variables: Mapping[str, str]) -> None:
+        """Nothing is started yet.
+
+        Args:
+            directory: where it runs, logs and has its socket.
+            variables: its settings; of our own environment it sees only what every program needs.
+        """
+        self.socket = directory / "control.sock"
+        self.log = directory / "daemon.log"
+        self._directory = directory
+        self._variables = {"SPEECHAID_SOCKET": str(self.socket), **variables}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = Client(self.socket)
+
+    def start(self) -> None:
+        """Start it and wait until it answers and has a worker.
+
+        Raises:
+            FleetError: it ended, or did not come up in time; the last line of its log tells why.
+        """
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "speechaid", "run"],
+                cwd=self._directory,
+                env=kept | self._variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A Ctrl-C in the terminal is the demo's to handle; its death ends the daemon all the same.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet, and one system call
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_up():
+            if not self.is_alive() or time.monotonic() > deadline:
+                raise FleetError(f"the daemon did not start: {self._last_words()}")
+            time.sleep(0.1)
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def ask(self, command: str, attachment: bytes | None = None, **arguments: object) -> dict[str, Any]:
+        """Give a control command; its result.
+
+        Raises:
+            FleetError: it was refused, or nobody answered.
+        """
+        try:
+            return self._client.ask(command, arguments, attachment=attachment, timeout_seconds=60.0)
+        except (Refused, Unreachable) as exc:
+            raise FleetError(f"{command}: {exc}") from exc
+
+    def stop(self, *, at_once: bool = False) -> int | None:
+        """End it as an operator would: after the calls in hand, or handing them over; its exit status."""
+        self._client.close()
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.send_signal(signal.SIGQUIT if at_once else signal.SIGTERM)
+        for grace in (STOP_SECONDS, STOP_SECONDS):
+            try:
+                return process.wait(grace)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGQUIT)
+        process.kill()
+        return process.wait()
+
+    def _is_up(self) -> bool:
+        if not self.socket.exists():
+            return False
+        try:
+            status = self._client.ask("status", {}, timeout_seconds=2.0)
+        except (Refused, Unreachable):
+            return False
+        return bool(status["supervisor"]["present"])
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return lines[-1].removeprefix("speechaid: ") if lines else f"it said nothing in {self.log}"
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: have the kernel end it when the demo dies, however it dies.
+
+    SIGQUIT, not SIGTERM: the simulator dies at that moment too, and no call would ever be told to have ended.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
