@@ -22,8 +22,8 @@ _AMOUNT: Final = re.compile(rf"{_CURRENCY}?\s*\$?\s*(-?\d[\d.,'\s]*?)\s*{_CURREN
 _GROUPED: Final = re.compile(r"-?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?")
 _UNGROUPED: Final = re.compile(r"-?\d+(?:[.,](\d+))?")
 
-_YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ].*)?")
-_YEAR_LAST: Final = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})(?:[T ]\d.*)?")
+_YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[t ].*)?")
+_YEAR_LAST: Final = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})(?:[t ]\d.*)?")
 _NAMED: Final = re.compile(r"(\d{1,2})(?:[-/. ]|\s+de\s+)([a-z]+)\.?(?:[-/., ]|\s+del?\s+)\s*(\d{4})")
 _NAMED_FIRST: Final = re.compile(r"([a-z]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})")
 _MONTHS: Final = {
