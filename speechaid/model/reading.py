@@ -34,7 +34,7 @@ def number(value: object) -> float | None:
         return None
     try:
         result = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return result if result == result and abs(result) != float("inf") else None  # noqa: PLR0124 - NaN
 
@@ -69,7 +69,10 @@ def instant(value: object) -> datetime | None:
             return None
     if not isinstance(value, datetime):
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:  # within hours of the first or the last year
+        return None
 
 
 def mapping(value: object) -> Mapping[str, Any]:

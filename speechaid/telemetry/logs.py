@@ -189,7 +189,7 @@ def _json_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:
 
 def _text_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:
     parts = [head["at"], f"{head['level']:<8}", _quoted(head["event"])]
-    parts += [f"{name}={_quoted(value)}" for name, value in fields.items()]
+    parts += [f"{_quoted(name)}={_quoted(value)}" for name, value in fields.items()]
     return " ".join(parts).encode("utf-8", "backslashreplace")
 
 

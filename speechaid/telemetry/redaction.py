@@ -17,6 +17,8 @@ from speechaid.model.masking import mask_bare_phones, mask_phones
 _PHONE_FIELD: Final = re.compile(r"(?i)phone|number|msisdn|telefono|celular|caller|callee|^to$|^from$")
 #: Fields with such a name are not shown at all.
 _SECRET_FIELD: Final = re.compile(r"(?i)api_?key$|password|authorization|secret|curve_?key")
+#: The password in an address, also of one that nobody told us: the embedded database has its own.
+_CREDENTIALS: Final = re.compile(r"(://[^\s:/?#@]*):\S*@")
 HIDDEN: Final = "(hidden)"
 #: A secret shorter than this would take harmless text with it.
 _SHORTEST_SECRET: Final = 4
@@ -45,6 +47,7 @@ class Redactor:
             for form in {secret, quote(secret, safe=""), repr(secret)[1:-1]}:
                 if len(form) >= _SHORTEST_SECRET:
                     text = text.replace(form, HIDDEN)
+        text = _CREDENTIALS.sub(r"\1:***@", text)
         return mask_bare_phones(text) if of_phones else mask_phones(text)
 
     def _value(self, value: object, name: str, depth: int) -> Any:
