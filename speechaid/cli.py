@@ -37,11 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except SpeechaidError as exc:
-        for line in exc.faults if isinstance(exc, ConfigError) else [str(exc)]:
+        for line in _lines_of(exc):
             print(f"speechaid: {line}", file=sys.stderr)
         return next(status for kind, status in _STATUS if isinstance(exc, kind))
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _lines_of(exc: SpeechaidError) -> list[str]:
+    """What is told of a fault; with settings that cannot be used, also what looks like the slip behind it."""
+    if not isinstance(exc, ConfigError):
+        return [str(exc)]
+    from speechaid.settings import settings_warnings
+
+    return exc.faults + [f"warning: {line}" for line in settings_warnings()]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _CLIPS: Final = (3000, 1000, 300, 100, 30)
 _STANDARD_ATTRIBUTES: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "event", "fields"}
 )
+#: Longest that a line waits for a reader that kept up so far.
+_PATIENCE_SECONDS: Final = 0.2
 #: Fields that every line of this process carries, by ``set_context``.
 _context: dict[str, object] = {}
 
@@ -208,21 +211,26 @@ def _escaped(text: str) -> str:
 
 
 class LineHandler(logging.Handler):
-    """Writes records as lines; what cannot be written is counted, and told of when writing works again."""
+    """Writes records as lines; what cannot be written is counted, and told of when writing works again.
+
+    A reader that is behind is waited for, briefly and once: from the first line that it let drop until it
+    takes one again, nothing waits for it.
+    """
 
     def __init__(self, sink: Sink, formatter: LineFormatter) -> None:
         super().__init__()
         self.dropped = 0
         self._told = 0
+        self._reader_keeps_up = True
         self._sink = sink
         self._lines = formatter
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, or count it as dropped; never raises, never waits for a reader."""
+        """Write one line, or count it as dropped; never raises."""
         try:
-            if self.dropped > self._told and self._sink.write(self._report() + b"\n"):
+            if self.dropped > self._told and self._write(self._report()):
                 self._told = self.dropped
-            written = self._sink.write(self._lines.line(record) + b"\n")
+            written = self._write(self._lines.line(record))
         except Exception:  # noqa: BLE001 - a fault of the log is no fault of the call
             written = False
         if not written:
@@ -232,6 +240,15 @@ class LineHandler(logging.Handler):
         """Let go of the descriptor that was opened for the lines."""
         self._sink.close()
         super().close()
+
+    def _write(self, line: bytes) -> bool:
+        deadline = time.monotonic() + (_PATIENCE_SECONDS if self._reader_keeps_up else 0.0)
+        while not (written := self._sink.write(line + b"\n")):
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._sink.wait(left):
+                break
+        self._reader_keeps_up = written
+        return written
 
     def _report(self) -> bytes:
         report = logging.makeLogRecord(

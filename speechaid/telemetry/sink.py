@@ -23,7 +23,10 @@ class Sink(Protocol):
     """Takes whole lines."""
 
     def write(self, line: bytes) -> bool:
-        """Whether the line was taken; OSError where it cannot be."""
+        """Whether the line was taken; False: not now, the reader is behind. OSError: nobody will read it."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the reader, at most so long; whether there is room again."""
 
     def close(self) -> None:
         """Release what was opened for the lines."""
@@ -54,7 +57,12 @@ class _File:
         self._descriptor = descriptor
 
     def write(self, line: bytes) -> bool:
-        return os.write(self._descriptor, line) == len(line)
+        os.write(self._descriptor, line)
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """There is always room, or the disk is full."""
+        return seconds > 0
 
     def close(self) -> None:
         """It is not ours."""
@@ -72,9 +80,16 @@ class _Reopened:
         # A log that is rotated by dup2 changes what stands behind the shared descriptor.
         if self._own < 0 or not _same_file(self._own, self._shared):
             self._own = _open_again(self._shared)
-        if self._own < 0:
-            return _is_ready(self._shared) and os.write(self._shared, line) == len(line)
-        return os.write(self._own, line) == len(line)
+        if self._own < 0 and not _is_ready(self._shared):
+            return False
+        try:
+            os.write(self._shared if self._own < 0 else self._own, line)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        return _is_ready(self._shared, seconds)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -92,9 +107,15 @@ class _Socket:
     def write(self, line: bytes) -> bool:
         borrowed = socket.socket(fileno=self._descriptor)
         try:
-            return borrowed.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(line)
+            borrowed.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
         finally:
             borrowed.detach()
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        return _is_ready(self._descriptor, seconds)
 
     def close(self) -> None:
         """It is not ours."""
@@ -110,6 +131,10 @@ class _Stream:
         self._stream.write(line.decode("utf-8", "replace"))
         return True
 
+    def wait(self, seconds: float) -> bool:
+        """It takes all at once."""
+        return seconds > 0
+
     def close(self) -> None:
         """It is not ours."""
 
@@ -118,6 +143,9 @@ class _Nowhere:
     """There is no standard error."""
 
     def write(self, line: bytes) -> bool:  # noqa: ARG002 - the protocol's
+        return False
+
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002 - as above
         return False
 
     def close(self) -> None:
@@ -140,8 +168,8 @@ def _open_again(descriptor: int) -> int:
         return -1
 
 
-def _is_ready(descriptor: int) -> bool:
-    """Whether a write would not wait; another process may still come first, which cannot be helped here."""
+def _is_ready(descriptor: int, seconds: float = 0.0) -> bool:
+    """Whether a write would not wait, within so long; another process may still come first."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0))
+    return bool(poll.poll(seconds * 1000))
