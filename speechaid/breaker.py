@@ -14,6 +14,7 @@ from speechaid.errors import StoreError
 from speechaid.kit import Kit, log
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document
+from speechaid.model.states import Outcome
 from speechaid.retell.faults import (
     Ambiguous,
     Blocked,
@@ -103,7 +104,7 @@ def after_call(kit: Kit, classified: Classified) -> None:
         _note_fault(kit, FaultKind.UNPAID, None)
     elif classified.agent_fault:
         _note_fault(kit, FaultKind.AGENT, None)
-    else:
+    elif classified.outcome is not Outcome.TEMPORARY:  # a limit that was met proves nothing
         proof = Proof.TALKED if classified.connected else Proof.FINISHED
         _change(kit, lambda breaker: circuit.after_success(breaker, proof))
 

@@ -123,7 +123,8 @@ class Turns:
         ring = []
         for entry in due:
             if entry.batch_id is None:
-                ring.append(Turn(batch_id=None, priority=Priority.NORMAL, first_due=entry.first_due_at))
+                if eligibility.batch_may_be_called(None, None, kit.dialling_defaults(), now):
+                    ring.append(Turn(batch_id=None, priority=Priority.NORMAL, first_due=entry.first_due_at))
                 continue
             batch = batches.get(entry.batch_id)
             if batch is not None and self._may_be_called(batch, accounts, now):

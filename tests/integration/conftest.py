@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+from pymongo.database import Database
+
+from speechaid import recovery
 from tests.database import database, database_client, database_uri
+from tests.stage import Document, Stage, open_stage
 
 __all__ = ["database", "database_client", "database_uri"]
+
+
+@pytest.fixture
+def stage(
+    database: Database[Document], database_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    """A worker's things on a database and a Retell simulator of this test's own."""
+    # The stage turns the simulator's clock, the database's runs on: here they may differ.
+    monkeypatch.setattr(recovery, "CLOCKS_AGREE_SECONDS", float("inf"))
+    with open_stage(database, database_uri) as opened:
+        yield opened
