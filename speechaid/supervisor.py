@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from enum import IntEnum
 from typing import Any, Final
 
 import setproctitle
 
-from speechaid import __version__
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus
 from speechaid.fleet.messages import Beat, Counts, Event, count_key
@@ -26,15 +23,17 @@ from speechaid.fleet.neighbours import Clerk, Companion, Control
 from speechaid.fleet.notify import Notifier
 from speechaid.fleet.processes import become_subreaper, raise_descriptor_limit
 from speechaid.fleet.signals import SignalQueue
+from speechaid.fleet.snapshot import snapshot
 from speechaid.fleet.spawner import Spawner
 from speechaid.fleet.standing import StandingOrders, StateDirectory
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
 from speechaid.protocol import Request
-from speechaid.rules.respawn import Cause, Policy
+from speechaid.rules.respawn import CRASHES, Cause, Policy
 from speechaid.settings import Settings, after_reload, reload_changes
 
-#: From the order to let go to the SIGKILL.
-LET_GO_SECONDS: Final = 10.0
+#: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
+#: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.
+LET_GO_GRACE_SECONDS: Final = 5.0
 #: A loop that was away for longer than its longest rest and this was stopped, or the machine slept.
 ABSENCE_SECONDS: Final = 3.0
 #: More by signal than this is a finger left on the key.
@@ -150,6 +149,7 @@ class Supervisor:
             paused=set(orders.paused),
         )
         leaving.callback(self._fleet.close)
+        self._spare_the_database()
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
         self._notifier.ready(self._summary())
@@ -195,7 +195,7 @@ class Supervisor:
         self._notifier.watchdog()
         if self._database is not None:
             self._database.ensure()
-            self._fleet.others = {self._database.pid} if self._database.pid is not None else set()
+            self._spare_the_database()
         for hook in self.on_tick:
             self._guard(hook, now)
 
@@ -284,36 +284,9 @@ class Supervisor:
 
     def snapshot(self) -> dict[str, Any]:
         """All that the loop knows, as JSON-ready data."""
-        now, wall = self._clock.boottime(), self._clock.now()
-        workers = self._fleet.rows(now)
-        for row in workers:
-            seconds = row["for_seconds"]
-            row["since"] = None if seconds is None else (wall - timedelta(seconds=seconds)).isoformat()
-        return {
-            "supervisor": {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "version": __version__,
-                "started_at": self._started_at.isoformat(),
-                "state": self.phase.words,
-                "wanted": self._fleet.wanted,
-                "present": self._fleet.present,
-                "draining": self._fleet.draining,
-                "held": self._fleet.held,
-                "dependency_away": self._fleet.dependency_away,
-                "crash_loops": self._fleet.crash_loops,
-                "zygote": {
-                    "pid": self._fleet.spawner.pid,
-                    "state": self._fleet.spawner.state.value,
-                    "restarts": self._fleet.spawner.restarts,
-                },
-            },
-            "workers": workers,
-            "counters": [
-                {"name": name, "labels": dict(labels), "value": value}
-                for (name, labels), value in sorted(self.counts.items())
-            ],
-        }
+        return snapshot(
+            self._fleet, self.counts, state=self.phase.words, started_at=self._started_at, clock=self._clock
+        )
 
     # What the fleet tells (``fleet.workers.Listener``).
 
@@ -328,10 +301,10 @@ class Supervisor:
             self._guard(listener, slot, event.name, event.fields)
 
     def ended(self, worker_id: str, beat: Beat | None, cause: Cause) -> None:
-        """Have the database's side told what a lost worker had in hand."""
+        """Have the database's side told what a crash left in hand; other ends speak against no job."""
         if cause is not Cause.ASKED:
             self.counted({count_key("speechaid_worker_restarts_total", {"cause": cause.value}): 1})
-        if cause not in {Cause.ASKED, Cause.RECYCLED}:
+        if cause in CRASHES:
             self._clerk.worker_gone(worker_id, beat.job if beat is not None else None, cause)
 
     # What signals do; the rest of the loop's verbs.
@@ -346,7 +319,8 @@ class Supervisor:
     def _let_go(self) -> None:
         if self.phase < Phase.LETTING_GO:
             self._enter(Phase.LETTING_GO)
-            self._kill_at = self._clock.boottime() + LET_GO_SECONDS
+            patience = self.settings.retell.timeout_seconds + LET_GO_GRACE_SECONDS
+            self._kill_at = self._clock.boottime() + patience
             self._fleet.let_go()
 
     def _reload_by_signal(self) -> None:
@@ -379,6 +353,11 @@ class Supervisor:
             paused=frozenset(self._fleet.paused if paused is None else paused),
         )
         self._state.save(orders)
+
+    def _spare_the_database(self) -> None:
+        """Its process is our child, and its own keeper's to reap."""
+        pid = self._database.pid if self._database is not None else None
+        self._fleet.others = set() if pid is None else {pid}
 
     def _summary(self) -> str:
         present, wanted = self._fleet.present, self._fleet.wanted

@@ -21,6 +21,7 @@ from speechaid.settings import Settings
 def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> int:
     directory = Path(os.environ["FLEET_WORKER_DIR"])
     in_call = False
+    seat.ready()
     while True:
         task = _task(directory, identity.slot)
         if in_call and task != "call":

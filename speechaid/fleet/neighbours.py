@@ -32,7 +32,7 @@ class Clerk(Protocol):
         """What is done: to be called in the loop's thread."""
 
     def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
-        """A worker process ended; the job is the last that it reported. Never waits."""
+        """A worker process crashed; the job is the last that it reported. Never waits."""
 
     def close(self) -> None:
         """Finish what was submitted, within a bound of its own."""

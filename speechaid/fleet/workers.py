@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import random
-import select
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -22,6 +21,7 @@ from speechaid.fleet.processes import Child, Exit, reap_strays
 from speechaid.fleet.seat import DUMP_SIGNAL
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import Answer, Spawner
+from speechaid.fleet.watch import Watch
 from speechaid.rules.respawn import Cause, Policy, decide
 
 #: The slots are looked over at least so often, and whenever something changed.
@@ -89,15 +89,13 @@ class Fleet:
         self._host = host
         self._wire = wire
         self._closing = False
-        self._epoll = select.epoll()
-        self._by_descriptor: dict[int, Slot] = {}
-        self._zygote_descriptors: tuple[int, ...] = ()
+        self._watch = Watch()
         self._review_at = 0.0
         self._lenient_until = 0.0
 
     def fileno(self) -> int:
         """Readable when a turn has something to do."""
-        return self._epoll.fileno()
+        return self._watch.fileno()
 
     def next_look(self) -> float:
         """When the next turn is due at the latest, in seconds of the boot-time clock."""
@@ -106,14 +104,14 @@ class Fleet:
 
     def turn(self, now: float) -> None:
         """One pass: hear, reap, judge, and bring the fleet to size."""
-        for slot, over in self._stirred():
+        for slot, over in self._watch.news():
             if over:
                 self._reap(slot, now)
             else:
                 self._hear(slot, now)
         for answer in self.spawner.turn(now, needed=not self._closing):
             self._take_answer(answer, now)
-        self._watch_zygote()
+        self._watch.follow_zygote(self.spawner.descriptors())
         if now >= self._review_at:
             self._review(now)
 
@@ -229,20 +227,13 @@ class Fleet:
         for slot in self.slots.values():
             if slot.channel is not None:
                 slot.channel.close()
-        self._epoll.close()
+        self._watch.close()
 
     # The parts of a turn, in their order.
 
-    def _stirred(self) -> Iterator[tuple[Slot, bool]]:
-        """The slots with news, and whether the news is the process's end."""
-        for descriptor, _ in self._epoll.poll(0):
-            slot = self._by_descriptor.get(descriptor)
-            if slot is not None:
-                yield slot, slot.child is not None and slot.child.fileno() == descriptor
-
     def _hear(self, slot: Slot, now: float) -> None:
         channel = slot.channel
-        if channel is None or channel.fileno() not in self._by_descriptor:
+        if channel is None or not self._watch.knows(channel.fileno()):
             return  # it has said its last word
         for message in channel.receive():
             try:
@@ -252,7 +243,7 @@ class Fleet:
                 continue
             self._take(slot, report, now)
         if channel.eof:
-            self._forget_descriptor(channel.fileno())
+            self._watch.forget(channel.fileno())
 
     def _take(self, slot: Slot, report: Ready | Beat | Event | Bye, now: float) -> None:
         match report:
@@ -291,7 +282,7 @@ class Fleet:
         known_outage = slot.history.dependency_away
         for held in (slot.child, slot.channel):
             if held is not None:
-                self._forget_descriptor(held.fileno())
+                self._watch.forget(held.fileno())
         slot.vacate()
         self._review_at = 0.0
         if worker_id:
@@ -344,10 +335,7 @@ class Fleet:
             return
         identity = WorkerIdentity(slot=slot.name, host=self._host, pid=answer.pid)
         slot.born(Child(answer.pid), identity.worker_id, now, now + self.patience.boot_seconds)
-        for held in (slot.child, slot.channel):
-            if held is not None:
-                self._epoll.register(held.fileno(), select.EPOLLIN)
-                self._by_descriptor[held.fileno()] = slot
+        self._watch.add(slot)
 
     def _review(self, now: float) -> None:
         """Look at every slot, take at most its next step, and find out when to look again."""
@@ -425,15 +413,3 @@ class Fleet:
         for slot in self.slots.values():
             slot.asked = True
             slot.tell(order)
-
-    def _watch_zygote(self) -> None:
-        """Its descriptors change with each zygote; closed ones have left the epoll by themselves."""
-        present = self.spawner.descriptors()
-        if present != self._zygote_descriptors:
-            for descriptor in present:
-                self._epoll.register(descriptor, select.EPOLLIN)
-            self._zygote_descriptors = present
-
-    def _forget_descriptor(self, descriptor: int) -> None:
-        if self._by_descriptor.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)

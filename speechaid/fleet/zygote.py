@@ -36,6 +36,7 @@ from speechaid.fleet.seat import Seat
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
 from speechaid.settings import Settings
 
+#: Says ``seat.ready()`` once it is able to work, and returns an exit status.
 WorkerMain = Callable[[Seat, WorkerIdentity, Settings], int]
 
 #: Meant for the supervisor; a terminal's Ctrl-C and a ``pkill -HUP`` pass by.
@@ -140,7 +141,6 @@ def run_worker(descriptor: int, request: dict[str, Any]) -> NoReturn:
         module, _, name = request["target"].partition(":")
         worker_main: WorkerMain = getattr(importlib.import_module(module), name)
         settings = Settings.from_wire(request["settings"])
-        seat.ready()
         status = int(worker_main(seat, identity, settings))
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else status

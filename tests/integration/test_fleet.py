@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -120,15 +120,22 @@ def test_a_hung_worker_is_named_dumped_killed_and_replaced(
 
 
 def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.fleet.patience = replace(PATIENCE, dump_seconds=300)
     stage.start(1)
     pid = stage.pids("idle")["worker-1"]
     slot = stage.fleet.slots[1]
-    slot.due = now()  # as if its report were overdue; the next one is on its way
-    stage.fleet._review_at = 0.0
-    with caplog.at_level(logging.WARNING):
-        stage.until(lambda: "reports after all" in caplog.text, "forgiveness")
-    assert stage.pids("idle", "hung") == {"worker-1": pid}
-    assert slot.state is SlotState.RUNNING
+
+    def overdue() -> bool:
+        if slot.state is SlotState.RUNNING:
+            slot.due = stage.fleet._review_at = now()
+        return slot.state is SlotState.HUNG
+
+    os.kill(pid, signal.SIGSTOP)
+    stage.until(overdue, "suspicion")
+    os.kill(pid, signal.SIGCONT)
+    stage.until(lambda: stage.pids("idle") == {"worker-1": pid}, "its next report")
+    assert "reports after all" in caplog.text
+    assert not slot.was_hung
 
 
 def test_time_in_which_we_did_not_look_hangs_nobody(stage: Stage) -> None:

@@ -1,0 +1,49 @@
+"""What ``status`` is told of supervisor and fleet, as JSON-ready data."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime, timedelta
+from typing import Any
+
+from speechaid import __version__
+from speechaid.clock import Clock
+from speechaid.fleet.messages import Counts
+from speechaid.fleet.workers import Fleet
+
+
+def snapshot(
+    fleet: Fleet, counts: Counts, *, state: str, started_at: datetime, clock: Clock
+) -> dict[str, Any]:
+    """The supervisor, each worker and every counter at this moment."""
+    now, wall = clock.boottime(), clock.now()
+    workers = fleet.rows(now)
+    for row in workers:
+        seconds = row["for_seconds"]
+        row["since"] = None if seconds is None else (wall - timedelta(seconds=seconds)).isoformat()
+    return {
+        "supervisor": {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "version": __version__,
+            "started_at": started_at.isoformat(),
+            "state": state,
+            "wanted": fleet.wanted,
+            "present": fleet.present,
+            "draining": fleet.draining,
+            "held": fleet.held,
+            "dependency_away": fleet.dependency_away,
+            "crash_loops": fleet.crash_loops,
+            "zygote": {
+                "pid": fleet.spawner.pid,
+                "state": fleet.spawner.state.value,
+                "restarts": fleet.spawner.restarts,
+            },
+        },
+        "workers": workers,
+        "counters": [
+            {"name": name, "labels": dict(labels), "value": value}
+            for (name, labels), value in sorted(counts.items())
+        ],
+    }
