@@ -307,7 +307,6 @@ _TABLE: Final = (
                 name="format",
                 choices=("terminal", "markdown", "json"),
                 default="terminal",
-                local=True,
                 help="how it is shown",
             ),
         ),

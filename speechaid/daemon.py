@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from speechaid import __version__
 from speechaid.clerk import Clerk
-from speechaid.commands.dispatch import dispatch
+from speechaid.commands.dispatch import Dispatcher
 from speechaid.control import ControlSocket
 from speechaid.errors import StoreUnavailable
 from speechaid.fleet.embedded import EmbeddedDatabase
@@ -78,8 +78,8 @@ class Daemon(Supervisor):
             database=database,
             apply_log_level=logs.set_level,
         )
-        self._answers = control
         self._desk = clerk
+        self._dispatcher = Dispatcher(daemon=self, answers=control, submit=clerk.submit)
 
     def snapshot(self) -> dict[str, Any]:
         """What the loop knows, and what the clerk counted last."""
@@ -92,7 +92,7 @@ class Daemon(Supervisor):
         return changes
 
     def _dispatch(self, _supervisor: Supervisor, request: Request) -> None:
-        dispatch(request, daemon=self, answers=self._answers, submit=self._desk.submit)
+        self._dispatcher.dispatch(request)
 
 
 def _start_database(settings: Settings) -> tuple[EmbeddedDatabase | None, Settings]:

@@ -1,4 +1,4 @@
-"""What an answer looks like, apart from where it is shown: lines and tables, as text or Markdown."""
+"""What an answer looks like, apart from where it is shown: lines and tables."""
 
 from __future__ import annotations
 
@@ -52,11 +52,6 @@ def as_text(blocks: Sequence[Block]) -> str:
     return "\n".join(line for block in blocks for line in _lines(block))
 
 
-def as_markdown(blocks: Sequence[Block]) -> str:
-    """For a ticket or a chat."""
-    return "\n\n".join(_markdown(block) for block in blocks)
-
-
 def _lines(block: Block) -> list[str]:
     if isinstance(block, Heading):
         return [block.text, ""]
@@ -74,14 +69,3 @@ def _aligned(row: Sequence[str], widths: Sequence[int], right: frozenset[int]) -
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()
-
-
-def _markdown(block: Block) -> str:
-    if isinstance(block, Heading):
-        return f"# {block.text}"
-    if isinstance(block, str):
-        return block
-    rule = ["---:" if column in block.right else "---" for column in range(len(block.headers))]
-    rows = [block.headers, rule, *block.rows]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-    return f"## {block.title}\n\n{table}" if block.title else table

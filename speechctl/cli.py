@@ -84,7 +84,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         raise Trouble(3, "unreachable", str(unreachable)) from unreachable
     finally:
         _clear_progress()
-    _show(spec, result, options, as_json=as_json)
+    _show(spec, result, as_json=as_json)
     return 0
 
 
@@ -131,20 +131,19 @@ def _wait_for_drain(
     return wait_for_drain(client, result, stop=stop, tell=None if as_json else _show_progress)
 
 
-def _show(
-    spec: CommandSpec, result: Mapping[str, Any], options: argparse.Namespace, *, as_json: bool
-) -> None:
+def _show(spec: CommandSpec, result: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         import json
 
         print(json.dumps(result, indent=2, ensure_ascii=False))
         return
+    if "markdown" in result:
+        print(result["markdown"])
+        return
     from speechctl import render
 
     blocks = render.render(spec.name, result)
-    if getattr(options, "format", None) == "markdown":
-        print(render.as_markdown(blocks))
-    elif sys.stdout.isatty():
+    if sys.stdout.isatty():
         from speechctl.screen import show
 
         show(blocks)

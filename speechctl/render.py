@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from speechctl.blocks import Block, Heading, as_markdown, as_text, grid, harmless
+from speechctl.blocks import Block, Heading, as_text, grid, harmless
+from speechctl.render_report import report
 from speechctl.render_status import status
 from speechctl.words import call_word, duration, instant, plural
 
-__all__ = ["as_markdown", "as_text", "progress_line", "render"]
+__all__ = ["as_text", "progress_line", "render"]
 
 Result = Mapping[str, Any]
 #: Rows of bad lines shown one by one; --json has them all.
@@ -271,4 +272,5 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "job": _job,
     "hold": _hold,
     "unhold": _hold,
+    "report": report,
 }

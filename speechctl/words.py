@@ -40,3 +40,8 @@ def plural(count: int, noun: str) -> str:
 def call_word(status: object) -> str:
     """A status as a word: ``in progress``."""
     return str(status).replace("_", " ")
+
+
+def percent(share: float | None) -> str:
+    """``0.25`` as ``25 %``; a dash where there is nothing to divide by."""
+    return "-" if share is None else f"{share * 100:.0f} %"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from speechaid.clerk import Clerk
 from speechaid.commands.contract import Desk, Submit
-from speechaid.commands.dispatch import dispatch
+from speechaid.commands.dispatch import Dispatcher
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, ControlError, FleetError
 
@@ -116,7 +116,8 @@ class Service:
         self.turns = 0
         self.fault: BaseException | None = None
         self._clerk = clerk
-        self._submit: Submit = no_desk if clerk is None else clerk.submit
+        submit: Submit = no_desk if clerk is None else clerk.submit
+        self._dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control loop")
         self._thread.start()
@@ -143,7 +144,7 @@ class Service:
         ready = self.socket.wait(descriptors, 50)
         self.turns += bool(ready.control or ready.fds)
         for request in self.socket.receive():
-            dispatch(request, daemon=self.daemon, answers=self.socket, submit=self._submit)
+            self._dispatcher.dispatch(request)
         for answer in self._clerk.answers() if self._clerk is not None else []:
             answer()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from speechaid.commands import batches, fleet, holds, importing, jobs
+from speechaid.commands import batches, fleet, holds, importing, jobs, reporting
 from speechaid.commands.contract import DeskHandler, LoopHandler
 
 #: Done by the supervising thread.
@@ -32,6 +32,7 @@ DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
     "job": jobs.job,
     "hold": holds.hold,
     "unhold": holds.unhold,
+    "report": reporting.report,
 }
 
 #: What the supervising thread does at once for a command of the clerk's.

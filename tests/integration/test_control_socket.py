@@ -293,11 +293,14 @@ def test_waiting_ends_when_a_descriptor_of_the_caller_is_readable(path: Path) ->
 def test_a_flood_is_taken_in_bursts(path: Path) -> None:
     control = ControlSocket(path)
     client = RawClient(path)
-    sender = threading.Thread(
-        target=lambda: [client.send(b'{"v": 1, "id": "q1", "command": "status"}') for _ in range(500)]
-    )
+
+    def flood() -> None:
+        for _ in range(500):
+            client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+
+    sender = threading.Thread(target=flood)
     sender.start()
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 500:
         assert control.wait([], PATIENCE_MS).control
         sizes.append(len(control.receive()))

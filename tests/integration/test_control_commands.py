@@ -1,0 +1,437 @@
+"""Commands through the real client, socket, clerk and database; only the fleet is a stand-in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from speechaid.clerk import Clerk
+from speechaid.protocol import COMMANDS
+from speechaid.settings import Settings, get_settings
+from speechaid.store.connection import Store, connect
+from speechctl.client import Client, Refused
+from tests.fakes import FakeDaemon, Service, served
+
+Document = dict[str, Any]
+#: Long enough for a busy machine.
+PATIENCE_SECONDS = 60.0
+
+CSV = """nombre,telefono,telefono_2,monto
+Ana Rojas,+56912345671,+56912345672,1000
+Luis Soto,not a phone,,2000
+Eva Diaz,+56912345673,,3000
+"""
+
+
+class Operator:
+    """Somebody at a terminal, and what the daemon and the database look like behind it."""
+
+    def __init__(self, client: Client, service: Service, store: Store, database: Database[Document]) -> None:
+        self.client = client
+        self.daemon: FakeDaemon = service.daemon
+        self.store = store
+        self.database = database
+
+    def does(self, command: str, *, file: str | None = None, **args: Any) -> Document:
+        return self.client.ask(
+            command,
+            args,
+            attachment=None if file is None else file.encode(),
+            timeout_seconds=PATIENCE_SECONDS,
+        )
+
+    def is_refused(self, command: str, *, file: str | None = None, **args: Any) -> Refused:
+        with pytest.raises(Refused) as caught:
+            self.does(command, file=file, **args)
+        return caught.value
+
+    def batch(self, batch_id: str) -> Document:
+        found = self.database.batches.find_one({"batch_id": batch_id})
+        assert found is not None
+        return found
+
+    def add_job(self, job_id: str, **fields: Any) -> None:
+        contact = {"name": "Ana", "phones": ["+56912345671"], "next_phone_index": 0}
+        self.database.jobs.insert_one({"job_id": job_id, "status": "pending", "contact": contact, **fields})
+
+    def recorded(self, lines: int) -> list[Document]:
+        """Commands on record, once there are so many."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            found = list(self.database.call_logs.find({"event": "command"}).sort("at", 1))
+            if len(found) >= lines:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"only {len(found)} lines")
+
+
+def settings_for(uri: str, name: str) -> Settings:
+    environ = {
+        "MONGO_URI": uri,
+        "MONGO_DB": name,
+        "RETELL_API_KEY": "key_0123456789abcdef",
+        "RETELL_AGENT_ID": "agent_test",
+        "RETELL_FROM_NUMBER": "+15005550006",
+        "RETELL_TIMEOUT_SECONDS": "5",
+    }
+    return get_settings(environ, env_file=None)
+
+
+@pytest.fixture
+def operator(tmp_path: Path, database: Database[Document], database_uri: str) -> Iterator[Operator]:
+    settings = settings_for(database_uri, database.name)
+    clerk = Clerk(connect(settings.database), settings)
+    store = connect(settings.database)
+    path = tmp_path / "control.sock"
+    with served(path, clerk) as service, Client(path) as client:
+        yield Operator(client, service, store, database)
+    clerk.close()
+    store.close()
+
+
+# -- batches -----------------------------------------------------------------------------------------------
+
+
+def test_create_batch_writes_what_was_asked_and_says_its_id(operator: Operator) -> None:
+    answer = operator.does(
+        "create-batch",
+        name="March reminders",
+        priority="high",
+        hours="9:00-18:30",
+        days="1-5",
+        timezone="America/Santiago",
+        ring_timeout=45,
+    )
+    batch = operator.batch(answer["batch_id"])
+    assert (batch["name"], batch["is_active"], batch["priority"]) == ("March reminders", True, 2)
+    assert batch["call_settings"] == {
+        "allowed_hours": {"start": "09:00", "end": "18:30"},
+        "days_of_week": [1, 2, 3, 4, 5],
+        "timezone": "America/Santiago",
+        "ring_timeout": 45,
+    }
+
+
+def test_a_batch_made_paused_says_who_paused_it(operator: Operator) -> None:
+    batch = operator.batch(operator.does("create-batch", name="later", paused=True)["batch_id"])
+    assert batch["is_active"] is False
+    assert batch["pause"]["reason"] == "created paused"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        ({"hours": "9am-6pm"}, "bad_argument"),
+        ({"days": "0-8"}, "bad_argument"),
+        ({"timezone": "Mars/Olympus"}, "bad_argument"),
+        ({"account": "nobody"}, "not_found"),
+    ],
+)
+def test_a_batch_that_could_never_be_called_is_not_made(
+    operator: Operator, args: dict[str, str], code: str
+) -> None:
+    assert operator.is_refused("create-batch", name="x", **args).code == code
+    assert operator.database.batches.count_documents({}) == 0
+
+
+def test_pause_and_resume_say_who_when_and_why(operator: Operator) -> None:
+    batch_id = operator.store.batches.create({"name": "March"})
+    answer = operator.does("pause-batch", batch=batch_id, reason="wrong amounts")
+    assert (answer["was_active"], answer["waited_for"], answer["live_calls"]) == (True, 0, 0)
+    pause = operator.batch(batch_id)["pause"]
+    assert (pause["reason"], "uid" in pause["by"]) == ("wrong amounts", True)
+    assert operator.does("resume-batch", batch=batch_id)["was_active"] is False
+    assert operator.batch(batch_id)["is_active"] is True
+
+
+def test_an_id_may_be_shortened_as_long_as_it_is_the_only_one(operator: Operator) -> None:
+    for batch_id in ("batch-20260101-aa", "batch-20260101-ab"):
+        operator.store.batches.create({"batch_id": batch_id})
+    assert operator.does("pause-batch", batch="batch-20260101-aa")["batch_id"] == "batch-20260101-aa"
+    refused = operator.is_refused("pause-batch", batch="batch-2026")
+    assert refused.code == "ambiguous_id"
+    assert "batch-20260101-aa, batch-20260101-ab" in str(refused)
+    assert operator.is_refused("pause-batch", batch="nothing").code == "not_found"
+
+
+def test_pause_batch_answers_when_no_dial_is_on_its_way_any_more(operator: Operator) -> None:
+    batch_id = operator.store.batches.create({"name": "March"})
+    soon = operator.store.now() + timedelta(seconds=60)
+    past = operator.store.now() - timedelta(seconds=60)
+
+    def dial(number: str, **fields: Any) -> Document:
+        intent = {"key": number, "number": number, "batch_id": batch_id, "intent_at": past}
+        return {**intent, **fields}
+
+    on_the_way = dial("+56911111111")
+    operator.add_job("j1", status="in_progress", reserved_until=soon, batch_id=batch_id, dial=on_the_way)
+    lost = dial("+56922222222")
+    operator.add_job("j2", status="in_progress", reserved_until=past, batch_id=batch_id, dial=lost)
+    talking = dial("+56933333333", call_id="call_3")
+    operator.add_job("j3", status="in_progress", reserved_until=soon, batch_id=batch_id, dial=talking)
+    seen: list[Any] = []
+
+    def on_progress(progress: Any) -> None:
+        seen.append(progress)
+        if progress["state"] == "waiting":
+            assert operator.batch(batch_id)["is_active"] is False, "paused before it waits"
+            placed = {"$set": {"dial.call_id": "call_1"}}
+            operator.database.jobs.update_one({"job_id": "j1"}, placed)
+
+    answer = operator.client.ask(
+        "pause-batch", {"batch": batch_id}, timeout_seconds=PATIENCE_SECONDS, on_progress=on_progress
+    )
+    assert {"state": "waiting", "on_their_way": 1} in seen
+    assert (answer["waited_for"], answer["live_calls"], answer["ambiguous"]) == (1, 2, 1)
+
+
+def test_batches_are_listed_with_their_counts(operator: Operator) -> None:
+    batch_id = operator.store.batches.create({"name": "March"})
+    operator.add_job("j1", batch_id=batch_id)
+    operator.add_job("j2", batch_id=batch_id, status="done")
+    operator.add_job("j3")
+    answer = operator.does("batches")
+    (row,) = answer["batches"]
+    assert (row["batch_id"], row["jobs"]) == (batch_id, {"pending": 1, "done": 1})
+    assert answer["without_batch"] == {"pending": 1}
+
+
+# -- import ------------------------------------------------------------------------------------------------
+
+
+def test_an_import_makes_a_batch_of_the_good_rows_and_lists_the_bad_ones(operator: Operator) -> None:
+    answer = operator.does("import", file=CSV, filename="march.csv", country="CL")
+    assert (answer["imported"], answer["created"], answer["name"], answer["active"]) == (
+        2,
+        True,
+        "march",
+        True,
+    )
+    assert answer["bad_rows_count"] == 1
+    assert answer["bad_rows"][0]["line"] == 3
+    assert operator.batch(answer["batch_id"])["is_active"] is True
+    jobs = list(operator.database.jobs.find({"batch_id": answer["batch_id"]}))
+    assert sorted(job["contact"]["name"] for job in jobs) == ["Ana Rojas", "Eva Diaz"]
+    assert {job["status"] for job in jobs} == {"pending"}
+
+
+def test_the_same_file_again_adds_nobody_twice(operator: Operator) -> None:
+    batch_id = operator.does("import", file=CSV, filename="march.csv")["batch_id"]
+    more = CSV + "Rosa Paz,+56912345679,,100\n"
+    answer = operator.does("import", file=more, filename="march.csv", batch=batch_id)
+    assert (answer["imported"], answer["already_there"]) == (1, 2)
+    assert operator.database.jobs.count_documents({"batch_id": batch_id}) == 3
+
+
+def test_a_dry_run_tells_and_changes_nothing(operator: Operator) -> None:
+    answer = operator.does("import", file=CSV, filename="march.csv", dry_run=True)
+    assert (answer["would_import"], answer["imported"], answer["bad_rows_count"]) == (2, 0, 1)
+    assert operator.database.jobs.count_documents({}) == 0
+    assert operator.database.batches.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "args", "words"),
+    [
+        (CSV, {"strict": True}, "line 3"),
+        ("nombre,telefono\nAna,none\n", {}, "no row can be used"),
+        ("nombre,edad\nAna,33\n", {}, "no column of phone numbers"),
+        ("", {}, "empty"),
+    ],
+    ids=["strict", "all-bad", "no-phones", "empty"],
+)
+def test_a_file_that_cannot_be_used_changes_nothing(
+    operator: Operator, file: str, args: dict[str, Any], words: str
+) -> None:
+    refused = operator.is_refused("import", file=file, filename="march.csv", **args)
+    assert (refused.code, words in str(refused)) == ("refused", True)
+    assert operator.database.batches.count_documents({}) == 0
+
+
+def test_a_large_file_is_written_in_parts_and_its_batch_starts_when_all_is_in(operator: Operator) -> None:
+    rows = "".join(f"Person {n},+5691{n:07}\n" for n in range(1200))
+    states: list[Any] = []
+
+    def on_progress(progress: Any) -> None:
+        if progress["state"] == "importing":
+            found = operator.database.batches.find_one({})
+            states.append((progress["done"], found and found["is_active"]))
+
+    answer = operator.client.ask(
+        "import",
+        {"filename": "big.csv"},
+        attachment=f"nombre,telefono\n{rows}".encode(),
+        timeout_seconds=PATIENCE_SECONDS,
+        on_progress=on_progress,
+    )
+    assert answer["imported"] == 1200
+    assert [done for done, _ in states] == [500, 1000]
+    assert operator.batch(answer["batch_id"])["is_active"] is True
+    assert "pause" not in operator.batch(answer["batch_id"])
+
+
+def test_settings_of_a_new_batch_do_not_go_with_an_old_one(operator: Operator) -> None:
+    batch_id = operator.store.batches.create({})
+    refused = operator.is_refused("import", file=CSV, filename="a.csv", batch=batch_id, hours="09:00-10:00")
+    assert (refused.code, "allowed_hours" in str(refused)) == ("bad_argument", True)
+
+
+# -- jobs --------------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_listed_by_batch_and_status(operator: Operator) -> None:
+    batch_id = operator.store.batches.create({})
+    operator.add_job("j1", batch_id=batch_id)
+    operator.add_job("j2", batch_id=batch_id, status="failed", last_outcome="busy")
+    answer = operator.does("jobs", batch=batch_id, status="failed")
+    assert [(row["job_id"], row["outcome"]) for row in answer["jobs"]] == [("j2", "busy")]
+
+
+def test_a_job_tells_its_history_and_no_number(operator: Operator) -> None:
+    operator.add_job("job-aa11", last_error="no answer from +56912345671")
+    operator.database.call_results.insert_one(
+        {
+            "job_id": "job-aa11",
+            "call_id": "call_1",
+            "outcome": "busy",
+            "contact": {"phone_used": "+56912345671"},
+        }
+    )
+    operator.store.logs.write("call.placed", job_id="job-aa11", phone="+56912345671")
+    answer = operator.does("job", job="job-aa")
+    assert answer["calls"][0]["call_id"] == "call_1"
+    assert answer["events"][0]["event"] == "call.placed"
+    assert answer["phones"] == ["+569******71"]
+    assert "56912345671" not in str(answer)
+
+
+def test_a_report_counts_jobs_and_calls_of_one_batch_or_of_all(operator: Operator) -> None:
+    batch_id = operator.store.batches.create({"name": "March"})
+    operator.add_job("j1", batch_id=batch_id, status="done")
+    operator.add_job("j2", status="pending")
+    result = {"job_id": "j1", "batch_id": batch_id, "outcome": "answered", "duration_ms": 60_000, "cost": 0.5}
+    operator.database.call_results.insert_one(result)
+    everything = operator.does("report")
+    assert (everything["jobs"]["total"], everything["calls"]["by_outcome"]) == (2, {"answered": 1})
+    one = operator.does("report", batch=batch_id[:14])
+    assert (one["batch_id"], one["jobs"]["total"], one["calls"]["minutes"]) == (batch_id, 1, 1.0)
+    assert operator.does("report", format="markdown")["markdown"].startswith("# ")
+
+
+# -- hold --------------------------------------------------------------------------------------------------
+
+
+def test_hold_stops_this_host_at_once_and_the_others_through_the_database(operator: Operator) -> None:
+    answer = operator.does("hold", reason="complaints")
+    assert (answer["held"], operator.daemon.held) == (True, True)
+    fleet_hold = operator.database.speechaid_holds.find_one({"_id": "fleet"})
+    assert fleet_hold is not None
+    assert (fleet_hold["on"], fleet_hold["reason"]) == (True, "complaints")
+    answer = operator.does("unhold")
+    assert (answer["was_held"], operator.daemon.held) == (True, False)
+    assert operator.store.holds.fleet() is None
+
+
+# -- the record --------------------------------------------------------------------------------------------
+
+
+def test_every_write_is_on_record_with_who_what_and_how_it_ended(operator: Operator) -> None:
+    operator.does("drain")
+    operator.is_refused("pause-worker", worker="worker-9")
+    operator.does("create-batch", name="March")
+    operator.is_refused("pause-batch", batch="nothing")
+    lines = operator.recorded(4)
+    assert [(line["command"], line["outcome"]) for line in lines] == [
+        ("drain", "done"),
+        ("pause-worker", "not_found"),
+        ("create-batch", "done"),
+        ("pause-batch", "not_found"),
+    ]
+    assert all("uid" in line["actor"] for line in lines)
+    assert lines[1]["args"] == {"worker": "worker-9"}
+
+
+def test_reading_leaves_no_record(operator: Operator) -> None:
+    operator.does("status")
+    operator.does("jobs")
+    operator.does("drain")
+    assert [line["command"] for line in operator.recorded(1)] == ["drain"]
+
+
+# -- the fleet ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "seen"),
+    [
+        ("drain", {}, lambda daemon: daemon.draining),
+        ("drain", {"stop": True}, lambda daemon: daemon.draining and daemon.stopping == "gracefully"),
+        ("undrain", {}, lambda daemon: not daemon.draining),
+        ("pause-worker", {"worker": "2"}, lambda daemon: daemon.paused == {"worker-2"}),
+        ("resume-worker", {"worker": "worker-2"}, lambda daemon: daemon.paused == set()),
+        ("scale", {"count": 9}, lambda daemon: daemon.wanted == 9),
+        ("log-level", {"level": "DEBUG"}, lambda daemon: daemon.level == "DEBUG"),
+        ("shutdown", {"now": True}, lambda daemon: daemon.stopping == "now"),
+        ("reload", {}, lambda daemon: daemon.stopping is None),
+        ("status", {}, lambda daemon: daemon.stopping is None),
+    ],
+)
+def test_a_command_of_the_fleet_moves_what_it_says(
+    operator: Operator, command: str, args: dict[str, Any], seen: Callable[[FakeDaemon], bool]
+) -> None:
+    assert operator.does(command, **args)
+    assert seen(operator.daemon)
+
+
+def test_a_bad_reload_is_refused_with_every_fault(operator: Operator) -> None:
+    operator.daemon.faults = ["WORKER_COUNT: 'x' is no number", "MAX_ATTEMPTS: 0 is too small"]
+    refused = operator.is_refused("reload")
+    assert (refused.code, "MAX_ATTEMPTS" in str(refused)) == ("refused", True)
+
+
+def test_an_order_that_cannot_be_kept_is_refused(operator: Operator) -> None:
+    operator.daemon.disk_full = True
+    assert "no space left" in str(operator.is_refused("drain"))
+
+
+# -- without a database ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Iterator[tuple[Client, FakeDaemon]]:
+    """A daemon whose database is away."""
+    settings = settings_for("mongodb://127.0.0.1:9", "nothing")
+    client_of_nothing: MongoClient[Document] = MongoClient(
+        "mongodb://127.0.0.1:9", serverSelectionTimeoutMS=200
+    )
+    clerk = Clerk(Store(client_of_nothing, settings.database), settings)
+    path = tmp_path / "control.sock"
+    with served(path, clerk) as service, Client(path) as client:
+        yield client, service.daemon
+    clerk.close()
+
+
+def test_without_a_database_the_fleet_obeys_and_the_rest_says_why_not(
+    cut_off: tuple[Client, FakeDaemon],
+) -> None:
+    client, daemon = cut_off
+    assert client.ask("drain", {}, timeout_seconds=PATIENCE_SECONDS)["draining"] is True
+    with pytest.raises(Refused, match="the database is away") as caught:
+        client.ask("pause-batch", {"batch": "b"}, timeout_seconds=PATIENCE_SECONDS)
+    assert (caught.value.code, caught.value.exit_status) == ("unavailable", 1)
+    with pytest.raises(Refused, match="this host is held, the others are not"):
+        client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
+    assert daemon.held is True
+
+
+def test_every_command_of_the_table_is_tried_here() -> None:
+    tried = Path(__file__).read_text(encoding="utf-8")
+    missing = [name for name in COMMANDS if f'"{name}"' not in tried]
+    assert missing == []
