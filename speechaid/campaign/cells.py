@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from datetime import date, datetime
@@ -71,12 +72,15 @@ def fold(text: str) -> str:
     return " ".join(letters.split())
 
 
-def amount(text: str) -> int | float | None:
+def amount(value: object) -> int | float | None:
     """A sum of money, with comma or point for thousands or cents; None where it is none.
 
     One mark with three digits behind it parts thousands (``1.500``, ``150,000``): sums have no third decimal.
     """
-    match = _AMOUNT.fullmatch(text.strip())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # A number of a spreadsheet says itself where its point is.
+        return None if not math.isfinite(value) else int(value) if value == int(value) else value
+    match = _AMOUNT.fullmatch(clean(value))
     if match is None:
         return None
     digits = re.sub(r"[\s']", "", match[1])
@@ -87,10 +91,10 @@ def amount(text: str) -> int | float | None:
     fraction = form[2] if grouped else form[1]
     whole = digits[: -len(fraction) - 1] if fraction else digits
     try:
-        value = Decimal(f"{re.sub('[.,]', '', whole)}.{fraction or 0}")
+        total = Decimal(f"{re.sub('[.,]', '', whole)}.{fraction or 0}")
     except InvalidOperation:
         return None
-    return int(value) if value == value.to_integral_value() else float(value)
+    return int(total) if total == total.to_integral_value() else float(total)
 
 
 def day(text: str, country: str) -> date | None:

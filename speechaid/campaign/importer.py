@@ -195,7 +195,7 @@ def _read_row(line: Line, columns: Columns, country: str) -> tuple[Row, list[Rem
         dni=text("dni"),
         phones=phones,
         company_name=text("company_name"),
-        debt_amount=_amount(text("debt_amount")),
+        debt_amount=_amount(line, columns),
         due_date=_day(text("due_date"), country),
         reference_number=text("reference_number"),
         additional_info={name: texts[position] for position, name in columns.others if texts[position]},
@@ -254,14 +254,16 @@ def _fault_of(part: str) -> str:
     return f"not a phone number ({len(part)} characters, {digits} digits)"
 
 
-def _amount(text: str | None) -> int | float | None:
-    if text is None:
+def _amount(line: Line, columns: Columns) -> int | float | None:
+    position = columns.roles.get("debt_amount")
+    cell = line.cells[position] if position is not None and position < len(line.cells) else None
+    if not cells.clean(cell):
         return None
-    value = cells.amount(text)
+    value = cells.amount(cell)
     if value is None:
-        raise _Unusable(f"the amount {text[:40]!r} is not a sum of money")
+        raise _Unusable(f"the amount {cells.clean(cell)[:40]!r} is not a sum of money")
     if value < 0:
-        raise _Unusable(f"the amount {text[:40]!r} is below zero")
+        raise _Unusable(f"the amount {cells.clean(cell)[:40]!r} is below zero")
     return value
 
 

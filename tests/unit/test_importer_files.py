@@ -113,9 +113,12 @@ def test_a_workbook_is_read_with_its_numbers_and_dates() -> None:
         ["Ana", 11111111, 56900000001, 150000.5, "2026-07-31", 3],
         [],
         ["Eva", "2-7", "900000002", "1.500", "31/07/2026", 2.5],
+        # A number of the sheet itself is no text whose point might part thousands.
+        ["Luz", "3-5", "900000003", 150.125, "", ""],
     ]
     parsed = parse(workbook(rows, first_sheet_empty=True), "contacts.xlsx")
-    first, second = parsed.rows
+    first, second, third = parsed.rows
+    assert third.debt_amount == 150.125
     assert (first.dni, first.phones, first.debt_amount) == ("11111111", ("+56900000001",), 150000.5)
     assert first.additional_info == {"Cuotas": "3"}
     assert (second.line, second.debt_amount, second.due_date) == (4, 1500, "2026-07-31")
