@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from logging import WARNING
 
 from speechaid import breaker, follow, settlement
-from speechaid.errors import NumberBusy, StoreUnavailable
+from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.kit import Kit
 from speechaid.look import Look, look
 from speechaid.model.account import Reservation
@@ -187,6 +187,11 @@ def place_or_withdraw(kit: Kit, job: Job) -> tuple[Job, Call] | None:
     except StoreUnavailable:
         kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, "database_away"))
         return None
+    except LeaseLost:
+        # Marks entered after the adopter had settled this very dial would be held for ever.
+        if job.dial is not None and not kit.store.jobs.has_dial(job.dial.key):
+            settlement.release_marks(kit, job)
+        raise
     if obstacle is not None:
         kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, obstacle.reason))
         return None

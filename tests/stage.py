@@ -1,4 +1,4 @@
-"""A stage for one worker's things: a real database on the wire, a Retell simulator, and a kit without a process.
+"""A stage for one worker: a real database on the wire, a Retell simulator, and a kit without a process.
 
 The kit's rests turn the simulator's clock forward instead of waiting, so that a call of minutes takes a
 moment.
@@ -129,6 +129,11 @@ class Stage:
         """As if the delay had passed."""
         past = self.store.now() - timedelta(seconds=1)
         self.database.jobs.update_one({"job_id": job_id}, {"$set": {"reserved_until": past}})
+
+    def make_due_if_pending(self, job_id: str = "job-1") -> None:
+        """As if the delay of a job that waits had passed."""
+        if self.job(job_id)["status"] == "pending":
+            self.make_due(job_id)
 
     def age_dial(self, seconds: float, job_id: str = "job-1") -> None:
         """As if the intent had been written so much earlier, and the key grown old at Retell too."""
