@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import select
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ class Child:
         """Signal this very process; nothing happens where it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait until it has ended; False on time-out."""
+        poller = select.poll()
+        poller.register(self._pidfd, select.POLLIN)
+        return bool(poller.poll(timeout_seconds * 1000))
 
     def reap(self) -> Exit | None:
         """How it ended, or None while it runs; after that the pid may belong to somebody else."""

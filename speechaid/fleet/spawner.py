@@ -26,9 +26,11 @@ MAX_ASKED: Final = 8
 #: The zygote imports all that workers use before it answers for the first time.
 BOOT_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 10.0
+#: A killed process is gone in no time, unless the kernel holds it.
+CLOSING_SECONDS: Final = 1.0
 #: Between two zygotes that die young; doubled each time.
 FIRST_DELAY_SECONDS: Final = 0.1
-LONGEST_DELAY_SECONDS: Final = 30.0
+LONGEST_DELAY_SECONDS: Final = 10.0
 #: A zygote that lived so long was a good one.
 SETTLED_SECONDS: Final = 30.0
 
@@ -122,6 +124,8 @@ class Spawner:
             self._line.close()
         if self._child is not None:
             self._child.send_signal(signal.SIGKILL)
+            self._child.wait(CLOSING_SECONDS)
+            self._child.reap()
             self._child.close()
         self._line = self._child = self.pid = None
         self.state = ZygoteState.AWAY
