@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"speechaid: {line}", file=sys.stderr)
         return next(status for kind, status in _STATUS if isinstance(exc, kind))
     except KeyboardInterrupt:
+        print("speechaid: interrupted; what was started is stopped", file=sys.stderr)
         return _INTERRUPTED
 
 

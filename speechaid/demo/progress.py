@@ -34,12 +34,13 @@ STYLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class CallInProgress:
-    """One worker's call."""
+    """One worker's call; a second of it passes faster than a second."""
 
     worker: str
-    #: What the worker is about: dialling, following, settling.
+    #: Masked.
+    number: str
+    #: Ringing or talking, and for how long.
     state: str
-    job: str
     seconds: float
 
 
@@ -146,20 +147,20 @@ def _drawn(picture: Picture) -> RenderableType:
     head.add_row(
         Text(f"{picture.finished}/{picture.jobs} jobs", style="bold"),
         ProgressBar(total=picture.jobs, completed=picture.finished, width=36),
-        Text(f"{_statuses(picture)}; {picture.calls_ended} calls ended"),
+        Text(f"{picture.calls_ended} calls ended"),
     )
     calls = Table(title="calls in progress", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("worker", "state", "job", "for"):
-        calls.add_column(name, style="dim" if name == "job" else "")
+    for name in ("worker", "number", "state", "for"):
+        calls.add_column(name)
     for call in picture.in_progress[:MOST_CALLS]:
-        calls.add_row(call.worker, call.state, call.job, f"{call.seconds:.1f} s")
+        calls.add_row(call.worker, call.number, call.state, f"{call.seconds:.0f} s")
     last = Table(title="last outcomes", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("person", "number", "outcome", "talked"):
         last.add_column(name)
     for ended in picture.last[:LAST_OUTCOMES]:
         outcome = Text(ended.outcome.replace("_", " "), style=STYLES.get(ended.outcome, ""))
         last.add_row(ended.name, ended.number, outcome, f"{ended.seconds:.0f} s" if ended.seconds else "")
-    return Group(head, "", calls, "", last)
+    return Group(head, Text(_statuses(picture), style="dim"), "", calls, "", last)
 
 
 def _statuses(picture: Picture) -> str:

@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 from speechaid.demo.audit import Audit, Policy, audit
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
-from speechaid.demo.progress import CallInProgress, Ended, Picture, progress
+from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, Ended, Picture, progress
 from speechaid.demo.report import Summary, as_text
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import LIVELY
@@ -31,6 +31,7 @@ from speechaid.errors import ExitStatus, FleetError
 from speechaid.fleet.embedded import published_uri
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
+from speechaid.model.reading import Document
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
@@ -63,7 +64,8 @@ def run(*, jobs: int, seed: int, as_json: bool, keep: bool, where: str | None) -
     Raises:
         FleetError: a part did not start, or the campaign did not end in time.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     say = _Teller(silent=as_json)
     with _directory(where) as directory, _stage(directory, seed, say) as stage:
         began = time.monotonic()
@@ -174,15 +176,15 @@ def _watch(stage: Stage, batch_id: str, jobs: int, *, silent: bool) -> None:
 
 
 def _look(stage: Stage, batch_id: str) -> Picture:
+    """What the database counts, what the daemon says of its workers, and what the simulator says of calls."""
     counts = stage.store.jobs.counts(batch_id)
-    busy = [row for row in stage.daemon.ask("status")["workers"] if row.get("job")]
     results = stage.store.results
     recorded = results.aggregate([{"$match": {"batch_id": batch_id}}, {"$count": "calls"}])
     last = results.aggregate(
         [
             {"$match": {"batch_id": batch_id}},
             {"$sort": {"created_at": -1}},
-            {"$limit": 6},
+            {"$limit": LAST_OUTCOMES},
             {"$project": {"contact": 1, "outcome": 1, "duration_ms": 1}},
         ]
     )
@@ -190,21 +192,32 @@ def _look(stage: Stage, batch_id: str) -> Picture:
         jobs=sum(counts.values()),
         by_status=counts,
         calls_ended=int(recorded[0]["calls"]) if recorded else 0,
-        in_progress=[
-            CallInProgress(
-                worker=row["slot"], state=row["state"], job=row["job"], seconds=row["for_seconds"] or 0.0
-            )
-            for row in busy
-        ],
-        last=[
-            Ended(
-                number=mask_phone(row["contact"]["phone_used"]),
-                name=str(row["contact"].get("name") or ""),
-                outcome=row["outcome"],
-                seconds=(row["duration_ms"] or 0) / 1000,
-            )
-            for row in last
-        ],
+        in_progress=_in_progress(stage),
+        last=[_ended(row) for row in last],
+    )
+
+
+def _in_progress(stage: Stage) -> list[CallInProgress]:
+    workers = {row["call"]: row["slot"] for row in stage.daemon.ask("status")["workers"] if row["call"]}
+    now = time.time()
+    return [
+        CallInProgress(
+            worker=workers[call["call_id"]],
+            number=mask_phone(call["to_number"]),
+            state="talking" if call["call_status"] == "ongoing" else "ringing",
+            seconds=(now - (call["connected_at"] or call["placed_at"])) * SPEED,
+        )
+        for call in stage.simulator.ledger()
+        if call["ended_at"] is None and call["call_id"] in workers
+    ]
+
+
+def _ended(row: Document) -> Ended:
+    return Ended(
+        number=mask_phone(row["contact"]["phone_used"]),
+        name=str(row["contact"].get("name") or ""),
+        outcome=row["outcome"],
+        seconds=(row["duration_ms"] or 0) / 1000,
     )
 
 
@@ -246,15 +259,16 @@ def _faults(found: Audit) -> list[str]:
 
 def _stay(stage: Stage, batch_id: str) -> None:
     """Leave all running until Ctrl-C, or until somebody shuts the daemon down."""
-    speechctl = f"{Path(sys.executable).with_name('speechctl')} --socket {stage.daemon.socket}"
+    sample = Path(__file__).parents[1] / "data" / "demo_contacts.csv"
     print(
         f"""
 Everything runs on. In another terminal:
 
-  {speechctl} status
-  {speechctl} report --batch {batch_id}
-  {speechctl} jobs --batch {batch_id} --status failed
-  {speechctl} import {Path(__file__).parents[1] / "data" / "demo_contacts.csv"} --name again --country CL
+  export SPEECHAID_SOCKET={stage.daemon.socket}
+  export PATH={Path(sys.executable).parent}:$PATH
+  speechctl status
+  speechctl jobs --batch {batch_id} --status failed
+  speechctl import {sample} --name again
 
 The daemon's log is {stage.daemon.log}. Ctrl-C here stops it all.""",
         file=sys.stderr,

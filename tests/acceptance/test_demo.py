@@ -1,0 +1,128 @@
+"""``speechaid demo`` as a newcomer meets it: processes, output, exit status, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEADLINE_SECONDS = 150.0
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment whose temporary directory is this test's, and short enough for a socket's path."""
+    place = Path("/tmp") / f"sa-{os.getpid()}-{tmp_path.name[-8:]}"
+    place.mkdir()
+    yield {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(place)}
+    place.rmdir()  # fails where the demo left anything behind
+
+
+def demo(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "speechaid", "demo", *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(place: str) -> list[str]:
+    """Command lines and titles of processes that work in a directory or have it in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if place.encode() in told and process.name != str(os.getpid()):
+            found.append(told.split(b"\0")[0].decode(errors="replace"))
+    return found
+
+
+def wait_until_nothing_runs(place: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while (left := processes_of(place)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == []
+
+
+def test_one_json_object_says_that_every_job_ended_and_the_books_agree(temporary: dict[str, str]) -> None:
+    process = demo(temporary, "--json", "--jobs", "14", "--seed", "3")
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert err == ""
+    summary = json.loads(out)
+    assert process.returncode == 0
+    assert summary["faults"] == []
+    assert summary["unjustified_dials"] == 0
+    assert summary["ledger_and_results_agree"] is True
+    assert set(summary["jobs_by_status"]) <= {"done", "failed"}
+    assert sum(summary["jobs_by_status"].values()) == summary["jobs"] == 14
+    assert sum(summary["calls_by_outcome"].values()) == summary["calls_in_ledger"] >= 14
+    assert len(summary["calls_by_outcome"]) > 1
+    wait_until_nothing_runs(temporary["TMPDIR"])
+
+
+def test_output_for_people_names_no_full_number_and_ends_with_the_report(temporary: dict[str, str]) -> None:
+    process = demo(temporary, "--jobs", "4")
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert (process.returncode, err) == (0, "")
+    assert "4 contacts imported" in out
+    assert "they agree call by call" in out
+    assert "dials that the rules do not justify: 0" in out
+    assert not re.search(r"\+\d{9,}", out)
+    wait_until_nothing_runs(temporary["TMPDIR"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_cut_short_leaves_no_process_behind(temporary: dict[str, str], number: signal.Signals) -> None:
+    process = demo(temporary, "--jobs", "40")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        assert any("imported as" in line for line in iter(process.stdout.readline, ""))
+        process.send_signal(number)
+        process.wait(DEADLINE_SECONDS)
+    wait_until_nothing_runs(temporary["TMPDIR"])
+    if number is signal.SIGKILL:
+        # Nobody was left to clear up: only files are.
+        subprocess.run(["rm", "-r", *map(str, Path(temporary["TMPDIR"]).iterdir())], check=True)
+    else:
+        assert process.returncode == 130
+
+
+def test_kept_demo_takes_commands_until_it_is_told_to_stop(temporary: dict[str, str]) -> None:
+    process = demo(temporary, "--keep", "--jobs", "3")
+    assert process.stderr is not None
+    with process.stderr:
+        socket = next(
+            line.split("=", 1)[1].strip()
+            for line in iter(process.stderr.readline, "")
+            if "SPEECHAID_SOCKET=" in line
+        )
+        asked = subprocess.run(
+            [sys.executable, "-m", "speechctl", "--socket", socket, "status", "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert json.loads(asked.stdout)["supervisor"]["state"] == "running"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.stdout.read() if process.stdout else "", process.wait(DEADLINE_SECONDS)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert "they agree call by call" in out
+    assert process.returncode == 0
+    wait_until_nothing_runs(temporary["TMPDIR"])
