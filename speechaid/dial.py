@@ -221,12 +221,16 @@ def clear_to_dial(kit: Kit, job: Job) -> NotNow | None:
         seen = look(kit, job, job.dial.number)
         if not seen.judgement.may_dial:
             return NotNow(str(seen.judgement.reason))
+        kit.report(WorkerState.DIALLING, "create call", job, seconds=kit.settings.retell.timeout_seconds)
+        if kit.clock.boottime() - began > LOOK_GOOD_FOR_SECONDS:
+            kit.tell("dial.look_stale", job, level=WARNING)
+            continue
         if not breaker.pass_gate(kit, seen.breaker_document):
             return NotNow("dialling_held")
-        kit.report(WorkerState.DIALLING, "create call", job, seconds=kit.settings.retell.timeout_seconds)
-        if kit.clock.boottime() - began <= LOOK_GOOD_FOR_SECONDS:
+        # Only a probe's gate writes, and may take time: such a one looks again at the clock alone.
+        if kit.clock.boottime() - began <= 2 * LOOK_GOOD_FOR_SECONDS:
             return None
-        kit.tell("dial.look_stale", job, level=WARNING)
+        return NotNow("look_stale")
     return obstacle
 
 

@@ -167,6 +167,7 @@ class Worker:
         for command in commands:
             if command.order is Order.SETTINGS:
                 self.kit.settings = Settings.from_wire(command.data["wire"])
+                self.kit.retell.timeout_seconds = self.kit.settings.retell.timeout_seconds
                 logs.set_level(self.kit.settings.logging.level)
             elif command.order is Order.LOG_LEVEL:
                 logs.set_level(str(command.data["level"]))
