@@ -14,13 +14,14 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, StoreError
 from speechaid.model.reading import Document, instant
 from speechaid.settings import DatabaseSettings
+from speechaid.store import indexes
 from speechaid.store.accounts import Accounts
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
 from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.holds import Holds
-from speechaid.store.indexes import create_indexes
+from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.jobs import Jobs
 from speechaid.store.table import Table, translated
 
@@ -125,7 +126,17 @@ class Store:
 
     def prepare(self) -> None:
         """Make the indexes that are missing."""
-        create_indexes(self)
+        create_indexes(self.indexed())
+
+    def indexed(self) -> list[tuple[Table, tuple[Index, ...]]]:
+        """Each collection with the indexes that it should have."""
+        return [
+            (self.jobs.table, indexes.JOBS),
+            (self.batches.table, indexes.BATCHES),
+            (self.accounts.table, indexes.ACCOUNTS),
+            (self.results.table, indexes.RESULTS),
+            (self.logs.table, indexes.LOGS),
+        ]
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -6,15 +6,12 @@ indexes), since SpeechAI's collections may hold doubles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.store.table import Duplicate, Table
-
-if TYPE_CHECKING:
-    from speechaid.store.connection import Store
 
 
 @dataclass(frozen=True)
@@ -81,22 +78,11 @@ LOGS = (
 )
 
 
-def create_indexes(store: Store) -> None:
-    """Make what is missing; an index of the same keys under another name serves as well."""
-    for table, wanted in tables(store):
+def create_indexes(tables: Iterable[tuple[Table, tuple[Index, ...]]]) -> None:
+    """Make what each collection is missing; an index of the same keys under another name serves as well."""
+    for table, wanted in tables:
         for index in wanted:
             _create(table, index)
-
-
-def tables(store: Store) -> list[tuple[Table, tuple[Index, ...]]]:
-    """Each collection with the indexes that it should have."""
-    return [
-        (store.jobs.table, JOBS),
-        (store.batches.table, BATCHES),
-        (store.accounts.table, ACCOUNTS),
-        (store.results.table, RESULTS),
-        (store.logs.table, LOGS),
-    ]
 
 
 def _create(table: Table, index: Index) -> None:
