@@ -80,6 +80,6 @@ def _group(path: Path) -> str:
     for place in (path, path.parent):
         try:
             return f" ({place.group()})"
-        except (OSError, KeyError):
+        except (OSError, KeyError, NotImplementedError):
             continue
     return ""

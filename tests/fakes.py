@@ -27,6 +27,8 @@ class FakeDaemon:
         self.level = "INFO"
         self.paused: set[str] = set()
         self.stopping: str | None = None
+        #: Whether the second worker is in a call.
+        self.in_call = True
         #: What a reload meets.
         self.faults: list[str] = []
         #: Whether orders can be recorded.
@@ -50,9 +52,9 @@ class FakeDaemon:
             "workers": [
                 {
                     "slot": f"worker-{number}",
-                    "state": "following" if number == 2 else "idle",
-                    "job": "job-7" if number == 2 else None,
-                    "call": "call_7" if number == 2 else None,
+                    "state": "following" if number == 2 and self.in_call else "idle",
+                    "job": "job-7" if number == 2 and self.in_call else None,
+                    "call": "call_7" if number == 2 and self.in_call else None,
                     "for_seconds": 12.0,
                     "starts_in_seconds": None,
                     "calls_done": number,

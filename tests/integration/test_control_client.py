@@ -1,0 +1,224 @@
+"""speechctl against a real socket: exit statuses, output for people and programs, and silence explained."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from speechaid.control import ControlSocket
+from speechaid.protocol import ErrorCode, lock_path
+from speechctl.cli import main
+from speechctl.client import Client, Refused, Unanswered, Unreachable
+from tests.fakes import Service, served
+
+PATIENCE_SECONDS = 20.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "control.sock"
+
+
+@pytest.fixture
+def service(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setenv("SPEECHAID_SOCKET", str(path))
+    with served(path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def answering(path: Path, *, progress: int, answer: bool) -> Iterator[None]:
+    """A daemon that takes one request, tells its progress so often, and then answers or not."""
+    control = ControlSocket(path)
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            control.wait([], 20)
+            for request in control.receive():
+                for step in range(progress):
+                    control.progress(request, {"state": "importing", "done": step, "of": progress})
+                if answer:
+                    control.reply(request, {"fine": True})
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    control.close()
+
+
+# -- exit statuses and output ------------------------------------------------------------------------------
+
+
+def test_done_is_exit_0_and_text_for_people(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 0
+    assert "worker-2  following  job-7" in capsys.readouterr().out
+
+
+def test_json_is_the_result_itself(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drain", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"draining": True, "stopping": False, "calls_in_hand": 1}
+    assert service.daemon.draining is True
+
+
+def test_a_refusal_is_exit_1_with_its_reason(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pause-worker", "9"]) == 1
+    assert "speechctl: there is no worker '9'" in capsys.readouterr().err
+
+
+def test_a_refusal_as_json_has_its_code(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pause-worker", "9", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not_found"
+
+
+def test_a_dangerous_command_goes_through_with_yes(service: Service) -> None:
+    assert main(["shutdown", "--now", "--yes"]) == 0
+    assert service.daemon.stopping == "now"
+
+
+def test_drain_with_wait_returns_when_the_last_call_has_ended(
+    service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def look_again(seconds: float) -> None:
+        looks.append(seconds)
+        service.daemon.in_call = len(looks) < 3
+
+    monkeypatch.setattr("speechctl.live.time.sleep", look_again)
+    assert main(["drain", "--wait"]) == 0
+    assert len(looks) == 3
+    assert "drained" in capsys.readouterr().out
+
+
+def test_the_installed_command_answers_in_a_process_of_its_own(service: Service) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "speechctl", "status"], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("speechaid 0.1.0 on host-a")
+
+
+def test_a_reader_of_the_output_may_leave_early(service: Service) -> None:
+    command = f"{sys.executable} -m speechctl status | true; exit ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+
+
+def test_what_starts_speechctl_does_not_load_the_daemon_or_rich(service: Service) -> None:
+    program = (
+        "import sys; from speechctl.cli import main; main(['status', '--json']);"
+        "heavy = {'rich', 'pymongo', 'pydantic', 'requests', 'speechaid.settings'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+# -- silence explained -------------------------------------------------------------------------------------
+
+
+def test_no_daemon_is_exit_3_at_once_and_says_how_to_start_one(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEECHAID_SOCKET", str(path))
+    assert main(["status"]) == 3
+    assert "start it with: speechaid run" in capsys.readouterr().err
+
+
+def test_another_socket_than_the_usual_one_is_pointed_out(path: Path) -> None:
+    with Client(path) as client, pytest.raises(Unreachable, match="without --socket it would be"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_a_left_over_socket_is_told_apart(path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with Client(path) as client, pytest.raises(Unreachable, match="left over from a daemon that is gone"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_a_file_that_is_no_socket_is_told_apart(path: Path) -> None:
+    path.write_text("")
+    with Client(path) as client, pytest.raises(Unreachable, match="is not a socket"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_of_another_group_is_told_apart(service: Service, path: Path) -> None:
+    os.seteuid(65534)
+    try:
+        with Client(path) as client, pytest.raises(Unreachable, match="join the group"):
+            client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_daemon_that_does_not_answer_is_named_with_its_pid(path: Path) -> None:
+    control = ControlSocket(path)
+    with Client(path) as client, pytest.raises(Unanswered, match=rf"pid {os.getpid()}\) did not answer"):
+        client.ask("status", {}, timeout_seconds=0.2)
+    control.close()
+
+
+def test_work_that_goes_on_is_told_apart_from_silence(path: Path) -> None:
+    with (
+        answering(path, progress=1, answer=False),
+        Client(path) as client,
+        pytest.raises(Unanswered, match=r"took the request.*it goes on"),
+    ):
+        client.ask("batches", {}, timeout_seconds=1.0)
+
+
+def test_progress_does_not_lengthen_the_wait(path: Path) -> None:
+    seen: list[object] = []
+    with answering(path, progress=50, answer=False), Client(path) as client, pytest.raises(Unanswered):
+        client.ask("batches", {}, timeout_seconds=1.0, on_progress=seen.append)
+    assert len(seen) == 50
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_the_next_ones(path: Path) -> None:
+    control = ControlSocket(path)
+    with Client(path) as client:
+        with pytest.raises(Unanswered):
+            client.ask("status", {}, timeout_seconds=0.2)
+        over = threading.Event()
+
+        def serve() -> None:
+            number = 0
+            while not over.is_set():
+                control.wait([], 20)
+                for request in control.receive():
+                    number += 1
+                    control.reply(request, {"number": number})
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        first, second = (client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)["number"] for _ in "ab")
+        assert second == first + 1
+        over.set()
+        thread.join()
+    control.close()
+
+
+def test_a_refusal_carries_its_code_and_exit_status(service: Service, path: Path) -> None:
+    with Client(path) as client, pytest.raises(Refused) as caught:
+        client.ask("nonsense", {}, timeout_seconds=PATIENCE_SECONDS)
+    assert (caught.value.code, caught.value.exit_status) == (ErrorCode.UNKNOWN_COMMAND, 2)
+
+
+def test_the_lock_file_of_a_daemon_that_left_names_nobody(path: Path) -> None:
+    ControlSocket(path).close()
+    assert lock_path(path).read_text() == ""

@@ -1,0 +1,234 @@
+"""What people read: answers as blocks, lines and tables."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from speechaid.protocol import COMMANDS
+from speechctl import words
+from speechctl.blocks import Grid, Heading, as_text, grid
+from speechctl.render import progress_line, render
+from speechctl.screen import show
+from tests.fakes import FakeDaemon
+
+
+def text(command: str, result: dict[str, Any]) -> str:
+    return as_text(render(command, result))
+
+
+IMPORTED = {
+    "file": "march.csv",
+    "good_rows": 2,
+    "bad_rows_count": 1,
+    "bad_rows": [{"line": 3, "reason": "no phone number"}],
+    "remarks_count": 0,
+    "remarks": [],
+    "dry_run": False,
+    "batch_id": "batch-1",
+    "name": "march",
+    "created": True,
+    "active": True,
+    "imported": 2,
+    "already_there": 0,
+}
+JOB = {
+    "job_id": "job-1",
+    "status": "pending",
+    "batch_id": "batch-1",
+    "account_id": None,
+    "name": "Ana",
+    "attempts": 1,
+    "phone": 0,
+    "phones_count": 2,
+    "due_at": "2026-03-02T10:00:00+00:00",
+    "lease_until": None,
+    "worker": None,
+    "call_id": None,
+    "outcome": "busy",
+}
+REPORT = {
+    "at": "2026-03-02T10:00:00+00:00",
+    "timezone": "America/Santiago",
+    "batch_id": None,
+    "jobs": {"total": 3, "by_status": {"done": 2, "failed": 1}},
+    "calls": {
+        "total": 4,
+        "connected": 2,
+        "successful": 2,
+        "success_rate": 0.5,
+        "by_outcome": {"answered": 2, "busy": 2},
+        "minutes": 3.5,
+        "cost": 0.7,
+        "cost_per_success": 0.35,
+        "charged": {"minutes": 3.5, "credit": 0},
+    },
+    "attempts": [{"attempt": 1, "calls": 4, "successful": 2, "success_rate": 0.5}],
+    "hours": [{"hour": 9, "calls": 4, "successful": 2, "success_rate": 0.5}],
+    "promises": {"jobs": 1, "amount": 1500.0, "jobs_without_amount": 0, "by_day": [{"day": None, "jobs": 1}]},
+    "batches": [],
+}
+#: An answer to each command, and words that an operator must find in it.
+ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
+    "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 calls in hand"),
+    "undrain": ({"draining": False}, "take jobs again"),
+    "pause-worker": ({"worker": "worker-2", "paused": True}, "worker-2 is paused"),
+    "resume-worker": ({"worker": "worker-2", "paused": False}, "worker-2 takes jobs again"),
+    "scale": ({"wanted": 5, "before": 3}, "5 workers wanted (before: 3)"),
+    "reload": ({"applied": ["A"], "needs_restart": ["B"]}, "needs a restart: B"),
+    "log-level": ({"level": "DEBUG"}, "from DEBUG on"),
+    "shutdown": ({"stopping": True, "now": True, "calls_in_hand": 1}, "1 call in hand, handed over"),
+    "batches": (
+        {
+            "batches": [
+                {
+                    "batch_id": "batch-1",
+                    "name": "March",
+                    "active": False,
+                    "pause": {"by": "maria (uid 1000)", "reason": "wrong amounts"},
+                    "jobs": {"pending": 3},
+                }
+            ],
+            "without_batch": {"pending": 1},
+        },
+        "paused by maria (uid 1000): wrong amounts",
+    ),
+    "create-batch": ({"batch_id": "batch-1", "name": "March", "active": False}, "resume-batch starts it"),
+    "pause-batch": (
+        {"batch_id": "batch-1", "name": "March", "waited_for": 1, "live_calls": 2, "ambiguous": 1},
+        "waited for 1 dial on the way",
+    ),
+    "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
+    "import": (IMPORTED, "line 3: no phone number"),
+    "jobs": ({"jobs": [JOB], "limit": 50}, "1/2"),
+    "job": (
+        JOB
+        | {
+            "calls": [{"call_id": "call_1", "outcome": "busy", "duration_ms": 0}],
+            "events": [{"at": "2026-03-02T10:00:00+00:00", "event": "call.placed", "attempt": 1}],
+        },
+        "attempt=1",
+    ),
+    "hold": ({"held": True, "was_held": False, "on_their_way": 1, "live_calls": 4}, "HELD: no new dial"),
+    "unhold": ({"held": False, "was_held": True}, "may go out again"),
+    "report": (REPORT, "2 successful (50 %)"),
+}
+
+
+def test_every_command_has_an_answer_here() -> None:
+    assert set(ANSWERS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_answer_says_what_an_operator_needs(command: str) -> None:
+    result, needed = ANSWERS[command]
+    assert needed in text(command, result)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_answer_fits_a_terminal_of_eighty_columns(command: str) -> None:
+    screen = io.StringIO()
+    show(render(command, ANSWERS[command][0]), Console(file=screen, width=80))
+    assert max(len(line) for line in screen.getvalue().splitlines()) <= 80
+
+
+def test_an_answer_of_a_newer_daemon_is_shown_field_by_field() -> None:
+    assert text("novelty", {"so_many": 3, "nothing": None, "list": ["a", "b"]}) == "so many: 3\nlist: a, b"
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"fleet_hold": {"by": "maria", "reason": "complaints", "at": None}}, "! HELD on all hosts by maria"),
+        (
+            {"breakers": [{"_id": "key:ab", "state": "open", "kind": "outage"}]},
+            "! dialling with key ab is open",
+        ),
+        ({"database": {"state": "away", "error": "no server"}}, "! database: away: no server"),
+    ],
+)
+def test_status_does_not_let_trouble_be_overlooked(change: dict[str, Any], warning: str) -> None:
+    assert warning in text("status", FakeDaemon().snapshot() | change)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "warning"),
+    [
+        ("held", True, "! HELD on this host"),
+        ("draining", True, "! draining"),
+        ("dependency_away", True, "! workers cannot start"),
+        ("crash_loops", ["worker-1"], "! crash loop: worker-1"),
+    ],
+)
+def test_status_shows_what_keeps_the_fleet_from_work(field: str, value: object, warning: str) -> None:
+    snapshot = FakeDaemon().snapshot()
+    snapshot["supervisor"][field] = value
+    assert warning in text("status", snapshot)
+
+
+def test_a_closed_breaker_is_no_news() -> None:
+    snapshot = FakeDaemon().snapshot() | {"breakers": [{"_id": "key:ab", "state": "closed"}]}
+    assert "breaker" not in text("status", snapshot)
+
+
+def test_status_of_a_large_fleet_counts_its_workers_by_state() -> None:
+    snapshot = FakeDaemon().snapshot()
+    snapshot["workers"] = snapshot["workers"] * 70
+    shown = text("status", snapshot)
+    assert "idle           140" in shown
+    assert "worker-1" not in shown
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
+    shown = text("batches", {"batches": [ANSWERS["batches"][0]["batches"][0] | {"name": "\x1b[2Jx"}]})
+    assert "\x1b" not in shown
+    assert "?[2Jx" in shown
+
+
+def test_markup_in_a_name_is_shown_as_it_is() -> None:
+    screen = io.StringIO()
+    show([grid("", "name", [["[red]x[/red]"]]), Heading(text="[b]y[/b]")], Console(file=screen, width=80))
+    assert "[red]x[/red]" in screen.getvalue()
+    assert "[b]y[/b]" in screen.getvalue()
+
+
+def test_a_table_aligns_numbers_to_the_right() -> None:
+    table = Grid(headers=("a", "n"), rows=(("x", "1"), ("yy", "100")), right=frozenset({1}))
+    assert as_text([table]) == "\na     n\nx     1\nyy  100"
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        ({"state": "accepted"}, ""),
+        ({"state": "waiting", "on_their_way": 1}, "paused; waiting for 1 dial on the way ..."),
+        ({"state": "importing", "done": 500, "of": 1200}, "importing: 500 of 1200 contacts ..."),
+        (
+            {"state": "draining", "calls_in_hand": 2, "seconds": 65},
+            "draining: 2 calls in hand, 1m 05s so far ...",
+        ),
+        ({"state": "reading"}, "reading ..."),
+    ],
+)
+def test_progress_is_one_line(progress: dict[str, Any], line: str) -> None:
+    assert progress_line(progress) == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, ""),
+        (0.9, "0s"),
+        (59, "59s"),
+        (60, "1m 00s"),
+        (3599, "59m 59s"),
+        (7800, "2h 10m"),
+        (90_000, "1d 1h"),
+    ],
+)
+def test_a_span_is_told_in_two_units(seconds: float | None, shown: str) -> None:
+    assert words.duration(seconds) == shown
