@@ -89,9 +89,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= 5_000:
-        raise argparse.ArgumentTypeError(f"{number} is not from 1 to 5000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 5000")
     return number
 
 

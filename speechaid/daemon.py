@@ -53,7 +53,8 @@ def serve() -> int:
         undo.callback(clerk.close)
         daemon = Daemon(settings, control=control, clerk=clerk, database=database)
         undo.pop_all()  # from here on the supervisor closes them, in its own order
-    log.info("speechaid %s, database %s", __version__, settings.database.shown_uri)
+    address = settings.database.shown_uri
+    log.info("speechaid %s, database %s", __version__, address, extra={"event": "starting"})
     return daemon.run()
 
 

@@ -267,6 +267,7 @@ Everything runs on. In another terminal:
   export SPEECHAID_SOCKET={stage.daemon.socket}
   export PATH={Path(sys.executable).parent}:$PATH
   speechctl status
+  speechctl report --batch {batch_id}
   speechctl jobs --batch {batch_id} --status failed
   speechctl import {sample} --name again
 

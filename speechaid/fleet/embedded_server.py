@@ -55,19 +55,10 @@ log = logging.getLogger("speechaid.embedded")
 def main(arguments: list[str] | None = None) -> int:
     """Serve one directory until SIGTERM, or until supervisor and clients are gone."""
     options = _parse(arguments)
-    setproctitle(f"speechaid: embedded database {options.directory}")
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    for ignored in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
-    # A supervisor may have blocked its signals while it started us; a mask is inherited.
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    log.setLevel(logging.INFO)
-    broken = threading.Event()
-    logging.getLogger("secantus").addHandler(_StorageFaults(broken))
-    os.umask(0o077)
     directory: Path = options.directory
+    setproctitle(f"speechaid: embedded database {directory}")
+    stopping, broken = threading.Event(), threading.Event()
+    _prepare_process(stopping, broken)
     lock = files.take_lock(directory / "server.lock")
     if lock is None:
         return _refuse(options.ready_fd, f"another database server already works in {directory}")
@@ -85,9 +76,28 @@ def main(arguments: list[str] | None = None) -> int:
     (directory / "address").unlink(missing_ok=True)
     _stop(server)
     log.info("stopped")
-    # Both locks end with the process; named here so that neither is collected, and so freed, before.
+    # Both locks end with the process; named here so that neither is given back before.
     del supervisor_lock, lock
     return ExitStatus.OK
+
+
+def _prepare_process(stopping: threading.Event, broken: threading.Event) -> None:
+    """Signals, log and rights of this process, whatever it inherited."""
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    # A supervisor may have blocked its signals while it started us; a mask is inherited.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.umask(0o077)
+    # Each connection is a descriptor; the storage has some of its own.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS
+    enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log.setLevel(logging.INFO)
+    logging.getLogger("secantus").addHandler(_StorageFaults(broken))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -103,9 +113,6 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
     """Open the storage, make sure of the user, and only then listen."""
     from secantus import SecantusDBServer  # noqa: PLC0415 - GPL-2.0: in this process only
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     data = directory / "data"
     data.mkdir(mode=0o700, exist_ok=True)
     server = SecantusDBServer(
