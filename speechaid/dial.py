@@ -19,7 +19,7 @@ from logging import WARNING
 from speechaid import breaker, follow, settlement
 from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.kit import Kit
-from speechaid.look import Look, look
+from speechaid.look import Look, judge, look
 from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
@@ -37,7 +37,7 @@ from speechaid.retell.faults import (
 from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
 from speechaid.rules import metering, phones, retries
-from speechaid.rules.eligibility import Action
+from speechaid.rules.eligibility import Action, Judgement
 from speechaid.rules.phones import Choice
 
 #: Seconds of boot-time clock that a look stays good for; a process frozen for longer looks again.
@@ -72,13 +72,14 @@ def run(kit: Kit, job: Job) -> None:
         StoreUnavailable: the database went away before anything was begun; the lease will lapse.
         LetGo: the worker was told to leave at once.
     """
-    choice = choose_phone(kit, job)
+    kit.report(WorkerState.DIALLING, "look", job)
+    seen = look(kit, job)
+    choice = choose_phone(kit, job, seen)
     if choice is None:
         return
-    kit.report(WorkerState.DIALLING, "look", job)
-    seen = look(kit, job, choice.number)
-    if not seen.judgement.may_dial:
-        put_back(kit, job, seen, choice)
+    judgement = judge(kit, job, choice.number, seen)
+    if not judgement.may_dial:
+        put_back(kit, job, judgement, choice)
         return
     try:
         kit.report(WorkerState.DIALLING, "intent", job)
@@ -87,36 +88,27 @@ def run(kit: Kit, job: Job) -> None:
         kit.tell("dial.number_busy", job, phone=choice.number)
         kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
         return
-    answer = place_or_withdraw(kit, job)
+    except StoreUnavailable:
+        # It may have been written, and would look like a dial that nobody knows the fate of.
+        unbegun = job
+        kit.insist(WorkerState.SETTLING, "put back", job, lambda: kit.store.jobs.put_back(unbegun))
+        return
+    answer = place_or_withdraw(kit, job, seen)
     if answer is not None:
         job, call = answer
         follow.run(kit, job, call)
 
 
-def choose_phone(kit: Kit, job: Job) -> Choice | None:
+def choose_phone(kit: Kit, job: Job, seen: Look) -> Choice | None:
     """The phone to dial; None where there is none left, and the job has been moved on."""
-    batch = None if job.batch_id is None else kit.store.batches.find(job.batch_id)
-    account = None if job.account_id is None else kit.store.accounts.find(job.account_id)
-    country = (account.country if account else None) or kit.settings.dialling.default_country
-    policy = kit.retry_policy(batch)
-    listed = frozenset(
-        phone
-        for phone in job.contact.phones
-        if (number := phones.normalise(phone, country)) and kit.store.do_not_call.listed([number])
-    )
-    dead = phones.undialable(job.contact.phones, job.dead_phones | listed, country)
+    policy = kit.retry_policy(seen.batch)
+    dead = phones.undialable(job.contact.phones, job.dead_phones | seen.listed, seen.country)
     position = retries.Position(
         phones=job.contact.phones, dead=dead, index=job.contact.next_phone_index, attempts=job.attempts
     )
-    choice = phones.choose(job.contact.phones, position.index, dead, country)
+    choice = phones.choose(job.contact.phones, position.index, dead, seen.country)
     if retries.is_exhausted(job.attempts, policy):
-        step = retries.NextStep(
-            status=JobStatus.FAILED,
-            attempts=job.attempts,
-            next_phone_index=0,
-            delay_seconds=0.0,
-            cause=retries.Cause.EXHAUSTED,
-        )
+        step = retries.exhausted(job.attempts)
     elif choice is None:
         step = retries.no_phone_left(position, policy)
     else:
@@ -126,9 +118,8 @@ def choose_phone(kit: Kit, job: Job) -> Choice | None:
     return None
 
 
-def put_back(kit: Kit, job: Job, seen: Look, choice: Choice) -> None:
+def put_back(kit: Kit, job: Job, judgement: Judgement, choice: Choice) -> None:
     """Give a job back that may not be dialled now: untouched, or suspended where its account says so."""
-    judgement = seen.judgement
     reason = str(judgement.reason)
     kit.tell("job.put_back", job, reason=reason)
     kit.seat.count("speechaid_put_back_total", reason=reason)
@@ -177,13 +168,13 @@ def new_dial(kit: Kit, job: Job, choice: Choice, batch: Batch | None) -> Dial:
 # -- placing ---------------------------------------------------------------------------------------------
 
 
-def place_or_withdraw(kit: Kit, job: Job) -> tuple[Job, Call] | None:
+def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call] | None:
     """Place the call of a fresh intent; None where no call came of it and the job has been moved on.
 
     Until the POST is sent nobody can have made a call, so whatever goes wrong before it is simply taken back.
     """
     try:
-        obstacle = clear_to_dial(kit, job)
+        obstacle = clear_to_dial(kit, job, seen)
     except StoreUnavailable:
         kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, "database_away"))
         return None
@@ -208,19 +199,20 @@ def place_or_withdraw(kit: Kit, job: Job) -> tuple[Job, Call] | None:
         return None
 
 
-def clear_to_dial(kit: Kit, job: Job) -> NotNow | None:
+def clear_to_dial(kit: Kit, job: Job, seen: Look) -> NotNow | None:
     """Reserve, and take the last look; None where the POST may go out this very moment."""
     assert job.dial is not None  # noqa: S101 - the intent is written
     kit.report(WorkerState.DIALLING, "reserve", job)
-    obstacle = reserve(kit, job)
+    obstacle = reserve(kit, job, seen)
     while obstacle is None:
         began = kit.clock.boottime()
         kit.report(WorkerState.DIALLING, "last look", job)
         # The renewal proves that the lease is still ours, and gives it time for the POST.
         kit.store.jobs.renew(job, kit.settings.worker.lease_seconds)
-        seen = look(kit, job, job.dial.number)
-        if not seen.judgement.may_dial:
-            return NotNow(str(seen.judgement.reason))
+        seen = look(kit, job)
+        judgement = judge(kit, job, job.dial.number, seen)
+        if not judgement.may_dial:
+            return NotNow(str(judgement.reason))
         kit.report(WorkerState.DIALLING, "create call", job, seconds=kit.settings.retell.timeout_seconds)
         if kit.clock.boottime() - began > LOOK_GOOD_FOR_SECONDS:
             kit.tell("dial.look_stale", job, level=WARNING)
@@ -256,28 +248,31 @@ def post(kit: Kit, job: Job) -> tuple[Job, Call]:
     return job, call
 
 
-def reserve(kit: Kit, job: Job) -> NotNow | None:
+def reserve(kit: Kit, job: Job, seen: Look) -> NotNow | None:
     """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
     dial = job.dial
     assert dial is not None  # noqa: S101
     if dial.batch_id is not None:
-        batch = kit.store.batches.find(dial.batch_id)
-        at_most = None if batch is None else batch.call_settings.max_concurrent_calls
+        at_most = None if seen.batch is None else seen.batch.call_settings.max_concurrent_calls
         if not kit.store.batches.register_dial(dial.batch_id, dial.key, at_most=at_most):
             return NotNow("batch_not_open")
-    if dial.account_id is None:
-        return None
+    return None if dial.account_id is None else reserve_balance(kit, job, dial, seen)
+
+
+def reserve_balance(kit: Kit, job: Job, dial: Dial, seen: Look) -> NotNow | None:
+    """Hold an estimate of the account's balance for this dial, as exactly as the rules judge it."""
     for _ in range(LEDGER_TRIES):
-        seen = look(kit, job, dial.number)
-        if not seen.judgement.may_dial:
-            return NotNow(str(seen.judgement.reason))
-        account = seen.account
-        if account is None or any(entry.key == dial.key for entry in account.reservations):
+        judgement = judge(kit, job, dial.number, seen)
+        if not judgement.may_dial or seen.account is None:
+            return NotNow(str(judgement.reason))
+        if any(entry.key == dial.key for entry in seen.account.reservations):
             return None
-        estimate = metering.estimate(account, kit.dialling_defaults())
+        estimate = metering.estimate(seen.account, kit.dialling_defaults())
         held = Reservation(key=dial.key, minutes=estimate.minutes, credit=estimate.credit)
-        if kit.store.accounts.reserve(account, held, job_id=job.job_id):
+        if kit.store.accounts.reserve(seen.account, held, job_id=job.job_id):
             return None
+        # Somebody else's dial came in between: what is left must be judged anew.
+        seen = look(kit, job)
     return NotNow("account_contended")
 
 

@@ -1,4 +1,4 @@
-"""The look at everything that may forbid a dial: read what the rules judge, and have them judge it."""
+"""The look at everything that may forbid a dial, as the database has it, and the rules' judgement."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.rules import eligibility
+from speechaid.rules import eligibility, phones
 from speechaid.rules.eligibility import Judgement
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What was seen, and the rules' judgement of it."""
+    """What was seen at one moment."""
 
-    judgement: Judgement
     batch: Batch | None
     account: Account | None
+    holds: list[Hold]
+    #: Those of the job's numbers that are on the do-not-call list, in E.164.
+    listed: frozenset[str]
+    #: For phones in national form.
+    country: str | None
     #: The stored circuit breaker of this host's key.
     breaker_document: Document | None
 
 
-def look(kit: Kit, job: Job, number: str) -> Look:
-    """Judge whether this job's number may be dialled at this moment, on what the database says now.
+def look(kit: Kit, job: Job) -> Look:
+    """Read all that the rules judge.
 
     Raises:
         StoreUnavailable: what cannot be read cannot be judged; nothing is dialled.
@@ -37,17 +41,31 @@ def look(kit: Kit, job: Job, number: str) -> Look:
     holds = breaker.holds(kit, breaker_document)
     if fleet is not None:
         holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
-    batch = None if job.batch_id is None else store.batches.find(job.batch_id)
     account = None if job.account_id is None else store.accounts.find(job.account_id)
-    judgement = eligibility.judge(
-        job=job,
-        number=number,
-        batch=batch,
+    country = (account.country if account else None) or kit.settings.dialling.default_country
+    numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
+    if job.dial is not None:
+        numbers.add(job.dial.number)
+    return Look(
+        batch=None if job.batch_id is None else store.batches.find(job.batch_id),
         account=account,
         holds=holds,
-        on_dnc=bool(store.do_not_call.listed([number])),
+        listed=store.do_not_call.listed(numbers),
+        country=country,
+        breaker_document=breaker_document,
+    )
+
+
+def judge(kit: Kit, job: Job, number: str, seen: Look) -> Judgement:
+    """Whether this number of the job may be dialled, by what was seen."""
+    return eligibility.judge(
+        job=job,
+        number=number,
+        batch=seen.batch,
+        account=seen.account,
+        holds=seen.holds,
+        on_dnc=number in seen.listed,
         defaults=kit.dialling_defaults(),
         own_reservation_key=None if job.dial is None else job.dial.key,
-        now=store.now(),
+        now=kit.store.now(),
     )
-    return Look(judgement=judgement, batch=batch, account=account, breaker_document=breaker_document)

@@ -13,6 +13,7 @@ from logging import WARNING
 
 from speechaid import breaker, dial, follow, settlement
 from speechaid.kit import Kit
+from speechaid.look import look
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import instant, mapping, number
@@ -122,7 +123,7 @@ def resolve(kit: Kit, job: Job) -> None:
 
 def replay(kit: Kit, job: Job) -> tuple[Job, Call] | None:
     """The same create again under its key, if a call may be placed now; None where that is not plain."""
-    obstacle = dial.clear_to_dial(kit, job)
+    obstacle = dial.clear_to_dial(kit, job, look(kit, job))
     if obstacle is not None:
         kit.tell("dial.not_replayed", job, reason=obstacle.reason)
         return None

@@ -167,6 +167,17 @@ def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
     return step
 
 
+def exhausted(attempts: int) -> NextStep:
+    """The end of a job whose passes are used up before a dial (``is_exhausted``)."""
+    return NextStep(
+        status=JobStatus.FAILED,
+        attempts=attempts,
+        next_phone_index=0,
+        delay_seconds=0.0,
+        cause=Cause.EXHAUSTED,
+    )
+
+
 def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
     """Whether a job may not be dialled any more because its passes are used up.
 
