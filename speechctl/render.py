@@ -156,9 +156,9 @@ def _jobs(result: Result) -> list[Block]:
 
 
 def _job(result: Result) -> list[Block]:
-    shown = {
-        name: value for name, value in result.items() if name not in {"calls", "events", "dial", "request"}
-    }
+    hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request"}
+    shown = {name: value for name, value in result.items() if name not in hidden and value != 0}
+    shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
     blocks: list[Block] = [Heading(text=f"{result['job_id']}: {result['status']}"), *_fields(shown)]
     if result.get("dial"):
         blocks.append(f"open dial: {_pairs(result['dial'])}")

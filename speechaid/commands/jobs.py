@@ -34,7 +34,6 @@ _JOB_FIELDS: Final[tuple[str, ...]] = (
     "failed_at",
     "updated_at",
     "cancel_reason",
-    "last_outcome",
 )
 #: Of a log line: not its housekeeping.
 _LOG_HOUSEKEEPING: Final = frozenset({"_id", "job_id", "expires_at"})
