@@ -157,7 +157,11 @@ def _jobs(result: Result) -> list[Block]:
 
 def _job(result: Result) -> list[Block]:
     hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request"}
-    shown = {name: value for name, value in result.items() if name not in hidden and value != 0}
+    shown = {
+        name: value
+        for name, value in result.items()
+        if name not in hidden and (name, value) != ("crashes", 0)
+    }
     shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
     blocks: list[Block] = [Heading(text=f"{result['job_id']}: {result['status']}"), *_fields(shown)]
     if result.get("dial"):
