@@ -106,7 +106,7 @@ class EmbeddedDatabase:
         """Stop the server cleanly, flushing what it holds, and let go of the directory."""
         if self._server is not None:
             if not self._server.end(grace_seconds=STOP_SECONDS):
-                log.error("the embedded database did not stop in %.0f s and was killed", STOP_SECONDS)
+                _tell(logging.ERROR, "database_killed", f"it did not stop in {STOP_SECONDS:.0f} s")
             self._server.release()
         self._server = self._address = None
         if self._lock is not None:
@@ -150,7 +150,7 @@ class EmbeddedDatabase:
             server.release()
             return None
         self._address = address
-        log.info("took over the running embedded database, process %d", address.pid)
+        _tell(logging.INFO, "database_adopted", f"took over the embedded database, process {address.pid}")
         return server
 
     def _restart(self) -> None:
@@ -170,7 +170,7 @@ class EmbeddedDatabase:
             return
         try:
             self._settle(report)
-            log.info("the embedded database runs again, process %d", server.pid)
+            _tell(logging.INFO, "database_back", f"the embedded database runs again, process {server.pid}")
         except FleetError as exc:
             self._bury(server, str(exc))
 
@@ -193,7 +193,7 @@ class EmbeddedDatabase:
         delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         self._next_try = time.monotonic() + delay
-        log.error("%s; starting it again in %.1f s", why, delay)
+        _tell(logging.ERROR, "database_died", f"{why}; starting it again in {delay:.1f} s")
 
 
 def published_uri(directory: Path | str) -> str:
@@ -207,6 +207,10 @@ def published_uri(directory: Path | str) -> str:
     if address is None:
         raise FleetError(f"no database runs in {directory}")
     return _uri(directory, address)
+
+
+def _tell(level: int, event: str, sentence: str) -> None:
+    log.log(level, "%s", sentence, extra={"event": event})
 
 
 def _uri(directory: Path, address: files.Address) -> str:
