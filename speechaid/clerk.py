@@ -13,7 +13,7 @@ import heapq
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from logging import WARNING
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.commands.contract import Desk
 from speechaid.errors import ControlError, StoreError, StoreUnavailable
 from speechaid.housekeeping import Housekeeper
+from speechaid.model.reading import instant
 from speechaid.rules.respawn import Cause
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -34,6 +35,12 @@ log = get_logger("speechaid.clerk")
 TASKS_AT_MOST = 1000
 #: At the end, what was submitted is finished within so many seconds.
 CLOSING_SECONDS = 10.0
+#: Events of jobs that wait to be written at most, that are written at once, and how often.
+HISTORY_AT_MOST = 20_000
+HISTORY_CHUNK = 500
+HISTORY_SECONDS = 1.0
+#: Events that are told too often to be kept: a job that a limit keeps back is looked at again and again.
+UNKEPT_EVENTS = frozenset({"job.put_back", "database.away"})
 #: A crash that could not be written down is offered again so much later, in seconds.
 CRASH_RETRY_SECONDS = 2.0
 
@@ -51,6 +58,8 @@ class Clerk:
         self._news = threading.Condition()
         self._answers: list[Callable[[], None]] = []
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._history: list[dict[str, Any]] = []
+        self._history_due_at = 0.0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="clerk", daemon=True)
         self._thread.start()
@@ -100,6 +109,20 @@ class Clerk:
 
         self._put(note, 0.0)
 
+    def note_event(self, slot: str, event: str, fields: Mapping[str, Any]) -> None:
+        """An event of a job's life, to be kept in its history; written with others, a moment later.
+
+        History is told, not relied on: past a bound, while the database is away, the oldest is forgotten.
+        """
+        if event in UNKEPT_EVENTS or "job" not in fields:
+            return
+        line = {"event": event, "worker": slot, **fields}
+        line["job_id"], line["at"] = line.pop("job"), instant(line.get("at")) or self._clock.now()
+        with self._news:
+            self._history.append(line)
+            if len(self._history) > HISTORY_AT_MOST:
+                del self._history[: len(self._history) - HISTORY_AT_MOST]
+
     def apply(self, settings: Settings) -> None:
         """New settings after a reload."""
         self._settings = settings
@@ -114,6 +137,8 @@ class Clerk:
             self._closing = True
             self._news.notify()
         self._thread.join(CLOSING_SECONDS)
+        with contextlib.suppress(StoreError):
+            self._keep_history()
         self._store.close()
 
     # -- the clerk's own thread ------------------------------------------------------------------------------
@@ -138,6 +163,8 @@ class Clerk:
                     return heapq.heappop(self._tasks)[2]
                 if self._closing:
                     return None
+                if self._history and now >= self._history_due_at:
+                    return self._keep_history
                 due_at = min([self._housekeeper.due_at, *(task[0] for task in self._tasks[:1])])
                 if self._housekeeper.due_at <= now:
                     return self._keep_house
@@ -145,6 +172,17 @@ class Clerk:
 
     def _keep_house(self) -> None:
         self._housekeeper.turn(self._settings, self._clock.boottime())
+
+    def _keep_history(self) -> None:
+        self._history_due_at = self._clock.boottime() + HISTORY_SECONDS
+        with self._news:
+            lines, self._history = self._history, []
+        try:
+            for begin in range(0, len(lines), HISTORY_CHUNK):
+                self._store.logs.write_many(lines[begin : begin + HISTORY_CHUNK])
+        except StoreUnavailable:
+            with self._news:
+                self._history = (lines[begin:] + self._history)[-HISTORY_AT_MOST:]
 
     def _desk(self) -> Desk:
         return Desk(store=self._store, settings=self._settings, in_loop=self._in_loop)

@@ -80,6 +80,7 @@ class Daemon(Supervisor):
             apply_log_level=logs.set_level,
         )
         self._desk = clerk
+        self.on_event.append(clerk.note_event)
         self._dispatcher = Dispatcher(daemon=self, answers=control, submit=clerk.submit)
 
     def snapshot(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
+from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.rules import retries
@@ -104,11 +105,15 @@ class Kit:
         )
 
     def tell(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
-        """One event of a job's life: to the log and to the supervisor's listeners."""
+        """One event of a job's life: to the log, and to the supervisor, who has it kept for history."""
         facts = {"job": job.job_id, "batch": job.batch_id, **fields}
         if job.dial is not None:
             facts = {"call": job.dial.call_id, "phone": job.dial.number, **facts}
-        log.event(level, event, **{name: value for name, value in facts.items() if value is not None})
+        facts = {name: value for name, value in facts.items() if value is not None}
+        log.event(level, event, **facts)
+        if "phone" in facts:
+            facts["phone"] = mask_phone(str(facts["phone"]))
+        self.seat.event(event, at=self.clock.now().isoformat(), **facts)
 
     def insist(self, state: WorkerState, step: str, job: Job, deed: Callable[[], Result]) -> Result:
         """Do a deed at the database, however long the database is away: what was learnt must be written.

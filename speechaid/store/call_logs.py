@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,11 @@ class CallLogs:
     def write(self, event: str, *, job_id: str | None = None, **fields: Any) -> None:
         """Add a line about a job."""
         self._insert({"event": event, "job_id": job_id, **fields})
+
+    def write_many(self, lines: Sequence[Document]) -> None:
+        """Add lines about jobs, each with its ``event``, ``job_id`` and ``at``."""
+        expires_at = self._now() + timedelta(days=self.retention_days)
+        self.table.insert_many([{**line, "expires_at": expires_at} for line in lines])
 
     def audit(self, *, actor: str, command: str, args: Mapping[str, Any], outcome: str) -> None:
         """Add a line about an operator's command: who, what, and what came of it."""
