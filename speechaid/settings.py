@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ from speechaid.settings_groups import (
     TelemetrySettings,
     WorkerSettings,
 )
+from speechaid.settings_secrets import FILE_VARIABLES, read_secrets, replaced_by
 from speechaid.settings_table import BY_VARIABLE, DECLARATIONS, settings_table
 
 __all__ = [
@@ -58,7 +59,7 @@ __all__ = [
 #: Taken from the working directory where it exists; ``SPEECHAID_ENV_FILE`` names another.
 DEFAULT_ENV_FILE: Final = Path(".env")
 #: Variables that are ours and no setting.
-_OTHER_VARIABLES: Final = frozenset({"SPEECHAID_ENV_FILE"})
+_OTHER_VARIABLES: Final = frozenset({"SPEECHAID_ENV_FILE", *FILE_VARIABLES})
 #: Values that let the other settings be compared although these are missing or wrong.
 _STAND_INS: Final = {
     "RETELL_API_KEY": "stand-in",
@@ -92,7 +93,9 @@ def get_settings(
     """
     environ = os.environ if environ is None else environ
     values, faults = _read(environ, env_file)
-    settings, more = _check(_with_places(values))
+    secrets = read_secrets(values)
+    faults += secrets.faults.values()
+    settings, more = _check(_with_places({**values, **secrets.values}), told=secrets.faults.keys())
     if settings is None or faults:
         raise ConfigError(faults + more)
     return settings
@@ -106,8 +109,8 @@ def profile(name: str) -> Path:
 def _read(environ: Mapping[str, str], env_file: Path | None) -> tuple[dict[str, str], list[str]]:
     """All variables that are set, ours and others', and what is wrong with the file."""
     values, faults = _read_file(environ, env_file)
-    values.update({name: value.strip() for name, value in environ.items() if value.strip()})
-    return values, faults
+    own = {name: value.strip() for name, value in environ.items() if value.strip()}
+    return {**replaced_by(own, values), **own}, faults
 
 
 def _read_file(environ: Mapping[str, str], env_file: Path | None) -> tuple[dict[str, str], list[str]]:
@@ -149,8 +152,13 @@ def _with_places(values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _check(values: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
-    """The settings, or every fault: of single values, and among those that are sound."""
+def _check(values: Mapping[str, str], *, told: Collection[str] = ()) -> tuple[Settings | None, list[str]]:
+    """The settings, or every fault: of single values, and among those that are sound.
+
+    Args:
+        values: by variable.
+        told: variables whose fault has been told already.
+    """
     try:
         settings = Settings.model_validate(_grouped(values))
         wrong: set[str] = set()
@@ -162,10 +170,10 @@ def _check(values: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
     faults = [
         f"{_said(declared.variable, values.get(declared.variable))}: must be {declared.allowed}"
         for declared in DECLARATIONS
-        if declared.variable in wrong
+        if declared.variable in wrong and declared.variable not in told
     ]
     faults += [line for variables, line in _contradictions(settings) if wrong.isdisjoint(variables)]
-    return (None if faults else settings), faults
+    return (None if wrong or faults else settings), faults
 
 
 def _grouped(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -211,12 +219,12 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
 def settings_warnings(
     environ: Mapping[str, str] | None = None, env_file: Path | None = DEFAULT_ENV_FILE
 ) -> list[str]:
-    """Variables that look misspelt or are unknown to us, and a key that would travel in the clear.
+    """Variables that look misspelt or are unknown to us, and a key that others could read or hear.
 
     Values are not shown: the misspelt one may be the API key.
     """
     values, _ = _read(os.environ if environ is None else environ, env_file)
-    lines = []
+    lines = read_secrets(values).warnings
     for name in sorted(values.keys() - BY_VARIABLE.keys() - _OTHER_VARIABLES):
         meant = _meant(name)
         if meant is not None:

@@ -6,6 +6,7 @@ import hypothesis
 import pytest
 
 from speechaid.settings import Settings, get_settings
+from speechaid.settings_secrets import CREDENTIALS_DIRECTORY, FILE_VARIABLES
 from speechaid.settings_table import BY_VARIABLE
 
 #: A noisy machine is no failure: no deadline.
@@ -15,7 +16,7 @@ hypothesis.settings.load_profile("speechaid")
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (*BY_VARIABLE, "SPEECHAID_ENV_FILE"):
+    for variable in (*BY_VARIABLE, *FILE_VARIABLES, "SPEECHAID_ENV_FILE", CREDENTIALS_DIRECTORY):
         monkeypatch.delenv(variable, raising=False)
 
 
