@@ -34,6 +34,7 @@ class Reason(StrEnum):
     ACCOUNT_INACTIVE = "account_inactive"
     PLAN_UNKNOWN = "plan_unknown"
     NO_CREDIT = "no_credit"
+    BALANCE_RESERVED = "balance_reserved"
     DAILY_LIMIT = "daily_limit"
     ACCOUNT_CONCURRENCY = "account_concurrency"
     BATCH_CONCURRENCY = "batch_concurrency"
@@ -125,13 +126,18 @@ def _balance(case: Case) -> Check:
         return _passed("balance", "not metered")
     if account.plan is Plan.UNLIMITED:
         return _passed("balance", "unlimited")
+    # Once the dial has its own reservation, what SpeechAI reserved for the job has been given back.
+    reserved = any(entry.key == case.own_key for entry in account.reservations)
+    inherited = 0.0 if reserved else metering.reserved_for(case.job)
     if account.plan is Plan.MINUTES:
-        value = f"{metering.minutes_left(account, case.own_key):g} minutes left"
+        value = f"{metering.minutes_left(account, case.own_key, inherited):g} minutes left"
     else:
-        left = metering.credit_left(account, case.own_key)
+        left = metering.credit_left(account, case.own_key, inherited)
         value = f"{left:g} credit left, a call's set-up costs {account.cost_per_call_setup:g}"
-    if metering.has_balance(account, case.own_key):
+    if metering.has_balance(account, case.own_key, inherited):
         return _passed("balance", value)
+    if metering.has_balance_once_settled(account, inherited):
+        return _failed("balance", Reason.BALANCE_RESERVED, f"{value}; calls in progress hold the rest")
     return _failed("balance", Reason.NO_CREDIT, value)
 
 
@@ -140,8 +146,7 @@ def _daily_limit(case: Case) -> Check:
     if account is None or account.daily_call_limit is None:
         return _passed("daily limit", "none")
     day = metering.account_day(account, case.defaults.timezone, case.now)
-    # Calls in progress are counted when they end: without them the limit would be overrun by as many.
-    made = metering.calls_today(account, day) + metering.other_dials(account, case.own_key)
+    made = metering.made_today(account, day, case.own_key)
     value = f"{made} of {account.daily_call_limit} calls"
     if made < account.daily_call_limit:
         return _passed("daily limit", value)

@@ -18,8 +18,8 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
-from speechaid.rules import windows
-from speechaid.rules.checks import CHECKS, Case, Check, Reason
+from speechaid.rules import metering, windows
+from speechaid.rules.checks import ACTIVE, CHECKS, Case, Check, Reason
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 
@@ -31,6 +31,8 @@ __all__ = [
     "DiallingDefaults",
     "Judgement",
     "Reason",
+    "account_is_open",
+    "batch_has_room",
     "batch_may_be_called",
     "judge",
     "window_for",
@@ -59,6 +61,7 @@ ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
         Reason.ACCOUNT_INACTIVE: Action.PUT_BACK,
         Reason.PLAN_UNKNOWN: Action.PUT_BACK,
         Reason.NO_CREDIT: Action.SUSPEND,
+        Reason.BALANCE_RESERVED: Action.PUT_BACK,
         Reason.DAILY_LIMIT: Action.PUT_BACK,
         Reason.ACCOUNT_CONCURRENCY: Action.PUT_BACK,
         Reason.BATCH_CONCURRENCY: Action.PUT_BACK,
@@ -169,6 +172,30 @@ def batch_may_be_called(
         return False
     window = window_for(batch, account_timezone, defaults)
     return isinstance(window, Window) and windows.is_open(window, now)
+
+
+def batch_has_room(batch: Batch) -> bool:
+    """Whether the batch's own number of calls at a time allows one more."""
+    limit = batch.call_settings.max_concurrent_calls
+    return limit is None or len(batch.open_dials) < limit
+
+
+def account_is_open(account: Account, defaults: DiallingDefaults, now: datetime) -> bool:
+    """Whether it is worth while to claim a job of the account at this moment.
+
+    An account whose balance is used up is: claiming one of its jobs is what suspends them all. One whose
+    balance is only held by open dials is not, nor is one that has reached a limit: its jobs would be claimed
+    and put back in a circle.
+    """
+    if account.status != ACTIVE or account.plan is None:
+        return False
+    if not metering.has_room(account) or not metering.has_calls_left(account, defaults.timezone, now):
+        return False
+    # What SpeechAI reserved counts as left: the very jobs that it is reserved for may be called.
+    everything = max(metering.inherited_minutes(account), metering.inherited_credit(account))
+    return metering.has_balance(account, inherited=everything) or not metering.has_balance_once_settled(
+        account, inherited=everything
+    )
 
 
 def _next_chance(case: Case, checks: Sequence[Check]) -> datetime | None:

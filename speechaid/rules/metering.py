@@ -9,12 +9,14 @@ dialled, and a call of it that ends all the same is counted, but costs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from speechaid.model import reading
 from speechaid.model.account import Account, Plan
+from speechaid.model.job import Job
 from speechaid.model.states import Outcome
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import find_zone
@@ -47,23 +49,28 @@ class Charge:
     counts_call: bool
 
 
-def minutes_left(account: Account, own_key: str | None = None) -> float:
-    """Minutes neither used nor held by others; what ``own_key`` itself holds counts as left."""
+def minutes_left(account: Account, own_key: str | None = None, inherited: float = 0.0) -> float:
+    """Minutes neither used nor held by others; what ``own_key`` itself holds counts as left.
+
+    Args:
+        account: whose balance it is.
+        own_key: of the dial that asks.
+        inherited: what SpeechAI reserved for the job that asks: in the account's figure, and the job's own.
+    """
     own = sum(entry.minutes for entry in account.reservations if entry.key == own_key)
-    return round(
-        account.minutes_purchased - account.minutes_used - account.minutes_reserved + own,
-        PLACES,
-    )
+    own += min(inherited, inherited_minutes(account))
+    return round(account.minutes_purchased - account.minutes_used - account.minutes_reserved + own, PLACES)
 
 
-def credit_left(account: Account, own_key: str | None = None) -> float:
-    """Credit neither used nor held by others; what ``own_key`` itself holds counts as left."""
+def credit_left(account: Account, own_key: str | None = None, inherited: float = 0.0) -> float:
+    """Credit neither used nor held by others; arguments as for ``minutes_left``."""
     own = sum(entry.credit for entry in account.reservations if entry.key == own_key)
+    own += min(inherited, inherited_credit(account))
     return round(account.credit_balance - account.credit_used - account.credit_reserved + own, PLACES)
 
 
-def has_balance(account: Account, own_key: str | None = None) -> bool:
-    """Whether the balance allows one dial more.
+def has_balance(account: Account, own_key: str | None = None, inherited: float = 0.0) -> bool:
+    """Whether the balance allows one dial more; arguments as for ``minutes_left``.
 
     On a credit plan the price of a set-up must be left; where that is free but minutes are not, anything at
     all must be.
@@ -71,11 +78,44 @@ def has_balance(account: Account, own_key: str | None = None) -> bool:
     if account.plan is Plan.UNLIMITED:
         return True
     if account.plan is Plan.MINUTES:
-        return minutes_left(account, own_key) > 0
+        return minutes_left(account, own_key, inherited) > 0
     if account.plan is Plan.CREDIT:
-        left = credit_left(account, own_key)
+        left = credit_left(account, own_key, inherited)
         return left >= account.cost_per_call_setup and (left > 0 or account.cost_per_minute <= 0)
     return False
+
+
+def has_balance_once_settled(account: Account, inherited: float = 0.0) -> bool:
+    """Whether there would be balance for a dial if the dials that are open now cost nothing in the end.
+
+    Where not even then, the balance is used up; else it is worth while to wait for them.
+    """
+    return has_balance(
+        replace(
+            account,
+            minutes_reserved=inherited_minutes(account),
+            credit_reserved=inherited_credit(account),
+            reservations=(),
+        ),
+        inherited=inherited,
+    )
+
+
+def inherited_minutes(account: Account) -> float:
+    """Minutes in the account's figure that no open dial of ours holds: SpeechAI reserved them for jobs."""
+    ours = sum(entry.minutes for entry in account.reservations)
+    return max(0.0, round(account.minutes_reserved - ours, PLACES))
+
+
+def inherited_credit(account: Account) -> float:
+    """As ``inherited_minutes``, of credit."""
+    ours = sum(entry.credit for entry in account.reservations)
+    return max(0.0, round(account.credit_reserved - ours, PLACES))
+
+
+def reserved_for(job: Job) -> float:
+    """What SpeechAI reserved for this job (``reserved_amount``), in its plan's minutes or credit."""
+    return max(0.0, reading.number(job.document.get("reserved_amount")) or 0.0)
 
 
 def estimate(account: Account, defaults: DiallingDefaults) -> Reserve:
@@ -133,3 +173,20 @@ def calls_today(account: Account, day: str) -> int:
 def other_dials(account: Account, own_key: str | None = None) -> int:
     """Open dials of the account beside this one."""
     return sum(1 for entry in account.reservations if entry.key != own_key)
+
+
+def has_room(account: Account, own_key: str | None = None) -> bool:
+    """Whether the account's own number of calls at a time allows one more."""
+    limit = account.max_concurrent_calls
+    return limit is None or other_dials(account, own_key) < limit
+
+
+def made_today(account: Account, day: str, own_key: str | None = None) -> int:
+    """Calls that count against the day's limit: those counted, and those still open, counted at their end."""
+    return calls_today(account, day) + other_dials(account, own_key)
+
+
+def has_calls_left(account: Account, default_timezone: str, now: datetime) -> bool:
+    """Whether the day's limit allows one call more."""
+    limit = account.daily_call_limit
+    return limit is None or made_today(account, account_day(account, default_timezone, now)) < limit

@@ -20,6 +20,8 @@ from speechaid.rules.eligibility import (
     DiallingDefaults,
     Judgement,
     Reason,
+    account_is_open,
+    batch_has_room,
     batch_may_be_called,
     judge,
 )
@@ -120,6 +122,28 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.NO_CREDIT,
         Action.SUSPEND,
     ),
+    "calls in progress hold the rest": (
+        {
+            "account": account(
+                plan_type="credit_based",
+                credit_balance=5,
+                credit_reserved=5,
+                cost_per_call_setup=1,
+                open_dials=[{"key": "x", "credit": 5}],
+            )
+        },
+        Reason.BALANCE_RESERVED,
+        Action.PUT_BACK,
+    ),
+    "other jobs' reservations of SpeechAI hold the rest": (
+        {
+            "account": account(
+                plan_type="credit_based", credit_balance=5, credit_reserved=5, cost_per_call_setup=1
+            )
+        },
+        Reason.NO_CREDIT,
+        Action.SUSPEND,
+    ),
     "no minutes": ({"account": account(plan_type="minutes_based")}, Reason.NO_CREDIT, Action.SUSPEND),
     "the day's calls are made": (
         {"account": account(daily_call_limit=5, calls_today=5)},
@@ -192,6 +216,72 @@ def test_what_does_not_forbid_a_dial(changes: dict[str, Any]) -> None:
     assert judged(**changes).may_dial
 
 
+def test_what_speechai_reserved_for_a_job_is_the_job_s_own() -> None:
+    mine = job(reserved_amount=5)
+    whose = account(plan_type="credit_based", credit_balance=5, credit_reserved=5, cost_per_call_setup=1)
+    assert judged(job=mine, account=whose).may_dial
+    assert judged(job=job(), account=whose).reason is Reason.NO_CREDIT
+    assert judged(job=job(reserved_amount="5"), account=whose).may_dial
+    # Given back already: the dial has a reservation of its own.
+    swapped = account(
+        plan_type="credit_based",
+        credit_balance=5,
+        credit_reserved=9,
+        cost_per_call_setup=1,
+        open_dials=[{"key": "mine", "credit": 4}],
+    )
+    assert judged(job=mine, account=swapped, own_reservation_key="mine").reason is Reason.NO_CREDIT
+
+
+class TestWhetherAnAccountIsWorthAClaim:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"plan_type": "credit_based", "credit_balance": 0, "cost_per_call_setup": 1},
+            {"plan_type": "minutes_based", "minutes_purchased": 5, "minutes_reserved": 5},
+            {"max_concurrent_calls": 2, "open_dials": [{"key": "x"}]},
+            {"daily_call_limit": 1, "calls_today": 1, "calls_today_date": "2026-03-01"},
+        ],
+        ids=[
+            "no limit",
+            "used up: a claim suspends its jobs",
+            "SpeechAI reserved it all for jobs",
+            "room for one",
+            "yesterday's count",
+        ],
+    )
+    def test_it_is(self, fields: dict[str, Any]) -> None:
+        assert account_is_open(account(**fields), DEFAULTS, NOON)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"status": "suspended"},
+            {"plan_type": "gold"},
+            {"max_concurrent_calls": 1, "open_dials": [{"key": "x"}]},
+            {"daily_call_limit": 2, "calls_today": 1, "open_dials": [{"key": "x"}]},
+            {
+                "plan_type": "minutes_based",
+                "minutes_purchased": 3,
+                "minutes_reserved": 3,
+                "open_dials": [{"key": "x", "minutes": 3}],
+            },
+        ],
+        ids=["suspended", "unknown plan", "full", "the day's last call rings", "open dials hold the rest"],
+    )
+    def test_it_is_not(self, fields: dict[str, Any]) -> None:
+        assert not account_is_open(account(**fields), DEFAULTS, NOON)
+
+
+def test_a_batch_has_room_below_its_own_number_of_calls() -> None:
+    one = [{"key": "x"}]
+    assert batch_has_room(batch())
+    assert batch_has_room(batch({"max_concurrent_calls": 2}, open_dials=one))
+    assert not batch_has_room(batch({"max_concurrent_calls": 1}, open_dials=one))
+    assert not batch_has_room(batch({"max_concurrent_calls": 0}))
+
+
 def test_a_dial_s_own_marks_are_not_counted_against_it() -> None:
     mine = [{"key": "mine", "minutes": 3}]
     held = {
@@ -206,7 +296,7 @@ def test_a_dial_s_own_marks_are_not_counted_against_it() -> None:
         "batch": batch({"max_concurrent_calls": 1}, open_dials=mine),
     }
     assert judged(**held, own_reservation_key="mine").may_dial
-    assert judged(**held, own_reservation_key="another's").reason is Reason.NO_CREDIT
+    assert judged(**held, own_reservation_key="another's").reason is Reason.BALANCE_RESERVED
 
 
 def test_every_check_is_shown_even_after_one_has_failed_and_the_first_decides() -> None:

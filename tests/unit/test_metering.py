@@ -21,6 +21,8 @@ from speechaid.rules.metering import (
     credit_left,
     estimate,
     has_balance,
+    has_balance_once_settled,
+    inherited_credit,
     minutes_left,
     other_dials,
 )
@@ -45,6 +47,22 @@ def on_credit(balance: float = 100, used: float = 0, reserved: float = 0, **fiel
 
 def dial(key: str, minutes: float = 0, credit: float = 0) -> dict[str, Any]:
     return {"key": key, "minutes": minutes, "credit": credit}
+
+
+def test_what_speechai_reserved_for_a_job_is_left_for_that_job_alone() -> None:
+    whose = on_credit(10, 0, 10, open_dials=[dial("ours", credit=4)])
+    assert inherited_credit(whose) == 6
+    assert credit_left(whose) == 0
+    assert credit_left(whose, inherited=2) == 2
+    # Never more than stands in the account's figure.
+    assert credit_left(whose, inherited=100) == 6
+    assert minutes_left(on_minutes(10, 4, 6), inherited=3) == 3
+
+
+def test_a_balance_that_only_open_dials_hold_is_not_used_up() -> None:
+    assert has_balance_once_settled(on_credit(10, 0, 10, open_dials=[dial("ours", credit=10)]))
+    assert not has_balance_once_settled(on_credit(10, 10, 0))
+    assert not has_balance_once_settled(on_credit(10, 0, 10))
 
 
 @pytest.mark.parametrize(
