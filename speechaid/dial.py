@@ -174,18 +174,18 @@ def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call] | None
     Until the POST is sent nobody can have made a call, so whatever goes wrong before it is simply taken back.
     """
     try:
-        obstacle = clear_to_dial(kit, job, seen)
-    except StoreUnavailable:
-        kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, "database_away"))
-        return None
+        try:
+            obstacle = clear_to_dial(kit, job, seen)
+        except StoreUnavailable:
+            obstacle = NotNow("database_away")
+        if obstacle is not None:
+            withdraw(kit, job, obstacle.reason)
+            return None
     except LeaseLost:
         # Marks entered after the adopter had settled this very dial would be held for ever.
         if job.dial is not None and not kit.store.jobs.has_dial(job.dial.key):
             settlement.release_marks(kit, job)
         raise
-    if obstacle is not None:
-        kit.insist(WorkerState.SETTLING, "withdraw", job, lambda: withdraw(kit, job, obstacle.reason))
-        return None
     try:
         return post(kit, job)
     except NotPlaced as refusal:
@@ -207,8 +207,9 @@ def clear_to_dial(kit: Kit, job: Job, seen: Look) -> NotNow | None:
     while obstacle is None:
         began = kit.clock.boottime()
         kit.report(WorkerState.DIALLING, "last look", job)
-        # The renewal proves that the lease is still ours, and gives it time for the POST.
-        kit.store.jobs.renew(job, kit.settings.worker.lease_seconds)
+        # This proves that the lease is still ours, and gives it time for the POST.
+        if not kit.store.jobs.renew_to_dial(job, kit.settings.worker.lease_seconds):
+            return NotNow("operator_request")
         seen = look(kit, job)
         judgement = judge(kit, job, job.dial.number, seen)
         if not judgement.may_dial:
@@ -240,10 +241,10 @@ def post(kit: Kit, job: Job) -> tuple[Job, Call]:
         breaker.after_create_fault(kit, fault)
         raise
     kit.seat.count("speechaid_calls_placed_total")
-    breaker.after_create(kit)
     job = kit.insist(
         WorkerState.FOLLOWING, "record call", job, lambda: kit.store.jobs.record_call(job, call.call_id)
     )
+    breaker.after_create(kit)
     kit.tell("call.placed", job)
     return job, call
 
@@ -277,11 +278,10 @@ def reserve_balance(kit: Kit, job: Job, dial: Dial, seen: Look) -> NotNow | None
 
 
 def withdraw(kit: Kit, job: Job, reason: str) -> None:
-    """Take a dial back that surely made no call: marks first, the job last, so that no mark can leak."""
-    settlement.release_marks(kit, job)
+    """Take a dial back that surely made no call; waits for the database as long as it takes."""
+    settlement.withdraw(kit, job, delay_seconds=_spread(kit))
     kit.tell("dial.withdrawn", job, reason=reason)
     kit.seat.count("speechaid_put_back_total", reason=reason)
-    kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
 
 
 def _spread(kit: Kit) -> float:

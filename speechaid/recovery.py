@@ -12,17 +12,17 @@ from datetime import timedelta
 from logging import WARNING
 
 from speechaid import breaker, dial, follow, settlement
+from speechaid.errors import NumberBusy
 from speechaid.kit import Kit
 from speechaid.look import look
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import instant, mapping, number
 from speechaid.model.states import WorkerState
-from speechaid.retell.faults import Ambiguous, NotPlaced, RetellError
+from speechaid.retell.faults import Ambiguous, CallUnknown, NotPlaced, RetellError
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules import phones
 from speechaid.rules.resolution import Next, next_lookup
-from speechaid.store.jobs import Candidate
 
 #: Lapsed jobs that one look finds; more than one, so that workers do not all reach for the same.
 LAPSED_AT_ONCE = 16
@@ -51,7 +51,7 @@ def take_over_one(kit: Kit) -> bool:
         )
         if job is not None:
             try:
-                take_up(kit, job, candidate)
+                take_up(kit, job)
             except RetellError as fault:
                 # Nothing can be learnt of this call now: look again soon, and do not keep it from the others.
                 kit.tell("job.unresolved", job, level=WARNING, error=str(fault))
@@ -60,17 +60,14 @@ def take_over_one(kit: Kit) -> bool:
     return False
 
 
-def take_up(kit: Kit, job: Job, candidate: Candidate) -> None:
+def take_up(kit: Kit, job: Job) -> None:
     """Go on with a job from wherever its last holder left it."""
-    if job.dial is None:
-        if candidate.claim_token is None and (call := foreign_call(kit, job)) is not None:
-            follow_foreign(kit, job, call)
-        elif candidate.claim_token is None and _may_still_ring(kit, job):
-            kit.store.jobs.let_go(job, until=kit.store.now() + timedelta(seconds=FOREIGN_REST_SECONDS / 6))
-        else:
-            kit.tell("job.returned", job)
-            kit.seat.count("speechaid_recovered_total", how="returned")
-            kit.store.jobs.put_back(job)
+    if job.dial is None and job.foreign:
+        take_up_foreign(kit, job)
+    elif job.dial is None:
+        kit.tell("job.returned", job)
+        kit.seat.count("speechaid_recovered_total", how="returned")
+        kit.store.jobs.put_back(job)
     elif job.dial.verdict is not None:
         kit.seat.count("speechaid_recovered_total", how="settled")
         settlement.apply(kit, job)
@@ -81,11 +78,6 @@ def take_up(kit: Kit, job: Job, candidate: Candidate) -> None:
     else:
         kit.seat.count("speechaid_recovered_total", how="resolved")
         resolve(kit, job)
-
-
-def go_on(kit: Kit, job: Job) -> None:
-    """Go on with the open dial of a job in hand."""
-    take_up(kit, job, Candidate(id=job.id, revision=None, reserved_until=None, claim_token=job.claim_token))
 
 
 # -- a create whose answer was lost ------------------------------------------------------------------------
@@ -106,9 +98,7 @@ def resolve(kit: Kit, job: Job) -> None:
     elif step.then is Next.PRESUME_NOT_PLACED and _own_key(kit, job.dial):
         kit.tell("dial.presumed_not_placed", job, level=WARNING, lookups=job.dial.empty_lookups)
         kit.seat.count("speechaid_presumed_not_placed_total")
-        kit.insist(
-            WorkerState.RECOVERING, "withdraw", job, lambda: dial.withdraw(kit, job, "presumed_not_placed")
-        )
+        dial.withdraw(kit, job, "presumed_not_placed")
     else:
         rest = (
             step.rest_seconds if _own_key(kit, job.dial) else max(step.rest_seconds, OTHER_KEY_REST_SECONDS)
@@ -180,10 +170,34 @@ def _clocks_agree(kit: Kit) -> bool:
 # -- what SpeechAI left behind -------------------------------------------------------------------------------
 
 
-def foreign_call(kit: Kit, job: Job) -> Call | None:
-    """The call of a job that another program left in progress, if it has one that nobody recorded."""
+def take_up_foreign(kit: Kit, job: Job) -> None:
+    """Go on with a job that another program left in progress: follow its call if it has one.
+
+    The mark ``foreign`` stays on the job until that is known, also when whoever looks here dies or cannot ask
+    Retell; a job of ours without a dial would be put back, and a person on the phone called again.
+    """
     if job.call_id is not None and kit.store.results.of_call(job.call_id) is None:
-        return kit.retell.get_call(job.call_id)
+        follow_foreign(kit, job, job.call_id, known_call(kit, job.call_id))
+    elif (call := foreign_call(kit, job)) is not None:
+        follow_foreign(kit, job, call.call_id, call)
+    elif _may_still_ring(kit, job):
+        kit.store.jobs.let_go(job, until=kit.store.now() + timedelta(seconds=FOREIGN_REST_SECONDS / 6))
+    else:
+        kit.tell("job.returned", job, foreign=True)
+        kit.seat.count("speechaid_recovered_total", how="returned")
+        kit.store.jobs.put_back(job)
+
+
+def known_call(kit: Kit, call_id: str) -> Call | None:
+    """The call as Retell tells it; None where Retell knows no such call: it is followed, and parked."""
+    try:
+        return kit.retell.get_call(call_id)
+    except CallUnknown:
+        return None
+
+
+def foreign_call(kit: Kit, job: Job) -> Call | None:
+    """The call of such a job by number and time, if there is one that nobody recorded."""
     country = kit.settings.dialling.default_country
     began = instant(job.document.get("started_at")) or instant(job.document.get("updated_at"))
     if began is None:
@@ -195,11 +209,12 @@ def foreign_call(kit: Kit, job: Job) -> Call | None:
     return None
 
 
-def follow_foreign(kit: Kit, job: Job, call: Call) -> None:
+def follow_foreign(kit: Kit, job: Job, call_id: str, call: Call | None) -> None:
     """Make another program's call a dial of ours from here on."""
     country = kit.settings.dialling.default_country
     numbers = [phones.normalise(phone, country) for phone in job.contact.phones]
-    called = call.to_number or next(filter(None, numbers), "")
+    # A dial has a number, whatever Retell tells; a made-up one at least stands in nobody's way.
+    called = (call.to_number if call else None) or next(filter(None, numbers), call_id)
     now = kit.store.now()
     adopted = Dial(
         key=kit.new_token(),
@@ -211,10 +226,15 @@ def follow_foreign(kit: Kit, job: Job, call: Call) -> None:
         api_key_fingerprint=kit.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
-        call_id=call.call_id,
-        placed_at=call.started_at or now,
+        call_id=call_id,
+        placed_at=(call.started_at if call else None) or now,
     )
-    job = kit.store.jobs.record_intent(job, adopted)
+    try:
+        job = kit.store.jobs.record_intent(job, adopted)
+    except NumberBusy:
+        kit.tell("dial.number_busy", job, phone=called)
+        kit.store.jobs.let_go(job, until=kit.store.now() + timedelta(seconds=RETELL_REST_SECONDS))
+        return
     kit.tell("call.adopted", job, foreign=True)
     kit.seat.count("speechaid_recovered_total", how="adopted")
     follow.run(kit, job, call)

@@ -20,7 +20,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import Charge, Verdict, storable
-from speechaid.rules import metering, outcomes, phones, retries
+from speechaid.rules import metering, operator_requests, outcomes, phones, retries
 from speechaid.rules.retries import NextStep
 
 #: Fields of Retell's call that SpeechAI keeps in ``call_result.summary``.
@@ -43,13 +43,8 @@ PROMISE_FIELDS = ("fecha_pago_cliente", "monto_pago_cliente")
 
 #: How a verdict names ``contact.next_phone_index``.
 NEXT_PHONE_INDEX = "next_phone_index"
-
-#: The last status of a job by an operator's request that waited for its call.
-REQUESTED_STATUS = {
-    "cancel": JobStatus.CANCELLED,
-    "suspend": JobStatus.SUSPENDED,
-    "hang_up": JobStatus.CANCELLED,
-}
+#: The cause of a verdict on a dial that was taken back before anybody could be called.
+WITHDRAWN = "withdrawn"
 
 
 def ended(kit: Kit, job: Job, call: Call) -> None:
@@ -68,6 +63,36 @@ def ended(kit: Kit, job: Job, call: Call) -> None:
 def refused(kit: Kit, job: Job, outcome: Outcome, error: str) -> None:
     """Settle a dial whose create Retell refused: there was no call."""
     settle(kit, job, outcome, call=None, connected=False, error=error)
+
+
+def withdraw(kit: Kit, job: Job, *, delay_seconds: float) -> None:
+    """Take back a dial that surely made no call: the job is pending again, with nothing spent.
+
+    That, too, is decided under the job's token before any mark is touched: a worker that has lost the job
+    must not release the marks of a dial which the adopter may be placing.
+
+    Raises:
+        LeaseLost: the dial is somebody else's now; nothing was written.
+    """
+
+    def decide_and_store() -> Job:
+        now = kit.store.now()
+        changes = {
+            "status": JobStatus.PENDING,
+            "reserved_until": now + timedelta(seconds=delay_seconds),
+            "updated_at": now,
+        }
+        verdict = Verdict(
+            outcome=Outcome.TEMPORARY,
+            cause=WITHDRAWN,
+            status=JobStatus.PENDING,
+            job=changes,
+            result=None,
+            charge=Charge(),
+        )
+        return kit.store.jobs.record_verdict(job, verdict.document())
+
+    apply(kit, kit.insist(WorkerState.SETTLING, "withdraw", job, decide_and_store))
 
 
 def settle(
@@ -100,6 +125,8 @@ def apply(kit: Kit, job: Job) -> None:
         step("do-not-call", lambda: kit.store.do_not_call.add(number, source="call", job_id=job.job_id))
     step("marks", lambda: consume_marks(kit, dial, verdict))
     step("job", lambda: finish(kit, job, verdict))
+    if verdict.cause == WITHDRAWN:
+        return  # no call to tell of
     kit.seat.call_finished()
     kit.seat.count("speechaid_outcomes_total", outcome=verdict.outcome)
     kit.seat.count("speechaid_next_steps_total", cause=verdict.cause)
@@ -134,19 +161,8 @@ def release_marks(kit: Kit, job: Job) -> None:
 
 def finish(kit: Kit, job: Job, verdict: Verdict) -> None:
     """The last write; an operator's request that waited for the call decides where the job would go on."""
-    while not kit.store.jobs.finish(job, requested(job, verdict)):
+    while not kit.store.jobs.finish(job, operator_requests.bend(as_job_fields(verdict.job), job.request)):
         job = kit.store.jobs.look(job)
-
-
-def requested(job: Job, verdict: Verdict) -> Document:
-    """The verdict's changes to the job, bent by a waiting request: what served its purpose stays done."""
-    changes = as_job_fields(verdict.job)
-    action = str((job.request or {}).get("action"))
-    status = REQUESTED_STATUS.get(action)
-    if status is None or verdict.status in {JobStatus.DONE, JobStatus.CANCELLED}:
-        return changes
-    reason = (job.request or {}).get("reason") or action
-    return {**changes, "status": status, f"{'suspend' if action == 'suspend' else 'cancel'}_reason": reason}
 
 
 def as_job_fields(changes: Document) -> Document:

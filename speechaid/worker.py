@@ -126,7 +126,7 @@ class Worker:
     def dial(self, job: Job) -> None:
         """One claimed job, through one call or back."""
         if job.dial is not None:  # another program put a job with an open dial back to pending
-            recovery.go_on(self.kit, job)
+            recovery.take_up(self.kit, job)
         else:
             dial.run(self.kit, job)
 

@@ -8,6 +8,7 @@ Beside SpeechAI's fields a job carries, while speechaid has it in hand:
 ``dead_phones``     numbers that are never dialled again for this job
 ``crashes``         how often running its worker crashed with it in hand
 ``request``         an operator's cancel or suspend that waits for the call to be settled
+``foreign``         another program left it in progress: it may have a call that we have yet to find
 """
 
 from __future__ import annotations
@@ -146,6 +147,8 @@ class Job:
     suspend_reason: str | None
     #: ``{action, reason, by, at}``: a cancel or suspend that waits for the call in hand.
     request: Document | None
+    #: Adopted from another program, and its call, if it has one, not found yet.
+    foreign: bool
     document: Document = field(repr=False)
 
     @classmethod
@@ -178,5 +181,6 @@ class Job:
             call_id=reading.text(document.get("call_id")),
             suspend_reason=reading.text(document.get("suspend_reason")),
             request=dict(request) if isinstance(request, dict) else None,
+            foreign=reading.flag(document.get("foreign"), default=False),
             document=document,
         )

@@ -7,6 +7,7 @@ a job ``in_progress``, by the database's clock.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,11 +17,12 @@ from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text
 from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.rules import operator_requests
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
 #: A job in hand belongs to nobody else while these stand; all go when it is put down.
-IN_HAND_FIELDS = ("claim_token", "dial", "request")
+IN_HAND_FIELDS = ("claim_token", "dial", "request", "foreign")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,13 @@ class Jobs:
         meanwhile is not dialled again on stale knowledge.
         """
         now = self._now()
-        expected = {"_id": candidate.id, "status": JobStatus.PENDING, "revision": candidate.revision}
+        expected = {
+            "_id": candidate.id,
+            "status": JobStatus.PENDING,
+            "revision": candidate.revision,
+            # SpeechAI's own programs know of no revision.
+            "reserved_until": candidate.reserved_until,
+        }
         taken = self.table.update(
             expected,
             {
@@ -142,13 +150,17 @@ class Jobs:
                     "started_at": now,
                     "updated_at": now,
                 },
+                "$unset": {"foreign": ""},
                 "$inc": {"revision": 1},
             },
         )
         return self._read_own(candidate.id, token) if taken else None
 
     def adopt(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> Job | None:
-        """Take over a job whose lease has run out, if nobody renewed or took it meanwhile; None otherwise."""
+        """Take over a job whose lease has run out, if nobody renewed or took it meanwhile; None otherwise.
+
+        One that no claim of ours stands on is another program's, and marked as such.
+        """
         now = self._now()
         if candidate.reserved_until is not None and candidate.reserved_until >= now:
             return None
@@ -167,6 +179,7 @@ class Jobs:
                     "claim_token": token,
                     "reserved_until": now + timedelta(seconds=lease_seconds),
                     "updated_at": now,
+                    **({"foreign": True} if candidate.claim_token is None else {}),
                 },
                 "$inc": {"revision": 1},
             },
@@ -177,6 +190,14 @@ class Jobs:
         """Hold the job for so long from now; ``LeaseLost`` where it is no longer ours."""
         until = self._now() + timedelta(seconds=lease_seconds)
         self._write(job, {"$set": {"reserved_until": until}})
+
+    def renew_to_dial(self, job: Job, lease_seconds: float) -> bool:
+        """As ``renew``, unless an operator wants something of this job: then False, and nothing written."""
+        change = {"$set": {"reserved_until": self._now() + timedelta(seconds=lease_seconds)}}
+        if self.table.update(self._own(job) | {"request": None}, change):
+            return True
+        self.look(job)
+        return False
 
     def look(self, job: Job) -> Job:
         """The job as it stands; ``LeaseLost`` where it is no longer ours."""
@@ -217,13 +238,18 @@ class Jobs:
         return replace(job, dial=replace(_dial(job), **fields))
 
     def record_verdict(self, job: Job, verdict: Document) -> Job:
-        """Write what is to become of the ended call, before any of it is applied; the first one stands."""
-        self._write(
-            job,
-            {"$set": {"dial.verdict": verdict, "updated_at": self._now()}},
-            {**_same_dial(job), "dial.verdict": None},
-        )
-        return replace(job, dial=replace(_dial(job), verdict=verdict))
+        """Write what is to become of the ended call, before any of it is applied; the first one stands.
+
+        Returns the job with the verdict that stands: an answer lost with the connection may have been a yes.
+        """
+        query = self._own(job) | _same_dial(job)
+        change = {"$set": {"dial.verdict": verdict, "updated_at": self._now()}}
+        if self.table.update({**query, "dial.verdict": None}, change):
+            return replace(job, dial=replace(_dial(job), verdict=verdict))
+        current = self.look(job)
+        if current.dial is None or current.dial.key != _dial(job).key or current.dial.verdict is None:
+            raise LeaseLost(f"job {job.job_id}: its dial is no longer ours")
+        return current
 
     # -- putting it down ---------------------------------------------------------------------------------
 
@@ -247,11 +273,16 @@ class Jobs:
     def put_back(self, job: Job, *, delay_seconds: float = 0.0, changes: Document | None = None) -> None:
         """Return a job untouched to ``pending``, due after the delay; its dial, if it had one, is dropped.
 
-        Only for a dial that surely made no call.
+        Only for a dial that surely made no call and holds nothing yet. A request of an operator is heeded.
         """
-        due = self._now() + timedelta(seconds=delay_seconds)
-        fields = {"status": JobStatus.PENDING, "reserved_until": due, **(changes or {})}
-        self._write(job, _put_down(fields, self._now()))
+        now = self._now()
+        due = now + timedelta(seconds=delay_seconds)
+        fields = {"status": JobStatus.PENDING, "reserved_until": due, "updated_at": now, **(changes or {})}
+        while True:
+            update = _put_down(operator_requests.bend(fields, job.request), now)
+            if self.table.update(self._own(job) | {"request": job.request}, update):
+                return
+            job = self.look(job)
 
     def let_go(self, job: Job, *, until: datetime | None = None) -> None:
         """Release the lease and nothing else: whoever looks for lapsed leases after ``until`` goes on."""
@@ -305,18 +336,24 @@ class Jobs:
             counts.setdefault(key, {})[str(row["_id"].get("status"))] = int(row["jobs"])
         return counts
 
-    def open_dials(self, batch_id: str | None = None) -> OpenDials:
-        """Dials of a batch (of all, without one) that may yet become, or are, calls."""
+    def open_dials(self, batch_id: str | None = None, *, of_batches: bool = False) -> OpenDials:
+        """Dials of a batch that may yet become, or are, calls; without one of all, or of all with a batch.
+
+        A lease that runs until the next look-up is nobody's hand: that dial rests, and is ambiguous.
+        """
         query: Document = {"dial.number": {"$exists": True}, "dial.verdict": None}
         if batch_id is not None:
             query["dial.batch_id"] = batch_id
+        elif of_batches:
+            query["dial.batch_id"] = {"$ne": None}
         now = self._now()
         counts = {"on_their_way": 0, "ambiguous": 0, "live_calls": 0}
-        for row in self.table.find(query, fields=("dial.call_id", "reserved_until")):
-            lease = instant(row.get("reserved_until"))
-            if text(row.get("dial", {}).get("call_id")):
+        for row in self.table.find(query, fields=("dial.call_id", "dial.next_lookup_at", "reserved_until")):
+            lease, dial = instant(row.get("reserved_until")), row.get("dial", {})
+            rests_until = instant(dial.get("next_lookup_at"))
+            if text(dial.get("call_id")):
                 counts["live_calls"] += 1
-            elif lease is not None and lease >= now:
+            elif lease is not None and lease >= now and (rests_until is None or lease > rests_until):
                 counts["on_their_way"] += 1
             else:
                 counts["ambiguous"] += 1
@@ -359,10 +396,14 @@ class Jobs:
         crash more), ``failed`` (it killed ``limit`` workers running).
         """
         held = {"status": JobStatus.IN_PROGRESS, "worker_id": worker_id, "claim_token": {"$exists": True}}
-        return [(job, self._take_from_dead(job, limit)) for job in map(Job.read, self.table.find(held))]
+        taken = []
+        for job in map(Job.read, self.table.find(held)):
+            with contextlib.suppress(LeaseLost):  # adopted this very moment: in good hands
+                taken.append((job, self._take_from_dead(job, limit)))
+        return taken
 
     def _take_from_dead(self, job: Job, limit: int) -> str:
-        if job.dial is not None:
+        if job.dial is not None or job.foreign:
             self.let_go(job)
             return "adoptable"
         if job.crashes + 1 >= limit:

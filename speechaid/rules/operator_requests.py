@@ -1,0 +1,36 @@
+"""What an operator's request, recorded while a dial was open, makes of the job in the end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
+
+#: The status that each request asks for.
+REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
+    {
+        "cancel": JobStatus.CANCELLED,
+        "suspend": JobStatus.SUSPENDED,
+        "hang_up": JobStatus.CANCELLED,
+        "reset": JobStatus.PENDING,
+    }
+)
+#: What served its purpose, or must never be called again, stays so whatever was asked.
+_STANDS: Final = frozenset({JobStatus.DONE, JobStatus.CANCELLED})
+
+
+def bend(changes: Document, request: Document | None) -> Document:
+    """The changes to a job, ``status`` among them, as the request would have them."""
+    action = str((request or {}).get("action"))
+    status = REQUESTED_STATUS.get(action)
+    if request is None or status is None or changes["status"] in _STANDS:
+        return changes
+    reason = request.get("reason") or action
+    if status is JobStatus.CANCELLED:
+        return {**changes, "status": status, "cancel_reason": reason, "finished_at": changes["updated_at"]}
+    if status is JobStatus.SUSPENDED:
+        return {**changes, "status": status, "suspend_reason": reason, "suspended_at": changes["updated_at"]}
+    return {**changes, "status": status, "attempts": 0, "contact.next_phone_index": 0}
