@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import socket
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, Final
@@ -18,12 +19,12 @@ import setproctitle
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus
-from speechaid.fleet.messages import Beat, Counts, Event, count_key
+from speechaid.fleet.messages import Beat, Counts, Event, Tally, count_key
 from speechaid.fleet.neighbours import Clerk, Companion, Control
 from speechaid.fleet.notify import Notifier
 from speechaid.fleet.processes import become_subreaper, raise_descriptor_limit
 from speechaid.fleet.signals import SignalQueue
-from speechaid.fleet.snapshot import snapshot
+from speechaid.fleet.snapshot import snapshot, status_line
 from speechaid.fleet.spawner import Spawner
 from speechaid.fleet.standing import StandingOrders, StateDirectory
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
@@ -36,10 +37,15 @@ from speechaid.settings import Settings, after_reload, reload_changes
 LET_GO_GRACE_SECONDS: Final = 5.0
 #: A loop that was away for longer than its longest rest and this was stopped, or the machine slept.
 ABSENCE_SECONDS: Final = 3.0
+#: What the clerk and the embedded database may take after the last worker has left.
+CLOSING_SECONDS: Final = 120.0
 #: More by signal than this is a finger left on the key.
 MOST_WORKERS: Final = 2000
 #: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
 OTHER_DESCRIPTORS: Final = 512
+#: Names of deeds that are remembered so as not to count them twice: more than a fleet of any size does
+#: between a worker's death and the repetition of its last deed.
+TALLIES_REMEMBERED: Final = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +93,7 @@ class Supervisor:
         self.settings = settings
         self.phase = Phase.RUNNING
         self.counts: Counts = {}
+        self._tallied: OrderedDict[str, None] = OrderedDict()
         self.on_event: list[Callable[[str, str, Mapping[str, Any]], None]] = []
         self.on_tick: list[Callable[[float], None]] = []
         self._target = target
@@ -103,6 +110,7 @@ class Supervisor:
         self._tick_at = 0.0
         self._kill_at: float | None = None
         self._title = ""
+        self._supervising = False
 
     def run(self) -> ExitStatus:
         """Start, then supervise until told to leave and the last worker has left.
@@ -124,8 +132,9 @@ class Supervisor:
                 self._guard(self._take_requests)
                 for answer in self._clerk.answers():
                     self._guard(answer)
-                self._guard(self._fleet.turn, self._clock.boottime())
+                self._supervising = self._guard(self._fleet.turn, self._clock.boottime())
                 self._guard(self._tick)
+            self._notifier.extend(CLOSING_SECONDS)
         log.info("stopped", extra={"event": "supervisor_stopped"})
         return ExitStatus.OK
 
@@ -152,7 +161,6 @@ class Supervisor:
         self._spare_the_database()
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
-        self._notifier.ready(self._summary())
         log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor_started"})
         if orders != StandingOrders():
             log.warning("orders of an earlier run still stand: %s", orders.text())
@@ -192,7 +200,12 @@ class Supervisor:
             return
         self._tick_at = now + 1.0
         self._show()
-        self._notifier.watchdog()
+        self._notifier.tell(
+            status_line(self._summary(), self._fleet),
+            up=self._fleet.present > 0,
+            supervising=self._supervising,
+            leaving=self.phase is not Phase.RUNNING,
+        )
         if self._database is not None:
             self._database.ensure()
             self._spare_the_database()
@@ -274,7 +287,7 @@ class Supervisor:
             self._fleet.set_settings(self.settings.to_wire(), _patience(self.settings))
             self.scale(self.settings.worker.count)
         finally:
-            self._notifier.ready(self._summary())
+            self._notifier.reloaded()
         log.info("settings read again; applied: %s", "; ".join(applied) or "nothing new")
         if needs_restart:
             log.warning("settings that need a restart: %s", "; ".join(needs_restart))
@@ -294,6 +307,15 @@ class Supervisor:
         """Sum up a worker's increments; the sums survive it."""
         for key, value in counts.items():
             self.counts[key] = self.counts.get(key, 0) + value
+
+    def tallied(self, tally: Tally) -> None:
+        """Sum up increments that count once: a worker that died may have told them before it was repeated."""
+        if tally.once in self._tallied:
+            return
+        self._tallied[tally.once] = None
+        if len(self._tallied) > TALLIES_REMEMBERED:
+            self._tallied.popitem(last=False)
+        self.counted(tally.counts)
 
     def happened(self, slot: str, event: Event) -> None:
         """Pass a worker's event on."""
@@ -367,11 +389,10 @@ class Supervisor:
         return f"{self.phase.words}, {present} of {wanted} workers{drained}"
 
     def _show(self) -> None:
-        """In ``ps`` and in ``systemctl status``, where it changed."""
+        """In ``ps``, where it changed."""
         if (summary := self._summary()) != self._title:
             self._title = summary
             setproctitle.setproctitle(f"speechaid: supervisor [{summary}]")
-            self._notifier.status(summary)
 
     def _make_room(self, workers: int) -> None:
         needed = 2 * workers + OTHER_DESCRIPTORS
@@ -384,13 +405,15 @@ class Supervisor:
                 limit,
             )
 
-    def _guard(self, step: Callable[..., object], *arguments: object) -> None:
-        """Do one step; a fault of ours in it is logged, and the fleet is supervised on."""
+    def _guard(self, step: Callable[..., object], *arguments: object) -> bool:
+        """Do one step; a fault of ours in it is logged, and the fleet is supervised on. False: it failed."""
         try:
             step(*arguments)
         except Exception:
             log.exception("a step of the supervisor failed", extra={"event": "internal_fault"})
             self._clock.sleep(0.05)  # a fault in each turn must not turn hot
+            return False
+        return True
 
 
 _SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {

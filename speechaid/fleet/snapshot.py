@@ -47,3 +47,12 @@ def snapshot(
             for (name, labels), value in sorted(counts.items())
         ],
     }
+
+
+def status_line(summary: str, fleet: Fleet) -> str:
+    """What ``systemctl status`` shows: more than the title in ``ps`` has room for."""
+    parts = [summary, f"{fleet.in_calls} in calls"]
+    parts += ["dialling held"] if fleet.held else []
+    parts += ["a dependency is away"] if fleet.dependency_away else []
+    parts += [f"crash loop: {', '.join(loops)}"] if (loops := fleet.crash_loops) else []
+    return ", ".join(parts)

@@ -16,7 +16,18 @@ from typing import Any, Final, Protocol
 
 from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
-from speechaid.fleet.messages import Beat, Bye, Counts, Event, Order, Ready, WorkerIdentity, decode_report
+from speechaid.fleet.messages import (
+    Beat,
+    Bye,
+    Counts,
+    Event,
+    Order,
+    Ready,
+    Report,
+    Tally,
+    WorkerIdentity,
+    decode_report,
+)
 from speechaid.fleet.processes import Child, Exit, reap_strays
 from speechaid.fleet.seat import DUMP_SIGNAL
 from speechaid.fleet.slots import Slot, SlotState
@@ -48,6 +59,9 @@ class Listener(Protocol):
 
     def counted(self, counts: Counts) -> None:
         """Increments of a worker's counters."""
+
+    def tallied(self, tally: Tally) -> None:
+        """Increments that count once under their name."""
 
     def happened(self, slot: str, event: Event) -> None:
         """An event that a worker told."""
@@ -202,6 +216,14 @@ class Fleet:
         return sum(slot.state is SlotState.RUNNING for slot in self.slots.values())
 
     @property
+    def in_calls(self) -> int:
+        """Workers that have a call in hand, by their latest reports."""
+        return sum(
+            slot.alive and slot.beat is not None and slot.beat.call is not None
+            for slot in self.slots.values()
+        )
+
+    @property
     def crash_loops(self) -> list[str]:
         """Workers that keep ending badly."""
         return [slot.name for slot in self.slots.values() if slot.crash_loop]
@@ -245,7 +267,7 @@ class Fleet:
         if channel.eof:
             self._watch.forget(channel.fileno())
 
-    def _take(self, slot: Slot, report: Ready | Beat | Event | Bye, now: float) -> None:
+    def _take(self, slot: Slot, report: Report, now: float) -> None:
         match report:
             case Ready():
                 slot.alive_again(now + self.patience.boot_seconds)
@@ -255,6 +277,8 @@ class Fleet:
                     log.warning("%s reports after all", slot.name, extra={"event": "worker_late"})
                 slot.heard(report, max(report.deadline + self.patience.grace_seconds, self._lenient_until))
                 self._listener.counted(report.counts)
+            case Tally():
+                self._listener.tallied(report)
             case Event():
                 self._listener.happened(slot.name, report)
             case Bye():

@@ -22,19 +22,83 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
         yield listener, named
 
 
+def heard_by(listener: socket.socket) -> list[list[str]]:
+    """Every datagram that lies there, its lines."""
+    heard = []
+    listener.setblocking(False)
+    while True:
+        try:
+            heard.append(listener.recv(4096).decode().split("\n"))
+        except BlockingIOError:
+            return heard
+
+
+def tell(notifier: Notifier, status: str, *, leaving: bool = False, supervising: bool = True) -> None:
+    notifier.tell(status, up=True, supervising=supervising, leaving=leaving)
+
+
 def test_each_word_arrives_as_one_datagram(systemd: tuple[socket.socket, str]) -> None:
     listener, address = systemd
     notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
-    notifier.ready("running, 6 workers")
+    tell(notifier, "running")
     notifier.reloading()
-    notifier.watchdog()
-    notifier.status("running, 7 workers")
+    notifier.reloaded()
     notifier.stopping("stopping")
-    heard = [listener.recv(4096).decode().split("\n") for _ in range(5)]
-    assert heard[0] == ["READY=1", "STATUS=running, 6 workers", f"MAINPID={os.getpid()}"]
-    assert heard[1][0] == "RELOADING=1"
-    assert heard[1][1].startswith("MONOTONIC_USEC=")
-    assert heard[2:] == [["WATCHDOG=1"], ["STATUS=running, 7 workers"], ["STOPPING=1", "STATUS=stopping"]]
+    tell(notifier, "leaving", leaving=True)
+    heard = heard_by(listener)
+    reloading = heard.pop(3)
+    assert reloading[0] == "RELOADING=1"
+    assert int(reloading[1].removeprefix("MONOTONIC_USEC=")) > 0
+    assert heard == [
+        ["READY=1", "STATUS=running", f"MAINPID={os.getpid()}"],
+        ["STATUS=running"],
+        ["WATCHDOG=1"],
+        ["READY=1"],
+        ["STOPPING=1", "STATUS=stopping"],
+        ["STATUS=leaving"],
+        ["WATCHDOG=1"],
+        ["EXTEND_TIMEOUT_USEC=30000000"],
+    ]
+
+
+def test_it_is_ready_once_there_are_workers_and_a_status_is_told_when_it_changes(
+    systemd: tuple[socket.socket, str],
+) -> None:
+    listener, address = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier.tell("0 of 2 workers", up=False, supervising=True, leaving=False)
+    notifier.reloading()  # a start is not over for being interrupted
+    notifier.reloaded()
+    assert heard_by(listener) == [["STATUS=0 of 2 workers"]]
+    tell(notifier, "2 workers")
+    tell(notifier, "2 workers")
+    assert heard_by(listener) == [
+        ["READY=1", "STATUS=2 workers", f"MAINPID={os.getpid()}"],
+        ["STATUS=2 workers"],
+    ]
+
+
+def test_a_loop_that_does_not_supervise_neither_feeds_the_watchdog_nor_asks_for_time(
+    systemd: tuple[socket.socket, str],
+) -> None:
+    listener, address = systemd
+    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
+    tell(notifier, "running", supervising=False)
+    tell(notifier, "stopping", supervising=False, leaving=True)
+    assert not {"WATCHDOG", "EXTEND_TIMEOUT_USEC"} & {m[0].split("=")[0] for m in heard_by(listener)}
+
+
+def test_a_systemd_that_is_behind_is_told_again_and_never_waited_for(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    tell(notifier, "running")  # nobody listens yet
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        for number in range(1000):  # more than a socket takes
+            tell(notifier, f"status {number}")
+        assert heard_by(listener)[0][0] == "READY=1"
+        tell(notifier, "status 999")
+        assert heard_by(listener) == [["STATUS=status 999"]]
 
 
 @pytest.mark.parametrize(
@@ -55,4 +119,4 @@ def test_the_watchdog_is_fed_only_where_it_is_ours(
 
 def test_without_systemd_or_with_a_dead_one_nothing_happens(tmp_path: Path) -> None:
     for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}):
-        Notifier(environment).ready("running")
+        tell(Notifier(environment), "running")
