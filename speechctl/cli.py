@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
     try:
-        return _run(COMMANDS[options.command], options, as_json=as_json)
+        status = _run(COMMANDS[options.command], options, as_json=as_json)
+        sys.stdout.flush()  # now, not at exit, where a reader that has left could not be forgiven
+        return status  # noqa: TRY300 - what follows is about the flush too
     except Trouble as trouble:
         _tell_trouble(trouble, as_json=as_json)
         return trouble.exit_status

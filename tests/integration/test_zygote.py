@@ -23,18 +23,20 @@ now = SystemClock().boottime
 def spawner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spawner]:
     use_environment(monkeypatch, tmp_path)
     become_subreaper()
+    before = _children()
     spawner = Spawner(TARGET, answer_seconds=1.0)
     yield spawner
     spawner.close()
-    until(lambda: not _children(), "the end of every child", between=lambda: reap_strays(set()))
+    until(lambda: _children() <= before, "the end of every child", between=lambda: reap_strays(set()))
 
 
-def _children() -> list[int]:
-    return [
+def _children() -> set[int]:
+    """All children of this process; the database of the test run may be among them."""
+    return {
         int(pid)
         for task in Path("/proc/self/task").iterdir()
         for pid in (task / "children").read_text().split()
-    ]
+    }
 
 
 def wait_ready(spawner: Spawner) -> int:
@@ -154,6 +156,7 @@ def test_a_target_that_cannot_be_imported_is_tried_again_ever_later(
 ) -> None:
     use_environment(monkeypatch, tmp_path)
     become_subreaper()
+    before = _children()
     spawner = Spawner("tests.no_such_module:main")
     until(lambda: spawner.restarts == 2, "two zygotes' ends", between=lambda: spawner.turn(now()))
     assert not spawner.can_ask
@@ -161,4 +164,4 @@ def test_a_target_that_cannot_be_imported_is_tried_again_ever_later(
     assert wait is not None
     assert wait > now()
     spawner.close()
-    until(lambda: not _children(), "the end of every child", between=lambda: reap_strays(set()))
+    until(lambda: _children() <= before, "the end of every child", between=lambda: reap_strays(set()))
