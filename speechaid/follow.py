@@ -11,7 +11,7 @@ from speechaid.kit import Kit, LetGo
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import Stopper, WorkerState
-from speechaid.retell.faults import CallUnknown, RetellError
+from speechaid.retell.faults import CallUnknown, RetellError, RetellUnavailable
 from speechaid.rules.following import Limits, Progress, Watch, watch
 
 #: A lease is renewed when this share of it has passed.
@@ -56,13 +56,17 @@ class Vigil:
         self.kit = kit
         self.job = job
         self.call = call
-        self.unknown = False
+        self.unknown = self._told = False
         now = kit.clock.boottime()
         self._heard_at = now
         self._renewed_at = now
         self._stop_asked_at = now if self._dial.stop_asked_by is not None else None
+        #: Whether Retell has heard of the stop; whoever asked before us may have died before that.
+        self._stop_heard = False
         self._connected_seen_at: float | None = None
         self._batch_limit = self._longest_call()
+        if call is not None:
+            self._hear(call)
 
     def keep(self) -> None:
         """Poll until the call is over, then settle; or park it where Retell never says so."""
@@ -74,9 +78,11 @@ class Vigil:
                 case Watch.STOP:
                     self.stop(Stopper.LIMIT)
                 case Watch.PARK:
+                    self.repeat_stop()
                     self.park()
                     return
                 case Watch.WAIT:
+                    self.repeat_stop()
                     self.wait()
             self.poll()
         settlement.ended(self.kit, self.job, self.call)
@@ -100,16 +106,21 @@ class Vigil:
             self.unknown = True
             return
         except RetellError as fault:
+            self._told = False
             breaker.after_question_fault(kit, fault)
             return
-        self.unknown = False
+        self._hear(call)
+
+    def _hear(self, call: Call) -> None:
+        """Take in what Retell tells."""
+        kit = self.kit
+        self.unknown, self._told = False, True
         self._heard_at = kit.clock.boottime()
         if call.connected and self._connected_seen_at is None:
             self._connected_seen_at = self._heard_at
             if call.started_at is not None and self._dial.placed_at is not None:
                 answered_after = (call.started_at - self._dial.placed_at) / timedelta(seconds=1)
-                kit.seat.count("speechaid_dial_to_answer_seconds_sum", max(0.0, answered_after))
-                kit.seat.count("speechaid_dial_to_answer_seconds_count")
+                kit.observe("speechaid_dial_to_answer_seconds", max(0.0, answered_after))
         self.call = call
 
     def tend(self) -> None:
@@ -140,11 +151,23 @@ class Vigil:
         )
         self._stop_asked_at = kit.clock.boottime()
         kit.tell("call.stop_asked", self.job, level=WARNING, by=by, unknown_to_retell=self.unknown)
+        self.repeat_stop()
+
+    def repeat_stop(self) -> None:
+        """Send the stop that was asked for, unless Retell has heard it; else an outage would swallow it."""
+        kit = self.kit
+        if self._dial.stop_asked_by is None or self._stop_heard:
+            return
         kit.report(WorkerState.FOLLOWING, "stop call", self.job, seconds=kit.settings.retell.timeout_seconds)
         try:
             kit.retell.stop_call(self._call_id)
-        except RetellError as fault:
+        except RetellUnavailable as fault:
             kit.tell("call.stop_failed", self.job, level=WARNING, error=str(fault))
+            return
+        except RetellError as fault:
+            # Refused: it is over, or unknown. The polls will tell; to insist would change nothing.
+            kit.tell("call.stop_failed", self.job, level=WARNING, error=str(fault))
+        self._stop_heard = True
 
     def park(self) -> None:
         """Leave a call whose end Retell does not confirm to whoever has time, now and then."""
@@ -158,7 +181,7 @@ class Vigil:
 
         kit.insist(WorkerState.FOLLOWING, "park", self.job, deed)
         kit.tell("call.parked", self.job, level=WARNING)
-        kit.seat.count("speechaid_parked_total")
+        kit.seat.count("speechaid_call_parkings_total")
 
     def progress(self) -> Progress:
         """What is known of the call now."""
@@ -172,6 +195,7 @@ class Vigil:
             since_placed_seconds=self._since(self._dial.placed_at),
             since_connected_seconds=self._since_connected(),
             since_heard_seconds=now - self._heard_at,
+            last_poll_told=self._told,
             since_stop_seconds=since_stop,
             unknown_to_retell=self.unknown,
         )

@@ -9,6 +9,9 @@ from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus
 
+#: Longer than any call that Retell allows, by far; a longer duration is not believed, and would not fit BSON.
+LONGEST_CALL_MS = 7 * 24 * 3_600_000.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -60,6 +63,8 @@ class Call:
             _milliseconds(document.get("end_timestamp")),
         )
         duration = reading.number(document.get("duration_ms"))
+        if duration is not None and duration > LONGEST_CALL_MS:
+            duration = None  # no call lasts for weeks: not a duration, and nothing to charge anybody for
         if duration is None and started is not None and ended is not None:
             duration = (ended - started).total_seconds() * 1000
         return cls(

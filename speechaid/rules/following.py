@@ -40,8 +40,10 @@ class Progress:
     since_placed_seconds: float
     #: Since it connected, as Retell tells; None where it has not.
     since_connected_seconds: float | None
-    #: Since Retell last told anything of this call.
+    #: Since Retell last told anything of this call, or since it began to be followed.
     since_heard_seconds: float
+    #: Whether the latest poll told anything.
+    last_poll_told: bool
     #: Since we asked for its stop; None where we did not.
     since_stop_seconds: float | None
     #: Retell says that it knows no such call.
@@ -54,13 +56,13 @@ def watch(progress: Progress, limits: Limits) -> Watch:
         return Watch.PARK if progress.since_stop_seconds > limits.poll_timeout_seconds else Watch.WAIT
     if progress.unknown_to_retell:
         return Watch.STOP
-    margin = 2 * limits.polling_interval_seconds
-    if progress.since_connected_seconds is None:
+    if progress.since_connected_seconds is not None:
+        # Nothing heard for long is no reason to stop a call that may be going well: it has its own time.
+        margin = 2 * limits.polling_interval_seconds
+        late = progress.since_connected_seconds > limits.longest_call_seconds + margin
+    elif progress.last_poll_told:
         late = progress.since_placed_seconds > limits.poll_timeout_seconds
     else:
-        late = progress.since_connected_seconds > limits.longest_call_seconds + margin
-    # Nothing heard for long is no reason to stop a call that may be going well until its own time is over.
-    if progress.since_connected_seconds is not None and not late:
-        overdue = progress.since_connected_seconds + progress.since_heard_seconds
-        late = overdue > limits.longest_call_seconds + limits.poll_timeout_seconds + margin
+        # Somebody may be on the phone by now: an adopted call whose first poll fails does not ring too long.
+        late = progress.since_heard_seconds > limits.poll_timeout_seconds
     return Watch.STOP if late else Watch.WAIT

@@ -23,10 +23,13 @@ from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.holds import Holds
 from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.jobs import Jobs
+from speechaid.store.operator_requests import OperatorRequests
 from speechaid.store.table import Table, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
 CLOCK_REREAD_SECONDS = 60.0
+#: Seconds until it is tried again after it could not be read.
+CLOCK_RETRY_SECONDS = 10.0
 #: A reading of the clock that took longer than this says too little about the offset to replace an older one.
 CLOCK_READING_MAX_SECONDS = 2.0
 
@@ -69,9 +72,11 @@ class DatabaseClock:
             with translated():
                 answer: Document = self._client.admin.command("hello")
         except StoreError:
-            # An old offset is still right to the millisecond; the outage is another's to report.
+            # An old offset is still right to the millisecond; the outage is another's to report. Asking again
+            # at each reading would make every step of a worker wait for the database.
             if self._offset is None:
                 raise
+            self._read_at = self._clock.boottime() - CLOCK_REREAD_SECONDS + CLOCK_RETRY_SECONDS
             return
         after = self._clock.boottime()
         local_time = instant(answer.get("localTime"))
@@ -104,6 +109,7 @@ class Store:
             return Table(database.get_collection(name))
 
         self.jobs = Jobs(table(settings.jobs_collection), self.now)
+        self.requests = OperatorRequests(self.jobs, self.now)
         self.batches = Batches(table(settings.batches_collection), self.now)
         self.accounts = Accounts(table(settings.accounts_collection), self.now)
         self.results = CallResults(table(settings.results_collection))

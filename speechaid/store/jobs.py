@@ -260,14 +260,14 @@ class Jobs:
         Where another program has changed the status, its word stands and the rest is written.
         """
         query = self._own(job) | _same_dial(job) | {"request": job.request}
-        update = _put_down(changes, self._now())
+        update = put_down(changes, self._now())
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
             return True
         current = self.look(job)
         if current.request != job.request:
             return False
         foreign = {name: value for name, value in changes.items() if name not in {"status", "reserved_until"}}
-        self._write(job, _put_down(foreign, self._now()), _same_dial(job))
+        self._write(job, put_down(foreign, self._now()), _same_dial(job))
         return True
 
     def put_back(self, job: Job, *, delay_seconds: float = 0.0, changes: Document | None = None) -> None:
@@ -279,7 +279,7 @@ class Jobs:
         due = now + timedelta(seconds=delay_seconds)
         fields = {"status": JobStatus.PENDING, "reserved_until": due, "updated_at": now, **(changes or {})}
         while True:
-            update = _put_down(operator_requests.bend(fields, job.request), now)
+            update = put_down(operator_requests.bend(fields, job.request), now)
             if self.table.update(self._own(job) | {"request": job.request}, update):
                 return
             job = self.look(job)
@@ -408,7 +408,7 @@ class Jobs:
             return "adoptable"
         if job.crashes + 1 >= limit:
             failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
-            self._write(job, _put_down({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
+            self._write(job, put_down({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
             return "failed"
         self.put_back(job, changes={"crashes": job.crashes + 1})
         return "returned"
@@ -446,7 +446,8 @@ class Jobs:
         return None if document is None else Job.read(document)
 
 
-def _put_down(fields: Document, now: datetime) -> Document:
+def put_down(fields: Document, now: datetime) -> Document:
+    """The update that leaves a job in nobody's hand."""
     return {
         "$set": {**fields, "updated_at": now},
         "$unset": dict.fromkeys(IN_HAND_FIELDS, ""),

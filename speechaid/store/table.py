@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -60,6 +61,9 @@ def translated() -> Iterator[None]:
         raise StoreError(f"the database refused: {_first_line(exc)} (code {exc.code})") from exc
     except PyMongoError as exc:
         raise StoreError(f"the database driver failed: {type(exc).__name__}: {_first_line(exc)}") from exc
+    except (BSONError, OverflowError, UnicodeError, RecursionError) as exc:
+        # The driver lets these out as they are; a document that cannot be written must not kill its writers.
+        raise StoreError(f"a document cannot be stored ({type(exc).__name__})") from exc
 
 
 def _first_line(exc: Exception) -> str:
