@@ -1,8 +1,8 @@
 """A worker without a database: it does what a small file in ``FLEET_WORKER_DIR`` tells it, call by call.
 
 ``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``exit N``,
-``crash`` (an exception). Without a file it idles. ``every`` holds the same for all slots. Files named
-``<slot>.<word>`` tell the test how a worker left.
+``crash`` (an exception), ``stillborn`` (it leaves before it is ready). Without a file it idles. ``every``
+holds the same for all slots. Files named ``<slot>.<word>`` tell the test how a worker left.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from speechaid.settings import Settings
 def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> int:
     directory = Path(os.environ["FLEET_WORKER_DIR"])
     in_call = False
+    if _task(directory, identity.slot) == "stillborn":
+        return ExitStatus.SOFTWARE
     seat.ready()
     while True:
         task = _task(directory, identity.slot)

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from speechaid.control import ControlSocket
@@ -13,7 +14,7 @@ from speechaid.errors import ConfigError, FleetError
 from speechaid.protocol import ErrorCode, Request
 from speechaid.rules.respawn import Cause
 from speechaid.settings import get_settings
-from speechaid.supervisor import Supervisor, run
+from speechaid.supervisor import Supervisor
 
 log = logging.getLogger("fleet_daemon")
 
@@ -62,7 +63,7 @@ def main() -> int:
         except (FleetError, ConfigError) as exc:
             control.refuse(request, ErrorCode.REFUSED, str(exc))
 
-    return run(
+    supervisor = Supervisor(
         settings,
         target="tests.fleet_worker:main",
         control=control,
@@ -70,6 +71,16 @@ def main() -> int:
         clerk=QuietClerk(),
         read_settings=get_settings,
     )
+    blind = Path(os.environ["FLEET_WORKER_DIR"]) / "blind"
+
+    def go_blind(_now: float) -> None:
+        """Take the supervisor's eyes: from now on every turn of the fleet fails."""
+        if blind.exists():
+            os.close(supervisor._fleet.fileno())
+            supervisor.on_tick.remove(go_blind)
+
+    supervisor.on_tick.append(go_blind)
+    return supervisor.run()
 
 
 if __name__ == "__main__":
