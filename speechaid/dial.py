@@ -39,6 +39,7 @@ from speechaid.retell.variables import variables_for
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.eligibility import Action, Judgement
 from speechaid.rules.phones import Choice
+from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock that a look stays good for; a process frozen for longer looks again.
 LOOK_GOOD_FOR_SECONDS = 3.0
@@ -240,7 +241,7 @@ def post(kit: Kit, job: Job) -> tuple[Job, Call]:
     except (NotPlaced, Ambiguous) as fault:
         breaker.after_create_fault(kit, fault)
         raise
-    kit.seat.count("speechaid_calls_placed_total")
+    kit.seat.count_once(*call_metrics.placed(job.dial.key))
     job = kit.insist(
         WorkerState.FOLLOWING, "record call", job, lambda: kit.store.jobs.record_call(job, call.call_id)
     )

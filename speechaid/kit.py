@@ -7,7 +7,7 @@ are declared here, so that they stand below the processes in the layers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from logging import INFO
 from typing import Any, Protocol, TypeVar
@@ -26,6 +26,7 @@ from speechaid.rules.retries import RetryPolicy
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.metric_table import observe
 
 Result = TypeVar("Result")
 
@@ -59,6 +60,9 @@ class Reporter(Protocol):
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
         """Add to a counter."""
+
+    def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+        """Add to counters for a deed that counts once, whoever has to repeat it."""
 
     def event(self, name: str, /, **fields: Any) -> None:
         """Tell the listeners."""
@@ -114,6 +118,10 @@ class Kit:
         if "phone" in facts:
             facts["phone"] = mask_phone(str(facts["phone"]))
         self.seat.event(event, at=self.clock.now().isoformat(), **facts)
+
+    def observe(self, metric: str, value: float, **labels: str) -> None:
+        """One value of a histogram."""
+        observe(self.seat.count, metric, value, **labels)
 
     def insist(self, state: WorkerState, step: str, job: Job, deed: Callable[[], Result]) -> Result:
         """Do a deed at the database, however long the database is away: what was learnt must be written.

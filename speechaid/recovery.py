@@ -23,6 +23,7 @@ from speechaid.retell.faults import Ambiguous, CallUnknown, NotPlaced, RetellErr
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules import phones
 from speechaid.rules.resolution import Next, next_lookup
+from speechaid.telemetry import call_metrics
 
 #: Lapsed jobs that one look finds; more than one, so that workers do not all reach for the same.
 LAPSED_AT_ONCE = 16
@@ -66,17 +67,17 @@ def take_up(kit: Kit, job: Job) -> None:
         take_up_foreign(kit, job)
     elif job.dial is None:
         kit.tell("job.returned", job)
-        kit.seat.count("speechaid_recovered_total", how="returned")
+        kit.seat.count("speechaid_recoveries_total", how="returned")
         kit.store.jobs.put_back(job)
     elif job.dial.verdict is not None:
-        kit.seat.count("speechaid_recovered_total", how="settled")
+        kit.seat.count("speechaid_recoveries_total", how="settled")
         settlement.apply(kit, job)
     elif job.dial.call_id is not None:
         kit.tell("call.adopted", job)
-        kit.seat.count("speechaid_recovered_total", how="adopted")
+        kit.seat.count("speechaid_recoveries_total", how="adopted")
         follow.run(kit, job, None)
     else:
-        kit.seat.count("speechaid_recovered_total", how="resolved")
+        kit.seat.count("speechaid_recoveries_total", how="resolved")
         resolve(kit, job)
 
 
@@ -142,6 +143,7 @@ def look_up(kit: Kit, job: Job) -> tuple[Job, Call] | None:
         raise
     if not found:
         return None
+    kit.seat.count_once(*call_metrics.placed(job.dial.key))
     job = kit.insist(
         WorkerState.RECOVERING, "record call", job, lambda: kit.store.jobs.record_call(job, found[0].call_id)
     )
@@ -184,7 +186,7 @@ def take_up_foreign(kit: Kit, job: Job) -> None:
         kit.store.jobs.let_go(job, until=kit.store.now() + timedelta(seconds=FOREIGN_REST_SECONDS / 6))
     else:
         kit.tell("job.returned", job, foreign=True)
-        kit.seat.count("speechaid_recovered_total", how="returned")
+        kit.seat.count("speechaid_recoveries_total", how="returned")
         kit.store.jobs.put_back(job)
 
 
@@ -236,7 +238,7 @@ def follow_foreign(kit: Kit, job: Job, call_id: str, call: Call | None) -> None:
         kit.store.jobs.let_go(job, until=kit.store.now() + timedelta(seconds=RETELL_REST_SECONDS))
         return
     kit.tell("call.adopted", job, foreign=True)
-    kit.seat.count("speechaid_recovered_total", how="adopted")
+    kit.seat.count("speechaid_recoveries_total", how="adopted")
     follow.run(kit, job, call)
 
 

@@ -22,6 +22,7 @@ from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import Charge, Verdict, storable
 from speechaid.rules import metering, operator_requests, outcomes, phones, retries
 from speechaid.rules.retries import NextStep
+from speechaid.telemetry import call_metrics
 
 #: Fields of Retell's call that SpeechAI keeps in ``call_result.summary``.
 SUMMARY_FIELDS = (
@@ -124,12 +125,13 @@ def apply(kit: Kit, job: Job) -> None:
         number = verdict.do_not_call
         step("do-not-call", lambda: kit.store.do_not_call.add(number, source="call", job_id=job.job_id))
     step("marks", lambda: consume_marks(kit, dial, verdict))
+    if verdict.cause != WITHDRAWN:
+        # Before the last write: whoever has to repeat it tells the same under the same name.
+        kit.seat.count_once(*call_metrics.settled(dial.key, verdict))
     step("job", lambda: finish(kit, job, verdict))
     if verdict.cause == WITHDRAWN:
         return  # no call to tell of
     kit.seat.call_finished()
-    kit.seat.count("speechaid_outcomes_total", outcome=verdict.outcome)
-    kit.seat.count("speechaid_next_steps_total", cause=verdict.cause)
     kit.tell("call.settled", job, outcome=verdict.outcome, cause=verdict.cause, status=verdict.status)
 
 

@@ -116,10 +116,12 @@ class Worker:
         if not self.seat.may_claim:
             return False
         self.kit.report(WorkerState.CLAIMING, "claim")
+        began = self.kit.clock.boottime()
         job = self.turns.claim()
         if job is None:
             return False
         self.seat.count("speechaid_claims_total")
+        self.kit.observe("speechaid_claim_duration_seconds", self.kit.clock.boottime() - began)
         self.dial(job)
         return True
 
@@ -186,7 +188,7 @@ class Worker:
 
     def _observe(self, endpoint: str, code: str, seconds: float) -> None:
         self.seat.count("speechaid_retell_requests_total", endpoint=endpoint, code=code)
-        self.seat.count("speechaid_retell_request_seconds_sum", seconds, endpoint=endpoint)
+        self.kit.observe("speechaid_retell_request_duration_seconds", seconds, endpoint=endpoint)
 
 
 def open_retell(

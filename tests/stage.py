@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,7 @@ class QuietSeat:
         self.may_claim = True
         self.steps: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.told: set[str] = set()
         self.finished = 0
 
     def report(
@@ -54,6 +55,12 @@ class QuietSeat:
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
         self.counts[name + "".join(f" {key}={word}" for key, word in sorted(labels.items()))] += int(value)
+
+    def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+        if once not in self.told:
+            self.told.add(once)
+            for name, labels, value in increments:
+                self.count(name, value, **labels)
 
     def event(self, name: str, /, **fields: Any) -> None:
         self.counts[f"event {name}"] += 1

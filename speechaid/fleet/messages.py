@@ -8,6 +8,7 @@ beat      {state, step, job, call, since, deadline, done, counts}
           ``since``: when the step began; ``deadline``: the latest moment of the next beat; both in seconds
           of ``CLOCK_BOOTTIME``. ``done``: calls finished so far.
           ``counts``: [[name, {label: value}, increment], ...]
+tally     {once, counts}                 increments that are added only when first told under ``once``
 event     {name, fields}                 something happened that a listener may want to know
 bye       {reason, counts}               the last word before the worker leaves by itself
 ========  ===================================================================================
@@ -97,6 +98,15 @@ class Beat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Increments of one deed that another worker may have to do again, and tell again."""
+
+    #: Names the deed; what comes under a name that was heard before is not added.
+    once: str
+    counts: Counts
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """Something happened in a worker."""
 
@@ -112,9 +122,15 @@ class Bye:
     counts: Counts = field(default_factory=dict)
 
 
-Report = Ready | Beat | Event | Bye
+Report = Ready | Beat | Tally | Event | Bye
 
-REPORTS: Final[dict[str, type[Report]]] = {"ready": Ready, "beat": Beat, "event": Event, "bye": Bye}
+REPORTS: Final[dict[str, type[Report]]] = {
+    "ready": Ready,
+    "beat": Beat,
+    "tally": Tally,
+    "event": Event,
+    "bye": Bye,
+}
 _KINDS: Final = {cls: kind for kind, cls in REPORTS.items()}
 
 
@@ -126,7 +142,7 @@ def count_key(name: str, labels: Mapping[str, str]) -> CountKey:
 def encode_report(report: Report) -> dict[str, Any]:
     """A worker's message as JSON-ready data."""
     message = {"kind": _KINDS[type(report)], **asdict(report)}
-    if isinstance(report, Beat | Bye):
+    if isinstance(report, Beat | Tally | Bye):
         message["counts"] = [[name, dict(labels), value] for (name, labels), value in report.counts.items()]
     return message
 

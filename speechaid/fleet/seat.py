@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import signal
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import setproctitle
@@ -24,6 +25,7 @@ from speechaid.fleet.messages import (
     Event,
     Order,
     Ready,
+    Tally,
     WorkerIdentity,
     count_key,
     decode_command,
@@ -67,6 +69,7 @@ class Seat:
         self._clock = clock or SystemClock()
         self._channel = channel
         self._counts: Counts = {}
+        self._tallies: deque[Tally] = deque()
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._doing: tuple[object, ...] = ()
         self._since = self._clock.boottime()
@@ -106,6 +109,7 @@ class Seat:
             setproctitle.setproctitle(
                 f"speechaid: {self.identity.slot} [{state.value}{f' {job}' if job else ''}]"
             )
+        self._flush_tallies()
         self._flush_events()
         counts = self._take_counts()
         beat = Beat(
@@ -125,6 +129,16 @@ class Seat:
         """Add to a counter that lives in the supervisor; rides on the next report."""
         key = count_key(name, labels)
         self._counts[key] = self._counts.get(key, 0) + value
+
+    def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+        """Add to counters for a deed that must count exactly once, also if this worker dies in it.
+
+        To be called right before the write that makes the deed final: it is told at once, so that it outlives
+        this process, and whoever has to repeat the deed tells it under the same name.
+        """
+        counts = {count_key(name, labels): float(value) for name, labels, value in increments}
+        self._tallies.append(Tally(once=once, counts=counts))
+        self._flush_tallies()
 
     def call_finished(self) -> None:
         """One call more is over and written: progress, in the eyes of the supervisor."""
@@ -149,6 +163,7 @@ class Seat:
 
     def bye(self, reason: str) -> None:
         """The last word: why this worker leaves by itself."""
+        self._flush_tallies()
         self._flush_events()
         while counts := self._take_counts():
             if not self._channel.send(encode_report(Bye(reason=reason, counts=counts))):
@@ -202,13 +217,17 @@ class Seat:
             case Order.SETTINGS | Order.LOG_LEVEL | Order.HANG_UP:
                 pass  # the worker's own to obey
 
+    def _flush_tallies(self) -> None:
+        while self._tallies and self._channel.send(encode_report(self._tallies[0])):
+            self._tallies.popleft()
+
     def _flush_events(self) -> None:
         while self._events:
             try:
                 if not self._channel.send(encode_report(self._events[0])):
                     return
             except FleetError:
-                self.count("speechaid_events_too_long")  # a listener's loss, never the call's
+                self.count("speechaid_events_too_long_total")  # a listener's loss, never the call's
             self._events.popleft()
 
     def _take_counts(self) -> Counts:

@@ -14,7 +14,7 @@ import pytest
 
 from speechaid.clock import SystemClock
 from speechaid.errors import FleetError
-from speechaid.fleet.messages import Beat, Counts, Event
+from speechaid.fleet.messages import Beat, Counts, Event, Tally
 from speechaid.fleet.processes import become_subreaper
 from speechaid.fleet.slots import ARROWS, Slot, SlotState
 from speechaid.fleet.spawner import Spawner
@@ -41,6 +41,9 @@ class Notes:
     def counted(self, counts: Counts) -> None:
         for key, value in counts.items():
             self.counts[key] = self.counts.get(key, 0) + value
+
+    def tallied(self, tally: Tally) -> None:
+        self.counted(tally.counts)
 
     def happened(self, slot: str, event: Event) -> None:
         pass

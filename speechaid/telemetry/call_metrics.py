@@ -1,0 +1,32 @@
+"""What a placed and a settled call count for; told once a call, whoever has to repeat its settlement."""
+
+from __future__ import annotations
+
+from speechaid.model.states import JobStatus
+from speechaid.model.verdict import Verdict
+from speechaid.rules.retry_table import Cause
+from speechaid.telemetry.metric_table import Increment, observation
+
+
+def placed(key: str) -> tuple[str, list[Increment]]:
+    """A dial became a call: the name under which it counts once, and its increments."""
+    return f"placed:{key}", [("speechaid_calls_placed_total", {}, 1.0)]
+
+
+def settled(key: str, verdict: Verdict) -> tuple[str, list[Increment]]:
+    """A dial is over and decided, likewise."""
+    outcome = str(verdict.outcome)
+    increments: list[Increment] = [("speechaid_next_steps_total", {"cause": verdict.cause}, 1.0)]
+    if verdict.cause == Cause.ROTATED:
+        increments.append(("speechaid_rotations_total", {"cause": outcome}, 1.0))
+    elif verdict.status is JobStatus.PENDING:
+        increments.append(("speechaid_retries_total", {"cause": outcome}, 1.0))
+    if verdict.result is None:
+        return f"settled:{key}", [*increments, ("speechaid_dials_refused_total", {"outcome": outcome}, 1.0)]
+    increments.append(("speechaid_calls_ended_total", {"outcome": outcome}, 1.0))
+    if verdict.status is JobStatus.DONE:
+        increments.append(("speechaid_calls_succeeded_total", {}, 1.0))
+    if verdict.result.get("connected"):
+        seconds = float(verdict.result.get("duration_ms") or 0) / 1000
+        increments += observation("speechaid_call_duration_seconds", seconds)
+    return f"settled:{key}", increments
