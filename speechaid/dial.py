@@ -19,7 +19,7 @@ from logging import WARNING
 from speechaid import breaker, follow, settlement
 from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.kit import Kit
-from speechaid.look import Look, judge, look
+from speechaid.look import Look, judge, look, next_phone
 from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
@@ -36,7 +36,7 @@ from speechaid.retell.faults import (
 )
 from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
-from speechaid.rules import metering, phones, retries
+from speechaid.rules import metering
 from speechaid.rules.eligibility import Action, Judgement
 from speechaid.rules.phones import Choice
 from speechaid.telemetry import call_metrics
@@ -102,20 +102,11 @@ def run(kit: Kit, job: Job) -> None:
 
 def choose_phone(kit: Kit, job: Job, seen: Look) -> Choice | None:
     """The phone to dial; None where there is none left, and the job has been moved on."""
-    policy = kit.retry_policy(seen.batch)
-    dead = phones.undialable(job.contact.phones, job.dead_phones | seen.listed, seen.country)
-    position = retries.Position(
-        phones=job.contact.phones, dead=dead, index=job.contact.next_phone_index, attempts=job.attempts
-    )
-    choice = phones.choose(job.contact.phones, position.index, dead, seen.country)
-    if retries.is_exhausted(job.attempts, policy):
-        step = retries.exhausted(job.attempts)
-    elif choice is None:
-        step = retries.no_phone_left(position, policy)
-    else:
-        return choice
-    kit.tell("job.no_phone", job, cause=step.cause, status=step.status)
-    settlement.move_on(kit, job, step)
+    chosen = next_phone(kit, job, seen)
+    if isinstance(chosen, Choice):
+        return chosen
+    kit.tell("job.no_phone", job, cause=chosen.cause, status=chosen.status)
+    settlement.move_on(kit, job, chosen)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from speechaid import breaker
 from speechaid.kit import Kit
@@ -11,8 +12,10 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.rules import eligibility, phones
+from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Judgement
+from speechaid.rules.phones import Choice
+from speechaid.rules.retries import NextStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +59,23 @@ def look(kit: Kit, job: Job) -> Look:
     )
 
 
-def judge(kit: Kit, job: Job, number: str, seen: Look) -> Judgement:
-    """Whether this number of the job may be dialled, by what was seen."""
+def next_phone(kit: Kit, job: Job, seen: Look) -> Choice | NextStep:
+    """The phone to dial next; or, where there is none left, what becomes of the job."""
+    policy = kit.retry_policy(seen.batch)
+    if retries.is_exhausted(job.attempts, policy):
+        return retries.exhausted(job.attempts)
+    dead = phones.undialable(job.contact.phones, job.dead_phones | seen.listed, seen.country)
+    choice = phones.choose(job.contact.phones, job.contact.next_phone_index, dead, seen.country)
+    if choice is not None:
+        return choice
+    position = retries.Position(
+        phones=job.contact.phones, dead=dead, index=job.contact.next_phone_index, attempts=job.attempts
+    )
+    return retries.no_phone_left(position, policy)
+
+
+def judge(kit: Kit, job: Job, number: str, seen: Look, *, at: datetime | None = None) -> Judgement:
+    """Whether this number of the job may be dialled, by what was seen; now, or at another moment."""
     return eligibility.judge(
         job=job,
         number=number,
@@ -67,5 +85,5 @@ def judge(kit: Kit, job: Job, number: str, seen: Look) -> Judgement:
         on_dnc=number in seen.listed,
         defaults=kit.dialling_defaults(),
         own_reservation_key=None if job.dial is None else job.dial.key,
-        now=kit.store.now(),
+        now=at or kit.store.now(),
     )

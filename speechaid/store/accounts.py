@@ -4,6 +4,9 @@
 ``minutes_reserved`` and ``credit_reserved`` as well, where SpeechAI's reports look. A reservation is judged
 by the pure rules on an account as read, and written only if nobody else reserved or settled since
 (``ledger_revision``). Settling consumes the entry and adds the charge in one update: exactly once.
+
+``given_back`` names the jobs whose SpeechAI reservation has just been taken out of the account's figure, until
+the job itself no longer says that it has one.
 """
 
 from __future__ import annotations
@@ -12,9 +15,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from speechaid.model.account import Account, Reservation
-from speechaid.model.reading import Document
-from speechaid.store.ranges import keys_before
+from speechaid.model.reading import Document, number, sequence
+from speechaid.store.ranges import begins, keys_before
 from speechaid.store.table import Table
+
+
+#: What we count on or off; SpeechAI may have written some as text, and MongoDB adds nothing to a text.
+COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used")
 
 
 class Accounts:
@@ -33,6 +40,17 @@ class Accounts:
         """Those of the named accounts that exist."""
         return [Account.read(document) for document in self.table.find({"account_id": {"$in": account_ids}})]
 
+    def find_by_prefix(self, prefix: str, limit: int) -> list[str]:
+        """Names of accounts that begin so."""
+        rows = self.table.find(begins("account_id", prefix), limit=limit, fields=("account_id",))
+        return [str(row["account_id"]) for row in rows]
+
+    def set_status(self, account: Account, status: str, order: Document) -> bool:
+        """Change an account's status, if it still is as it was read; who, when and why stand beside it."""
+        query = {"account_id": account.account_id, "status": account.document.get("status")}
+        change = {"status": status, "status_order": {**order, "at": self._now()}, "updated_at": self._now()}
+        return self.table.update(query, {"$set": change})
+
     def reserve(self, account: Account, reservation: Reservation, *, job_id: str) -> bool:
         """Enter a reservation, if the account still is as it was read; False: read it and judge again."""
         entry = {
@@ -42,6 +60,7 @@ class Accounts:
             "credit": reservation.credit,
             "at": self._now(),
         }
+        self._make_countable(account)
         query = {
             "account_id": account.account_id,
             "ledger_revision": account.document.get("ledger_revision"),
@@ -75,6 +94,7 @@ class Accounts:
             held = None if account is None else _held(account, key)
             if account is None or held is None:
                 return False
+            self._make_countable(account)
             query = {
                 "account_id": account_id,
                 "open_dials.key": key,
@@ -101,6 +121,41 @@ class Accounts:
             if self.table.update(query, change):
                 return True
 
+    # -- what SpeechAI reserved --------------------------------------------------------------------------
+
+    def give_back(self, account: Account, job_id: str, *, minutes: float, credit: float) -> bool:
+        """Take a job's SpeechAI reservation out of the account's figure, and mark that it is; also true where
+        it is marked already. False where the account has changed since it was read: read it and the job again.
+        """
+        if gives_back(account, job_id):
+            return True
+        self._make_countable(account)
+        query = {
+            "account_id": account.account_id,
+            "ledger_revision": account.document.get("ledger_revision"),
+            "given_back": {"$ne": job_id},
+        }
+        change = {
+            "$push": {"given_back": job_id},
+            "$inc": {"minutes_reserved": -minutes, "credit_reserved": -credit, "ledger_revision": 1},
+        }
+        return self.table.update(query, change)
+
+    def forget_given_back(self, account_id: str, job_id: str) -> None:
+        """The job no longer says that it has a reservation: the mark has served."""
+        self.table.update(
+            {"account_id": account_id, "given_back": job_id},
+            {"$pull": {"given_back": job_id}, "$inc": {"ledger_revision": 1}},
+        )
+
+    def _make_countable(self, account: Account) -> None:
+        """Write amounts that stand there as text, or as nothing, as the numbers that they are read as."""
+        for name in COUNTED:
+            value = account.document.get(name, 0)
+            if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "to_decimal")):
+                query = {"account_id": account.account_id, name: value}
+                self.table.update(query, {"$set": {name: number(value) or 0.0}})
+
     def old_reservations(self, before: datetime) -> list[tuple[str, str]]:
         """Accounts and dial keys of reservations that were entered before that moment."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
@@ -109,3 +164,8 @@ class Accounts:
 
 def _held(account: Account, key: str) -> Reservation | None:
     return next((entry for entry in account.reservations if entry.key == key), None)
+
+
+def gives_back(account: Account, job_id: str) -> bool:
+    """Whether the account's mark stands that this job's SpeechAI reservation is given back."""
+    return job_id in sequence(account.document.get("given_back"))

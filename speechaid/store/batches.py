@@ -105,6 +105,28 @@ class Batches:
         }
         return self._change(batch_id, change)
 
+    def pause_all(self, *, by: str, reason: str | None) -> int:
+        """Pause every active batch, with a mark by which ``resume_all`` knows them; how many."""
+        pause = {"by": by, "reason": reason, "at": self._now(), "all": True}
+        change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
+        return self.table.update_many({"is_active": {"$nin": INACTIVE}}, change)
+
+    def resume_all(self, *, by: str) -> int:
+        """Resume just those that ``pause_all`` paused and nobody paused for themselves since; how many."""
+        resumed = {"by": by, "at": self._now()}
+        change = {
+            "$set": {"is_active": True, "resumed": resumed, "updated_at": self._now()},
+            "$unset": {"pause": ""},
+        }
+        return self.table.update_many({"is_active": {"$in": INACTIVE}, "pause.all": True}, change)
+
+    def call_off(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
+        """Pause a batch for good: its jobs are about to be cancelled."""
+        called_off = {"by": by, "reason": reason, "at": self._now()}
+        pause = {**called_off, "reason": reason or "cancelled"}
+        change = {"is_active": False, "pause": pause, "cancelled": called_off, "updated_at": self._now()}
+        return self._change(batch_id, {"$set": change})
+
     def _change(self, batch_id: str, change: Document) -> Batch:
         if not self.table.update({"batch_id": batch_id}, change):
             raise NotFound(f"no batch {batch_id}")
