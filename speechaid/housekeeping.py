@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from speechaid.census import Census
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
@@ -47,6 +48,7 @@ class Housekeeper:
         self._clock = clock or SystemClock()
         self._slow_due_at = 0.0
         self._written: dict[str, dict[str, int]] = {}
+        self._census = Census(store)
         self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next turn is due, by the boot-time clock.
         self.due_at = 0.0
@@ -59,7 +61,7 @@ class Housekeeper:
         """One turn of everything that is due."""
         began = self._clock.boottime()
         try:
-            self._count()
+            self._count(settings)
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TURN_SECONDS
                 self._tidy(settings)
@@ -73,7 +75,7 @@ class Housekeeper:
         took = self._clock.boottime() - began
         self.due_at = self._clock.boottime() + max(TURN_SECONDS, took * TURN_COST_FACTOR)
 
-    def _count(self) -> None:
+    def _count(self, settings: Settings) -> None:
         """Jobs by batch and status: for status, for metrics, and into SpeechAI's counters."""
         counts = {batch_id: _aliased(found) for batch_id, found in self._store.jobs.counts_by_batch().items()}
         queue: dict[str, int] = {}
@@ -98,6 +100,7 @@ class Housekeeper:
 
     def _write_counters(self, batch_id: str, by_status: dict[str, int]) -> None:
         wanted = {
+            "census": self._census.take(settings, counts, known),
             name: sum(jobs for status, jobs in by_status.items() if status in statuses)
             for name, statuses in COUNTERS.items()
         }

@@ -161,11 +161,16 @@ class Kit:
 
     def dialling_defaults(self) -> DiallingDefaults:
         """What holds where batch and account say nothing."""
-        dialling = self.settings.dialling
-        return DiallingDefaults(
-            timezone=dialling.default_timezone,
-            hours=dialling.default_allowed_hours,
-            days=dialling.default_days,
-            country=dialling.default_country,
-            estimate_minutes=dialling.estimate_minutes,
-        )
+        return dialling_defaults(self.settings)
+
+
+def dialling_defaults(settings: Settings) -> DiallingDefaults:
+    """What holds where batch and account say nothing."""
+    dialling = settings.dialling
+    return DiallingDefaults(
+        timezone=dialling.default_timezone,
+        hours=dialling.default_allowed_hours,
+        days=dialling.default_days,
+        country=dialling.default_country,
+        estimate_minutes=dialling.estimate_minutes,
+    )

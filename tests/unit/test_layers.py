@@ -16,7 +16,7 @@ LAYERS = (
     "model",
     "rules",
     "store retell telemetry",
-    "kit breaker look turns dial follow settlement recovery housekeeping campaign",
+    "kit breaker look turns dial follow settlement recovery census housekeeping campaign",
     "worker clerk control commands fleet",
     "supervisor daemon cli __main__",
     "demo",
