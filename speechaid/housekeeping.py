@@ -45,10 +45,10 @@ class Housekeeper:
 
     def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
+        self._census = Census(store)
         self._clock = clock or SystemClock()
         self._slow_due_at = 0.0
         self._written: dict[str, dict[str, int]] = {}
-        self._census = Census(store)
         self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next turn is due, by the boot-time clock.
         self.due_at = 0.0
@@ -94,13 +94,13 @@ class Housekeeper:
             "queue": queue,
             "batches": sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True),
             "fleet_hold": held,
+            "census": self._census.take(settings, counts, known),
             "breakers": [_plain(row) for row in self._store.holds.breakers()],
             "counted_at": self._store.now().isoformat(),
         }
 
     def _write_counters(self, batch_id: str, by_status: dict[str, int]) -> None:
         wanted = {
-            "census": self._census.take(settings, counts, known),
             name: sum(jobs for status, jobs in by_status.items() if status in statuses)
             for name, statuses in COUNTERS.items()
         }
