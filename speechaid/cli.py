@@ -71,6 +71,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(run=_run)
 
+    check = commands.add_parser(
+        "check",
+        help="is everything there that the daemon needs? nothing is dialled",
+        description="Looks at settings, database, Retell, socket, directories and limits: a line each, with"
+        " the remedy. Exit status 0: fine, perhaps with warnings; 1: something fails; 78: the settings.",
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.add_argument(
+        "--before-start",
+        action="store_true",
+        help="as the service asks: a daemon that runs already fails, a Retell that is away only warns",
+    )
+    check.set_defaults(run=_check)
+
     demo = commands.add_parser(
         "demo",
         help="a whole campaign on this machine: no database, no account, nobody is called",
@@ -99,6 +113,19 @@ def _run(_options: argparse.Namespace) -> int:
     from speechaid.daemon import serve
 
     return serve()
+
+
+def _check(options: argparse.Namespace) -> int:
+    import json
+
+    from speechaid import check
+
+    found, status = check.check(before_start=options.before_start)
+    if options.json:
+        print(json.dumps(check.as_document(found)))
+    else:
+        print("\n".join(check.as_lines(found)))
+    return status
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -395,7 +395,7 @@ class Supervisor:
             setproctitle.setproctitle(f"speechaid: supervisor [{summary}]")
 
     def _make_room(self, workers: int) -> None:
-        needed = 2 * workers + OTHER_DESCRIPTORS
+        needed = descriptors_needed(workers)
         limit = raise_descriptor_limit(needed)
         if limit < needed:
             log.warning(
@@ -424,6 +424,11 @@ _SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {
     signal.SIGTTIN: Supervisor._one_more,  # noqa: SLF001 - as above
     signal.SIGTTOU: Supervisor._one_fewer,  # noqa: SLF001 - as above
 }
+
+
+def descriptors_needed(workers: int) -> int:
+    """How many files the supervisor may have to hold open with so many workers."""
+    return 2 * workers + OTHER_DESCRIPTORS
 
 
 def _patience(settings: Settings) -> Patience:

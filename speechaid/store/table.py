@@ -110,10 +110,11 @@ class Table:
         with translated():
             yield from self._collection.find(query, _projection(fields), batch_size=500)
 
-    def aggregate(self, pipeline: Pipeline) -> list[Document]:
-        """What a pipeline yields."""
+    def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
+        """What a pipeline yields; ``hint`` names the keys of the index to read."""
+        options = {"hint": dict(hint)} if hint else {}
         with translated():
-            return list(self._collection.aggregate(list(pipeline)))
+            return list(self._collection.aggregate(list(pipeline), **options))
 
     def count(self, query: Document) -> int:
         """How many documents match. Slow on large collections: never on a hot path."""
@@ -160,6 +161,21 @@ class Table:
         """The names of the indexes that exist."""
         with translated():
             return set(self._collection.index_information())
+
+    def index_keys(self) -> set[tuple[tuple[str, int], ...]]:
+        """The keys, in order, of the indexes that exist, whatever they are called."""
+        with translated():
+            indexes = self._collection.index_information().values()
+        return {tuple((str(name), direction) for name, direction in index["key"]) for index in indexes}
+
+    def beside(self, name: str) -> Table:
+        """Another collection of the same database, written to as durably."""
+        return Table(self._collection.database.get_collection(name))
+
+    def hello(self) -> Document:
+        """The server's account of itself."""
+        with translated():
+            return dict(self._collection.database.client.admin.command("hello"))
 
     def explain(self, query: Document, *, sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> Document:
         """The server's account of how it would find these documents."""

@@ -18,7 +18,7 @@ LAYERS = (
     "store retell telemetry",
     "kit breaker look turns dial follow settlement recovery census housekeeping campaign",
     "worker clerk control commands fleet",
-    "supervisor daemon cli __main__",
+    "supervisor daemon check cli __main__",
     "demo",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}

@@ -1,0 +1,207 @@
+"""``speechaid check``: is everything there that the daemon needs? A look at each thing, and a line for it.
+
+Nothing is dialled, and nothing is changed but for one scratch document. Each look is independent: what is
+wrong in one place does not hide what is wrong in another. ``rules.readiness`` judges what is found here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import resource
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from speechaid import protocol
+from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
+from speechaid.fleet.embedded import published_uri
+from speechaid.fleet.embedded_files import read_address
+from speechaid.retell.faults import RetellError, RetellUnavailable
+from speechaid.rules import readiness
+from speechaid.rules.readiness import Finding, Level
+from speechaid.settings import Settings, get_settings, settings_warnings
+from speechaid.store import inspection
+from speechaid.store.connection import Store, connect
+from speechaid.supervisor import descriptors_needed
+from speechaid.worker import open_retell
+
+#: Retell is not waited for longer, in seconds, whatever the settings allow a dial.
+RETELL_SECONDS: Final = 10.0
+
+
+def check(*, before_start: bool = False) -> tuple[list[Finding], ExitStatus]:
+    """Look at everything; what was found, and the exit status for a script.
+
+    Args:
+        before_start: a daemon is about to start here: one that runs is in the way, and a Retell that does
+            not answer is not, since calls in hand must be followed all the same.
+    """
+    try:
+        settings = get_settings()
+    except ConfigError as exc:
+        found = (
+            readiness.settings_refused(exc.faults) + readiness.settings_in_order(settings_warnings(), "")[1:]
+        )
+        return found, ExitStatus.CONFIG
+    found = list(_looks(settings, before_start=before_start))
+    failed = readiness.worst(found) is Level.FAIL
+    return found, ExitStatus.REFUSED if failed else ExitStatus.OK
+
+
+def _looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
+    source = os.environ.get("SPEECHAID_ENV_FILE") or (".env" if Path(".env").exists() else "")
+    source = f"from {source} and the environment" if source else "from the environment"
+    yield from readiness.settings_in_order(settings_warnings(), source)
+    yield from _database(settings)
+    yield _retell(settings, before_start=before_start)
+    yield _socket(settings.control.socket, before_start=before_start)
+    yield _state_directory(settings.control.state_dir)
+    yield _descriptors(settings.worker.count)
+
+
+# -- the database ------------------------------------------------------------------------------------------
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    directory = settings.database.embedded_directory
+    uri = None
+    if directory is not None:
+        if importlib.util.find_spec("secantus") is None:
+            yield readiness.embedded_missing()
+            return
+        yield _place("database directory", directory)
+        if read_address(directory) is None:
+            yield readiness.embedded_at_rest(str(directory))
+            return
+        try:
+            uri = published_uri(directory)
+        except FleetError as exc:
+            yield readiness.database_away(str(exc), settings.database.shown_uri)
+            return
+    try:
+        store = connect(settings.database, uri=uri)
+    except ConfigError as exc:
+        yield readiness.database_away("; ".join(exc.faults), settings.database.shown_uri)
+        return
+    with closing(store):
+        yield from _inspect(store, settings.database.shown_uri, embedded=directory is not None)
+
+
+def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[Finding]:
+    """What the server and the data say; after the first refusal the rest would only repeat it."""
+    try:
+        topology = inspection.look_at_topology(store)
+        yield readiness.topology(topology, embedded=embedded)
+        yield _durability(store)
+        yield readiness.missing_indexes(inspection.missing_indexes(store))
+        yield readiness.clock(store.skew_seconds())
+        yield readiness.foreign_work(inspection.foreign_work(store))
+    except StoreError as exc:
+        yield readiness.database_away(str(exc), address)
+
+
+def _durability(store: Store) -> Finding:
+    try:
+        return readiness.durable_write(inspection.write_durably(store), None)
+    except StoreUnavailable as exc:
+        return readiness.durable_write(None, str(exc))
+
+
+# -- Retell ------------------------------------------------------------------------------------------------
+
+
+def _retell(settings: Settings, *, before_start: bool) -> Finding:
+    with open_retell(settings) as retell:
+        retell.timeout_seconds = min(retell.timeout_seconds, RETELL_SECONDS)
+        try:
+            found = retell.get_concurrency()
+        except RetellUnavailable as exc:
+            return readiness.retell_away(str(exc), before_start=before_start)
+        except RetellError as exc:
+            return readiness.retell_refused(str(exc))
+    limit = max(found.limit, found.burst) - found.reserved_inbound
+    return readiness.retell_answered(current=found.current, limit=limit, workers=settings.worker.count)
+
+
+# -- this host ---------------------------------------------------------------------------------------------
+
+
+def _socket(path: Path, *, before_start: bool) -> Finding:
+    try:
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return readiness.socket_unfit(str(path), "is there, and is no socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(os.fsencode(path))
+    except (FileNotFoundError, ConnectionRefusedError):  # none, or one that a dead daemon left
+        fault = _unfit(path.parent)
+        return readiness.socket_unfit(str(path), fault) if fault else readiness.socket_free(str(path))
+    except OSError as exc:
+        return readiness.socket_unfit(str(path), exc.strerror or str(exc))
+    return readiness.socket_held(str(path), _lock_holder(path), before_start=before_start)
+
+
+def _lock_holder(path: Path) -> str:
+    try:
+        return protocol.lock_path(path).read_text(encoding="ascii").strip() or "unknown"
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+
+
+def _state_directory(path: Path) -> Finding:
+    return _place("state directory", path)
+
+
+def _place(name: str, path: Path) -> Finding:
+    fault = _unfit(path)
+    free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
+    return readiness.place(name, str(path), fault=fault, free_mb=free_mb)
+
+
+def _unfit(directory: Path) -> str | None:
+    """Why files cannot be made in a directory, which may be one that is yet to be made."""
+    existing = _existing(directory)
+    if not existing.is_dir():
+        return f"{existing} is no directory"
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        return f"{existing} is not ours to write to"
+    return None
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _descriptors(workers: int) -> Finding:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = None if hard == resource.RLIM_INFINITY else hard
+    return readiness.descriptors(limit=limit, needed=descriptors_needed(workers), workers=workers)
+
+
+# -- as shown ----------------------------------------------------------------------------------------------
+
+
+def as_lines(found: list[Finding]) -> list[str]:
+    """The report for people: a line each, the remedy below where there is one."""
+    width = max(len(finding.name) for finding in found)
+    lines = []
+    for finding in found:
+        lines.append(f"{finding.level:<4}  {finding.name:<{width}}  {finding.text}")
+        if finding.remedy is not None:
+            lines.append(f"{'':{width + 6}}  -> {finding.remedy}")
+    return lines
+
+
+def as_document(found: list[Finding]) -> dict[str, object]:
+    """The report for programs."""
+    return {
+        "level": readiness.worst(found).value,
+        "checks": [
+            {"name": f.name, "level": f.level.value, "text": f.text, "remedy": f.remedy} for f in found
+        ],
+    }

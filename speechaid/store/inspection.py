@@ -1,0 +1,83 @@
+"""What ``speechaid check`` asks of a database; nothing of an operator's is changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import timedelta
+
+from speechaid.model.reading import instant, text
+from speechaid.model.states import JobStatus
+from speechaid.rules.readiness import LATELY_SECONDS, ForeignWork, Topology
+from speechaid.store.connection import Store
+
+#: Written to and cleared again by the check alone.
+SCRATCH_COLLECTION = "speechaid_checks"
+#: More would not change the verdict.
+_MOST_JOBS = 1000
+
+
+def look_at_topology(store: Store) -> Topology:
+    """What kind of server answers.
+
+    Raises:
+        StoreError: it cannot be asked, or does not let us in.
+    """
+    hello = store.jobs.table.hello()
+    return Topology(
+        replica_set=text(hello.get("setName")),
+        members=len(hello.get("hosts") or ()),
+        sharded=hello.get("msg") == "isdbgrid",
+        writable=bool(hello.get("isWritablePrimary", hello.get("ismaster"))),
+    )
+
+
+def write_durably(store: Store) -> float:
+    """Seconds that a write takes until a majority has it in its journal.
+
+    Raises:
+        StoreError: it was not confirmed.
+    """
+    scratch = store.jobs.table.beside(SCRATCH_COLLECTION)
+    mine = f"{socket.gethostname()}:{os.getpid()}"
+    started = time.monotonic()
+    scratch.update({"_id": mine}, {"$set": {"at": store.now()}}, upsert=True)
+    took = time.monotonic() - started
+    scratch.delete({"_id": mine})
+    return took
+
+
+def missing_indexes(store: Store) -> list[str]:
+    """Indexes that no collection has, under whatever name."""
+    return [
+        f"{table.name}.{index.name}"
+        for table, wanted in store.indexed()
+        for keys in [table.index_keys()]
+        for index in wanted
+        if index.keys not in keys
+    ]
+
+
+def foreign_work(store: Store) -> ForeignWork:
+    """Jobs in progress that no speechaid claimed, and that somebody touched lately."""
+    since = store.now() - timedelta(seconds=LATELY_SECONDS)
+    rows = store.jobs.table.find(
+        {
+            "status": JobStatus.IN_PROGRESS,
+            "claim_token": None,
+            "$or": [{name: {"$gt": since}} for name in ("updated_at", "started_at", "call_started_at")],
+        },
+        limit=_MOST_JOBS,
+        fields=("updated_at", "started_at", "call_started_at", "worker_id"),
+    )
+    if not rows:
+        return ForeignWork(jobs=0, worker=None, last_at=None)
+    touched = [
+        (at, text(row.get("worker_id")))
+        for row in rows
+        for name in ("updated_at", "started_at", "call_started_at")
+        if (at := instant(row.get(name))) is not None
+    ]
+    last_at, worker = max(touched, key=lambda pair: pair[0])
+    return ForeignWork(jobs=len(rows), worker=worker, last_at=last_at)

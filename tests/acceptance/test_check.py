@@ -1,0 +1,206 @@
+"""``speechaid check`` as an operator or a script runs it: a process, its lines, its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from speechaid.demo.daemon import DaemonProcess
+from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.fleet.embedded_files import read_credentials
+from speechaid.settings import DatabaseSettings
+from speechaid.store.connection import connect
+
+Environ = dict[str, str]
+Levels = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(api_key="key_of_the_check") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedDatabase]:
+    server = EmbeddedDatabase(tmp_path_factory.mktemp("database"), sync_on_commit=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket."""
+    path = Path(f"/tmp/sa-{secrets.token_hex(4)}")
+    path.mkdir(mode=0o700)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def variables(place: Path, simulator: SimulatorProcess, server: EmbeddedDatabase) -> Environ:
+    """All that a daemon needs, in good order."""
+    return {
+        "MONGO_URI": server.uri,
+        "MONGO_DB": f"check_{secrets.token_hex(4)}",
+        "RETELL_API_KEY": simulator.api_key,
+        "RETELL_BASE_URL": simulator.base_url,
+        "RETELL_AGENT_ID": "agent_test",
+        "RETELL_FROM_NUMBER": "+12125550100",
+        "RETELL_TIMEOUT_SECONDS": "5",
+        "WORKER_COUNT": "2",
+        "SPEECHAID_SOCKET": str(place / "control.sock"),
+        "SPEECHAID_STATE_DIR": str(place / "state"),
+        "HOME": str(place),
+        "PATH": os.environ["PATH"],
+    }
+
+
+def run(variables: Environ, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "speechaid", "check", *words],
+        env=variables,
+        cwd=variables["HOME"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def levels(variables: Environ, *words: str, status: int) -> Levels:
+    """Name to level, the last of a name; the exit status must be as said."""
+    done = run(variables, "--json", *words)
+    assert (done.returncode, done.stderr) == (status, ""), done.stdout
+    return {row["name"]: row["level"] for row in json.loads(done.stdout)["checks"]}
+
+
+def text_of(variables: Environ, name: str) -> str:
+    rows: list[dict[str, Any]] = json.loads(run(variables, "--json").stdout)["checks"]
+    return next(row["text"] for row in rows if row["name"] == name)
+
+
+def test_where_all_is_there_every_line_says_so_and_nothing_is_dialled(
+    variables: Environ, simulator: SimulatorProcess
+) -> None:
+    with closing(connect(DatabaseSettings(name=variables["MONGO_DB"]), uri=variables["MONGO_URI"])) as store:
+        store.prepare()
+    simulator.clear_requests()
+    found = levels(variables, status=0)
+    assert set(found) >= {"settings", "database", "durability", "indexes", "clock", "other workers", "retell"}
+    assert set(found) >= {"socket", "state directory", "descriptors"}
+    assert {name for name, level in found.items() if level != "ok"} <= {"database"}  # a server on its own
+    assert list(simulator.requests()["counts"]) == ["concurrency"]
+    assert simulator.ledger() == []
+
+
+def test_settings_at_fault_are_told_each_and_end_with_78(variables: Environ) -> None:
+    variables["WORKER_COUNT"] = "many"
+    del variables["RETELL_AGENT_ID"]
+    done = run(variables)
+    assert done.returncode == 78
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()][::2] == ["fail", "fail"]
+    assert "WORKER_COUNT=many" in done.stdout
+    assert levels(variables, "--before-start", status=78) == {"settings": "fail"}
+
+
+def test_a_slip_of_the_pen_is_a_warning(variables: Environ) -> None:
+    variables["WORKER_COUTN"] = "9"
+    assert levels(variables, status=0)["settings"] == "warn"
+
+
+def test_a_database_that_is_away_fails_and_the_rest_is_looked_at_all_the_same(variables: Environ) -> None:
+    variables["MONGO_URI"] = "mongodb://somebody:the_password@127.0.0.1:1/"
+    done = run(variables)
+    assert done.returncode == 1
+    assert "fail  database " in done.stdout
+    assert "ok    retell " in done.stdout
+    assert "the_password" not in done.stdout + done.stderr
+
+
+def test_a_wrong_password_of_the_database_fails(variables: Environ, server: EmbeddedDatabase) -> None:
+    password = read_credentials(server.directory).password
+    variables["MONGO_URI"] = variables["MONGO_URI"].replace(password, "wrong")
+    assert levels(variables, status=1)["database"] == "fail"
+
+
+def test_a_wrong_key_fails_also_before_a_start(variables: Environ) -> None:
+    variables["RETELL_API_KEY"] = "another_key"
+    assert levels(variables, "--before-start", status=1)["retell"] == "fail"
+    assert "another_key" not in run(variables).stdout
+
+
+def test_an_outage_of_retell_fails_but_does_not_keep_the_daemon_from_starting(variables: Environ) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens there
+        variables["RETELL_BASE_URL"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        assert levels(variables, status=1)["retell"] == "fail"
+        assert levels(variables, "--before-start", status=0)["retell"] == "warn"
+
+
+def test_more_workers_than_retell_allows_calls_is_a_warning(variables: Environ) -> None:
+    variables["WORKER_COUNT"] = "21"
+    assert levels(variables, status=0)["retell"] == "warn"
+    assert text_of(variables, "retell") == "the key is good; 0 of 20 calls going on, but WORKER_COUNT=21"
+
+
+def test_jobs_that_another_program_has_in_hand_are_a_warning(variables: Environ) -> None:
+    job = {"status": "in_progress", "worker_id": "bot-7", "updated_at": datetime.now(UTC)}
+    ours = {**job, "claim_token": "token", "worker_id": "worker-1@host:7"}
+    with MongoClient[dict[str, Any]](variables["MONGO_URI"]) as client:
+        client[variables["MONGO_DB"]]["jobs"].insert_many([{**job}, ours])
+    assert levels(variables, status=0)["other workers"] == "warn"
+    assert text_of(variables, "other workers").startswith("1 jobs are in progress under another program")
+
+
+def test_a_socket_or_directory_that_cannot_be_used_fails(variables: Environ, place: Path) -> None:
+    (place / "file").write_text("")
+    variables["SPEECHAID_SOCKET"] = str(place / "file")
+    variables["SPEECHAID_STATE_DIR"] = str(place / "file" / "state")
+    found = levels(variables, status=1)
+    assert (found["socket"], found["state directory"]) == ("fail", "fail")
+
+
+def test_too_few_descriptors_fail(variables: Environ) -> None:
+    limited = f'ulimit -n 300 && exec "{sys.executable}" -m speechaid check'
+    done = subprocess.run(
+        ["/bin/sh", "-c", limited],
+        env=variables,
+        cwd=variables["HOME"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "fail  descriptors" in done.stdout
+
+
+def test_a_running_daemon_is_good_news_unless_another_is_to_start(variables: Environ, place: Path) -> None:
+    variables["MONGO_URI"] = f"embedded:{place / 'database'}"
+    assert levels(variables, "--before-start", status=0)["database"] == "ok"
+    daemon = DaemonProcess(place, variables)
+    try:
+        daemon.start()
+        pid = daemon.ask("status")["supervisor"]["pid"]
+        found = levels(variables, status=0)
+        assert (found["database"], found["durability"], found["indexes"]) == ("ok", "ok", "ok")
+        assert text_of(variables, "socket").startswith(f"a daemon (pid {pid}) listens")
+        assert levels(variables, "--before-start", status=1)["socket"] == "fail"
+    finally:
+        assert daemon.stop() == 0

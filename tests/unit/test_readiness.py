@@ -1,0 +1,82 @@
+"""What ``speechaid check`` makes of what it found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from speechaid.rules import readiness
+from speechaid.rules.readiness import Finding, ForeignWork, Level, Topology
+
+AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+NOBODY = ForeignWork(jobs=0, worker=None, last_at=None)
+SCRIPT = ForeignWork(jobs=3, worker="bot-7", last_at=AT)
+
+
+def server(
+    *, replica_set: str | None = None, members: int = 0, sharded: bool = False, writable: bool = True
+) -> Topology:
+    return Topology(replica_set=replica_set, members=members, sharded=sharded, writable=writable)
+
+
+@pytest.mark.parametrize(
+    ("finding", "level"),
+    [
+        (readiness.topology(server(replica_set="rs0", members=3), embedded=False), Level.OK),
+        (readiness.topology(server(sharded=True), embedded=False), Level.OK),
+        (readiness.topology(server(), embedded=False), Level.WARN),
+        (readiness.topology(server(), embedded=True), Level.OK),
+        (readiness.topology(server(replica_set="rs0", writable=False), embedded=False), Level.FAIL),
+        (readiness.database_away("away", "mongodb://db/"), Level.FAIL),
+        (readiness.durable_write(0.01, None), Level.OK),
+        (readiness.durable_write(0.9, None), Level.WARN),
+        (readiness.durable_write(None, "no majority"), Level.FAIL),
+        (readiness.missing_indexes([]), Level.OK),
+        (readiness.missing_indexes(["jobs.speechaid_claim"]), Level.WARN),
+        (readiness.clock(-1.9), Level.OK),
+        (readiness.clock(3600.0), Level.WARN),
+        (readiness.clock(-3600.0), Level.WARN),
+        (readiness.foreign_work(NOBODY), Level.OK),
+        (readiness.foreign_work(SCRIPT), Level.WARN),
+        (readiness.retell_answered(current=2, limit=20, workers=20), Level.OK),
+        (readiness.retell_answered(current=2, limit=20, workers=21), Level.WARN),
+        (readiness.retell_refused("HTTP 401"), Level.FAIL),
+        (readiness.retell_away("no answer", before_start=False), Level.FAIL),
+        (readiness.retell_away("no answer", before_start=True), Level.WARN),
+        (readiness.descriptors(limit=1024, needed=524, workers=6), Level.OK),
+        (readiness.descriptors(limit=None, needed=524, workers=6), Level.OK),
+        (readiness.descriptors(limit=523, needed=524, workers=6), Level.FAIL),
+        (readiness.socket_held("/run/s", "7", before_start=False), Level.OK),
+        (readiness.socket_held("/run/s", "7", before_start=True), Level.FAIL),
+        (readiness.socket_unfit("/run/s", "is there, and is no socket"), Level.FAIL),
+        (readiness.port("127.0.0.1:9464", free=True, holder=None, daemon_runs=False), Level.OK),
+        (readiness.port("127.0.0.1:9464", free=False, holder=None, daemon_runs=True), Level.OK),
+        (readiness.port("127.0.0.1:9464", free=False, holder="nginx", daemon_runs=False), Level.FAIL),
+        (readiness.place("state directory", "/s", fault=None, free_mb=5000), Level.OK),
+        (readiness.place("state directory", "/s", fault=None, free_mb=500), Level.WARN),
+        (readiness.place("state directory", "/s", fault=None, free_mb=5), Level.FAIL),
+        (readiness.place("state directory", "/s", fault="not ours", free_mb=None), Level.FAIL),
+        (readiness.embedded_missing(), Level.FAIL),
+        (readiness.embedded_at_rest("/s"), Level.OK),
+    ],
+)
+def test_each_finding_has_its_weight_and_whatever_is_not_fine_has_a_remedy(
+    finding: Finding, level: Level
+) -> None:
+    assert finding.level is level
+    assert (finding.remedy is None) == (level is Level.OK)
+
+
+def test_the_worst_finding_weighs_for_the_whole() -> None:
+    fine, warning, failure = (
+        Finding(name="x", level=level, text="") for level in (Level.OK, Level.WARN, Level.FAIL)
+    )
+    assert readiness.worst([fine]) is Level.OK
+    assert readiness.worst([fine, warning]) is Level.WARN
+    assert readiness.worst([failure, warning, fine]) is Level.FAIL
+
+
+def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
+    text = readiness.foreign_work(SCRIPT).text
+    assert text == "3 jobs are in progress under another program, the latest by bot-7 at 12:30:00 UTC"
