@@ -21,7 +21,6 @@ from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.kit import Kit
 from speechaid.look import Look, judge, look, next_phone
 from speechaid.model.account import Reservation
-from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import JobStatus, Outcome, WorkerState
@@ -37,14 +36,30 @@ from speechaid.retell.faults import (
 from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
 from speechaid.rules import metering
-from speechaid.rules.eligibility import Action, Judgement
+from speechaid.rules.eligibility import Action, Judgement, Reason
 from speechaid.rules.phones import Choice
 from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock that a look stays good for; a process frozen for longer looks again.
 LOOK_GOOD_FOR_SECONDS = 3.0
-#: Seconds after which a job is looked at again that a limit, a window or a hold kept back.
+#: Seconds after which a job is looked at again that a window, a pause or a hold kept back.
 PUT_BACK_SECONDS = (5.0, 15.0)
+#: The same where a place was taken a moment before: places become free at any time.
+NO_PLACE_SECONDS = (1.0, 3.0)
+#: What only calls in progress, or others' dials on their way, stand in the way of.
+NO_PLACE = frozenset(
+    {
+        Reason.ACCOUNT_CONCURRENCY,
+        Reason.BATCH_CONCURRENCY,
+        Reason.BALANCE_RESERVED,
+        "batch_not_open",
+        "account_contended",
+    }
+)
+#: Waiting jobs of an account that cannot pay which are put aside together with the one that was claimed.
+SUSPENDED_AT_ONCE = 2000
+#: Longest that this may take.
+SUSPENDING_SECONDS = 300.0
 #: Tries for a place in an account's ledger against other workers before the job is put back.
 LEDGER_TRIES = 25
 
@@ -84,7 +99,7 @@ def run(kit: Kit, job: Job) -> None:
         return
     try:
         kit.report(WorkerState.DIALLING, "intent", job)
-        job = kit.store.jobs.record_intent(job, new_dial(kit, job, choice, seen.batch))
+        job = kit.store.jobs.record_intent(job, new_dial(kit, job, choice, seen))
     except NumberBusy:
         kit.tell("dial.number_busy", job, phone=choice.number)
         kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
@@ -118,22 +133,37 @@ def put_back(kit: Kit, job: Job, judgement: Judgement, choice: Choice) -> None:
     if judgement.action is Action.SUSPEND:
         changes = {"status": JobStatus.SUSPENDED, "suspend_reason": judgement.suspend_reason}
         kit.store.jobs.put_back(job, changes=changes)
+        suspend_others(kit, job, judgement)
     elif judgement.action is Action.SKIP_PHONE:
         dead = sorted(job.dead_phones | {choice.raw})
         kit.store.jobs.put_back(job, changes={"dead_phones": dead})
     else:
-        kit.store.jobs.put_back(job, delay_seconds=_spread(kit))
+        kit.store.jobs.put_back(job, delay_seconds=_spread(kit, reason))
 
 
-def new_dial(kit: Kit, job: Job, choice: Choice, batch: Batch | None) -> Dial:
+def suspend_others(kit: Kit, job: Job, judgement: Judgement) -> None:
+    """What suspends one job of an account suspends all that wait: none of them has to be claimed for it."""
+    if job.account_id is None or judgement.suspend_reason is None:
+        return
+    kit.report(WorkerState.SETTLING, "suspend account's jobs", job, seconds=SUSPENDING_SECONDS)
+    suspended = kit.store.queue.suspend_waiting(job.account_id, judgement.suspend_reason, SUSPENDED_AT_ONCE)
+    if suspended:
+        kit.tell("account.jobs_suspended", job, reason=judgement.suspend_reason, jobs=suspended)
+
+
+def new_dial(kit: Kit, job: Job, choice: Choice, seen: Look) -> Dial:
     """The intent: everything that is needed to place this very call, or to find it again."""
     key = kit.new_token()
     settings = kit.settings
-    call_settings = None if batch is None else batch.call_settings
+    call_settings = None if seen.batch is None else seen.batch.call_settings
     longest = (
         call_settings.max_call_duration if call_settings else None
     ) or settings.call.max_duration_minutes * 60
-    zone = str((call_settings.timezone if call_settings else None) or settings.dialling.default_timezone)
+    zone = str(
+        (call_settings.timezone if call_settings else None)
+        or (seen.account.timezone if seen.account else None)
+        or settings.dialling.default_timezone
+    )
     body = create_body(
         from_number=settings.retell.from_number,
         to_number=choice.number,
@@ -271,11 +301,11 @@ def reserve_balance(kit: Kit, job: Job, dial: Dial, seen: Look) -> NotNow | None
 
 def withdraw(kit: Kit, job: Job, reason: str) -> None:
     """Take a dial back that surely made no call; waits for the database as long as it takes."""
-    settlement.withdraw(kit, job, delay_seconds=_spread(kit))
+    settlement.withdraw(kit, job, delay_seconds=_spread(kit, reason))
     kit.tell("dial.withdrawn", job, reason=reason)
     kit.seat.count("speechaid_put_back_total", reason=reason)
 
 
-def _spread(kit: Kit) -> float:
-    least, most = PUT_BACK_SECONDS
+def _spread(kit: Kit, reason: str = "") -> float:
+    least, most = NO_PLACE_SECONDS if reason in NO_PLACE else PUT_BACK_SECONDS
     return kit.random.uniform(least, most)

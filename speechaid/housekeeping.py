@@ -13,7 +13,8 @@ from speechaid.census import Census
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
-from speechaid.model.states import STATUS_ALIASES, JobStatus
+from speechaid.model.reading import instant
+from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
 from speechaid.rules import metering
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -25,7 +26,9 @@ log = get_logger("speechaid.clerk")
 TURN_SECONDS = 2.0
 TURN_COST_FACTOR = 20.0
 #: Seconds between two turns of what may wait.
-SLOW_TURN_SECONDS = 30.0
+SLOW_TURN_SECONDS = 10.0
+#: Jobs of one account that return in one turn at most.
+BROUGHT_BACK_AT_ONCE = 5000
 #: A reservation whose dial is open nowhere is a leak when it is older than this, in seconds: it was entered
 #: by a worker that lost its job between the intent and the reservation.
 LEAK_SECONDS = 600.0
@@ -109,20 +112,36 @@ class Housekeeper:
             self._written[batch_id] = wanted
 
     def _tidy(self, settings: Settings) -> None:
-        taken = self._store.jobs.take_up_scheduled()
-        taken += self._store.jobs.take_up_old_retries(settings.worker.max_attempts)
+        queue = self._store.queue
+        taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
         if taken:
             log.info("jobs.taken_up", jobs=taken)
-        self._bring_back_credited()
+        self._bring_back()
         self._release_leaks()
 
-    def _bring_back_credited(self) -> None:
-        """Jobs suspended for want of credit return once their account has some."""
-        for account_id in self._store.jobs.accounts_without_credit():
-            account = self._store.accounts.find(account_id)
-            if account is not None and metering.has_balance(account):
-                returned = self._store.jobs.resume_credited(account_id)
-                log.info("jobs.credit_is_back", account=account_id, jobs=returned)
+    def _take_up_old_retries(self, settings: Settings) -> int:
+        """SpeechAI's retries that are due, as far as their batch's attempts, else the settings', allow."""
+        now = self._store.now()
+        retries = self._store.queue.old_retries()
+        names = sorted({job.batch_id for job in retries if job.batch_id is not None})
+        batches = {batch.batch_id: batch for batch in self._store.batches.among(names)} if names else {}
+        taken = 0
+        for job in retries:
+            batch = batches.get(job.batch_id or "")
+            own = None if batch is None else batch.call_settings.max_attempts
+            due_at = instant(job.document.get("next_try_at"))
+            if due_at is not None and due_at <= now and job.attempts < (own or settings.worker.max_attempts):
+                taken += self._store.queue.take_up_old_retry(job)
+        return taken
+
+    def _bring_back(self) -> None:
+        """Jobs return once their account has credit again, or exists."""
+        for reason in (SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN):
+            for account_id in self._store.queue.accounts_with_suspended(reason):
+                account = self._store.accounts.find(account_id)
+                if account is not None and metering.has_balance(account):
+                    jobs = self._store.queue.bring_back(account_id, reason, BROUGHT_BACK_AT_ONCE)
+                    log.info("jobs.brought_back", account=account_id, reason=reason, jobs=jobs)
 
     def _release_leaks(self) -> None:
         """Reservations of dials that are open nowhere: entered by a worker that had lost its job already."""

@@ -163,22 +163,27 @@ def release_marks(kit: Kit, job: Job) -> None:
 
 def finish(kit: Kit, job: Job, verdict: Verdict) -> None:
     """The last write; an operator's request that waited for the call decides where the job would go on."""
-    while not kit.store.jobs.finish(job, operator_requests.bend(as_job_fields(verdict.job), job.request)):
+    while not kit.store.jobs.finish(job, operator_requests.bend(as_job_fields(job, verdict.job), job.request)):
         job = kit.store.jobs.look(job)
 
 
-def as_job_fields(changes: Document) -> Document:
+def as_job_fields(job: Job, changes: Document) -> Document:
     """A verdict's changes as paths of the job document: a stored verdict holds no path, only plain names."""
     fields = dict(changes)
     if NEXT_PHONE_INDEX in fields:
-        fields["contact.next_phone_index"] = fields.pop(NEXT_PHONE_INDEX)
+        index = fields.pop(NEXT_PHONE_INDEX)
+        # SpeechAI's flat jobs may say that their contact is null, and no field can be set inside that.
+        if isinstance(job.document.get("contact", {}), dict):
+            fields["contact.next_phone_index"] = index
+        else:
+            fields["contact"] = {NEXT_PHONE_INDEX: index}
     return fields
 
 
 def move_on(kit: Kit, job: Job, step: NextStep) -> None:
     """Put down a claimed job that had no dial, as a rule says."""
     now = kit.store.now()
-    changes = as_job_fields(_position(step, now) | _ends(step, now))
+    changes = as_job_fields(job, _position(step, now) | _ends(step, now))
     kit.store.jobs.put_back(job, delay_seconds=step.delay_seconds, changes=changes)
 
 

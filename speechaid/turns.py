@@ -1,15 +1,17 @@
 """Whose turn it is: the ring of batches with due jobs that may be called now, and the claim of the next job.
 
-The ring is read anew every second or so (rarer where reading it is dear), candidates are kept for a moment,
-so that a claim costs about one write. What the ring says may be stale by then; the look right before the dial
-is not.
+Three looks, each as often as it is worth. Which batches have due jobs inside their window is asked every
+second or so (rarer where that is dear). What batches and accounts allow at this moment, places and balances,
+is asked each second, and again right before a claim where places are few: a worker that claims what it must
+put back turns in a circle. Candidates are kept for a moment, so that a claim costs about one write. All of it
+may be stale by then; the look right before the dial is not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from speechaid import breaker
 from speechaid.kit import Kit
@@ -20,14 +22,21 @@ from speechaid.model.states import Priority
 from speechaid.rules import eligibility, sharing
 from speechaid.rules.sharing import Turn
 from speechaid.store.jobs import Candidate
+from speechaid.store.queue import DueBatch
 
-#: The ring is read anew after so many seconds, or so many times what reading it took, whichever is longer.
+#: What may be called is asked anew after so many seconds, or so many times what asking took, whichever is
+#: longer.
 RING_SECONDS = 1.0
 RING_COST_FACTOR = 20.0
 RING_MAX_SECONDS = 30.0
 #: Candidates of one batch are good for so long, and a look fetches so many.
 CANDIDATES_SECONDS = 1.0
 CANDIDATES = 32
+#: Where all that was found belongs to accounts that are closed, the rest of the batch is looked through again
+#: after so many seconds, or when an account opens.
+CLOSED_REST_SECONDS = 15.0
+#: Looks for candidates in a row, each leaving out the accounts that the one before showed to be closed.
+LOOKS = 3
 
 
 @dataclass
@@ -35,6 +44,8 @@ class Fetched:
     """Candidates of one batch, kept for a moment."""
 
     until: float
+    #: Accounts (None: jobs without one) that were left out.
+    without: frozenset[str | None] = frozenset()
     candidates: list[Candidate] = field(default_factory=list)
 
 
@@ -43,8 +54,15 @@ class Turns:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
+        self._due: list[DueBatch] = []
+        self._due_until = 0.0
         self._ring: list[Turn] = []
         self._ring_until = 0.0
+        self._batches: dict[str, Batch] = {}
+        #: Accounts that each batch's jobs have been seen to have, and what they were when read last.
+        self._seen: dict[str | None, set[str]] = {}
+        self._accounts: dict[str, Account | None] = {}
+        self._closed_now: dict[str | None, frozenset[str | None]] = {}
         self._served: dict[str | None, int] = {}
         self._serving = 0
         self._fetched: dict[str | None, Fetched] = {}
@@ -69,6 +87,8 @@ class Turns:
         fetched = self._candidates(turn.batch_id)
         while fetched.candidates:
             candidate = fetched.candidates.pop()
+            if not self._has_place(turn.batch_id, candidate.account_id):
+                continue
             job = kit.store.jobs.claim(
                 candidate,
                 worker_id=kit.worker_id,
@@ -80,68 +100,152 @@ class Turns:
             kit.seat.count("speechaid_claim_misses_total")
         return None
 
+    # -- candidates --------------------------------------------------------------------------------------
+
     def _candidates(self, batch_id: str | None) -> Fetched:
-        kit = self._kit
-        now = kit.clock.boottime()
+        now = self._kit.clock.boottime()
         fetched = self._fetched.get(batch_id)
-        if fetched is None or now >= fetched.until:
-            candidates = kit.store.jobs.candidates(batch_id, CANDIDATES)
-            # All workers see the same list: each takes the longest due of a random few first.
-            kit.random.shuffle(candidates)
-            fetched = self._fetched[batch_id] = Fetched(until=now + CANDIDATES_SECONDS, candidates=candidates)
+        if fetched is None or now >= fetched.until or fetched.without != self._closed(batch_id):
+            fetched = self._fetched[batch_id] = self._fetch(batch_id, now)
         return fetched
 
-    def _refresh(self) -> None:
+    def _fetch(self, batch_id: str | None, now: float) -> Fetched:
         kit = self._kit
-        began = kit.clock.boottime()
-        if began < self._ring_until:
+        candidates: list[Candidate] = []
+        closed = self._closed(batch_id)
+        for _ in range(LOOKS):
+            found = kit.store.queue.candidates(batch_id, CANDIDATES, without=closed)
+            self._get_to_know(batch_id, {name for one in found if (name := one.account_id) is not None})
+            closed = self._closed(batch_id)
+            candidates = [one for one in found if one.account_id not in closed]
+            if candidates or len(found) < CANDIDATES:
+                break
+        # All workers see the same list: each takes the longest due of a random few first.
+        kit.random.shuffle(candidates)
+        rest = CANDIDATES_SECONDS if candidates or not closed else CLOSED_REST_SECONDS
+        return Fetched(until=now + rest, without=closed, candidates=candidates)
+
+    def _has_place(self, batch_id: str | None, account_id: str | None) -> bool:
+        """Where the number of calls at a time is limited, look again before taking a job for nothing."""
+        if account_id in self._closed(batch_id):
+            return False
+        store = self._kit.store
+        account = self._accounts.get(account_id) if account_id is not None else None
+        if account is not None and account.max_concurrent_calls is not None:
+            self._accounts[account.account_id] = store.accounts.find(account.account_id)
+            self._closed_now.clear()
+            if account_id in self._closed(batch_id):
+                return False
+        batch = self._batches.get(batch_id) if batch_id is not None else None
+        if batch is None or batch.call_settings.max_concurrent_calls is None:
+            return True
+        fresh = store.batches.find(batch.batch_id)
+        if fresh is None or not eligibility.batch_has_room(fresh):
+            self._ring = [turn for turn in self._ring if turn.batch_id != batch.batch_id]
+            self._fetched.pop(batch.batch_id, None)
+            return False
+        return True
+
+    # -- accounts ----------------------------------------------------------------------------------------
+
+    def _closed(self, batch_id: str | None) -> frozenset[str | None]:
+        """Accounts among those that were seen whose jobs in this batch may not be called now."""
+        closed = self._closed_now.get(batch_id)
+        if closed is None:
+            names: set[str | None] = {None, *self._seen.get(batch_id, ())}
+            closed = frozenset(name for name in names if not self._is_open(batch_id, name))
+            self._closed_now[batch_id] = closed
+        return closed
+
+    def _is_open(self, batch_id: str | None, account_id: str | None) -> bool:
+        """Jobs of an account that does not exist count as open: claiming one is what suspends them."""
+        defaults, now = self._kit.dialling_defaults(), self._kit.store.now()
+        batch = None if batch_id is None else self._batches.get(batch_id)
+        account = None if account_id is None else self._accounts.get(account_id)
+        zone = None if account is None else account.timezone
+        if not eligibility.batch_may_be_called(batch, zone, defaults, now):
+            return False
+        return account is None or eligibility.account_is_open(account, defaults, now)
+
+    def _get_to_know(self, batch_id: str | None, names: set[str]) -> None:
+        seen = self._seen.setdefault(batch_id, set())
+        if names <= seen:
             return
-        self._ring = self._read()
-        cost = kit.clock.boottime() - began
-        rest = min(RING_MAX_SECONDS, max(RING_SECONDS, cost * RING_COST_FACTOR))
-        self._ring_until = began + rest * (0.75 + kit.random.random() / 2)
-        known = {turn.batch_id for turn in self._ring}
+        seen |= names
+        self._closed_now.pop(batch_id, None)
+        self._read_accounts(names - set(self._accounts))
+
+    def _read_accounts(self, names: set[str]) -> None:
+        self._accounts |= dict.fromkeys(names)
+        if names:
+            accounts = self._kit.store.accounts.among(sorted(names))
+            self._accounts |= {account.account_id: account for account in accounts}
+
+    # -- the ring ----------------------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        began = self._kit.clock.boottime()
+        if began >= self._due_until:
+            self._due = self._read_due()
+            self._due_until = self._next_look(began)
+            self._ring_until = 0.0
+        began = self._kit.clock.boottime()
+        if began >= self._ring_until:
+            self._ring = self._read_ring()
+            self._ring_until = self._next_look(began)
+
+    def _next_look(self, began: float) -> float:
+        now = self._kit.clock.boottime()
+        rest = min(RING_MAX_SECONDS, max(RING_SECONDS, (now - began) * RING_COST_FACTOR))
+        return now + rest * (0.75 + self._kit.random.random() / 2)
+
+    def _read_due(self) -> list[DueBatch]:
+        """Batches that are active, inside their window and have pending jobs; and the jobs without a batch.
+
+        Windows first: the jobs of a batch outside its window are not even looked for.
+        """
+        store = self._kit.store
+        now = store.now()
+        # A batch without a zone keeps the hours of its jobs' accounts, whichever those are.
+        zones = {None, *store.accounts.zones()}
+        names = [batch.batch_id for batch in store.batches.active() if self._in_window(batch, zones, now)]
+        due = store.queue.due_batches(names) if names else []
+        without_batch = store.queue.due_without_batch()
+        due += [] if without_batch is None else [without_batch]
+        known = {entry.batch_id for entry in due}
         self._served = {name: turn for name, turn in self._served.items() if name in known}
         self._fetched = {name: fetched for name, fetched in self._fetched.items() if name in known}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in known}
+        return due
 
-    def _read(self) -> list[Turn]:
-        """Batches with jobs due now that may be called now, and the jobs without a batch."""
+    def _in_window(self, batch: Batch, zones: Iterable[str | None], now: datetime) -> bool:
+        defaults = self._kit.dialling_defaults()
+        return any(
+            eligibility.batch_may_be_called(batch, zone, defaults, now)
+            for zone in (zones if batch.call_settings.timezone is None else (None,))
+        )
+
+    def _read_ring(self) -> list[Turn]:
+        """Of the batches with due jobs those that may be called at this moment, as far as batches say."""
         kit = self._kit
         fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
         if fleet is not None or breaker.holds(kit, breaker_document):
             return []
         now = kit.store.now()
-        soon = now + timedelta(seconds=RING_SECONDS)
-        due = [
-            entry
-            for entry in kit.store.jobs.due_batches()
-            if entry.first_due_at is None or entry.first_due_at <= soon
-        ]
+        due = [entry for entry in self._due if entry.first_due_at is None or entry.first_due_at <= now]
         names = [entry.batch_id for entry in due if entry.batch_id is not None]
-        batches = {batch.batch_id: batch for batch in kit.store.batches.among(names)} if names else {}
-        accounts = self._accounts(batches.values())
-        ring = []
-        for entry in due:
-            if entry.batch_id is None:
-                if eligibility.batch_may_be_called(None, None, kit.dialling_defaults(), now):
-                    ring.append(Turn(batch_id=None, priority=Priority.NORMAL, first_due=entry.first_due_at))
-                continue
-            batch = batches.get(entry.batch_id)
-            if batch is not None and self._may_be_called(batch, accounts, now):
-                ring.append(
-                    Turn(batch_id=batch.batch_id, priority=batch.priority, first_due=entry.first_due_at)
-                )
-        return ring
+        self._batches = {batch.batch_id: batch for batch in kit.store.batches.among(names)} if names else {}
+        for batch in self._batches.values():
+            if batch.account_id is not None:
+                self._seen.setdefault(batch.batch_id, set()).add(batch.account_id)
+        self._accounts, self._closed_now = {}, {}
+        self._read_accounts(set().union(*self._seen.values()))
+        return [turn for entry in due if (turn := self._turn(entry)) is not None]
 
-    def _accounts(self, batches: Iterable[Batch]) -> dict[str, Account]:
-        names = sorted({batch.account_id for batch in batches if batch.account_id is not None})
-        return (
-            {account.account_id: account for account in self._kit.store.accounts.among(names)}
-            if names
-            else {}
-        )
-
-    def _may_be_called(self, batch: Batch, accounts: dict[str, Account], now: datetime) -> bool:
-        account = accounts.get(batch.account_id) if batch.account_id is not None else None
-        zone = None if account is None else account.timezone
-        return eligibility.batch_may_be_called(batch, zone, self._kit.dialling_defaults(), now)
+    def _turn(self, entry: DueBatch) -> Turn | None:
+        if entry.batch_id is None:
+            return Turn(batch_id=None, priority=Priority.NORMAL, first_due=entry.first_due_at)
+        batch = self._batches.get(entry.batch_id)
+        if batch is None or not batch.is_active or not eligibility.batch_has_room(batch):
+            return None
+        return Turn(batch_id=batch.batch_id, priority=batch.priority, first_due=entry.first_due_at)

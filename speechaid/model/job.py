@@ -156,7 +156,8 @@ class Job:
         """Read a job document leniently (SPEC section 9)."""
         word = (reading.text(document.get("status")) or "").lower()
         status = STATUS_ALIASES.get(word) or (JobStatus(word) if word in set(JobStatus) else None)
-        tries = document.get("attempts", document.get("tries"))
+        attempts = reading.number(document.get("attempts"))
+        tries = document.get("tries") if attempts is None else attempts
         limit = reading.number(document.get("max_attempts"))
         request = document.get("request")
         return cls(

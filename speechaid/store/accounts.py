@@ -5,8 +5,8 @@
 by the pure rules on an account as read, and written only if nobody else reserved or settled since
 (``ledger_revision``). Settling consumes the entry and adds the charge in one update: exactly once.
 
-``given_back`` names the jobs whose SpeechAI reservation has just been taken out of the account's figure, until
-the job itself no longer says that it has one.
+``given_back`` names the jobs whose SpeechAI reservation has just been taken out of the account's figure,
+until the job itself no longer says that it has one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from speechaid.model.account import Account, Reservation
-from speechaid.model.reading import Document, number, sequence
-from speechaid.store.ranges import begins, keys_before
+from speechaid.model.reading import Document, number, sequence, text
+from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
-
 
 #: What we count on or off; SpeechAI may have written some as text, and MongoDB adds nothing to a text.
 COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used")
@@ -35,6 +34,11 @@ class Accounts:
         """An account by its name, or None."""
         document = self.table.find_one({"account_id": account_id})
         return None if document is None else Account.read(document)
+
+    def zones(self) -> set[str]:
+        """Every time zone that an account names."""
+        found = (text(row.get("timezone")) for row in self.table.find({}, fields=("timezone",)))
+        return {zone for zone in found if zone is not None}
 
     def among(self, account_ids: list[str]) -> list[Account]:
         """Those of the named accounts that exist."""
@@ -124,8 +128,10 @@ class Accounts:
     # -- what SpeechAI reserved --------------------------------------------------------------------------
 
     def give_back(self, account: Account, job_id: str, *, minutes: float, credit: float) -> bool:
-        """Take a job's SpeechAI reservation out of the account's figure, and mark that it is; also true where
-        it is marked already. False where the account has changed since it was read: read it and the job again.
+        """Take a job's SpeechAI reservation out of the account's figure, and mark that it is.
+
+        Also true where it is marked already. False where the account has changed since it was read: read it
+        and the job again, in this order.
         """
         if gives_back(account, job_id):
             return True
@@ -152,7 +158,7 @@ class Accounts:
         """Write amounts that stand there as text, or as nothing, as the numbers that they are read as."""
         for name in COUNTED:
             value = account.document.get(name, 0)
-            if isinstance(value, bool) or not (isinstance(value, int | float) or hasattr(value, "to_decimal")):
+            if not is_countable(value):
                 query = {"account_id": account.account_id, name: value}
                 self.table.update(query, {"$set": {name: number(value) or 0.0}})
 

@@ -9,13 +9,13 @@ once.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from speechaid.errors import NotFound
 from speechaid.model.batch import Batch
-from speechaid.model.reading import Document
-from speechaid.store.ranges import begins, keys_before
+from speechaid.model.reading import Document, number
+from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
 
 #: How ``is_active`` may say no; missing counts as yes.
@@ -80,6 +80,12 @@ class Batches:
     def among(self, batch_ids: list[str]) -> list[Batch]:
         """Those of the named batches that exist."""
         return [Batch.read(document) for document in self.table.find({"batch_id": {"$in": batch_ids}})]
+
+    def active(self) -> list[Batch]:
+        """Batches that are not paused, with no more of each than its turn and its window need."""
+        fields = ("batch_id", "account_id", "is_active", "priority", "call_settings")
+        rows = self.table.find({"is_active": {"$nin": INACTIVE}}, fields=fields)
+        return [batch for batch in map(Batch.read, rows) if batch.is_active]
 
     def newest(self, limit: int = 0) -> list[Batch]:
         """Batches, newest first."""
@@ -152,9 +158,19 @@ class Batches:
     def settle_dial(self, batch_id: str, key: str, figures: Mapping[str, float]) -> bool:
         """Close an open dial and add its figures (``total_cost``, …); False where that is done already."""
         change: Document = {"$pull": {"open_dials": {"key": key}}, "$set": {"updated_at": self._now()}}
+        query = {"batch_id": batch_id, "open_dials.key": key}
         if figures:
             change["$inc"] = dict(figures)
-        return self.table.update({"batch_id": batch_id, "open_dials.key": key}, change)
+            self._make_countable(query, figures)
+        return self.table.update(query, change)
+
+    def _make_countable(self, query: Document, names: Iterable[str]) -> None:
+        """Write sums that SpeechAI left as text, or as nothing, as the numbers that they are read as."""
+        document = self.table.find_one(query, fields=tuple(names)) or {}
+        for name in names:
+            value = document.get(name, 0)
+            if not is_countable(value):
+                self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
 
     def old_dials(self, before: datetime) -> list[tuple[str, str]]:
         """Batches and keys of dials that were entered before that moment."""

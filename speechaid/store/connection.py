@@ -24,6 +24,9 @@ from speechaid.store.holds import Holds
 from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.jobs import Jobs
 from speechaid.store.operator_requests import OperatorRequests
+from speechaid.store.orders import Orders
+from speechaid.store.queue import Queue
+from speechaid.store.survey import Survey
 from speechaid.store.table import Table, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
@@ -109,10 +112,13 @@ class Store:
             return Table(database.get_collection(name))
 
         self.jobs = Jobs(table(settings.jobs_collection), self.now)
+        self.queue = Queue(self.jobs.table, self.now)
         self.requests = OperatorRequests(self.jobs, self.now)
+        self.orders = Orders(self.jobs.table, self.now)
         self.batches = Batches(table(settings.batches_collection), self.now)
         self.accounts = Accounts(table(settings.accounts_collection), self.now)
         self.results = CallResults(table(settings.results_collection))
+        self.survey = Survey(self.jobs.table, self.results.table, self.now)
         self.logs = CallLogs(table(settings.logs_collection), self.now)
         self.holds = Holds(table("speechaid_holds"), self.now)
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)

@@ -30,9 +30,15 @@ def _keys(*names: str) -> tuple[tuple[str, int], ...]:
 
 JOBS = (
     Index(
-        "speechaid_claim",
-        _keys("status", "batch_id", "reserved_until"),
+        "speechaid_turn",
+        # The account at the end lets jobs of a closed one be passed over without reading them.
+        _keys("status", "batch_id", "reserved_until", "account_id"),
         "due jobs of one batch, longest due first",
+    ),
+    Index(
+        "speechaid_account_jobs",
+        _keys("status", "account_id", "suspend_reason"),
+        "jobs of an account to suspend or to bring back",
     ),
     Index("speechaid_lapsed", _keys("status", "reserved_until"), "jobs in progress whose lease has run out"),
     Index("speechaid_counts", _keys("batch_id", "status"), "jobs of a batch by status"),

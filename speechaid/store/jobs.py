@@ -16,7 +16,7 @@ from typing import Any
 from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text
-from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.model.states import JobStatus
 from speechaid.rules import operator_requests
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
@@ -35,6 +35,7 @@ class Candidate:
     claim_token: str | None
 
     @classmethod
+    account_id: str | None = None
     def read(cls, document: Document) -> Candidate:
         """From a projected job document."""
         return cls(
@@ -44,16 +45,8 @@ class Candidate:
             claim_token=document.get("claim_token"),
         )
 
-    FIELDS = ("revision", "reserved_until", "claim_token")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DueBatch:
-    """A batch (None: the jobs without one) that has pending jobs, and when the first is due."""
-
-    batch_id: str | None
-    #: None: due since always.
-    first_due_at: datetime | None
+            account_id=text(document.get("account_id")),
+    FIELDS = ("revision", "reserved_until", "claim_token", "account_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,34 +69,6 @@ class Jobs:
         self._now = now
 
     # -- finding what to do ------------------------------------------------------------------------------
-
-    def due_batches(self) -> list[DueBatch]:
-        """Which batches have pending jobs, and since when the first of each is due.
-
-        One index key is looked at for each batch, whatever the number of jobs.
-        """
-        rows = self.table.aggregate(
-            [
-                {"$match": {"status": JobStatus.PENDING}},
-                {"$sort": {"status": 1, "batch_id": 1, "reserved_until": 1}},
-                {"$group": {"_id": "$batch_id", "first_due_at": {"$first": "$reserved_until"}}},
-            ]
-        )
-        return [
-            DueBatch(batch_id=text(row["_id"]), first_due_at=instant(row.get("first_due_at"))) for row in rows
-        ]
-
-    def candidates(self, batch_id: str | None, limit: int) -> list[Candidate]:
-        """Due jobs of one batch, longest due first."""
-        ready = {"status": JobStatus.PENDING, "batch_id": batch_id}
-        # Two ranges of one index instead of a disjunction: never reserved, then due by now.
-        found = self.table.find({**ready, "reserved_until": None}, limit=limit, fields=Candidate.FIELDS)
-        if len(found) < limit:
-            due = {**ready, "reserved_until": {"$lte": self._now()}}
-            found += self.table.find(
-                due, sort=[("reserved_until", 1)], limit=limit - len(found), fields=Candidate.FIELDS
-            )
-        return [Candidate.read(document) for document in found]
 
     def lapsed(self, limit: int) -> list[Candidate]:
         """Jobs in progress whose lease has run out, longest ago first.
@@ -366,29 +331,6 @@ class Jobs:
             is not None
         )
 
-    def accounts_without_credit(self) -> list[str]:
-        """Accounts that have jobs suspended for want of credit."""
-        rows = self.table.aggregate(
-            [
-                {"$match": {"status": JobStatus.SUSPENDED, "suspend_reason": SuspendReason.NO_CREDIT}},
-                {"$group": {"_id": "$account_id"}},
-            ]
-        )
-        return [str(row["_id"]) for row in rows if row["_id"] is not None]
-
-    def resume_credited(self, account_id: str) -> int:
-        """Jobs of an account that want of credit had suspended are pending again; how many."""
-        query = {
-            "status": JobStatus.SUSPENDED,
-            "suspend_reason": SuspendReason.NO_CREDIT,
-            "account_id": account_id,
-        }
-        change = {
-            "$set": {"status": JobStatus.PENDING, "updated_at": self._now()},
-            "$unset": {"suspend_reason": ""},
-        }
-        return self.table.update_many(query, {**change, "$inc": {"revision": 1}})
-
     def worker_crashed(self, worker_id: str, limit: int) -> list[tuple[Job, str]]:
         """A worker died: each job that it had in hand, and what was done with it.
 
@@ -412,25 +354,6 @@ class Jobs:
             return "failed"
         self.put_back(job, changes={"crashes": job.crashes + 1})
         return "returned"
-
-    def take_up_scheduled(self) -> int:
-        """SpeechAI's ``scheduled`` jobs become pending; their time stays. How many there were."""
-        return self.table.update_many(
-            {"status": JobStatus.SCHEDULED}, {"$set": {"status": JobStatus.PENDING}, "$inc": {"revision": 1}}
-        )
-
-    def take_up_old_retries(self, max_attempts: int) -> int:
-        """SpeechAI's scheduled retries (``failed`` with ``next_try_at``) that are due; how many."""
-        query = {
-            "status": JobStatus.FAILED,
-            "next_try_at": {"$lte": self._now()},
-            "attempts": {"$lt": max_attempts},
-        }
-        change = {
-            "$set": {"status": JobStatus.PENDING, "reserved_until": None},
-            "$unset": {"next_try_at": ""},
-        }
-        return self.table.update_many(query, {**change, "$inc": {"revision": 1}})
 
     # -- the fence ---------------------------------------------------------------------------------------
 

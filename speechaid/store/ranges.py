@@ -17,3 +17,8 @@ def keys_before(document: Document, before: datetime) -> list[str]:
     entries = [mapping(entry) for entry in sequence(document.get("open_dials"))]
     stamped = [(text(entry.get("key")), instant(entry.get("at"))) for entry in entries]
     return [key for key, at in stamped if key is not None and at is not None and at < before]
+
+
+def is_countable(value: object) -> bool:
+    """Whether the database can add to this value; it cannot to text, nor to null."""
+    return not isinstance(value, bool) and (isinstance(value, int | float) or hasattr(value, "to_decimal"))
