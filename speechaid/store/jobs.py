@@ -21,6 +21,10 @@ from speechaid.rules import operator_requests
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
+#: The index that counts are read from: it holds all that they need, and is far smaller than the documents.
+COUNTED = (("batch_id", 1), ("status", 1))
+#: The index of open dials; the embedded server takes a partial index only where it is told to.
+LIVE_NUMBER = "speechaid_live_number"
 #: A job in hand belongs to nobody else while these stand; all go when it is put down.
 IN_HAND_FIELDS = ("claim_token", "dial", "request", "foreign")
 
@@ -33,9 +37,9 @@ class Candidate:
     revision: int | None
     reserved_until: datetime | None
     claim_token: str | None
+    account_id: str | None = None
 
     @classmethod
-    account_id: str | None = None
     def read(cls, document: Document) -> Candidate:
         """From a projected job document."""
         return cls(
@@ -43,9 +47,9 @@ class Candidate:
             revision=document.get("revision"),
             reserved_until=document.get("reserved_until"),
             claim_token=document.get("claim_token"),
+            account_id=text(document.get("account_id")),
         )
 
-            account_id=text(document.get("account_id")),
     FIELDS = ("revision", "reserved_until", "claim_token", "account_id")
 
 
@@ -216,6 +220,12 @@ class Jobs:
             raise LeaseLost(f"job {job.job_id}: its dial is no longer ours")
         return current
 
+    def drop_reserved_amount(self, job: Job) -> Job:
+        """What SpeechAI had reserved for the job is given back: it no longer says that it has something."""
+        self._write(job, {"$unset": {"reserved_amount": ""}})
+        document = {name: value for name, value in job.document.items() if name != "reserved_amount"}
+        return replace(job, document=document)
+
     # -- putting it down ---------------------------------------------------------------------------------
 
     def finish(self, job: Job, changes: Document) -> bool:
@@ -287,13 +297,15 @@ class Jobs:
     def counts(self, batch_id: str | None = None) -> dict[str, int]:
         """Jobs by status, as the status is written. Costs a scan of an index: never on a hot path."""
         match = [] if batch_id is None else [{"$match": {"batch_id": batch_id}}]
-        rows = self.table.aggregate([*match, {"$group": {"_id": "$status", "jobs": {"$sum": 1}}}])
+        group = {"$group": {"_id": "$status", "jobs": {"$sum": 1}}}
+        rows = self.table.aggregate([*match, group], hint=COUNTED)
         return {str(row["_id"]): int(row["jobs"]) for row in rows}
 
     def counts_by_batch(self) -> dict[str | None, dict[str, int]]:
         """Jobs by batch and status; as costly as ``counts``."""
         rows = self.table.aggregate(
-            [{"$group": {"_id": {"batch_id": "$batch_id", "status": "$status"}, "jobs": {"$sum": 1}}}]
+            [{"$group": {"_id": {"batch_id": "$batch_id", "status": "$status"}, "jobs": {"$sum": 1}}}],
+            hint=COUNTED,
         )
         counts: dict[str | None, dict[str, int]] = {}
         for row in rows:
@@ -313,7 +325,8 @@ class Jobs:
             query["dial.batch_id"] = {"$ne": None}
         now = self._now()
         counts = {"on_their_way": 0, "ambiguous": 0, "live_calls": 0}
-        for row in self.table.find(query, fields=("dial.call_id", "dial.next_lookup_at", "reserved_until")):
+        fields = ("dial.call_id", "dial.next_lookup_at", "reserved_until")
+        for row in self.table.find(query, fields=fields, hint=LIVE_NUMBER):
             lease, dial = instant(row.get("reserved_until")), row.get("dial", {})
             rests_until = instant(dial.get("next_lookup_at"))
             if text(dial.get("call_id")):
@@ -326,10 +339,8 @@ class Jobs:
 
     def has_dial(self, key: str) -> bool:
         """Whether any job has this dial open."""
-        return (
-            self.table.find_one({"dial.number": {"$exists": True}, "dial.key": key}, fields=("_id",))
-            is not None
-        )
+        query = {"dial.number": {"$exists": True}, "dial.key": key}
+        return bool(self.table.find(query, limit=1, fields=("_id",), hint=LIVE_NUMBER))
 
     def worker_crashed(self, worker_id: str, limit: int) -> list[tuple[Job, str]]:
         """A worker died: each job that it had in hand, and what was done with it.

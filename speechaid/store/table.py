@@ -112,7 +112,7 @@ class Table:
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
         """What a pipeline yields; ``hint`` names the keys of the index to read."""
-        options = {"hint": dict(hint)} if hint else {}
+        options: dict[str, Any] = {"hint": dict(hint)} if hint else {}
         with translated():
             return list(self._collection.aggregate(list(pipeline), **options))
 
