@@ -15,6 +15,8 @@ from typing import Any, Final
 from speechaid.errors import FleetError
 from speechctl.client import Client, Refused, Unreachable
 
+#: What any program may need to know of its surroundings; nothing of ours is among it.
+EVERYBODYS: Final = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 60.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -44,7 +46,7 @@ class DaemonProcess:
         Raises:
             FleetError: it ended, or did not come up in time; the last line of its log tells why.
         """
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in EVERYBODYS if name in os.environ}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "speechaid", "run"],

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -26,15 +27,44 @@ def temporary(tmp_path: Path) -> Iterator[dict[str, str]]:
     place.rmdir()  # fails where the demo left anything behind
 
 
-def demo(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "speechaid", "demo", *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+Demo = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def demo(temporary: dict[str, str]) -> Iterator[Demo]:
+    """Start ``speechaid demo`` with these words; what a failed test leaves running is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "speechaid", "demo", *words],
+            env=temporary,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(DEADLINE_SECONDS)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def read_until(pipe: IO[str] | None, word: str) -> str:
+    """Read lines until one holds the word; that line."""
+    assert pipe is not None
+    read = []
+    for line in pipe:
+        if word in line:
+            return line
+        read.append(line)
+    pytest.fail(f"{word!r} was never said: {''.join(read)}")
 
 
 def processes_of(place: str) -> list[str]:
@@ -57,8 +87,10 @@ def wait_until_nothing_runs(place: str) -> None:
     assert left == []
 
 
-def test_one_json_object_says_that_every_job_ended_and_the_books_agree(temporary: dict[str, str]) -> None:
-    process = demo(temporary, "--json", "--jobs", "14", "--seed", "3")
+def test_one_json_object_says_that_every_job_ended_and_the_books_agree(
+    temporary: dict[str, str], demo: Demo
+) -> None:
+    process = demo("--json", "--jobs", "14", "--seed", "3")
     out, err = process.communicate(timeout=DEADLINE_SECONDS)
 
     assert err == ""
@@ -74,8 +106,10 @@ def test_one_json_object_says_that_every_job_ended_and_the_books_agree(temporary
     wait_until_nothing_runs(temporary["TMPDIR"])
 
 
-def test_output_for_people_names_no_full_number_and_ends_with_the_report(temporary: dict[str, str]) -> None:
-    process = demo(temporary, "--jobs", "4")
+def test_output_for_people_names_no_full_number_and_ends_with_the_report(
+    temporary: dict[str, str], demo: Demo
+) -> None:
+    process = demo("--jobs", "4")
     out, err = process.communicate(timeout=DEADLINE_SECONDS)
 
     assert (process.returncode, err) == (0, "")
@@ -87,14 +121,13 @@ def test_output_for_people_names_no_full_number_and_ends_with_the_report(tempora
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_demo_cut_short_leaves_no_process_behind(temporary: dict[str, str], number: signal.Signals) -> None:
-    process = demo(temporary, "--jobs", "40")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process.stdout, process.stderr:
-        assert any("imported as" in line for line in iter(process.stdout.readline, ""))
-        process.send_signal(number)
-        process.wait(DEADLINE_SECONDS)
+def test_a_demo_cut_short_leaves_no_process_behind(
+    temporary: dict[str, str], demo: Demo, number: signal.Signals
+) -> None:
+    process = demo("--jobs", "40")
+    read_until(process.stdout, "imported as")
+    process.send_signal(number)
+    process.wait(DEADLINE_SECONDS)
     wait_until_nothing_runs(temporary["TMPDIR"])
     if number is signal.SIGKILL:
         # Nobody was left to clear up: only files are.
@@ -103,26 +136,18 @@ def test_a_demo_cut_short_leaves_no_process_behind(temporary: dict[str, str], nu
         assert process.returncode == 130
 
 
-def test_kept_demo_takes_commands_until_it_is_told_to_stop(temporary: dict[str, str]) -> None:
-    process = demo(temporary, "--keep", "--jobs", "3")
-    assert process.stderr is not None
-    with process.stderr:
-        socket = next(
-            line.split("=", 1)[1].strip()
-            for line in iter(process.stderr.readline, "")
-            if "SPEECHAID_SOCKET=" in line
-        )
-        asked = subprocess.run(
-            [sys.executable, "-m", "speechctl", "--socket", socket, "status", "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert json.loads(asked.stdout)["supervisor"]["state"] == "running"
-        process.send_signal(signal.SIGINT)
-        out, _ = process.stdout.read() if process.stdout else "", process.wait(DEADLINE_SECONDS)
-    assert process.stdout is not None
-    process.stdout.close()
+def test_kept_demo_takes_commands_until_it_is_told_to_stop(temporary: dict[str, str], demo: Demo) -> None:
+    process = demo("--keep", "--jobs", "3")
+    socket = read_until(process.stderr, "SPEECHAID_SOCKET=").split("=", 1)[1].strip()
+    asked = subprocess.run(
+        [sys.executable, "-m", "speechctl", "--socket", socket, "status", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert json.loads(asked.stdout)["supervisor"]["state"] == "running"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert "they agree call by call" in out
     assert process.returncode == 0
     wait_until_nothing_runs(temporary["TMPDIR"])
