@@ -1,0 +1,68 @@
+"""What is installed: the wheel and the sdist hold every file that the daemon or its operator needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from speechaid import __version__
+from tests.fleet_support import ROOT
+
+#: Not code, and used by code: what ``speechaid/data`` holds, and the mark for type checkers.
+DATA = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "speechaid").rglob("*")
+    if path.is_file() and path.suffix not in {".py", ".pyc"}
+)
+UNITS = sorted(
+    str(path.relative_to(ROOT / "systemd")) for path in (ROOT / "systemd").rglob("*") if path.is_file()
+)
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with both, built without a network."""
+    directory = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-t", "sdist", "-d", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def wheel(packages: Path) -> set[str]:
+    with zipfile.ZipFile(packages / f"speechaid-{__version__}-py3-none-any.whl") as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def sdist(packages: Path) -> set[str]:
+    with tarfile.open(packages / f"speechaid-{__version__}.tar.gz") as archive:
+        return {name.split("/", 1)[-1] for name in archive.getnames()}
+
+
+def test_the_wheel_holds_the_code_and_its_data(wheel: set[str]) -> None:
+    assert "speechaid/data/production.env" in DATA
+    assert set(DATA) <= wheel
+    assert {"speechaid/cli.py", "speechctl/cli.py"} <= wheel
+    assert not [name for name in wheel if name.startswith("tests")]
+
+
+def test_the_wheel_brings_units_profiles_and_manual_below_the_prefix(wheel: set[str]) -> None:
+    share = f"speechaid-{__version__}.data/data/share"
+    assert "speechaid.service" in UNITS
+    assert {f"{share}/speechaid/systemd/{unit}" for unit in UNITS} <= wheel
+    assert {f"{share}/speechaid/{name}.env" for name in ("production", "development", "example")} <= wheel
+    assert {f"{share}/doc/speechaid/{page}" for page in PAGES} <= wheel
+
+
+def test_the_sdist_holds_what_the_wheel_is_made_of_and_the_tests(sdist: set[str]) -> None:
+    assert set(DATA) <= sdist
+    assert {f"systemd/{unit}" for unit in UNITS} <= sdist
+    assert {f"docs/{page}" for page in PAGES} <= sdist
+    assert {"pyproject.toml", "LICENSE", "README.md", ".env.example", "tests/conftest.py"} <= sdist
