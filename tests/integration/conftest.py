@@ -8,10 +8,11 @@ import pytest
 from pymongo.database import Database
 
 from speechaid import recovery
+from tests.common_stage import common_stage, module_stage
 from tests.database import database, database_client, database_uri
 from tests.stage import Document, Stage, open_stage
 
-__all__ = ["database", "database_client", "database_uri"]
+__all__ = ["common_stage", "database", "database_client", "database_uri", "module_stage"]
 
 
 @pytest.fixture
