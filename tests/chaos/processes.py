@@ -1,0 +1,62 @@
+"""Processes seen through /proc: whose children they are, and what their titles say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process as it was seen."""
+
+    pid: int
+    parent: int
+    title: str
+
+    @property
+    def is_worker(self) -> bool:
+        return self.title.startswith("speechaid: worker-")
+
+    @property
+    def is_zygote(self) -> bool:
+        return self.title.startswith("speechaid: zygote")
+
+
+def children(parent: int) -> list[Process]:
+    """The children of a process, zombies left out."""
+    return [process for process in _all() if process.parent == parent]
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Signal a process; False where it is gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def reap_orphans(held: set[int]) -> None:
+    """Reap our ended children that nobody holds: workers whose supervisor was killed."""
+    for process in _all(zombies=True):
+        if process.parent == os.getpid() and process.pid not in held:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process.pid, os.WNOHANG)
+
+
+def _all(*, zombies: bool = False) -> list[Process]:
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (directory / "stat").read_text()
+            title = (directory / "cmdline").read_text(errors="replace")
+        except (OSError, ProcessLookupError):
+            continue
+        state, parent = stat.rpartition(")")[2].split()[:2]
+        if (state == "Z") == zombies:
+            found.append(Process(int(directory.name), int(parent), title.replace("\0", " ").strip()))
+    return found
