@@ -16,7 +16,7 @@ import json
 from dataclasses import dataclass
 from logging import WARNING
 
-from speechaid import breaker, follow, settlement
+from speechaid import breaker, follow, inheritance, settlement
 from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.kit import Kit
 from speechaid.look import Look, judge, look, next_phone
@@ -206,7 +206,7 @@ def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call] | None
     except LeaseLost:
         # Marks entered after the adopter had settled this very dial would be held for ever.
         if job.dial is not None and not kit.store.jobs.has_dial(job.dial.key):
-            settlement.release_marks(kit, job)
+            settlement.release_marks(kit, job.dial)
         raise
     try:
         return post(kit, job)
@@ -284,6 +284,10 @@ def reserve(kit: Kit, job: Job, seen: Look) -> NotNow | None:
 
 def reserve_balance(kit: Kit, job: Job, dial: Dial, seen: Look) -> NotNow | None:
     """Hold an estimate of the account's balance for this dial, as exactly as the rules judge it."""
+    if metering.reserved_for(job):
+        # The dial's own estimate takes the place of the one that SpeechAI made for the job.
+        job = inheritance.give_back(kit, job)
+        seen = look(kit, job)
     for _ in range(LEDGER_TRIES):
         judgement = judge(kit, job, dial.number, seen)
         if not judgement.may_dial or seen.account is None:

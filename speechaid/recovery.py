@@ -11,7 +11,7 @@ import json
 from datetime import timedelta
 from logging import WARNING
 
-from speechaid import breaker, dial, follow, settlement
+from speechaid import breaker, dial, follow, inheritance, settlement
 from speechaid.errors import NumberBusy
 from speechaid.kit import Kit
 from speechaid.look import look
@@ -200,7 +200,7 @@ def known_call(kit: Kit, call_id: str) -> Call | None:
 
 def foreign_call(kit: Kit, job: Job) -> Call | None:
     """The call of such a job by number and time, if there is one that nobody recorded."""
-    country = kit.settings.dialling.default_country
+    country = _country(kit, job)
     began = instant(job.document.get("started_at")) or instant(job.document.get("updated_at"))
     if began is None:
         return None
@@ -213,7 +213,7 @@ def foreign_call(kit: Kit, job: Job) -> Call | None:
 
 def follow_foreign(kit: Kit, job: Job, call_id: str, call: Call | None) -> None:
     """Make another program's call a dial of ours from here on."""
-    country = kit.settings.dialling.default_country
+    country = _country(kit, job)
     numbers = [phones.normalise(phone, country) for phone in job.contact.phones]
     # A dial has a number, whatever Retell tells; a made-up one at least stands in nobody's way.
     called = (call.to_number if call else None) or next(filter(None, numbers), call_id)
@@ -231,15 +231,23 @@ def follow_foreign(kit: Kit, job: Job, call_id: str, call: Call | None) -> None:
         call_id=call_id,
         placed_at=(call.started_at if call else None) or now,
     )
+    job = inheritance.give_back(kit, job)
+    settlement.enter_marks(kit, job, adopted)
     try:
         job = kit.store.jobs.record_intent(job, adopted)
     except NumberBusy:
+        settlement.release_marks(kit, adopted)
         kit.tell("dial.number_busy", job, phone=called)
         kit.store.jobs.let_go(job, until=kit.store.now() + timedelta(seconds=RETELL_REST_SECONDS))
         return
     kit.tell("call.adopted", job, foreign=True)
     kit.seat.count("speechaid_recoveries_total", how="adopted")
     follow.run(kit, job, call)
+
+
+def _country(kit: Kit, job: Job) -> str | None:
+    account = None if job.account_id is None else kit.store.accounts.find(job.account_id)
+    return (account.country if account else None) or kit.settings.dialling.default_country
 
 
 def _may_still_ring(kit: Kit, job: Job) -> bool:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid import breaker
+from speechaid import breaker, inheritance
 from speechaid.kit import Kit
-from speechaid.model.account import Account
+from speechaid.model.account import Account, Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
@@ -151,10 +151,21 @@ def consume_marks(kit: Kit, dial: Dial, verdict: Verdict) -> None:
         kit.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures)
 
 
-def release_marks(kit: Kit, job: Job) -> None:
+def enter_marks(kit: Kit, job: Job, dial: Dial) -> None:
+    """Enter a dial whose call goes on already, whatever the limits say, so that it counts and is charged."""
+    if dial.batch_id is not None:
+        kit.store.batches.enter_dial(dial.batch_id, dial.key)
+    if dial.account_id is None:
+        return
+    nothing = Reservation(key=dial.key, minutes=0.0, credit=0.0)
+    while (account := kit.store.accounts.find(dial.account_id)) is not None:
+        entered = any(entry.key == dial.key for entry in account.reservations)
+        if entered or kit.store.accounts.reserve(account, nothing, job_id=job.job_id):
+            return
+
+
+def release_marks(kit: Kit, dial: Dial) -> None:
     """Give back what a dial that made no call holds."""
-    dial = job.dial
-    assert dial is not None  # noqa: S101
     if dial.account_id is not None:
         kit.store.accounts.settle(dial.account_id, dial.key, minutes=0, credit=0, calls=0, day="")
     if dial.batch_id is not None:
@@ -163,7 +174,8 @@ def release_marks(kit: Kit, job: Job) -> None:
 
 def finish(kit: Kit, job: Job, verdict: Verdict) -> None:
     """The last write; an operator's request that waited for the call decides where the job would go on."""
-    while not kit.store.jobs.finish(job, operator_requests.bend(as_job_fields(job, verdict.job), job.request)):
+    changes = as_job_fields(job, verdict.job)
+    while not kit.store.jobs.finish(job, operator_requests.bend(changes, job.request)):
         job = kit.store.jobs.look(job)
 
 
@@ -182,6 +194,7 @@ def as_job_fields(job: Job, changes: Document) -> Document:
 
 def move_on(kit: Kit, job: Job, step: NextStep) -> None:
     """Put down a claimed job that had no dial, as a rule says."""
+    job = inheritance.give_back(kit, job)
     now = kit.store.now()
     changes = as_job_fields(job, _position(step, now) | _ends(step, now))
     kit.store.jobs.put_back(job, delay_seconds=step.delay_seconds, changes=changes)

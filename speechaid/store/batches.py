@@ -155,6 +155,11 @@ class Batches:
             return True
         return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
 
+    def enter_dial(self, batch_id: str, key: str) -> None:
+        """Enter a dial whose call goes on already, whatever the batch allows."""
+        query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
+        self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}})
+
     def settle_dial(self, batch_id: str, key: str, figures: Mapping[str, float]) -> bool:
         """Close an open dial and add its figures (``total_cost``, …); False where that is done already."""
         change: Document = {"$pull": {"open_dials": {"key": key}}, "$set": {"updated_at": self._now()}}

@@ -62,7 +62,8 @@ class Touched:
 
 def claimed(stage: Stage, kit: Kit, at_most: int) -> list[str]:
     """The jobs that one worker claims, and keeps, until nothing is left for it."""
-    turns, names = Turns(kit), []
+    turns = Turns(kit)
+    names: list[str] = []
     while len(names) < at_most and (job := turns.claim()) is not None:
         names.append(job.job_id)
     return names

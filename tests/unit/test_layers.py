@@ -16,8 +16,8 @@ LAYERS = (
     "model",
     "rules",
     "store retell telemetry",
-    "kit breaker look turns dial follow settlement recovery census housekeeping campaign",
-    "worker clerk control commands fleet",
+    "kit breaker look turns dial follow inheritance settlement recovery census housekeeping campaign",
+    "worker clerk control control_tcp commands fleet concurrency lookout observation",
     "supervisor daemon check cli __main__",
     "demo",
 )
