@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +72,8 @@ class ControlSocket:
         self._poller.register(self._router, zmq.POLLIN)
         self._polled: set[int] = set()
         self._backlog = False
+        #: Told of each answer: the request, and ``done`` or the code of the refusal.
+        self.on_answer: Callable[[Request, str], None] = lambda _request, _result: None
 
     def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Ready:
         """Rest until a request or one of ``fds`` is readable, at most so long (None: for ever)."""
@@ -102,10 +104,12 @@ class ControlSocket:
 
     def reply(self, request: Request, result: Mapping[str, Any]) -> None:
         """Answer that it is done."""
+        self.on_answer(request, "done")
         self._answer(request, {"ok": True, "result": result})
 
     def refuse(self, request: Request, code: ErrorCode, message: str) -> None:
         """Answer that it is not done, and why."""
+        self.on_answer(request, str(code))
         self._answer(request, {"ok": False, "error": {"code": code, "message": message}})
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:

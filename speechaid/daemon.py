@@ -15,8 +15,10 @@ from speechaid import __version__
 from speechaid.clerk import Clerk
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.control import ControlSocket
-from speechaid.errors import StoreUnavailable
+from speechaid.errors import ExitStatus, StoreUnavailable
 from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.fleet.messages import count_key
+from speechaid.observation import Observation
 from speechaid.protocol import Request
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
@@ -45,13 +47,17 @@ def serve() -> int:
     with contextlib.ExitStack() as undo:
         control = ControlSocket(settings.control.socket)
         undo.callback(control.close)
+        observation = Observation(settings)
+        undo.callback(observation.close)
         database, settings = _start_database(settings)
         if database is not None:
             undo.callback(database.stop)
         store = _open_store(settings)
         clerk = Clerk(store, settings)
         undo.callback(clerk.close)
-        daemon = Daemon(settings, control=control, clerk=clerk, database=database)
+        daemon = Daemon(
+            settings, control=control, clerk=clerk, database=database, observation=observation
+        )
         undo.pop_all()  # from here on the supervisor closes them, in its own order
     address = settings.database.shown_uri
     log.info("speechaid %s, database %s", __version__, address, extra={"event": "starting"})
@@ -68,6 +74,7 @@ class Daemon(Supervisor):
         control: ControlSocket,
         clerk: Clerk,
         database: EmbeddedDatabase | None,
+        observation: Observation,
     ) -> None:
         super().__init__(
             settings,
@@ -82,16 +89,40 @@ class Daemon(Supervisor):
         self._desk = clerk
         self.on_event.append(clerk.note_event)
         self._dispatcher = Dispatcher(daemon=self, answers=control, submit=clerk.submit)
+        self._observation = observation
+        control.on_answer = self._count_command
+        self.on_tick.append(self._observe)
+
+    def run(self) -> ExitStatus:
+        """Supervise, watched from beginning to end."""
+        self._observation.start()
+        try:
+            return super().run()
+        finally:
+            self._observation.close()
 
     def snapshot(self) -> dict[str, Any]:
         """What the loop knows, and what the clerk counted last."""
-        return {**super().snapshot(), **self._desk.figures()}
+        return {
+            **super().snapshot(),
+            **self._desk.figures(),
+            "alerts": self._observation.firing(),
+            "metrics": self._observation.address,
+        }
 
     def reload(self) -> dict[str, list[str]]:
         """Read the settings again, for the clerk too."""
         changes = super().reload()
         self._desk.apply(self.settings)
+        self._observation.apply(self.settings)
         return changes
+
+    def _observe(self, now: float) -> None:
+        self.counted(self._observation.look(self.snapshot(), self.counts, now))
+
+    def _count_command(self, request: Request, result: str) -> None:
+        labels = {"command": request.command.name, "result": result}
+        self.counted({count_key("speechaid_commands_total", labels): 1.0})
 
     def _dispatch(self, _supervisor: Supervisor, request: Request) -> None:
         self._dispatcher.dispatch(request)
