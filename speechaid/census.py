@@ -62,7 +62,8 @@ class Census:
         """
         store = self._store
         fleet, document = store.holds.look(fingerprint(settings.retell.api_key.get_secret_value()))
-        key_held = Breaker.read(document).state is not BreakerState.CLOSED
+        breaker = Breaker.read(document)
+        key_held = breaker.state is not BreakerState.CLOSED
         names = {batch.account_id for batch in batches.values() if batch.account_id is not None}
         scene = _Scene(
             batches=batches,
@@ -78,6 +79,7 @@ class Census:
             **_batches(scene, counts, working),
             "accounts": _accounts(scene, counts),
             "key_held": key_held,
+            "key_reason": (breaker.reason or breaker.kind) if key_held else None,
         }
 
     def _waiting(self, scene: _Scene) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from speechaid.errors import (
     FleetError,
     SpeechaidError,
     StoreUnavailable,
+    TelemetryError,
 )
 
 #: What a fault that ends a command comes to, most special first.
@@ -22,6 +23,7 @@ _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
     (StoreUnavailable, ExitStatus.UNAVAILABLE),
     (ControlError, ExitStatus.CANTCREAT),
     (FleetError, ExitStatus.CANTCREAT),
+    (TelemetryError, ExitStatus.CANTCREAT),
     (SpeechaidError, ExitStatus.REFUSED),
 )
 #: What a shell expects of a command that was interrupted.

@@ -50,6 +50,10 @@ class FleetError(SpeechaidError):
     """A process could not be started, reached or stopped."""
 
 
+class TelemetryError(SpeechaidError):
+    """The metrics cannot be served where the settings say."""
+
+
 class ImportFailed(SpeechaidError):  # noqa: N818 - the deed failed
     """A contacts file cannot be used as a whole; bad single rows are reported, not raised."""
 

@@ -21,6 +21,7 @@ from speechaid.errors import ConfigError
 from speechaid.protocol import default_socket
 from speechaid.settings_fields import Hours
 from speechaid.settings_groups import (
+    AlertSettings,
     BreakerSettings,
     CallSettings,
     ControlSettings,
@@ -37,6 +38,7 @@ from speechaid.settings_table import BY_VARIABLE, DECLARATIONS, settings_table
 
 __all__ = [
     "DEFAULT_ENV_FILE",
+    "AlertSettings",
     "BreakerSettings",
     "CallSettings",
     "ControlSettings",

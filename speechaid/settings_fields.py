@@ -166,7 +166,30 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _check_listener(value: str) -> str:
+    """``HOST:PORT``, ``[IPv6]:PORT`` or ``off``."""
+    if value.lower() == "off":
+        return "off"
+    host, colon, port = value.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    bracketed = bare != host
+    if not (colon and bare and port.isascii() and port.isdecimal() and int(port) <= 65_535):
+        raise ValueError
+    if re.search(r"\s", value) or (":" in bare) is not bracketed:
+        raise ValueError
+    return value
+
+
+def _check_web_address(value: SecretStr | None) -> SecretStr | None:
+    """An address to post to; it may hold a token, so it is a secret."""
+    if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", value.get_secret_value()):
+        raise ValueError
+    return value
+
+
 MongoAddress = Annotated[SecretStr, AfterValidator(_check_address)]
+Listener = Annotated[str, AfterValidator(_check_listener)]
+WebAddress = Annotated[SecretStr | None, AfterValidator(_check_web_address)]
 ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Country = Annotated[str, AfterValidator(_check_country)]
@@ -175,4 +198,5 @@ DailyHours = Annotated[Hours | None, BeforeValidator(_parse_hours)]
 WeekDays = Annotated[tuple[int, ...] | None, BeforeValidator(_parse_days)]
 SocketPath = Annotated[Path, AfterValidator(_check_socket)]
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
+OptionalPath = AbsolutePath | None
 LevelName = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]

@@ -22,8 +22,11 @@ from speechaid.settings_fields import (
     DailyHours,
     Group,
     LevelName,
+    Listener,
     MongoAddress,
+    OptionalPath,
     SocketPath,
+    WebAddress,
     WeekDays,
     Zone,
     collection,
@@ -258,6 +261,24 @@ class ControlSettings(Group):
     )
 
 
+    tcp: str | None = setting(
+        "SPEECHAID_CONTROL_TCP",
+        None,
+        "control over the network too, with CURVE keys alone (`speechctl keys`)",
+        allowed="tcp://ADDRESS:PORT, for example tcp://10.0.0.5:7410",
+        live=False,
+        pattern=r"^tcp://(\*|[0-9A-Za-z.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$",
+    )
+    keys_dir: OptionalPath = setting(
+        "SPEECHAID_CONTROL_KEYS",
+        None,
+        "the keys for it",
+        default_shown="`keys` in SPEECHAID_STATE_DIR",
+        allowed="an absolute path",
+        live=False,
+    )
+
+
 class LoggingSettings(Group):
     """What the log tells, and how."""
 
@@ -270,7 +291,16 @@ class LoggingSettings(Group):
 
 
 class TelemetrySettings(Group):
-    """What is kept for those who look back."""
+    """What is shown to those who watch, and kept for those who look back."""
+
+    metrics_address: Listener = setting(
+        "SPEECHAID_METRICS_ADDRESS",
+        "127.0.0.1:9478",
+        "where `/metrics`, `/healthz` and `/readyz` are served; each daemon of a host needs its own; port 0"
+        " takes a free one, which `status` tells",
+        allowed="HOST:PORT, [IPv6]:PORT or off",
+        live=False,
+    )
 
     log_retention_days: int = whole(
         "SPEECHAID_LOG_RETENTION_DAYS",
@@ -279,6 +309,77 @@ class TelemetrySettings(Group):
         low=1,
         high=36_500,
         live=False,
+    )
+
+
+class AlertSettings(Group):
+    """When an alert fires, and who is told besides the log; docs/alerts.md has them all."""
+
+    backlog_jobs: int = whole(
+        "SPEECHAID_ALERT_BACKLOG_JOBS",
+        100,
+        "PendingBacklog: more callable jobs than this while workers are idle",
+        low=0,
+        high=10_000_000,
+    )
+    stuck_seconds: float = seconds(
+        "SPEECHAID_ALERT_STUCK_SECONDS",
+        300,
+        "StuckJobs: a lease that ran out longer ago than this",
+        up_to=86_400,
+    )
+    success_rate: float = setting(
+        "SPEECHAID_ALERT_SUCCESS_RATE",
+        0.2,
+        "LowSuccessRate: a smaller share of the calls that ended served their purpose",
+        allowed="a number from 0 to 1",
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+    )
+    success_calls: int = whole(
+        "SPEECHAID_ALERT_SUCCESS_CALLS",
+        20,
+        "LowSuccessRate: of at least so many calls that ended in the last half hour",
+        low=1,
+        high=1_000_000,
+    )
+    stalled_minutes: float = minutes(
+        "SPEECHAID_ALERT_STALLED_MINUTES",
+        30,
+        "NoCallFinished: jobs were callable so long and no call of this host ended; more than a call may last",
+        up_to=MONTH_MINUTES,
+    )
+    calls_left: int = whole(
+        "SPEECHAID_ALERT_CALLS_LEFT",
+        20,
+        "AccountNearlyOutOfCredit: an account's balance pays for fewer calls of usual length",
+        low=0,
+        high=1_000_000,
+    )
+    patience: float = setting(
+        "SPEECHAID_ALERT_PATIENCE",
+        1.0,
+        "all times of the alerts, how long a fault must last and how far they look back, times this",
+        allowed="a number, more than 0 and at most 100",
+        gt=0,
+        le=100,
+        allow_inf_nan=False,
+    )
+    webhook_url: WebAddress = setting(
+        "SPEECHAID_ALERT_WEBHOOK_URL",
+        None,
+        "each alert that fires or is over is posted here as JSON; never shown, since it may hold a token",
+        allowed="http:// or https:// with a host, without credentials",
+        live=False,
+    )
+    webhook_secret: SecretStr | None = setting(
+        "SPEECHAID_ALERT_WEBHOOK_SECRET",
+        None,
+        "what is posted is signed with it; never shown",
+        allowed="at least 8 characters",
+        live=False,
+        min_length=8,
     )
 
 
@@ -294,6 +395,7 @@ class Settings(Group):
     control: ControlSettings
     logging: LoggingSettings
     telemetry: TelemetrySettings
+    alerts: AlertSettings
 
     def to_wire(self) -> dict[str, dict[str, Any]]:
         """As JSON types, secrets in clear: for a private pipe, never for a file or a log."""
@@ -314,4 +416,11 @@ class Settings(Group):
         """What no log may ever show."""
         address = self.database.uri.get_secret_value()
         password = re.search(r"://[^:/?#]*:(.*)@", address)
-        return (self.retell.api_key.get_secret_value(), *((password[1],) if password else ()))
+        webhook = [
+            value for value in (self.alerts.webhook_url, self.alerts.webhook_secret) if value is not None
+        ]
+        return (
+            self.retell.api_key.get_secret_value(),
+            *((password[1],) if password else ()),
+            *(value.get_secret_value() for value in webhook),
+        )

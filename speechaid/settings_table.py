@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, SecretStr
 
@@ -84,7 +84,7 @@ def _declarations() -> Iterator[Declaration]:
                 default=None if clear is None else _written(clear),
                 meaning=info.description,
                 required=info.is_required(),
-                secret=info.annotation is SecretStr,
+                secret=SecretStr in (info.annotation, *get_args(info.annotation)),
                 **info.json_schema_extra,
             )
 

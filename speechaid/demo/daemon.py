@@ -36,7 +36,9 @@ class DaemonProcess:
         self.socket = directory / "control.sock"
         self.log = directory / "daemon.log"
         self._directory = directory
-        self._variables = {"SPEECHAID_SOCKET": str(self.socket), **variables}
+        # Several may run side by side: each takes a free port for its metrics, and ``status`` tells it.
+        places = {"SPEECHAID_SOCKET": str(self.socket), "SPEECHAID_METRICS_ADDRESS": "127.0.0.1:0"}
+        self._variables = {**places, **variables}
         self._process: subprocess.Popen[bytes] | None = None
         self._client = Client(self.socket)
 

@@ -1,0 +1,148 @@
+"""When an alert fires and when it is over: a picture of the daemon and the time in, firing alerts out.
+
+An alert fires once its condition has held for ``for_seconds`` without a break, and is over once it has not
+held for ``keep_seconds``: a condition that comes and goes neither fires nor resolves with every swing.
+Prometheus' ``for`` and ``keep_firing_for`` mean the same. The alerts themselves stand in ``rules.alerts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How soon somebody has to look."""
+
+    #: At once: nobody is called, or calls may be lost.
+    CRITICAL = "critical"
+    #: Today.
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """The settings of the alerts."""
+
+    backlog_jobs: int = 100
+    stuck_seconds: float = 300.0
+    #: A share from 0 to 1.
+    success_rate: float = 0.2
+    success_calls: int = 20
+    stalled_seconds: float = 1800.0
+    calls_left: float = 20.0
+    #: Factor on every time of an alert.
+    patience: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """The daemon at one moment, as far as an alert looks at it."""
+
+    database_up: bool = True
+    jobs_callable: int = 0
+    oldest_lapsed_seconds: float = 0.0
+    stalled_seconds: float = 0.0
+    parked_calls: int = 0
+    workers_wanted: int = 0
+    workers_missing: int = 0
+    workers_idle: int = 0
+    crash_loops: tuple[str, ...] = ()
+    #: Within ``HUNG_WINDOW_SECONDS``.
+    hung_workers: float = 0
+    #: Within ``SUCCESS_WINDOW_SECONDS``; without those that only met a limit.
+    calls_ended: float = 0
+    calls_succeeded: float = 0
+    #: A sentence for each thing that holds dialling.
+    holds: tuple[str, ...] = ()
+    batches_paused: tuple[str, ...] = ()
+    batches_not_understood: tuple[str, ...] = ()
+    #: Calls left by account, of those that have a bound.
+    accounts: Mapping[str, float] = field(default_factory=dict)
+
+
+#: Why it holds, in a sentence for an operator; None where it does not.
+Condition = Callable[[Facts, Thresholds], str | None]
+#: The same for Prometheus.
+Expression = Callable[[Thresholds], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One alert."""
+
+    name: str
+    severity: Severity
+    condition: Condition
+    promql: Expression
+    for_seconds: float
+    keep_seconds: float
+    #: What it means, and what to do; for the docs, the rules file and every message.
+    meaning: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertState:
+    """Where one alert stands; instants in seconds of the boot-time clock."""
+
+    #: Since when the condition has held without a break; None where it does not.
+    holding_since: float | None = None
+    #: When it held last.
+    held_at: float = 0.0
+    firing_since: float | None = None
+    #: Why it fires, as said last.
+    summary: str = ""
+
+    @property
+    def firing(self) -> bool:
+        """Whether it fires."""
+        return self.firing_since is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """An alert that began to fire, or is over."""
+
+    alert: Alert
+    firing: bool
+    summary: str
+
+
+States = Mapping[str, AlertState]
+
+
+def evaluate(
+    alerts: Mapping[str, Alert], states: States, facts: Facts, thresholds: Thresholds, now: float
+) -> tuple[dict[str, AlertState], list[Change]]:
+    """Every alert's next state, and what changed.
+
+    Args:
+        alerts: by name.
+        states: what was returned for the moment before; empty at first.
+        facts: of this moment.
+        thresholds: in force.
+        now: seconds of a clock that never goes back.
+    """
+    after: dict[str, AlertState] = {}
+    changes: list[Change] = []
+    for name, alert in alerts.items():
+        before = states.get(name, AlertState())
+        state = after[name] = _next(alert, before, alert.condition(facts, thresholds), thresholds, now)
+        if state.firing is not before.firing:
+            summary = state.summary if state.firing else before.summary
+            changes.append(Change(alert=alert, firing=state.firing, summary=summary))
+    return after, changes
+
+
+def _next(
+    alert: Alert, before: AlertState, reason: str | None, thresholds: Thresholds, now: float
+) -> AlertState:
+    if reason is None:
+        over = now - before.held_at >= alert.keep_seconds * thresholds.patience
+        return replace(before, holding_since=None, firing_since=None if over else before.firing_since)
+    since = now if before.holding_since is None else before.holding_since
+    fires = before.firing or now - since >= alert.for_seconds * thresholds.patience
+    firing_since = before.firing_since if before.firing else now if fires else None
+    return AlertState(holding_since=since, held_at=now, firing_since=firing_since, summary=reason)

@@ -1,0 +1,264 @@
+"""The alerts: what each looks for, how long it must last, what it means and what to do.
+
+Each row says the same twice, as a condition on ``Facts`` for the daemon itself and as PromQL for Prometheus;
+the acceptance tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from speechaid.rules.alerting import Alert, Facts, Severity, Thresholds
+
+#: How far back the two alerts look that count events; times the patience.
+SUCCESS_WINDOW_SECONDS: Final = 1800.0
+HUNG_WINDOW_SECONDS: Final = 900.0
+
+#: What two gauges of one daemon have in common.
+_SAME: Final = "on (instance, job)"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _backlog(facts: Facts, limits: Thresholds) -> str | None:
+    waiting, idle = facts.jobs_callable, facts.workers_idle
+    if waiting <= limits.backlog_jobs or not idle or not facts.database_up:
+        return None
+    return f"{waiting} jobs may be called now while {idle} workers have nothing in hand"
+
+
+def _backlog_promql(limits: Thresholds) -> str:
+    return (
+        f"speechaid_jobs_callable > {limits.backlog_jobs}"
+        f" and {_SAME} speechaid_workers_idle > 0 and {_SAME} speechaid_database_up == 1"
+    )
+
+
+def _stuck(facts: Facts, limits: Thresholds) -> str | None:
+    age = facts.oldest_lapsed_seconds
+    return f"a job's lease ran out {age:.0f} s ago" if age > limits.stuck_seconds else None
+
+
+def _low_success(facts: Facts, limits: Thresholds) -> str | None:
+    ended, succeeded = facts.calls_ended, facts.calls_succeeded
+    if ended < limits.success_calls or succeeded / ended >= limits.success_rate:
+        return None
+    return f"{succeeded:.0f} of the last {ended:.0f} calls served their purpose"
+
+
+def _low_success_promql(limits: Thresholds) -> str:
+    window = promql_span(SUCCESS_WINDOW_SECONDS * limits.patience)
+    ended = f'sum without (outcome) (increase(speechaid_calls_ended_total{{outcome!="temporary"}}[{window}]))'
+    return (
+        f"increase(speechaid_calls_succeeded_total[{window}]) / {ended} < {limits.success_rate:g}"
+        f" and {ended} >= {limits.success_calls}"
+    )
+
+
+def _paused(facts: Facts, _limits: Thresholds) -> str | None:
+    if not facts.batches_paused:
+        return None
+    return f"inactive with work left, and nobody's pause is on record: {_listed(facts.batches_paused)}"
+
+
+def _not_understood(facts: Facts, _limits: Thresholds) -> str | None:
+    batches = facts.batches_not_understood
+    return f"calling hours, days or time zone cannot be understood: {_listed(batches)}" if batches else None
+
+
+def _crash_looping(facts: Facts, _limits: Thresholds) -> str | None:
+    loops = facts.crash_loops
+    return f"{_listed(loops)} keep{'s' if len(loops) == 1 else ''} ending badly" if loops else None
+
+
+def _hung(facts: Facts, limits: Thresholds) -> str | None:
+    minutes = HUNG_WINDOW_SECONDS * limits.patience / 60
+    hung = facts.hung_workers
+    return f"{hung:.0f} workers hung and were replaced in the last {minutes:g} min" if hung else None
+
+
+def _hung_promql(limits: Thresholds) -> str:
+    window = promql_span(HUNG_WINDOW_SECONDS * limits.patience)
+    return f'sum without (cause) (increase(speechaid_worker_restarts_total{{cause="hung"}}[{window}])) > 0'
+
+
+def _missing(facts: Facts, _limits: Thresholds) -> str | None:
+    missing = facts.workers_missing
+    return f"{missing} of {facts.workers_wanted} workers are not up" if missing else None
+
+
+def _held(facts: Facts, _limits: Thresholds) -> str | None:
+    return "; ".join(facts.holds) if facts.holds else None
+
+
+def _away(facts: Facts, _limits: Thresholds) -> str | None:
+    return None if facts.database_up else "the database does not answer"
+
+
+def _nearly_out(facts: Facts, limits: Thresholds) -> str | None:
+    low = {name: left for name, left in facts.accounts.items() if left < limits.calls_left}
+    if not low:
+        return None
+    return "calls left: " + _listed(tuple(f"{name} {left:.0f}" for name, left in sorted(low.items())))
+
+
+def _none_finished(facts: Facts, limits: Thresholds) -> str | None:
+    stalled = facts.stalled_seconds
+    if stalled <= limits.stalled_seconds or not facts.database_up:
+        return None
+    return f"jobs have been callable for {stalled / 60:.0f} min, and no call of this host ended"
+
+
+def _parked(facts: Facts, _limits: Thresholds) -> str | None:
+    parked = facts.parked_calls
+    return f"{parked} calls whose end Retell does not confirm" if parked else None
+
+
+def promql_span(seconds: float) -> str:
+    """A duration in Prometheus' form: ``30m``, ``45s``, ``100ms``."""
+    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds * 1000:.0f}ms"
+
+
+_TABLE: Final = (
+    Alert(
+        name="PendingBacklog",
+        severity=Severity.WARNING,
+        condition=_backlog,
+        promql=_backlog_promql,
+        for_seconds=300,
+        keep_seconds=60,
+        meaning="Jobs are due and may be called, workers are free, and yet they do not meet.",
+        remedy="speechctl doctor names the cause; speechctl explain JOB says it for one job.",
+    ),
+    Alert(
+        name="StuckJobs",
+        severity=Severity.WARNING,
+        condition=_stuck,
+        promql=lambda limits: f"speechaid_oldest_lapsed_lease_seconds > {limits.stuck_seconds:g}",
+        for_seconds=0,
+        keep_seconds=60,
+        meaning="A job is in progress, nobody renews its lease, and no worker takes it over.",
+        remedy="See that workers are up and not drained; speechctl release-stuck gives such jobs back.",
+    ),
+    Alert(
+        name="LowSuccessRate",
+        severity=Severity.WARNING,
+        condition=_low_success,
+        promql=_low_success_promql,
+        for_seconds=60,
+        keep_seconds=300,
+        meaning="Few of the calls that ended in the last half hour served their purpose.",
+        remedy="speechctl report shows the outcomes: dead numbers, a broken agent, or the wrong hours?",
+    ),
+    Alert(
+        name="BatchPausedUnexpectedly",
+        severity=Severity.WARNING,
+        condition=_paused,
+        promql=lambda _: "speechaid_batches_paused_unexpectedly > 0",
+        for_seconds=60,
+        keep_seconds=0,
+        meaning="A batch with work left is inactive, but nobody paused it by speechctl.",
+        remedy="Ask who wrote is_active into the database; resume-batch ID, or pause-batch ID to own it.",
+    ),
+    Alert(
+        name="BatchNotUnderstood",
+        severity=Severity.WARNING,
+        condition=_not_understood,
+        promql=lambda _: 'sum without (state) (speechaid_batches{state="not_understood"}) > 0',
+        for_seconds=60,
+        keep_seconds=0,
+        meaning="A batch's calling window makes no sense, so that nobody of it is called.",
+        remedy="Correct allowed_hours, days_of_week or timezone of the batch; speechctl doctor quotes them.",
+    ),
+    Alert(
+        name="WorkersCrashLooping",
+        severity=Severity.CRITICAL,
+        condition=_crash_looping,
+        promql=lambda _: "speechaid_workers_crash_looping > 0",
+        for_seconds=0,
+        keep_seconds=120,
+        meaning="Workers end badly again and again; they are tried again, ever more slowly.",
+        remedy="The log has each end and its cause; a job that kills its workers is set aside by itself.",
+    ),
+    Alert(
+        name="WorkerHung",
+        severity=Severity.WARNING,
+        condition=_hung,
+        promql=_hung_promql,
+        for_seconds=0,
+        keep_seconds=0,
+        meaning="A worker did not report by its own deadline, and was killed and replaced.",
+        remedy="Its stack and what it was doing stand in the log; its call was taken over.",
+    ),
+    Alert(
+        name="WorkersMissing",
+        severity=Severity.CRITICAL,
+        condition=_missing,
+        promql=lambda _: "speechaid_workers_missing > 0",
+        for_seconds=60,
+        keep_seconds=0,
+        meaning="Fewer workers are up than there ought to be.",
+        remedy="The log tells why they end or cannot start: memory, descriptors, the database's address?",
+    ),
+    Alert(
+        name="DiallingHeld",
+        severity=Severity.CRITICAL,
+        condition=_held,
+        promql=lambda _: "max without (scope) (speechaid_dialling_held) > 0",
+        for_seconds=0,
+        keep_seconds=30,
+        meaning="No new call is placed: an operator holds dialling, or the API key's circuit breaker does.",
+        remedy="speechctl status says which; unhold lifts an operator's, a breaker tries again by itself.",
+    ),
+    Alert(
+        name="DatabaseAway",
+        severity=Severity.CRITICAL,
+        condition=_away,
+        promql=lambda _: "speechaid_database_up == 0",
+        for_seconds=30,
+        keep_seconds=0,
+        meaning="The database does not answer: nothing is dialled, calls going on are followed to their end.",
+        remedy="Bring the database or the way to it back; nothing has to be restarted.",
+    ),
+    Alert(
+        name="AccountNearlyOutOfCredit",
+        severity=Severity.WARNING,
+        condition=_nearly_out,
+        promql=lambda limits: f"min without (account) (speechaid_account_calls_left) < {limits.calls_left:g}",
+        for_seconds=60,
+        keep_seconds=300,
+        meaning="An account with work left can pay for few more calls; then its jobs are suspended.",
+        remedy="Top the account up: its jobs return by themselves.",
+    ),
+    Alert(
+        name="NoCallFinished",
+        severity=Severity.CRITICAL,
+        condition=_none_finished,
+        promql=lambda limits: (
+            f"speechaid_stalled_seconds > {limits.stalled_seconds:g} and {_SAME} speechaid_database_up == 1"
+        ),
+        for_seconds=0,
+        keep_seconds=0,
+        meaning="Jobs could be called all this time, and not one call ended: alive, but not at work.",
+        remedy="speechctl doctor; speechctl status tells what each worker is about, and since when.",
+    ),
+    Alert(
+        name="ParkedCalls",
+        severity=Severity.WARNING,
+        condition=_parked,
+        promql=lambda _: "speechaid_parked_calls > 0",
+        for_seconds=0,
+        keep_seconds=60,
+        meaning="Calls are past every limit, and Retell does not confirm that they have ended.",
+        remedy="Look them up in Retell's dashboard; speechaid asks on slowly, and never dials them again.",
+    ),
+)
+
+#: Every alert by name, in the order of the page in the docs.
+ALERTS: Final[Mapping[str, Alert]] = {alert.name: alert for alert in _TABLE}
