@@ -33,4 +33,7 @@ def bend(changes: Document, request: Document | None) -> Document:
         return {**changes, "status": status, "cancel_reason": reason, "finished_at": changes["updated_at"]}
     if status is JobStatus.SUSPENDED:
         return {**changes, "status": status, "suspend_reason": reason, "suspended_at": changes["updated_at"]}
-    return {**changes, "status": status, "attempts": 0, "contact.next_phone_index": 0}
+    first_phone = (
+        {"contact": {"next_phone_index": 0}} if "contact" in changes else {"contact.next_phone_index": 0}
+    )
+    return {**changes, **first_phone, "status": status, "attempts": 0}

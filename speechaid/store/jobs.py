@@ -15,7 +15,7 @@ from typing import Any
 
 from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import Document, instant, text
+from speechaid.model.reading import Document, instant, text, whole
 from speechaid.model.states import JobStatus
 from speechaid.rules import operator_requests
 from speechaid.store.ranges import begins
@@ -49,6 +49,11 @@ class Candidate:
             claim_token=document.get("claim_token"),
             account_id=text(document.get("account_id")),
         )
+
+    @property
+    def next_revision(self) -> int:
+        """One more; the compare-and-set holds the one that was read, whatever stands there."""
+        return whole(self.revision) + 1
 
     FIELDS = ("revision", "reserved_until", "claim_token", "account_id")
 
@@ -118,9 +123,9 @@ class Jobs:
                     "reserved_until": now + timedelta(seconds=lease_seconds),
                     "started_at": now,
                     "updated_at": now,
+                    "revision": candidate.next_revision,
                 },
                 "$unset": {"foreign": ""},
-                "$inc": {"revision": 1},
             },
         )
         return self._read_own(candidate.id, token) if taken else None
@@ -148,9 +153,9 @@ class Jobs:
                     "claim_token": token,
                     "reserved_until": now + timedelta(seconds=lease_seconds),
                     "updated_at": now,
+                    "revision": candidate.next_revision,
                     **({"foreign": True} if candidate.claim_token is None else {}),
                 },
-                "$inc": {"revision": 1},
             },
         )
         return self._read_own(candidate.id, token) if taken else None
