@@ -55,12 +55,9 @@ def replaced_by(winner: Mapping[str, str], values: Mapping[str, str]) -> dict[st
 def read_secrets(values: Mapping[str, str]) -> Secrets:
     """Read the files that the variables name; what is wrong is told without showing what stands there."""
     found = Secrets()
-    directory = values.get(CREDENTIALS_DIRECTORY)
     for variable in SECRETS:
         named = values.get(file_variable(variable))
-        credential = Path(directory) / variable.lower() if directory else None
-        if credential is not None and not credential.exists():
-            credential = None
+        credential = _credential(values.get(CREDENTIALS_DIRECTORY), variable)
         if named is not None and variable in values:
             found.faults[variable] = f"{variable} and {file_variable(variable)} are both set: set one of them"
         elif named is not None:
@@ -84,6 +81,15 @@ def open_to_others(path: Path) -> bool:
         return bool(path.stat().st_mode & _READABLE_BY_OTHERS)
     except OSError:
         return False
+
+
+def _credential(directory: str | None, variable: str) -> Path | None:
+    """The credential of this name, also one that is there and closed to us: reading it will tell."""
+    path = Path(directory) / variable.lower() if directory else None
+    try:
+        return path if path is None or path.exists() else None
+    except OSError:
+        return path
 
 
 def _take(found: Secrets, variable: str, source: str, path: Path) -> None:

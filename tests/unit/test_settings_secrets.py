@@ -131,6 +131,11 @@ def test_a_pipe_nobody_writes_to_is_a_fault_and_no_wait(keyless: Environ, tmp_pa
     assert faults_of(keyless) == [f"RETELL_API_KEY_FILE={tmp_path / 'key'}: must be a regular file"]
 
 
+def test_a_credential_that_cannot_be_looked_at_is_a_fault(keyless: Environ, tmp_path: Path) -> None:
+    keyless["CREDENTIALS_DIRECTORY"] = str(tmp_path / ("x" * 300))  # a name that no system looks up
+    assert "the credential retell_api_key: cannot be read: File name too long" in faults_of(keyless)
+
+
 def test_an_empty_credential_is_a_fault(keyless: Environ, tmp_path: Path) -> None:
     secret_file(tmp_path / "retell_api_key", "")
     keyless["CREDENTIALS_DIRECTORY"] = str(tmp_path)
