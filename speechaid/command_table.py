@@ -39,6 +39,10 @@ class Runs(StrEnum):
     LOOP = "loop"
     #: The clerk, who talks to the database: acknowledged at once, answered when done.
     DESK = "desk"
+    #: The supervising thread, on and on: there is no last answer, the client leaves when it has enough.
+    STREAM = "stream"
+    #: None: speechctl does it by itself, with other commands or without a daemon.
+    CLIENT = "client"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,8 @@ class Argument:
     completes: str | None = None
     #: Concerns speechctl alone and is never sent.
     local: bool = False
+    #: A letter that stands for the flag: ``f`` for ``-f``.
+    short: str | None = None
 
     @property
     def flag(self) -> str:
@@ -124,6 +130,20 @@ _BATCH: Final = Argument(
     positional=True,
     required=True,
     completes="batch",
+)
+_JOB: Final = Argument(
+    name="job",
+    help="the job's id, or a beginning of it that no other has",
+    positional=True,
+    required=True,
+    completes="job",
+)
+_ACCOUNT: Final = Argument(
+    name="account",
+    help="the account's id, or a beginning of it that no other has",
+    positional=True,
+    required=True,
+    completes="account",
 )
 _OF_BATCH: Final = Argument(
     name="batch", help="of this batch only (id, or its unique beginning)", completes="batch"
@@ -251,6 +271,22 @@ _TABLE: Final = (
     ),
     _write("resume-batch", "the batch's jobs may be called again", _BATCH),
     _write(
+        "pause-all",
+        "pause every active batch, as pause-batch does",
+        _REASON,
+        timeout_seconds=120.0,
+    ),
+    _write("resume-all", "resume the batches that pause-all paused, and no others"),
+    _write(
+        "cancel-batch",
+        "call a batch off: what waits is cancelled, what is in a call once that is over",
+        _BATCH,
+        _REASON,
+        _DRY_RUN,
+        question="Cancel every job of {batch} that is not finished?",
+        timeout_seconds=600.0,
+    ),
+    _write(
         "import",
         "read contacts from a CSV file into a batch; bad rows are listed, good ones imported",
         Argument(
@@ -286,17 +322,82 @@ _TABLE: Final = (
     CommandSpec(
         name="job",
         help="one job and its whole history: every call, every event",
+        arguments=(_JOB,),
+    ),
+    CommandSpec(
+        name="explain",
+        help="why this person is, or is not, being called right now, and when the next chance comes",
+        arguments=(_JOB,),
+    ),
+    CommandSpec(
+        name="forecast",
+        help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
         arguments=(
+            _OF_BATCH,
             Argument(
-                name="job",
-                help="the job's id, or a beginning of it that no other has",
-                positional=True,
-                required=True,
-                completes="job",
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=50, help="at most so many"
             ),
         ),
     ),
-    _write("hold", "emergency stop: no new dial on any host, until unhold", _REASON),
+    _write("suspend-job", "set a job aside; one in a call once that is over", _JOB, _REASON),
+    _write("resume-job", "a suspended job may be called again", _JOB),
+    _write(
+        "cancel-job",
+        "call a job off; a call that is going on ends as it may",
+        _JOB,
+        _REASON,
+        question="Cancel {job}?",
+    ),
+    _write(
+        "hang-up",
+        "stop a job's live call in Retell; the job is cancelled",
+        _JOB,
+        _REASON,
+        question="Stop the call of {job}?",
+    ),
+    _write(
+        "release-stuck",
+        "give back jobs whose worker is gone; those with a call are left to be followed on",
+        Argument(
+            name="older_than",
+            kind=Kind.DURATION,
+            minimum=0,
+            maximum=31_536_000,
+            default=300,
+            help="the lease ran out at least so long ago: 5m",
+        ),
+        _DRY_RUN,
+        timeout_seconds=300.0,
+    ),
+    _write(
+        "reset-jobs",
+        "jobs that ended begin anew: no attempt spent, first phone; history is kept",
+        Argument(
+            name="status",
+            choices=("failed", "cancelled", "suspended", "done"),
+            default="failed",
+            help="jobs that ended so",
+        ),
+        Argument(
+            name="max_age_hours",
+            kind=Kind.NUMBER,
+            minimum=0,
+            maximum=87_600,
+            help="that ended at most so long ago",
+        ),
+        _OF_BATCH,
+        _DRY_RUN,
+        question="Have all these people called again, from the beginning?",
+        timeout_seconds=600.0,
+    ),
+    _write("suspend-account", "no new call that this account pays, until resume-account", _ACCOUNT, _REASON),
+    _write("resume-account", "a suspended account's jobs may be called again", _ACCOUNT, _REASON),
+    _write(
+        "hold",
+        "emergency stop: no new dial on any host, once this has answered, until unhold",
+        _REASON,
+        timeout_seconds=120.0,
+    ),
     _write("unhold", "dials may go out again"),
     CommandSpec(
         name="report",
@@ -310,6 +411,93 @@ _TABLE: Final = (
                 help="how it is shown",
             ),
         ),
+    ),
+    CommandSpec(
+        name="top",
+        help="workers, calls, queue and rates on one screen, live; q or Ctrl-C ends it",
+        arguments=(
+            Argument(
+                name="interval",
+                kind=Kind.DURATION,
+                minimum=0.2,
+                maximum=3600,
+                default=1,
+                help="between two looks: 2s",
+            ),
+            Argument(name="once", kind=Kind.FLAG, help="one look, as plain text"),
+        ),
+        runs=Runs.CLIENT,
+        timeout_seconds=5.0,
+    ),
+    CommandSpec(
+        name="events",
+        help="what happens on this host, as it happens, until Ctrl-C",
+        arguments=(
+            Argument(name="job", help="of this job only", completes="job"),
+            Argument(name="worker", help="of this worker only", completes="worker"),
+        ),
+        runs=Runs.STREAM,
+    ),
+    CommandSpec(
+        name="logs",
+        help="what is on record: events of jobs on all hosts, operators' commands",
+        arguments=(
+            Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
+            Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=30,
+                help="so many, the latest",
+            ),
+            Argument(name="after", help="only what was written after a place that an earlier answer named"),
+            Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="go on with what comes"),
+        ),
+    ),
+    CommandSpec(
+        name="doctor",
+        help="what keeps calls from being made, with evidence and remedy",
+    ),
+    CommandSpec(
+        name="keys",
+        help="keys for control over TCP: make the server's, add or revoke a client's, list them",
+        arguments=(
+            Argument(
+                name="action",
+                positional=True,
+                required=True,
+                choices=("server", "add", "revoke", "list"),
+                help="what to do with the keys on this machine",
+            ),
+            Argument(name="name", positional=True, help="of a client: maria"),
+            Argument(name="access", choices=("read", "write"), default="read", help="what the client may do"),
+            Argument(name="dir", help="where they lie (default: the daemon's SPEECHAID_CONTROL_KEYS)"),
+            Argument(name="out", help="where the client's own key file goes (default: NAME.key)"),
+        ),
+        runs=Runs.CLIENT,
+    ),
+    CommandSpec(
+        name="completion",
+        help='a shell\'s completion script: eval "$(speechctl completion bash)"',
+        arguments=(
+            Argument(
+                name="shell", positional=True, required=True, choices=("bash", "zsh", "fish"), help="which"
+            ),
+        ),
+        runs=Runs.CLIENT,
+    ),
+    CommandSpec(
+        name="ids",
+        help="ids that begin so, for shell completion",
+        arguments=(
+            Argument(
+                name="kind", positional=True, required=True, choices=("batch", "job", "account"), help="what"
+            ),
+            Argument(name="prefix", positional=True, help="how they begin"),
+        ),
+        timeout_seconds=2.0,
     ),
 )
 

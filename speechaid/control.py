@@ -16,14 +16,16 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import zmq
 
 from speechaid import protocol
+from speechaid.control_tcp import TcpEnd
 from speechaid.errors import ControlError
+from speechaid.keyring import AllowedClient, Pair
 from speechaid.protocol import ErrorCode, Peer, Refusal, Request
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,15 @@ class Ready:
     control: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class TcpAccess:
+    """Where to listen beside the unix socket, with which key, and for whom."""
+
+    address: str
+    pair: Pair = field(repr=False)
+    clients: Mapping[str, AllowedClient]
+
+
 class ControlSocket:
     """The ROUTER that clients talk to, and the lock that makes it the only one.
 
@@ -57,7 +68,7 @@ class ControlSocket:
         ControlError: another daemon holds the socket, or it cannot be made; the text says why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tcp: TcpAccess | None = None) -> None:
         self.path = path
         _prepare_directory(path)
         self._lock = _take_lock(path)
@@ -70,6 +81,15 @@ class ControlSocket:
             raise
         self._poller = zmq.Poller()
         self._poller.register(self._router, zmq.POLLIN)
+        self._tcp: TcpEnd | None = None
+        if tcp is not None:
+            try:
+                self._tcp = TcpEnd(tcp.address, tcp.pair, tcp.clients, configure=_configure)
+            except ControlError:
+                self.close()
+                raise
+            for other in (self._tcp.router, *self._tcp.sockets):
+                self._poller.register(other, zmq.POLLIN)
         self._polled: set[int] = set()
         self._backlog = False
         #: Told of each answer: the request, and ``done`` or the code of the refusal.
@@ -80,27 +100,43 @@ class ControlSocket:
         self._poll_also(set(fds))
         # After a burst more may lie in the queue; then this is but a glance at the other descriptors.
         events = dict(self._poller.poll(0 if self._backlog else timeout_ms))
-        control = events.pop(self._router, 0) != 0 or self._backlog
-        return Ready(fds=frozenset(events), control=control)
+        if self._tcp is not None and any(events.pop(other, 0) for other in self._tcp.sockets):
+            self._tcp.tend()
+        routers = [self._router] if self._tcp is None else [self._router, self._tcp.router]
+        heard = [router for router in routers if events.pop(router, 0)]
+        return Ready(fds=frozenset(events), control=bool(heard) or self._backlog)
+
+    def allow(self, clients: Mapping[str, AllowedClient]) -> None:
+        """Over TCP these clients may come in from now on, and no others."""
+        if self._tcp is not None:
+            self._tcp.allow(clients)
 
     def receive(self) -> list[Request]:
         """The valid requests that lie there, at most a burst; bad ones are answered with their error."""
+        requests, self._backlog = self._receive_from(self._router, remote=False)
+        if self._tcp is not None:
+            self._tcp.tend()
+            more, backlog = self._receive_from(self._tcp.router, remote=True)
+            requests += more
+            self._backlog = self._backlog or backlog
+        return requests
+
+    def _receive_from(self, router: zmq.Socket[bytes], *, remote: bool) -> tuple[list[Request], bool]:
+        """The valid requests of one burst, and whether more may lie in the queue."""
         requests: list[Request] = []
-        self._backlog = True
         taken_bytes = 0
         for _ in range(_BURST):
             if taken_bytes > _BURST_BYTES:
                 break
             try:
-                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                self._backlog = False
-                break
+                return requests, False
             taken_bytes += sum(map(len, frames))
-            request = self._read(frames)
+            request = self._read(frames, remote=remote)
             if request is not None:
                 requests.append(request)
-        return requests
+        return requests, True
 
     def reply(self, request: Request, result: Mapping[str, Any]) -> None:
         """Answer that it is done."""
@@ -116,8 +152,14 @@ class ControlSocket:
         """Tell how far the work is; the answer follows."""
         self._answer(request, {"progress": progress})
 
+    def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
+        """Send one item of a stream; False: the client's queue is full, None: it is gone."""
+        return self._answer(request, {"progress": item})
+
     def close(self) -> None:
         """Remove the socket, then give the lock back."""
+        if self._tcp is not None:
+            self._tcp.close()
         self._router.close(linger=0)
         self._context.term()
         self.path.unlink(missing_ok=True)
@@ -132,24 +174,36 @@ class ControlSocket:
             self._poller.register(fd, zmq.POLLIN)
         self._polled = wanted
 
-    def _read(self, frames: list[zmq.Frame]) -> Request | None:
+    def _read(self, frames: list[zmq.Frame], *, remote: bool) -> Request | None:
         route, parts = frames[0].bytes, frames[1:]
-        if not 1 <= len(parts) <= 2:
+        peer = self._peer_of(parts[0], remote=remote) if parts else Peer()
+        decoded: Request | Refusal
+        if peer is None:
+            message = "this client's key is not allowed any more"
+            decoded = Refusal(code=ErrorCode.FORBIDDEN, message=message)
+        elif not 1 <= len(parts) <= 2:
             message = f"a request has one frame of JSON and at most one with a file, not {len(parts)} frames"
-            self._send(route, _error(Refusal(code=ErrorCode.BAD_REQUEST, message=message)))
-            return None
-        decoded = protocol.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
-        peer = _peer_of(parts[0])
-        if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-            message = f"{decoded.command.name} changes things, and this client may only read"
-            decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=message)
+            decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=message)
+        else:
+            decoded = protocol.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
+            if isinstance(decoded, Request) and not peer.may(decoded.command.access):
+                message = f"{decoded.command.name} changes things, and this client may only read"
+                decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=message)
         if isinstance(decoded, Refusal):
-            _log.info("control request refused: %s", decoded.code, extra={"peer_uid": peer.uid})
-            self._send(route, _error(decoded))
+            self._refused(decoded, peer)
+            self._send(route, _error(decoded), remote=remote)
             return None
-        return replace(decoded, route=route, peer=peer)
+        return replace(decoded, route=route, peer=peer or Peer(), remote=remote)
 
-    def _answer(self, request: Request, body: Mapping[str, Any]) -> None:
+    def _refused(self, refusal: Refusal, peer: Peer | None) -> None:
+        who = {} if peer is None else {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
+        level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
+        _log.log(level, "control request refused: %s: %s", refusal.code, refusal.message[:200], extra=who)
+
+    def _peer_of(self, frame: zmq.Frame, *, remote: bool) -> Peer | None:
+        return self._tcp.peer_of(frame) if remote and self._tcp is not None else _peer_of(frame)
+
+    def _answer(self, request: Request, body: Mapping[str, Any]) -> bool | None:
         try:
             message = protocol.encode({"id": request.id, **body})
         except (TypeError, ValueError):
@@ -160,14 +214,19 @@ class ControlSocket:
                 message="done, but the answer cannot be written as JSON",
             )
             message = _error(fault)
-        self._send(request.route, message)
+        return self._send(request.route, message, remote=request.remote)
 
-    def _send(self, route: bytes, message: bytes) -> None:
+    def _send(self, route: bytes, message: bytes, *, remote: bool) -> bool | None:
+        """Whether it is on its way; False: the client does not read, None: it left. Either is its loss."""
+        router = self._tcp.router if remote and self._tcp is not None else self._router
         try:
-            self._router.send_multipart((route, message), zmq.NOBLOCK)
+            router.send_multipart((route, message), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
         except zmq.ZMQError as exc:
-            # EHOSTUNREACH: the client left. EAGAIN: it does not read. Either way it is its loss.
             _log.debug("an answer found no client: %s", exc)
+            return None
+        return True
 
 
 def _prepare_directory(path: Path) -> None:
@@ -214,12 +273,7 @@ def _bind(context: zmq.Context[zmq.Socket[bytes]], path: Path) -> zmq.Socket[byt
     """A ROUTER on the path, for owner and group. Call it with the lock held."""
     _remove_stale(path)
     router = context.socket(zmq.ROUTER)
-    router.linger = 0
-    router.rcvhwm = _RECEIVE_HIGH_WATER
-    router.sndhwm = _SEND_HIGH_WATER
-    # Above our own limit, so that a file a little too large gets its error; far above, the peer is cut off.
-    router.maxmsgsize = protocol.ATTACHMENT_LIMIT + protocol.JSON_LIMIT
-    router.router_mandatory = True
+    _configure(router)
     previous = os.umask(0o117)
     try:
         router.bind(f"ipc://{path}")
@@ -229,6 +283,16 @@ def _bind(context: zmq.Context[zmq.Socket[bytes]], path: Path) -> zmq.Socket[byt
     finally:
         os.umask(previous)
     return router
+
+
+def _configure(router: zmq.Socket[bytes]) -> None:
+    """Bounds of a ROUTER for clients, whatever it listens on."""
+    router.linger = 0
+    router.rcvhwm = _RECEIVE_HIGH_WATER
+    router.sndhwm = _SEND_HIGH_WATER
+    # Above our own limit, so that a file a little too large gets its error; far above, the peer is cut off.
+    router.maxmsgsize = protocol.ATTACHMENT_LIMIT + protocol.JSON_LIMIT
+    router.router_mandatory = True
 
 
 def _remove_stale(path: Path) -> None:

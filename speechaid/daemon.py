@@ -11,19 +11,23 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from speechaid import __version__
+from speechaid import __version__, keyring
 from speechaid.clerk import Clerk
+from speechaid.commands.call_times import CallTimes
 from speechaid.commands.dispatch import Dispatcher
-from speechaid.control import ControlSocket
-from speechaid.errors import ExitStatus, StoreUnavailable
+from speechaid.commands.events import LogTap
+from speechaid.control import ControlSocket, TcpAccess
+from speechaid.errors import ConfigError, ExitStatus, StoreUnavailable
 from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
+from speechaid.keyring import KeyringError
 from speechaid.observation import Observation
 from speechaid.protocol import Request
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
+from speechaid.telemetry.redaction import Redactor
 
 #: What the zygote runs in each worker.
 WORKER: Final = "speechaid.worker:main"
@@ -45,7 +49,7 @@ def serve() -> int:
     for warning in settings_warnings():
         log.warning("%s", warning)
     with contextlib.ExitStack() as undo:
-        control = ControlSocket(settings.control.socket)
+        control = ControlSocket(settings.control.socket, _tcp_access(settings))
         undo.callback(control.close)
         observation = Observation(settings)
         undo.callback(observation.close)
@@ -87,8 +91,15 @@ class Daemon(Supervisor):
             apply_log_level=logs.set_level,
         )
         self._desk = clerk
-        self.on_event.append(clerk.note_event)
-        self._dispatcher = Dispatcher(daemon=self, answers=control, submit=clerk.submit)
+        self._socket = control
+        self._call_times = CallTimes()
+        self._dispatcher = Dispatcher(
+            daemon=self, answers=control, submit=clerk.submit, database_away=self._database_away
+        )
+        self._tap = LogTap(Redactor(settings.secrets()))
+        logging.getLogger("speechaid").addHandler(self._tap)
+        self.on_event += [clerk.note_event, self._call_times.note, self._dispatcher.subscriptions.publish]
+        self.on_tick.append(self._tell_listeners)
         self._observation = observation
         control.on_answer = self._count_command
         self.on_tick.append(self._observe)
@@ -103,19 +114,37 @@ class Daemon(Supervisor):
 
     def snapshot(self) -> dict[str, Any]:
         """What the loop knows, and what the clerk counted last."""
+        found = {**super().snapshot(), **self._desk.figures()}
+        for worker in found["workers"]:
+            worker["call_for_seconds"] = self._call_times.elapsed(worker["call"])
+        call = self.settings.call
+        longest = call.max_duration_minutes * 60 + call.poll_timeout_seconds
+        calls = [worker["call"] for worker in found["workers"] if worker["job"]]
         return {
-            **super().snapshot(),
-            **self._desk.figures(),
+            **found,
+            "drain": self._call_times.left(calls, longest),
             "alerts": self._observation.firing(),
             "metrics": self._observation.address,
         }
 
     def reload(self) -> dict[str, list[str]]:
-        """Read the settings again, for the clerk too."""
+        """Read the settings again, for the clerk and for the door to the network too.
+
+        Raises:
+            ConfigError: the new set is bad, or the keys are; the old ones stay.
+        """
+        access = _tcp_access(self.settings)
         changes = super().reload()
         self._desk.apply(self.settings)
         self._observation.apply(self.settings)
+        if access is not None:
+            self._socket.allow(access.clients)
         return changes
+
+    def _database_away(self) -> str | None:
+        """Why the database cannot be asked, as the clerk last found it."""
+        found = self._desk.figures().get("database", {})
+        return str(found.get("error") or "the database is away") if found.get("state") == "away" else None
 
     def _observe(self, now: float) -> None:
         self.counted(self._observation.look(self.snapshot(), self.counts, now))
@@ -124,8 +153,32 @@ class Daemon(Supervisor):
         labels = {"command": request.command.name, "result": result}
         self.counted({count_key("speechaid_commands_total", labels): 1.0})
 
+    def _tell_listeners(self, now: float) -> None:
+        """Each second: this process's own log lines, and signs of life."""
+        for line in self._tap.take():
+            self._dispatcher.subscriptions.publish("supervisor", str(line.pop("event")), line)
+        self._dispatcher.subscriptions.tick(now)
+
     def _dispatch(self, _supervisor: Supervisor, request: Request) -> None:
         self._dispatcher.dispatch(request)
+
+
+def _tcp_access(settings: Settings) -> TcpAccess | None:
+    """Who may come in over the network, and how; None where nobody may.
+
+    Raises:
+        ConfigError: an address is set, and keys are missing or not safe: never in the clear.
+    """
+    control = settings.control
+    if control.tcp is None:
+        return None
+    directory = control.keys_dir or control.state_dir / "keys"
+    try:
+        pair, clients = keyring.server_pair(directory), keyring.allowed_clients(directory)
+    except KeyringError as exc:
+        fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
+        raise ConfigError([fault]) from exc
+    return TcpAccess(address=control.tcp, pair=pair, clients=clients)
 
 
 def _start_database(settings: Settings) -> tuple[EmbeddedDatabase | None, Settings]:

@@ -76,7 +76,10 @@ class Housekeeper:
         except StoreError as exc:
             log.exception("housekeeping.failed", error=str(exc))
         took = self._clock.boottime() - began
-        self.due_at = self._clock.boottime() + max(TURN_SECONDS, took * TURN_COST_FACTOR)
+        away = self._figures["database"]["state"] == "away"
+        # A database that is away is not spared by waiting long: commands are refused until it is found back.
+        rest = TURN_SECONDS if away else max(TURN_SECONDS, took * TURN_COST_FACTOR)
+        self.due_at = self._clock.boottime() + rest
 
     def _count(self, settings: Settings) -> None:
         """Jobs by batch and status: for status, for metrics, and into SpeechAI's counters."""

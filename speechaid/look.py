@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from speechaid import breaker
@@ -39,22 +39,33 @@ def look(kit: Kit, job: Job) -> Look:
     Raises:
         StoreUnavailable: what cannot be read cannot be judged; nothing is dialled.
     """
-    store = kit.store
-    fleet, breaker_document = store.holds.look(kit.retell.fingerprint)
-    holds = breaker.holds(kit, breaker_document)
-    if fleet is not None:
-        holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
+    store, whole = kit.store, look_without_job(kit)
     account = None if job.account_id is None else store.accounts.find(job.account_id)
     country = (account.country if account else None) or kit.settings.dialling.default_country
     numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
     if job.dial is not None:
         numbers.add(job.dial.number)
-    return Look(
+    return replace(
+        whole,
         batch=None if job.batch_id is None else store.batches.find(job.batch_id),
         account=account,
-        holds=holds,
         listed=store.do_not_call.listed(numbers),
         country=country,
+    )
+
+
+def look_without_job(kit: Kit) -> Look:
+    """The part of a look that is the same for every job: what holds the fleet or this host's key."""
+    fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
+    holds = breaker.holds(kit, breaker_document)
+    if fleet is not None:
+        holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
+    return Look(
+        batch=None,
+        account=None,
+        holds=holds,
+        listed=frozenset(),
+        country=None,
         breaker_document=breaker_document,
     )
 

@@ -112,6 +112,9 @@ class Peer:
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
+    #: Of a client on TCP: the name of its key, and where it is.
+    name: str | None = None
+    address: str | None = None
     #: What this client may do; a client of the unix socket has passed its permission bits.
     access: Access = Access.WRITE
 
@@ -129,8 +132,9 @@ class Request:
     args: Mapping[str, Any]
     attachment: bytes | None = field(default=None, repr=False)
     peer: Peer = Peer()
-    #: The socket's name for the client, to answer it by.
+    #: The socket's name for the client, to answer it by, and whether it came over TCP.
     route: bytes = b""
+    remote: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,7 +255,7 @@ def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
     command = header.get("command")
     if not isinstance(command, str):
         return ErrorCode.BAD_REQUEST, f"command: a text is needed, not {_named(command)}"
-    if command not in COMMANDS:
+    if command not in COMMANDS or COMMANDS[command].runs is Runs.CLIENT:
         message = f"there is no command {_shown(command)}{_did_you_mean(command, COMMANDS)}"
         return ErrorCode.UNKNOWN_COMMAND, message
     return None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid import protocol
-from speechaid.protocol import COMMANDS, CommandSpec, Kind
+from speechaid.protocol import COMMANDS, CommandSpec, Kind, Runs
 from speechctl.parser import build_parser, wire_arguments
 
 if TYPE_CHECKING:
-    from speechctl.client import Client
+    from speechctl.client import Client, Remote
 
 #: What a shell expects of a command that was interrupted.
 _INTERRUPTED: Final = 130
@@ -60,34 +61,90 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
+    if spec.runs is Runs.CLIENT:
+        return _own(spec, options, as_json=as_json)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
     _check(spec, args, attachment)
     _confirm(spec, args, yes=getattr(options, "yes", False))
+    timeout_seconds = getattr(options, "timeout", spec.timeout_seconds)
+    with _connection(options) as client:
+        if spec.runs is Runs.STREAM:
+            from speechctl.live import follow_events
 
+            return follow_events(client, args, as_json=as_json)
+        result = client.ask(
+            spec.name,
+            args,
+            attachment=attachment,
+            timeout_seconds=timeout_seconds,
+            on_progress=None if as_json else _show_progress,
+        )
+        if getattr(options, "wait", False):
+            result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
+        _show(spec, result, as_json=as_json)
+        if getattr(options, "follow", False):
+            from speechctl.live import follow_logs
+
+            return follow_logs(client, args, result, as_json=as_json)
+    return 0
+
+
+def _own(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
+    """What speechctl does by itself."""
+    from speechctl import keys
+
+    if spec.name == "completion":
+        from speechctl.completion import script
+
+        print(script(options.shell))
+        return 0
+    if spec.name == "keys":
+        try:
+            result = keys.run(options)
+        except keys.KeyringError as exc:
+            raise Trouble(1, "refused", str(exc)) from exc
+        _show(spec, result, as_json=as_json)
+        return 0
+    from speechctl.top import run as top
+
+    with _connection(options) as client:
+        return top(
+            client, interval_seconds=options.interval or 1.0, once=options.once or as_json, as_json=as_json
+        )
+
+
+@contextlib.contextmanager
+def _connection(options: argparse.Namespace) -> Iterator[Client]:
+    """A client, with what may go wrong turned into a way out."""
     from speechctl.client import Client, Refused, Unreachable
 
-    path = getattr(options, "socket", None) or protocol.default_socket()
-    timeout_seconds = getattr(options, "timeout", spec.timeout_seconds)
     try:
-        with Client(path.expanduser().absolute()) as client:
-            result = client.ask(
-                spec.name,
-                args,
-                attachment=attachment,
-                timeout_seconds=timeout_seconds,
-                on_progress=None if as_json else _show_progress,
-            )
-            if getattr(options, "wait", False):
-                result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
+        with Client(_target(options)) as client:
+            yield client
     except Refused as refused:
         raise Trouble(refused.exit_status, refused.code, str(refused)) from refused
     except Unreachable as unreachable:
         raise Trouble(3, "unreachable", str(unreachable)) from unreachable
     finally:
         _clear_progress()
-    _show(spec, result, as_json=as_json)
-    return 0
+
+
+def _target(options: argparse.Namespace) -> Path | Remote:
+    """The unix socket, or the daemon on the network and the keys for it."""
+    where = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
+    if not where.startswith("tcp://"):
+        return Path(where).expanduser().absolute() if where else protocol.default_socket()
+    key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
+    if not key:
+        raise Trouble(2, "bad_argument", f"{where}: the network is open to key holders alone: say --key FILE")
+    from speechaid.keyring import KeyringError, credentials
+    from speechctl.client import Remote
+
+    try:
+        return Remote(address=where, credentials=credentials(Path(key).expanduser()))
+    except KeyringError as exc:
+        raise Trouble(2, "bad_argument", str(exc)) from exc
 
 
 def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:

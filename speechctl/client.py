@@ -9,17 +9,34 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import zmq
 
 from speechaid import protocol
+from speechaid.keyring import Credentials, Pair
 from speechctl.diagnosis import absence, silence
 
+#: A stream gives a sign of life every few seconds; past this silence the daemon is gone, in milliseconds.
+STREAM_SILENCE_MS: Final = 20_000
+
 Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A daemon on the network."""
+
+    #: ``tcp://10.0.0.5:7410``.
+    address: str
+    credentials: Credentials
+
+    def __str__(self) -> str:
+        return self.address
 
 
 class Unreachable(Exception):  # noqa: N818 - a condition of the world
@@ -47,10 +64,11 @@ class Refused(Exception):  # noqa: N818 - an answer
 class Client:
     """A connection to one daemon; use it in ``with``."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, target: Path | Remote) -> None:
+        self.target = target
         self._context = zmq.Context()
         self._dealer: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +113,7 @@ class Client:
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         heard = False
         while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
-            if not dealer.poll(left_ms):
+            if not self._poll(dealer, left_ms):
                 break
             reply = _decoded(dealer.recv_multipart())
             if reply is None or reply.get("id") not in {request_id, None}:
@@ -107,25 +125,118 @@ class Client:
                 continue
             return _result(reply)
         self._disconnect()  # an answer that comes late must not meet the next question
-        fault = absence(self.path)
+        fault = self._absence()
         if fault is not None:
             raise Unreachable(f"the daemon went away before it answered: {fault}")
-        raise Unanswered(silence(self.path, accepted=heard, timeout_seconds=timeout_seconds))
+        raise Unanswered(self._silence(heard, timeout_seconds))
+
+    def stream(self, command: str, args: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """What a command tells on and on; leave the loop to end it.
+
+        Raises:
+            Refused: the daemon said no.
+            Unreachable: no daemon is there, or it went away.
+        """
+        dealer = self._connected()
+        request_id = secrets.token_hex(8)
+        header = protocol.encode({"id": request_id, "command": command, "args": args})
+        dealer.send_multipart([header], zmq.NOBLOCK)
+        while self._poll(dealer, STREAM_SILENCE_MS):
+            reply = _decoded(dealer.recv_multipart())
+            if reply is None or reply.get("id") not in {request_id, None}:
+                continue
+            if "progress" not in reply:
+                _result(reply)
+                return
+            yield dict(reply["progress"])
+        fault = self._absence() or "it does not give a sign of life any more: it is stopped or stuck"
+        self._disconnect()
+        raise Unreachable(f"the daemon went away: {fault}")
+
+    def _poll(self, dealer: zmq.Socket[bytes], timeout_ms: int) -> bool:
+        """Wait for a reply; a door that does not open is told at once.
+
+        Raises:
+            Unreachable: the daemon refuses this key, or is another than the one believed.
+        """
+        if self._monitor is None:
+            return bool(dealer.poll(timeout_ms))
+        poller = zmq.Poller()
+        poller.register(dealer, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+        deadline = time.monotonic() + timeout_ms / 1000
+        while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
+            ready = dict(poller.poll(left_ms))
+            if dealer in ready:
+                return True
+            if self._monitor in ready:
+                from zmq.utils.monitor import recv_monitor_message
+
+                event = recv_monitor_message(self._monitor)["event"]
+                if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
+                    raise Unreachable(f"the daemon at {self.target} does not let this key in")
+                if event != zmq.Event.CONNECTED:
+                    raise Unreachable(
+                        f"what listens at {self.target} does not prove that it is the daemon of this key file"
+                    )
+        return False
+
+    def _absence(self) -> str | None:
+        return absence(self.target) if isinstance(self.target, Path) else None
+
+    def _silence(self, accepted: bool, timeout_seconds: float) -> str:
+        if isinstance(self.target, Path):
+            return silence(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
+        if accepted:
+            return (
+                f"{self.target} took the request, but did not answer within {timeout_seconds:g} s; it goes on"
+            )
+        return (
+            f"no answer from {self.target} within {timeout_seconds:g} s: no daemon listens there "
+            "(SPEECHAID_CONTROL_TCP), or a firewall is between"
+        )
 
     def _connected(self) -> zmq.Socket[bytes]:
         if self._dealer is None:
-            fault = absence(self.path)
+            fault = self._absence()
             if fault is not None:
                 raise Unreachable(fault)
-            self._dealer = self._context.socket(zmq.DEALER)
-            self._dealer.linger = 0
-            self._dealer.connect(f"ipc://{self.path}")
+            dealer = self._dealer = self._context.socket(zmq.DEALER)
+            dealer.linger = 0
+            if isinstance(self.target, Path):
+                dealer.connect(f"ipc://{self.target}")
+            else:
+                self._monitor = _unlock(dealer, self.target)
+                dealer.connect(self.target.address)
         return self._dealer
 
     def _disconnect(self) -> None:
         if self._dealer is not None:
+            if self._monitor is not None:
+                self._dealer.disable_monitor()
+                self._monitor = None
             self._dealer.close(linger=0)
             self._dealer = None
+
+
+def new_pair() -> Pair:
+    """A fresh pair of CURVE keys."""
+    public, secret = zmq.curve_keypair()
+    return Pair(public=public.decode("ascii"), secret=secret.decode("ascii"))
+
+
+def _unlock(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
+    """Have a connection prove itself, and the server too; returns what tells whether either failed."""
+    dealer.curve_publickey = target.credentials.pair.public.encode("ascii")
+    dealer.curve_secretkey = target.credentials.pair.secret.encode("ascii")
+    dealer.curve_serverkey = target.credentials.server.encode("ascii")
+    dealer.heartbeat_ivl = 5_000
+    dealer.heartbeat_timeout = 20_000
+    return dealer.get_monitor_socket(
+        zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+        | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+        | zmq.Event.HANDSHAKE_FAILED_AUTH
+    )
 
 
 def _decoded(frames: list[bytes]) -> dict[str, Any] | None:

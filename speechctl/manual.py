@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind
+from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, Runs
 
+_WHERE = {
+    Runs.LOOP: "answered at once",
+    Runs.DESK: "works in the database",
+    Runs.STREAM: "progress without end, no last answer",
+}
 _WORDS = {
     Kind.TEXT: "text",
     Kind.INTEGER: "whole number",
@@ -20,7 +25,9 @@ def manual() -> str:
 
 
 def _section(spec: CommandSpec) -> list[str]:
-    where = "answered at once" if spec.runs == "loop" else "works in the database"
+    if spec.runs is Runs.CLIENT:
+        return [f"### {spec.name}", "", f"{spec.help[:1].upper()}{spec.help[1:]}. (speechctl's own)", ""]
+    where = _WHERE[spec.runs]
     lines = [f"### {spec.name}", "", f"{spec.help[:1].upper()}{spec.help[1:]}. ({spec.access}; {where})", ""]
     if spec.wire_arguments:
         lines += ["| argument | on the command line | value | meaning |", "|---|---|---|---|"]

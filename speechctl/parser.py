@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, parse_duration
 
@@ -13,6 +14,8 @@ _EPILOG: Final = """\
 exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
 Ids may be shortened to a beginning that no other has.
 """
+#: What argparse says of a word that is no command.
+_NO_COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '([^']*)'")
 #: What an argument's text becomes.
 _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
     Kind.TEXT: str,
@@ -22,10 +25,25 @@ _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what was probably meant where a command is misspelt."""
+
+    def error(self, message: str) -> NoReturn:
+        """One or two lines instead of a list of all commands; exit status 2."""
+        match = _NO_COMMAND.search(message)
+        if match is None:
+            super().error(message)
+        from difflib import get_close_matches
+
+        close = get_close_matches(match[1], COMMANDS, n=2, cutoff=0.5)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        self.exit(2, f"speechctl: there is no command {match[1]!r}{meant} (speechctl --help lists them)\n")
+
+
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for this command line."""
     common = _common()
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="speechctl",
         description="Command a running speechaid.",
         epilog=_EPILOG,
@@ -64,7 +82,12 @@ def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("for every command")
     group.add_argument("--json", action="store_true", help="answer for programs")
-    group.add_argument("--socket", type=Path, metavar="PATH", help="the daemon's control socket")
+    group.add_argument(
+        "--socket", metavar="PATH", help="the daemon's control socket, or tcp://HOST:PORT with --key"
+    )
+    group.add_argument(
+        "--key", type=Path, metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)"
+    )
     group.add_argument(
         "--timeout", type=_duration, metavar="TIME", help="longest wait for the answer: 5s, 2m"
     )
@@ -74,7 +97,10 @@ def _common() -> argparse.ArgumentParser:
 
 def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.kind is Kind.FLAG:
-        parser.add_argument(argument.flag, dest=argument.name, action="store_true", help=argument.help)
+        short = [f"-{argument.short}"] if argument.short else []
+        parser.add_argument(
+            *short, argument.flag, dest=argument.name, action="store_true", help=argument.help
+        )
         return
     options: dict[str, Any] = {
         "type": _duration if argument.kind is Kind.DURATION else _TYPES[argument.kind],

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from speechctl import render_insight, render_orders
 from speechctl.blocks import Block, Heading, as_text, grid, harmless
+from speechctl.render_history import logs
 from speechctl.render_report import report
 from speechctl.render_status import status
 from speechctl.words import call_word, duration, instant, plural
@@ -30,12 +32,16 @@ def progress_line(progress: Result) -> str:
     """How far the daemon is, in one line; empty where it is not worth one."""
     state = progress.get("state")
     if state == "waiting":
-        return f"paused; waiting for {plural(int(progress['on_their_way']), 'dial')} on the way ..."
+        return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} on the way ..."
     if state == "importing":
         return f"importing: {progress['done']} of {progress['of']} contacts ..."
     if state == "draining":
         calls = plural(int(progress["calls_in_hand"]), "call")
-        return f"draining: {calls} in hand, {duration(progress['seconds'])} so far ..."
+        return (
+            f"draining: {calls} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
+        )
+    if state in {"releasing", "changing"}:
+        return f"{state}: {progress['done']} jobs ..."
     return "" if state == "accepted" else f"{state} ..."
 
 
@@ -46,7 +52,17 @@ def _drain(result: Result) -> list[Block]:
     if result.get("drained"):
         return ["drained: no worker of this host takes jobs, no call is in hand; undrain ends this"]
     stopping = "; the daemon stops after the last one, and starts drained" if result.get("stopping") else ""
-    return [f"draining: no worker of this host takes a new job; {plural(calls, 'call')} in hand{stopping}"]
+    in_hand = f"{plural(calls, 'call')} in hand{_left(result)}"
+    return [f"draining: no worker of this host takes a new job; {in_hand}{stopping}"]
+
+
+def _left(drain: Result) -> str:
+    """How long the calls in hand may go on yet."""
+    estimate, at_most = drain.get("estimate_seconds"), drain.get("at_most_seconds")
+    if not at_most:
+        return ""
+    usual = "" if estimate is None else f", about {duration(estimate)} left"
+    return f"{usual}, at most {duration(at_most)}"
 
 
 def _undrain(_: Result) -> list[Block]:
@@ -88,16 +104,7 @@ def _create_batch(result: Result) -> list[Block]:
 
 
 def _pause_batch(result: Result) -> list[Block]:
-    lines: list[Block] = [f"{_batch_name(result)} is paused: no new call of it is placed"]
-    if result["waited_for"]:
-        lines.append(f"waited for {plural(int(result['waited_for']), 'dial')} on the way")
-    if result["live_calls"]:
-        lines.append(f"{plural(int(result['live_calls']), 'call')} going on, left alone")
-    if result["ambiguous"]:
-        lines.append(
-            f"{plural(int(result['ambiguous']), 'dial')} of dead workers unsettled: looked up, never replayed"
-        )
-    return lines
+    return [f"{_batch_name(result)} is paused: no new call of it is placed", *render_orders.quiet(result)]
 
 
 def _resume_batch(result: Result) -> list[Block]:
@@ -107,10 +114,7 @@ def _resume_batch(result: Result) -> list[Block]:
 def _hold(result: Result) -> list[Block]:
     if not result["held"]:
         return ["dials may go out again" if result["was_held"] else "there was no hold"]
-    return [
-        "HELD: no new dial on any host until unhold",
-        f"on their way at this moment: {result['on_their_way']}; calls going on: {result['live_calls']}",
-    ]
+    return ["HELD: no new dial on any host until unhold", *render_orders.quiet(result)]
 
 
 def _batches(result: Result) -> list[Block]:
@@ -277,4 +281,21 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "hold": _hold,
     "unhold": _hold,
     "report": report,
+    "pause-all": render_orders.pause_all,
+    "resume-all": render_orders.resume_all,
+    "cancel-batch": render_orders.cancel_batch,
+    "suspend-job": render_orders.job_order,
+    "resume-job": render_orders.job_order,
+    "cancel-job": render_orders.job_order,
+    "hang-up": render_orders.hang_up,
+    "release-stuck": render_orders.release,
+    "reset-jobs": render_orders.reset,
+    "suspend-account": render_orders.account,
+    "resume-account": render_orders.account,
+    "explain": render_insight.explain,
+    "forecast": render_insight.forecast,
+    "doctor": render_insight.doctor,
+    "keys": render_insight.keys,
+    "ids": render_insight.ids,
+    "logs": logs,
 }

@@ -20,7 +20,7 @@ _MOST_WORKERS: Final = 60
 def status(result: Result) -> list[Block]:
     """The answer to ``status``."""
     supervisor = result["supervisor"]
-    blocks: list[Block] = [Heading(text=_head(supervisor)), *_warnings(result)]
+    blocks: list[Block] = [Heading(text=head_of(supervisor)), *_warnings(result)]
     blocks.append(_fleet_line(supervisor, result["workers"]))
     if result.get("database"):
         blocks.append(_database_line(result["database"]))
@@ -36,7 +36,13 @@ def status(result: Result) -> list[Block]:
     return blocks
 
 
-def _head(supervisor: Result) -> str:
+def warnings_of(result: Result) -> list[str]:
+    """What an operator must not overlook, as lines."""
+    return [str(line) for line in _warnings(result)]
+
+
+def head_of(supervisor: Result) -> str:
+    """Who and where the daemon is, and how it fares."""
     started = supervisor.get("started_at")
     since = f", up since {instant(started)}" if started else ""
     return (

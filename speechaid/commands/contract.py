@@ -8,7 +8,7 @@ and returns at once. A *desk handler* runs in the clerk's thread, may wait for t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from speechaid.errors import ControlError
@@ -81,6 +81,8 @@ class Call:
     attachment: bytes | None
     #: Tell the client how far the work is.
     progress: Callable[[Mapping[str, Any]], None]
+    #: The loop's own state when the command came (``Daemon.snapshot``); for the commands that ask for it.
+    fleet: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +130,6 @@ class Answers(Protocol):
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
         """How far it is."""
+
+    def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
+        """One item of a stream; False: the client's queue is full, None: it is gone."""

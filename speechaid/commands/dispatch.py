@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from speechaid.commands.contract import (
     Answers,
@@ -21,8 +22,17 @@ from speechaid.commands.contract import (
     Result,
     Submit,
 )
+from speechaid.commands.events import Subscriptions
 from speechaid.commands.recording import Recorder, actor_of
-from speechaid.commands.registry import DESK_HANDLERS, LOOP_AFTER, LOOP_BEFORE, LOOP_HANDLERS
+from speechaid.commands.registry import (
+    DESK_HANDLERS,
+    DONE_WITHOUT_DATABASE,
+    LOOP_AFTER,
+    LOOP_BEFORE,
+    LOOP_HANDLERS,
+    WITH_FLEET,
+    WITHOUT_DATABASE,
+)
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
 from speechaid.protocol import Access, ErrorCode, Refusal, Request, Runs
 
@@ -43,26 +53,59 @@ DeskStep = Callable[[Desk], Result | Later]
 class Dispatcher:
     """The way of each request through the daemon, from the loop's side; used in the loop's thread alone."""
 
-    def __init__(self, *, daemon: Daemon, answers: Answers, submit: Submit) -> None:
+    def __init__(
+        self,
+        *,
+        daemon: Daemon,
+        answers: Answers,
+        submit: Submit,
+        database_away: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            daemon: what commands act on.
+            answers: where answers go.
+            submit: the clerk's in-tray.
+            database_away: why the database cannot be asked, as far as is known: what needs it is refused at
+                once instead of waiting in line for a time-out.
+        """
         self._daemon = daemon
+        self._database_away = database_away
         self._answers = answers
         self._submit = submit
         self._recorder = Recorder(submit)
+        #: Who listens to ``events``.
+        self.subscriptions = Subscriptions(answers)
 
     def dispatch(self, request: Request) -> None:
         """Answer a request: at once what the loop can do, in its time what the clerk must."""
         if request.command.runs is Runs.LOOP:
             self._conclude(request, self._in_loop(request, LOOP_HANDLERS))
             return
+        if request.command.runs is Runs.STREAM:
+            self._subscribe(request)
+            return
         if request.command.name in LOOP_BEFORE:
             before = self._in_loop(request, LOOP_BEFORE)
             if isinstance(before, Refusal):
                 self._conclude(request, before)
                 return
+        away = None if request.command.name in WITHOUT_DATABASE else self._database_away()
+        if away is not None:
+            self._conclude(request, _unavailable(request, away))
+            return
         # A client that hears this knows that the daemon lives, whatever the database does.
         self._answers.progress(request, {"state": "accepted"})
         handler = DESK_HANDLERS[request.command.name]
-        self._at_desk(request, lambda desk: handler(desk, _call(request, desk, self._answers)))
+        fleet = self._daemon.snapshot() if request.command.name in WITH_FLEET else {}
+        self._at_desk(request, lambda desk: handler(desk, _call(request, desk, self._answers, fleet)))
+
+    def _subscribe(self, request: Request) -> None:
+        try:
+            self.subscriptions.subscribe(request)
+        except Refused as exc:
+            self._conclude(request, Refusal(id=request.id, code=exc.code, message=str(exc)))
 
     def _in_loop(self, request: Request, handlers: Mapping[str, LoopHandler]) -> _Outcome:
         return _attempt(request, lambda: handlers[request.command.name](self._daemon, request.args))
@@ -94,8 +137,9 @@ class Dispatcher:
             self._recorder.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
 
 
-def _call(request: Request, desk: Desk, answers: Answers) -> Call:
+def _call(request: Request, desk: Desk, answers: Answers, fleet: Mapping[str, Any]) -> Call:
     return Call(
+        fleet=fleet,
         args=request.args,
         actor=actor_of(request.peer),
         attachment=request.attachment,
@@ -118,8 +162,7 @@ def _refusal(request: Request, exc: Exception) -> Refusal:
     if isinstance(exc, NotFound):
         return Refusal(id=request.id, code=ErrorCode.NOT_FOUND, message=str(exc))
     if isinstance(exc, StoreUnavailable):
-        message = f"{exc}; nothing more is known, try again when status shows it back"
-        return Refusal(id=request.id, code=ErrorCode.UNAVAILABLE, message=message)
+        return _unavailable(request, str(exc))
     if isinstance(exc, ConfigError):
         return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
     if isinstance(exc, SpeechaidError):
@@ -127,3 +170,10 @@ def _refusal(request: Request, exc: Exception) -> Refusal:
     _log.error("the command %s failed by a fault of its own", request.command.name, exc_info=exc)
     message = f"a fault of the daemon's own ({type(exc).__name__}); its log has the details"
     return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
+
+
+def _unavailable(request: Request, away: str) -> Refusal:
+    """The refusal of what needs the database; what the loop has done all the same is said."""
+    done = DONE_WITHOUT_DATABASE.get(request.command.name, "")
+    message = f"{done}{away}; nothing more is known, try again when status shows it back"
+    return Refusal(id=request.id, code=ErrorCode.UNAVAILABLE, message=message)

@@ -21,7 +21,13 @@ def drain(daemon: Daemon, args: Args) -> Result:
     daemon.drain(True)
     if args["stop"]:
         daemon.shutdown(now=False)
-    return {"draining": True, "stopping": args["stop"], "calls_in_hand": _calls_in_hand(daemon)}
+    found = daemon.snapshot()
+    return {
+        "draining": True,
+        "stopping": args["stop"],
+        "calls_in_hand": _in_hand(found),
+        **{name: found.get("drain", {}).get(name) for name in ("estimate_seconds", "at_most_seconds")},
+    }
 
 
 def undrain(daemon: Daemon, _args: Args) -> Result:
@@ -90,4 +96,8 @@ def _slot(daemon: Daemon, word: str) -> str:
 
 
 def _calls_in_hand(daemon: Daemon) -> int:
-    return sum(1 for worker in daemon.snapshot()["workers"] if worker["job"])
+    return _in_hand(daemon.snapshot())
+
+
+def _in_hand(found: Result) -> int:
+    return sum(1 for worker in found["workers"] if worker["job"])

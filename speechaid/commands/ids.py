@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Refused
+from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.errors import NotFound
+from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.protocol import ErrorCode
@@ -11,6 +12,8 @@ from speechaid.store.connection import Store
 
 #: How many of the ids that fit are named to the operator.
 _SHOWN = 5
+#: How many ids completion offers.
+_OFFERED = 100
 
 
 def the_batch(store: Store, word: str) -> Batch:
@@ -27,10 +30,32 @@ def the_job(store: Store, word: str) -> Job:
         return store.jobs.get(_the_one("job", word, store.jobs.find_by_prefix(word, _SHOWN + 1)))
 
 
+def the_account(store: Store, word: str) -> Account:
+    """The account of this id, or of the only id that begins so."""
+    found = store.accounts.find(word)
+    if found is None:
+        name = _the_one("account", word, store.accounts.find_by_prefix(word, _SHOWN + 1))
+        found = store.accounts.find(name)
+    if found is None:
+        raise Refused(ErrorCode.NOT_FOUND, f"there is no account {word!r}")
+    return found
+
+
+def ids(desk: Desk, call: Call) -> Result:
+    """The ids that begin so, for shell completion."""
+    prefix = call.args["prefix"] or ""
+    finders = {
+        "batch": desk.store.batches.find_by_prefix,
+        "job": desk.store.jobs.find_by_prefix,
+        "account": desk.store.accounts.find_by_prefix,
+    }
+    return {"ids": sorted(finders[call.args["kind"]](prefix, _OFFERED))}
+
+
 def _the_one(what: str, word: str, fitting: list[str]) -> str:
     if not fitting:
-        listing = "batches" if what == "batch" else "jobs"
-        raise Refused(ErrorCode.NOT_FOUND, f"there is no {what} {word!r} (speechctl {listing} lists them)")
+        listing = {"batch": " (speechctl batches lists them)", "job": " (speechctl jobs lists them)"}
+        raise Refused(ErrorCode.NOT_FOUND, f"there is no {what} {word!r}{listing.get(what, '')}")
     if len(fitting) > 1:
         shown = ", ".join(fitting[:_SHOWN]) + (", ..." if len(fitting) > _SHOWN else "")
         raise Refused(ErrorCode.AMBIGUOUS_ID, f"{word!r} fits more than one {what}: {shown}")

@@ -67,7 +67,7 @@ def job(desk: Desk, call: Call) -> Result:
         "dial": None if found.dial is None else _dial(found.dial),
         "request": found.request,
         "calls": [_call_row(result) for result in desk.store.results.of_job(found.job_id)],
-        "events": [_event(line) for line in desk.store.logs.of_job(found.job_id)],
+        "events": [event_row(line) for line in desk.store.logs.of_job(found.job_id)],
     }
 
 
@@ -109,7 +109,8 @@ def _call_row(result: Document) -> Result:
     return {**row, "phone": mask_phone(str(used)) if used else None}
 
 
-def _event(line: Document) -> Result:
+def event_row(line: Document) -> Result:
+    """A line of ``call_logs`` as it may leave: numbers masked."""
     return {
         name: mask_bare_phones(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
         for name, value in line.items()

@@ -22,12 +22,21 @@ _KEPT: Final = 10_000
 
 def actor_of(peer: Peer) -> str:
     """Who a peer is, for people: ``maria (uid 1000)``. May ask the user database, so never in the loop."""
+    if peer.name is not None:
+        return f"{peer.name} (key, {peer.address})"
     if peer.uid is None:
         return "unknown client"
     try:
         return f"{pwd.getpwuid(peer.uid).pw_name} (uid {peer.uid})"
     except KeyError:
         return f"uid {peer.uid}"
+
+
+def _who(peer: Peer) -> dict[str, Any]:
+    """As fields of a log line."""
+    if peer.name is not None:
+        return {"client": peer.name, "address": peer.address}
+    return {"uid": peer.uid, "pid": peer.pid}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +63,7 @@ class Recorder:
         """Put a command on record, now or when the database is back."""
         name, peer = request.command.name, request.peer
         facts = {"event": "command", "command": name, "outcome": str(outcome)}
-        _log.info("command %s: %s", name, outcome, extra={**facts, "uid": peer.uid, "pid": peer.pid})
+        _log.info("command %s: %s", name, outcome, extra={**facts, **_who(peer)})
         given = {
             key: value for key, value in request.args.items() if value is not None and value is not False
         }

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from speechaid.commands import batches, fleet, holds, importing, jobs, reporting
+from speechaid.commands import (
+    accounts,
+    batches,
+    bulk_orders,
+    doctor,
+    explaining,
+    fleet,
+    forecasting,
+    history,
+    holds,
+    ids,
+    importing,
+    job_orders,
+    jobs,
+    reporting,
+)
 from speechaid.commands.contract import DeskHandler, LoopHandler
 
 #: Done by the supervising thread.
@@ -27,12 +42,28 @@ DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
     "create-batch": batches.create_batch,
     "pause-batch": batches.pause_batch,
     "resume-batch": batches.resume_batch,
+    "pause-all": batches.pause_all,
+    "resume-all": batches.resume_all,
+    "cancel-batch": bulk_orders.cancel_batch,
     "import": importing.import_contacts,
     "jobs": jobs.jobs,
     "job": jobs.job,
+    "explain": explaining.explain,
+    "forecast": forecasting.forecast,
+    "suspend-job": job_orders.suspend_job,
+    "resume-job": job_orders.resume_job,
+    "cancel-job": job_orders.cancel_job,
+    "hang-up": job_orders.hang_up,
+    "release-stuck": bulk_orders.release_stuck,
+    "reset-jobs": bulk_orders.reset_jobs,
+    "suspend-account": accounts.suspend_account,
+    "resume-account": accounts.resume_account,
     "hold": holds.hold,
     "unhold": holds.unhold,
     "report": reporting.report,
+    "logs": history.logs,
+    "doctor": doctor.doctor,
+    "ids": ids.ids,
 }
 
 #: What the supervising thread does at once for a command of the clerk's.
@@ -40,3 +71,12 @@ LOOP_BEFORE: Final[Mapping[str, LoopHandler]] = {"hold": fleet.hold_here}
 
 #: What the supervising thread does when the clerk has carried a command out.
 LOOP_AFTER: Final[Mapping[str, LoopHandler]] = {"unhold": fleet.unhold_here}
+
+#: Commands of the clerk's that are told what the loop knows.
+WITH_FLEET: Final = frozenset({"explain", "forecast", "doctor", "release-stuck"})
+
+#: Commands of the clerk's that have something to say while the database is away.
+WITHOUT_DATABASE: Final = frozenset({"doctor"})
+
+#: What the loop has done although the clerk could not do its part.
+DONE_WITHOUT_DATABASE: Final[Mapping[str, str]] = {"hold": "this host is held, the others are not: "}

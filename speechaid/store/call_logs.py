@@ -6,8 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from bson import ObjectId
+from bson.errors import InvalidId
+
 from speechaid.model.reading import Document
 from speechaid.store.table import Table
+
+#: Lines of other hosts come in within so many seconds, clocks' differences included.
+OVERLAP_SECONDS = 15.0
 
 
 class CallLogs:
@@ -38,6 +44,29 @@ class CallLogs:
         """A job's lines, in order."""
         return self.table.find({"job_id": job_id}, sort=[("at", 1)])
 
+    def latest(
+        self, limit: int, *, job_id: str | None, commands: bool, after: str | None
+    ) -> tuple[list[Document], str]:
+        """The latest lines, oldest first, and the place from which to look for more.
+
+        A place lies a little before what it was given with: another host's lines may come in late, so
+        whoever goes on from it meets some lines again, and tells them by their ``_id``.
+
+        Raises:
+            ValueError: ``after`` is no place.
+        """
+        query: Document = {}
+        if job_id is not None:
+            query["job_id"] = job_id
+        if commands:
+            query["event"] = "command"
+        if after is not None:
+            query["_id"] = {"$gt": _object_id(after)}
+        place = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
+        latest_first = [("at" if job_id or commands else "_id", -1)]
+        lines = self.table.find(query, sort=latest_first, limit=limit)
+        return lines[::-1], place
+
     def commands(self, limit: int) -> list[Document]:
         """The latest commands, newest first."""
         return self.table.find({"event": "command"}, sort=[("at", -1)], limit=limit)
@@ -46,3 +75,10 @@ class CallLogs:
         now = self._now()
         kept = {name: value for name, value in fields.items() if value is not None}
         self.table.insert({**kept, "at": now, "expires_at": now + timedelta(days=self.retention_days)})
+
+
+def _object_id(place: str) -> ObjectId:
+    try:
+        return ObjectId(place)
+    except InvalidId as exc:
+        raise ValueError("this is no place that an earlier answer named") from exc

@@ -77,6 +77,12 @@ RESULTS = (
     ),
 )
 LOGS = (
+    Index(
+        "speechaid_log_commands",
+        _keys("at"),
+        "operators' commands in order",
+        {"partialFilterExpression": {"event": "command"}},
+    ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
     Index(
         "speechaid_log_expiry", _keys("expires_at"), "old lines go by themselves", {"expireAfterSeconds": 0}

@@ -1,22 +1,18 @@
-"""Operators' orders on jobs, one by one or many at a time; each write names what it expects of the job.
+"""Operators' orders on jobs that have no dial open, many at a time; what has one is left to the workers.
 
-A job without an open dial is changed at once: a worker that has claimed it, and written no intent yet, finds
-its lease gone and calls nobody. Nothing is done to a job whose dial is open, since nobody may know yet
-whether there is a call: the order waits as its ``request``, and bends what becomes of it when the dial is
-settled or withdrawn (``rules.operator_requests``).
+Each write names what it expects of the job, so that a claim in between makes it miss. Orders about one job,
+whatever it is in, are ``store.operator_requests``'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import ARROWS, JobStatus
-from speechaid.rules import operator_requests
+from speechaid.model.states import JobStatus
 from speechaid.store.jobs import put_down
 from speechaid.store.table import Table
 
@@ -35,16 +31,6 @@ _ENDS: Final = (
 )
 
 
-class Asked(StrEnum):
-    """What became of an order about one job."""
-
-    DONE = "done"
-    #: A dial is open: done when that is settled, unless the call serves its purpose.
-    RECORDED = "recorded"
-    #: From where the job stands nothing leads to what is asked.
-    REFUSED = "refused"
-
-
 class Orders:
     """The jobs collection as operators change it."""
 
@@ -53,30 +39,6 @@ class Orders:
         self._now = now
 
     # -- one job -----------------------------------------------------------------------------------------
-
-    def ask(self, job: Job, action: str, *, reason: str | None, by: str) -> Asked | None:
-        """Do it, record it, or refuse it; None where the job is not as it was read: read it again.
-
-        Args:
-            job: as just read.
-            action: ``cancel``, ``suspend``, or ``hang_up`` (of an open dial alone).
-            reason: in the operator's words.
-            by: who asks.
-        """
-        now = self._now()
-        if job.dial is not None:
-            wanted = {"action": action, "reason": reason, "by": by, "at": now}
-            query = {"_id": job.id, "dial.key": job.dial.key, "request": job.request}
-            recorded = self.table.update(query, {"$set": {"request": wanted, "updated_at": now}})
-            return Asked.RECORDED if recorded else None
-        if action == "hang_up" or operator_requests.REQUESTED_STATUS[action] not in ARROWS[job.status]:
-            return Asked.REFUSED
-        # As if a dial that led nowhere had just been withdrawn.
-        untouched: Document = {"status": JobStatus.PENDING, "updated_at": now}
-        changes = operator_requests.bend(untouched, {"action": action, "reason": reason})
-        as_read = {name: job.document.get(name) for name in ("status", "revision", "claim_token")}
-        done = self.table.update({"_id": job.id, **as_read, "dial": None}, put_down(changes, now))
-        return Asked.DONE if done else None
 
     def resume(self, job: Job) -> bool:
         """A suspended job is pending again, when it was due; False where it changed meanwhile: read again."""

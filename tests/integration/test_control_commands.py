@@ -89,6 +89,7 @@ def operator(tmp_path: Path, database: Database[Document], database_uri: str) ->
     settings = settings_for(database_uri, database.name)
     clerk = Clerk(connect(settings.database), settings)
     store = connect(settings.database)
+    store.prepare()
     path = tmp_path / "control.sock"
     with served(path, clerk) as service, Client(path) as client:
         yield Operator(client, service, store, database)

@@ -1,0 +1,152 @@
+"""``doctor``: the facts for the diagnosis, gathered; what they mean is ``commands.ailments``'.
+
+Whatever cannot be asked is itself a finding: a doctor that fails when something is broken is none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from speechaid.commands.ailments import AILMENTS, Chart, Finding, RetellFacts, Weight
+from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.observer import observer, retell_of
+from speechaid.errors import StoreError
+from speechaid.kit import dialling_defaults
+from speechaid.model.batch import Batch
+from speechaid.model.hold import Hold
+from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
+from speechaid.retell.faults import Blocked, RetellError
+from speechaid.rules import eligibility, windows
+from speechaid.rules.circuit import Breaker, BreakerState
+from speechaid.rules.windows import WindowFault
+from speechaid.store.inspection import missing_indexes
+
+#: Calls of so many seconds back are looked at.
+_RECENT_SECONDS: Final = 86_400.0
+#: Open dials looked at, and accounts and batches.
+_MOST_DIALS: Final = 2000
+#: Longest wait for Retell, in seconds.
+_RETELL_SECONDS: Final = 5.0
+_WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
+
+T = TypeVar("T")
+
+
+def doctor(desk: Desk, call: Call) -> Result:
+    """What keeps calls from being made, gravest first."""
+    chart = Chart(fleet=call.fleet, settings=desk.settings, retell=_retell(desk))
+    try:
+        _examine(desk, chart)
+    except StoreError as exc:
+        chart.database_fault = str(exc)
+    findings = [finding for ailment in AILMENTS for finding in ailment(chart)]
+    order = list(Weight)
+    findings.sort(key=lambda finding: order.index(finding.weight))
+    return {
+        "findings": [vars_of(finding) for finding in findings],
+        "healthy": not any(finding.weight is Weight.FAULT for finding in findings),
+        "database_ms": chart.database_ms,
+        "retell_ms": chart.retell.milliseconds,
+    }
+
+
+def vars_of(finding: Finding) -> Result:
+    """A finding as it travels."""
+    return {
+        "code": finding.code,
+        "weight": finding.weight,
+        "cause": finding.cause,
+        "evidence": finding.evidence,
+        "remedy": finding.remedy,
+    }
+
+
+def _examine(desk: Desk, chart: Chart) -> None:
+    store, now = desk.store, desk.store.now()
+    chart.database_ms = _milliseconds(store.ping)
+    chart.now = now
+    chart.skew_seconds = store.skew_seconds()
+    fleet = store.holds.fleet()
+    chart.fleet_hold = None if fleet is None else f"by {fleet.by}: {fleet.reason or 'no reason given'}"
+    kit = observer(desk)
+    _, document = store.holds.look(kit.retell.fingerprint)
+    chart.breaker = _breaker(document)
+    counts = store.jobs.counts_by_batch()
+    chart.waiting = {
+        name: waiting
+        for name, by_status in counts.items()
+        if (waiting := sum(by_status.get(status, 0) for status in _WAITING))
+    }
+    names = sorted(name for name in chart.waiting if name is not None)
+    chart.batches = {batch.batch_id: batch for batch in store.batches.among(names)}
+    payers = sorted({batch.account_id for batch in chart.batches.values() if batch.account_id is not None})
+    chart.accounts = {account.account_id: account for account in store.accounts.among(payers)}
+    _look_at_windows(desk, chart)
+    chart.suspended = store.survey.suspended_for()
+    chart.tried_again = store.survey.tried_again()
+    chart.outcomes = store.survey.recent_outcomes(_RECENT_SECONDS)
+    chart.dials = store.survey.open_dials(_MOST_DIALS)
+    chart.lapsed = len(store.orders.stuck(300, _MOST_DIALS))
+    chart.missing_indexes = missing_indexes(store)
+
+
+def _breaker(document: Document | None) -> Hold | None:
+    """The breaker of this host's key, unless it is closed; also while it lets a probe through."""
+    found = Breaker.read(document)
+    if found.state is BreakerState.CLOSED:
+        return None
+    return Hold(
+        scope="key", reason=found.reason or str(found.kind), since=found.opened_at, until=found.probe_at
+    )
+
+
+def _look_at_windows(desk: Desk, chart: Chart) -> None:
+    """Which batches with waiting jobs may be called now, when the next may, and which are not understood."""
+    defaults, now = dialling_defaults(desk.settings), desk.store.now()
+    for name in chart.waiting:
+        batch = None if name is None else chart.batches.get(name)
+        if name is not None and batch is None:
+            continue
+        zone = _zone(chart, batch)
+        window = eligibility.window_for(batch, zone, defaults)
+        if isinstance(window, WindowFault):
+            chart.window_faults[str(name)] = window.sentence
+        elif batch is None or batch.is_active:
+            opens = windows.next_opening(window, now)
+            chart.opens_at[name] = None if opens is None or opens <= now + timedelta(seconds=1) else opens
+        if batch is not None and batch.call_settings.allowed_hours is None and defaults.hours is None:
+            chart.without_hours.append(str(name))
+
+
+def _zone(chart: Chart, batch: Batch | None) -> str | None:
+    account = chart.accounts.get(batch.account_id or "") if batch is not None else None
+    return None if account is None else account.timezone
+
+
+def _retell(desk: Desk) -> RetellFacts:
+    """Whether Retell can be reached with this host's key."""
+    timeout_seconds = min(_RETELL_SECONDS, desk.settings.retell.timeout_seconds)
+    began = time.monotonic()
+    with retell_of(desk, timeout_seconds) as client:
+        try:
+            concurrency = client.get_concurrency()
+        except Blocked as exc:
+            return RetellFacts(refused=str(exc))
+        except RetellError as exc:
+            return RetellFacts(unreachable=str(exc))
+        return RetellFacts(
+            milliseconds=round((time.monotonic() - began) * 1000, 1),
+            calls=concurrency.current,
+            limit=concurrency.limit,
+            date=client.server_date,
+        )
+
+
+def _milliseconds(deed: Callable[[], T]) -> float:
+    began = time.monotonic()
+    deed()
+    return round((time.monotonic() - began) * 1000, 1)

@@ -1,0 +1,164 @@
+"""The control socket's end on the network: CURVE keys and a list of allowed clients, never in the clear.
+
+libzmq asks for each handshake (ZAP, RFC 27) whether the client's key is welcome; the questions are answered
+here, in the loop's thread, from a list in memory. Were nobody here to answer, ``zap_enforce_domain`` has
+libzmq refuse everybody, not let everybody in. The list is looked at again for each message: who is revoked
+and still connected is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import zmq
+from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
+
+from speechaid.errors import ControlError
+from speechaid.keyring import AllowedClient, Pair
+from speechaid.protocol import Access, Peer
+
+_log = logging.getLogger(__name__)
+
+_DOMAIN: Final = b"speechaid"
+_ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_FAILURES: Final = {
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "it broke off",
+    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "no CURVE, or the wrong server key",
+    zmq.Event.HANDSHAKE_FAILED_AUTH: "its key is not allowed",
+}
+#: A peer that is silent is asked for a sign of life so often, and given up after so long, in milliseconds.
+_HEARTBEAT_MS: Final = 5_000
+_HEARTBEAT_TIMEOUT_MS: Final = 20_000
+_HANDSHAKE_MS: Final = 10_000
+#: Refused handshakes logged one by one in such a span of seconds; a flood is summed up.
+_LOGGED: Final = 20
+_SPAN_SECONDS: Final = 60.0
+
+
+class TcpEnd:
+    """A ROUTER on TCP, and the doorman in front of it.
+
+    Raises:
+        ControlError: it cannot listen there.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        pair: Pair,
+        clients: Mapping[str, AllowedClient],
+        *,
+        configure: Callable[[zmq.Socket[bytes]], None],
+    ) -> None:
+        self.address = address
+        self._clients = dict(clients)
+        self._logged: list[float] = []
+        self._kept_quiet = 0
+        self._context = zmq.Context()
+        # The doorman first: a handshake that comes before him would be refused.
+        self._doorman = self._context.socket(zmq.REP)
+        self._doorman.linger = 0
+        self._doorman.bind(_ZAP_ENDPOINT)
+        self.router = self._context.socket(zmq.ROUTER)
+        configure(self.router)
+        _lock(self.router, pair)
+        self._monitor = self.router.get_monitor_socket(
+            zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+            | zmq.Event.HANDSHAKE_FAILED_AUTH
+        )
+        try:
+            self.router.bind(address)
+        except zmq.ZMQError as exc:
+            self.close()
+            raise ControlError(f"cannot listen on {address} (SPEECHAID_CONTROL_TCP): {exc}") from exc
+        if not clients:
+            _log.warning("nobody may come in by %s yet: speechctl keys add NAME, then reload", address)
+
+    @property
+    def sockets(self) -> tuple[zmq.Socket[bytes], ...]:
+        """What the loop must watch, besides requests."""
+        return (self._doorman, self._monitor)
+
+    def allow(self, clients: Mapping[str, AllowedClient]) -> None:
+        """These and no others from now on."""
+        self._clients = dict(clients)
+
+    def tend(self) -> None:
+        """Answer for whom the door opens, and put refusals on record; never waits."""
+        while self._doorman.poll(0):
+            self._doorman.send_multipart(self._judge(self._doorman.recv_multipart()))
+        while self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            reason = _FAILURES.get(zmq.Event(event["event"]))
+            if reason is not None and event["event"] != zmq.Event.HANDSHAKE_FAILED_AUTH:
+                self._refused(f"a connection to {self.address} was refused: {reason}")
+
+    def peer_of(self, frame: zmq.Frame) -> Peer | None:
+        """Who sent a frame; None where that client was let in and has been revoked since."""
+        try:
+            key, address = str(frame.get("User-Id")), str(frame.get("Peer-Address"))
+        except zmq.ZMQError:
+            return None
+        client = self._clients.get(key)
+        if client is None:
+            self._refused(f"a revoked client at {address} was refused")
+            return None
+        return Peer(name=client.name, address=address, access=Access(client.access))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.router.disable_monitor()
+        self.router.close(linger=0)
+        self._doorman.close(linger=0)
+        self._context.term()
+
+    def _judge(self, question: list[bytes]) -> list[bytes]:
+        """A ZAP answer: version, id, status, text, user id, metadata."""
+        if len(question) < 6:
+            return [b"1.0", b"", b"500", b"not understood", b"", b""]
+        version, request_id, domain, address, _identity, mechanism, *proof = question
+        head = [version, request_id]
+        if mechanism != b"CURVE" or domain != _DOMAIN or len(proof) != 1 or len(proof[0]) != 32:
+            self._refused(f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE")
+            return [*head, b"400", b"CURVE alone", b"", b""]
+        public = z85.encode(proof[0]).decode("ascii")
+        client = self._clients.get(public)
+        if client is None:
+            self._refused(f"a client at {_shown(address)} was refused: its key {public} is not allowed")
+            return [*head, b"400", b"key not allowed", b"", b""]
+        _log.info("client %s (%s) at %s came in", client.name, client.access, _shown(address))
+        return [*head, b"200", b"OK", public.encode("ascii"), b""]
+
+    def _refused(self, text: str) -> None:
+        """Put a refusal in the log; a flood of them in one line a minute."""
+        now = time.monotonic()
+        self._logged = [moment for moment in self._logged if now - moment < _SPAN_SECONDS]
+        if len(self._logged) >= _LOGGED:
+            self._kept_quiet += 1
+            return
+        more = f" ({self._kept_quiet} more were not logged)" if self._kept_quiet else ""
+        self._logged.append(now)
+        self._kept_quiet = 0
+        _log.warning("%s%s", text, more, extra={"event": "control_refused"})
+
+
+def _lock(router: zmq.Socket[bytes], pair: Pair) -> None:
+    """Let nobody in without a key that the doorman knows."""
+    router.curve_server = True
+    router.curve_publickey = pair.public.encode("ascii")
+    router.curve_secretkey = pair.secret.encode("ascii")
+    router.zap_domain = _DOMAIN
+    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    router.handshake_ivl = _HANDSHAKE_MS
+    router.heartbeat_ivl = _HEARTBEAT_MS
+    router.heartbeat_timeout = _HEARTBEAT_TIMEOUT_MS
+
+
+def _shown(value: bytes) -> str:
+    """A stranger's bytes, fit for a log."""
+    return value.decode("ascii", "backslashreplace")[:64]

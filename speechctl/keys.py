@@ -1,0 +1,87 @@
+"""``speechctl keys``: make, allow, revoke and list the keys for control over TCP, on the daemon's machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from speechaid import keyring
+from speechaid.keyring import AllowedClient, Credentials, KeyringError
+
+__all__ = ["KeyringError", "run"]
+
+_RELOAD = "speechctl reload lets the daemon know"
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Do what was asked.
+
+    Raises:
+        KeyringError: it cannot be done; the text says why.
+    """
+    directory = _directory(options)
+    if options.action == "server":
+        return _server(directory)
+    if options.action == "list":
+        return _list(directory)
+    if not options.name:
+        raise KeyringError(f"whose? speechctl keys {options.action} NAME")
+    return _add(directory, options) if options.action == "add" else _revoke(directory, options.name)
+
+
+def _server(directory: Path) -> dict[str, Any]:
+    from speechctl.client import new_pair
+
+    pair = new_pair()
+    keyring.write_server(directory, pair)
+    return {
+        "made": str(directory / "server.json"),
+        "public": pair.public,
+        "next": "speechctl keys add NAME, set SPEECHAID_CONTROL_TCP, restart the daemon",
+    }
+
+
+def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
+    from speechctl.client import new_pair
+
+    name = keyring.check_name(options.name)
+    server = keyring.server_pair(directory).public
+    path = Path(options.out or f"{name}.key").expanduser().absolute()
+    pair = new_pair()
+    # The client's own file first: were only the list written, nobody could use the entry.
+    keyring.write_credentials(path, Credentials(name=name, pair=pair, server=server))
+    try:
+        keyring.write_client(directory, AllowedClient(name=name, access=options.access, public=pair.public))
+    except KeyringError:
+        path.unlink()
+        raise
+    return {"client": name, "access": options.access, "key_file": str(path), "next": _RELOAD}
+
+
+def _revoke(directory: Path, name: str) -> dict[str, Any]:
+    if not keyring.revoke(directory, name):
+        raise KeyringError(f"there is no client {name!r} in {directory / 'clients'}")
+    return {"revoked": name, "next": _RELOAD}
+
+
+def _list(directory: Path) -> dict[str, Any]:
+    clients = sorted(keyring.allowed_clients(directory).values(), key=lambda client: client.name)
+    return {
+        "directory": str(directory),
+        "server": keyring.server_pair(directory).public,
+        "clients": [
+            {"name": client.name, "access": client.access, "public": client.public} for client in clients
+        ],
+    }
+
+
+def _directory(options: argparse.Namespace) -> Path:
+    if options.dir:
+        return Path(options.dir).expanduser().absolute()
+    if named := os.environ.get("SPEECHAID_CONTROL_KEYS"):
+        return Path(named)
+    if state := os.environ.get("SPEECHAID_STATE_DIR"):
+        return Path(state) / "keys"
+    raise KeyringError("where? say --dir, or set SPEECHAID_CONTROL_KEYS as the daemon has it")
