@@ -89,8 +89,8 @@ class AlertState:
 
     #: Since when the condition has held without a break; None where it does not.
     holding_since: float | None = None
-    #: When it held last.
-    held_at: float = 0.0
+    #: Since when it has not held while the alert fires.
+    gone_since: float | None = None
     firing_since: float | None = None
     #: Why it fires, as said last.
     summary: str = ""
@@ -140,9 +140,11 @@ def _next(
     alert: Alert, before: AlertState, reason: str | None, thresholds: Thresholds, now: float
 ) -> AlertState:
     if reason is None:
-        over = now - before.held_at >= alert.keep_seconds * thresholds.patience
-        return replace(before, holding_since=None, firing_since=None if over else before.firing_since)
+        gone_since = now if before.gone_since is None else before.gone_since
+        if before.firing and now - gone_since < alert.keep_seconds * thresholds.patience:
+            return replace(before, holding_since=None, gone_since=gone_since)
+        return AlertState()
     since = now if before.holding_since is None else before.holding_since
     fires = before.firing or now - since >= alert.for_seconds * thresholds.patience
     firing_since = before.firing_since if before.firing else now if fires else None
-    return AlertState(holding_since=since, held_at=now, firing_since=firing_since, summary=reason)
+    return AlertState(holding_since=since, firing_since=firing_since, summary=reason)

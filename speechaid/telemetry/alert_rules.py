@@ -1,0 +1,102 @@
+"""The alerts as a Prometheus rules file, and as the table of the page in the docs.
+
+``python -m speechaid.telemetry.alert_rules`` writes the shipped file and the page anew;
+``speechaid alert-rules`` prints the file for the settings in force.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from speechaid.rules.alerting import Alert, Severity, Thresholds
+from speechaid.rules.alerts import ALERTS, promql_span
+
+RULES_FILE: Final = Path(__file__).parents[1] / "data" / "alerts.rules.yml"
+#: What comes after this line of the page is written from the table.
+TABLE_BEGINS: Final = "<!-- From here on written by `python -m speechaid.telemetry.alert_rules` -->\n"
+
+#: What only Prometheus can see.
+DOWN: Final = Alert(
+    name="SpeechaidDown",
+    severity=Severity.CRITICAL,
+    condition=lambda _facts, _limits: None,
+    promql=lambda _: 'up{job=~"speechaid.*"} == 0 or time() - speechaid_snapshot_timestamp_seconds > 30',
+    for_seconds=60,
+    keep_seconds=0,
+    meaning="The daemon does not answer Prometheus, or its loop hangs; only Prometheus can tell.",
+    remedy="systemctl status speechaid, the end of its log; is the address of the metrics right?",
+)
+
+_HEAD: Final = """\
+# Alerts of speechaid for Prometheus (2.42 or newer: keep_firing_for).
+# Written from speechaid/rules/alerts.py with {settings}; `speechaid alert-rules` writes it anew.
+# {down} expects the scrape job's name to begin with speechaid.
+groups:
+  - name: speechaid
+    rules:
+"""
+
+
+def rules_file(thresholds: Thresholds, settings: str = "the default settings") -> str:
+    """The rules file; ``settings`` completes its first comment."""
+    rules = [_rule(alert, thresholds) for alert in (DOWN, *ALERTS.values())]
+    return _HEAD.format(settings=settings, down=DOWN.name) + "".join(rules)
+
+
+def _rule(alert: Alert, thresholds: Thresholds) -> str:
+    lines = [f"      - alert: {alert.name}", f"        expr: {_quoted(alert.promql(thresholds))}"]
+    if alert.for_seconds:
+        lines.append(f"        for: {promql_span(alert.for_seconds * thresholds.patience)}")
+    if alert.keep_seconds:
+        lines.append(f"        keep_firing_for: {promql_span(alert.keep_seconds * thresholds.patience)}")
+    lines += [
+        "        labels:",
+        f"          severity: {alert.severity.value}",
+        "        annotations:",
+        f"          summary: {_quoted(alert.meaning)}",
+        f"          description: {_quoted(alert.remedy)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar that nobody has to unescape where that can be had."""
+    return f"'{text}'" if "'" not in text else json.dumps(text)
+
+
+def alerts_table() -> str:
+    """Every alert in Markdown."""
+    return "\n".join(_page_lines(Thresholds())) + "\n"
+
+
+def _page_lines(thresholds: Thresholds) -> Iterator[str]:
+    for alert in (*ALERTS.values(), DOWN):
+        fires = _after(alert.for_seconds, "once it has lasted {}", "at once")
+        over = _after(alert.keep_seconds, "when it has been gone for {}", "as soon as it is gone")
+        yield from (
+            "",
+            f"## {alert.name}",
+            "",
+            f"{alert.meaning} *{alert.severity.value}*",
+            "",
+            f"- **Do:** {alert.remedy}",
+            f"- **Fires** {fires}; **over** {over}.",
+            f"- **PromQL:** `{alert.promql(thresholds)}`",
+        )
+
+
+def _after(seconds: float, later: str, at_once: str) -> str:
+    return later.format(promql_span(seconds)) if seconds else at_once
+
+
+def _rewrite(page: Path) -> None:
+    introduction, _, _ = page.read_text(encoding="utf-8").partition(TABLE_BEGINS)
+    page.write_text(introduction + TABLE_BEGINS + alerts_table(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    RULES_FILE.write_text(rules_file(Thresholds()), encoding="utf-8")
+    _rewrite(Path("docs/alerts.md"))
