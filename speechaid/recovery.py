@@ -165,7 +165,7 @@ def _own_key(kit: Kit, open_dial: Dial) -> bool:
 
 
 def _clocks_agree(kit: Kit) -> bool:
-    theirs = kit.retell.server_date
+    theirs = kit.retell.server_now()
     return theirs is None or abs((kit.store.now() - theirs) / timedelta(seconds=1)) <= CLOCKS_AGREE_SECONDS
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -93,6 +93,8 @@ class RetellClient:
         self.fingerprint = fingerprint(api_key)
         #: Retell's ``Date`` on the answer to the last request; None where there was none.
         self.server_date: datetime | None = None
+        #: When that was told, in seconds of boot time.
+        self.server_date_read_at = 0.0
         self._auth = transport.BearerAuth(api_key)
         self._user_agent = user_agent
         self._observe = observe
@@ -199,6 +201,13 @@ class RetellClient:
         except ValueError as exc:
             raise RetellUnavailable("Retell's answer holds no concurrency figures") from exc
 
+    def server_now(self) -> datetime | None:
+        """Retell's time by now, as its last answer told it; None where it told none."""
+        if self.server_date is None:
+            return None
+        since = time.clock_gettime(time.CLOCK_BOOTTIME) - self.server_date_read_at
+        return self.server_date + timedelta(seconds=since)
+
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
         if self._session is not None:
@@ -286,6 +295,7 @@ class RetellClient:
             if self._observe is not None:
                 self._observe(_endpoint(path), code, self._rested_since - started)
         self.server_date = answers.date(answer.headers)
+        self.server_date_read_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         return answer
 
     def _parse(self, answer: transport.Answer) -> Any:

@@ -18,15 +18,15 @@ REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
         "reset": JobStatus.PENDING,
     }
 )
-#: What served its purpose, or must never be called again, stays so whatever was asked.
-_STANDS: Final = frozenset({JobStatus.DONE, JobStatus.CANCELLED})
+#: Why a job is cancelled that nothing may revive.
+DO_NOT_CALL: Final = "do_not_call"
 
 
 def bend(changes: Document, request: Document | None) -> Document:
     """The changes to a job, ``status`` among them, as the request would have them."""
     action = str((request or {}).get("action"))
     status = REQUESTED_STATUS.get(action)
-    if request is None or status is None or changes["status"] in _STANDS:
+    if request is None or status is None or _stands(changes):
         return changes
     reason = request.get("reason") or action
     if status is JobStatus.CANCELLED:
@@ -37,3 +37,8 @@ def bend(changes: Document, request: Document | None) -> Document:
         {"contact": {"next_phone_index": 0}} if "contact" in changes else {"contact.next_phone_index": 0}
     )
     return {**changes, **first_phone, "status": status, "attempts": 0}
+
+
+def _stands(changes: Document) -> bool:
+    """What served its purpose, or must never be called again, stays so whatever was asked."""
+    return changes["status"] == JobStatus.DONE or changes.get("cancel_reason") == DO_NOT_CALL
