@@ -32,6 +32,7 @@ __all__ = [
     "JSON_LIMIT",
     "PROTOCOL_VERSION",
     "SOCKET_PATH_LIMIT",
+    "SYSTEM_SOCKET",
     "Access",
     "Argument",
     "CommandSpec",
@@ -41,6 +42,7 @@ __all__ = [
     "Refusal",
     "Request",
     "Runs",
+    "client_socket",
     "decode_request",
     "default_socket",
     "encode",
@@ -59,6 +61,8 @@ ATTACHMENT_LIMIT: Final = 64 * 1024 * 1024
 TEXT_LIMIT: Final = 4096
 #: Bytes of a unix socket's path: ``sun_path`` has 108 with its closing NUL.
 SOCKET_PATH_LIMIT: Final = 107
+#: Where root's daemon and the system's service listen.
+SYSTEM_SOCKET: Final = Path("/run/speechaid/control.sock")
 
 
 class ErrorCode(StrEnum):
@@ -203,10 +207,29 @@ def default_socket(environment: Mapping[str, str] | None = None, uid: int | None
         # systemd lists all directories of the unit, separated by colons.
         return Path(environment["RUNTIME_DIRECTORY"].split(":")[0]) / "control.sock"
     if uid == 0:
-        return Path("/run/speechaid/control.sock")
+        return SYSTEM_SOCKET
     if environment.get("XDG_RUNTIME_DIR"):
         return Path(environment["XDG_RUNTIME_DIR"]) / "speechaid" / "control.sock"
     return Path(f"/tmp/speechaid-{uid}/control.sock")  # noqa: S108 - the directory's owner is checked
+
+
+def client_socket(
+    environment: Mapping[str, str] | None = None, uid: int | None = None, system: Path | None = None
+) -> Path:
+    """Where a client looks unless told otherwise: its own user's daemon, else the system's service.
+
+    Args:
+        environment: the process's own unless given.
+        uid: the process's own unless given.
+        system: the service's socket, ``SYSTEM_SOCKET`` unless given. Whoever may not enter its directory is
+            sent there all the same, and told which group may.
+    """
+    environment = os.environ if environment is None else environment
+    own = default_socket(environment, uid)
+    system = SYSTEM_SOCKET if system is None else system
+    if environment.get("SPEECHAID_SOCKET") or own.exists() or not system.parent.is_dir():
+        return own
+    return system
 
 
 def lock_path(socket_path: Path) -> Path:

@@ -134,7 +134,7 @@ def _target(options: argparse.Namespace) -> Path | Remote:
     """The unix socket, or the daemon on the network and the keys for it."""
     where = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
     if not where.startswith("tcp://"):
-        return Path(where).expanduser().absolute() if where else protocol.default_socket()
+        return Path(where).expanduser().absolute() if where else protocol.client_socket()
     key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
     if not key:
         raise Trouble(2, "bad_argument", f"{where}: the network is open to key holders alone: say --key FILE")

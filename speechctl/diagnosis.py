@@ -60,7 +60,7 @@ def _lock_holder(path: Path) -> int | None:
 
 def _elsewhere(path: Path) -> str:
     """Where else it might be."""
-    usual = protocol.default_socket()
+    usual = protocol.client_socket()
     if path == usual:
         return " (start it with: speechaid run; --socket or SPEECHAID_SOCKET names another socket)"
     return f" (without --socket it would be {usual})"

@@ -242,6 +242,21 @@ def test_daemon_and_clients_agree_where_to_meet(environment: dict[str, str], uid
     assert protocol.default_socket(environment, uid) == Path(path)
 
 
+def test_an_operators_client_finds_the_systems_service_unless_one_of_the_users_own_runs(
+    tmp_path: Path,
+) -> None:
+    service = tmp_path / "service" / "control.sock"
+    mine = {"XDG_RUNTIME_DIR": str(tmp_path / "user")}
+    own = tmp_path / "user" / "speechaid" / "control.sock"
+    assert protocol.client_socket(mine, 7, service) == own  # no service: say where it would be
+    service.parent.mkdir()
+    assert protocol.client_socket(mine, 7, service) == service  # also where its directory is closed to us
+    assert protocol.client_socket({"SPEECHAID_SOCKET": "/a/b.sock"}, 7, service) == Path("/a/b.sock")
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert protocol.client_socket(mine, 7, service) == own
+
+
 def test_a_path_longer_than_the_system_allows_is_told_apart() -> None:
     assert protocol.path_fault(Path("/tmp") / ("x" * 102)) is None
     fault = protocol.path_fault(Path("/tmp") / ("x" * 103))
