@@ -1,0 +1,129 @@
+"""The units as they ship: what systemd's own tools say of them, and that they agree with the daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from speechaid.errors import ExitStatus
+from speechaid.settings import Settings
+from speechaid.settings_secrets import SECRETS
+from speechaid.supervisor import LET_GO_GRACE_SECONDS
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "systemd"
+SERVICES = ("speechaid.service", "speechaid-backup.service")
+#: An exposure that ``systemd-analyze security`` calls OK begins far above this.
+MOST_EXPOSURE = 2.0
+
+has_tools = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+is_root = pytest.mark.skipif(os.geteuid() != 0, reason="files of other users are made by root alone")
+
+
+def directives(name: str) -> dict[str, list[str]]:
+    """Every value of every directive, in order."""
+    found: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text(encoding="utf-8").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith(("#", ";")):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+@has_tools
+def test_systemd_finds_nothing_to_say_about_any_unit(tmp_path: Path) -> None:
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    for name in ("speechaid", "speechctl"):
+        (binaries / name).write_text("#!/bin/sh\n")
+        (binaries / name).chmod(0o755)
+    copies = []
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
+        text = unit.read_text(encoding="utf-8")
+        copies.append(tmp_path / unit.name)
+        copies[-1].write_text(text.replace("/opt/speechaid/bin/", f"{binaries}/"), encoding="utf-8")
+    done = run("systemd-analyze", "verify", "--man=no", *copies)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)  # an unknown key is only told, as text
+
+
+@has_tools
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_sandbox_is_tight(service: str) -> None:
+    done = run("systemd-analyze", "security", "--offline=yes", "--no-pager", UNITS / service)
+    exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert exposure is not None, done.stderr
+    assert float(exposure[1]) < MOST_EXPOSURE, done.stdout
+
+
+@has_tools
+def test_the_backups_schedule_is_one() -> None:
+    (schedule,) = directives("speechaid-backup.timer")["OnCalendar"]
+    assert run("systemd-analyze", "calendar", schedule).returncode == 0
+
+
+@is_root
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="no systemd-sysusers here")
+def test_user_and_directories_come_out_as_the_service_needs_them(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    done = run("systemd-sysusers", f"--root={tmp_path}", UNITS / "sysusers.d" / "speechaid.conf")
+    assert done.returncode == 0, done.stderr
+    entry = (tmp_path / "etc" / "passwd").read_text(encoding="utf-8").split(":")
+    uid, gid, home, shell = int(entry[2]), int(entry[3]), entry[5], entry[6].strip()
+    assert (home, shell) == ("/var/lib/speechaid", "/usr/sbin/nologin")
+
+    done = run("systemd-tmpfiles", f"--root={tmp_path}", "--create", UNITS / "tmpfiles.d" / "speechaid.conf")
+    assert done.returncode == 0, done.stderr
+    settings = (tmp_path / "etc" / "speechaid").stat()
+    assert (settings.st_uid, settings.st_gid, stat.S_IMODE(settings.st_mode)) == (0, gid, 0o750)
+    for closed in ("etc/credstore", "var/backups/speechaid"):
+        assert (tmp_path / closed).stat().st_uid == 0 != uid
+        assert stat.S_IMODE((tmp_path / closed).stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_directive_is_given_twice_by_mistake(service: str) -> None:
+    lists = {"After", "Environment", "ExecStart", "LoadCredential", "SystemCallFilter"}
+    repeated = {key for key, values in directives(service).items() if len(values) > 1}
+    assert repeated <= lists
+
+
+def test_the_unit_is_at_one_with_the_daemon(settings: Settings) -> None:
+    unit = directives("speechaid.service")
+    assert unit["RestartPreventExitStatus"] == [str(int(ExitStatus.CONFIG))]
+    assert set(map(str.lower, SECRETS)) <= {value.partition(":")[0] for value in unit["LoadCredential"]}
+    hand_over = settings.retell.timeout_seconds + LET_GO_GRACE_SECONDS
+    assert int(unit["TimeoutStopSec"][0]) > hand_over
+    assert unit["Type"] == ["notify"]
+    assert (unit["KillMode"], unit["KillSignal"]) == (["mixed"], ["SIGQUIT"])
+
+
+def test_the_unit_starts_what_the_package_installs() -> None:
+    scripts = set(
+        re.findall(r"^(\w+) = \"\w+\.cli:main\"$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    )
+    unit = directives("speechaid.service")
+    commands = [unit[key][0].lstrip("-") for key in ("ExecStartPre", "ExecStart", "ExecReload")]
+    for command in commands:
+        program = Path(command.split()[0])
+        assert program.parent == Path("/opt/speechaid/bin")
+        assert program.name in scripts
+
+
+def test_what_the_unit_reads_lies_where_the_directories_are_made() -> None:
+    made = (UNITS / "tmpfiles.d" / "speechaid.conf").read_text(encoding="utf-8")
+    (variable,) = directives("speechaid.service")["Environment"]
+    assert f"d {Path(variable.partition('=')[2]).parent} " in made
+    for credential in directives("speechaid.service")["LoadCredential"]:
+        name, _, file = credential.partition(":")
+        assert file == f"speechaid.{name.removeprefix('speechaid_')}"
+    assert "/etc/credstore/speechaid.*" in made
