@@ -100,6 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--dir", metavar="DIR", help="keep database and logs here (default: a temporary one)")
     demo.set_defaults(run=_demo)
 
+    rules = commands.add_parser(
+        "alert-rules",
+        help="the alerts as a rules file for Prometheus, by the settings in force",
+        description="Prints the rules that say what the daemon's own alerts say under the same settings."
+        " docs/alerts.md explains each.",
+    )
+    rules.set_defaults(run=_alert_rules)
+
     commands.add_parser("simulator", help="the Retell simulator alone", add_help=False)
     return parser
 
@@ -128,6 +136,16 @@ def _check(options: argparse.Namespace) -> int:
     else:
         print("\n".join(check.as_lines(found)))
     return status
+
+
+def _alert_rules(_options: argparse.Namespace) -> int:
+    from speechaid.rules.alerting import Thresholds
+    from speechaid.settings import get_settings
+    from speechaid.telemetry.alert_rules import rules_file
+
+    thresholds = Thresholds.read(get_settings().alerts)
+    print(rules_file(thresholds, "the settings of one host"), end="")
+    return ExitStatus.OK
 
 
 def _demo(options: argparse.Namespace) -> int:

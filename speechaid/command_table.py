@@ -457,6 +457,13 @@ _TABLE: Final = (
         ),
     ),
     CommandSpec(
+        name="alerts",
+        help="what fires, since when, what it means and what to do",
+        arguments=(Argument(name="all", kind=Kind.FLAG, help="the alerts that are quiet too"),),
+        runs=Runs.LOOP,
+        timeout_seconds=5.0,
+    ),
+    CommandSpec(
         name="doctor",
         help="what keeps calls from being made, with evidence and remedy",
     ),

@@ -48,19 +48,11 @@ class Lookout:
 
     def apply(self, settings: Settings) -> None:
         """New settings after a reload; how far back is looked begins anew where that changed."""
-        alerts = settings.alerts
-        self._thresholds = Thresholds(
-            backlog_jobs=alerts.backlog_jobs,
-            stuck_seconds=alerts.stuck_seconds,
-            success_rate=alerts.success_rate,
-            success_calls=alerts.success_calls,
-            stalled_seconds=alerts.stalled_minutes * 60,
-            calls_left=alerts.calls_left,
-            patience=alerts.patience,
-        )
-        self._hung = Increase(HUNG_WINDOW_SECONDS * alerts.patience)
-        self._ended = Increase(SUCCESS_WINDOW_SECONDS * alerts.patience)
-        self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * alerts.patience)
+        self._thresholds = Thresholds.read(settings.alerts)
+        patience = self._thresholds.patience
+        self._hung = Increase(HUNG_WINDOW_SECONDS * patience)
+        self._ended = Increase(SUCCESS_WINDOW_SECONDS * patience)
+        self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
 
     def look(
         self, snapshot: Mapping[str, Any], counts: Counts, concurrency: Concurrency | None, now: float

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from speechctl import render_insight, render_orders
 from speechctl.blocks import Block, Heading, as_text, grid, harmless
+from speechctl.render_alerts import alerts
 from speechctl.render_history import logs
 from speechctl.render_report import report
 from speechctl.render_status import status
@@ -263,6 +264,7 @@ def _pairs(fields: Result, without: frozenset[str] | set[str] = frozenset()) -> 
 
 _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "status": status,
+    "alerts": alerts,
     "drain": _drain,
     "undrain": _undrain,
     "pause-worker": _worker,

@@ -7,6 +7,7 @@ from typing import Any
 
 from speechaid.commands.contract import Daemon, Refused, Result
 from speechaid.protocol import ErrorCode
+from speechaid.rules.alerts import ALERTS
 
 Args = Mapping[str, Any]
 
@@ -14,6 +15,23 @@ Args = Mapping[str, Any]
 def status(daemon: Daemon, _args: Args) -> Result:
     """What everything is about."""
     return daemon.snapshot()
+
+
+def alerts(daemon: Daemon, args: Args) -> Result:
+    """What fires; on request what is quiet too."""
+    firing = daemon.snapshot().get("alerts", [])
+    names = {row["alert"] for row in firing}
+    quiet = [
+        {
+            "alert": alert.name,
+            "severity": alert.severity.value,
+            "meaning": alert.meaning,
+            "remedy": alert.remedy,
+        }
+        for alert in ALERTS.values()
+        if alert.name not in names
+    ]
+    return {"firing": firing, "quiet": quiet if args["all"] else None, "quiet_count": len(quiet)}
 
 
 def drain(daemon: Daemon, args: Args) -> Result:

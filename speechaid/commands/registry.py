@@ -26,6 +26,7 @@ from speechaid.commands.contract import DeskHandler, LoopHandler
 #: Done by the supervising thread.
 LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
     "status": fleet.status,
+    "alerts": fleet.alerts,
     "drain": fleet.drain,
     "undrain": fleet.undrain,
     "pause-worker": fleet.pause_worker,

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
+
+from speechaid.settings import AlertSettings
 
 
 class Severity(StrEnum):
@@ -34,6 +37,19 @@ class Thresholds:
     calls_left: float = 20.0
     #: Factor on every time of an alert.
     patience: float = 1.0
+
+    @classmethod
+    def read(cls, settings: AlertSettings) -> Self:
+        """From the settings in force."""
+        return cls(
+            backlog_jobs=settings.backlog_jobs,
+            stuck_seconds=settings.stuck_seconds,
+            success_rate=settings.success_rate,
+            success_calls=settings.success_calls,
+            stalled_seconds=settings.stalled_minutes * 60,
+            calls_left=settings.calls_left,
+            patience=settings.patience,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

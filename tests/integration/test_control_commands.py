@@ -382,6 +382,7 @@ def test_reading_leaves_no_record(operator: Operator) -> None:
         ("shutdown", {"now": True}, lambda daemon: daemon.stopping == "now"),
         ("reload", {}, lambda daemon: daemon.stopping is None),
         ("status", {}, lambda daemon: daemon.stopping is None),
+        ("alerts", {"all": True}, lambda daemon: daemon.stopping is None),
     ],
 )
 def test_a_command_of_the_fleet_moves_what_it_says(

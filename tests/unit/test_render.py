@@ -72,8 +72,17 @@ REPORT = {
     "batches": [],
 }
 #: An answer to each command, and words that an operator must find in it.
+ALERT = {
+    "alert": "DatabaseAway",
+    "severity": "critical",
+    "since": "2026-05-04T12:00:00+00:00",
+    "summary": "the database does not answer",
+    "meaning": "The database does not answer: nothing is dialled, calls going on are followed to their end.",
+    "remedy": "Bring the database or the way to it back; nothing has to be restarted.",
+}
 ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
+    "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
     "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 calls in hand"),
     "undrain": ({"draining": False}, "take jobs again"),
     "pause-worker": ({"worker": "worker-2", "paused": True}, "worker-2 is paused"),
