@@ -51,7 +51,6 @@ class Housekeeper:
         self._census = Census(store)
         self._clock = clock or SystemClock()
         self._slow_due_at = 0.0
-        self._written: dict[str, dict[str, int]] = {}
         self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next turn is due, by the boot-time clock.
         self.due_at = 0.0
@@ -89,9 +88,9 @@ class Housekeeper:
             for status, jobs in by_status.items():
                 queue[status] = queue.get(status, 0) + jobs
         named = {batch_id: by_status for batch_id, by_status in counts.items() if batch_id is not None}
-        for batch_id, by_status in named.items():
-            self._write_counters(batch_id, by_status)
         known = {batch.batch_id: batch for batch in self._store.batches.among(sorted(named))}
+        for batch_id, batch in known.items():
+            self._write_counters(batch, named[batch_id])
         rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
         hold = self._store.holds.fleet()
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
@@ -105,14 +104,14 @@ class Housekeeper:
             "counted_at": self._store.now().isoformat(),
         }
 
-    def _write_counters(self, batch_id: str, by_status: dict[str, int]) -> None:
+    def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
+        """Put right what stands in the batch, also where a keeper elsewhere wrote an old count and died."""
         wanted = {
             name: sum(jobs for status, jobs in by_status.items() if status in statuses)
             for name, statuses in COUNTERS.items()
         }
-        if self._written.get(batch_id) != wanted:
-            self._store.batches.write_counts(batch_id, wanted)
-            self._written[batch_id] = wanted
+        if any(batch.document.get(name) != jobs for name, jobs in wanted.items()):
+            self._store.batches.write_counts(batch.batch_id, wanted)
 
     def _tidy(self, settings: Settings) -> None:
         queue = self._store.queue
