@@ -7,7 +7,7 @@ stand the sums, again from the ledger alone: what each account and batch owes, a
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -77,8 +77,27 @@ def close(books: Books) -> Findings:
         )
     for batch in books.batches:
         _batch(findings, batch, [call for call in ledger if _of(call, "batch_id") == batch["batch_id"]])
+    findings.illegal += counted_wrongly(books.batches, books.jobs)
     _paused(findings, books)
     return findings
+
+
+def counted_wrongly(batches: Sequence[Document], jobs: Sequence[Document]) -> list[str]:
+    """SpeechAI's counters of a batch against its jobs, when nothing moves any more."""
+    counts = Counter((job["batch_id"], job["status"]) for job in jobs)
+    totals = Counter(job["batch_id"] for job in jobs)
+    return [
+        f"{batch['batch_id']}: {name} is {batch.get(name)}, there are {number}"
+        for batch in batches
+        for name, number in (
+            ("total_jobs", totals[batch["batch_id"]]),
+            ("completed_jobs", counts[batch["batch_id"], "done"]),
+            ("failed_jobs", counts[batch["batch_id"], "failed"]),
+            ("pending_jobs", 0),
+            ("suspended_jobs", 0),
+        )
+        if batch.get(name) != number
+    ]
 
 
 def quarantined(books: Books) -> int:

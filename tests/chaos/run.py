@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from speechaid.demo.audit import Policy
-from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.errors import StoreError
-from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.processes import become_subreaper
-from speechaid.settings import DatabaseSettings
-from speechaid.store.connection import Store, connect
 from tests.chaos import books
-from tests.chaos.campaign import LEAN, MAX_ATTEMPTS, ODDS, campaign
-from tests.chaos.hosts import Host
-from tests.chaos.monkey import Monkey
+from tests.chaos.campaign import LEAN, MAX_ATTEMPTS
 from tests.chaos.plan import Deed, Options, deeds
+from tests.chaos.stage import LEASE_SECONDS, NO_ANSWER_SECONDS, RETRY_SECONDS, Stage, open_stage
 from tests.chaos.table import Report
 
 Document = dict[str, Any]
 
-#: So many call seconds pass in one second.
-SPEED: Final = 30.0
-TIMEOUT_SECONDS: Final = 3.0
-POLLING_SECONDS: Final = 0.3
-#: As short as a request and two polls allow.
-LEASE_SECONDS: Final = 5.0
-RETRY_SECONDS: Final = 1.2
-NO_ANSWER_SECONDS: Final = 1.8
 #: All deeds are done when this share of the jobs is over.
 DEEDS_BY: Final = 0.85
 #: Seconds between two deeds before the pace of the campaign is known, and the least.
@@ -53,134 +36,27 @@ NUDGE_SECONDS: Final = 10.0
 LONG_SECONDS: Final = 7200.0
 
 
-@dataclass(kw_only=True)
-class Stage:
-    """Everything that runs."""
-
-    directory: Path
-    database: EmbeddedDatabase
-    simulator: SimulatorProcess
-    store: Store
-    hosts: list[Host]
-    monkey: Monkey
-
-
 def run(options: Options, *, keep: Path | None, say: Any) -> Report:
-    """One whole run; its report."""
+    """One whole run; its report. Nothing is kept of a clean one, unless somebody wants it."""
     become_subreaper()
     began = time.monotonic()
-    with _directory(keep) as directory, _stage(options, directory) as stage:
+    directory = keep or Path(tempfile.mkdtemp(prefix="chaos-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    with open_stage(options, directory) as stage:
         story = Story(options, stage, say)
         story.play()
-        found = story.close()
         report = Report(
             options=options,
-            findings=found,
+            findings=story.close(),
             books=story.books,
             done=dict(stage.monkey.done),
             notes=story.notes,
             seconds=time.monotonic() - began,
             directory=directory,
         )
-        if not report.clean and keep is None:
-            shutil.copytree(
-                directory, kept := Path(tempfile.mkdtemp(prefix="chaos-failed-")), dirs_exist_ok=True
-            )
-            report.directory = kept
+    if report.clean and keep is None:
+        shutil.rmtree(directory, ignore_errors=True)
     return report
-
-
-@contextlib.contextmanager
-def _directory(keep: Path | None) -> Iterator[Path]:
-    path = keep or Path(tempfile.mkdtemp(prefix="chaos-"))
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield path
-    finally:
-        if keep is None:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _stage(options: Options, directory: Path) -> Iterator[Stage]:
-    """Database, simulator and hosts; all gone afterwards."""
-    work = campaign(options.jobs, options.seed, options.hosts * options.workers)
-    database = EmbeddedDatabase(directory / "database", sync_on_commit=True)
-    simulator = SimulatorProcess(
-        api_key=f"key_{secrets.token_hex(16)}",
-        ledger_file=directory / "ledger.jsonl",
-        seed=options.seed,
-        speed=SPEED,
-        odds=ODDS,
-        concurrency_limit=options.hosts * options.workers,
-    )
-    with contextlib.ExitStack() as leaving:
-        leaving.callback(database.stop)
-        uri = database.start()
-        leaving.enter_context(simulator)
-        simulator.script(work.script)
-        store = leaving.enter_context(contextlib.closing(connect(DatabaseSettings(), uri=uri)))
-        store.prepare()
-        work.load(store)
-        variables = _variables(uri, simulator, options)
-        hosts = [Host(f"host-{letter}", directory, variables) for letter in "abcdefgh"[: options.hosts]]
-        leaving.callback(_leave, hosts)
-        monkey = Monkey(
-            hosts=hosts,
-            database=database,
-            simulator=simulator,
-            store=store,
-            batches=[batch["batch_id"] for batch in work.batches],
-            lease_seconds=LEASE_SECONDS,
-            log=directory / "deeds.log",
-        )
-        for host in hosts:
-            host.start()
-        yield Stage(
-            directory=directory,
-            database=database,
-            simulator=simulator,
-            store=store,
-            hosts=hosts,
-            monkey=monkey,
-        )
-
-
-def _leave(hosts: list[Host]) -> None:
-    for host in hosts:
-        host.signal(signal.SIGCONT)
-        host.signal(signal.SIGQUIT)
-    for host in hosts:
-        if host.wait(20) is None:
-            host.kill()
-
-
-def _variables(uri: str, simulator: SimulatorProcess, options: Options) -> dict[str, str]:
-    """An operator's settings, with everything that waits cut short."""
-    return {
-        "MONGO_URI": uri,
-        "RETELL_API_KEY": simulator.api_key,
-        "RETELL_BASE_URL": simulator.base_url,
-        "RETELL_AGENT_ID": "agent_chaos",
-        "RETELL_FROM_NUMBER": "+12125550100",
-        "RETELL_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
-        "WORKER_COUNT": str(options.workers),
-        "LEASE_SECONDS": str(LEASE_SECONDS),
-        "MAX_ATTEMPTS": str(MAX_ATTEMPTS),
-        "RETRY_DELAY_MINUTES": str(RETRY_SECONDS / 60),
-        "NO_ANSWER_RETRY_MINUTES": str(NO_ANSWER_SECONDS / 60),
-        "CALL_POLLING_INTERVAL": str(POLLING_SECONDS),
-        "POLL_TIMEOUT_SECONDS": "10",
-        "CALL_MAX_DURATION_MINUTES": "2",
-        "SPEECHAID_TEMPORARY_RETRY_MIN_SECONDS": "0.5",
-        "SPEECHAID_TEMPORARY_RETRY_MAX_SECONDS": "1.5",
-        "SPEECHAID_PROBE_MIN_SECONDS": "0.5",
-        "SPEECHAID_PROBE_MAX_SECONDS": "2",
-        "SPEECHAID_BEAT_GRACE_SECONDS": "5",
-        "SPEECHAID_RESPAWN_MIN_SECONDS": "0.2",
-        "SPEECHAID_RESPAWN_MAX_SECONDS": "2",
-        "SPEECHAID_LOG_FORMAT": "json",
-    }
 
 
 class Story:
@@ -277,6 +153,7 @@ class Story:
                 with contextlib.suppress(StoreError):
                     self._nudge(long=nudges % 3 == 0)
         self._let_go_of_leaks()
+        self._await_the_counters()
 
     def _nudge(self, *, long: bool) -> None:
         """As if the rest between two look-ups had passed, or hours since the intent of a lost dial."""
@@ -313,6 +190,16 @@ class Story:
                     self._age_open_dials()
                     aged = True
             for _ in range(20):
+                self._turn()
+
+    def _await_the_counters(self) -> None:
+        """The housekeepers count when they have time."""
+        store, deadline = self.stage.store, time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(StoreError):
+                if not books.counted_wrongly(store.batches.table.find({}), store.jobs.table.find({})):
+                    return
+            for _ in range(40):
                 self._turn()
 
     def _open_dials(self) -> int:

@@ -58,7 +58,8 @@ def honest() -> Books:
         ],
         batches=[
             {"batch_id": "batch-1", "total_cost": 0.2, "total_minutes": 2.0, "open_dials": []}
-            | {"call_settings": {"max_concurrent_calls": 1}}
+            | {"call_settings": {"max_concurrent_calls": 1}, "total_jobs": 1, "completed_jobs": 1}
+            | dict.fromkeys(("failed_jobs", "pending_jobs", "suspended_jobs"), 0)
         ],
         ledger=ledger,
         overlaps=[],
@@ -117,6 +118,7 @@ WAYS: list[tuple[str, str, Cooked]] = [
     ("minutes that no batch has", "uncharged", _batch(total_minutes=1.0)),
     ("a reservation left behind", "leaked", _account(credit_reserved=3.0)),
     ("an open dial left behind", "leaked", _batch(open_dials=[{"key": "k"}])),
+    ("a counter that nobody put right", "illegal", _batch(completed_jobs=0)),
     ("another end than the calls say", "illegal", _job(status="failed")),
     ("a job that is still held", "illegal", _job(claim_token="token")),
     ("more calls at once than allowed", "over_limit", _second_call(placed_at=100.5)),
