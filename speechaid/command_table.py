@@ -152,6 +152,11 @@ _WORKER: Final = Argument(
     name="worker", help="as status names it: worker-3", positional=True, required=True, completes="worker"
 )
 _REASON: Final = Argument(name="reason", help="why; kept with who and when")
+_COUNTRY: Final = Argument(name="country", help="of numbers written without a country code: CL")
+_NUMBER: Final = Argument(
+    name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
+)
+_NUMBER_ASKED: Final = Argument(name="number", positional=True, help="is this number on it?")
 _DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="say what would happen, change nothing")
 
 _BATCH_SETTINGS: Final = (
@@ -288,9 +293,13 @@ _TABLE: Final = (
     ),
     _write(
         "import",
-        "read contacts from a CSV file into a batch; bad rows are listed, good ones imported",
+        "read contacts from a CSV or XLSX file into a batch; bad rows are listed, good ones imported",
         Argument(
-            name="filename", kind=Kind.FILE, positional=True, required=True, help="the contacts file (CSV)"
+            name="filename",
+            kind=Kind.FILE,
+            positional=True,
+            required=True,
+            help="the contacts file (CSV, XLSX)",
         ),
         Argument(
             name="batch",
@@ -300,6 +309,16 @@ _TABLE: Final = (
         Argument(name="name", help="the new batch's name (default: the file's)"),
         Argument(name="country", help="of phones written without a country code: CL"),
         Argument(name="strict", kind=Kind.FLAG, help="import nothing where any row is bad"),
+        Argument(
+            name="duplicates",
+            choices=("batch", "account"),
+            default="batch",
+            help="leave out contacts that this batch, or any batch of the account, has already",
+        ),
+        Argument(
+            name="return_bad_rows", kind=Kind.FLAG, help="answer with the bad rows as they were written"
+        ),
+        Argument(name="bad_rows", local=True, help="write bad rows with line and reason to this CSV file"),
         _DRY_RUN,
         *_BATCH_SETTINGS,
         timeout_seconds=600.0,
@@ -406,11 +425,85 @@ _TABLE: Final = (
             _OF_BATCH,
             Argument(
                 name="format",
-                choices=("terminal", "markdown", "json"),
+                choices=("terminal", "markdown", "json", "xlsx"),
                 default="terminal",
-                help="how it is shown",
+                help="how it is shown; xlsx needs --output",
+            ),
+            Argument(name="output", local=True, help="write it to this file"),
+        ),
+    ),
+    CommandSpec(
+        name="promises",
+        help="who promised to pay, how much and when",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=5000, default=200, help="at most so many"
             ),
         ),
+    ),
+    CommandSpec(
+        name="export",
+        help="calls, jobs, promises to pay or the do-not-call list into a CSV or XLSX file",
+        arguments=(
+            Argument(
+                name="output",
+                positional=True,
+                required=True,
+                local=True,
+                help="the file to write: results.csv, results.xlsx, or - for CSV on the terminal",
+            ),
+            Argument(
+                name="what",
+                choices=("calls", "jobs", "promises", "dnc"),
+                default="calls",
+                help="one row for each of these",
+            ),
+            _OF_BATCH,
+            Argument(name="after", help="a place that an earlier page named as its next"),
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=5000,
+                default=1000,
+                help="rows of one page",
+            ),
+        ),
+        timeout_seconds=120.0,
+    ),
+    CommandSpec(
+        name="dnc",
+        help="the do-not-call list: how long it is, and whether a number is on it",
+        arguments=(_NUMBER_ASKED, _COUNTRY),
+    ),
+    _write(
+        "dnc-add",
+        "nobody dials this number any more, on any host",
+        _NUMBER,
+        _COUNTRY,
+        _REASON,
+    ),
+    _write(
+        "dnc-remove",
+        "this number may be dialled again",
+        _NUMBER,
+        _COUNTRY,
+        question="Let this number be dialled again?",
+    ),
+    _write(
+        "dnc-import",
+        "put the numbers of a CSV or XLSX file on the do-not-call list",
+        Argument(
+            name="filename",
+            kind=Kind.FILE,
+            positional=True,
+            required=True,
+            help="one number a line, or a column of phones under its name",
+        ),
+        _COUNTRY,
+        _DRY_RUN,
+        timeout_seconds=600.0,
     ),
     CommandSpec(
         name="top",

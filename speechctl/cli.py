@@ -68,7 +68,12 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     _check(spec, args, attachment)
     _confirm(spec, args, yes=getattr(options, "yes", False))
     timeout_seconds = getattr(options, "timeout", spec.timeout_seconds)
+    if spec.name == "import" and options.bad_rows:
+        args["return_bad_rows"] = True
+    _check_output(spec, options)
     with _connection(options) as client:
+        if spec.name == "export" and not as_json:
+            return _export(client, options.output, args, timeout_seconds)
         if spec.runs is Runs.STREAM:
             from speechctl.live import follow_events
 
@@ -82,12 +87,70 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         )
         if getattr(options, "wait", False):
             result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
+        if (spec.name == "import" and options.bad_rows) or (spec.name == "report" and options.output):
+            result = _filed(spec, result, options)
+        if spec.name == "report" and options.output:
+            print(f"the report is written to {options.output}")
+            return 0
         _show(spec, result, as_json=as_json)
         if getattr(options, "follow", False):
             from speechctl.live import follow_logs
 
             return follow_logs(client, args, result, as_json=as_json)
     return 0
+
+
+def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
+    """What would be refused only after the work is refused before it."""
+    if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
+        if options.format == "xlsx":
+            raise Trouble(2, "bad_argument", "--format xlsx needs --output FILE.xlsx")
+        raise Trouble(2, "bad_argument", f"{options.output} is a spreadsheet by its name: say --format xlsx")
+
+
+def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds: float) -> int:
+    from speechctl.exporting import run
+    from speechctl.sheets import SheetError
+
+    try:
+        told = run(client, path, args, timeout_seconds=timeout_seconds, tell=_show_progress)
+    except SheetError as exc:
+        raise Trouble(1, "refused", str(exc)) from exc
+    _clear_progress()
+    if path != "-":
+        print(f"{told['rows']} rows written to {path}")
+    return 0
+
+
+def _filed(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The answer, after what belongs into a file has been written there."""
+    from speechctl import sheets
+
+    try:
+        if spec.name == "import":
+            sheets.write(options.bad_rows, [sheets.bad_rows_sheet(result.pop("returned_rows", []))])
+            return {**result, "bad_rows_file": options.bad_rows}
+        if options.format == "xlsx":
+            sheets.write(options.output, sheets.report_sheets(result))
+        else:
+            Path(options.output).write_text(_as_text(spec, result, options.format), encoding="utf-8")
+    except sheets.SheetError as exc:
+        raise Trouble(1, "refused", str(exc)) from exc
+    except OSError as exc:
+        raise Trouble(1, "refused", f"{options.output}: {exc.strerror}") from exc
+    return {"output": options.output}
+
+
+def _as_text(spec: CommandSpec, result: Mapping[str, Any], form: str) -> str:
+    if form == "json":
+        import json
+
+        return json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    if "markdown" in result:
+        return str(result["markdown"]) + "\n"
+    from speechctl import render
+
+    return render.as_text(render.render(spec.name, result)) + "\n"
 
 
 def _own(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from speechctl import render_insight, render_orders
+from speechctl import render_insight, render_lists, render_orders
 from speechctl.blocks import Block, Heading, as_text, grid, harmless
 from speechctl.render_alerts import alerts
 from speechctl.render_history import logs
@@ -19,6 +19,14 @@ __all__ = ["as_text", "progress_line", "render"]
 Result = Mapping[str, Any]
 #: Rows of bad lines shown one by one; --json has them all.
 _MOST_SHOWN: Final = 50
+#: What a progress counts, by what is being done.
+_COUNTED: Final = {
+    "importing": "contacts",
+    "listing": "numbers",
+    "exporting": "rows",
+    "releasing": "jobs",
+    "changing": "jobs",
+}
 _STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled")
 
 
@@ -34,15 +42,14 @@ def progress_line(progress: Result) -> str:
     state = progress.get("state")
     if state == "waiting":
         return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} on the way ..."
-    if state == "importing":
-        return f"importing: {progress['done']} of {progress['of']} contacts ..."
+    if state in _COUNTED:
+        of = f" of {progress['of']}" if "of" in progress else ""
+        return f"{state}: {progress['done']}{of} {_COUNTED[state]} ..."
     if state == "draining":
         calls = plural(int(progress["calls_in_hand"]), "call")
         return (
             f"draining: {calls} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
         )
-    if state in {"releasing", "changing"}:
-        return f"{state}: {progress['done']} jobs ..."
     return "" if state == "accepted" else f"{state} ..."
 
 
@@ -205,6 +212,8 @@ def _import(result: Result) -> list[Block]:
         head += "" if result["active"] else " (paused; resume-batch starts it)"
     blocks: list[Block] = [head]
     blocks += _listed(result, "bad_rows", "bad row", "reason")
+    if result.get("bad_rows_file"):
+        blocks.append(f"bad rows are written to {result['bad_rows_file']}: mend them and import that file")
     blocks += _listed(result, "remarks", "remark", "text")
     return blocks
 
@@ -215,7 +224,10 @@ def _listed(result: Result, name: str, noun: str, field: str) -> list[Block]:
         return []
     lines: list[Block] = [f"{plural(count, noun)}{', not imported' if name == 'bad_rows' else ''}:"]
     lines += [f"  line {row['line']}: {row[field]}" for row in rows]
-    return [*lines, f"  and {count - len(rows)} more (--json lists them)"] if count > len(rows) else lines
+    if count > len(rows):
+        where = "--bad-rows FILE writes them down" if name == "bad_rows" else "--json lists them"
+        lines.append(f"  and {count - len(rows)} more ({where})")
+    return lines
 
 
 def _batch_name(result: Result) -> str:
@@ -283,6 +295,12 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "hold": _hold,
     "unhold": _hold,
     "report": report,
+    "promises": render_lists.promises,
+    "export": render_lists.export,
+    "dnc": render_lists.dnc,
+    "dnc-add": render_lists.dnc_add,
+    "dnc-remove": render_lists.dnc_remove,
+    "dnc-import": render_lists.dnc_import,
     "pause-all": render_orders.pause_all,
     "resume-all": render_orders.resume_all,
     "cancel-batch": render_orders.cancel_batch,

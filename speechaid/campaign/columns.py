@@ -53,6 +53,9 @@ PROMPT_NAMES: Final = {
     "fecha maxima": "fecha_maxima",
 }
 
+#: Columns that speechctl adds to the rows it writes down as bad: of no use once they are mended.
+REMARK_COLUMNS: Final = frozenset({"_line", "_reason"})
+
 _ROLE_OF: Final = {name: role for role, names in NAMES.items() for name in names.split(", ")}
 _PHONES: Final = frozenset(PHONE_NAMES.split(", "))
 _NUMBERED: Final = re.compile(r"(.*?)\s*(\d{0,2})")
@@ -92,7 +95,7 @@ def recognise(header: Sequence[object]) -> Columns:
             phones.append((rank, position))
         elif role is not None and role not in roles:
             roles[role] = position
-        else:
+        elif title not in REMARK_COLUMNS:
             others.append((position, _free_name(title, folded, position, {name for _, name in others})))
     if not phones:
         raise ImportFailed(

@@ -144,6 +144,8 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         "mode": MODE,
         # Of the batch: the same file again adds nobody twice, next month's campaign calls everybody anew.
         "deduplication_key": f"{batch_id}:{digest}",
+        # Of the contact alone, for those who ask whether any batch of the account has it.
+        "contact_key": digest,
         "contact": _filled(contact),
         "to_number": row.phones[0],
         "payload": _filled(payload),

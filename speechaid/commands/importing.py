@@ -27,6 +27,8 @@ from speechaid.store.connection import Store
 _CHUNK: Final = 500
 #: Bad rows and remarks told one by one; beyond that only their number.
 _MOST_LISTED: Final = 1000
+#: Bad rows that are returned whole: what an answer can carry.
+_MOST_RETURNED: Final = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ def import_contacts(desk: Desk, call: Call) -> Result | Later:
     )
     _check_rows(parsed, call)
     if call.args["dry_run"]:
-        return _told(parsed, call) | _dry(desk, parsed, batch)
+        return _told(parsed, call) | _dry(desk, call, parsed, batch)
     plan = _begin(desk, call, parsed, batch)
     return _write(desk, call, plan)
 
@@ -84,11 +86,14 @@ def _check_rows(parsed: Parsed, call: Call) -> None:
     raise Refused(ErrorCode.REFUSED, f"{what}, nothing was imported: {first}{more}")
 
 
-def _dry(desk: Desk, parsed: Parsed, batch: Batch | None) -> Result:
+def _dry(desk: Desk, call: Call, parsed: Parsed, batch: Batch | None) -> Result:
     there = 0
     if batch is not None:
         documents = _documents(desk.store, parsed, batch.batch_id, batch.account_id)
-        there = len(documents) - len(_new_ones(desk.store, documents))
+        there = len(documents) - len(_new_ones(desk.store, documents, call.args["duplicates"]))
+    elif call.args["duplicates"] == "account":
+        documents = _documents(desk.store, parsed, "", call.args["account"])
+        there = len(documents) - len(_new_ones(desk.store, documents, "account"))
     return {
         "dry_run": True,
         "batch_id": None if batch is None else batch.batch_id,
@@ -111,7 +116,9 @@ def _begin(desk: Desk, call: Call, parsed: Parsed, batch: Batch | None) -> _Plan
     else:
         batch_id, name, account_id = batch.batch_id, batch.name, batch.account_id
     documents = _documents(store, parsed, batch_id, account_id)
-    new = documents if batch is None else _new_ones(store, documents)
+    call.progress({"state": "comparing"})
+    duplicates = call.args["duplicates"]
+    new = documents if batch is None and duplicates == "batch" else _new_ones(store, documents, duplicates)
     return _Plan(
         parsed=parsed,
         batch_id=batch_id,
@@ -159,8 +166,9 @@ def _finish(desk: Desk, call: Call, plan: _Plan) -> Result:
 
 
 def _told(parsed: Parsed, call: Call) -> Result:
-    """What the file held; the rows themselves stay out of the answer, they hold people's data."""
-    return {
+    """What the file held; the rows themselves, which hold people's data, only where they are asked for."""
+    written = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
+    return ({"returned_rows": written[:_MOST_RETURNED]} if call.args["return_bad_rows"] else {}) | {
         "file": call.args["filename"],
         "good_rows": len(parsed.rows),
         "bad_rows_count": len(parsed.bad_rows),
@@ -180,13 +188,19 @@ def _documents(store: Store, parsed: Parsed, batch_id: str, account_id: str | No
     )
 
 
-def _new_ones(store: Store, documents: Sequence[Document]) -> list[Document]:
-    """Those whose contact the batch does not have yet."""
+def _new_ones(store: Store, documents: Sequence[Document], duplicates: str) -> list[Document]:
+    """Those whose contact their batch, or any batch of their account, does not have yet.
+
+    What SpeechAI's own keys were made of nobody knows: its jobs are not compared.
+    """
     known: set[str] = set()
     for start in range(0, len(documents), _CHUNK):
         chunk = documents[start : start + _CHUNK]
-        keys = [document["deduplication_key"] for document in chunk]
-        query = {"account_id": chunk[0].get("account_id"), "deduplication_key": {"$in": keys}}
-        rows = store.jobs.table.find(query, fields=("deduplication_key",))
-        known.update(str(row["deduplication_key"]) for row in rows)
-    return [document for document in documents if document["deduplication_key"] not in known]
+        query: Document = {
+            "account_id": chunk[0].get("account_id"),
+            "contact_key": {"$in": [document["contact_key"] for document in chunk]},
+        }
+        if duplicates == "batch":
+            query["batch_id"] = chunk[0]["batch_id"]
+        known.update(str(row["contact_key"]) for row in store.jobs.table.find(query, fields=("contact_key",)))
+    return [document for document in documents if document["contact_key"] not in known]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from speechaid.commands.contract import Desk, Submit
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
+from speechaid.model.masking import mask_phone
 from speechaid.protocol import Peer, Request
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,9 @@ class Recorder:
         facts = {"event": "command", "command": name, "outcome": str(outcome)}
         _log.info("command %s: %s", name, outcome, extra={**facts, **_who(peer)})
         given = {
-            key: value for key, value in request.args.items() if value is not None and value is not False
+            key: mask_phone(value) if key == "number" else value
+            for key, value in request.args.items()
+            if value is not None and value is not False
         }
         self._lines.append(_Line(peer=peer, command=name, args=given, outcome=str(outcome)))
         self._write(0.0)

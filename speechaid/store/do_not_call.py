@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.model.reading import Document
 from speechaid.store.table import Table
 
 
@@ -19,6 +21,29 @@ class DoNotCallList:
         """Put a number on the list; who put it there first stands."""
         entry = {"source": source, "job_id": job_id, "at": self._now()}
         self.table.update({"_id": number}, {"$setOnInsert": entry}, upsert=True)
+
+    def add_many(self, numbers: Sequence[str], *, source: str) -> int:
+        """Put many on the list; how many were not on it before."""
+        known = self.listed(numbers)
+        fresh = [number for number in dict.fromkeys(numbers) if number not in known]
+        entry = {"source": source, "at": self._now()}
+        try:
+            if fresh:
+                self.table.insert_many([{"_id": number, **entry} for number in fresh])
+        except StoreUnavailable:
+            raise
+        except StoreError:  # somebody else listed one of them meanwhile
+            for number in fresh:
+                self.add(number, source=source)
+        return len(fresh)
+
+    def entry(self, number: str) -> Document | None:
+        """What is on record about a listed number: ``source``, ``job_id``, ``at``; None where it is not."""
+        return self.table.find_one({"_id": number})
+
+    def size(self) -> int:
+        """How many numbers are listed."""
+        return self.table.count({})
 
     def listed(self, numbers: Iterable[str]) -> frozenset[str]:
         """Those of the numbers that are on the list."""

@@ -49,7 +49,12 @@ JOBS = (
         "failed jobs that SpeechAI meant to retry",
         {"sparse": True},
     ),
-    Index("speechaid_dedup", _keys("account_id", "deduplication_key"), "contacts that are there already"),
+    Index(
+        "speechaid_contacts",
+        _keys("account_id", "contact_key"),
+        "contacts that are there already",
+        {"partialFilterExpression": {"contact_key": {"$exists": True}}},
+    ),
     Index(
         "speechaid_live_number",
         _keys("dial.number"),

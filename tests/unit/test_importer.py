@@ -200,6 +200,7 @@ def test_a_job_is_in_the_form_that_the_rest_reads() -> None:
     (document,) = job_documents(parsed, batch_id="b1", account_id="acc", now=NOW, new_id=lambda: "job-1")
     key = document.pop("deduplication_key")
     assert key.startswith("b1:")
+    assert key == f"b1:{document.pop('contact_key')}"
     assert "1-9" not in key
     assert document == {
         "job_id": "job-1",

@@ -125,6 +125,49 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     "hold": ({"held": True, "was_held": False, "on_their_way": 1, "live_calls": 4}, "HELD: no new dial"),
     "unhold": ({"held": False, "was_held": True}, "may go out again"),
     "report": (REPORT, "2 successful (50 %)"),
+    "promises": (
+        {
+            "limit": 200,
+            "promises": [
+                {
+                    "promised_day": "2026-03-15",
+                    "promised_day_as_told": "15/03/2026",
+                    "promised_amount": 15000,
+                    "promised_amount_as_told": "15.000",
+                    "name": "Ana",
+                    "reference_number": "A-1",
+                    "debt_amount": 30000,
+                    "job_id": "job-1",
+                }
+            ],
+        },
+        "2026-03-15",
+    ),
+    "export": ({"what": "dnc", "columns": ["phone", "source"], "rows": [["+569", "call"]]}, "+569"),
+    "dnc": (
+        {
+            "listed_numbers": 3,
+            "number": "+569******34",
+            "listed": True,
+            "source": "call",
+            "job": "job-1",
+            "at": "2026-03-02T10:00:00+00:00",
+        },
+        "is on the list since",
+    ),
+    "dnc-add": ({"number": "+569******34", "was_listed": False, "in_call": True}, "right now"),
+    "dnc-remove": ({"number": "+569******34", "was_listed": True}, "may be called again"),
+    "dnc-import": (
+        {
+            "file": "list.csv",
+            "dry_run": False,
+            "numbers": 5,
+            "added": 2,
+            "bad_rows_count": 1,
+            "bad_rows": [{"line": 3, "reason": "no phone number"}],
+        },
+        "2 of them new",
+    ),
 }
 
 

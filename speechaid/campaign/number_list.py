@@ -1,0 +1,59 @@
+"""A file of phone numbers: a column of them under its name, or nothing but numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechaid.campaign import cells
+from speechaid.campaign.columns import recognise
+from speechaid.campaign.tables import Line, read_lines
+from speechaid.errors import ImportFailed
+from speechaid.rules.phones import normalise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What a file holds."""
+
+    #: E.164, each once, in the file's order.
+    good: list[str]
+    #: Line and reason of what is no number.
+    bad: list[tuple[int, str]]
+
+
+def read_numbers(data: bytes, filename: str, *, country: str) -> Numbers:
+    """Read a CSV or XLSX file of phone numbers, with a header or without one.
+
+    Args:
+        data: the whole file.
+        filename: for messages.
+        country: ISO 3166 alpha-2, for numbers in national form.
+
+    Raises:
+        ImportFailed: the file as a whole cannot be used.
+    """
+    lines = list(read_lines(data, filename))
+    positions = _positions(lines[0], filename, country) if lines else None
+    found: dict[str, None] = {}
+    bad: list[tuple[int, str]] = []
+    for line in lines if positions is None else lines[1:]:
+        texts = [cells.clean(cell) for cell in line.cells]
+        places = range(len(texts)) if positions is None else positions
+        written = [texts[place] for place in places if place < len(texts) and texts[place]]
+        numbers = [number for text in written if (number := normalise(text, country)) is not None]
+        found |= dict.fromkeys(numbers)
+        if not numbers:
+            bad.append((line.number, line.fault or "no phone number"))
+    if not found:
+        raise ImportFailed(f"{filename}: no phone number in it")
+    return Numbers(good=list(found), bad=bad)
+
+
+def _positions(first: Line, filename: str, country: str) -> tuple[int, ...] | None:
+    """The columns of phones by their names; None where the first line is a number already."""
+    if any(normalise(cells.clean(cell), country) for cell in first.cells):
+        return None
+    try:
+        return recognise(first.cells).phones
+    except ImportFailed as exc:
+        raise ImportFailed(f"{filename}: {exc}") from exc

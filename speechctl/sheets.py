@@ -1,0 +1,138 @@
+"""Answers as files: CSV for everything, XLSX where XlsxWriter is installed."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+Cells = Sequence[Any]
+#: A table with its name, the titles of its columns and its rows.
+Sheet = tuple[str, Sequence[str], Iterable[Cells]]
+
+#: What a spreadsheet would compute instead of showing.
+_FORMULAS: Final = ("=", "@", "\t", "\r")
+#: An Excel sheet holds no more.
+_MOST_ROWS: Final = 1_048_575
+
+
+class SheetError(Exception):
+    """The file cannot be written; the text says why."""
+
+
+def write(path: str, sheets: Sequence[Sheet]) -> None:
+    """Write tables to ``path``: by its ending a workbook of all, or the first as CSV; ``-`` is CSV here.
+
+    Raises:
+        SheetError: it cannot be written.
+    """
+    try:
+        if Path(path).suffix.lower() == ".xlsx":
+            _workbook(Path(path), sheets)
+            return
+        with _opened(path) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            _, titles, rows = sheets[0]
+            writer.writerow(titles)
+            writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    except OSError as exc:
+        raise SheetError(f"{path}: {exc.strerror}") from exc
+
+
+def _workbook(path: Path, sheets: Sequence[Sheet]) -> None:
+    try:
+        from xlsxwriter import Workbook
+    except ImportError:
+        raise SheetError(
+            f"{path}: spreadsheets need the extra: pip install 'speechaid[xlsx]', or name a .csv file"
+        ) from None
+    path.touch()
+    book = Workbook(
+        str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    )
+    bold = book.add_format({"bold": True})
+    for name, titles, rows in sheets:
+        sheet = book.add_worksheet(name[:31])
+        sheet.freeze_panes(1, 0)
+        sheet.write_row(0, 0, titles, bold)
+        for number, row in enumerate(rows, 1):
+            if number > _MOST_ROWS:
+                raise SheetError(f"{path}: more rows than a sheet holds; name a .csv file")
+            for column, cell in enumerate(row):
+                if isinstance(cell, bool | int | float):
+                    sheet.write(number, column, cell)
+                elif cell is not None:
+                    sheet.write_string(number, column, str(cell))
+    book.close()
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[str]]:
+    if path == "-":
+        yield sys.stdout
+        return
+    # Excel takes a CSV file for UTF-8 by its mark alone.
+    with Path(path).open("w", encoding="utf-8-sig", newline="") as file:
+        yield file
+
+
+def _harmless(cell: Any) -> Any:
+    if isinstance(cell, str) and (
+        cell.startswith(_FORMULAS) or (cell[:1] in "+-" and not cell[1:2].isdigit())
+    ):
+        return f"'{cell}" if cell else cell
+    return cell
+
+
+def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
+    """A campaign report as tables."""
+    calls, jobs, promises = report["calls"], report["jobs"], report["promises"]
+    summary = [
+        ("As of", report["at"]),
+        ("Batch", report["batch_id"] or "all"),
+        ("Jobs", jobs["total"]),
+        *((f"Jobs {name}", count) for name, count in jobs["by_status"].items()),
+        ("Calls", calls["total"]),
+        ("Connected", calls["connected"]),
+        ("Successful", calls["successful"]),
+        ("Success rate", calls["success_rate"]),
+        ("Minutes", calls["minutes"]),
+        ("Cost", calls["cost"]),
+        ("Cost per success", calls["cost_per_success"]),
+        ("Charged minutes", calls["charged"]["minutes"]),
+        ("Charged credit", calls["charged"]["credit"]),
+        ("Promises to pay", promises["jobs"]),
+        ("Promised amount", promises["amount"]),
+    ]
+    rated = ("calls", "successful", "success_rate")
+    batch = ("batch_id", "name", "jobs", *rated, "minutes", "cost")
+    return [
+        ("Summary", ("Figure", "Value"), summary),
+        ("Outcomes", ("Outcome", "Calls"), list(calls["by_outcome"].items())),
+        ("Attempts", ("Attempt", *rated), _rows(report["attempts"], "attempt", *rated)),
+        (
+            f"Hours {report['timezone']}".replace("/", " "),
+            ("Hour", *rated),
+            _rows(report["hours"], "hour", *rated),
+        ),
+        ("Batches", batch, _rows(report["batches"], *batch)),
+        ("Promises by day", ("Day", "Jobs"), _rows(promises["by_day"], "day", "jobs")),
+    ]
+
+
+def bad_rows_sheet(rows: Sequence[Mapping[str, Any]]) -> Sheet:
+    """Rows that an import refused: line, reason, and each cell under its own title, to be mended there."""
+    titles = list(dict.fromkeys(name for row in rows for name in row["row"]))
+    return (
+        "Bad rows",
+        # The importer passes over these two, so that the mended file can be imported as it is.
+        ("_line", "_reason", *titles),
+        [(row["line"], row["reason"], *(row["row"].get(name, "") for name in titles)) for row in rows],
+    )
+
+
+def _rows(entries: Iterable[Mapping[str, Any]], *names: str) -> list[Cells]:
+    return [[entry[name] for name in names] for entry in entries]
