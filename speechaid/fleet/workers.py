@@ -33,7 +33,7 @@ from speechaid.fleet.seat import DUMP_SIGNAL
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import Answer, Spawner
 from speechaid.fleet.watch import Watch
-from speechaid.rules.respawn import Cause, Policy, decide
+from speechaid.rules.respawn import Cause, History, Policy, decide
 
 #: The slots are looked over at least so often, and whenever something changed.
 REVIEW_SECONDS: Final = 1.0
@@ -299,10 +299,7 @@ class Fleet:
         """A process is no more, or could not be made: note it, and decide when the next one starts."""
         cause = slot.cause(end)
         beat, worker_id, what = slot.beat, slot.worker_id, slot.what(now)
-        ran_well = slot.ready and (
-            now - slot.started_at >= self.patience.respawn.settled_seconds
-            or (beat is not None and beat.done > 0)
-        )
+        ran_well = self._runs_well(slot, now)
         known_outage = slot.history.dependency_away
         for held in (slot.child, slot.channel):
             if held is not None:
@@ -326,6 +323,11 @@ class Fleet:
             ahead,
             extra={"event": "worker_ended", "worker": slot.name, "cause": cause.value},
         )
+
+    def _runs_well(self, slot: Slot, now: float) -> bool:
+        """Whether its process has lived long enough, or done enough, for what came before to be forgotten."""
+        settled = now - slot.started_at >= self.patience.respawn.settled_seconds
+        return slot.ready and (settled or (slot.beat is not None and slot.beat.done > 0))
 
     def _plan(self, slot: Slot, cause: Cause, now: float, *, ran_well: bool) -> None:
         decision = decide(
@@ -368,6 +370,9 @@ class Fleet:
                 self.slots.setdefault(number, Slot(number, now))
         for slot in list(self.slots.values()):
             slot.flush()
+            if slot.crash_loop and self._runs_well(slot, now):
+                log.info("%s runs well again", slot.name, extra={"event": "worker_well", "worker": slot.name})
+                slot.crash_loop, slot.history = False, History()
             if slot.number > self.wanted or self._closing:
                 self._see_off(slot)
             elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:

@@ -243,3 +243,19 @@ def test_sixty_four_workers_start_and_stop(stage: Stage) -> None:
     stage.until(lambda: stage.fleet.empty, "all to have left")
     assert {cause for _, _, cause in stage.notes.ends} == {Cause.ASKED}
     assert len(stage.notes.ends) == 64
+
+
+def test_a_crash_loop_is_over_once_the_worker_runs_well(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.fleet.patience = replace(PATIENCE, respawn=Policy(crash_loop_after=1, first_delay_seconds=0.01))
+    stage.start(2)
+    stage.task("worker-1", "crash")
+    stage.until(lambda: stage.fleet.crash_loops == ["worker-1"], "a crash loop")
+    stage.task("worker-1", "idle")
+    stage.until(lambda: "worker-1" in stage.pids("idle"), "a worker that lives")
+    assert stage.fleet.crash_loops == ["worker-1"]  # it has proved nothing yet
+    stage.fleet.patience = replace(PATIENCE, respawn=Policy(settled_seconds=0.01))
+    with caplog.at_level("INFO"):
+        stage.until(lambda: not stage.fleet.crash_loops, "the loop's end")
+    assert "worker-1 runs well again" in caplog.text
