@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import zmq
@@ -39,6 +40,14 @@ _LOGGED: Final = 20
 _SPAN_SECONDS: Final = 60.0
 
 
+@dataclass(kw_only=True)
+class _Flood:
+    """Refusals of one kind: when they were logged lately, and how many were not."""
+
+    logged: list[float] = field(default_factory=list)
+    kept_quiet: int = 0
+
+
 class TcpEnd:
     """A ROUTER on TCP, and the doorman in front of it.
 
@@ -56,8 +65,7 @@ class TcpEnd:
     ) -> None:
         self.address = address
         self._clients = dict(clients)
-        self._logged: list[float] = []
-        self._kept_quiet = 0
+        self._floods: dict[str, _Flood] = {}
         self._context = zmq.Context()
         # The doorman first: a handshake that comes before him would be refused.
         self._doorman = self._context.socket(zmq.REP)
@@ -96,7 +104,7 @@ class TcpEnd:
             event = parse_monitor_message(self._monitor.recv_multipart())
             reason = _FAILURES.get(zmq.Event(event["event"]))
             if reason is not None and event["event"] != zmq.Event.HANDSHAKE_FAILED_AUTH:
-                self._refused(f"a connection to {self.address} was refused: {reason}")
+                self._refused("handshake", f"a connection to {self.address} was refused: {reason}")
 
     def peer_of(self, frame: zmq.Frame) -> Peer | None:
         """Who sent a frame; None where that client was let in and has been revoked since."""
@@ -106,13 +114,14 @@ class TcpEnd:
             return None
         client = self._clients.get(key)
         if client is None:
-            self._refused(f"a revoked client at {address} was refused")
+            self._refused("revoked", f"a revoked client at {address} was refused")
             return None
         return Peer(name=client.name, address=address, access=Access(client.access))
 
     def close(self) -> None:
         """Stop listening."""
         self.router.disable_monitor()
+        self._monitor.close(linger=0)
         self.router.close(linger=0)
         self._doorman.close(linger=0)
         self._context.term()
@@ -124,26 +133,31 @@ class TcpEnd:
         version, request_id, domain, address, _identity, mechanism, *proof = question
         head = [version, request_id]
         if mechanism != b"CURVE" or domain != _DOMAIN or len(proof) != 1 or len(proof[0]) != 32:
-            self._refused(f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE")
+            self._refused(
+                "plain", f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
+            )
             return [*head, b"400", b"CURVE alone", b"", b""]
         public = z85.encode(proof[0]).decode("ascii")
         client = self._clients.get(public)
         if client is None:
-            self._refused(f"a client at {_shown(address)} was refused: its key {public} is not allowed")
+            self._refused(
+                "key", f"a client at {_shown(address)} was refused: its key {public} is not allowed"
+            )
             return [*head, b"400", b"key not allowed", b"", b""]
         _log.info("client %s (%s) at %s came in", client.name, client.access, _shown(address))
         return [*head, b"200", b"OK", public.encode("ascii"), b""]
 
-    def _refused(self, text: str) -> None:
-        """Put a refusal in the log; a flood of them in one line a minute."""
+    def _refused(self, kind: str, text: str) -> None:
+        """Put a refusal in the log; a flood of one kind is summed up, and hides none of another."""
+        flood = self._floods.setdefault(kind, _Flood())
         now = time.monotonic()
-        self._logged = [moment for moment in self._logged if now - moment < _SPAN_SECONDS]
-        if len(self._logged) >= _LOGGED:
-            self._kept_quiet += 1
+        flood.logged = [moment for moment in flood.logged if now - moment < _SPAN_SECONDS]
+        if len(flood.logged) >= _LOGGED:
+            flood.kept_quiet += 1
             return
-        more = f" ({self._kept_quiet} more were not logged)" if self._kept_quiet else ""
-        self._logged.append(now)
-        self._kept_quiet = 0
+        more = f" ({flood.kept_quiet} more like it were not logged)" if flood.kept_quiet else ""
+        flood.logged.append(now)
+        flood.kept_quiet = 0
         _log.warning("%s%s", text, more, extra={"event": "control_refused"})
 
 

@@ -214,6 +214,7 @@ class Client:
         if self._dealer is not None:
             if self._monitor is not None:
                 self._dealer.disable_monitor()
+                self._monitor.close(linger=0)  # pyzmq would leave that to the collector, and term() waits
                 self._monitor = None
             self._dealer.close(linger=0)
             self._dealer = None

@@ -9,7 +9,7 @@ from speechctl.blocks import Block, harmless
 from speechctl.words import instant
 
 Result = Mapping[str, Any]
-_HEAD = frozenset({"id", "at", "event", "job_id", "job", "worker", "actor", "command", "outcome", "args"})
+_HEAD = frozenset({"id", "at", "event", "job_id", "job", "worker"})
 
 
 def logs(result: Result) -> list[Block]:

@@ -1,0 +1,204 @@
+"""Control over the network: a whole daemon, real keys, and those who have none or the wrong ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from speechaid.errors import FleetError
+from speechaid.keyring import AllowedClient, Credentials, credentials, write_client, write_credentials
+from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
+from tests.terminal import Terminal, open_terminal
+
+PATIENCE_SECONDS = 30.0
+#: Long enough for an answer on a busy machine, short enough to wait for silence.
+SILENCE_MS = 3_000
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Network:
+    """A daemon that listens on TCP, and key files for it."""
+
+    def __init__(self, terminal: Terminal, address: str, keys: Path) -> None:
+        self.terminal = terminal
+        self.address = address
+        self.keys = keys
+
+    def keys_of(self, name: str) -> Path:
+        return self.terminal.place / f"{name}.key"
+
+    def client(self, name: str) -> Client:
+        return Client(Remote(address=self.address, credentials=credentials(self.keys_of(name))))
+
+    def add(self, name: str, access: str) -> None:
+        words = ["keys", "add", name, "--access", access, "--dir", str(self.keys)]
+        self.terminal.type(*words, "--out", str(self.keys_of(name)))
+
+    def logged(self, text: str) -> None:
+        self.terminal.until(lambda: text in self.terminal.daemon.log.read_text())
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with open_terminal(SPEECHAID_CONTROL_TCP=address, start=False) as terminal:
+        opened = Network(terminal, address, terminal.place / "state" / "keys")
+        with pytest.raises(FleetError, match="without keys there is no control over TCP"):
+            terminal.daemon.start()
+        terminal.type("keys", "server", "--dir", str(opened.keys))
+        opened.add("maria", "write")
+        opened.add("grafana", "read")
+        terminal.daemon.start()
+        yield opened
+
+
+def test_key_files_are_closed_to_others_from_the_first_moment(network: Network) -> None:
+    for path in (network.keys / "server.json", network.keys_of("maria")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    listed = network.terminal.ask("keys", "list", "--dir", str(network.keys))
+    assert {(row["name"], row["access"]) for row in listed["clients"]} == {
+        ("maria", "write"),
+        ("grafana", "read"),
+    }
+    assert "secret" not in json.dumps(listed)
+    assert "is there already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
+
+
+def test_a_client_with_its_key_reads_and_writes_and_is_on_record_by_name(network: Network) -> None:
+    with network.client("maria") as client:
+        assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)["supervisor"]["pid"]
+        client.ask("create-batch", {"name": "from afar"}, timeout_seconds=PATIENCE_SECONDS)
+    network.terminal.until(lambda: "maria (key, 127.0.0.1)" in network.terminal.type("logs", "--commands"))
+
+
+def test_the_command_line_takes_a_key_file(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    from speechctl.cli import main
+
+    assert main(["status", "--socket", network.address, "--key", str(network.keys_of("maria"))]) == 0
+    monkeypatch.delenv("SPEECHCTL_KEY", raising=False)
+    assert main(["status", "--socket", network.address]) == 2
+
+
+def test_a_reader_reads_and_its_writes_are_refused_and_logged(network: Network) -> None:
+    with network.client("grafana") as client:
+        assert "workers" in client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+        with pytest.raises(Refused) as caught:
+            client.ask("drain", {}, timeout_seconds=PATIENCE_SECONDS)
+    assert caught.value.code == "forbidden"
+    assert not network.terminal.ask("status")["supervisor"]["draining"]
+    network.logged("drain changes things, and this client may only read")
+
+
+def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -> None:
+    known = credentials(network.keys_of("maria"))
+    stranger = Credentials(name="stranger", pair=new_pair(), server=known.server)
+    remote = Remote(address=network.address, credentials=stranger)
+    with Client(remote) as client, pytest.raises(Unreachable, match="does not let this key in"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+    network.logged(f"its key {stranger.pair.public} is not allowed")
+
+
+def test_a_client_that_believes_another_server_is_refused_and_logged(network: Network) -> None:
+    known = credentials(network.keys_of("maria"))
+    misled = Credentials(name="maria", pair=known.pair, server=new_pair().public)
+    remote = Remote(address=network.address, credentials=misled)
+    with Client(remote) as client, pytest.raises(Unreachable):
+        client.ask("status", {}, timeout_seconds=5.0)
+    network.logged("was refused: no CURVE, or the wrong server key")
+
+
+def test_a_plain_connection_gets_nothing_and_is_logged(network: Network) -> None:
+    context = zmq.Context()
+    plain = context.socket(zmq.DEALER)
+    plain.linger = 0
+    plain.connect(network.address)
+    plain.send(json.dumps({"v": 1, "id": "q", "command": "status", "args": {}}).encode())
+    assert not plain.poll(SILENCE_MS)
+    plain.close()
+    context.term()
+    with socket.create_connection(("127.0.0.1", int(network.address.rpartition(":")[2])), timeout=5) as raw:
+        raw.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+        raw.settimeout(5)
+        heard = b""
+        with contextlib.suppress(OSError):  # silence, or the door slammed
+            while piece := raw.recv(4096):
+                heard += piece
+    assert b"{" not in heard
+    network.logged(f"a connection to {network.address} was refused")
+    assert network.terminal.ask("status")["supervisor"]["state"] == "running"
+
+
+def test_a_client_added_comes_in_after_a_reload_and_a_revoked_one_does_not_even_if_connected(
+    network: Network,
+) -> None:
+    network.add("jorge", "write")
+    network.terminal.type("reload")
+    with network.client("jorge") as client:
+        assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+        network.terminal.type("keys", "revoke", "jorge", "--dir", str(network.keys))
+        network.terminal.type("reload")
+        with pytest.raises(Refused) as caught:
+            client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+        assert caught.value.code == "forbidden"
+    with network.client("jorge") as client, pytest.raises(Unreachable):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+    network.logged("a revoked client at 127.0.0.1 was refused")
+
+
+def test_keys_that_others_can_read_stop_a_reload_and_the_old_ones_stay(network: Network) -> None:
+    server = network.keys / "server.json"
+    server.chmod(0o644)
+    assert "open to others" in network.terminal.refused("reload")
+    server.chmod(0o600)
+    with network.client("maria") as client:
+        assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_events_stream_over_the_network_too(network: Network) -> None:
+    with network.client("grafana") as client:
+        stream = client.stream("events", {})
+        assert next(stream) == {"state": "listening"}
+        network.terminal.type("log-level", "INFO")
+        texts = (str(item.get("event", {}).get("text")) for item in stream)
+        assert any("log-level" in text for text in texts)
+
+
+def test_a_key_file_is_never_written_over(tmp_path: Path) -> None:
+    own = Credentials(name="x", pair=new_pair(), server=new_pair().public)
+    write_credentials(tmp_path / "x.key", own)
+    before = (tmp_path / "x.key").read_bytes()
+    with pytest.raises(Exception, match="is there already"):
+        write_credentials(tmp_path / "x.key", own)
+    assert (tmp_path / "x.key").read_bytes() == before
+    with pytest.raises(Exception, match="no name for a client"):
+        write_client(tmp_path, AllowedClient(name="../x", access="read", public=own.server))
+
+
+def test_shutdown_now_stops_the_daemon_and_frees_the_port(network: Network) -> None:
+    pid = network.terminal.ask("status")["supervisor"]["pid"]
+    assert network.terminal.ask("shutdown", "--now", "--yes")["stopping"]
+
+    def gone() -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return not network.terminal.daemon.is_alive()
+
+    network.terminal.until(gone)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", int(network.address.rpartition(":")[2])))

@@ -1,0 +1,344 @@
+"""Every command, typed at a terminal: real client, socket, daemon, workers, database. One daemon for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechaid.protocol import COMMANDS
+from tests.terminal import Terminal, open_terminal
+
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Terminal]:
+    with open_terminal() as terminal:
+        yield terminal
+
+
+@pytest.fixture
+def terminal(shared: Terminal) -> Iterator[Terminal]:
+    """The daemon as a test should find it: nothing is held, nothing of another test waits."""
+    yield shared
+    shared.type("undrain")
+    shared.type("unhold")
+    for batch in shared.ask("batches", "--limit", "1000")["batches"]:
+        if batch["active"]:
+            shared.type("cancel-batch", batch["batch_id"], "--yes")
+
+
+def worker_pid(terminal: Terminal, slot: str) -> int:
+    rows = terminal.ask("status")["workers"]
+    return int(next(row["pid"] for row in rows if row["slot"] == slot))
+
+
+# -- the fleet -----------------------------------------------------------------------------------------------
+
+
+def test_status_and_top_show_workers_and_queue(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(5, "shown")
+    terminal.a_live_call(batch)
+    terminal.until(lambda: batch in terminal.type("status"))
+    shown = terminal.type("top", "--once")
+    assert "worker-1" in shown
+    assert batch in shown
+
+
+def test_drain_says_how_long_it_may_take_and_undrain_ends_it(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(6, "drained")
+    terminal.a_live_call(batch)
+    answer = terminal.ask("drain")
+    assert answer["draining"]
+    assert answer["calls_in_hand"] >= 1
+    assert answer["at_most_seconds"] > 0
+    assert terminal.ask("drain", "--wait")["drained"]
+    waiting = len(terminal.jobs(batch, "pending"))
+    assert not terminal.ask("undrain")["draining"]
+    terminal.until(lambda: len(terminal.jobs(batch, "pending")) < waiting)
+
+
+def test_a_paused_worker_stays_paused_when_it_is_killed(terminal: Terminal) -> None:
+    terminal.type("pause-worker", "worker-2")
+    pid = worker_pid(terminal, "worker-2")
+    os.kill(pid, signal.SIGKILL)
+
+    def successor() -> bool:
+        rows = terminal.ask("status")["workers"]
+        row = next(row for row in rows if row["slot"] == "worker-2")
+        return row["pid"] not in {None, pid} and bool(row["paused"])
+
+    terminal.until(successor)
+    assert "takes jobs again" in terminal.type("resume-worker", "2")
+    assert "there is no worker" in terminal.refused("pause-worker", "worker-99")
+
+
+def test_scale_reload_and_log_level_take_effect_at_once(terminal: Terminal) -> None:
+    assert terminal.ask("scale", "5")["wanted"] == 5
+    terminal.until(lambda: terminal.ask("status")["supervisor"]["present"] == 5)
+    terminal.type("log-level", "DEBUG")
+    assert terminal.ask("reload")["needs_restart"] == []
+    terminal.until(lambda: terminal.ask("status")["supervisor"]["present"] == 3)
+
+
+# -- batches -------------------------------------------------------------------------------------------------
+
+
+def test_a_paused_batch_places_no_call_and_a_resumed_one_does(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(40, "paused")
+    terminal.a_live_call(batch)
+    answer = terminal.ask("pause-batch", batch, "--reason", "wrong amounts")
+    assert answer["was_active"]
+    calls = len(terminal.simulator.ledger())
+    assert "wrong amounts" in terminal.type("batches")
+    shown = terminal.ask("explain", terminal.jobs(batch, "pending")[0]["job_id"])
+    assert "paused" in shown["sentence"]
+    assert shown["next_chance"] is None
+    terminal.type("drain", "--wait")
+    assert len(terminal.simulator.ledger()) == calls
+    terminal.type("undrain")
+    terminal.type("resume-batch", batch)
+    terminal.until(lambda: len(terminal.simulator.ledger()) > calls)
+
+
+def test_resume_all_brings_back_just_what_pause_all_paused(terminal: Terminal) -> None:
+    mine = terminal.ask("create-batch", "mine")["batch_id"]
+    other = terminal.ask("create-batch", "other")["batch_id"]
+    terminal.type("pause-batch", mine)
+    assert terminal.ask("pause-all", "--reason", "lunch")["paused"] == 1
+    assert terminal.ask("resume-all")["resumed"] == 1
+    active = {row["batch_id"]: row["active"] for row in terminal.ask("batches")["batches"]}
+    assert (active[mine], active[other]) == (False, True)
+
+
+def test_a_cancelled_batch_ends_what_waits_at_once_and_calls_when_they_are_over(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(30, "off")
+    terminal.a_live_call(batch)
+    assert terminal.ask("cancel-batch", batch, "--dry-run")["dry_run"]
+    answer = terminal.ask("cancel-batch", batch, "--yes", "--reason", "wrong list")
+    assert answer["when_their_calls_end"] >= 1
+    assert terminal.jobs(batch, "pending") == []
+    terminal.until(lambda: terminal.jobs(batch, "in_progress") == [])
+    # A call that served its purpose did so, whatever was asked meanwhile.
+    assert {job["status"] for job in terminal.jobs(batch)} <= {"cancelled", "done"}
+
+
+# -- jobs ----------------------------------------------------------------------------------------------------
+
+
+def test_one_job_is_suspended_resumed_cancelled_and_its_history_tells(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "single", "--hours", "00:00-00:01", "--days", "1")
+    job = terminal.jobs(batch)[0]["job_id"]
+    assert terminal.ask("suspend-job", job, "--reason", "asked to wait")["status"] == "suspended"
+    assert "waits for resume-job" in terminal.ask("explain", job)["sentence"]
+    assert terminal.ask("resume-job", job)["status"] == "pending"
+    assert "is not suspended" in terminal.refused("resume-job", job)
+    assert terminal.ask("cancel-job", job, "--yes")["status"] == "cancelled"
+    assert "already" in terminal.refused("cancel-job", job, "--yes")
+    assert terminal.ask("job", job)["status"] == "cancelled"
+
+
+def test_a_reset_revives_what_was_cancelled_but_nobody_who_asked_not_to_be_called(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(3, "reset", "--hours", "00:00-00:01", "--days", "1")
+    terminal.type("cancel-batch", batch, "--yes")
+    asked = terminal.jobs(batch)[0]["job_id"]
+    terminal.database.jobs.update_one({"job_id": asked}, {"$set": {"cancel_reason": "do_not_call"}})
+    words = ["reset-jobs", "--status", "cancelled", "--max-age-hours", "1", "--batch", batch]
+    assert terminal.ask(*words, "--dry-run")["would_reset"] == 2
+    assert terminal.ask(*words, "--yes")["reset"] == 2
+    assert [job["job_id"] for job in terminal.jobs(batch, "cancelled")] == [asked]
+
+
+def test_hang_up_ends_the_call_in_retell(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "hung-up")
+    job = terminal.a_live_call(batch)
+    answer = terminal.ask("hang-up", job["job_id"], "--yes")
+    assert answer["call_id"] == job["dial"]["call_id"]
+    terminal.until(lambda: terminal.ask("job", job["job_id"])["status"] == "cancelled")
+    assert "has no call" in terminal.refused("hang-up", job["job_id"], "--yes")
+
+
+def test_release_stuck_gives_back_what_a_gone_worker_left(terminal: Terminal) -> None:
+    terminal.type("hold")  # nobody must dial what is given back
+    batch = terminal.import_contacts(1, "stuck", "--paused")
+    job = terminal.jobs(batch)[0]["job_id"]
+    past = datetime.now(UTC) - timedelta(hours=1)
+    left = {"status": "in_progress", "reserved_until": past, "claim_token": "gone", "worker_id": "w@x:1"}
+    assert terminal.ask("release-stuck", "--older-than", "5m", "--dry-run")["released"] == 0
+    terminal.database.jobs.update_one({"job_id": job}, {"$set": left})
+    # A worker's own rescue may be quicker than the command: either way the job is pending, once.
+    answer = terminal.ask("release-stuck", "--older-than", "5m")
+    assert answer["released"] + answer["moved_meanwhile"] <= 1
+    terminal.until(lambda: terminal.ask("job", job)["status"] == "pending")
+
+
+# -- accounts ------------------------------------------------------------------------------------------------
+
+
+def test_a_suspended_account_pays_for_no_call(terminal: Terminal) -> None:
+    terminal.database.accounts.insert_one(
+        {"account_id": "acc-blue", "status": "active", "plan_type": "unlimited"}
+    )
+    terminal.type("suspend-account", "acc-blue", "--reason", "unpaid")
+    batch = terminal.import_contacts(1, "unpaid", "--account", "acc-blue")
+    shown = terminal.ask("explain", terminal.jobs(batch)[0]["job_id"])
+    assert not next(check for check in shown["checks"] if check["name"] == "account")["passed"]
+    assert "acc-blue" in terminal.type("doctor")
+    assert terminal.ask("ids", "account", "acc-b")["ids"] == ["acc-blue"]
+    assert terminal.ask("resume-account", "acc-bl")["status"] == "active"
+    terminal.a_live_call(batch)
+
+
+# -- what will be, what is, what was -------------------------------------------------------------------------
+
+
+def test_a_forecast_names_who_would_be_called_when_and_who_not(terminal: Terminal) -> None:
+    terminal.type("drain")
+    # Until a minute ago, and again tomorrow at this hour: the window is closed just now.
+    now = datetime.now(UTC)
+    closed = f"{now - timedelta(hours=2):%H:%M}-{now - timedelta(hours=1):%H:%M}"
+    batch = terminal.import_contacts(4, "later", "--hours", closed, "--timezone", "UTC")
+    answer = terminal.ask("forecast", "--batch", batch, "--limit", "3")
+    assert len(answer["dials"]) == 3
+    assert answer["beyond"] == 1
+    assert all(datetime.fromisoformat(row["at"]) > now + timedelta(hours=20) for row in answer["dials"])
+    terminal.type("pause-batch", batch)
+    answer = terminal.ask("forecast", "--batch", batch)
+    assert [(row["reason"], row["jobs"]) for row in answer["skipped"]] == [("batch_paused", 4)]
+    assert "nothing is dialled by this" in terminal.type("forecast")
+
+
+def test_doctor_names_causes_with_their_remedies(terminal: Terminal) -> None:
+    terminal.type("drain")
+    batch = terminal.import_contacts(2, "orphans", "--paused")
+    terminal.type("hold", "--reason", "fire drill")
+    terminal.database.jobs.update_many({"batch_id": batch}, {"$set": {"batch_id": "batch-of-nobody"}})
+    found = {row["code"]: row for row in terminal.ask("doctor")["findings"]}
+    assert {"draining", "held", "orphaned_jobs"} <= set(found)
+    assert "fire drill" in found["held"]["evidence"]
+    assert "speechctl unhold" in terminal.type("doctor")
+    terminal.database.jobs.delete_many({"batch_id": "batch-of-nobody"})
+
+
+def test_hold_is_for_every_job_and_explain_says_so(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(20, "held")
+    terminal.a_live_call(batch)
+    answer = terminal.ask("hold", "--reason", "fire")
+    assert answer["held"]
+    calls = len(terminal.simulator.ledger())
+    terminal.until(lambda: terminal.jobs(batch, "in_progress") == [])
+    assert len(terminal.simulator.ledger()) == calls
+    shown = terminal.ask("explain", terminal.jobs(batch, "pending")[0]["job_id"])
+    assert "fire" in shown["sentence"]
+    assert terminal.ask("unhold")["was_held"]
+
+
+def test_events_tell_a_call_from_its_placing_to_its_end(terminal: Terminal) -> None:
+    command = [sys.executable, "-m", "speechctl", "events", "--json", "--socket", str(terminal.daemon.socket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stream:
+        watchdog = threading.Timer(100, stream.kill)
+        watchdog.start()
+        batch = terminal.import_contacts(1, "told")
+        seen = []
+        assert stream.stdout is not None
+        for line in stream.stdout:
+            item = json.loads(line)
+            if item.get("batch") == batch:
+                seen.append(item["event"])
+            if item["event"] == "call.settled" and item.get("batch") == batch:
+                break
+        watchdog.cancel()
+        stream.terminate()
+    assert seen[0] == "call.placed"
+    assert seen[-1] == "call.settled"
+
+
+def test_logs_hold_commands_and_a_job_s_history(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "logged")
+    job = terminal.a_live_call(batch)["job_id"]
+    terminal.until(lambda: "call.placed" in terminal.type("logs", "--job", job))
+    terminal.until(lambda: "import" in terminal.type("logs", "--commands"))
+    first = terminal.ask("logs", "--limit", "2")
+    assert len(first["lines"]) == 2
+    assert "no place" in terminal.refused("logs", "--after", "yesterday", status=2)
+
+
+def test_logs_follow_what_is_written(terminal: Terminal) -> None:
+    command = [sys.executable, "-m", "speechctl", "logs", "-f", "--commands"]
+    command += ["--socket", str(terminal.daemon.socket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stream:
+        watchdog = threading.Timer(100, stream.kill)
+        watchdog.start()
+        terminal.type("create-batch", "seen-in-the-log")
+        assert stream.stdout is not None
+        assert any("seen-in-the-log" in line for line in iter(stream.stdout.readline, ""))
+        watchdog.cancel()
+        stream.terminate()
+
+
+def test_a_report_counts_what_was_called(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "reported")
+    terminal.until(lambda: terminal.jobs(batch, "done"))
+    assert terminal.ask("report", "--batch", batch)["calls"]["successful"] == 1
+    assert "# " in terminal.type("report", "--format", "markdown")
+
+
+# -- speechctl's own -----------------------------------------------------------------------------------------
+
+
+def test_ids_complete_from_their_beginning(terminal: Terminal) -> None:
+    batch = terminal.ask("create-batch", "completed")["batch_id"]
+    assert batch in terminal.ask("ids", "batch", batch[:-2])["ids"]
+    assert terminal.ask("ids", "job", "no-such")["ids"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("sta", "status"),
+        ("report --format ", "markdown"),
+        ("pause-worker ", "worker-2"),
+        ("pause-batch --re", "--reason"),
+        ("pause-batch batch-", "batch-"),
+    ],
+)
+def test_bash_offers_what_may_come_next(terminal: Terminal, line: str, offered: str) -> None:
+    terminal.type("create-batch", "offered")
+    script = terminal.type("completion", "bash")
+    words = f"speechctl {line}".split(" ")
+    array = " ".join(f"'{word}'" for word in words)
+    probe = (
+        f"COMP_WORDS=({array}); COMP_CWORD={len(words) - 1}; _speechctl; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    environment = {**os.environ, "SPEECHAID_SOCKET": str(terminal.daemon.socket)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\n{probe}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert any(word.startswith(offered) for word in done.stdout.splitlines()), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_other_shells_know_every_command(terminal: Terminal, shell: str) -> None:
+    script = terminal.type("completion", shell)
+    assert all(name in script for name in COMMANDS)
+
+
+def test_a_misspelt_command_is_met_with_the_right_one(terminal: Terminal) -> None:
+    assert "did you mean pause-batch" in terminal.refused("puase-batch", status=2)
+
+
+def test_every_command_of_the_table_is_typed_in_these_tests() -> None:
+    here = Path(__file__).parent
+    typed = "".join(path.read_text(encoding="utf-8") for path in sorted(here.glob("test_*.py")))
+    assert [name for name in COMMANDS if f'"{name}"' not in typed] == []
