@@ -25,9 +25,10 @@ def until(
     *,
     between: Callable[[], object] | None = None,
     log: Path | None = None,
+    within_seconds: float = DEADLINE_SECONDS,
 ) -> Found:
     """Look until something is found, and give it back."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + within_seconds
     while not (found := look()):
         if time.monotonic() > deadline:
             said = f"; the log says:\n{log.read_text()}" if log is not None else ""

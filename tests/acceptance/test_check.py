@@ -92,7 +92,7 @@ def levels(variables: Environ, *words: str, status: int) -> Levels:
 
 def text_of(variables: Environ, name: str) -> str:
     rows: list[dict[str, Any]] = json.loads(run(variables, "--json").stdout)["checks"]
-    return next(row["text"] for row in rows if row["name"] == name)
+    return str(next(row["text"] for row in rows if row["name"] == name))
 
 
 def test_where_all_is_there_every_line_says_so_and_nothing_is_dialled(
