@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
@@ -195,12 +196,7 @@ def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock 
         "appname": "speechaid",
         "tz_aware": True,
         "maxPoolSize": settings.max_pool_size,
-        # One thread and one connection less a process than the streaming protocol needs.
-        "serverMonitoringMode": "poll",
-        "connectTimeoutMS": 5_000,
-        "serverSelectionTimeoutMS": 5_000,
-        # Longer than any lawful operation; without it a silent database would be waited for without end.
-        "socketTimeoutMS": 30_000,
+        **_unless_given(address),
     }
     try:
         return Store(MongoClient(address, **options), settings, clock=clock)
@@ -208,6 +204,20 @@ def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock 
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
         raise ConfigError([f"{fault}; allowed: mongodb://…, mongodb+srv://…, embedded:DIR"]) from exc
+
+
+def _unless_given(address: str) -> dict[str, Any]:
+    """Options of the driver where the address has none of its own: what an operator wrote there stands."""
+    options = {
+        # One thread and one connection less a process than the streaming protocol needs.
+        "serverMonitoringMode": "poll",
+        "connectTimeoutMS": 5_000,
+        "serverSelectionTimeoutMS": 5_000,
+        # Longer than any lawful operation; without it a silent database would be waited for without end.
+        "socketTimeoutMS": 30_000,
+    }
+    given = {name.lower() for name, _ in parse_qsl(address.partition("?")[2])}
+    return {name: value for name, value in options.items() if name.lower() not in given}
 
 
 def warm_up_driver() -> None:
