@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import resource
-import shutil
-import socket
-import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from speechaid import protocol
+from speechaid import check_host
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
 from speechaid.fleet.embedded import published_uri
 from speechaid.fleet.embedded_files import read_address
@@ -27,7 +23,6 @@ from speechaid.rules.readiness import Finding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
-from speechaid.supervisor import descriptors_needed
 from speechaid.worker import open_retell
 
 #: Retell is not waited for longer, in seconds, whatever the settings allow a dial.
@@ -59,9 +54,7 @@ def _looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
     yield from readiness.settings_in_order(settings_warnings(), source)
     yield from _database(settings)
     yield _retell(settings, before_start=before_start)
-    yield _socket(settings.control.socket, before_start=before_start)
-    yield _state_directory(settings.control.state_dir)
-    yield _descriptors(settings.worker.count)
+    yield from check_host.looks(settings, before_start=before_start)
 
 
 # -- the database ------------------------------------------------------------------------------------------
@@ -74,7 +67,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if importlib.util.find_spec("secantus") is None:
             yield readiness.embedded_missing()
             return
-        yield _place("database directory", directory)
+        yield check_host.place("database directory", directory)
         if read_address(directory) is None:
             yield readiness.embedded_at_rest(str(directory))
             return
@@ -126,61 +119,6 @@ def _retell(settings: Settings, *, before_start: bool) -> Finding:
             return readiness.retell_refused(str(exc))
     limit = max(found.limit, found.burst) - found.reserved_inbound
     return readiness.retell_answered(current=found.current, limit=limit, workers=settings.worker.count)
-
-
-# -- this host ---------------------------------------------------------------------------------------------
-
-
-def _socket(path: Path, *, before_start: bool) -> Finding:
-    try:
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            return readiness.socket_unfit(str(path), "is there, and is no socket")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(os.fsencode(path))
-    except (FileNotFoundError, ConnectionRefusedError):  # none, or one that a dead daemon left
-        fault = _unfit(path.parent)
-        return readiness.socket_unfit(str(path), fault) if fault else readiness.socket_free(str(path))
-    except OSError as exc:
-        return readiness.socket_unfit(str(path), exc.strerror or str(exc))
-    return readiness.socket_held(str(path), _lock_holder(path), before_start=before_start)
-
-
-def _lock_holder(path: Path) -> str:
-    try:
-        return protocol.lock_path(path).read_text(encoding="ascii").strip() or "unknown"
-    except (OSError, UnicodeDecodeError):
-        return "unknown"
-
-
-def _state_directory(path: Path) -> Finding:
-    return _place("state directory", path)
-
-
-def _place(name: str, path: Path) -> Finding:
-    fault = _unfit(path)
-    free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
-    return readiness.place(name, str(path), fault=fault, free_mb=free_mb)
-
-
-def _unfit(directory: Path) -> str | None:
-    """Why files cannot be made in a directory, which may be one that is yet to be made."""
-    existing = _existing(directory)
-    if not existing.is_dir():
-        return f"{existing} is no directory"
-    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
-        return f"{existing} is not ours to write to"
-    return None
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest of its parents that is there."""
-    return next(place for place in (path, *path.parents) if place.exists())
-
-
-def _descriptors(workers: int) -> Finding:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = None if hard == resource.RLIM_INFINITY else hard
-    return readiness.descriptors(limit=limit, needed=descriptors_needed(workers), workers=workers)
 
 
 # -- as shown ----------------------------------------------------------------------------------------------

@@ -209,14 +209,13 @@ def socket_unfit(path: str, reason: str) -> Finding:
     return _fail("socket", f"{path}: {reason}", "name another place in SPEECHAID_SOCKET")
 
 
-def port(address: str, *, free: bool, holder: str | None, daemon_runs: bool) -> Finding:
-    """Whether the metrics' port can be taken, or is ours already."""
-    if free:
-        return _fine("metrics port", f"{address} is free")
-    who = f" by {holder}" if holder else ""
+def port(name: str, address: str, *, fault: str | None, daemon_runs: bool) -> Finding:
+    """Whether a port can be taken, or is ours already."""
+    if fault is None:
+        return _fine(name, f"{address} is free")
     if daemon_runs:
-        return _fine("metrics port", f"{address} is taken{who}, as it should be while the daemon runs")
-    return _fail("metrics port", f"{address} is taken{who}", "stop that program, or choose another port")
+        return _fine(name, f"{address} {fault}, as it should be while the daemon runs")
+    return _fail(name, f"{address} {fault}", "stop that program, or choose another address")
 
 
 def place(name: str, path: str, *, fault: str | None, free_mb: int | None) -> Finding:

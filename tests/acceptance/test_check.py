@@ -64,6 +64,7 @@ def variables(place: Path, simulator: SimulatorProcess, server: EmbeddedDatabase
         "RETELL_FROM_NUMBER": "+12125550100",
         "RETELL_TIMEOUT_SECONDS": "5",
         "WORKER_COUNT": "2",
+        "SPEECHAID_METRICS_ADDRESS": "127.0.0.1:0",
         "SPEECHAID_SOCKET": str(place / "control.sock"),
         "SPEECHAID_STATE_DIR": str(place / "state"),
         "HOME": str(place),
@@ -174,6 +175,15 @@ def test_a_socket_or_directory_that_cannot_be_used_fails(variables: Environ, pla
     variables["SPEECHAID_STATE_DIR"] = str(place / "file" / "state")
     found = levels(variables, status=1)
     assert (found["socket"], found["state directory"]) == ("fail", "fail")
+
+
+def test_a_port_that_is_taken_fails_and_names_who_has_it(variables: Environ) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        variables["SPEECHAID_METRICS_ADDRESS"] = address
+        assert levels(variables, status=1)["metrics port"] == "fail"
+        assert text_of(variables, "metrics port").endswith(f"(pid {os.getpid()})")
+    assert levels(variables, status=0)["metrics port"] == "ok"
 
 
 def test_too_few_descriptors_fail(variables: Environ) -> None:

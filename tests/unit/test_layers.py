@@ -18,7 +18,7 @@ LAYERS = (
     "store retell telemetry",
     "kit breaker look turns dial follow inheritance settlement recovery census housekeeping campaign",
     "worker clerk control control_tcp commands fleet concurrency lookout observation",
-    "supervisor daemon check cli __main__",
+    "supervisor daemon check check_host cli __main__",
     "demo",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}

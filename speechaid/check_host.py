@@ -1,0 +1,132 @@
+"""``speechaid check``'s look at this host: control socket, ports, directories, limits; nothing is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from speechaid import protocol
+from speechaid.rules import readiness
+from speechaid.rules.readiness import Finding
+from speechaid.settings import Settings
+from speechaid.supervisor import descriptors_needed
+
+
+def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
+    """All of it, in the order of the report."""
+    path = settings.control.socket
+    pid = _listener(path)
+    if pid is not None:
+        yield readiness.socket_held(str(path), pid, before_start=before_start)
+    elif (fault := _no_socket(path)) is not None:
+        yield readiness.socket_unfit(str(path), fault)
+    else:
+        yield readiness.socket_free(str(path))
+    yield from _ports(settings, daemon_runs=pid is not None)
+    yield place("state directory", settings.control.state_dir)
+    yield _descriptors(settings.worker.count)
+
+
+def _listener(path: Path) -> str | None:
+    """The pid of the daemon that listens at a socket, as far as it is known; None where nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fsencode(path))
+        except OSError:
+            return None
+    try:
+        return protocol.lock_path(path).read_text(encoding="ascii").strip() or "unknown"
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+
+
+def _no_socket(path: Path) -> str | None:
+    """Why no daemon could listen there; one that a dead daemon left is removed by the next."""
+    try:
+        is_socket = stat.S_ISSOCK(path.stat().st_mode)
+    except FileNotFoundError:
+        return _unfit(path.parent)
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return _unfit(path.parent) if is_socket else "is there, and is no socket"
+
+
+def _ports(settings: Settings, *, daemon_runs: bool) -> Iterator[Finding]:
+    telemetry, control = settings.telemetry.metrics_address, settings.control.tcp
+    named = {"metrics port": None if telemetry == "off" else telemetry, "control port": control}
+    for name, address in named.items():
+        if address is None:
+            continue
+        fault = _taken(address.removeprefix("tcp://"))
+        yield readiness.port(name, address, fault=fault, daemon_runs=daemon_runs)
+
+
+def _taken(address: str) -> str | None:
+    """Why nobody could listen at ``HOST:PORT`` now; None where somebody could."""
+    host, _, port = address.rpartition(":")
+    host = "" if host == "*" else host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, place = found[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            return exc.strerror or str(exc)
+        return f"is taken{_holder(int(port))}"
+    return None
+
+
+def _holder(port: int) -> str:
+    """Who listens at a port, as far as we may see it, as the end of a sentence."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with contextlib.suppress(OSError):
+            rows = [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
+            inodes |= {
+                row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port
+            }
+    sockets = {f"socket:[{inode}]" for inode in inodes}
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()) in sockets:
+                process = descriptor.parents[1]
+                return f" by {(process / 'comm').read_text().strip()} (pid {process.name})"
+    return ""
+
+
+def place(name: str, path: Path) -> Finding:
+    """Whether files can be made in a directory, and how much room there is."""
+    fault = _unfit(path)
+    free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
+    return readiness.place(name, str(path), fault=fault, free_mb=free_mb)
+
+
+def _unfit(directory: Path) -> str | None:
+    """Why files cannot be made in a directory, which may be one that is yet to be made."""
+    existing = _existing(directory)
+    if not existing.is_dir():
+        return f"{existing} is no directory"
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        return f"{existing} is not ours to write to"
+    return None
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _descriptors(workers: int) -> Finding:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = None if hard == resource.RLIM_INFINITY else hard
+    return readiness.descriptors(limit=limit, needed=descriptors_needed(workers), workers=workers)
