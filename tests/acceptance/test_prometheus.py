@@ -1,0 +1,470 @@
+"""A real Prometheus beside a whole daemon: what it counts, what it draws, and what it alarms about.
+
+One campaign with workers killed in the midst of it is run for all tests of this module; then faults are
+caused one after the other, and each has to fire in the daemon and in Prometheus alike, and to clear.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechaid.demo.contacts import contacts
+from speechaid.demo.daemon import DaemonProcess
+from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.demo.simulator.settings import LIVELY
+from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.model.states import Outcome
+from speechaid.rules.alerting import Thresholds
+from speechaid.rules.alerts import ALERTS
+from speechaid.settings import DatabaseSettings, get_settings
+from speechaid.store.connection import Store, connect
+from speechaid.telemetry.alert_rules import RULES_FILE, rules_file
+from speechaid.telemetry.dashboard import DASHBOARD_FILE, dashboard_text
+from tests.prometheus import Prometheus, Wire, tool
+
+pytestmark = pytest.mark.timeout(600)
+
+DEADLINE_SECONDS = 120.0
+JOBS = 40
+WORKERS = 6
+KILLS = 8
+#: Times of alerts run this much faster: half an hour is 36 s.
+PATIENCE = 0.02
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come: {what}"
+        time.sleep(0.1)
+
+
+class Listener:
+    """Takes what the webhook posts."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+        heard = self.heard
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                heard.append((body["alert"], body["state"]))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/alerts"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """All that runs."""
+
+    daemon: DaemonProcess
+    simulator: SimulatorProcess
+    store: Store
+    wire: Wire
+    prometheus: Prometheus
+    listener: Listener
+    batch_id: str = ""
+    killed: set[int] = field(default_factory=set)
+    hung: set[int] = field(default_factory=set)
+
+    def workers(self) -> list[dict[str, Any]]:
+        return list(self.daemon.ask("status")["workers"])
+
+    def inside(self) -> set[str]:
+        """Alerts that fire by the daemon's own judgement."""
+        return {row["alert"] for row in self.daemon.ask("alerts")["firing"]}
+
+    def jobs(self) -> dict[str, int]:
+        return self.store.jobs.counts()
+
+    def insert(self, job_id: str, **fields: Any) -> None:
+        contact = {"name": "Ana", "phones": ["+56911111111"], "next_phone_index": 0}
+        later = self.store.now() + timedelta(hours=1)
+        standard = {"status": "pending", "reserved_until": later, "created_at": self.store.now()}
+        self.store.jobs.insert_many([{"job_id": job_id, "contact": contact, **standard, **fields}])
+
+    def remove(self, job_id: str) -> None:
+        self.store.jobs.table.delete({"job_id": job_id})
+
+    def change_batch(self, batch_id: str, **fields: Any) -> None:
+        assert self.store.batches.table.update({"batch_id": batch_id}, {"$set": fields})
+
+    def kill_one(self, states: set[str]) -> None:
+        """SIGKILL a worker that is about one of these things, once there is one."""
+        until(lambda: self._killed_one(states), f"a worker that is {states}")
+        until(lambda: self.daemon.ask("status")["supervisor"]["present"] == WORKERS, "its successor")
+
+    def _killed_one(self, states: set[str]) -> bool:
+        for row in self.workers():
+            if row["state"] in states and row["pid"] not in self.killed:
+                os.kill(row["pid"], signal.SIGKILL)
+                self.killed.add(row["pid"])
+                return True
+        return False
+
+    def freeze_one(self) -> None:
+        """SIGSTOP a worker in a call: it hangs, and is killed by the supervisor."""
+        until(self._froze_one, "a worker in a call")
+
+    def _froze_one(self) -> bool:
+        for row in self.workers():
+            if row["state"] in {"following", "idle"} and row["pid"] not in self.killed | self.hung:
+                os.kill(row["pid"], signal.SIGSTOP)
+                self.hung.add(row["pid"])
+                return True
+        return False
+
+
+def variables(place: Path, uri: str, simulator: SimulatorProcess, listener: Listener) -> dict[str, str]:
+    return {
+        "MONGO_URI": uri,
+        "RETELL_API_KEY": simulator.api_key,
+        "RETELL_BASE_URL": simulator.base_url,
+        "RETELL_AGENT_ID": "agent_test",
+        "RETELL_FROM_NUMBER": "+12125550100",
+        "RETELL_TIMEOUT_SECONDS": "5",
+        "WORKER_COUNT": str(WORKERS),
+        "LEASE_SECONDS": "10",
+        "MAX_ATTEMPTS": "2",
+        "RETRY_DELAY_MINUTES": "0.02",
+        "NO_ANSWER_RETRY_MINUTES": "0.03",
+        "CALL_POLLING_INTERVAL": "0.2",
+        "POLL_TIMEOUT_SECONDS": "30",
+        "SPEECHAID_TEMPORARY_RETRY_MIN_SECONDS": "1",
+        "SPEECHAID_TEMPORARY_RETRY_MAX_SECONDS": "2",
+        "SPEECHAID_BEAT_GRACE_SECONDS": "1",
+        "SPEECHAID_RESPAWN_MAX_SECONDS": "5",
+        "SPEECHAID_MAX_JOB_CRASHES": "50",
+        "SPEECHAID_STATE_DIR": str(place / "state"),
+        "SPEECHAID_ALERT_PATIENCE": str(PATIENCE),
+        "SPEECHAID_ALERT_BACKLOG_JOBS": "3",
+        "SPEECHAID_ALERT_STUCK_SECONDS": "2",
+        "SPEECHAID_ALERT_SUCCESS_CALLS": "5",
+        "SPEECHAID_ALERT_STALLED_MINUTES": "0.1",
+        "SPEECHAID_ALERT_WEBHOOK_URL": listener.url,
+    }
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """The daemon after a campaign with crashes, Prometheus watching from the beginning."""
+    tool("prometheus")
+    place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
+    place.mkdir(mode=0o700)
+    odds = {reason: weight for reason, weight in LIVELY.items() if reason != "user_requested_dnc"}
+    with ExitStack() as leaving:
+        leaving.callback(shutil.rmtree, place)
+        database = EmbeddedDatabase(place / "database")
+        uri = database.start()
+        leaving.callback(database.stop)
+        port = int(re.findall(r":(\d+)", uri)[-1])
+        wire = Wire(port)
+        store = connect(DatabaseSettings(), uri=uri)
+        leaving.callback(store.close)
+        simulator = leaving.enter_context(SimulatorProcess(speed=60.0, seed=5, odds=odds))
+        listener = Listener()
+        leaving.callback(listener.close)
+        through_the_wire = uri.replace(f":{port}", f":{wire.port}")
+        settings = variables(place, through_the_wire, simulator, listener)
+        daemon = DaemonProcess(place, settings)
+        leaving.callback(daemon.stop)
+        daemon.start()
+        thresholds = Thresholds.read(get_settings(settings, env_file=None).alerts)
+        target = daemon.ask("status")["metrics"]
+        prometheus = Prometheus(place / "prometheus", target, rules_file(thresholds))
+        prometheus.start()
+        leaving.callback(prometheus.stop)
+        until(lambda: prometheus.value("speechaid_workers_present") == WORKERS, "the first scrape")
+        found = Scene(
+            daemon=daemon,
+            simulator=simulator,
+            store=store,
+            wire=wire,
+            prometheus=prometheus,
+            listener=listener,
+        )
+        campaign(found)
+        yield found
+
+
+def campaign(scene: Scene) -> None:
+    """Call everybody while workers are killed and one hangs."""
+    account = {"account_id": "acc-1", "plan_type": "minutes_based", "minutes_purchased": 9000}
+    scene.store.accounts.table.insert({**account, "status": "active"})
+    sent = {"filename": "contacts.csv", "name": "campaign", "country": "CL", "account": "acc-1"}
+    scene.batch_id = scene.daemon.ask("import", contacts(JOBS), **sent)["batch_id"]
+    states = [{"following"}, {"dialling"}, {"settling"}, {"following"}]
+    for number in range(KILLS):
+        scene.kill_one(states[number % len(states)])
+    scene.freeze_one()
+    until(lambda: set(scene.jobs()) <= {"done", "failed"}, "the campaign's end")
+
+
+# -- numbers -----------------------------------------------------------------------------------------------
+
+
+def test_counters_equal_the_simulator_s_ledger_and_the_database_exactly(scene: Scene) -> None:
+    ledger = scene.simulator.ledger()
+    results = scene.store.results.aggregate([{"$match": {}}])
+    connected = [row for row in results if row["connected"]]
+    served = [row for row in results if row["outcome"] in {Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED}]
+    assert len(ledger) == len(results) > JOBS
+    ask = scene.prometheus
+
+    def told() -> dict[str, object]:
+        restarts = ask.by("cause", "speechaid_worker_restarts_total")
+        return {
+            "placed": ask.value("speechaid_calls_placed_total"),
+            "outcomes": ask.by("outcome", "speechaid_calls_ended_total"),
+            "succeeded": ask.value("speechaid_calls_succeeded_total"),
+            "connected": ask.value("speechaid_call_duration_seconds_count"),
+            "seconds": round(ask.value("speechaid_call_duration_seconds_sum") or 0, 3),
+            "jobs": ask.by("status", "speechaid_jobs"),
+            "killed": restarts.get("killed", 0) + restarts.get("never_ready", 0),
+            "hung": restarts.get("hung"),
+        }
+
+    expected: dict[str, object] = {
+        "placed": len(ledger),
+        "outcomes": dict(Counter(row["outcome"] for row in results)),
+        "succeeded": len(served),
+        "connected": len(connected),
+        "seconds": round(sum(row["duration_ms"] for row in connected) / 1000, 3),
+        "jobs": scene.jobs(),
+        "killed": len(scene.killed),
+        "hung": len(scene.hung),
+    }
+    until(lambda: told() == expected, f"{expected}, and it is {told()}", 20)
+
+
+def test_every_retry_and_rotation_is_one_step_of_a_recorded_call(scene: Scene) -> None:
+    ask = scene.prometheus
+    steps = ask.by("cause", "speechaid_next_steps_total")
+    assert sum(ask.by("cause", "speechaid_rotations_total").values()) == steps["rotated"]
+    retried = sum(ask.by("cause", "speechaid_retries_total").values())
+    assert retried == steps.get("retry", 0) + steps.get("temporary", 0) + steps.get("blocked", 0)
+    assert (ask.value("sum(speechaid_recoveries_total)") or 0) > 0
+
+
+def test_promtool_finds_no_fault_in_metrics_rules_and_their_tests(scene: Scene) -> None:
+    promtool = tool("promtool")
+    target = scene.daemon.ask("status")["metrics"]
+    page = subprocess.run(
+        ["curl", "--silent", "--fail", "--noproxy", "*", f"http://{target}/metrics"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    for command, text in (
+        (["check", "metrics"], page),
+        (["check", "rules", str(RULES_FILE)], b""),
+        (["test", "rules", "alerts_test.yml"], b""),
+    ):
+        ran = subprocess.run(
+            [promtool, *command], input=text, capture_output=True, cwd=RULES_FILE.parent, check=False
+        )
+        assert (ran.returncode, ran.stderr.decode()) == (0, ""), ran.stdout.decode()
+
+
+def test_every_alert_has_a_rule_test() -> None:
+    text = (RULES_FILE.parent / "alerts_test.yml").read_text(encoding="utf-8")
+    for name in ALERTS:
+        assert f"'{name}: " in text, f"{name} is not tried by promtool"
+
+
+# -- the dashboard -----------------------------------------------------------------------------------------
+
+
+def test_the_shipped_dashboard_is_what_its_table_says() -> None:
+    assert DASHBOARD_FILE.read_text(encoding="utf-8") == dashboard_text(), (
+        "run: python -m speechaid.telemetry.dashboard"
+    )
+
+
+#: Empty while all is well.
+ONLY_IN_TROUBLE = {"Database faults", "Alerts that fire"}
+
+
+def test_every_panel_of_the_dashboard_has_data(scene: Scene) -> None:
+    until(lambda: scene.prometheus.query("speechaid_retell_concurrency_limit"), "Retell's limit")
+    panels = [panel for panel in json.loads(DASHBOARD_FILE.read_text())["panels"] if panel["type"] != "row"]
+    assert len(panels) > 20
+    for panel in panels:
+        for target in panel["targets"]:
+            expression = replaced(target["expr"])
+            ask = scene.prometheus
+            rows = ask.query(expression) if target["instant"] else ask.range_query(expression, 300)
+            assert rows or panel["title"] in ONLY_IN_TROUBLE, f"{panel['title']}: {expression}"
+
+
+def replaced(expression: str) -> str:
+    """What Grafana would send."""
+    for variable, value in {
+        "$job": "speechaid",
+        "$instance": ".*",
+        "$__rate_interval": "60s",
+        "$__range": "300s",
+    }.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression
+    return expression
+
+
+# -- alerts ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What goes wrong, what must fire for it, and what puts it right again."""
+
+    alerts: tuple[str, ...]
+    cause: Callable[[Scene], object]
+    undo: Callable[[Scene], object] = lambda _: None
+
+
+def no_worker_and_a_lapsed_lease(scene: Scene) -> None:
+    scene.daemon.ask("scale", count=0)
+    until(lambda: not scene.workers(), "an empty fleet")
+    past = scene.store.now() - timedelta(seconds=60)
+    scene.insert("job-stuck", status="in_progress", reserved_until=past, claim_token="lost")
+
+
+def workers_again(scene: Scene) -> None:
+    scene.daemon.ask("scale", count=WORKERS)
+    until(lambda: scene.daemon.ask("status")["supervisor"]["present"] == WORKERS, "the fleet")
+    until(lambda: (job := scene.store.jobs.get("job-stuck")).status != "in_progress" and job, "its return")
+    scene.remove("job-stuck")
+
+
+def a_backlog_that_nobody_may_take(scene: Scene) -> None:
+    """Jobs whose own account has no place, which a batch's look cannot know."""
+    closed = {"account_id": "acc-closed", "plan_type": "unlimited", "max_concurrent_calls": 0}
+    scene.store.accounts.table.insert({**closed, "status": "active"})
+    scene.store.batches.create({"batch_id": "batch-backlog", "name": "backlog"})
+    for number in range(6):
+        scene.insert(
+            f"job-backlog-{number}", batch_id="batch-backlog", account_id="acc-closed", reserved_until=None
+        )
+
+
+def no_backlog(scene: Scene) -> None:
+    for number in range(6):
+        scene.remove(f"job-backlog-{number}")
+
+
+def nobody_answers(scene: Scene) -> None:
+    scene.simulator.script({"*": ["dial_no_answer"]})
+    sent = {"filename": "contacts.csv", "name": "unanswered", "country": "CL"}
+    scene.daemon.ask("import", contacts(6), **sent)
+
+
+def an_account_nearly_empty(scene: Scene) -> None:
+    scene.store.accounts.table.update({"account_id": "acc-1"}, {"$set": {"minutes_purchased": 0}})
+    scene.insert("job-poor", batch_id=scene.batch_id, account_id="acc-1")
+
+
+def an_account_topped_up(scene: Scene) -> None:
+    scene.store.accounts.table.update({"account_id": "acc-1"}, {"$set": {"minutes_purchased": 90_000}})
+
+
+def a_parked_call(scene: Scene) -> None:
+    later = scene.store.now() + timedelta(hours=1)
+    dial = {"key": "k", "number": "+56922222222", "call_id": "call_lost", "parked_at": scene.store.now()}
+    scene.insert("job-parked", status="in_progress", reserved_until=later, claim_token="t", dial=dial)
+
+
+def a_worker_that_keeps_dying(scene: Scene) -> None:
+    def killed_again() -> bool:
+        row = next(row for row in scene.workers() if row["slot"] == "worker-6")
+        if row["pid"] is not None and row["pid"] not in scene.killed and row["state"] != "booting":
+            os.kill(row["pid"], signal.SIGKILL)
+            scene.killed.add(row["pid"])
+        return bool(scene.daemon.ask("status")["supervisor"]["crash_loops"])
+
+    until(killed_again, "a crash loop")
+
+
+FAULTS = [
+    Fault(alerts=("StuckJobs",), cause=no_worker_and_a_lapsed_lease, undo=workers_again),
+    Fault(alerts=("LowSuccessRate",), cause=nobody_answers),
+    Fault(alerts=("WorkerHung",), cause=Scene.freeze_one),
+    Fault(alerts=("WorkersCrashLooping", "WorkersMissing"), cause=a_worker_that_keeps_dying),
+    Fault(alerts=("PendingBacklog", "NoCallFinished"), cause=a_backlog_that_nobody_may_take, undo=no_backlog),
+    Fault(
+        alerts=("DiallingHeld",),
+        cause=lambda scene: scene.daemon.ask("hold", reason="a test"),
+        undo=lambda scene: scene.daemon.ask("unhold"),
+    ),
+    Fault(alerts=("AccountNearlyOutOfCredit",), cause=an_account_nearly_empty, undo=an_account_topped_up),
+    Fault(
+        alerts=("BatchPausedUnexpectedly",),
+        cause=lambda scene: scene.change_batch(scene.batch_id, is_active=False),
+        undo=lambda scene: scene.change_batch(scene.batch_id, is_active=True),
+    ),
+    Fault(
+        alerts=("BatchNotUnderstood",),
+        cause=lambda scene: scene.change_batch(
+            scene.batch_id, **{"call_settings.allowed_hours": {"start": "9am", "end": "6pm"}}
+        ),
+        undo=lambda scene: scene.change_batch(scene.batch_id, **{"call_settings.allowed_hours": None}),
+    ),
+    Fault(alerts=("ParkedCalls",), cause=a_parked_call, undo=lambda scene: scene.remove("job-parked")),
+    Fault(
+        alerts=("DatabaseAway",),
+        cause=lambda scene: scene.wire.cut(),
+        undo=lambda scene: scene.wire.mend(),
+    ),
+]
+
+
+def _within(wanted: set[str], firing: Callable[[], set[str]]) -> bool:
+    return wanted <= firing()
+
+
+def test_every_alert_fires_inside_and_in_prometheus_at_the_same_fault_and_clears(scene: Scene) -> None:
+    assert {name for fault in FAULTS for name in fault.alerts} == ALERTS.keys()
+    until(lambda: not scene.inside() | scene.prometheus.firing(), "a quiet daemon")
+    for fault in FAULTS:
+        wanted = set(fault.alerts)
+        fault.cause(scene)
+        until(partial(_within, wanted, scene.inside), f"{wanted} inside")
+        until(partial(_within, wanted, scene.prometheus.firing), f"{wanted} in Prometheus")
+        told = scene.prometheus.by("alert", "speechaid_alert_active")
+        assert wanted <= told.keys() | scene.inside()
+        fault.undo(scene)
+    until(lambda: not scene.inside(), f"the end of {scene.inside()} inside")
+    until(lambda: not scene.prometheus.firing(), f"the end of {scene.prometheus.firing()} in Prometheus")
+    for name in ALERTS:
+        heard = [state for alert, state in scene.listener.heard if alert == name]
+        assert heard[:2] == ["firing", "resolved"], (name, heard)
+        assert heard == ["firing", "resolved"] * (len(heard) // 2), (name, heard)
