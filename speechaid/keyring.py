@@ -17,7 +17,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ class Pair:
     """A public key and its secret."""
 
     public: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,9 +56,9 @@ class Credentials:
     server: str
 
 
-def check_name(name: str) -> str:
+def check_name(name: object) -> str:
     """The name, if it can be a client's."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise KeyringError(f"{name!r} is no name for a client: up to 64 letters, digits or ._-")
     return name
 
@@ -88,7 +88,7 @@ def allowed_clients(directory: Path) -> dict[str, AllowedClient]:
         access = fields.get("access")
         if access not in ACCESSES:
             raise KeyringError(f"{path}: access must be read or write")
-        name = check_name(str(fields.get("name")))
+        name = check_name(fields.get("name"))
         public = _key(path, fields, "public")
         found[public] = AllowedClient(name=name, access=str(access), public=public)
     return found

@@ -7,19 +7,21 @@ time-out, to say which of the causes it is (``speechctl.diagnosis``).
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import zmq
 
 from speechaid import protocol
-from speechaid.keyring import Credentials, Pair
 from speechctl.diagnosis import absence, silence
+
+if TYPE_CHECKING:
+    from speechaid.keyring import Credentials, Pair
 
 #: A stream gives a sign of life every few seconds; past this silence the daemon is gone, in milliseconds.
 STREAM_SILENCE_MS: Final = 20_000
@@ -108,7 +110,7 @@ class Client:
         """
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
-        request_id = secrets.token_hex(8)
+        request_id = _fresh_id()
         header = protocol.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         heard = False
@@ -138,7 +140,7 @@ class Client:
             Unreachable: no daemon is there, or it went away.
         """
         dealer = self._connected()
-        request_id = secrets.token_hex(8)
+        request_id = _fresh_id()
         header = protocol.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS):
@@ -222,6 +224,8 @@ class Client:
 
 def new_pair() -> Pair:
     """A fresh pair of CURVE keys."""
+    from speechaid.keyring import Pair
+
     public, secret = zmq.curve_keypair()
     return Pair(public=public.decode("ascii"), secret=secret.decode("ascii"))
 
@@ -238,6 +242,11 @@ def _unlock(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
         | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
         | zmq.Event.HANDSHAKE_FAILED_AUTH
     )
+
+
+def _fresh_id() -> str:
+    """A request's name; the module ``secrets`` would take longer to import than the daemon to answer."""
+    return os.urandom(8).hex()
 
 
 def _decoded(frames: list[bytes]) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from speechaid.protocol import COMMANDS
+from tests.fuzz_control import fuzz
 from tests.terminal import Terminal, open_terminal
 
 Document = dict[str, Any]
@@ -336,6 +337,16 @@ def test_the_other_shells_know_every_command(terminal: Terminal, shell: str) -> 
 
 def test_a_misspelt_command_is_met_with_the_right_one(terminal: Terminal) -> None:
     assert "did you mean pause-batch" in terminal.refused("puase-batch", status=2)
+
+
+def test_nonsense_gets_its_own_error_each_time_and_the_daemon_supervises_on(terminal: Terminal) -> None:
+    # python -m tests.fuzz_control --messages 100000 is the long run of the same.
+    batch = terminal.import_contacts(20, "meanwhile")
+    findings = fuzz(terminal.daemon.socket, 3_000, seed=7, warm_up=2_000)
+    assert findings.wrong == []
+    assert findings.grown_kb < 16 * 1024
+    assert len(findings.answers) >= 6
+    terminal.until(lambda: terminal.jobs(batch, "done"))
 
 
 def test_every_command_of_the_table_is_typed_in_these_tests() -> None:

@@ -67,7 +67,8 @@ def test_done_is_exit_0_and_text_for_people(service: Service, capsys: pytest.Cap
 
 def test_json_is_the_result_itself(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drain", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"draining": True, "stopping": False, "calls_in_hand": 1}
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["draining"], answer["stopping"], answer["calls_in_hand"]) == (True, False, 1)
     assert service.daemon.draining is True
 
 

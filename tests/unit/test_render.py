@@ -122,9 +122,141 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "attempt=1",
     ),
-    "hold": ({"held": True, "was_held": False, "on_their_way": 1, "live_calls": 4}, "HELD: no new dial"),
+    "hold": ({"held": True, "was_held": False, "waited_for": 1, "live_calls": 4}, "HELD: no new dial"),
     "unhold": ({"held": False, "was_held": True}, "may go out again"),
     "report": (REPORT, "2 successful (50 %)"),
+    "pause-all": ({"paused": 2, "waited_for": 0, "live_calls": 1}, "2 batches paused"),
+    "resume-all": ({"resumed": 1}, "1 batch active again"),
+    "cancel-batch": (
+        {
+            "dry_run": False,
+            "batch_id": "batch-1",
+            "name": "March",
+            "cancelled": 5,
+            "when_their_calls_end": 2,
+            "live_calls": 2,
+        },
+        "2 jobs more when their calls have ended",
+    ),
+    "suspend-job": ({"job_id": "job-1", "status": "suspended", "how": "done"}, "job-1 is suspended"),
+    "resume-job": ({"job_id": "job-1", "status": "pending", "how": "taken back"}, "is taken back"),
+    "cancel-job": (
+        {"job_id": "job-1", "status": "in_progress", "how": "recorded", "live_call": "call_1"},
+        "done when that is over",
+    ),
+    "hang-up": (
+        {"job_id": "job-1", "status": "in_progress", "how": "recorded", "call_id": "call_1"},
+        "its call (call_1) is stopped",
+    ),
+    "release-stuck": (
+        {
+            "dry_run": True,
+            "released": 1,
+            "left_to_workers": 1,
+            "moved_meanwhile": 0,
+            "workers_at_work": 0,
+            "jobs": [
+                {
+                    "job_id": "job-1",
+                    "batch_id": "batch-1",
+                    "worker": "worker-1@a:7",
+                    "lease_until": "2026-03-02T10:00:00+00:00",
+                    "then": "released",
+                }
+            ],
+        },
+        "1 job would be given back",
+    ),
+    "reset-jobs": ({"dry_run": True, "would_reset": 3}, "3 jobs would begin anew"),
+    "suspend-account": (
+        {"account_id": "acc-1", "status": "suspended", "was": "active", "live_calls": 1},
+        "acc-1 is suspended (was active)",
+    ),
+    "resume-account": (
+        {"account_id": "acc-1", "status": "active", "was": "suspended", "jobs_resumed": 2},
+        "2 jobs pending again",
+    ),
+    "explain": (
+        {
+            "job_id": "job-1",
+            "status": "pending",
+            "sentence": "Not now: window: 09:00-18:00, closed",
+            "next_chance": "2026-03-02T12:00:00+00:00",
+            "in_hand": None,
+            "checks": [
+                {"name": "job", "passed": True, "value": "pending"},
+                {"name": "window", "passed": False, "value": "09:00-18:00, closed"},
+            ],
+        },
+        "NO  window",
+    ),
+    "forecast": (
+        {
+            "at": "2026-03-02T10:00:00+00:00",
+            "batch_id": None,
+            "dials": [
+                {
+                    "at": "2026-03-02T12:00:00+00:00",
+                    "job_id": "job-1",
+                    "batch_id": "batch-1",
+                    "phone": "+569******71",
+                    "attempt": 0,
+                    "minutes": 3.0,
+                    "credit": 0.0,
+                }
+            ],
+            "skipped": [{"reason": "batch_paused", "jobs": 4, "examples": ["job-2", "job-3"]}],
+            "pending": 7,
+            "beyond": 2,
+            "workers": 3,
+            "call_seconds": 80.0,
+            "minutes": 3.0,
+            "credit": 0.0,
+            "retell_cost": 0.2,
+        },
+        "2 jobs more wait behind these",
+    ),
+    "top": (FakeDaemon().snapshot(), ""),
+    "events": ({"told": "as a stream"}, "as a stream"),
+    "logs": (
+        {
+            "lines": [
+                {
+                    "id": "1",
+                    "at": "2026-03-02T10:00:00+00:00",
+                    "event": "command",
+                    "actor": "maria (uid 1000)",
+                    "command": "pause-batch",
+                    "args": {"batch": "batch-1"},
+                    "outcome": "done",
+                }
+            ],
+            "place": "x",
+        },
+        "maria (uid 1000): pause-batch batch=batch-1: done",
+    ),
+    "doctor": (
+        {
+            "findings": [
+                {
+                    "code": "held",
+                    "weight": "ordered",
+                    "cause": "every dial on every host is held",
+                    "evidence": "by maria: fire",
+                    "remedy": "speechctl unhold",
+                }
+            ],
+            "database_ms": 1.5,
+            "retell_ms": None,
+        },
+        "do:    speechctl unhold",
+    ),
+    "keys": (
+        {"client": "maria", "access": "read", "key_file": "/home/maria/maria.key", "next": "reload"},
+        "as good as a password",
+    ),
+    "completion": ({"script": "for a shell"}, "for a shell"),
+    "ids": ({"ids": ["batch-1", "batch-2"]}, "batch-1"),
     "promises": (
         {
             "limit": 200,
@@ -257,10 +389,10 @@ def test_a_table_aligns_numbers_to_the_right() -> None:
     ("progress", "line"),
     [
         ({"state": "accepted"}, ""),
-        ({"state": "waiting", "on_their_way": 1}, "paused; waiting for 1 dial on the way ..."),
+        ({"state": "waiting", "on_their_way": 1}, "done; waiting for 1 dial on the way ..."),
         ({"state": "importing", "done": 500, "of": 1200}, "importing: 500 of 1200 contacts ..."),
         (
-            {"state": "draining", "calls_in_hand": 2, "seconds": 65},
+            {"state": "draining", "calls_in_hand": 2, "seconds": 65, "left": {}},
             "draining: 2 calls in hand, 1m 05s so far ...",
         ),
         ({"state": "reading"}, "reading ..."),
