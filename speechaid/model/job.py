@@ -53,6 +53,8 @@ class Dial:
     next_lookup_at: datetime | None = None
     #: Past its limits and Retell does not confirm the end: followed slowly, with an alert.
     parked_at: datetime | None = None
+    #: Workers that crashed with it in hand.
+    crashes: int = 0
     #: What is to be written about the ended call (``model.verdict.Verdict`` as a document), once decided.
     verdict: Document | None = None
 
@@ -87,6 +89,7 @@ class Dial:
             empty_lookups=reading.whole(fields.get("empty_lookups")),
             next_lookup_at=reading.instant(fields.get("next_lookup_at")),
             parked_at=reading.instant(fields.get("parked_at")),
+            crashes=reading.whole(fields.get("crashes")),
             verdict=dict(verdict) if isinstance(verdict, dict) else None,
         )
 

@@ -25,6 +25,8 @@ from speechaid.store.table import Duplicate, Table
 COUNTED = (("batch_id", 1), ("status", 1))
 #: The index of open dials; the embedded server takes a partial index only where it is told to.
 LIVE_NUMBER = "speechaid_live_number"
+#: A job with an open dial that keeps killing workers waits so long for the next, longer each time.
+QUARANTINE_SECONDS = 30.0
 #: A job in hand belongs to nobody else while these stand; all go when it is put down.
 IN_HAND_FIELDS = ("claim_token", "dial", "request", "foreign")
 
@@ -265,8 +267,12 @@ class Jobs:
             job = self.look(job)
 
     def let_go(self, job: Job, *, until: datetime | None = None) -> None:
-        """Release the lease and nothing else: whoever looks for lapsed leases after ``until`` goes on."""
-        self._write(job, {"$set": {"reserved_until": until or self._now() - timedelta(milliseconds=1)}})
+        """Release the lease and nothing else: whoever looks for lapsed leases after ``until`` goes on.
+
+        The job is in nobody's hand until then: a crash of who held it last says nothing about it.
+        """
+        lapses_at = until or self._now() - timedelta(milliseconds=1)
+        self._write(job, {"$set": {"reserved_until": lapses_at}, "$unset": {"worker_id": ""}})
 
     # -- for operators and figures -----------------------------------------------------------------------
 
@@ -350,8 +356,9 @@ class Jobs:
     def worker_crashed(self, worker_id: str, limit: int) -> list[tuple[Job, str]]:
         """A worker died: each job that it had in hand, and what was done with it.
 
-        ``adoptable`` (its dial is open: the lease ends now), ``returned`` (nothing was begun: pending, one
-        crash more), ``failed`` (it killed ``limit`` workers running).
+        ``adoptable`` (its dial is open: the lease ends now), ``quarantined`` (likewise, but it has killed
+        ``limit`` workers: the next one waits), ``returned`` (nothing was begun: pending, one crash more),
+        ``failed`` (it killed ``limit`` workers running).
         """
         held = {"status": JobStatus.IN_PROGRESS, "worker_id": worker_id, "claim_token": {"$exists": True}}
         taken = []
@@ -362,14 +369,26 @@ class Jobs:
 
     def _take_from_dead(self, job: Job, limit: int) -> str:
         if job.dial is not None or job.foreign:
-            self.let_go(job)
-            return "adoptable"
+            return self._leave_to_adopter(job, limit)
         if job.crashes + 1 >= limit:
             failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
             self._write(job, put_down({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
             return "failed"
         self.put_back(job, changes={"crashes": job.crashes + 1})
         return "returned"
+
+    def _leave_to_adopter(self, job: Job, limit: int) -> str:
+        """There may be a call, so it is never given up; but it must not kill one worker after another."""
+        crashes = 1 + (job.crashes if job.dial is None else job.dial.crashes)
+        counter = "crashes" if job.dial is None else "dial.crashes"
+        rest = (
+            0.0
+            if crashes < limit
+            else min(QUARANTINE_SECONDS * (crashes - limit + 1), 20 * QUARANTINE_SECONDS)
+        )
+        until = self._now() + timedelta(seconds=rest, milliseconds=-1)
+        self._write(job, {"$set": {counter: crashes, "reserved_until": until}, "$unset": {"worker_id": ""}})
+        return "quarantined" if rest else "adoptable"
 
     # -- the fence ---------------------------------------------------------------------------------------
 

@@ -245,6 +245,35 @@ def test_an_open_dial_of_a_crashed_worker_can_be_taken_over_at_once(stage: Stage
     assert [found.id for found in stage.store.jobs.lapsed(16)] == [stage.job()["_id"]]
 
 
+def test_an_open_dial_that_keeps_killing_workers_waits_longer_each_time_and_is_never_given_up(
+    stage: Stage,
+) -> None:
+    stage.add_job(A)
+    stage.store.jobs.record_intent(claim(stage), dial_to(A, stage.store.now()))
+    waits = []
+    for expected in ("adoptable", "adoptable", "quarantined", "quarantined"):
+        ((_, what),) = stage.store.jobs.worker_crashed("worker-1@host-a:1", 3)
+        waits.append(stage.job()["reserved_until"])
+        assert what == expected
+        stage.lapse()
+        stage.store.jobs.adopt(
+            candidate(stage), worker_id="worker-1@host-a:1", token=f"after {len(waits)}", lease_seconds=LEASE
+        )
+    now = stage.store.now()
+    assert waits[1] <= now < now + timedelta(seconds=20) < waits[2] < waits[3]
+    assert (stage.job()["status"], stage.job()["dial"]["crashes"]) == ("in_progress", 4)
+    assert stage.job().get("crashes", 0) == 0  # that count is for jobs that were never dialled
+
+
+def test_a_job_that_rests_is_in_nobodys_hand_when_its_last_holder_crashes(stage: Stage) -> None:
+    stage.add_job(A)
+    until = stage.store.now() + timedelta(minutes=2)
+    job = stage.store.jobs.record_intent(claim(stage), dial_to(A, stage.store.now()))
+    stage.store.jobs.let_go(job, until=until)
+    assert stage.store.jobs.worker_crashed("worker-1@host-a:1", 3) == []
+    assert stage.job()["reserved_until"] == until
+
+
 def test_other_workers_jobs_are_left_alone(stage: Stage) -> None:
     stage.add_job(A, job_id="theirs")
     stage.add_job(B, job_id="SpeechAI's", status="in_progress", worker_id="worker-1@host-a:1")
