@@ -1,0 +1,69 @@
+"""The supervisor's sums: increments add up, and a deed told twice under one name counts once."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from speechaid.fleet.messages import Tally, count_key, decode_report, encode_report
+from speechaid.rules.respawn import Cause
+from speechaid.settings import Settings
+from speechaid.supervisor import TALLIES_REMEMBERED, Supervisor
+
+PLACED = count_key("speechaid_calls_placed_total", {})
+
+
+class QuietClerk:
+    """Takes note of nothing."""
+
+    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
+        pass
+
+
+@pytest.fixture
+def supervisor(settings: Settings) -> Supervisor:
+    """One that was never started."""
+    nobody = cast("Any", None)
+    return Supervisor(
+        settings,
+        target="nobody:main",
+        control=nobody,
+        obey=nobody,
+        clerk=cast("Any", QuietClerk()),
+        read_settings=lambda: settings,
+    )
+
+
+def test_increments_of_all_workers_add_up(supervisor: Supervisor) -> None:
+    supervisor.counted({PLACED: 1.0})
+    supervisor.counted({PLACED: 2.0})
+    assert supervisor.counts == {PLACED: 3.0}
+
+
+def test_a_deed_that_two_workers_tell_counts_once(supervisor: Supervisor) -> None:
+    first = Tally(once="placed:key-1", counts={PLACED: 1.0})
+    supervisor.tallied(first)
+    supervisor.tallied(Tally(once="placed:key-1", counts={PLACED: 1.0}))
+    supervisor.tallied(Tally(once="placed:key-2", counts={PLACED: 1.0}))
+    assert supervisor.counts[PLACED] == 2.0
+
+
+def test_a_tally_survives_the_way_through_the_channel() -> None:
+    tally = Tally(once="settled:key-1", counts={count_key("x_total", {"outcome": "busy"}): 1.0})
+    assert decode_report(encode_report(tally)) == tally
+
+
+def test_what_is_remembered_is_bounded(supervisor: Supervisor) -> None:
+    for number in range(TALLIES_REMEMBERED + 500):
+        supervisor.tallied(Tally(once=str(number), counts={PLACED: 1.0}))
+    supervisor.tallied(Tally(once=str(TALLIES_REMEMBERED + 499), counts={PLACED: 1.0}))
+    assert supervisor.counts[PLACED] == TALLIES_REMEMBERED + 500
+    assert len(supervisor._tallied) == TALLIES_REMEMBERED
+
+
+def test_every_end_but_the_asked_for_is_a_restart(supervisor: Supervisor) -> None:
+    for cause in Cause:
+        supervisor.ended("worker-1@here:1", None, cause)
+    causes = {dict(labels)["cause"] for _, labels in supervisor.counts}
+    assert causes == {cause.value for cause in Cause if cause is not Cause.ASKED}
