@@ -26,6 +26,8 @@ def status(result: Result) -> list[Block]:
         blocks.append(_database_line(result["database"]))
     if result.get("counted_at"):
         blocks.append(_queue_line(result))
+    if result.get("metrics"):
+        blocks.append(f"metrics: http://{result['metrics']}/metrics")
     blocks += _workers(result["workers"])
     if result.get("batches"):
         rows = [

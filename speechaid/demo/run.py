@@ -270,6 +270,7 @@ Everything runs on. In another terminal:
   speechctl report --batch {batch_id}
   speechctl jobs --batch {batch_id} --status failed
   speechctl import {sample} --name again
+  curl http://{stage.daemon.ask("status")["metrics"]}/metrics
 
 The daemon's log is {stage.daemon.log}. Ctrl-C here stops it all.""",
         file=sys.stderr,

@@ -50,6 +50,11 @@ def test_all_lists_every_alert_once() -> None:
     assert all(text.count(name) == 1 for name in ALERTS)
 
 
+def test_status_tells_where_metrics_are() -> None:
+    shown = as_text(render("status", {**FakeDaemon().snapshot(), "metrics": "127.0.0.1:9478"}))
+    assert "metrics: http://127.0.0.1:9478/metrics" in shown
+
+
 def test_status_names_what_fires() -> None:
     daemon = Alarmed(FIRING)
     assert "! alert DatabaseAway: the database does not answer" in as_text(
