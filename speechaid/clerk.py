@@ -123,6 +123,12 @@ class Clerk:
             if len(self._history) > HISTORY_AT_MOST:
                 del self._history[: len(self._history) - HISTORY_AT_MOST]
 
+    def count_soon(self) -> None:
+        """What was counted is no longer so: an operator who has changed something looks at status next."""
+        with self._news:
+            self._housekeeper.due_at = 0.0
+            self._news.notify()
+
     def apply(self, settings: Settings) -> None:
         """New settings after a reload."""
         self._settings = settings

@@ -59,9 +59,7 @@ def serve() -> int:
         store = _open_store(settings)
         clerk = Clerk(store, settings)
         undo.callback(clerk.close)
-        daemon = Daemon(
-            settings, control=control, clerk=clerk, database=database, observation=observation
-        )
+        daemon = Daemon(settings, control=control, clerk=clerk, database=database, observation=observation)
         undo.pop_all()  # from here on the supervisor closes them, in its own order
     address = settings.database.shown_uri
     log.info("speechaid %s, database %s", __version__, address, extra={"event": "starting"})
@@ -94,7 +92,11 @@ class Daemon(Supervisor):
         self._socket = control
         self._call_times = CallTimes()
         self._dispatcher = Dispatcher(
-            daemon=self, answers=control, submit=clerk.submit, database_away=self._database_away
+            daemon=self,
+            answers=control,
+            submit=clerk.submit,
+            database_away=self._database_away,
+            after_write=clerk.count_soon,
         )
         self._tap = LogTap(Redactor(settings.secrets()))
         logging.getLogger("speechaid").addHandler(self._tap)

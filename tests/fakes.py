@@ -119,7 +119,7 @@ class Service:
         self.fault: BaseException | None = None
         self._clerk = clerk
         submit: Submit = no_desk if clerk is None else clerk.submit
-        self._dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
+        self.dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control loop")
         self._thread.start()
@@ -146,7 +146,7 @@ class Service:
         ready = self.socket.wait(descriptors, 50)
         self.turns += bool(ready.control or ready.fds)
         for request in self.socket.receive():
-            self._dispatcher.dispatch(request)
+            self.dispatcher.dispatch(request)
         for answer in self._clerk.answers() if self._clerk is not None else []:
             answer()
 

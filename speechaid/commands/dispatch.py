@@ -60,6 +60,7 @@ class Dispatcher:
         answers: Answers,
         submit: Submit,
         database_away: Callable[[], str | None] = lambda: None,
+        after_write: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -69,9 +70,11 @@ class Dispatcher:
             submit: the clerk's in-tray.
             database_away: why the database cannot be asked, as far as is known: what needs it is refused at
                 once instead of waiting in line for a time-out.
+            after_write: the database is not as it was last counted.
         """
         self._daemon = daemon
         self._database_away = database_away
+        self._after_write = after_write
         self._answers = answers
         self._submit = submit
         self._recorder = Recorder(submit)
@@ -135,6 +138,8 @@ class Dispatcher:
             self._answers.refuse(request, outcome.code, outcome.message)
         if request.command.access is Access.WRITE:
             self._recorder.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
+            if request.command.runs is Runs.DESK:
+                self._after_write()
 
 
 def _call(request: Request, desk: Desk, answers: Answers, fleet: Mapping[str, Any]) -> Call:

@@ -13,7 +13,6 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from speechaid.clerk import Clerk
-from speechaid.protocol import COMMANDS
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechctl.client import Client, Refused
@@ -36,6 +35,7 @@ class Operator:
     def __init__(self, client: Client, service: Service, store: Store, database: Database[Document]) -> None:
         self.client = client
         self.daemon: FakeDaemon = service.daemon
+        self.dispatcher = service.dispatcher
         self.store = store
         self.database = database
 
@@ -433,9 +433,92 @@ def test_without_a_database_the_fleet_obeys_and_the_rest_says_why_not(
     assert daemon.held is True
 
 
-def test_every_command_of_the_table_is_tried_here() -> None:
-    here = Path(__file__)
-    files = (here, here.with_name("test_lists_and_exports.py"))
-    tried = "".join(file.read_text(encoding="utf-8") for file in files)
-    missing = [name for name in COMMANDS if f'"{name}"' not in tried]
-    assert missing == []
+# -- dials on their way, and those of which nobody knows -----------------------------------------------------
+
+
+def test_a_dial_that_rests_until_its_next_look_up_is_not_waited_for(operator: Operator) -> None:
+    batch_id = operator.does("create-batch", name="unsettled")["batch_id"]
+    rests_until = operator.store.now() + timedelta(minutes=5)
+    dial = {"key": "k", "number": "+56912345671", "batch_id": batch_id, "intent_at": rests_until}
+    lease = {"status": "in_progress", "claim_token": "t", "reserved_until": rests_until}
+    operator.add_job("job-1", batch_id=batch_id, dial={**dial, "next_lookup_at": rests_until}, **lease)
+    answer = operator.does("pause-batch", batch=batch_id)
+    assert (answer["waited_for"], answer["ambiguous"]) == (0, 1)
+
+
+def test_a_look_up_in_a_worker_s_hands_is_waited_for_as_it_may_yet_replay(operator: Operator) -> None:
+    batch_id = operator.does("create-batch", name="looked up")["batch_id"]
+    now = operator.store.now()
+    dial = {"key": "k", "number": "+56912345671", "batch_id": batch_id, "intent_at": now}
+    lease = {"status": "in_progress", "claim_token": "t", "reserved_until": now + timedelta(seconds=1.5)}
+    operator.add_job("job-1", batch_id=batch_id, dial={**dial, "next_lookup_at": now}, **lease)
+    answer = operator.does("pause-batch", batch=batch_id)
+    assert (answer["waited_for"], answer["ambiguous"]) == (1, 1)
+
+
+def test_hold_waits_for_dials_on_their_way(operator: Operator) -> None:
+    now = operator.store.now()
+    dial = {"key": "k", "number": "+56912345671", "intent_at": now}
+    lease = {"status": "in_progress", "claim_token": "t", "reserved_until": now + timedelta(seconds=1.5)}
+    operator.add_job("job-1", dial=dial, **lease)
+    assert operator.does("hold")["waited_for"] == 1
+
+
+# -- orders against what happens meanwhile -------------------------------------------------------------------
+
+
+def test_an_order_about_a_job_in_a_dial_waits_as_its_request(operator: Operator) -> None:
+    now = operator.store.now()
+    dial = {"key": "k", "number": "+56912345671", "intent_at": now, "call_id": "call_1"}
+    operator.add_job("job-1", status="in_progress", claim_token="t", dial=dial, reserved_until=now)
+    assert operator.does("suspend-job", job="job-1", reason="wait")["how"] == "recorded"
+    job = operator.database.jobs.find_one({"job_id": "job-1"})
+    assert job is not None
+    assert (job["status"], job["request"]["action"]) == ("in_progress", "suspend")
+    assert operator.does("resume-job", job="job-1")["how"] == "taken back"
+    assert operator.does("hang-up", job="job-1")["call_id"] == "call_1"
+
+
+def test_a_reset_leaves_jobs_with_an_open_dial_alone(operator: Operator) -> None:
+    dial = {"key": "k", "number": "+56912345671", "intent_at": operator.store.now()}
+    operator.add_job("job-1", status="failed", dial=dial, attempts=3)
+    operator.add_job("job-2", status="failed", attempts=3)
+    assert operator.does("reset-jobs", status="failed")["reset"] == 1
+    again = operator.database.jobs.find_one({"job_id": "job-2"})
+    assert again is not None
+    assert (again["status"], again["attempts"], again["contact"]["next_phone_index"]) == ("pending", 0, 0)
+
+
+def test_a_claim_in_between_is_not_overwritten(operator: Operator) -> None:
+    operator.add_job("job-1", status="suspended", suspend_reason="operator", revision=3)
+    job = operator.store.jobs.get("job-1")
+    operator.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"status": "in_progress", "revision": 4}})
+    assert not operator.store.orders.resume(job)
+    assert not operator.store.orders.release(job, {"status": "pending"})
+
+
+def test_release_leaves_calls_and_other_programs_jobs_to_the_workers(operator: Operator) -> None:
+    past = operator.store.now() - timedelta(hours=1)
+    left = {"status": "in_progress", "reserved_until": past}
+    dial = {"key": "k", "number": "+56912345671", "intent_at": past, "call_id": "call_1"}
+    operator.add_job("in-a-call", claim_token="t", dial=dial, **left)
+    operator.add_job("of-another-program", **left)
+    operator.add_job("left-alone", claim_token="t", **left)
+    answer = operator.does("release-stuck", older_than=300)
+    assert (answer["released"], answer["left_to_workers"]) == (1, 2)
+    assert [row["job_id"] for row in answer["jobs"] if row["then"] == "released"] == ["left-alone"]
+
+
+# -- the database away ---------------------------------------------------------------------------------------
+
+
+def test_what_needs_a_database_known_to_be_away_is_refused_at_once(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator.dispatcher, "_database_away", lambda: "the database is away (test)")
+    refused = operator.is_refused("batches")
+    assert refused.code == "unavailable"
+    refused = operator.is_refused("hold")
+    assert "this host is held, the others are not" in str(refused)
+    assert operator.daemon.held
+    assert "findings" in operator.does("doctor")
