@@ -163,18 +163,18 @@ class Clerk:
         with self._news:
             while True:
                 now = self._clock.boottime()
-                if self._tasks and (self._tasks[0][0] <= now or self._closing):
-                    if self._closing and self._tasks[0][0] > now:
-                        return None
-                    return heapq.heappop(self._tasks)[2]
+                due = self._tasks[0][0] if self._tasks else None
                 if self._closing:
-                    return None
+                    return heapq.heappop(self._tasks)[2] if due is not None and due <= now else None
+                # House and history first: they ration themselves, and a long import would starve them.
                 if self._history and now >= self._history_due_at:
                     return self._keep_history
-                due_at = min([self._housekeeper.due_at, *(task[0] for task in self._tasks[:1])])
                 if self._housekeeper.due_at <= now:
                     return self._keep_house
-                self._news.wait(min(1.0, due_at - now))
+                if due is not None and due <= now:
+                    return heapq.heappop(self._tasks)[2]
+                next_at = self._housekeeper.due_at if due is None else min(due, self._housekeeper.due_at)
+                self._news.wait(min(1.0, next_at - now))
 
     def _keep_house(self) -> None:
         self._housekeeper.turn(self._settings, self._clock.boottime())

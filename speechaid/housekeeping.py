@@ -22,9 +22,12 @@ from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.clerk")
 
-#: Seconds between two turns, or so many times what a turn took, whichever is longer.
+#: Seconds between two turns, or so many times what a turn took, whichever is longer; at most the last.
 TURN_SECONDS = 2.0
 TURN_COST_FACTOR = 20.0
+TURN_MAX_SECONDS = 30.0
+#: A breaker whose next probe was due so long ago belongs to a key that nobody dials with any more.
+BREAKER_FORGOTTEN_SECONDS = 3600.0
 #: Seconds between two turns of what may wait.
 SLOW_TURN_SECONDS = 10.0
 #: Jobs of one account that return in one turn at most.
@@ -77,7 +80,7 @@ class Housekeeper:
         took = self._clock.boottime() - began
         away = self._figures["database"]["state"] == "away"
         # A database that is away is not spared by waiting long: commands are refused until it is found back.
-        rest = TURN_SECONDS if away else max(TURN_SECONDS, took * TURN_COST_FACTOR)
+        rest = TURN_SECONDS if away else min(TURN_MAX_SECONDS, max(TURN_SECONDS, took * TURN_COST_FACTOR))
         self.due_at = self._clock.boottime() + rest
 
     def _count(self, settings: Settings) -> None:
@@ -100,9 +103,15 @@ class Housekeeper:
             "batches": sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True),
             "fleet_hold": held,
             "census": self._census.take(settings, counts, known),
-            "breakers": [_plain(row) for row in self._store.holds.breakers()],
+            "breakers": self._breakers(),
             "counted_at": self._store.now().isoformat(),
         }
+
+    def _breakers(self) -> list[dict[str, Any]]:
+        """The circuit breakers of keys that are in use."""
+        forgotten = self._store.now() - timedelta(seconds=BREAKER_FORGOTTEN_SECONDS)
+        rows = self._store.holds.breakers()
+        return [_plain(row) for row in rows if (instant(row.get("probe_at")) or forgotten) >= forgotten]
 
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
         """Put right what stands in the batch, also where a keeper elsewhere wrote an old count and died."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -80,35 +81,59 @@ class _Unusable(Exception):  # noqa: N818 - a verdict about a row
     """The row cannot become a job; the text says why."""
 
 
-def read_contacts(data: bytes, filename: str, *, country: str) -> Parsed:
-    """Read a CSV or XLSX file of contacts.
-
-    Args:
-        data: the whole file.
-        filename: for messages, and to tell a spreadsheet that is none.
-        country: ISO 3166 alpha-2, for phones in national form.
+class ContactsReader:
+    """Reads a CSV or XLSX file of contacts in slices, so that its reader can do other things in between.
 
     Raises:
-        ImportFailed: the file as a whole cannot be used; one sentence says why.
+        ImportFailed: the file as a whole cannot be used; one sentence says why. From ``read`` as well.
     """
-    if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        raise ImportFailed(f"{country!r} is no country code: two letters, as in CL or MX")
-    lines = read_lines(data, filename)
-    columns = _header(next(lines, None), filename, country)
-    parsed = Parsed(rows=[], bad_rows=[], remarks=[])
-    first_line: dict[str, int] = {}
-    for line in lines:
+
+    def __init__(self, data: bytes, filename: str, *, country: str) -> None:
+        """Look at the header.
+
+        Args:
+            data: the whole file.
+            filename: for messages, and to tell a spreadsheet that is none.
+            country: ISO 3166 alpha-2, for phones in national form.
+        """
+        if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ImportFailed(f"{country!r} is no country code: two letters, as in CL or MX")
+        self.parsed = Parsed(rows=[], bad_rows=[], remarks=[])
+        self._filename = filename
+        self._country = country
+        self._lines = read_lines(data, filename)
+        self._columns = _header(next(self._lines, None), filename, country)
+        self._first_line: dict[str, int] = {}
+
+    def read(self, at_most: int) -> bool:
+        """Read so many lines more; False where the file is at its end."""
+        for line in itertools.islice(self._lines, at_most):
+            self._take(line)
+            at_most -= 1
+        if at_most == 0:
+            return True
+        if not self.parsed.rows and not self.parsed.bad_rows:
+            raise ImportFailed(f"{self._filename}: there is a header, and no contact below it")
+        return False
+
+    def _take(self, line: Line) -> None:
         try:
-            row, remarks = _read_row(line, columns, country)
-            _refuse_second(row, first_line)
+            row, remarks = _read_row(line, self._columns, self._country)
+            _refuse_second(row, self._first_line)
         except _Unusable as exc:
-            parsed.bad_rows.append(BadRow(line=line.number, reason=str(exc), row=_as_written(line, columns)))
-            continue
-        parsed.rows.append(row)
-        parsed.remarks.extend(remarks)
-    if not parsed.rows and not parsed.bad_rows:
-        raise ImportFailed(f"{filename}: there is a header, and no contact below it")
-    return parsed
+            row_as_written = _as_written(line, self._columns)
+            self.parsed.bad_rows.append(BadRow(line=line.number, reason=str(exc), row=row_as_written))
+            return
+        self.parsed.rows.append(row)
+        self.parsed.remarks.extend(remarks)
+
+
+def read_contacts(data: bytes, filename: str, *, country: str) -> Parsed:
+    """Read a contacts file whole; arguments and errors are those of ``ContactsReader``."""
+    reader = ContactsReader(data, filename, country=country)
+    while reader.read(10_000):
+        pass
+    return reader.parsed
 
 
 def job_documents(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-from speechaid.campaign.importer import Parsed, job_documents, read_contacts
+from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
 from speechaid.commands.batch_fields import batch_fields, call_settings
 from speechaid.commands.batches import check_account
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
@@ -23,7 +23,7 @@ from speechaid.model.reading import Document
 from speechaid.protocol import ErrorCode
 from speechaid.store.connection import Store
 
-#: Jobs written between two looks at what else the clerk has to do.
+#: Rows read, or jobs written, between two looks at what else the clerk has to do.
 _CHUNK: Final = 500
 #: Bad rows and remarks told one by one; beyond that only their number.
 _MOST_LISTED: Final = 1000
@@ -31,36 +31,50 @@ _MOST_LISTED: Final = 1000
 _MOST_RETURNED: Final = 20_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """An import under way."""
+@dataclass(kw_only=True)
+class _Import:
+    """An import under way: read, then compared and written, each in slices between which others go first."""
 
-    parsed: Parsed
-    batch_id: str
-    name: str | None
-    created: bool
-    #: What is still to be written.
-    documents: Sequence[Document]
-    already_there: int
-    total: int
+    reader: ContactsReader
+    #: None: a new one is made once the file is read.
+    batch: Batch | None
+    documents: Sequence[Document] = ()
+    #: How many of the documents have been looked at.
+    position: int = 0
+    imported: int = 0
+    already_there: int = 0
+
+    @property
+    def parsed(self) -> Parsed:
+        """What the file holds, as far as it has been read."""
+        return self.reader.parsed
 
 
 def import_contacts(desk: Desk, call: Call) -> Result | Later:
-    """Read the whole file first, then write in chunks, so that a file that cannot be used changes nothing."""
+    """Read the whole file first, then write, so that a file that cannot be used changes nothing."""
     _check_options(call)
     batch = None if call.args["batch"] is None else the_batch(desk.store, call.args["batch"])
     check_account(desk, call)
     call.progress({"state": "reading"})
-    parsed = read_contacts(
+    reader = ContactsReader(
         call.attachment or b"",
         call.args["filename"],
         country=call.args["country"] or desk.settings.dialling.default_country,
     )
-    _check_rows(parsed, call)
-    if call.args["dry_run"]:
-        return _told(parsed, call) | _dry(desk, call, parsed, batch)
-    plan = _begin(desk, call, parsed, batch)
-    return _write(desk, call, plan)
+    return _read(desk, call, _Import(reader=reader, batch=batch))
+
+
+def _read(desk: Desk, call: Call, work: _Import) -> Result | Later:
+    """One slice of the file: a pause or a hold must never wait for a large one."""
+    if work.reader.read(_CHUNK):
+        return Later(after_seconds=0.0, step=lambda desk: _read(desk, call, work))
+    _check_rows(work.parsed, call)
+    if work.batch is None and not call.args["dry_run"]:
+        work.batch = _new_batch(desk, call)
+    batch_id = "" if work.batch is None else work.batch.batch_id
+    account_id = call.args["account"] if work.batch is None else work.batch.account_id
+    work.documents = _documents(desk.store, work.parsed, batch_id, account_id)
+    return _write(desk, call, work)
 
 
 def _check_options(call: Call) -> None:
@@ -86,82 +100,59 @@ def _check_rows(parsed: Parsed, call: Call) -> None:
     raise Refused(ErrorCode.REFUSED, f"{what}, nothing was imported: {first}{more}")
 
 
-def _dry(desk: Desk, call: Call, parsed: Parsed, batch: Batch | None) -> Result:
-    there = 0
-    if batch is not None:
-        documents = _documents(desk.store, parsed, batch.batch_id, batch.account_id)
-        there = len(documents) - len(_new_ones(desk.store, documents, call.args["duplicates"]))
-    elif call.args["duplicates"] == "account":
-        documents = _documents(desk.store, parsed, "", call.args["account"])
-        there = len(documents) - len(_new_ones(desk.store, documents, "account"))
-    return {
-        "dry_run": True,
-        "batch_id": None if batch is None else batch.batch_id,
-        "created": False,
-        "imported": 0,
-        "would_import": len(parsed.rows) - there,
-        "already_there": there,
-    }
+def _new_batch(desk: Desk, call: Call) -> Batch:
+    """A batch that stays paused until its last row is in."""
+    name = call.args["name"] or PurePath(call.args["filename"]).stem
+    fields = batch_fields(call.args, name=name)
+    fields["is_active"] = False
+    fields["pause"] = {"by": call.actor, "reason": "the import goes on", "at": desk.store.now()}
+    return desk.store.batches.get(desk.store.batches.create({**fields, "created_by": call.actor}))
 
 
-def _begin(desk: Desk, call: Call, parsed: Parsed, batch: Batch | None) -> _Plan:
-    store = desk.store
-    if batch is None:
-        name = call.args["name"] or PurePath(call.args["filename"]).stem
-        fields = batch_fields(call.args, name=name)
-        fields["is_active"] = False
-        fields["pause"] = {"by": call.actor, "reason": "the import goes on", "at": store.now()}
-        batch_id = store.batches.create({**fields, "created_by": call.actor})
-        account_id = call.args["account"]
-    else:
-        batch_id, name, account_id = batch.batch_id, batch.name, batch.account_id
-    documents = _documents(store, parsed, batch_id, account_id)
-    call.progress({"state": "comparing"})
-    duplicates = call.args["duplicates"]
-    new = documents if batch is None and duplicates == "batch" else _new_ones(store, documents, duplicates)
-    return _Plan(
-        parsed=parsed,
-        batch_id=batch_id,
-        name=name,
-        created=batch is None,
-        documents=new,
-        already_there=len(documents) - len(new),
-        total=len(new),
-    )
-
-
-def _write(desk: Desk, call: Call, plan: _Plan) -> Result | Later:
-    """One chunk; the next is another task of the clerk's."""
-    chunk, rest = plan.documents[:_CHUNK], plan.documents[_CHUNK:]
+def _write(desk: Desk, call: Call, work: _Import) -> Result | Later:
+    """One slice, less the contacts that are there already; the next is another task of the clerk's."""
+    chunk = work.documents[work.position : work.position + _CHUNK]
     try:
-        if chunk:
-            desk.store.jobs.insert_many(chunk)
-        if not rest:
-            return _finish(desk, call, plan)
+        new = _new_ones(desk.store, chunk, call.args["duplicates"]) if chunk else []
+        if new and not call.args["dry_run"]:
+            desk.store.jobs.insert_many(new)
+        work.position += len(chunk)
+        work.imported += len(new)
+        work.already_there += len(chunk) - len(new)
+        if work.position >= len(work.documents):
+            return _finish(desk, call, work)
     except StoreUnavailable as exc:
-        message = f"{exc}: some contacts are in; import the same file again with --batch {plan.batch_id}"
+        if work.batch is None:
+            raise
+        message = (
+            f"{exc}: some contacts are in; import the same file again with --batch {work.batch.batch_id}"
+        )
         raise Refused(ErrorCode.UNAVAILABLE, message) from exc
-    call.progress({"state": "importing", "done": plan.total - len(rest), "of": plan.total})
-    following = _Plan(**{**vars(plan), "documents": rest})
-    return Later(after_seconds=0.0, step=lambda desk: _write(desk, call, following))
+    state = "comparing" if call.args["dry_run"] else "importing"
+    call.progress({"state": state, "done": work.position, "of": len(work.documents)})
+    return Later(after_seconds=0.0, step=lambda desk: _write(desk, call, work))
 
 
-def _finish(desk: Desk, call: Call, plan: _Plan) -> Result:
-    store = desk.store
-    if plan.created and call.args["paused"]:
-        batch = store.batches.pause(plan.batch_id, by=call.actor, reason="imported paused")
-    elif plan.created:
-        batch = store.batches.resume(plan.batch_id, by=call.actor)
+def _finish(desk: Desk, call: Call, work: _Import) -> Result:
+    told = _told(work.parsed, call) | {"dry_run": call.args["dry_run"], "already_there": work.already_there}
+    batch = work.batch
+    if call.args["dry_run"]:
+        batch_id = None if batch is None else batch.batch_id
+        return told | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
+    assert batch is not None  # noqa: S101 - made before the first row was written
+    created = call.args["batch"] is None
+    if created and call.args["paused"]:
+        batch = desk.store.batches.pause(batch.batch_id, by=call.actor, reason="imported paused")
+    elif created:
+        batch = desk.store.batches.resume(batch.batch_id, by=call.actor)
     else:
-        batch = store.batches.get(plan.batch_id)
-    return _told(plan.parsed, call) | {
-        "dry_run": False,
-        "batch_id": plan.batch_id,
-        "name": plan.name,
-        "created": plan.created,
+        batch = desk.store.batches.get(batch.batch_id)
+    return told | {
+        "batch_id": batch.batch_id,
+        "name": batch.name,
+        "created": created,
         "active": batch.is_active,
-        "imported": plan.total,
-        "already_there": plan.already_there,
+        "imported": work.imported,
     }
 
 
@@ -193,14 +184,12 @@ def _new_ones(store: Store, documents: Sequence[Document], duplicates: str) -> l
 
     What SpeechAI's own keys were made of nobody knows: its jobs are not compared.
     """
-    known: set[str] = set()
-    for start in range(0, len(documents), _CHUNK):
-        chunk = documents[start : start + _CHUNK]
-        query: Document = {
-            "account_id": chunk[0].get("account_id"),
-            "contact_key": {"$in": [document["contact_key"] for document in chunk]},
-        }
-        if duplicates == "batch":
-            query["batch_id"] = chunk[0]["batch_id"]
-        known.update(str(row["contact_key"]) for row in store.jobs.table.find(query, fields=("contact_key",)))
+    query: Document = {
+        "account_id": documents[0].get("account_id"),
+        "contact_key": {"$in": [document["contact_key"] for document in documents]},
+    }
+    if duplicates == "batch":
+        query["batch_id"] = documents[0]["batch_id"]
+    rows = store.jobs.table.find(query, fields=("contact_key",))
+    known = {str(row["contact_key"]) for row in rows}
     return [document for document in documents if document["contact_key"] not in known]
