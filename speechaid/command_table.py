@@ -230,7 +230,7 @@ _TABLE: Final = (
             positional=True,
             required=True,
             minimum=0,
-            maximum=10_000,
+            maximum=2000,
             help="workers wanted",
         ),
     ),

@@ -5,7 +5,7 @@ From the worker:
 ========  ===================================================================================
 ready     {pid}                          signal handlers stand, the worker's own code begins
 beat      {state, step, job, call, since, deadline, done, counts}
-          ``since``: when the step began; ``deadline``: the latest moment of the next beat; both in seconds
+          ``since``: when this state began; ``deadline``: the latest moment of the next beat; both in seconds
           of ``CLOCK_BOOTTIME``. ``done``: calls finished so far.
           ``counts``: [[name, {label: value}, increment], ...]
 tally     {once, counts}                 increments that are added only when first told under ``once``

@@ -104,8 +104,8 @@ class Seat:
         Past that moment and a grace the supervisor takes this worker for hung, and kills it.
         """
         now = self._clock.boottime()
-        if (state, step, job, call) != self._doing:
-            self._doing, self._since = (state, step, job, call), now
+        if (state, job) != self._doing:
+            self._doing, self._since = (state, job), now
             setproctitle.setproctitle(
                 f"speechaid: {self.identity.slot} [{state.value}{f' {job}' if job else ''}]"
             )
