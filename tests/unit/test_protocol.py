@@ -135,7 +135,7 @@ def test_a_file_travels_as_the_attachment() -> None:
         (request("scale", {"count": "3"}), ErrorCode.BAD_ARGUMENT, "not a text"),
         (request("scale", {"count": 3.5}), ErrorCode.BAD_ARGUMENT, "a whole number"),
         (request("scale", {"count": True}), ErrorCode.BAD_ARGUMENT, "not true or false"),
-        (request("scale", {"count": -1}), ErrorCode.BAD_ARGUMENT, "0 to 10000"),
+        (request("scale", {"count": -1}), ErrorCode.BAD_ARGUMENT, "0 to 2000"),
         (request("drain", {"stop": 1}), ErrorCode.BAD_ARGUMENT, "true or false is needed"),
         (request("log-level", {"level": "INF"}), ErrorCode.BAD_ARGUMENT, "did you mean INFO?"),
         (request("import", {"filename": "a.csv"}), ErrorCode.BAD_REQUEST, "needs a file"),
