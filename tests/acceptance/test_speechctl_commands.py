@@ -294,6 +294,35 @@ def test_a_report_counts_what_was_called(terminal: Terminal) -> None:
     assert "# " in terminal.type("report", "--format", "markdown")
 
 
+def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> None:
+    terminal.type("dnc-add", "+12125550177", "--reason", "asked")
+    listed = terminal.place / "listed.csv"
+    listed.write_text("telefono\n+12125550178\n")
+    terminal.type("dnc-import", str(listed))
+    assert "is on the list" in terminal.type("dnc", "+12125550178")
+    people = terminal.place / "people.csv"
+    people.write_text("nombre,telefono\nUna Persona,+12125550177\nOtra Persona,+12125550178\n")
+    batch = terminal.ask("import", str(people), "--name", "listed")["batch_id"]
+    terminal.until(lambda: len(terminal.jobs(batch, "failed")) == 2)
+    assert not [call for call in terminal.simulator.ledger() if "+1212555017" in str(call["to_number"])]
+    terminal.type("dnc-remove", "+12125550177", "--yes")
+    assert "is not on the list" in terminal.type("dnc", "+12125550177")
+
+
+def test_results_leave_as_a_file_and_promises_as_a_list(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "exported")
+    terminal.until(lambda: terminal.jobs(batch, "done"))
+    file = terminal.place / "calls.csv"
+    terminal.type("export", str(file), "--batch", batch)
+    assert len(file.read_text(encoding="utf-8-sig").splitlines()) == 2
+    assert terminal.ask("promises", "--batch", batch)["limit"]
+
+
+def test_alerts_that_fire_are_listed_with_their_remedy(terminal: Terminal) -> None:
+    terminal.type("hold", "--reason", "drill")
+    terminal.until(lambda: "DiallingHeld" in terminal.type("alerts"))
+
+
 # -- speechctl's own -----------------------------------------------------------------------------------------
 
 
