@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
+
+#: Limits that must be understood where they are set, and the least that each may be.
+_LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +33,15 @@ class CallSettings:
     max_concurrent_calls: int | None = None
     #: Whether reaching a voicemail counts as done; None leaves it to the environment.
     voicemail_counts: bool | None = None
+    #: A sentence for each limit that is there and says nothing: nothing is dialled under such settings.
+    faults: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, document: object) -> CallSettings:
-        """From the sub-document; unusable values read as not set, except the window's (fails closed)."""
+        """From the sub-document; unusable values read as not set, except where calls would be too many.
+
+        The window's values are kept as they are, and unusable limits are told in ``faults``.
+        """
         fields = reading.mapping(document)
         attempts = reading.number(fields.get("max_attempts"))
         concurrent = reading.number(fields.get("max_concurrent_calls"))
@@ -47,6 +56,7 @@ class CallSettings:
             max_call_duration=_positive(fields.get("max_call_duration")),
             max_concurrent_calls=int(concurrent) if concurrent is not None and concurrent >= 0 else None,
             voicemail_counts=None if counts is None else reading.flag(counts, default=False),
+            faults=_faults(document),
         )
 
 
@@ -83,6 +93,24 @@ class Batch:
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
             document=document,
         )
+
+
+def _faults(document: object) -> tuple[str, ...]:
+    """What an operator wrote to limit calls, and nobody understands: taken as no limit it would call more."""
+    if document is None:
+        return ()
+    if not isinstance(document, Mapping):
+        return (f"call_settings {reading.shown(document)} cannot be understood: they must be a document",)
+    return tuple(
+        f"{name} {reading.shown(document[name])} cannot be understood: a whole number from {least} on"
+        for name, least in _LIMITS.items()
+        if document.get(name) is not None and not _at_least(document[name], least)
+    )
+
+
+def _at_least(value: object, least: int) -> bool:
+    result = reading.number(value)
+    return result is not None and result >= least
 
 
 def _positive(value: object) -> float | None:

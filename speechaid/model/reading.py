@@ -85,3 +85,9 @@ def sequence(value: object) -> list[Any]:
     if isinstance(value, list | tuple):
         return list(value)
     return [] if value is None or isinstance(value, Mapping) else [value]
+
+
+def shown(value: object) -> str:
+    """A foreign value, short enough for a sentence."""
+    result = repr(value)
+    return result if len(result) <= 60 else f"{result[:57]}..."

@@ -149,8 +149,13 @@ def judge(
 def window_for(
     batch: Batch | None, account_timezone: str | None, defaults: DiallingDefaults
 ) -> Window | WindowFault:
-    """The calling window of a batch's jobs; the default one for jobs without a batch."""
+    """The calling window of a batch's jobs; the default one for jobs without a batch.
+
+    Settings that limit calls and are not understood leave no window: whoever asks for it fails closed.
+    """
     settings = batch.call_settings if batch is not None else None
+    if settings is not None and settings.faults:
+        return WindowFault(sentence="; ".join(settings.faults))
     return windows.read_window(
         settings.allowed_hours if settings else None,
         settings.days_of_week if settings else None,

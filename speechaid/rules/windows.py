@@ -19,6 +19,8 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
+from speechaid.model.reading import shown
+
 _DAY: Final = 86_400
 ALL_DAYS: Final = frozenset(range(1, 8))
 _TIME: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
@@ -61,7 +63,7 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowFault:
-    """A window that cannot be understood; nothing is dialled under it."""
+    """A window, or a limit beside it, that cannot be understood; nothing is dialled under it."""
 
     #: One sentence for an operator.
     sentence: str
@@ -142,10 +144,10 @@ def _hours(value: object) -> tuple[int, int]:
     start, end = _seconds(start_text), _seconds(end_text)
     if start is None or end is None or start == _DAY:
         raise _NotUnderstoodError(
-            f"allowed_hours {_shown(value)} cannot be understood: start and end must be HH:MM"
+            f"allowed_hours {shown(value)} cannot be understood: start and end must be HH:MM"
         )
     if start == end:
-        raise _NotUnderstoodError(f"allowed_hours {_shown(value)} starts and ends at the same time")
+        raise _NotUnderstoodError(f"allowed_hours {shown(value)} starts and ends at the same time")
     return start, end
 
 
@@ -166,7 +168,7 @@ def _days(value: object) -> frozenset[int]:
     known = [day for day in days if day is not None]
     if not days or len(known) < len(days):
         raise _NotUnderstoodError(
-            f"days_of_week {_shown(value)} cannot be understood: a list of days from 1 (Monday) to 7 (Sunday)"
+            f"days_of_week {shown(value)} cannot be understood: a list of days from 1 (Monday) to 7 (Sunday)"
         )
     return frozenset(known)
 
@@ -183,7 +185,7 @@ def _day(value: object) -> int | None:
 def _zone(value: object) -> ZoneInfo:
     zone = find_zone(value.strip()) if isinstance(value, str) else None
     if zone is None:
-        raise _NotUnderstoodError(f"timezone {_shown(value)} is not a known IANA zone")
+        raise _NotUnderstoodError(f"timezone {shown(value)} is not a known IANA zone")
     return zone
 
 
@@ -231,12 +233,6 @@ def _clock_changes(zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
 
 def _offset(zone: ZoneInfo, moment: datetime) -> timedelta | None:
     return moment.astimezone(zone).utcoffset()
-
-
-def _shown(value: object) -> str:
-    """A foreign value, short enough for a sentence."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _clock(seconds: int) -> str:

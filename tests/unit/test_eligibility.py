@@ -100,6 +100,11 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.WINDOW_FAULT,
         Action.PUT_BACK,
     ),
+    "a limit that cannot be understood": (
+        {"batch": batch({"max_concurrent_calls": "two"})},
+        Reason.WINDOW_FAULT,
+        Action.PUT_BACK,
+    ),
     "outside the window": (
         {"batch": batch({"allowed_hours": {"start": "13:00", "end": "14:00"}})},
         Reason.OUTSIDE_WINDOW,
@@ -368,11 +373,15 @@ class TestTheRing:
             batch(is_active=False),
             batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}),
             batch({"allowed_hours": "9am"}),
+            batch({"max_concurrent_calls": "two"}),
+            batch({"max_attempts": -1}),
+            Batch.read({"batch_id": "batch-1", "call_settings": "fast"}),
         ],
-        ids=["paused", "outside its window", "not understood"],
+        ids=["paused", "outside its window", "not understood", "calls at a time", "attempts", "no document"],
     )
-    def test_others_may_not(self, which: Batch) -> None:
+    def test_others_may_not_and_the_judgement_agrees(self, which: Batch) -> None:
         assert not batch_may_be_called(which, None, DEFAULTS, NOON)
+        assert not judged(batch=which).may_dial
 
     def test_the_account_s_zone_counts(self) -> None:
         hours = batch({"allowed_hours": {"start": "12:00", "end": "13:00"}})

@@ -239,6 +239,31 @@ def test_a_window_is_kept_as_written_so_that_it_can_fail_closed() -> None:
     assert (settings.max_attempts, settings.ring_timeout) == (2, None)
 
 
+FAULTY = {
+    "no document": ("fast", "call_settings 'fast' cannot be understood"),
+    "a list": ([], "call_settings [] cannot be understood"),
+    "unreadable calls at a time": ({"max_concurrent_calls": "two"}, "max_concurrent_calls 'two' cannot"),
+    "calls at a time below zero": ({"max_concurrent_calls": -1}, "max_concurrent_calls -1 cannot"),
+    "unreadable attempts": ({"max_attempts": {"n": 3}}, "max_attempts {'n': 3} cannot"),
+    "attempts below zero": ({"max_attempts": -2}, "max_attempts -2 cannot"),
+    "no attempt at all": ({"max_attempts": 0}, "max_attempts 0 cannot"),
+}
+
+
+@pytest.mark.parametrize(("written", "sentence"), FAULTY.values(), ids=FAULTY)
+def test_a_limit_that_says_nothing_is_a_fault_and_not_no_limit(written: object, sentence: str) -> None:
+    (fault,) = Batch.read({"_id": 1, "call_settings": written}).call_settings.faults
+    assert fault.startswith(sentence)
+
+
+SOUND = [None, {}, {"max_concurrent_calls": None}, {"max_concurrent_calls": 0, "max_attempts": "2"}]
+
+
+@pytest.mark.parametrize("written", SOUND)
+def test_limits_that_are_missing_or_readable_are_no_fault(written: object) -> None:
+    assert Batch.read({"_id": 1, "call_settings": written}).call_settings.faults == ()
+
+
 PRIORITIES = [
     (3, Priority.URGENT),
     ("2", Priority.HIGH),
