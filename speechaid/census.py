@@ -14,10 +14,8 @@ from typing import Any
 from speechaid.kit import dialling_defaults
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
-from speechaid.model.masking import fingerprint
 from speechaid.model.states import JobStatus
 from speechaid.rules import eligibility, metering, windows
-from speechaid.rules.circuit import Breaker, BreakerState
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.settings import Settings
@@ -26,6 +24,8 @@ from speechaid.store.figures import Due, Figures
 
 #: Accounts that are told of, those with the least left first.
 ACCOUNTS_SHOWN = 20
+#: Batches of which the longest waiting job is asked for, one by one.
+BATCHES_ASKED = 20
 #: Batches that are named where something is wrong with them.
 BATCHES_NAMED = 10
 #: A batch that has jobs in these has work left.
@@ -52,24 +52,24 @@ class Census:
         self._store = store
         self._figures = Figures(store.jobs.table, store.now)
 
-    def take(self, settings: Settings, counts: Counts, batches: Mapping[str, Batch]) -> dict[str, Any]:
+    def take(
+        self, settings: Settings, counts: Counts, batches: Mapping[str, Batch], *, held: bool
+    ) -> dict[str, Any]:
         """All of it, ready for JSON.
 
         Args:
             settings: in force.
             counts: jobs by batch and status.
             batches: those of ``counts`` that exist.
+            held: whether no dial of this host may go out at all.
         """
         store = self._store
-        fleet, document = store.holds.look(fingerprint(settings.retell.api_key.get_secret_value()))
-        breaker = Breaker.read(document)
-        key_held = breaker.state is not BreakerState.CLOSED
         names = {batch.account_id for batch in batches.values() if batch.account_id is not None}
         scene = _Scene(
             batches=batches,
             accounts={account.account_id: account for account in store.accounts.among(sorted(names))},
             defaults=dialling_defaults(settings),
-            held=fleet is not None or key_held,
+            held=held,
             now=store.now(),
         )
         working = {name for name, by_status in counts.items() if _has_work(by_status)}
@@ -78,8 +78,6 @@ class Census:
             **self._stuck(scene),
             **_batches(scene, counts, working),
             "accounts": _accounts(scene, counts),
-            "key_held": key_held,
-            "key_reason": (breaker.reason or breaker.kind) if key_held else None,
         }
 
     def _waiting(self, scene: _Scene) -> dict[str, Any]:
@@ -93,18 +91,17 @@ class Census:
 
     def _oldest(self, scene: _Scene, due: list[Due]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
-        if due:
-            untimed = self._figures.waiting_since([entry.batch_id for entry in due])
-            moments += [untimed] if untimed is not None else []
+        untimed = [self._figures.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
+        moments += [moment for moment in untimed if moment is not None]
         return max((_seconds(scene.now - moment) for moment in moments), default=0.0)
 
     def _stuck(self, scene: _Scene) -> dict[str, Any]:
-        lapsed = self._figures.lapsed()
-        since = lapsed.since
+        found = self._figures.in_hand()
+        since = found.lapsed_since
         return {
-            "lapsed": lapsed.jobs,
+            "lapsed": found.lapsed,
             "oldest_lapsed_seconds": 0.0 if since is None else _seconds(scene.now - since),
-            "parked": self._figures.parked(),
+            "parked": found.parked,
         }
 
 

@@ -13,9 +13,11 @@ from speechaid.census import Census
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
+from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
 from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
 from speechaid.rules import metering
+from speechaid.rules.circuit import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
@@ -53,6 +55,7 @@ class Housekeeper:
         self._store = store
         self._census = Census(store)
         self._clock = clock or SystemClock()
+        self._count_due_at = 0.0
         self._slow_due_at = 0.0
         self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next turn is due, by the boot-time clock.
@@ -66,7 +69,12 @@ class Housekeeper:
         """One turn of everything that is due."""
         began = self._clock.boottime()
         try:
-            self._count(settings)
+            self._look_at_holds(settings)
+            if now >= self._count_due_at:
+                self._count(settings)
+                counting = self._clock.boottime() - began
+                self._count_due_at = now + counting + self._rest_after(counting)
+                began += counting
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TURN_SECONDS
                 self._tidy(settings)
@@ -80,8 +88,25 @@ class Housekeeper:
         took = self._clock.boottime() - began
         away = self._figures["database"]["state"] == "away"
         # A database that is away is not spared by waiting long: commands are refused until it is found back.
-        rest = TURN_SECONDS if away else min(TURN_MAX_SECONDS, max(TURN_SECONDS, took * TURN_COST_FACTOR))
-        self.due_at = self._clock.boottime() + rest
+        self.due_at = self._clock.boottime() + (TURN_SECONDS if away else self._rest_after(took))
+
+    def _rest_after(self, seconds: float) -> float:
+        """Until the same may be done again that took so long."""
+        return min(TURN_MAX_SECONDS, max(TURN_SECONDS, seconds * TURN_COST_FACTOR))
+
+    def _look_at_holds(self, settings: Settings) -> None:
+        """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
+        hold, document = self._store.holds.look(fingerprint(settings.retell.api_key.get_secret_value()))
+        breaker = Breaker.read(document)
+        key_held = breaker.state is not BreakerState.CLOSED
+        held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
+        self._figures = {
+            **self._figures,
+            "fleet_hold": held,
+            "breakers": self._breakers(),
+            "key_held": key_held,
+            "key_reason": (breaker.reason or breaker.kind) if key_held else None,
+        }
 
     def _count(self, settings: Settings) -> None:
         """Jobs by batch and status: for status, for metrics, and into SpeechAI's counters."""
@@ -95,15 +120,12 @@ class Housekeeper:
         for batch_id, batch in known.items():
             self._write_counters(batch, named[batch_id])
         rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
-        hold = self._store.holds.fleet()
-        held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
+        held = bool(self._figures["fleet_hold"] or self._figures["key_held"])
         self._figures = {
             **self._figures,
             "queue": queue,
             "batches": sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True),
-            "fleet_hold": held,
-            "census": self._census.take(settings, counts, known),
-            "breakers": self._breakers(),
+            "census": self._census.take(settings, counts, known, held=held),
             "counted_at": self._store.now().isoformat(),
         }
 

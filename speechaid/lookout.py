@@ -180,7 +180,7 @@ def _hold_sentences(picture: Picture) -> tuple[str, ...]:
     elif held["host"]:
         sentences.append("held on this host by an operator")
     if held["key"]:
-        sentences.append(f"the circuit breaker is open: {_census(picture.figures, 'key_reason', None)}")
+        sentences.append(f"the circuit breaker is open: {picture.figures.get('key_reason')}")
     return tuple(sentences)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from speechaid.model.reading import Document, instant, text
+from speechaid.model.reading import Document, instant, mapping, text
 from speechaid.model.states import JobStatus
 from speechaid.store.table import Table
 
@@ -25,12 +25,15 @@ class Due:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lapsed:
-    """Jobs in progress whose lease has run out."""
+class InHand:
+    """Jobs in progress that somebody should look at."""
 
-    jobs: int
-    #: When the oldest of those leases ran out; None where no lease stands there.
-    since: datetime | None
+    #: Jobs whose lease has run out.
+    lapsed: int
+    #: When the oldest of those leases ran out; None where none did.
+    lapsed_since: datetime | None
+    #: Calls whose end Retell does not confirm.
+    parked: int
 
 
 class Figures:
@@ -42,55 +45,41 @@ class Figures:
 
     def due(self) -> list[Due]:
         """Pending jobs whose time has come, by batch."""
-        found: dict[str | None, Due] = {}
-        # Two ranges of one index instead of a disjunction: never reserved, then due by now.
-        for range_ in (None, {"$lte": self._now()}):
-            rows = self.table.aggregate(
-                [
-                    {"$match": {"status": JobStatus.PENDING, "reserved_until": range_}},
-                    {
-                        "$group": {
-                            "_id": "$batch_id",
-                            "jobs": {"$sum": 1},
-                            "since": {"$min": "$reserved_until"},
-                        }
-                    },
-                ]
-            )
-            for row in rows:
-                batch_id = text(row["_id"])
-                before = found.get(batch_id)
-                found[batch_id] = Due(
-                    batch_id=batch_id,
-                    jobs=int(row["jobs"]) + (before.jobs if before else 0),
-                    since=instant(row.get("since")),
-                )
-        return list(found.values())
-
-    def waiting_since(self, batch_ids: Collection[str | None]) -> datetime | None:
-        """When one of the first jobs that never had a time was created; None where there is none."""
-        query: Document = {
-            "status": JobStatus.PENDING,
-            "batch_id": {"$in": list(batch_ids)},
-            "reserved_until": None,
-        }
-        row = self.table.find_one(query, fields=("created_at",))
-        return None if row is None else instant(row.get("created_at"))
-
-    def lapsed(self) -> Lapsed:
-        """Jobs in progress whose lease has run out, or that never had one."""
-        held: Document = {"status": JobStatus.IN_PROGRESS}
-        rows = self.table.find(
-            {**held, "reserved_until": {"$lt": self._now()}},
-            sort=[("reserved_until", 1)],
-            limit=AT_MOST,
-            fields=("reserved_until",),
+        # What has no time at all sorts before every date.
+        is_due: Document = {"$lte": ["$reserved_until", self._now()]}
+        rows = self.table.aggregate(
+            [
+                {"$match": {"status": JobStatus.PENDING}},
+                {
+                    "$group": {
+                        "_id": "$batch_id",
+                        "jobs": {"$sum": {"$cond": [is_due, 1, 0]}},
+                        "since": {"$min": "$reserved_until"},
+                    }
+                },
+            ]
         )
-        without = self.table.find({**held, "reserved_until": None}, limit=AT_MOST, fields=("_id",))
-        since = next((instant(row.get("reserved_until")) for row in rows), None)
-        return Lapsed(jobs=len(rows) + len(without), since=since)
+        return [
+            Due(batch_id=text(row["_id"]), jobs=int(row["jobs"]), since=instant(row.get("since")))
+            for row in rows
+            if row["jobs"]
+        ]
 
-    def parked(self) -> int:
-        """Calls whose end Retell does not confirm."""
-        query: Document = {"dial.number": {"$exists": True}, "dial.parked_at": {"$ne": None}}
-        return len(self.table.find(query, limit=AT_MOST, fields=("_id",)))
+    def waiting_since(self, batch_id: str | None) -> datetime | None:
+        """When the first job of a batch that never had a time was created; None where there is none."""
+        query: Document = {"status": JobStatus.PENDING, "batch_id": batch_id, "reserved_until": None}
+        rows = self.table.find(query, limit=1, fields=("created_at",))
+        return next((instant(row.get("created_at")) for row in rows), None)
+
+    def in_hand(self) -> InHand:
+        """Jobs in progress: leases that have run out (or never were), and calls that are parked."""
+        fields = ("reserved_until", "dial.parked_at")
+        rows = self.table.find({"status": JobStatus.IN_PROGRESS}, limit=AT_MOST, fields=fields)
+        now = self._now()
+        leases = [instant(row.get("reserved_until")) for row in rows]
+        ran_out = [lease for lease in leases if lease is not None and lease < now]
+        return InHand(
+            lapsed=len(ran_out) + leases.count(None),
+            lapsed_since=min(ran_out, default=None),
+            parked=sum(mapping(row.get("dial")).get("parked_at") is not None for row in rows),
+        )

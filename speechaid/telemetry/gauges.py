@@ -46,7 +46,7 @@ def holds(picture: Picture) -> dict[str, bool]:
     return {
         "fleet": bool(figures.get("fleet_hold")),
         "host": bool(picture.supervisor["held"]),
-        "key": bool(_census(figures).get("key_held")),
+        "key": bool(figures.get("key_held")),
     }
 
 

@@ -60,8 +60,6 @@ def census(**fields: Any) -> dict[str, Any]:
         "paused_unexpectedly": nothing,
         "not_understood": nothing,
         "accounts": [],
-        "key_held": False,
-        "key_reason": None,
         **fields,
     }
 
@@ -167,7 +165,7 @@ def test_holds_are_named_with_who_and_why(watch: Watch) -> None:
     assert watch.passes(1) == {"DiallingHeld"}
     assert watch.lookout.firing()[0]["summary"] == "held on this host by an operator"
     watch.figures["fleet_hold"] = {"by": "maria", "reason": "complaints", "at": None}
-    watch.census = census(key_held=True, key_reason="401 from Retell")
+    watch.figures |= {"key_held": True, "key_reason": "401 from Retell"}
     watch.passes(1)
     summary = watch.lookout.firing()[0]["summary"]
     assert summary == "held on all hosts by maria: complaints; the circuit breaker is open: 401 from Retell"

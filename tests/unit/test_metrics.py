@@ -75,14 +75,13 @@ CENSUS = {
         {"account_id": "acc-1", "calls_left": 4.0, "talk_left_seconds": 720.0},
         {"account_id": "acc-2", "calls_left": 8.0, "credit_left": 31.5},
     ],
-    "key_held": True,
-    "key_reason": "blocked",
 }
 FIGURES = {
     "database": {"state": "up"},
     "queue": {"pending": 9, "done": 4},
     "counted_at": AT.isoformat(),
     "fleet_hold": None,
+    "key_held": True,
     "census": CENSUS,
 }
 
