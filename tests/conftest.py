@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 import pytest
 
@@ -12,6 +14,14 @@ from speechaid.settings_table import BY_VARIABLE
 #: A noisy machine is no failure: no deadline.
 hypothesis.settings.register_profile("speechaid", deadline=None)
 hypothesis.settings.load_profile("speechaid")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nothing is skipped: what is missing there is a fault of the set-up, not a reason to look away."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("tests were skipped, and this is CI: that is a failure", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)
