@@ -8,7 +8,7 @@ dial goes back to ``pending`` untouched. Nobody has to restart anything for it.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from logging import WARNING
 
 from speechaid import breaker, dial, follow, inheritance, settlement
@@ -201,7 +201,7 @@ def known_call(kit: Kit, call_id: str) -> Call | None:
 def foreign_call(kit: Kit, job: Job) -> Call | None:
     """The call of such a job by number and time, if there is one that nobody recorded."""
     country = _country(kit, job)
-    began = instant(job.document.get("started_at")) or instant(job.document.get("updated_at"))
+    began = _began_at(job)
     if began is None:
         return None
     for number_ in filter(None, (phones.normalise(phone, country) for phone in job.contact.phones)):
@@ -250,6 +250,12 @@ def _country(kit: Kit, job: Job) -> str | None:
     return (account.country if account else None) or kit.settings.dialling.default_country
 
 
+def _began_at(job: Job) -> datetime | None:
+    """When another program took the job in hand, at the earliest."""
+    told = (instant(job.document.get(name)) for name in ("started_at", "updated_at", "created_at"))
+    return next(filter(None, told), None)
+
+
 def _may_still_ring(kit: Kit, job: Job) -> bool:
-    began = instant(job.document.get("started_at")) or instant(job.document.get("updated_at"))
+    began = _began_at(job)
     return began is not None and (kit.store.now() - began) / timedelta(seconds=1) < FOREIGN_REST_SECONDS

@@ -135,7 +135,8 @@ class Jobs:
     def adopt(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> Job | None:
         """Take over a job whose lease has run out, if nobody renewed or took it meanwhile; None otherwise.
 
-        One that no claim of ours stands on is another program's, and marked as such.
+        One that no claim of ours stands on is another program's, and marked as such. When that last wrote it
+        stays to be read: it may be all that tells how old its call is.
         """
         now = self._now()
         if candidate.reserved_until is not None and candidate.reserved_until >= now:
@@ -154,7 +155,6 @@ class Jobs:
                     "worker_id": worker_id,
                     "claim_token": token,
                     "reserved_until": now + timedelta(seconds=lease_seconds),
-                    "updated_at": now,
                     "revision": candidate.next_revision,
                     **({"foreign": True} if candidate.claim_token is None else {}),
                 },

@@ -587,6 +587,30 @@ def test_speechais_job_without_a_call_rests_until_no_call_of_it_can_go_on(
     assert creates(stage) == 0
 
 
+def test_speechais_job_that_does_not_say_when_it_began_is_judged_by_its_last_change(
+    stage: Stage, survivor: Kit
+) -> None:
+    last_change = stage.store.now() - timedelta(minutes=50)
+    speechai_leaves(stage, phone(), started_at=None, created_at=None, updated_at=last_change)
+    look_again(stage, survivor, 3)
+    assert stage.job()["status"] == "in_progress"
+    stage.database.jobs.update_one({}, {"$set": {"updated_at": last_change - timedelta(minutes=11)}})
+    look_again(stage, survivor)
+    assert stage.job()["status"] == "pending"
+
+
+def test_speechais_call_is_found_though_its_job_does_not_say_when_it_began(
+    stage: Stage, survivor: Kit
+) -> None:
+    number = phone()
+    stage.simulator.script({number: ["user_hangup"]})
+    call_id = speechai_calls(stage, survivor, number)
+    hour_ago = stage.store.now() - timedelta(minutes=61)
+    speechai_leaves(stage, number, started_at=None, updated_at=hour_ago)
+    look_again(stage, survivor)
+    assert (stage.job()["status"], stage.job()["call_id"], creates(stage)) == ("done", call_id, 0)
+
+
 def test_speechais_call_that_retell_does_not_know_parks_the_job_instead_of_calling_again(
     stage: Stage, survivor: Kit
 ) -> None:
