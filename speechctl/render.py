@@ -116,7 +116,14 @@ def _pause_batch(result: Result) -> list[Block]:
 
 
 def _resume_batch(result: Result) -> list[Block]:
-    return [f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"]
+    lines: list[Block] = [
+        f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"
+    ]
+    if result.get("fault"):
+        lines.append(
+            f"! it is not dialled all the same: {result['fault']}; correct the batch's call_settings"
+        )
+    return lines
 
 
 def _hold(result: Result) -> list[Block]:
@@ -140,7 +147,7 @@ def _batches(result: Result) -> list[Block]:
 
 def _state(row: Result) -> str:
     if row["active"]:
-        return "active"
+        return f"not dialled: {row['fault']}" if row.get("fault") else "active"
     pause = row.get("pause") or {}
     reason = f": {pause['reason']}" if pause.get("reason") else ""
     return f"paused{' by ' + str(pause['by']) if pause.get('by') else ''}{reason}"

@@ -6,7 +6,7 @@ screen says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from speechctl.blocks import Block, Heading, grid
@@ -30,8 +30,9 @@ def status(result: Result) -> list[Block]:
         blocks.append(f"metrics: http://{result['metrics']}/metrics")
     blocks += _workers(result["workers"])
     if result.get("batches"):
+        odd = _not_understood(result).get("named", [])
         rows = [
-            [row["batch_id"], row.get("name"), _batch_state(row), *_job_cells(row.get("jobs", {}))]
+            [row["batch_id"], row.get("name"), _batch_state(row, odd), *_job_cells(row.get("jobs", {}))]
             for row in result["batches"]
         ]
         blocks.append(grid("batches", "batch name state #pending #in_progress #done #failed #other", rows))
@@ -74,7 +75,19 @@ def _warnings(result: Result) -> list[Block]:
         lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
     lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
     lines += [f"! alert {row.get('alert')}: {row.get('summary')}" for row in result.get("alerts") or []]
+    odd = _not_understood(result)
+    if odd.get("count"):
+        names = ", ".join(odd["named"]) + (", ..." if odd["count"] > len(odd["named"]) else "")
+        lines.append(
+            f"! {plural(odd['count'], 'batch', 'batches')} not dialled, call settings not understood:"
+            f" {names} (speechctl batches says why)"
+        )
     return lines
+
+
+def _not_understood(result: Result) -> Result:
+    """Batches that are not called because nobody can tell when or how often they may be."""
+    return (result.get("census") or {}).get("not_understood") or {}
 
 
 def _breaker(row: Result) -> str:
@@ -146,11 +159,12 @@ def _worker_state(worker: Result) -> str:
     return ", ".join([call_word(state), *(call_word(mark) for mark in marks)])
 
 
-def _batch_state(row: Result) -> str:
+def _batch_state(row: Result, not_understood: Sequence[str]) -> str:
     if row.get("active") is None:
         return "not dialled: there is no such batch"
     if row["active"]:
-        return "active"
+        odd = row["batch_id"] in not_understood
+        return "not dialled: settings not understood" if odd else "active"
     reason = (row.get("pause") or {}).get("reason")
     return f"paused: {reason}" if reason else "paused"
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from speechaid.commands.batch_fields import batch_fields
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.commands.waiting import until_quiet
+from speechaid.kit import dialling_defaults
 from speechaid.model.batch import Batch
 from speechaid.protocol import ErrorCode
+from speechaid.rules import eligibility
+from speechaid.rules.windows import WindowFault
 
 
 def create_batch(desk: Desk, call: Call) -> Result:
@@ -45,7 +50,8 @@ def resume_batch(desk: Desk, call: Call) -> Result:
     """The batch's jobs may be called again."""
     batch = the_batch(desk.store, call.args["batch"])
     desk.store.batches.resume(batch.batch_id, by=call.actor)
-    return {**_named(batch), "was_active": batch.is_active}
+    fault = _faults(desk, [batch]).get(batch.batch_id)
+    return {**_named(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
 
 
 def pause_all(desk: Desk, call: Call) -> Result | Later:
@@ -69,19 +75,34 @@ def resume_all(desk: Desk, call: Call) -> Result:
 def batches(desk: Desk, call: Call) -> Result:
     """The newest batches and how far they are."""
     counts = desk.store.jobs.counts_by_batch()
+    newest = desk.store.batches.newest(call.args["limit"])
+    faults = _faults(desk, newest)
     rows = [
         {
             **_named(batch),
             "active": batch.is_active,
             "pause": batch.pause,
+            "fault": faults.get(batch.batch_id),
             "priority": batch.priority,
             "account_id": batch.account_id,
             "created_at": batch.document.get("created_at"),
             "jobs": counts.get(batch.batch_id, {}),
         }
-        for batch in desk.store.batches.newest(call.args["limit"])
+        for batch in newest
     ]
     return {"batches": rows, "without_batch": counts.get(None, {})}
+
+
+def _faults(desk: Desk, batches: Sequence[Batch]) -> dict[str, str]:
+    """Why a batch is not dialled whatever the time, of those whose settings are not understood."""
+    payers = sorted({batch.account_id for batch in batches if batch.account_id is not None})
+    zones = {account.account_id: account.timezone for account in desk.store.accounts.among(payers)}
+    defaults = dialling_defaults(desk.settings)
+    windows = {
+        batch.batch_id: eligibility.window_for(batch, zones.get(batch.account_id or ""), defaults)
+        for batch in batches
+    }
+    return {name: window.sentence for name, window in windows.items() if isinstance(window, WindowFault)}
 
 
 def _named(batch: Batch) -> Result:

@@ -152,6 +152,15 @@ def test_pause_and_resume_say_who_when_and_why(operator: Operator) -> None:
     assert operator.batch(batch_id)["is_active"] is True
 
 
+def test_a_batch_that_nobody_understands_says_so_when_it_is_resumed_and_listed(operator: Operator) -> None:
+    settings = {"allowed_hours": {"start": "9am", "end": "6pm"}}
+    batch_id = operator.store.batches.create({"name": "March", "call_settings": settings})
+    fault = operator.does("resume-batch", batch=batch_id)["fault"]
+    assert "9am" in fault
+    (row,) = operator.does("batches")["batches"]
+    assert (row["active"], row["fault"]) == (True, fault)
+
+
 def test_an_id_may_be_shortened_as_long_as_it_is_the_only_one(operator: Operator) -> None:
     for batch_id in ("batch-20260101-aa", "batch-20260101-ab"):
         operator.store.batches.create({"batch_id": batch_id})

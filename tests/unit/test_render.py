@@ -333,6 +333,10 @@ def test_an_answer_of_a_newer_daemon_is_shown_field_by_field() -> None:
             "! dialling with key ab is open",
         ),
         ({"database": {"state": "away", "error": "no server"}}, "! database: away: no server"),
+        (
+            {"census": {"not_understood": {"count": 2, "named": ["batch-1", "batch-2"]}}},
+            "! 2 batches not dialled, call settings not understood: batch-1, batch-2",
+        ),
     ],
 )
 def test_status_does_not_let_trouble_be_overlooked(change: dict[str, Any], warning: str) -> None:
@@ -352,6 +356,21 @@ def test_status_shows_what_keeps_the_fleet_from_work(field: str, value: object, 
     snapshot = FakeDaemon().snapshot()
     snapshot["supervisor"][field] = value
     assert warning in text("status", snapshot)
+
+
+def test_a_batch_whose_settings_nobody_understands_is_not_shown_as_active() -> None:
+    fault = "max_concurrent_calls 'two' cannot be understood"
+    row = ANSWERS["batches"][0]["batches"][0] | {"active": True, "pause": None, "fault": fault}
+    assert f"not dialled: {fault}" in text("batches", {"batches": [row]})
+    assert f"not dialled all the same: {fault}" in text("resume-batch", row | {"was_active": True})
+    snapshot = FakeDaemon().snapshot() | {
+        "batches": [{"batch_id": "batch-1", "active": True}, {"batch_id": "batch-2", "active": True}],
+        "census": {"not_understood": {"count": 1, "named": ["batch-1"]}},
+    }
+    shown = text("status", snapshot).splitlines()
+    states = {line.split()[0]: line for line in shown if line.startswith("batch-")}
+    assert "not dialled: settings not understood" in states["batch-1"]
+    assert "active" in states["batch-2"]
 
 
 def test_a_closed_breaker_is_no_news() -> None:
