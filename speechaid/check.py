@@ -81,6 +81,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     except ConfigError as exc:
         yield readiness.database_away("; ".join(exc.faults), settings.database.shown_uri)
         return
+    yield from map(readiness.address_remark, store.remarks)
     with closing(store):
         yield from _inspect(store, settings.database.shown_uri, embedded=directory is not None)
 

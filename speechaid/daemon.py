@@ -17,7 +17,7 @@ from speechaid.commands.call_times import CallTimes
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.control import ControlSocket, TcpAccess
-from speechaid.errors import ConfigError, ExitStatus, StoreUnavailable
+from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
 from speechaid.keyring import KeyringError
@@ -203,12 +203,19 @@ def _with_address(settings: Settings, database: EmbeddedDatabase | None) -> Sett
 
 def _open_store(settings: Settings) -> Store:
     store = connect(settings.database)
+    for remark in store.remarks:
+        log.warning("%s", remark)
+    address = settings.database.shown_uri
     try:
         store.ping()
         store.prepare()
     except StoreUnavailable as exc:
         store.close()
-        raise StoreUnavailable(f"no database at {settings.database.shown_uri}: {exc}") from exc
+        raise StoreUnavailable(f"no database at {address}: {exc}") from exc
+    except StoreForbidden as exc:
+        store.close()
+        fault = f"MONGO_URI {address}: {exc}; allowed: a user and password that this database lets in"
+        raise ConfigError([fault]) from exc
     except BaseException:
         store.close()
         raise

@@ -30,6 +30,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 - a condition of the world, no
     """The database is away; the same request may succeed later."""
 
 
+class StoreForbidden(StoreError):  # noqa: N818 - as above
+    """The database does not know our user and password, or does not let that user do what was asked."""
+
+
 class LeaseLost(StoreError):  # noqa: N818 - a condition of the world, not a mistake
     """The job is no longer ours: another worker holds it, or an operator took it. Stop writing."""
 

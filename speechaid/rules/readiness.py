@@ -110,6 +110,11 @@ def database_away(reason: str, address: str) -> Finding:
     )
 
 
+def address_remark(remark: str) -> Finding:
+    """The database's address holds an option that nobody knows."""
+    return _warn("database address", remark, "correct the option's name or value in MONGO_URI")
+
+
 def durable_write(seconds: float | None, reason: str | None) -> Finding:
     """Whether a majority of the members confirms a write in its journal; None: it did not."""
     if seconds is None:
@@ -244,7 +249,7 @@ def embedded_missing() -> Finding:
     return _fail(
         "database",
         "the embedded database is not installed",
-        "pip install 'speechaid[embedded]', or use MongoDB",
+        "install the extra: pip install '.[embedded]' in the checkout, or use MongoDB",
     )
 
 

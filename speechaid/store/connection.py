@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -124,8 +125,11 @@ class Store:
         settings: DatabaseSettings,
         *,
         clock: Clock | None = None,
+        remarks: tuple[str, ...] = (),
     ) -> None:
         self._client = client
+        #: What the driver does not understand in the address, one line each; it goes on without.
+        self.remarks = remarks
         self._clock = DatabaseClock(client, clock or SystemClock())
         database = client.get_database(
             settings.name,
@@ -199,11 +203,21 @@ def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock 
         **_unless_given(address),
     }
     try:
-        return Store(MongoClient(address, **options), settings, clock=clock)
+        # The driver would print its warnings with a line of its own source, again in each process.
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            client: MongoClient[Document] = MongoClient(address, **options)
+        return Store(client, settings, clock=clock, remarks=tuple(_remark(one.message) for one in caught))
     except (InvalidURI, ConfigurationError, ValueError) as exc:
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
         raise ConfigError([f"{fault}; allowed: mongodb://…, mongodb+srv://…, embedded:DIR"]) from exc
+
+
+def _remark(warning: Warning | str) -> str:
+    """A warning of the driver in one line, without its advice to programmers."""
+    text = " ".join(str(warning).split()).partition(" or maybe a camelCase")[0].partition(" Refer to")[0]
+    return f"MONGO_URI: {text.rstrip('.')}; the option is ignored"
 
 
 def _unless_given(address: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.reading import Document
 
 #: Server faults that pass by themselves though the driver does not call them connection failures:
@@ -33,6 +33,9 @@ from speechaid.model.reading import Document
 PASSING_CODES = frozenset(
     {6, 7, 63, 64, 89, 91, 100, 112, 133, 189, 216, 262, 9001, 10107, 11600, 11602, 13435, 13436}
 )
+
+#: Who we are, or what we may do: unauthorized, authentication failed, and Atlas' own word for both.
+FORBIDDEN_CODES = frozenset({13, 18, 8000})
 
 Pipeline = Sequence[Document]
 Update = Document | list[Document]
@@ -58,7 +61,8 @@ def translated() -> Iterator[None]:
     except OperationFailure as exc:
         if exc.code in PASSING_CODES or exc.has_error_label("RetryableWriteError"):
             raise StoreUnavailable(f"the database cannot serve just now (code {exc.code})") from exc
-        raise StoreError(f"the database refused: {_first_line(exc)} (code {exc.code})") from exc
+        kind = StoreForbidden if exc.code in FORBIDDEN_CODES else StoreError
+        raise kind(f"the database refused: {_first_line(exc)} (code {exc.code})") from exc
     except PyMongoError as exc:
         raise StoreError(f"the database driver failed: {type(exc).__name__}: {_first_line(exc)}") from exc
     except (BSONError, OverflowError, UnicodeError, RecursionError) as exc:

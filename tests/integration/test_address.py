@@ -1,0 +1,51 @@
+"""What is told of an address of the database that does not lead there."""
+
+from __future__ import annotations
+
+import warnings
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from speechaid.daemon import _open_store
+from speechaid.errors import ConfigError
+from speechaid.settings import Settings, get_settings
+from speechaid.store.connection import connect
+
+
+def settings_for(uri: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in {
+        "RETELL_API_KEY": "key_test_0123456789",
+        "RETELL_AGENT_ID": "agent_1",
+        "RETELL_FROM_NUMBER": "+56221234567",
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = get_settings()
+    return found.model_copy(update={"database": found.database.model_copy(update={"uri": SecretStr(uri)})})
+
+
+def test_a_wrong_password_is_a_fault_of_the_settings_that_names_the_address_alone(
+    database_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = urlsplit(database_uri)
+    if parts.username is None or parts.password is None:
+        pytest.skip("this server lets everybody in")
+    settings = settings_for(database_uri.replace(parts.password, "wrong-password"), monkeypatch)
+    with pytest.raises(ConfigError) as caught:
+        _open_store(settings)
+    (fault,) = caught.value.faults
+    assert fault.startswith("MONGO_URI mongodb://")
+    assert str(parts.port) in fault
+    assert "wrong-password" not in fault
+
+
+def test_an_option_that_the_driver_does_not_know_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for("mongodb://127.0.0.1:1/?replicSet=rs0", monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store = connect(settings.database)
+    store.close()
+    (remark,) = store.remarks
+    assert remark.startswith("MONGO_URI: Unknown option: replicset")
+    assert remark.endswith("the option is ignored")
