@@ -161,6 +161,6 @@ def _simulator(words: Sequence[str]) -> int:
         from speechaid.demo.simulator.server import main as simulate
     except ImportError as exc:
         print(f"speechaid: the simulator is not installed ({exc.name} is missing):", file=sys.stderr)
-        print("speechaid: pip install 'speechaid[simulator]'", file=sys.stderr)
+        print("speechaid: install the extra: pip install '.[simulator]' in the checkout", file=sys.stderr)
         return ExitStatus.UNAVAILABLE
     return simulate(words)

@@ -88,9 +88,7 @@ def _common() -> argparse.ArgumentParser:
     group.add_argument(
         "--key", type=Path, metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)"
     )
-    group.add_argument(
-        "--timeout", type=_duration, metavar="TIME", help="longest wait for the answer: 5s, 2m"
-    )
+    group.add_argument("--timeout", type=_timeout, metavar="TIME", help="longest wait for the answer: 5s, 2m")
     group.add_argument("--yes", action="store_true", help="do not ask before dangerous commands")
     return common
 
@@ -132,6 +130,13 @@ def _help(argument: Argument) -> str:
 
 def _sentence(spec: CommandSpec) -> str:
     return spec.help[:1].upper() + spec.help[1:] + "."
+
+
+def _timeout(text: str) -> float:
+    seconds = _duration(text)
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: no answer comes in no time; above zero, as in 5s")
+    return seconds
 
 
 def _duration(text: str) -> float:

@@ -47,7 +47,7 @@ def _workbook(path: Path, sheets: Sequence[Sheet]) -> None:
         from xlsxwriter import Workbook
     except ImportError:
         raise SheetError(
-            f"{path}: spreadsheets need the extra: pip install 'speechaid[xlsx]', or name a .csv file"
+            f"{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout"
         ) from None
     path.touch()
     book = Workbook(

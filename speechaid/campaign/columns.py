@@ -124,6 +124,12 @@ def _free_name(title: str, folded: str, position: int, taken: set[str]) -> str:
     return name if name not in taken else f"{name}_{position + 1}"
 
 
+def _printable(title: str) -> str:
+    """A title as it may be told on a terminal, also where the file is no table at all."""
+    plain = title.isprintable() and "\ufffd" not in title
+    return title if plain else title.encode("unicode_escape").decode("ascii")[:30]
+
+
 def _listed(titles: Sequence[str]) -> str:
-    shown = ", ".join(title[:30] for title in titles[:12] if title)
+    shown = ", ".join(_printable(title[:30]) for title in titles[:12] if title)
     return (shown + (", …" if len(titles) > 12 else "")) or "no column names at all"

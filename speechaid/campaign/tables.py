@@ -132,7 +132,7 @@ def _workbook(data: bytes, filename: str) -> Iterator[Line]:
         import python_calamine  # noqa: PLC0415 - an extra, heavy to load
     except ImportError:
         raise ImportFailed(
-            f"{filename}: spreadsheets need the extra: pip install 'speechaid[xlsx]', or save it as CSV"
+            f"{filename}: save it as CSV, or install the extra: pip install '.[xlsx]' in the checkout"
         ) from None
     if data.startswith(_ZIP) and _unpacked_bytes(data) > MAX_UNPACKED_BYTES:
         raise ImportFailed(f"{filename}: the workbook unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")

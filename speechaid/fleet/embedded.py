@@ -54,7 +54,9 @@ class EmbeddedDatabase:
             FleetError: the extra is not installed, or the directory is unusable or in other hands.
         """
         if importlib.util.find_spec("secantus") is None:
-            raise FleetError("the embedded database is not installed: pip install 'speechaid[embedded]'")
+            raise FleetError(
+                "the embedded database is not installed: pip install '.[embedded]' in the checkout"
+            )
         files.prepare(self.directory)
         self._lock = self._take_charge()
         try:

@@ -183,6 +183,15 @@ def test_a_header_without_phones_is_one_clear_failure(header: str) -> None:
         parse(header, "1,2,3")
 
 
+def test_a_header_that_is_no_text_is_told_cut_and_escaped() -> None:
+    with pytest.raises(ImportFailed) as failed:
+        parse("\ue000\u2028" * 500 + ",\ud7ff", "1,2")
+    told = str(failed.value)
+    assert told.isprintable()
+    assert "\\ue000" in told
+    assert len(told) < 250
+
+
 def test_a_file_without_a_header_is_told_so_and_its_phone_is_not() -> None:
     with pytest.raises(ImportFailed, match="must name the columns") as failed:
         parse("Ana,+56900000001", "Eva,+56900000002")

@@ -109,6 +109,13 @@ def test_what_the_daemon_would_refuse_is_told_without_it(
     assert words in capsys.readouterr().err
 
 
+def test_no_time_at_all_is_no_time_to_wait_for_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["status", "--timeout", "0"])
+    assert left.value.code == 2
+    assert "above zero" in capsys.readouterr().err
+
+
 def test_a_dangerous_command_needs_a_yes_where_nobody_can_be_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

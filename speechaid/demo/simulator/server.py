@@ -119,7 +119,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m speechaid.demo.simulator",
+        prog="speechaid simulator",
         description="A Retell-compatible server that calls nobody. Ring, talk and analysis seconds are call"
         " seconds: --speed of them pass in a second.",
     )
