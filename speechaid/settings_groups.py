@@ -260,7 +260,6 @@ class ControlSettings(Group):
         live=False,
     )
 
-
     tcp: str | None = setting(
         "SPEECHAID_CONTROL_TCP",
         None,
@@ -347,7 +346,7 @@ class AlertSettings(Group):
     stalled_minutes: float = minutes(
         "SPEECHAID_ALERT_STALLED_MINUTES",
         30,
-        "NoCallFinished: jobs were callable so long and no call of this host ended; more than a call may last",
+        "NoCallFinished: jobs were callable so long and no call here ended; more than a call may last",
         up_to=MONTH_MINUTES,
     )
     calls_left: int = whole(
