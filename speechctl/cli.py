@@ -295,7 +295,11 @@ def _tell_trouble(trouble: Trouble, *, as_json: bool) -> None:
 
         print(json.dumps({"ok": False, "error": {"code": trouble.code, "message": str(trouble)}}))
     else:
-        print(f"speechctl: {trouble}", file=sys.stderr)
+        # What the daemon quotes may come from anybody's file: a terminal must not obey it.
+        from speechctl.blocks import harmless
+
+        lines = [harmless(line) for line in str(trouble).splitlines()]
+        print("speechctl:", "\n".join(lines), file=sys.stderr)
 
 
 def run() -> NoReturn:

@@ -253,7 +253,7 @@ def _windows(chart: Chart) -> Findings:
     for name, sentence in list(chart.window_faults.items())[:_NAMED]:
         yield _fault(
             "window_fault",
-            f"the calling window of batch {name} cannot be understood, so it is not called",
+            f"the call settings of batch {name} cannot be understood, so it is not called",
             sentence,
             "correct the batch's call_settings",
         )

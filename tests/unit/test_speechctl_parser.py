@@ -109,6 +109,13 @@ def test_what_the_daemon_would_refuse_is_told_without_it(
     assert words in capsys.readouterr().err
 
 
+def test_what_a_terminal_would_obey_is_not_told_in_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "/nothing/\x1b[2Jthere.csv", "--socket", "/nothing/here.sock"]) == 2
+    told = capsys.readouterr().err
+    assert "there.csv" in told
+    assert "\x1b" not in told
+
+
 def test_no_time_at_all_is_no_time_to_wait_for_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["status", "--timeout", "0"])
