@@ -94,10 +94,10 @@ def _check_rows(parsed: Parsed, call: Call) -> None:
     bad = len(parsed.bad_rows)
     if parsed.rows and not (bad and call.args["strict"]):
         return
-    first = "; ".join(f"line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
-    more = f" and {bad - 10} more" if bad > 10 else ""
+    first = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
+    more = f"\n  and {bad - 10} more" if bad > 10 else ""
     what = f"{bad} bad rows and --strict" if parsed.rows else f"no row can be used, all {bad} are bad"
-    raise Refused(ErrorCode.REFUSED, f"{what}, nothing was imported: {first}{more}")
+    raise Refused(ErrorCode.REFUSED, f"{what}, nothing was imported:{first}{more}")
 
 
 def _new_batch(desk: Desk, call: Call) -> Batch:
