@@ -218,7 +218,8 @@ def decide(
         changes["reserved_until"] = now + timedelta(seconds=step.delay_seconds)
     if step.dead_phone is not None:
         changes["dead_phones"] = sorted(job.dead_phones | {step.dead_phone})
-    charge = _charge(kit, account, outcome, call=call, connected=connected, now=now)
+    # A call belongs to the day on which it was placed, whenever it ends.
+    charge = _charge(kit, account, outcome, call=call, connected=connected, at=dial.placed_at or now)
     if call is None:
         changes["last_error"] = error or str(outcome)
         result, figures = None, {}
@@ -349,7 +350,7 @@ def result_document(
 
 
 def _charge(
-    kit: Kit, account: Account | None, outcome: Outcome, *, call: Call | None, connected: bool, now: datetime
+    kit: Kit, account: Account | None, outcome: Outcome, *, call: Call | None, connected: bool, at: datetime
 ) -> Charge:
     """What the account pays; nothing where there was no call."""
     if account is None or call is None:
@@ -359,7 +360,7 @@ def _charge(
         minutes=price.minutes,
         credit=price.credit,
         calls=1 if price.counts_call else 0,
-        day=metering.account_day(account, kit.settings.dialling.default_timezone, now),
+        day=metering.account_day(account, kit.settings.dialling.default_timezone, at),
     )
 
 

@@ -1,0 +1,387 @@
+"""As much of MongoDB as the store asks for, in memory: for days simulated in seconds.
+
+Only what stands behind pymongo's collection is played; the store, its tables and everything above are real.
+Jobs are found by status and batch without a scan. An operator that is not known here raises.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+Document = dict[str, Any]
+_MISSING = object()
+
+
+class Place:
+    """Rows of one status and one batch in the order in which they are due: none is first."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[tuple[bool, Any], int, Document]] = []
+
+    def add(self, serial: int, row: Document) -> None:
+        insort(self._entries, (_due(row), serial, row), key=lambda entry: entry[:2])
+
+    def drop(self, serial: int, row: Document) -> None:
+        place = bisect_left(self._entries, (_due(row), serial), key=lambda entry: entry[:2])
+        del self._entries[place]
+
+    def __iter__(self) -> Iterator[Document]:
+        return (row for _, _, row in self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class MemoryCursor:
+    """A find in the making."""
+
+    def __init__(
+        self, rows: Iterable[Document], query: Document, fields: Sequence[str] | None, limit: int
+    ) -> None:
+        self._rows, self._query, self._fields, self._limit = rows, query, fields, limit
+
+    def sort(self, keys: Sequence[tuple[str, int]]) -> MemoryCursor:
+        if not (isinstance(self._rows, Place) and [name for name, _ in keys] == ["reserved_until"]):
+            rows = [row for row in self._rows if _matches(row, self._query)]
+            for name, direction in reversed(keys):
+                rows.sort(key=lambda row: _order(_first(row, name)), reverse=direction < 0)
+            self._rows = rows
+        return self
+
+    def hint(self, _: object) -> MemoryCursor:
+        return self
+
+    def rows(self) -> Iterator[Document]:
+        """The rows themselves, no more than are asked for."""
+        found = 0
+        due = self._query.get("reserved_until", _MISSING) if isinstance(self._rows, Place) else _MISSING
+        for row in self._rows:
+            if _matches(row, self._query):
+                yield row
+                found += 1
+                if found == self._limit:
+                    return
+            elif due is None and row.get("reserved_until") is not None:
+                return  # what follows is due at some time, too
+            elif isinstance(due, dict) and "$lte" in due and _due(row) > (True, due["$lte"]):
+                return
+
+    def __iter__(self) -> Iterator[Document]:
+        return (_projected(row, self._fields) for row in self.rows())
+
+
+class MemoryCollection:
+    """One collection."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: dict[Any, Document] = {}
+        #: By status and batch.
+        self.places: dict[tuple[Any, Any], Place] = defaultdict(Place)
+        self._serials: dict[Any, int] = {}
+        self._serial = 0
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def find(
+        self, query: Document, projection: dict[str, int] | None = None, *, limit: int = 0, **_: object
+    ) -> MemoryCursor:
+        rows = self._candidates(query)
+        return MemoryCursor(rows, query, list(projection) if projection else None, limit)
+
+    def find_one(self, query: Document, projection: dict[str, int] | None = None) -> Document | None:
+        return next(iter(self.find(query, projection, limit=1)), None)
+
+    def count_documents(self, query: Document) -> int:
+        return len(self._matching(query))
+
+    def aggregate(self, pipeline: Sequence[Document], **_: object) -> list[Document]:
+        verbs = [next(iter(stage)) for stage in pipeline]
+        if verbs == ["$match", "$sort", "$group"] and isinstance(pipeline[0]["$match"].get("batch_id"), dict):
+            return self._first_due(pipeline[0]["$match"])
+        rows: list[Document] = list(self.rows.values())
+        for place, stage in enumerate(pipeline):
+            ((verb, what),) = stage.items()
+            if verb == "$match" and place == 0:
+                rows = self._matching(what)
+            elif verb == "$sort":
+                for name, direction in reversed(list(what.items())):
+                    rows.sort(key=lambda row: _order(_first(row, name)), reverse=direction < 0)
+            elif verb == "$group":
+                rows = _grouped(rows, what)
+            else:
+                raise NotImplementedError(verb)
+        return rows
+
+    def _first_due(self, match: Document) -> list[Document]:
+        """The look at one key for each batch."""
+        found = []
+        for batch in match["batch_id"]["$in"]:
+            row = next(iter(self.places.get((match["status"], batch), ())), None)
+            if row is not None:
+                found.append({"_id": batch, "first_due_at": row.get("reserved_until")})
+        return found
+
+    # -- writing -----------------------------------------------------------------------------------------
+
+    def insert_one(self, document: Document) -> None:
+        row = _copied(document)
+        self._serial += 1
+        row.setdefault("_id", self._serial)
+        self._keep(row)
+
+    def insert_many(self, documents: Iterable[Document], **_: object) -> None:
+        for document in documents:
+            self.insert_one(document)
+
+    def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> SimpleNamespace:
+        for row in list(MemoryCursor(self._candidates(query), query, None, 1).rows()):
+            self._change(row, change)
+            return SimpleNamespace(matched_count=1, modified_count=1, upserted_id=None)
+        if not upsert:
+            return SimpleNamespace(matched_count=0, modified_count=0, upserted_id=None)
+        row = {"_id": query["_id"], **change.get("$setOnInsert", {})}
+        self.insert_one(row)
+        self._change(self.rows[row["_id"]], change)
+        return SimpleNamespace(matched_count=0, modified_count=0, upserted_id=row["_id"])
+
+    def update_many(self, query: Document, change: Document) -> SimpleNamespace:
+        rows = self._matching(query)
+        for row in rows:
+            self._change(row, change)
+        return SimpleNamespace(modified_count=len(rows))
+
+    def delete_many(self, query: Document) -> SimpleNamespace:
+        rows = self._matching(query)
+        for row in rows:
+            self._drop(row)
+        return SimpleNamespace(deleted_count=len(rows))
+
+    def create_index(self, *_: object, **__: object) -> None:
+        """Finds what it finds without."""
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _matching(self, query: Document) -> list[Document]:
+        return [row for row in self._candidates(query) if _matches(row, query)]
+
+    def _candidates(self, query: Document) -> Iterable[Document]:
+        """Rows by ``_id``, or by status and batch, where the query names them."""
+        wanted = query.get("_id", _MISSING)
+        if isinstance(wanted, dict):
+            return [self.rows[key] for key in wanted["$in"] if key in self.rows]
+        if wanted is not _MISSING:
+            return [self.rows[wanted]] if wanted in self.rows else []
+        statuses, batches = _named(query, "status"), _named(query, "batch_id")
+        if statuses is None:
+            return list(self.rows.values())
+        if batches is not None and len(statuses) == len(batches) == 1:
+            return self.places[statuses[0], batches[0]]
+        places = (
+            [(status, batch) for status in statuses for batch in batches]
+            if batches is not None
+            else [place for place in list(self.places) if place[0] in statuses]
+        )
+        return [row for place in places for row in self.places.get(place, ())]
+
+    def _keep(self, row: Document) -> None:
+        self.rows[row["_id"]] = row
+        serial = self._serials.setdefault(row["_id"], len(self._serials))
+        self.places[row.get("status"), row.get("batch_id")].add(serial, row)
+
+    def _drop(self, row: Document) -> None:
+        del self.rows[row["_id"]]
+        self.places[row.get("status"), row.get("batch_id")].drop(self._serials[row["_id"]], row)
+
+    def _change(self, row: Document, change: Document) -> None:
+        self._drop(row)
+        for verb, fields in change.items():
+            for path, value in fields.items():
+                _CHANGES[verb](row, path, _copied(value))
+        self._keep(row)
+
+
+class MemoryMongo:
+    """Stands where the client stands."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.collections: dict[str, MemoryCollection] = {}
+        self.admin = SimpleNamespace(command=lambda _: {"localTime": now()})
+
+    def get_database(self, _: str, **__: object) -> MemoryMongo:
+        return self
+
+    def get_collection(self, name: str) -> MemoryCollection:
+        return self.collections.setdefault(name, MemoryCollection(name))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _copied(value: Any) -> Any:
+    """Documents hold nothing but documents, lists and values that cannot change."""
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _named(query: Document, field: str) -> list[Any] | None:
+    value = query.get(field, _MISSING)
+    if value is _MISSING:
+        return None
+    if isinstance(value, dict):
+        return list(value["$in"]) if "$in" in value else None
+    return [value]
+
+
+def _values(node: Any, path: str) -> list[Any]:
+    """All values at a path, through lists too; none where there is no such field."""
+    head, _, rest = path.partition(".")
+    if isinstance(node, list):
+        found = [value for item in node for value in _values(item, path)]
+        if head.isdigit() and int(head) < len(node):
+            found += _values(node[int(head)], rest) if rest else [node[int(head)]]
+        return found
+    if not isinstance(node, dict) or head not in node:
+        return []
+    return _values(node[head], rest) if rest else [node[head]]
+
+
+def _first(row: Document, path: str) -> Any:
+    return next(iter(_values(row, path)), None)
+
+
+def _matches(row: Document, query: Document) -> bool:
+    for path, wanted in query.items():
+        if path == "$or":
+            if not any(_matches(row, branch) for branch in wanted):
+                return False
+            continue
+        values = _values(row, path) if "." in path else [row[path]] if path in row else []
+        if isinstance(wanted, dict) and wanted and all(key.startswith("$") for key in wanted):
+            if not all(_TESTS[verb](values, what) for verb, what in wanted.items()):
+                return False
+        elif not _equal(values, wanted):
+            return False
+    return True
+
+
+def _equal(values: list[Any], wanted: Any) -> bool:
+    if wanted is None:
+        return not values or None in values
+    return wanted in values or any(isinstance(value, list) and wanted in value for value in values)
+
+
+def _compared(test: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bool]:
+    """Within one type alone, as the database compares."""
+    return lambda values, wanted: any(type(value) is type(wanted) and test(value, wanted) for value in values)
+
+
+_TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
+    "$in": lambda values, wanted: any(_equal(values, one) for one in wanted),
+    "$nin": lambda values, wanted: not any(_equal(values, one) for one in wanted),
+    "$ne": lambda values, wanted: not _equal(values, wanted),
+    "$exists": lambda values, wanted: bool(values) is wanted,
+    "$lt": _compared(lambda value, wanted: value < wanted),
+    "$lte": _compared(lambda value, wanted: value <= wanted),
+    "$gt": _compared(lambda value, wanted: value > wanted),
+    "$gte": _compared(lambda value, wanted: value >= wanted),
+    "$type": lambda values, wanted: any(isinstance(value, {"string": str}[wanted]) for value in values),
+}
+
+
+def _parent(row: Document, path: str) -> tuple[Document, str]:
+    *parents, last = path.split(".")
+    for name in parents:
+        row = row.setdefault(name, {})
+        if not isinstance(row, dict):
+            raise TypeError(f"cannot set a field of {row!r}")
+    return row, last
+
+
+def _set(row: Document, path: str, value: Any) -> None:
+    parent, name = _parent(row, path)
+    parent[name] = value
+
+
+def _unset(row: Document, path: str, _: Any) -> None:
+    parent, name = _parent(row, path)
+    parent.pop(name, None)
+
+
+def _inc(row: Document, path: str, value: Any) -> None:
+    parent, name = _parent(row, path)
+    parent[name] = parent.get(name, 0) + value
+
+
+def _push(row: Document, path: str, value: Any) -> None:
+    parent, name = _parent(row, path)
+    parent.setdefault(name, []).append(value)
+
+
+def _pull(row: Document, path: str, value: Any) -> None:
+    parent, name = _parent(row, path)
+    whole = not isinstance(value, dict)
+    parent[name] = [
+        item for item in parent.get(name, []) if not (item == value if whole else _matches(item, value))
+    ]
+
+
+_CHANGES: dict[str, Callable[[Document, str, Any], None]] = {
+    "$set": _set,
+    "$unset": _unset,
+    "$inc": _inc,
+    "$push": _push,
+    "$pull": _pull,
+    "$setOnInsert": lambda *_: None,
+}
+
+
+def _due(row: Document) -> tuple[bool, Any]:
+    value = row.get("reserved_until")
+    return (value is not None, value)
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    return (0, 0) if value is None else (1, value)
+
+
+def _projected(row: Document, fields: Sequence[str] | None) -> Document:
+    if fields is None:
+        whole: Document = _copied(row)
+        return whole
+    found: Document = {"_id": row["_id"]}
+    for path in fields:
+        values = _values(row, path)
+        if values:
+            _set(found, path, _copied(values[0]))
+    return found
+
+
+def _grouped(rows: list[Document], how: Document) -> list[Document]:
+    groups: dict[Any, Document] = {}
+    for row in rows:
+        key = _evaluated(row, how["_id"])
+        place = tuple(sorted(key.items())) if isinstance(key, dict) else key
+        group = groups.get(place)
+        if group is None:
+            group = groups[place] = {"_id": key}
+        for name, ((verb, what),) in ((name, rule.items()) for name, rule in how.items() if name != "_id"):
+            if verb == "$first":
+                group.setdefault(name, _evaluated(row, what))
+            elif verb == "$sum":
+                group[name] = group.get(name, 0) + (_evaluated(row, what) or 0)
+            else:
+                raise NotImplementedError(verb)
+    return list(groups.values())
+
+
+def _evaluated(row: Document, what: Any) -> Any:
+    if isinstance(what, dict):
+        return {name: _evaluated(row, value) for name, value in what.items()}
+    return _first(row, what[1:]) if isinstance(what, str) and what.startswith("$") else what
