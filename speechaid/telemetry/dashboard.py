@@ -57,7 +57,12 @@ def _rate(name: str, by: str = "", labels: str = "") -> str:
 
 def _increase(name: str, by: str = "", labels: str = "") -> str:
     grouped = f"sum by ({by}) " if by else "sum "
-    return f"{grouped}(increase({_named(name, labels)}[$__range]))"
+    return f"round({grouped}(increase({_named(name, labels)}[$__range])))"
+
+
+def _seen(expression: str, by: str) -> str:
+    """Only the label values that occurred in the shown time, and their zeros too: stacks need no gaps."""
+    return f"{expression} and on ({by}) max_over_time(({expression})[$__range:]) > 0"
 
 
 def _quantile(share: float, name: str, by: str = "le") -> str:
@@ -119,7 +124,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="What workers do",
             text="Workers by state.",
             stacked=True,
-            queries=(Query(expr=f"{_sum('speechaid_workers', 'state')} > 0", legend="{{state}}"),),
+            queries=(Query(expr=_seen(_sum("speechaid_workers", "state"), "state"), legend="{{state}}"),),
         ),
         Panel(
             title="Calls at once in Retell",
@@ -158,7 +163,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             unit=_PER_MINUTE,
             stacked=True,
             width=12,
-            queries=(Query(expr=f"60 * {_rate(_ENDED, 'outcome')} > 0", legend="{{outcome}}"),),
+            queries=(Query(expr=_seen(f"60 * {_rate(_ENDED, 'outcome')}", "outcome"), legend="{{outcome}}"),),
         ),
         Panel(
             title="Talking time",
@@ -185,7 +190,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             queries=(
                 Query(expr=f"60 * {_rate('speechaid_rotations_total')}", legend="next phone"),
                 Query(
-                    expr=f"60 * {_rate('speechaid_retries_total', 'cause')} > 0",
+                    expr=_seen(f"60 * {_rate('speechaid_retries_total', 'cause')}", "cause"),
                     legend="again after {{cause}}",
                 ),
             ),
@@ -204,13 +209,13 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="Jobs by status",
             text="As last counted in the database.",
             width=12,
-            queries=(Query(expr=f"{_max('speechaid_jobs', 'status')} > 0", legend="{{status}}"),),
+            queries=(Query(expr=_seen(_max("speechaid_jobs", "status"), "status"), legend="{{status}}"),),
         ),
         Panel(
             title="Batches",
             text="What the batches are about.",
             stacked=True,
-            queries=(Query(expr=f"{_max('speechaid_batches', 'state')} > 0", legend="{{state}}"),),
+            queries=(Query(expr=_seen(_max("speechaid_batches", "state"), "state"), legend="{{state}}"),),
         ),
         Panel(
             title="Calls left by account",
@@ -234,7 +239,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             width=12,
             queries=(
                 Query(
-                    expr=f"max by (alert) ({_named('speechaid_alert_active')}) > 0",
+                    expr=_seen(f"max by (alert) ({_named('speechaid_alert_active')})", "alert"),
                     legend="{{alert}}",
                 ),
             ),
@@ -252,7 +257,9 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             unit=_PER_MINUTE,
             queries=(
                 Query(
-                    expr=f"60 * {_rate('speechaid_retell_requests_total', 'endpoint, code')} > 0",
+                    expr=_seen(
+                        f"60 * {_rate('speechaid_retell_requests_total', 'endpoint, code')}", "endpoint, code"
+                    ),
                     legend="{{endpoint}} {{code}}",
                 ),
             ),
@@ -280,7 +287,12 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="Given back undialled",
             text="Claimed jobs a minute that a last look kept back, by reason.",
             unit=_PER_MINUTE,
-            queries=(Query(expr=f"60 * {_rate('speechaid_put_back_total', 'reason')}", legend="{{reason}}"),),
+            queries=(
+                Query(
+                    expr=_seen(f"60 * {_rate('speechaid_put_back_total', 'reason')}", "reason"),
+                    legend="{{reason}}",
+                ),
+            ),
         ),
         Panel(
             title="Database faults",
