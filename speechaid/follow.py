@@ -58,6 +58,8 @@ class Vigil:
         self.call = call
         self.unknown = self._told = False
         now = kit.clock.boottime()
+        self._began_at = now
+        self._age_at_first = self._since(self._dial.placed_at)
         self._heard_at = now
         self._renewed_at = now
         self._stop_asked_at = now if self._dial.stop_asked_by is not None else None
@@ -192,7 +194,7 @@ class Vigil:
             float("inf") if self._dial.parked_at is not None else None if stop is None else now - stop
         )
         return Progress(
-            since_placed_seconds=self._since(self._dial.placed_at),
+            since_placed_seconds=self._since_placed(),
             since_connected_seconds=self._since_connected(),
             since_heard_seconds=now - self._heard_at,
             last_poll_told=self._told,
@@ -222,13 +224,23 @@ class Vigil:
     def _since(self, moment: datetime | None) -> float:
         return 0.0 if moment is None else (self.kit.store.now() - moment) / timedelta(seconds=1)
 
+    def _since_placed(self) -> float:
+        """Seconds since the dial, by a clock that nobody sets: one set forward must hang up on nobody."""
+        return self._age_at_first + self.kit.clock.boottime() - self._began_at
+
     def _since_connected(self) -> float | None:
         """Seconds since the call connected: by Retell's stamp or since we saw it, whichever is longer ago."""
         if self._connected_seen_at is None:
             return None
         seen = self.kit.clock.boottime() - self._connected_seen_at
-        told = self._since(self.call.started_at) if self.call is not None and self.call.started_at else 0.0
-        return max(seen, min(told, self._since(self._dial.placed_at)))
+        return max(seen, min(self._told_age(), self._since_placed()))
+
+    def _told_age(self) -> float:
+        """Seconds since the start that Retell tells, by Retell's own clock where its answers show it."""
+        if self.call is None or self.call.started_at is None:
+            return 0.0
+        now = self.kit.retell.server_now() or self.kit.store.now()
+        return (now - self.call.started_at) / timedelta(seconds=1)
 
     def _longest_call(self) -> float | None:
         """The batch's own limit; the environment's holds where it cannot be read."""
