@@ -109,8 +109,15 @@ class Orders:
 
     def reset(self, query: Document, limit: int) -> int:
         """Revive at most so many of the jobs that a query finds: pending, from the first phone on."""
-        fresh = {"status": JobStatus.PENDING, "attempts": 0, "crashes": 0, "contact.next_phone_index": 0}
-        return self._change(query, limit, {**fresh, "reserved_until": None}, without=_ENDS)
+        fresh = {"status": JobStatus.PENDING, "attempts": 0, "crashes": 0, "reserved_until": None}
+        # No field can be set inside SpeechAI's null; the other way round nobody's contact would be kept.
+        flat = {**fresh, "contact": {"next_phone_index": 0}}
+        full = {**fresh, "contact.next_phone_index": 0}
+        done = self._change({**query, "contact": None}, limit, flat, without=_ENDS)
+        if done == limit:
+            return done
+        with_contact = {**query, "contact": {"$ne": None}}
+        return done + self._change(with_contact, limit - done, full, without=_ENDS)
 
     def cancel_waiting(self, batch_id: str, limit: int, changes: Document) -> int:
         """Cancel at most so many of a batch's jobs that nobody has in hand."""

@@ -367,3 +367,15 @@ def test_what_speechai_s_own_programs_read_is_there(stage: Stage, kit: Kit) -> N
     variables = result["call_data"]["retell_llm_dynamic_variables"]
     assert (variables["nombre"], variables["RUT"]) == ("Persona 3", "3-9")
     assert (variables["empresa"], variables["monto_total"]) == ("Acme", "150000")
+
+
+def test_a_reset_begins_a_flat_job_anew_although_its_contact_is_null(stage: Stage) -> None:
+    flat_job = flat(1, status="failed", tries=3, contact=None)
+    stage.database.jobs.insert_one({"job_id": "flat", **flat_job, "updated_at": naive()})
+    full_job = full(2, status="failed", attempts=3) | {"updated_at": naive()}
+    stage.database.jobs.insert_one({"job_id": "full", **full_job})
+    query = stage.store.orders.resettable(["failed"], max_age_seconds=3600, batch_id=None)
+    assert stage.store.orders.reset(query, 10) == 2
+    assert stage.job("flat")["contact"] == {"next_phone_index": 0}
+    assert stage.job("full")["contact"]["phones"] == [number(2)]
+    assert {stage.job(name)["attempts"] for name in ("flat", "full")} == {0}
