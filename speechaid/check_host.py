@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechaid import protocol
+from speechaid.fleet.processes import descriptors_needed
 from speechaid.rules import readiness
 from speechaid.rules.readiness import Finding
 from speechaid.settings import Settings
-from speechaid.supervisor import descriptors_needed
 
 
 def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
@@ -129,4 +129,5 @@ def _existing(path: Path) -> Path:
 def _descriptors(workers: int) -> Finding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = None if hard == resource.RLIM_INFINITY else hard
-    return readiness.descriptors(limit=limit, needed=descriptors_needed(workers), workers=workers)
+    needed, least = descriptors_needed(workers), descriptors_needed(workers, at_least=True)
+    return readiness.descriptors(limit=limit, needed=needed, least=least, workers=workers)

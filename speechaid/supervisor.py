@@ -22,7 +22,7 @@ from speechaid.errors import ConfigError, ExitStatus
 from speechaid.fleet.messages import Beat, Counts, Event, Tally, count_key
 from speechaid.fleet.neighbours import Clerk, Companion, Control
 from speechaid.fleet.notify import Notifier
-from speechaid.fleet.processes import become_subreaper, raise_descriptor_limit
+from speechaid.fleet.processes import become_subreaper, make_room
 from speechaid.fleet.signals import SignalQueue
 from speechaid.fleet.snapshot import snapshot, status_line
 from speechaid.fleet.spawner import Spawner
@@ -41,8 +41,7 @@ ABSENCE_SECONDS: Final = 3.0
 CLOSING_SECONDS: Final = 120.0
 #: More by signal than this is a finger left on the key.
 MOST_WORKERS: Final = 2000
-#: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
-OTHER_DESCRIPTORS: Final = 512
+
 #: Names of deeds that are remembered so as not to count them twice: more than a fleet of any size does
 #: between a worker's death and the repetition of its last deed.
 TALLIES_REMEMBERED: Final = 20_000
@@ -146,7 +145,7 @@ class Supervisor:
             signal.SIGCHLD, signal.SIG_DFL
         )  # inherited as ignored, it would hide how children ended
         become_subreaper()
-        self._make_room(self.settings.worker.count)
+        make_room(self.settings.worker.count)
         # Never put back: a signal that comes while the clerk finishes must not kill it.
         self._signals = SignalQueue(list(_SIGNALS))
         self._fleet = Fleet(
@@ -223,8 +222,12 @@ class Supervisor:
             self._fleet.stop()
 
     def scale(self, wanted: int) -> int:
-        """So many workers, until the next reload; the number."""
-        self._make_room(wanted)
+        """So many workers, until the next reload; the number.
+
+        Raises:
+            ConfigError: the system does not allow that many.
+        """
+        make_room(wanted)
         self._fleet.scale(wanted)
         log.info("%d workers wanted", wanted, extra={"event": "scaled", "wanted": wanted})
         return wanted
@@ -281,6 +284,7 @@ class Supervisor:
         self._notifier.reloading()
         try:
             new = self._read_settings()
+            make_room(new.worker.count)
             applied, needs_restart = reload_changes(self.settings, new)
             self.settings = after_reload(self.settings, new)
             self._apply_log_level(self.settings.logging.level)
@@ -354,7 +358,10 @@ class Supervisor:
             log.error("the new settings are refused; the old ones stay")  # noqa: TRY400 - as above
 
     def _one_more(self) -> None:
-        self.scale(min(self._fleet.wanted + 1, MOST_WORKERS))
+        try:
+            self.scale(min(self._fleet.wanted + 1, MOST_WORKERS))
+        except ConfigError as exc:
+            log.warning("no worker more: %s", exc)
 
     def _one_fewer(self) -> None:
         self.scale(max(self._fleet.wanted - 1, 1))  # none at all is for drain, not for a finger on a key
@@ -394,17 +401,6 @@ class Supervisor:
             self._title = summary
             setproctitle.setproctitle(f"speechaid: supervisor [{summary}]")
 
-    def _make_room(self, workers: int) -> None:
-        needed = descriptors_needed(workers)
-        limit = raise_descriptor_limit(needed)
-        if limit < needed:
-            log.warning(
-                "%d workers need %d descriptors, and the system allows %d: raise LimitNOFILE",
-                workers,
-                needed,
-                limit,
-            )
-
     def _guard(self, step: Callable[..., object], *arguments: object) -> bool:
         """Do one step; a fault of ours in it is logged, and the fleet is supervised on. False: it failed."""
         try:
@@ -424,11 +420,6 @@ _SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {
     signal.SIGTTIN: Supervisor._one_more,  # noqa: SLF001 - as above
     signal.SIGTTOU: Supervisor._one_fewer,  # noqa: SLF001 - as above
 }
-
-
-def descriptors_needed(workers: int) -> int:
-    """How many files the supervisor may have to hold open with so many workers."""
-    return 2 * workers + OTHER_DESCRIPTORS
 
 
 def _patience(settings: Settings) -> Patience:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import select
@@ -12,9 +13,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from speechaid.errors import FleetError
+from speechaid.errors import ConfigError, FleetError
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
+#: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
+_OTHER_DESCRIPTORS: Final = 512
+#: As many it cannot do without. With fewer, the loop could neither hold a new worker nor see one off.
+_LEAST_OTHER_DESCRIPTORS: Final = 128
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +112,29 @@ def reap_strays(known: Collection[int]) -> list[int]:
         reaped.append(found.si_pid)
 
 
-def raise_descriptor_limit(needed: int) -> int:
-    """Let this process open as many descriptors as it needs, as far as the hard limit goes; the new limit."""
+def descriptors_needed(workers: int, *, at_least: bool = False) -> int:
+    """How many files the supervisor may have to hold open with so many workers, on a busy or a quiet day."""
+    return 2 * workers + (_LEAST_OTHER_DESCRIPTORS if at_least else _OTHER_DESCRIPTORS)
+
+
+def make_room(workers: int) -> None:
+    """Let this process open as many files as so many workers take, as far as the hard limit goes.
+
+    Raises:
+        ConfigError: that is not enough to supervise them.
+    """
+    needed = descriptors_needed(workers)
+    limit = _raise_descriptor_limit(needed)
+    if limit >= needed:
+        return
+    shortage = f"{workers} workers need {needed} descriptors, and the system allows {limit}"
+    if limit < descriptors_needed(workers, at_least=True):
+        raise ConfigError([f"WORKER_COUNT: {shortage}: raise LimitNOFILE= or ulimit -Hn, or want fewer"])
+    log.warning("%s: raise LimitNOFILE", shortage)
+
+
+def _raise_descriptor_limit(needed: int) -> int:
+    """Raise the soft limit where it is lower, as far as the hard one goes; the limit then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= needed:
         return soft

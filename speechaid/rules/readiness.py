@@ -185,12 +185,13 @@ def retell_away(reason: str, *, before_start: bool) -> Finding:
     return (_warn if before_start else _fail)("retell", reason, remedy)
 
 
-def descriptors(*, limit: int | None, needed: int, workers: int) -> Finding:
+def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> Finding:
     """Whether the process may open as many files as its workers need; None is no limit."""
     text = f"{workers} workers need {needed}, allowed are {'any number' if limit is None else limit}"
     if limit is None or limit >= needed:
         return _fine("descriptors", text)
-    return _fail("descriptors", text, f"raise the hard limit: LimitNOFILE={needed} or ulimit -Hn {needed}")
+    remedy = f"raise the hard limit: LimitNOFILE={needed} or ulimit -Hn {needed}"
+    return (_warn if limit >= least else _fail)("descriptors", text, remedy)
 
 
 def socket_free(path: str) -> Finding:

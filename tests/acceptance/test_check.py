@@ -187,7 +187,7 @@ def test_a_port_that_is_taken_fails_and_names_who_has_it(variables: Environ) -> 
 
 
 def test_too_few_descriptors_fail(variables: Environ) -> None:
-    limited = f'ulimit -n 300 && exec "{sys.executable}" -m speechaid check'
+    limited = f'ulimit -n 100 && exec "{sys.executable}" -m speechaid check'
     done = subprocess.run(
         ["/bin/sh", "-c", limited],
         env=variables,

@@ -1,0 +1,184 @@
+"""What befalls the machine, and what the daemon makes of it: no space, no reader, too few descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from speechaid.demo.contacts import contacts
+from speechaid.demo.daemon import DaemonProcess
+from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.errors import SpeechaidError
+from speechaid.fleet.embedded import published_uri
+from speechaid.settings import DatabaseSettings
+from speechaid.store.connection import connect
+from speechctl.client import Client, Refused, Unreachable
+from tests import fleet_support
+
+JOBS = 12
+DEADLINE_SECONDS = 150.0
+
+
+def until(look: Callable[[], bool], what: str) -> None:
+    fleet_support.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket."""
+    path = Path(f"/tmp/sa-{secrets.token_hex(4)}")
+    path.mkdir(mode=0o700)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def simulator() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(speed=30.0, odds={"agent_hangup": 1}, talk_seconds=(40, 60)) as process:
+        yield process
+
+
+def variables(place: Path, simulator: SimulatorProcess, **more: str) -> dict[str, str]:
+    return {
+        "MONGO_URI": f"embedded:{place / 'database'}",
+        "RETELL_API_KEY": simulator.api_key,
+        "RETELL_BASE_URL": simulator.base_url,
+        "RETELL_AGENT_ID": "agent_test",
+        "RETELL_FROM_NUMBER": "+12125550100",
+        "RETELL_TIMEOUT_SECONDS": "5",
+        "WORKER_COUNT": "3",
+        "LEASE_SECONDS": "10",
+        "CALL_POLLING_INTERVAL": "0.5",
+        "POLL_TIMEOUT_SECONDS": "30",
+        "SPEECHAID_STATE_DIR": str(place / "state"),
+        "SPEECHAID_SOCKET": str(place / "control.sock"),
+        "SPEECHAID_METRICS_ADDRESS": "127.0.0.1:0",
+        **more,
+    }
+
+
+def jobs_by_status(place: Path) -> dict[str, int]:
+    with closing(connect(DatabaseSettings(), uri=published_uri(place / "database"))) as store:
+        return store.jobs.counts()
+
+
+def jobs_by_status_or_none(place: Path) -> dict[str, int] | None:
+    """None while the database is being started anew."""
+    with contextlib.suppress(SpeechaidError):
+        return jobs_by_status(place)
+    return None
+
+
+def assert_everybody_was_called_once(simulator: SimulatorProcess) -> None:
+    called = [call["to_number"] for call in simulator.ledger()]
+    assert len(called) == len(set(called)) == JOBS
+
+
+def start(place: Path, environ: dict[str, str], **how: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-m", "speechaid", "run"],
+        env={"PATH": os.environ["PATH"], "HOME": str(place), **environ},
+        cwd=place,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        **how,
+    )
+
+
+def is_up(client: Client) -> bool:
+    with contextlib.suppress(Unreachable):
+        return bool(client.ask("status", {}, timeout_seconds=2.0)["supervisor"]["present"])
+    return False
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_from_work(place: Path, simulator: SimulatorProcess) -> None:
+    process = start(place, variables(place, simulator, LOG_LEVEL="DEBUG"), stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    with process.stderr, Client(place / "control.sock") as client:
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full with the first few lines
+        until(lambda: is_up(client), "the daemon's start")
+        arguments = {"filename": "contacts.csv", "name": "unread"}
+        client.ask("import", arguments, attachment=contacts(JOBS), timeout_seconds=60.0)
+        until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_SECONDS) == 0
+    assert_everybody_was_called_once(simulator)
+
+
+def test_more_workers_than_there_are_descriptors_for_are_refused_at_the_start_and_later(
+    place: Path, simulator: SimulatorProcess
+) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+    many = variables(place, simulator, WORKER_COUNT="200")
+    refused = start(place, many, stderr=subprocess.PIPE, preexec_fn=few)
+    _, said = refused.communicate(timeout=DEADLINE_SECONDS)
+    assert refused.returncode == 78
+    assert b"200 workers need" in said.splitlines()[-1]
+
+    with (place / "log").open("wb") as log, Client(place / "control.sock") as client:
+        process = start(place, variables(place, simulator), stderr=log, preexec_fn=few)
+        until(lambda: is_up(client), "the daemon's start")
+        with pytest.raises(Refused, match="200 workers need"):
+            client.ask("scale", {"count": 200}, timeout_seconds=10.0)
+        assert client.ask("status", {}, timeout_seconds=10.0)["supervisor"]["wanted"] == 3
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(DEADLINE_SECONDS) == 0
+
+
+@pytest.fixture
+def small_disk(place: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    disk = place / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a file system can be mounted by root alone")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no room: on the disk, nor in what the database had set aside for itself."""
+    with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(65_536))
+    with contextlib.suppress(PyMongoError):
+        address = published_uri(disk / "database")
+        with MongoClient[dict[str, bytes]](address, serverSelectionTimeoutMS=1000) as client:
+            while True:
+                client["ballast"]["pieces"].insert_one({"piece": os.urandom(500_000)})
+
+
+def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is_room(
+    small_disk: Path, place: Path, simulator: SimulatorProcess
+) -> None:
+    socket = str(place / "control.sock")
+    daemon = DaemonProcess(place, variables(small_disk, simulator, SPEECHAID_SOCKET=socket))
+    try:
+        daemon.start()
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full")
+        until(lambda: len(simulator.ledger()) > 0, "the first call")
+        fill(small_disk)
+        assert daemon.ask("status")["supervisor"]["present"]  # it answers, and goes on trying
+        (small_disk / "ballast").unlink()
+        until(lambda: jobs_by_status_or_none(small_disk) == {"done": JOBS}, "all jobs done")
+        assert_everybody_was_called_once(simulator)
+    finally:
+        assert daemon.stop() == 0
