@@ -100,14 +100,19 @@ class Table:
         fields: Sequence[str] | None = None,
         hint: str | None = None,
     ) -> list[Document]:
-        """All matching documents, in order; ``limit`` 0 is no limit."""
+        """All matching documents, in order; ``limit`` 0 is no limit, ``hint`` names the index to read."""
         with translated():
             cursor = self._collection.find(query, _projection(fields), limit=limit)
             if sort:
                 cursor = cursor.sort(list(sort))
-            if hint:
-                cursor = cursor.hint(hint)
-            return list(cursor)
+            if hint is None:
+                return list(cursor)
+            try:
+                return list(cursor.clone().hint(hint))
+            except OperationFailure as exc:
+                if not _lacks_index(exc):
+                    raise
+                return list(cursor)
 
     def stream(self, query: Document, *, fields: Sequence[str] | None = None) -> Iterator[Document]:
         """All matching documents, one after the other, without holding them all."""
@@ -116,9 +121,15 @@ class Table:
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
         """What a pipeline yields; ``hint`` names the keys of the index to read."""
-        options: dict[str, Any] = {"hint": dict(hint)} if hint else {}
         with translated():
-            return list(self._collection.aggregate(list(pipeline), **options))
+            if not hint:
+                return list(self._collection.aggregate(list(pipeline)))
+            try:
+                return list(self._collection.aggregate(list(pipeline), hint=dict(hint)))
+            except OperationFailure as exc:
+                if not _lacks_index(exc):
+                    raise
+                return list(self._collection.aggregate(list(pipeline)))
 
     def count(self, query: Document) -> int:
         """How many documents match. Slow on large collections: never on a hot path."""
@@ -186,6 +197,11 @@ class Table:
         with translated():
             cursor = self._collection.find(query, limit=limit)
             return dict((cursor.sort(list(sort)) if sort else cursor).explain())
+
+
+def _lacks_index(exc: OperationFailure) -> bool:
+    """A hint names an index that somebody dropped: slow is better than not at all."""
+    return exc.code == 2 and "hint" in str(exc)
 
 
 def _projection(fields: Sequence[str] | None) -> dict[str, int] | None:
