@@ -121,7 +121,7 @@ def durable_write(seconds: float | None, reason: str | None) -> Finding:
         return _fail(
             "durability",
             f"a write with majority and journal failed: {reason}",
-            "a majority of the members must be up and journal, and the user needs readWrite and dbAdmin",
+            "a majority of the members must be up and keep a journal, and the user needs the role readWrite",
         )
     text = f"a write with majority and journal took {seconds * 1000:.0f} ms"
     if seconds > SLOW_WRITE_SECONDS:

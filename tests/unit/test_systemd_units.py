@@ -18,7 +18,7 @@ from speechaid.supervisor import LET_GO_GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
-SERVICES = ("speechaid.service", "speechaid-backup.service")
+SERVICES = ("speechaid.service", "speechaid-check@.service", "speechaid-backup.service")
 #: An exposure that ``systemd-analyze security`` calls OK begins far above this.
 MOST_EXPOSURE = 2.0
 
@@ -51,7 +51,8 @@ def test_systemd_finds_nothing_to_say_about_any_unit(tmp_path: Path) -> None:
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
         text = unit.read_text(encoding="utf-8")
         copies.append(tmp_path / unit.name)
-        copies[-1].write_text(text.replace("/opt/speechaid/bin/", f"{binaries}/"), encoding="utf-8")
+        text = re.sub(r"/opt/(speechaid|%i)/bin/", f"{binaries}/", text)
+        copies[-1].write_text(text, encoding="utf-8")
     done = run("systemd-analyze", "verify", "--man=no", *copies)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)  # an unknown key is only told, as text
 
@@ -105,6 +106,14 @@ def test_the_unit_is_at_one_with_the_daemon(settings: Settings) -> None:
     assert int(unit["TimeoutStopSec"][0]) > hand_over
     assert unit["Type"] == ["notify"]
     assert (unit["KillMode"], unit["KillSignal"]) == (["mixed"], ["SIGQUIT"])
+
+
+def test_the_check_sees_what_the_service_sees() -> None:
+    service, check = directives("speechaid.service"), directives("speechaid-check@.service")
+    alike = {"User", "Group", "Environment", "LoadCredential", "RuntimeDirectory", "RuntimeDirectoryMode"}
+    alike |= {"StateDirectory", "StateDirectoryMode", "UMask", "LimitNOFILE", "SystemCallFilter"}
+    assert {key: service[key] for key in alike} == {key: check[key] for key in alike}
+    assert check["RuntimeDirectoryPreserve"] == ["yes"]  # else it would take a running daemon's socket away
 
 
 def test_the_unit_starts_what_the_package_installs() -> None:
