@@ -280,9 +280,21 @@ def test_logs_follow_what_is_written(terminal: Terminal) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stream:
         watchdog = threading.Timer(100, stream.kill)
         watchdog.start()
-        terminal.type("create-batch", "seen-in-the-log")
+        seen = threading.Event()
+
+        def keep_writing() -> None:
+            """What is written before the stream has begun is not followed: write until it is seen."""
+            while not seen.is_set():
+                terminal.type("create-batch", "seen-in-the-log")
+                seen.wait(1)
+
+        writer = threading.Thread(target=keep_writing, daemon=True)
+        writer.start()
         assert stream.stdout is not None
-        assert any("seen-in-the-log" in line for line in iter(stream.stdout.readline, ""))
+        followed = any("seen-in-the-log" in line for line in iter(stream.stdout.readline, ""))
+        seen.set()
+        writer.join(60)
+        assert followed
         watchdog.cancel()
         stream.terminate()
 
