@@ -113,7 +113,7 @@ def _write(desk: Desk, call: Call, work: _Import) -> Result | Later:
     """One slice, less the contacts that are there already; the next is another task of the clerk's."""
     chunk = work.documents[work.position : work.position + _CHUNK]
     try:
-        new = _new_ones(desk.store, chunk, call.args["duplicates"]) if chunk else []
+        new = _new_ones(desk.store, call, chunk) if chunk else []
         if new and not call.args["dry_run"]:
             desk.store.jobs.insert_many(new)
         work.position += len(chunk)
@@ -179,17 +179,23 @@ def _documents(store: Store, parsed: Parsed, batch_id: str, account_id: str | No
     )
 
 
-def _new_ones(store: Store, documents: Sequence[Document], duplicates: str) -> list[Document]:
+def _new_ones(store: Store, call: Call, documents: Sequence[Document]) -> list[Document]:
     """Those whose contact their batch, or any batch of their account, does not have yet.
 
     What SpeechAI's own keys were made of nobody knows: its jobs are not compared.
     """
-    query: Document = {
+    of_account = call.args["duplicates"] == "account"
+    if call.args["batch"] is None and not of_account:
+        return list(documents)  # the batch is being made of this very file
+    query = {
         "account_id": documents[0].get("account_id"),
         "contact_key": {"$in": [document["contact_key"] for document in documents]},
     }
-    if duplicates == "batch":
-        query["batch_id"] = documents[0]["batch_id"]
-    rows = store.jobs.table.find(query, fields=("contact_key",))
-    known = {str(row["contact_key"]) for row in rows}
+    batch_id = documents[0]["batch_id"]
+    # The batch is compared here: asked for it, too, a simple database takes a worse index.
+    known = {
+        str(row["contact_key"])
+        for row in store.jobs.table.find(query, fields=("contact_key", "batch_id"))
+        if of_account or row.get("batch_id") == batch_id
+    }
     return [document for document in documents if document["contact_key"] not in known]

@@ -49,12 +49,7 @@ JOBS = (
         "failed jobs that SpeechAI meant to retry",
         {"sparse": True},
     ),
-    Index(
-        "speechaid_contacts",
-        _keys("account_id", "contact_key"),
-        "contacts that are there already",
-        {"partialFilterExpression": {"contact_key": {"$exists": True}}},
-    ),
+    Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that are there already"),
     Index(
         "speechaid_live_number",
         _keys("dial.number"),
