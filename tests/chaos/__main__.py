@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.chaos.run import run, teller
 def main() -> int:
     """Run once."""
     arguments = _parser().parse_args()
+    # A run that is stopped clears up after itself, as one does that was interrupted from the keyboard.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     print(f"seed {seed}", file=sys.stderr if arguments.json else sys.stdout, flush=True)
     options = Options(

@@ -204,6 +204,12 @@ class Monkey:
         self._after(self._lease_seconds + _between(PAST_LEASE_SECONDS, deed.span), thaw)
         return bool(stopped)
 
+    def thaw_all(self) -> None:
+        """End every freeze now: a run that is broken off leaves no stopped process behind."""
+        for pid in self._frozen:
+            send(pid, signal.SIGCONT)
+        self._frozen.clear()
+
     # -- the operator --------------------------------------------------------------------------------------
 
     def _hand_over(self, deed: Deed) -> bool:

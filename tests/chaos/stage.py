@@ -74,6 +74,7 @@ def open_stage(options: Options, directory: Path) -> Iterator[Stage]:
             lease_seconds=LEASE_SECONDS,
             log=directory / "deeds.log",
         )
+        leaving.callback(monkey.thaw_all)
         for host in hosts:
             host.start()
         yield Stage(
@@ -88,7 +89,6 @@ def open_stage(options: Options, directory: Path) -> Iterator[Stage]:
 
 def _leave(hosts: list[Host]) -> None:
     for host in hosts:
-        host.signal(signal.SIGCONT)
         host.signal(signal.SIGQUIT)
     for host in hosts:
         if host.wait(20) is None:
