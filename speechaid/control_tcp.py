@@ -158,7 +158,7 @@ class TcpEnd:
         more = f" ({flood.kept_quiet} more like it were not logged)" if flood.kept_quiet else ""
         flood.logged.append(now)
         flood.kept_quiet = 0
-        _log.warning("%s%s", text, more, extra={"event": "control_refused"})
+        _log.warning("%s%s", text, more, extra={"event": "control.refused"})
 
 
 def _lock(router: zmq.Socket[bytes], pair: Pair) -> None:

@@ -62,7 +62,7 @@ def serve() -> int:
         daemon = Daemon(settings, control=control, clerk=clerk, database=database, observation=observation)
         undo.pop_all()  # from here on the supervisor closes them, in its own order
     address = settings.database.shown_uri
-    log.info("speechaid %s, database %s", __version__, address, extra={"event": "starting"})
+    log.info("speechaid %s, database %s", __version__, address, extra={"event": "daemon.starting"})
     return daemon.run()
 
 

@@ -134,7 +134,7 @@ class Supervisor:
                 self._supervising = self._guard(self._fleet.turn, self._clock.boottime())
                 self._guard(self._tick)
             self._notifier.extend(CLOSING_SECONDS)
-        log.info("stopped", extra={"event": "supervisor_stopped"})
+        log.info("stopped", extra={"event": "supervisor.stopped"})
         return ExitStatus.OK
 
     def _start(self, leaving: contextlib.ExitStack) -> None:
@@ -160,7 +160,7 @@ class Supervisor:
         self._spare_the_database()
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
-        log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor_started"})
+        log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor.started"})
         if orders != StandingOrders():
             log.warning("orders of an earlier run still stand: %s", orders.text())
 
@@ -182,7 +182,7 @@ class Supervisor:
         self._awake_at = now
 
     def _handle(self, number: signal.Signals) -> None:
-        log.info("%s received", number.name, extra={"event": "signal", "signal": number.name})
+        log.info("%s received", number.name, extra={"event": "signal.received", "signal": number.name})
         _SIGNALS[number](self)
 
     def _take_requests(self) -> None:
@@ -229,7 +229,7 @@ class Supervisor:
         """
         make_room(wanted)
         self._fleet.scale(wanted)
-        log.info("%d workers wanted", wanted, extra={"event": "scaled", "wanted": wanted})
+        log.info("%d workers wanted", wanted, extra={"event": "fleet.scaled", "wanted": wanted})
         return wanted
 
     def drain(self, on: bool) -> None:
@@ -367,7 +367,7 @@ class Supervisor:
         self.scale(max(self._fleet.wanted - 1, 1))  # none at all is for drain, not for a finger on a key
 
     def _enter(self, phase: Phase) -> None:
-        log.info("%s", phase.words, extra={"event": "phase", "phase": phase.words})
+        log.info("%s", phase.words, extra={"event": "supervisor.phase", "phase": phase.words})
         self.phase = phase
         self._notifier.stopping(self._summary())
         self._show()
@@ -406,7 +406,7 @@ class Supervisor:
         try:
             step(*arguments)
         except Exception:
-            log.exception("a step of the supervisor failed", extra={"event": "internal_fault"})
+            log.exception("a step of the supervisor failed", extra={"event": "supervisor.fault"})
             self._clock.sleep(0.05)  # a fault in each turn must not turn hot
             return False
         return True

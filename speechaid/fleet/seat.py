@@ -186,7 +186,7 @@ class Seat:
             try:
                 commands.append(decode_command(message))
             except FleetError as fault:
-                self.event("bad_command", text=str(fault))
+                self.event("command.unreadable", text=str(fault))
         for command in commands:
             self._heed(command)
         lost = self._channel.eof and not self.orphaned

@@ -188,7 +188,7 @@ class Spawner:
             "the zygote %s; workers run on, another is started in %.1f s",
             reason,
             delay,
-            extra={"event": "zygote_lost", "reason": reason},
+            extra={"event": "zygote.lost", "reason": reason},
         )
         answers = [Answer(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
         self._asked.clear()

@@ -271,10 +271,10 @@ class Fleet:
         match report:
             case Ready():
                 slot.alive_again(now + self.patience.boot_seconds)
-                log.info("%s is up as %s", slot.name, slot.worker_id, extra={"event": "worker_ready"})
+                log.info("%s is up as %s", slot.name, slot.worker_id, extra={"event": "worker.ready"})
             case Beat():
                 if slot.state is SlotState.HUNG:
-                    log.warning("%s reports after all", slot.name, extra={"event": "worker_late"})
+                    log.warning("%s reports after all", slot.name, extra={"event": "worker.late"})
                 slot.heard(report, max(report.deadline + self.patience.grace_seconds, self._lenient_until))
                 self._listener.counted(report.counts)
             case Tally():
@@ -321,7 +321,7 @@ class Fleet:
             end or "never born",
             what,
             ahead,
-            extra={"event": "worker_ended", "worker": slot.name, "cause": cause.value},
+            extra={"event": "worker.ended", "worker": slot.name, "cause": cause.value},
         )
 
     def _runs_well(self, slot: Slot, now: float) -> bool:
@@ -343,7 +343,7 @@ class Fleet:
                 slot.name,
                 decision.history.faults,
                 cause.value,
-                extra={"event": "worker_crash_loop", "worker": slot.name},
+                extra={"event": "worker.crash_loop", "worker": slot.name},
             )
         slot.crash_loop, slot.history = decision.crash_loop, decision.history
         slot.due = now + decision.delay_seconds
@@ -371,7 +371,7 @@ class Fleet:
         for slot in list(self.slots.values()):
             slot.flush()
             if slot.crash_loop and self._runs_well(slot, now):
-                log.info("%s runs well again", slot.name, extra={"event": "worker_well", "worker": slot.name})
+                log.info("%s runs well again", slot.name, extra={"event": "worker.well", "worker": slot.name})
                 slot.crash_loop, slot.history = False, History()
             if slot.number > self.wanted or self._closing:
                 self._see_off(slot)
@@ -423,7 +423,7 @@ class Fleet:
                 "%s is hung: %s; its stack follows on standard error, then it is killed",
                 slot.worker_id,
                 slot.what(now),
-                extra={"event": "worker_hung", "worker": slot.name, **slot.fields()},
+                extra={"event": "worker.hung", "worker": slot.name, **slot.fields()},
             )
             slot.was_hung = True
             slot.move(SlotState.HUNG, now + self.patience.dump_seconds)
