@@ -69,6 +69,7 @@ def forecast(desk: Desk, call: Call) -> Result:
     wanted = None if call.args["batch"] is None else the_batch(desk.store, call.args["batch"]).batch_id
     waiting_jobs = _waiting(desk, wanted)
     world = _World.read(kit, list(waiting_jobs)[:_MOST_BATCHES], limit)
+    resumed = wanted is not None and _resume(world, wanted)
     plan = _Plan()
     waiting = {batch_id: world.dials(batch_id, plan) for batch_id in world.jobs}
     workers, seconds, cost = _workers(kit, call.fleet), *_recent(desk)
@@ -78,6 +79,7 @@ def forecast(desk: Desk, call: Call) -> Result:
     return {
         "at": world.now,
         "batch_id": wanted,
+        "as_if_resumed": resumed,
         "dials": plan.rows,
         "skipped": [
             {"reason": reason, "jobs": jobs, "examples": plan.examples[reason]}
@@ -177,6 +179,15 @@ class _World:
                 return _Dial(job=job, choice=choice, earliest=judgement.next_chance)
             plan.skip(job, str(judgement.reason))
         return None
+
+
+def _resume(world: _World, batch_id: str) -> bool:
+    """Judge one batch as if it were not paused: who asks for it by name wants to know before resuming it."""
+    batch = world.batches.get(batch_id)
+    if batch is None or batch.is_active:
+        return False
+    world.batches[batch_id] = replace(batch, is_active=True)
+    return True
 
 
 def _run(

@@ -214,8 +214,11 @@ def test_a_forecast_names_who_would_be_called_when_and_who_not(terminal: Termina
     assert answer["beyond"] == 1
     assert all(datetime.fromisoformat(row["at"]) > now + timedelta(hours=20) for row in answer["dials"])
     terminal.type("pause-batch", batch)
-    answer = terminal.ask("forecast", "--batch", batch)
-    assert [(row["reason"], row["jobs"]) for row in answer["skipped"]] == [("batch_paused", 4)]
+    skipped = terminal.ask("forecast")["skipped"]
+    assert ("batch_paused", 4) in [(row["reason"], row["jobs"]) for row in skipped]
+    # Who names a paused batch wants to know what resuming it would do.
+    assert len(terminal.ask("forecast", "--batch", batch)["dials"]) == 4
+    assert f"after speechctl resume-batch {batch}" in terminal.type("forecast", "--batch", batch)
     assert "nothing is dialled by this" in terminal.type("forecast")
 
 
