@@ -31,6 +31,8 @@ def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
         yield readiness.socket_free(str(path))
     yield from _ports(settings, daemon_runs=pid is not None)
     yield place("state directory", settings.control.state_dir)
+    if settings.logging.file is not None:
+        yield place("log directory", settings.logging.file.parent)
     yield _descriptors(settings.worker.count)
 
 

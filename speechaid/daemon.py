@@ -28,6 +28,7 @@ from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
 from speechaid.telemetry.redaction import Redactor
+from speechaid.telemetry.sink import file_fault
 
 #: What the zygote runs in each worker.
 WORKER: Final = "speechaid.worker:main"
@@ -45,7 +46,7 @@ def serve() -> int:
         StoreUnavailable: the database is not there.
     """
     settings = get_settings()
-    logs.configure(settings.logging.level, settings.logging.format, secrets=settings.secrets())
+    _open_log(settings)
     for warning in settings_warnings():
         log.warning("%s", warning)
     with contextlib.ExitStack() as undo:
@@ -163,6 +164,20 @@ class Daemon(Supervisor):
 
     def _dispatch(self, _supervisor: Supervisor, request: Request) -> None:
         self._dispatcher.dispatch(request)
+
+
+def _open_log(settings: Settings) -> None:
+    """Send the log where the settings say.
+
+    Raises:
+        ConfigError: its file cannot be written to.
+    """
+    wanted = settings.logging
+    if wanted.file is not None and (fault := file_fault(wanted.file)) is not None:
+        raise ConfigError(
+            [f"SPEECHAID_LOG_FILE={wanted.file}: {fault}; allowed: a file that can be written to"]
+        )
+    logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
 
 
 def _tcp_access(settings: Settings) -> TcpAccess | None:

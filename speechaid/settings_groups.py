@@ -287,6 +287,13 @@ class LoggingSettings(Group):
     format: Literal["text", "json"] = setting(
         "SPEECHAID_LOG_FORMAT", "text", "one event a line, in this form", allowed="text or json", live=False
     )
+    file: OptionalPath = setting(
+        "SPEECHAID_LOG_FILE",
+        None,
+        "the log goes there and not to standard error; logrotate may move it away or cut it short",
+        allowed="an absolute path",
+        live=False,
+    )
 
 
 class TelemetrySettings(Group):

@@ -30,7 +30,8 @@ AWAY_REST_SECONDS = (1.0, 10.0)
 
 def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> ExitStatus:
     """Work until told to leave; the exit status says why it left."""
-    logs.configure(settings.logging.level, settings.logging.format, secrets=settings.secrets())
+    wanted = settings.logging
+    logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
     logs.set_context(worker=identity.slot)
     worker = Worker(seat, identity, settings)
     try:

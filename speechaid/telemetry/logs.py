@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal, TextIO
 
 from speechaid.telemetry.redaction import Redactor
-from speechaid.telemetry.sink import LINE_LIMIT, Sink, open_sink
+from speechaid.telemetry.sink import LINE_LIMIT, LogFile, Sink, goes_to_journald, open_sink
 
 #: Where speechaid's own level applies. Libraries never log below WARNING: pymongo's and urllib3's debug
 #: lines hold whole documents and addresses.
@@ -32,6 +34,14 @@ _CLIPS: Final = (3000, 1000, 300, 100, 30)
 #: What every record has, whoever made it.
 _STANDARD_ATTRIBUTES: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "event", "fields"}
+)
+#: How systemd's journal is told a line's priority (sd-daemon(3)), by the least level that has it.
+_PRIORITIES: Final = (
+    (logging.CRITICAL, b"<2>"),
+    (logging.ERROR, b"<3>"),
+    (logging.WARNING, b"<4>"),
+    (logging.INFO, b"<6>"),
+    (logging.NOTSET, b"<7>"),
 )
 #: Longest that a line waits for a reader that kept up so far.
 _PATIENCE_SECONDS: Final = 0.2
@@ -90,22 +100,29 @@ def configure(
     format: Literal["text", "json"] = "text",  # noqa: A002 - the setting's name
     stream: TextIO | None = None,
     *,
+    file: Path | None = None,
     secrets: tuple[str, ...] = (),
 ) -> None:
     """Send all logs of this process, and of those that it forks, to ``stream`` (standard error).
+
+    Where systemd's journal reads that stream, each line begins with its priority; the journal takes it off.
 
     Args:
         level: of our own loggers.
         format: the form of a line.
         stream: anything with ``write``; where it has a file descriptor, lines are written to that.
+        file: takes the lines in the stream's place.
         secrets: what no line may show (``settings.secrets()``).
     """
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, LineHandler)]:
         root.removeHandler(handler)
         handler.close()
-    sink = open_sink(sys.stderr if stream is None else stream)
-    root.addHandler(LineHandler(sink, LineFormatter(as_json=format == "json", redactor=Redactor(secrets))))
+    stream = sys.stderr if stream is None else stream
+    sink = open_sink(stream) if file is None else LogFile(file)
+    lines = LineFormatter(as_json=format == "json", redactor=Redactor(secrets))
+    prioritised = file is None and goes_to_journald(stream, os.environ)
+    root.addHandler(LineHandler(sink, lines, prioritised=prioritised))
     set_level(level)
 
 
@@ -126,6 +143,11 @@ def set_context(**fields: object) -> None:
 def dropped_lines() -> int:
     """How many lines this process could not write since it configured its logs."""
     return sum(h.dropped for h in logging.getLogger().handlers if isinstance(h, LineHandler))
+
+
+def priority(level: int) -> bytes:
+    """What a line of this level begins with for systemd's journal: ``<3>`` for an error."""
+    return next(prefix for least, prefix in _PRIORITIES if level >= least)
 
 
 @dataclass(frozen=True)
@@ -217,8 +239,9 @@ class LineHandler(logging.Handler):
     takes one again, nothing waits for it.
     """
 
-    def __init__(self, sink: Sink, formatter: LineFormatter) -> None:
+    def __init__(self, sink: Sink, formatter: LineFormatter, *, prioritised: bool = False) -> None:
         super().__init__()
+        self._prioritised = prioritised
         self.dropped = 0
         self._told = 0
         self._reader_keeps_up = True
@@ -228,9 +251,9 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, or count it as dropped; never raises."""
         try:
-            if self.dropped > self._told and self._write(self._report()):
+            if self.dropped > self._told and self._write(self._line(self._report())):
                 self._told = self.dropped
-            written = self._write(self._lines.line(record))
+            written = self._write(self._line(record))
         except Exception:  # noqa: BLE001 - a fault of the log is no fault of the call
             written = False
         if not written:
@@ -250,8 +273,12 @@ class LineHandler(logging.Handler):
         self._reader_keeps_up = written
         return written
 
-    def _report(self) -> bytes:
-        report = logging.makeLogRecord(
+    def _line(self, record: logging.LogRecord) -> bytes:
+        line = self._lines.line(record)
+        return priority(record.levelno) + line if self._prioritised else line
+
+    def _report(self) -> logging.LogRecord:
+        return logging.makeLogRecord(
             {
                 "levelname": "WARNING",
                 "levelno": logging.WARNING,
@@ -259,4 +286,3 @@ class LineHandler(logging.Handler):
                 "fields": {"lines": self.dropped - self._told, "reason": "nobody read them"},
             }
         )
-        return self._lines.line(report)

@@ -4,6 +4,8 @@ A pipe takes up to ``PIPE_BUF`` bytes whole or not at all; that bounds a line. S
 standard error itself would change it for everybody who shares it (a shell, the parent), so pipes and
 terminals are opened anew, for us alone, and sockets are asked not to wait, message by message. A file never
 makes wait, and opening it anew would lose its offset.
+
+A log file of our own is found by its name before each line: whoever rotates it need tell nobody.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ import os
 import select
 import socket
 import stat
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Protocol, TextIO
 
 #: Bytes of a line with its end: POSIX's PIPE_BUF, as Linux has it.
 LINE_LIMIT: Final = min(select.PIPE_BUF, 4096)
+#: Who may read a log file that is made here, as far as the umask allows.
+_FILE_MODE: Final = 0o640
 
 
 class Sink(Protocol):
@@ -48,6 +54,80 @@ def open_sink(stream: TextIO | None) -> Sink:
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return _Reopened(descriptor)
     return _File(descriptor)
+
+
+def goes_to_journald(stream: TextIO | None, environment: Mapping[str, str]) -> bool:
+    """Whether systemd has connected this stream to its journal: ``JOURNAL_STREAM`` names device and inode."""
+    if stream is None or stream.closed:
+        return False
+    try:
+        behind = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{behind.st_dev}:{behind.st_ino}"
+
+
+def file_fault(path: Path) -> str | None:
+    """Why no line can be written to a file of this name, which is made for it; None where one can."""
+    sink = LogFile(path)
+    try:
+        sink.write(b"")
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    finally:
+        sink.close()
+    return None
+
+
+class LogFile:
+    """A file under a name, appended to by many processes, each line by one write at its end.
+
+    Before each line the name is looked up: where the file was moved away, a new one is begun; until there can
+    be one, lines go to the old one, which its mover still has. A file that was cut goes on at its start.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._torn = False
+
+    def write(self, line: bytes) -> bool:
+        """Append one line; False where the disk took only a part of it."""
+        self._follow()
+        whole = b"\n" + line if self._torn else line
+        written = os.write(self._descriptor, whole)
+        # A disk that is full takes a part: what comes next must not be read as the rest of it.
+        self._torn = written < len(whole)
+        return not self._torn
+
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002 - the protocol's
+        """Nobody waits for a full disk."""
+        return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _follow(self) -> None:
+        if self._descriptor >= 0 and self._is_in_place():
+            return
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_CLOEXEC
+            fresh = os.open(self._path, flags, _FILE_MODE)
+        except OSError:
+            if self._descriptor < 0:
+                raise
+            return  # moved away, and no new one can be made yet: the old one is still read
+        self.close()
+        self._descriptor = fresh
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            return False
 
 
 class _File:

@@ -355,3 +355,32 @@ def test_many_writers_never_tear_a_line() -> None:
     events = [json.loads(line)["event"] for line in lines]
     assert events.count("x") == 200 - dropped
     assert set(events) <= {"x", "log.dropped"}
+
+
+# -- systemd's journal ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_the_journal_is_told_each_line_s_priority(monkeypatch: pytest.MonkeyPatch, format_: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("w") as stream:
+        behind = os.fstat(theirs.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{behind.st_dev}:{behind.st_ino}")
+        logs.configure("DEBUG", format_, stream)  # type: ignore[arg-type]
+        for level in ("debug", "info", "warning", "error", "critical"):
+            logging.getLogger("speechaid.test").log(logging.getLevelName(level.upper()), "said")
+        logs.configure("INFO", "text", io.StringIO())
+        lines = ours.recv(1 << 16).decode().splitlines()
+    assert [line[:3] for line in lines] == ["<7>", "<6>", "<4>", "<3>", "<2>"]
+    if format_ == "json":
+        assert {json.loads(line[3:])["message"] for line in lines} == {"said"}
+
+
+def test_standard_error_that_is_not_the_journal_s_gets_no_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setenv("JOURNAL_STREAM", "9:12345")  # the service's; this process was given another stream
+    with os.fdopen(writer, "w") as stream:
+        logs.configure("INFO", "text", stream)
+        log.error("x")
+        logs.configure("INFO", "text", io.StringIO())
+    assert not read_all(reader)[0].startswith("<")
