@@ -11,6 +11,7 @@ import select
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from speechaid.errors import ConfigError, FleetError
@@ -95,6 +96,21 @@ def become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise FleetError(f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(ctypes.get_errno())}")
+
+
+def give_up_shelter() -> None:
+    """Let the kernel choose this process before its parents when memory runs out.
+
+    The unit shelters the supervisor, and by inheritance whatever it starts (``OOMScoreAdjust=``). A worker is
+    replaced in a second and its call adopted; so it stands where every ordinary process does, which anybody
+    may ask for. Not higher: a stranger that eats the memory is to be chosen before twenty small workers.
+    """
+    own = Path("/proc/self/oom_score_adj")
+    try:
+        if int(own.read_text(encoding="ascii")) < 0:
+            own.write_text("0", encoding="ascii")
+    except (OSError, ValueError) as exc:
+        log.warning("the kernel may choose another process before this worker when memory runs out: %s", exc)
 
 
 def reap_strays(known: Collection[int]) -> list[int]:

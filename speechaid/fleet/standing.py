@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -64,8 +65,10 @@ class StateDirectory:
             holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._lock)
             raise FleetError(f"another speechaid (pid {holder}) uses the state directory {path}") from exc
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        # The lock counts; whose it is, is told for people, and on a full disk it is not.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def load(self) -> StandingOrders:
         """What was ordered before; a file that cannot be read counts as a drain.

@@ -32,6 +32,7 @@ import setproctitle
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel, decode, encode
 from speechaid.fleet.messages import WorkerIdentity
+from speechaid.fleet.processes import give_up_shelter
 from speechaid.fleet.seat import Seat
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
 from speechaid.settings import Settings
@@ -132,6 +133,7 @@ def run_worker(descriptor: int, request: dict[str, Any]) -> NoReturn:
     try:
         _close_all_but(descriptor)
         gc.enable()
+        give_up_shelter()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         identity = WorkerIdentity(slot=request["slot"], host=request["host"], pid=os.getpid())
@@ -147,10 +149,17 @@ def run_worker(descriptor: int, request: dict[str, Any]) -> NoReturn:
     except BaseException:  # the last frame of the process: nothing may climb into the zygote
         log.exception("worker %s ends by a fault of its own", request.get("slot"))
     finally:
+        _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """End this process with that status, also where there is no memory left to do it tidily."""
+    try:
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+    finally:
         os._exit(status)
 
 

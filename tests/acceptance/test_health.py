@@ -1,9 +1,10 @@
-"""What befalls the machine, and what the daemon makes of it: no space, no reader, too few descriptors."""
+"""What befalls the machine, and what the daemon makes of it: no space, memory, reader or descriptors."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import resource
 import secrets
@@ -11,9 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,7 +28,7 @@ from pymongo.errors import PyMongoError
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.errors import SpeechaidError
+from speechaid.errors import FleetError, SpeechaidError
 from speechaid.fleet.embedded import published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
@@ -142,6 +147,93 @@ def test_more_workers_than_there_are_descriptors_for_are_refused_at_the_start_an
         assert process.wait(DEADLINE_SECONDS) == 0
 
 
+class Swollen(ThreadingHTTPServer):
+    """The simulator, but that one call has a transcript larger than a worker's memory."""
+
+    def __init__(self, behind: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Passage)
+        self.behind = behind
+        self.call: str | None = None
+        self.base_url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Passage(BaseHTTPRequestHandler):
+    server: Swollen
+    protocol_version = "HTTP/1.1"
+
+    def _pass(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        passed = {
+            name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers
+        }
+        request = urllib.request.Request(
+            self.server.behind + self.path, content or None, passed, method=self.command
+        )
+        try:
+            with urllib.request.urlopen(request) as answer:
+                status, body = answer.status, answer.read()
+        except urllib.error.HTTPError as refusal:
+            status, body = refusal.code, refusal.read()
+        call = self.server.call
+        if call is not None and self.path.endswith(call):
+            body = json.dumps({**json.loads(body), "transcript": "x" * 24 * 2**20}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):  # the worker has died of it
+            self.wfile.write(body)
+
+    do_GET = do_POST = _pass  # noqa: N815 - the base class's names
+
+    def log_request(self, *_: object) -> None:
+        """Nothing: standard error is the test's."""
+
+
+@pytest.fixture
+def swollen(simulator: SimulatorProcess) -> Iterator[Swollen]:
+    with Swollen(simulator.base_url) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
+    place: Path, simulator: SimulatorProcess, swollen: Swollen
+) -> None:
+    simulator.change(speed=1.0, talk_seconds=(900, 1000))
+    environ = variables(place, simulator, RETELL_BASE_URL=swollen.base_url, CALL_MAX_DURATION_MINUTES="60")
+    daemon = DaemonProcess(place, environ)
+
+    def workers() -> dict[str, tuple[int, str | None]]:
+        rows = daemon.ask("status")["workers"]
+        return {row["slot"]: (row["pid"], row["call"]) for row in rows if row["state"] == "following"}
+
+    try:
+        daemon.start()
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="starved")
+        until(lambda: len(workers()) == 3, "three calls")
+        before = workers()
+        starved, (pid, call) = min(before.items())
+        used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (used + 8 * 2**20,) * 2)
+        swollen.call = call
+        until(lambda: "MemoryError" in daemon.log.read_text(), "the end of its memory")
+        swollen.call = None
+        until(lambda: len(workers()) == 3, "three calls again")
+        after = workers()
+        assert call in {held for _, held in after.values()}  # adopted, with its call as it was
+        assert pid not in {holder for holder, _ in after.values()}
+        assert {slot: before[slot] for slot in before if slot != starved}.items() <= after.items()
+        simulator.change(speed=30.0, talk_seconds=(40, 60))
+        simulator.advance(3600)
+        until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
+        assert_everybody_was_called_once(simulator)
+    finally:
+        assert daemon.stop() == 0
+
+
 @pytest.fixture
 def small_disk(place: Path) -> Iterator[Path]:
     """A file system of a few megabytes."""
@@ -169,16 +261,22 @@ def fill(disk: Path) -> None:
 def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is_room(
     small_disk: Path, place: Path, simulator: SimulatorProcess
 ) -> None:
-    socket = str(place / "control.sock")
-    daemon = DaemonProcess(place, variables(small_disk, simulator, SPEECHAID_SOCKET=socket))
+    log = small_disk / "log"
+    elsewhere = {"SPEECHAID_SOCKET": str(place / "control.sock"), "SPEECHAID_LOG_FILE": str(log)}
+    daemon = DaemonProcess(place, variables(small_disk, simulator, **elsewhere))
     try:
         daemon.start()
         daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full")
         until(lambda: len(simulator.ledger()) > 0, "the first call")
         fill(small_disk)
         assert daemon.ask("status")["supervisor"]["present"]  # it answers, and goes on trying
+        with pytest.raises(FleetError, match="No space left"):
+            daemon.ask("drain")  # an order that would be forgotten is not taken
+        assert not daemon.ask("status")["supervisor"]["draining"]
+        logged = log.stat().st_size
         (small_disk / "ballast").unlink()
         until(lambda: jobs_by_status_or_none(small_disk) == {"done": JOBS}, "all jobs done")
+        until(lambda: log.stat().st_size > logged, "the log's going on")
         assert_everybody_was_called_once(simulator)
     finally:
         assert daemon.stop() == 0
