@@ -36,6 +36,7 @@ from setproctitle import setproctitle
 
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.fleet import embedded_files as files
+from speechaid.fleet.embedded_catalogue import read_once_a_statement
 
 #: Below the range from which the kernel lends ports to outgoing connections, so that none of those sits on
 #: our port while the server is being restarted.
@@ -128,6 +129,8 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
         cache_size="256M",
         sync_on_commit=sync,
     )
+    if not read_once_a_statement(server.storage):
+        log.warning("this SecantusDB is built in another way than known: it is served as it is, and slower")
     try:
         _ensure_user(server, _credentials(directory))
         server.start()
