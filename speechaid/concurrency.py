@@ -7,16 +7,15 @@ fails changes nothing; it is asked the less often the longer it fails.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from speechaid.fleet.messages import Counts, count_key
+from speechaid.fleet.messages import Counts
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.retell.faults import RetellError
+from speechaid.tally import ThreadTally
 from speechaid.telemetry.board import Concurrency
 from speechaid.telemetry.logs import get_logger
-from speechaid.telemetry.metric_table import observation
 
 log = get_logger("speechaid.concurrency")
 
@@ -35,7 +34,7 @@ class ConcurrencyWatch:
         """
         self._open_client = open_client
         self._latest: Concurrency | None = None
-        self._told: deque[tuple[str, str, float]] = deque(maxlen=1000)
+        self._tally = ThreadTally()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="concurrency", daemon=True)
         self._thread.start()
@@ -46,17 +45,7 @@ class ConcurrencyWatch:
 
     def take_counts(self) -> Counts:
         """The requests since the last time, as increments."""
-        counts: Counts = {}
-        while self._told:
-            endpoint, code, seconds = self._told.popleft()
-            increments = (
-                ("speechaid_retell_requests_total", {"endpoint": endpoint, "code": code}, 1.0),
-                *observation("speechaid_retell_request_duration_seconds", seconds, endpoint=endpoint),
-            )
-            for name, labels, by in increments:
-                key = count_key(name, labels)
-                counts[key] = counts.get(key, 0.0) + by
-        return counts
+        return self._tally.take()
 
     def close(self) -> None:
         """Ask no more; a question on its way is not waited for."""
@@ -65,7 +54,7 @@ class ConcurrencyWatch:
     def _run(self) -> None:
         least, most = REST_SECONDS
         rest = 1.0
-        with self._open_client(self._observe) as client:
+        with self._open_client(self._tally.request) as client:
             while not self._closing.wait(rest):
                 try:
                     answer = client.get_concurrency()
@@ -74,6 +63,3 @@ class ConcurrencyWatch:
                     self._latest, rest = None, min(most, max(least, rest * 2))
                 else:
                     self._latest, rest = Concurrency(used=answer.current, limit=answer.limit), least
-
-    def _observe(self, endpoint: str, code: str, seconds: float) -> None:
-        self._told.append((endpoint, code, seconds))

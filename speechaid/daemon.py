@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from speechaid import __version__, keyring
+from speechaid.analyst import Analyst
 from speechaid.clerk import Clerk
 from speechaid.commands.call_times import CallTimes
 from speechaid.commands.dispatch import Dispatcher
@@ -29,6 +30,7 @@ from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
 from speechaid.telemetry.redaction import Redactor
 from speechaid.telemetry.sink import file_fault
+from speechaid.worker import open_retell
 
 #: What the zygote runs in each worker.
 WORKER: Final = "speechaid.worker:main"
@@ -104,15 +106,23 @@ class Daemon(Supervisor):
         self.on_event += [clerk.note_event, self._call_times.note, self._dispatcher.subscriptions.publish]
         self.on_tick.append(self._tell_listeners)
         self._observation = observation
+        self._analyst: Analyst | None = None
         control.on_answer = self._count_command
         self.on_tick.append(self._observe)
 
     def run(self) -> ExitStatus:
         """Supervise, watched from beginning to end."""
         self._observation.start()
+        settings = self.settings
+        self._analyst = Analyst(
+            settings,
+            lambda: connect(settings.database),
+            lambda observe: open_retell(settings, observe=observe),
+        )
         try:
             return super().run()
         finally:
+            self._analyst.close()
             self._observation.close()
 
     def snapshot(self) -> dict[str, Any]:
@@ -140,6 +150,8 @@ class Daemon(Supervisor):
         changes = super().reload()
         self._desk.apply(self.settings)
         self._observation.apply(self.settings)
+        if self._analyst is not None:
+            self._analyst.apply(self.settings)
         if access is not None:
             self._socket.allow(access.clients)
         return changes
@@ -151,6 +163,8 @@ class Daemon(Supervisor):
 
     def _observe(self, now: float) -> None:
         self.counted(self._observation.look(self.snapshot(), self.counts, now))
+        if self._analyst is not None:
+            self.counted(self._analyst.take_counts())
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}

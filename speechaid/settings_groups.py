@@ -194,6 +194,25 @@ class CallSettings(Group):
         low=1,
         high=100,
     )
+    analysis_first_seconds: float = seconds(
+        "SPEECHAID_ANALYSIS_FIRST_SECONDS",
+        15,
+        "after a call's end until Retell is asked for its analysis; twice as long before each further time",
+        up_to=3600,
+    )
+    analysis_tries: int = whole(
+        "SPEECHAID_ANALYSIS_TRIES",
+        8,
+        "times that Retell is asked before a call stays without its analysis; 0: it is never asked",
+        low=0,
+        high=20,
+    )
+    analysis_longest_minutes: float = minutes(
+        "SPEECHAID_ANALYSIS_LONGEST_MINUTES",
+        1440,
+        "longest that an analysis is waited for, also while Retell is away",
+        up_to=MONTH_MINUTES,
+    )
 
 
 class DiallingSettings(Group):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid import breaker, inheritance
+from speechaid import analysis, breaker, inheritance
 from speechaid.kit import Kit
 from speechaid.model.account import Account, Reservation
 from speechaid.model.batch import Batch
@@ -21,6 +21,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import Charge, Verdict, storable
 from speechaid.rules import metering, operator_requests, outcomes, phones, retries
+from speechaid.rules.analysis import first_question
 from speechaid.rules.retries import NextStep
 from speechaid.telemetry import call_metrics
 
@@ -346,7 +347,17 @@ def result_document(
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
         "worker": kit.worker_id,
+        **_analysis_mark(kit, dial, call, connected=connected, now=now),
     }
+
+
+def _analysis_mark(kit: Kit, dial: Dial, call: Call, *, connected: bool, now: datetime) -> Document:
+    """What has the call's analysis asked for later, where there was a conversation and none has come yet."""
+    first = first_question(analysis.policy(kit.settings))
+    if first is None or not connected or call.document.get("call_analysis"):
+        return {}
+    wait = {"due_at": now + timedelta(seconds=first), "tries": 0, "key": dial.api_key_fingerprint}
+    return {"analysis_wait": wait}
 
 
 def _charge(

@@ -201,6 +201,7 @@ def _job(result: Result) -> list[Block]:
     blocks.append(
         grid("calls", "ended call phone outcome reason #talked", calls) if calls else "no calls yet"
     )
+    blocks += [_analysis(row) for row in result["calls"] if row.get("analysis") or row.get("analysis_due_at")]
     events = [
         [instant(row.get("at")), row.get("event"), _pairs(row, without={"at", "event"})]
         for row in result["events"]
@@ -208,6 +209,18 @@ def _job(result: Result) -> list[Block]:
     if events:
         blocks.append(grid("events", "at event details", events))
     return blocks
+
+
+def _analysis(call: Result) -> str:
+    """What Retell made of a call."""
+    found = call.get("analysis")
+    if not found:
+        return f"analysis of {call['call_id']}: asked for {instant(call['analysis_due_at'])}"
+    verdict = {True: "successful", False: "not successful"}.get(found.get("call_successful"))
+    parts = [verdict, found.get("user_sentiment"), "voicemail" if found.get("in_voicemail") else None]
+    words = ", ".join(str(part) for part in parts if part)
+    summary = found.get("call_summary")
+    return f"analysis of {call['call_id']}: {words}{f': {summary}' if summary else ''}"
 
 
 def _import(result: Result) -> list[Block]:

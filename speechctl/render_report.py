@@ -31,7 +31,22 @@ def report(result: Result) -> list[Block]:
     blocks += _rated(
         result["hours"], f"Calls by hour ({result['timezone']})", "hour", lambda hour: f"{hour:02}:00"
     )
-    return blocks + _promises(result["promises"]) + _batches(result["batches"])
+    return (
+        blocks
+        + _analyses(result.get("analyses", {}))
+        + _promises(result["promises"])
+        + _batches(result["batches"])
+    )
+
+
+def _analyses(analyses: Result) -> list[Block]:
+    """What Retell made of the conversations; a daemon of an older version does not tell."""
+    if not analyses.get("calls") and not analyses.get("waiting"):
+        return []
+    waiting = f"; {analyses['waiting']} are yet to be analysed" if analyses["waiting"] else ""
+    line = f"Retell found {analyses['successful']} of {analyses['calls']} conversations successful{waiting}"
+    moods = [[mood, number] for mood, number in analyses["by_sentiment"].items()]
+    return [line, *([grid("Conversations by mood", "mood #calls", moods)] if moods else [])]
 
 
 def _successes(calls: Result) -> str:

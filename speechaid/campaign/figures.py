@@ -35,6 +35,8 @@ class Figures:
     hours: Sequence[Document]
     #: Rows of ``promises_pipeline``.
     promises: Sequence[Document]
+    #: Rows of ``analyses_pipeline``.
+    analyses: Sequence[Document] = ()
 
 
 def gather(store: Store, *, batch_id: str | None, zone: str) -> Figures:
@@ -55,6 +57,7 @@ def gather(store: Store, *, batch_id: str | None, zone: str) -> Figures:
         attempts=store.results.aggregate(attempts_pipeline(batch_id)),
         hours=store.results.aggregate(hours_pipeline(batch_id)),
         promises=store.jobs.table.aggregate(promises_pipeline(batch_id)),
+        analyses=store.results.aggregate(analyses_pipeline(batch_id)),
     )
 
 
@@ -108,6 +111,19 @@ def promises_pipeline(batch_id: str | None) -> Pipeline:
             }
         },
     ]
+
+
+def analyses_pipeline(batch_id: str | None) -> Pipeline:
+    """Conversations by what Retell made of them: the mood of who was called, and whether it served."""
+    analysis = "$call_data.call_analysis"
+    key = {
+        "sentiment": f"{analysis}.user_sentiment",
+        "successful": f"{analysis}.call_successful",
+        # Before all other types in the order of BSON: a field that is not there.
+        "analysed": {"$gt": [analysis, None]},
+        "waiting": {"$gt": ["$analysis_wait", None]},
+    }
+    return [*_of(batch_id), {"$match": {"connected": True}}, _counted(key)]
 
 
 def _of(batch_id: str | None) -> list[Document]:

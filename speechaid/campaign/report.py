@@ -41,6 +41,7 @@ def shape(figures: Figures) -> Document:
         "attempts": _attempts(figures.attempts),
         "hours": _hours(figures.hours, figures.zone),
         "promises": _promises(figures.promises),
+        "analyses": _analyses(figures.analyses),
         "batches": _batches(figures),
     }
 
@@ -84,6 +85,11 @@ def to_markdown(report: Document) -> str:
                 "By batch",
                 ("Batch", "Name", "Jobs", "Calls", "Successful", "Rate", "Minutes", "Cost"),
                 [_batch_row(row) for row in report["batches"]],
+            ),
+            *_section(
+                "What Retell made of the conversations",
+                ("Mood", "Calls"),
+                [(name, count) for name, count in report["analyses"]["by_sentiment"].items()],
             ),
             *_section(
                 "Promises to pay",
@@ -220,6 +226,26 @@ def _promises(rows: Iterable[Document]) -> Document:
         "amount": round(amount, 2),
         "jobs_without_amount": unread,
         "by_day": [{"day": day or None, "jobs": count} for day, count in sorted(days.items())],
+    }
+
+
+def _analyses(rows: Iterable[Document]) -> Document:
+    """What Retell made of the conversations: how many it has analysed, in what mood they were."""
+    moods: Counter[str] = Counter()
+    analysed, successful, waiting = 0, 0, 0
+    for row in rows:
+        count, key = int(row["calls"]), row["_id"]
+        if key.get("analysed"):
+            analysed += count
+            successful += count if key.get("successful") is True else 0
+            moods[reading.text(key.get("sentiment")) or "not told"] += count
+        elif key.get("waiting"):
+            waiting += count
+    return {
+        "calls": analysed,
+        "successful": successful,
+        "waiting": waiting,
+        "by_sentiment": dict(sorted(moods.items(), key=lambda mood: (-mood[1], mood[0]))),
     }
 
 

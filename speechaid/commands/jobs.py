@@ -10,6 +10,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus
+from speechaid.store.analyses import WAIT
 
 #: What is told of each call of a job, by its name in ``call_results``.
 _CALL_FIELDS: Final[tuple[str, ...]] = (
@@ -26,6 +27,8 @@ _CALL_FIELDS: Final[tuple[str, ...]] = (
     "phone_index",
     "worker",
 )
+#: What is told of Retell's analysis of a call.
+_ANALYSIS_FIELDS: Final = ("call_successful", "user_sentiment", "in_voicemail", "call_summary")
 #: What is told of a job beside what ``Job`` reads.
 _JOB_FIELDS: Final[tuple[str, ...]] = (
     "created_at",
@@ -106,6 +109,11 @@ def _dial(dial: Dial) -> Result:
 def _call_row(result: Document) -> Result:
     row: Result = {name: result[name] for name in _CALL_FIELDS if name in result}
     used = mapping(result.get("contact")).get("phone_used")
+    analysis = mapping(mapping(result.get("call_data")).get("call_analysis"))
+    if analysis:
+        row["analysis"] = {name: analysis[name] for name in _ANALYSIS_FIELDS if name in analysis}
+    elif WAIT in result:
+        row["analysis_due_at"] = mapping(result[WAIT]).get("due_at")
     return {**row, "phone": mask_phone(str(used)) if used else None}
 
 

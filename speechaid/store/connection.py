@@ -18,6 +18,7 @@ from speechaid.model.reading import Document, instant
 from speechaid.settings import DatabaseSettings
 from speechaid.store import indexes
 from speechaid.store.accounts import Accounts
+from speechaid.store.analyses import Analyses
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
@@ -147,6 +148,7 @@ class Store:
         self.batches = Batches(table(settings.batches_collection), self.now)
         self.accounts = Accounts(table(settings.accounts_collection), self.now)
         self.results = CallResults(table(settings.results_collection))
+        self.analyses = Analyses(self.results.table, self.jobs, self.now)
         self.survey = Survey(self.jobs.table, self.results.table, self.now)
         self.logs = CallLogs(table(settings.logs_collection), self.now)
         self.holds = Holds(table("speechaid_holds"), self.now)

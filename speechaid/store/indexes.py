@@ -75,6 +75,12 @@ RESULTS = (
         "one result a dial of ours",
         {"unique": True, "partialFilterExpression": {"dial_key": {"$exists": True}}},
     ),
+    Index(
+        "speechaid_analysis_due",
+        _keys("analysis_wait.due_at"),
+        "calls whose analysis has yet to be asked for",
+        {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
+    ),
 )
 LOGS = (
     Index(

@@ -103,6 +103,8 @@ WORKER_STATES: Final = (
 BATCH_STATES: Final = ("dialling", "outside_window", "paused", "not_understood", "missing", "finished")
 #: What holds dialling: an operator on all hosts, one on this host, the circuit breaker of this host's key.
 HOLD_SCOPES: Final = ("fleet", "host", "key")
+#: Whether Retell's analysis of a call came in time.
+ANALYSES: Final = ("added", "missing")
 WEBHOOK_RESULTS: Final = ("delivered", "failed", "dropped")
 
 _OF_CALLS: Final = (
@@ -131,6 +133,12 @@ _OF_CALLS: Final = (
         "speechaid_ambiguous_dials_total", "Dials whose answer was lost: looked up before anything else."
     ),
     _counter("speechaid_presumed_not_placed_total", "Lost dials that were presumed not placed in the end."),
+    _counter(
+        "speechaid_analyses_total",
+        "Calls whose analysis was waited for: added to their records, or given up.",
+        "result",
+        values=ANALYSES,
+    ),
     _counter("speechaid_unknown_ends_total", "Calls that ended for a reason that speechaid does not know."),
     _counter(
         "speechaid_call_parkings_total", "Times that a call was parked: Retell did not confirm its end."

@@ -16,8 +16,11 @@ LAYERS = (
     "model",
     "rules",
     "store retell telemetry",
-    "kit breaker look turns dial follow inheritance settlement recovery census housekeeping campaign",
-    "worker clerk control control_tcp commands fleet concurrency lookout observation",
+    (
+        "kit breaker look turns dial follow inheritance settlement recovery census housekeeping"
+        " analysis campaign"
+    ),
+    "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation",
     "supervisor daemon check check_host cli __main__",
     "demo",
 )
