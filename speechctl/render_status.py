@@ -94,7 +94,9 @@ def _breaker(row: Result) -> str:
     probe = f", next probe {instant(row['probe_at'])}" if row.get("probe_at") else ""
     key = str(row.get("_id", "")).removeprefix("key:")
     why = row.get("reason") or row.get("kind")
-    return f"dialling with key {key} is {row.get('state')} by the circuit breaker: {why}{probe}"
+    return (
+        f"dialling with key {key} is held, circuit breaker {row.get('state')}: {str(why).rstrip('.')}{probe}"
+    )
 
 
 def _fleet_line(supervisor: Result, workers: list[Result]) -> str:

@@ -185,7 +185,7 @@ def _breaker(chart: Chart) -> Findings:
     yield _fault(
         "breaker_open",
         "dialling with this host's key is held by the circuit breaker",
-        f"{chart.breaker.reason}{probe}",
+        f"{chart.breaker.reason.rstrip('.')}{probe}",
         "it lets one call through at a time until that proves the fault gone; the reason says whose it is",
     )
 
