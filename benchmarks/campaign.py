@@ -1,0 +1,123 @@
+"""The work that all contenders are given: one account, one batch, so many jobs of one phone each."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pymongo.database import Database
+
+from benchmarks.servers import Server
+from benchmarks.stub import API_KEY
+from speechaid.settings import Settings, get_settings
+from speechaid.store.connection import connect
+
+ACCOUNT = "acc-bench"
+BATCH = "batch-20260101-0000be9c"
+PORTION = 5_000
+
+Document = dict[str, Any]
+
+
+@contextlib.contextmanager
+def database_of(server: Server) -> Iterator[Database[Document]]:
+    """An empty database of its own on the server, with speechaid's indexes; dropped afterwards."""
+    name = f"speechaid_bench_{secrets.token_hex(4)}"
+    with server.client() as client:
+        store = connect(settings_for(server.uri, name, "http://127.0.0.1:9").database)
+        store.prepare()
+        store.close()
+        try:
+            yield client[name]
+        finally:
+            client.drop_database(name)
+
+
+def load(database: Database[Document], jobs: int) -> list[str]:
+    """Enter account, batch and jobs; the names of the jobs."""
+    now = datetime.now(UTC)
+    database["accounts"].insert_one(
+        {
+            "account_id": ACCOUNT,
+            "status": "active",
+            "plan_type": "minutes_based",
+            "country": "CL",
+            "timezone": "America/Santiago",
+            "minutes_purchased": 1_000_000.0,
+            "minutes_used": 0.0,
+            "minutes_reserved": 0.0,
+        }
+    )
+    database["batches"].insert_one(
+        {
+            "batch_id": BATCH,
+            "account_id": ACCOUNT,
+            "name": "Benchmark",
+            "is_active": True,
+            "priority": 1,
+            "call_settings": {},
+            "total_cost": 0.0,
+            "total_minutes": 0.0,
+            "created_at": now,
+        }
+    )
+    names = [f"job-{number:06d}" for number in range(jobs)]
+    for first in range(0, jobs, PORTION):
+        documents = [job(name, first + at, now) for at, name in enumerate(names[first : first + PORTION])]
+        database["jobs"].insert_many(documents, ordered=False)
+    return names
+
+
+def job(name: str, number: int, now: datetime) -> Document:
+    """One job as the importer writes it."""
+    return {
+        "job_id": name,
+        "account_id": ACCOUNT,
+        "batch_id": BATCH,
+        "status": "pending",
+        "contact": {
+            "name": f"Persona {number}",
+            "dni": f"{number}-K",
+            "phones": [f"+569{40_000_000 + number}"],
+            "next_phone_index": 0,
+        },
+        "payload": {"company_name": "Acme", "debt_amount": 50_000, "due_date": "2026-12-31"},
+        "attempts": 0,
+        "reserved_until": now - timedelta(hours=1),
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def environ_for(
+    uri: str, name: str, base_url: str, place: Path | None = None, **changes: str
+) -> dict[str, str]:
+    """A daemon's variables: polls at once, as a call of length 0 asks for."""
+    state = "/nowhere" if place is None else str(place / "state")
+    return {
+        "MONGO_URI": uri,
+        "MONGO_DB": name,
+        "RETELL_API_KEY": API_KEY,
+        "RETELL_BASE_URL": base_url,
+        "RETELL_AGENT_ID": "agent_bench",
+        "RETELL_FROM_NUMBER": "+12125550100",
+        "RETELL_TIMEOUT_SECONDS": "10",
+        "CALL_POLLING_INTERVAL": POLL_SECONDS,
+        "LEASE_SECONDS": "120",
+        "SPEECHAID_STATE_DIR": state,
+        **changes,
+    }
+
+
+#: Between the create and the first look at the call, for every contender.
+POLL_SECONDS = "0.001"
+
+
+def settings_for(uri: str, name: str, base_url: str) -> Settings:
+    """The same as settings of this process."""
+    environ = environ_for(uri, name, base_url) | {"SPEECHAID_SOCKET": "/nowhere/control.sock"}
+    return get_settings(environ, env_file=None)

@@ -1,0 +1,200 @@
+"""Whom speechaid is measured against, each started as its documentation says, with the same jobs waiting.
+
+A contender is a context manager over a ``Task``. It enters the jobs into its queue, starts its processes, and
+yields what there is to watch: the roots of its own processes and those of its broker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import campaign, setup
+from benchmarks.processes import tree, until
+from benchmarks.servers import Server
+from benchmarks.setup import ROOT
+from benchmarks.stub import StubProcess
+from speechaid.demo.daemon import DaemonProcess
+from speechaid.fleet.embedded_files import port_is_free
+
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The work, and the place to do it in."""
+
+    place: Path
+    server: Server
+    database: str
+    stub: StubProcess
+    jobs: list[str]
+    workers: int
+    #: Of ``benchmarks.peers.work``: what is written.
+    writes: str = "same"
+    #: More settings of speechaid's.
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def jobs_file(self) -> str:
+        """The jobs, one a line."""
+        path = self.place / "jobs"
+        if not path.exists():
+            path.write_text("\n".join(self.jobs))
+        return str(path)
+
+    def last_words(self) -> str:
+        """The end of what its processes logged."""
+        logs = {path.name: path.read_text(errors="replace")[-1500:] for path in self.place.glob("*.log")}
+        return "\n".join(f"{name}: {text}" for name, text in logs.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A contender at work."""
+
+    roots: list[int]
+    broker: list[int] = field(default_factory=list)
+    daemon: DaemonProcess | None = None
+
+
+Contender = Callable[[Task], "contextlib.AbstractContextManager[Running]"]
+
+
+def _environ(task: Task, **more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {
+        "PYTHONPATH": str(ROOT),
+        "BENCH_URI": task.server.uri,
+        "BENCH_DATABASE": task.database,
+        "BENCH_RETELL": task.stub.base_url,
+        "BENCH_WRITES": task.writes,
+        "BENCH_POLL_SECONDS": campaign.POLL_SECONDS,
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def process(task: Task, name: str, command: list[str], environ: dict[str, str]) -> Iterator[int]:
+    """A process of the task's, and all below it until the end of the block."""
+    with (task.place / f"{name}.log").open("ab") as log:
+        started = subprocess.Popen(
+            command, env=environ, cwd=task.place, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    try:
+        yield started.pid
+    finally:
+        below = tree(started.pid)
+        started.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(STOP_SECONDS)
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        started.wait()
+
+
+@contextlib.contextmanager
+def _redis(task: Task) -> Iterator[tuple[str, int]]:
+    """A Redis that has each command on disk before it answers; its address and pid."""
+    port = next(port for port in range(21_000, 31_000) if port_is_free(port))
+    command = [setup.redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(task.place)]
+    command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    with process(task, "redis", command, _environ(task)) as pid:
+        until(lambda: not port_is_free(port), "redis to listen")
+        yield f"redis://127.0.0.1:{port}/0", pid
+
+
+def _enqueue(task: Task, module: str, environ: dict[str, str]) -> None:
+    command = [setup.python(), "-m", "benchmarks.peers.enqueue", module, task.jobs_file]
+    subprocess.run(command, env=environ, cwd=task.place, check=True)
+
+
+# -- the contenders ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def floor(task: Task) -> Iterator[Running]:
+    """A bare loop of the same requests and the same durable writes."""
+    command = [sys.executable, "-m", "benchmarks.peers.floor", str(task.workers), task.jobs_file]
+    with process(task, "floor", command, _environ(task)) as pid:
+        yield Running(roots=[pid])
+
+
+@contextlib.contextmanager
+def speechaid(task: Task) -> Iterator[Running]:
+    """The daemon as an operator starts it."""
+    changes = {"WORKER_COUNT": str(task.workers), **task.settings}
+    environ = campaign.environ_for(task.server.uri, task.database, task.stub.base_url, task.place, **changes)
+    daemon = DaemonProcess(task.place, environ)
+    try:
+        daemon.start()
+        yield Running(roots=[supervisor(daemon)], daemon=daemon)
+    finally:
+        daemon.stop(at_once=True)
+
+
+def supervisor(daemon: DaemonProcess) -> int:
+    """The supervisor's pid."""
+    return int(daemon.ask("status")["supervisor"]["pid"])
+
+
+@contextlib.contextmanager
+def speechai(task: Task) -> Iterator[Running]:
+    """The script that speechaid replaces."""
+    command = [sys.executable, "-m", "benchmarks.peers.speechai", str(task.workers)]
+    with process(task, "speechai", command, _environ(task)) as pid:
+        yield Running(roots=[pid])
+
+
+@contextlib.contextmanager
+def celery(task: Task) -> Iterator[Running]:
+    """Celery's prefork pool."""
+    with _redis(task) as (url, redis):
+        environ = _environ(task, BENCH_REDIS=url)
+        _enqueue(task, "celery_app", environ)
+        command = [setup.python(), "-m", "celery", "-A", "benchmarks.peers.celery_app", "worker"]
+        command += ["--pool", "prefork", "--concurrency", str(task.workers), "--loglevel", "WARNING"]
+        with process(task, "celery", command, environ) as pid:
+            yield Running(roots=[pid], broker=[redis])
+
+
+@contextlib.contextmanager
+def dramatiq(task: Task) -> Iterator[Running]:
+    """Dramatiq with a process a worker, one thread each."""
+    with _redis(task) as (url, redis):
+        environ = _environ(task, BENCH_REDIS=url)
+        _enqueue(task, "dramatiq_app", environ)
+        command = [setup.python(), "-m", "dramatiq", "benchmarks.peers.dramatiq_app"]
+        command += ["--processes", str(task.workers), "--threads", "1"]
+        with process(task, "dramatiq", command, environ) as pid:
+            yield Running(roots=[pid], broker=[redis])
+
+
+@contextlib.contextmanager
+def rq(task: Task) -> Iterator[Running]:
+    """RQ's pool of workers."""
+    with _redis(task) as (url, redis):
+        environ = _environ(task, BENCH_REDIS=url)
+        _enqueue(task, "rq_app", environ)
+        command = [str(setup.environment() / "bin" / "rq"), "worker-pool", "--url", url, "--quiet"]
+        command += ["--num-workers", str(task.workers)]
+        with process(task, "rq", command, environ) as pid:
+            yield Running(roots=[pid], broker=[redis])
+
+
+@contextlib.contextmanager
+def huey(task: Task) -> Iterator[Running]:
+    """Huey with a process a worker, its queue a file of SQLite."""
+    environ = _environ(task, BENCH_SQLITE=str(task.place / "huey.db"))
+    _enqueue(task, "huey_app", environ)
+    command = [setup.python(), "-m", "huey.bin.huey_consumer", "benchmarks.peers.huey_app.huey"]
+    command += ["--worker-type", "process", "--workers", str(task.workers), "--quiet"]
+    with process(task, "huey", command, environ) as pid:
+        yield Running(roots=[pid])

@@ -1,0 +1,239 @@
+"""One job as every contender carries it out: create, get, and the writes that keep it.
+
+Needs pymongo and requests alone: it runs in the peers' environment too. What is written is a choice:
+
+``same``    the durable writes that speechaid makes, one for one, of the same shape
+``least``   those that no careful program could do without
+``plain``   what a program writes that leaves durability to its queue: the job's end and the result
+
+``same`` and ``least`` are written with majority and journal, ``plain`` as the driver does by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.write_concern import WriteConcern
+
+Document = dict[str, Any]
+
+#: The steps that write, by choice. ``benchmarks.tally`` shows what speechaid writes.
+STEPS = {
+    "same": frozenset(
+        {
+            *("claim", "intent", "batch_entry", "account_entry", "renewal", "call_id"),
+            *("verdict", "result", "account", "batch", "job"),
+        }
+    ),
+    "least": frozenset({"claim", "intent", "call_id", "result", "account", "batch", "job"}),
+    "plain": frozenset({"result", "job"}),
+}
+SUMMARY = (
+    *("call_status", "disconnection_reason", "duration_ms", "start_timestamp", "end_timestamp", "call_cost"),
+    *("call_analysis", "recording_url", "public_log_url", "transcript", "collected_dynamic_variables"),
+)
+
+
+class Caller:
+    """One worker's connections, and what it does with a job."""
+
+    def __init__(self, *, uri: str, database: str, base_url: str, writes: str, poll_seconds: float) -> None:
+        self._client: MongoClient[Document] = MongoClient(uri, tz_aware=True, serverMonitoringMode="poll")
+        durable = WriteConcern("majority", j=True, wtimeout=20_000)
+        concern = None if writes == "plain" else durable
+        self._database = self._client.get_database(database, write_concern=concern)
+        self._base_url = base_url
+        self._steps = STEPS[writes]
+        self._poll_seconds = poll_seconds
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = "Bearer key_of_the_benchmark"
+        self.name = f"worker@bench:{os.getpid()}"
+
+    def connect(self) -> None:
+        """Open the connection now."""
+        self._client.admin.command("ping")
+
+    def run(self, job_id: str) -> None:
+        """Find the job and carry it out."""
+        job = self._table("jobs").find_one({"job_id": job_id})
+        assert job is not None
+        self.carry_out(job)
+
+    def carry_out(self, job: Document) -> None:
+        """One job from claim to end."""
+        began = time.clock_gettime(time.CLOCK_BOOTTIME)
+        token, key = uuid.uuid4().hex, uuid.uuid4().hex
+        own = {"_id": job["_id"], "claim_token": token} if "claim" in self._steps else {"_id": job["_id"]}
+        body = self._body(job, key, began)
+        self._before(job, own, token=token, key=key, body=body)
+        call_id = str(self._create(body)["call_id"])
+        now = datetime.now(UTC)
+        placed = {"dial.call_id": call_id, "dial.placed_at": now, "call_id": call_id, "call_started_at": now}
+        self._write("call_id", "jobs", own, {"$set": {**placed, "crashes": 0, "updated_at": now}})
+        call = self._follow(call_id)
+        self._after(job, own, key=key, call=call)
+
+    # -- Retell ------------------------------------------------------------------------------------------
+
+    def _body(self, job: Document, key: str, began: float) -> Document:
+        payload = job["payload"]
+        return {
+            "from_number": "+12125550100",
+            "to_number": job["contact"]["phones"][0],
+            "override_agent_id": "agent_bench",
+            "retell_llm_dynamic_variables": {
+                **{name: str(value) for name, value in payload.items()},
+                "nombre": job["contact"]["name"],
+                "RUT": job["contact"]["dni"],
+                "empresa": payload["company_name"],
+                "monto_total": str(payload["debt_amount"]),
+                "fecha_limite": payload["due_date"],
+                "tipo_llamada": "cobranza",
+            },
+            "metadata": {"job_id": job["job_id"], "pid": os.getpid(), "began": began, "dial_key": key},
+            "idempotency_key": key,
+        }
+
+    def _create(self, body: Document) -> Document:
+        answer = self._session.post(f"{self._base_url}/v2/create-phone-call", json=body, timeout=10)
+        answer.raise_for_status()
+        created: Document = answer.json()
+        return created
+
+    def _follow(self, call_id: str) -> Document:
+        while True:
+            time.sleep(self._poll_seconds)
+            answer = self._session.get(f"{self._base_url}/v2/get-call/{call_id}", timeout=10)
+            answer.raise_for_status()
+            call: Document = answer.json()
+            if call["call_status"] in {"ended", "not_connected", "error"}:
+                return call
+
+    # -- writes ------------------------------------------------------------------------------------------
+
+    def _before(self, job: Document, own: Document, *, token: str, key: str, body: Document) -> None:
+        """Everything that is written before the call may be placed."""
+        now = datetime.now(UTC)
+        lease = now + timedelta(seconds=120)
+        held = {"status": "in_progress", "worker_id": self.name, "claim_token": token}
+        claim = {**held, "reserved_until": lease, "started_at": now, "updated_at": now, "revision": 1}
+        self._write("claim", "jobs", {"_id": job["_id"], "status": "pending"}, {"$set": claim})
+        dial = {
+            "key": key,
+            "number": body["to_number"],
+            "phone_index": 0,
+            "attempt": 0,
+            "intent_at": now,
+            "body": json.dumps(body, separators=(",", ":")),
+            "api_key_fingerprint": "0123456789ab",
+            "account_id": job["account_id"],
+            "batch_id": job["batch_id"],
+        }
+        intent = {"$set": {"dial": dial, "updated_at": now}, "$inc": {"revision": 1}}
+        self._write("intent", "jobs", {**own, "dial": None}, intent)
+        batch, account = {"batch_id": job["batch_id"]}, {"account_id": job["account_id"]}
+        entry = {"$push": {"open_dials": {"key": key, "at": now}}}
+        self._write("batch_entry", "batches", {**batch, "open_dials.key": {"$ne": key}}, entry)
+        held_back = {"key": key, "job_id": job["job_id"], "minutes": 3.0, "credit": 0.0, "at": now}
+        reserved = {"minutes_reserved": 3.0, "ledger_revision": 1}
+        change = {"$push": {"open_dials": held_back}, "$inc": reserved}
+        self._write("account_entry", "accounts", {**account, "open_dials.key": {"$ne": key}}, change)
+        self._write("renewal", "jobs", own, {"$set": {"reserved_until": lease}})
+
+    def _after(self, job: Document, own: Document, *, key: str, call: Document) -> None:
+        """Everything that is written once the call is over."""
+        now = datetime.now(UTC)
+        minutes, cost = call["duration_ms"] / 60_000, call["call_cost"]["combined_cost"] / 100
+        result, changes = self._result(job, key, call, now), self._changes(call, now)
+        verdict = {"outcome": "answered", "job": changes, "result": result, "charge": {"minutes": minutes}}
+        self._write("verdict", "jobs", own, {"$set": {"dial.verdict": verdict, "updated_at": now}})
+        if "result" in self._steps:
+            self._table("call_results").insert_one(dict(result))
+        used = {"minutes_used": minutes, "calls_today": 1, "ledger_revision": 1}
+        sums = {"total_cost": cost, "total_minutes": minutes}
+        batch, account = {"batch_id": job["batch_id"]}, {"account_id": job["account_id"]}
+        settled: Document = {"$set": {"updated_at": now}}
+        if "batch_entry" in self._steps:
+            batch["open_dials.key"] = account["open_dials.key"] = key
+            settled["$pull"] = {"open_dials": {"key": key}}
+            used["minutes_reserved"] = -3.0
+        self._write("account", "accounts", account, settled | {"$inc": used})
+        self._write("batch", "batches", batch, settled | {"$inc": sums})
+        done = {"$set": changes, "$unset": {"claim_token": "", "dial": ""}, "$inc": {"revision": 1}}
+        self._write("job", "jobs", own, done)
+
+    def _result(self, job: Document, key: str, call: Document, now: datetime) -> Document:
+        contact = {"name": job["contact"]["name"], "dni": job["contact"]["dni"]}
+        return {
+            "call_id": call["call_id"],
+            "job_id": job["job_id"],
+            "contact": {**contact, "phone_used": call["to_number"]},
+            "call_data": call,
+            "call_status": call["call_status"],
+            "duration_ms": call["duration_ms"],
+            "is_successful": True,
+            "created_at": now,
+            "dial_key": key,
+            "batch_id": job["batch_id"],
+            "account_id": job["account_id"],
+            "attempt": 0,
+            "outcome": "answered",
+            "worker": self.name,
+        }
+
+    @staticmethod
+    def _changes(call: Document, now: datetime) -> Document:
+        summary = {name: call[name] for name in SUMMARY if name in call}
+        return {
+            "status": "done",
+            "attempts": 0,
+            "completed_at": now,
+            "finished_at": now,
+            "updated_at": now,
+            "call_id": call["call_id"],
+            "call_ended_at": now,
+            "call_duration_seconds": call["duration_ms"] / 1000,
+            "call_result": {"success": True, "status": "answered", "summary": summary, "timestamp": now},
+            "last_outcome": "answered",
+        }
+
+    def _write(self, step: str, collection: str, query: Document, change: Document) -> None:
+        """One durable write, if it is among those to be made; that it hit nothing is an error."""
+        if step not in self._steps:
+            return
+        if self._table(collection).update_one(query, change).matched_count != 1:
+            raise RuntimeError(f"{step}: not written: {query}")
+
+    def _table(self, name: str) -> Collection[Document]:
+        return self._database[name]
+
+
+@functools.cache
+def _caller(_pid: int) -> Caller:
+    return Caller(
+        uri=os.environ["BENCH_URI"],
+        database=os.environ["BENCH_DATABASE"],
+        base_url=os.environ["BENCH_RETELL"],
+        writes=os.environ["BENCH_WRITES"],
+        poll_seconds=float(os.environ["BENCH_POLL_SECONDS"]),
+    )
+
+
+def caller() -> Caller:
+    """This process's own, as its environment says; a forked child makes a new one."""
+    return _caller(os.getpid())
+
+
+def read_jobs(path: str) -> list[str]:
+    """The names of jobs that wait in a file, one a line."""
+    with open(path, encoding="ascii") as file:  # noqa: PTH123
+        return file.read().split()

@@ -1,0 +1,199 @@
+"""A Retell that costs next to nothing: create answers ``registered``, get answers the ended call.
+
+The simulator of the demo keeps a ledger and plays out every call; beside it all contenders would look alike.
+This one is a hundred lines on a bare socket. It tells through shared memory how far they are: calls created,
+calls told to have ended. It leaves when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import mmap
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Self
+
+API_KEY = "key_of_the_benchmark"
+AGENT = {"agent_id": "agent_bench", "agent_version": 0, "agent_name": "Bench"}
+COUNTERS = struct.Struct("<QQ")
+#: A line of talk, so that a transcript of a given size is text and not one letter.
+TALK = "Agent: Buenas tardes, llamo por su saldo pendiente.\nUser: Puedo pagar el viernes.\n"
+
+
+class Calls:
+    """Calls created, and what is told of them."""
+
+    def __init__(self, counters: mmap.mmap, transcript_bytes: int) -> None:
+        self._counters = counters
+        self._created = self._ended = 0
+        self._metadata: dict[str, tuple[str, Any]] = {}
+        self._transcript = (TALK * (transcript_bytes // len(TALK) + 1))[:transcript_bytes]
+        #: When each call was asked for, by the boot-time clock, with what its metadata says.
+        self.arrivals: list[tuple[float, Any]] = []
+
+    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A call that has just been registered."""
+        call_id = f"call_{uuid.uuid4().hex}"
+        metadata = body.get("metadata")
+        self.arrivals.append((time.clock_gettime(time.CLOCK_BOOTTIME), metadata))
+        self._metadata[call_id] = str(body.get("to_number")), metadata
+        self._created += 1
+        self._publish()
+        return self._told(call_id) | {"call_status": "registered"}
+
+    def get(self, call_id: str) -> dict[str, Any] | None:
+        """The same call, over."""
+        if call_id not in self._metadata:
+            return None
+        self._ended += 1
+        self._publish()
+        now = int(time.time() * 1000)
+        return self._told(call_id) | {
+            "call_status": "ended",
+            "disconnection_reason": "agent_hangup",
+            "start_timestamp": now - 2,
+            "end_timestamp": now - 1,
+            "duration_ms": 1,
+            "transcript": self._transcript,
+            "recording_url": f"https://recordings.invalid/{call_id}/recording.wav",
+            "public_log_url": f"https://recordings.invalid/{call_id}/public.log",
+            "call_cost": {"combined_cost": 0.5, "total_duration_seconds": 0, "product_costs": []},
+            "call_analysis": {"call_summary": "Paga el viernes.", "call_successful": True},
+            "collected_dynamic_variables": {"fecha_pago_cliente": "viernes"},
+        }
+
+    def _told(self, call_id: str) -> dict[str, Any]:
+        number, metadata = self._metadata[call_id]
+        facts = {"to_number": number, "from_number": "+12125550100", "metadata": metadata}
+        return {"call_type": "phone_call", "call_id": call_id, "direction": "outbound", **AGENT, **facts}
+
+    def _publish(self) -> None:
+        COUNTERS.pack_into(self._counters, 0, self._created, self._ended)
+
+
+class Connection(asyncio.Protocol):
+    """One client: requests of HTTP/1.1, one after the other."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._waiting = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._waiting += data
+        while True:
+            head, found, rest = self._waiting.partition(b"\r\n\r\n")
+            if not found:
+                return
+            length = _content_length(head)
+            if len(rest) < length:
+                return
+            self._waiting = rest[length:]
+            self._answer(head.split(b" ", 2), rest[:length])
+
+    def _answer(self, request: list[bytes], body: bytes) -> None:
+        status, document = self._serve(request[0], request[1].decode(), body)
+        text = json.dumps(document).encode()
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        assert self._transport is not None
+        self._transport.write(head.encode() + text)
+
+    def _serve(self, verb: bytes, path: str, body: bytes) -> tuple[str, Any]:
+        if path == "/v2/create-phone-call":
+            return "201 Created", self._calls.create(json.loads(body))
+        if path.startswith("/v2/get-call/"):
+            call = self._calls.get(path.rpartition("/")[2])
+            return ("200 OK", call) if call is not None else ("404 Not Found", {"status": "error"})
+        if path == "/get-concurrency":
+            return "200 OK", {"current_concurrency": 0, "concurrency_limit": 10_000}
+        if path == "/v3/list-calls":
+            return "200 OK", {"items": [], "has_more": False}
+        if path == "/_arrivals":
+            told, self._calls.arrivals = self._calls.arrivals, []
+            return "200 OK", told
+        return "404 Not Found", {"status": "error", "message": f"{verb.decode()} {path}"}
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+class StubProcess:
+    """The stub as a child of one's own."""
+
+    def __init__(self, *, transcript_bytes: int = 500) -> None:
+        self._file = tempfile.NamedTemporaryFile(prefix="speechaid-bench-", delete=False)  # noqa: SIM115
+        self._file.write(bytes(COUNTERS.size))
+        self._file.flush()
+        self._counters = mmap.mmap(self._file.fileno(), COUNTERS.size)
+        command = [sys.executable, "-m", "benchmarks.stub", self._file.name, str(transcript_bytes)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self.base_url = self._process.stdout.readline().decode().strip()
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._counters.close()
+        self._file.close()
+        Path(self._file.name).unlink(missing_ok=True)
+
+    @property
+    def created(self) -> int:
+        """Calls created so far."""
+        return int(COUNTERS.unpack_from(self._counters)[0])
+
+    @property
+    def ended(self) -> int:
+        """Times that a call was told to have ended."""
+        return int(COUNTERS.unpack_from(self._counters)[1])
+
+
+async def serve(file: Path, transcript_bytes: int) -> None:
+    """Listen on a free port, print the address, go on until killed."""
+    with file.open("r+b") as opened:
+        calls = Calls(mmap.mmap(opened.fileno(), COUNTERS.size), transcript_bytes)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(calls), "127.0.0.1", 0, backlog=1024)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    await server.serve_forever()
+
+
+def leave_with_parent() -> None:
+    """End the process when its standard input does."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("transcript_bytes", type=int)
+    options = parser.parse_args()
+    asyncio.run(serve(options.file, options.transcript_bytes))
+
+
+if __name__ == "__main__":
+    main()
