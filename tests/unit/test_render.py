@@ -330,7 +330,7 @@ def test_an_answer_of_a_newer_daemon_is_shown_field_by_field() -> None:
         ({"fleet_hold": {"by": "maria", "reason": "complaints", "at": None}}, "! HELD on all hosts by maria"),
         (
             {"breakers": [{"_id": "key:ab", "state": "open", "kind": "outage"}]},
-            "! dialling with key ab is open",
+            "! dialling with key ab is held, circuit breaker open",
         ),
         ({"database": {"state": "away", "error": "no server"}}, "! database: away: no server"),
         (
