@@ -26,6 +26,8 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 class DaemonProcess:
     """``speechaid run`` as a child, and a connection to its control socket."""
 
+    command: tuple[str, ...] = (sys.executable, "-m", "speechaid", "run")
+
     def __init__(self, directory: Path, variables: Mapping[str, str]) -> None:
         """Nothing is started yet.
 
@@ -50,8 +52,8 @@ class DaemonProcess:
         """
         kept = {name: os.environ[name] for name in EVERYBODYS if name in os.environ}
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "speechaid", "run"],
+            self._process = subprocess.Popen(  # noqa: S603 - our own
+                self.command,
                 cwd=self._directory,
                 env=kept | self._variables,
                 stdin=subprocess.DEVNULL,

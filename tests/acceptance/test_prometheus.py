@@ -6,6 +6,7 @@ caused one after the other, and each has to fire in the daemon and in Prometheus
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -95,6 +96,7 @@ class Scene:
     wire: Wire
     prometheus: Prometheus
     listener: Listener
+    log: Path
     batch_id: str = ""
     killed: set[int] = field(default_factory=set)
     hung: set[int] = field(default_factory=set)
@@ -178,6 +180,9 @@ def variables(place: Path, uri: str, simulator: SimulatorProcess, listener: List
         "SPEECHAID_ALERT_SUCCESS_CALLS": "5",
         "SPEECHAID_ALERT_STALLED_MINUTES": "0.1",
         "SPEECHAID_ALERT_WEBHOOK_URL": listener.url,
+        "SPEECHAID_ANALYSIS_FIRST_SECONDS": "1",
+        "SPEECHAID_LOG_FILE": str(place / "speechaid.log"),
+        "SPEECHAID_LOG_FORMAT": "json",
     }
 
 
@@ -218,6 +223,7 @@ def scene() -> Iterator[Scene]:
             wire=wire,
             prometheus=prometheus,
             listener=listener,
+            log=place / "speechaid.log",
         )
         campaign(found)
         yield found
@@ -232,6 +238,9 @@ def campaign(scene: Scene) -> None:
     states = [{"following"}, {"dialling"}, {"settling"}, {"following"}]
     for number in range(KILLS):
         scene.kill_one(states[number % len(states)])
+        # As logrotate does, which tells nobody.
+        with contextlib.suppress(FileNotFoundError):  # nobody has said a word since the last time
+            scene.log.rename(f"{scene.log}.{number}")
     scene.freeze_one()
     until(lambda: set(scene.jobs()) <= {"done", "failed"}, "the campaign's end")
     until(lambda: not scene.hung & {row["pid"] for row in scene.workers()}, "the end of the frozen worker")
@@ -275,6 +284,37 @@ def test_counters_equal_the_simulator_s_ledger_and_the_database_exactly(scene: S
     while (found := told()) != expected and time.monotonic() < deadline:
         time.sleep(0.5)  # the next scrape, and the next count
     assert found == expected
+
+
+def test_every_conversation_got_its_analysis_and_none_was_waited_for(scene: Scene) -> None:
+    def waiting() -> int:
+        return scene.store.results.table.count({"analysis_wait": {"$exists": True}})
+
+    until(lambda: not waiting(), "the last analysis")
+    conversations = scene.store.results.aggregate([{"$match": {"connected": True}}])
+    assert conversations
+    assert all("call_analysis" in row["call_data"] for row in conversations)
+    added = partial(scene.prometheus.by, "result", "speechaid_analyses_total")
+    until(lambda: 0 < added().get("added", 0) <= len(conversations), "its count")
+    report = scene.daemon.ask("report")["analyses"]
+    assert (report["calls"], report["waiting"]) == (len(conversations), 0)
+    shown = scene.daemon.ask("job", job=conversations[0]["job_id"])
+    assert all("user_sentiment" in call["analysis"] for call in shown["calls"] if call["duration_ms"])
+
+
+def test_the_rotated_log_of_all_processes_is_whole_tells_each_call_and_no_number(scene: Scene) -> None:
+    files = sorted(scene.log.parent.glob("speechaid.log*"))
+    assert len(files) > 2
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line.get("worker") for line in lines} >= {f"worker-{n}" for n in range(1, WORKERS + 1)}
+    placed = {(line["job"], line["call"]) for line in lines if line["event"] == "call.placed"}
+    results = {(row["job_id"], row["call_id"]) for row in scene.store.results.aggregate([{"$match": {}}])}
+    # A worker that was killed with Retell's answer in hand told nobody of it.
+    assert len(placed & results) >= len(results) - len(scene.killed) - 1
+    for call in scene.simulator.ledger():
+        assert call["to_number"] not in text
+        assert call["to_number"].lstrip("+") not in text
 
 
 def test_every_retry_and_rotation_is_one_step_of_a_recorded_call(scene: Scene) -> None:

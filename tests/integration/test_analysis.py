@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.common_stage import phone
 from tests.stage import Document, Stage
 
 #: The end is seen within four seconds of the simulator's clock; the analysis comes after five.
-POLLS = {"CALL_POLLING_INTERVAL": 4}
+POLLS: dict[str, Any] = {"CALL_POLLING_INTERVAL": 4}
 
 
 @pytest.fixture
