@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from logging import ERROR, WARNING
 
 from speechaid import __version__, dial, recovery
@@ -16,7 +17,7 @@ from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError
 from speechaid.settings import Settings
-from speechaid.store.connection import connect, warm_up_driver
+from speechaid.store.connection import Store, connect, warm_up_driver
 from speechaid.telemetry import logs
 from speechaid.turns import Turns
 
@@ -28,12 +29,39 @@ RECOVERY_EVERY_SECONDS = 5.0
 AWAY_REST_SECONDS = (1.0, 10.0)
 
 
+def prepare(settings: Settings) -> Callable[[Seat, WorkerIdentity], ExitStatus]:
+    """Make what a worker of these settings needs, and nothing that is open: called before the fork.
+
+    A driver's client that has never been used has no thread, no connection and no lock in use, and may be
+    forked; the store opens it at its first use.
+    """
+    logs.configure(settings.logging.level, settings.logging.format, secrets=settings.secrets())
+    tools = Tools(settings=settings, store=connect(settings.database), retell=open_retell(settings))
+    return lambda seat, identity: _work(seat, identity, tools)
+
+
 def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> ExitStatus:
     """Work until told to leave; the exit status says why it left."""
+<<<<<<< Updated upstream
     wanted = settings.logging
     logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
+=======
+    return prepare(settings)(seat, identity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What workers of the same settings begin with; nothing in it is open yet."""
+
+    settings: Settings
+    store: Store
+    retell: RetellClient
+
+
+def _work(seat: Seat, identity: WorkerIdentity, tools: Tools) -> ExitStatus:
+>>>>>>> Stashed changes
     logs.set_context(worker=identity.slot)
-    worker = Worker(seat, identity, settings)
+    worker = Worker(seat, identity, tools)
     try:
         return worker.run()
     finally:
@@ -43,13 +71,14 @@ def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> ExitStatus
 class Worker:
     """One worker's round."""
 
-    def __init__(self, seat: Seat, identity: WorkerIdentity, settings: Settings) -> None:
+    def __init__(self, seat: Seat, identity: WorkerIdentity, tools: Tools) -> None:
         self.seat = seat
         self.identity = identity
+        tools.retell.observe = self._observe
         self.kit = Kit(
-            store=connect(settings.database),
-            retell=open_retell(settings, observe=self._observe),
-            settings=settings,
+            store=tools.store,
+            retell=tools.retell,
+            settings=tools.settings,
             seat=seat,
             worker_id=identity.worker_id,
             rest=self.rest,
@@ -195,7 +224,7 @@ class Worker:
 def open_retell(
     settings: Settings, *, observe: Callable[[str, str, float], None] | None = None
 ) -> RetellClient:
-    """A client under the settings' key."""
+    """A client under the settings' key; it connects at its first request."""
     return RetellClient(
         base_url=str(settings.retell.base_url),
         api_key=settings.retell.api_key.get_secret_value(),

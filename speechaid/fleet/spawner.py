@@ -102,7 +102,7 @@ class Spawner:
         if not self.can_ask or self._line is None:
             return None
         self._last_request += 1
-        message = {**request, "id": self._last_request, "target": self._target}
+        message = {**request, "id": self._last_request}
         if not self._line.send(message, descriptors=(descriptor,)):
             return None
         self._asked[self._last_request] = now + self._answer_seconds

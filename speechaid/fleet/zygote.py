@@ -2,7 +2,7 @@
 
 Started once by exec, so that it has none of the supervisor's threads and descriptors. Messages on its line:
 
-    to it    {id, slot, target, settings} with the worker's end of its channel as SCM_RIGHTS
+    to it    {id, slot, host, settings} with the worker's end of its channel as SCM_RIGHTS
     from it  {ready: pid}            imports are warm
              {id, pid}               that worker was forked, and is the supervisor's child
              {id, error}             it was not
@@ -24,12 +24,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import setproctitle
 
-from speechaid.errors import ExitStatus, FleetError
+from speechaid.errors import ExitStatus, FleetError, SpeechaidError
 from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel, decode, encode
 from speechaid.fleet.messages import WorkerIdentity
 from speechaid.fleet.processes import give_up_shelter
@@ -39,6 +38,8 @@ from speechaid.settings import Settings
 
 #: Says ``seat.ready()`` once it is able to work, and returns an exit status.
 WorkerMain = Callable[[Seat, WorkerIdentity, Settings], int]
+#: The same with its settings in it already.
+PreparedMain = Callable[[Seat, WorkerIdentity], int]
 
 #: Meant for the supervisor; a terminal's Ctrl-C and a ``pkill -HUP`` pass by.
 _FOREIGN_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
@@ -57,25 +58,51 @@ def main(arguments: list[str] | None = None) -> int:
     ignore(_FOREIGN_SIGNALS)
     faulthandler.enable()
     line = socket.socket(fileno=options.line)
-    warm_up(options.target)
+    nursery = Nursery(options.target)
     line.send(encode({"ready": os.getpid()}))
-    while serve_one(line):
+    while serve_one(line, nursery):
         pass
     return 0
 
 
-def warm_up(target: str) -> None:
-    """Import what workers use, and freeze it, so that no collection ever touches (and copies) those pages."""
-    gc.disable()  # garbage found now would leave holes in the pages that children share
-    module = importlib.import_module(target.partition(":")[0])
-    hook = getattr(module, "warm_up", None)
-    if hook is not None:
-        hook()
+class Nursery:
+    """What workers have from before their birth: the module, warm, and what it prepares for their settings.
+
+    What runs here runs once; what a worker runs after the fork copies each page that it touches, be it only
+    to count a reference.
+    """
+
+    def __init__(self, target: str) -> None:
+        name, _, function = target.partition(":")
+        gc.disable()  # garbage found now would leave holes in the pages that children share
+        module = importlib.import_module(name)
+        self._main: WorkerMain = getattr(module, function)
+        self._prepare: Callable[[Settings], PreparedMain] = getattr(module, "prepare", self._bare)
+        self._wire: dict[str, Any] | None = None
+        self._prepared: PreparedMain | None = None
+        warm_up = getattr(module, "warm_up", None)
+        if warm_up is not None:
+            warm_up()
+        _freeze()
+
+    def main_for(self, wire: dict[str, Any]) -> PreparedMain:
+        """What a worker of these settings runs; prepared once for as long as the settings stay the same."""
+        if self._prepared is None or wire != self._wire:
+            self._prepared, self._wire = self._prepare(Settings.from_wire(wire)), wire
+            _freeze()
+        return self._prepared
+
+    def _bare(self, settings: Settings) -> PreparedMain:
+        return lambda seat, identity: self._main(seat, identity, settings)
+
+
+def _freeze() -> None:
+    """Collect, and hide what is left from the collector: its marks would copy every page in each worker."""
     gc.collect()
     gc.freeze()
 
 
-def serve_one(line: socket.socket) -> bool:
+def serve_one(line: socket.socket, nursery: Nursery) -> bool:
     """Take one request and answer it; False at the end of the line."""
     try:
         data, descriptors, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)
@@ -85,8 +112,9 @@ def serve_one(line: socket.socket) -> bool:
         return False
     request = decode(data) or {}
     try:
-        answer = {"id": request.get("id"), "pid": fork_worker(descriptors[0], request)}
-    except (OSError, IndexError, FleetError) as exc:
+        worker_main = nursery.main_for(request["settings"])
+        answer = {"id": request.get("id"), "pid": fork_worker(descriptors[0], request, worker_main)}
+    except (OSError, LookupError, SpeechaidError) as exc:
         answer = {"id": request.get("id"), "error": str(exc)}
     finally:
         for descriptor in descriptors:
@@ -98,13 +126,13 @@ def serve_one(line: socket.socket) -> bool:
     return True
 
 
-def fork_worker(descriptor: int, request: dict[str, Any]) -> int:
+def fork_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMain) -> int:
     """Fork twice; the worker's pid, once it has become the subreaper's child."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     with blocked():  # a signal must not hit the child before its own handlers stand
         middle = os.fork()
         if middle == 0:
-            _fork_again(writer, descriptor, request)
+            _fork_again(writer, descriptor, request, worker_main)
     os.close(writer)
     told = os.read(reader, 32)  # one write, one read: end-of-file would wait for the worker to close its copy
     os.close(reader)
@@ -116,18 +144,18 @@ def fork_worker(descriptor: int, request: dict[str, Any]) -> int:
     return int(told)
 
 
-def _fork_again(writer: int, descriptor: int, request: dict[str, Any]) -> NoReturn:
+def _fork_again(writer: int, descriptor: int, request: dict[str, Any], worker_main: PreparedMain) -> NoReturn:
     """The short-lived middle process: fork the worker, tell its pid, leave."""
     try:
         pid = os.fork()
         if pid == 0:
-            run_worker(descriptor, request)
+            run_worker(descriptor, request, worker_main)
         os.write(writer, str(pid).encode())
     finally:
         os._exit(0)  # never back into the zygote's own loop
 
 
-def run_worker(descriptor: int, request: dict[str, Any]) -> NoReturn:
+def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMain) -> NoReturn:
     """The worker's life, from fork to exit; signals are blocked when it begins."""
     status = int(ExitStatus.SOFTWARE)
     try:
@@ -140,10 +168,7 @@ def run_worker(descriptor: int, request: dict[str, Any]) -> NoReturn:
         setproctitle.setproctitle(f"speechaid: {identity.slot} [starting]")
         seat = Seat(Channel(socket.socket(fileno=descriptor)), identity)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL_SIGNALS)
-        module, _, name = request["target"].partition(":")
-        worker_main: WorkerMain = getattr(importlib.import_module(module), name)
-        settings = Settings.from_wire(request["settings"])
-        status = int(worker_main(seat, identity, settings))
+        status = int(worker_main(seat, identity))
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else status
     except BaseException:  # the last frame of the process: nothing may climb into the zygote
@@ -165,8 +190,8 @@ def _leave(status: int) -> NoReturn:
 
 def _close_all_but(keep: int) -> None:
     """Close every descriptor but stdio and the worker's own: the line, pipes, what a hook left open."""
-    for entry in list(Path("/proc/self/fd").iterdir()):
-        number = int(entry.name)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a tenth of the pages that a Path touches
+        number = int(name)
         if number > 2 and number != keep:
             with contextlib.suppress(OSError):  # the listing's own descriptor is gone already
                 os.close(number)

@@ -97,7 +97,7 @@ class RetellClient:
         self.server_date_read_at = 0.0
         self._auth = transport.BearerAuth(api_key)
         self._user_agent = user_agent
-        self._observe = observe
+        self.observe = observe
         self._session: requests.Session | None = None
         self._rested_since = 0.0
 
@@ -292,8 +292,8 @@ class RetellClient:
             raise
         finally:
             self._rested_since = time.monotonic()
-            if self._observe is not None:
-                self._observe(_endpoint(path), code, self._rested_since - started)
+            if self.observe is not None:
+                self.observe(_endpoint(path), code, self._rested_since - started)
         self.server_date = answers.date(answer.headers)
         self.server_date_read_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         return answer
