@@ -35,17 +35,14 @@ def prepare(settings: Settings) -> Callable[[Seat, WorkerIdentity], ExitStatus]:
     A driver's client that has never been used has no thread, no connection and no lock in use, and may be
     forked; the store opens it at its first use.
     """
-    logs.configure(settings.logging.level, settings.logging.format, secrets=settings.secrets())
+    wanted = settings.logging
+    logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
     tools = Tools(settings=settings, store=connect(settings.database), retell=open_retell(settings))
     return lambda seat, identity: _work(seat, identity, tools)
 
 
 def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> ExitStatus:
     """Work until told to leave; the exit status says why it left."""
-<<<<<<< Updated upstream
-    wanted = settings.logging
-    logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
-=======
     return prepare(settings)(seat, identity)
 
 
@@ -59,7 +56,6 @@ class Tools:
 
 
 def _work(seat: Seat, identity: WorkerIdentity, tools: Tools) -> ExitStatus:
->>>>>>> Stashed changes
     logs.set_context(worker=identity.slot)
     worker = Worker(seat, identity, tools)
     try:
