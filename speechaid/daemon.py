@@ -100,6 +100,7 @@ class Daemon(Supervisor):
             submit=clerk.submit,
             database_away=self._database_away,
             after_write=clerk.count_soon,
+            on_listener=lambda request: self._count_command(request, "done"),
         )
         self._tap = LogTap(Redactor(settings.secrets()))
         logging.getLogger("speechaid").addHandler(self._tap)

@@ -61,6 +61,7 @@ class Dispatcher:
         submit: Submit,
         database_away: Callable[[], str | None] = lambda: None,
         after_write: Callable[[], None] = lambda: None,
+        on_listener: Callable[[Request], None] = lambda _request: None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -71,10 +72,12 @@ class Dispatcher:
             database_away: why the database cannot be asked, as far as is known: what needs it is refused at
                 once instead of waiting in line for a time-out.
             after_write: the database is not as it was last counted.
+            on_listener: a stream has begun, which has no last answer to be counted by.
         """
         self._daemon = daemon
         self._database_away = database_away
         self._after_write = after_write
+        self._on_listener = on_listener
         self._answers = answers
         self._submit = submit
         self._recorder = Recorder(submit)
@@ -109,6 +112,8 @@ class Dispatcher:
             self.subscriptions.subscribe(request)
         except Refused as exc:
             self._conclude(request, Refusal(id=request.id, code=exc.code, message=str(exc)))
+        else:
+            self._on_listener(request)
 
     def _in_loop(self, request: Request, handlers: Mapping[str, LoopHandler]) -> _Outcome:
         return _attempt(request, lambda: handlers[request.command.name](self._daemon, request.args))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -252,6 +253,9 @@ def test_events_tell_a_call_from_its_placing_to_its_end(terminal: Terminal) -> N
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stream:
         watchdog = threading.Timer(100, stream.kill)
         watchdog.start()
+        # What happens before the stream has begun is not told; that it has is counted as any command is.
+        begun = 'speechaid_commands_total{command="events",result="done"} 1.0'
+        terminal.until(lambda: begun in metrics(terminal))
         batch = terminal.import_contacts(1, "told")
         seen = []
         assert stream.stdout is not None
@@ -265,6 +269,13 @@ def test_events_tell_a_call_from_its_placing_to_its_end(terminal: Terminal) -> N
         stream.terminate()
     assert seen[0] == "call.placed"
     assert seen[-1] == "call.settled"
+
+
+def metrics(terminal: Terminal) -> str:
+    """What Prometheus would be told."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{terminal.ask('status')['metrics']}/metrics", timeout=30) as response:
+        return str(response.read().decode())
 
 
 def test_logs_hold_commands_and_a_job_s_history(terminal: Terminal) -> None:
