@@ -89,6 +89,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1
+        self._opened_by = 0
         self._torn = False
 
     def write(self, line: bytes) -> bool:
@@ -111,6 +112,8 @@ class LogFile:
         self._descriptor = -1
 
     def _follow(self) -> None:
+        if self._opened_by != os.getpid():
+            self._descriptor = -1  # a forked child closes what it was not given: the number may be another's
         if self._descriptor >= 0 and self._is_in_place():
             return
         try:
@@ -121,7 +124,7 @@ class LogFile:
                 raise
             return  # moved away, and no new one can be made yet: the old one is still read
         self.close()
-        self._descriptor = fresh
+        self._descriptor, self._opened_by = fresh, os.getpid()
 
     def _is_in_place(self) -> bool:
         try:
