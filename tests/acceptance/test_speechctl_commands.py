@@ -233,6 +233,15 @@ def test_doctor_names_causes_with_their_remedies(terminal: Terminal) -> None:
     assert "fire drill" in found["held"]["evidence"]
     assert "speechctl unhold" in terminal.type("doctor")
     terminal.database.jobs.delete_many({"batch_id": "batch-of-nobody"})
+    workers = [row["slot"] for row in terminal.ask("status")["workers"]]
+    for name in workers:
+        terminal.type("pause-worker", name)
+    assert "all_workers_paused" in {row["code"] for row in terminal.ask("doctor")["findings"]}
+    for name in workers:
+        terminal.type("resume-worker", name)
+    terminal.type("scale", "0", "--yes")
+    assert "no_workers" in {row["code"] for row in terminal.ask("doctor")["findings"]}
+    terminal.type("scale", str(len(workers)))
 
 
 def test_hold_is_for_every_job_and_explain_says_so(terminal: Terminal) -> None:
