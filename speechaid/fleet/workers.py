@@ -271,10 +271,17 @@ class Fleet:
         match report:
             case Ready():
                 slot.alive_again(now + self.patience.boot_seconds)
-                log.info("%s is up as %s", slot.name, slot.worker_id, extra={"event": "worker.ready"})
+                log.info(
+                    "%s is up as %s",
+                    slot.name,
+                    slot.worker_id,
+                    extra={"event": "worker.ready", "worker": slot.name},
+                )
             case Beat():
                 if slot.state is SlotState.HUNG:
-                    log.warning("%s reports after all", slot.name, extra={"event": "worker.late"})
+                    log.warning(
+                        "%s reports after all", slot.name, extra={"event": "worker.late", "worker": slot.name}
+                    )
                 slot.heard(report, max(report.deadline + self.patience.grace_seconds, self._lenient_until))
                 self._listener.counted(report.counts)
             case Tally():
