@@ -39,6 +39,12 @@ def database_of(server: Server) -> Iterator[Database[Document]]:
 
 def load(database: Database[Document], jobs: int) -> list[str]:
     """Enter account, batch and jobs; the names of the jobs."""
+    enter_customer(database)
+    return enter_jobs(database, 0, jobs)
+
+
+def enter_customer(database: Database[Document]) -> None:
+    """Enter the account and its batch."""
     now = datetime.now(UTC)
     database["accounts"].insert_one(
         {
@@ -65,10 +71,16 @@ def load(database: Database[Document], jobs: int) -> list[str]:
             "created_at": now,
         }
     )
-    names = [f"job-{number:06d}" for number in range(jobs)]
+
+
+def enter_jobs(database: Database[Document], first_number: int, jobs: int) -> list[str]:
+    """Enter so many jobs more, numbered from ``first_number``; their names."""
+    now = datetime.now(UTC)
+    numbers = range(first_number, first_number + jobs)
+    names = [f"job-{number:06d}" for number in numbers]
     for first in range(0, jobs, PORTION):
-        documents = [job(name, first + at, now) for at, name in enumerate(names[first : first + PORTION])]
-        database["jobs"].insert_many(documents, ordered=False)
+        portion = zip(names[first : first + PORTION], numbers[first : first + PORTION], strict=True)
+        database["jobs"].insert_many([job(name, number, now) for name, number in portion], ordered=False)
     return names
 
 

@@ -38,15 +38,21 @@ class Task:
     workers: int
     #: Of ``benchmarks.peers.work``: what is written.
     writes: str = "same"
+    poll_seconds: str = campaign.POLL_SECONDS
     #: More settings of speechaid's.
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
-    def jobs_file(self) -> str:
-        """The jobs, one a line."""
+    def pids(self) -> Path:
+        """Where each worker of a peer leaves a file named by its pid when it is connected."""
+        place = self.place / "pids"
+        place.mkdir(exist_ok=True)
+        return place
+
+    def write(self, jobs: list[str]) -> str:
+        """A file of these jobs, one a line."""
         path = self.place / "jobs"
-        if not path.exists():
-            path.write_text("\n".join(self.jobs))
+        path.write_text("\n".join(jobs))
         return str(path)
 
     def last_words(self) -> str:
@@ -61,13 +67,15 @@ class Running:
 
     roots: list[int]
     broker: list[int] = field(default_factory=list)
-    daemon: DaemonProcess | None = None
+    #: Puts more jobs, which the database has, into the contender's queue.
+    feed: Callable[[list[str]], None] = lambda _jobs: None
 
 
 Contender = Callable[[Task], "contextlib.AbstractContextManager[Running]"]
 
 
-def _environ(task: Task, **more: str) -> dict[str, str]:
+def environ_of(task: Task, **more: str) -> dict[str, str]:
+    """The environment of a peer's processes."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return kept | {
         "PYTHONPATH": str(ROOT),
@@ -75,7 +83,8 @@ def _environ(task: Task, **more: str) -> dict[str, str]:
         "BENCH_DATABASE": task.database,
         "BENCH_RETELL": task.stub.base_url,
         "BENCH_WRITES": task.writes,
-        "BENCH_POLL_SECONDS": campaign.POLL_SECONDS,
+        "BENCH_POLL_SECONDS": task.poll_seconds,
+        "BENCH_PIDS": str(task.pids),
         **more,
     }
 
@@ -106,14 +115,20 @@ def _redis(task: Task) -> Iterator[tuple[str, int]]:
     port = next(port for port in range(21_000, 31_000) if port_is_free(port))
     command = [setup.redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(task.place)]
     command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-    with process(task, "redis", command, _environ(task)) as pid:
+    with process(task, "redis", command, environ_of(task)) as pid:
         until(lambda: not port_is_free(port), "redis to listen")
         yield f"redis://127.0.0.1:{port}/0", pid
 
 
-def _enqueue(task: Task, module: str, environ: dict[str, str]) -> None:
-    command = [setup.python(), "-m", "benchmarks.peers.enqueue", module, task.jobs_file]
-    subprocess.run(command, env=environ, cwd=task.place, check=True)
+def _queue(task: Task, module: str, environ: dict[str, str]) -> Callable[[list[str]], None]:
+    """Enter the task's jobs into a peer's queue; what enters more of them."""
+
+    def feed(jobs: list[str]) -> None:
+        command = [setup.python(), "-m", "benchmarks.peers.enqueue", module, task.write(jobs)]
+        subprocess.run(command, env=environ, cwd=task.place, check=True)
+
+    feed(task.jobs)
+    return feed
 
 
 # -- the contenders ----------------------------------------------------------------------------------------
@@ -122,20 +137,20 @@ def _enqueue(task: Task, module: str, environ: dict[str, str]) -> None:
 @contextlib.contextmanager
 def floor(task: Task) -> Iterator[Running]:
     """A bare loop of the same requests and the same durable writes."""
-    command = [sys.executable, "-m", "benchmarks.peers.floor", str(task.workers), task.jobs_file]
-    with process(task, "floor", command, _environ(task)) as pid:
+    command = [sys.executable, "-m", "benchmarks.peers.floor", str(task.workers), task.write(task.jobs)]
+    with process(task, "floor", command, environ_of(task)) as pid:
         yield Running(roots=[pid])
 
 
 @contextlib.contextmanager
 def speechaid(task: Task) -> Iterator[Running]:
     """The daemon as an operator starts it."""
-    changes = {"WORKER_COUNT": str(task.workers), **task.settings}
+    changes = {"WORKER_COUNT": str(task.workers), "CALL_POLLING_INTERVAL": task.poll_seconds, **task.settings}
     environ = campaign.environ_for(task.server.uri, task.database, task.stub.base_url, task.place, **changes)
     daemon = DaemonProcess(task.place, environ)
     try:
         daemon.start()
-        yield Running(roots=[supervisor(daemon)], daemon=daemon)
+        yield Running(roots=[supervisor(daemon)])
     finally:
         daemon.stop(at_once=True)
 
@@ -149,7 +164,7 @@ def supervisor(daemon: DaemonProcess) -> int:
 def speechai(task: Task) -> Iterator[Running]:
     """The script that speechaid replaces."""
     command = [sys.executable, "-m", "benchmarks.peers.speechai", str(task.workers)]
-    with process(task, "speechai", command, _environ(task)) as pid:
+    with process(task, "speechai", command, environ_of(task)) as pid:
         yield Running(roots=[pid])
 
 
@@ -157,44 +172,44 @@ def speechai(task: Task) -> Iterator[Running]:
 def celery(task: Task) -> Iterator[Running]:
     """Celery's prefork pool."""
     with _redis(task) as (url, redis):
-        environ = _environ(task, BENCH_REDIS=url)
-        _enqueue(task, "celery_app", environ)
+        environ = environ_of(task, BENCH_REDIS=url)
+        feed = _queue(task, "celery_app", environ)
         command = [setup.python(), "-m", "celery", "-A", "benchmarks.peers.celery_app", "worker"]
         command += ["--pool", "prefork", "--concurrency", str(task.workers), "--loglevel", "WARNING"]
         with process(task, "celery", command, environ) as pid:
-            yield Running(roots=[pid], broker=[redis])
+            yield Running(roots=[pid], broker=[redis], feed=feed)
 
 
 @contextlib.contextmanager
 def dramatiq(task: Task) -> Iterator[Running]:
     """Dramatiq with a process a worker, one thread each."""
     with _redis(task) as (url, redis):
-        environ = _environ(task, BENCH_REDIS=url)
-        _enqueue(task, "dramatiq_app", environ)
+        environ = environ_of(task, BENCH_REDIS=url)
+        feed = _queue(task, "dramatiq_app", environ)
         command = [setup.python(), "-m", "dramatiq", "benchmarks.peers.dramatiq_app"]
         command += ["--processes", str(task.workers), "--threads", "1"]
         with process(task, "dramatiq", command, environ) as pid:
-            yield Running(roots=[pid], broker=[redis])
+            yield Running(roots=[pid], broker=[redis], feed=feed)
 
 
 @contextlib.contextmanager
 def rq(task: Task) -> Iterator[Running]:
     """RQ's pool of workers."""
     with _redis(task) as (url, redis):
-        environ = _environ(task, BENCH_REDIS=url)
-        _enqueue(task, "rq_app", environ)
+        environ = environ_of(task, BENCH_REDIS=url)
+        feed = _queue(task, "rq_app", environ)
         command = [str(setup.environment() / "bin" / "rq"), "worker-pool", "--url", url, "--quiet"]
         command += ["--num-workers", str(task.workers)]
         with process(task, "rq", command, environ) as pid:
-            yield Running(roots=[pid], broker=[redis])
+            yield Running(roots=[pid], broker=[redis], feed=feed)
 
 
 @contextlib.contextmanager
 def huey(task: Task) -> Iterator[Running]:
     """Huey with a process a worker, its queue a file of SQLite."""
-    environ = _environ(task, BENCH_SQLITE=str(task.place / "huey.db"))
-    _enqueue(task, "huey_app", environ)
+    environ = environ_of(task, BENCH_SQLITE=str(task.place / "huey.db"))
+    feed = _queue(task, "huey_app", environ)
     command = [setup.python(), "-m", "huey.bin.huey_consumer", "benchmarks.peers.huey_app.huey"]
     command += ["--worker-type", "process", "--workers", str(task.workers), "--quiet"]
     with process(task, "huey", command, environ) as pid:
-        yield Running(roots=[pid])
+        yield Running(roots=[pid], feed=feed)

@@ -55,6 +55,16 @@ def _below(table: dict[int, tuple[int, float]], roots: Iterable[int]) -> list[in
     return found
 
 
+def children(*parents: int) -> list[int]:
+    """Their children, whichever thread forked them."""
+    found: list[int] = []
+    for parent in parents:
+        for thread in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(pid) for pid in thread.read_text(encoding="ascii").split()]
+    return found
+
+
 def cpu_seconds(*roots: int, but: Iterable[int] = ()) -> float:
     """User and system seconds of these trees, their dead and buried included, less the trees in ``but``."""
     table = _table()

@@ -18,9 +18,12 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any, Self
+
+Document = dict[str, Any]
 
 API_KEY = "key_of_the_benchmark"
 AGENT = {"agent_id": "agent_bench", "agent_version": 0, "agent_name": "Bench"}
@@ -32,28 +35,32 @@ TALK = "Agent: Buenas tardes, llamo por su saldo pendiente.\nUser: Puedo pagar e
 class Calls:
     """Calls created, and what is told of them."""
 
-    def __init__(self, counters: mmap.mmap, transcript_bytes: int) -> None:
+    def __init__(self, counters: mmap.mmap, transcript_bytes: int, talk_seconds: float) -> None:
+        self._talk_seconds = talk_seconds
         self._counters = counters
         self._created = self._ended = 0
-        self._metadata: dict[str, tuple[str, Any]] = {}
+        self._metadata: dict[str, tuple[str, Any, float]] = {}
         self._transcript = (TALK * (transcript_bytes // len(TALK) + 1))[:transcript_bytes]
         #: When each call was asked for, by the boot-time clock, with what its metadata says.
         self.arrivals: list[tuple[float, Any]] = []
 
-    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+    def create(self, body: Document) -> Document:
         """A call that has just been registered."""
         call_id = f"call_{uuid.uuid4().hex}"
         metadata = body.get("metadata")
-        self.arrivals.append((time.clock_gettime(time.CLOCK_BOOTTIME), metadata))
-        self._metadata[call_id] = str(body.get("to_number")), metadata
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.arrivals.append((now, metadata))
+        self._metadata[call_id] = str(body.get("to_number")), metadata, now + self._talk_seconds
         self._created += 1
         self._publish()
         return self._told(call_id) | {"call_status": "registered"}
 
-    def get(self, call_id: str) -> dict[str, Any] | None:
-        """The same call, over."""
+    def get(self, call_id: str) -> Document | None:
+        """The same call, over or going on."""
         if call_id not in self._metadata:
             return None
+        if time.clock_gettime(time.CLOCK_BOOTTIME) < self._metadata[call_id][2]:
+            return self._told(call_id) | {"call_status": "ongoing"}
         self._ended += 1
         self._publish()
         now = int(time.time() * 1000)
@@ -71,8 +78,8 @@ class Calls:
             "collected_dynamic_variables": {"fecha_pago_cliente": "viernes"},
         }
 
-    def _told(self, call_id: str) -> dict[str, Any]:
-        number, metadata = self._metadata[call_id]
+    def _told(self, call_id: str) -> Document:
+        number, metadata, _ = self._metadata[call_id]
         facts = {"to_number": number, "from_number": "+12125550100", "metadata": metadata}
         return {"call_type": "phone_call", "call_id": call_id, "direction": "outbound", **AGENT, **facts}
 
@@ -138,12 +145,13 @@ def _content_length(head: bytes) -> int:
 class StubProcess:
     """The stub as a child of one's own."""
 
-    def __init__(self, *, transcript_bytes: int = 500) -> None:
+    def __init__(self, *, transcript_bytes: int = 500, talk_seconds: float = 0.0) -> None:
         self._file = tempfile.NamedTemporaryFile(prefix="speechaid-bench-", delete=False)  # noqa: SIM115
         self._file.write(bytes(COUNTERS.size))
         self._file.flush()
         self._counters = mmap.mmap(self._file.fileno(), COUNTERS.size)
-        command = [sys.executable, "-m", "benchmarks.stub", self._file.name, str(transcript_bytes)]
+        command = [sys.executable, "-m", "benchmarks.stub", self._file.name]
+        command += [str(transcript_bytes), str(talk_seconds)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.base_url = self._process.stdout.readline().decode().strip()
@@ -169,11 +177,16 @@ class StubProcess:
         """Times that a call was told to have ended."""
         return int(COUNTERS.unpack_from(self._counters)[1])
 
+    def arrivals(self) -> list[tuple[float, Document]]:
+        """Creates since this was asked last: boot-time clock, and the request's metadata."""
+        told = json.load(urllib.request.urlopen(f"{self.base_url}/_arrivals", timeout=10))
+        return [(float(at), metadata or {}) for at, metadata in told]
 
-async def serve(file: Path, transcript_bytes: int) -> None:
+
+async def serve(file: Path, transcript_bytes: int, talk_seconds: float) -> None:
     """Listen on a free port, print the address, go on until killed."""
     with file.open("r+b") as opened:
-        calls = Calls(mmap.mmap(opened.fileno(), COUNTERS.size), transcript_bytes)
+        calls = Calls(mmap.mmap(opened.fileno(), COUNTERS.size), transcript_bytes, talk_seconds)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(calls), "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
@@ -191,8 +204,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("transcript_bytes", type=int)
+    parser.add_argument("talk_seconds", type=float)
     options = parser.parse_args()
-    asyncio.run(serve(options.file, options.transcript_bytes))
+    asyncio.run(serve(options.file, options.transcript_bytes, options.talk_seconds))
 
 
 if __name__ == "__main__":
