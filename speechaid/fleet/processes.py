@@ -21,6 +21,9 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _OTHER_DESCRIPTORS: Final = 512
 #: As many it cannot do without. With fewer, the loop could neither hold a new worker nor see one off.
 _LEAST_OTHER_DESCRIPTORS: Final = 128
+#: In thousandths of the memory there is. Neither supervisor nor database holds half of it.
+_OOM_SCORE_ABOVE_SUPERVISOR: Final = 500
+_HIGHEST_OOM_SCORE: Final = 1000
 
 log = logging.getLogger(__name__)
 
@@ -98,19 +101,19 @@ def become_subreaper() -> None:
         raise FleetError(f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(ctypes.get_errno())}")
 
 
-def give_up_shelter() -> None:
-    """Let the kernel choose this process before its parents when memory runs out.
+def be_first_to_go() -> None:
+    """Have the kernel choose this worker before supervisor and database when memory runs out.
 
-    The unit shelters the supervisor, and by inheritance whatever it starts (``OOMScoreAdjust=``). A worker is
-    replaced in a second and its call adopted; so it stands where every ordinary process does, which anybody
-    may ask for. Not higher: a stranger that eats the memory is to be chosen before twenty small workers.
+    Its call is adopted and itself replaced within seconds; the others' end would end every worker. Raising
+    the score takes no rights. Under the unit, which shelters the supervisor by as much (``OOMScoreAdjust=``),
+    a worker so comes to stand where every ordinary process does.
     """
     own = Path("/proc/self/oom_score_adj")
     try:
-        if int(own.read_text(encoding="ascii")) < 0:
-            own.write_text("0", encoding="ascii")
+        score = int(own.read_text(encoding="ascii")) + _OOM_SCORE_ABOVE_SUPERVISOR
+        own.write_text(str(min(score, _HIGHEST_OOM_SCORE)), encoding="ascii")
     except (OSError, ValueError) as exc:
-        log.warning("the kernel may choose another process before this worker when memory runs out: %s", exc)
+        log.warning("the kernel may choose the supervisor before this worker when memory runs out: %s", exc)
 
 
 def reap_strays(known: Collection[int]) -> list[int]:

@@ -31,7 +31,7 @@ import setproctitle
 from speechaid.errors import ExitStatus, FleetError, SpeechaidError
 from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel, decode, encode
 from speechaid.fleet.messages import WorkerIdentity
-from speechaid.fleet.processes import give_up_shelter
+from speechaid.fleet.processes import be_first_to_go
 from speechaid.fleet.seat import Seat
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
 from speechaid.settings import Settings
@@ -161,7 +161,7 @@ def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMa
     try:
         _close_all_but(descriptor)
         gc.enable()
-        give_up_shelter()
+        be_first_to_go()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         identity = WorkerIdentity(slot=request["slot"], host=request["host"], pid=os.getpid())

@@ -216,6 +216,8 @@ def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
         until(lambda: len(workers()) == 3, "three calls")
         before = workers()
         starved, (pid, call) = min(before.items())
+        scores = [int(Path(f"/proc/{who}/oom_score_adj").read_text()) for who in ("self", pid)]
+        assert scores[1] == min(scores[0] + 500, 1000)  # the kernel would choose it, not the supervisor
         used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
         resource.prlimit(pid, resource.RLIMIT_AS, (used + 8 * 2**20,) * 2)
         swollen.call = call
