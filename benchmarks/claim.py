@@ -3,9 +3,9 @@
 For each number of jobs and of batches: the first claim of a worker that comes back from a call (it looks anew
 at whose turn it is), the claims after it in the same second, the look for lapsed leases, the daemon's count
 behind ``status``, and ``status`` itself. Every command that these send to the server is caught, and each is
-put to the server's ``explain`` for the documents and keys that it examined. Where ``explain`` is wrong about a
-command whose answer is known it is not believed: then there are only times, and what came back. MongoDB stops
-at a ``limit``; servers of its family may read all that matches, and the run says which kind this one is.
+put to the server's ``explain`` for the documents and keys that it examined. Where ``explain`` is wrong about
+a command whose answer is known it is not believed: then there are only times, and what came back. MongoDB
+stops at a ``limit``; servers of its family may read all that matches, and the run says of which kind it is.
 """
 
 from __future__ import annotations
