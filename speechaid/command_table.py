@@ -162,6 +162,9 @@ _DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="say what would 
 _BATCH_SETTINGS: Final = (
     Argument(name="description", help="what the campaign is about"),
     Argument(name="account", help="the account that pays (account_id)"),
+    Argument(
+        name="country", help="of phones written without a country code: CL (default: the account's own)"
+    ),
     Argument(name="priority", help="who goes first", choices=("normal", "high", "urgent"), default="normal"),
     Argument(name="hours", help="when people may be called: 09:00-18:00"),
     Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5"),
@@ -307,7 +310,6 @@ _TABLE: Final = (
             help="add to this batch; without it a new one is made with the settings below",
         ),
         Argument(name="name", help="the new batch's name (default: the file's)"),
-        Argument(name="country", help="of phones written without a country code: CL"),
         Argument(name="strict", kind=Kind.FLAG, help="import nothing where any row is bad"),
         Argument(
             name="duplicates",
@@ -322,6 +324,15 @@ _TABLE: Final = (
         _DRY_RUN,
         *_BATCH_SETTINGS,
         timeout_seconds=600.0,
+    ),
+    CommandSpec(
+        name="imports",
+        help="how far imports are, or what came of them: the latest of each batch",
+        arguments=(
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=20, help="at most so many"
+            ),
+        ),
     ),
     CommandSpec(
         name="jobs",
@@ -466,7 +477,8 @@ _TABLE: Final = (
                 kind=Kind.INTEGER,
                 minimum=1,
                 maximum=5000,
-                default=1000,
+                # A page costs the embedded database a look at every row, however many it returns.
+                default=5000,
                 help="rows of one page",
             ),
         ),

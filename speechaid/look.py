@@ -41,13 +41,14 @@ def look(kit: Kit, job: Job) -> Look:
     """
     store, whole = kit.store, look_without_job(kit)
     account = None if job.account_id is None else store.accounts.find(job.account_id)
-    country = (account.country if account else None) or kit.settings.dialling.default_country
+    batch = None if job.batch_id is None else store.batches.find(job.batch_id)
+    country = phones.country_of(batch, account, kit.settings.dialling.default_country)
     numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
     if job.dial is not None:
         numbers.add(job.dial.number)
     return replace(
         whole,
-        batch=None if job.batch_id is None else store.batches.find(job.batch_id),
+        batch=batch,
         account=account,
         listed=store.do_not_call.listed(numbers),
         country=country,

@@ -246,8 +246,9 @@ def follow_foreign(kit: Kit, job: Job, call_id: str, call: Call | None) -> None:
 
 
 def _country(kit: Kit, job: Job) -> str | None:
+    batch = None if job.batch_id is None else kit.store.batches.find(job.batch_id)
     account = None if job.account_id is None else kit.store.accounts.find(job.account_id)
-    return (account.country if account else None) or kit.settings.dialling.default_country
+    return phones.country_of(batch, account, kit.settings.dialling.default_country)
 
 
 def _began_at(job: Job) -> datetime | None:

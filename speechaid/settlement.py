@@ -251,7 +251,7 @@ def next_step(
     account: Account | None,
 ) -> NextStep:
     """What the retry rules say."""
-    country = (account.country if account else None) or kit.settings.dialling.default_country
+    country = phones.country_of(batch, account, kit.settings.dialling.default_country)
     position = retries.Position(
         phones=job.contact.phones,
         dead=phones.undialable(job.contact.phones, job.dead_phones, country),

@@ -180,13 +180,17 @@ def _own(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
 @contextlib.contextmanager
 def _connection(options: argparse.Namespace) -> Iterator[Client]:
     """A client, with what may go wrong turned into a way out."""
-    from speechctl.client import Client, Refused, Unreachable
+    from speechctl.client import Client, Refused, Unanswered, Unreachable
 
     try:
         with Client(_target(options)) as client:
             yield client
     except Refused as refused:
         raise Trouble(refused.exit_status, refused.code, str(refused)) from refused
+    except Unanswered as silent:
+        goes_on = options.command == "import"
+        hint = "; speechctl imports tells how far it is, and what came of it" if goes_on else ""
+        raise Trouble(3, "unreachable", f"{silent}{hint}") from silent
     except Unreachable as unreachable:
         raise Trouble(3, "unreachable", str(unreachable)) from unreachable
     finally:

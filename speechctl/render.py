@@ -317,6 +317,7 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "report": report,
     "promises": render_lists.promises,
     "export": render_lists.export,
+    "imports": render_lists.imports,
     "dnc": render_lists.dnc,
     "dnc-add": render_lists.dnc_add,
     "dnc-remove": render_lists.dnc_remove,

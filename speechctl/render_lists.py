@@ -23,6 +23,36 @@ def dnc(result: Result) -> list[Block]:
     return [f"{result['number']} is on the list since {instant(result['at'])} ({result['source']}{job})"]
 
 
+def imports(result: Result) -> list[Block]:
+    """The answer to ``imports``."""
+    rows = [
+        [
+            instant(row["started_at"]),
+            row["file"],
+            row["batch_id"],
+            _import_state(row),
+            row["imported"],
+            row["already_there"],
+            row["bad_rows"],
+            row["by"],
+        ]
+        for row in result["imports"]
+    ]
+    if not rows:
+        return ["nothing has been imported yet: speechctl import FILE"]
+    blocks: list[Block] = [grid("", "begun file batch state #imported #there_already #bad_rows by", rows)]
+    if any(row["state"] == "broke_off" for row in result["imports"]):
+        blocks.append("import the same file again with --batch BATCH: what is there already is left out")
+    return blocks
+
+
+def _import_state(row: Result) -> str:
+    if row["state"] == "done":
+        return f"done {instant(row['finished_at'])}"
+    word = "importing" if row["state"] == "importing" else "broke off"
+    return f"{word}: {row['done']:,} of {row['of']:,}"
+
+
 def dnc_add(result: Result) -> list[Block]:
     """The answer to ``dnc-add``."""
     lines: list[Block] = [

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import phonenumbers
@@ -41,7 +42,7 @@ class Row:
     reference_number: str | None
     additional_info: Document
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Who is called about what: equal for two rows that would call one person twice."""
         who = cells.fold(self.dni).replace(" ", "") if self.dni else self._phone_and_name()

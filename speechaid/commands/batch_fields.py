@@ -14,6 +14,7 @@ from speechaid.commands.contract import Refused
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 from speechaid.protocol import ErrorCode
+from speechaid.rules.phones import is_country
 
 _HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)")
 _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
@@ -27,6 +28,7 @@ def batch_fields(args: Mapping[str, Any], *, name: str) -> Document:
         "name": name,
         "description": args["description"],
         "account_id": args["account"],
+        "country": country(args["country"]),
         "priority": int(Priority[args["priority"].upper()]),
         "is_active": not args["paused"],
         "call_settings": call_settings(args),
@@ -48,6 +50,13 @@ def call_settings(args: Mapping[str, Any]) -> Document:
     if args["timezone"] is not None:
         fields["timezone"] = _zone(args["timezone"])
     return fields
+
+
+def country(word: str | None) -> str | None:
+    """Two letters, in capitals."""
+    if word is not None and not is_country(word):
+        raise Refused(ErrorCode.BAD_ARGUMENT, f"country: {word!r} is none; write two letters, as in CL or MX")
+    return None if word is None else word.strip().upper()
 
 
 def allowed_hours(text: str) -> Document:

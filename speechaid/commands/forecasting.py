@@ -135,8 +135,8 @@ class _World:
 
     def country(self, job: Job) -> str | None:
         """For phones in national form, as ``look`` has it."""
-        account = self.accounts.get(job.account_id or "")
-        return (account.country if account else None) or self.kit.settings.dialling.default_country
+        batch, account = self.batches.get(job.batch_id or ""), self.accounts.get(job.account_id or "")
+        return phones.country_of(batch, account, self.kit.settings.dialling.default_country)
 
     def numbers(self, job: Job) -> list[str]:
         """The job's phones in E.164."""

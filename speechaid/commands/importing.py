@@ -9,22 +9,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
-from speechaid.commands.batch_fields import batch_fields, call_settings
+from speechaid.commands.batch_fields import batch_fields, call_settings, country
 from speechaid.commands.batches import check_account
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
+from speechaid.commands.import_record import note
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.protocol import ErrorCode
+from speechaid.rules.phones import country_of, is_country
 from speechaid.store.connection import Store
 
-#: Rows read, or jobs written, between two looks at what else the clerk has to do.
+#: Rows read between two looks at what else the clerk has to do.
 _CHUNK: Final = 500
+#: Jobs written by one command of the database, and so by one flush of its journal.
+_WRITTEN: Final = 1000
 #: Bad rows and remarks told one by one; beyond that only their number.
 _MOST_LISTED: Final = 1000
 #: Bad rows that are returned whole: what an answer can carry.
@@ -43,6 +48,7 @@ class _Import:
     position: int = 0
     imported: int = 0
     already_there: int = 0
+    started_at: datetime | None = None
 
     @property
     def parsed(self) -> Parsed:
@@ -57,11 +63,25 @@ def import_contacts(desk: Desk, call: Call) -> Result | Later:
     check_account(desk, call)
     call.progress({"state": "reading"})
     reader = ContactsReader(
-        call.attachment or b"",
-        call.args["filename"],
-        country=call.args["country"] or desk.settings.dialling.default_country,
+        call.attachment or b"", call.args["filename"], country=_country(desk, call, batch)
     )
     return _read(desk, call, _Import(reader=reader, batch=batch))
+
+
+def _country(desk: Desk, call: Call, batch: Batch | None) -> str:
+    """Of phones in national form: as said of this file, else the batch's, the account's, the setting's."""
+    if call.args["country"] is not None:
+        return str(country(call.args["country"]))
+    account_id = call.args["account"] if batch is None else batch.account_id
+    account = None if account_id is None else desk.store.accounts.find(account_id)
+    found = country_of(batch, account, desk.settings.dialling.default_country)
+    if found is None or not is_country(found):
+        whose = "batch" if batch is not None and batch.country else "account"
+        message = (
+            f"the {whose}'s country, {found!r}, is none: write --country with two letters, as in CL or MX"
+        )
+        raise Refused(ErrorCode.REFUSED, message)
+    return found
 
 
 def _read(desk: Desk, call: Call, work: _Import) -> Result | Later:
@@ -73,6 +93,7 @@ def _read(desk: Desk, call: Call, work: _Import) -> Result | Later:
         work.batch = _new_batch(desk, call)
     batch_id = "" if work.batch is None else work.batch.batch_id
     account_id = call.args["account"] if work.batch is None else work.batch.account_id
+    work.started_at = desk.store.now()
     work.documents = _documents(desk.store, work.parsed, batch_id, account_id)
     return _write(desk, call, work)
 
@@ -111,7 +132,7 @@ def _new_batch(desk: Desk, call: Call) -> Batch:
 
 def _write(desk: Desk, call: Call, work: _Import) -> Result | Later:
     """One slice, less the contacts that are there already; the next is another task of the clerk's."""
-    chunk = work.documents[work.position : work.position + _CHUNK]
+    chunk = work.documents[work.position : work.position + _WRITTEN]
     try:
         new = _new_ones(desk.store, call, chunk) if chunk else []
         if new and not call.args["dry_run"]:
@@ -121,6 +142,8 @@ def _write(desk: Desk, call: Call, work: _Import) -> Result | Later:
         work.already_there += len(chunk) - len(new)
         if work.position >= len(work.documents):
             return _finish(desk, call, work)
+        if not call.args["dry_run"]:
+            _note(desk, call, work)
     except StoreUnavailable as exc:
         if work.batch is None:
             raise
@@ -133,6 +156,22 @@ def _write(desk: Desk, call: Call, work: _Import) -> Result | Later:
     return Later(after_seconds=0.0, step=lambda desk: _write(desk, call, work))
 
 
+def _note(desk: Desk, call: Call, work: _Import, **more: Any) -> None:
+    """On the batch, so that whoever asked may go and look later."""
+    assert work.batch is not None  # noqa: S101 - as in _finish
+    fields = {
+        "file": call.args["filename"],
+        "by": call.actor,
+        "started_at": work.started_at,
+        "done": work.position,
+        "of": len(work.documents),
+        "imported": work.imported,
+        "already_there": work.already_there,
+        "bad_rows": len(work.parsed.bad_rows),
+    }
+    note(desk, work.batch, fields | more)
+
+
 def _finish(desk: Desk, call: Call, work: _Import) -> Result:
     told = _told(work.parsed, call) | {"dry_run": call.args["dry_run"], "already_there": work.already_there}
     batch = work.batch
@@ -140,6 +179,7 @@ def _finish(desk: Desk, call: Call, work: _Import) -> Result:
         batch_id = None if batch is None else batch.batch_id
         return told | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
     assert batch is not None  # noqa: S101 - made before the first row was written
+    _note(desk, call, work, finished_at=desk.store.now())
     created = call.args["batch"] is None
     if created and call.args["paused"]:
         batch = desk.store.batches.pause(batch.batch_id, by=call.actor, reason="imported paused")

@@ -18,6 +18,7 @@ from speechaid.commands import (
     history,
     holds,
     ids,
+    import_record,
     importing,
     job_orders,
     jobs,
@@ -43,6 +44,7 @@ LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
 DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
     "batches": batches.batches,
     "create-batch": batches.create_batch,
+    "imports": import_record.imports,
     "pause-batch": batches.pause_batch,
     "resume-batch": batches.resume_batch,
     "pause-all": batches.pause_all,

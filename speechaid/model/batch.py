@@ -69,6 +69,8 @@ class Batch:
     name: str | None
     is_active: bool
     priority: int
+    #: ISO 3166 alpha-2, as written: of phones in national form; None leaves it to the account.
+    country: str | None
     call_settings: CallSettings
     #: Who paused it, when and why, where speechctl did.
     pause: Document | None
@@ -88,6 +90,7 @@ class Batch:
             name=reading.text(document.get("name")),
             is_active=reading.flag(document.get("is_active"), default=True),
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
+            country=reading.text(document.get("country")),
             call_settings=CallSettings.read(document.get("call_settings")),
             pause=dict(pause) if isinstance(pause, dict) else None,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),

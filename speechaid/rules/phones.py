@@ -14,6 +14,9 @@ from typing import Final
 
 import phonenumbers
 
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
+
 #: Digits and what people write between them. Letters mean an extension, a vanity number or a remark: not
 #: something to be dialled unseen.
 _WRITTEN_NUMBER: Final = re.compile(r"(?:tel:)?[\s(]*\+?[\d\s().\-\u2010-\u2015/]+")
@@ -51,6 +54,20 @@ def normalise(raw: str, country: str | None) -> str | None:
     if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
         return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def is_country(word: str) -> bool:
+    """Whether this is a country whose numbers are known: ISO 3166 alpha-2 in any case."""
+    return word.strip().upper() in phonenumbers.SUPPORTED_REGIONS
+
+
+def country_of(batch: Batch | None, account: Account | None, default: str | None) -> str | None:
+    """Whose national form a job's phones are in: the batch's country, else the account's, else the default.
+
+    A word that is no country stays: a national number in it is no number, rather than some other country's.
+    """
+    of_batch = None if batch is None else batch.country
+    return of_batch or (None if account is None else account.country) or default
 
 
 def undialable(phones: tuple[str, ...], dead: Collection[str], country: str | None) -> frozenset[str]:

@@ -187,3 +187,15 @@ class Batches:
     def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
         """Write SpeechAI's job counters, as counted from the jobs."""
         self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})
+    # -- imports -----------------------------------------------------------------------------------------
+
+    def note_import(self, batch_id: str, fields: Document) -> None:
+        """Write down how far the import into this batch is, in place of what stood there."""
+        self.table.update({"batch_id": batch_id}, {"$set": {"last_import": fields}})
+
+    def imported_into(self, limit: int) -> list[Batch]:
+        """Batches that contacts were imported into, the latest import first."""
+        known = {"last_import.started_at": {"$exists": True}}
+        rows = self.table.find(known, sort=[("last_import.started_at", -1)], limit=limit)
+        return [Batch.read(document) for document in rows]
+

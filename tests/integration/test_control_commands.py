@@ -282,9 +282,79 @@ def test_a_large_file_is_written_in_parts_and_its_batch_starts_when_all_is_in(op
         on_progress=on_progress,
     )
     assert answer["imported"] == 1200
-    assert [done for done, _ in states] == [500, 1000]
+    assert states == [(1000, False)]
     assert operator.batch(answer["batch_id"])["is_active"] is True
     assert "pause" not in operator.batch(answer["batch_id"])
+
+
+def test_an_import_can_be_looked_at_while_it_goes_on_and_when_it_is_over(operator: Operator) -> None:
+    rows = "".join(f"Person {n},+5691{n:07}\n" for n in range(1100))
+    seen: list[Any] = []
+
+    def on_progress(progress: Any) -> None:
+        batch = operator.database.batches.find_one({})
+        if progress["state"] == "importing" and batch is not None:
+            seen.append(batch["last_import"])
+
+    answer = operator.client.ask(
+        "import",
+        {"filename": "big.csv"},
+        attachment=f"nombre,telefono\nNobody,12\n{rows}".encode(),
+        timeout_seconds=PATIENCE_SECONDS,
+        on_progress=on_progress,
+    )
+    assert [(noted["done"], noted["of"], noted.get("finished_at")) for noted in seen] == [(1000, 1100, None)]
+    (row,) = operator.does("imports")["imports"]
+    assert (row["batch_id"], row["file"], row["state"]) == (answer["batch_id"], "big.csv", "done")
+    assert (row["imported"], row["already_there"], row["bad_rows"]) == (1100, 0, 1)
+
+
+def test_an_import_that_is_silent_for_long_is_said_to_have_broken_off(operator: Operator) -> None:
+    now = operator.store.now()
+    noted = {"file": "march.csv", "by": "maria", "started_at": now, "done": 2000, "of": 5000, "at": now}
+    operator.store.batches.create({"last_import": noted})
+    assert operator.does("imports")["imports"][0]["state"] == "importing"
+    long_ago = {"last_import.at": now - timedelta(minutes=10)}
+    operator.database.batches.update_one({}, {"$set": long_ago})
+    assert operator.does("imports")["imports"][0]["state"] == "broke_off"
+
+
+NATIONAL = "nombre,telefono\nAna,5512345678\n"
+
+
+@pytest.mark.parametrize(
+    ("of_batch", "of_account", "number"),
+    [("MX", "US", "+525512345678"), (None, "MX", "+525512345678"), ("US", "MX", "+15512345678")],
+    ids=["the batch's before the account's", "the account's", "the batch's again"],
+)
+def test_national_numbers_take_the_country_of_the_batch_else_of_the_account(
+    operator: Operator, of_batch: str | None, of_account: str, number: str
+) -> None:
+    operator.database.accounts.insert_one({"account_id": "acc", "country": of_account})
+    country = {} if of_batch is None else {"country": of_batch.lower()}
+    batch_id = operator.does("create-batch", name="March", account="acc", **country)["batch_id"]
+    assert operator.batch(batch_id).get("country") == of_batch
+    operator.does("import", file=NATIONAL, filename="march.csv", batch=batch_id)
+    found = operator.database.jobs.find_one({"batch_id": batch_id})
+    assert found is not None
+    assert found["contact"]["phones"] == [number]
+
+
+def test_the_file_s_own_country_wins_and_a_new_batch_keeps_it(operator: Operator) -> None:
+    operator.database.accounts.insert_one({"account_id": "acc", "country": "US"})
+    answer = operator.does("import", file=NATIONAL, filename="march.csv", account="acc", country="MX")
+    assert operator.batch(answer["batch_id"])["country"] == "MX"
+    found = operator.database.jobs.find_one({"batch_id": answer["batch_id"]})
+    assert found is not None
+    assert found["contact"]["phones"] == ["+525512345678"]
+
+
+def test_a_word_that_is_no_country_is_refused_wherever_it_stands(operator: Operator) -> None:
+    assert operator.is_refused("create-batch", name="March", country="UK").code == "bad_argument"
+    operator.database.accounts.insert_one({"account_id": "acc", "country": "Chile"})
+    refused = operator.is_refused("import", file=NATIONAL, filename="march.csv", account="acc")
+    assert "the account's country, 'Chile', is none" in str(refused)
+    assert operator.database.batches.count_documents({}) == 0
 
 
 def test_settings_of_a_new_batch_do_not_go_with_an_old_one(operator: Operator) -> None:

@@ -46,3 +46,11 @@ def test_two_phones_and_nobody_home_make_six_calls_and_a_failed_job(stage: Stage
     assert [call["to_number"] for call in stage.simulator.ledger()] == [A, B] * 3
     assert len(stage.results()) == 6
     assert stage.simulator.overlaps() == []
+
+
+def test_a_phone_in_national_form_is_dialled_in_the_country_of_its_batch(stage: Stage) -> None:
+    stage.add_account(plan_type="unlimited", country="US")
+    batch = stage.add_batch(country="MX")
+    stage.add_job("55 1234 5678", batch_id=batch, account_id="acc-1")
+    assert stage.dial_next(stage.kit())
+    assert [call["to_number"] for call in stage.ledger()] == ["+525512345678"]

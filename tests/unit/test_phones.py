@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from speechaid.rules.phones import Choice, any_left, choose, normalise, undialable
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
+from speechaid.rules.phones import (
+    Choice,
+    any_left,
+    choose,
+    country_of,
+    is_country,
+    normalise,
+    undialable,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +90,21 @@ def test_a_second_spelling_of_the_same_number_is_not_dialled() -> None:
 def test_the_same_phone_listed_twice_is_dialled_at_its_first_place_only() -> None:
     assert choose((A, A), 1, frozenset(), "CL") is None
     assert undialable((A, A), frozenset(), "CL") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("of_batch", "of_account", "expected"),
+    [("MX", "US", "MX"), (None, "US", "US"), (None, None, "CL"), ("UK", "US", "UK")],
+)
+def test_a_national_number_is_read_by_the_batch_else_the_account_else_the_default(
+    of_batch: str | None, of_account: str | None, expected: str
+) -> None:
+    batch = Batch.read({"batch_id": "b", "country": of_batch})
+    account = Account.read({"account_id": "a", "country": of_account})
+    assert country_of(batch, account, "CL") == expected
+
+
+def test_a_word_that_is_no_country_makes_national_numbers_unusable_and_dials_nobody_else() -> None:
+    assert normalise("20 7946 0958", country_of(Batch.read({"country": "UK"}), None, "CL")) is None
+    assert is_country("gb")
+    assert not is_country("UK")

@@ -257,6 +257,28 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "completion": ({"script": "for a shell"}, "for a shell"),
     "ids": ({"ids": ["batch-1", "batch-2"]}, "batch-1"),
+    "imports": (
+        {
+            "imports": [
+                {
+                    "batch_id": "batch-1",
+                    "name": "March",
+                    "active": False,
+                    "state": "importing",
+                    "file": "march.csv",
+                    "by": "maria (uid 1000)",
+                    "started_at": "2026-11-22T12:00:00+00:00",
+                    "finished_at": None,
+                    "done": 23_000,
+                    "of": 50_000,
+                    "imported": 22_990,
+                    "already_there": 10,
+                    "bad_rows": 3,
+                }
+            ]
+        },
+        "importing: 23,000 of 50,000",
+    ),
     "promises": (
         {
             "limit": 200,
@@ -435,3 +457,10 @@ def test_progress_is_one_line(progress: dict[str, Any], line: str) -> None:
 )
 def test_a_span_is_told_in_two_units(seconds: float | None, shown: str) -> None:
     assert words.duration(seconds) == shown
+
+
+def test_an_import_that_broke_off_says_what_to_do() -> None:
+    answer, _ = ANSWERS["imports"]
+    broken = text("imports", {"imports": [{**row, "state": "broke_off"} for row in answer["imports"]]})
+    assert "broke off: 23,000 of 50,000" in broken
+    assert "again with --batch" in broken
