@@ -9,9 +9,7 @@ may be stale by then; the look right before the dial is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from speechaid import breaker
 from speechaid.kit import Kit
@@ -19,6 +17,7 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.states import Priority
+from speechaid.roster import Roster
 from speechaid.rules import eligibility, sharing
 from speechaid.rules.sharing import Turn
 from speechaid.store.jobs import Candidate
@@ -37,6 +36,8 @@ CANDIDATES = 32
 CLOSED_REST_SECONDS = 15.0
 #: Looks for candidates in a row, each leaving out the accounts that the one before showed to be closed.
 LOOKS = 3
+#: Batches whose last turn is remembered; where more are due, each claim sees a page of them.
+SERVED_REMEMBERED = 2000
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Turns:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
+        self._roster = Roster(kit)
         self._due: list[DueBatch] = []
         self._due_until = 0.0
         self._ring: list[Turn] = []
@@ -200,30 +202,14 @@ class Turns:
         return now + rest * (0.75 + self._kit.random.random() / 2)
 
     def _read_due(self) -> list[DueBatch]:
-        """Batches that are active, inside their window and have pending jobs; and the jobs without a batch.
-
-        Windows first: the jobs of a batch outside its window are not even looked for.
-        """
-        store = self._kit.store
-        now = store.now()
-        # A batch without a zone keeps the hours of its jobs' accounts, whichever those are.
-        zones = {None, *store.accounts.zones()}
-        names = [batch.batch_id for batch in store.batches.active() if self._in_window(batch, zones, now)]
-        due = store.queue.due_batches(names) if names else []
-        without_batch = store.queue.due_without_batch()
-        due += [] if without_batch is None else [without_batch]
+        due = self._roster.due()
         known = {entry.batch_id for entry in due}
-        self._served = {name: turn for name, turn in self._served.items() if name in known}
+        if len(self._served) > SERVED_REMEMBERED:
+            latest = sorted(self._served, key=self._served.__getitem__)[-SERVED_REMEMBERED // 2 :]
+            self._served = {name: self._served[name] for name in latest}
         self._fetched = {name: fetched for name, fetched in self._fetched.items() if name in known}
         self._seen = {name: seen for name, seen in self._seen.items() if name in known}
         return due
-
-    def _in_window(self, batch: Batch, zones: Iterable[str | None], now: datetime) -> bool:
-        defaults = self._kit.dialling_defaults()
-        return any(
-            eligibility.batch_may_be_called(batch, zone, defaults, now)
-            for zone in (zones if batch.call_settings.timezone is None else (None,))
-        )
 
     def _read_ring(self) -> list[Turn]:
         """Of the batches with due jobs those that may be called at this moment, as far as batches say."""

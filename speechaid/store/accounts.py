@@ -37,7 +37,7 @@ class Accounts:
 
     def zones(self) -> set[str]:
         """Every time zone that an account names."""
-        found = (text(row.get("timezone")) for row in self.table.find({}, fields=("timezone",)))
+        found = map(text, self.table.distinct("timezone"))
         return {zone for zone in found if zone is not None}
 
     def among(self, account_ids: list[str]) -> list[Account]:

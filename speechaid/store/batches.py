@@ -14,12 +14,15 @@ from datetime import datetime
 
 from speechaid.errors import NotFound
 from speechaid.model.batch import Batch
-from speechaid.model.reading import Document, number
+from speechaid.model.reading import Document, number, text
+from speechaid.model.states import Priority
 from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
 
 #: How ``is_active`` may say no; missing counts as yes.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
+#: What a batch's turn and its window need to be known.
+FOR_A_TURN = ("batch_id", "account_id", "is_active", "priority", "call_settings")
 
 
 class Batches:
@@ -81,11 +84,31 @@ class Batches:
         """Those of the named batches that exist."""
         return [Batch.read(document) for document in self.table.find({"batch_id": {"$in": batch_ids}})]
 
-    def active(self) -> list[Batch]:
-        """Batches that are not paused, with no more of each than its turn and its window need."""
-        fields = ("batch_id", "account_id", "is_active", "priority", "call_settings")
-        rows = self.table.find({"is_active": {"$nin": INACTIVE}}, fields=fields)
-        return [batch for batch in map(Batch.read, rows) if batch.is_active]
+    def page(self, name: str, limit: int, *, including: bool) -> list[Batch]:
+        """So many batches in the order of their names, paused ones too, from that name on or after it.
+
+        No more of each is read than its turn and its window need.
+        """
+        begins = {"$gte" if including else "$gt": name}
+        rows = self.table.find({"batch_id": begins}, sort=[("batch_id", 1)], limit=limit, fields=FOR_A_TURN)
+        return [Batch.read(row) for row in rows]
+
+    def raised(self, limit: int) -> list[Batch]:
+        """Batches of more than the usual priority, highest first; as many at most, as ``page`` reads them."""
+        # A priority may stand there as text, and no query compares a text with a number.
+        rows = [
+            row
+            for usual in (Priority.NORMAL, str(Priority.NORMAL.value))
+            for row in self.table.find(
+                {"priority": {"$gt": usual}}, sort=[("priority", -1)], limit=limit, fields=FOR_A_TURN
+            )
+        ]
+        return [Batch.read(row) for row in rows]
+
+    def any_name(self) -> str | None:
+        """The name of a batch drawn by lot; None where there is none."""
+        rows = self.table.aggregate([{"$sample": {"size": 1}}, {"$project": {"batch_id": 1}}])
+        return next((text(row.get("batch_id")) for row in rows), None)
 
     def newest(self, limit: int = 0) -> list[Batch]:
         """Batches, newest first."""
@@ -182,11 +205,6 @@ class Batches:
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("batch_id", "open_dials"))
         return [(str(row.get("batch_id")), key) for row in rows for key in keys_before(row, before)]
 
-    # -- counters ----------------------------------------------------------------------------------------
-
-    def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
-        """Write SpeechAI's job counters, as counted from the jobs."""
-        self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})
     # -- imports -----------------------------------------------------------------------------------------
 
     def note_import(self, batch_id: str, fields: Document) -> None:
@@ -199,3 +217,8 @@ class Batches:
         rows = self.table.find(known, sort=[("last_import.started_at", -1)], limit=limit)
         return [Batch.read(document) for document in rows]
 
+    # -- counters ----------------------------------------------------------------------------------------
+
+    def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
+        """Write SpeechAI's job counters, as counted from the jobs."""
+        self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})

@@ -63,8 +63,14 @@ JOBS = (
         {"partialFilterExpression": {"dial.number": {"$exists": True}}},
     ),
 )
-BATCHES = (Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),)
-ACCOUNTS = (Index("speechaid_account_id", _keys("account_id"), "an account by its name"),)
+BATCHES = (
+    Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
+    Index("speechaid_priority", _keys("priority"), "batches that go before others"),
+)
+ACCOUNTS = (
+    Index("speechaid_account_id", _keys("account_id"), "an account by its name"),
+    Index("speechaid_account_zone", _keys("timezone"), "time zones that accounts have"),
+)
 RESULTS = (
     Index("speechaid_call_id", _keys("call_id"), "a result by its call"),
     Index("speechaid_result_job", _keys("job_id", "created_at"), "a job's calls in order"),

@@ -63,6 +63,12 @@ class Queue:
         first = next((instant(row.get("reserved_until")) for row in rows), None)
         return DueBatch(batch_id=None, first_due_at=first) if rows else None
 
+    def next_with_pending(self, batch_id: str) -> str | None:
+        """The first batch after this one, in the order of names, that has pending jobs."""
+        query: Document = {"status": JobStatus.PENDING, "batch_id": {"$gt": batch_id}}
+        rows = self.table.find(query, sort=[("batch_id", 1)], limit=1, fields=("batch_id",))
+        return next((text(row.get("batch_id")) for row in rows), None)
+
     def candidates(
         self, batch_id: str | None, limit: int, *, without: Collection[str | None] = ()
     ) -> list[Candidate]:

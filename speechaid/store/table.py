@@ -131,6 +131,11 @@ class Table:
                     raise
                 return list(self._collection.aggregate(list(pipeline)))
 
+    def distinct(self, field: str) -> list[Any]:
+        """Every value that a field has; with an index on it one key is read for each."""
+        with translated():
+            return list(self._collection.distinct(field))
+
     def count(self, query: Document) -> int:
         """How many documents match. Slow on large collections: never on a hot path."""
         with translated():

@@ -17,7 +17,7 @@ LAYERS = (
     "rules",
     "store retell telemetry",
     (
-        "kit breaker look turns dial follow inheritance settlement recovery census housekeeping"
+        "kit breaker look roster turns dial follow inheritance settlement recovery census housekeeping"
         " analysis campaign"
     ),
     "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation",
