@@ -2,6 +2,9 @@
 
 Nothing outside is changed: files are an overlay in memory, processes and cgroups end with the machine. Only
 the network is shared, so that a simulator on loopback can be reached. It takes root and an installed systemd.
+
+Inside, ``/opt/sources`` is what is installed from, ``/opt/packages`` the packages that it needs, and
+``python3`` this very Python, so that nothing has to be fetched.
 """
 
 from __future__ import annotations
@@ -16,16 +19,15 @@ import time
 from pathlib import Path
 from typing import Self
 
-from tests.fleet_support import ROOT
-
 BOOT_SECONDS = 60.0
 CGROUPS = Path("/sys/fs/cgroup")
+NAMESPACES = ("--fork", "--pid", "--mount", "--uts", "--ipc", "--cgroup")
 TOOLS = ("unshare", "nsenter", "mount", "pivot_root", "/lib/systemd/systemd", "systemctl")
 
-#: Run in fresh namespaces with: directory, checkout, packages, wheel, unified or hybrid.
+#: Run in fresh namespaces with: directory, sources, packages, Python's prefix, Python, unified or hybrid.
 BOOT = r"""
 set -eu
-base=$1 checkout=$2 packages=$3 wheels=$4 cgroups=$5
+base=$1 sources=$2 packages=$3 prefix=$4 python=$5 cgroups=$6
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$base"
 mkdir "$base/upper" "$base/work" "$base/root"
@@ -39,9 +41,10 @@ if [ "$cgroups" = unified ]; then
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 else
     mount -t tmpfs tmpfs "$root/sys/fs/cgroup"
-    mkdir "$root/sys/fs/cgroup/unified" "$root/sys/fs/cgroup/systemd"
+    mkdir "$root/sys/fs/cgroup/unified" "$root/sys/fs/cgroup/systemd" "$root/sys/fs/cgroup/memory"
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup/unified"
     mount -t cgroup -o none,name=systemd cgroup "$root/sys/fs/cgroup/systemd"
+    mount -t cgroup -o memory cgroup "$root/sys/fs/cgroup/memory"
     mount -o remount,ro "$root/sys/fs/cgroup"
 fi
 mount -t tmpfs tmpfs "$root/run"
@@ -56,25 +59,43 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs tmpfs "$root/dev/shm"
-mkdir -p "$root/opt/checkout" "$root/opt/packages" "$root/opt/wheels"
-mount --bind "$checkout" "$root/opt/checkout"
-mount -o remount,bind,ro "$root/opt/checkout"
+mkdir -p "$root/opt/sources" "$root/opt/packages" "$root/opt/python"
+mount --bind "$sources" "$root/opt/sources"
 mount --bind "$packages" "$root/opt/packages"
-mount --bind "$wheels" "$root/opt/wheels"
+mount -o remount,bind,ro "$root/opt/packages"
+mount --bind "$prefix" "$root/opt/python"
+mount -o remount,bind,ro "$root/opt/python"
+# An environment that is made finds the packages from the first, pip among them: nothing has to be fetched.
+cat > "$root/usr/local/bin/python3" <<END
+#!/bin/sh
+case "\$*" in
+"-m venv "*)
+    $python -m venv --without-pip "\$3"
+    echo /opt/packages > "\$(echo "\$3"/lib/python3*/site-packages)/packages.pth"
+    printf '#!/bin/sh\nexec %s/bin/python -m pip "\$@"\n' "\$3" > "\$3/bin/pip"
+    chmod 755 "\$3/bin/pip" ;;
+*) exec $python "\$@" ;;
+esac
+END
+chmod 755 "$root/usr/local/bin/python3"
+# A Python below a home was linked against its library there, where a service cannot look.
+echo /opt/python/lib > "$root/etc/ld.so.conf.d/00-python.conf"
 cd "$root"
 pivot_root . mnt
 umount -l /mnt
 mount --make-rshared /
 # Only what a service needs: no service of the machine below starts in this one.
 rm -rf /etc/systemd/system /etc/credstore /etc/credstore.encrypted
+rm -rf /opt/speechaid* /etc/speechaid /var/lib/speechaid /var/backups/speechaid
 mkdir -p /etc/systemd/system
+ldconfig
 printf '[Unit]\nRequires=sysinit.target dbus.socket\nAfter=sysinit.target dbus.socket\nAllowIsolate=yes\n' \
     > /etc/systemd/system/machine.target
 for unit in systemd-modules-load systemd-sysctl systemd-udevd systemd-resolved systemd-networkd; do
     ln -sf /dev/null "/etc/systemd/system/$unit.service"
 done
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --system --unit=machine.target --log-target=null --show-status=0
+    /lib/systemd/systemd --system --unit=machine.target --log-target=journal --show-status=0
 """
 
 
@@ -83,36 +104,35 @@ class CannotBoot(Exception):  # noqa: N818 - a condition of the world
 
 
 class Machine:
-    """Another machine in this one; use it in ``with``."""
+    """Another machine in this one; use it in ``with``.
 
-    def __init__(self, directory: Path, wheels: Path) -> None:
-        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-        if os.geteuid() != 0 or missing:
-            raise CannotBoot(f"it takes root and: {', '.join(missing) or 'nothing else'}")
+    Raises:
+        CannotBoot: rights or tools are missing. Once they are there, whatever fails is a fault.
+    """
+
+    def __init__(self, directory: Path, sources: Path) -> None:
         self._directory = directory
-        self._wheels = wheels
+        self._sources = sources
+        self._log = directory.parent / "boot.log"
         self._name = f"speechaid-test-{os.getpid()}"
         unified = (CGROUPS / "cgroup.controllers").exists()
         self._layout = "unified" if unified else "hybrid"
-        tops = [CGROUPS] if unified else [CGROUPS / "systemd", CGROUPS / "unified"]
+        tops = [CGROUPS] if unified else [CGROUPS / name for name in ("systemd", "unified", "memory")]
         self._groups = [top / self._name for top in tops]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        try:
-            for group in self._groups:
-                group.mkdir()
-        except OSError as exc:
-            raise CannotBoot(f"no cgroup of its own: {exc}") from exc
+        self._see_that_it_can_be()
         # The shell joins the cgroups first, so that they are the whole tree that the machine sees.
         joined = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
-        unshare = "exec unshare --fork --kill-child=KILL --pid --mount --uts --ipc --cgroup"
+        unshare = f"exec unshare {' '.join(NAMESPACES)} --kill-child=KILL"
         boot = f'{joined}{unshare} /bin/sh -c "$0" boot "$@"'
         packages = sysconfig.get_paths()["purelib"]
-        places = map(str, (self._directory, ROOT, packages, self._wheels))
-        with (self._directory.parent / "boot.log").open("wb") as log:
+        prefix, python = reachable_python()
+        places = [str(self._directory), str(self._sources), packages, prefix, python, self._layout]
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", boot, BOOT, *places, self._layout],
+                ["/bin/sh", "-c", boot, BOOT, *places],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -121,11 +141,23 @@ class Machine:
         deadline = time.monotonic() + BOOT_SECONDS
         while self.run("systemctl is-active --quiet machine.target").returncode != 0:
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = (self._directory.parent / "boot.log").read_text(errors="replace")
                 self.__exit__()
-                raise CannotBoot(f"it did not come up: {said}")
+                raise RuntimeError(f"it did not come up: {self._log.read_text(errors='replace')}")
             time.sleep(0.2)
         return self
+
+    def _see_that_it_can_be(self) -> None:
+        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+        if os.geteuid() != 0 or missing:
+            raise CannotBoot(f"a machine of its own takes root and: {', '.join(missing) or 'nothing else'}")
+        tried = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, text=True, check=False)
+        if tried.returncode != 0:
+            raise CannotBoot(f"no namespaces here: {tried.stderr.strip()}")
+        try:
+            for group in self._groups:
+                group.mkdir()
+        except OSError as exc:
+            raise CannotBoot(f"no cgroup of its own here: {exc}") from exc
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
@@ -134,13 +166,13 @@ class Machine:
         for group in self._groups:
             remove_tree(group)
 
-    def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Run a shell's script inside, as root, in the checkout."""
-        entry = [
-            f"--target={self._init()}",
-            *("--mount", "--pid", "--uts", "--ipc", "--cgroup", "--wdns=/opt/checkout"),
-        ]
+    def run(self, script: str, *, at: str = "/opt/sources") -> subprocess.CompletedProcess[str]:
+        """Run a shell's script inside, as root, in that directory."""
+        entry = [f"--target={self._init()}", "--mount", "--pid", "--uts", "--ipc", "--cgroup", f"--wdns={at}"]
         variables = ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
+        # Packages are found and not fetched: what pip is asked for is there, or it is an error.
+        variables += ["PIP_NO_INDEX=1", "PIP_NO_BUILD_ISOLATION=0"]
+        variables += ["PIP_ROOT_USER_ACTION=ignore", "PIP_DISABLE_PIP_VERSION_CHECK=1"]
         return subprocess.run(
             ["nsenter", *entry, "/usr/bin/env", "-i", *variables, "/bin/sh", "-euc", script],
             capture_output=True,
@@ -149,9 +181,9 @@ class Machine:
             check=False,
         )
 
-    def say(self, script: str) -> str:
+    def say(self, script: str, *, at: str = "/opt/sources") -> str:
         """Run it, see that it went well, and return what it said."""
-        done = self.run(script)
+        done = self.run(script, at=at)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
@@ -176,15 +208,9 @@ def remove_tree(group: Path) -> None:
         time.sleep(0.05)
 
 
-def system_python() -> str:
-    """An interpreter that a sandboxed service can reach too, of the version that the packages are for.
-
-    Raises:
-        CannotBoot: there is none.
-    """
-    name = f"python3.{sys.version_info.minor}"
-    mine = str(Path(sys.executable).resolve())
-    for path in (mine, f"/usr/local/bin/{name}", f"/usr/bin/{name}"):
-        if Path(path).exists() and not path.startswith(("/home/", "/root/", "/tmp/", "/run/")):
-            return path
-    raise CannotBoot(f"no {name} that a service could reach")
+def reachable_python() -> tuple[str, str]:
+    """This Python's prefix, and itself as a sandboxed service inside reaches it: not below anybody's home."""
+    real = Path(sys.executable).resolve()
+    hidden = str(real).startswith(("/home/", "/root/", "/tmp/", "/run/"))
+    inside = Path("/opt/python") / real.relative_to(sys.base_prefix) if hidden else real
+    return sys.base_prefix, str(inside)

@@ -1,4 +1,7 @@
-"""The manual's installation, command by command, on a machine under systemd; then what its unit promises.
+"""The operator's pages, command by command, on a machine under systemd; and what the unit promises.
+
+What is replaced in the commands is named in ``HERE``; packages come from this Python's own and not from an
+index. The tests follow one another: each leaves the service as the next one finds it in ``running``.
 
 Skipped where no such machine can be had (``tests.machine``).
 """
@@ -7,8 +10,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +26,23 @@ from speechaid.demo.contacts import contacts
 from speechaid.demo.simulator.process import SimulatorProcess
 from tests import fleet_support
 from tests.fleet_support import ROOT
-from tests.machine import CannotBoot, Machine, system_python
+from tests.machine import CannotBoot, Machine
 
 CALLS = 8
+NEXT_VERSION = "0.2.0"
+KEY = "key_0123456789abcdef"
 DEADLINE_SECONDS = 120.0
 ENVIRONMENT = "/etc/speechaid/speechaid.env"
+OTHER_DATABASE = "/var/lib/speechaid/other"
+TUNED = "/etc/systemd/system/speechaid.service.d/test.conf"
+
+INSTALL = ("install.md", "Steps")
+ENCRYPT = ("install.md", "Secrets that lie encrypted on disk")
+UPGRADE = ("upgrade.md", "Steps")
+EMBEDDED = ("databases.md", "The embedded database")
+
+#: What a page cannot know: words of its commands, and what stands for them here.
+HERE = {"'mongodb://speechaid:PASSWORD@db1/?replicaSet=rs0'": '"$(cat /run/other)"'}
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -34,66 +51,89 @@ def until(look: Callable[[], bool], what: str) -> None:
     fleet_support.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
 
 
-def commands_of(page: str, section: str) -> list[str]:
-    """The shell's blocks of a section, with what must differ here: no network, another Retell."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    body = re.split(r"^## ", text, flags=re.MULTILINE)
-    (chosen,) = [part for part in body if part.startswith(section)]
-    blocks = re.findall(r"^( *)```sh\n(.*?)^\1```", chosen, flags=re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks]
+def sections(page: str) -> dict[str, list[str]]:
+    """The shell's blocks of a page, by the heading that they stand under."""
+    found = {}
+    for part in re.split(r"^## ", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.MULTILINE):
+        blocks = re.findall(r"^( *)```sh\n(.*?)^\1```", part, flags=re.MULTILINE | re.DOTALL)
+        if blocks:
+            found[part.partition("\n")[0]] = [
+                re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in blocks
+            ]
+    return found
 
 
-def adapted(script: str) -> str:
-    """As it is written, but that nothing is fetched."""
-    python = system_python()
-    pip = f"PYTHONPATH=/opt/packages {python} -m pip --python \\1/bin/python install"
-    pip += " --quiet --root-user-action=ignore --no-index --no-deps /opt/wheels/*.whl"
-    packages = "echo /opt/packages > $(echo \\1/lib/python3*/site-packages)/packages.pth"
-    replacements = {
-        r"^python3 -m venv": f"{python} -m venv --without-pip",
-        r"^(/opt/speechaid-\S+)/bin/pip install \S+$": f"{pip}\n{packages}",
+def commands_of(place: tuple[str, str]) -> list[str]:
+    page, heading = place
+    blocks = sections(page)[heading]
+    for word, here in HERE.items():
+        blocks = [block.replace(word, here) for block in blocks]
+    return blocks
+
+
+def test_no_block_of_commands_on_these_pages_is_left_out() -> None:
+    told = {
+        (page, heading) for page in ("install.md", "upgrade.md", "databases.md") for heading in sections(page)
     }
-    for pattern, replacement in replacements.items():
-        script = re.sub(pattern, replacement, script, flags=re.MULTILINE)
-    return script
+    assert told == {INSTALL, ENCRYPT, UPGRADE, EMBEDDED}
+    assert len(commands_of(EMBEDDED)) == 3  # backup, restore, moving
+
+
+# -- the machine -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatorProcess]:
     """Everybody answers, and talks until a test turns the clock."""
     with SimulatorProcess(
-        api_key="key_0123456789abcdef",
-        odds={"agent_hangup": 1},
-        talk_seconds=(600, 700),
-        ring_seconds=(0, 1),
+        api_key=KEY, odds={"agent_hangup": 1}, talk_seconds=(600, 700), ring_seconds=(0, 1)
     ) as process:
         yield process
 
 
 @pytest.fixture(scope="module")
-def machine(simulator: SimulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """The manual's steps carried out on a machine of its own."""
-    wheels = tmp_path_factory.mktemp("wheels")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)]
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two unpacked sdists: this version, and one that calls itself the next."""
+    directory = tmp_path_factory.mktemp("sources")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(directory)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    directory = tmp_path_factory.mktemp("machine")
+    (packed,) = directory.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(directory, filter="data")
+    (directory / f"speechaid-{__version__}").rename(directory / "now")
+    shutil.copytree(directory / "now", directory / "next")
+    named = directory / "next" / "speechaid" / "__init__.py"
+    named.write_text(named.read_text().replace(__version__, NEXT_VERSION))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def machine(
+    simulator: SimulatorProcess, sources: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """The manual's steps carried out on a machine of its own."""
     try:
-        steps = [adapted(step) for step in commands_of("install.md", "Steps")]
-        with Machine(directory, wheels) as machine:
-            install(machine, steps, simulator)
+        with Machine(tmp_path_factory.mktemp("machine"), sources) as machine:
+            machine.say("useradd olga; useradd otto")
+            for step in commands_of(INSTALL):
+                machine.say(step, at="/opt/sources/now")
+                if f">> {ENVIRONMENT}" in step:  # the settings have just been written
+                    machine.say(
+                        f"cat >> {ENVIRONMENT} <<END\nRETELL_BASE_URL={simulator.base_url}\n"
+                        f"WORKER_COUNT={CALLS}\nLEASE_SECONDS=10\nCALL_POLLING_INTERVAL=1\n"
+                        "RETELL_TIMEOUT_SECONDS=5\nSPEECHAID_METRICS_ADDRESS=127.0.0.1:0\nEND"
+                    )
             yield machine
     except CannotBoot as exc:
         pytest.skip(str(exc))
 
 
-def install(machine: Machine, steps: list[str], simulator: SimulatorProcess) -> None:
-    for step in steps:
-        machine.say(step)
-        if f">> {ENVIRONMENT}" in step:  # the settings have just been written
-            machine.say(
-                f"cat >> {ENVIRONMENT} <<END\nRETELL_BASE_URL={simulator.base_url}\nWORKER_COUNT={CALLS}\n"
-                "CALL_POLLING_INTERVAL=1\nRETELL_TIMEOUT_SECONDS=5\nSPEECHAID_METRICS_ADDRESS=127.0.0.1:0\nEND"
-            )
+@pytest.fixture
+def running(machine: Machine) -> Machine:
+    """The service, up and in good order."""
+    set_workers(machine, CALLS)
+    machine.say("systemctl reset-failed speechaid; systemctl start speechaid; systemctl reload speechaid")
+    return machine
 
 
 def shown(machine: Machine, name: str = "ActiveState") -> str:
@@ -101,42 +141,61 @@ def shown(machine: Machine, name: str = "ActiveState") -> str:
 
 
 def ctl(machine: Machine, words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(machine.say(f"speechctl {words} --json"))
+    """An answer of speechctl's; nothing where there is none, as during a restart."""
+    done = machine.run(f"speechctl {words} --json")
+    found: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
     return found
 
 
 def calls_in_hand(machine: Machine) -> set[str]:
-    return {row["call"] for row in ctl(machine, "status")["workers"] if row["call"]}
+    return {row["call"] for row in ctl(machine, "status").get("workers", ()) if row["call"]}
 
 
 def set_workers(machine: Machine, count: object) -> None:
     machine.say(f"sed -i 's/^WORKER_COUNT=.*/WORKER_COUNT={count}/' {ENVIRONMENT}")
 
 
-@pytest.fixture
-def running(machine: Machine) -> Machine:
-    """The service, up and in good order."""
-    set_workers(machine, CALLS)
-    machine.say("systemctl reset-failed speechaid; systemctl start speechaid")
-    until(lambda: shown(machine) == "active", "the service")
-    machine.say("systemctl reload speechaid")
-    return machine
+def tune(machine: Machine, *lines: str) -> None:
+    """Put lines into a drop-in, in the place of those before."""
+    machine.say(
+        f"install -D /dev/null {TUNED}; printf '%s\\n' '[Service]' {' '.join(lines)} > {TUNED};"
+        " systemctl daemon-reload"
+    )
+
+
+def import_contacts(machine: Machine, count: int) -> None:
+    machine.say(f"cat > /tmp/contacts.csv <<'END'\n{contacts(count).decode()}\nEND")
+    machine.say("speechctl import /tmp/contacts.csv --name trial --yes")
+    until(lambda: len(calls_in_hand(machine)) == count, "live calls")
+
+
+def start_anew(machine: Machine, signal: str) -> None:
+    """Signal the supervisor, and wait for systemd to bring up another one."""
+    before = shown(machine, "MainPID")
+    machine.say(f"kill -{signal} {before}")
+    until(lambda: shown(machine) == "active" and shown(machine, "MainPID") not in {"0", before}, "a new one")
+
+
+# -- as it is installed ------------------------------------------------------------------------------------
 
 
 def test_the_steps_of_the_manual_end_with_a_service_that_runs(running: Machine) -> None:
     assert f"speechaid {__version__}" in running.say("/opt/speechaid/bin/speechaid --version")
     until(lambda: shown(running, "StatusText").startswith(f"running, {CALLS} workers"), "its status")
-    assert ctl(running, "status")["supervisor"]["state"] == "running"
     assert running.say("stat -c '%U %G %a' /run/speechaid /var/lib/speechaid").splitlines() == (
         ["speechaid speechaid 750"] * 2
     )
     told = running.say("journalctl --unit=speechaid --output=cat")
     assert "ok    retell" in told  # the check before the start
-    assert "key_0123456789abcdef" not in told
+    assert KEY not in told
+
+
+def test_the_demo_runs_from_what_was_installed(running: Machine) -> None:
+    books = json.loads(running.say("/opt/speechaid/bin/speechaid demo --jobs 2 --json", at="/"))
+    assert (books["jobs"], books["faults"], books["unjustified_dials"]) == (2, [], 0)
 
 
 def test_whoever_is_in_the_group_may_use_it_and_others_are_told_which_group(running: Machine) -> None:
-    running.say("useradd --groups speechaid olga; useradd otto")
     assert running.run("runuser -u olga -- speechctl status").returncode == 0
     refused = running.run("runuser -u otto -- speechctl status")
     assert refused.returncode == 3
@@ -153,40 +212,85 @@ def test_a_reload_applies_and_a_bad_one_fails_and_leaves_all_as_it_was(running: 
     assert (shown(running), ctl(running, "status")["supervisor"]["wanted"]) == ("active", 2)
 
 
-def test_live_calls_outlive_a_restart_and_a_backup_and_end_once_each(
-    running: Machine, simulator: SimulatorProcess, tmp_path: Path
+# -- under live calls --------------------------------------------------------------------------------------
+
+
+def test_live_calls_outlive_all_that_systemd_does_to_the_service_and_end_once_each(
+    running: Machine, simulator: SimulatorProcess
 ) -> None:
-    running.say(f"cat > /tmp/contacts.csv <<'END'\n{contacts(CALLS).decode()}\nEND")
-    running.say("speechctl import /tmp/contacts.csv --name trial --yes")
-    until(lambda: len(calls_in_hand(running)) == CALLS, "live calls")
+    import_contacts(running, CALLS)
     live = calls_in_hand(running)
-    running.say("systemctl restart speechaid")
-    until(lambda: calls_in_hand(running) == live, "the same calls after a restart")
-    running.say("systemctl start speechaid-backup.service")
-    until(lambda: calls_in_hand(running) == live, "the same calls after a backup")
-    assert running.say("tar -tzf /var/backups/speechaid/db-*.tar.gz | grep -c credentials") == "1"
+
+    def all_are_in_hand_after(what: str) -> None:
+        until(lambda: calls_in_hand(running) == live, f"the same calls after {what}")
+
+    tune(running, "WatchdogSec=5", "RestartSec=1")
+    (encrypting,) = commands_of(ENCRYPT)  # ends with a restart
+    running.say(encrypting)
+    assert running.run(f"grep -r {KEY} /etc/credstore /etc/credstore.encrypted").returncode == 1
+    all_are_in_hand_after("a restart with an encrypted key")
+
+    start_anew(running, "KILL")
+    all_are_in_hand_after("the supervisor's death")
+    start_anew(running, "STOP")
+    assert "Watchdog timeout" in running.say("journalctl --unit=speechaid --output=cat")
+    all_are_in_hand_after("the supervisor's freezing")
+
+    for step in commands_of(UPGRADE):
+        running.say(step, at="/opt/sources/next")
+    assert NEXT_VERSION in running.say("/opt/speechaid/bin/speechaid --version")
+    all_are_in_hand_after("an upgrade")
+
+    backup, restore, _ = commands_of(EMBEDDED)
+    running.say(backup)
+    all_are_in_hand_after("a backup")
     simulator.advance(3600)
-    until(lambda: not calls_in_hand(running), "their end")
-    (batch,) = ctl(running, "batches")["batches"]
-    until(lambda: ctl(running, "batches")["batches"][0]["jobs"].get("done") == CALLS, f"all done: {batch}")
+    until(lambda: jobs(running) == {"done": CALLS}, "the end of all calls")
+    running.say(restore)
+    until(lambda: jobs(running) == {"done": CALLS}, "the end of the calls that the backup knows as live")
+    assert ctl(running, "status")["supervisor"]["held"]
+    running.say("speechctl unhold")
     assert {call["call_id"] for call in simulator.ledger()} == live
     assert len(simulator.ledger()) == CALLS
 
 
-def test_a_killed_supervisor_and_a_frozen_one_are_started_anew(running: Machine) -> None:
-    before = shown(running, "MainPID")
-    running.say(f"kill -KILL {before}")
-    until(lambda: shown(running) == "active" and shown(running, "MainPID") not in {"0", before}, "a new one")
-    running.say(
-        "mkdir -p /run/systemd/system/speechaid.service.d;"
-        " printf '[Service]\\nWatchdogSec=3\\n' > /run/systemd/system/speechaid.service.d/test.conf;"
-        " systemctl daemon-reload; systemctl restart speechaid"
-    )
-    frozen = shown(running, "MainPID")
-    running.say(f"kill -STOP {frozen}")
-    until(lambda: shown(running) == "active" and shown(running, "MainPID") not in {"0", frozen}, "a new one")
-    assert shown(running, "NRestarts") == "1"
-    running.say("rm -r /run/systemd/system/speechaid.service.d; systemctl daemon-reload")
+def jobs(machine: Machine) -> dict[str, int]:
+    """Jobs of the newest batch by status, those that there are."""
+    batches = ctl(machine, "batches").get("batches", ())
+    return {status: count for status, count in batches[0]["jobs"].items() if count} if batches else {}
+
+
+def test_a_worker_is_what_the_kernel_kills_when_memory_runs_out(running: Machine) -> None:
+    if running.run(
+        "ls -d /sys/fs/cgroup/memory || grep -w memory /sys/fs/cgroup/cgroup.controllers"
+    ).returncode:
+        pytest.skip("no memory controller for a machine of its own here")
+    spared = [shown(running, "MainPID"), running.say("pgrep --full 'speechaid: [e]mbedded'")]
+    used = int(shown(running, "MemoryCurrent"))
+    running.say(f"systemctl set-property --runtime speechaid MemoryMax={used + 32 * 2**20}")
+    running.say("speechctl scale 60")
+    killed = "journalctl --unit=speechaid --output=cat --grep='worker.*SIGKILL' | wc -l"
+    until(lambda: int(running.run(killed).stdout or 0) >= 3, "workers that were killed and replaced")
+    running.say("systemctl set-property --runtime speechaid MemoryMax=infinity; speechctl scale 4")
+    until(lambda: shown(running, "StatusText").startswith("running, 4 workers"), "four workers")
+    assert [shown(running, "MainPID"), running.say("pgrep --full 'speechaid: [e]mbedded'")] == spared
+    assert shown(running) == "active"
+
+
+def test_a_stop_can_be_told_to_wait_for_the_calls(running: Machine, simulator: SimulatorProcess) -> None:
+    tune(running, "KillSignal=SIGTERM", "TimeoutStopSec=5")
+    import_contacts(running, 1)
+    running.say("systemctl stop --no-block speechaid")
+    until(lambda: shown(running, "StatusText").startswith("stopping"), "its stopping")
+    time.sleep(6)  # longer than it has, had it not asked for more
+    assert shown(running) == "deactivating"
+    simulator.advance(3600)
+    until(lambda: shown(running) == "inactive", "its end")
+    assert shown(running, "Result") == "success"
+    tune(running)
+
+
+# -- at the end --------------------------------------------------------------------------------------------
 
 
 def test_a_stop_leaves_nothing_behind(running: Machine) -> None:
@@ -194,6 +298,26 @@ def test_a_stop_leaves_nothing_behind(running: Machine) -> None:
     assert (shown(running), shown(running, "Result")) == ("inactive", "success")
     assert running.run("pgrep --euid speechaid").stdout == ""
     assert running.run("test -e /run/speechaid").returncode != 0
+
+
+def test_every_document_is_moved_to_another_database(running: Machine) -> None:
+    python = "/opt/speechaid/bin/python"
+    # In the place of MongoDB: held as by a supervisor, it stays though nobody asks it anything yet.
+    running.say(
+        f"mkdir -m 700 {OTHER_DATABASE};"
+        f" flock {OTHER_DATABASE}/supervisor.lock sleep 600 > /dev/null 2>&1 &"
+        f" {python} -m speechaid.fleet.embedded_server {OTHER_DATABASE} > /dev/null 2>&1 &"
+        f" until [ -e {OTHER_DATABASE}/address ]; do sleep 0.2; done;"
+        " echo 'from speechaid.fleet.embedded import published_uri;"
+        f' print(published_uri("{OTHER_DATABASE}"))\' | {python} > /run/other'
+    )
+    jobs = sum(sum(batch["jobs"].values()) for batch in ctl(running, "batches")["batches"])
+    said = running.say(commands_of(EMBEDDED)[2])
+    found = re.findall(r"^(\w+) (\d+) (\d+)$", said, flags=re.MULTILINE)
+    copied = {name: (int(old), int(new)) for name, old, new in found}
+    assert copied["jobs"] == (jobs, jobs)
+    assert all(old == new for old, new in copied.values()), copied
+    running.say(f"pkill --full [{OTHER_DATABASE[0]}]{OTHER_DATABASE[1:]}")
 
 
 def test_settings_that_cannot_be_used_fail_once_and_are_not_tried_again(running: Machine) -> None:
