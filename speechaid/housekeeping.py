@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from speechaid import inheritance
 from speechaid.census import Census
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import StoreError, StoreUnavailable
@@ -34,6 +35,8 @@ BREAKER_FORGOTTEN_SECONDS = 3600.0
 SLOW_TURN_SECONDS = 10.0
 #: Jobs of one account that return in one turn at most.
 BROUGHT_BACK_AT_ONCE = 5000
+#: Ended jobs whose SpeechAI reservation is given back in one turn at most.
+GIVEN_BACK_AT_ONCE = 500
 #: A reservation whose dial is open nowhere is a leak when it is older than this, in seconds: it was entered
 #: by a worker that lost its job between the intent and the reservation.
 LEAK_SECONDS = 600.0
@@ -149,6 +152,9 @@ class Housekeeper:
         taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
         if taken:
             log.info("jobs.taken_up", jobs=taken)
+        given_back = inheritance.give_back_of_ended(self._store, GIVEN_BACK_AT_ONCE)
+        if given_back:
+            log.info("reservations.given_back", jobs=given_back)
         self._bring_back()
         self._release_leaks()
 

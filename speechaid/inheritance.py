@@ -5,6 +5,9 @@ SpeechAI enters an estimate in the account's figure when it makes a job, and wri
 with a mark that names the job; then off the job, under its token; then the mark. Whoever dies in between
 leaves either both or neither for the next to see.
 
+A job that ends without a dial (cancelled, given up) leaves its reservation to the clerk, who gives it back in
+the same way. A suspended one keeps it: it may be called yet.
+
 The account is read before the job. A worker that sleeps between its reading and its write finds the account
 changed by whoever did it meanwhile, and looks again.
 """
@@ -12,10 +15,11 @@ changed by whoever did it meanwhile, and looks again.
 from __future__ import annotations
 
 from speechaid.kit import Kit
-from speechaid.model.account import Plan
+from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
 from speechaid.rules import metering
 from speechaid.store.accounts import gives_back
+from speechaid.store.connection import Store
 
 
 def give_back(kit: Kit, job: Job) -> Job:
@@ -35,8 +39,7 @@ def give_back(kit: Kit, job: Job) -> Job:
             return job
         if not amount:
             break
-        minutes = min(amount, metering.inherited_minutes(account)) if account.plan is Plan.MINUTES else 0.0
-        credit = min(amount, metering.inherited_credit(account)) if account.plan is Plan.CREDIT else 0.0
+        minutes, credit = _shares(account, amount)
         if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
             job = store.jobs.drop_reserved_amount(job)
             kit.tell("account.reservation_given_back", job, minutes=minutes, credit=credit)
@@ -44,3 +47,32 @@ def give_back(kit: Kit, job: Job) -> Job:
     if gives_back(account, job.job_id) or amount:
         store.accounts.forget_given_back(account.account_id, job.job_id)
     return job
+
+
+def give_back_of_ended(store: Store, limit: int) -> int:
+    """Give back what SpeechAI had reserved for jobs that ended without a dial; of how many."""
+    jobs = store.inherited.of_ended(limit)
+    for job in jobs:
+        _give_back_of_ended(store, job)
+    return len(jobs)
+
+
+def _give_back_of_ended(store: Store, job: Job) -> None:
+    while True:
+        account = None if job.account_id is None else store.accounts.find(job.account_id)
+        amount = store.inherited.amount(job)
+        if account is None or amount is None:
+            break
+        minutes, credit = _shares(account, amount)
+        if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
+            break
+    store.inherited.forget(job)
+    if account is not None:
+        store.accounts.forget_given_back(account.account_id, job.job_id)
+
+
+def _shares(account: Account, amount: float) -> tuple[float, float]:
+    """Minutes and credit to take out of the account's figure: never more than SpeechAI has put there."""
+    minutes = min(amount, metering.inherited_minutes(account)) if account.plan is Plan.MINUTES else 0.0
+    credit = min(amount, metering.inherited_credit(account)) if account.plan is Plan.CREDIT else 0.0
+    return minutes, credit

@@ -339,6 +339,7 @@ _CHANGES: dict[str, Callable[[Document, str, Any], None]] = {
     "$push": _push,
     "$pull": _pull,
     "$setOnInsert": lambda *_: None,
+    "$rename": lambda row, path, name: row.update({name: row.pop(path)}) if path in row else None,
 }
 
 

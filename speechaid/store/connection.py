@@ -27,6 +27,7 @@ from speechaid.store.call_results import CallResults
 from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.holds import Holds
 from speechaid.store.indexes import Index, create_indexes
+from speechaid.store.inherited import Inherited
 from speechaid.store.jobs import Jobs
 from speechaid.store.operator_requests import OperatorRequests
 from speechaid.store.orders import Orders
@@ -144,6 +145,7 @@ class Store:
             return Table(database.get_collection(name))
 
         self.jobs = Jobs(table(settings.jobs_collection), self.now)
+        self.inherited = Inherited(self.jobs.table)
         self.queue = Queue(self.jobs.table, self.now)
         self.requests = OperatorRequests(self.jobs, self.now)
         self.orders = Orders(self.jobs.table, self.now)

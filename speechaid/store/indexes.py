@@ -49,6 +49,12 @@ JOBS = (
         "failed jobs that SpeechAI meant to retry",
         {"sparse": True},
     ),
+    Index(
+        "speechaid_given_back",
+        _keys("reserved_to_give_back"),
+        "ended jobs whose SpeechAI reservation is to be given back",
+        {"sparse": True},
+    ),
     Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that are there already"),
     Index(
         "speechaid_live_number",

@@ -18,6 +18,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text, whole
 from speechaid.model.states import JobStatus
 from speechaid.rules import operator_requests
+from speechaid.store import inherited
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
@@ -27,6 +28,8 @@ COUNTED = (("batch_id", 1), ("status", 1))
 LIVE_NUMBER = "speechaid_live_number"
 #: A job with an open dial that keeps killing workers waits so long for the next, longer each time.
 QUARANTINE_SECONDS = 30.0
+#: Whoever comes here needs no reservation any more.
+ENDED = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 #: A job in hand belongs to nobody else while these stand; all go when it is put down.
 IN_HAND_FIELDS = ("claim_token", "dial", "request", "foreign")
 
@@ -405,11 +408,16 @@ class Jobs:
 
 
 def put_down(fields: Document, now: datetime) -> Document:
-    """The update that leaves a job in nobody's hand."""
+    """The update that leaves a job in nobody's hand.
+
+    One that ends leaves what SpeechAI had reserved for it to be given back, in the same write.
+    """
+    ends = fields.get("status") in ENDED
     return {
         "$set": {**fields, "updated_at": now},
         "$unset": dict.fromkeys(IN_HAND_FIELDS, ""),
         "$inc": {"revision": 1},
+        **({"$rename": {"reserved_amount": inherited.FIELD}} if ends else {}),
     }
 
 
