@@ -3,8 +3,8 @@
 Each contender is started with so many workers; when all are connected to the database and have settled, the
 proportional share of each worker is read (``smaps_rollup``), and that of the processes around them. Then, in
 fleets that are not too large, each worker does 20 jobs on average whose calls have transcripts of 300 kB, and
-the shares are read again. Gunicorn, preloaded and idle, is a reference: its workers run no jobs. RQ runs each
-job in a process that it forks and ends, which is not counted.
+the shares are read again. Gunicorn, preloaded and idle, is a reference: its workers run no jobs. RQ forks a
+process a job, and is connected only there: both are read while each worker is in a call.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ JOBS_PER_WORKER = 20
 START_SECONDS = 240.0
 JOBS_SECONDS = 420.0
 SETTLE_SECONDS = 3.0
+LONG_TALK_SECONDS = 3_600.0
+#: Between two looks at a call: nobody is to be busy with it.
+POLL_SECONDS = "0.2"
 SPEECHAID_WORKER = re.compile(r"speechaid: worker-\d+ \[(?!starting)")
 
 
@@ -43,6 +46,8 @@ class Entry:
     #: Beyond that so many start for minutes on a small machine.
     at_most: int = 1_000
     runs_jobs: bool = True
+    #: Connected only while it does a job: looked at in the middle of one.
+    in_a_job: bool = False
 
 
 def _titled(running: Running, _task: Task) -> list[int]:
@@ -63,7 +68,7 @@ FIELD = {
     "huey": Entry(contender=contenders.huey, workers=_announced),
     "celery": Entry(contender=contenders.celery, workers=_announced),
     "dramatiq": Entry(contender=contenders.dramatiq, workers=_announced, at_most=64),
-    "rq": Entry(contender=contenders.rq, workers=_children, at_most=64, runs_jobs=False),
+    "rq": Entry(contender=contenders.rq, workers=_children, at_most=64, runs_jobs=False, in_a_job=True),
     "gunicorn": Entry(contender=keepers.gunicorn, workers=_announced, runs_jobs=False),
 }
 
@@ -78,8 +83,8 @@ class Shares:
 
     @classmethod
     def of(cls, workers: list[int], others: list[int]) -> Shares:
-        """Of these workers, and of the processes around them."""
-        each = [pss_mib(pid) for pid in workers]
+        """Of these workers with what they have forked, and of the processes around them."""
+        each = [sum(pss_mib(pid) for pid in tree(worker)) for worker in workers]
         around = sum(pss_mib(pid) for pid in others)
         return cls(worker=statistics.fmean(each), largest=max(each), around=around)
 
@@ -88,11 +93,18 @@ def measure(entry: Entry, server: Server, *, workers: int, jobs: int) -> tuple[S
     """One fleet: connected, and after its jobs."""
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True))
-        stub = stack.enter_context(StubProcess(transcript_bytes=TRANSCRIPT_BYTES))
+        talk = LONG_TALK_SECONDS if entry.in_a_job else 0.0
+        stub = stack.enter_context(StubProcess(transcript_bytes=TRANSCRIPT_BYTES, talk_seconds=talk))
         database = stack.enter_context(campaign.database_of(server))
         campaign.enter_customer(database)
         task = Task(
-            place=Path(place), server=server, database=database.name, stub=stub, jobs=[], workers=workers
+            place=Path(place),
+            server=server,
+            database=database.name,
+            stub=stub,
+            jobs=[],
+            workers=workers,
+            poll_seconds=POLL_SECONDS,
         )
         running = stack.enter_context(entry.contender(task))
 
@@ -103,9 +115,13 @@ def measure(entry: Entry, server: Server, *, workers: int, jobs: int) -> tuple[S
         def shares() -> Shares:
             time.sleep(SETTLE_SECONDS)
             found = until(all_there, "all workers again", seconds=START_SECONDS, every=0.5)
-            return Shares.of(found, [pid for pid in tree(*running.roots) if pid not in found])
+            fleet = tree(*found)
+            return Shares.of(found, [pid for pid in tree(*running.roots) if pid not in fleet])
 
         until(all_there, f"{workers} workers to be connected", seconds=START_SECONDS, every=0.5)
+        if entry.in_a_job:
+            running.feed(campaign.enter_jobs(database, 0, workers))
+            until(lambda: stub.created >= workers, "each worker to be in a call", seconds=START_SECONDS)
         before = shares()
         if not jobs:
             return before, None
