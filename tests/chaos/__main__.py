@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
     parser.add_argument("--seed", type=int, help="what is drawn, and in which order (default: a random one)")
     parser.add_argument(
-        "--patience", type=float, default=1800.0, help="seconds until what is not over counts as lost"
+        "--patience", type=float, default=7200.0, help="seconds until what is not over counts as lost"
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs, ledger and database in DIR")
     parser.add_argument("--json", action="store_true", help="one object instead of the table")

@@ -29,7 +29,7 @@ class Host:
         self.directory.mkdir()
         self.log = self.directory / "daemon.log"
         #: Every worker process ever seen here, to tell hosts' workers apart.
-        self.seen: set[int] = set()
+        self.seen: set[tuple[int, int]] = set()
         #: Stopped by SIGSTOP for a while.
         self.frozen = False
         self.socket = self.directory / "control.sock"
@@ -71,7 +71,7 @@ class Host:
     def below(self) -> list[Process]:
         """Workers and zygote."""
         found = [] if self.pid is None else children(self.pid)
-        self.seen |= {process.pid for process in found if process.is_worker}
+        self.seen |= {(process.pid, process.began) for process in found if process.is_worker}
         return found
 
     def workers(self) -> list[Process]:

@@ -128,7 +128,7 @@ class Monkey:
 
     def worker_ids_are_apart(self) -> bool:
         """Whether no worker process was ever seen under two hosts."""
-        seen = Counter(pid for host in self.hosts for pid in host.seen)
+        seen = Counter(worker for host in self.hosts for worker in host.seen)
         return not seen or max(seen.values()) == 1
 
     # -- kills ---------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class Options:
     pauses: int = 2
     faults: int = 8
     #: Seconds after which what is not over counts as lost.
-    patience_seconds: float = 1800.0
+    patience_seconds: float = 7200.0
 
 
 @dataclass(frozen=True, kw_only=True)

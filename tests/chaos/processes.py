@@ -16,6 +16,8 @@ class Process:
     pid: int
     parent: int
     title: str
+    #: In ticks since boot: with it a process is told from a later one that was given its pid.
+    began: int
 
     @property
     def is_worker(self) -> bool:
@@ -56,7 +58,8 @@ def _all(*, zombies: bool = False) -> list[Process]:
             title = (directory / "cmdline").read_text(errors="replace")
         except (OSError, ProcessLookupError):
             continue
-        state, parent = stat.rpartition(")")[2].split()[:2]
-        if (state == "Z") == zombies:
-            found.append(Process(int(directory.name), int(parent), title.replace("\0", " ").strip()))
+        fields = stat.rpartition(")")[2].split()
+        if (fields[0] == "Z") == zombies:
+            title = title.replace("\0", " ").strip()
+            found.append(Process(int(directory.name), int(fields[1]), title, int(fields[19])))
     return found
