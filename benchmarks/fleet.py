@@ -30,7 +30,7 @@ TALK_SECONDS = 7_200
 #: After the last worker is in its call, so that starts and dials are over.
 SETTLE_SECONDS = 10.0
 #: A fleet of this size dials one call after another through one simulator.
-DIALLING_SECONDS = 240.0
+DIALLING_SECONDS = 400.0
 #: Events of the log that say that a worker did not report in time.
 MISSED = ("worker.late", "worker.hung")
 
