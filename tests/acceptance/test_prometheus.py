@@ -397,12 +397,14 @@ class Fault:
     alerts: tuple[str, ...]
     cause: Callable[[Scene], object]
     undo: Callable[[Scene], object] = lambda _: None
+    #: What the doctor calls it.
+    finding: str | None = None
 
 
 def no_worker_and_a_lapsed_lease(scene: Scene) -> None:
     scene.daemon.ask("scale", count=0)
     until(lambda: not scene.workers(), "an empty fleet")
-    past = scene.store.now() - timedelta(seconds=60)
+    past = scene.store.now() - timedelta(seconds=600)
     scene.insert("job-stuck", status="in_progress", reserved_until=past, claim_token="lost")
 
 
@@ -446,7 +448,9 @@ def an_account_topped_up(scene: Scene) -> None:
 
 def a_parked_call(scene: Scene) -> None:
     later = scene.store.now() + timedelta(hours=1)
-    dial = {"key": "k", "number": "+56922222222", "call_id": "call_lost", "parked_at": scene.store.now()}
+    now = scene.store.now()
+    times = dict.fromkeys(("intent_at", "placed_at", "parked_at"), now)
+    dial = {"key": "k", "number": "+56922222222", "call_id": "call_lost", "body": "{}", **times}
     scene.insert("job-parked", status="in_progress", reserved_until=later, claim_token="t", dial=dial)
 
 
@@ -462,21 +466,34 @@ def a_worker_that_keeps_dying(scene: Scene) -> None:
 
 
 FAULTS = [
-    Fault(alerts=("StuckJobs",), cause=no_worker_and_a_lapsed_lease, undo=workers_again),
+    Fault(
+        alerts=("StuckJobs",), cause=no_worker_and_a_lapsed_lease, undo=workers_again, finding="stuck_jobs"
+    ),
     Fault(alerts=("LowSuccessRate",), cause=nobody_answers),
     Fault(alerts=("WorkerHung",), cause=Scene.freeze_one),
-    Fault(alerts=("WorkersCrashLooping", "WorkersMissing"), cause=a_worker_that_keeps_dying),
+    Fault(
+        alerts=("WorkersCrashLooping", "WorkersMissing"),
+        cause=a_worker_that_keeps_dying,
+        finding="crash_loop",
+    ),
     Fault(alerts=("PendingBacklog", "NoCallFinished"), cause=a_backlog_that_nobody_may_take, undo=no_backlog),
     Fault(
         alerts=("DiallingHeld",),
         cause=lambda scene: scene.daemon.ask("hold", reason="a test"),
         undo=lambda scene: scene.daemon.ask("unhold"),
+        finding="held",
     ),
-    Fault(alerts=("AccountNearlyOutOfCredit",), cause=an_account_nearly_empty, undo=an_account_topped_up),
+    Fault(
+        alerts=("AccountNearlyOutOfCredit",),
+        cause=an_account_nearly_empty,
+        undo=an_account_topped_up,
+        finding="balance_used_up",
+    ),
     Fault(
         alerts=("BatchPausedUnexpectedly",),
         cause=lambda scene: scene.change_batch(scene.batch_id, is_active=False),
         undo=lambda scene: scene.change_batch(scene.batch_id, is_active=True),
+        finding="batch_paused",
     ),
     Fault(
         alerts=("BatchNotUnderstood",),
@@ -484,14 +501,26 @@ FAULTS = [
             scene.batch_id, **{"call_settings.allowed_hours": {"start": "9am", "end": "6pm"}}
         ),
         undo=lambda scene: scene.change_batch(scene.batch_id, **{"call_settings.allowed_hours": None}),
+        finding="window_fault",
     ),
-    Fault(alerts=("ParkedCalls",), cause=a_parked_call, undo=lambda scene: scene.remove("job-parked")),
+    Fault(
+        alerts=("ParkedCalls",),
+        cause=a_parked_call,
+        undo=lambda scene: scene.remove("job-parked"),
+        finding="parked_calls",
+    ),
     Fault(
         alerts=("DatabaseAway",),
         cause=lambda scene: scene.wire.cut(),
         undo=lambda scene: scene.wire.mend(),
+        finding="database_away",
     ),
 ]
+
+
+def diagnosis(scene: Scene) -> set[str]:
+    """What the doctor finds."""
+    return {row["code"] for row in scene.daemon.ask("doctor")["findings"]}
 
 
 def _within(wanted: set[str], firing: Callable[[], set[str]]) -> bool:
@@ -508,6 +537,7 @@ def test_every_alert_fires_inside_and_in_prometheus_at_the_same_fault_and_clears
         until(partial(_within, wanted, scene.prometheus.firing), f"{wanted} in Prometheus")
         told = scene.prometheus.by("alert", "speechaid_alert_active")
         assert wanted <= told.keys() | scene.inside()
+        assert fault.finding is None or fault.finding in diagnosis(scene)
         fault.undo(scene)
     until(lambda: not scene.inside(), f"the end of {scene.inside()} inside")
     until(lambda: not scene.prometheus.firing(), f"the end of {scene.prometheus.firing()} in Prometheus")
