@@ -2,9 +2,9 @@
 
 On a page, a block fenced as ``sh`` is typed; ``sh status=N`` ends with that exit status, every other command
 with 0. The block fenced as ``text`` behind it is what was printed, by shape: times, ids and numbers stand for
-any, and ``...`` for any lines. A comment that begins with ``<!-- practice`` is typed too, and not shown: it
-brings about what the page goes on to mend. ``sh last`` is typed when all pages are through. Other fences are not
-typed; ``sh host`` needs a host with systemd.
+any, ``...`` for any words or lines. A comment that begins with ``<!-- practice`` is typed too, and not shown:
+it brings about what the page goes on to mend. ``sh last`` is typed when all pages are through. Other fences
+are not typed.
 
 ``python -m tests.walk PAGE...`` walks through the pages in order and fills in their empty ``text`` blocks.
 """
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ PAGES: Final = ("first-day", "daily", "troubleshooting", "security")
 _KEPT: Final = ("LANG", "TMPDIR", "PYTHONPATH")
 _FENCE: Final = re.compile(
     r"^(?P<indent> *)(?:```(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```|<!-- practice\n(?P<hidden>.*?)^ *-->)$",
-    re.M | re.S,
+    re.MULTILINE | re.DOTALL,
 )
 _STEP_SECONDS: Final = 90.0
 
@@ -72,7 +72,8 @@ class Block:
 
     @property
     def is_typed(self) -> bool:
-        return self.info[:1] in {("sh",), ("practice",)} and "host" not in self.info
+        """Whether the walk types it."""
+        return self.info[:1] in {("sh",), ("practice",)}
 
     @property
     def status(self) -> int:
@@ -125,13 +126,16 @@ def blocks(page: Path) -> list[Block]:
 
 
 def looks_like(shown: str, printed: str) -> bool:
-    """Whether what was printed has the shape that the page shows."""
+    """Whether what was printed has the shape that the page shows; empty lines do not count."""
     pattern = "".join(
-        "(?:.*\n)*?" if line.strip() == "..." else re.escape(shape(line)) + "\n"
-        for line in shown.strip().splitlines()
+        "(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + "\n"
+        for line in _shapes(shown)
     )
-    actual = "".join(shape(line) + "\n" for line in printed.strip().splitlines())
-    return re.fullmatch(pattern, actual) is not None
+    return re.fullmatch(pattern, "".join(line + "\n" for line in _shapes(printed))) is not None
+
+
+def _shapes(text: str) -> list[str]:
+    return [shape(line) for line in text.splitlines() if line.strip()]
 
 
 def shape(line: str) -> str:
@@ -163,11 +167,11 @@ class Shell:
         """What was printed, and each command that failed: status and words."""
         self._steps += 1
         step = self._home / f".step-{self._steps}"
-        step.with_suffix(".sh").write_text(text + "\n", encoding="utf-8")
+        trap = "trap 'failed+=(\"$? $BASH_COMMAND\")' ERR"
+        step.with_suffix(".sh").write_text(f"{trap}\n{text}\ntrap - ERR\n", encoding="utf-8")
         self._tell(
-            f"failed=(); trap 'failed+=(\"$? $BASH_COMMAND\")' ERR",
-            f"source {step}.sh > {step}.out 2>&1 < /dev/null",
-            f"trap - ERR; printf '%s\\n' \"${{failed[@]}}\" > {step}.new; mv {step}.new {step}.failed",
+            f"failed=(); source {step}.sh > {step}.out 2>&1 < /dev/null",
+            f"printf '%s\\n' \"${{failed[@]}}\" > {step}.new; mv {step}.new {step}.failed",
         )
         failed = step.with_suffix(".failed")
         deadline = time.monotonic() + _STEP_SECONDS
@@ -186,7 +190,7 @@ class Shell:
         """End the shell and all that it started; a daemon hands its calls over."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        # A shell's background programs ignore SIGQUIT unless they care for it: the daemon does, the rest gets SIGTERM.
+        # What a shell has in the background ignores SIGQUIT, unless it cares for it, as the daemon does.
         for number, patience in ((signal.SIGQUIT, 2.0), (signal.SIGTERM, 30.0), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
@@ -242,10 +246,10 @@ def main() -> None:
             texts = []
             for step in walk(shell, page):
                 sys.stdout.write(f"{step.block}: {step.seconds:.1f} s\n")
-                for fault in step.faults():
-                    if step.shown is None or step.shown.text.strip():
-                        sys.stdout.write(f"{fault}\n\n")
-                if step.shown is not None and not step.shown.text.strip():
+                is_empty = step.shown is not None and not step.shown.text.strip()
+                for fault in (replace(step, shown=None) if is_empty else step).faults():
+                    sys.stdout.write(f"{fault}\n\n")
+                if step.shown is not None and is_empty:
                     texts.append((step.shown.span, step.printed.strip() + "\n"))
             text = page.read_text(encoding="utf-8")
             for (start, end), told in reversed(texts):
