@@ -1,6 +1,6 @@
 """What SpeechAI reserved for jobs that have ended without a dial of ours: to be given back to the account.
 
-The write that ends a job turns its ``reserved_amount`` into ``reserved_to_give_back`` (``store.jobs.put_down``).
+The write that ends a job renames its ``reserved_amount`` (``store.jobs.put_down``).
 From then on the amount is nobody's, whatever becomes of the job, until it is out of the account's figure.
 """
 
