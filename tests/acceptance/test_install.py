@@ -277,7 +277,9 @@ def test_a_worker_is_what_the_kernel_kills_when_memory_runs_out(running: Machine
     assert shown(running) == "active"
 
 
-def test_a_stop_can_be_told_to_wait_for_the_calls(running: Machine, simulator: SimulatorProcess) -> None:
+def test_a_stop_can_be_told_to_wait_for_the_calls_and_leaves_nothing_behind(
+    running: Machine, simulator: SimulatorProcess
+) -> None:
     tune(running, "KillSignal=SIGTERM", "TimeoutStopSec=5")
     import_contacts(running, 1)
     running.say("systemctl stop --no-block speechaid")
@@ -287,17 +289,9 @@ def test_a_stop_can_be_told_to_wait_for_the_calls(running: Machine, simulator: S
     simulator.advance(3600)
     until(lambda: shown(running) == "inactive", "its end")
     assert shown(running, "Result") == "success"
-    tune(running)
-
-
-# -- at the end --------------------------------------------------------------------------------------------
-
-
-def test_a_stop_leaves_nothing_behind(running: Machine) -> None:
-    running.say("systemctl stop speechaid")
-    assert (shown(running), shown(running, "Result")) == ("inactive", "success")
     assert running.run("pgrep --euid speechaid").stdout == ""
     assert running.run("test -e /run/speechaid").returncode != 0
+    tune(running)
 
 
 def test_every_document_is_moved_to_another_database(running: Machine) -> None:
@@ -320,9 +314,9 @@ def test_every_document_is_moved_to_another_database(running: Machine) -> None:
     running.say(f"pkill --full [{OTHER_DATABASE[0]}]{OTHER_DATABASE[1:]}")
 
 
-def test_settings_that_cannot_be_used_fail_once_and_are_not_tried_again(running: Machine) -> None:
-    running.say("systemctl stop speechaid")
-    set_workers(running, "many")
-    assert running.run("systemctl start speechaid").returncode != 0
-    assert (shown(running), shown(running, "ExecMainStatus")) == ("failed", "78")
-    assert shown(running, "NRestarts") == "0"
+def test_settings_that_cannot_be_used_fail_once_and_are_not_tried_again(machine: Machine) -> None:
+    machine.say("systemctl stop speechaid")
+    set_workers(machine, "many")
+    assert machine.run("systemctl start speechaid").returncode != 0
+    assert (shown(machine), shown(machine, "ExecMainStatus")) == ("failed", "78")
+    assert shown(machine, "NRestarts") == "0"
