@@ -17,7 +17,9 @@ import contextlib
 import json
 import os
 import platform
+import signal
 import statistics
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -95,7 +97,8 @@ def parser(purpose: str | None) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def open_database(options: argparse.Namespace) -> Iterator[Server]:
-    """The server that the command line asks for."""
+    """The server that the command line asks for; a run that is terminated ends what it started, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with open_server(mongo=options.mongo, kind=options.server) as server:
         yield server
 
