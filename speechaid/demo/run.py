@@ -143,6 +143,7 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
         "POLL_TIMEOUT_SECONDS": "30",
         "SPEECHAID_TEMPORARY_RETRY_MIN_SECONDS": "1",
         "SPEECHAID_TEMPORARY_RETRY_MAX_SECONDS": "2",
+        "SPEECHAID_ANALYSIS_FIRST_SECONDS": "1",
         "SPEECHAID_STATE_DIR": str(directory / "state"),
     }
 
