@@ -94,13 +94,18 @@ class Batches:
         return [Batch.read(row) for row in rows]
 
     def raised(self, limit: int) -> list[Batch]:
-        """Batches of more than the usual priority, highest first; as many at most, as ``page`` reads them."""
+        """Batches of more than the usual priority, highest first, as many at most, as ``page`` reads them.
+
+        Of one priority the newest by name come first: what ended long ago keeps its priority, and must not
+        crowd out what was made today.
+        """
+        order = [("priority", -1), ("batch_id", -1)]
         # A priority may stand there as text, and no query compares a text with a number.
         rows = [
             row
             for usual in (Priority.NORMAL, str(Priority.NORMAL.value))
             for row in self.table.find(
-                {"priority": {"$gt": usual}}, sort=[("priority", -1)], limit=limit, fields=FOR_A_TURN
+                {"priority": {"$gt": usual}}, sort=order, limit=limit, fields=FOR_A_TURN
             )
         ]
         return [Batch.read(row) for row in rows]

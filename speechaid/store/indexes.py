@@ -71,7 +71,7 @@ JOBS = (
 )
 BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
-    Index("speechaid_priority", _keys("priority"), "batches that go before others"),
+    Index("speechaid_priority", _keys("priority", "batch_id"), "batches that go before others"),
 )
 ACCOUNTS = (
     Index("speechaid_account_id", _keys("account_id"), "an account by its name"),

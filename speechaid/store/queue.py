@@ -18,6 +18,8 @@ from speechaid.store.table import Table
 
 #: Jobs changed by one write: seconds on a slow server, whose clients give up after half a minute.
 PORTION: Final = 500
+#: So few batches are asked one by one whether they have due jobs.
+ASKED_SINGLY: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,11 @@ class Queue:
         """Which of these batches (of all, None among them) have pending jobs, and when the first is due.
 
         MongoDB looks at one index key for each batch, whatever the number of jobs: the sort begins with what
-        is grouped by, and only the first of each group is asked for.
+        is grouped by, and only the first of each group is asked for. Servers of its family read every pending
+        job for that, so few batches are asked singly; then those whose jobs all wait for later are left out.
         """
+        if batch_ids is not None and len(batch_ids) <= ASKED_SINGLY:
+            return [due for name in sorted(batch_ids) if (due := self._due_now(name)) is not None]
         which = {} if batch_ids is None else {"batch_id": {"$in": sorted(batch_ids)}}
         rows = self.table.aggregate(
             [
@@ -55,6 +60,16 @@ class Queue:
         return [
             DueBatch(batch_id=text(row["_id"]), first_due_at=instant(row.get("first_due_at"))) for row in rows
         ]
+
+    def _due_now(self, batch_id: str) -> DueBatch | None:
+        ready: Document = {"status": JobStatus.PENDING, "batch_id": batch_id}
+        if self.table.find({**ready, "reserved_until": None}, limit=1, fields=("_id",)):
+            return DueBatch(batch_id=batch_id, first_due_at=None)
+        past = {**ready, "reserved_until": {"$lte": self._now()}}
+        rows = self.table.find(past, sort=[("reserved_until", 1)], limit=1, fields=("reserved_until",))
+        return next(
+            (DueBatch(batch_id=batch_id, first_due_at=instant(row["reserved_until"])) for row in rows), None
+        )
 
     def due_without_batch(self) -> DueBatch | None:
         """The same of the jobs without a batch."""
