@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.setup import ROOT
 
-NAMES = ("throughput", "memory", "restart", "control_latency", "claim", "fleet", "start", "scrape")
+NAMES = ("throughput", "memory", "restart", "control_latency", "claim", "fleet", "start", "scrape", "beside")
 
 
 def main() -> int:

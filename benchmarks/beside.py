@@ -2,7 +2,8 @@
 
 The same whole daemon, Retell simulator and database; rounds in turns, first the open batch alone, then beside
 a batch of higher priority that is outside its window. Told is the time from the daemon's start to the last
-of the open batch's results, the database's processor time meanwhile, and what ``status`` and ``batches`` take.
+of the open batch's results, the database's processor time meanwhile, and how long ``status`` and ``batches``
+take.
 """
 
 from __future__ import annotations

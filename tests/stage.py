@@ -28,6 +28,8 @@ from speechaid.worker import open_retell
 
 Document = dict[str, Any]
 API_KEY = "key_of_the_stage"
+#: Rounds without anything to do, after which a worker would find nothing in the next one either.
+ROUNDS_IN_VAIN = 3
 
 
 class QuietSeat:
@@ -163,12 +165,14 @@ class Stage:
 
     def run_dry(self, kit: Kit, job_id: str = "job-1", at_most: int = 50) -> Document:
         """Dial one job again and again, as if every delay had passed, until it is over; the job."""
+        in_vain = 0
         for _ in range(at_most):
-            if self.job(job_id)["status"] != "pending":
+            # Paused or held it stays pending: more rounds would only look again.
+            if self.job(job_id)["status"] != "pending" or in_vain == ROUNDS_IN_VAIN:
                 break
             self.make_due(job_id)
-            self.dial_next(kit)
-            self.take_over(kit)
+            dialled, taken_over = self.dial_next(kit), self.take_over(kit)
+            in_vain = 0 if dialled or taken_over else in_vain + 1
         return self.job(job_id)
 
     def take_over(self, kit: Kit) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import islice, pairwise
 from typing import Any
@@ -182,7 +182,8 @@ class Judge:
         self._waiting: str | None = None
         self._since = 0.0
         self._read = 0
-        self._calls: dict[str, list[Placed]] = defaultdict(list)
+        #: By account: each call and the day of the account's own zone on which it was placed.
+        self._calls: dict[str, list[tuple[Placed, date]]] = defaultdict(list)
 
     def nothing_should_wait(self) -> bool:
         self.idle_moments += 1
@@ -227,10 +228,13 @@ class Judge:
         today = week.clock.now().astimezone(zone).date()
         for call in islice(week.line.calls.values(), self._read, None):
             self._read += 1
-            self._calls[str(call.metadata.get("account_id"))].append(call)
+            owner = call.metadata.get("account_id")
+            if owner is not None:
+                own_zone = ZoneInfo(ACCOUNTS[owner]["timezone"])
+                self._calls[owner].append((call, moment(week, call.placed_at).astimezone(own_zone).date()))
         made = 0
-        for call in reversed(self._calls[name]):
-            if moment(week, call.placed_at).astimezone(zone).date() != today:
+        for call, day in reversed(self._calls[name]):
+            if day != today:
                 break
             made += call.reason != "concurrency_limit_reached" and call.ended_at <= week.clock.seconds
         return made
