@@ -105,6 +105,8 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
         "help": _help(argument),
         "choices": argument.choices or None,
     }
+    if argument.choices and all(choice.isupper() for choice in argument.choices):
+        options["type"] = str.upper
     if not argument.choices:
         options["metavar"] = _metavar(argument)
     if argument.positional:

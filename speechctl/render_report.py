@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechctl.blocks import Block, Heading, grid
-from speechctl.words import call_word, instant, percent
+from speechctl.words import call_word, percent, plural, zoned
 
 Result = Mapping[str, Any]
 
@@ -16,8 +16,11 @@ def report(result: Result) -> list[Block]:
     of = f" of {result['batch_id']}" if result.get("batch_id") else ""
     calls, jobs = result["calls"], result["jobs"]
     blocks: list[Block] = [
-        Heading(text=f"Campaign report{of}, {instant(result['at'])}"),
-        f"{jobs['total']} jobs, {calls['total']} calls, {calls['connected']} connected, {_successes(calls)}",
+        Heading(text=f"Campaign report{of}, {zoned(result['at'])}"),
+        (
+            f"{plural(int(jobs['total']), 'job')}, {plural(int(calls['total']), 'call')}, "
+            f"{calls['connected']} connected, {_successes(calls)}"
+        ),
         f"{calls['minutes']:g} minutes, cost {calls['cost']:g}{_each(calls)}{_charged(calls['charged'])}",
     ]
     statuses = [[call_word(word), number] for word, number in jobs["by_status"].items()]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from speechctl.blocks import Block, Heading, grid
-from speechctl.words import call_word, duration, instant, plural
+from speechctl.words import call_word, duration, instant, plural, zoned
 
 Result = Mapping[str, Any]
 #: More workers than this are summed up by state; --json has them all.
@@ -47,7 +47,7 @@ def warnings_of(result: Result) -> list[str]:
 def head_of(supervisor: Result) -> str:
     """Who and where the daemon is, and how it fares."""
     started = supervisor.get("started_at")
-    since = f", up since {instant(started)}" if started else ""
+    since = f", up since {zoned(started)}" if started else ""
     return (
         f"speechaid {supervisor.get('version')} on {supervisor.get('host')}, pid {supervisor.get('pid')}: "
         f"{supervisor.get('state')}{since}"

@@ -19,6 +19,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86_400}d {whole % 86_400 // 3600}h"
 
 
+def zoned(value: object) -> str:
+    """As ``instant``, with the name of the reader's zone: for the head of what may travel."""
+    try:
+        name = datetime.fromisoformat(str(value)).astimezone().strftime("%Z")
+    except ValueError:
+        return instant(value)
+    return f"{instant(value)} {name}"
+
+
 def instant(value: object) -> str:
     """An ISO instant in the reader's own zone, to the second; anything else as it is, None as nothing."""
     if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -464,3 +465,10 @@ def test_an_import_that_broke_off_says_what_to_do() -> None:
     broken = text("imports", {"imports": [{**row, "state": "broke_off"} for row in answer["imports"]]})
     assert "broke off: 23,000 of 50,000" in broken
     assert "again with --batch" in broken
+
+
+def test_the_head_of_a_report_names_its_zone_and_counts_in_words() -> None:
+    answer, _ = ANSWERS["report"]
+    told = text("report", {**answer, "jobs": {**answer["jobs"], "total": 1}})
+    assert datetime.fromisoformat(answer["at"]).astimezone().strftime("%H:%M:%S %Z") in told
+    assert "1 job, " in told

@@ -51,6 +51,10 @@ def test_what_is_not_given_is_not_sent(spec: CommandSpec) -> None:
     assert set(parsed(*argv)) == {argument.name for argument in required if not argument.local}
 
 
+def test_a_word_in_capitals_may_be_typed_small() -> None:
+    assert parsed("log-level", "debug")["level"] == "DEBUG"
+
+
 def test_a_duration_travels_in_seconds() -> None:
     assert parsed("create-batch", "March", "--ring-timeout", "1m")["ring_timeout"] == 60
 
