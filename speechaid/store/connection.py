@@ -219,7 +219,9 @@ def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock 
     except (InvalidURI, ConfigurationError, ValueError) as exc:
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
-        raise ConfigError([f"{fault}; allowed: mongodb://…, mongodb+srv://…, embedded:DIR"]) from exc
+        allowed = "allowed: mongodb://…, mongodb+srv://…, embedded:DIR"
+        hint = "in a user's name or password @ : / % are written %40 %3A %2F %25"
+        raise ConfigError([f"{fault}; {allowed}; {hint}"]) from exc
 
 
 def _remark(warning: Warning | str) -> str:

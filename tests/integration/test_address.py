@@ -49,3 +49,13 @@ def test_an_option_that_the_driver_does_not_know_is_one_line(monkeypatch: pytest
     (remark,) = store.remarks
     assert remark.startswith("MONGO_URI: Unknown option: replicset")
     assert remark.endswith("the option is ignored")
+
+
+@pytest.mark.parametrize("address", ["mongodb://maria:p%ss@db/", "mongodb://maria:p@ss@db/"])
+def test_a_password_with_marks_of_an_address_is_told_how_to_be_written(
+    environ: dict[str, str], address: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        connect(get_settings(environ, env_file=None).database, uri=address)
+    assert "%40" in str(refused.value)
+    assert "ss@" not in str(refused.value)
