@@ -68,6 +68,8 @@ def _warnings(result: Result) -> list[Block]:
         lines.append("! HELD on this host: no new dial (speechctl unhold)")
     if supervisor.get("draining"):
         lines.append("! draining: no worker of this host takes a new job (speechctl undrain)")
+    if supervisor.get("wanted") == 0:
+        lines.append("! this host is scaled to 0 workers: it places no call (speechctl scale N)")
     if supervisor.get("dependency_away"):
         lines.append("! workers cannot start: something that they need is away (see the log)")
     loops = supervisor.get("crash_loops") or []

@@ -472,3 +472,10 @@ def test_the_head_of_a_report_names_its_zone_and_counts_in_words() -> None:
     told = text("report", {**answer, "jobs": {**answer["jobs"], "total": 1}})
     assert datetime.fromisoformat(answer["at"]).astimezone().strftime("%H:%M:%S %Z") in told
     assert "1 job, " in told
+
+
+def test_a_host_without_workers_is_not_overlooked() -> None:
+    answer, _ = ANSWERS["status"]
+    idle = {**answer, "supervisor": {**answer["supervisor"], "wanted": 0}}
+    assert "scaled to 0 workers" in text("status", idle)
+    assert "scaled to 0 workers" not in text("status", answer)
