@@ -89,8 +89,13 @@ rm -rf /etc/systemd/system /etc/credstore /etc/credstore.encrypted
 rm -rf /opt/speechaid* /etc/speechaid /var/lib/speechaid /var/backups/speechaid
 mkdir -p /etc/systemd/system
 ldconfig
-printf '[Unit]\nRequires=sysinit.target dbus.socket\nAfter=sysinit.target dbus.socket\nAllowIsolate=yes\n' \
-    > /etc/systemd/system/machine.target
+cat > /etc/systemd/system/machine.target <<END
+[Unit]
+Requires=sysinit.target
+Wants=dbus.socket
+After=sysinit.target dbus.socket
+AllowIsolate=yes
+END
 for unit in systemd-modules-load systemd-sysctl systemd-udevd systemd-resolved systemd-networkd; do
     ln -sf /dev/null "/etc/systemd/system/$unit.service"
 done
