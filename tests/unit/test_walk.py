@@ -42,7 +42,7 @@ def test_three_dots_in_a_line_stand_for_its_rest() -> None:
 def test_blocks_keep_their_order_and_say_which_are_typed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "```sh status=3\none\n```\n```text\ntwo\n```\n<!-- practice\nthree\n-->\n\n- a\n\n  ```\n  four\n  ```\n"
+        "```sh status=3\none\n```\n```text\ntwo\n```\n<!-- practice\nthree\n-->\n- a\n  ```\n  four\n  ```\n"
     )
     found = blocks(page)
     assert [(block.text, block.is_typed, block.status) for block in found] == [

@@ -1,0 +1,130 @@
+"""The pages name nothing that is not there, and the Spanish ones say what their English sisters say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from speechaid.protocol import COMMANDS
+from speechaid.rules.alerts import ALERTS
+from speechaid.settings_secrets import FILE_VARIABLES
+from speechaid.settings_table import BY_VARIABLE
+from tests.walk import ROOT, Block, blocks
+
+DOCS: Final = ROOT / "docs"
+SPANISH: Final = DOCS / "es"
+PAGES: Final = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+SISTERS: Final = ("README", "first-day", "daily", "alerts", "troubleshooting", "contacts-file")
+#: Variables that are no settings: where settings come from, and what the tests are told.
+OTHER_VARIABLES: Final = {"SPEECHAID_ENV_FILE", "SPEECHAID_TEST_MONGO_URI"}
+COMMON_FLAGS: Final = {"--json", "--socket", "--key", "--timeout", "--yes", "--help", "--version"}
+#: Typed wrongly on purpose, to show the answer.
+MISSPELT: Final = {"explian"}
+#: The alert that only Prometheus can tell.
+OUTSIDE: Final = "SpeechaidDown"
+
+_LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+_FENCED: Final = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+_CODE: Final = re.compile(r"`([^`\n]+)`")
+_COMMAND: Final = re.compile(r"\bspeechctl((?: +[^\s`|;&()<>]+)+)")
+_FLAG: Final = re.compile(r"--[a-z][a-z-]+")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for link in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if "://" not in link:
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            assert target.is_file(), f"{link}: no such file"
+            assert not anchor or anchor in _anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_flag_of_a_page_is_in_the_command_table(page: Path) -> None:
+    unknown = [line for line in _commands(page.read_text(encoding="utf-8")) if not _is_known(line)]
+    assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_variable_of_a_page_is_a_setting(page: Path) -> None:
+    named = set(re.findall(r"\bSPEECHAID_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+    assert named <= {*BY_VARIABLE, *FILE_VARIABLES, *OTHER_VARIABLES}
+
+
+def test_the_index_leads_to_every_page() -> None:
+    for directory in (DOCS, SPANISH):
+        links = set(_LINK.findall((directory / "README.md").read_text(encoding="utf-8")))
+        assert {page.name for page in directory.glob("*.md")} - {"README.md"} <= links
+
+
+def test_every_setting_stands_on_its_page() -> None:
+    text = (DOCS / "settings.md").read_text(encoding="utf-8")
+    assert [variable for variable in BY_VARIABLE if f"`{variable}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", SISTERS)
+def test_a_spanish_page_has_the_headings_of_its_sister(name: str) -> None:
+    assert _levels(SPANISH / f"{name}.md") == _levels(DOCS / f"{name}.md")
+
+
+@pytest.mark.parametrize("name", SISTERS)
+def test_a_spanish_page_has_the_commands_and_answers_of_its_sister(name: str) -> None:
+    assert _shown(SPANISH / f"{name}.md") == _shown(DOCS / f"{name}.md")
+
+
+@pytest.mark.parametrize("name", SISTERS)
+def test_a_spanish_page_names_the_commands_and_settings_of_its_sister(name: str) -> None:
+    def named(page: Path) -> set[str]:
+        words = set(_CODE.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))))
+        return {word for word in words if word in BY_VARIABLE or word in COMMANDS or word.startswith("--")}
+
+    assert named(SPANISH / f"{name}.md") == named(DOCS / f"{name}.md")
+
+
+@pytest.mark.parametrize("page", [DOCS / "alerts.md", SPANISH / "alerts.md"], ids=["english", "spanish"])
+def test_every_alert_has_its_heading(page: Path) -> None:
+    headings = re.findall(r"^## (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name in headings if name in ALERTS] == list(ALERTS)
+    assert OUTSIDE in headings
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that a forge makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _levels(page: Path) -> list[int]:
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    return [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+
+
+def _shown(page: Path) -> list[tuple[tuple[str, ...], str]]:
+    """What a reader sees typed and printed."""
+    return [(block.info, block.text) for block in blocks(page) if _is_shown(block)]
+
+
+def _is_shown(block: Block) -> bool:
+    return block.info[:1] in {("sh",), ("text",)}
+
+
+def _commands(text: str) -> list[str]:
+    """Each ``speechctl ...`` of a page's code, without what belongs to the shell."""
+    code = "\n".join([*_FENCED.findall(text), *_CODE.findall(_FENCED.sub("", text))])
+    return [match[1].strip() for match in _COMMAND.finditer(code)]
+
+
+def _is_known(line: str) -> bool:
+    """Whether the words behind ``speechctl`` are a command and flags of its own, or flags alone."""
+    words = line.split()
+    flags = set(_FLAG.findall(line))
+    if words[0].startswith("-"):
+        return flags <= COMMON_FLAGS
+    if words[0] not in COMMANDS:
+        # A word of the text behind a name in code, or of a page's prose in a block.
+        return words[0] in MISSPELT or not re.fullmatch(r"[a-z]+(-[a-z]+)*", words[0])
+    return flags <= {argument.flag for argument in COMMANDS[words[0]].arguments} | COMMON_FLAGS
