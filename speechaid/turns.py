@@ -28,7 +28,7 @@ from speechaid.store.queue import DueBatch
 RING_SECONDS = 1.0
 RING_COST_FACTOR = 20.0
 RING_MAX_SECONDS = 30.0
-#: Candidates of one batch are good for so long, and a look fetches so many.
+#: Candidates of one batch are good for so long at least, and a look fetches so many.
 CANDIDATES_SECONDS = 1.0
 CANDIDATES = 32
 #: Where all that was found belongs to accounts that are closed, the rest of the batch is looked through again
@@ -45,9 +45,16 @@ class Fetched:
     """Candidates of one batch, kept for a moment."""
 
     until: float
+    #: When they are used up, more are fetched, but not before this moment.
+    used_up_until: float
     #: Accounts (None: jobs without one) that were left out.
     without: frozenset[str | None] = frozenset()
     candidates: list[Candidate] = field(default_factory=list)
+
+    @property
+    def good_until(self) -> float:
+        """When they are to be fetched anew."""
+        return self.until if self.candidates else self.used_up_until
 
 
 class Turns:
@@ -107,7 +114,7 @@ class Turns:
     def _candidates(self, batch_id: str | None) -> Fetched:
         now = self._kit.clock.boottime()
         fetched = self._fetched.get(batch_id)
-        if fetched is None or now >= fetched.until or fetched.without != self._closed(batch_id):
+        if fetched is None or now >= fetched.good_until or fetched.without != self._closed(batch_id):
             fetched = self._fetched[batch_id] = self._fetch(batch_id, now)
         return fetched
 
@@ -124,8 +131,15 @@ class Turns:
                 break
         # All workers see the same list: each takes the longest due of a random few first.
         kit.random.shuffle(candidates)
-        rest = CANDIDATES_SECONDS if candidates or not closed else CLOSED_REST_SECONDS
-        return Fetched(until=now + rest, without=closed, candidates=candidates)
+        if not candidates:
+            rest = CLOSED_REST_SECONDS if closed else CANDIDATES_SECONDS
+            return Fetched(until=now + rest, used_up_until=now + rest, without=closed)
+        # Where a fetch is dear (a server that reads all that waits for the few it gives), what it gave is
+        # kept for longer.
+        cost = (kit.clock.boottime() - now) * RING_COST_FACTOR
+        rest = min(RING_MAX_SECONDS, max(CANDIDATES_SECONDS, cost))
+        soonest = now + CANDIDATES_SECONDS
+        return Fetched(until=now + rest, used_up_until=soonest, without=closed, candidates=candidates)
 
     def _has_place(self, batch_id: str | None, account_id: str | None) -> bool:
         """Where the number of calls at a time is limited, look again before taking a job for nothing."""
