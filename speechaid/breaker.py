@@ -40,6 +40,8 @@ KINDS: dict[type[RetellError], FaultKind] = {
 
 #: Tries against other workers that write the same breaker.
 WRITE_TRIES = 10
+#: A look at the breaker spares another one for so many seconds.
+SEEN_GOOD_FOR_SECONDS = 0.5
 
 
 def policy(kit: Kit) -> BreakerPolicy:
@@ -95,7 +97,7 @@ def after_question_fault(kit: Kit, fault: RetellError) -> None:
 
 def after_create(kit: Kit) -> None:
     """A create was answered."""
-    _change(kit, lambda breaker: circuit.after_success(breaker, Proof.ACCEPTED))
+    _note_success(kit, Proof.ACCEPTED)
 
 
 def after_call(kit: Kit, classified: Classified) -> None:
@@ -106,6 +108,14 @@ def after_call(kit: Kit, classified: Classified) -> None:
         _note_fault(kit, FaultKind.AGENT, None)
     elif classified.outcome is not Outcome.TEMPORARY:  # a limit that was met proves nothing
         proof = Proof.TALKED if classified.connected else Proof.FINISHED
+        _note_success(kit, proof)
+
+
+def _note_success(kit: Kit, proof: Proof) -> None:
+    """Where the breaker had no fault a moment ago, success changes nothing, and nothing is read."""
+    seen = kit.breaker_seen
+    fresh = seen is not None and kit.clock.boottime() - seen.at <= SEEN_GOOD_FOR_SECONDS
+    if seen is None or not fresh or Breaker.read(seen.document) != Breaker():
         _change(kit, lambda breaker: circuit.after_success(breaker, proof))
 
 
@@ -127,6 +137,7 @@ def _note_fault(
 def _change(kit: Kit, decide: Callable[[Breaker], Breaker]) -> None:
     """Read, decide, write if nobody else did meanwhile; what needs no write costs one read."""
     key = kit.retell.fingerprint
+    kit.breaker_seen = None
     try:
         for _ in range(WRITE_TRIES):
             _, document = kit.store.holds.look(key)

@@ -111,8 +111,7 @@ def run(kit: Kit, job: Job) -> None:
         return
     answer = place_or_withdraw(kit, job, seen)
     if answer is not None:
-        job, call = answer
-        follow.run(kit, job, call)
+        follow.run(kit, *answer)
 
 
 def choose_phone(kit: Kit, job: Job, seen: Look) -> Choice | None:
@@ -190,18 +189,18 @@ def new_dial(kit: Kit, job: Job, choice: Choice, seen: Look) -> Dial:
 # -- placing ---------------------------------------------------------------------------------------------
 
 
-def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call] | None:
+def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call, Look] | None:
     """Place the call of a fresh intent; None where no call came of it and the job has been moved on.
 
     Until the POST is sent nobody can have made a call, so whatever goes wrong before it is simply taken back.
     """
     try:
         try:
-            obstacle = clear_to_dial(kit, job, seen)
+            last = clear_to_dial(kit, job, seen)
         except StoreUnavailable:
-            obstacle = NotNow("database_away")
-        if obstacle is not None:
-            withdraw(kit, job, obstacle.reason)
+            last = NotNow("database_away")
+        if isinstance(last, NotNow):
+            withdraw(kit, job, last.reason)
             return None
     except LeaseLost:
         # Marks entered after the adopter had settled this very dial would be held for ever.
@@ -209,7 +208,7 @@ def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call] | None
             settlement.release_marks(kit, job.dial)
         raise
     try:
-        return post(kit, job)
+        return *post(kit, job), last
     except NotPlaced as refusal:
         settlement.refused(kit, job, REFUSALS[type(refusal)], str(refusal))
         return None
@@ -221,12 +220,13 @@ def place_or_withdraw(kit: Kit, job: Job, seen: Look) -> tuple[Job, Call] | None
         return None
 
 
-def clear_to_dial(kit: Kit, job: Job, seen: Look) -> NotNow | None:
-    """Reserve, and take the last look; None where the POST may go out this very moment."""
+def clear_to_dial(kit: Kit, job: Job, seen: Look) -> Look | NotNow:
+    """Reserve, and take the last look: that look, where the POST may go out this very moment."""
     assert job.dial is not None  # noqa: S101 - the intent is written
     kit.report(WorkerState.DIALLING, "reserve", job)
-    obstacle = reserve(kit, job, seen)
-    while obstacle is None:
+    if (obstacle := reserve(kit, job, seen)) is not None:
+        return obstacle
+    while True:
         began = kit.clock.boottime()
         kit.report(WorkerState.DIALLING, "last look", job)
         # This proves that the lease is still ours, and gives it time for the POST.
@@ -244,9 +244,8 @@ def clear_to_dial(kit: Kit, job: Job, seen: Look) -> NotNow | None:
             return NotNow("dialling_held")
         # Only a probe's gate writes, and may take time: such a one looks again at the clock alone.
         if kit.clock.boottime() - began <= 2 * LOOK_GOOD_FOR_SECONDS:
-            return None
+            return seen
         return NotNow("look_stale")
-    return obstacle
 
 
 def post(kit: Kit, job: Job) -> tuple[Job, Call]:

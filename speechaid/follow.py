@@ -8,6 +8,8 @@ from logging import WARNING
 from speechaid import breaker, settlement
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.kit import Kit, LetGo
+from speechaid.look import Look
+from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import Stopper, WorkerState
@@ -20,19 +22,20 @@ RENEW_AT = 1 / 3
 PARKED_REST_SECONDS = 120.0
 
 
-def run(kit: Kit, job: Job, call: Call | None) -> None:
+def run(kit: Kit, job: Job, call: Call | None, seen: Look | None = None) -> None:
     """Follow the call of a job's open dial to its end, and settle it.
 
     Args:
         kit: the worker's things.
         job: in hand, its dial's ``call_id`` known.
         call: as Retell told it last; None where it has yet to be asked for.
+        seen: the look behind which this worker has just placed the call.
 
     Raises:
         LeaseLost: the job belongs to somebody else now.
         LetGo: told to leave; the lease is released, the call goes on, and the next to look adopts it.
     """
-    vigil = Vigil(kit, job, call)
+    vigil = Vigil(kit, job, call, seen)
     try:
         vigil.keep()
     except LetGo:
@@ -52,7 +55,7 @@ def hand_over(kit: Kit, job: Job) -> None:
 class Vigil:
     """One call being followed."""
 
-    def __init__(self, kit: Kit, job: Job, call: Call | None) -> None:
+    def __init__(self, kit: Kit, job: Job, call: Call | None, seen: Look | None) -> None:
         self.kit = kit
         self.job = job
         self.call = call
@@ -66,7 +69,8 @@ class Vigil:
         #: Whether Retell has heard of the stop; whoever asked before us may have died before that.
         self._stop_heard = False
         self._connected_seen_at: float | None = None
-        self._batch_limit = self._longest_call()
+        self._seen = seen
+        self._batch_limit = _limit(seen.batch) if seen is not None else self._longest_call()
         if call is not None:
             self._hear(call)
 
@@ -74,8 +78,11 @@ class Vigil:
         """Poll until the call is over, then settle; or park it where Retell never says so."""
         if self.call is None:
             self.poll()
+        just_written = self._seen is not None
         while not (self.call is not None and self.call.is_over):
-            self.tend()
+            if not just_written:
+                self.tend()
+            just_written = False
             match watch(self.progress(), self.limits()):
                 case Watch.STOP:
                     self.stop(Stopper.LIMIT)
@@ -87,7 +94,7 @@ class Vigil:
                     self.repeat_stop()
                     self.wait()
             self.poll()
-        settlement.ended(self.kit, self.job, self.call)
+        settlement.ended(self.kit, self.job, self.call, self._seen)
 
     def wait(self) -> None:
         """Rest until the next poll."""
@@ -250,4 +257,8 @@ class Vigil:
             batch = self.kit.store.batches.find(self._dial.batch_id)
         except StoreUnavailable:
             return None
-        return None if batch is None else batch.call_settings.max_call_duration
+        return _limit(batch)
+
+
+def _limit(batch: Batch | None) -> float | None:
+    return None if batch is None else batch.call_settings.max_call_duration

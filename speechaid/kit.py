@@ -18,6 +18,7 @@ from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
+from speechaid.model.reading import Document
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.rules import retries
@@ -71,6 +72,14 @@ class Reporter(Protocol):
         """One call more is over and written."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BreakerSeen:
+    """The stored circuit breaker of this host's key as it was at a moment of the boot-time clock."""
+
+    at: float
+    document: Document | None
+
+
 @dataclass(kw_only=True)
 class Kit:
     """One worker's things; ``settings`` may be replaced between two steps by a reload."""
@@ -84,6 +93,8 @@ class Kit:
     rest: Callable[[float], None]
     clock: Clock = field(default_factory=SystemClock)
     random: random.Random = field(default_factory=random.Random)
+    #: As a look saw it last.
+    breaker_seen: BreakerSeen | None = None
 
     def new_token(self) -> str:
         """A fresh claim token or dial key."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from speechaid import breaker
-from speechaid.kit import Kit
+from speechaid.kit import BreakerSeen, Kit
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -21,6 +21,9 @@ from speechaid.rules.retries import NextStep
 @dataclass(frozen=True, kw_only=True)
 class Look:
     """What was seen at one moment."""
+
+    #: When reading began, in seconds of boot time.
+    read_at: float
 
     batch: Batch | None
     account: Account | None
@@ -57,11 +60,14 @@ def look(kit: Kit, job: Job) -> Look:
 
 def look_without_job(kit: Kit) -> Look:
     """The part of a look that is the same for every job: what holds the fleet or this host's key."""
+    read_at = kit.clock.boottime()
     fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
+    kit.breaker_seen = BreakerSeen(at=read_at, document=breaker_document)
     holds = breaker.holds(kit, breaker_document)
     if fleet is not None:
         holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
     return Look(
+        read_at=read_at,
         batch=None,
         account=None,
         holds=holds,

@@ -114,9 +114,9 @@ def resolve(kit: Kit, job: Job) -> None:
 
 def replay(kit: Kit, job: Job) -> tuple[Job, Call] | None:
     """The same create again under its key, if a call may be placed now; None where that is not plain."""
-    obstacle = dial.clear_to_dial(kit, job, look(kit, job))
-    if obstacle is not None:
-        kit.tell("dial.not_replayed", job, reason=obstacle.reason)
+    cleared = dial.clear_to_dial(kit, job, look(kit, job))
+    if isinstance(cleared, dial.NotNow):
+        kit.tell("dial.not_replayed", job, reason=cleared.reason)
         return None
     try:
         return dial.post(kit, job)

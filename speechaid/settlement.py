@@ -8,11 +8,13 @@ and a sleeper that wakes finds nothing to do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
 
 from speechaid import analysis, breaker, inheritance
 from speechaid.kit import Kit
+from speechaid.look import Look
 from speechaid.model.account import Account, Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
@@ -43,14 +45,24 @@ SUMMARY_FIELDS = (
 #: What a customer promised, as the agent collected it.
 PROMISE_FIELDS = ("fecha_pago_cliente", "monto_pago_cliente")
 
+#: What the last look saw of batch and account serves so long to settle what was dialled behind it.
+SEEN_GOOD_FOR_SECONDS = 3.0
 #: How a verdict names ``contact.next_phone_index``.
 NEXT_PHONE_INDEX = "next_phone_index"
 #: The cause of a verdict on a dial that was taken back before anybody could be called.
 WITHDRAWN = "withdrawn"
 
 
-def ended(kit: Kit, job: Job, call: Call) -> None:
-    """Settle a call that Retell says is over."""
+@dataclass(frozen=True, kw_only=True)
+class Books:
+    """The batch and the account by which an ended dial is judged and charged."""
+
+    batch: Batch | None
+    account: Account | None
+
+
+def ended(kit: Kit, job: Job, call: Call, seen: Look | None = None) -> None:
+    """Settle a call that Retell says is over; ``seen`` is the look behind which it was placed."""
     assert job.dial is not None  # noqa: S101
     classified = outcomes.classify(call, stopped_by=job.dial.stop_asked_by)
     if not classified.known:
@@ -59,7 +71,7 @@ def ended(kit: Kit, job: Job, call: Call) -> None:
         )
         kit.seat.count("speechaid_unknown_ends_total")
     breaker.after_call(kit, classified)
-    settle(kit, job, classified.outcome, call=call, connected=classified.connected)
+    settle(kit, job, classified.outcome, call=call, connected=classified.connected, seen=seen)
 
 
 def refused(kit: Kit, job: Job, outcome: Outcome, error: str) -> None:
@@ -98,19 +110,42 @@ def withdraw(kit: Kit, job: Job, *, delay_seconds: float) -> None:
 
 
 def settle(
-    kit: Kit, job: Job, outcome: Outcome, *, call: Call | None, connected: bool, error: str | None = None
+    kit: Kit,
+    job: Job,
+    outcome: Outcome,
+    *,
+    call: Call | None,
+    connected: bool,
+    error: str | None = None,
+    seen: Look | None = None,
 ) -> None:
     """Decide, store the decision, apply it; waits for the database as long as it takes."""
 
-    def decide_and_store() -> Job:
-        verdict = decide(kit, job, outcome, call=call, connected=connected, error=error)
-        return kit.store.jobs.record_verdict(job, verdict.document())
+    def decide_and_store() -> tuple[Job, Books]:
+        books = open_books(kit, job, seen)
+        verdict = decide(kit, job, outcome, books, call=call, connected=connected, error=error)
+        return kit.store.jobs.record_verdict(job, verdict.document()), books
 
-    apply(kit, kit.insist(WorkerState.SETTLING, "verdict", job, decide_and_store))
+    apply(kit, *kit.insist(WorkerState.SETTLING, "verdict", job, decide_and_store))
 
 
-def apply(kit: Kit, job: Job) -> None:
-    """Write what the stored verdict says, from wherever a dead worker left off."""
+def open_books(kit: Kit, job: Job, seen: Look | None) -> Books:
+    """Batch and account as they are; as they were seen, where that was a moment ago."""
+    if seen is not None and kit.clock.boottime() - seen.read_at <= SEEN_GOOD_FOR_SECONDS:
+        return Books(batch=seen.batch, account=seen.account)
+    dial = job.dial
+    assert dial is not None  # noqa: S101
+    return Books(
+        batch=None if dial.batch_id is None else kit.store.batches.find(dial.batch_id),
+        account=None if dial.account_id is None else kit.store.accounts.find(dial.account_id),
+    )
+
+
+def apply(kit: Kit, job: Job, books: Books | None = None) -> None:
+    """Write what the stored verdict says, from wherever a dead worker left off.
+
+    ``books`` spare reading again what has been read to decide.
+    """
     dial = job.dial
     assert dial is not None and dial.verdict is not None  # noqa: S101, PT018
     verdict = Verdict.read(dial.verdict)
@@ -125,7 +160,7 @@ def apply(kit: Kit, job: Job) -> None:
     if verdict.do_not_call is not None:
         number = verdict.do_not_call
         step("do-not-call", lambda: kit.store.do_not_call.add(number, source="call", job_id=job.job_id))
-    step("marks", lambda: consume_marks(kit, dial, verdict))
+    step("marks", lambda: consume_marks(kit, dial, verdict, books))
     if verdict.cause != WITHDRAWN:
         # Before the last write: whoever has to repeat it tells the same under the same name.
         kit.seat.count_once(*call_metrics.settled(dial.key, verdict))
@@ -136,7 +171,7 @@ def apply(kit: Kit, job: Job) -> None:
     kit.tell("call.settled", job, outcome=verdict.outcome, cause=verdict.cause, status=verdict.status)
 
 
-def consume_marks(kit: Kit, dial: Dial, verdict: Verdict) -> None:
+def consume_marks(kit: Kit, dial: Dial, verdict: Verdict, books: Books | None) -> None:
     """Charge the account and add to the batch's sums; a mark that is gone was consumed already."""
     charge = verdict.charge
     if dial.account_id is not None:
@@ -147,9 +182,11 @@ def consume_marks(kit: Kit, dial: Dial, verdict: Verdict) -> None:
             credit=charge.credit,
             calls=charge.calls,
             day=charge.day,
+            seen=None if books is None else books.account,
         )
     if dial.batch_id is not None:
-        kit.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures)
+        batch = None if books is None else books.batch
+        kit.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures, seen=batch)
 
 
 def enter_marks(kit: Kit, job: Job, dial: Dial) -> None:
@@ -205,13 +242,19 @@ def move_on(kit: Kit, job: Job, step: NextStep) -> None:
 
 
 def decide(
-    kit: Kit, job: Job, outcome: Outcome, *, call: Call | None, connected: bool, error: str | None
+    kit: Kit,
+    job: Job,
+    outcome: Outcome,
+    books: Books,
+    *,
+    call: Call | None,
+    connected: bool,
+    error: str | None,
 ) -> Verdict:
     """The whole consequence of an ended dial, from what is known now."""
     dial = job.dial
     assert dial is not None  # noqa: S101
-    batch = None if dial.batch_id is None else kit.store.batches.find(dial.batch_id)
-    account = None if dial.account_id is None else kit.store.accounts.find(dial.account_id)
+    batch, account = books.batch, books.account
     step = next_step(kit, job, dial, outcome, connected=connected, batch=batch, account=account)
     now = kit.store.now()
     changes = {**_position(step, now), **_ends(step, now)}

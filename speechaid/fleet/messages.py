@@ -19,7 +19,7 @@ From the supervisor, ``{kind: order, ...}``, the orders being those of ``Order``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -141,7 +141,8 @@ def count_key(name: str, labels: Mapping[str, str]) -> CountKey:
 
 def encode_report(report: Report) -> dict[str, Any]:
     """A worker's message as JSON-ready data."""
-    message = {"kind": _KINDS[type(report)], **asdict(report)}
+    # Field by field: ``dataclasses.asdict`` copies all that lies within, at ten times the price.
+    message = {"kind": _KINDS[type(report)], **vars(report)}
     if isinstance(report, Beat | Tally | Bye):
         message["counts"] = [[name, dict(labels), value] for (name, labels), value in report.counts.items()]
     return message

@@ -44,6 +44,8 @@ DUMP_SIGNAL: Final = signal.SIGUSR1
 #: Increments in one message, so that it stays well under the channel's limit.
 COUNTS_PER_MESSAGE: Final = 200
 EVENTS_KEPT: Final = 200
+#: A step that begins so soon after the last report, and has to be over by the same moment, is not told apart.
+SAME_STEP_SECONDS: Final = 0.25
 
 
 class Seat:
@@ -73,6 +75,9 @@ class Seat:
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._doing: tuple[object, ...] = ()
         self._since = self._clock.boottime()
+        #: Of the last report that went out: what it was about, when, and what it promised.
+        self._told: tuple[object, ...] = ()
+        self._told_at = self._promised = 0.0
         self._stop_signals = 0
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         ignore(FOREIGN_SIGNALS)
@@ -101,9 +106,14 @@ class Seat:
     ) -> None:
         """Say what is done next, and that the next report comes within so many seconds.
 
-        Past that moment and a grace the supervisor takes this worker for hung, and kills it.
+        Past that moment and a grace the supervisor takes this worker for hung, and kills it. A step right
+        behind another of the same job, and as long, is left out: it is over within what was promised.
         """
         now = self._clock.boottime()
+        deadline = now + within_seconds
+        about = (state, job, call)
+        if about == self._told and now - self._told_at < SAME_STEP_SECONDS > abs(deadline - self._promised):
+            return
         if (state, job) != self._doing:
             self._doing, self._since = (state, job), now
             setproctitle.setproctitle(
@@ -118,11 +128,13 @@ class Seat:
             job=job,
             call=call,
             since=self._since,
-            deadline=now + within_seconds,
+            deadline=deadline,
             done=self.calls_done,
             counts=counts,
         )
-        if not self._channel.send(encode_report(beat)):
+        if self._channel.send(encode_report(beat)):
+            self._told, self._told_at, self._promised = about, now, deadline
+        else:
             self._keep_counts(counts)  # a beat may be lost, an increment may not
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:

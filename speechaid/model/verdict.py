@@ -102,12 +102,14 @@ def storable(value: Any, depth: int = 0) -> Any:
         return [storable(item, depth + 1) for item in value]
     if isinstance(value, int) and not isinstance(value, bool) and value not in _BSON_INT:
         return str(value)
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.isascii():
         # A lone surrogate is lawful JSON, but no UTF-8.
         return value.encode("utf-8", "replace").decode("utf-8")
     return value
 
 
 def _key(name: str) -> str:
+    if name.isascii() and "\0" not in name and not name.startswith("$"):
+        return name
     clean = name.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
     return f"_{clean}" if clean.startswith("$") else clean

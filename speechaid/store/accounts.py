@@ -81,7 +81,15 @@ class Accounts:
         return self.table.update(query, change)
 
     def settle(
-        self, account_id: str, key: str, *, minutes: float, credit: float, calls: int, day: str
+        self,
+        account_id: str,
+        key: str,
+        *,
+        minutes: float,
+        credit: float,
+        calls: int,
+        day: str,
+        seen: Account | None = None,
     ) -> bool:
         """Close a dial's reservation and charge what it cost; False where that is done already.
 
@@ -92,38 +100,53 @@ class Accounts:
             credit: to charge on a credit plan, in currency units.
             calls: 1 where the call counts as placed today, else 0.
             day: ``YYYY-MM-DD`` in the account's zone on which it was placed; a new day counts anew.
+            seen: the account as read before; spares a read where it still serves.
         """
-        while True:
-            account = self.find(account_id)
-            held = None if account is None else _held(account, key)
-            if account is None or held is None:
-                return False
-            self._make_countable(account)
-            query = {
-                "account_id": account_id,
-                "open_dials.key": key,
-                "calls_today": account.document.get("calls_today"),
-                "calls_today_date": account.document.get("calls_today_date"),
-            }
-            change: Document = {
-                "$pull": {"open_dials": {"key": key}},
-                "$inc": {
-                    "minutes_reserved": -held.minutes,
-                    "credit_reserved": -held.credit,
-                    "minutes_used": minutes,
-                    "credit_used": credit,
-                    "ledger_revision": 1,
-                },
-            }
-            if calls:
-                # A call of yesterday that is settled today does not count among today's.
-                counted = account.calls_today_date or day
-                fresh = day > counted
-                if day >= counted:
-                    count = calls if fresh else account.calls_today + calls
-                    change["$set"] = {"calls_today": count, "calls_today_date": day}
-            if self.table.update(query, change):
+        if seen is not None and self._charge(seen, key, minutes=minutes, credit=credit, calls=calls, day=day):
+            return True
+        while (account := self.find(account_id)) is not None and _held(account, key) is not None:
+            if self._charge(account, key, minutes=minutes, credit=credit, calls=calls, day=day):
                 return True
+        return False
+
+    def _charge(
+        self, account: Account, key: str, *, minutes: float, credit: float, calls: int, day: str
+    ) -> bool:
+        """Close and charge by an account as read; False where it holds no such dial, or its day has changed.
+
+        What a dial holds never changes under its key, so an older reading tells it as well as a fresh one.
+        """
+        held = _held(account, key)
+        if held is None:
+            return False
+        self._make_countable(account)
+        query = {
+            "account_id": account.account_id,
+            "open_dials.key": key,
+            "calls_today_date": account.document.get("calls_today_date"),
+        }
+        change: Document = {
+            "$pull": {"open_dials": {"key": key}},
+            "$inc": {
+                "minutes_reserved": -held.minutes,
+                "credit_reserved": -held.credit,
+                "minutes_used": minutes,
+                "credit_used": credit,
+                "ledger_revision": 1,
+            },
+        }
+        if calls:
+            # A call of yesterday that is settled today does not count among today's.
+            stored = account.document.get("calls_today")
+            counted = account.calls_today_date or day
+            if day > counted or (day == counted and not is_countable(stored)):
+                query["calls_today"] = stored
+                count = calls if day > counted else account.calls_today + calls
+                change["$set"] = {"calls_today": count, "calls_today_date": day}
+            elif day == counted:
+                change["$inc"]["calls_today"] = calls
+                change["$set"] = {"calls_today_date": day}
+        return self.table.update(query, change)
 
     # -- what SpeechAI reserved --------------------------------------------------------------------------
 

@@ -188,13 +188,19 @@ class Batches:
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
         self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}})
 
-    def settle_dial(self, batch_id: str, key: str, figures: Mapping[str, float]) -> bool:
-        """Close an open dial and add its figures (``total_cost``, …); False where that is done already."""
+    def settle_dial(
+        self, batch_id: str, key: str, figures: Mapping[str, float], *, seen: Batch | None = None
+    ) -> bool:
+        """Close an open dial and add its figures (``total_cost``, …); False where that is done already.
+
+        ``seen`` is the batch as read before; it spares a read.
+        """
         change: Document = {"$pull": {"open_dials": {"key": key}}, "$set": {"updated_at": self._now()}}
         query = {"batch_id": batch_id, "open_dials.key": key}
         if figures:
             change["$inc"] = dict(figures)
-            self._make_countable(query, figures)
+            if seen is None or not all(is_countable(seen.document.get(name, 0)) for name in figures):
+                self._make_countable(query, figures)
         return self.table.update(query, change)
 
     def _make_countable(self, query: Document, names: Iterable[str]) -> None:

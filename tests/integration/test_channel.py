@@ -140,10 +140,35 @@ def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(post: tuple[C
 
 def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, Seat]) -> None:
     supervisor, seat = post
-    for job in ("job-1", "job-1", "job-2"):
-        seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=1, job=job)
+    for job, seconds in (("job-1", 1), ("job-1", 5), ("job-2", 1)):
+        seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=seconds, job=job)
     first, again, other = (beat for beat in reports(supervisor) if isinstance(beat, Beat))
     assert first.since == again.since < other.since
+
+
+class HandClock(SystemClock):
+    """A clock that stands until it is turned."""
+
+    at = 100.0
+
+    def boottime(self) -> float:
+        return self.at
+
+
+def test_a_step_right_behind_another_that_promises_as_much_is_not_told_apart(
+    line: tuple[Channel, Channel],
+) -> None:
+    supervisor, worker = line
+    clock = HandClock()
+    seat = Seat(worker, WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()), clock=clock)
+    steps = (("verdict", 0.0, 40.0), ("result", 0.0, 40.0), ("get call", 0.0, 30.0), ("renew", 1.0, 29.0))
+    for step, later, within in steps:
+        clock.at += later
+        seat.report(WorkerState.SETTLING, step, within_seconds=within, job="job-1")
+    seat.report(WorkerState.IDLE, "rest", within_seconds=29.0)
+    told = [beat.step for beat in reports(supervisor) if isinstance(beat, Beat)]
+    seat.close()
+    assert told == ["verdict", "get call", "renew", "rest"]
 
 
 def test_increments_survive_a_full_line(post: tuple[Channel, Seat]) -> None:
