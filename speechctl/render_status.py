@@ -15,6 +15,9 @@ from speechctl.words import call_word, duration, instant, plural, zoned
 Result = Mapping[str, Any]
 #: More workers than this are summed up by state; --json has them all.
 _MOST_WORKERS: Final = 60
+#: Jobs are counted in this order, so that two looks can be compared; what is not here comes last.
+_STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled")
+_QUEUE_ORDER: Final = {word: place for place, word in enumerate(_STATUSES)}
 
 
 def status(result: Result) -> list[Block]:
@@ -124,7 +127,8 @@ def _database_line(database: Result) -> str:
 
 
 def _queue_line(result: Result) -> str:
-    counts = ", ".join(f"{number} {call_word(word)}" for word, number in result["queue"].items()) or "none"
+    queue = sorted(result["queue"].items(), key=lambda item: _QUEUE_ORDER.get(item[0], len(_QUEUE_ORDER)))
+    counts = ", ".join(f"{number} {call_word(word)}" for word, number in queue) or "none"
     return f"jobs: {counts} (as of {instant(result['counted_at'])})"
 
 

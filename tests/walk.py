@@ -6,7 +6,8 @@ any, ``...`` for any words or lines. A comment that begins with ``<!-- practice`
 it brings about what the page goes on to mend. ``sh last`` is typed when all pages are through. Other fences
 are not typed.
 
-``python -m tests.walk PAGE...`` walks through the pages in order and fills in their empty ``text`` blocks.
+``python -m tests.walk`` walks through the pages, says what differs, fills in empty ``text`` blocks, and
+copies what is typed and shown to the Spanish pages. Where a command's answer has changed, empty its block.
 """
 
 from __future__ import annotations
@@ -240,21 +241,39 @@ def walk(shell: Shell, page: Path, *, last: bool = False) -> Iterator[Step]:
 
 
 def main() -> None:
-    """Walk, and fill in what the empty ``text`` blocks leave to be told."""
+    """Walk, say what differs, and fill in what the empty ``text`` blocks leave to be told."""
     with open_shell() as shell:
-        for page in map(Path, sys.argv[1:]):
-            texts = []
-            for step in walk(shell, page):
-                sys.stdout.write(f"{step.block}: {step.seconds:.1f} s\n")
-                is_empty = step.shown is not None and not step.shown.text.strip()
-                for fault in (replace(step, shown=None) if is_empty else step).faults():
-                    sys.stdout.write(f"{fault}\n\n")
-                if step.shown is not None and is_empty:
-                    texts.append((step.shown.span, step.printed.strip() + "\n"))
-            text = page.read_text(encoding="utf-8")
-            for (start, end), told in reversed(texts):
-                text = text[:start] + told + text[end:]
-            page.write_text(text, encoding="utf-8")
+        for page in (ROOT / "docs" / f"{name}.md" for name in PAGES):
+            told = dict(_told(shell, page))
+            _fill(page, [told.get(block, block.text) for block in _shown(page)])
+            sister = page.parent / "es" / page.name
+            if sister.exists():
+                _fill(sister, [block.text for block in _shown(page)])
+
+
+def _told(shell: Shell, page: Path) -> Iterator[tuple[Block, str]]:
+    """What was printed, for each block that is empty."""
+    for step in walk(shell, page):
+        sys.stdout.write(f"{step.block}: {step.seconds:.1f} s\n")
+        is_empty = step.shown is not None and not step.shown.text.strip()
+        for fault in (replace(step, shown=None) if is_empty else step).faults():
+            sys.stdout.write(f"{fault}\n\n")
+        if step.shown is not None and is_empty:
+            yield step.shown, step.printed.strip()
+
+
+def _shown(page: Path) -> list[Block]:
+    """The blocks that a reader sees typed or printed."""
+    return [block for block in blocks(page) if block.info[:1] in {("sh",), ("text",)}]
+
+
+def _fill(page: Path, texts: list[str]) -> None:
+    """Put these texts into the blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    for block, told in reversed(list(zip(_shown(page), texts, strict=True))):
+        start, end = block.span
+        text = text[:start] + (told + "\n" if told else "") + text[end:]
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
