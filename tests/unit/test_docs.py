@@ -12,6 +12,7 @@ from speechaid.protocol import COMMANDS
 from speechaid.rules.alerts import ALERTS
 from speechaid.settings_secrets import FILE_VARIABLES
 from speechaid.settings_table import BY_VARIABLE
+from tests.draw_architecture import draw
 from tests.walk import ROOT, Block, blocks
 
 DOCS: Final = ROOT / "docs"
@@ -59,6 +60,10 @@ def test_the_index_leads_to_every_page() -> None:
     for directory in (DOCS, SPANISH):
         links = set(_LINK.findall((directory / "README.md").read_text(encoding="utf-8")))
         assert {page.name for page in directory.glob("*.md")} - {"README.md"} <= links
+
+
+def test_the_picture_of_the_architecture_is_as_its_script_draws_it() -> None:
+    assert (DOCS / "architecture.svg").read_text(encoding="utf-8") == draw()
 
 
 def test_every_setting_stands_on_its_page() -> None:
