@@ -41,6 +41,8 @@ HISTORY_CHUNK = 500
 HISTORY_SECONDS = 1.0
 #: Events that are told too often to be kept: a job that a limit keeps back is looked at again and again.
 UNKEPT_EVENTS = frozenset({"job.put_back", "database.away"})
+#: What is said of a database that hangs.
+SILENT = "the database does not answer"
 #: A crash that could not be written down is offered again so much later, in seconds.
 CRASH_RETRY_SECONDS = 2.0
 
@@ -135,7 +137,11 @@ class Clerk:
 
     def figures(self) -> dict[str, Any]:
         """What the clerk counted last, and whether the database answers: for status, ready for JSON."""
-        return self._housekeeper.figures()
+        figures = self._housekeeper.figures()
+        if figures["database"]["state"] == "up" and not self._store.has_primary():
+            # The clerk itself may be waiting for an answer just now, and so could not tell.
+            figures = {**figures, "database": {"state": "away", "error": SILENT}}
+        return figures
 
     def close(self) -> None:
         """Finish what is due, within a bound, and let go of the database."""

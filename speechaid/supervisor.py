@@ -286,9 +286,12 @@ class Supervisor:
             new = self._read_settings()
             make_room(new.worker.count)
             applied, needs_restart = reload_changes(self.settings, new)
+            before = self.settings.worker.count
             self.settings = after_reload(self.settings, new)
             self._apply_log_level(self.settings.logging.level)
             self._fleet.set_settings(self.settings.to_wire(), _patience(self.settings))
+            if self._fleet.wanted not in {before, self.settings.worker.count}:
+                applied.append(f"WORKER_COUNT: {self._fleet.wanted} by scale -> {self.settings.worker.count}")
             self.scale(self.settings.worker.count)
         finally:
             self._notifier.reloaded()

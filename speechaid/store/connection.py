@@ -171,6 +171,13 @@ class Store:
         with translated():
             self._client.admin.command("ping")
 
+    def has_primary(self) -> bool:
+        """Whether the driver's own watch, every ten seconds, found a server that takes writes; asks nothing.
+
+        A server that hangs is found out by it long before the question that waits there gives up.
+        """
+        return self._client.topology_description.has_writable_server()
+
     def prepare(self) -> None:
         """Make the indexes that are missing."""
         create_indexes(self.indexed())

@@ -168,6 +168,11 @@ def test_a_reload_applies_what_it_can_and_refuses_a_bad_set_whole(tmp_path: Path
         assert "LEASE_SECONDS=-1" in daemon.log.read_text()
         assert len(daemon.at_work(3)) == 3
         assert "LEASE_SECONDS=-1" in daemon.request("reload")["error"]
+        file.write_text("WORKER_COUNT=3\n")
+        daemon.signal(signal.SIGTTIN)
+        daemon.at_work(4)
+        assert "WORKER_COUNT: 4 by scale -> 3" in str(daemon.request("reload"))
+        daemon.at_work(3)
     finally:
         daemon.close()
 

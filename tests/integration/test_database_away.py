@@ -17,10 +17,13 @@ import pytest
 from pymongo import MongoClient
 
 from speechaid import dial, recovery
+from speechaid.clerk import Clerk
 from speechaid.errors import LeaseLost, StoreUnavailable
 from speechaid.fleet import embedded
 from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.kit import LetGo
+from speechaid.settings import Settings
+from speechaid.store.connection import connect
 from tests.common_stage import phone
 from tests.stage import Stage, open_stage
 from tests.stories import Steps, instrumented, plain
@@ -40,17 +43,25 @@ class Server:
         pid = self.database.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        self._until(lambda: not self.database.is_alive())
+        self.until(lambda: not self.database.is_alive())
+
+    def freeze(self) -> None:
+        assert self.database.pid is not None
+        os.kill(self.database.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.database.pid is not None
+        os.kill(self.database.pid, signal.SIGCONT)
 
     def bring_back(self) -> None:
         def back() -> bool:
             self.database.ensure()
             return self.database.is_alive()
 
-        self._until(back)
+        self.until(back)
 
     @staticmethod
-    def _until(there: Callable[[], bool]) -> None:
+    def until(there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not there():
             assert time.monotonic() < deadline
@@ -249,3 +260,27 @@ def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Serve
     server.bring_back()
     finish(stage)
     check(stage)
+
+
+def test_a_database_that_hangs_is_said_to_be_away_before_the_clerk_s_own_question_gives_up(
+    server: Server, settings: Settings
+) -> None:
+    clerk = Clerk(
+        connect(settings.database, uri=f"{server.uri}&connectTimeoutMS=300&heartbeatFrequencyMS=500"),
+        settings,
+    )
+
+    def found(state: str) -> bool:
+        return str(clerk.figures()["database"]["state"]) == state
+
+    try:
+        server.until(lambda: found("up"))
+        server.freeze()
+        try:
+            server.until(lambda: found("away"))
+            assert "does not answer" in clerk.figures()["database"]["error"]
+        finally:
+            server.thaw()
+        server.until(lambda: found("up"))
+    finally:
+        clerk.close()
