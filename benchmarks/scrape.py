@@ -252,10 +252,11 @@ class Line:
 
 def serve_talkers() -> int:
     """The daemon as it is, with talkers in the place of workers."""
-    from speechaid import daemon  # noqa: PLC0415 - the zygote imports this module too, for ``talk`` alone
+    # The zygote imports this module too, for ``talk`` alone.
+    from speechaid.daemon import serve  # noqa: PLC0415
+    from speechaid.fleet.spawner import Spawner  # noqa: PLC0415
 
-    vars(daemon)["WORKER"] = "benchmarks.scrape:talk"
-    return daemon.serve()
+    return serve(Spawner("benchmarks.scrape:talk"))
 
 
 class TalkingDaemon(DaemonProcess):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,8 @@ _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
     (TelemetryError, ExitStatus.CANTCREAT),
     (SpeechaidError, ExitStatus.REFUSED),
 )
+#: What the zygote runs in each worker.
+_WORKER = "speechaid.worker:main"
 #: What a shell expects of a command that was interrupted.
 _INTERRUPTED = 130
 
@@ -120,9 +123,15 @@ def _count(text: str) -> int:
 
 
 def _run(_options: argparse.Namespace) -> int:
-    from speechaid.daemon import serve
+    from speechaid.clock import SystemClock
+    from speechaid.fleet.spawner import Spawner
 
-    return serve()
+    with contextlib.closing(Spawner(_WORKER)) as spawner:
+        # What workers are made of is imported beside what the daemon is made of, not after it.
+        spawner.turn(SystemClock().boottime())
+        from speechaid.daemon import serve
+
+        return serve(spawner)
 
 
 def _check(options: argparse.Namespace) -> int:

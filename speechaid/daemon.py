@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any, Final
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -21,6 +21,7 @@ from speechaid.control import ControlSocket, TcpAccess
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
+from speechaid.fleet.spawner import Spawner
 from speechaid.keyring import KeyringError
 from speechaid.observation import Observation
 from speechaid.protocol import Request
@@ -32,14 +33,14 @@ from speechaid.telemetry.redaction import Redactor
 from speechaid.telemetry.sink import file_fault
 from speechaid.worker import open_retell
 
-#: What the zygote runs in each worker.
-WORKER: Final = "speechaid.worker:main"
-
 log = logging.getLogger(__name__)
 
 
-def serve() -> int:
+def serve(spawner: Spawner) -> int:
     """Run until told to stop; returns the exit status.
+
+    Args:
+        spawner: makes the workers; its zygote may be starting already.
 
     Raises:
         ConfigError: the settings cannot be used.
@@ -62,7 +63,14 @@ def serve() -> int:
         store = _open_store(settings)
         clerk = Clerk(store, settings)
         undo.callback(clerk.close)
-        daemon = Daemon(settings, control=control, clerk=clerk, database=database, observation=observation)
+        daemon = Daemon(
+            settings,
+            spawner=spawner,
+            control=control,
+            clerk=clerk,
+            database=database,
+            observation=observation,
+        )
         undo.pop_all()  # from here on the supervisor closes them, in its own order
     address = settings.database.shown_uri
     log.info("speechaid %s, database %s", __version__, address, extra={"event": "daemon.starting"})
@@ -76,6 +84,7 @@ class Daemon(Supervisor):
         self,
         settings: Settings,
         *,
+        spawner: Spawner,
         control: ControlSocket,
         clerk: Clerk,
         database: EmbeddedDatabase | None,
@@ -83,7 +92,7 @@ class Daemon(Supervisor):
     ) -> None:
         super().__init__(
             settings,
-            target=WORKER,
+            spawner=spawner,
             control=control,
             obey=self._dispatch,
             clerk=clerk,

@@ -80,7 +80,7 @@ class Supervisor:
         self,
         settings: Settings,
         *,
-        target: str,
+        spawner: Spawner,
         control: Control,
         obey: Callable[[Supervisor, Request], None],
         clerk: Clerk,
@@ -95,7 +95,7 @@ class Supervisor:
         self._tallied: OrderedDict[str, None] = OrderedDict()
         self.on_event: list[Callable[[str, str, Mapping[str, Any]], None]] = []
         self.on_tick: list[Callable[[float], None]] = []
-        self._target = target
+        self._spawner = spawner
         self._control = control
         self._obey = obey
         self._clerk = clerk
@@ -149,7 +149,7 @@ class Supervisor:
         # Never put back: a signal that comes while the clerk finishes must not kill it.
         self._signals = SignalQueue(list(_SIGNALS))
         self._fleet = Fleet(
-            Spawner(self._target),
+            self._spawner,
             self,
             host=socket.gethostname(),
             wire=self.settings.to_wire(),

@@ -142,6 +142,7 @@ class Spawner:
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     env=_environment(),
+                    start_new_session=True,  # a terminal's signals are for the supervisor alone
                 )
             except OSError as exc:
                 ours.close()

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", required=True, help="module:function of the worker")
     options = parser.parse_args(arguments)
     setproctitle.setproctitle("speechaid: zygote")
-    os.setsid()  # a terminal's signals are for the supervisor alone
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how a fork ended
     ignore(_FOREIGN_SIGNALS)
     faulthandler.enable()
     line = socket.socket(fileno=options.line)

@@ -11,6 +11,7 @@ from typing import Any
 
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, FleetError
+from speechaid.fleet.spawner import Spawner
 from speechaid.protocol import ErrorCode, Request
 from speechaid.rules.respawn import Cause
 from speechaid.settings import get_settings
@@ -65,7 +66,7 @@ def main() -> int:
 
     supervisor = Supervisor(
         settings,
-        target="tests.fleet_worker:main",
+        spawner=Spawner("tests.fleet_worker:main"),
         control=control,
         obey=obey,
         clerk=QuietClerk(),

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from speechaid.fleet.messages import Tally, count_key, decode_report, encode_report
+from speechaid.fleet.spawner import Spawner
 from speechaid.rules.respawn import Cause
 from speechaid.settings import Settings
 from speechaid.supervisor import TALLIES_REMEMBERED, Supervisor
@@ -27,7 +28,7 @@ def supervisor(settings: Settings) -> Supervisor:
     nobody = cast("Any", None)
     return Supervisor(
         settings,
-        target="nobody:main",
+        spawner=Spawner("nobody:main"),
         control=nobody,
         obey=nobody,
         clerk=cast("Any", QuietClerk()),
