@@ -17,7 +17,7 @@ from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError
 from speechaid.settings import Settings
-from speechaid.store.connection import Store, connect, warm_up_driver
+from speechaid.store.connection import Store, connect, rehearse, warm_up_driver
 from speechaid.telemetry import logs
 from speechaid.turns import Turns
 
@@ -37,7 +37,10 @@ def prepare(settings: Settings) -> Callable[[Seat, WorkerIdentity], ExitStatus]:
     """
     wanted = settings.logging
     logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
-    tools = Tools(settings=settings, store=connect(settings.database), retell=open_retell(settings))
+    rehearse(settings.database)
+    retell = open_retell(settings)
+    retell.prepare()
+    tools = Tools(settings=settings, store=connect(settings.database), retell=retell)
     return lambda seat, identity: _work(seat, identity, tools)
 
 

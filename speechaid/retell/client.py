@@ -208,6 +208,17 @@ class RetellClient:
         since = time.clock_gettime(time.CLOCK_BOOTTIME) - self.server_date_read_at
         return self.server_date + timedelta(seconds=since)
 
+    def prepare(self) -> None:
+        """Make what a request needs, short of a connection: a fork shares it."""
+        self._open_session()
+
+    def _open_session(self) -> requests.Session:
+        if self._session is None:
+            self._session = transport.open_session(
+                self.base_url, auth=self._auth, user_agent=self._user_agent
+            )
+        return self._session
+
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
         if self._session is not None:
@@ -272,15 +283,12 @@ class RetellClient:
         self, method: str, path: str, *, body: Document | None = None, seconds: float | None = None
     ) -> transport.Answer:
         """One exchange, observed."""
-        if self._session is None:
-            self._session = transport.open_session(
-                self.base_url, auth=self._auth, user_agent=self._user_agent
-            )
+        session = self._open_session()
         self.server_date = None
         started, code = time.monotonic(), "fault"
         try:
             answer = transport.exchange(
-                self._session,
+                session,
                 method,
                 self.base_url + path,
                 content=None if body is None else json.dumps(body, separators=(",", ":")).encode(),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import threading
+import time
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -44,6 +48,13 @@ CLOCK_READING_MAX_SECONDS = 2.0
 #: One that took longer than this is taken again, so often at most; the quickest counts.
 CLOCK_READING_GOOD_SECONDS = 0.05
 CLOCK_READINGS = 5
+#: The interpreter settles on how to run a piece of code within so many passes.
+REHEARSALS = 12
+#: A rehearsal never holds up a start for long.
+REHEARSAL_LIMITS = ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS")
+REHEARSAL_LIMIT_MS = 1_000
+#: A closed client's threads look for their end each half second.
+THREADS_END_SECONDS = 3.0
 
 
 class DatabaseClock:
@@ -197,13 +208,20 @@ class Store:
         self._client.close()
 
 
-def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock | None = None) -> Store:
+def connect(
+    settings: DatabaseSettings,
+    *,
+    uri: str | None = None,
+    clock: Clock | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Store:
     """A store on the settings' database; nothing is sent until it is used.
 
     Args:
         settings: where the database is; ``uri`` replaces its address (the embedded database has its own).
         uri: the address to use instead; a secret.
         clock: this machine's clocks; a test brings its own.
+        more: options of the driver that hold against all others.
 
     Raises:
         ConfigError: the address cannot be understood.
@@ -216,6 +234,7 @@ def connect(settings: DatabaseSettings, *, uri: str | None = None, clock: Clock 
         # Opened at the first use, so that a client may be made before a fork: until then it has no thread.
         "connect": False,
         **_unless_given(address),
+        **(more or {}),
     }
     try:
         # The driver would print its warnings with a line of its own source, again in each process.
@@ -249,6 +268,35 @@ def _unless_given(address: str) -> dict[str, Any]:
     }
     given = {name.lower() for name, _ in parse_qsl(address.partition("?")[2])}
     return {name: value for name, value in options.items() if name.lower() not in given}
+
+
+@functools.cache
+def rehearse(settings: DatabaseSettings) -> None:
+    """Connect, read as a worker reads, and let go again, before any fork: saves a MiB in each worker.
+
+    The interpreter rewrites code as it is used, and the driver makes what it needs at the first use: after
+    the fork each worker would have a copy of its own. Nothing is left open. Without a database there is none.
+    """
+    store = connect(settings, more=dict.fromkeys(REHEARSAL_LIMITS, REHEARSAL_LIMIT_MS))
+    try:
+        for _ in range(REHEARSALS):
+            store.ping()
+            store.holds.look("rehearsal")
+            store.batches.find("rehearsal")
+            store.accounts.among(["rehearsal"])
+            store.queue.candidates("rehearsal", 1)
+    except StoreError:
+        pass
+    finally:
+        store.close()
+    _wait_for_threads(THREADS_END_SECONDS)
+
+
+def _wait_for_threads(seconds: float) -> None:
+    """The driver's threads end soon after their client was closed; none may live across a fork."""
+    deadline = time.monotonic() + seconds
+    while threading.active_count() > 1 and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def warm_up_driver() -> None:
