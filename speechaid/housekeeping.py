@@ -41,6 +41,11 @@ GIVEN_BACK_AT_ONCE = 500
 #: by a worker that lost its job between the intent and the reservation.
 LEAK_SECONDS = 600.0
 
+#: Batches that status names at most: a company's finished ones are thousands in time, and each answer of the
+#: loop would carry them all.
+BATCHES_SHOWN = 100
+#: Statuses in which nothing is left to do.
+OVER = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 #: SpeechAI's counters of a batch, and the statuses that each counts.
 COUNTERS = {
     "total_jobs": frozenset(JobStatus),
@@ -127,7 +132,8 @@ class Housekeeper:
         self._figures = {
             **self._figures,
             "queue": queue,
-            "batches": sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True),
+            "batches": (shown := worth_showing(rows)),
+            "batches_left_out": len(rows) - len(shown),
             "census": self._census.take(settings, counts, known, held=held),
             "counted_at": self._store.now().isoformat(),
         }
@@ -193,6 +199,17 @@ class Housekeeper:
             if not self._store.jobs.has_dial(key):
                 self._store.batches.settle_dial(batch_id, key, {})
                 log.warning("reservation.leak_released", dial=key, batch=batch_id)
+
+
+def worth_showing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The batches that status names: those with work left before the others, of each the newest."""
+
+    def over(row: dict[str, Any]) -> bool:
+        return set(row["jobs"]) <= OVER
+
+    newest = sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True)
+    shown = sorted(newest, key=over)[:BATCHES_SHOWN]
+    return sorted(shown, key=lambda row: str(row["batch_id"]), reverse=True)
 
 
 def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def status(result: Result) -> list[Block]:
             for row in result["batches"]
         ]
         blocks.append(grid("batches", "batch name state #pending #in_progress #done #failed #other", rows))
+    if result.get("batches_left_out"):
+        blocks.append(f"and {plural(result['batches_left_out'], 'batch', 'batches')} more: speechctl batches")
     return blocks
 
 

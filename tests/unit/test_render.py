@@ -381,6 +381,11 @@ def test_status_shows_what_keeps_the_fleet_from_work(field: str, value: object, 
     assert warning in text("status", snapshot)
 
 
+def test_status_says_that_there_are_more_batches_than_it_names() -> None:
+    shown = FakeDaemon().snapshot() | {"batches": [], "batches_left_out": 512}
+    assert "and 512 batches more: speechctl batches" in text("status", shown)
+
+
 def test_a_batch_whose_settings_nobody_understands_is_not_shown_as_active() -> None:
     fault = "max_concurrent_calls 'two' cannot be understood"
     row = ANSWERS["batches"][0]["batches"][0] | {"active": True, "pause": None, "fault": fault}
