@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -14,6 +15,11 @@ from speechaid.settings_table import BY_VARIABLE
 #: A noisy machine is no failure: no deadline.
 hypothesis.settings.register_profile("speechaid", deadline=None)
 hypothesis.settings.load_profile("speechaid")
+
+
+def pytest_configure() -> None:
+    """A run started in the background ignores Ctrl-C, and would hand that down to all that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
