@@ -62,12 +62,6 @@ JOBS = (
         "a number is in one live call at a time",
         {"unique": True, "partialFilterExpression": {"dial.number": {"$exists": True}}},
     ),
-    Index(
-        "speechaid_open_dials",
-        _keys("dial.batch_id"),
-        "open dials of a batch",
-        {"partialFilterExpression": {"dial.number": {"$exists": True}}},
-    ),
 )
 BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),

@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,8 +97,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(directory)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (packed,) = directory.glob("*.tar.gz")
-    with tarfile.open(packed) as archive:
-        archive.extractall(directory, filter="data")
+    subprocess.run(["tar", "-xzf", str(packed), "-C", str(directory)], check=True)
     (directory / f"speechaid-{__version__}").rename(directory / "now")
     shutil.copytree(directory / "now", directory / "next")
     named = directory / "next" / "speechaid" / "__init__.py"
