@@ -13,6 +13,8 @@ Cells = Sequence[Any]
 #: A table with its name, the titles of its columns and its rows.
 Sheet = tuple[str, Sequence[str], Iterable[Cells]]
 
+#: Such files hold people's numbers.
+OWNERS: Final = 0o600
 #: What a spreadsheet would compute instead of showing.
 _FORMULAS: Final = ("=", "@", "\t", "\r")
 #: An Excel sheet holds no more.
@@ -49,7 +51,7 @@ def _workbook(path: Path, sheets: Sequence[Sheet]) -> None:
         raise SheetError(
             f"{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout"
         ) from None
-    path.touch()
+    path.touch(mode=OWNERS)
     book = Workbook(
         str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     )
@@ -74,6 +76,7 @@ def _opened(path: str) -> Iterator[IO[str]]:
     if path == "-":
         yield sys.stdout
         return
+    Path(path).touch(mode=OWNERS)
     # Excel takes a CSV file for UTF-8 by its mark alone.
     with Path(path).open("w", encoding="utf-8-sig", newline="") as file:
         yield file

@@ -75,11 +75,20 @@ def fold(text: str) -> str:
     return " ".join(letters.split())
 
 
+#: More than anybody owes in any currency, and well within what the database and JSON hold exactly.
+LARGEST_AMOUNT = 10**15
+
+
 def amount(value: object) -> int | float | None:
-    """A sum of money, with comma or point for thousands or cents; None where it is none.
+    """A sum of money, with comma or point for thousands or cents; None where it is none, or beyond any.
 
     One mark with three digits behind it parts thousands (``1.500``, ``150,000``): sums have no third decimal.
     """
+    found = _amount(value)
+    return None if found is None or abs(found) > LARGEST_AMOUNT else found
+
+
+def _amount(value: object) -> int | float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         # A number of a spreadsheet says itself where its point is.
         return None if not math.isfinite(value) else int(value) if value == int(value) else value

@@ -96,6 +96,7 @@ class StateDirectory:
         """
         fresh = self._path.with_suffix(".new")
         try:
+            fresh.touch(mode=0o640)
             fresh.write_text(orders.text() + "\n")
             fresh.replace(self._path)
         except OSError as exc:
