@@ -21,6 +21,7 @@ from speechaid.rules import metering
 from speechaid.rules.circuit import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
+from speechaid.store.jobs import ENDED
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.clerk")
@@ -44,8 +45,6 @@ LEAK_SECONDS = 600.0
 #: Batches that status names at most: a company's finished ones are thousands in time, and each answer of the
 #: loop would carry them all.
 BATCHES_SHOWN = 100
-#: Statuses in which nothing is left to do.
-OVER = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 #: SpeechAI's counters of a batch, and the statuses that each counts.
 COUNTERS = {
     "total_jobs": frozenset(JobStatus),
@@ -205,7 +204,7 @@ def worth_showing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The batches that status names: those with work left before the others, of each the newest."""
 
     def over(row: dict[str, Any]) -> bool:
-        return set(row["jobs"]) <= OVER
+        return set(row["jobs"]) <= ENDED
 
     newest = sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True)
     shown = sorted(newest, key=over)[:BATCHES_SHOWN]

@@ -22,7 +22,7 @@ from tests.stage import Document, Stage
 BATCH = "batch-20260101-00000001"
 
 
-WRITES = ("insert", "update", "update_and_read", "update_many", "delete")
+WRITES = ("insert", "update", "update_many", "delete")
 
 #: Called around each step with its number, its name, and whether it has been done.
 Hook = Callable[[int, str, bool], None]

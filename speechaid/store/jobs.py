@@ -28,7 +28,7 @@ COUNTED = (("batch_id", 1), ("status", 1))
 LIVE_NUMBER = "speechaid_live_number"
 #: A job with an open dial that keeps killing workers waits so long for the next, longer each time.
 QUARANTINE_SECONDS = 30.0
-#: Whoever comes here needs no reservation any more.
+#: Nothing is left to do for whoever comes here, and no reservation is needed any more.
 ENDED = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 #: A job in hand belongs to nobody else while these stand; all go when it is put down.
 IN_HAND_FIELDS = ("claim_token", "dial", "request", "foreign")

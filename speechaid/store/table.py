@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from bson.errors import BSONError
-from pymongo import ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
@@ -156,11 +155,6 @@ class Table:
         with translated():
             result = self._collection.update_one(query, change, upsert=upsert)
             return result.matched_count == 1 or result.upserted_id is not None
-
-    def update_and_read(self, query: Document, change: Update) -> Document | None:
-        """Change at most one document and return it as it is then; None where none matched."""
-        with translated():
-            return self._collection.find_one_and_update(query, change, return_document=ReturnDocument.AFTER)
 
     def update_many(self, query: Document, change: Update) -> int:
         """Change all that match; how many did."""
