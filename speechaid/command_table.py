@@ -477,8 +477,8 @@ _TABLE: Final = (
                 kind=Kind.INTEGER,
                 minimum=1,
                 maximum=5000,
-                # A page costs the embedded database a look at every row, however many it returns.
-                default=5000,
+                # Others' work goes between two pages.
+                default=1000,
                 help="rows of one page",
             ),
         ),

@@ -26,6 +26,8 @@ class Extract:
     query: Mapping[str, Any]
     columns: tuple[str, ...]
     row: Callable[[Document], list[Cell]]
+    #: What ``row`` reads of a document, where the rest may be long; None is all.
+    fields: tuple[str, ...] | None = None
 
 
 def call_row(result: Document) -> list[Cell]:
@@ -117,8 +119,15 @@ _PROMISES: Final = (
     "promised_day promised_amount_as_told promised_amount called_at call_id"
 )
 
+#: Transcripts are most of a result, and none is exported.
+_READ_OF_CALL: Final = (
+    "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
+    "disconnection_reason is_successful duration_ms cost charged attempt phone_index "
+    "call_data.call_analysis call_data.recording_url call_data.public_log_url"
+)
+
 EXTRACTS: Final[Mapping[str, Extract]] = {
-    "calls": Extract("results", {}, tuple(_CALLS.split()), call_row),
+    "calls": Extract("results", {}, tuple(_CALLS.split()), call_row, tuple(_READ_OF_CALL.split())),
     "jobs": Extract("jobs", {}, tuple(_JOBS.split()), job_row),
     "promises": Extract("jobs", PROMISED, tuple(_PROMISES.split()), promise_row),
     "dnc": Extract("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),

@@ -6,7 +6,6 @@ from speechaid.campaign.extracts import EXTRACTS
 from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.protocol import ErrorCode
-from speechaid.store.pages import page
 
 
 def export(desk: Desk, call: Call) -> Result:
@@ -23,7 +22,9 @@ def export(desk: Desk, call: Call) -> Result:
         "do_not_call": desk.store.do_not_call.table,
     }[extract.collection]
     try:
-        documents, following = page(table, query, after=call.args["after"], limit=call.args["limit"])
+        documents, following = desk.store.pages.page(
+            table, query, after=call.args["after"], limit=call.args["limit"], fields=extract.fields
+        )
     except ValueError as exc:
         raise Refused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
     return {

@@ -35,6 +35,7 @@ from speechaid.store.inherited import Inherited
 from speechaid.store.jobs import Jobs
 from speechaid.store.operator_requests import OperatorRequests
 from speechaid.store.orders import Orders
+from speechaid.store.pages import Pages
 from speechaid.store.queue import Queue
 from speechaid.store.survey import Survey
 from speechaid.store.table import Table, translated
@@ -168,6 +169,7 @@ class Store:
         self.logs = CallLogs(table(settings.logs_collection), self.now)
         self.holds = Holds(table("speechaid_holds"), self.now)
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
+        self.pages = Pages()
 
     def now(self) -> datetime:
         """The time by the database's clock."""

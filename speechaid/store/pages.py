@@ -1,60 +1,104 @@
-"""A collection page by page, in the order of ``_id``: for exports, which hold neither all nor a cursor."""
+"""A collection page by page, in the order of ``_id``: for exports, which are not held as a whole.
+
+Each page can be found by the place where the one before it ended, so that nothing is lost with a cursor. Who
+comes for a second page gets a cursor all the same, kept until the last one: a find for each page would have
+the database sort everything anew each time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from bson import ObjectId
 from bson.errors import InvalidId
 
+from speechaid.errors import StoreError
 from speechaid.model.reading import Document
 from speechaid.store.table import Table
 
-#: What an ``_id`` may be, one after the other: the database compares within one of these alone.
+#: What an ``_id`` may be, in the database's order of kinds; it compares within one of these alone.
 _KINDS: Final = ("number", "string", "objectId")
 #: How each is read back from its text.
 _READ: Final[tuple[Callable[[str], Any], ...]] = (float, str, ObjectId)
+_ORDER: Final = (("_id", 1),)
+
+#: Cursors kept at most; the one left alone for longest goes first. The database forgets them in time, too.
+KEPT_AT_MOST: Final = 4
 
 
-def page(
-    table: Table, query: Document, *, after: str | None, limit: int, fields: Sequence[str] | None = None
-) -> tuple[list[Document], str | None]:
-    """The next documents, and the place behind them; None where there are no more.
+class Pages:
+    """Reads collections page by page; for one thread."""
 
-    Args:
-        table: the collection.
-        query: which documents.
-        after: a place that an earlier page named; None begins.
-        limit: at most so many.
-        fields: of each; None is all.
+    def __init__(self) -> None:
+        #: By what is read and the place that the cursor has come to, those used last at the end.
+        self._cursors: dict[tuple[str, str, str], Generator[Document]] = {}
 
-    Raises:
-        ValueError: ``after`` is no such place.
-    """
-    kind, last = _place(after)
-    found: list[Document] = []
-    while kind < len(_KINDS):
-        wanted: Document = {"$type": _KINDS[kind]}
-        if last is not None:
-            wanted["$gt"] = last
-        rows = table.find(
-            {**query, "_id": wanted}, sort=[("_id", 1)], limit=limit - len(found), fields=fields
-        )
-        found += rows
-        if len(found) == limit:
-            return found, f"{kind}:{found[-1]['_id']}"
-        kind, last = kind + 1, None
-    return found, None
+    def __len__(self) -> int:
+        return len(self._cursors)
+
+    def page(
+        self,
+        table: Table,
+        query: Document,
+        *,
+        after: str | None,
+        limit: int,
+        fields: Sequence[str] | None = None,
+    ) -> tuple[list[Document], str | None]:
+        """The next documents, and the place behind them; None where there are no more.
+
+        Args:
+            table: the collection.
+            query: which documents.
+            after: a place that an earlier page named; None begins.
+            limit: at most so many.
+            fields: of each, beside ``_id``; None is all.
+
+        Raises:
+            ValueError: ``after`` is no such place.
+        """
+        wanted = {**query, "$and": [*query.get("$and", ()), _behind(after)]}
+        if after is None:
+            found = table.find(wanted, sort=_ORDER, limit=limit, fields=fields)
+            return found, _place(found, limit)
+        # Taken out: two who read the same never share a cursor.
+        cursor = self._cursors.pop((table.name, str(query), after), None)
+        cursor = cursor or table.stream(wanted, sort=_ORDER, fields=fields)
+        try:
+            found = list(islice(cursor, limit))
+        except StoreError:
+            # The cursor is gone with its server, or there is none to be had: the place alone will do.
+            found = table.find(wanted, sort=_ORDER, limit=limit, fields=fields)
+            return found, _place(found, limit)
+        following = _place(found, limit)
+        if following is not None:
+            self._cursors[table.name, str(query), following] = cursor
+            while len(self._cursors) > KEPT_AT_MOST:
+                self._cursors.pop(next(iter(self._cursors))).close()
+        return found, following
 
 
-def _place(after: str | None) -> tuple[int, Any]:
+def _place(found: Sequence[Document], limit: int) -> str | None:
+    if len(found) < limit:
+        return None
+    last = found[-1]["_id"]
+    kind = 2 if isinstance(last, ObjectId) else 1 if isinstance(last, str) else 0
+    return f"{kind}:{last}"
+
+
+def _behind(after: str | None) -> Document:
+    """Which documents come behind a place."""
     if after is None:
-        return 0, None
+        return {"_id": {"$type": list(_KINDS)}}
     word, _, value = after.partition(":")
     if word not in {"0", "1", "2"}:
         raise ValueError(f"{after!r} is no place that an earlier page named")
+    kind = int(word)
     try:
-        return int(word), _READ[int(word)](value)
+        rest: Document = {"_id": {"$gt": _READ[kind](value)}}
     except (ValueError, InvalidId) as exc:
         raise ValueError(f"{after!r} is no place that an earlier page named") from exc
+    later = list(_KINDS[kind + 1 :])
+    return {"$or": [rest, {"_id": {"$type": later}}]} if later else rest

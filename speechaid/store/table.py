@@ -6,7 +6,7 @@ around a fail-over, so no caller may rely on a bare increment: a write's filter 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,10 +113,17 @@ class Table:
                     raise
                 return list(cursor)
 
-    def stream(self, query: Document, *, fields: Sequence[str] | None = None) -> Iterator[Document]:
-        """All matching documents, one after the other, without holding them all."""
+    def stream(
+        self,
+        query: Document,
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        fields: Sequence[str] | None = None,
+    ) -> Generator[Document]:
+        """All matching documents, in order, without holding them all; closing it ends the cursor."""
         with translated():
-            yield from self._collection.find(query, _projection(fields), batch_size=500)
+            cursor = self._collection.find(query, _projection(fields), batch_size=500, allow_disk_use=True)
+            yield from cursor.sort(list(sort)) if sort else cursor
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
         """What a pipeline yields; ``hint`` names the keys of the index to read."""
