@@ -1,4 +1,7 @@
-"""The supervisor's side of the zygote: started, asked without waiting, replaced when it dies or hangs."""
+"""The supervisor's side of the zygote: started, asked without waiting, replaced when it dies or hangs.
+
+Where it has nothing else to do it makes a spare (``fleet.spare``), which serves the next request at once.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any, Final
 
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.processes import Child
+from speechaid.fleet.spare import CLOSING_SECONDS, Spares
 
 #: glibc's malloc gives memory back only above these thresholds, which by default grow with use: 9 instead of
 #: 12 MiB a worker after it has read large bodies.
@@ -26,8 +30,6 @@ MAX_ASKED: Final = 8
 #: The zygote imports all that workers use before it answers for the first time.
 BOOT_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 10.0
-#: A killed process is gone in no time, unless the kernel holds it.
-CLOSING_SECONDS: Final = 1.0
 #: Between two zygotes that die young; doubled each time.
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 10.0
@@ -57,7 +59,7 @@ class Answer:
 
 
 class Spawner:
-    """Keeps one zygote and asks it for workers; never waits for it."""
+    """Keeps one zygote and a spare, and asks them for workers; never waits for either."""
 
     def __init__(self, target: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.state = ZygoteState.AWAY
@@ -72,54 +74,66 @@ class Spawner:
         self._started_at = 0.0
         self._start_at = 0.0
         self._young_deaths = 0
+        self._spares = Spares()
+        #: The request that asks the zygote for a spare; 0: none is under way.
+        self._spare_request = 0
+        #: What the spare has answered, to be told at the next turn.
+        self._answered: list[Answer] = []
 
     @property
     def can_ask(self) -> bool:
         """A worker can be asked for now."""
-        return self.state is ZygoteState.READY and len(self._asked) < MAX_ASKED
+        return self._zygote_can_fork or self._spares.child is not None
 
     @property
     def busy(self) -> bool:
         """An answer is awaited: a child may exist whose pid nobody knows yet."""
-        return bool(self._asked)
+        return bool(self._asked or self._answered)
+
+    @property
+    def pids(self) -> set[int]:
+        """The children that are held here."""
+        return {child.pid for child in (self._child, self._spares.child) if child is not None}
 
     def descriptors(self) -> tuple[int, ...]:
-        """What to watch: the line's and the process's own; they change with each zygote."""
-        if self._line is None or self._child is None:
-            return ()
-        return self._line.fileno(), self._child.fileno()
+        """What to watch: the zygote's line, its process, and the spare; they change with each of them."""
+        watched = (self._line, self._child, self._spares.child)
+        return tuple(each.fileno() for each in watched if each is not None)
 
     def next_look(self) -> float | None:
         """When something falls due (seconds of the boot-time clock), or None."""
+        if self._answered:
+            return 0.0
         if self.state is ZygoteState.AWAY:
             return self._start_at
         if self.state is ZygoteState.BOOTING:
             return self._started_at + BOOT_SECONDS
-        return min(self._asked.values(), default=None)
+        return min(self._asked.values(), default=self._spares.due_at)
 
     def ask(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
         """Ask for a worker that gets this descriptor; the request's number, or None: not now."""
-        if not self.can_ask or self._line is None:
-            return None
+        if (pid := self._spares.use(request, descriptor, now)) is None:
+            return self._ask_zygote(request, descriptor, now)
         self._last_request += 1
-        message = {**request, "id": self._last_request}
-        if not self._line.send(message, descriptors=(descriptor,)):
-            return None
-        self._asked[self._last_request] = now + self._answer_seconds
+        self._answered.append(Answer(request=self._last_request, pid=pid))
         return self._last_request
 
     def turn(self, now: float, *, needed: bool = True) -> list[Answer]:
         """Take what it said, see whether it lives, start another where one is needed; answers that came."""
-        answers = self._read()
+        answers, self._answered = [*self._answered, *self._read()], []
         fault = self._fault(now)
         if fault is not None:
             answers += self._lose(fault, now)
         if needed and self.state is ZygoteState.AWAY and now >= self._start_at:
             self._start(now)
+        answers = self._keep_spare(answers, now)
+        if needed:
+            self._order_spare(now)
         return answers
 
     def close(self) -> None:
-        """End the zygote; workers live on."""
+        """End zygote and spare; workers live on."""
+        self._spares.end()
         if self._line is not None:
             self._line.close()
         if self._child is not None:
@@ -130,6 +144,39 @@ class Spawner:
         self._line = self._child = self.pid = None
         self.state = ZygoteState.AWAY
         self._start_at = float("inf")
+
+    @property
+    def _zygote_can_fork(self) -> bool:
+        return self.state is ZygoteState.READY and len(self._asked) < MAX_ASKED
+
+    def _ask_zygote(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
+        if not self._zygote_can_fork or self._line is None:
+            return None
+        self._last_request += 1
+        message = {**request, "id": self._last_request}
+        if not self._line.send(message, descriptors=(descriptor,)):
+            return None
+        self._asked[self._last_request] = now + self._answer_seconds
+        return self._last_request
+
+    def _order_spare(self, now: float) -> None:
+        due_at = self._spares.due_at
+        if self._asked or due_at is None or now < due_at:
+            return
+        ours, theirs = Channel.pair()
+        with theirs:
+            number = self._ask_zygote(self._spares.ordered(ours), theirs.fileno(), now)
+        if number is None:
+            self._spares.drop(now)
+        self._spare_request = number or 0
+
+    def _keep_spare(self, answers: list[Answer], now: float) -> list[Answer]:
+        """See to the spare: whether it still waits, and whether it is among the answers; the others."""
+        self._spares.look(now)
+        for answer in answers:
+            if answer.request == self._spare_request:
+                self._spares.arrived(answer.pid, now)
+        return [answer for answer in answers if answer.request != self._spare_request]
 
     def _start(self, now: float) -> None:
         ours, theirs = Channel.pair()

@@ -37,9 +37,9 @@ class Watch:
             self._epoll.unregister(descriptor)
 
     def follow_zygote(self, descriptors: tuple[int, ...]) -> None:
-        """Its descriptors change with each zygote; closed ones have left the epoll by themselves."""
+        """They change with each zygote and each spare; closed ones have left the epoll by themselves."""
         if descriptors != self._zygote:
-            for descriptor in descriptors:
+            for descriptor in set(descriptors) - set(self._zygote):
                 self._epoll.register(descriptor, select.EPOLLIN)
             self._zygote = descriptors
 

@@ -240,8 +240,7 @@ class Fleet:
 
     def pids(self) -> set[int]:
         """Every process held here."""
-        workers = {slot.child.pid for slot in self.slots.values() if slot.child is not None}
-        return workers if self.spawner.pid is None else workers | {self.spawner.pid}
+        return {slot.child.pid for slot in self.slots.values() if slot.child is not None} | self.spawner.pids
 
     def close(self) -> None:
         """End the zygote and let go of all descriptors; workers that still live see end-of-file."""

@@ -3,6 +3,7 @@
 Started once by exec, so that it has none of the supervisor's threads and descriptors. Messages on its line:
 
     to it    {id, slot, host, settings} with the worker's end of its channel as SCM_RIGHTS
+             {id, settings} with a spare's end of its line: it learns its slot there (``fleet.spare``)
     from it  {ready: pid}            imports are warm
              {id, pid}               that worker was forked, and is the supervisor's child
              {id, error}             it was not
@@ -164,6 +165,8 @@ def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMa
         be_first_to_go()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        if "slot" not in request:
+            request, descriptor = _wait_for_slot(descriptor)
         identity = WorkerIdentity(slot=request["slot"], host=request["host"], pid=os.getpid())
         setproctitle.setproctitle(f"speechaid: {identity.slot} [starting]")
         seat = Seat(Channel(socket.socket(fileno=descriptor)), identity)
@@ -175,6 +178,18 @@ def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMa
         log.exception("worker %s ends by a fault of its own", request.get("slot"))
     finally:
         _leave(status)
+
+
+def _wait_for_slot(descriptor: int) -> tuple[dict[str, Any], int]:
+    """A spare's life: until it is told which worker it is, and given that worker's end of its channel."""
+    setproctitle.setproctitle("speechaid: spare")
+    with socket.socket(fileno=descriptor) as line:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL_SIGNALS)
+        data, descriptors, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
+    if not data:
+        sys.exit(ExitStatus.OK)
+    return decode(data) or {}, descriptors[0]
 
 
 def _leave(status: int) -> NoReturn:

@@ -165,3 +165,76 @@ def test_a_target_that_cannot_be_imported_is_tried_again_ever_later(
     assert wait > now()
     spawner.close()
     until(lambda: _children() <= before, "the end of every child", between=lambda: reap_strays(set()))
+
+
+def wait_for_spare(spawner: Spawner) -> int:
+    """The pid of a spare that waits for its slot."""
+
+    def waiting() -> int | None:
+        return next((pid for pid in spawner.pids if title_of(pid) == "speechaid: spare"), None)
+
+    return until(waiting, "a spare", between=lambda: spawner.turn(now()))
+
+
+def test_the_next_worker_is_the_spare_and_another_spare_follows(spawner: Spawner, tmp_path: Path) -> None:
+    wait_ready(spawner)
+    first, first_channel = spawn(spawner, tmp_path)
+    spare = wait_for_spare(spawner)
+    second, second_channel = spawn(spawner, tmp_path)
+    assert second.pid == spare
+    assert spare not in spawner.pids
+    assert parent_of(spare) == os.getpid()
+    assert title_of(spare).startswith("speechaid: worker-1 [")
+    second_channel.send(encode_command(Order.STOP, {}))
+    assert end(second) == Exit(status=0)
+    assert wait_for_spare(spawner) != spare
+    first_channel.close()
+    end(first)
+    second_channel.close()
+
+
+def test_a_spare_serves_also_while_there_is_no_zygote(spawner: Spawner, tmp_path: Path) -> None:
+    zygote = wait_ready(spawner)
+    first, first_channel = spawn(spawner, tmp_path)
+    spare = wait_for_spare(spawner)
+    os.kill(zygote, signal.SIGKILL)
+    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.turn(now()))
+    second, second_channel = spawn(spawner, tmp_path)
+    assert second.pid == spare
+    for child, channel in ((first, first_channel), (second, second_channel)):
+        channel.close()
+        end(child)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_spare_that_died_costs_no_worker_and_is_replaced(
+    spawner: Spawner, tmp_path: Path, seen: bool
+) -> None:
+    wait_ready(spawner)
+    first, first_channel = spawn(spawner, tmp_path)
+    spare = wait_for_spare(spawner)
+    os.kill(spare, signal.SIGTERM)
+    until(lambda: not is_alive(spare), "its end")
+    if seen:
+        spawner.turn(now())
+        assert spare not in spawner.pids
+    second, second_channel = spawn(spawner, tmp_path)
+    assert second.pid != spare
+    assert wait_for_spare(spawner) != spare
+    for child, channel in ((first, first_channel), (second, second_channel)):
+        channel.close()
+        end(child)
+
+
+def test_a_spare_of_other_settings_leaves_and_the_zygote_is_asked(spawner: Spawner, tmp_path: Path) -> None:
+    wait_ready(spawner)
+    first, first_channel = spawn(spawner, tmp_path)
+    spare = wait_for_spare(spawner)
+    other = tmp_path / "other"
+    other.mkdir()
+    second, second_channel = spawn(spawner, other)
+    assert second.pid != spare
+    until(lambda: not is_alive(spare), "its end")
+    for child, channel in ((first, first_channel), (second, second_channel)):
+        channel.close()
+        end(child)
