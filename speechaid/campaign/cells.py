@@ -121,9 +121,7 @@ def day(text: str, country: str) -> date | None:
         return _date(match[1], match[2], match[3])
     if match := _YEAR_LAST.fullmatch(folded):
         first, second, year = match.groups()
-        month_first = country.upper() in _MONTH_FIRST_COUNTRIES
-        # A 13 to 31 can only be the day, wherever it stands.
-        if int(second) > 12 or (month_first and int(first) <= 12):
+        if _is_month_first(match, country):
             first, second = second, first
         return _date(year if len(year) == 4 else f"20{year}", second, first)
     if match := _NAMED.fullmatch(folded):
@@ -131,6 +129,22 @@ def day(text: str, country: str) -> date | None:
     if match := _NAMED_FIRST.fullmatch(folded):
         return _date(match[3], _month(match[1]), match[2])
     return None
+
+
+def is_turned_round(text: str, country: str) -> bool:
+    """Whether day and month can only stand the other way round than the country writes them."""
+    match = _YEAR_LAST.fullmatch(one_line(text))
+    return match is not None and _is_month_first(match, country) != _writes_month_first(country)
+
+
+def _is_month_first(match: re.Match[str], country: str) -> bool:
+    """A 13 to 31 can only be the day, wherever it stands; else the country's custom holds."""
+    first, second = int(match[1]), int(match[2])
+    return second > 12 or (_writes_month_first(country) and first <= 12)
+
+
+def _writes_month_first(country: str) -> bool:
+    return country.upper() in _MONTH_FIRST_COUNTRIES
 
 
 def fold_accents(text: str) -> str:

@@ -73,6 +73,8 @@ class Columns:
     roles: dict[str, int]
     #: Everything else: position and the name that it keeps.
     others: tuple[tuple[int, str], ...]
+    #: What is not where one may look for it, in words.
+    remarks: tuple[str, ...] = ()
 
 
 def recognise(header: Sequence[object]) -> Columns:
@@ -87,6 +89,7 @@ def recognise(header: Sequence[object]) -> Columns:
     phones: list[tuple[int, int]] = []
     roles: dict[str, int] = {}
     others: list[tuple[int, str]] = []
+    remarks: list[str] = []
     for position, title in enumerate(titles):
         folded = fold(title)
         rank = _phone_rank(folded)
@@ -96,7 +99,12 @@ def recognise(header: Sequence[object]) -> Columns:
         elif role is not None and role not in roles:
             roles[role] = position
         elif title not in REMARK_COLUMNS:
-            others.append((position, _free_name(title, folded, position, {name for _, name in others})))
+            kept = _free_name(title, folded, position, {name for _, name in others})
+            if role is not None:
+                remarks.append(_second(titles, roles[role], position, role, kept))
+            elif kept == f"{title}_{position + 1}":
+                remarks.append(f"two columns are called {_shown(title)}: the second is kept as {kept!r}")
+            others.append((position, kept))
     if not phones:
         raise ImportFailed(
             f"no column of phone numbers: one must be called phone, phone1, telefono, celular or the like; "
@@ -107,6 +115,7 @@ def recognise(header: Sequence[object]) -> Columns:
         phones=tuple(position for _, position in sorted(phones)),
         roles=roles,
         others=tuple(others),
+        remarks=tuple(remarks),
     )
 
 
@@ -122,6 +131,18 @@ def _free_name(title: str, folded: str, position: int, taken: set[str]) -> str:
     """A name that the database takes as a key, and that no other column has."""
     name = PROMPT_NAMES.get(folded) or title.replace(".", "_").lstrip("$") or f"column_{position + 1}"
     return name if name not in taken else f"{name}_{position + 1}"
+
+
+def _second(titles: Sequence[str], used: int, position: int, role: str, kept: str) -> str:
+    """What is said of a column whose meaning an earlier one has taken."""
+    return (
+        f"columns {used + 1} ({_shown(titles[used])}) and {position + 1} ({_shown(titles[position])}) both "
+        f"mean {role}: the first is used, the second is kept in additional_info as {_shown(kept)}"
+    )
+
+
+def _shown(title: str) -> str:
+    return repr(_printable(title[:30]))
 
 
 def _printable(title: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Final
 
@@ -14,7 +14,8 @@ import phonenumbers
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import Columns, recognise
-from speechaid.campaign.tables import MAX_COLUMNS, Line, read_lines
+from speechaid.campaign.doubts import ReadDay, doubt
+from speechaid.campaign.tables import MAX_COLUMNS, Line, no_header, read_lines, remarks_on
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
@@ -89,21 +90,26 @@ class ContactsReader:
         ImportFailed: the file as a whole cannot be used; one sentence says why. From ``read`` as well.
     """
 
-    def __init__(self, data: bytes, filename: str, *, country: str) -> None:
+    def __init__(self, data: bytes, filename: str, *, country: str, today: date) -> None:
         """Look at the header.
 
         Args:
             data: the whole file.
             filename: for messages, and to tell a spreadsheet that is none.
             country: ISO 3166 alpha-2, for phones in national form.
+            today: what days far from it are doubted by.
         """
         if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
             raise ImportFailed(f"{country!r} is no country code: two letters, as in CL or MX")
         self.parsed = Parsed(rows=[], bad_rows=[], remarks=[])
         self._filename = filename
         self._country = country
+        self._today = today
         self._lines = read_lines(data, filename)
-        self._columns = _header(next(self._lines, None), filename, country)
+        header = next(self._lines, None)
+        self._columns = _header(header, data, filename, country)
+        told = (*self._columns.remarks, *remarks_on(data))
+        self.parsed.remarks.extend(Remark(line=header.number if header else 1, text=text) for text in told)
         self._first_line: dict[str, int] = {}
 
     def read(self, at_most: int) -> bool:
@@ -119,7 +125,7 @@ class ContactsReader:
 
     def _take(self, line: Line) -> None:
         try:
-            row, remarks = _read_row(line, self._columns, self._country)
+            row, remarks = _read_row(line, self._columns, self._country, self._today)
             _refuse_second(row, self._first_line)
         except _Unusable as exc:
             row_as_written = _as_written(line, self._columns)
@@ -129,9 +135,9 @@ class ContactsReader:
         self.parsed.remarks.extend(remarks)
 
 
-def read_contacts(data: bytes, filename: str, *, country: str) -> Parsed:
+def read_contacts(data: bytes, filename: str, *, country: str, today: date) -> Parsed:
     """Read a contacts file whole; arguments and errors are those of ``ContactsReader``."""
-    reader = ContactsReader(data, filename, country=country)
+    reader = ContactsReader(data, filename, country=country, today=today)
     while reader.read(10_000):
         pass
     return reader.parsed
@@ -187,7 +193,7 @@ def _filled(fields: Document) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _header(line: Line | None, filename: str, country: str) -> Columns:
+def _header(line: Line | None, data: bytes, filename: str, country: str) -> Columns:
     if line is None:
         raise ImportFailed(f"{filename}: the file is empty")
     if line.fault:
@@ -201,10 +207,10 @@ def _header(line: Line | None, filename: str, country: str) -> Columns:
     try:
         return recognise(line.cells)
     except ImportFailed as exc:
-        raise ImportFailed(f"{filename}: {exc}") from exc
+        raise ImportFailed(f"{filename}: {no_header(data) or exc}") from exc
 
 
-def _read_row(line: Line, columns: Columns, country: str) -> tuple[Row, list[Remark]]:
+def _read_row(line: Line, columns: Columns, country: str, today: date) -> tuple[Row, list[Remark]]:
     if line.fault:
         raise _Unusable(line.fault)
     texts = _texts(line, columns)
@@ -216,6 +222,7 @@ def _read_row(line: Line, columns: Columns, country: str) -> tuple[Row, list[Rem
         position = columns.roles.get(role)
         return None if position is None else cells.one_line(texts[position]) or None
 
+    due = _day(text("due_date"), country)
     full_name = " ".join(filter(None, (text("name"), text("surname"))))
     row = Row(
         line=line.number,
@@ -224,10 +231,14 @@ def _read_row(line: Line, columns: Columns, country: str) -> tuple[Row, list[Rem
         phones=phones,
         company_name=text("company_name"),
         debt_amount=_amount(line, columns),
-        due_date=_day(text("due_date"), country),
+        due_date=None if due is None else due.isoformat(),
         reference_number=text("reference_number"),
         additional_info={name: texts[position] for position, name in columns.others if texts[position]},
     )
+    if due is not None:
+        read = ReadDay(text=text("due_date") or "", day=due, country=country, today=today)
+        title = columns.header[columns.roles["due_date"]]
+        unusable += [f"{title}: {found}" for found in [doubt(read)] if found]
     return row, [Remark(line=line.number, text=reason) for reason in unusable]
 
 
@@ -295,13 +306,13 @@ def _amount(line: Line, columns: Columns) -> int | float | None:
     return value
 
 
-def _day(text: str | None, country: str) -> str | None:
+def _day(text: str | None, country: str) -> date | None:
     if text is None:
         return None
     value = cells.day(text, country)
     if value is None:
         raise _Unusable(f"the due date {text[:40]!r} is not a date")
-    return value.isoformat()
+    return value
 
 
 def _as_written(line: Line, columns: Columns) -> dict[str, str]:

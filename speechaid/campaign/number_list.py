@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import recognise
-from speechaid.campaign.tables import Line, read_lines
+from speechaid.campaign.tables import Line, no_header, read_lines
 from speechaid.errors import ImportFailed
 from speechaid.rules.phones import normalise
 
@@ -33,7 +33,7 @@ def read_numbers(data: bytes, filename: str, *, country: str) -> Numbers:
         ImportFailed: the file as a whole cannot be used.
     """
     lines = list(read_lines(data, filename))
-    positions = _positions(lines[0], filename, country) if lines else None
+    positions = _positions(lines[0], data, filename, country) if lines else None
     found: dict[str, None] = {}
     bad: list[tuple[int, str]] = []
     for line in lines if positions is None else lines[1:]:
@@ -49,11 +49,11 @@ def read_numbers(data: bytes, filename: str, *, country: str) -> Numbers:
     return Numbers(good=list(found), bad=bad)
 
 
-def _positions(first: Line, filename: str, country: str) -> tuple[int, ...] | None:
+def _positions(first: Line, data: bytes, filename: str, country: str) -> tuple[int, ...] | None:
     """The columns of phones by their names; None where the first line is a number already."""
     if any(normalise(cells.clean(cell), country) for cell in first.cells):
         return None
     try:
         return recognise(first.cells).phones
     except ImportFailed as exc:
-        raise ImportFailed(f"{filename}: {exc}") from exc
+        raise ImportFailed(f"{filename}: {no_header(data) or exc}") from exc

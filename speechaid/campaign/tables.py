@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from speechaid.campaign.cells import clean
 from speechaid.campaign.columns import recognise
 from speechaid.errors import ImportFailed
 
+#: What can be read.
+READABLE: Final = "allowed: CSV in UTF-8, UTF-16 or Windows-1252, or an XLSX workbook"
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_COLUMNS: Final = 200
 MAX_BROKEN_RECORDS: Final = 1_000
@@ -21,6 +24,10 @@ MAX_BROKEN_RECORDS: Final = 1_000
 MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
 
 _DELIMITERS: Final = ",;\t|"
+#: No text holds these, tab and ends of lines, pages and old files aside.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
+#: A letter with an accent of western languages in UTF-8.
+_UTF8_LETTER: Final = re.compile(rb"\xc3[\x80-\xbf]")
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
 
@@ -55,6 +62,35 @@ def read_lines(data: bytes, filename: str) -> Iterator[Line]:
     return (line for line in lines if line.fault or any(clean(cell) for cell in line.cells))
 
 
+def remarks_on(data: bytes) -> list[str]:
+    """What is odd about the bytes of a file that can be read all the same."""
+    if data.startswith((_ZIP, _OLD_EXCEL, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return []
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        if _UTF8_LETTER.search(data):
+            place = _place(data, exc.start)
+            told = (
+                f"the file is UTF-8 but for {place}, and so was read as Windows-1252: its accents are wrong"
+            )
+            return [f"{told}; mend that byte, or save the file as UTF-8"]
+    return []
+
+
+def no_header(data: bytes) -> str | None:
+    """Why the first line of a file is none of any table; None where it may be one."""
+    if data.startswith((_ZIP, _OLD_EXCEL, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return None
+    found = _CONTROL.search(data.lstrip().partition(b"\n")[0])
+    return None if found is None else f"no text has {_place(data, data.index(found[0]))}; {READABLE}"
+
+
+def _place(data: bytes, offset: int) -> str:
+    line = data.count(b"\n", 0, offset) + 1
+    return f"byte 0x{data[offset]:02X} at offset {offset} (line {line})"
+
+
 def _decoded(data: bytes, filename: str) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
@@ -69,7 +105,9 @@ def _decoded(data: bytes, filename: str) -> str:
         if text.count("\0") > len(text) // 100 + 10:
             break
         return text if "\n" in text else text.replace("\r", "\n")
-    raise ImportFailed(f"{filename}: this is neither text nor a spreadsheet")
+    found = None if encodings == ["utf-16"] else _CONTROL.search(data)
+    place = "" if found is None else f" ({_place(data, found.start())})"
+    raise ImportFailed(f"{filename}: this is neither text nor a spreadsheet{place}; {READABLE}")
 
 
 def _csv(text: str) -> Iterator[Line]:
@@ -144,7 +182,7 @@ def _workbook(data: bytes, filename: str) -> Iterator[Line]:
     except BaseException as exc:
         # A panic of the reader is no Exception, and one bad file must not end the process.
         if isinstance(exc, Exception) or type(exc).__name__ == "PanicException":
-            raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}") from exc
+            raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}") from exc
         raise
     return (Line(number, list(row)) for number, row in enumerate(rows, 1))
 

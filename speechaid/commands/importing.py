@@ -63,7 +63,10 @@ def import_contacts(desk: Desk, call: Call) -> Result | Later:
     check_account(desk, call)
     call.progress({"state": "reading"})
     reader = ContactsReader(
-        call.attachment or b"", call.args["filename"], country=_country(desk, call, batch)
+        call.attachment or b"",
+        call.args["filename"],
+        country=_country(desk, call, batch),
+        today=desk.store.now().date(),
     )
     return _read(desk, call, _Import(reader=reader, batch=batch))
 

@@ -6,7 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +229,7 @@ def test_a_spreadsheet_of_contacts_is_read_as_a_csv_file_is(tmp_path: Path) -> N
     for number, line in enumerate(csv.reader(CONTACTS.splitlines())):
         sheet.write_row(number, 0, line)
     book.close()
-    of_sheet = read_contacts(path.read_bytes(), path.name, country="CL")
-    of_text = read_contacts(CONTACTS.encode(), "march.csv", country="CL")
+    of_sheet = read_contacts(path.read_bytes(), path.name, country="CL", today=date(2026, 7, 3))
+    of_text = read_contacts(CONTACTS.encode(), "march.csv", country="CL", today=date(2026, 7, 3))
     assert of_sheet.rows == of_text.rows
     assert [row.reason for row in of_sheet.bad_rows] == [row.reason for row in of_text.bad_rows]

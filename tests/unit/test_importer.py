@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
 
 
 def parse(*lines: str, country: str = "CL") -> Parsed:
-    return read_contacts("\n".join(lines).encode(), "contacts.csv", country=country)
+    return read_contacts("\n".join(lines).encode(), "contacts.csv", country=country, today=date(2026, 7, 3))
 
 
 def only(*lines: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from datetime import date
 
 import pytest
 import xlsxwriter
@@ -18,7 +19,7 @@ TEXT = "Nombre{d}Teléfono{d}Nota\nMuñoz{d}900000001{d}«ok»\n"
 
 
 def parse(data: bytes, filename: str = "contacts.csv") -> Parsed:
-    return read_contacts(data, filename, country="CL")
+    return read_contacts(data, filename, country="CL", today=date(2026, 7, 3))
 
 
 def workbook(rows: list[list[object]], *, first_sheet_empty: bool = False) -> bytes:
