@@ -198,7 +198,11 @@ _BATCH_SETTINGS: Final = (
         help="how long a call may last: 10m",
     ),
     Argument(
-        name="max_concurrent_calls", kind=Kind.INTEGER, minimum=0, maximum=100_000, help="calls at a time"
+        name="max_concurrent_calls",
+        kind=Kind.INTEGER,
+        minimum=1,
+        maximum=100_000,
+        help="calls at a time; to have none placed say --paused, or pause-batch later",
     ),
     Argument(name="voicemail_counts", kind=Kind.FLAG, help="reaching a voicemail serves the purpose"),
     Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),

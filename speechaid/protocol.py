@@ -321,7 +321,8 @@ def _fault_of_value(argument: Argument, value: object) -> str | None:
         return f"{wanted} is needed, not {_named(value)}"
     low, high = argument.minimum, argument.maximum
     if (low is not None and value < low) or (high is not None and value > high):
-        return f"{_shown(value)} is out of range: allowed are {_number(low)} to {_number(high)}"
+        allowed = f"allowed are {_number(low)} to {_number(high)}"
+        return f"{_shown(value)} is out of range: {allowed}" + (f" ({argument.help})" if argument.help else "")
     return None
 
 

@@ -136,6 +136,11 @@ def test_a_file_travels_as_the_attachment() -> None:
         (request("scale", {"count": 3.5}), ErrorCode.BAD_ARGUMENT, "a whole number"),
         (request("scale", {"count": True}), ErrorCode.BAD_ARGUMENT, "not true or false"),
         (request("scale", {"count": -1}), ErrorCode.BAD_ARGUMENT, "0 to 2000"),
+        (
+            request("create-batch", {"name": "x", "max_concurrent_calls": 0}),
+            ErrorCode.BAD_ARGUMENT,
+            "1 to 100000 (calls at a time; to have none placed say --paused, or pause-batch later)",
+        ),
         (request("drain", {"stop": 1}), ErrorCode.BAD_ARGUMENT, "true or false is needed"),
         (request("log-level", {"level": "INF"}), ErrorCode.BAD_ARGUMENT, "did you mean INFO?"),
         (request("import", {"filename": "a.csv"}), ErrorCode.BAD_REQUEST, "needs a file"),
