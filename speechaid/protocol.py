@@ -322,7 +322,9 @@ def _fault_of_value(argument: Argument, value: object) -> str | None:
     low, high = argument.minimum, argument.maximum
     if (low is not None and value < low) or (high is not None and value > high):
         allowed = f"allowed are {_number(low)} to {_number(high)}"
-        return f"{_shown(value)} is out of range: {allowed}" + (f" ({argument.help})" if argument.help else "")
+        return f"{_shown(value)} is out of range: {allowed}" + (
+            f" ({argument.help})" if argument.help else ""
+        )
     return None
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from speechaid.commands.ailments import AILMENTS, Chart, Finding, RetellFacts, Weight
+from speechaid.commands.ailments import AILMENTS
+from speechaid.commands.chart import Chart, Finding, RetellFacts, Weight
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.observer import observer, retell_of
 from speechaid.errors import StoreError
