@@ -21,6 +21,8 @@ _SLOW_RETELL_MS: Final = 3000.0
 #: An idle fleet notices a free job this late, and a lease longer than this delays every rescue, in seconds.
 _LONG_LEASE_SECONDS: Final = 3600.0
 _SLOW_POLL_SECONDS: Final = 60.0
+#: A daemon that has been up for longer, in seconds, ought to have workers.
+_STARTING_SECONDS: Final = 30.0
 
 
 def _database(chart: Chart) -> Findings:
@@ -61,6 +63,13 @@ def _workers(chart: Chart) -> Findings:
         )
     if supervisor.get("wanted") == 0:
         yield ordered("no_workers", "no worker is wanted on this host", "scaled to 0", "speechctl scale N")
+    elif not any(row.get("pid") for row in rows) and _is_starting(chart):
+        yield warning(
+            "workers_starting",
+            "the daemon has just begun: its workers are being started",
+            f"up for {chart.up_seconds:.0f} s, none of {supervisor.get('wanted')} is there yet",
+            "wait a moment and ask again",
+        )
     elif not any(row.get("pid") for row in rows):
         yield fault("no_workers", "no worker is there", "none has started", "see the log of the daemon")
     elif all(row.get("paused") for row in rows):
@@ -70,6 +79,13 @@ def _workers(chart: Chart) -> Findings:
             f"{len(rows)} workers",
             "speechctl resume-worker NAME",
         )
+
+
+def _is_starting(chart: Chart) -> bool:
+    """Whether it is too early to miss a worker; one that died at its start is not."""
+    early = chart.up_seconds is not None and chart.up_seconds < _STARTING_SECONDS
+    troubled = chart.supervisor.get("crash_loops") or chart.supervisor.get("dependency_away")
+    return early and not troubled and not any(row.get("restarts") for row in chart.workers)
 
 
 def _orders(chart: Chart) -> Findings:
@@ -190,6 +206,7 @@ AILMENTS: Final[tuple[Callable[[Chart], Findings], ...]] = (
     of_jobs.windows,
     of_jobs.credit,
     of_jobs.calls,
+    of_jobs.unreadable,
     of_jobs.retries,
     _settings,
     _clocks,

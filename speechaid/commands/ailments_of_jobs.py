@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from speechaid.commands.chart import NAMED, Chart, Findings, fault, listed, ordered, warning
+from speechaid.commands.chart import COUNTED, NAMED, Chart, Findings, fault, listed, ordered, warning
 from speechaid.model.job import Job
 from speechaid.rules import metering
 
@@ -186,6 +186,20 @@ def calls(chart: Chart) -> Findings:
             "jobs in progress that nobody has taken over",
             f"{chart.lapsed} leases ran out more than 5 minutes ago",
             "a worker must be free to take them over; speechctl release-stuck returns those without a call",
+        )
+
+
+def unreadable(chart: Chart) -> Findings:
+    """Documents that others have written, and in which nothing is where it belongs."""
+    if chart.unreadable:
+        count = len(chart.unreadable)
+        yield warning(
+            "unreadable_jobs",
+            "jobs in which no phone can be read fail, or have failed, as all_phones_dead without a call",
+            f"{'at least ' if count >= COUNTED else ''}{count} jobs: "
+            + listed(dict.fromkeys(chart.unreadable, "")),
+            "contact.phones must be a list of texts: mend it in the database and say speechctl reset-jobs, "
+            "or speechctl cancel-job JOB",
         )
 
 

@@ -16,6 +16,8 @@ from speechaid.settings import Settings
 
 #: Of several things so many are named.
 NAMED: Final = 5
+#: Of some so many are counted.
+COUNTED: Final = 1000
 
 
 class Weight(StrEnum):
@@ -58,6 +60,8 @@ class Chart:
     fleet: Mapping[str, Any]
     settings: Settings
     retell: RetellFacts
+    #: Since the daemon's start; None where nobody knows.
+    up_seconds: float | None = None
     database_fault: str | None = None
     database_ms: float | None = None
     now: datetime | None = None
@@ -81,6 +85,8 @@ class Chart:
     dials: list[Job] = field(default_factory=list)
     #: Jobs whose lease ran out more than five minutes ago.
     lapsed: int = 0
+    #: Jobs without a phone that can be read, as many as were looked for.
+    unreadable: list[str] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

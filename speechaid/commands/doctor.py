@@ -10,15 +10,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeVar
 
+from speechaid.clock import SystemClock
 from speechaid.commands.ailments import AILMENTS
-from speechaid.commands.chart import Chart, Finding, RetellFacts, Weight
+from speechaid.commands.chart import COUNTED, Chart, Finding, RetellFacts, Weight
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.observer import observer, retell_of
 from speechaid.errors import StoreError
 from speechaid.kit import dialling_defaults
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, instant
 from speechaid.model.states import JobStatus
 from speechaid.retell.faults import Blocked, RetellError
 from speechaid.rules import eligibility, windows
@@ -40,6 +41,9 @@ T = TypeVar("T")
 def doctor(desk: Desk, call: Call) -> Result:
     """What keeps calls from being made, gravest first."""
     chart = Chart(fleet=call.fleet, settings=desk.settings, retell=_retell(desk))
+    started_at = instant(chart.supervisor.get("started_at"))
+    if started_at is not None:
+        chart.up_seconds = (SystemClock().now() - started_at).total_seconds()
     try:
         _examine(desk, chart)
     except StoreError as exc:
@@ -92,6 +96,7 @@ def _examine(desk: Desk, chart: Chart) -> None:
     chart.outcomes = store.survey.recent_outcomes(_RECENT_SECONDS)
     chart.dials = store.survey.open_dials(_MOST_DIALS)
     chart.lapsed = len(store.orders.stuck(300, _MOST_DIALS))
+    chart.unreadable = store.survey.unreadable(COUNTED)
     chart.missing_indexes = missing_indexes(store)
 
 

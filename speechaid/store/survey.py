@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus
 from speechaid.store.table import Table
+
+#: What a job waits in, or failed.
+_NOT_DONE: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.FAILED)
 
 
 class Survey:
@@ -49,6 +53,19 @@ class Survey:
     def open_dials(self, limit: int) -> list[Job]:
         """Jobs with a dial open."""
         return [Job.read(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
+
+    def unreadable(self, limit: int) -> list[str]:
+        """Names of jobs that wait or failed, and in which no phone can be read; at most ``limit``."""
+        no_text = {"$not": {"$type": "string"}}
+        query: Document = {
+            "status": {"$in": [*_NOT_DONE]},
+            # Also where the contact is a text, or its phones a number: then there is no first one.
+            "contact.phones.0": no_text,
+            "contact.phone": no_text,
+            "to_number": no_text,
+        }
+        rows = self._jobs.find(query, limit=limit, fields=("job_id",))
+        return [text(row.get("job_id")) or str(row["_id"]) for row in rows]
 
     def suspended_for(self) -> dict[str, int]:
         """Suspended jobs by reason."""

@@ -186,6 +186,17 @@ def test_a_cause_is_found_with_evidence_and_remedy(
         patient.stage.store.prepare()
 
 
+def test_jobs_in_which_no_phone_can_be_read_are_named(patient: Patient) -> None:
+    add = patient.job
+    for number, contact in enumerate(({"phones": 56912345671}, "Ana", {"phones": [7]}, {"phones": []}, None)):
+        add(f"job-odd-{number}", contact=contact, status="failed" if number else "pending")
+    add("job-flat", contact={"name": "Ana"}, to_number=phone())
+    add("job-old", contact="Ana", status="done")
+    evidence = patient.findings()["unreadable_jobs"]["evidence"]
+    assert evidence.startswith("5 jobs: job-odd-0, job-odd-1")
+    assert "job-flat" not in evidence
+
+
 def test_a_clock_that_runs_ahead_of_the_database_s_is_found(patient: Patient) -> None:
     class Ahead(SystemClock):
         def now(self) -> datetime:

@@ -61,6 +61,13 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"fleet": fleet(dependency_away=True)}, "workers_cannot_start"),
         ({"fleet": fleet(wanted=0)}, "no_workers"),
         ({"fleet": fleet() | {"workers": [{"slot": "worker-1", "pid": None}]}}, "no_workers"),
+        ({"fleet": fleet() | {"workers": []}, "up_seconds": 500.0}, "no_workers"),
+        (
+            {"fleet": fleet() | {"workers": [{"pid": None, "restarts": {"crash": 1}}]}, "up_seconds": 1.0},
+            "no_workers",
+        ),
+        ({"fleet": fleet() | {"workers": []}, "up_seconds": 1.0}, "workers_starting"),
+        ({"unreadable": ["job-1"]}, "unreadable_jobs"),
         ({"fleet": fleet() | {"workers": [{"slot": "w", "pid": 1, "paused": True}]}}, "all_workers_paused"),
         ({"fleet": fleet(draining=True)}, "draining"),
         ({"fleet_hold": "by maria: fire"}, "held"),
