@@ -28,9 +28,14 @@ from speechaid.store.queue import DueBatch
 RING_SECONDS = 1.0
 RING_COST_FACTOR = 20.0
 RING_MAX_SECONDS = 30.0
-#: Candidates of one batch are good for so long at least, and a look fetches so many.
+#: Candidates of one batch are good for so long at least.
 CANDIDATES_SECONDS = 1.0
-CANDIDATES = 32
+#: A look fetches so many; so many at most where others are after the same, or calls are short.
+CANDIDATES, CANDIDATES_MOST = 32, 512
+#: By so many times more each time.
+CANDIDATES_GROWTH = 4
+#: So many claims in a row that others were quicker at: look among more.
+CROWDED_MISSES = 3
 #: Where all that was found belongs to accounts that are closed, the rest of the batch is looked through again
 #: after so many seconds, or when an account opens.
 CLOSED_REST_SECONDS = 15.0
@@ -40,21 +45,40 @@ LOOKS = 3
 SERVED_REMEMBERED = 2000
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Fetched:
     """Candidates of one batch, kept for a moment."""
 
     until: float
-    #: When they are used up, more are fetched, but not before this moment.
-    used_up_until: float
+    #: Where none of them could be claimed, more are not fetched before this moment.
+    fruitless_until: float
+    #: So many were asked for.
+    asked: int
     #: Accounts (None: jobs without one) that were left out.
     without: frozenset[str | None] = frozenset()
     candidates: list[Candidate] = field(default_factory=list)
+    #: Whether there were no more than these.
+    all: bool = True
+    won: bool = False
+    #: Claims in a row that others were quicker at.
+    missed: int = 0
+
+    def serves(self, now: float) -> bool:
+        """Whether to go on with these."""
+        if not self.candidates:
+            return not self.won and now < self.fruitless_until
+        return now < self.until and not self.is_crowded
 
     @property
-    def good_until(self) -> float:
-        """When they are to be fetched anew."""
-        return self.until if self.candidates else self.used_up_until
+    def is_crowded(self) -> bool:
+        """Whether others are after the same few."""
+        return self.missed >= CROWDED_MISSES and not self.all and self.asked < CANDIDATES_MOST
+
+    @property
+    def next_size(self) -> int:
+        """How many to ask for next: more where these went quickly."""
+        went = self.is_crowded or (self.won and not self.candidates)
+        return min(CANDIDATES_MOST, self.asked * CANDIDATES_GROWTH) if went else CANDIDATES
 
 
 class Turns:
@@ -93,11 +117,12 @@ class Turns:
 
     def _claim_from(self, turn: Turn) -> Job | None:
         kit = self._kit
-        fetched = self._candidates(turn.batch_id)
-        while fetched.candidates:
+        while (fetched := self._candidates(turn.batch_id)).candidates:
             candidate = fetched.candidates.pop()
-            if not self._has_place(turn.batch_id, candidate.account_id):
+            if not self._account_has_place(turn.batch_id, candidate.account_id):
                 continue
+            if not self._batch_has_place(turn.batch_id):
+                return None
             job = kit.store.jobs.claim(
                 candidate,
                 worker_id=kit.worker_id,
@@ -105,7 +130,9 @@ class Turns:
                 lease_seconds=kit.settings.worker.lease_seconds,
             )
             if job is not None:
+                fetched.won, fetched.missed = True, 0
                 return job
+            fetched.missed += 1
             kit.seat.count("speechaid_claim_misses_total")
         return None
 
@@ -114,53 +141,64 @@ class Turns:
     def _candidates(self, batch_id: str | None) -> Fetched:
         now = self._kit.clock.boottime()
         fetched = self._fetched.get(batch_id)
-        if fetched is None or now >= fetched.good_until or fetched.without != self._closed(batch_id):
-            fetched = self._fetched[batch_id] = self._fetch(batch_id, now)
+        if fetched is None or not fetched.serves(now) or fetched.without != self._closed(batch_id):
+            size = CANDIDATES if fetched is None else fetched.next_size
+            fetched = self._fetched[batch_id] = self._fetch(batch_id, now, size)
         return fetched
 
-    def _fetch(self, batch_id: str | None, now: float) -> Fetched:
+    def _fetch(self, batch_id: str | None, now: float, size: int) -> Fetched:
         kit = self._kit
         candidates: list[Candidate] = []
+        everything = True
         closed = self._closed(batch_id)
         for _ in range(LOOKS):
-            found = kit.store.queue.candidates(batch_id, CANDIDATES, without=closed)
+            found = kit.store.queue.candidates(batch_id, size, without=closed)
             self._get_to_know(batch_id, {name for one in found if (name := one.account_id) is not None})
             closed = self._closed(batch_id)
             candidates = [one for one in found if one.account_id not in closed]
-            if candidates or len(found) < CANDIDATES:
+            everything = len(found) < size
+            if candidates or everything:
                 break
         # All workers see the same list: each takes the longest due of a random few first.
         kit.random.shuffle(candidates)
         if not candidates:
             rest = CLOSED_REST_SECONDS if closed else CANDIDATES_SECONDS
-            return Fetched(until=now + rest, used_up_until=now + rest, without=closed)
+            return Fetched(until=now + rest, fruitless_until=now + rest, asked=size, without=closed)
         # Where a fetch is dear (a server that reads all that waits for the few it gives), what it gave is
         # kept for longer.
         cost = (kit.clock.boottime() - now) * RING_COST_FACTOR
         rest = min(RING_MAX_SECONDS, max(CANDIDATES_SECONDS, cost))
-        soonest = now + CANDIDATES_SECONDS
-        return Fetched(until=now + rest, used_up_until=soonest, without=closed, candidates=candidates)
+        return Fetched(
+            until=now + rest,
+            fruitless_until=now + CANDIDATES_SECONDS,
+            asked=size,
+            without=closed,
+            candidates=candidates,
+            all=everything,
+        )
 
-    def _has_place(self, batch_id: str | None, account_id: str | None) -> bool:
+    def _account_has_place(self, batch_id: str | None, account_id: str | None) -> bool:
         """Where the number of calls at a time is limited, look again before taking a job for nothing."""
         if account_id in self._closed(batch_id):
             return False
-        store = self._kit.store
         account = self._accounts.get(account_id) if account_id is not None else None
-        if account is not None and account.max_concurrent_calls is not None:
-            self._accounts[account.account_id] = store.accounts.find(account.account_id)
-            self._closed_now.clear()
-            if account_id in self._closed(batch_id):
-                return False
+        if account is None or account.max_concurrent_calls is None:
+            return True
+        self._accounts[account.account_id] = self._kit.store.accounts.find(account.account_id)
+        self._closed_now.clear()
+        return account_id not in self._closed(batch_id)
+
+    def _batch_has_place(self, batch_id: str | None) -> bool:
+        """The same of a batch; one without a place is out of the ring until that is read anew."""
         batch = self._batches.get(batch_id) if batch_id is not None else None
         if batch is None or batch.call_settings.max_concurrent_calls is None:
             return True
-        fresh = store.batches.find(batch.batch_id)
-        if fresh is None or not eligibility.batch_has_room(fresh):
-            self._ring = [turn for turn in self._ring if turn.batch_id != batch.batch_id]
-            self._fetched.pop(batch.batch_id, None)
-            return False
-        return True
+        fresh = self._kit.store.batches.find(batch.batch_id)
+        if fresh is not None and eligibility.batch_has_room(fresh):
+            return True
+        self._ring = [turn for turn in self._ring if turn.batch_id != batch.batch_id]
+        self._fetched.pop(batch.batch_id, None)
+        return False
 
     # -- accounts ----------------------------------------------------------------------------------------
 
