@@ -232,7 +232,7 @@ def clear_to_dial(kit: Kit, job: Job, seen: Look) -> Look | NotNow:
         # This proves that the lease is still ours, and gives it time for the POST.
         if not kit.store.jobs.renew_to_dial(job, kit.settings.worker.lease_seconds):
             return NotNow("operator_request")
-        seen = look(kit, job)
+        seen = look(kit, job, country=seen.country)
         judgement = judge(kit, job, job.dial.number, seen)
         if not judgement.may_dial:
             return NotNow(str(judgement.reason))
@@ -286,19 +286,24 @@ def reserve_balance(kit: Kit, job: Job, dial: Dial, seen: Look) -> NotNow | None
     if metering.reserved_for(job):
         # The dial's own estimate takes the place of the one that SpeechAI made for the job.
         job = inheritance.give_back(kit, job)
-        seen = look(kit, job)
-    for _ in range(LEDGER_TRIES):
+        seen = look(kit, job, country=seen.country)
+    defaults = kit.dialling_defaults()
+    for tries in range(LEDGER_TRIES):
         judgement = judge(kit, job, dial.number, seen)
         if not judgement.may_dial or seen.account is None:
             return NotNow(str(judgement.reason))
         if any(entry.key == dial.key for entry in seen.account.reservations):
             return None
-        estimate = metering.estimate(seen.account, kit.dialling_defaults())
+        estimate = metering.estimate(seen.account, defaults)
         held = Reservation(key=dial.key, minutes=estimate.minutes, credit=estimate.credit)
-        if kit.store.accounts.reserve(seen.account, held, job_id=job.job_id):
+        # Where much is left others' dials do not matter; where little is, or once one did, all of them do.
+        headroom = (
+            None if tries else metering.headroom(seen.account, estimate, defaults.timezone, kit.store.now())
+        )
+        if kit.store.accounts.reserve(seen.account, held, job_id=job.job_id, headroom=headroom):
             return None
         # Somebody else's dial came in between: what is left must be judged anew.
-        seen = look(kit, job)
+        seen = look(kit, job, country=seen.country)
     return NotNow("account_contended")
 
 

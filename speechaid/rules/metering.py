@@ -9,6 +9,7 @@ dialled, and a call of it that ends all the same is counted, but costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -36,6 +37,18 @@ class Reserve:
     minutes: float
     #: In currency units.
     credit: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headroom:
+    """What may stand in an account at most, for one dial more to be entered without judging it anew."""
+
+    #: By the account's fields.
+    at_most: Mapping[str, float]
+    #: Open dials of others; None: any number.
+    open_dials: int | None
+    #: The day that the calls of ``at_most`` are counted for; None where they are not limited.
+    day: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +141,42 @@ def estimate(account: Account, defaults: DiallingDefaults) -> Reserve:
         left = max(0.0, credit_left(account))
         return Reserve(minutes=0.0, credit=round(min(price, left), PLACES))
     return Reserve(minutes=0.0, credit=0.0)
+
+
+def headroom(account: Account, reserve: Reserve, default_timezone: str, now: datetime) -> Headroom | None:
+    """How far others' dials and charges may have moved an account that was judged, and one more still fits.
+
+    What is left beyond the reserve is shared out among the figures that others move, so that each can be
+    compared by itself. None where nothing is left to share: then only the account just as it was read
+    will do.
+    """
+    at_most: dict[str, float] = {}
+    spare = 0.0
+    if account.plan is Plan.MINUTES:
+        spare = (minutes_left(account) - reserve.minutes) / 2
+        at_most = {
+            "minutes_used": account.minutes_used + spare,
+            "minutes_reserved": account.minutes_reserved + spare,
+        }
+    elif account.plan is Plan.CREDIT:
+        spare = (credit_left(account) - reserve.credit) / 2
+        at_most = {
+            "credit_used": account.credit_used + spare,
+            "credit_reserved": account.credit_reserved + spare,
+        }
+    places = [] if account.max_concurrent_calls is None else [account.max_concurrent_calls - 1]
+    day = None
+    if account.daily_call_limit is not None:
+        day = account_day(account, default_timezone, now)
+        calls = account.daily_call_limit - made_today(account, day) - 1
+        if account.calls_today_date != day or calls < 0:
+            return None
+        at_most["calls_today"] = account.calls_today + calls // 2
+        places.append(len(account.reservations) + calls - calls // 2)
+    open_dials = min(places, default=None)
+    if spare < 0 or (open_dials is not None and open_dials < 0):
+        return None
+    return Headroom(at_most=at_most, open_dials=open_dials, day=day)
 
 
 def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) -> Charge:

@@ -2,8 +2,9 @@
 
 ``open_dials`` holds one entry ``{key, job_id, minutes, credit, at}`` a dial; its amounts stand in
 ``minutes_reserved`` and ``credit_reserved`` as well, where SpeechAI's reports look. A reservation is judged
-by the pure rules on an account as read, and written only if nobody else reserved or settled since
-(``ledger_revision``). Settling consumes the entry and adds the charge in one update: exactly once.
+by the pure rules on an account as read, and written only if that judgement stands: what others reserved and
+settled since leaves room for it, or nobody did (``ledger_revision``). Settling consumes the entry and adds
+the charge in one update: exactly once.
 
 ``given_back`` names the jobs whose SpeechAI reservation has just been taken out of the account's figure,
 until the job itself no longer says that it has one.
@@ -16,6 +17,7 @@ from datetime import datetime
 
 from speechaid.model.account import Account, Reservation
 from speechaid.model.reading import Document, number, sequence, text
+from speechaid.rules.metering import Headroom
 from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
 
@@ -55,8 +57,17 @@ class Accounts:
         change = {"status": status, "status_order": {**order, "at": self._now()}, "updated_at": self._now()}
         return self.table.update(query, {"$set": change})
 
-    def reserve(self, account: Account, reservation: Reservation, *, job_id: str) -> bool:
-        """Enter a reservation, if the account still is as it was read; False: read it and judge again."""
+    def reserve(
+        self, account: Account, reservation: Reservation, *, job_id: str, headroom: Headroom | None = None
+    ) -> bool:
+        """Enter a reservation, if the account still allows it; False: read it and judge again.
+
+        Args:
+            account: as it was read and judged.
+            reservation: what the dial holds, under its key.
+            job_id: whose dial it is.
+            headroom: how far it may have moved since; None: not at all.
+        """
         entry = {
             "key": reservation.key,
             "job_id": job_id,
@@ -67,8 +78,8 @@ class Accounts:
         self._make_countable(account)
         query = {
             "account_id": account.account_id,
-            "ledger_revision": account.document.get("ledger_revision"),
             "open_dials.key": {"$ne": reservation.key},
+            **_as_judged(account, headroom),
         }
         change = {
             "$push": {"open_dials": entry},
@@ -189,6 +200,18 @@ class Accounts:
         """Accounts and dial keys of reservations that were entered before that moment."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
         return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
+
+
+def _as_judged(account: Account, headroom: Headroom | None) -> Document:
+    """What must hold of an account for a judgement of it to stand."""
+    if headroom is None:
+        return {"ledger_revision": account.document.get("ledger_revision")}
+    query: Document = {name: {"$lte": value} for name, value in headroom.at_most.items()}
+    if headroom.open_dials is not None:
+        query[f"open_dials.{headroom.open_dials}"] = {"$exists": False}
+    if headroom.day is not None:
+        query["calls_today_date"] = headroom.day
+    return query
 
 
 def _held(account: Account, key: str) -> Reservation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.model.account import Account, Plan
+from speechaid.model.account import Account, Plan, Reservation
 from speechaid.model.states import Outcome
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.metering import (
@@ -22,6 +23,9 @@ from speechaid.rules.metering import (
     estimate,
     has_balance,
     has_balance_once_settled,
+    has_calls_left,
+    has_room,
+    headroom,
     inherited_credit,
     minutes_left,
     other_dials,
@@ -235,3 +239,79 @@ def test_a_count_of_an_earlier_day_reads_as_none(counted: str | None, expected: 
 def test_the_dials_of_others_are_counted_without_this_one() -> None:
     whose = account(open_dials=[dial("a"), dial("b")])
     assert (other_dials(whose), other_dials(whose, "a"), other_dials(whose, "c")) == (2, 1, 2)
+
+
+# -- headroom ----------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SHARE = st.floats(0, 1)
+
+
+@given(
+    plan=st.sampled_from(Plan),
+    left=st.floats(0.7, 500),
+    concurrent=st.none() | st.integers(1, 5),
+    daily=st.none() | st.integers(1, 9),
+    open_now=st.integers(0, 4),
+    used=SHARE,
+    held=SHARE,
+    made=SHARE,
+    opened=SHARE,
+)
+def test_whatever_others_do_within_the_headroom_one_more_dial_fits(
+    *,
+    plan: Plan,
+    left: float,
+    concurrent: int | None,
+    daily: int | None,
+    open_now: int,
+    used: float,
+    held: float,
+    made: float,
+    opened: float,
+) -> None:
+    make = {Plan.MINUTES: on_minutes, Plan.CREDIT: on_credit}.get(plan)
+    entries = [dial(f"other-{n}") for n in range(open_now)]
+    limits: dict[str, Any] = {
+        "max_concurrent_calls": concurrent,
+        "daily_call_limit": daily,
+        "open_dials": entries,
+    }
+    counted: dict[str, Any] = {"calls_today": 0, "calls_today_date": "2026-03-02"}
+    read = make(left, 1, -1, **limits, **counted) if make else account(**limits, **counted)
+    judged = has_balance(read) and has_room(read) and has_calls_left(read, "UTC", NOON)
+    room = headroom(read, estimate(read, DEFAULTS), "UTC", NOON)
+    if not judged or room is None:
+        assert not (judged and (left > 4 or plan is Plan.UNLIMITED)), "an account with room has headroom"
+        return
+    moved = {
+        name: getattr(read, name) + share * (most - getattr(read, name))
+        for share, (name, most) in zip((used, held), room.at_most.items(), strict=False)
+        if name != "calls_today"
+    }
+    if "calls_today" in room.at_most:
+        moved["calls_today"] = int(made * room.at_most["calls_today"])
+    most_open = 50 if room.open_dials is None else room.open_dials
+    others = int(opened * most_open)
+    now = replace(
+        read,
+        **moved,
+        reservations=tuple(Reservation(key=f"x{n}", minutes=0, credit=0) for n in range(others)),
+    )
+    assert has_balance(now)
+    assert has_room(now)
+    assert has_calls_left(now, "UTC", NOON)
+
+
+def test_where_nothing_is_left_beyond_the_reserve_nobody_may_have_moved_anything() -> None:
+    read = on_minutes(10, 6, 2)
+    room = headroom(read, Reserve(minutes=2, credit=0), "UTC", NOON)
+    assert room is not None
+    assert room.at_most == {"minutes_used": 6, "minutes_reserved": 2}
+    assert headroom(read, Reserve(minutes=3, credit=0), "UTC", NOON) is None
+
+
+def test_a_count_of_another_day_leaves_no_headroom_for_a_limit_a_day() -> None:
+    read = account(daily_call_limit=100, calls_today=100, calls_today_date="2026-03-01")
+    assert has_calls_left(read, "UTC", NOON)
+    assert headroom(read, Reserve(minutes=0, credit=0), "UTC", NOON) is None
