@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from speechaid import breaker
@@ -16,6 +16,7 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
+from speechaid.store.holds import FleetHold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,25 +37,33 @@ class Look:
     breaker_document: Document | None
 
 
-def look(kit: Kit, job: Job) -> Look:
-    """Read all that the rules judge.
+def look(kit: Kit, job: Job, *, country: str | None = None) -> Look:
+    """Read all that the rules judge, in one round trip where ``country`` is the right one for the phones.
+
+    Args:
+        kit: the worker's things.
+        job: names batch, account and phones.
+        country: of the phones in national form, as an earlier look had it.
 
     Raises:
         StoreUnavailable: what cannot be read cannot be judged; nothing is dialled.
     """
-    store, whole = kit.store, look_without_job(kit)
-    account = None if job.account_id is None else store.accounts.find(job.account_id)
-    batch = None if job.batch_id is None else store.batches.find(job.batch_id)
-    country = phones.country_of(batch, account, kit.settings.dialling.default_country)
-    numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
-    if job.dial is not None:
-        numbers.add(job.dial.number)
-    return replace(
-        whole,
-        batch=batch,
-        account=account,
-        listed=store.do_not_call.listed(numbers),
+    default = kit.settings.dialling.default_country
+    read_at = kit.clock.boottime()
+    numbers = _numbers(job, country or default)
+    seen = kit.store.grounds.look(
+        kit.retell.fingerprint, account_id=job.account_id, batch_id=job.batch_id, numbers=numbers
+    )
+    country = phones.country_of(seen.batch, seen.account, default)
+    not_asked = _numbers(job, country) - numbers
+    return Look(
+        read_at=read_at,
+        batch=seen.batch,
+        account=seen.account,
+        holds=_holds(kit, read_at, seen.fleet, seen.breaker),
+        listed=seen.listed | kit.store.do_not_call.listed(not_asked),
         country=country,
+        breaker_document=seen.breaker,
     )
 
 
@@ -62,19 +71,32 @@ def look_without_job(kit: Kit) -> Look:
     """The part of a look that is the same for every job: what holds the fleet or this host's key."""
     read_at = kit.clock.boottime()
     fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
-    kit.breaker_seen = BreakerSeen(at=read_at, document=breaker_document)
-    holds = breaker.holds(kit, breaker_document)
-    if fleet is not None:
-        holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
     return Look(
         read_at=read_at,
         batch=None,
         account=None,
-        holds=holds,
+        holds=_holds(kit, read_at, fleet, breaker_document),
         listed=frozenset(),
         country=None,
         breaker_document=breaker_document,
     )
+
+
+def _numbers(job: Job, country: str | None) -> set[str]:
+    """The job's numbers in E.164, that of its open dial among them."""
+    numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
+    return numbers if job.dial is None else numbers | {job.dial.number}
+
+
+def _holds(
+    kit: Kit, read_at: float, fleet: FleetHold | None, breaker_document: Document | None
+) -> list[Hold]:
+    """What stops every dial; the breaker is kept in mind as it was seen."""
+    kit.breaker_seen = BreakerSeen(at=read_at, document=breaker_document)
+    holds = breaker.holds(kit, breaker_document)
+    if fleet is not None:
+        holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
+    return holds
 
 
 def next_phone(kit: Kit, job: Job, seen: Look) -> Choice | NextStep:

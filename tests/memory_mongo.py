@@ -79,8 +79,9 @@ class MemoryCursor:
 class MemoryCollection:
     """One collection."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, beside: Callable[[str], MemoryCollection] | None = None) -> None:
         self.name = name
+        self._beside = beside or MemoryCollection
         self.rows: dict[Any, Document] = {}
         #: By status and batch.
         self.places: dict[tuple[Any, Any], Place] = defaultdict(Place)
@@ -118,6 +119,12 @@ class MemoryCollection:
                     rows.sort(key=lambda row: _order(_first(row, name)), reverse=direction < 0)
             elif verb == "$group":
                 rows = _grouped(rows, what)
+            elif verb == "$limit":
+                rows = rows[:what]
+            elif verb == "$project" and list(what.values())[1:] == ["$$ROOT"]:
+                rows = [{list(what)[1]: _copied(row)} for row in rows]
+            elif verb == "$unionWith":
+                rows = rows + self._beside(what["coll"]).aggregate(what["pipeline"])
             else:
                 raise NotImplementedError(verb)
         return rows
@@ -221,7 +228,7 @@ class MemoryMongo:
         return self
 
     def get_collection(self, name: str) -> MemoryCollection:
-        return self.collections.setdefault(name, MemoryCollection(name))
+        return self.collections.setdefault(name, MemoryCollection(name, self.get_collection))
 
     def close(self) -> None:
         """Nothing to let go of."""

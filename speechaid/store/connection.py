@@ -29,6 +29,7 @@ from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
 from speechaid.store.do_not_call import DoNotCallList
+from speechaid.store.grounds import Grounds
 from speechaid.store.holds import Holds
 from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.inherited import Inherited
@@ -170,6 +171,12 @@ class Store:
         self.holds = Holds(table("speechaid_holds"), self.now)
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
         self.pages = Pages()
+        self.grounds = Grounds(
+            holds=self.holds.table,
+            accounts=self.accounts.table,
+            batches=self.batches.table,
+            do_not_call=self.do_not_call.table,
+        )
 
     def now(self) -> datetime:
         """The time by the database's clock."""

@@ -47,8 +47,8 @@ class Holds:
 
     def look(self, fingerprint: str) -> tuple[FleetHold | None, Document | None]:
         """The fleet hold and the breaker document of an API key, in one look."""
-        rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, _key(fingerprint)]}})}
-        return read_fleet_hold(rows.get(FLEET)), rows.get(_key(fingerprint))
+        rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, key_of(fingerprint)]}})}
+        return read_fleet_hold(rows.get(FLEET)), rows.get(key_of(fingerprint))
 
     def breakers(self) -> list[Document]:
         """All breaker documents; ``_id`` is ``key:<fingerprint>``."""
@@ -58,11 +58,11 @@ class Holds:
         """Write a breaker, if it still is as it was read (revision None: not there); False: read it again."""
         if expected_revision is None:
             try:
-                self.table.insert({"_id": _key(fingerprint), **fields, "revision": 1})
+                self.table.insert({"_id": key_of(fingerprint), **fields, "revision": 1})
             except Duplicate:
                 return False
             return True
-        query = {"_id": _key(fingerprint), "revision": expected_revision}
+        query = {"_id": key_of(fingerprint), "revision": expected_revision}
         return self.table.update(query, {"$set": {**fields, "revision": expected_revision + 1}})
 
 
@@ -75,5 +75,6 @@ def read_fleet_hold(document: Document | None) -> FleetHold | None:
     )
 
 
-def _key(fingerprint: str) -> str:
+def key_of(fingerprint: str) -> str:
+    """The name of a key's breaker."""
     return f"key:{fingerprint}"
