@@ -12,7 +12,6 @@ from datetime import timedelta
 from logging import INFO
 
 from speechaid.model.reading import Document, instant, mapping, number
-from speechaid.model.verdict import storable
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import CallUnknown, RetellError
 from speechaid.rules.analysis import AnalysisPolicy, next_question
@@ -80,7 +79,7 @@ def _fetch(
         told = False
         log.debug("analysis.unknown", call=result["call_id"], error=str(fault))
     if analysis:
-        _add(store, count, result, storable(analysis))
+        _add(store, count, result, dict(analysis))
         return told
     created_at = instant(result.get("created_at")) or store.now()
     age = (store.now() - created_at) / timedelta(seconds=1)

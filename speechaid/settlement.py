@@ -21,7 +21,7 @@ from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome, WorkerState
-from speechaid.model.verdict import Charge, Verdict, storable
+from speechaid.model.verdict import Charge, Verdict
 from speechaid.rules import metering, operator_requests, outcomes, phones, retries
 from speechaid.rules.analysis import first_question
 from speechaid.rules.retries import NextStep
@@ -337,7 +337,7 @@ def _ends(step: NextStep, now: datetime) -> Document:
 
 def call_fields(call: Call, outcome: Outcome, now: datetime) -> Document:
     """The job's fields about its latest call, in SpeechAI's form."""
-    document = storable(call.document)
+    document = call.document
     collected = mapping(document.get("collected_dynamic_variables"))
     promises = {name: collected[name] for name in PROMISE_FIELDS if collected.get(name) not in (None, "")}
     return {
@@ -373,7 +373,7 @@ def result_document(
         "call_id": call.call_id,
         "job_id": job.job_id,
         "contact": {"name": job.contact.name, "dni": job.contact.dni, "phone_used": dial.number},
-        "call_data": storable(call.document),
+        "call_data": call.document,
         "call_status": None if call.call_status is None else str(call.call_status),
         "duration_ms": call.duration_ms,
         "is_successful": outcome in {Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED},

@@ -314,8 +314,14 @@ def _equal(values: list[Any], wanted: Any) -> bool:
 
 
 def _compared(test: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bool]:
-    """Within one type alone, as the database compares."""
-    return lambda values, wanted: any(type(value) is type(wanted) and test(value, wanted) for value in values)
+    """Within one type alone, as the database compares; all numbers are one."""
+    return lambda values, wanted: any(
+        _kind(value) is _kind(wanted) and test(value, wanted) for value in values
+    )
+
+
+def _kind(value: Any) -> type:
+    return float if type(value) is int else type(value)
 
 
 _TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
@@ -323,6 +329,7 @@ _TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
     "$nin": lambda values, wanted: not any(_equal(values, one) for one in wanted),
     "$ne": lambda values, wanted: not _equal(values, wanted),
     "$exists": lambda values, wanted: bool(values) is wanted,
+    "$not": lambda values, wanted: not all(_TESTS[verb](values, what) for verb, what in wanted.items()),
     "$lt": _compared(lambda value, wanted: value < wanted),
     "$lte": _compared(lambda value, wanted: value <= wanted),
     "$gt": _compared(lambda value, wanted: value > wanted),

@@ -30,6 +30,7 @@ class Call:
     #: Retell's price in cents (``call_cost.combined_cost``); None until Retell tells it.
     cost_cents: float | None
     metadata: Document
+    #: As Retell told it, made fit for the database where it was read (``retell.answers.parse``).
     document: Document = field(repr=False)
 
     @property

@@ -206,7 +206,8 @@ def _as_judged(account: Account, headroom: Headroom | None) -> Document:
     """What must hold of an account for a judgement of it to stand."""
     if headroom is None:
         return {"ledger_revision": account.document.get("ledger_revision")}
-    query: Document = {name: {"$lte": value} for name, value in headroom.at_most.items()}
+    # Also true of what nobody has written yet.
+    query: Document = {name: {"$not": {"$gt": value}} for name, value in headroom.at_most.items()}
     if headroom.open_dials is not None:
         query[f"open_dials.{headroom.open_dials}"] = {"$exists": False}
     if headroom.day is not None:
