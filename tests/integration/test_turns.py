@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from speechaid.clock import SystemClock
 from speechaid.housekeeping import Housekeeper
 from speechaid.kit import Kit
 from speechaid.store.table import Table
-from speechaid.turns import Turns
+from speechaid.turns import CANDIDATES, CROWDED_MISSES, Turns
 from tests.stage import Document, Stage
 
 A, B = "batch-20260101-0000000a", "batch-20260101-0000000b"
@@ -58,6 +59,16 @@ class Touched:
 
         monkeypatch.setattr(Table, "find", counted_find)
         monkeypatch.setattr(Table, "update", counted_update)
+
+
+class Standing(SystemClock):
+    """A boot-time clock that stands still: nothing that is due in a second ever comes."""
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+
+    def boottime(self) -> float:
+        return self._at
 
 
 def claimed(stage: Stage, kit: Kit, at_most: int) -> list[str]:
@@ -224,3 +235,41 @@ def test_an_account_that_nobody_knows_suspends_its_jobs_until_it_exists(stage: S
     stage.add_account("acc-9", plan_type="unlimited")
     Housekeeper(stage.store).turn(kit.settings, now=100.0)
     assert stage.store.jobs.counts(A) == {"pending": 30}
+
+
+def test_a_worker_of_short_calls_claims_on_without_waiting_for_the_next_second(stage: Stage) -> None:
+    stage.add_batch(A)
+    add_jobs(stage, "job", 3 * CANDIDATES, batch_id=A)
+    kit = stage.kit()
+    kit.clock = Standing(kit.clock.boottime())
+    assert len(set(claimed(stage, kit, 1000))) == 3 * CANDIDATES
+
+
+def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_trying_each(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_batch(A)
+    add_jobs(stage, "job", 2 * CANDIDATES, batch_id=A)
+    turns = Turns(stage.kit())
+    assert turns.claim() is not None
+    others = Turns(stage.kit("worker-2@host-a:1"))
+    while (job := others.claim()) is not None:  # all but the last few
+        if stage.database.jobs.count_documents({"status": "pending"}) == 4:
+            break
+        assert job.job_id
+    touched = Touched(monkeypatch)
+    assert turns.claim() is not None
+    assert touched.claims <= CROWDED_MISSES + 1
+
+
+def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
+    stage.add_batch(A, call_settings={"max_concurrent_calls": 1})
+    add_jobs(stage, "job", 5, batch_id=A)
+    kit = stage.kit()
+    turns = Turns(kit)
+    job = turns.claim()
+    assert job is not None
+    stage.store.batches.enter_dial(A, "dial-1")
+    assert turns.claim() is None
+    stage.store.batches.settle_dial(A, "dial-1", {})
+    assert Turns(kit).claim() is not None
