@@ -45,6 +45,8 @@ LEAK_SECONDS = 600.0
 #: Batches that status names at most: a company's finished ones are thousands in time, and each answer of the
 #: loop would carry them all.
 BATCHES_SHOWN = 100
+#: A batch with a job in one of these has work left for the workers.
+WORK_LEFT = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.IN_PROGRESS})
 #: SpeechAI's counters of a batch, and the statuses that each counts.
 COUNTERS = {
     "total_jobs": frozenset(JobStatus),
@@ -133,6 +135,7 @@ class Housekeeper:
             "queue": queue,
             "batches": (shown := worth_showing(rows)),
             "batches_left_out": len(rows) - len(shown),
+            "batches_with_work": sum(1 for row in rows if not WORK_LEFT.isdisjoint(row["jobs"])),
             "census": self._census.take(settings, counts, known, held=held),
             "counted_at": self._store.now().isoformat(),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 #: What a terminal would obey instead of showing: a name in the database may hold anything.
@@ -49,7 +50,10 @@ def harmless(text: str) -> str:
 
 def as_text(blocks: Sequence[Block]) -> str:
     """Plain lines and aligned columns, for files and pipes."""
-    return "\n".join(line for block in blocks for line in _lines(block))
+    lines = [line for block in blocks for line in _lines(block)]
+    # A heading ends with an empty line and a table begins with one: where they meet, one is enough.
+    doubled = ("" == before == line for before, line in pairwise(["-", *lines]))
+    return "\n".join(line for line, again in zip(lines, doubled, strict=True) if not again)
 
 
 def _lines(block: Block) -> list[str]:

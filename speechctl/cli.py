@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid import protocol
 from speechaid.protocol import COMMANDS, CommandSpec, Kind, Runs
-from speechctl.parser import build_parser, wire_arguments
+from speechctl.parser import WrongUsage, build_parser, wire_arguments
 
 if TYPE_CHECKING:
     from speechctl.client import Client, Remote
@@ -34,15 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     parser = build_parser(argv)
-    options = parser.parse_args(argv)
-    if options.version:
-        from speechaid import __version__
-
-        print(f"speechctl {__version__}")
-        return 0
-    if options.command is None:
-        parser.print_help()
+    try:
+        options = parser.parse_args(argv)
+    except WrongUsage as wrong:
+        if "--json" in argv:
+            _tell_trouble(Trouble(2, wrong.code, str(wrong)), as_json=True)
+        else:
+            print(wrong.text, end="", file=sys.stderr)
         return 2
+    if options.version or options.command is None:
+        return _about(parser, version=options.version)
     as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
     try:
         status = _run(COMMANDS[options.command], options, as_json=as_json)
@@ -60,18 +61,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _about(parser: argparse.ArgumentParser, *, version: bool) -> int:
+    if not version:
+        parser.print_help()
+        return 2
+    from speechaid import __version__
+
+    print(f"speechctl {__version__}")
+    return 0
+
+
 def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
     if spec.runs is Runs.CLIENT:
         return _own(spec, options, as_json=as_json)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
     _check(spec, args, attachment)
-    _confirm(spec, args, yes=getattr(options, "yes", False))
+    question = _question(spec, args, options)
     timeout_seconds = getattr(options, "timeout", spec.timeout_seconds)
     if spec.name == "import" and options.bad_rows:
         args["return_bad_rows"] = True
     _check_output(spec, options)
     with _connection(options) as client:
+        if question is not None:
+            _look_up(client, spec, args)
+            _confirm(question)
         if spec.name == "export" and not as_json:
             return _export(client, options.output, args, timeout_seconds)
         if spec.runs is Runs.STREAM:
@@ -238,12 +252,34 @@ def _check(spec: CommandSpec, args: Mapping[str, Any], attachment: bytes | None)
         raise Trouble(protocol.EXIT_STATUS[checked.code], checked.code, checked.message)
 
 
-def _confirm(spec: CommandSpec, args: Mapping[str, Any], *, yes: bool) -> None:
-    if spec.question is None or yes or args.get("dry_run"):
-        return
+def _question(spec: CommandSpec, args: Mapping[str, Any], options: argparse.Namespace) -> str | None:
+    """What is to be confirmed first, if anything."""
+    if spec.question is None or getattr(options, "yes", False) or args.get("dry_run"):
+        return None
     question = spec.question.format_map(args)
     if not sys.stdin.isatty():
         raise Trouble(2, "unconfirmed", f"{question} Nobody can be asked here: say --yes")
+    return question
+
+
+#: Commands that look up an id of a kind, and harm nothing.
+_LOOKS_UP: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "job": ("job", {}),
+    "batch": ("jobs", {"limit": 1}),
+}
+
+
+def _look_up(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> None:
+    """A question about what is not there is none: the daemon refuses the look as it would the command."""
+    for argument in spec.arguments:
+        look = _LOOKS_UP.get(argument.completes or "")
+        if look is not None and args.get(argument.name) is not None:
+            name, more = look
+            asked = {argument.name: args[argument.name], **more}
+            client.ask(name, asked, timeout_seconds=COMMANDS[name].timeout_seconds)
+
+
+def _confirm(question: str) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise Trouble(1, "unconfirmed", "nothing was done")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, parse_duration
+from speechaid.protocol import COMMANDS, Argument, CommandSpec, ErrorCode, Kind, parse_duration
 
 _EPILOG: Final = """\
 exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
@@ -25,19 +25,30 @@ _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
 }
 
 
+class WrongUsage(Exception):  # noqa: N818 - as argparse has it
+    """A command line that means nothing: a code and a sentence for programs, the whole text for people."""
+
+    def __init__(self, code: str, message: str, text: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.text = text
+
+
 class Parser(argparse.ArgumentParser):
     """Says what was probably meant where a command is misspelt."""
 
     def error(self, message: str) -> NoReturn:
-        """One or two lines instead of a list of all commands; exit status 2."""
+        """One or two lines instead of a list of all commands."""
         match = _NO_COMMAND.search(message)
         if match is None:
-            super().error(message)
+            text = f"{self.format_usage()}{self.prog}: error: {message}\n"
+            raise WrongUsage(ErrorCode.BAD_ARGUMENT, message, text)
         from difflib import get_close_matches
 
         close = get_close_matches(match[1], COMMANDS, n=2, cutoff=0.5)
         meant = f"; did you mean {' or '.join(close)}?" if close else ""
-        self.exit(2, f"speechctl: there is no command {match[1]!r}{meant} (speechctl --help lists them)\n")
+        told = f"there is no command {match[1]!r}{meant} (speechctl --help lists them)"
+        raise WrongUsage(ErrorCode.UNKNOWN_COMMAND, told, f"speechctl: {told}\n")
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:

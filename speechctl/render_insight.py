@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from speechctl.blocks import Block, Heading, grid
-from speechctl.words import call_word, duration, instant, plural
+from speechctl.words import call_word, duration, instant, localised, plural
 
 Result = Mapping[str, Any]
 _MARKS: Final = {"fault": "FAULT", "ordered": "by order", "warning": "warning"}
@@ -14,7 +14,8 @@ _MARKS: Final = {"fault": "FAULT", "ordered": "by order", "warning": "warning"}
 
 def explain(result: Result) -> list[Block]:
     """The answer to ``explain``."""
-    blocks: list[Block] = [Heading(text=f"{result['job_id']}: {result['status']}"), result["sentence"]]
+    heading = Heading(text=f"{result['job_id']}: {call_word(result['status'])}")
+    blocks: list[Block] = [heading, localised(result["sentence"])]
     chance = result.get("next_chance")
     if chance is not None and any(not check["passed"] for check in result["checks"]):
         blocks.append(f"next chance: {instant(chance)}")
@@ -22,7 +23,10 @@ def explain(result: Result) -> list[Block]:
     if hand is not None and hand.get("worker"):
         lease = "ran out at" if hand["lease_ran_out"] else "until"
         blocks.append(f"held by {hand['worker']}, lease {lease} {instant(hand['lease_until'])}")
-    rows = [["ok" if check["passed"] else "NO", check["name"], check["value"]] for check in result["checks"]]
+    rows = [
+        ["ok" if check["passed"] else "NO", check["name"], localised(check["value"])]
+        for check in result["checks"]
+    ]
     return [*blocks, grid("", "_ check found", rows)]
 
 

@@ -26,6 +26,7 @@ _ASK_SECONDS: Final = 10.0
 _MOST_WARNINGS: Final = 3
 _MOST_BATCHES: Final = 3
 #: What every character of a bar chart of states stands for is written beside it.
+_WORK_LEFT: Final = ("pending", "scheduled", "in_progress")
 _QUEUE: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled")
 
 
@@ -89,7 +90,7 @@ def _batches(result: Result) -> list[str]:
 
     def left(row: Result) -> int:
         jobs = row.get("jobs") or {}
-        return int(jobs.get("pending", 0)) + int(jobs.get("in_progress", 0))
+        return sum(int(jobs.get(status, 0)) for status in _WORK_LEFT)
 
     rows = sorted((row for row in result.get("batches") or [] if left(row)), key=left, reverse=True)
     shown = []
@@ -100,7 +101,8 @@ def _batches(result: Result) -> list[str]:
         shown.append(
             f"  {row['batch_id']} {_bar(done, total)} {done}/{total}{state}  {row.get('name') or ''}"
         )
-    more = len(rows) - len(shown)
+    # Status names some of the batches, and counts all.
+    more = max(len(rows), int(result.get("batches_with_work") or 0)) - len(shown)
     return shown + ([f"  and {more} more batches with work left"] if more > 0 else [])
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from typing import Final
+
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 
 
 def duration(seconds: float | None) -> str:
@@ -39,6 +43,11 @@ def instant(value: object) -> str:
     if moment.tzinfo is None:
         return str(value)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def localised(sentence: str) -> str:
+    """A sentence of the daemon's, each time in it as ``instant`` writes it."""
+    return _INSTANT.sub(lambda match: instant(match[0]), sentence)
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:

@@ -188,7 +188,8 @@ def test_a_cause_is_found_with_evidence_and_remedy(
 
 def test_jobs_in_which_no_phone_can_be_read_are_named(patient: Patient) -> None:
     add = patient.job
-    for number, contact in enumerate(({"phones": 56912345671}, "Ana", {"phones": [7]}, {"phones": []}, None)):
+    odd: list[object] = [{"phones": 56912345671}, "Ana", {"phones": [7]}, {"phones": []}, None]
+    for number, contact in enumerate(odd):
         add(f"job-odd-{number}", contact=contact, status="failed" if number else "pending")
     add("job-flat", contact={"name": "Ana"}, to_number=phone())
     add("job-old", contact="Ana", status="done")

@@ -35,8 +35,8 @@ def speechctl(
     clerk = Clerk(connect(settings.database), settings)
     path = tmp_path / "control.sock"
 
-    def run(*argv: str, status: int = 0) -> str:
-        assert main([*argv, "--socket", str(path), "--yes"]) == status
+    def run(*argv: str, status: int = 0, yes: bool = True) -> str:
+        assert main([*argv, "--socket", str(path), *(["--yes"] if yes else [])]) == status
         shown = capsys.readouterr()
         return shown.err if status else shown.out
 
@@ -89,6 +89,32 @@ def test_a_list_goes_in_and_comes_out_as_a_file(
     assert "3 rows" in speechctl("export", str(out), "--what", "dnc")
     assert [row["phone"] for row in rows_of(out)] == [f"+5691234567{last}" for last in (1, 2, 3)]
     assert "0 of them new" in speechctl("dnc-import", str(out))
+
+
+class Keyboard(io.StringIO):
+    """Somebody who can be asked."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_nobody_is_asked_to_confirm_what_cannot_be_done(
+    speechctl: Speechctl, database: Database[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard("n\nn\n"))
+    for order in (
+        ["hang-up", "zzz"],
+        ["cancel-job", "zzz"],
+        ["cancel-batch", "zzz"],
+        ["reset-jobs", "--batch", "z"],
+    ):
+        told = speechctl(*order, status=1, yes=False)
+        assert "there is no" in told
+        assert "[y/N]" not in told
+    database.jobs.insert_one({"job_id": "job-1", "status": "pending", "contact": {}})
+    assert "Cancel job-1? [y/N]" in speechctl("cancel-job", "job-1", status=1, yes=False)
+    database.batches.insert_one({"batch_id": "batch-1"})
+    assert "batch-1 that is not finished? [y/N]" in speechctl("cancel-batch", "batch-1", status=1, yes=False)
 
 
 CONTACTS = """nombre,telefono,monto,referencia

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import datetime
 from typing import Any
 
@@ -181,7 +182,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
         {
             "job_id": "job-1",
             "status": "pending",
-            "sentence": "Not now: window: 09:00-18:00, closed",
+            "sentence": "Not now: due: at 2026-03-02T12:00:00+00:00; window: 09:00-18:00, closed",
             "next_chance": "2026-03-02T12:00:00+00:00",
             "in_hand": None,
             "checks": [
@@ -333,7 +334,10 @@ def test_every_command_has_an_answer_here() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_answer_says_what_an_operator_needs(command: str) -> None:
     result, needed = ANSWERS[command]
-    assert needed in text(command, result)
+    shown = text(command, result)
+    assert needed in shown
+    assert "\n\n\n" not in shown
+    assert not re.search(r"\d-\d\dT\d\d:", shown)  # times are in the reader's own form
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -91,10 +91,12 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_usage_is_exit_2(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(argv)
-    assert caught.value.code == 2
+    assert main(argv) == 2
     assert words in capsys.readouterr().err
+    assert main(["--json", *argv]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert words in told["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +123,7 @@ def test_what_a_terminal_would_obey_is_not_told_in_a_failure(capsys: pytest.Capt
 
 
 def test_no_time_at_all_is_no_time_to_wait_for_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["status", "--timeout", "0"])
-    assert left.value.code == 2
+    assert main(["status", "--timeout", "0"]) == 2
     assert "above zero" in capsys.readouterr().err
 
 

@@ -39,6 +39,12 @@ def test_two_hundred_workers_fit_on_eighty_by_twenty_four() -> None:
     assert any("more:" in line for line in shown)
 
 
+def test_batches_that_status_does_not_name_are_counted_all_the_same() -> None:
+    batches = [{"batch_id": f"batch-{n}", "active": True, "jobs": {"scheduled": 5}} for n in range(100)]
+    shown = screen([], batches=batches, batches_left_out=400, batches_with_work=250)
+    assert "  and 247 more batches with work left" in shown
+
+
 def test_the_longest_call_stands_on_top() -> None:
     shown = screen([worker(1, call_for=5), worker(2, call_for=300), worker(3)])
     rows = [line for line in shown if line.startswith("worker-")]
