@@ -25,6 +25,7 @@ import zmq
 from speechaid import protocol
 from speechaid.control_tcp import TcpEnd
 from speechaid.errors import ControlError
+from speechaid.fleet.neighbours import Readable
 from speechaid.keyring import AllowedClient, Pair
 from speechaid.protocol import ErrorCode, Peer, Refusal, Request
 
@@ -40,16 +41,6 @@ _RECEIVE_HIGH_WATER: Final = 16
 _SEND_HIGH_WATER: Final = 256
 #: ``<host>:<uid>:<gid>:<pid>`` in the metadata of a frame that came over a unix socket.
 _PEER_ADDRESS: Final = re.compile(r":(\d+):(\d+):(\d+)$")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ready:
-    """What ``wait`` saw."""
-
-    #: The plain descriptors that are readable, hung up or in error.
-    fds: frozenset[int]
-    #: Whether requests are there to be received.
-    control: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +86,7 @@ class ControlSocket:
         #: Told of each answer: the request, and ``done`` or the code of the refusal.
         self.on_answer: Callable[[Request, str], None] = lambda _request, _result: None
 
-    def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Ready:
+    def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Readable:
         """Rest until a request or one of ``fds`` is readable, at most so long (None: for ever)."""
         self._poll_also(set(fds))
         # After a burst more may lie in the queue; then this is but a glance at the other descriptors.
@@ -104,7 +95,7 @@ class ControlSocket:
             self._tcp.tend()
         routers = [self._router] if self._tcp is None else [self._router, self._tcp.router]
         heard = [router for router in routers if events.pop(router, 0)]
-        return Ready(fds=frozenset(events), control=bool(heard) or self._backlog)
+        return Readable(fds=frozenset(events), control=bool(heard) or self._backlog)
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
         """Over TCP these clients may come in from now on, and no others."""

@@ -20,7 +20,7 @@ import setproctitle
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus
 from speechaid.fleet.messages import Beat, Counts, Event, Tally, count_key
-from speechaid.fleet.neighbours import Clerk, Companion, Control
+from speechaid.fleet.neighbours import Clerk, Companion, Control, Readable
 from speechaid.fleet.notify import Notifier
 from speechaid.fleet.processes import become_subreaper, make_room
 from speechaid.fleet.signals import SignalQueue
@@ -110,6 +110,7 @@ class Supervisor:
         self._kill_at: float | None = None
         self._title = ""
         self._supervising = False
+        self._news = Readable()
 
     def run(self) -> ExitStatus:
         """Start, then supervise until told to leave and the last worker has left.
@@ -126,12 +127,7 @@ class Supervisor:
             self._start(leaving)
             while not self._over():
                 self._guard(self._wait)
-                for number in self._signals.take():
-                    self._guard(self._handle, number)
-                self._guard(self._take_requests)
-                for answer in self._clerk.answers():
-                    self._guard(answer)
-                self._supervising = self._guard(self._fleet.turn, self._clock.boottime())
+                self._turn()
                 self._guard(self._tick)
             self._notifier.extend(CLOSING_SECONDS)
         log.info("stopped", extra={"event": "supervisor.stopped"})
@@ -164,6 +160,21 @@ class Supervisor:
         if orders != StandingOrders():
             log.warning("orders of an earlier run still stand: %s", orders.text())
 
+    def _turn(self) -> None:
+        """What has news, and nothing else: most turns are for one of these alone."""
+        fds = self._news.fds
+        if self._signals.fileno() in fds:
+            for number in self._signals.take():
+                self._guard(self._handle, number)
+        if self._news.control:
+            self._guard(self._take_requests)
+        if self._clerk.fileno() in fds:
+            for answer in self._clerk.answers():
+                self._guard(answer)
+        now = self._clock.boottime()
+        if self._fleet.fileno() in fds or now >= self._fleet.next_look():
+            self._supervising = self._guard(self._fleet.turn, now)
+
     def _over(self) -> bool:
         return self.phase is not Phase.RUNNING and self._fleet.empty
 
@@ -173,7 +184,9 @@ class Supervisor:
         due += [self._kill_at] if self._kill_at is not None else []
         rest = min(max(0.0, min(due) - now), REVIEW_SECONDS)
         descriptors = (self._fleet.fileno(), self._signals.fileno(), self._clerk.fileno())
-        self._control.wait(descriptors, int(rest * 1000) + 1)
+        # Whatever befalls the waiting, nobody goes unheard.
+        self._news = Readable(fds=frozenset(descriptors), control=True)
+        self._news = self._control.wait(descriptors, int(rest * 1000) + 1)
         now = self._clock.boottime()
         away = now - self._awake_at
         if away > REVIEW_SECONDS + ABSENCE_SECONDS:

@@ -1,5 +1,7 @@
 """One end of the line between supervisor and worker: JSON messages over ``SOCK_SEQPACKET``, never blocking.
 
+A packet holds one message, an object, or several, an array of objects.
+
 ``SOCK_SEQPACKET`` keeps message boundaries, keeps what a dead peer had still said, and tells its death by
 end-of-file, which ``getppid`` does not. ``speechaid.fleet.messages`` has the vocabulary.
 """
@@ -11,15 +13,17 @@ import contextlib
 import json
 import select
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from speechaid.errors import FleetError
 
-#: Longest message; a larger one is a fault of the sender and raises there.
+#: Longest packet; a larger one is a fault of the sender and raises there.
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 
 Message = dict[str, Any]
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
 class Channel:
@@ -53,9 +57,18 @@ class Channel:
         Raises:
             FleetError: the message is larger than ``MAX_MESSAGE_BYTES``.
         """
-        data = encode(message)
         rights = array.array("i", descriptors)
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else []
+        return self._send(encode(message), [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
+
+    def send_all(self, messages: Sequence[Message]) -> bool:
+        """Send these in one packet, or none of them; False where the other end is full or gone.
+
+        Raises:
+            FleetError: together they are larger than ``MAX_MESSAGE_BYTES``.
+        """
+        return self._send(encode(messages if len(messages) > 1 else messages[0]), [])
+
+    def _send(self, data: bytes, ancillary: list[tuple[int, int, array.array[int]]]) -> bool:
         try:
             self._sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
@@ -66,7 +79,7 @@ class Channel:
         return True
 
     def receive(self, limit: int = 1000) -> list[Message]:
-        """Everything that has arrived, at most ``limit`` messages; sets ``eof`` behind the last one."""
+        """Everything that has arrived, until ``limit`` messages; sets ``eof`` behind the last one."""
         messages: list[Message] = []
         while len(messages) < limit and not self.eof:
             try:
@@ -78,8 +91,8 @@ class Channel:
                 continue
             if not data:
                 self.eof = True
-            elif not flags & socket.MSG_TRUNC and (message := decode(data)) is not None:
-                messages.append(message)
+            elif not flags & socket.MSG_TRUNC and (told := decode_all(data)):
+                messages += told
             else:
                 self.faults += 1
         return messages
@@ -98,13 +111,13 @@ class Channel:
             self._sock.close()
 
 
-def encode(message: Mapping[str, Any]) -> bytes:
-    """One message as it travels.
+def encode(content: Mapping[str, Any] | Sequence[Message]) -> bytes:
+    """A packet as it travels.
 
     Raises:
         FleetError: it is larger than ``MAX_MESSAGE_BYTES``.
     """
-    data = json.dumps(message, separators=(",", ":"), default=str).encode()
+    data = _ENCODER.encode(content).encode()
     if len(data) > MAX_MESSAGE_BYTES:
         raise FleetError(f"a message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
     return data
@@ -112,8 +125,15 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 def decode(data: bytes) -> Message | None:
     """One message, or None where it is none."""
+    messages = decode_all(data)
+    return messages[0] if len(messages) == 1 else None
+
+
+def decode_all(data: bytes) -> list[Message]:
+    """The messages of a packet; none where anything else is in it."""
     try:
-        message = json.loads(data)
+        content = json.loads(data)
     except ValueError:
-        return None
-    return message if isinstance(message, dict) else None
+        return []
+    messages = content if isinstance(content, list) else [content]
+    return messages if all(isinstance(message, dict) for message in messages) else []

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from speechaid.protocol import Request
 from speechaid.rules.respawn import Cause
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readable:
+    """What a rest of the loop ended with."""
+
+    #: The descriptors that are readable, hung up or in error.
+    fds: frozenset[int] = frozenset()
+    #: Whether requests are there to be received.
+    control: bool = False
+
+
 class Control(Protocol):
     """The control socket, as far as the loop needs it."""
 
-    def wait(self, fds: Iterable[int], timeout_ms: int | None) -> object:
+    def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Readable:
         """Rest until a request or one of the descriptors is readable, at most so long."""
 
     def receive(self) -> list[Request]:

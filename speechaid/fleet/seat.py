@@ -25,6 +25,7 @@ from speechaid.fleet.messages import (
     Event,
     Order,
     Ready,
+    Report,
     Tally,
     WorkerIdentity,
     count_key,
@@ -113,14 +114,13 @@ class Seat:
         deadline = now + within_seconds
         about = (state, job, call)
         if about == self._told and now - self._told_at < SAME_STEP_SECONDS > abs(deadline - self._promised):
+            self._speak()
             return
         if (state, job) != self._doing:
             self._doing, self._since = (state, job), now
             setproctitle.setproctitle(
                 f"speechaid: {self.identity.slot} [{state.value}{f' {job}' if job else ''}]"
             )
-        self._flush_tallies()
-        self._flush_events()
         counts = self._take_counts()
         beat = Beat(
             state=state,
@@ -132,7 +132,7 @@ class Seat:
             done=self.calls_done,
             counts=counts,
         )
-        if self._channel.send(encode_report(beat)):
+        if self._speak(beat):
             self._told, self._told_at, self._promised = about, now, deadline
         else:
             self._keep_counts(counts)  # a beat may be lost, an increment may not
@@ -150,16 +150,18 @@ class Seat:
         """
         counts = {count_key(name, labels): float(value) for name, labels, value in increments}
         self._tallies.append(Tally(once=once, counts=counts))
-        self._flush_tallies()
+        self._speak()
 
     def call_finished(self) -> None:
         """One call more is over and written: progress, in the eyes of the supervisor."""
         self.calls_done += 1
 
     def event(self, name: str, /, **fields: Any) -> None:
-        """Tell the supervisor's listeners; kept for a while when the line is full."""
+        """Tell the supervisor's listeners, with the next report: no step that may block begins without one.
+
+        Kept for a while when the line is full.
+        """
         self._events.append(Event(name=name, fields=fields))
-        self._flush_events()
 
     def commands(self, timeout_seconds: float) -> list[Command]:
         """Rest so long, or until an order or a signal comes, or the supervisor goes; what was ordered.
@@ -169,18 +171,17 @@ class Seat:
         news, commands = self._look()
         commands, self._unread = [*self._unread, *commands], []
         if not (news or commands) and timeout_seconds > 0:
+            self._speak()
             self._channel.wait(timeout_seconds, self._signals.fileno())
             _, commands = self._look()
         return commands
 
     def bye(self, reason: str) -> None:
         """The last word: why this worker leaves by itself."""
-        self._flush_tallies()
-        self._flush_events()
         while counts := self._take_counts():
-            if not self._channel.send(encode_report(Bye(reason=reason, counts=counts))):
+            if not self._speak(Bye(reason=reason, counts=counts)):
                 return
-        self._channel.send(encode_report(Bye(reason=reason)))
+        self._speak(Bye(reason=reason))
 
     def close(self) -> None:
         """Give up the seat; the supervisor sees end-of-file."""
@@ -229,11 +230,24 @@ class Seat:
             case Order.SETTINGS | Order.LOG_LEVEL | Order.HANG_UP:
                 pass  # the worker's own to obey
 
-    def _flush_tallies(self) -> None:
+    def _speak(self, *last: Report) -> bool:
+        """Send what waits and this behind it, together where they fit; whether this is on its way."""
+        waiting: list[Report] = [*self._tallies, *self._events]
+        told = [encode_report(report) for report in (*waiting, *last)]
+        try:
+            sent = not told or self._channel.send_all(told)
+        except FleetError:
+            self._send_apart()
+            return all(self._channel.send(encode_report(report)) for report in last)
+        if sent and waiting:
+            self._tallies.clear()
+            self._events.clear()
+        return sent
+
+    def _send_apart(self) -> None:
+        """Send what waits one by one: together it is too long."""
         while self._tallies and self._channel.send(encode_report(self._tallies[0])):
             self._tallies.popleft()
-
-    def _flush_events(self) -> None:
         while self._events:
             try:
                 if not self._channel.send(encode_report(self._events[0])):

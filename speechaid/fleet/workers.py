@@ -114,11 +114,13 @@ class Fleet:
     def next_look(self) -> float:
         """When the next turn is due at the latest, in seconds of the boot-time clock."""
         zygote = None if self._closing else self.spawner.next_look()
-        return self._review_at if zygote is None else min(self._review_at, zygote)
+        due = min(self._review_at, self._watch.hears_at)
+        return due if zygote is None else min(due, zygote)
 
     def turn(self, now: float) -> None:
         """One pass: hear, reap, judge, and bring the fleet to size."""
-        for slot, over in self._watch.news():
+        # Nobody is judged by words that lie unread.
+        for slot, over in self._watch.news(now, hear_all=now >= self._review_at):
             if over:
                 self._reap(slot, now)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from speechaid.fleet.messages import (
     Order,
     Ready,
     Report,
+    Tally,
     WorkerIdentity,
     decode_report,
     encode_command,
@@ -69,6 +71,13 @@ def test_messages_arrive_whole_and_in_order(line: tuple[Channel, Channel]) -> No
     assert not theirs.eof
 
 
+def test_messages_sent_together_arrive_in_order(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    assert ours.send_all([{"n": 1}, {"n": 2}])
+    assert ours.send_all([{"n": 3}])
+    assert theirs.receive() == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
 def test_a_full_line_refuses_instead_of_blocking(line: tuple[Channel, Channel]) -> None:
     ours, theirs = line
     sent = fill(ours)
@@ -95,7 +104,7 @@ def test_an_oversized_message_is_the_senders_error(line: tuple[Channel, Channel]
 
 def test_what_is_no_message_is_counted_and_passed_over() -> None:
     ours, theirs = Channel.pair()
-    for data in (b"not json", b"[1]", b"x" * (MAX_MESSAGE_BYTES + 1), b'{"fine":1}'):
+    for data in (b"not json", b'[{"half":1},1]', b"x" * (MAX_MESSAGE_BYTES + 1), b'{"fine":1}'):
         theirs.send(data)
     assert ours.receive() == [{"fine": 1}]
     assert ours.faults == 3
@@ -200,7 +209,42 @@ def test_an_event_too_long_for_the_line_costs_nothing_but_itself(post: tuple[Cha
     supervisor, seat = post
     seat.event("long", text="x" * MAX_MESSAGE_BYTES)
     seat.event("short")
+    seat.report(WorkerState.IDLE, "resting", within_seconds=1)
     assert [r.name for r in reports(supervisor) if isinstance(r, Event)] == ["short"]
+
+
+def test_what_a_worker_tells_goes_out_with_its_next_report_in_one_packet(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    seat.event("call.placed", job="job-1")
+    seat.event("call.ended", job="job-1")
+    assert reports(supervisor) == []
+    seat.report(WorkerState.FOLLOWING, "wait", within_seconds=5, job="job-1")
+    packet = supervisor._sock.recv(MAX_MESSAGE_BYTES)
+    assert [message["kind"] for message in json.loads(packet)] == ["event", "event", "beat"]
+
+
+def test_what_a_worker_tells_goes_out_though_its_next_step_is_not_told_apart(
+    post: tuple[Channel, Seat],
+) -> None:
+    supervisor, seat = post
+    seat.report(WorkerState.SETTLING, "verdict", within_seconds=40, job="job-1")
+    seat.event("call.ended", job="job-1")
+    seat.report(WorkerState.SETTLING, "result", within_seconds=40, job="job-1")
+    assert [type(report) for report in reports(supervisor)] == [Beat, Event]
+
+
+def test_what_a_worker_tells_is_out_before_it_rests(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    seat.event("call.ended", job="job-1")
+    seat.commands(0.001)
+    assert [type(report) for report in reports(supervisor)] == [Event]
+
+
+def test_a_deed_that_counts_once_is_told_at_once(post: tuple[Channel, Seat]) -> None:
+    supervisor, seat = post
+    seat.event("call.ended", job="job-1")
+    seat.count_once("settled:key", [("calls_total", {}, 1)])
+    assert Tally(once="settled:key", counts={("calls_total", ()): 1}) in reports(supervisor)
 
 
 def test_an_order_wakes_a_resting_worker(post: tuple[Channel, Seat]) -> None:
