@@ -10,16 +10,15 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from dotenv.parser import parse_stream
 from pydantic import ValidationError
 
 from speechaid.errors import ConfigError
 from speechaid.protocol import default_socket
 from speechaid.settings_fields import Hours
+from speechaid.settings_file import EnvFile, read_file, warnings_of_file
 from speechaid.settings_groups import (
     AlertSettings,
     BreakerSettings,
@@ -94,13 +93,23 @@ def get_settings(
         ConfigError: they cannot be used; one line for each fault.
     """
     environ = os.environ if environ is None else environ
-    values, faults = _read(environ, env_file)
+    file = read_file(_env_path(environ, env_file))
+    values = _read(environ, file)
     secrets = read_secrets(values)
-    faults += secrets.faults.values()
-    settings, more = _check(_with_places({**values, **secrets.values}), told=secrets.faults.keys())
+    faults = [*file.faults, *secrets.faults.values()]
+    all_values = _with_places({**values, **secrets.values})
+    settings, more = _check(all_values, told=secrets.faults.keys(), empty=_empty(environ, file))
     if settings is None or faults:
         raise ConfigError(faults + more)
     return settings
+
+
+def _env_path(environ: Mapping[str, str], env_file: Path | None) -> Path | None:
+    """The environment file that is to be read, if any."""
+    named = environ.get("SPEECHAID_ENV_FILE", "").strip()
+    if env_file != DEFAULT_ENV_FILE:
+        return env_file
+    return Path(named).expanduser() if named else env_file if env_file.exists() else None
 
 
 def profile(name: str) -> Path:
@@ -108,36 +117,16 @@ def profile(name: str) -> Path:
     return Path(__file__).parent / "data" / f"{name}.env"
 
 
-def _read(environ: Mapping[str, str], env_file: Path | None) -> tuple[dict[str, str], list[str]]:
-    """All variables that are set, ours and others', and what is wrong with the file."""
-    values, faults = _read_file(environ, env_file)
+def _read(environ: Mapping[str, str], file: EnvFile) -> dict[str, str]:
+    """All variables that are set, ours and others'."""
     own = {name: value.strip() for name, value in environ.items() if value.strip()}
-    return {**replaced_by(own, values), **own}, faults
+    return {**replaced_by(own, file.values), **own}
 
 
-def _read_file(environ: Mapping[str, str], env_file: Path | None) -> tuple[dict[str, str], list[str]]:
-    named = environ.get("SPEECHAID_ENV_FILE", "").strip()
-    if env_file is None:
-        return {}, []
-    if env_file == DEFAULT_ENV_FILE:
-        if not named and not env_file.exists():
-            return {}, []
-        env_file = Path(named).expanduser() if named else env_file
-    try:
-        text = env_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not text in UTF-8"
-        return {}, [f"{env_file}: the environment file cannot be read: {reason}"]
-    values: dict[str, str] = {}
-    faults: list[str] = []
-    # ${NAME} is not replaced: systemd reads the same files and leaves it alone, and a password may hold a $.
-    for line in parse_stream(StringIO(text)):
-        if line.error or (line.key is not None and line.value is None):
-            # What stands there may be half a secret: it is not shown.
-            faults.append(f"{env_file}: line {line.original.line} cannot be read: must be NAME=value")
-        elif line.key and line.value and line.value.strip():
-            values[line.key] = line.value.strip()
-    return values, faults
+def _empty(environ: Mapping[str, str], file: EnvFile) -> dict[str, str]:
+    """Where each variable stands without a value, in words; the environment goes before the file."""
+    own = {name for name, value in environ.items() if not value.strip()}
+    return dict.fromkeys(file.empty, f"in {file.path}") | dict.fromkeys(own, "in the environment")
 
 
 def _with_places(values: Mapping[str, str]) -> dict[str, str]:
@@ -154,12 +143,15 @@ def _with_places(values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _check(values: Mapping[str, str], *, told: Collection[str] = ()) -> tuple[Settings | None, list[str]]:
+def _check(
+    values: Mapping[str, str], *, told: Collection[str], empty: Mapping[str, str]
+) -> tuple[Settings | None, list[str]]:
     """The settings, or every fault: of single values, and among those that are sound.
 
     Args:
         values: by variable.
         told: variables whose fault has been told already.
+        empty: where variables stand without a value.
     """
     try:
         settings = Settings.model_validate(_grouped(values))
@@ -170,7 +162,7 @@ def _check(values: Mapping[str, str], *, told: Collection[str] = ()) -> tuple[Se
         stand_ins = {name: value for name, value in _STAND_INS.items() if name in wrong}
         settings = Settings.model_validate(_grouped({**sound, **stand_ins}))
     faults = [
-        f"{_said(declared.variable, values.get(declared.variable))}: must be {declared.allowed}"
+        f"{_said(declared.variable, values.get(declared.variable), empty)}: must be {declared.allowed}"
         for declared in DECLARATIONS
         if declared.variable in wrong and declared.variable not in told
     ]
@@ -190,8 +182,10 @@ def _variable_at(loc: tuple[int | str, ...]) -> str:
     return next(d.variable for d in DECLARATIONS if (d.group, d.field) == loc[:2])
 
 
-def _said(variable: str, value: object) -> str:
-    """``VARIABLE=value``, or that it is not set."""
+def _said(variable: str, value: object, empty: Mapping[str, str] = {}) -> str:
+    """``VARIABLE=value``, or that it is not set, be it that it stands somewhere without a value."""
+    if value is None and variable in empty:
+        return f"{variable} is not set (it is empty {empty[variable]})"
     return f"{variable} is not set" if value is None else f"{variable}={BY_VARIABLE[variable].shown(value)}"
 
 
@@ -225,8 +219,15 @@ def settings_warnings(
 
     Values are not shown: the misspelt one may be the API key.
     """
-    values, _ = _read(os.environ if environ is None else environ, env_file)
-    lines = read_secrets(values).warnings
+    environ = os.environ if environ is None else environ
+    file = read_file(_env_path(environ, env_file))
+    values = _read(environ, file)
+    lines = [*warnings_of_file(file), *read_secrets(values).warnings]
+    lines += [
+        f"{name} is empty in the environment, which counts as not set: that of {file.path} is used"
+        for name in sorted(file.values.keys() & BY_VARIABLE.keys())
+        if name in environ and not environ[name].strip()
+    ]
     for name in sorted(values.keys() - BY_VARIABLE.keys() - _OTHER_VARIABLES):
         meant = _meant(name)
         if meant is not None:

@@ -279,6 +279,49 @@ def test_the_environment_wins_over_the_file(environ: Environ, tmp_path: Path) ->
     assert settings.retell.agent_id == "from$HOME"
 
 
+def test_a_variable_that_is_empty_is_told_with_its_place_and_who_wins(
+    environ: Environ, tmp_path: Path
+) -> None:
+    file = tmp_path / "env"
+    key = environ.pop("RETELL_API_KEY")
+    file.write_text(f"RETELL_API_KEY={key}\n")
+    file.chmod(0o600)
+    environ["RETELL_API_KEY"] = " "
+    assert get_settings(environ, file).retell.api_key.get_secret_value() == key
+    (line,) = settings_warnings(environ, file)
+    assert line == (
+        f"RETELL_API_KEY is empty in the environment, which counts as not set: that of {file} is used"
+    )
+    file.write_text("RETELL_API_KEY=\n")
+    (line,) = faults_of(environ, file)
+    assert line.startswith("RETELL_API_KEY is not set (it is empty in the environment): must be ")
+    del environ["RETELL_API_KEY"]
+    (line,) = faults_of(environ, file)
+    assert line.startswith(f"RETELL_API_KEY is not set (it is empty in {file}): must be ")
+
+
+@pytest.mark.parametrize(
+    ("line", "mode", "told"),
+    [
+        ("RETELL_API_KEY=key_x", 0o644, True),
+        ("MONGO_URI=mongodb://u:p@h/x", 0o604, True),
+        ("MONGO_URI=mongodb://h/x", 0o644, False),
+        ("WORKER_COUNT=3", 0o644, False),
+        ("RETELL_API_KEY=key_x", 0o640, False),
+        ("RETELL_API_KEY=key_x", 0o600, False),
+    ],
+)
+def test_a_file_with_a_secret_that_everybody_may_read_is_told(
+    tmp_path: Path, line: str, mode: int, told: bool
+) -> None:
+    file = tmp_path / "env"
+    file.write_text(f"{line}\n")
+    file.chmod(mode)
+    found = settings_warnings({}, file)
+    assert len(found) == told
+    assert all("every user of this host may read it" in text and "key_x" not in text for text in found)
+
+
 def test_the_file_is_found_in_the_working_directory_or_by_its_variable(
     environ: Environ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
