@@ -169,6 +169,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="Talking time",
             text="Of calls that connected.",
             unit="s",
+            width=6,
             queries=(
                 Query(expr=_quantile(0.5, "speechaid_call_duration_seconds"), legend="median"),
                 Query(expr=_quantile(0.95, "speechaid_call_duration_seconds"), legend="95 %"),
@@ -178,6 +179,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="From dial to answer",
             text="Of calls that connected.",
             unit="s",
+            width=6,
             queries=(
                 Query(expr=_quantile(0.5, "speechaid_dial_to_answer_seconds"), legend="median"),
                 Query(expr=_quantile(0.95, "speechaid_dial_to_answer_seconds"), legend="95 %"),
@@ -187,11 +189,24 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="Tried again",
             text="Jobs a minute that go to their next phone, or wait for another attempt.",
             unit=_PER_MINUTE,
+            width=6,
             queries=(
                 Query(expr=f"60 * {_rate('speechaid_rotations_total')}", legend="next phone"),
                 Query(
                     expr=_seen(f"60 * {_rate('speechaid_retries_total', 'cause')}", "cause"),
                     legend="again after {{cause}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Analyses of calls",
+            text="Ended calls a minute whose analysis by Retell was added to their records, or did not come.",
+            unit=_PER_MINUTE,
+            width=6,
+            queries=(
+                Query(
+                    expr=_seen(f"60 * {_rate('speechaid_analyses_total', 'result')}", "result"),
+                    legend="{{result}}",
                 ),
             ),
         ),
