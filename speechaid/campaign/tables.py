@@ -88,7 +88,7 @@ def no_header(data: bytes) -> str | None:
 
 def _place(data: bytes, offset: int) -> str:
     line = data.count(b"\n", 0, offset) + 1
-    return f"byte 0x{data[offset]:02X} at offset {offset} (line {line})"
+    return f"byte 0x{data[offset]:02X} at offset {offset}, line {line}"
 
 
 def _decoded(data: bytes, filename: str) -> str:

@@ -66,7 +66,7 @@ def test_a_second_column_of_one_meaning_is_kept_and_said() -> None:
 def test_one_broken_byte_in_a_file_of_utf8_is_told_with_its_place() -> None:
     parsed = read("nombre,telefono\nMuñoz,+56900000001\nLuz@,+56900000002\n".encode().replace(b"@", b"\xff"))
     (remark,) = parsed.remarks
-    assert "byte 0xFF at offset 39 (line 3)" in remark.text
+    assert "byte 0xFF at offset 39, line 3" in remark.text
     assert "UTF-8" in remark.text
     assert read("nombre,telefono\nMuñoz,+56900000001\n".encode("cp1252")).remarks == []
 
@@ -74,9 +74,9 @@ def test_one_broken_byte_in_a_file_of_utf8_is_told_with_its_place() -> None:
 @pytest.mark.parametrize(
     ("data", "place"),
     [
-        (b"\x1f\x8b\x08name;plan\nAna;1\n", "byte 0x1F at offset 0 (line 1)"),
-        (b"\nname\x03\xa9\nAna\n", "byte 0x03 at offset 5 (line 2)"),
-        (b"\x00" * 200 + b"ab\n", "byte 0x00 at offset 0 (line 1)"),
+        (b"\x1f\x8b\x08name;plan\nAna;1\n", "byte 0x1F at offset 0, line 1"),
+        (b"\nname\x03\xa9\nAna\n", "byte 0x03 at offset 5, line 2"),
+        (b"\x00" * 200 + b"ab\n", "byte 0x00 at offset 0, line 1"),
     ],
 )
 def test_a_file_that_is_no_text_is_told_by_place_and_not_by_its_bytes(data: bytes, place: str) -> None:
