@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from speechctl.client import Client
+from speechaid.protocol import ErrorCode
+from speechctl.client import Client, Refused
 from speechctl.sheets import write
 
 Progress = Callable[[Mapping[str, Any]], None]
+#: A database that goes away amid the pages is waited for so long, in seconds, and asked again so often.
+PATIENCE_SECONDS: Final = 60.0
+PAUSE_SECONDS: Final = 1.0
 
 
 def run(
@@ -33,8 +38,19 @@ def run(
                 return
             if tell is not None:
                 tell({"state": "exporting", "done": written})
-            following = {**args, "after": page["next"]}
-            page = client.ask("export", following, timeout_seconds=timeout_seconds)
+            page = _next(client, {**args, "after": page["next"]}, timeout_seconds)
 
     write(path, [(str(first["what"]).capitalize(), first["columns"], rows())])
     return {"what": first["what"], "output": path, "rows": written}
+
+
+def _next(client: Client, args: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:
+    """The page behind the last one: rows that are written already are not thrown away for a restart."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return client.ask("export", args, timeout_seconds=timeout_seconds)
+        except Refused as refused:
+            if refused.code != ErrorCode.UNAVAILABLE or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)

@@ -15,6 +15,7 @@ import pytest
 
 from speechaid.control import ControlSocket
 from speechaid.protocol import ErrorCode, lock_path
+from speechctl import exporting
 from speechctl.cli import main
 from speechctl.client import Client, Refused, Unanswered, Unreachable
 from tests.fakes import Service, served
@@ -223,3 +224,34 @@ def test_a_refusal_carries_its_code_and_exit_status(service: Service, path: Path
 def test_the_lock_file_of_a_daemon_that_left_names_nobody(path: Path) -> None:
     ControlSocket(path).close()
     assert lock_path(path).read_text() == ""
+
+
+def test_an_export_goes_on_where_it_was_when_the_database_is_back(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAUSE_SECONDS", 0.01)
+    page = {"what": "dnc", "columns": ["phone"], "rows": [["+569"]]}
+    asked: list[str | None] = []
+    control = ControlSocket(path)
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            control.wait([], 20)
+            for request in control.receive():
+                asked.append(request.args["after"])
+                if len(asked) in {2, 3}:
+                    control.refuse(request, ErrorCode.UNAVAILABLE, "the database is away")
+                else:
+                    control.reply(request, {**page, "next": "1:+569" if len(asked) == 1 else None})
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert main(["export", str(tmp_path / "list.csv"), "--what", "dnc", "--socket", str(path)]) == 0
+    finally:
+        over.set()
+        thread.join()
+        control.close()
+    assert asked == [None, "1:+569", "1:+569", "1:+569"]
+    assert len((tmp_path / "list.csv").read_text().splitlines()) == 3
