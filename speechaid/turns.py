@@ -10,6 +10,7 @@ may be stale by then; the look right before the dial is not.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from speechaid import breaker
 from speechaid.kit import Kit
@@ -34,7 +35,7 @@ CANDIDATES_SECONDS = 1.0
 CANDIDATES, CANDIDATES_MOST = 32, 512
 #: By so many times more each time.
 CANDIDATES_GROWTH = 4
-#: So many claims in a row that others were quicker at: look among more.
+#: So many claims in a row that others were quicker at: look anew.
 CROWDED_MISSES = 3
 #: Where all that was found belongs to accounts that are closed, the rest of the batch is looked through again
 #: after so many seconds, or when an account opens.
@@ -71,14 +72,16 @@ class Fetched:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether others are after the same few."""
-        return self.missed >= CROWDED_MISSES and not self.all and self.asked < CANDIDATES_MOST
+        """Whether others are after the same ones, and a new look would show what they have left."""
+        fewer_than_there_are = not self.all and self.asked < CANDIDATES_MOST
+        return self.missed >= CROWDED_MISSES and (self.won or fewer_than_there_are)
 
     @property
     def next_size(self) -> int:
-        """How many to ask for next: more where these went quickly."""
-        went = self.is_crowded or (self.won and not self.candidates)
-        return min(CANDIDATES_MOST, self.asked * CANDIDATES_GROWTH) if went else CANDIDATES
+        """How many to ask for next: more where these went quickly, few where none was claimed."""
+        if self.is_crowded or (self.won and not self.candidates):
+            return min(CANDIDATES_MOST, self.asked * CANDIDATES_GROWTH)
+        return self.asked if self.won else CANDIDATES
 
 
 class Turns:
@@ -159,8 +162,7 @@ class Turns:
             everything = len(found) < size
             if candidates or everything:
                 break
-        # All workers see the same list: each takes the longest due of a random few first.
-        kit.random.shuffle(candidates)
+        self._begin_anywhere(candidates)
         if not candidates:
             rest = CLOSED_REST_SECONDS if closed else CANDIDATES_SECONDS
             return Fetched(until=now + rest, fruitless_until=now + rest, asked=size, without=closed)
@@ -176,6 +178,15 @@ class Turns:
             candidates=candidates,
             all=everything,
         )
+
+    def _begin_anywhere(self, candidates: list[Candidate]) -> None:
+        """Lay them in a circle, the same for every worker, and begin somewhere.
+
+        All workers see the same few, longest due. Going round from different places they meet only when all
+        that lies between them is claimed; of a heap that each shuffles, half would be gone by then.
+        """
+        place = self._kit.random.getrandbits(32)
+        candidates.sort(key=lambda one: (crc32(str(one.id).encode()) - place) % 2**32, reverse=True)
 
     def _account_has_place(self, batch_id: str | None, account_id: str | None) -> bool:
         """Where the number of calls at a time is limited, look again before taking a job for nothing."""
