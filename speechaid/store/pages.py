@@ -1,12 +1,12 @@
 """A collection page by page, in the order of ``_id``: for exports, which are not held as a whole.
 
-Each page can be found by the place where the one before it ended, so that nothing is lost with a cursor. Who
-comes for a second page gets a cursor all the same, kept until the last one: a find for each page would have
-the database sort everything anew each time.
+One cursor is kept from the first page to the last: a find for each would have the database sort everything
+anew each time. Nothing is lost with it, since each page can be found by the place where the one before ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -60,11 +60,8 @@ class Pages:
             ValueError: ``after`` is no such place.
         """
         wanted = {**query, "$and": [*query.get("$and", ()), _behind(after)]}
-        if after is None:
-            found = table.find(wanted, sort=_ORDER, limit=limit, fields=fields)
-            return found, _place(found, limit)
         # Taken out: two who read the same never share a cursor.
-        cursor = self._cursors.pop((table.name, str(query), after), None)
+        cursor = None if after is None else self._cursors.pop((table.name, str(query), after), None)
         cursor = cursor or table.stream(wanted, sort=_ORDER, fields=fields)
         try:
             found = list(islice(cursor, limit))
@@ -74,10 +71,17 @@ class Pages:
             return found, _place(found, limit)
         following = _place(found, limit)
         if following is not None:
-            self._cursors[table.name, str(query), following] = cursor
-            while len(self._cursors) > KEPT_AT_MOST:
-                self._cursors.pop(next(iter(self._cursors))).close()
+            self._keep((table.name, str(query), following), cursor)
         return found, following
+
+    def _keep(self, key: tuple[str, str, str], cursor: Generator[Document]) -> None:
+        gone = [self._cursors.pop(key)] if key in self._cursors else []
+        self._cursors[key] = cursor
+        while len(self._cursors) > KEPT_AT_MOST:
+            gone.append(self._cursors.pop(next(iter(self._cursors))))
+        for old in gone:
+            with contextlib.suppress(StoreError):  # the database forgets it by itself
+                old.close()
 
 
 def _place(found: Sequence[Document], limit: int) -> str | None:
