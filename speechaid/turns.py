@@ -29,8 +29,10 @@ from speechaid.store.queue import DueBatch
 RING_SECONDS = 1.0
 RING_COST_FACTOR = 20.0
 RING_MAX_SECONDS = 30.0
-#: Candidates of one batch are good for so long at least.
-CANDIDATES_SECONDS = 1.0
+#: Candidates of one batch are good for so long at least: a claim finds out by itself what has changed.
+CANDIDATES_SECONDS = 3.0
+#: Where there were none, or none could be claimed, they are looked for again after so many seconds.
+FRUITLESS_SECONDS = 1.0
 #: A look fetches so many; so many at most where others are after the same, or calls are short.
 CANDIDATES, CANDIDATES_MOST = 32, 512
 #: By so many times more each time.
@@ -164,7 +166,7 @@ class Turns:
                 break
         self._begin_anywhere(candidates)
         if not candidates:
-            rest = CLOSED_REST_SECONDS if closed else CANDIDATES_SECONDS
+            rest = CLOSED_REST_SECONDS if closed else FRUITLESS_SECONDS
             return Fetched(until=now + rest, fruitless_until=now + rest, asked=size, without=closed)
         # Where a fetch is dear (a server that reads all that waits for the few it gives), what it gave is
         # kept for longer.
@@ -172,7 +174,7 @@ class Turns:
         rest = min(RING_MAX_SECONDS, max(CANDIDATES_SECONDS, cost))
         return Fetched(
             until=now + rest,
-            fruitless_until=now + CANDIDATES_SECONDS,
+            fruitless_until=now + FRUITLESS_SECONDS,
             asked=size,
             without=closed,
             candidates=candidates,
