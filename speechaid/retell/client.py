@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
-
-import requests
 
 from speechaid.model import reading
 from speechaid.model.call import Call
@@ -98,7 +97,7 @@ class RetellClient:
         self._auth = transport.BearerAuth(api_key)
         self._user_agent = user_agent
         self.observe = observe
-        self._session: requests.Session | None = None
+        self._session: transport.Session | None = None
         self._rested_since = 0.0
 
     def create_call(self, body: Document) -> Call:
@@ -210,13 +209,12 @@ class RetellClient:
 
     def prepare(self) -> None:
         """Make what a request needs, short of a connection: a fork shares it."""
-        self._open_session()
+        with contextlib.suppress(OSError, ValueError):  # each request tells of it
+            self._open_session().prepare()
 
-    def _open_session(self) -> requests.Session:
+    def _open_session(self) -> transport.Session:
         if self._session is None:
-            self._session = transport.open_session(
-                self.base_url, auth=self._auth, user_agent=self._user_agent
-            )
+            self._session = transport.Session(self.base_url, auth=self._auth, user_agent=self._user_agent)
         return self._session
 
     def close(self) -> None:
@@ -287,10 +285,9 @@ class RetellClient:
         self.server_date = None
         started, code = time.monotonic(), "fault"
         try:
-            answer = transport.exchange(
-                session,
+            answer = session.exchange(
                 method,
-                self.base_url + path,
+                path,
                 content=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
                 seconds=self.timeout_seconds if seconds is None else seconds,
             )
@@ -316,7 +313,7 @@ class RetellClient:
 
     def _drop_rested_connection(self) -> None:
         if self._session is not None and time.monotonic() - self._rested_since > FRESH_SECONDS:
-            self._session.close()  # closes its connections only; the session opens new ones
+            self._session.close()
 
 
 def _document(value: object) -> Document:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import gzip
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from speechaid.model.reading import Document
 from speechaid.retell import client as client_module
@@ -341,3 +350,188 @@ def test_a_server_that_speaks_no_tls_is_surely_no_call() -> None:
     with listener, client, pytest.raises(NotSent):
         client.create_call(body("no tls"))
     thread.join(10)
+
+
+def test_a_compressed_answer_is_read_and_half_of_one_is_none() -> None:
+    packed = gzip.compress(b'{"call_id": "call_1", "transcript": "%s"}' % (b"Hola. " * 50_000))
+    whole = http(packed, b"Content-Encoding: gzip", b"Connection: close")
+    half = http(packed[:-20], b"Content-Encoding: gzip")
+    answers = iter([whole, whole, half])
+    with (
+        serving(lambda connection: connection.sendall(next(answers))) as server,
+        client_of(server.base_url) as client,
+    ):
+        for _ in range(2):
+            assert client.get_call("call_1").document["transcript"].startswith("Hola.")
+        with pytest.raises(RetellUnavailable, match="reset"):
+            client.get_call("call_1")
+
+
+def test_what_a_small_answer_unpacks_to_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_ANSWER_BYTES", 100_000)
+    bomb = http(gzip.compress(b" " * 10_000_000), b"Content-Encoding: gzip")
+    with (
+        serving(lambda connection: connection.sendall(bomb)) as server,
+        client_of(server.base_url) as client,
+        pytest.raises(RetellUnavailable, match="unreadable"),
+    ):
+        client.get_call("call_1")
+
+
+def test_a_connection_that_the_server_closed_is_replaced_before_the_next_request() -> None:
+    closing = threading.Event()
+
+    def once(connection: socket.socket) -> None:
+        connection.sendall(http(b'{"call_id": "call_1"}'))
+        connection.shutdown(socket.SHUT_RDWR)
+        closing.set()
+
+    with serving(once) as server, client_of(server.base_url) as client:
+        for _ in range(3):
+            client.get_call("call_1")
+            assert closing.wait(20)
+            closing.clear()
+        assert server.connections == 3
+
+
+def proxied(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """An environment in which this is the only proxy."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("https_proxy", proxy)
+
+
+def test_the_environments_proxy_is_asked_for_whole_addresses_and_told_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[bytes] = []
+
+    def proxy(connection: socket.socket) -> None:
+        connection.sendall(http(b'{"call_id": "call_1"}'))
+
+    class Listening(RawServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                while request := read_request(connection):
+                    heard.append(request)
+                    proxy(connection)
+
+    server = Listening(proxy)
+    proxied(monkeypatch, server.base_url.replace("//", "//ana:clave%40@"))
+    with contextlib.closing(server), client_of("http://retell.test/base") as client:
+        client.get_call("call_1")
+    assert heard[0].startswith(b"GET http://retell.test/base/v2/get-call/call_1 HTTP/1.1\r\n")
+    assert b"\r\nHost: retell.test\r\n" in heard[0]
+    assert b"\r\nProxy-Authorization: Basic " + base64.b64encode(b"ana:clave@") + b"\r\n" in heard[0]
+
+
+def test_a_proxy_that_refuses_the_way_is_surely_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bytes] = []
+
+    class Refusing(RawServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                heard.append(read_request(connection))
+                connection.sendall(http(b"", status=b"407 Proxy Authentication Required"))
+
+    server = Refusing(reset)
+    proxied(monkeypatch, server.base_url)
+    with (
+        contextlib.closing(server),
+        client_of("https://retell.test") as client,
+        pytest.raises(NotSent, match="407"),
+    ):
+        client.create_call(body("refused"))
+    assert heard[0].startswith(b"CONNECT retell.test:443 HTTP/1.")
+    assert KEY.encode() not in heard[0]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://ana:cl/ave@127.0.0.1:1", "http://"])
+def test_a_proxy_that_cannot_be_used_is_surely_no_call(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    proxied(monkeypatch, proxy)
+    with client_of("https://retell.test") as client:
+        client.prepare()
+        with pytest.raises(NotSent, match="proxy") as fault:
+            client.create_call(body("no proxy"))
+    assert "ave" not in str(fault.value)
+
+
+def test_loopback_and_exceptions_pass_the_proxy_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxied(monkeypatch, f"http://127.0.0.1:{closed_port()}")
+    answer = http(b'{"call_id": "call_1"}')
+    with serving(lambda connection: connection.sendall(answer)) as server:
+        with client_of(server.base_url) as client:
+            client.get_call("call_1")
+        monkeypatch.setenv("no_proxy", "retell.test")
+        with client_of("http://retell.test") as client, pytest.raises(NotSent, match=r"service|name"):
+            client.create_call(body("past the proxy"))
+
+
+def test_certificates_that_are_not_there_are_surely_no_call(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with client_of("https://127.0.0.1:9") as client:
+        client.prepare()
+        with pytest.raises(NotSent, match="No such file"):
+            client.create_call(body("no certificates"))
+
+
+def certificate(directory: Path, host: str) -> Path:
+    """A file with a key and a certificate that this key has signed for a host."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    today = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form, encryption = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = directory / f"{host}.pem"
+    path.write_bytes(key.private_bytes(pem, form, encryption) + signed.public_bytes(pem))
+    return path
+
+
+class SecureServer(RawServer):
+    """Speaks TLS, after having been a proxy first where it is asked to be one."""
+
+    def __init__(self, behaviour: Behaviour, certificate: Path) -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+        super().__init__(behaviour)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            assert read_request(connection).startswith(b"CONNECT retell.test:443 ")
+            connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            super()._serve(self._tls.wrap_socket(connection, server_side=True))
+
+
+@pytest.mark.parametrize(("host", "trusted"), [("retell.test", True), ("other.test", False)])
+def test_through_a_proxy_the_server_itself_has_to_prove_who_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, trusted: bool
+) -> None:
+    proof = certificate(tmp_path, host)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(proof))
+    answer = http(b'{"call_id": "call_1"}')
+    server = SecureServer(lambda connection: connection.sendall(answer), proof)
+    proxied(monkeypatch, server.base_url)
+    with contextlib.closing(server), client_of("https://retell.test") as client:
+        if trusted:
+            for _ in range(3):
+                assert client.create_call(body("safe")).call_id == "call_1"
+            assert (server.connections, server.requests) == (1, 3)
+        else:
+            with pytest.raises(NotSent, match="certificate verify failed"):
+                client.create_call(body("unsafe"))
+            assert server.requests == 0

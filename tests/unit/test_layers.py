@@ -28,7 +28,7 @@ LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.
 HOMES = {
     "pymongo": ("speechaid/store/",),
     "bson": ("speechaid/store/",),
-    "requests": ("speechaid/retell/",),
+    "certifi": ("speechaid/retell/",),
     "prometheus_client": ("speechaid/telemetry/",),
     "zmq": ("speechaid/control.py", "speechaid/control_tcp.py", "speechctl/client.py"),
 }
