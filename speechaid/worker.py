@@ -244,7 +244,7 @@ def warm_up() -> None:
 def _resident_mb() -> float:
     """Resident memory of this process in MiB; 0 where the kernel does not tell."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a pseudo-file, read often
+        with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - a pseudo-file, read often
             return int(statm.read().split()[1]) * 4096 / 2**20
     except (OSError, ValueError, IndexError):
         return 0.0
