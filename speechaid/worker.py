@@ -13,11 +13,13 @@ from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.seat import Seat
 from speechaid.kit import Kit, LetGo, log
 from speechaid.model.job import Job
+from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError
+from speechaid.rules import phones
 from speechaid.settings import Settings
-from speechaid.store.connection import Store, connect, rehearse, warm_up_driver
+from speechaid.store.connection import REHEARSALS, Store, connect, rehearse, warm_up_driver
 from speechaid.telemetry import logs
 from speechaid.turns import Turns
 
@@ -235,10 +237,9 @@ def open_retell(
 
 def warm_up() -> None:
     """Run once by the zygote: build and drop what is costly the first time, so that workers share it."""
-    import phonenumbers  # noqa: PLC0415
-
     warm_up_driver()
-    phonenumbers.parse("+56912345678", None)
+    for last in range(REHEARSALS):
+        mask_phone(phones.normalise(f"+569123456{last:02}", "CL") or "")
 
 
 def _resident_mb() -> float:
