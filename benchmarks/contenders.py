@@ -7,6 +7,7 @@ yields what there is to watch: the roots of its own processes and those of its b
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -135,11 +136,15 @@ def _queue(task: Task, module: str, environ: dict[str, str]) -> Callable[[list[s
 
 
 @contextlib.contextmanager
-def floor(task: Task) -> Iterator[Running]:
+def floor(task: Task, **environ: str) -> Iterator[Running]:
     """A bare loop of the same requests and the same durable writes."""
     command = [sys.executable, "-m", "benchmarks.peers.floor", str(task.workers), task.write(task.jobs)]
-    with process(task, "floor", command, environ_of(task)) as pid:
+    with process(task, "floor", command, environ_of(task, **environ)) as pid:
         yield Running(roots=[pid])
+
+
+#: The same with the requests made by the standard library alone.
+barest_floor: Contender = functools.partial(floor, BENCH_HTTP="bare")
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 All contenders do the same jobs against the same stub of Retell and the same database, in turns, in one run.
 What is measured lies between a first few jobs and the last few, so that nobody's start counts. ``floor`` is a
 bare loop of the same requests and the same durable writes as speechaid makes; the peers' tasks make them too.
-``floor-least`` makes only the seven that no careful program could do without; ``NAME-plain`` leaves
-durability to the peer's queue.
+``floor-bare`` asks Retell without ``requests``, which all but speechaid use; ``floor-least`` makes only the
+seven writes that no careful program could do without; ``NAME-plain`` leaves durability to the peer's queue.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from benchmarks.stub import StubProcess
 #: Name to contender, what it writes, and the share of the jobs that it gets: slow ones would take all day.
 FIELD: dict[str, tuple[Contender, str, float]] = {
     "floor": (contenders.floor, "same", 1.0),
+    "floor-bare": (contenders.barest_floor, "same", 1.0),
     "floor-least": (contenders.floor, "least", 1.0),
     "speechaid": (contenders.speechaid, "same", 1.0),
     "huey": (contenders.huey, "same", 1.0),

@@ -34,7 +34,7 @@ CANDIDATES_SECONDS = 3.0
 #: Where there were none, or none could be claimed, they are looked for again after so many seconds.
 FRUITLESS_SECONDS = 1.0
 #: A look fetches so many; so many at most where others are after the same, or calls are short.
-CANDIDATES, CANDIDATES_MOST = 32, 512
+CANDIDATES, CANDIDATES_MOST = 32, 256
 #: By so many times more each time.
 CANDIDATES_GROWTH = 4
 #: So many claims in a row that others were quicker at: look anew.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
 import json
 import os
 import random
@@ -20,7 +21,8 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import requests
 from pymongo import MongoClient
@@ -29,6 +31,7 @@ from pymongo.write_concern import WriteConcern
 
 Document = dict[str, Any]
 
+AUTHORIZATION = "Bearer key_of_the_benchmark"
 #: The steps that write, by choice. ``benchmarks.tally`` shows what speechaid writes.
 STEPS = {
     "same": frozenset(
@@ -46,6 +49,43 @@ SUMMARY = (
 )
 
 
+class Asked(Protocol):
+    """Retell, by whatever library."""
+
+    def ask(self, verb: str, path: str, body: Document | None) -> Document:
+        """One request; the document that answers it."""
+
+
+class WithRequests:
+    """As nearly every program asks."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = AUTHORIZATION
+
+    def ask(self, verb: str, path: str, body: Document | None) -> Document:
+        answer = self._session.request(verb, self._base_url + path, json=body, timeout=10)
+        answer.raise_for_status()
+        document: Document = answer.json()
+        return document
+
+
+class Barely:
+    """With the standard library alone, and no care for what may go wrong."""
+
+    def __init__(self, base_url: str) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
+
+    def ask(self, verb: str, path: str, body: Document | None) -> Document:
+        headers = {"Authorization": AUTHORIZATION, "Content-Type": "application/json"}
+        self._connection.request(verb, path, None if body is None else json.dumps(body), headers)
+        answer = self._connection.getresponse()
+        document: Document = json.loads(answer.read())
+        assert answer.status < 300
+        return document
+
+
 class NotWritten(Exception):  # noqa: N818 - a condition of the data
     """A write found nothing to change: somebody else was quicker."""
 
@@ -53,16 +93,16 @@ class NotWritten(Exception):  # noqa: N818 - a condition of the data
 class Caller:
     """One worker's connections, and what it does with a job."""
 
-    def __init__(self, *, uri: str, database: str, base_url: str, writes: str, poll_seconds: float) -> None:
+    def __init__(
+        self, *, uri: str, database: str, base_url: str, writes: str, http: str, poll_seconds: float
+    ) -> None:
         self._client: MongoClient[Document] = MongoClient(uri, tz_aware=True, serverMonitoringMode="poll")
         durable = WriteConcern("majority", j=True, wtimeout=20_000)
         concern = None if writes == "plain" else durable
         self._database = self._client.get_database(database, write_concern=concern)
-        self._base_url = base_url
+        self._retell: Asked = Barely(base_url) if http == "bare" else WithRequests(base_url)
         self._steps = STEPS[writes]
         self._poll_seconds = poll_seconds
-        self._session = requests.Session()
-        self._session.headers["Authorization"] = "Bearer key_of_the_benchmark"
         self.name = f"worker@bench:{os.getpid()}"
 
     def connect(self) -> None:
@@ -93,7 +133,7 @@ class Caller:
         own = {"_id": job["_id"], "claim_token": token} if "claim" in self._steps else {"_id": job["_id"]}
         body = self._body(job, key, began)
         self._before(job, own, token=token, key=key, body=body)
-        call_id = str(self._create(body)["call_id"])
+        call_id = str(self._retell.ask("POST", "/v2/create-phone-call", body)["call_id"])
         now = datetime.now(UTC)
         placed = {"dial.call_id": call_id, "dial.placed_at": now, "call_id": call_id, "call_started_at": now}
         self._write("call_id", "jobs", own, {"$set": {**placed, "crashes": 0, "updated_at": now}})
@@ -121,18 +161,10 @@ class Caller:
             "idempotency_key": key,
         }
 
-    def _create(self, body: Document) -> Document:
-        answer = self._session.post(f"{self._base_url}/v2/create-phone-call", json=body, timeout=10)
-        answer.raise_for_status()
-        created: Document = answer.json()
-        return created
-
     def _follow(self, call_id: str) -> Document:
         while True:
             time.sleep(self._poll_seconds)
-            answer = self._session.get(f"{self._base_url}/v2/get-call/{call_id}", timeout=10)
-            answer.raise_for_status()
-            call: Document = answer.json()
+            call = self._retell.ask("GET", f"/v2/get-call/{call_id}", None)
             if call["call_status"] in {"ended", "not_connected", "error"}:
                 return call
 
@@ -242,6 +274,7 @@ def _caller(_pid: int) -> Caller:
         database=os.environ["BENCH_DATABASE"],
         base_url=os.environ["BENCH_RETELL"],
         writes=os.environ["BENCH_WRITES"],
+        http=os.environ.get("BENCH_HTTP", "requests"),
         poll_seconds=float(os.environ["BENCH_POLL_SECONDS"]),
     )
 
