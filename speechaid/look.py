@@ -52,7 +52,11 @@ def look(kit: Kit, job: Job, *, country: str | None = None) -> Look:
     read_at = kit.clock.boottime()
     numbers = _numbers(job, country or default)
     seen = kit.store.grounds.look(
-        kit.retell.fingerprint, account_id=job.account_id, batch_id=job.batch_id, numbers=numbers
+        job.id,
+        kit.retell.fingerprint,
+        account_id=job.account_id,
+        batch_id=job.batch_id,
+        numbers=numbers,
     )
     country = phones.country_of(seen.batch, seen.account, default)
     not_asked = _numbers(job, country) - numbers

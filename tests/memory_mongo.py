@@ -119,15 +119,19 @@ class MemoryCollection:
                     rows.sort(key=lambda row: _order(_first(row, name)), reverse=direction < 0)
             elif verb == "$group":
                 rows = _grouped(rows, what)
-            elif verb == "$limit":
-                rows = rows[:what]
-            elif verb == "$project" and list(what.values())[1:] == ["$$ROOT"]:
-                rows = [{list(what)[1]: _copied(row)} for row in rows]
-            elif verb == "$unionWith":
-                rows = rows + self._beside(what["coll"]).aggregate(what["pipeline"])
+            elif verb == "$project":
+                fields = {name: value["$literal"] for name, value in what.items() if name != "_id"}
+                rows = [_copied(fields) for _ in rows]
+            elif verb == "$lookup":
+                rows = [row | {what["as"]: self._joined(row, what)} for row in rows]
             else:
                 raise NotImplementedError(verb)
         return rows
+
+    def _joined(self, row: Document, how: Document) -> list[Document]:
+        wanted = row[how["localField"]]
+        query = {how["foreignField"]: {"$in": wanted if isinstance(wanted, list) else [wanted]}}
+        return [_copied(found) for found in self._beside(how["from"])._matching(query)]
 
     def _first_due(self, match: Document) -> list[Document]:
         """The look at one key for each batch."""

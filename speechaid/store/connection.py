@@ -172,6 +172,7 @@ class Store:
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
         self.pages = Pages()
         self.grounds = Grounds(
+            jobs=self.jobs.table,
             holds=self.holds.table,
             accounts=self.accounts.table,
             batches=self.batches.table,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
@@ -31,50 +32,65 @@ class Seen:
 
 
 class Grounds:
-    """Four collections, looked at together."""
+    """Four collections, looked at together from a job's place.
 
-    def __init__(self, *, holds: Table, accounts: Table, batches: Table, do_not_call: Table) -> None:
+    Each is joined by equality on an indexed field, which every server of the family finds by that index; a
+    ``$unionWith`` would have some of them read whole collections.
+    """
+
+    def __init__(
+        self, *, jobs: Table, holds: Table, accounts: Table, batches: Table, do_not_call: Table
+    ) -> None:
+        self._jobs = jobs
         self._holds = holds
         self._accounts = accounts
         self._batches = batches
         self._do_not_call = do_not_call
 
     def look(
-        self, fingerprint: str, *, account_id: str | None, batch_id: str | None, numbers: Collection[str]
+        self,
+        job_id: Any,
+        fingerprint: str,
+        *,
+        account_id: str | None,
+        batch_id: str | None,
+        numbers: Collection[str],
     ) -> Seen:
-        """Read what there is of these; each is found by its index."""
-        wanted = {"_id": {"$in": [holds.FLEET, holds.key_of(fingerprint)]}}
-        pipeline = _as("hold", wanted)
-        if account_id is not None:
-            pipeline.append(_beside(self._accounts, _as("account", {"account_id": account_id}, limit=1)))
-        if batch_id is not None:
-            pipeline.append(_beside(self._batches, _as("batch", {"batch_id": batch_id}, limit=1)))
-        if numbers:
-            listed = {"_id": {"$in": sorted(numbers)}}
-            pipeline.append(_beside(self._do_not_call, _as("listed", listed)))
-        found: dict[str, list[Document]] = {}
-        for row in self._holds.aggregate(pipeline):
-            for kind, document in row.items():
-                found.setdefault(kind, []).append(document)
-        held = {document["_id"]: document for document in found.get("hold", ())}
+        """Read what there is of these.
+
+        Args:
+            job_id: the ``_id`` of a job that exists; where it does not, nothing is found.
+            fingerprint: of the API key whose breaker is wanted.
+            account_id: None: no account is wanted.
+            batch_id: None: no batch is wanted.
+            numbers: in E.164.
+        """
+        wanted: list[tuple[str, Any, Table, str]] = [
+            ("holds", [holds.FLEET, holds.key_of(fingerprint)], self._holds, "_id"),
+            ("account", account_id, self._accounts, "account_id"),
+            ("batch", batch_id, self._batches, "batch_id"),
+            ("listed", sorted(numbers), self._do_not_call, "_id"),
+        ]
+        found = self._joined(job_id, [one for one in wanted if one[1]])
+        held = {document["_id"]: document for document in found.get("holds", ())}
         account, batch = found.get("account"), found.get("batch")
         return Seen(
             fleet=holds.read_fleet_hold(held.get(holds.FLEET)),
             breaker=held.get(holds.key_of(fingerprint)),
-            account=None if account is None else Account.read(account[0]),
-            batch=None if batch is None else Batch.read(batch[0]),
+            account=Account.read(account[0]) if account else None,
+            batch=Batch.read(batch[0]) if batch else None,
             listed=frozenset(str(document["_id"]) for document in found.get("listed", ())),
         )
 
-
-def _as(kind: str, query: Document, *, limit: int | None = None) -> list[Document]:
-    """Stages that yield what matches, each document under the name of its kind."""
-    return [
-        {"$match": query},
-        *([] if limit is None else [{"$limit": limit}]),
-        {"$project": {"_id": 0, kind: "$$ROOT"}},
-    ]
-
-
-def _beside(table: Table, stages: list[Document]) -> Document:
-    return {"$unionWith": {"coll": table.name, "pipeline": stages}}
+    def _joined(self, job_id: Any, wanted: list[tuple[str, Any, Table, str]]) -> dict[str, list[Document]]:
+        """The documents of each table whose field has the value, or one of the values, by the given name."""
+        pipeline: list[Document] = [
+            {"$match": {"_id": job_id}},
+            {"$project": {"_id": 0, **{name: {"$literal": value} for name, value, _, _ in wanted}}},
+        ]
+        pipeline += [
+            {"$lookup": {"from": table.name, "localField": name, "foreignField": field, "as": name}}
+            for name, _, table, field in wanted
+        ]
+        rows = self._jobs.aggregate(pipeline)
+        return rows[0] if rows else {}

@@ -82,7 +82,7 @@ def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
 
     seen = look(kit, job)
 
-    assert asked == ["speechaid_holds"]
+    assert asked == ["jobs"]
     assert seen.account is not None
     assert seen.batch is not None
     assert (seen.account.country, seen.batch.document["name"], set(seen.listed)) == ("CL", "march", {B})
