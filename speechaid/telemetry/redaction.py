@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -43,16 +44,21 @@ class Redactor:
 
     def text(self, text: str, *, of_phones: bool = False) -> str:
         """A text without secrets, and with its numbers masked."""
-        for secret in self.secrets:
-            for form in {secret, quote(secret, safe=""), repr(secret)[1:-1]}:
-                if len(form) >= _SHORTEST_SECRET:
-                    text = text.replace(form, HIDDEN)
-        text = _CREDENTIALS.sub(r"\1:***@", text)
+        for form in self._forms:
+            text = text.replace(form, HIDDEN)
+        if "://" in text:
+            text = _CREDENTIALS.sub(r"\1:***@", text)
         return mask_bare_phones(text) if of_phones else mask_phones(text)
 
+    @functools.cached_property
+    def _forms(self) -> tuple[str, ...]:
+        """The secrets, each as it may stand in a text; worked out once, not for each word of each line."""
+        forms = {form for one in self.secrets for form in (one, quote(one, safe=""), repr(one)[1:-1])}
+        return tuple(sorted((form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True))
+
     def _value(self, value: object, name: str, depth: int) -> Any:
-        of_phones = _PHONE_FIELD.search(name) is not None
-        if _SECRET_FIELD.search(name) and isinstance(value, str | bytes):
+        of_phones, of_secrets = _meaning(name)
+        if of_secrets and isinstance(value, str | bytes):
             return HIDDEN
         if depth < _DEEPEST and isinstance(value, Mapping):
             return {
@@ -65,6 +71,12 @@ class Redactor:
         if isinstance(value, int | float) and not (of_phones and abs(value) >= _SMALLEST_PHONE):
             return _number(value)
         return self.text(_as_text(value), of_phones=of_phones)
+
+
+@functools.lru_cache(maxsize=1024)
+def _meaning(name: str) -> tuple[bool, bool]:
+    """Whether a field of this name holds a number, and whether it holds a secret."""
+    return _PHONE_FIELD.search(name) is not None, _SECRET_FIELD.search(name) is not None
 
 
 def _number(value: float) -> object:
