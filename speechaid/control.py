@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import pydantic_core
 import zmq
 
 from speechaid import protocol
@@ -27,7 +28,7 @@ from speechaid.control_tcp import TcpEnd
 from speechaid.errors import ControlError
 from speechaid.fleet.neighbours import Readable
 from speechaid.keyring import AllowedClient, Pair
-from speechaid.protocol import ErrorCode, Peer, Refusal, Request
+from speechaid.protocol import ErrorCode, Peer, Refusal, Request, Runs
 
 _log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class ControlSocket:
 
     def _answer(self, request: Request, body: Mapping[str, Any]) -> bool | None:
         try:
-            message = protocol.encode({"id": request.id, **body})
+            message = _encode(request, body)
         except (TypeError, ValueError):
             _log.exception("the answer to %s cannot be written as JSON", request.command.name)
             fault = Refusal(
@@ -307,6 +308,20 @@ def _peer_of(frame: zmq.Frame) -> Peer:
     if match is None:
         return Peer()
     return Peer(uid=int(match[1]), gid=int(match[2]), pid=int(match[3]))
+
+
+def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
+    """An answer as it travels.
+
+    The loop's own are plain JSON already, and it waits for their encoding: status is long.
+    This library takes a third of the time.
+    """
+    message = {"id": request.id, **body}
+    if request.command.runs is not Runs.LOOP:
+        return protocol.encode(message)
+    return pydantic_core.to_json(
+        {"v": protocol.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
+    )
 
 
 def _error(refusal: Refusal) -> bytes:

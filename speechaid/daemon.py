@@ -142,10 +142,10 @@ class Daemon(Supervisor):
             worker["call_for_seconds"] = self._call_times.elapsed(worker["call"])
         call = self.settings.call
         longest = call.max_duration_minutes * 60 + call.poll_timeout_seconds
-        calls = [worker["call"] for worker in found["workers"] if worker["job"]]
+        elapsed = [worker["call_for_seconds"] or 0.0 for worker in found["workers"] if worker["job"]]
         return {
             **found,
-            "drain": self._call_times.left(calls, longest),
+            "drain": self._call_times.left(elapsed, longest),
             "alerts": self._observation.firing(),
             "metrics": self._observation.address,
         }

@@ -152,8 +152,7 @@ class Refusal:
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """One message as it travels; instants become ISO 8601 text."""
-    complete = {"v": PROTOCOL_VERSION, **message}
-    return json.dumps(complete, default=_plain, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode({"v": PROTOCOL_VERSION, **message}).encode()
 
 
 def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
@@ -163,7 +162,7 @@ def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | R
     if attachment is not None and len(attachment) > ATTACHMENT_LIMIT:
         return _too_large("the attached file", len(attachment), ATTACHMENT_LIMIT)
     try:
-        header = json.loads(frame.decode("utf-8"), parse_constant=_no_constant)
+        header = _DECODER.decode(frame.decode("utf-8"))
     except RecursionError:
         return Refusal(code=ErrorCode.BAD_JSON, message="the request is nested too deeply")
     except ValueError as exc:
@@ -383,3 +382,7 @@ def _plain(value: object) -> object:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER: Final = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)

@@ -126,7 +126,9 @@ class Supervisor:
             leaving.callback(self._guard, self._clerk.close)
             self._start(leaving)
             while not self._over():
-                self._guard(self._wait)
+                if not self._guard(self._wait):
+                    # Whatever befalls the waiting, nobody goes unheard.
+                    self._news = Readable(fds=frozenset(self._descriptors), control=True)
                 self._turn()
                 self._guard(self._tick)
             self._notifier.extend(CLOSING_SECONDS)
@@ -153,6 +155,7 @@ class Supervisor:
             paused=set(orders.paused),
         )
         leaving.callback(self._fleet.close)
+        self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._clerk.fileno())
         self._spare_the_database()
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
@@ -183,10 +186,7 @@ class Supervisor:
         due = [self._fleet.next_look(), self._tick_at]
         due += [self._kill_at] if self._kill_at is not None else []
         rest = min(max(0.0, min(due) - now), REVIEW_SECONDS)
-        descriptors = (self._fleet.fileno(), self._signals.fileno(), self._clerk.fileno())
-        # Whatever befalls the waiting, nobody goes unheard.
-        self._news = Readable(fds=frozenset(descriptors), control=True)
-        self._news = self._control.wait(descriptors, int(rest * 1000) + 1)
+        self._news = self._control.wait(self._descriptors, int(rest * 1000) + 1)
         now = self._clock.boottime()
         away = now - self._awake_at
         if away > REVIEW_SECONDS + ABSENCE_SECONDS:
@@ -317,9 +317,7 @@ class Supervisor:
 
     def snapshot(self) -> dict[str, Any]:
         """All that the loop knows, as JSON-ready data."""
-        return snapshot(
-            self._fleet, self.counts, state=self.phase.words, started_at=self._started_at, clock=self._clock
-        )
+        return snapshot(self._fleet, state=self.phase.words, started_at=self._started_at, clock=self._clock)
 
     # What the fleet tells (``fleet.workers.Listener``).
 

@@ -71,6 +71,7 @@ class Client:
         self._context = zmq.Context()
         self._dealer: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
+        self._poller = zmq.Poller()
 
     def __enter__(self) -> Self:
         return self
@@ -161,17 +162,12 @@ class Client:
         Raises:
             Unreachable: the daemon refuses this key, or is another than the one believed.
         """
-        if self._monitor is None:
-            return bool(dealer.poll(timeout_ms))
-        poller = zmq.Poller()
-        poller.register(dealer, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
         deadline = time.monotonic() + timeout_ms / 1000
         while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
-            ready = dict(poller.poll(left_ms))
+            ready = dict(self._poller.poll(left_ms))
             if dealer in ready:
                 return True
-            if self._monitor in ready:
+            if self._monitor is not None and self._monitor in ready:
                 from zmq.utils.monitor import recv_monitor_message
 
                 event = recv_monitor_message(self._monitor)["event"]
@@ -209,7 +205,9 @@ class Client:
                 dealer.connect(f"ipc://{self.target}")
             else:
                 self._monitor = _unlock(dealer, self.target)
+                self._poller.register(self._monitor, zmq.POLLIN)
                 dealer.connect(self.target.address)
+            self._poller.register(dealer, zmq.POLLIN)
         return self._dealer
 
     def _disconnect(self) -> None:
@@ -220,6 +218,7 @@ class Client:
                 self._monitor = None
             self._dealer.close(linger=0)
             self._dealer = None
+            self._poller = zmq.Poller()
 
 
 def new_pair() -> Pair:

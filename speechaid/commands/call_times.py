@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 #: Calls remembered: the latest say most about the next.
@@ -44,15 +44,18 @@ class CallTimes:
         began = self._began.get(call or "")
         return None if began is None else round(self._clock() - began, 1)
 
-    def left(self, calls: Iterable[str | None], longest_seconds: float) -> dict[str, float | None]:
-        """Seconds until the last of these calls is over: as calls went lately, and at the very most.
+    def left(self, elapsed: Sequence[float], longest_seconds: float) -> dict[str, float | None]:
+        """Seconds until the last of some calls is over: as calls went lately, and at the very most.
 
         The estimate is None where no call has ended yet from which to tell.
+
+        Args:
+            elapsed: for how many seconds each of them has been followed.
+            longest_seconds: that a call may take.
         """
-        elapsed = [self.elapsed(call) or 0.0 for call in calls]
         if not elapsed:
             return {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
-        at_most = max(max(0.0, longest_seconds - seconds) for seconds in elapsed)
+        at_most = max(0.0, longest_seconds - min(elapsed))
         if not self._lengths:
             return {"estimate_seconds": None, "at_most_seconds": round(at_most, 1)}
         lengths = sorted(self._lengths)

@@ -185,20 +185,25 @@ class Slot:
 
     def row(self, now: float) -> dict[str, Any]:
         """One line of status; ``for_seconds`` is how long the present step has lasted."""
-        since = self.beat.since if self.beat is not None else self.started_at
+        beat, child = self.beat, self.child
+        since = self.started_at if beat is None else beat.since
+        waiting = self.state is SlotState.WAITING and self.due is not None
         return {
             "slot": self.name,
             "worker_id": self.worker_id or None,
-            "pid": self.child.pid if self.child is not None else None,
-            **self.fields(),
+            "pid": None if child is None else child.pid,
+            "state": self.doing,
+            "step": None if beat is None else beat.step,
+            "job": None if beat is None else beat.job,
+            "call": None if beat is None else beat.call,
             "for_seconds": round(max(0.0, now - since), 1) if self.alive else None,
-            "starts_in_seconds": self._starts_in(now),
+            "starts_in_seconds": round(max(0.0, (self.due or now) - now), 1) if waiting else None,
             "calls_done": self.calls_done,
-            "restarts": {cause.value: times for cause, times in sorted(self.restarts.items())},
+            "restarts": _by_name(self.restarts) if self.restarts else {},
             "crash_loop": self.crash_loop,
             "leaving": self.asked,
         }
 
-    def _starts_in(self, now: float) -> float | None:
-        waiting = self.state is SlotState.WAITING and self.due is not None
-        return round(max(0.0, (self.due or now) - now), 1) if waiting else None
+
+def _by_name(restarts: Counter[Cause]) -> dict[str, int]:
+    return {cause.value: times for cause, times in sorted(restarts.items())}

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from speechaid import __version__
 from speechaid.clock import Clock
-from speechaid.fleet.messages import Counts
 from speechaid.fleet.workers import Fleet
 
 
-def snapshot(
-    fleet: Fleet, counts: Counts, *, state: str, started_at: datetime, clock: Clock
-) -> dict[str, Any]:
-    """The supervisor, each worker and every counter at this moment."""
-    now, wall = clock.boottime(), clock.now()
-    workers = fleet.rows(now)
+def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) -> dict[str, Any]:
+    """The supervisor and each worker at this moment."""
+    wall = clock.now().timestamp()
+    workers = fleet.rows(clock.boottime())
     for row in workers:
         seconds = row["for_seconds"]
-        row["since"] = None if seconds is None else (wall - timedelta(seconds=seconds)).isoformat()
+        row["since"] = None if seconds is None else _instant(round(wall - seconds))
     return {
         "supervisor": {
             "pid": os.getpid(),
@@ -42,11 +40,13 @@ def snapshot(
             },
         },
         "workers": workers,
-        "counters": [
-            {"name": name, "labels": dict(labels), "value": value}
-            for (name, labels), value in sorted(counts.items())
-        ],
     }
+
+
+@functools.lru_cache(maxsize=4096)
+def _instant(second: int) -> str:
+    """ISO 8601; most workers are at what they were at a second ago."""
+    return datetime.fromtimestamp(second, UTC).isoformat()
 
 
 def status_line(summary: str, fleet: Fleet) -> str:

@@ -238,7 +238,10 @@ class Fleet:
     def rows(self, now: float) -> list[dict[str, Any]]:
         """Each slot as status shows it, in the order of the numbers."""
         slots = sorted(self.slots.values(), key=lambda slot: slot.number)
-        return [{**slot.row(now), "paused": slot.name in self.paused} for slot in slots]
+        rows = [slot.row(now) for slot in slots]
+        for row in rows:
+            row["paused"] = row["slot"] in self.paused
+        return rows
 
     def pids(self) -> set[int]:
         """Every process held here."""

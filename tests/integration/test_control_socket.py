@@ -260,7 +260,7 @@ def test_a_client_that_never_reads_does_not_stop_the_others(service: Service, pa
 def test_an_answer_that_is_no_json_becomes_an_error(path: Path) -> None:
     control = ControlSocket(path)
     client = RawClient(path)
-    client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+    client.send(b'{"v": 1, "id": "q1", "command": "batches"}')
     assert control.wait([], PATIENCE_MS).control
     (request,) = control.receive()
     control.reply(request, {"ratio": float("nan")})
@@ -306,6 +306,21 @@ def test_a_flood_is_taken_in_bursts(path: Path) -> None:
         sizes.append(len(control.receive()))
     assert max(sizes) <= 64
     sender.join()
+    client.close()
+    control.close()
+
+
+def test_an_answer_of_the_loop_is_json_whatever_is_in_it(path: Path) -> None:
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+    assert control.wait([], PATIENCE_MS).control
+    (request,) = control.receive()
+    control.reply(
+        request, {"name": "Zoë", "odd": float("nan"), "place": Path("/a"), "state": ErrorCode.REFUSED}
+    )
+    result = {"name": "Zoë", "odd": None, "place": "/a", "state": "refused"}
+    assert client.receive() == {"v": 1, "id": "q1", "ok": True, "result": result}
     client.close()
     control.close()
 

@@ -23,23 +23,27 @@ def told(*lengths: float) -> tuple[CallTimes, Clock]:
     return times, clock
 
 
+def left(times: CallTimes, *calls: str) -> dict[str, float | None]:
+    return times.left([times.elapsed(call) or 0.0 for call in calls], 600.0)
+
+
 def test_nothing_in_hand_is_drained_already() -> None:
     times, _ = told(10.0)
-    assert times.left([], 600.0) == {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
+    assert left(times) == {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
 
 
 def test_without_a_call_to_go_by_only_the_bound_is_known() -> None:
     times, clock = told()
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 60
-    assert times.left(["a"], 600.0) == {"estimate_seconds": None, "at_most_seconds": 540.0}
+    assert left(times, "a") == {"estimate_seconds": None, "at_most_seconds": 540.0}
 
 
 def test_calls_are_reckoned_to_take_as_long_as_the_latest_did() -> None:
     times, clock = told(*[30.0] * 9, 90.0)
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 20
-    assert times.left(["a"], 600.0)["estimate_seconds"] == 70.0
+    assert left(times, "a")["estimate_seconds"] == 70.0
 
 
 def test_the_last_of_several_decides() -> None:
@@ -47,14 +51,14 @@ def test_the_last_of_several_decides() -> None:
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 25
     times.note("worker-2", "call.adopted", {"call": "b"})
-    assert times.left(["a", "b"], 600.0)["estimate_seconds"] == 30.0
+    assert left(times, "a", "b")["estimate_seconds"] == 30.0
 
 
 def test_a_call_that_outlasts_all_others_does_not_make_the_estimate_negative() -> None:
     times, clock = told(*[30.0] * 10)
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 700
-    assert times.left(["a"], 600.0) == {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
+    assert left(times, "a") == {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
 
 
 def test_a_call_handed_over_says_nothing_about_lengths() -> None:
@@ -63,4 +67,4 @@ def test_a_call_handed_over_says_nothing_about_lengths() -> None:
     clock.now += 5
     times.note("worker-1", "call.handed_over", {"call": "a"})
     assert times.elapsed("a") is None
-    assert times.left(["b"], 600.0)["estimate_seconds"] is None
+    assert left(times, "b")["estimate_seconds"] is None
