@@ -42,6 +42,8 @@ _STEP_SECONDS: Final = 90.0
 _SHAPES: Final = tuple(
     (re.compile(pattern), word)
     for pattern, word in (
+        # Between two rests an idle worker looks for a job, for a few milliseconds.
+        (r"^(worker-\d+\s+)claiming\b", r"\1idle"),
         (r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:\+00:00|Z)?)?", "TIME"),
         (r"\b\d\d:\d\d(?::\d\d)?\b", "TIME"),
         (r"\bbatch-\d{8}-[0-9a-f]{1,8}\b", "BATCH"),
