@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -130,8 +131,12 @@ def _run(_options: argparse.Namespace) -> int:
         # What workers are made of is imported beside what the daemon is made of, not after it.
         spawner.turn(SystemClock().boottime())
         from speechaid.daemon import serve
+        from speechaid.fleet.signals import ignore
 
-        return serve(spawner)
+        status = serve(spawner)
+        # The interpreter gives up its handlers before it is gone: one more SIGTERM would be how it ended.
+        ignore([signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+        return status
 
 
 def _check(options: argparse.Namespace) -> int:

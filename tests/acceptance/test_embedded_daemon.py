@@ -19,6 +19,7 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.fleet.embedded import published_uri
 from speechaid.fleet.embedded_files import read_address
+from speechaid.fleet.processes import Child
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 
@@ -130,3 +131,13 @@ def test_killed_database_comes_back_and_no_call_is_lost_or_doubled(
         assert_everybody_was_called_once(place, simulator)
     finally:
         assert daemon.stop() == 0
+
+
+def test_an_impatient_row_of_sigterms_ends_in_exit_0(place: Path, simulator: SimulatorProcess) -> None:
+    daemon = DaemonProcess(place, variables(place, simulator))
+    daemon.start()
+    pid = int(daemon.ask("status")["supervisor"]["pid"])
+    with closing(Child(pid)) as process:
+        while not process.wait(0.001):
+            process.send_signal(signal.SIGTERM)
+    assert daemon.stop() == 0
