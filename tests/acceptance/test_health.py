@@ -206,9 +206,11 @@ def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
     environ = variables(place, simulator, RETELL_BASE_URL=swollen.base_url, CALL_MAX_DURATION_MINUTES="60")
     daemon = DaemonProcess(place, environ)
 
-    def workers() -> dict[str, tuple[int, str | None]]:
+    def workers() -> dict[str, tuple[int, str]]:
+        """Who follows which call; one that has just been placed is nobody's until its id is written."""
         rows = daemon.ask("status")["workers"]
-        return {row["slot"]: (row["pid"], row["call"]) for row in rows if row["state"] == "following"}
+        following = [row for row in rows if row["state"] == "following" and row["call"] is not None]
+        return {row["slot"]: (row["pid"], row["call"]) for row in following}
 
     try:
         daemon.start()
