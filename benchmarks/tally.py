@@ -101,9 +101,9 @@ def _runs(kit: Kit, listener: Listener) -> list[tuple[Command, ...]]:
     turns, runs = Turns(kit), []
     for _ in range(JOBS):
         listener.commands.clear()
-        job = turns.claim()
-        assert job is not None
-        dial.run(kit, job)
+        claimed = turns.claim()
+        assert claimed is not None
+        dial.run(kit, claimed.job, claimed.seen)
         runs.append(tuple(listener.commands))
     return runs
 

@@ -80,16 +80,19 @@ class NotNow:
     reason: str
 
 
-def run(kit: Kit, job: Job) -> None:
+def run(kit: Kit, job: Job, seen: Look) -> None:
     """Take a freshly claimed job through one call, or give it back untouched.
+
+    Args:
+        kit: the worker's things.
+        job: without a dial.
+        seen: with the job, right after it was claimed.
 
     Raises:
         LeaseLost: the job belongs to somebody else now; nothing more was written.
         StoreUnavailable: the database went away before anything was begun; the lease will lapse.
         LetGo: the worker was told to leave at once.
     """
-    kit.report(WorkerState.DIALLING, "look", job)
-    seen = look(kit, job)
     choice = choose_phone(kit, job, seen)
     if choice is None:
         return

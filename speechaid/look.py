@@ -16,7 +16,9 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
+from speechaid.store.grounds import Seen
 from speechaid.store.holds import FleetHold
+from speechaid.store.jobs import Candidate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,34 @@ class Look:
     breaker_document: Document | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """A job that this worker has just claimed, and what was seen with it."""
+
+    job: Job
+    seen: Look
+
+
+def look_at_claimed(kit: Kit, candidate: Candidate, batch_id: str | None, token: str) -> Claimed | None:
+    """The job of a claim that has just been written, and the look that goes with it.
+
+    None where it is ours no more. One round trip, where the job still has the account and batch by which it
+    was claimed and its phones stand there in E.164.
+
+    Raises:
+        StoreUnavailable: the job stays claimed until its lease lapses.
+    """
+    read_at = kit.clock.boottime()
+    found = kit.store.grounds.look_with_job(
+        candidate.id, token, kit.retell.fingerprint, account_id=candidate.account_id, batch_id=batch_id
+    )
+    if found is None:
+        return None
+    job, seen = found
+    moved = (job.account_id, job.batch_id) != (candidate.account_id, batch_id)
+    return Claimed(job=job, seen=look(kit, job) if moved else _look(kit, job, read_at, seen))
+
+
 def look(kit: Kit, job: Job, *, country: str | None = None) -> Look:
     """Read all that the rules judge, in one round trip where ``country`` is the right one for the phones.
 
@@ -50,16 +80,20 @@ def look(kit: Kit, job: Job, *, country: str | None = None) -> Look:
     """
     default = kit.settings.dialling.default_country
     read_at = kit.clock.boottime()
-    numbers = _numbers(job, country or default)
     seen = kit.store.grounds.look(
         job.id,
         kit.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
-        numbers=numbers,
+        numbers=_numbers(job, country or default),
     )
-    country = phones.country_of(seen.batch, seen.account, default)
-    not_asked = _numbers(job, country) - numbers
+    return _look(kit, job, read_at, seen)
+
+
+def _look(kit: Kit, job: Job, read_at: float, seen: Seen) -> Look:
+    """What was seen, and those numbers on the do-not-call list that only the batch's country tells."""
+    country = phones.country_of(seen.batch, seen.account, kit.settings.dialling.default_country)
+    not_asked = _numbers(job, country) - seen.asked
     return Look(
         read_at=read_at,
         batch=seen.batch,

@@ -14,9 +14,9 @@ from zlib import crc32
 
 from speechaid import breaker
 from speechaid.kit import Kit
+from speechaid.look import Claimed, look_at_claimed
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.job import Job
 from speechaid.model.states import Priority
 from speechaid.roster import Roster
 from speechaid.rules import eligibility, sharing
@@ -105,22 +105,22 @@ class Turns:
         self._serving = 0
         self._fetched: dict[str | None, Fetched] = {}
 
-    def claim(self) -> Job | None:
-        """Claim the next job, by priority, fairness and due time; None where nothing is due.
+    def claim(self) -> Claimed | None:
+        """Claim the next job, by priority, fairness and due time, and look at it; None where nothing is due.
 
         Raises:
             StoreUnavailable: the database is away.
         """
         self._refresh()
         for turn in sharing.order(self._ring, self._served):
-            job = self._claim_from(turn)
-            if job is not None:
+            claimed = self._claim_from(turn)
+            if claimed is not None:
                 self._serving += 1
                 self._served[turn.batch_id] = self._serving
-                return job
+                return claimed
         return None
 
-    def _claim_from(self, turn: Turn) -> Job | None:
+    def _claim_from(self, turn: Turn) -> Claimed | None:
         kit = self._kit
         while (fetched := self._candidates(turn.batch_id)).candidates:
             candidate = fetched.candidates.pop()
@@ -128,15 +128,10 @@ class Turns:
                 continue
             if not self._batch_has_place(turn.batch_id):
                 return None
-            job = kit.store.jobs.claim(
-                candidate,
-                worker_id=kit.worker_id,
-                token=kit.new_token(),
-                lease_seconds=kit.settings.worker.lease_seconds,
-            )
-            if job is not None:
+            token, lease = kit.new_token(), kit.settings.worker.lease_seconds
+            if kit.store.jobs.claim(candidate, worker_id=kit.worker_id, token=token, lease_seconds=lease):
                 fetched.won, fetched.missed = True, 0
-                return job
+                return look_at_claimed(kit, candidate, turn.batch_id, token)
             fetched.missed += 1
             kit.seat.count("speechaid_claim_misses_total")
         return None

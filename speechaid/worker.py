@@ -12,7 +12,6 @@ from speechaid.errors import ExitStatus, LeaseLost, StoreError, StoreUnavailable
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.seat import Seat
 from speechaid.kit import Kit, LetGo, log
-from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
@@ -148,20 +147,16 @@ class Worker:
             return False
         self.kit.report(WorkerState.CLAIMING, "claim")
         began = self.kit.clock.boottime()
-        job = self.turns.claim()
-        if job is None:
+        claimed = self.turns.claim()
+        if claimed is None:
             return False
         self.seat.count("speechaid_claims_total")
         self.kit.observe("speechaid_claim_duration_seconds", self.kit.clock.boottime() - began)
-        self.dial(job)
-        return True
-
-    def dial(self, job: Job) -> None:
-        """One claimed job, through one call or back."""
-        if job.dial is not None:  # another program put a job with an open dial back to pending
-            recovery.take_up(self.kit, job)
+        if claimed.job.dial is not None:  # another program put a job with an open dial back to pending
+            recovery.take_up(self.kit, claimed.job)
         else:
-            dial.run(self.kit, job)
+            dial.run(self.kit, claimed.job, claimed.seen)
+        return True
 
     # -- resting -----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 from pymongo.database import Database
 
 from speechaid import dial, recovery
+from speechaid.clock import SystemClock
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.errors import LeaseLost
 from speechaid.kit import Kit, LetGo
@@ -69,6 +70,16 @@ class QuietSeat:
 
     def call_finished(self) -> None:
         self.finished += 1
+
+
+class Standing(SystemClock):
+    """A boot-time clock that stands still: nothing that is due in a second ever comes."""
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+
+    def boottime(self) -> float:
+        return self._at
 
 
 class Stage:
@@ -153,14 +164,15 @@ class Stage:
     # -- the deeds -----------------------------------------------------------------------------------------
 
     def claim(self, kit: Kit) -> Job | None:
-        return Turns(kit).claim()
+        claimed = Turns(kit).claim()
+        return None if claimed is None else claimed.job
 
     def dial_next(self, kit: Kit) -> bool:
         """Claim and dial one job; False where none is due."""
-        job = self.claim(kit)
-        if job is None:
+        claimed = Turns(kit).claim()
+        if claimed is None:
             return False
-        dial.run(kit, job)
+        dial.run(kit, claimed.job, claimed.seen)
         return True
 
     def run_dry(self, kit: Kit, job_id: str = "job-1", at_most: int = 50) -> Document:

@@ -283,11 +283,11 @@ class Week:
         """A worker's round; of those that find nothing one looks again soon, and wakes the others."""
         turns = Turns(kit)
         while True:
-            job = turns.claim()
-            if job is not None:
+            claimed = turns.claim()
+            if claimed is not None:
                 if self._idle:
                     self.clock.wake(self._idle.pop())
-                dial.run(kit, job)
+                dial.run(kit, claimed.job, claimed.seen)
                 continue
             if self._scouting:
                 self.clock.park(self._idle)

@@ -1,7 +1,7 @@
 """All that may forbid a dial, read in one round trip: holds, account, batch and do-not-call list.
 
-It is read twice for each dial, the second time right before the call is placed, where each millisecond is one
-in which a pause may come too late.
+It is read twice for each dial: with the job, once that is claimed, and right before the call is placed, where
+each millisecond is one in which a pause may come too late.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.reading import Document
+from speechaid.model.job import Job
+from speechaid.model.reading import Document, mapping, sequence
 from speechaid.store import holds
 from speechaid.store.holds import FleetHold
 from speechaid.store.table import Table
@@ -27,7 +28,8 @@ class Seen:
     breaker: Document | None
     account: Account | None
     batch: Batch | None
-    #: Those of the numbers that are on the do-not-call list.
+    #: The numbers that were looked for on the do-not-call list, and those of them that are there.
+    asked: frozenset[str]
     listed: frozenset[str]
 
 
@@ -65,32 +67,64 @@ class Grounds:
             batch_id: None: no batch is wanted.
             numbers: in E.164.
         """
-        wanted: list[tuple[str, Any, Table, str]] = [
-            ("holds", [holds.FLEET, holds.key_of(fingerprint)], self._holds, "_id"),
-            ("account", account_id, self._accounts, "account_id"),
-            ("batch", batch_id, self._batches, "batch_id"),
-            ("listed", sorted(numbers), self._do_not_call, "_id"),
-        ]
-        found = self._joined(job_id, [one for one in wanted if one[1]])
-        held = {document["_id"]: document for document in found.get("holds", ())}
-        account, batch = found.get("account"), found.get("batch")
-        return Seen(
-            fleet=holds.read_fleet_hold(held.get(holds.FLEET)),
-            breaker=held.get(holds.key_of(fingerprint)),
-            account=Account.read(account[0]) if account else None,
-            batch=Batch.read(batch[0]) if batch else None,
-            listed=frozenset(str(document["_id"]) for document in found.get("listed", ())),
-        )
+        wanted = {"listed": {"$literal": sorted(numbers)}} if numbers else {}
+        found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
+        return _seen(found, fingerprint, frozenset(numbers))
 
-    def _joined(self, job_id: Any, wanted: list[tuple[str, Any, Table, str]]) -> dict[str, list[Document]]:
-        """The documents of each table whose field has the value, or one of the values, by the given name."""
-        pipeline: list[Document] = [
-            {"$match": {"_id": job_id}},
-            {"$project": {"_id": 0, **{name: {"$literal": value} for name, value, _, _ in wanted}}},
-        ]
-        pipeline += [
+    def look_with_job(
+        self, job_id: Any, token: str, fingerprint: str, *, account_id: str | None, batch_id: str | None
+    ) -> tuple[Job, Seen] | None:
+        """The same, and the job that has just been claimed under this token; None where it is gone again.
+
+        Asked for are the numbers of its contact as they stand there, be they in E.164 or not.
+        """
+        own = {"_id": job_id, "claim_token": token}
+        wanted = {"job": "$$ROOT", "listed": "$contact.phones"}
+        found = self._joined(own, fingerprint, account_id, batch_id, wanted)
+        if not found:
+            return None
+        job = Job.read(found["job"])
+        phones = sequence(mapping(job.document.get("contact")).get("phones"))
+        asked = frozenset(phone for phone in phones if isinstance(phone, str))
+        return job, _seen(found, fingerprint, asked)
+
+    def _joined(
+        self,
+        which: Document,
+        fingerprint: str,
+        account_id: str | None,
+        batch_id: str | None,
+        wanted: Document,
+    ) -> Document:
+        """What is wanted of one job, and beside it the documents that it points to, a list of each table."""
+        keys = {
+            "holds": {"$literal": [holds.FLEET, holds.key_of(fingerprint)]},
+            **({"account": {"$literal": account_id}} if account_id else {}),
+            **({"batch": {"$literal": batch_id}} if batch_id else {}),
+            **wanted,
+        }
+        joins = [
             {"$lookup": {"from": table.name, "localField": name, "foreignField": field, "as": name}}
-            for name, _, table, field in wanted
+            for name, table, field in (
+                ("holds", self._holds, "_id"),
+                ("account", self._accounts, "account_id"),
+                ("batch", self._batches, "batch_id"),
+                ("listed", self._do_not_call, "_id"),
+            )
+            if name in keys
         ]
-        rows = self._jobs.aggregate(pipeline)
+        rows = self._jobs.aggregate([{"$match": which}, {"$project": {"_id": 0, **keys}}, *joins])
         return rows[0] if rows else {}
+
+
+def _seen(found: Document, fingerprint: str, asked: frozenset[str]) -> Seen:
+    held = {document["_id"]: document for document in found.get("holds", ())}
+    account, batch = found.get("account"), found.get("batch")
+    return Seen(
+        fleet=holds.read_fleet_hold(held.get(holds.FLEET)),
+        breaker=held.get(holds.key_of(fingerprint)),
+        account=Account.read(account[0]) if account else None,
+        batch=Batch.read(batch[0]) if batch else None,
+        asked=asked,
+        listed=frozenset(str(document["_id"]) for document in found.get("listed", ())),
+    )

@@ -104,8 +104,8 @@ class Jobs:
 
     # -- claim and lease ---------------------------------------------------------------------------------
 
-    def claim(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> Job | None:
-        """Take a pending job, if it is still as the candidate was read; None where another was quicker.
+    def claim(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> bool:
+        """Take a pending job, if it is still as the candidate was read; False where another was quicker.
 
         The revision is compared so that a candidate which another worker took, dialled and returned
         meanwhile is not dialled again on stale knowledge.
@@ -118,7 +118,7 @@ class Jobs:
             # SpeechAI's own programs know of no revision.
             "reserved_until": candidate.reserved_until,
         }
-        taken = self.table.update(
+        return self.table.update(
             expected,
             {
                 "$set": {
@@ -133,7 +133,6 @@ class Jobs:
                 "$unset": {"foreign": ""},
             },
         )
-        return self._read_own(candidate.id, token) if taken else None
 
     def adopt(self, candidate: Candidate, *, worker_id: str, token: str, lease_seconds: float) -> Job | None:
         """Take over a job whose lease has run out, if nobody renewed or took it meanwhile; None otherwise.

@@ -24,6 +24,7 @@ from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.kit import LetGo
 from speechaid.settings import Settings
 from speechaid.store.connection import connect
+from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import Stage, open_stage
 from tests.stories import Steps, instrumented, plain
@@ -249,15 +250,15 @@ def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writ
 
 def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Server) -> None:
     kit = stage.kit()
-    job = stage.claim(kit)
-    assert job is not None
+    claimed = Turns(kit).claim()
+    assert claimed is not None
     server.kill()
     with pytest.raises(StoreUnavailable):
-        dial.run(kit, job)
-    with pytest.raises(StoreUnavailable):
         recovery.take_over_one(kit)
+    stage.on_rest = second_rest_brings_it_back(stage, server)
+    dial.run(kit, claimed.job, claimed.seen)
     assert stage.ledger() == []
-    server.bring_back()
+    assert stage.job()["status"] == "pending"
     finish(stage)
     check(stage)
 

@@ -15,6 +15,7 @@ from speechaid.kit import Kit
 from speechaid.look import look
 from speechaid.model.job import Job
 from speechaid.rules.phones import Choice
+from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import API_KEY, Document, Stage
 from tests.stories import Steps, instrumented
@@ -457,11 +458,11 @@ def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_cal
 ) -> None:
     stage.add_job(phone())
     kit = stage.kit()
-    job = stage.claim(kit)
-    assert job is not None
+    claimed = Turns(kit).claim()
+    assert claimed is not None
     assert ask(stage, "cancel") == "done"
     with pytest.raises(LeaseLost):
-        dial.run(kit, job)
+        dial.run(kit, claimed.job, claimed.seen)
     assert (stage.job()["status"], stage.ledger()) == ("cancelled", [])
 
 

@@ -91,7 +91,7 @@ def test_a_batch_of_a_raised_priority_goes_first_on_whatever_page_it_stands(stag
     stage.database.batches.update_one({"batch_id": name(7)}, {"$set": {"priority": 2}})
     stage.database.batches.update_one({"batch_id": name(2)}, {"$set": {"priority": "3"}})
     turns = Turns(stage.kit())
-    claimed = [job.batch_id for _ in range(4) if (job := turns.claim()) is not None]
+    claimed = [found.job.batch_id for _ in range(4) if (found := turns.claim()) is not None]
     assert claimed == [name(2), name(2), name(7), name(7)]
 
 

@@ -32,10 +32,10 @@ def stage(common_stage: Stage) -> Stage:
 
 def claim(stage: Stage, job_id: str = "job-1", worker_id: str = "worker-1@host-a:1") -> Job:
     """Claim this very job as it stands."""
-    job = stage.store.jobs.claim(candidate(stage, job_id), worker_id=worker_id, token=f"{worker_id}/{job_id}",
-                                 lease_seconds=LEASE)  # fmt: skip
-    assert job is not None
-    return job
+    token = f"{worker_id}/{job_id}"
+    found = candidate(stage, job_id)
+    assert stage.store.jobs.claim(found, worker_id=worker_id, token=token, lease_seconds=LEASE)
+    return Job.read(stage.job(job_id))
 
 
 def candidate(stage: Stage, job_id: str = "job-1") -> Candidate:
@@ -59,8 +59,8 @@ def test_many_workers_on_one_pool_claim_each_job_once(stage: Stage) -> None:
         start.wait()
         # A view of whose turn it is may be a second old: nothing found is no proof that nothing is left.
         while stage.database.jobs.count_documents({"status": "pending"}):
-            while (job := turns.claim()) is not None:
-                mine.append(job.job_id)
+            while (found := turns.claim()) is not None:
+                mine.append(found.job.job_id)
         return mine
 
     with ThreadPoolExecutor(len(kits)) as pool:
@@ -74,7 +74,7 @@ def test_a_candidate_that_was_dialled_and_returned_meanwhile_is_not_claimed(stag
     stage.store.jobs.put_back(claim(stage))
 
     assert stage.job()["status"] == "pending"
-    assert stage.store.jobs.claim(stale, worker_id="w", token="t", lease_seconds=LEASE) is None
+    assert not stage.store.jobs.claim(stale, worker_id="w", token="t", lease_seconds=LEASE)
 
 
 def test_a_candidate_that_another_program_scheduled_anew_is_not_claimed(stage: Stage) -> None:
@@ -83,7 +83,7 @@ def test_a_candidate_that_another_program_scheduled_anew_is_not_claimed(stage: S
     later = stage.store.now() + timedelta(hours=1)
     stage.database.jobs.update_one({}, {"$set": {"reserved_until": later}})  # it knows of no revision
 
-    assert stage.store.jobs.claim(stale, worker_id="w", token="t", lease_seconds=LEASE) is None
+    assert not stage.store.jobs.claim(stale, worker_id="w", token="t", lease_seconds=LEASE)
 
 
 def test_a_lease_that_was_renewed_after_the_look_is_not_taken_over(stage: Stage) -> None:
@@ -305,8 +305,8 @@ def skewed(request: pytest.FixtureRequest, stage: Stage) -> Any:
 
 def test_leases_are_written_and_judged_by_the_databases_clock(stage: Stage, skewed: Store) -> None:
     stage.add_job(A, reserved_until=stage.store.now() - timedelta(minutes=5))
-    job = skewed.jobs.claim(candidate(stage), worker_id="w", token="t", lease_seconds=LEASE)
-    assert job is not None
+    assert skewed.jobs.claim(candidate(stage), worker_id="w", token="t", lease_seconds=LEASE)
+    job = Job.read(stage.job())
     assert job.reserved_until is not None
     local_time = stage.database.client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
     assert (job.reserved_until - local_time) / timedelta(seconds=1) == pytest.approx(LEASE, abs=60)

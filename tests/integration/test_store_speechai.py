@@ -10,6 +10,7 @@ from bson import Decimal128, ObjectId
 
 from speechaid import dial
 from speechaid.model.job import Job
+from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import Document, Stage
 
@@ -151,10 +152,10 @@ def test_a_pause_in_any_spelling_is_judged_in_the_very_last_look_too(stage: Stag
     stage.database.batches.insert_one({"batch_id": BATCH})
     name = insert(stage, to_number=number, batch_id=BATCH)
     kit = stage.kit()
-    job = stage.claim(kit)
-    assert job is not None
+    claimed = Turns(kit).claim()
+    assert claimed is not None
     stage.database.batches.update_one({}, {"$set": {"is_active": active}})
-    dial.run(kit, job)
+    dial.run(kit, claimed.job, claimed.seen)
 
     assert stage.ledger() == []
     assert job_of(stage, name)["status"] == "pending"

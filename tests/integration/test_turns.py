@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from speechaid.clock import SystemClock
 from speechaid.housekeeping import Housekeeper
 from speechaid.kit import Kit
 from speechaid.store.table import Table
 from speechaid.turns import CANDIDATES, CROWDED_MISSES, Turns
-from tests.stage import Document, Stage
+from tests.stage import Document, Stage, Standing
 
 A, B = "batch-20260101-0000000a", "batch-20260101-0000000b"
 CLOSED = {"allowed_hours": {"start": "09:00", "end": "18:00"}, "days_of_week": ["never"]}
@@ -61,22 +60,12 @@ class Touched:
         monkeypatch.setattr(Table, "update", counted_update)
 
 
-class Standing(SystemClock):
-    """A boot-time clock that stands still: nothing that is due in a second ever comes."""
-
-    def __init__(self, at: float) -> None:
-        self._at = at
-
-    def boottime(self) -> float:
-        return self._at
-
-
 def claimed(stage: Stage, kit: Kit, at_most: int) -> list[str]:
     """The jobs that one worker claims, and keeps, until nothing is left for it."""
     turns = Turns(kit)
     names: list[str] = []
-    while len(names) < at_most and (job := turns.claim()) is not None:
-        names.append(job.job_id)
+    while len(names) < at_most and (found := turns.claim()) is not None:
+        names.append(found.job.job_id)
     return names
 
 
@@ -253,10 +242,9 @@ def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_tryi
     turns = Turns(stage.kit())
     assert turns.claim() is not None
     others = Turns(stage.kit("worker-2@host-a:1"))
-    while (job := others.claim()) is not None:  # all but the last few
+    while others.claim() is not None:  # all but the last few
         if stage.database.jobs.count_documents({"status": "pending"}) == 4:
             break
-        assert job.job_id
     touched = Touched(monkeypatch)
     assert turns.claim() is not None
     assert touched.claims <= CROWDED_MISSES + 1
@@ -267,8 +255,7 @@ def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
     add_jobs(stage, "job", 5, batch_id=A)
     kit = stage.kit()
     turns = Turns(kit)
-    job = turns.claim()
-    assert job is not None
+    assert turns.claim() is not None
     stage.store.batches.enter_dial(A, "dial-1")
     assert turns.claim() is None
     stage.store.batches.settle_dial(A, "dial-1", {})
