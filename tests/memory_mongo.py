@@ -120,8 +120,7 @@ class MemoryCollection:
             elif verb == "$group":
                 rows = _grouped(rows, what)
             elif verb == "$project":
-                fields = {name: value["$literal"] for name, value in what.items() if name != "_id"}
-                rows = [_copied(fields) for _ in rows]
+                rows = [_reshaped(row, what) for row in rows]
             elif verb == "$lookup":
                 rows = [row | {what["as"]: self._joined(row, what)} for row in rows]
             else:
@@ -129,7 +128,7 @@ class MemoryCollection:
         return rows
 
     def _joined(self, row: Document, how: Document) -> list[Document]:
-        wanted = row[how["localField"]]
+        wanted = row.get(how["localField"])
         query = {how["foreignField"]: {"$in": wanted if isinstance(wanted, list) else [wanted]}}
         return [_copied(found) for found in self._beside(how["from"])._matching(query)]
 
@@ -271,6 +270,21 @@ def _values(node: Any, path: str) -> list[Any]:
 
 def _first(row: Document, path: str) -> Any:
     return next(iter(_values(row, path)), None)
+
+
+def _reshaped(row: Document, fields: Document) -> Document:
+    """Literals, the whole row, or what stands at a path; a path that leads nowhere is left out."""
+    found: Document = {}
+    for name, value in fields.items():
+        if name == "_id":
+            continue
+        if isinstance(value, dict):
+            found[name] = value["$literal"]
+        elif value == "$$ROOT":
+            found[name] = row
+        elif there := _values(row, value.removeprefix("$")):
+            found[name] = there[0]
+    return {name: _copied(value) for name, value in found.items()}
 
 
 def _matches(row: Document, query: Document) -> bool:
