@@ -94,8 +94,7 @@ def undialable(phones: tuple[str, ...], dead: Collection[str], country: str | No
 def choose(phones: tuple[str, ...], index: int, dead: Collection[str], country: str | None) -> Choice | None:
     """The first phone at or after ``index`` that may be dialled, or None where the pass has none left.
 
-    Where it is None, ``any_left`` tells a pass that is over from a contact that has no phone at all. An index
-    past the list (the list was shortened) begins the pass anew.
+    An index past the list (the list was shortened) begins the pass anew.
     """
     left_out = undialable(phones, dead, country)
     start = index if 0 <= index < len(phones) else 0
@@ -105,8 +104,3 @@ def choose(phones: tuple[str, ...], index: int, dead: Collection[str], country: 
         if number is not None and phone not in left_out and phone not in phones[:place]:
             return Choice(index=place, raw=phone, number=number)
     return None
-
-
-def any_left(phones: tuple[str, ...], dead: Collection[str], country: str | None) -> bool:
-    """Whether the contact has any phone that may be dialled."""
-    return choose(phones, 0, dead, country) is not None

@@ -123,13 +123,6 @@ def next_opening(window: Window, now: datetime) -> datetime | None:
     return next((moment for moment in _changes(window, now) if is_open(window, moment)), None)
 
 
-def closes_at(window: Window, now: datetime) -> datetime | None:
-    """When the open window closes next, aware UTC; None where it is closed, or never closes."""
-    if window.is_always or not is_open(window, now):
-        return None
-    return next((moment for moment in _changes(window, now) if not is_open(window, moment)), None)
-
-
 class _NotUnderstoodError(Exception):
     """Carries the sentence of a fault up to ``read_window``."""
 

@@ -8,7 +8,6 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.rules.phones import (
     Choice,
-    any_left,
     choose,
     country_of,
     is_country,
@@ -67,12 +66,10 @@ def test_what_is_no_number_is_skipped() -> None:
     assert choose(("none", "", A), 0, frozenset(), "CL") == Choice(index=2, raw=A, number=A)
 
 
-def test_a_pass_without_phones_left_is_told_from_a_contact_without_any() -> None:
+def test_a_pass_that_is_over_has_no_phone_left_though_the_contact_has_one() -> None:
     assert choose((A, B), 1, {B}, "CL") is None
-    assert any_left((A, B), {B}, "CL")
-    assert choose((A, B), 1, {A, B}, "CL") is None
-    assert not any_left((A, B), {A, B}, "CL")
-    assert not any_left((), frozenset(), "CL")
+    assert choose((A, B), 0, {B}, "CL") == Choice(index=0, raw=A, number=A)
+    assert choose((), 0, frozenset(), "CL") is None
 
 
 @pytest.mark.parametrize("index", [2, 7, -1])

@@ -14,7 +14,6 @@ from speechaid.rules.windows import (
     ALL_DAYS,
     Window,
     WindowFault,
-    closes_at,
     is_open,
     next_opening,
     read_window,
@@ -195,7 +194,7 @@ def test_the_clock_is_that_of_the_zone() -> None:
     assert not is_open(morning, at("2026-07-01T09:30:00"))
 
 
-class TestOpeningAndClosing:
+class TestOpening:
     def test_an_open_window_opens_now(self) -> None:
         now = at("2026-03-02T12:00:00")
         assert next_opening(window("09:00", "18:00"), now) == now
@@ -203,18 +202,6 @@ class TestOpeningAndClosing:
     def test_a_closed_window_opens_on_its_next_day(self) -> None:
         weekdays = window("09:00", "18:00", [1, 2, 3, 4, 5])
         assert next_opening(weekdays, at("2026-03-06T18:00:00")) == at("2026-03-09T09:00:00")
-
-    def test_a_window_over_midnight_closes_on_the_day_after(self) -> None:
-        night = window("22:00", "02:00", [5])
-        assert closes_at(night, at("2026-03-06T23:00:00")) == at("2026-03-07T02:00:00")
-
-    def test_days_that_touch_close_once(self) -> None:
-        weekend = window("00:00", "24:00", [6, 7])
-        assert closes_at(weekend, at("2026-03-07T10:00:00")) == at("2026-03-09T00:00:00")
-
-    def test_what_never_closes_or_is_closed_has_no_closing(self) -> None:
-        assert closes_at(window("00:00", "24:00"), at("2026-03-02T12:00:00")) is None
-        assert closes_at(window("09:00", "10:00"), at("2026-03-02T12:00:00")) is None
 
     def test_an_opening_in_a_skipped_hour_is_the_end_of_that_hour(self) -> None:
         # New York, 2026-03-08: 02:00 becomes 03:00.
@@ -231,21 +218,18 @@ class TestOpeningAndClosing:
         sunday = window("00:00", "12:00", [7], SANTIAGO)
         assert next_opening(sunday, at("2026-09-05T12:00:00", SANTIAGO)) == at("2026-09-06T04:00:00")
 
-    def test_a_repeated_hour_counts_both_times(self) -> None:
-        # New York, 2026-11-01: 02:00 becomes 01:00.
-        night = window("00:00", "02:00", zone=NEW_YORK)
-        assert closes_at(night, at("2026-11-01T00:30:00", NEW_YORK)) == at("2026-11-01T07:00:00")
-
     def test_a_window_that_ends_in_a_repeated_hour_closes_and_opens_again(self) -> None:
         night = window("00:30", "01:30", zone=NEW_YORK)
         first_end = at("2026-11-01T05:30:00")
-        assert closes_at(night, at("2026-11-01T01:00:00", NEW_YORK)) == first_end
+        assert is_open(night, first_end - timedelta(seconds=1))
+        assert not is_open(night, first_end)
         assert next_opening(night, first_end) == at("2026-11-01T06:00:00")
 
     def test_a_window_that_begins_in_a_repeated_hour_opens_twice(self) -> None:
         morning = window("01:30", "05:00", zone=NEW_YORK)
         turned_back = at("2026-11-01T06:00:00")
-        assert closes_at(morning, at("2026-11-01T05:30:00")) == turned_back
+        assert is_open(morning, turned_back - timedelta(seconds=1))
+        assert not is_open(morning, turned_back)
         assert next_opening(morning, turned_back) == at("2026-11-01T06:30:00")
 
 
@@ -296,15 +280,3 @@ def test_the_next_opening_is_open_and_nothing_before_it_is(shape: Window, now: d
     assert is_open(shape, found)
     if found > now:
         assert not any(is_open(shape, moment) for moment in sampled(now, found))
-
-
-@settings(max_examples=150, deadline=None)
-@given(windows(), moments)
-def test_the_closing_is_closed_and_nothing_before_it_is(shape: Window, now: datetime) -> None:
-    found = closes_at(shape, now)
-    if not is_open(shape, now) or shape.is_always:
-        assert found is None
-        return
-    assert found is not None
-    assert not is_open(shape, found)
-    assert all(is_open(shape, moment) for moment in sampled(now, found))
