@@ -13,7 +13,7 @@ The lease, the look and the POST stand so close together that the gap is some mi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import WARNING
 
 from speechaid import breaker, follow, inheritance, settlement
@@ -265,8 +265,10 @@ def post(kit: Kit, job: Job) -> tuple[Job, Call]:
         breaker.after_create_fault(kit, fault)
         raise
     kit.seat.count_once(*call_metrics.placed(job.dial.key))
+    # Until the database has it, the supervisor alone can tell an operator which call this worker has.
+    named = replace(job, dial=replace(job.dial, call_id=call.call_id))
     job = kit.insist(
-        WorkerState.FOLLOWING, "record call", job, lambda: kit.store.jobs.record_call(job, call.call_id)
+        WorkerState.FOLLOWING, "record call", named, lambda: kit.store.jobs.record_call(job, call.call_id)
     )
     breaker.after_create(kit)
     kit.tell("call.placed", job)

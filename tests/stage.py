@@ -40,6 +40,8 @@ class QuietSeat:
         self.let_go_requested = False
         self.may_claim = True
         self.steps: list[str] = []
+        #: The call that the worker said it has in hand, by the latest report.
+        self.call: str | None = None
         self.counts: Counter[str] = Counter()
         self.told: set[str] = set()
         self.finished = 0
@@ -55,6 +57,7 @@ class QuietSeat:
     ) -> None:
         assert within_seconds >= 0
         self.steps.append(f"{state}: {step}")
+        self.call = call
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
         self.counts[name + "".join(f" {key}={word}" for key, word in sorted(labels.items()))] += int(value)

@@ -207,10 +207,8 @@ def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
     daemon = DaemonProcess(place, environ)
 
     def workers() -> dict[str, tuple[int, str]]:
-        """Who follows which call; one that has just been placed is nobody's until its id is written."""
         rows = daemon.ask("status")["workers"]
-        following = [row for row in rows if row["state"] == "following" and row["call"] is not None]
-        return {row["slot"]: (row["pid"], row["call"]) for row in following}
+        return {row["slot"]: (row["pid"], row["call"]) for row in rows if row["state"] == "following"}
 
     try:
         daemon.start()

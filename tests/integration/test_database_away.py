@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pymongo import MongoClient
@@ -26,7 +26,7 @@ from speechaid.settings import Settings
 from speechaid.store.connection import connect
 from speechaid.turns import Turns
 from tests.common_stage import phone
-from tests.stage import Stage, open_stage
+from tests.stage import QuietSeat, Stage, open_stage
 from tests.stories import Steps, instrumented, plain
 
 BATCH = "batch-20260101-00000001"
@@ -224,6 +224,28 @@ def test_a_lease_that_lapsed_while_the_server_was_away_is_settled_by_the_adopter
     with instrumented(Steps(kill)), pytest.raises(LeaseLost):
         stage.dial_next(stage.kit())
     assert killed == [step]
+    check(stage)
+
+
+def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stage, server: Server) -> None:
+    kit = stage.kit()
+    seat = cast("QuietSeat", kit.seat)
+    shown: list[tuple[str, str | None]] = []
+    bring_back = second_rest_brings_it_back(stage, server)
+
+    def on_rest() -> None:
+        shown.append((seat.steps[-1], seat.call))
+        bring_back()
+
+    def kill(_number: int, name: str, done: bool) -> None:
+        if name == "POST create-phone-call" and done:
+            server.kill()
+            stage.on_rest = on_rest
+
+    with instrumented(Steps(kill)):
+        stage.dial_next(kit)
+    (call,) = stage.ledger()
+    assert shown[0] == ("following: record call (database away)", call["call_id"])
     check(stage)
 
 
