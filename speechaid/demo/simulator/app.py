@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from typing import Any, Final
 
@@ -14,9 +14,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from speechaid.demo.simulator import control
 from speechaid.demo.simulator.bodies import Refusal
 from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.document import describe, revived
@@ -214,8 +213,8 @@ _ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
 )
 
 
-def build(simulator: Simulator) -> Starlette:
-    """The ASGI application: Retell's endpoints and the simulator's own."""
+def build(simulator: Simulator, panel: Sequence[BaseRoute]) -> Starlette:
+    """The ASGI application: Retell's endpoints, and the simulator's own ``panel``."""
 
     def handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
@@ -229,6 +228,6 @@ def build(simulator: Simulator) -> Starlette:
 
     routes = [Route(path, handler(endpoint), methods=[method]) for method, path, endpoint in _ROUTES]
     return Starlette(
-        routes=[*routes, *control.routes(simulator)],
+        routes=[*routes, *panel],
         exception_handlers={HTTPException: no_such_thing},
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -16,10 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from speechaid.demo.simulator import ledger
+from speechaid.demo.simulator.app import Simulator
 from speechaid.demo.simulator.faults import Fault
-
-if TYPE_CHECKING:
-    from speechaid.demo.simulator.app import Simulator
 
 _Handler = Callable[[Request], Awaitable[Response]]
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import uvicorn
 from pydantic import ValidationError
 
-from speechaid.demo.simulator import ledger
+from speechaid.demo.simulator import control, ledger
 from speechaid.demo.simulator.app import AdjustableClock, Simulator, build
 from speechaid.demo.simulator.exchange import Exchange
 from speechaid.demo.simulator.settings import Settings
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _server(simulator: Simulator) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            build(simulator),
+            build(simulator, control.routes(simulator)),
             http=ResettableProtocol,
             ws="none",
             loop="asyncio",
