@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from speechaid.control import ControlSocket
-from speechaid.protocol import ErrorCode, lock_path
+from speechaid.protocol import ErrorCode, Request, lock_path
 from speechctl import exporting
 from speechctl.cli import main
 from speechctl.client import Client, Refused, Unanswered, Unreachable
@@ -36,19 +38,18 @@ def service(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def answering(path: Path, *, progress: int, answer: bool) -> Iterator[None]:
-    """A daemon that takes one request, tells its progress so often, and then answers or not."""
+def never_done(path: Path) -> Iterator[None]:
+    """A daemon that takes requests, and tells of their progress on and on."""
     control = ControlSocket(path)
     over = threading.Event()
 
     def serve() -> None:
+        taken: list[Request] = []
         while not over.is_set():
             control.wait([], 20)
-            for request in control.receive():
-                for step in range(progress):
-                    control.progress(request, {"state": "importing", "done": step, "of": progress})
-                if answer:
-                    control.reply(request, {"fine": True})
+            taken += control.receive()
+            for request in taken:
+                control.progress(request, {"state": "importing", "done": 1, "of": 2})
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -97,7 +98,8 @@ def test_drain_with_wait_returns_when_the_last_call_has_ended(
         looks.append(seconds)
         service.daemon.in_call = len(looks) < 3
 
-    monkeypatch.setattr("speechctl.live.time.sleep", look_again)
+    # The name in that module alone: the driver's threads of this process sleep by ``time.sleep`` too.
+    monkeypatch.setattr("speechctl.live.time", SimpleNamespace(sleep=look_again, monotonic=time.monotonic))
     assert main(["drain", "--wait"]) == 0
     assert len(looks) == 3
     assert "drained" in capsys.readouterr().out
@@ -175,20 +177,15 @@ def test_a_daemon_that_does_not_answer_is_named_with_its_pid(path: Path) -> None
     control.close()
 
 
-def test_work_that_goes_on_is_told_apart_from_silence(path: Path) -> None:
+def test_work_that_goes_on_is_told_apart_from_silence_and_does_not_lengthen_the_wait(path: Path) -> None:
+    seen: list[object] = []
     with (
-        answering(path, progress=1, answer=False),
+        never_done(path),
         Client(path) as client,
         pytest.raises(Unanswered, match=r"took the request.*it goes on"),
     ):
-        client.ask("batches", {}, timeout_seconds=1.0)
-
-
-def test_progress_does_not_lengthen_the_wait(path: Path) -> None:
-    seen: list[object] = []
-    with answering(path, progress=50, answer=False), Client(path) as client, pytest.raises(Unanswered):
-        client.ask("batches", {}, timeout_seconds=1.0, on_progress=seen.append)
-    assert len(seen) == 50
+        client.ask("batches", {}, timeout_seconds=2.0, on_progress=seen.append)
+    assert seen
 
 
 def test_an_answer_that_comes_late_is_not_taken_for_the_next_ones(path: Path) -> None:
