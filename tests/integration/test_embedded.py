@@ -17,6 +17,7 @@ from pymongo.errors import OperationFailure
 
 from speechaid.errors import FleetError
 from speechaid.fleet.embedded import EmbeddedDatabase, published_uri
+from tests.fleet_support import is_alive
 
 DEADLINE_SECONDS = 60.0
 
@@ -126,7 +127,7 @@ def test_server_outlives_a_killed_supervisor_and_the_next_takes_it_over(tmp_path
             worker.close()  # a client says good-bye, and would wait long for a server that is gone
         finally:
             successor.stop()
-    assert not Path(f"/proc/{pid}").exists() or _is_zombie(pid)
+    assert not is_alive(pid)
 
 
 def test_orphaned_server_leaves_by_itself_when_its_last_client_has_gone(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_orphaned_server_leaves_by_itself_when_its_last_client_has_gone(tmp_path
     supervisor.wait()
 
     until(lambda: not (tmp_path / "address").exists())
-    until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+    until(lambda: not is_alive(pid))
 
     with pytest.raises(FleetError, match="no database runs"):
         published_uri(tmp_path)
@@ -199,7 +200,3 @@ def _supervisor_process(directory: Path) -> tuple[subprocess.Popen[str], int]:
 def _ensured(server: EmbeddedDatabase) -> bool:
     server.ensure()
     return server.is_alive()
-
-
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -16,6 +16,7 @@ import requests
 from speechaid.demo.simulator.process import SimulatorError, SimulatorProcess
 from speechaid.demo.simulator.server import main
 from speechaid.errors import ExitStatus
+from tests.fleet_support import is_alive
 
 NUMBER = "+56922220001"
 
@@ -78,13 +79,6 @@ def test_it_leaves_when_its_parent_dies() -> None:
             return
         time.sleep(0.05)
     pytest.fail("the simulator outlived its parent")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_the_command_line_prints_its_address_and_writes_its_port(tmp_path: Path) -> None:

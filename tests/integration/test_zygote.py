@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def spawner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spawner
     use_environment(monkeypatch, tmp_path)
     become_subreaper()
     before = _children()
-    spawner = Spawner(TARGET, answer_seconds=1.0)
+    spawner = Spawner(TARGET)
     yield spawner
     spawner.close()
     until(lambda: _children() <= before, "the end of every child", between=lambda: reap_strays(set()))
@@ -32,11 +33,11 @@ def spawner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spawner
 
 def _children() -> set[int]:
     """All children of this process; the database of the test run may be among them."""
-    return {
-        int(pid)
-        for task in Path("/proc/self/task").iterdir()
-        for pid in (task / "children").read_text().split()
-    }
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def wait_ready(spawner: Spawner) -> int:
@@ -128,6 +129,7 @@ def test_a_zygote_that_hangs_is_given_up_with_its_requests_and_replaced(
 ) -> None:
     first = wait_ready(spawner)
     os.kill(first, signal.SIGSTOP)
+    spawner._answer_seconds = 0.2
     channel = ask(spawner, tmp_path)
     (answer,) = answers(spawner)
     assert answer.pid is None
