@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -110,16 +109,25 @@ def test_a_killed_worker_is_replaced_at_once_and_its_job_is_told(stage: Stage) -
 def test_a_hung_worker_is_named_dumped_killed_and_replaced(
     stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    stage.fleet.patience = replace(PATIENCE, dump_seconds=300)  # until it has been seen
     stage.start(1)
     victim = stage.pids("idle")["worker-1"]
+    slot = stage.fleet.slots[1]
     stage.task("worker-1", "hang")
-    stage.until(lambda: stage.fleet.slots[1].state is SlotState.HUNG, "suspicion")
+    stage.until(lambda: slot.state is SlotState.HUNG, "suspicion")
+    said: list[str] = []
+
+    def dumped() -> bool:
+        said.append(capfd.readouterr().err)
+        return "in _perform" in "".join(said)  # the innermost frame of the stack
+
+    stage.until(dumped, "its stack")
     stage.task("worker-1", "idle")
+    slot.due = stage.fleet._review_at = now()
     stage.until(lambda: stage.pids("idle").get("worker-1", victim) != victim, "a successor")
     assert stage.notes.ends == [("worker-1", "job-9", Cause.HUNG)]
     told = next(r.getMessage() for r in caplog.records if "is hung" in r.getMessage())
     assert all(word in told for word in ("worker-1@here", "get_call", "job-9", "call-9"))
-    assert "in _perform" in capfd.readouterr().err  # the innermost frame of the dumped stack
 
 
 def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -142,11 +150,12 @@ def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogC
 
 
 def test_time_in_which_we_did_not_look_hangs_nobody(stage: Stage) -> None:
+    stage.fleet.patience = replace(PATIENCE, grace_seconds=300)  # until its last report has been heard
     stage.start(1)
     slot = stage.fleet.slots[1]
     stage.task("worker-1", "hang")
     stage.until(lambda: slot.doing == "following", "the last report")
-    time.sleep(0.1)  # its deadline passes
+    slot.due = now()
     stage.fleet.forgive(1000.0, now())
     stage.fleet._review_at = 0.0
     stage.fleet.turn(now())

@@ -168,7 +168,8 @@ def test_whatever_breaks_after_the_request_left_is_ambiguous_and_bounded(behavio
     with serving(behaviour) as server, client_of(server.base_url, seconds=0.6) as client:
         with pytest.raises(Ambiguous):
             client.create_call(body("broken"))
-        assert server.requests == 1, "a create was sent twice"
+        # None, where patience ended before the server's thread had its turn.
+        assert server.requests <= 1, "a create was sent twice"
         with pytest.raises(RetellUnavailable):
             client.get_call("call_1")
 
