@@ -37,6 +37,8 @@ _FENCE: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _STEP_SECONDS: Final = 90.0
+#: What the doctor rightly says of a machine that is busy with other things. It is asked again.
+_BUSY: Final = ("the database is slow to answer", "Retell is slow to answer")
 
 #: What differs from run to run, and the word that stands for it.
 _SHAPES: Final = tuple(
@@ -238,6 +240,8 @@ def walk(shell: Shell, page: Path, *, last: bool = False) -> Iterator[Step]:
             shown = behind if behind is not None and behind.info == ("text",) else None
             began = time.monotonic()
             printed, failed = shell.type(block.text)
+            while any(word in printed for word in _BUSY) and time.monotonic() - began < _STEP_SECONDS:
+                printed, failed = shell.type(block.text)
             seconds = time.monotonic() - began
             yield Step(block=block, shown=shown, printed=printed, failed=failed, seconds=seconds)
 
