@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo.database import Database
@@ -31,6 +31,11 @@ Document = dict[str, Any]
 API_KEY = "key_of_the_stage"
 #: Rounds without anything to do, after which a worker would find nothing in the next one either.
 ROUNDS_IN_VAIN = 3
+
+
+def noon_zone() -> str:
+    """A time zone in which it is about noon: what is counted by the day is all of one day there."""
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
 
 
 class QuietSeat:

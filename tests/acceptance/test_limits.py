@@ -18,6 +18,7 @@ from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from tests.database import database, database_client, database_uri
+from tests.stage import noon_zone
 
 __all__ = ["database", "database_client", "database_uri"]
 
@@ -129,6 +130,7 @@ def test_never_four_at_once_and_never_an_eleventh_until_credit_comes(
             "credit_balance": 10,
             "cost_per_call_setup": 1,
             "max_concurrent_calls": 3,
+            "timezone": noon_zone(),
         }
     )
     fill(database_uri, database.name, 40, {"account_id": "acc-1"}, account_id="acc-1")
@@ -153,7 +155,8 @@ def test_never_four_at_once_and_never_an_eleventh_until_credit_comes(
 def test_a_batch_s_own_number_of_calls_and_the_day_s_limit_are_never_passed(
     place: Path, database: Database[Document], database_uri: str, simulator: SimulatorProcess
 ) -> None:
-    database.accounts.insert_one({"account_id": "acc-1", "plan_type": "unlimited", "daily_call_limit": 12})
+    limit = {"plan_type": "unlimited", "daily_call_limit": 12, "timezone": noon_zone()}
+    database.accounts.insert_one({"account_id": "acc-1", **limit})
     settings = {"max_concurrent_calls": 2}
     fill(
         database_uri,

@@ -12,7 +12,7 @@ import pytest
 from speechaid.housekeeping import Housekeeper
 from speechaid.kit import Kit
 from speechaid.retell.requests_body import DIAL_KEY
-from tests.stage import Document, Stage
+from tests.stage import Document, Stage, noon_zone
 
 SANTIAGO = "America/Santiago"
 OPEN, PAUSED, OWN_RULES = "batch-20250301-0a0a0a0a", "batch-20250301-0b0b0b0b", "batch-20250301-0c0c0c0c"
@@ -51,7 +51,7 @@ ACCOUNTS: list[Document] = [
         "plan_type": "credit_based",
         "status": "active",
         "country": "CL",
-        "timezone": SANTIAGO,
+        "timezone": noon_zone(),
         "credit_balance": "1000.50",
         "credit_used": "0",
         "credit_reserved": "18",
