@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq
 
-from tests.fleet_support import ROOT, environment, is_alive, title_of, until
+from tests.fleet_support import ROOT, Found, environment, is_alive, title_of, until
 
 
 class Daemon:
@@ -31,9 +31,6 @@ class Daemon:
         }
         self.log = directory / "log"
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.linger = 0
-        self._socket.connect(f"ipc://{directory}/control.sock")
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -46,6 +43,12 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
+        # A fresh line to each process: what is sent down one whose end was not noticed yet is lost.
+        self._context.destroy(linger=0)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.connect(f"ipc://{self.directory}/control.sock")
         return self.process
 
     def request(self, command: str, **args: object) -> dict[str, Any]:
@@ -66,11 +69,15 @@ class Daemon:
 
     def at_work(self, workers: int = 2) -> dict[str, int]:
         """The pids, once so many workers idle or are paused, and no more."""
-        self.until(lambda: len(self.pids("idle", "paused")) == workers, f"{workers} workers at work")
-        return self.pids("idle", "paused")
 
-    def until(self, look: Callable[[], object], what: str) -> None:
-        until(look, what, log=self.log)
+        def all_of_them() -> dict[str, int] | None:
+            pids = self.pids("idle", "paused")
+            return pids if len(pids) == workers else None
+
+        return self.until(all_of_them, f"{workers} workers at work")
+
+    def until(self, look: Callable[[], Found | None], what: str) -> Found:
+        return until(look, what, log=self.log)
 
     def task(self, slot: str, text: str) -> None:
         fresh = self.tasks / ".fresh"
@@ -79,8 +86,7 @@ class Daemon:
 
     def in_call(self, slot: str = "worker-1") -> int:
         self.task(slot, "call")
-        self.until(lambda: slot in self.pids("following"), "a call")
-        return self.pids("following")[slot]
+        return self.until(lambda: self.pids("following").get(slot), "a call")
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
