@@ -46,10 +46,15 @@ class Campaign:
         self.client.close()
         return self.daemon.stop()
 
-    def job(self, *outcomes: Any, **fields: Any) -> str:
-        """Somebody to be called, and what comes of it; the job's name, which is the number."""
+    def job(self, *outcomes: Any, fault: Document | None = None, **fields: Any) -> str:
+        """Somebody to be called, and what comes of it; the job's name, which is the number.
+
+        A fault that is to befall the dial stands before there is a job: the workers are looking for one.
+        """
         number = f"+1202555{next(_numbers):04d}"
         self.simulator.script({number: list(outcomes)})
+        if fault is not None:
+            self.simulator.fault(**fault, endpoints=["create"], to_number=number)
         contact = {"name": "Ana", "phones": [number], "next_phone_index": 0}
         now = datetime.now(UTC)
         self.database.jobs.insert_one(
@@ -144,12 +149,15 @@ def test_no_answer_redialled_at_once_without_limit(campaign: Campaign) -> None:
 
 
 def test_refused_create_leaves_the_job_in_progress_for_ever(campaign: Campaign) -> None:
-    no_number = campaign.job("user_hangup")
-    campaign.simulator.fault("status", status=422, message="to_number is not valid", to_number=no_number)
-    assert campaign.ends(no_number)["status"] == "failed"
-    for refusal in ({"kind": "unauthorized"}, {"kind": "status", "status": 500}, {"kind": "rate_limit"}):
-        number = campaign.job("user_hangup")
-        campaign.simulator.fault(**refusal, endpoints=["create"], count=1)
+    invalid: Document = {"kind": "status", "status": 422, "message": "to_number is not valid"}
+    assert campaign.ends(campaign.job("user_hangup", fault=invalid))["status"] == "failed"
+    refusals: list[Document] = [
+        {"kind": "unauthorized"},
+        {"kind": "status", "status": 500},
+        {"kind": "rate_limit"},
+    ]
+    for refusal in refusals:
+        number = campaign.job("user_hangup", fault={**refusal, "count": 1})
         job = campaign.ends(number)
         assert (job["status"], job.get("attempts", 0), len(campaign.calls(number))) == ("done", 0, 1)
 
@@ -179,7 +187,7 @@ def test_voicemail_counted_as_success(campaign: Campaign) -> None:
 
 def test_lapsed_lease_never_reclaimed(campaign: Campaign) -> None:
     long_ago = datetime.now(UTC) - timedelta(hours=2)
-    left = {"status": "in_progress", "worker_id": "bot-3", "started_at": long_ago}
+    left: Document = {"status": "in_progress", "worker_id": "bot-3", "started_at": long_ago}
     with_lease = campaign.job("user_hangup", **left, reserved_until=long_ago + timedelta(minutes=2))
     without = campaign.job("user_hangup", **left)
     for number in (with_lease, without):
