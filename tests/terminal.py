@@ -18,10 +18,13 @@ from pymongo.database import Database
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.fleet.embedded import published_uri
+from speechaid.protocol import COMMANDS
 from speechctl.cli import main
 
 Document = dict[str, Any]
 DEADLINE_SECONDS = 120.0
+#: Of the simulator's clock, which goes ten times as fast as ours.
+TALK_SECONDS = (40.0, 60.0)
 
 
 class Terminal:
@@ -44,9 +47,11 @@ class Terminal:
     def type(self, *words: str, status: int = 0) -> str:
         """One command line; what it printed. The exit status must be the one awaited."""
         out, err = io.StringIO(), io.StringIO()
+        # Some commands give up after a few seconds, as a person would: not here, where much goes on at once.
+        patience = ["--timeout", "60s"] if _is_hasty(words[0]) else []
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                got = main([*words, "--socket", str(self.daemon.socket)])
+                got = main([*words, *patience, "--socket", str(self.daemon.socket)])
             except SystemExit as left:
                 got = left.code if isinstance(left.code, int) else 1
         assert got == status, f"{words}: exit {got}: {err.getvalue()}{out.getvalue()}"
@@ -100,6 +105,10 @@ class Terminal:
         self.daemon.stop(at_once=True)
 
 
+def _is_hasty(command: str) -> bool:
+    return command in COMMANDS and COMMANDS[command].timeout_seconds < 60
+
+
 def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
     """A daemon that dials quickly and forgets slowly."""
     return {
@@ -119,7 +128,7 @@ def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
 
 @contextlib.contextmanager
 def open_terminal(
-    *, talk_seconds: tuple[float, float] = (40, 60), start: bool = True, **changes: str
+    *, talk_seconds: tuple[float, float] = TALK_SECONDS, start: bool = True, **changes: str
 ) -> Iterator[Terminal]:
     """A daemon of one's own, every call of which is answered; in a directory short enough for a socket."""
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")

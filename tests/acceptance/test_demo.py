@@ -140,7 +140,7 @@ def test_kept_demo_takes_commands_until_it_is_told_to_stop(temporary: dict[str, 
     process = demo("--keep", "--jobs", "3")
     socket = read_until(process.stderr, "SPEECHAID_SOCKET=").split("=", 1)[1].strip()
     asked = subprocess.run(
-        [sys.executable, "-m", "speechctl", "--socket", socket, "status", "--json"],
+        [sys.executable, "-m", "speechctl", "--socket", socket, "--timeout", "60s", "status", "--json"],
         capture_output=True,
         text=True,
         check=False,

@@ -18,7 +18,7 @@ import pytest
 
 from speechaid.protocol import COMMANDS
 from tests.fuzz_control import fuzz
-from tests.terminal import Terminal, open_terminal
+from tests.terminal import TALK_SECONDS, Terminal, open_terminal
 
 Document = dict[str, Any]
 
@@ -41,8 +41,19 @@ def terminal(shared: Terminal) -> Iterator[Terminal]:
 
 
 def worker_pid(terminal: Terminal, slot: str) -> int:
-    rows = terminal.ask("status")["workers"]
-    return int(next(row["pid"] for row in rows if row["slot"] == slot))
+    """Once it has one: a worker that has just been born, or is about to be, is nobody yet."""
+
+    def pid() -> int | None:
+        rows = terminal.ask("status")["workers"]
+        return next((row["pid"] for row in rows if row["slot"] == slot), None)
+
+    return int(terminal.until(pid))
+
+
+def not_today() -> list[str]:
+    """A window of another day, whatever the time zone."""
+    day = (datetime.now(UTC) + timedelta(days=3)).isoweekday()
+    return ["--hours", "00:00-00:01", "--days", str(day)]
 
 
 # -- the fleet -----------------------------------------------------------------------------------------------
@@ -58,7 +69,7 @@ def test_status_and_top_show_workers_and_queue(terminal: Terminal) -> None:
 
 
 def test_drain_says_how_long_it_may_take_and_undrain_ends_it(terminal: Terminal) -> None:
-    batch = terminal.import_contacts(6, "drained")
+    batch = terminal.import_contacts(30, "drained")  # more than are called before the drain, however late
     terminal.a_live_call(batch)
     answer = terminal.ask("drain")
     assert answer["draining"]
@@ -139,7 +150,7 @@ def test_a_cancelled_batch_ends_what_waits_at_once_and_calls_when_they_are_over(
 
 
 def test_one_job_is_suspended_resumed_cancelled_and_its_history_tells(terminal: Terminal) -> None:
-    batch = terminal.import_contacts(1, "single", "--hours", "00:00-00:01", "--days", "1")
+    batch = terminal.import_contacts(1, "single", *not_today())
     job = terminal.jobs(batch)[0]["job_id"]
     assert terminal.ask("suspend-job", job, "--reason", "asked to wait")["status"] == "suspended"
     assert "waits for resume-job" in terminal.ask("explain", job)["sentence"]
@@ -151,7 +162,7 @@ def test_one_job_is_suspended_resumed_cancelled_and_its_history_tells(terminal: 
 
 
 def test_a_reset_revives_what_was_cancelled_but_nobody_who_asked_not_to_be_called(terminal: Terminal) -> None:
-    batch = terminal.import_contacts(3, "reset", "--hours", "00:00-00:01", "--days", "1")
+    batch = terminal.import_contacts(3, "reset", *not_today())
     terminal.type("cancel-batch", batch, "--yes")
     asked = terminal.jobs(batch)[0]["job_id"]
     terminal.database.jobs.update_one({"job_id": asked}, {"$set": {"cancel_reason": "do_not_call"}})
@@ -162,8 +173,10 @@ def test_a_reset_revives_what_was_cancelled_but_nobody_who_asked_not_to_be_calle
 
 
 def test_hang_up_ends_the_call_in_retell(terminal: Terminal) -> None:
+    terminal.simulator.change(talk_seconds=(600, 600))  # it must not end by itself meanwhile
     batch = terminal.import_contacts(1, "hung-up")
     job = terminal.a_live_call(batch)
+    terminal.simulator.change(talk_seconds=TALK_SECONDS)
     answer = terminal.ask("hang-up", job["job_id"], "--yes")
     assert answer["call_id"] == job["dial"]["call_id"]
     terminal.until(lambda: terminal.ask("job", job["job_id"])["status"] == "cancelled")
@@ -395,10 +408,15 @@ def test_bash_offers_what_may_come_next(terminal: Terminal, line: str, offered: 
     )
     environment = {**os.environ, "SPEECHAID_SOCKET": str(terminal.daemon.socket)}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", f"{script}\n{probe}"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert any(word.startswith(offered) for word in done.stdout.splitlines()), done.stdout + done.stderr
+
+    def offers() -> bool:
+        """Whoever is kept waiting for a second is offered nothing, and asks again."""
+        done = subprocess.run(
+            ["bash", "-c", f"{script}\n{probe}"], env=environment, capture_output=True, text=True, check=True
+        )
+        return any(word.startswith(offered) for word in done.stdout.splitlines())
+
+    terminal.until(offers)
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
