@@ -5,6 +5,7 @@ The tests have a server of their own, with durable commits, that is started agai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -21,9 +22,9 @@ from speechaid.clerk import Clerk
 from speechaid.errors import LeaseLost, StoreUnavailable
 from speechaid.fleet import embedded
 from speechaid.fleet.embedded import EmbeddedDatabase
-from speechaid.kit import LetGo
+from speechaid.kit import Kit, LetGo
 from speechaid.settings import Settings
-from speechaid.store.connection import connect
+from speechaid.store.connection import Store, connect
 from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import QuietSeat, Stage, open_stage
@@ -99,7 +100,27 @@ def stage(own_stage: Stage, server: Server, monkeypatch: pytest.MonkeyPatch) -> 
     own_stage.clear()
 
 
+def connected(store: Store) -> None:
+    """See that its driver has found the server: as impatient as it is, it may fail to on a busy machine."""
+
+    def answers() -> bool:
+        with contextlib.suppress(StoreUnavailable):
+            store.jobs.counts()
+            return True
+        return False
+
+    Server.until(answers)
+
+
+def worker(stage: Stage, name: str = "worker-1@host-a:1") -> Kit:
+    """A worker that is connected."""
+    kit = stage.kit(name)
+    connected(kit.store)
+    return kit
+
+
 def set_up(stage: Stage) -> None:
+    connected(stage.store)
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
     stage.add_batch(BATCH)
@@ -126,7 +147,8 @@ def check(stage: Stage) -> None:
 
 def finish(stage: Stage) -> None:
     """Whatever was left is taken over, or dialled, by another worker."""
-    survivor = stage.kit("worker-2@host-b:2")
+    connected(stage.store)
+    survivor = worker(stage, "worker-2@host-b:2")
     for _ in range(10):
         status = stage.job()["status"]
         if status == "in_progress":
@@ -144,7 +166,7 @@ def number_of_steps(stage: Stage) -> list[str]:
     """The steps of a call that nothing disturbs; the stage is as before."""
     steps = Steps()
     with instrumented(steps):
-        stage.dial_next(stage.kit())
+        stage.dial_next(worker(stage))
     check(stage)
     return steps.names
 
@@ -167,9 +189,10 @@ def test_a_server_killed_before_any_step_of_a_call_loses_and_doubles_nothing(
                 server.kill()
                 stage.on_rest = second_rest_brings_it_back(stage, server)
 
+        kit = worker(stage)
         try:
             with instrumented(Steps(kill)):
-                stage.dial_next(stage.kit())
+                stage.dial_next(kit)
         except StoreUnavailable:
             raised += 1  # nothing was begun
         server.bring_back()
@@ -221,14 +244,15 @@ def test_a_lease_that_lapsed_while_the_server_was_away_is_settled_by_the_adopter
             server.kill()
             stage.on_rest = adopt
 
+    kit = worker(stage)
     with instrumented(Steps(kill)), pytest.raises(LeaseLost):
-        stage.dial_next(stage.kit())
+        stage.dial_next(kit)
     assert killed == [step]
     check(stage)
 
 
 def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stage, server: Server) -> None:
-    kit = stage.kit()
+    kit = worker(stage)
     seat = cast("QuietSeat", kit.seat)
     shown: list[tuple[str, str | None]] = []
     bring_back = second_rest_brings_it_back(stage, server)
@@ -252,7 +276,7 @@ def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stag
 def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writes_the_same(
     stage: Stage, server: Server
 ) -> None:
-    kit = stage.kit()
+    kit = worker(stage)
 
     def leave() -> None:
         kit.seat.let_go_requested = True
@@ -271,7 +295,7 @@ def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writ
 
 
 def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Server) -> None:
-    kit = stage.kit()
+    kit = worker(stage)
     claimed = Turns(kit).claim()
     assert claimed is not None
     server.kill()
