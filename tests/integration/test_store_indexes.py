@@ -185,6 +185,7 @@ def test_a_claim_looks_for_due_jobs_of_its_batch_alone_and_at_no_job_that_is_ove
 
     # A look at one document by ``_id`` is served by that, whatever the embedded server explains.
     asked.finds = [find for find in asked.finds if find[0].name == "jobs" and "_id" not in find[1]]
+    asked.pipelines = [read for read in asked.pipelines if "_id" not in read[1][0]["$match"]]
     assert len(asked.finds) >= 2
     for plan in asked.explanations(database):
         assert "COLLSCAN" not in stages(plan)
