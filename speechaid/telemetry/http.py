@@ -1,8 +1,8 @@
 """``/metrics``, ``/healthz`` and ``/readyz``: the only HTTP server of the daemon, in threads of its own.
 
 It reads the board and nothing else: no database, no lock of the loop's. It listens from the start on, so that
-a taken address stops the start; it answers few clients at a time, each within a bound, so that none can keep
-the others out.
+a taken address stops the start; it answers few clients at a time, each within a bound, and the oldest of too
+many gives way, so that none can keep the others out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import json
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -25,7 +26,7 @@ from speechaid.telemetry.metrics import Exposition
 
 #: A client has so long for its request, and for each piece of the answer, in seconds.
 CLIENT_SECONDS: Final = 10.0
-#: Answered at a time; more are turned away.
+#: Answered at a time; for one more the connection that has been there longest is closed.
 CLIENTS_AT_ONCE: Final = 16
 #: ``shutdown`` is noticed after so many seconds.
 _POLL_SECONDS: Final = 0.2
@@ -119,24 +120,24 @@ class _Server(ThreadingMixIn, TCPServer):
     request_queue_size = 64
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._places = threading.BoundedSemaphore(CLIENTS_AT_ONCE)
+        self._lock = threading.Lock()
+        #: Connections that are not over, the oldest first.
+        self._open: deque[Any] = deque()
         super().__init__(*args, **kwargs)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._places.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._places.release()
-            raise
+        with self._lock:
+            self._open.append(request)
+            if len(self._open) > CLIENTS_AT_ONCE:
+                # Its thread finds the end of the line, and closes it.
+                with contextlib.suppress(OSError):
+                    self._open.popleft().shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock, contextlib.suppress(ValueError):
+            self._open.remove(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle is nobody's trouble."""

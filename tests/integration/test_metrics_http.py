@@ -143,21 +143,19 @@ def test_an_address_is_free_again_after_the_end(board: Board) -> None:
     second.close()
 
 
-def test_clients_that_say_nothing_do_not_keep_others_out_for_ever(
+def test_clients_that_say_nothing_keep_nobody_out_and_the_oldest_of_them_give_way(
     board: Board, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("speechaid.telemetry.http._Handler.timeout", 0.3)
+    monkeypatch.setattr("speechaid.telemetry.http._Handler.timeout", 10 * DEADLINE_SECONDS)
     put_up(board)
     host, _, port = server.address.rpartition(":")
-    silent = [socket.create_connection((host, int(port))) for _ in range(CLIENTS_AT_ONCE * 2)]
-
-    def answered() -> bool:
-        try:
-            return get(server, "/healthz")[0] == 200
-        except OSError:
-            return False
-
-    until(answered)
+    silent = [
+        socket.create_connection((host, int(port)), DEADLINE_SECONDS) for _ in range(CLIENTS_AT_ONCE * 4)
+    ]
+    assert [get(server, "/healthz")[0] for _ in range(3)] == [200] * 3
+    assert silent[0].recv(1) == b""
+    silent[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert silent[-1].recv(12) == b"HTTP/1.0 200"
     for connection in silent:
         connection.close()
 
