@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from speechaid.commands.chart import COUNTED, NAMED, Chart, Findings, fault, listed, ordered, warning
+from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.rules import metering
 
@@ -28,7 +29,15 @@ def batches(chart: Chart) -> Findings:
             listed({name: f"{jobs} jobs" for name, jobs in orphans.items()}),
             "make the batch again under its id, or have the jobs cancelled",
         )
-    paused = [name for name in named if name in chart.batches and not chart.batches[name].is_active]
+    yield from _paused(chart, [chart.batches[name] for name in named if name in chart.batches])
+
+
+def _paused(chart: Chart, batches: list[Batch]) -> Findings:
+    """Those that nobody on record paused come first, then those that keep most jobs waiting."""
+    paused = sorted(
+        (batch.batch_id for batch in batches if not batch.is_active),
+        key=lambda name: (_has_owner(chart.batches[name]), -chart.waiting[name], name),
+    )
     for name in paused[:NAMED]:
         pause = chart.batches[name].pause or {}
         by = pause.get("by") or "nobody on record: is_active was written in the database"
@@ -39,10 +48,15 @@ def batches(chart: Chart) -> Findings:
             f"by {by}{why}; {chart.waiting[name]} jobs wait",
             "speechctl resume-all" if pause.get("all") else f"speechctl resume-batch {name}",
         )
-    if len(paused) > NAMED:
-        yield ordered(
-            "batches_paused", "more batches are paused", f"{len(paused) - NAMED} more", "speechctl batches"
-        )
+    folded = paused[NAMED:]
+    if folded:
+        waiting = sum(chart.waiting[name] for name in folded)
+        found = f"{len(folded)} more, in which {waiting} jobs wait"
+        yield ordered("batches_paused", "more batches are paused", found, "speechctl batches")
+
+
+def _has_owner(batch: Batch) -> bool:
+    return bool((batch.pause or {}).get("by"))
 
 
 def windows(chart: Chart) -> Findings:
@@ -82,13 +96,13 @@ def credit(chart: Chart) -> Findings:
             f"{jobs} jobs",
             "add credit: they return by themselves within a minute",
         )
-    unknown = chart.suspended.get("account_unknown", 0)
+    unknown = chart.unknown_accounts
     if unknown:
         yield fault(
             "account_unknown",
-            "jobs are suspended because their account does not exist",
-            f"{unknown} jobs",
-            "make the account, then speechctl resume-account",
+            "jobs are not called because their account does not exist",
+            listed({account_id: f"{count} jobs" for account_id, count in unknown.items()}),
+            "make the account under that account_id: they return by themselves within a minute",
         )
     for account in chart.accounts.values():
         if account.status != "active":

@@ -78,6 +78,8 @@ class Chart:
     window_faults: dict[str, str] = field(default_factory=dict)
     without_hours: list[str] = field(default_factory=list)
     suspended: dict[str, int] = field(default_factory=dict)
+    #: Jobs that wait, or were suspended for it, by the account that they name and that does not exist.
+    unknown_accounts: dict[str, int] = field(default_factory=dict)
     #: Pending and failed jobs by passes used up.
     tried_again: dict[int, int] = field(default_factory=dict)
     #: A day's calls by outcome and Retell's reason.

@@ -25,6 +25,7 @@ from speechaid.retell.faults import Blocked, RetellError
 from speechaid.rules import eligibility, windows
 from speechaid.rules.circuit import Breaker, BreakerState
 from speechaid.rules.windows import WindowFault
+from speechaid.store.connection import Store
 from speechaid.store.inspection import missing_indexes
 
 #: Calls of so many seconds back are looked at.
@@ -92,12 +93,22 @@ def _examine(desk: Desk, chart: Chart) -> None:
     chart.accounts = {account.account_id: account for account in store.accounts.among(payers)}
     _look_at_windows(desk, chart)
     chart.suspended = store.survey.suspended_for()
+    chart.unknown_accounts = _unknown_accounts(store)
     chart.tried_again = store.survey.tried_again()
     chart.outcomes = store.survey.recent_outcomes(_RECENT_SECONDS)
     chart.dials = store.survey.open_dials(_MOST_DIALS)
     chart.lapsed = len(store.orders.stuck(300, _MOST_DIALS))
     chart.unreadable = store.survey.unreadable(COUNTED)
     chart.missing_indexes = missing_indexes(store)
+
+
+def _unknown_accounts(store: Store) -> dict[str, int]:
+    """Jobs by an account that does not exist, most first; those that wait are suspended at their turn."""
+    named = store.survey.awaiting_account()
+    known = {account.account_id for account in store.accounts.among(sorted(named))}
+    return dict(
+        sorted(((name, n) for name, n in named.items() if name not in known), key=lambda row: -row[1])
+    )
 
 
 def _breaker(document: Document | None) -> Hold | None:

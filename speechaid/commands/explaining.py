@@ -17,7 +17,8 @@ from speechaid.kit import Kit
 from speechaid.look import Look, judge, look, next_phone
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
-from speechaid.model.states import FINISHED, JobStatus
+from speechaid.model.states import FINISHED, JobStatus, SuspendReason
+from speechaid.rules import metering
 from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
 
@@ -27,6 +28,8 @@ _ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")
 
 #: Checks that pass when somebody else is done, or does something: nobody knows when.
 _OTHERS: Final = frozenset({"number free", "workers of this host"})
+#: Suspensions that the daemon lifts by itself.
+_COMES_BACK: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN})
 
 Check = dict[str, Any]
 
@@ -176,15 +179,25 @@ def _next_chance(kit: Kit, job: Job, number: str | None, seen: Look, now: dateti
     return judge(kit, job, number, seen, at=due).next_chance
 
 
+def _way_back(desk: Desk, job: Job) -> str:
+    """How a suspended job comes back; the daemon looks after what hangs on the account alone."""
+    if job.account_id is None or job.suspend_reason not in _COMES_BACK:
+        return "waits for resume-job"
+    account = desk.store.accounts.find(job.account_id)
+    if account is None:
+        return f"returns by itself once there is an account {job.account_id}"
+    if not metering.has_balance(account):
+        return f"returns by itself once account {job.account_id} has credit"
+    return f"returns by itself within a minute: account {job.account_id} has credit"
+
+
 def _sentence(desk: Desk, job: Job, failed: list[Check], chance: datetime | None, now: datetime) -> str:
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
         return f"Nothing more happens by itself: {_state(job, now)}{since}"
     if job.status is JobStatus.SUSPENDED:
-        by_itself = job.suspend_reason == "no_credit"
-        then = "returns by itself once the account has credit" if by_itself else "waits for resume-job"
-        return f"{_state(job, now).capitalize()}; it {then}"
+        return f"{_state(job, now).capitalize()}; it {_way_back(desk, job)}"
     if job.status is JobStatus.IN_PROGRESS:
         return f"Now: {_hand(job, now)}"
     if not failed:

@@ -8,7 +8,7 @@ from typing import Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.store.table import Table
 
 #: What a job waits in, or failed.
@@ -76,6 +76,19 @@ class Survey:
             ]
         )
         return {str(row["_id"]): int(row["jobs"]) for row in rows}
+
+    def awaiting_account(self) -> dict[str, int]:
+        """Jobs that wait or are suspended for want of their account, by the account that they name."""
+        waiting: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}}
+        suspended = {"status": JobStatus.SUSPENDED, "suspend_reason": SuspendReason.ACCOUNT_UNKNOWN}
+        rows = self._jobs.aggregate(
+            [
+                {"$match": {"$or": [waiting, suspended]}},
+                {"$group": {"_id": "$account_id", "jobs": {"$sum": 1}}},
+            ]
+        )
+        named = ((text(row["_id"]), int(row["jobs"])) for row in rows)
+        return {account_id: jobs for account_id, jobs in named if account_id is not None}
 
     def tried_again(self) -> dict[int, int]:
         """Pending and failed jobs by the passes that they have used up."""

@@ -611,3 +611,23 @@ def test_what_needs_a_database_known_to_be_away_is_refused_at_once(
     assert "this host is held, the others are not" in str(refused)
     assert operator.daemon.held
     assert "findings" in operator.does("doctor")
+
+
+def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None:
+    def way_back() -> str:
+        return str(operator.does("explain", job="job-1")["sentence"]).partition("; it ")[2]
+
+    def set_job(**fields: object) -> None:
+        operator.database.jobs.update_one({"job_id": "job-1"}, {"$set": fields})
+
+    account = {"account_id": "acme", "status": "active", "plan_type": "minutes_based", "minutes_purchased": 0}
+    operator.add_job("job-1", status="suspended", suspend_reason="account_unknown", account_id="acme")
+    assert way_back() == "returns by itself once there is an account acme"
+    operator.database.accounts.insert_one(account)
+    assert way_back() == "returns by itself once account acme has credit"
+    set_job(suspend_reason="no_credit")
+    assert way_back() == "returns by itself once account acme has credit"
+    operator.database.accounts.update_one({"account_id": "acme"}, {"$set": {"minutes_purchased": 60}})
+    assert way_back() == "returns by itself within a minute: account acme has credit"
+    set_job(suspend_reason="operator")
+    assert way_back() == "waits for resume-job"

@@ -157,9 +157,7 @@ CAUSES: dict[str, Callable[[Patient], object]] = {
     "window_fault": lambda patient: patient.batch(call_settings={"allowed_hours": {"start": "9am"}}),
     "windows_closed": closed_window,
     "no_credit": lambda patient: patient.job("job-2", status="suspended", suspend_reason="no_credit"),
-    "account_unknown": lambda patient: patient.job(
-        "job-2", status="suspended", suspend_reason="account_unknown"
-    ),
+    "account_unknown": lambda patient: patient.job("job-2", account_id="acc-lost"),
     "account_inactive": lambda patient: patient.account(status="expired"),
     "balance_used_up": lambda patient: patient.account(minutes_used=100),
     "few_answered": unanswered_calls,
@@ -201,6 +199,17 @@ def test_jobs_in_which_no_phone_can_be_read_are_named(patient: Patient) -> None:
     evidence = patient.findings()["unreadable_jobs"]["evidence"]
     assert evidence.startswith("5 jobs: job-odd-0, job-odd-1")
     assert "job-flat" not in evidence
+
+
+def test_accounts_that_jobs_name_and_that_do_not_exist_are_listed_with_their_jobs(patient: Patient) -> None:
+    suspended = {"status": "suspended", "suspend_reason": "account_unknown"}
+    patient.job("job-2", account_id="acc-lost")
+    patient.job("job-3", account_id="acc-lost", **suspended)
+    patient.job("job-4", account_id="acc-gone", **suspended)
+    patient.job("job-5", account_id="acc-gone", status="done")
+    assert patient.findings()["account_unknown"]["evidence"] == "acc-lost (2 jobs), acc-gone (1 jobs)"
+    patient.stage.add_account(account_id="acc-lost")
+    assert patient.findings()["account_unknown"]["evidence"] == "acc-gone (1 jobs)"
 
 
 def test_a_clock_that_runs_ahead_of_the_database_s_is_found(patient: Patient) -> None:

@@ -84,7 +84,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"opens_at": {"b1": NOW + timedelta(hours=1)}}, "windows_closed"),
         ({"without_hours": ["b1"]}, "no_allowed_hours"),
         ({"suspended": {"no_credit": 3}}, "no_credit"),
-        ({"suspended": {"account_unknown": 3}}, "account_unknown"),
+        ({"unknown_accounts": {"acme": 3}}, "account_unknown"),
         ({"accounts": {"a": Account.read({"account_id": "a", "status": "suspended"})}}, "account_inactive"),
         (
             {"accounts": {"a": Account.read({"account_id": "a", "plan_type": "minutes_based"})}},
@@ -139,3 +139,21 @@ def test_orders_are_no_faults(settings: Settings) -> None:
     held = chart(settings, fleet_hold="by maria")
     weights = {finding.weight for ailment in AILMENTS for finding in ailment(held)}
     assert weights == {Weight.ORDERED}
+
+
+def test_pauses_of_nobody_on_record_come_first_then_those_that_keep_most_jobs(settings: Settings) -> None:
+    imported = {"by": "root (uid 0)", "reason": "imported paused"}
+    batches = {f"b{n}": {"batch_id": f"b{n}", "is_active": False, "pause": imported} for n in range(1, 8)}
+    batches["z"] = {"batch_id": "z", "is_active": False}
+    waiting: dict[str | None, int] = {"z": 2, **{f"b{n}": n for n in range(1, 8)}}
+    found = chart(
+        settings,
+        waiting=waiting,
+        batches={name: Batch.read(document) for name, document in batches.items()},
+        opens_at={},
+    )
+    rows = [finding for ailment in AILMENTS for finding in ailment(found)]
+    assert [row.cause for row in rows if row.code == "batch_paused"] == [
+        f"batch {name} is paused" for name in ("z", "b7", "b6", "b5", "b4")
+    ]
+    assert [row.evidence for row in rows if row.code == "batches_paused"] == ["3 more, in which 6 jobs wait"]
