@@ -109,12 +109,11 @@ def _breaker(row: Result) -> str:
 def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
     calls = sum(1 for worker in workers if worker.get("call"))
     jobs = sum(1 for worker in workers if worker.get("job"))
-    restarts = sum(sum(worker.get("restarts", {}).values()) for worker in workers)
     parts = [
         f"workers: {supervisor.get('present')} of {supervisor.get('wanted')}",
         f"{plural(jobs, 'job')} in hand, {plural(calls, 'call')} going on",
-        f"{sum(int(worker.get('calls_done', 0)) for worker in workers)} calls done",
-        plural(restarts, "restart"),
+        f"{plural(int(supervisor.get('calls_done') or 0), 'call')} done",
+        plural(int(supervisor.get("restarts") or 0), "restart"),
     ]
     return "; ".join(parts)
 

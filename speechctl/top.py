@@ -55,7 +55,7 @@ class Rates:
 def lines(result: Result, rates: Rates, *, width: int, height: int) -> list[str]:
     """The screen, at most ``height`` lines of at most ``width`` characters."""
     supervisor, workers = result["supervisor"], result["workers"]
-    calls_done = sum(int(row.get("calls_done") or 0) for row in workers)
+    calls_done = int(supervisor.get("calls_done") or 0)
     rates.note(time.monotonic(), calls_done)
     rate = rates.per_minute()
     per_minute = "-" if rate is None else f"{rate:.1f}"

@@ -44,6 +44,9 @@ class FakeDaemon:
                 "state": "stopping" if self.stopping else "running",
                 "wanted": self.wanted,
                 "present": 3,
+                # Of slots that are gone, too: more than the rows below come to.
+                "calls_done": 186,
+                "restarts": 2,
                 "draining": self.draining,
                 "held": self.held,
                 "dependency_away": False,

@@ -29,6 +29,8 @@ def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) ->
             "state": state,
             "wanted": fleet.wanted,
             "present": fleet.present,
+            "calls_done": fleet.calls_done,
+            "restarts": fleet.restarts,
             "draining": fleet.draining,
             "held": fleet.held,
             "dependency_away": fleet.dependency_away,

@@ -106,6 +106,9 @@ class Fleet:
         self._watch = Watch()
         self._review_at = 0.0
         self._lenient_until = 0.0
+        # What slots that were scaled away had counted: the fleet's own counts never fall.
+        self._calls_of_gone = 0
+        self._restarts_of_gone = 0
 
     def fileno(self) -> int:
         """Readable when a turn has something to do."""
@@ -224,6 +227,16 @@ class Fleet:
             slot.alive and slot.beat is not None and slot.beat.call is not None
             for slot in self.slots.values()
         )
+
+    @property
+    def calls_done(self) -> int:
+        """Calls finished since the start, also in slots that are gone."""
+        return self._calls_of_gone + sum(slot.calls_done for slot in self.slots.values())
+
+    @property
+    def restarts(self) -> int:
+        """Workers that ended unasked since the start, also in slots that are gone."""
+        return self._restarts_of_gone + sum(slot.restarts.total() for slot in self.slots.values())
 
     @property
     def crash_loops(self) -> list[str]:
@@ -400,6 +413,8 @@ class Fleet:
         if slot.state is SlotState.WAITING:
             if not self._closing:
                 del self.slots[slot.number]
+                self._calls_of_gone += slot.calls_done
+                self._restarts_of_gone += slot.restarts.total()
             slot.due = None
         elif not slot.asked:
             slot.asked = True

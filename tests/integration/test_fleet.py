@@ -194,6 +194,11 @@ def test_counts_and_calls_survive_the_worker(stage: Stage) -> None:
         os.kill(stage.pids("idle")["worker-1"], signal.SIGKILL)
         stage.until(partial(stage.has, restarts={"killed": calls}, state="idle"), "a successor")
     assert stage.notes.counts == {("fleet_calls_total", (("outcome", "answered"),)): 2}
+    stage.fleet.scale(0)
+    stage.until(lambda: not stage.fleet.slots, "its leave")
+    stage.start(1)
+    assert stage.has(calls_done=0, restarts={})  # the slot's own counts begin anew, the fleet's go on
+    assert (stage.fleet.calls_done, stage.fleet.restarts) == (2, 2)
 
 
 def test_scaling_down_lets_the_surplus_finish_its_call(stage: Stage) -> None:

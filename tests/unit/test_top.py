@@ -45,6 +45,10 @@ def test_batches_that_status_does_not_name_are_counted_all_the_same() -> None:
     assert "  and 247 more batches with work left" in shown
 
 
+def test_calls_of_workers_that_were_scaled_away_still_count_as_ended() -> None:
+    assert any("  ended 186  " in line for line in screen([worker(1)]))
+
+
 def test_the_longest_call_stands_on_top() -> None:
     shown = screen([worker(1, call_for=5), worker(2, call_for=300), worker(3)])
     rows = [line for line in shown if line.startswith("worker-")]
