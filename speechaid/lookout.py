@@ -14,7 +14,15 @@ from typing import Any, Final
 from speechaid import __version__
 from speechaid.clock import Clock
 from speechaid.fleet.messages import CountKey, Counts
-from speechaid.rules.alerting import AlertState, Change, Facts, Severity, Thresholds, evaluate
+from speechaid.rules.alerting import (
+    AlertState,
+    Change,
+    Facts,
+    Severity,
+    Thresholds,
+    clears_in_seconds,
+    evaluate,
+)
 from speechaid.rules.alerts import ALERTS, HUNG_WINDOW_SECONDS, SUCCESS_WINDOW_SECONDS
 from speechaid.rules.increase import Increase
 from speechaid.settings import Settings
@@ -85,13 +93,19 @@ class Lookout:
         self.board.put_up(Picture(**{**vars(picture), "firing": firing}))
 
     def firing(self) -> list[dict[str, Any]]:
-        """The alerts that fire, the gravest first, ready for JSON."""
+        """The alerts that fire, the gravest first, ready for JSON.
+
+        ``clears_in_seconds`` is None while the cause is there: until then the summary says what is, after
+        that what was.
+        """
+        now = self._clock.boottime()
         rows = [
             {
                 "alert": alert.name,
                 "severity": alert.severity.value,
                 "since": self._fired_at[name].isoformat(),
                 "summary": state.summary,
+                "clears_in_seconds": clears_in_seconds(alert, state, self._thresholds, now),
                 "meaning": alert.meaning,
                 "remedy": alert.remedy,
             }

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from speechctl.blocks import Block, Heading, grid
+from speechctl.render_alerts import summary_of
 from speechctl.words import call_word, duration, instant, plural, zoned
 
 Result = Mapping[str, Any]
@@ -81,7 +82,7 @@ def _warnings(result: Result) -> list[Block]:
     if loops:
         lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
     lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
-    lines += [f"! alert {row.get('alert')}: {row.get('summary')}" for row in result.get("alerts") or []]
+    lines += [f"! alert {row.get('alert')}: {summary_of(row)}" for row in result.get("alerts") or []]
     odd = _not_understood(result)
     if odd.get("count"):
         names = ", ".join(odd["named"]) + (", ..." if odd["count"] > len(odd["named"]) else "")

@@ -152,6 +152,13 @@ def evaluate(
     return after, changes
 
 
+def clears_in_seconds(alert: Alert, state: AlertState, thresholds: Thresholds, now: float) -> float | None:
+    """When an alert that fires is over if its cause stays away; None while its cause is there."""
+    if not state.firing or state.gone_since is None:
+        return None
+    return max(0.0, state.gone_since + alert.keep_seconds * thresholds.patience - now)
+
+
 def _next(
     alert: Alert, before: AlertState, reason: str | None, thresholds: Thresholds, now: float
 ) -> AlertState:

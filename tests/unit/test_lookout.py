@@ -11,6 +11,7 @@ from speechaid.fleet.messages import Counts, count_key
 from speechaid.lookout import Lookout
 from speechaid.settings import get_settings
 from speechaid.telemetry.board import Board
+from speechctl.render_alerts import summary_of
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 WORKER = {"slot": "worker-1", "state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
@@ -169,6 +170,23 @@ def test_holds_are_named_with_who_and_why(watch: Watch) -> None:
     watch.passes(1)
     summary = watch.lookout.firing()[0]["summary"]
     assert summary == "held on all hosts by maria: complaints; the circuit breaker is open: 401 from Retell"
+
+
+def test_an_alert_whose_cause_is_gone_says_when_it_is_over_and_not_that_it_goes_on(watch: Watch) -> None:
+    watch.supervisor = supervisor(held=True)
+    watch.passes(1)
+    (row,) = watch.lookout.firing()
+    assert row["clears_in_seconds"] is None
+    watch.supervisor = supervisor()
+    watch.passes(6)
+    (row,) = watch.lookout.firing()
+    assert row["clears_in_seconds"] == 25
+    told = "its cause is gone; over in 25s unless it returns (was: held on this host by an operator)"
+    assert summary_of(row) == told
+    watch.supervisor = supervisor(held=True)
+    watch.passes(1)
+    (row,) = watch.lookout.firing()
+    assert summary_of(row) == "held on this host by an operator"
 
 
 def test_no_call_finished_counts_only_the_time_in_which_jobs_could_be_called(environ: dict[str, str]) -> None:

@@ -483,6 +483,14 @@ def test_the_head_of_a_report_names_its_zone_and_counts_in_words() -> None:
     assert "1 job, " in told
 
 
+@pytest.mark.parametrize("command", ["status", "alerts"])
+def test_an_alert_whose_cause_is_gone_is_not_told_as_if_it_went_on(command: str) -> None:
+    over = {**ALERT, "clears_in_seconds": 12.0}
+    answer, _ = ANSWERS[command]
+    told = text(command, {**answer, "alerts": [over], "firing": [over]})
+    assert "its cause is gone; over in 12s unless it returns (was: the database does not answer)" in told
+
+
 def test_a_host_without_workers_is_not_overlooked() -> None:
     answer, _ = ANSWERS["status"]
     idle = {**answer, "supervisor": {**answer["supervisor"], "wanted": 0}}
