@@ -21,6 +21,8 @@ from speechaid.errors import SpeechaidError
 Document = dict[str, Any]
 #: A start on a busy machine may take its time.
 START_SECONDS: Final = 30.0
+#: It gives requests a second to end, and leaves; on a busy machine that takes its time.
+STOP_SECONDS: Final = 30.0
 
 
 class SimulatorError(SpeechaidError):
@@ -93,7 +95,7 @@ class SimulatorProcess:
         return text.decode()
 
     def stop(self) -> int | None:
-        """Ask it to leave, insist after five seconds; returns its exit status."""
+        """Ask it to leave, insist after a while; returns its exit status."""
         return self._end("terminate")
 
     def kill(self) -> int | None:
@@ -106,7 +108,7 @@ class SimulatorProcess:
             return None
         getattr(process, manner)()
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
