@@ -8,12 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from speechaid import __version__
+from speechaid import __version__, streams
 from speechaid.errors import (
     ConfigError,
     ControlError,
     ExitStatus,
     FleetError,
+    OutputLost,
     SpeechaidError,
     StoreUnavailable,
     TelemetryError,
@@ -26,6 +27,7 @@ _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
     (ControlError, ExitStatus.CANTCREAT),
     (FleetError, ExitStatus.CANTCREAT),
     (TelemetryError, ExitStatus.CANTCREAT),
+    (OutputLost, ExitStatus.CANTCREAT),
     (SpeechaidError, ExitStatus.REFUSED),
 )
 #: What the zygote runs in each worker.
@@ -37,11 +39,14 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A fault is told in one line each, without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    closed = streams.make_ready()
     if words[:1] == ["simulator"]:
         return _simulator(words[1:])
     options = _parser().parse_args(words)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        if closed and options.run is not _run:
+            raise OutputLost(streams.unwritten(streams.CLOSED))
     except SpeechaidError as exc:
         for line in _lines_of(exc):
             print(f"speechaid: {line}", file=sys.stderr)
@@ -49,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("speechaid: interrupted; what was started is stopped", file=sys.stderr)
         return _INTERRUPTED
+    return status
 
 
 def _lines_of(exc: SpeechaidError) -> list[str]:
@@ -145,10 +151,7 @@ def _check(options: argparse.Namespace) -> int:
     from speechaid import check
 
     found, status = check.check(before_start=options.before_start)
-    if options.json:
-        print(json.dumps(check.as_document(found)))
-    else:
-        print("\n".join(check.as_lines(found)))
+    _tell(json.dumps(check.as_document(found)) if options.json else "\n".join(check.as_lines(found)))
     return status
 
 
@@ -158,8 +161,19 @@ def _alert_rules(_options: argparse.Namespace) -> int:
     from speechaid.telemetry.alert_rules import rules_file
 
     thresholds = Thresholds.read(get_settings().alerts)
-    print(rules_file(thresholds, "the settings of one host"), end="")
+    _tell(rules_file(thresholds, "the settings of one host").removesuffix("\n"))
     return ExitStatus.OK
+
+
+def _tell(text: str) -> None:
+    """Print an answer; one whose reader left is no fault."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        streams.give_up_output()
+    except OSError as exc:
+        streams.give_up_output()
+        raise OutputLost(streams.unwritten(exc)) from exc
 
 
 def _demo(options: argparse.Namespace) -> int:

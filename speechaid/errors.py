@@ -54,6 +54,10 @@ class FleetError(SpeechaidError):
     """A process could not be started, reached or stopped."""
 
 
+class OutputLost(SpeechaidError):  # noqa: N818 - as above
+    """What was to be printed could not be."""
+
+
 class TelemetryError(SpeechaidError):
     """The metrics cannot be served where the settings say."""
 

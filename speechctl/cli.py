@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from speechaid import protocol
+from speechaid import protocol, streams
 from speechaid.protocol import COMMANDS, CommandSpec, Kind, Runs
 from speechctl.parser import WrongUsage, build_parser, wire_arguments
 
@@ -33,6 +33,7 @@ class Trouble(Exception):  # noqa: N818 - carries the way out
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    closed = streams.make_ready()
     parser = build_parser(argv)
     try:
         options = parser.parse_args(argv)
@@ -42,23 +43,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(wrong.text, end="", file=sys.stderr)
         return 2
-    if options.version or options.command is None:
-        return _about(parser, version=options.version)
     as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
     try:
-        status = _run(COMMANDS[options.command], options, as_json=as_json)
-        sys.stdout.flush()  # now, not at exit, where a reader that has left could not be forgiven
-        return status  # noqa: TRY300 - what follows is about the flush too
+        status = _answered(parser, options, as_json=as_json)
+        if closed:
+            raise streams.CLOSED
     except Trouble as trouble:
-        _tell_trouble(trouble, as_json=as_json)
-        return trouble.exit_status
+        return _ended(trouble, as_json=as_json)
     except KeyboardInterrupt:
         print("speechctl: interrupted; a request that was sent is carried out all the same", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output left (head, less): nothing is wrong, and Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up_output()  # its reader left (head, less): nothing is wrong
         return 0
+    except OSError as exc:
+        streams.give_up_output()
+        done = "; an order is carried out all the same" if options.command and not exc.filename else ""
+        return _ended(Trouble(1, "refused", streams.unwritten(exc) + done), as_json=False)
+    return status
+
+
+def _answered(parser: argparse.ArgumentParser, options: argparse.Namespace, *, as_json: bool) -> int:
+    """Run the command; its answer has left when this returns."""
+    if options.version or options.command is None:
+        status = _about(parser, version=options.version)
+    else:
+        status = _run(COMMANDS[options.command], options, as_json=as_json)
+    sys.stdout.flush()
+    return status
+
+
+def _ended(trouble: Trouble, *, as_json: bool) -> int:
+    """Tell why it ended; where even that cannot be written, the exit status alone says it."""
+    try:
+        _tell_trouble(trouble, as_json=as_json)
+        sys.stdout.flush()
+    except OSError:
+        streams.give_up_output()
+    return trouble.exit_status
 
 
 def _about(parser: argparse.ArgumentParser, *, version: bool) -> int:

@@ -41,6 +41,8 @@ def write(path: str, sheets: Sequence[Sheet]) -> None:
             writer.writerow(titles)
             writer.writerows([_harmless(cell) for cell in row] for row in rows)
     except OSError as exc:
+        if path == "-":
+            raise  # what befalls standard output is told as for any other answer
         raise SheetError(f"{path}: {exc.strerror}") from exc
 
 

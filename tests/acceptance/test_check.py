@@ -214,3 +214,20 @@ def test_a_running_daemon_is_good_news_unless_another_is_to_start(variables: Env
         assert levels(variables, "--before-start", status=1)["socket"] == "fail"
     finally:
         assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("output", ["> /dev/full", ">&-"])
+def test_findings_that_cannot_be_written_are_a_failure_in_one_line(
+    variables: Environ, place: Path, output: str
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m speechaid check {output}"],
+        env=variables,
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 73
+    assert "cannot be written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -119,6 +119,48 @@ def test_a_reader_of_the_output_may_leave_early(service: Service) -> None:
     assert run.stderr == ""
 
 
+@pytest.mark.parametrize("command", ["status", "status --json", "completion bash", "--version"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(("output", "why"), [("> /dev/full", "No space left"), (">&-", "it is closed")])
+def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(
+    service: Service, command: str, buffered: str, output: str, why: str
+) -> None:
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m speechctl {command} {output}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert why in run.stderr
+
+
+def test_nobody_can_be_asked_where_the_input_is_closed(service: Service) -> None:
+    command = f"{sys.executable} -m speechctl shutdown --now <&-"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "say --yes" in run.stderr
+
+
+def test_letters_that_the_output_cannot_write_are_replaced(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = service.daemon.snapshot()
+    told["supervisor"]["host"] = "ñuñoa"
+    monkeypatch.setattr(service.daemon, "snapshot", lambda: told)
+    run = subprocess.run(
+        [sys.executable, "-m", "speechctl", "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("speechaid 0.1.0 on ?u?oa")
+
+
 def test_what_starts_speechctl_does_not_load_the_daemon_or_rich(service: Service) -> None:
     program = (
         "import sys; from speechctl.cli import main; main(['status', '--json']);"
