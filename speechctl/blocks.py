@@ -10,6 +10,8 @@ from typing import Any, Final
 
 #: What a terminal would obey instead of showing: a name in the database may hold anything.
 _COMMANDS_OF_TERMINALS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: A cell has no more characters, or one name would widen every row; --json has it whole.
+WIDEST: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,19 @@ def grid(title: str, headers: str, rows: Sequence[Sequence[Any]]) -> Grid:
     return Grid(
         title=title,
         headers=tuple(word.lstrip("#").replace("_", " ") for word in words),
-        rows=tuple(tuple("" if cell is None else harmless(str(cell)) for cell in row) for row in rows),
+        rows=tuple(_cells(row) for row in rows),
         right=frozenset(index for index, word in enumerate(words) if word.startswith("#")),
     )
+
+
+def _cells(row: Sequence[Any]) -> tuple[str, ...]:
+    """Values as cells of one line each; the last one widens nothing and stays whole."""
+    cells = ["" if cell is None else " ".join(harmless(str(cell)).splitlines()) for cell in row]
+    return (*(_cut(cell) for cell in cells[:-1]), *cells[-1:])
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= WIDEST else cell[: WIDEST - 1].rstrip() + "…"
 
 
 def harmless(text: str) -> str:
@@ -51,8 +63,9 @@ def harmless(text: str) -> str:
 def as_text(blocks: Sequence[Block]) -> str:
     """Plain lines and aligned columns, for files and pipes."""
     lines = [line for block in blocks for line in _lines(block)]
-    # A heading ends with an empty line and a table begins with one: where they meet, one is enough.
-    doubled = ("" == before == line for before, line in pairwise(["-", *lines]))
+    # A heading ends with an empty line and a table begins with one: where they meet, one is enough, and
+    # at the top of all none is wanted.
+    doubled = ("" == before == line for before, line in pairwise(["", *lines]))
     return "\n".join(line for line, again in zip(lines, doubled, strict=True) if not again)
 
 

@@ -138,6 +138,14 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
 
 def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
     """What would be refused only after the work is refused before it."""
+    table = {"export": "output", "import": "bad_rows"}.get(spec.name)
+    if table is not None and getattr(options, table):
+        from speechctl import sheets
+
+        try:
+            sheets.check_name(getattr(options, table))
+        except sheets.SheetError as exc:
+            raise Trouble(2, "bad_argument", str(exc)) from exc
     if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
         if options.format == "xlsx":
             raise Trouble(2, "bad_argument", "--format xlsx needs --output FILE.xlsx")
@@ -255,15 +263,18 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
     if not names:
         return None
-    path = Path(names[0])
+    path, limit = Path(names[0]), protocol.ATTACHMENT_LIMIT
     try:
-        if path.is_file() and path.stat().st_size > protocol.ATTACHMENT_LIMIT:
-            raise Trouble(
-                2, "too_large", f"{path} has more than {protocol.ATTACHMENT_LIMIT // 2**20} MiB: split it"
-            )
-        return path.read_bytes()
+        if path.is_char_device() or path.is_block_device():
+            raise Trouble(2, "bad_argument", f"{path} is a device: name a file, or a pipe")
+        with path.open("rb") as file:
+            # What a pipe holds is known only when it has been read.
+            content = file.read(limit + 1)
     except OSError as exc:
         raise Trouble(2, "bad_argument", f"{path}: {exc.strerror}") from exc
+    if len(content) > limit:
+        raise Trouble(2, "too_large", f"{path} has more than {limit // 2**20} MiB: split it")
+    return content
 
 
 def _check(spec: CommandSpec, args: Mapping[str, Any], attachment: bytes | None) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from speechctl import render_insight, render_lists, render_orders
-from speechctl.blocks import Block, Heading, as_text, grid, harmless
+from speechctl.blocks import WIDEST, Block, Heading, as_text, grid, harmless
 from speechctl.render_alerts import alerts
 from speechctl.render_history import logs
 from speechctl.render_report import report
@@ -140,6 +140,9 @@ def _batches(result: Result) -> list[Block]:
     blocks: list[Block] = [grid("", f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)]
     if not rows:
         blocks = ["there are no batches; make one with: speechctl import FILE"]
+    # What the table has no room for is the whole of what there is to mend.
+    cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > WIDEST]
+    blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
     if result.get("without_batch"):
         blocks.append(f"jobs without a batch: {_counts(result['without_batch'])}")
     return blocks

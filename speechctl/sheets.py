@@ -15,6 +15,7 @@ Sheet = tuple[str, Sequence[str], Iterable[Cells]]
 
 #: Such files hold people's numbers.
 OWNERS: Final = 0o600
+_ENDINGS: Final = ("", ".csv", ".xlsx")
 #: What a spreadsheet would compute instead of showing.
 _FORMULAS: Final = ("=", "@", "\t", "\r")
 #: An Excel sheet holds no more.
@@ -23,6 +24,17 @@ _MOST_ROWS: Final = 1_048_575
 
 class SheetError(Exception):
     """The file cannot be written; the text says why."""
+
+
+def check_name(path: str) -> None:
+    """What is written follows from the name's ending; one without an ending is CSV, as ``/dev/stdout`` is.
+
+    Raises:
+        SheetError: nobody can tell what is wanted.
+    """
+    ending = Path(path).suffix
+    if path != "-" and ending.lower() not in _ENDINGS:
+        raise SheetError(f"{path}: {ending} files are not written; name a .csv or .xlsx file")
 
 
 def write(path: str, sheets: Sequence[Sheet]) -> None:

@@ -34,6 +34,13 @@ _WRITTEN: Final = 1000
 _MOST_LISTED: Final = 1000
 #: Bad rows that are returned whole: what an answer can carry.
 _MOST_RETURNED: Final = 20_000
+#: Options for the batch that an import makes, with what they are where nobody gives them.
+_OF_A_NEW_BATCH: Final = {
+    **dict.fromkeys(("name", "description", "account", "hours", "days", "timezone", "max_attempts")),
+    **dict.fromkeys(("retry_delay_hours", "ring_timeout", "max_call_duration", "max_concurrent_calls")),
+    **dict.fromkeys(("voicemail_counts", "paused"), False),
+    "priority": "normal",
+}
 
 
 @dataclass(kw_only=True)
@@ -105,9 +112,10 @@ def _check_options(call: Call) -> None:
     if call.args["batch"] is None:
         call_settings(call.args)  # refuse before the file is read
         return
-    settings = call_settings(call.args)
-    given = sorted(settings) + [
-        name for name in ("name", "description", "account", "paused") if call.args[name]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, default in _OF_A_NEW_BATCH.items()
+        if call.args[name] is not None and call.args[name] != default
     ]
     if given:
         message = f"with --batch the batch's own settings hold: leave out {', '.join(given)}"

@@ -141,7 +141,11 @@ def test_bad_rows_are_written_down_mended_and_imported(
     bad.write_text(bad.read_text().replace("not a phone", "+56912345672").replace("a lot", "500"))
     batch = database.batches.find_one({})
     assert batch is not None
-    assert "2 contacts imported" in speechctl("import", str(bad), "--batch", batch["batch_id"])
+    into = ("import", str(bad), "--batch", batch["batch_id"])
+    told = speechctl(*into, "--hours", "09:00-18:00", "--days", "1-5", "--retry-delay-hours", "0", status=2)
+    assert told.strip().endswith("leave out --hours, --days, --retry-delay-hours")
+    assert "leave out --priority" in speechctl(*into, "--priority", "high", status=2)
+    assert "2 contacts imported" in speechctl(*into)
     assert database.jobs.count_documents({"batch_id": batch["batch_id"]}) == 4
     eva = database.jobs.find_one({"contact.name": "Eva"})
     assert eva is not None

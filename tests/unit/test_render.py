@@ -433,7 +433,29 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 
 def test_a_table_aligns_numbers_to_the_right() -> None:
     table = Grid(headers=("a", "n"), rows=(("x", "1"), ("yy", "100")), right=frozenset({1}))
-    assert as_text([table]) == "\na     n\nx     1\nyy  100"
+    assert as_text([table]) == "a     n\nx     1\nyy  100"
+    assert as_text(["before", table]).startswith("before\n\na     n\n")
+
+
+def test_one_long_name_does_not_widen_every_row() -> None:
+    job = JOB | {"name": "x" * 3000}
+    lines = text("jobs", {"jobs": [job, JOB], "limit": 50}).splitlines()
+    assert all(len(line) < 160 for line in lines)
+    assert "x…  " in lines[1]
+    batch = ANSWERS["batches"][0]["batches"][0]
+    shown = text("batches", {"batches": [batch | {"name": "y" * 4096, "jobs": {"pending": 7}}]})
+    assert max(map(len, shown.splitlines())) < 250
+
+
+def test_what_stops_a_batch_is_told_whole() -> None:
+    fault = "call_settings.allowed_hours: " + "not understood " * 20 + "END"
+    batch = ANSWERS["batches"][0]["batches"][0] | {"active": True, "fault": fault}
+    assert text("batches", {"batches": [batch]}).endswith("END")
+
+
+def test_a_line_break_in_a_name_does_not_break_its_row() -> None:
+    shown = text("jobs", {"jobs": [JOB | {"name": "Ana\nLuz"}], "limit": 50})
+    assert "Ana Luz" in shown
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from speechaid import protocol
 from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
 from speechctl.cli import main
 from speechctl.manual import manual
 from speechctl.parser import build_parser, wire_arguments
 
+ROOT = Path(__file__).parents[2]
 SAMPLES = {Kind.TEXT: "x", Kind.FILE: "a.csv", Kind.INTEGER: "1", Kind.NUMBER: "1", Kind.DURATION: "90s"}
 
 
@@ -106,6 +111,9 @@ def test_wrong_usage_is_exit_2(argv: list[str], words: str, capsys: pytest.Captu
         (["pause-batch", " "], "empty"),
         (["import", "/nothing/there.csv"], "No such file"),
         (["import", "/"], "directory"),
+        (["import", "/dev/zero"], "is a device"),
+        (["import", str(ROOT / "docs/README.md"), "--bad-rows", "bad.xml"], ".csv or .xlsx"),
+        (["export", "calls.xml"], ".csv or .xlsx"),
     ],
 )
 def test_what_the_daemon_would_refuse_is_told_without_it(
@@ -113,6 +121,25 @@ def test_what_the_daemon_would_refuse_is_told_without_it(
 ) -> None:
     assert main([*argv, "--socket", "/nothing/here.sock"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_pipe_is_read_no_further_than_the_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "ATTACHMENT_LIMIT", 1000)
+    pipe = tmp_path / "contacts.csv"
+    os.mkfifo(pipe)
+
+    def fill() -> None:
+        with contextlib.suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"Ana,+56912345678\n" * 1000)
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    assert main(["import", str(pipe), "--socket", "/nothing/here.sock"]) == 2
+    writer.join()
+    assert "split it" in capsys.readouterr().err
 
 
 def test_what_a_terminal_would_obey_is_not_told_in_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
