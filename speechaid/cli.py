@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         description="The daemon, in the foreground. It is set by environment variables and a .env file"
         " (docs/settings.md). SIGTERM or Ctrl-C finishes the calls in hand, a second one hands them over.",
     )
+    run.add_argument(
+        "--held",
+        action="store_true",
+        help="hold every dial on every host before the first worker starts, until speechctl unhold",
+    )
     run.set_defaults(run=_run)
 
     check = commands.add_parser(
@@ -129,7 +134,7 @@ def _count(text: str) -> int:
     return number
 
 
-def _run(_options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
     from speechaid.clock import SystemClock
     from speechaid.fleet.spawner import Spawner
 
@@ -139,7 +144,7 @@ def _run(_options: argparse.Namespace) -> int:
         from speechaid.daemon import serve
         from speechaid.fleet.signals import ignore
 
-        status = serve(spawner)
+        status = serve(spawner, held=options.held)
         # The interpreter gives up its handlers before it is gone: one more SIGTERM would be how it ended.
         ignore([signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
         return status

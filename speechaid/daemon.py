@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -35,12 +35,16 @@ from speechaid.worker import open_retell
 
 log = logging.getLogger(__name__)
 
+#: Whose hold it is that stands from the start.
+_HELD_BY: Final = "speechaid run --held"
 
-def serve(spawner: Spawner) -> int:
+
+def serve(spawner: Spawner, *, held: bool = False) -> int:
     """Run until told to stop; returns the exit status.
 
     Args:
         spawner: makes the workers; its zygote may be starting already.
+        held: dial nothing, on any host, until an operator lifts the hold.
 
     Raises:
         ConfigError: the settings cannot be used.
@@ -61,6 +65,8 @@ def serve(spawner: Spawner) -> int:
         if database is not None:
             undo.callback(database.stop)
         store = _open_store(settings)
+        if held:
+            _hold(store)
         clerk = Clerk(store, settings)
         undo.callback(clerk.close)
         daemon = Daemon(
@@ -238,6 +244,13 @@ def _with_address(settings: Settings, database: EmbeddedDatabase | None) -> Sett
         return settings
     address = settings.database.model_copy(update={"uri": SecretStr(database.uri)})
     return settings.model_copy(update={"database": address})
+
+
+def _hold(store: Store) -> None:
+    """Hold every dial before there is a worker; a hold that stands keeps its owner and reason."""
+    if store.holds.fleet() is None:
+        store.holds.hold(by=_HELD_BY, reason="started held")
+    log.warning("started held: no host dials until speechctl unhold", extra={"event": "daemon.held"})
 
 
 def _open_store(settings: Settings) -> Store:

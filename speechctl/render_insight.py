@@ -43,6 +43,8 @@ def forecast(result: Result) -> list[Block]:
         f"{plural(len(dials), 'dial')} shown of {int(result['pending'])} jobs that wait, {with_whom}",
         f"estimated: {result['minutes']:g} minutes and {result['credit']:g} credit of accounts{at_retell}",
     ]
+    if result.get("as_if_unheld"):
+        blocks.append("dialling is held: this is what comes after speechctl unhold")
     if result.get("as_if_resumed"):
         blocks.append(
             f"the batch is paused: this is what comes after speechctl resume-batch {result['batch_id']}"

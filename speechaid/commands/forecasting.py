@@ -28,6 +28,7 @@ from speechaid.rules import metering, phones, sharing
 from speechaid.rules.checks import Reason
 from speechaid.rules.phones import Choice
 from speechaid.rules.sharing import Turn
+from speechaid.store.holds import FLEET
 
 #: Batches that are looked into, and results from which a call's length is taken, at most.
 _MOST_BATCHES: Final = 200
@@ -69,6 +70,7 @@ def forecast(desk: Desk, call: Call) -> Result:
     wanted = None if call.args["batch"] is None else the_batch(desk.store, call.args["batch"]).batch_id
     waiting_jobs = _waiting(desk, wanted)
     world = _World.read(kit, list(waiting_jobs)[:_MOST_BATCHES], limit)
+    unheld = _lift_hold(world) or bool(call.fleet.get("supervisor", {}).get("held"))
     resumed = wanted is not None and _resume(world, wanted)
     plan = _Plan()
     waiting = {batch_id: world.dials(batch_id, plan) for batch_id in world.jobs}
@@ -80,6 +82,7 @@ def forecast(desk: Desk, call: Call) -> Result:
         "at": world.now,
         "batch_id": wanted,
         "as_if_resumed": resumed,
+        "as_if_unheld": unheld,
         "dials": plan.rows,
         "skipped": [
             {"reason": reason, "jobs": jobs, "examples": plan.examples[reason]}
@@ -179,6 +182,14 @@ class _World:
                 return _Dial(job=job, choice=choice, earliest=judgement.next_chance)
             plan.skip(job, str(judgement.reason))
         return None
+
+
+def _lift_hold(world: _World) -> bool:
+    """Judge as if no operator held dialling: who holds it wants to know what lifting it would do."""
+    others = [hold for hold in world.seen.holds if hold.scope != FLEET]
+    lifted = len(others) < len(world.seen.holds)
+    world.seen = replace(world.seen, holds=others)
+    return lifted
 
 
 def _resume(world: _World, batch_id: str) -> bool:

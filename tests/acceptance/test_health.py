@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -29,7 +30,7 @@ from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.errors import FleetError, SpeechaidError
-from speechaid.fleet.embedded import published_uri
+from speechaid.fleet.embedded import EmbeddedDatabase, published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused, Unreachable
@@ -94,9 +95,9 @@ def assert_everybody_was_called_once(simulator: SimulatorProcess) -> None:
     assert len(called) == len(set(called)) == JOBS
 
 
-def start(place: Path, environ: dict[str, str], **how: object) -> subprocess.Popen[bytes]:
+def start(place: Path, environ: dict[str, str], *options: str, **how: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, "-m", "speechaid", "run"],
+        [sys.executable, "-m", "speechaid", "run", *options],
         env={"PATH": os.environ["PATH"], "HOME": str(place), **environ},
         cwd=place,
         stdin=subprocess.DEVNULL,
@@ -109,6 +110,36 @@ def is_up(client: Client) -> bool:
     with contextlib.suppress(Unreachable):
         return bool(client.ask("status", {}, timeout_seconds=2.0)["supervisor"]["present"])
     return False
+
+
+def test_a_daemon_that_starts_held_tells_whom_it_would_call_and_calls_nobody_until_unhold(
+    place: Path, simulator: SimulatorProcess
+) -> None:
+    contacts = [{"name": "Ana", "phones": [f"+1212555{number:04d}"]} for number in range(JOBS)]
+    server = EmbeddedDatabase(place / "database")
+    with MongoClient[dict[str, Any]](server.start()) as database:
+        jobs = [{"job_id": f"job-{n}", "status": "pending", "contact": c} for n, c in enumerate(contacts)]
+        database["speechai_db"].jobs.insert_many(jobs)
+    server.stop()
+
+    def idle() -> int:
+        workers = client.ask("status", {}, timeout_seconds=60.0)["workers"]
+        return sum(row["state"] == "idle" for row in workers)
+
+    process = start(place, variables(place, simulator), "--held", stderr=subprocess.DEVNULL)
+    with Client(place / "control.sock") as client:
+        until(lambda: is_up(client), "the daemon's start")
+        until(lambda: idle() == 3, "workers that claim nothing")
+        answer = client.ask("forecast", {}, timeout_seconds=60.0)
+        assert (len(answer["dials"]), answer["as_if_unheld"]) == (JOBS, True)
+        assert simulator.ledger() == []
+        hold = client.ask("status", {}, timeout_seconds=60.0)["fleet_hold"]
+        assert (hold["by"], hold["reason"]) == ("speechaid run --held", "started held")
+        client.ask("unhold", {}, timeout_seconds=60.0)
+        until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_SECONDS) == 0
+    assert_everybody_was_called_once(simulator)
 
 
 def test_a_log_that_nobody_reads_keeps_nobody_from_work(place: Path, simulator: SimulatorProcess) -> None:

@@ -273,6 +273,9 @@ def test_hold_is_for_every_job_and_explain_says_so(terminal: Terminal) -> None:
     assert len(terminal.simulator.ledger()) == calls
     shown = terminal.ask("explain", terminal.jobs(batch, "pending")[0]["job_id"])
     assert "fire" in shown["sentence"]
+    # Who holds wants to know what lifting it would do.
+    assert len(terminal.ask("forecast", "--batch", batch)["dials"]) == len(terminal.jobs(batch, "pending"))
+    assert "after speechctl unhold" in terminal.type("forecast", "--batch", batch)
     assert terminal.ask("unhold")["was_held"]
 
 
