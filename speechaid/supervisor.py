@@ -31,6 +31,7 @@ from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
 from speechaid.protocol import Request
 from speechaid.rules.respawn import CRASHES, Cause, Policy
 from speechaid.settings import Settings, after_reload, reload_changes
+from speechaid.wording import plural
 
 #: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
 #: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.
@@ -406,8 +407,8 @@ class Supervisor:
         present, wanted = self._fleet.present, self._fleet.wanted
         drained = ", draining" if self._fleet.draining else ""
         if present == wanted or self.phase is not Phase.RUNNING:
-            return f"{self.phase.words}, {present} workers{drained}"
-        return f"{self.phase.words}, {present} of {wanted} workers{drained}"
+            return f"{self.phase.words}, {plural(present, 'worker')}{drained}"
+        return f"{self.phase.words}, {present} of {plural(wanted, 'worker')}{drained}"
 
     def _show(self) -> None:
         """In ``ps``, where it changed."""

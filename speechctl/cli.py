@@ -162,7 +162,9 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
         raise Trouble(1, "refused", str(exc)) from exc
     _clear_progress()
     if path != "-":
-        print(f"{told['rows']} rows written to {path}")
+        from speechctl.words import plural
+
+        print(f"{plural(told['rows'], 'row')} written to {path}")
     return 0
 
 

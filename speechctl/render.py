@@ -12,7 +12,7 @@ from speechctl.render_alerts import alerts
 from speechctl.render_history import logs
 from speechctl.render_report import report
 from speechctl.render_status import status
-from speechctl.words import call_word, duration, instant, plural
+from speechctl.words import call_word, duration, instant, paused, plural
 
 __all__ = ["as_text", "progress_line", "render"]
 
@@ -60,7 +60,7 @@ def _drain(result: Result) -> list[Block]:
     if result.get("drained"):
         return ["drained: no worker of this host takes jobs, no call is in hand; undrain ends this"]
     stopping = "; the daemon stops after the last one, and starts drained" if result.get("stopping") else ""
-    in_hand = f"{plural(calls, 'call')} in hand{_left(result)}"
+    in_hand = f"{plural(calls, 'call')} in hand{_left(result)}" if calls else "no call in hand"
     return [f"draining: no worker of this host takes a new job; {in_hand}{stopping}"]
 
 
@@ -98,9 +98,12 @@ def _log_level(result: Result) -> list[Block]:
 
 
 def _shutdown(result: Result) -> list[Block]:
-    calls = plural(int(result["calls_in_hand"]), "call")
-    what = "handed over to the next start" if result["now"] else "finish first"
-    return [f"stopping: {calls} in hand, {what}"]
+    calls = int(result["calls_in_hand"])
+    if not calls:
+        return ["stopping: no call in hand"]
+    if result["now"]:
+        return [f"stopping: {plural(calls, 'call')} in hand, handed over to the next start"]
+    return [f"stopping: {plural(calls, 'call in hand finishes first', 'calls in hand finish first')}"]
 
 
 def _create_batch(result: Result) -> list[Block]:
@@ -151,20 +154,18 @@ def _batches(result: Result) -> list[Block]:
 def _state(row: Result) -> str:
     if row["active"]:
         return f"not dialled: {row['fault']}" if row.get("fault") else "active"
-    pause = row.get("pause") or {}
-    reason = f": {pause['reason']}" if pause.get("reason") else ""
-    return f"paused{' by ' + str(pause['by']) if pause.get('by') else ''}{reason}"
+    return paused(row.get("pause"))
 
 
 def _jobs(result: Result) -> list[Block]:
     rows = [
         [
             row["job_id"],
-            row["status"],
+            call_word(row["status"]),
             row["name"],
             row["attempts"],
             f"{min(row['phone'] + 1, row['phones_count'])}/{row['phones_count']}",
-            row["outcome"],
+            call_word(row["outcome"] or ""),
             instant(row["due_at"] or row["lease_until"]),
         ]
         for row in result["jobs"]
@@ -185,7 +186,10 @@ def _job(result: Result) -> list[Block]:
         if name not in hidden and (name, value) != ("crashes", 0)
     }
     shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
-    blocks: list[Block] = [Heading(text=f"{result['job_id']}: {result['status']}"), *_fields(shown)]
+    blocks: list[Block] = [
+        Heading(text=f"{result['job_id']}: {call_word(result['status'])}"),
+        *_fields(shown),
+    ]
     if result.get("dial"):
         blocks.append(f"open dial: {_pairs(result['dial'])}")
     if result.get("request"):
@@ -195,7 +199,7 @@ def _job(result: Result) -> list[Block]:
             instant(row.get("created_at")),
             row.get("call_id"),
             row.get("phone"),
-            row.get("outcome") or row.get("call_status"),
+            call_word(row.get("outcome") or row.get("call_status") or ""),
             row.get("disconnection_reason"),
             duration(float(row.get("duration_ms") or 0) / 1000),
         ]

@@ -37,10 +37,11 @@ def forecast(result: Result) -> list[Block]:
     with_whom = (
         f"with {plural(int(result['workers']), 'worker')} and {duration(result['call_seconds'])} a call"
     )
+    waiting = plural(int(result["pending"]), "job that waits", "jobs that wait")
     at_retell = "" if cost is None else f"; {cost:g} at Retell"
     blocks: list[Block] = [
         Heading(text=f"Forecast{of}, {instant(result['at'])}: nothing is dialled by this"),
-        f"{plural(len(dials), 'dial')} shown of {int(result['pending'])} jobs that wait, {with_whom}",
+        f"{plural(len(dials), 'dial')} shown of {waiting}, {with_whom}",
         f"estimated: {result['minutes']:g} minutes and {result['credit']:g} credit of accounts{at_retell}",
     ]
     if result.get("as_if_unheld"):
@@ -68,7 +69,8 @@ def forecast(result: Result) -> list[Block]:
     ]
     blocks += [grid("would be skipped", "why #jobs for_example", skipped)] if skipped else []
     if result["beyond"]:
-        blocks.append(f"{plural(int(result['beyond']), 'job')} more wait behind these; --limit looks further")
+        more = plural(int(result["beyond"]), "job more waits", "jobs more wait")
+        blocks.append(f"{more} behind these; --limit looks further")
     return blocks
 
 

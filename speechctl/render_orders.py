@@ -84,7 +84,7 @@ def release(result: Result) -> list[Block]:
         who = "workers" if result["workers_at_work"] else "workers, of whom none is at work here,"
         lines.append(f"{plural(left, 'job')} with a call or a dial: {who} follow them on and settle them")
     if result["moved_meanwhile"]:
-        lines.append(f"{plural(int(result['moved_meanwhile']), 'job')} were taken over meanwhile")
+        lines.append(f"{plural(int(result['moved_meanwhile']), 'job was', 'jobs were')} taken over meanwhile")
     rows = [
         [row["job_id"], row["batch_id"], row["worker"], instant(row["lease_until"]), call_word(row["then"])]
         for row in result["jobs"][:_MOST_SHOWN]
@@ -96,7 +96,8 @@ def reset(result: Result) -> list[Block]:
     """The answer to ``reset-jobs``."""
     if result["dry_run"]:
         return [f"{plural(int(result['would_reset']), 'job')} would begin anew; nothing was changed"]
-    return [f"{plural(int(result['reset']), 'job')} begin anew: pending, no attempt spent, first phone"]
+    reset = plural(int(result["reset"]), "job begins", "jobs begin")
+    return [f"{reset} anew: pending, no attempt spent, first phone"]
 
 
 def account(result: Result) -> list[Block]:

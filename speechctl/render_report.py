@@ -46,7 +46,9 @@ def _analyses(analyses: Result) -> list[Block]:
     """What Retell made of the conversations; a daemon of an older version does not tell."""
     if not analyses.get("calls") and not analyses.get("waiting"):
         return []
-    waiting = f"; {analyses['waiting']} are yet to be analysed" if analyses["waiting"] else ""
+    waiting = (
+        f"; {plural(analyses['waiting'], 'is', 'are')} yet to be analysed" if analyses["waiting"] else ""
+    )
     line = f"Retell found {analyses['successful']} of {analyses['calls']} conversations successful{waiting}"
     moods = [[mood, number] for mood, number in analyses["by_sentiment"].items()]
     return [line, *([grid("Conversations by mood", "mood #calls", moods)] if moods else [])]

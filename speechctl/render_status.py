@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from speechctl.blocks import Block, Heading, grid
 from speechctl.render_alerts import summary_of
-from speechctl.words import call_word, duration, instant, plural, zoned
+from speechctl.words import call_word, duration, instant, paused, plural, zoned
 
 Result = Mapping[str, Any]
 #: More workers than this are summed up by state; --json has them all.
@@ -175,8 +175,7 @@ def _batch_state(row: Result, not_understood: Sequence[str]) -> str:
     if row["active"]:
         odd = row["batch_id"] in not_understood
         return "not dialled: settings not understood" if odd else "active"
-    reason = (row.get("pause") or {}).get("reason")
-    return f"paused: {reason}" if reason else "paused"
+    return paused(row.get("pause"))
 
 
 def _job_cells(counts: Mapping[str, int]) -> list[object]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+from speechaid.wording import plural
+
+__all__ = ["call_word", "duration", "instant", "localised", "paused", "percent", "plural", "zoned"]
 
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 
@@ -50,14 +55,15 @@ def localised(sentence: str) -> str:
     return _INSTANT.sub(lambda match: instant(match[0]), sentence)
 
 
-def plural(count: int, noun: str, many: str | None = None) -> str:
-    """``1 call``, ``2 calls``; ``many`` where an s does not do."""
-    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
-
-
 def call_word(status: object) -> str:
     """A status as a word: ``in progress``."""
     return str(status).replace("_", " ")
+
+
+def paused(pause: Mapping[str, Any] | None) -> str:
+    """A batch's pause with what is on record of it: ``paused by maria (uid 1000): wrong amounts``."""
+    by, reason = (pause or {}).get("by"), (pause or {}).get("reason")
+    return f"paused{f' by {by}' if by else ''}{f': {reason}' if reason else ''}"
 
 
 def percent(share: float | None) -> str:

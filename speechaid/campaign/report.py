@@ -17,6 +17,7 @@ from speechaid.campaign.figures import Figures
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome
+from speechaid.wording import plural
 
 #: The outcomes for which a job is done.
 SUCCESSES: Final = frozenset({Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED})
@@ -59,7 +60,7 @@ def to_markdown(report: Document) -> str:
             "",
             f"- **Jobs**: {jobs['total']} ({_listed(jobs['by_status'])})",
             f"- **Calls**: {calls['total']}, {calls['connected']} connected, {calls['minutes']:.1f} minutes",
-            f"- **Success rate**: {_percent(calls['success_rate'])} ({calls['successful']} calls)",
+            f"- **Success rate**: {_percent(calls['success_rate'])} ({plural(calls['successful'], 'call')})",
             f"- **Cost**: {calls['cost']:.2f}, {_money(calls['cost_per_success'])} for each success",
             f"- **Charged**: {charged['minutes']:.1f} minutes, {charged['credit']:.2f} credit",
             f"- **Promises to pay**: {promises['jobs']}, {promises['amount']:.2f} altogether",

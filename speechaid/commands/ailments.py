@@ -12,6 +12,7 @@ from typing import Final
 
 from speechaid.commands import ailments_of_jobs as of_jobs
 from speechaid.commands.chart import NAMED, Chart, Findings, fault, ordered, warning
+from speechaid.wording import plural
 
 #: A clock that is off by more than this, in seconds, is worth a word.
 _SKEW_SECONDS: Final = 2.0
@@ -76,7 +77,7 @@ def _workers(chart: Chart) -> Findings:
         yield ordered(
             "all_workers_paused",
             "every worker of this host is paused",
-            f"{len(rows)} workers",
+            plural(len(rows), "worker"),
             "speechctl resume-worker NAME",
         )
 
@@ -136,7 +137,8 @@ def _retell(chart: Chart) -> Findings:
         yield warning(
             "concurrency_limit",
             "more workers than Retell allows calls at a time",
-            f"{len(chart.workers)} workers here, {facts.limit} calls allowed, {facts.calls} going on",
+            f"{plural(len(chart.workers), 'worker')} here, {plural(facts.limit, 'call')} allowed, "
+            f"{facts.calls} going on",
             "speechctl scale, or have Retell raise the limit",
         )
 

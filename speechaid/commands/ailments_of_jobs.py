@@ -10,6 +10,7 @@ from speechaid.commands.chart import COUNTED, NAMED, Chart, Findings, fault, lis
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.rules import metering
+from speechaid.wording import plural
 
 #: Shares of recent calls and of jobs that are worth a word, given enough of them.
 _ENOUGH: Final = 20
@@ -26,7 +27,7 @@ def batches(chart: Chart) -> Findings:
         yield fault(
             "orphaned_jobs",
             "jobs whose batch does not exist are not called",
-            listed({name: f"{jobs} jobs" for name, jobs in orphans.items()}),
+            listed({name: plural(jobs, "job") for name, jobs in orphans.items()}),
             "make the batch again under its id, or have the jobs cancelled",
         )
     yield from _paused(chart, [chart.batches[name] for name in named if name in chart.batches])
@@ -45,13 +46,13 @@ def _paused(chart: Chart, batches: list[Batch]) -> Findings:
         yield ordered(
             "batch_paused",
             f"batch {name} is paused",
-            f"by {by}{why}; {chart.waiting[name]} jobs wait",
+            f"by {by}{why}; {plural(chart.waiting[name], 'job waits', 'jobs wait')}",
             "speechctl resume-all" if pause.get("all") else f"speechctl resume-batch {name}",
         )
     folded = paused[NAMED:]
     if folded:
         waiting = sum(chart.waiting[name] for name in folded)
-        found = f"{len(folded)} more, in which {waiting} jobs wait"
+        found = f"{len(folded)} more, in which {plural(waiting, 'job waits', 'jobs wait')}"
         yield ordered("batches_paused", "more batches are paused", found, "speechctl batches")
 
 
@@ -74,7 +75,7 @@ def windows(chart: Chart) -> Findings:
         yield ordered(
             "windows_closed",
             "every batch with waiting jobs is outside its calling window",
-            f"{len(closed)} batches",
+            plural(len(closed), "batch", "batches"),
             f"the first opens {first:%Y-%m-%d %H:%M} UTC",
         )
     if chart.without_hours:
@@ -93,7 +94,7 @@ def credit(chart: Chart) -> Findings:
         yield fault(
             "no_credit",
             "jobs are suspended because their account has no credit left",
-            f"{jobs} jobs",
+            plural(jobs, "job"),
             "add credit: they return by themselves within a minute",
         )
     unknown = chart.unknown_accounts
@@ -101,7 +102,7 @@ def credit(chart: Chart) -> Findings:
         yield fault(
             "account_unknown",
             "jobs are not called because their account does not exist",
-            listed({account_id: f"{count} jobs" for account_id, count in unknown.items()}),
+            listed({account_id: plural(count, "job") for account_id, count in unknown.items()}),
             "make the account under that account_id: they return by themselves within a minute",
         )
     for account in chart.accounts.values():
@@ -210,7 +211,7 @@ def unreadable(chart: Chart) -> Findings:
         yield warning(
             "unreadable_jobs",
             "jobs in which no phone can be read fail, or have failed, as all_phones_dead without a call",
-            f"{'at least ' if count >= COUNTED else ''}{count} jobs: "
+            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
             + listed(dict.fromkeys(chart.unreadable, "")),
             "contact.phones must be a list of texts: mend it in the database and say speechctl reset-jobs, "
             "or speechctl cancel-job JOB",

@@ -21,6 +21,7 @@ from speechaid.model.states import FINISHED, JobStatus, SuspendReason
 from speechaid.rules import metering
 from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
+from speechaid.wording import plural
 
 #: Jobs ahead in the queue are counted up to here.
 _MOST_AHEAD: Final = 1000
@@ -81,14 +82,22 @@ def _state(job: Job, now: datetime) -> str:
     if job.status is JobStatus.SUSPENDED:
         return f"suspended: {job.suspend_reason or 'nobody wrote down why'}"
     if job.status is JobStatus.CANCELLED:
-        return f"cancelled: {job.document.get('cancel_reason') or 'nobody wrote down why'}"
+        reason = job.document.get("cancel_reason")
+        # A cancellation for which no reason was given is written down as the name of the order.
+        told = "nobody wrote down why" if reason in {None, "", "cancel"} else _words(reason)
+        return f"cancelled: {told}"
     if job.status is JobStatus.FAILED:
         return f"failed: {job.document.get('last_error') or 'no reason on record'}"
     if job.status is JobStatus.DONE:
-        return f"done: {job.document.get('last_outcome') or 'its call served its purpose'}"
+        return f"done: {_words(job.document.get('last_outcome') or 'its call served its purpose')}"
     if job.status is JobStatus.IN_PROGRESS:
         return f"in progress: {_hand(job, now)}"
     return str(job.status)
+
+
+def _words(reason: object) -> str:
+    """A code as words: ``do not call``."""
+    return str(reason).replace("_", " ")
 
 
 def _hand(job: Job, now: datetime) -> str:
@@ -195,14 +204,19 @@ def _sentence(desk: Desk, job: Job, failed: list[Check], chance: datetime | None
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
-        return f"Nothing more happens by itself: {_state(job, now)}{since}"
+        word, _, why = _state(job, now).partition(": ")
+        return f"Nothing more happens by itself: {word}{since}, {why}"
     if job.status is JobStatus.SUSPENDED:
         return f"{_state(job, now).capitalize()}; it {_way_back(desk, job)}"
     if job.status is JobStatus.IN_PROGRESS:
         return f"Now: {_hand(job, now)}"
     if not failed:
         ahead = desk.store.survey.ahead_of(job, _MOST_AHEAD)
-        place = f"{ahead} jobs of its batch come first" if ahead else "it is among the first of its batch"
+        place = (
+            f"{plural(ahead, 'job of its batch comes', 'jobs of its batch come')} first"
+            if ahead
+            else "it is among the first of its batch"
+        )
         return f"Nothing keeps it: it is called as soon as a worker is free; {place}"
     why = "; ".join(f"{check['name']}: {check['value']}" for check in failed)
     if chance is None:

@@ -13,6 +13,7 @@ from typing import Final
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.protocol import ErrorCode
 from speechaid.store.jobs import OpenDials
+from speechaid.wording import plural
 
 #: Seconds between two looks at the dials that are waited for.
 _LOOK_AGAIN_SECONDS: Final = 0.2
@@ -44,8 +45,8 @@ class Quiet:
             return {**self.result, "waited_for": waited_for, **figures}
         if desk.store.now().timestamp() > self.deadline:
             message = (
-                f"{self.done}, but {dials.on_their_way} dials have been on their way for too long to wait: "
-                f"they may still become calls; ask again with {self.again}"
+                f"{self.done}, but {plural(dials.on_their_way, 'dial has', 'dials have')} been on the way "
+                f"for too long to wait: a call may still come of it; ask again with {self.again}"
             )
             raise Refused(ErrorCode.TIMEOUT, message)
         call.progress({"state": "waiting", "on_their_way": dials.on_their_way})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from speechaid.errors import ConfigError, FleetError
+from speechaid.wording import plural
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 #: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
@@ -146,7 +147,8 @@ def make_room(workers: int) -> None:
     limit = _raise_descriptor_limit(needed)
     if limit >= needed:
         return
-    shortage = f"{workers} workers need {needed} descriptors, and the system allows {limit}"
+    wanted = f"{plural(workers, 'worker needs', 'workers need')} {needed} descriptors"
+    shortage = f"{wanted}, and the system allows {limit}"
     if limit < descriptors_needed(workers, at_least=True):
         raise ConfigError([f"WORKER_COUNT: {shortage}: raise LimitNOFILE= or ulimit -Hn, or want fewer"])
     log.warning("%s: raise LimitNOFILE", shortage)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from speechaid.rules.alerting import Alert, Facts, Severity, Thresholds
+from speechaid.wording import plural
 
 #: How far back the two alerts look that count events; times the patience.
 SUCCESS_WINDOW_SECONDS: Final = 1800.0
@@ -27,7 +28,10 @@ def _backlog(facts: Facts, limits: Thresholds) -> str | None:
     waiting, idle = facts.jobs_callable, facts.workers_idle
     if waiting <= limits.backlog_jobs or not idle or not facts.database_up:
         return None
-    return f"{waiting} jobs may be called now while {idle} workers have nothing in hand"
+    return (
+        f"{plural(waiting, 'job')} may be called now while "
+        f"{plural(idle, 'worker has', 'workers have')} nothing in hand"
+    )
 
 
 def _backlog_promql(limits: Thresholds) -> str:
@@ -74,10 +78,14 @@ def _crash_looping(facts: Facts, _limits: Thresholds) -> str | None:
     return f"{_listed(loops)} keep{'s' if len(loops) == 1 else ''} ending badly" if loops else None
 
 
+def _hung_workers(count: int) -> str:
+    return plural(count, "worker hung and was replaced", "workers hung and were replaced")
+
+
 def _hung(facts: Facts, limits: Thresholds) -> str | None:
     minutes = HUNG_WINDOW_SECONDS * limits.patience / 60
     hung = facts.hung_workers
-    return f"{hung:.0f} workers hung and were replaced in the last {minutes:g} min" if hung else None
+    return f"{_hung_workers(round(hung))} in the last {minutes:g} min" if hung else None
 
 
 def _hung_promql(limits: Thresholds) -> str:
@@ -87,7 +95,11 @@ def _hung_promql(limits: Thresholds) -> str:
 
 def _missing(facts: Facts, _limits: Thresholds) -> str | None:
     missing = facts.workers_missing
-    return f"{missing} of {facts.workers_wanted} workers are not up" if missing else None
+    return (
+        f"{missing} of {plural(facts.workers_wanted, 'worker')} {'is' if missing == 1 else 'are'} not up"
+        if missing
+        else None
+    )
 
 
 def _held(facts: Facts, _limits: Thresholds) -> str | None:
@@ -114,7 +126,7 @@ def _none_finished(facts: Facts, limits: Thresholds) -> str | None:
 
 def _parked(facts: Facts, _limits: Thresholds) -> str | None:
     parked = facts.parked_calls
-    return f"{parked} calls whose end Retell does not confirm" if parked else None
+    return f"{plural(parked, 'call')} whose end Retell does not confirm" if parked else None
 
 
 def promql_span(seconds: float) -> str:

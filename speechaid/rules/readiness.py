@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from speechaid.wording import plural
+
 #: This host's clock may differ so far from the database's, in seconds, before it is worth a word.
 SKEW_SECONDS: Final = 2.0
 #: A write that takes longer than this, in seconds, slows each dial: it writes several times.
@@ -157,7 +159,7 @@ def foreign_work(found: ForeignWork) -> Finding:
     when = f" at {found.last_at:%H:%M:%S} UTC" if found.last_at else ""
     return _warn(
         "other workers",
-        f"{found.jobs} jobs are in progress under another program{who}{when}",
+        f"{plural(found.jobs, 'job is', 'jobs are')} in progress under another program{who}{when}",
         "stop call_worker.py before speechaid starts: it knows no leases, and people would be called twice",
     )
 
@@ -187,7 +189,8 @@ def retell_away(reason: str, *, before_start: bool) -> Finding:
 
 def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> Finding:
     """Whether the process may open as many files as its workers need; None is no limit."""
-    text = f"{workers} workers need {needed}, allowed are {'any number' if limit is None else limit}"
+    wanted = plural(workers, "worker needs", "workers need")
+    text = f"{wanted} {needed}, allowed are {'any number' if limit is None else limit}"
     if limit is None or limit >= needed:
         return _fine("descriptors", text)
     remedy = f"raise the hard limit: LimitNOFILE={needed} or ulimit -Hn {needed}"

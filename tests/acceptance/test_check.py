@@ -166,7 +166,7 @@ def test_jobs_that_another_program_has_in_hand_are_a_warning(variables: Environ)
     with MongoClient[dict[str, Any]](variables["MONGO_URI"]) as client:
         client[variables["MONGO_DB"]]["jobs"].insert_many([{**job}, ours])
     assert levels(variables, status=0)["other workers"] == "warn"
-    assert text_of(variables, "other workers").startswith("1 jobs are in progress under another program")
+    assert text_of(variables, "other workers").startswith("1 job is in progress under another program")
 
 
 def test_a_socket_or_directory_that_cannot_be_used_fails(variables: Environ, place: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_start_a_reload_a_call_and_a_stop_as_systemd_hears_them(systemd: Syste
     systemd.hears_status("running, 3 workers, 1 in calls")
     systemd.main.send_signal(signal.SIGTERM)
     systemd.hears(lambda message: message.get("STOPPING") == "1", "STOPPING")
-    systemd.hears_status("stopping, 1 workers, 1 in calls")
+    systemd.hears_status("stopping, 1 worker, 1 in calls")
     systemd.hears(lambda message: "EXTEND_TIMEOUT_USEC" in message, "a wish for time while a call goes on")
     assert systemd.main.poll() is None
     (systemd.directory / "tasks" / "worker-1").unlink()

@@ -370,7 +370,7 @@ def test_a_word_that_is_no_country_is_refused_wherever_it_stands(operator: Opera
 def test_settings_of_a_new_batch_do_not_go_with_an_old_one(operator: Operator) -> None:
     batch_id = operator.store.batches.create({})
     refused = operator.is_refused("import", file=CSV, filename="a.csv", batch=batch_id, hours="09:00-10:00")
-    assert (refused.code, "allowed_hours" in str(refused)) == ("bad_argument", True)
+    assert (refused.code, "--hours" in str(refused)) == ("bad_argument", True)
 
 
 # -- jobs --------------------------------------------------------------------------------------------------
@@ -611,6 +611,16 @@ def test_what_needs_a_database_known_to_be_away_is_refused_at_once(
     assert "this host is held, the others are not" in str(refused)
     assert operator.daemon.held
     assert "findings" in operator.does("doctor")
+
+
+def test_explain_says_why_a_job_is_over_in_words(operator: Operator) -> None:
+    operator.add_job("job-1")
+    operator.does("cancel-job", job="job-1")
+    cancelled = operator.does("explain", job="job-1")["sentence"]
+    assert cancelled.startswith("Nothing more happens by itself: cancelled since 20")
+    assert cancelled.endswith(", nobody wrote down why")
+    operator.add_job("job-2", status="cancelled", cancel_reason="do_not_call")
+    assert operator.does("explain", job="job-2")["sentence"].endswith("cancelled, do not call")
 
 
 def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None:

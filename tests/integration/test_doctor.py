@@ -207,9 +207,9 @@ def test_accounts_that_jobs_name_and_that_do_not_exist_are_listed_with_their_job
     patient.job("job-3", account_id="acc-lost", **suspended)
     patient.job("job-4", account_id="acc-gone", **suspended)
     patient.job("job-5", account_id="acc-gone", status="done")
-    assert patient.findings()["account_unknown"]["evidence"] == "acc-lost (2 jobs), acc-gone (1 jobs)"
+    assert patient.findings()["account_unknown"]["evidence"] == "acc-lost (2 jobs), acc-gone (1 job)"
     patient.stage.add_account(account_id="acc-lost")
-    assert patient.findings()["account_unknown"]["evidence"] == "acc-gone (1 jobs)"
+    assert patient.findings()["account_unknown"]["evidence"] == "acc-gone (1 job)"
 
 
 def test_a_clock_that_runs_ahead_of_the_database_s_is_found(patient: Patient) -> None:

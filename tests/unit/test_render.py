@@ -498,6 +498,36 @@ def test_an_import_that_broke_off_says_what_to_do() -> None:
     assert "again with --batch" in broken
 
 
+@pytest.mark.parametrize(
+    ("command", "change", "line"),
+    [
+        ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no call in hand"),
+        ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 call in hand finishes first"),
+        ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 calls in hand finish first"),
+        ("reset-jobs", {"dry_run": False, "reset": 1}, "1 job begins anew"),
+        ("forecast", {"pending": 1}, "of 1 job that waits"),
+        ("forecast", {"beyond": 1}, "1 job more waits behind these"),
+        ("drain", {"calls_in_hand": 0}, "takes a new job; no call in hand"),
+    ],
+)
+def test_one_of_a_thing_is_not_told_as_many(command: str, change: dict[str, Any], line: str) -> None:
+    assert line in text(command, ANSWERS[command][0] | change)
+
+
+def test_a_list_of_jobs_has_words_where_the_database_has_codes() -> None:
+    shown = text("jobs", {"jobs": [JOB | {"outcome": "do_not_call", "status": "in_progress"}], "limit": 50})
+    assert "do not call" in shown
+    assert "in progress" in shown
+
+
+def test_status_names_who_paused_a_batch_as_batches_does() -> None:
+    pause = {"by": "maria (uid 1000)", "reason": "wrong amounts"}
+    row = {"batch_id": "batch-1", "name": "April", "active": False, "pause": pause, "jobs": {}}
+    assert "paused by maria (uid 1000): wrong amounts" in text(
+        "status", FakeDaemon().snapshot() | {"batches": [row]}
+    )
+
+
 def test_the_head_of_a_report_names_its_zone_and_counts_in_words() -> None:
     answer, _ = ANSWERS["report"]
     told = text("report", {**answer, "jobs": {**answer["jobs"], "total": 1}})
