@@ -18,6 +18,7 @@ from speechaid.commands.call_times import CallTimes
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.control import ControlSocket, TcpAccess
+from speechaid.disks import disks
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
@@ -106,6 +107,9 @@ class Daemon(Supervisor):
             database=database,
             apply_log_level=logs.set_level,
         )
+        self._places = {"state directory": settings.control.state_dir}
+        if database is not None:
+            self._places["embedded database"] = database.directory
         self._desk = clerk
         self._socket = control
         self._call_times = CallTimes()
@@ -152,6 +156,7 @@ class Daemon(Supervisor):
         return {
             **found,
             "drain": self._call_times.left(elapsed, longest),
+            "disks": disks(self._places),
             "alerts": self._observation.firing(),
             "metrics": self._observation.address,
         }

@@ -18,7 +18,7 @@ from typing import Any, Final
 import setproctitle
 
 from speechaid.clock import Clock, SystemClock
-from speechaid.errors import ConfigError, ExitStatus
+from speechaid.errors import ConfigError, ExitStatus, FleetError
 from speechaid.fleet.messages import Beat, Counts, Event, Tally, count_key
 from speechaid.fleet.neighbours import Clerk, Companion, Control, Readable
 from speechaid.fleet.notify import Notifier
@@ -110,6 +110,8 @@ class Supervisor:
         self._tick_at = 0.0
         self._kill_at: float | None = None
         self._title = ""
+        #: Why the orders that stand could not be written down; None where they were.
+        self._orders_not_kept: str | None = None
         self._supervising = False
         self._news = Readable()
 
@@ -222,6 +224,8 @@ class Supervisor:
         if self._database is not None:
             self._database.ensure()
             self._spare_the_database()
+        if self._orders_not_kept is not None:
+            self._guard(self._keep_orders)
         for hook in self.on_tick:
             self._guard(hook, now)
 
@@ -247,42 +251,34 @@ class Supervisor:
         return wanted
 
     def drain(self, on: bool) -> None:
-        """No worker of this host claims, or all may again; outlives this process.
-
-        Raises:
-            FleetError: it could not be recorded; nothing was changed.
-        """
-        self._record(draining=on)
+        """No worker of this host claims, or all may again; outlives this process."""
         self._fleet.drain(on)
+        self._keep_orders()
 
     def hold(self, on: bool) -> None:
-        """Every new dial of this host is held, or no longer; outlives this process.
-
-        Raises:
-            FleetError: it could not be recorded; nothing was changed.
-        """
-        self._record(held=on)
+        """Every new dial of this host is held, or no longer; outlives this process."""
         self._fleet.hold(on)
+        self._keep_orders()
 
     def pause_worker(self, slot: str) -> None:
         """One worker claims nothing; outlives its process, and this one.
 
         Raises:
-            FleetError: there is no such worker, or it could not be recorded; nothing was changed.
+            FleetError: there is no such worker.
         """
         self._fleet.require(slot)
-        self._record(paused=self._fleet.paused | {slot})
         self._fleet.pause(slot, True)
+        self._keep_orders()
 
     def resume_worker(self, slot: str) -> None:
         """One worker claims again.
 
         Raises:
-            FleetError: there is no such worker, or it could not be recorded; nothing was changed.
+            FleetError: there is no such worker.
         """
         self._fleet.require(slot)
-        self._record(paused=self._fleet.paused - {slot})
         self._fleet.pause(slot, False)
+        self._keep_orders()
 
     def set_log_level(self, level: str) -> None:
         """How much this daemon and its workers log, until the next reload."""
@@ -318,7 +314,9 @@ class Supervisor:
 
     def snapshot(self) -> dict[str, Any]:
         """All that the loop knows, as JSON-ready data."""
-        return snapshot(self._fleet, state=self.phase.words, started_at=self._started_at, clock=self._clock)
+        found = snapshot(self._fleet, state=self.phase.words, started_at=self._started_at, clock=self._clock)
+        found["supervisor"]["orders_not_kept"] = self._orders_not_kept
+        return found
 
     # What the fleet tells (``fleet.workers.Listener``).
 
@@ -387,16 +385,25 @@ class Supervisor:
         self._notifier.stopping(self._summary())
         self._show()
 
-    def _record(
-        self, *, draining: bool | None = None, held: bool | None = None, paused: set[str] | None = None
-    ) -> None:
-        """Keep the standing orders as they will be, before they are given."""
+    def _keep_orders(self) -> None:
+        """Write down what stands until it is taken back, for the next start.
+
+        An emergency stop must not wait for a disk: where nothing can be written the orders stand in memory,
+        the answer says so, and each second tries again.
+        """
         orders = StandingOrders(
-            draining=self._fleet.draining if draining is None else draining,
-            held=self._fleet.held if held is None else held,
-            paused=frozenset(self._fleet.paused if paused is None else paused),
+            draining=self._fleet.draining, held=self._fleet.held, paused=frozenset(self._fleet.paused)
         )
-        self._state.save(orders)
+        try:
+            self._state.save(orders)
+        except FleetError as fault:
+            if self._orders_not_kept is None:
+                log.warning("%s: orders stand, but a restart would not know them", fault)
+            self._orders_not_kept = str(fault)
+            return
+        if self._orders_not_kept is not None:
+            log.info("standing orders are kept again")
+        self._orders_not_kept = None
 
     def _spare_the_database(self) -> None:
         """Its process is our child, and its own keeper's to reap."""

@@ -34,6 +34,8 @@ def render(command: str, result: Result) -> list[Block]:
     """The answer to a command."""
     renderer = _RENDERERS.get(command)
     blocks = renderer(result) if renderer is not None else _fields(result)
+    if result.get("not_kept"):
+        blocks = [*blocks, f"! it holds, but a restart would not know it: {result['not_kept']}"]
     return [harmless(block) if isinstance(block, str) else block for block in blocks]
 
 

@@ -72,6 +72,15 @@ def _warnings(result: Result) -> list[Block]:
         )
     elif supervisor.get("held"):
         lines.append("! HELD on this host: no new dial (speechctl unhold)")
+    if supervisor.get("orders_not_kept"):
+        lines.append(
+            f"! these orders stand, but a restart would not know them: {supervisor['orders_not_kept']}"
+        )
+    lines += [
+        f"! the disk of the {disk['of']} is full: {disk['free_mb']} MiB free in {disk['path']} (make room)"
+        for disk in result.get("disks") or []
+        if disk["full"]
+    ]
     if supervisor.get("draining"):
         lines.append("! draining: no worker of this host takes a new job (speechctl undrain)")
     if supervisor.get("wanted") == 0:

@@ -12,6 +12,7 @@ from typing import Final
 
 from speechaid.commands import ailments_of_jobs as of_jobs
 from speechaid.commands.chart import NAMED, Chart, Findings, fault, ordered, warning
+from speechaid.rules.readiness import LITTLE_SPACE_MB
 from speechaid.wording import plural
 
 #: A clock that is off by more than this, in seconds, is worth a word.
@@ -89,7 +90,34 @@ def _is_starting(chart: Chart) -> bool:
     return early and not troubled and not any(row.get("restarts") for row in chart.workers)
 
 
+def _disks(chart: Chart) -> Findings:
+    for disk in chart.fleet.get("disks") or []:
+        text = f"{disk['free_mb']} MiB free in {disk['path']}"
+        if disk["full"]:
+            yield fault(
+                "disk_full",
+                f"the disk of the {disk['of']} is full: what cannot be recorded is not dialled",
+                text,
+                "make room; all goes on by itself then",
+            )
+        elif disk["free_mb"] < LITTLE_SPACE_MB:
+            yield warning(
+                "disk_filling",
+                f"the disk of the {disk['of']} is filling up",
+                text,
+                "make room before it is full: then no call can be recorded, and none is placed",
+            )
+
+
 def _orders(chart: Chart) -> Findings:
+    not_kept = chart.supervisor.get("orders_not_kept")
+    if not_kept is not None:
+        yield warning(
+            "orders_not_kept",
+            "hold, drain and paused workers of this host stand, but a restart would not know them",
+            not_kept,
+            "see why that file cannot be written; it is tried each second",
+        )
     if chart.supervisor.get("draining"):
         yield ordered("draining", "no worker of this host takes a new job", "drained", "speechctl undrain")
     if chart.fleet_hold is not None:
@@ -200,6 +228,7 @@ def _indexes(chart: Chart) -> Findings:
 
 AILMENTS: Final[tuple[Callable[[Chart], Findings], ...]] = (
     _database,
+    _disks,
     _workers,
     _orders,
     _breaker,

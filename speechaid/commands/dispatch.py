@@ -30,6 +30,7 @@ from speechaid.commands.registry import (
     LOOP_AFTER,
     LOOP_BEFORE,
     LOOP_HANDLERS,
+    STANDING,
     WITH_FLEET,
     WITHOUT_DATABASE,
 )
@@ -138,13 +139,20 @@ class Dispatcher:
     def _conclude(self, request: Request, outcome: _Outcome) -> None:
         """The answer, then the record."""
         if isinstance(outcome, _Done):
-            self._answers.reply(request, outcome.result)
+            self._answers.reply(request, {**outcome.result, **self._not_kept(request)})
         elif isinstance(outcome, Refusal):
             self._answers.refuse(request, outcome.code, outcome.message)
         if request.command.access is Access.WRITE:
             self._recorder.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
             if request.command.runs is Runs.DESK:
                 self._after_write()
+
+    def _not_kept(self, request: Request) -> Result:
+        """What the answer to an order that stands has to add where a restart would not know of it."""
+        if request.command.name not in STANDING:
+            return {}
+        why = self._daemon.snapshot()["supervisor"].get("orders_not_kept")
+        return {} if why is None else {"not_kept": why}
 
 
 def _call(request: Request, desk: Desk, answers: Answers, fleet: Mapping[str, Any]) -> Call:

@@ -83,6 +83,9 @@ LOOP_BEFORE: Final[Mapping[str, LoopHandler]] = {"hold": fleet.hold_here}
 #: What the supervising thread does when the clerk has carried a command out.
 LOOP_AFTER: Final[Mapping[str, LoopHandler]] = {"unhold": fleet.unhold_here}
 
+#: Orders that stand until they are taken back, also after a restart.
+STANDING: Final = frozenset({"hold", "unhold", "drain", "undrain", "pause-worker", "resume-worker"})
+
 #: Commands of the clerk's that are told what the loop knows.
 WITH_FLEET: Final = frozenset({"explain", "forecast", "doctor", "release-stuck"})
 

@@ -29,7 +29,7 @@ from pymongo.errors import PyMongoError
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.errors import FleetError, SpeechaidError
+from speechaid.errors import SpeechaidError
 from speechaid.fleet.embedded import EmbeddedDatabase, published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
@@ -303,6 +303,34 @@ def fill(disk: Path) -> None:
                 client["ballast"]["pieces"].insert_one({"piece": os.urandom(500_000)})
 
 
+def test_an_emergency_stop_waits_for_no_disk_and_is_kept_as_soon_as_it_can_be(
+    place: Path, simulator: SimulatorProcess
+) -> None:
+    daemon = DaemonProcess(place, variables(place, simulator))
+    state = place / "state"
+
+    def supervisor() -> dict[str, Any]:
+        found: dict[str, Any] = daemon.ask("status")["supervisor"]
+        return found
+
+    try:
+        daemon.start()
+        (state / "standing.new").mkdir()  # in the way of the file, also for root
+        held = daemon.ask("hold", reason="stop everything")
+        assert "standing.json cannot be written" in held["not_kept"]
+        assert supervisor()["held"]
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="held")
+        found = daemon.ask("doctor")["findings"]
+        assert {"held", "orders_not_kept"} <= {row["code"] for row in found}
+        (state / "standing.new").rmdir()
+        until(lambda: supervisor()["orders_not_kept"] is None, "the order on disk")
+        assert json.loads((state / "standing.json").read_text())["held"]
+        assert "not_kept" not in daemon.ask("hold")
+        assert simulator.ledger() == []
+    finally:
+        assert daemon.stop() == 0
+
+
 def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is_room(
     small_disk: Path, place: Path, simulator: SimulatorProcess
 ) -> None:
@@ -316,11 +344,17 @@ def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is
         fill(small_disk)
         assert daemon.ask("status")["supervisor"]["present"]  # it answers, and goes on trying
         fill_up(small_disk)  # a database that starts anew may have tidied up
-        with pytest.raises(FleetError, match="No space left"):
-            daemon.ask("drain")  # an order that would be forgotten is not taken
-        assert not daemon.ask("status")["supervisor"]["draining"]
+        assert "No space left" in daemon.ask("drain")["not_kept"]  # it stands all the same
+        assert daemon.ask("status")["supervisor"]["draining"]
+        assert {disk["of"]: disk["full"] for disk in daemon.ask("status")["disks"]} == {
+            "state directory": True,
+            "embedded database": True,
+        }
         logged = log.stat().st_size
         (small_disk / "ballast").unlink()
+        kept = small_disk / "state" / "standing.json"
+        until(lambda: kept.exists() and json.loads(kept.read_text())["draining"], "the drain on disk")
+        daemon.ask("undrain")
         until(lambda: jobs_by_status_or_none(small_disk) == {"done": JOBS}, "all jobs done")
         until(lambda: log.stat().st_size > logged, "the log's going on")
         assert_everybody_was_called_once(simulator)
