@@ -20,7 +20,7 @@ LAYERS = (
         "kit breaker look roster turns dial follow inheritance settlement recovery census housekeeping"
         " analysis campaign"
     ),
-    "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation",
+    "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation disks",
     "supervisor daemon check check_host cli __main__",
     "demo",
 )
