@@ -7,6 +7,7 @@ job is looked at for its next dial alone. Only workers of this host are reckoned
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.states import Priority
 from speechaid.rules import metering, phones, sharing
 from speechaid.rules.checks import Reason
+from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
 from speechaid.rules.sharing import Turn
 from speechaid.store.holds import FLEET
@@ -156,6 +158,10 @@ class _World:
             country=self.country(job),
         )
 
+    def judge(self, dial: _Dial, at: datetime) -> Judgement:
+        """Whether this dial may go out at that moment, after those that the plan has by now."""
+        return judge(self.kit, dial.job, dial.choice.number, self.look(dial.job), at=at)
+
     def dials(self, batch_id: str | None, plan: _Plan) -> list[_Dial]:
         """The dials that a batch's jobs may come to, soonest first; the others are skipped in the plan."""
         dials = []
@@ -220,15 +226,23 @@ def _run(
         turn = sharing.order(_turns(world, queues, free), served)[0]
         queue = queues[turn.batch_id]
         dial = queue.pop()
-        if not queue:
-            del queues[turn.batch_id]
         served[turn.batch_id] = len(plan.rows)
         room = _room(world, rooms, dial.job)
         starts = max([free, *(places[0] for places in room)])
-        if _place(world, plan, dial, starts):
+        judgement = world.judge(dial, starts)
+        if judgement.may_dial or judgement.reason in _FULL:
+            _place(world, plan, dial, starts)
             over = starts + timedelta(seconds=call_seconds)
             for places in (lanes, *room):
                 heapq.heapreplace(places, over)
+        elif judgement.reason is Reason.OUTSIDE_WINDOW and judgement.next_chance is not None:
+            # The window closes before its turn comes; queues are in order, the soonest last.
+            later = replace(dial, earliest=judgement.next_chance)
+            bisect.insort(queue, later, key=lambda dial: -dial.earliest.timestamp())
+        else:
+            plan.skip(dial.job, f"{judgement.reason} by then")
+        if not queue:
+            del queues[turn.batch_id]
 
 
 def _turns(world: _World, queues: Mapping[str | None, list[_Dial]], free: datetime) -> list[Turn]:
@@ -255,15 +269,11 @@ def _room(world: _World, rooms: dict[str, list[datetime]], job: Job) -> list[lis
     ]
 
 
-def _place(world: _World, plan: _Plan, dial: _Dial, starts: datetime) -> bool:
-    """Put a dial into the plan, and its estimate on the account; False where that has run dry by then."""
+def _place(world: _World, plan: _Plan, dial: _Dial, starts: datetime) -> None:
+    """Put a dial into the plan, and its estimate on the account."""
     job, account = dial.job, world.accounts.get(dial.job.account_id or "")
     held = metering.Reserve(minutes=0.0, credit=0.0)
     if account is not None:
-        judgement = judge(world.kit, job, dial.choice.number, world.look(job), at=starts)
-        if not judgement.may_dial and judgement.reason not in _FULL:
-            plan.skip(job, f"{judgement.reason} by then")
-            return False
         held = metering.estimate(account, world.kit.dialling_defaults())
         world.accounts[account.account_id] = replace(
             account,
@@ -284,7 +294,6 @@ def _place(world: _World, plan: _Plan, dial: _Dial, starts: datetime) -> bool:
             "credit": held.credit if metered else None,
         }
     )
-    return True
 
 
 def _waiting(desk: Desk, wanted: str | None) -> dict[str | None, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -641,3 +641,28 @@ def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None
     assert way_back() == "returns by itself within a minute: account acme has credit"
     set_job(suspend_reason="operator")
     assert way_back() == "waits for resume-job"
+
+
+@pytest.mark.parametrize("account_id", [None, "acme"])
+def test_a_forecast_puts_off_what_its_window_closes_on_and_skips_nobody(
+    operator: Operator, account_id: str | None
+) -> None:
+    operator.database.accounts.insert_one(
+        {"account_id": "acme", "status": "active", "plan_type": "unlimited", "timezone": "UTC"}
+    )
+    now = operator.store.now()
+    opened, closes = now - timedelta(hours=2), now + timedelta(seconds=90)
+    hours = {"start": f"{opened:%H:%M:%S}", "end": f"{closes:%H:%M:%S}"}
+    batch_id = operator.does("create-batch", name="closing", timezone="UTC")["batch_id"]
+    operator.database.batches.update_one(
+        {"batch_id": batch_id}, {"$set": {"call_settings.allowed_hours": hours}}
+    )
+    for number in range(40):
+        contact = {"name": "Ana", "phones": [f"+569123450{number:02}"]}
+        operator.add_job(f"job-{number}", batch_id=batch_id, account_id=account_id, contact=contact)
+    answer = operator.does("forecast", batch=batch_id, limit=40)
+    assert (answer["skipped"], len(answer["dials"])) == ([], 40)
+    starts = [datetime.fromisoformat(row["at"]) for row in answer["dials"]]
+    opens_again = opened.replace(microsecond=0) + timedelta(days=1)
+    assert all(moment < closes or moment >= opens_again for moment in starts)
+    assert max(starts) >= opens_again
