@@ -166,7 +166,7 @@ _BATCH_SETTINGS: Final = (
         name="country", help="of phones written without a country code: CL (default: the account's own)"
     ),
     Argument(name="priority", help="who goes first", choices=("normal", "high", "urgent"), default="normal"),
-    Argument(name="hours", help="when people may be called: 09:00-18:00"),
+    Argument(name="hours", help="when people may be called: 09:00-18:00; 24:00 is the day's end"),
     Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5"),
     Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago"),
     Argument(

@@ -89,7 +89,7 @@ class Hours(Group):
     """A daily span in local time; an end before the start lies on the next day."""
 
     start: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    end: str = Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")
 
     def document(self) -> dict[str, str]:
         """In the form of a batch's ``allowed_hours``."""

@@ -112,8 +112,13 @@ def _create_batch(result: Result) -> list[Block]:
     state = "" if result["active"] else " (paused; resume-batch starts it)"
     return [
         f"{result['batch_id']}: {result['name']}{state}",
+        *_warning(result),
         f"fill it: speechctl import FILE --batch {result['batch_id']}",
     ]
+
+
+def _warning(result: Result) -> list[Block]:
+    return [f"! {result['warning']}"] if result.get("warning") else []
 
 
 def _pause_batch(result: Result) -> list[Block]:
@@ -239,7 +244,7 @@ def _import(result: Result) -> list[Block]:
     else:
         head = f"{_batch_name(result)}: {plural(int(result['imported']), 'contact')} imported{there}"
         head += "" if result["active"] else " (paused; resume-batch starts it)"
-    blocks: list[Block] = [head]
+    blocks: list[Block] = [head, *_warning(result)]
     blocks += _listed(result, "bad_rows", "bad row", "reason")
     if result.get("bad_rows_file"):
         blocks.append(f"bad rows are written to {result['bad_rows_file']}: mend them and import that file")

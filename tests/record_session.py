@@ -82,10 +82,10 @@ def campaigns(pen: Recorder, terminal: Terminal) -> str:
     pen.say("## Two campaigns\n\nA file is looked at first, then imported; calling begins with its last row.")
     file = terminal.place / "march.csv"
     pen.type(f"speechctl import {file} --country US --dry-run")
-    options = "--hours 00:00-23:59 --timezone America/Santiago --max-attempts 2"
+    options = "--hours 00:00-24:00 --timezone America/Santiago --max-attempts 2"
     pen.type(f"speechctl import {file} --name 'March reminders' --country US {options}")
     pen.type(
-        f"speechctl import {terminal.place / 'april.csv'} --name April --hours 00:00-23:59 --priority high"
+        f"speechctl import {terminal.place / 'april.csv'} --name April --hours 00:00-24:00 --priority high"
     )
     rows = {row["name"]: row["batch_id"] for row in terminal.ask("batches")["batches"]}
     terminal.a_live_call(rows["April"])

@@ -16,7 +16,8 @@ from speechaid.model.states import Priority
 from speechaid.protocol import ErrorCode
 from speechaid.rules.phones import is_country
 
-_HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)")
+#: 24:00 is the day's end.
+_HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)")
 _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
 #: Options that are stored under their own name.
 _AS_THEY_ARE: Final = ("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")
@@ -66,12 +67,26 @@ def allowed_hours(text: str) -> Document:
         raise Refused(
             ErrorCode.BAD_ARGUMENT, f"hours: {text!r} is not understood; write 09:00-18:00 (24-hour clock)"
         )
-    start, end = f"{int(match[1]):02}:{match[2]}", f"{int(match[3]):02}:{match[4]}"
+    start = f"{int(match[1]):02}:{match[2]}"
+    end = "24:00" if match[3] is None else f"{int(match[3]):02}:{match[4]}"
     if start == end:
         raise Refused(
-            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} begins and ends at one time; leave it out for all day"
+            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} begins and ends at one time; all day is 00:00-24:00"
         )
     return {"start": start, "end": end}
+
+
+def night_warning(args: Mapping[str, Any]) -> str | None:
+    """What hours over midnight come to, for whom swapped them; None where the options have none."""
+    if args["hours"] is None:
+        return None
+    hours = allowed_hours(args["hours"])
+    if hours["start"] < hours["end"] or hours["end"] == "00:00":
+        return None
+    return (
+        f"calls from {hours['start']} through midnight until {hours['end']} the next day;"
+        f" by day it is {hours['end']}-{hours['start']}"
+    )
 
 
 def days_of_week(text: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechaid.commands.batch_fields import batch_fields
+from speechaid.commands.batch_fields import batch_fields, night_warning
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.commands.waiting import until_quiet
@@ -22,7 +22,8 @@ def create_batch(desk: Desk, call: Call) -> Result:
     if call.args["paused"]:
         fields["pause"] = {"by": call.actor, "reason": "created paused", "at": desk.store.now()}
     batch_id = desk.store.batches.create({**fields, "created_by": call.actor})
-    return {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
+    named = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
+    return {**named, "warning": night_warning(call.args)}
 
 
 def check_account(desk: Desk, call: Call) -> None:

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
-from speechaid.commands.batch_fields import batch_fields, call_settings, country
+from speechaid.commands.batch_fields import batch_fields, call_settings, country, night_warning
 from speechaid.commands.batches import check_account
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
@@ -212,6 +212,7 @@ def _told(parsed: Parsed, call: Call) -> Result:
     written = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
     return ({"returned_rows": written[:_MOST_RETURNED]} if call.args["return_bad_rows"] else {}) | {
         "file": call.args["filename"],
+        "warning": night_warning(call.args),
         "good_rows": len(parsed.rows),
         "bad_rows_count": len(parsed.bad_rows),
         "bad_rows": [{"line": row.line, "reason": row.reason} for row in parsed.bad_rows[:_MOST_LISTED]],

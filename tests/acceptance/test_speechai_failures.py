@@ -219,7 +219,7 @@ def test_attempts_burnt_outside_the_window(campaign: Campaign) -> None:
 
 
 def test_a_malformed_hour_dialled(campaign: Campaign) -> None:
-    all_day = {"start": "00:00", "end": "23:59"}
+    all_day = {"start": "00:00", "end": "24:00"}
     malformed: list[Document] = [
         {"allowed_hours": {"start": "9am", "end": "6pm"}},
         {"allowed_hours": {"start": "00:00"}},

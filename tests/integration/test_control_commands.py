@@ -666,3 +666,33 @@ def test_a_forecast_puts_off_what_its_window_closes_on_and_skips_nobody(
     opens_again = opened.replace(microsecond=0) + timedelta(days=1)
     assert all(moment < closes or moment >= opens_again for moment in starts)
     assert max(starts) >= opens_again
+
+
+@pytest.mark.parametrize(
+    ("hours", "warned"),
+    [
+        ("20:00-09:00", True),
+        ("09:00-20:00", False),
+        ("18:00-00:00", False),
+        ("0:00-24:00", False),
+        (None, False),
+    ],
+)
+def test_hours_over_midnight_are_taken_with_a_warning(
+    operator: Operator, hours: str | None, warned: bool
+) -> None:
+    warning = "calls from 20:00 through midnight until 09:00 the next day; by day it is 09:00-20:00"
+    created = operator.does("create-batch", name="night", hours=hours)
+    assert created["warning"] == (warning if warned else None)
+    imported = operator.does("import", file=CSV, filename="a.csv", hours=hours, dry_run=True)
+    assert imported["warning"] == (warning if warned else None)
+
+
+def test_a_window_may_end_with_the_day(operator: Operator) -> None:
+    batch_id = operator.does("create-batch", name="all day", hours="0:00-24:00")["batch_id"]
+    assert operator.batch(batch_id)["call_settings"]["allowed_hours"] == {"start": "00:00", "end": "24:00"}
+    operator.add_job("job-1", batch_id=batch_id)
+    checks = {row["name"]: row["value"] for row in operator.does("explain", job="job-1")["checks"]}
+    assert checks["window"] == "always open"
+    assert operator.is_refused("create-batch", name="odd", hours="24:00-09:00").code == "bad_argument"
+    assert "00:00-24:00" in str(operator.is_refused("create-batch", name="odd", hours="00:00-00:00"))

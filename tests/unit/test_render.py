@@ -543,6 +543,13 @@ def test_an_alert_whose_cause_is_gone_is_not_told_as_if_it_went_on(command: str)
     assert "its cause is gone; over in 12s unless it returns (was: the database does not answer)" in told
 
 
+def test_a_warning_about_a_new_batch_stands_below_its_name() -> None:
+    created, _ = ANSWERS["create-batch"]
+    assert "\n! calls from 20:00" in text("create-batch", {**created, "warning": "calls from 20:00"})
+    imported, _ = ANSWERS["import"]
+    assert "\n! calls from 20:00" in text("import", {**imported, "warning": "calls from 20:00"})
+
+
 def test_a_host_without_workers_is_not_overlooked() -> None:
     answer, _ = ANSWERS["status"]
     idle = {**answer, "supervisor": {**answer["supervisor"], "wanted": 0}}

@@ -118,6 +118,12 @@ def test_default_hours_have_the_form_of_a_batch(environ: Environ) -> None:
     assert hours.default_allowed_hours.document() == {"start": "22:00", "end": "06:30"}
 
 
+def test_default_hours_may_end_with_the_day(environ: Environ) -> None:
+    hours = get_settings(environ | {"SPEECHAID_DEFAULT_ALLOWED_HOURS": "00:00-24:00"}, None).dialling
+    assert hours.default_allowed_hours is not None
+    assert hours.default_allowed_hours.document() == {"start": "00:00", "end": "24:00"}
+
+
 BAD = [
     ("WORKER_COUNT", "abc", "a whole number from 1 to 2000"),
     ("WORKER_COUNT", "0", "a whole number from 1 to 2000"),
