@@ -26,6 +26,9 @@ ALIASES: Final = {
     "fecha_maxima": "fecha_maxima",
 }
 
+#: What programs keep among the contact's fields for themselves.
+_BOOKKEEPING: Final = frozenset({"next_phone_index", "_id"})
+
 
 def variables_for(job: Job, *, now: datetime, zone: str) -> dict[str, str]:
     """The variables for one call; empty ones are left out.
@@ -70,7 +73,7 @@ def plain(value: object, zone: str = "UTC") -> str:
 
 def _texts(source: Mapping[str, object], zone: str) -> dict[str, str]:
     texts = {name.strip(): plain(value, zone) for name, value in source.items()}
-    return {name: text for name, text in texts.items() if name and text}
+    return {name: text for name, text in texts.items() if name and text and name not in _BOOKKEEPING}
 
 
 def _kind_of_call(own: Mapping[str, str]) -> dict[str, str]:

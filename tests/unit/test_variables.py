@@ -99,6 +99,14 @@ def test_the_ends_of_time_stop_nothing(moment: datetime) -> None:
     assert variables(payload={"due_date": moment})["due_date"][:4] in {"0001", "9999"}
 
 
+def test_what_programs_keep_beside_the_persons_data_is_not_told() -> None:
+    told = variables(
+        contact={"name": "Ana", "next_phone_index": 1, "_id": "66f0"},
+        payload={"next_phone_index": 0},
+    )
+    assert set(told) == {"name", "nombre", "current_time_America_Santiago"}
+
+
 def test_lists_documents_and_empty_values_are_left_out() -> None:
     told = variables(
         contact={"phones": ["+56900000001"], "name": "  "},
