@@ -150,7 +150,8 @@ class Lookout:
         """Seconds for which jobs have been callable here without any call having ended."""
         supervisor = snapshot["supervisor"]
         ended = _sum(counts, "speechaid_calls_ended_total")
-        at_work = supervisor["state"] == "running" and not supervisor["draining"] and not supervisor["held"]
+        idle = supervisor["draining"] or supervisor["held"] or supervisor["no_space"]
+        at_work = supervisor["state"] == "running" and not idle
         waiting = at_work and database_up(snapshot) and _census(snapshot, "callable", 0) > 0
         if self._progress_at is None or not waiting or ended != self._ended_before:
             self._progress_at = now
@@ -191,8 +192,10 @@ def _hold_sentences(picture: Picture) -> tuple[str, ...]:
         hold = picture.figures.get("fleet_hold") or {}
         why = f": {hold['reason']}" if hold.get("reason") else ""
         sentences.append(f"held on all hosts by {hold.get('by')}{why}")
-    elif held["host"]:
+    elif picture.supervisor["held"]:
         sentences.append("held on this host by an operator")
+    if picture.supervisor["no_space"]:
+        sentences.append(f"held on this host for want of room: {picture.supervisor['no_space']}")
     if held["key"]:
         sentences.append(f"the circuit breaker is open: {picture.figures.get('key_reason')}")
     return tuple(sentences)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Final
 
 import setproctitle
@@ -29,6 +31,7 @@ from speechaid.fleet.spawner import Spawner
 from speechaid.fleet.standing import StandingOrders, StateDirectory
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
 from speechaid.protocol import Request
+from speechaid.rules.readiness import no_space
 from speechaid.rules.respawn import CRASHES, Cause, Policy
 from speechaid.settings import Settings, after_reload, reload_changes
 from speechaid.wording import plural
@@ -160,6 +163,8 @@ class Supervisor:
         leaving.callback(self._fleet.close)
         self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._clerk.fileno())
         self._spare_the_database()
+        if self._database is not None:
+            self._look_for_space(self._database.directory)
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
         log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor.started"})
@@ -222,6 +227,7 @@ class Supervisor:
             leaving=self.phase is not Phase.RUNNING,
         )
         if self._database is not None:
+            self._look_for_space(self._database.directory)
             self._database.ensure()
             self._spare_the_database()
         if self._orders_not_kept is not None:
@@ -404,6 +410,20 @@ class Supervisor:
         if self._orders_not_kept is not None:
             log.info("standing orders are kept again")
         self._orders_not_kept = None
+
+    def _look_for_space(self, directory: Path) -> None:
+        """No call is placed whose end might find no room; those that go on are followed."""
+        held = self._fleet.no_space is not None
+        try:
+            found = os.statvfs(directory)
+            why = no_space(str(directory), found.f_bavail * found.f_frsize // 2**20, held=held)
+        except OSError as exc:
+            why = f"the disk of {directory} cannot be looked at: {exc.strerror}"
+        self._fleet.hold_for_space(why)
+        if why is not None and not held:
+            log.error("no new call is placed: %s", why, extra={"event": "disk.full"})
+        elif why is None and held:
+            log.warning("calls are placed again: there is room on the disk of %s", directory)
 
     def _spare_the_database(self) -> None:
         """Its process is our child, and its own keeper's to reap."""

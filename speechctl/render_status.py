@@ -72,6 +72,8 @@ def _warnings(result: Result) -> list[Block]:
         )
     elif supervisor.get("held"):
         lines.append("! HELD on this host: no new dial (speechctl unhold)")
+    if supervisor.get("no_space"):
+        lines.append(f"! HELD on this host for want of room: {supervisor['no_space']}")
     if supervisor.get("orders_not_kept"):
         lines.append(
             f"! these orders stand, but a restart would not know them: {supervisor['orders_not_kept']}"

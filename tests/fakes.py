@@ -12,7 +12,7 @@ from speechaid.clerk import Clerk
 from speechaid.commands.contract import Desk, Submit
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.control import ControlSocket
-from speechaid.errors import ConfigError, ControlError, FleetError
+from speechaid.errors import ConfigError, ControlError
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ class FakeDaemon:
         self.in_call = True
         #: What a reload meets.
         self.faults: list[str] = []
-        #: Whether orders can be recorded.
-        self.disk_full = False
+        #: Why a restart would not know the orders that stand.
+        self.orders_not_kept: str | None = None
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -49,6 +49,8 @@ class FakeDaemon:
                 "restarts": 2,
                 "draining": self.draining,
                 "held": self.held,
+                "no_space": None,
+                "orders_not_kept": self.orders_not_kept,
                 "dependency_away": False,
                 "crash_loops": [],
             },
@@ -77,8 +79,6 @@ class FakeDaemon:
         }
 
     def drain(self, on: bool) -> None:
-        if self.disk_full:
-            raise FleetError("the order cannot be kept: no space left on device")
         self.draining = on
 
     def hold(self, on: bool) -> None:

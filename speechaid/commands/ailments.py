@@ -33,7 +33,9 @@ def _database(chart: Chart) -> Findings:
             "database_away",
             "the database cannot be asked: nothing is claimed, calls in hand are kept until it is back",
             chart.database_fault,
-            "see that it runs and can be reached from here; speechaid check tells more",
+            "make room on its disk; it is started anew by itself"
+            if chart.supervisor.get("no_space")
+            else "see that it runs and can be reached from here; speechaid check tells more",
         )
     elif chart.database_ms is not None and chart.database_ms > _SLOW_DATABASE_MS:
         yield warning(
@@ -91,6 +93,13 @@ def _is_starting(chart: Chart) -> bool:
 
 
 def _disks(chart: Chart) -> Findings:
+    if why := chart.supervisor.get("no_space"):
+        yield fault(
+            "no_space",
+            "this host places no call: its database's disk is full, or nearly; calls in hand are followed",
+            why,
+            "make room; all goes on by itself then",
+        )
     for disk in chart.fleet.get("disks") or []:
         text = f"{disk['free_mb']} MiB free in {disk['path']}"
         if disk["full"]:
@@ -227,8 +236,8 @@ def _indexes(chart: Chart) -> Findings:
 
 
 AILMENTS: Final[tuple[Callable[[Chart], Findings], ...]] = (
-    _database,
     _disks,
+    _database,
     _workers,
     _orders,
     _breaker,

@@ -141,7 +141,10 @@ class Dispatcher:
         if isinstance(outcome, _Done):
             self._answers.reply(request, {**outcome.result, **self._not_kept(request)})
         elif isinstance(outcome, Refusal):
-            self._answers.refuse(request, outcome.code, outcome.message)
+            done = request.command.name in DONE_WITHOUT_DATABASE
+            why = self._not_kept(request).get("not_kept") if done else None
+            forgotten = "" if why is None else f"; a restart would not know it: {why}"
+            self._answers.refuse(request, outcome.code, outcome.message + forgotten)
         if request.command.access is Access.WRITE:
             self._recorder.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
             if request.command.runs is Runs.DESK:
@@ -184,7 +187,8 @@ def _refusal(request: Request, exc: Exception) -> Refusal:
     if isinstance(exc, ConfigError):
         return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
     if isinstance(exc, SpeechaidError):
-        return Refusal(id=request.id, code=ErrorCode.REFUSED, message=str(exc))
+        done = DONE_WITHOUT_DATABASE.get(request.command.name, "")
+        return Refusal(id=request.id, code=ErrorCode.REFUSED, message=f"{done}{exc}")
     _log.error("the command %s failed by a fault of its own", request.command.name, exc_info=exc)
     message = f"a fault of the daemon's own ({type(exc).__name__}); its log has the details"
     return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)

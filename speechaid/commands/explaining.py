@@ -170,6 +170,8 @@ def _workers(fleet: Mapping[str, Any]) -> Check:
     """Whether any worker of this host would claim it; other hosts' may."""
     supervisor, workers = fleet.get("supervisor", {}), fleet.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
+    if why := supervisor.get("no_space"):
+        return _check("workers of this host", False, f"held for want of room: {why}")
     if supervisor.get("held"):
         return _check("workers of this host", False, "held: no new dial on this host")
     if supervisor.get("draining"):

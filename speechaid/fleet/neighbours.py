@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from speechaid.protocol import Request
@@ -51,6 +52,10 @@ class Clerk(Protocol):
 
 class Companion(Protocol):
     """A child that the fleet needs to live: the embedded database."""
+
+    @property
+    def directory(self) -> Path:
+        """Where it writes."""
 
     @property
     def pid(self) -> int | None:

@@ -33,6 +33,7 @@ def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) ->
             "restarts": fleet.restarts,
             "draining": fleet.draining,
             "held": fleet.held,
+            "no_space": fleet.no_space,
             "dependency_away": fleet.dependency_away,
             "crash_loops": fleet.crash_loops,
             "zygote": {
@@ -54,7 +55,7 @@ def _instant(second: int) -> str:
 def status_line(summary: str, fleet: Fleet) -> str:
     """What ``systemctl status`` shows: more than the title in ``ps`` has room for."""
     parts = [summary, f"{fleet.in_calls} in calls"]
-    parts += ["dialling held"] if fleet.held else []
+    parts += ["dialling held"] if fleet.may_not_dial else []
     parts += ["a dependency is away"] if fleet.dependency_away else []
     parts += [f"crash loop: {', '.join(loops)}"] if (loops := fleet.crash_loops) else []
     return ", ".join(parts)

@@ -76,7 +76,8 @@ class Fleet:
     Attributes:
         wanted: workers that there ought to be; the turns close the gap.
         paused: slots whose workers claim nothing.
-        draining, held: whether any worker of this host may claim, as told to each.
+        draining, held: whether any worker of this host may claim, as an operator ordered.
+        no_space: why no call is placed for want of room on the database's disk; None where there is some.
         others: children of this process that are somebody else's to reap.
     """
 
@@ -94,6 +95,7 @@ class Fleet:
         self.paused: set[str] = set(paused or ())
         self.draining = False
         self.held = False
+        self.no_space: str | None = None
         self.others: set[int] = set()
         self.slots: dict[int, Slot] = {}
         self.spawner = spawner
@@ -164,9 +166,16 @@ class Fleet:
         self.broadcast(Order.DRAIN if on else Order.UNDRAIN)
 
     def hold(self, on: bool) -> None:
-        """Every new dial is held, or no longer."""
+        """An operator holds every new dial, or no longer."""
         self.held = on
-        self.broadcast(Order.HOLD, on=on)
+        self.broadcast(Order.HOLD, on=self.may_not_dial)
+
+    def hold_for_space(self, why: str | None) -> None:
+        """Every new dial is held for want of room, or no longer."""
+        if (why is None) != (self.no_space is None):
+            self.no_space = why
+            self.broadcast(Order.HOLD, on=self.may_not_dial)
+        self.no_space = why
 
     def set_log_level(self, level: str) -> None:
         """Tell every worker, those to come too."""
@@ -209,6 +218,11 @@ class Fleet:
                 slot.due += seconds
 
     # What the supervisor asks.
+
+    @property
+    def may_not_dial(self) -> bool:
+        """Whether every new dial of this host is held, for whatever reason."""
+        return self.held or self.no_space is not None
 
     @property
     def empty(self) -> bool:
@@ -435,7 +449,7 @@ class Fleet:
         standing = {Order.PAUSE: slot.name in self.paused, Order.DRAIN: self.draining}
         for order in (order for order, stands in standing.items() if stands):
             slot.tell(order)
-        if self.held:
+        if self.may_not_dial:
             slot.tell(Order.HOLD, on=True)
         if self._log_level is not None:
             slot.tell(Order.LOG_LEVEL, level=self._log_level)

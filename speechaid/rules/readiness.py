@@ -17,6 +17,8 @@ SLOW_WRITE_SECONDS: Final = 0.5
 #: Disk space below which a database in the same place is in danger, in MiB.
 LITTLE_SPACE_MB: Final = 1024
 NO_SPACE_MB: Final = 64
+#: What must be free beyond that before dialling goes on: a hold that comes and goes helps nobody.
+SPACE_MARGIN_MB: Final = 16
 #: A job that another program touched so lately, in seconds, is being worked on.
 LATELY_SECONDS: Final = 900.0
 
@@ -241,6 +243,15 @@ def place(name: str, path: str, *, fault: str | None, free_mb: int | None) -> Fi
             name, text, "make room before it is full: then no call can be recorded, and none is placed"
         )
     return _fine(name, text)
+
+
+def no_space(path: str, free_mb: int, *, held: bool) -> str | None:
+    """Why no call may be placed for want of room where the database writes; None where there is enough.
+
+    A call that is placed must still be recorded when the last of the room is gone.
+    """
+    needed = NO_SPACE_MB + (SPACE_MARGIN_MB if held else 0)
+    return f"{free_mb} MiB free on the disk of {path}, {needed} needed" if free_mb < needed else None
 
 
 def embedded_at_rest(path: str) -> Finding:

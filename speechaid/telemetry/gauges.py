@@ -45,7 +45,7 @@ def holds(picture: Picture) -> dict[str, bool]:
     figures = picture.figures
     return {
         "fleet": bool(figures.get("fleet_hold")),
-        "host": bool(picture.supervisor["held"]),
+        "host": bool(picture.supervisor["held"] or picture.supervisor["no_space"]),
         "key": bool(figures.get("key_held")),
     }
 

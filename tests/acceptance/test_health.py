@@ -276,10 +276,10 @@ def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
 
 @pytest.fixture
 def small_disk(place: Path) -> Iterator[Path]:
-    """A file system of a few megabytes."""
+    """A file system that is soon full."""
     disk = place / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256m,mode=0700", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("a file system can be mounted by root alone")
     yield disk
@@ -291,6 +291,12 @@ def fill_up(disk: Path) -> None:
     with contextlib.suppress(OSError), (disk / "ballast").open("ab", buffering=0) as ballast:
         while True:
             ballast.write(bytes(65_536))
+
+
+def run_short(disk: Path) -> None:
+    """Leave some room, and less than calls in hand may need."""
+    room = shutil.disk_usage(disk).free - 40 * 2**20
+    (disk / "ballast").write_bytes(bytes(room))
 
 
 def fill(disk: Path) -> None:
@@ -327,6 +333,34 @@ def test_an_emergency_stop_waits_for_no_disk_and_is_kept_as_soon_as_it_can_be(
         assert json.loads((state / "standing.json").read_text())["held"]
         assert "not_kept" not in daemon.ask("hold")
         assert simulator.ledger() == []
+    finally:
+        assert daemon.stop() == 0
+
+
+def test_a_disk_that_runs_full_stops_dialling_while_there_is_still_room_for_the_calls_in_hand(
+    small_disk: Path, place: Path, simulator: SimulatorProcess
+) -> None:
+    control = str(place / "control.sock")
+    daemon = DaemonProcess(place, variables(small_disk, simulator, SPEECHAID_SOCKET=control))
+
+    def no_space() -> str | None:
+        found: str | None = daemon.ask("status")["supervisor"]["no_space"]
+        return found
+
+    try:
+        daemon.start()
+        run_short(small_disk)
+        until(lambda: no_space() is not None, "the daemon's noticing")
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="short")
+        first = daemon.ask("doctor")["findings"][0]
+        assert (first["code"], str(small_disk) in first["evidence"]) == ("no_space", True)
+        daemon.ask("unhold")  # an operator's word is not room
+        assert jobs_by_status(small_disk) == {"pending": JOBS}
+        assert simulator.ledger() == []
+        (small_disk / "ballast").unlink()
+        until(lambda: jobs_by_status(small_disk) == {"done": JOBS}, "all jobs done")
+        assert no_space() is None
+        assert_everybody_was_called_once(simulator)
     finally:
         assert daemon.stop() == 0
 

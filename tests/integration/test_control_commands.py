@@ -487,9 +487,10 @@ def test_a_bad_reload_is_refused_with_every_fault(operator: Operator) -> None:
     assert (refused.code, "MAX_ATTEMPTS" in str(refused)) == ("refused", True)
 
 
-def test_an_order_that_cannot_be_kept_is_refused(operator: Operator) -> None:
-    operator.daemon.disk_full = True
-    assert "no space left" in str(operator.is_refused("drain"))
+def test_an_order_that_a_restart_would_not_know_is_carried_out_and_says_so(operator: Operator) -> None:
+    operator.daemon.orders_not_kept = "standing.json cannot be written"
+    assert operator.does("drain")["not_kept"] == operator.daemon.orders_not_kept
+    assert operator.daemon.draining
 
 
 # -- without a database ------------------------------------------------------------------------------------
@@ -518,6 +519,16 @@ def test_without_a_database_the_fleet_obeys_and_the_rest_says_why_not(
         client.ask("pause-batch", {"batch": "b"}, timeout_seconds=PATIENCE_SECONDS)
     assert (caught.value.code, caught.value.exit_status) == ("unavailable", 1)
     with pytest.raises(Refused, match="this host is held, the others are not"):
+        client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
+    assert daemon.held is True
+
+
+def test_without_database_and_room_a_hold_of_this_host_tells_both(
+    cut_off: tuple[Client, FakeDaemon],
+) -> None:
+    client, daemon = cut_off
+    daemon.orders_not_kept = "standing.json cannot be written"
+    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart would not know it"):
         client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
     assert daemon.held is True
 

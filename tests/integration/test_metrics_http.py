@@ -34,6 +34,7 @@ SUPERVISOR = {
     "present": 200,
     "draining": False,
     "held": False,
+    "no_space": None,
     "crash_loops": [],
     "zygote": {"restarts": 0},
 }

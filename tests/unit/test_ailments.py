@@ -57,6 +57,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
     [
         ({"database_fault": "the database is away"}, "database_away"),
         ({"database_ms": 400.0}, "slow_database"),
+        ({"fleet": fleet(no_space="3 MiB free on the disk of /d, 64 needed")}, "no_space"),
         ({"fleet": fleet(crash_loops=["worker-1"])}, "crash_loop"),
         ({"fleet": fleet(dependency_away=True)}, "workers_cannot_start"),
         ({"fleet": fleet(wanted=0)}, "no_workers"),

@@ -42,6 +42,7 @@ def supervisor(**fields: Any) -> dict[str, Any]:
         "present": 2,
         "draining": False,
         "held": False,
+        "no_space": None,
         "crash_loops": [],
         "zygote": {"restarts": 0},
         **fields,

@@ -58,6 +58,7 @@ SUPERVISOR = {
     "present": 3,
     "draining": False,
     "held": False,
+    "no_space": None,
     "crash_loops": [],
     "zygote": {"restarts": 1},
 }

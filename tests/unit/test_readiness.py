@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from speechaid.rules import readiness
-from speechaid.rules.readiness import Finding, ForeignWork, Level, Topology
+from speechaid.rules.readiness import NO_SPACE_MB, SPACE_MARGIN_MB, Finding, ForeignWork, Level, Topology
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 NOBODY = ForeignWork(jobs=0, worker=None, last_at=None)
@@ -81,3 +81,18 @@ def test_the_worst_finding_weighs_for_the_whole() -> None:
 def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
     text = readiness.foreign_work(SCRIPT).text
     assert text == "3 jobs are in progress under another program, the latest by bot-7 at 12:30:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "held", "enough"),
+    [
+        (NO_SPACE_MB, False, True),
+        (NO_SPACE_MB - 1, False, False),
+        (NO_SPACE_MB, True, False),
+        (NO_SPACE_MB + SPACE_MARGIN_MB, True, True),
+    ],
+)
+def test_dialling_stops_for_want_of_room_and_goes_on_with_some_to_spare(
+    free_mb: int, held: bool, enough: bool
+) -> None:
+    assert (readiness.no_space("/d", free_mb, held=held) is None) == enough
