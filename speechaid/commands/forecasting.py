@@ -7,7 +7,6 @@ job is looked at for its next dial alone. Only workers of this host are reckoned
 
 from __future__ import annotations
 
-import bisect
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -236,13 +235,29 @@ def _run(
             for places in (lanes, *room):
                 heapq.heapreplace(places, over)
         elif judgement.reason is Reason.OUTSIDE_WINDOW and judgement.next_chance is not None:
-            # The window closes before its turn comes; queues are in order, the soonest last.
-            later = replace(dial, earliest=judgement.next_chance)
-            bisect.insort(queue, later, key=lambda dial: -dial.earliest.timestamp())
+            queue.append(dial)
+            _put_off(queue, dial.job.account_id, judgement.next_chance)
         else:
             plan.skip(dial.job, f"{judgement.reason} by then")
         if not queue:
             del queues[turn.batch_id]
+
+
+def _put_off(queue: list[_Dial], account_id: str | None, until: datetime) -> None:
+    """The batch's window, which is that of all its jobs with this account, is closed until then.
+
+    All at once: a window that is short and a batch that is long would be judged a thousand times a day.
+    """
+    queue[:] = sorted(
+        (
+            replace(dial, earliest=until)
+            if dial.job.account_id == account_id and dial.earliest < until
+            else dial
+            for dial in queue
+        ),
+        key=lambda dial: dial.earliest,
+        reverse=True,
+    )
 
 
 def _turns(world: _World, queues: Mapping[str | None, list[_Dial]], free: datetime) -> list[Turn]:
