@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechaid import protocol
+from speechaid.daemon import log_refused, tcp_access
+from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
 from speechaid.rules import readiness
 from speechaid.rules.readiness import Finding
 from speechaid.settings import Settings
+from speechaid.telemetry.sink import file_fault
 
 
 def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
@@ -30,9 +33,13 @@ def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
     else:
         yield readiness.socket_free(str(path))
     yield from _ports(settings, daemon_runs=pid is not None)
+    try:
+        tcp_access(settings)
+    except ConfigError as exc:
+        yield readiness.keys_missing("; ".join(exc.faults))
     yield place("state directory", settings.control.state_dir)
     if settings.logging.file is not None:
-        yield place("log directory", settings.logging.file.parent)
+        yield _log_file(settings.logging.file)
     yield _descriptors(settings.worker.count)
 
 
@@ -111,6 +118,13 @@ def place(name: str, path: Path) -> Finding:
     fault = _unfit(path)
     free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
     return readiness.place(name, str(path), fault=fault, free_mb=free_mb)
+
+
+def _log_file(path: Path) -> Finding:
+    """Nothing is made for the look: the file would be ours, and not the service's."""
+    if (fault := file_fault(path, make=False)) is not None:
+        return readiness.log_file_unfit(log_refused(path, fault))
+    return place("log directory", path.parent)
 
 
 def _unfit(directory: Path) -> str | None:

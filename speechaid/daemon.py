@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -58,7 +59,7 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
     for warning in settings_warnings():
         log.warning("%s", warning)
     with contextlib.ExitStack() as undo:
-        control = ControlSocket(settings.control.socket, _tcp_access(settings))
+        control = ControlSocket(settings.control.socket, tcp_access(settings))
         undo.callback(control.close)
         observation = Observation(settings)
         undo.callback(observation.close)
@@ -167,7 +168,7 @@ class Daemon(Supervisor):
         Raises:
             ConfigError: the new set is bad, or the keys are; the old ones stay.
         """
-        access = _tcp_access(self.settings)
+        access = tcp_access(self.settings)
         changes = super().reload()
         self._desk.apply(self.settings)
         self._observation.apply(self.settings)
@@ -209,13 +210,16 @@ def _open_log(settings: Settings) -> None:
     """
     wanted = settings.logging
     if wanted.file is not None and (fault := file_fault(wanted.file)) is not None:
-        raise ConfigError(
-            [f"SPEECHAID_LOG_FILE={wanted.file}: {fault}; allowed: a file that can be written to"]
-        )
+        raise ConfigError([log_refused(wanted.file, fault)])
     logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
 
 
-def _tcp_access(settings: Settings) -> TcpAccess | None:
+def log_refused(path: Path, fault: str) -> str:
+    """That no log can be written there, as a fault of the settings."""
+    return f"SPEECHAID_LOG_FILE={path}: {fault}; allowed: a file that can be written to"
+
+
+def tcp_access(settings: Settings) -> TcpAccess | None:
     """Who may come in over the network, and how; None where nobody may.
 
     Raises:

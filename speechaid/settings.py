@@ -99,6 +99,8 @@ def get_settings(
     faults = [*file.faults, *secrets.faults.values()]
     all_values = _with_places({**values, **secrets.values})
     settings, more = _check(all_values, told=secrets.faults.keys(), empty=_empty(environ, file))
+    if file.path is None and env_file is not None and not _STAND_INS.keys() <= all_values.keys():
+        more.append(f"{Path.cwd() / env_file} is not there: all that is set comes from the environment")
     if settings is None or faults:
         raise ConfigError(faults + more)
     return settings

@@ -229,6 +229,16 @@ def port(name: str, address: str, *, fault: str | None, daemon_runs: bool) -> Fi
     return _fail(name, f"{address} {fault}", "stop that program, or choose another address")
 
 
+def keys_missing(fault: str) -> Finding:
+    """The control port would be in the clear: no daemon opens it so."""
+    return _fail("control keys", fault, "make them with speechctl keys, or leave SPEECHAID_CONTROL_TCP out")
+
+
+def log_file_unfit(fault: str) -> Finding:
+    """No daemon would start with such a log."""
+    return _fail("log file", fault, "make its directory, and give it to the service's user")
+
+
 def place(name: str, path: str, *, fault: str | None, free_mb: int | None) -> Finding:
     """Whether a directory takes files, and how many more."""
     if fault is not None:

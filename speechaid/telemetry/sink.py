@@ -67,8 +67,15 @@ def goes_to_journald(stream: TextIO | None, environment: Mapping[str, str]) -> b
     return environment.get("JOURNAL_STREAM") == f"{behind.st_dev}:{behind.st_ino}"
 
 
-def file_fault(path: Path) -> str | None:
-    """Why no line can be written to a file of this name, which is made for it; None where one can."""
+def file_fault(path: Path, *, make: bool = True) -> str | None:
+    """Why no line can be written to a file of this name; None where one can.
+
+    Args:
+        path: the file.
+        make: make it for that where it is not there; without, a directory that takes files will do.
+    """
+    if not make and not path.exists() and path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK):
+        return None
     sink = LogFile(path)
     try:
         sink.write(b"")

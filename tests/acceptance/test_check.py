@@ -115,8 +115,9 @@ def test_settings_at_fault_are_told_each_and_end_with_78(variables: Environ) -> 
     del variables["RETELL_AGENT_ID"]
     done = run(variables)
     assert done.returncode == 78
-    assert [line.split("  ")[0] for line in done.stdout.splitlines()][::2] == ["fail", "fail"]
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()][::2] == ["fail"] * 3
     assert "WORKER_COUNT=many" in done.stdout
+    assert f"{Path(variables['HOME']) / '.env'} is not there" in done.stdout
     assert levels(variables, "--before-start", status=78) == {"settings": "fail"}
 
 
@@ -175,6 +176,31 @@ def test_a_socket_or_directory_that_cannot_be_used_fails(variables: Environ, pla
     variables["SPEECHAID_STATE_DIR"] = str(place / "file" / "state")
     found = levels(variables, status=1)
     assert (found["socket"], found["state directory"]) == ("fail", "fail")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SPEECHAID_LOG_FILE", "/nosuch/dir/log"), ("SPEECHAID_CONTROL_TCP", "tcp://127.0.0.1:17433")],
+)
+def test_what_a_start_refuses_fails_with_the_same_sentence(
+    variables: Environ, variable: str, value: str
+) -> None:
+    environ = {**variables, variable: value}
+    start = [sys.executable, "-m", "speechaid", "run"]
+    refused = subprocess.run(start, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 78
+    sentence = next(line for line in refused.stderr.splitlines() if variable in line)
+    checked = run(environ)
+    assert checked.returncode == 1
+    told = next(line for line in checked.stdout.splitlines() if variable in line)
+    assert told.startswith("fail")
+    assert sentence.endswith(told[told.index(variable) :])
+
+
+def test_a_look_at_the_log_file_makes_none(variables: Environ, place: Path) -> None:
+    log = place / "log"
+    assert run({**variables, "SPEECHAID_LOG_FILE": str(log)}).returncode == 0
+    assert not log.exists()
 
 
 def test_a_port_that_is_taken_fails_and_names_who_has_it(variables: Environ) -> None:

@@ -497,3 +497,16 @@ def test_the_example_shows_every_setting_with_its_default() -> None:
         assert line.startswith("#") is not (declared.required and not declared.default_shown)
         if declared.default is not None:
             assert line == f"#{declared.variable}={declared.default}"
+
+
+def test_where_something_is_missing_the_file_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        get_settings(environ={"HOME": str(tmp_path)})
+    assert caught.value.faults[-1].startswith(f"{tmp_path / '.env'} is not there")
+    (tmp_path / ".env").write_text("RETELL_AGENT_ID=agent\n")
+    with pytest.raises(ConfigError) as caught:
+        get_settings(environ={"HOME": str(tmp_path)})
+    assert not any("is not there" in fault for fault in caught.value.faults)
