@@ -12,10 +12,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechaid import protocol
 from speechaid.daemon import log_refused, tcp_access
 from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
+from speechaid.protocol import messages
 from speechaid.rules import readiness
 from speechaid.rules.readiness import Finding
 from speechaid.settings import Settings
@@ -51,7 +51,7 @@ def _listener(path: Path) -> str | None:
         except OSError:
             return None
     try:
-        return protocol.lock_path(path).read_text(encoding="ascii").strip() or "unknown"
+        return messages.lock_path(path).read_text(encoding="ascii").strip() or "unknown"
     except (OSError, UnicodeDecodeError):
         return "unknown"
 

@@ -19,8 +19,8 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from speechaid.errors import ControlError
-from speechaid.keyring import AllowedClient, Pair
-from speechaid.protocol import Access, Peer
+from speechaid.protocol.keys import AllowedClient, Pair
+from speechaid.protocol.messages import Access, Peer
 
 _log = logging.getLogger(__name__)
 

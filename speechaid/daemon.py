@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from speechaid import __version__, keyring
+from speechaid import __version__
 from speechaid.analyst import Analyst
 from speechaid.clerk import Clerk
 from speechaid.commands.call_times import CallTimes
@@ -24,9 +24,10 @@ from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnava
 from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
-from speechaid.keyring import KeyringError
 from speechaid.observation import Observation
-from speechaid.protocol import Request
+from speechaid.protocol import keys
+from speechaid.protocol.keys import KeyringError
+from speechaid.protocol.messages import Request
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
@@ -230,7 +231,7 @@ def tcp_access(settings: Settings) -> TcpAccess | None:
         return None
     directory = control.keys_dir or control.state_dir / "keys"
     try:
-        pair, clients = keyring.server_pair(directory), keyring.allowed_clients(directory)
+        pair, clients = keys.server_pair(directory), keys.allowed_clients(directory)
     except KeyringError as exc:
         fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
         raise ConfigError([fault]) from exc

@@ -30,11 +30,11 @@ from speechaid.fleet.snapshot import snapshot, status_line
 from speechaid.fleet.spawner import Spawner
 from speechaid.fleet.standing import StandingOrders, StateDirectory
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
-from speechaid.protocol import Request
+from speechaid.protocol.messages import Request
+from speechaid.protocol.text import plural
 from speechaid.rules.readiness import no_space
 from speechaid.rules.respawn import CRASHES, Cause, Policy
 from speechaid.settings import Settings, after_reload, reload_changes
-from speechaid.wording import plural
 
 #: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
 #: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, Runs
+from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Runs
 
 _WHERE = {
     Runs.LOOP: "answered at once",

@@ -25,7 +25,7 @@ import zmq
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from speechaid.protocol import COMMANDS, JSON_LIMIT, Kind, Runs
+from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Kind, Runs
 from speechctl.client import Client
 from tests.terminal import open_terminal
 
@@ -218,7 +218,7 @@ class Fuzzer:
     def invented(self, command: object, args: object, request_id: str) -> Question | None:
         """A message that hypothesis made up; None where it would be a sound request."""
         header = {"v": 1, "id": request_id, "command": command, "args": args}
-        from speechaid.protocol import Refusal, validate
+        from speechaid.protocol.messages import Refusal, validate
 
         checked = validate(header)
         if not isinstance(checked, Refusal):

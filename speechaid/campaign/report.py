@@ -17,7 +17,7 @@ from speechaid.campaign.figures import Figures
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome
-from speechaid.wording import plural
+from speechaid.protocol.text import plural
 
 #: The outcomes for which a job is done.
 SUCCESSES: Final = frozenset({Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED})

@@ -8,7 +8,7 @@ from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_account
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 
 _ACTIVE: Final = "active"
 _SUSPENDED: Final = "suspended"

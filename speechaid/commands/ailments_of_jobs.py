@@ -9,8 +9,8 @@ from typing import Final
 from speechaid.commands.chart import COUNTED, NAMED, Chart, Findings, fault, listed, ordered, warning
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
+from speechaid.protocol.text import plural
 from speechaid.rules import metering
-from speechaid.wording import plural
 
 #: Shares of recent calls and of jobs that are worth a word, given enough of them.
 _ENOUGH: Final = 20

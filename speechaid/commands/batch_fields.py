@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from speechaid.commands.contract import Refused
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import is_country
 
 #: 24:00 is the day's end.

@@ -10,7 +10,7 @@ from speechaid.commands.ids import the_batch
 from speechaid.commands.waiting import until_quiet
 from speechaid.kit import dialling_defaults
 from speechaid.model.batch import Batch
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
 from speechaid.rules.windows import WindowFault
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from speechaid.errors import ControlError
-from speechaid.protocol import ErrorCode, Request
+from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 

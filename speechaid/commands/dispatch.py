@@ -35,7 +35,7 @@ from speechaid.commands.registry import (
     WITHOUT_DATABASE,
 )
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
-from speechaid.protocol import Access, ErrorCode, Refusal, Request, Runs
+from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
 
 _log = logging.getLogger(__name__)
 

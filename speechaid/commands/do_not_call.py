@@ -9,7 +9,7 @@ from speechaid.campaign.number_list import Numbers, read_numbers
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import instant, text
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import normalise
 
 #: Numbers written between two looks at what else the clerk has to do.

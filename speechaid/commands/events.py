@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from speechaid.commands.contract import Refused
 from speechaid.model.masking import mask_bare_phones
-from speechaid.protocol import ErrorCode, Request
+from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.telemetry.redaction import Redactor
 
 #: Listeners at a time: each costs a message for each event.

@@ -18,10 +18,10 @@ from speechaid.look import Look, judge, look, next_phone
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
+from speechaid.protocol.text import plural
 from speechaid.rules import metering
 from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
-from speechaid.wording import plural
 
 #: Jobs ahead in the queue are counted up to here.
 _MOST_AHEAD: Final = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from speechaid.campaign.extracts import EXTRACTS
 from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_batch
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 
 
 def export(desk: Desk, call: Call) -> Result:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechaid.commands.contract import Daemon, Refused, Result
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.alerts import ALERTS
 
 Args = Mapping[str, Any]

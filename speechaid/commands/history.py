@@ -5,7 +5,7 @@ from __future__ import annotations
 from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_job
 from speechaid.commands.jobs import event_row
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 
 
 def logs(desk: Desk, call: Call) -> Result:

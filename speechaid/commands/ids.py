@@ -7,7 +7,7 @@ from speechaid.errors import NotFound
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.store.connection import Store
 
 #: How many of the ids that fit are named to the operator.

@@ -22,7 +22,7 @@ from speechaid.commands.import_record import note
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.connection import Store
 

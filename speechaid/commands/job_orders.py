@@ -8,7 +8,7 @@ from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_job
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus, SuspendReason
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.store.operator_requests import Requested
 
 #: A job that changes under an order is read again so often; then somebody fights over it.

@@ -11,7 +11,7 @@ from typing import Any, Final
 from speechaid.commands.contract import Desk, Submit
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_phone
-from speechaid.protocol import Peer, Request
+from speechaid.protocol.messages import Peer, Request
 
 _log = logging.getLogger(__name__)
 

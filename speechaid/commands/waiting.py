@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.text import plural
 from speechaid.store.jobs import OpenDials
-from speechaid.wording import plural
 
 #: Seconds between two looks at the dials that are waited for.
 _LOOK_AGAIN_SECONDS: Final = 0.2

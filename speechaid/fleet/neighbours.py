@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from speechaid.protocol import Request
+from speechaid.protocol.messages import Request
 from speechaid.rules.respawn import Cause
 
 

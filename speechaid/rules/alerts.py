@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from speechaid.protocol.text import plural
 from speechaid.rules.alerting import Alert, Facts, Severity, Thresholds
-from speechaid.wording import plural
 
 #: How far back the two alerts look that count events; times the patience.
 SUCCESS_WINDOW_SECONDS: Final = 1800.0

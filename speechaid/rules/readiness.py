@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from speechaid.wording import plural
+from speechaid.protocol.text import plural
 
 #: This host's clock may differ so far from the database's, in seconds, before it is worth a word.
 SKEW_SECONDS: Final = 2.0

@@ -12,7 +12,7 @@ from typing import Any
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, FleetError
 from speechaid.fleet.spawner import Spawner
-from speechaid.protocol import ErrorCode, Request
+from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.rules.respawn import Cause
 from speechaid.settings import get_settings
 from speechaid.supervisor import Supervisor

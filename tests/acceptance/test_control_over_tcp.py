@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from speechaid.errors import FleetError
-from speechaid.keyring import AllowedClient, Credentials, credentials, write_client, write_credentials
+from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
 from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
 from tests.terminal import Terminal, open_terminal
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.protocol import COMMANDS
+from speechaid.protocol.messages import COMMANDS
 from tests.fuzz_control import fuzz
 from tests.terminal import TALK_SECONDS, Terminal, open_terminal
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from speechaid.control import ControlSocket
-from speechaid.protocol import ErrorCode, Request, lock_path
+from speechaid.protocol.messages import ErrorCode, Request, lock_path
 from speechctl import exporting
 from speechctl.cli import main
 from speechctl.client import Client, Refused, Unanswered, Unreachable

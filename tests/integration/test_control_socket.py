@@ -19,10 +19,10 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speechaid import protocol
 from speechaid.control import ControlSocket
 from speechaid.errors import ControlError
-from speechaid.protocol import ErrorCode, Request
+from speechaid.protocol import messages
+from speechaid.protocol.messages import ErrorCode, Request
 from tests.fakes import Service, served
 
 #: Long enough for a machine that does ten things at once; nothing waits for it unless a test fails.
@@ -82,7 +82,7 @@ def test_only_owner_and_group_may_use_the_socket_and_enter_its_directory(path: P
         with served(path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o660
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
-            assert stat.S_IMODE(protocol.lock_path(path).stat().st_mode) == 0o640
+            assert stat.S_IMODE(messages.lock_path(path).stat().st_mode) == 0o640
             assert os.umask(0) == 0, "the process's umask is as it was"
     finally:
         os.umask(before)
@@ -138,7 +138,7 @@ def test_a_failed_start_gives_the_lock_back(path: Path) -> None:
 def test_a_daemon_that_leaves_takes_its_socket_with_it(path: Path) -> None:
     ControlSocket(path).close()
     assert not path.exists()
-    assert protocol.lock_path(path).read_text() == ""
+    assert messages.lock_path(path).read_text() == ""
     ControlSocket(path).close()
 
 
@@ -187,20 +187,20 @@ def test_a_wrong_number_of_frames_is_refused(client: RawClient, frames: list[byt
 
 
 def test_a_request_that_is_too_large_is_told_so(client: RawClient) -> None:
-    client.send(b" " * (protocol.JSON_LIMIT + 1))
+    client.send(b" " * (messages.JSON_LIMIT + 1))
     assert client.receive()["error"]["code"] == ErrorCode.TOO_LARGE
 
 
 def test_a_file_beyond_the_limit_is_told_so(client: RawClient) -> None:
     header = {"v": 1, "id": "q1", "command": "import", "args": {"filename": "a.csv"}}
-    client.send(json.dumps(header).encode(), bytes(protocol.ATTACHMENT_LIMIT + 1))
+    client.send(json.dumps(header).encode(), bytes(messages.ATTACHMENT_LIMIT + 1))
     assert client.receive()["error"]["code"] == ErrorCode.TOO_LARGE
 
 
 def test_a_frame_far_beyond_the_limit_cuts_its_sender_off_and_nobody_else(
     service: Service, client: RawClient, path: Path
 ) -> None:
-    client.send(bytes(protocol.ATTACHMENT_LIMIT + protocol.JSON_LIMIT + 1))
+    client.send(bytes(messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT + 1))
     other = RawClient(path)
     assert other.ask(command="status")["ok"] is True
     other.close()
@@ -332,7 +332,7 @@ frames = st.lists(
     | st.just(b'{"v": 1, "id": "q1", "command": "status"}')
     | st.builds(
         lambda command, args: json.dumps({"v": 1, "id": "q1", "command": command, "args": args}).encode(),
-        st.sampled_from(sorted(protocol.COMMANDS)) | st.text(max_size=20),
+        st.sampled_from(sorted(messages.COMMANDS)) | st.text(max_size=20),
         st.dictionaries(st.text(max_size=10), st.integers() | st.text(max_size=10), max_size=3),
     ),
     min_size=1,

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from speechaid.protocol import COMMANDS
+from speechaid.protocol.messages import COMMANDS
 from speechaid.rules.alerts import ALERTS
 from speechaid.settings_secrets import FILE_VARIABLES
 from speechaid.settings_table import BY_VARIABLE

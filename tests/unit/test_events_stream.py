@@ -10,7 +10,7 @@ import pytest
 
 from speechaid.commands.contract import Refused
 from speechaid.commands.events import MOST_LISTENERS, PATIENCE_SECONDS, LogTap, Subscriptions
-from speechaid.protocol import COMMANDS, Request
+from speechaid.protocol.messages import COMMANDS, Request
 from speechaid.telemetry.redaction import Redactor
 
 

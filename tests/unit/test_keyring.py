@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from speechaid import keyring
-from speechaid.keyring import AllowedClient, Credentials, KeyringError, Pair
+from speechaid.protocol import keys
+from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError, Pair
 
 PUBLIC = "a" * 40
 SECRET = "b" * 40
@@ -17,23 +17,23 @@ SECRET = "b" * 40
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    keyring.write_server(tmp_path, Pair(public=PUBLIC, secret=SECRET))
+    keys.write_server(tmp_path, Pair(public=PUBLIC, secret=SECRET))
     return tmp_path
 
 
 def test_what_was_written_is_read(directory: Path) -> None:
-    keyring.write_client(directory, AllowedClient(name="maria", access="write", public="c" * 40))
-    assert keyring.server_pair(directory) == Pair(public=PUBLIC, secret=SECRET)
-    assert keyring.allowed_clients(directory)["c" * 40].name == "maria"
+    keys.write_client(directory, AllowedClient(name="maria", access="write", public="c" * 40))
+    assert keys.server_pair(directory) == Pair(public=PUBLIC, secret=SECRET)
+    assert keys.allowed_clients(directory)["c" * 40].name == "maria"
     own = Credentials(name="maria", pair=Pair(public="c" * 40, secret=SECRET), server=PUBLIC)
-    keyring.write_credentials(directory / "maria.key", own)
-    assert keyring.credentials(directory / "maria.key") == own
+    keys.write_credentials(directory / "maria.key", own)
+    assert keys.credentials(directory / "maria.key") == own
 
 
 def test_files_are_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        keyring.write_server(tmp_path / "new", Pair(public=PUBLIC, secret=SECRET))
+        keys.write_server(tmp_path / "new", Pair(public=PUBLIC, secret=SECRET))
     finally:
         os.umask(before)
     assert (tmp_path / "new" / "server.json").stat().st_mode & 0o077 == 0
@@ -43,12 +43,12 @@ def test_files_are_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
 def test_a_secret_that_others_can_read_is_not_used(directory: Path) -> None:
     (directory / "server.json").chmod(0o640)
     with pytest.raises(KeyringError, match="chmod 600"):
-        keyring.server_pair(directory)
+        keys.server_pair(directory)
 
 
 def test_missing_keys_say_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(KeyringError, match="speechctl keys server"):
-        keyring.server_pair(tmp_path)
+        keys.server_pair(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -67,21 +67,21 @@ def test_one_entry_that_cannot_be_understood_lets_nobody_in(directory: Path, fie
     path.write_text(json.dumps(fields))
     path.chmod(0o600)
     with pytest.raises(KeyringError):
-        keyring.allowed_clients(directory)
+        keys.allowed_clients(directory)
 
 
 def test_keys_that_are_there_stay(directory: Path) -> None:
     with pytest.raises(KeyringError, match="left alone"):
-        keyring.write_server(directory, Pair(public=SECRET, secret=PUBLIC))
-    assert keyring.server_pair(directory).public == PUBLIC
+        keys.write_server(directory, Pair(public=SECRET, secret=PUBLIC))
+    assert keys.server_pair(directory).public == PUBLIC
 
 
 def test_a_revoked_client_is_gone_and_an_unknown_one_was_never_there(directory: Path) -> None:
-    keyring.write_client(directory, AllowedClient(name="maria", access="read", public="c" * 40))
-    assert keyring.revoke(directory, "maria")
-    assert not keyring.revoke(directory, "maria")
-    assert keyring.allowed_clients(directory) == {}
+    keys.write_client(directory, AllowedClient(name="maria", access="read", public="c" * 40))
+    assert keys.revoke(directory, "maria")
+    assert not keys.revoke(directory, "maria")
+    assert keys.allowed_clients(directory) == {}
 
 
 def test_no_secret_shows_in_a_record(directory: Path) -> None:
-    assert SECRET not in repr(keyring.server_pair(directory))
+    assert SECRET not in repr(keys.server_pair(directory))

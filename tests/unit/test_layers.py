@@ -18,9 +18,12 @@ LAYERS = (
     "store retell telemetry",
     (
         "kit breaker look roster turns dial follow inheritance settlement recovery census housekeeping"
-        " analysis campaign"
+        " analysis campaign dialer"
     ),
-    "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation disks",
+    (
+        "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation disks"
+        " embedded maintenance monitoring"
+    ),
     "supervisor daemon check check_host cli __main__",
     "demo",
 )

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid import protocol
-from speechaid.command_table import Argument
 from speechaid.commands.registry import DESK_HANDLERS, LOOP_AFTER, LOOP_BEFORE, LOOP_HANDLERS
-from speechaid.protocol import (
+from speechaid.protocol import messages
+from speechaid.protocol.commands import Argument
+from speechaid.protocol.messages import (
     COMMANDS,
     EXIT_STATUS,
     Access,
@@ -35,13 +35,13 @@ def request(command: str = "status", args: Any = None, **changes: Any) -> dict[s
 
 
 def refusal(header: object, attachment: bytes | None = None) -> Refusal:
-    checked = protocol.validate(header, attachment)
+    checked = messages.validate(header, attachment)
     assert isinstance(checked, Refusal), checked
     return checked
 
 
 def accepted(header: object, attachment: bytes | None = None) -> Request:
-    checked = protocol.validate(header, attachment)
+    checked = messages.validate(header, attachment)
     assert isinstance(checked, Request), checked
     return checked
 
@@ -174,12 +174,12 @@ def test_a_refusal_carries_the_id_wherever_it_could_be_read() -> None:
         (b'{"v": NaN}', ErrorCode.BAD_JSON),
         (b"[" * 500_000, ErrorCode.BAD_JSON),
         (b"9" * 5000, ErrorCode.BAD_JSON),
-        (b" " * (protocol.JSON_LIMIT + 1), ErrorCode.TOO_LARGE),
+        (b" " * (messages.JSON_LIMIT + 1), ErrorCode.TOO_LARGE),
     ],
     ids=["empty", "half", "not-utf8", "nan", "deep", "huge-number", "too-large"],
 )
 def test_bytes_that_are_no_request_are_refused(frame: bytes, code: ErrorCode) -> None:
-    refused = protocol.decode_request(frame)
+    refused = messages.decode_request(frame)
     assert isinstance(refused, Refusal)
     assert refused.code is code
 
@@ -207,10 +207,10 @@ headers = st.fixed_dictionaries(
 def test_whatever_is_asked_the_answer_is_a_request_or_a_refusal_that_can_be_sent(
     header: object, attachment: bytes | None
 ) -> None:
-    checked = protocol.decode_request(json.dumps(header).encode(), attachment)
+    checked = messages.decode_request(json.dumps(header).encode(), attachment)
     if isinstance(checked, Refusal):
         error = {"code": checked.code, "message": checked.message}
-        assert json.loads(protocol.encode({"id": checked.id, "ok": False, "error": error}))["ok"] is False
+        assert json.loads(messages.encode({"id": checked.id, "ok": False, "error": error}))["ok"] is False
         assert len(checked.message) < 1000
     else:
         assert set(checked.args) == {argument.name for argument in checked.command.wire_arguments}
@@ -222,7 +222,7 @@ def test_whatever_is_asked_the_answer_is_a_request_or_a_refusal_that_can_be_sent
 def test_an_answer_names_the_version_and_writes_instants_as_text() -> None:
     from datetime import UTC, datetime
 
-    message = json.loads(protocol.encode({"id": "q", "result": {"at": datetime(2026, 3, 2, tzinfo=UTC)}}))
+    message = json.loads(messages.encode({"id": "q", "result": {"at": datetime(2026, 3, 2, tzinfo=UTC)}}))
     assert message == {"v": 1, "id": "q", "result": {"at": "2026-03-02T00:00:00+00:00"}}
 
 
@@ -244,7 +244,7 @@ def test_a_reader_may_not_write() -> None:
     ],
 )
 def test_daemon_and_clients_agree_where_to_meet(environment: dict[str, str], uid: int, path: str) -> None:
-    assert protocol.default_socket(environment, uid) == Path(path)
+    assert messages.default_socket(environment, uid) == Path(path)
 
 
 def test_an_operators_client_finds_the_systems_service_unless_one_of_the_users_own_runs(
@@ -253,35 +253,35 @@ def test_an_operators_client_finds_the_systems_service_unless_one_of_the_users_o
     service = tmp_path / "service" / "control.sock"
     mine = {"XDG_RUNTIME_DIR": str(tmp_path / "user")}
     own = tmp_path / "user" / "speechaid" / "control.sock"
-    assert protocol.client_socket(mine, 7, service) == own  # no service: say where it would be
+    assert messages.client_socket(mine, 7, service) == own  # no service: say where it would be
     service.parent.mkdir()
-    assert protocol.client_socket(mine, 7, service) == service  # also where its directory is closed to us
-    assert protocol.client_socket({"SPEECHAID_SOCKET": "/a/b.sock"}, 7, service) == Path("/a/b.sock")
+    assert messages.client_socket(mine, 7, service) == service  # also where its directory is closed to us
+    assert messages.client_socket({"SPEECHAID_SOCKET": "/a/b.sock"}, 7, service) == Path("/a/b.sock")
     own.parent.mkdir(parents=True)
     own.touch()
-    assert protocol.client_socket(mine, 7, service) == own
+    assert messages.client_socket(mine, 7, service) == own
 
 
 def test_a_path_longer_than_the_system_allows_is_told_apart() -> None:
-    assert protocol.path_fault(Path("/tmp") / ("x" * 102)) is None
-    fault = protocol.path_fault(Path("/tmp") / ("x" * 103))
+    assert messages.path_fault(Path("/tmp") / ("x" * 102)) is None
+    fault = messages.path_fault(Path("/tmp") / ("x" * 103))
     assert fault is not None
     assert "108 bytes" in fault
     assert "107" in fault
 
 
 def test_a_path_is_measured_in_bytes() -> None:
-    assert protocol.path_fault(Path("/tmp") / ("ñ" * 60)) is not None
+    assert messages.path_fault(Path("/tmp") / ("ñ" * 60)) is not None
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("2d", 172_800), (" 1m ", 60)]
 )
 def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
-    assert protocol.parse_duration(text) == seconds
+    assert messages.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-5m", "5 min", "1e3", "inf", "٣m"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
-        protocol.parse_duration(text)
+        messages.parse_duration(text)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from speechaid.protocol import COMMANDS
+from speechaid.protocol.messages import COMMANDS
 from speechctl import words
 from speechctl.blocks import Grid, Heading, as_text, grid
 from speechctl.render import progress_line, render

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from speechaid import protocol
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
+from speechaid.protocol import messages
+from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
 from speechctl.cli import main
 from speechctl.manual import manual
 from speechctl.parser import build_parser, wire_arguments
@@ -126,7 +126,7 @@ def test_what_the_daemon_would_refuse_is_told_without_it(
 def test_a_pipe_is_read_no_further_than_the_limit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "ATTACHMENT_LIMIT", 1000)
+    monkeypatch.setattr(messages, "ATTACHMENT_LIMIT", 1000)
     pipe = tmp_path / "contacts.csv"
     os.mkfifo(pipe)
 

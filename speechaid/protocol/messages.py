@@ -23,7 +23,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from speechaid.command_table import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
+from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
 
 __all__ = [
     "ATTACHMENT_LIMIT",
