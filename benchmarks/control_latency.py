@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import common
 from benchmarks.common import percentile
-from speechaid.fleet.embedded_files import read_address
+from speechaid.embedded.files import read_address
 from speechctl.client import Client, Refused
 from tests.terminal import Terminal, open_terminal
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from speechaid import check_host
+from speechaid.embedded.database import published_uri
+from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
-from speechaid.fleet.embedded import published_uri
-from speechaid.fleet.embedded_files import read_address
 from speechaid.retell.faults import RetellError, RetellUnavailable
 from speechaid.rules import readiness
 from speechaid.rules.readiness import Finding, Level

@@ -20,8 +20,8 @@ from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.control import ControlSocket, TcpAccess
 from speechaid.disks import disks
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
-from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
 from speechaid.observation import Observation

@@ -22,7 +22,7 @@ from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import LIVELY
-from speechaid.fleet.embedded import published_uri
+from speechaid.embedded.database import published_uri
 from speechaid.rules.alerting import Thresholds
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect

@@ -27,8 +27,8 @@ from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, Ended, Pictur
 from speechaid.demo.report import Summary, as_text
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import LIVELY
+from speechaid.embedded.database import published_uri
 from speechaid.errors import ExitStatus, FleetError
-from speechaid.fleet.embedded import published_uri
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document

@@ -29,8 +29,8 @@ from pymongo.errors import PyMongoError
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.embedded.database import EmbeddedDatabase, published_uri
 from speechaid.errors import SpeechaidError
-from speechaid.fleet.embedded import EmbeddedDatabase, published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused, Unreachable

@@ -300,9 +300,9 @@ def test_every_document_is_moved_to_another_database(running: Machine) -> None:
     running.say(
         f"mkdir -m 700 {OTHER_DATABASE};"
         f" flock {OTHER_DATABASE}/supervisor.lock sleep 600 > /dev/null 2>&1 &"
-        f" {python} -m speechaid.fleet.embedded_server {OTHER_DATABASE} > /dev/null 2>&1 &"
+        f" {python} -m speechaid.embedded.server {OTHER_DATABASE} > /dev/null 2>&1 &"
         f" until [ -e {OTHER_DATABASE}/address ]; do sleep 0.2; done;"
-        " echo 'from speechaid.fleet.embedded import published_uri;"
+        " echo 'from speechaid.embedded.database import published_uri;"
         f' print(published_uri("{OTHER_DATABASE}"))\' | {python} > /run/other'
     )
     jobs = sum(sum(batch["jobs"].values()) for batch in ctl(running, "batches")["batches"])

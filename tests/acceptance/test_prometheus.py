@@ -33,7 +33,7 @@ from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import LIVELY
-from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.model.states import Outcome
 from speechaid.rules.alerting import Thresholds
 from speechaid.rules.alerts import ALERTS

@@ -16,7 +16,7 @@ import pytest
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.fleet.embedded import published_uri
+from speechaid.embedded.database import published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from tests import fleet_support

@@ -19,9 +19,9 @@ from pymongo import MongoClient
 
 from speechaid import dial, recovery
 from speechaid.clerk import Clerk
+from speechaid.embedded import database
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import LeaseLost, StoreUnavailable
-from speechaid.fleet import embedded
-from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.kit import Kit, LetGo
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
@@ -73,7 +73,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "BACKOFF_SECONDS", (0.0,))
+        patch.setattr(database, "BACKOFF_SECONDS", (0.0,))
         opened = Server(tmp_path_factory.mktemp("database"))
         yield opened
         opened.database.stop()

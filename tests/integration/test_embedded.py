@@ -15,8 +15,8 @@ import pytest
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import OperationFailure
 
+from speechaid.embedded.database import EmbeddedDatabase, published_uri
 from speechaid.errors import FleetError
-from speechaid.fleet.embedded import EmbeddedDatabase, published_uri
 from tests.fleet_support import is_alive
 
 DEADLINE_SECONDS = 60.0

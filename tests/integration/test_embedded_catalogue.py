@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from speechaid.fleet.embedded_catalogue import NEEDED, read_once_a_statement
+from speechaid.embedded.index_cache import NEEDED, read_once_a_statement
 
 Document = dict[str, Any]
 

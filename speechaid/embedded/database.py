@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from speechaid.embedded import files
+from speechaid.embedded.process import ServerProcess, spawn
 from speechaid.errors import FleetError
-from speechaid.fleet import embedded_files as files
-from speechaid.fleet.embedded_process import ServerProcess, spawn
 
 #: A start with a long journal to replay takes its time, as does a stop that flushes what is in memory.
 START_SECONDS = 60.0

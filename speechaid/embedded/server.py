@@ -1,4 +1,4 @@
-"""The embedded database's own process: ``python -m speechaid.fleet.embedded_server DIR``.
+"""The embedded database's own process: ``python -m speechaid.embedded.server DIR``.
 
 SecantusDB is GPL-2.0, so nothing else of speechaid imports it; the daemon talks to this process over the
 MongoDB wire protocol alone. What stands in DIR (mode 0700):
@@ -34,9 +34,9 @@ from typing import Any
 
 from setproctitle import setproctitle
 
+from speechaid.embedded import files
+from speechaid.embedded.index_cache import read_once_a_statement
 from speechaid.errors import ExitStatus, FleetError
-from speechaid.fleet import embedded_files as files
-from speechaid.fleet.embedded_catalogue import read_once_a_statement
 
 #: Below the range from which the kernel lends ports to outgoing connections, so that none of those sits on
 #: our port while the server is being restarted.

@@ -95,7 +95,7 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
         FleetError: the process could not be started.
     """
     ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    command = [sys.executable, "-P", "-m", "speechaid.fleet.embedded_server", str(directory)]
+    command = [sys.executable, "-P", "-m", "speechaid.embedded.server", str(directory)]
     command += ["--port", str(port), "--ready-fd", str(theirs)]
     command += [] if sync_on_commit else ["--no-sync"]
     # Also from a checkout that was not installed: the child finds speechaid where we found it.
