@@ -31,7 +31,7 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.errors import ExitStatus
 from speechaid.fleet.messages import WorkerIdentity
-from speechaid.fleet.seat import Seat
+from speechaid.fleet.supervisor_link import Seat
 from speechaid.model.states import WorkerState
 from speechaid.settings import Settings
 from speechaid.telemetry.metric_table import observation

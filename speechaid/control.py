@@ -25,7 +25,7 @@ import zmq
 
 from speechaid.control_tcp import TcpEnd
 from speechaid.errors import ControlError
-from speechaid.fleet.neighbours import Readable
+from speechaid.fleet.interfaces import Readable
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient, Pair
 from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs

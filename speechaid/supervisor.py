@@ -21,14 +21,14 @@ import setproctitle
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus, FleetError
+from speechaid.fleet.interfaces import Clerk, Companion, Control, Readable
 from speechaid.fleet.messages import Beat, Counts, Event, Tally, count_key
-from speechaid.fleet.neighbours import Clerk, Companion, Control, Readable
-from speechaid.fleet.notify import Notifier
 from speechaid.fleet.processes import become_subreaper, make_room
 from speechaid.fleet.signals import SignalQueue
 from speechaid.fleet.snapshot import snapshot, status_line
 from speechaid.fleet.spawner import Spawner
-from speechaid.fleet.standing import StandingOrders, StateDirectory
+from speechaid.fleet.state_file import StandingOrders, StateDirectory
+from speechaid.fleet.systemd import Notifier
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
 from speechaid.protocol.messages import Request
 from speechaid.protocol.text import plural

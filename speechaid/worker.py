@@ -10,7 +10,7 @@ from logging import ERROR, WARNING
 from speechaid import __version__, dial, recovery
 from speechaid.errors import ExitStatus, LeaseLost, StoreError, StoreUnavailable
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
-from speechaid.fleet.seat import Seat
+from speechaid.fleet.supervisor_link import Seat
 from speechaid.kit import Kit, LetGo, log
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechaid.errors import ExitStatus
 from speechaid.fleet.messages import WorkerIdentity
-from speechaid.fleet.seat import Seat
+from speechaid.fleet.supervisor_link import Seat
 from speechaid.model.states import WorkerState
 from speechaid.settings import Settings
 

@@ -28,11 +28,11 @@ from speechaid.fleet.messages import (
     WorkerIdentity,
     decode_report,
 )
+from speechaid.fleet.poller import Watch
 from speechaid.fleet.processes import Child, Exit, reap_strays
-from speechaid.fleet.seat import DUMP_SIGNAL
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import Answer, Spawner
-from speechaid.fleet.watch import Watch
+from speechaid.fleet.supervisor_link import DUMP_SIGNAL
 from speechaid.rules.respawn import Cause, History, Policy, decide
 
 #: The slots are looked over at least so often, and whenever something changed.

@@ -33,8 +33,8 @@ from speechaid.errors import ExitStatus, FleetError, SpeechaidError
 from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel, decode, encode
 from speechaid.fleet.messages import WorkerIdentity
 from speechaid.fleet.processes import be_first_to_go
-from speechaid.fleet.seat import Seat
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
+from speechaid.fleet.supervisor_link import Seat
 from speechaid.settings import Settings
 
 #: Says ``seat.ready()`` once it is able to work, and returns an exit status.

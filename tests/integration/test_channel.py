@@ -25,7 +25,7 @@ from speechaid.fleet.messages import (
     decode_report,
     encode_command,
 )
-from speechaid.fleet.seat import COUNTS_PER_MESSAGE, Seat
+from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, Seat
 from speechaid.model.states import WorkerState
 
 #: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.

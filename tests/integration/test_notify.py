@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speechaid.fleet.notify import Notifier
+from speechaid.fleet.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

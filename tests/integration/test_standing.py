@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from speechaid.errors import FleetError
-from speechaid.fleet.standing import StandingOrders, StateDirectory
+from speechaid.fleet.state_file import StandingOrders, StateDirectory
 
 
 def test_orders_come_back_as_they_were_kept(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from speechaid.fleet.channel import Channel
+from speechaid.fleet.poller import GATHERING_SECONDS, Watch
 from speechaid.fleet.slots import Slot
-from speechaid.fleet.watch import GATHERING_SECONDS, Watch
 
 NOW = 100.0
 
