@@ -25,8 +25,8 @@ from speechaid.retell.faults import (
     RetellError,
     RetellUnavailable,
 )
-from speechaid.rules import circuit
-from speechaid.rules.circuit import Breaker, BreakerPolicy, BreakerState, FaultKind, Proof
+from speechaid.rules import circuit_breaker
+from speechaid.rules.circuit_breaker import Breaker, BreakerPolicy, BreakerState, FaultKind, Proof
 from speechaid.rules.outcomes import Classified
 
 #: What a fault of Retell says to the breaker. A refusal of the number called is no fault: Retell works.
@@ -59,7 +59,9 @@ def policy(kit: Kit) -> BreakerPolicy:
 
 def holds(kit: Kit, document: Document | None) -> list[Hold]:
     """The hold that the key's breaker is just now, if any."""
-    hold = circuit.as_hold(Breaker.read(document), kit.store.now(), scope=f"key {kit.retell.fingerprint}")
+    hold = circuit_breaker.as_hold(
+        Breaker.read(document), kit.store.now(), scope=f"key {kit.retell.fingerprint}"
+    )
     return [] if hold is None else [hold]
 
 
@@ -69,9 +71,9 @@ def pass_gate(kit: Kit, document: Document | None) -> bool:
     if breaker.state is BreakerState.CLOSED:
         return True
     now = kit.store.now()
-    if not circuit.may_dial(breaker, now):
+    if not circuit_breaker.may_dial(breaker, now):
         return False
-    probing = circuit.begin_probe(breaker, now, policy(kit))
+    probing = circuit_breaker.begin_probe(breaker, now, policy(kit))
     won = kit.store.holds.write_breaker(
         kit.retell.fingerprint, probing.document(), expected_revision=_revision(document)
     )
@@ -116,7 +118,7 @@ def _note_success(kit: Kit, proof: Proof) -> None:
     seen = kit.breaker_seen
     fresh = seen is not None and kit.clock.boottime() - seen.at <= SEEN_GOOD_FOR_SECONDS
     if seen is None or not fresh or Breaker.read(seen.document) != Breaker():
-        _change(kit, lambda breaker: circuit.after_success(breaker, proof))
+        _change(kit, lambda breaker: circuit_breaker.after_success(breaker, proof))
 
 
 def _note_fault(
@@ -128,7 +130,9 @@ def _note_fault(
     def after(breaker: Breaker) -> Breaker:
         if only_if_closed and breaker.state is not BreakerState.CLOSED:
             return breaker
-        return circuit.after_fault(breaker, kit.store.now(), policy(kit), kind, retry_after, reason=reason)
+        return circuit_breaker.after_fault(
+            breaker, kit.store.now(), policy(kit), kind, retry_after, reason=reason
+        )
 
     kit.seat.count("speechaid_breaker_faults_total", kind=kind)
     _change(kit, after)

@@ -20,7 +20,7 @@ from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.store.figures import Due, Figures
+from speechaid.store.queue_stats import Due, Figures
 
 #: Accounts that are told of, those with the least left first.
 ACCOUNTS_SHOWN = 20

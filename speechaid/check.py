@@ -18,8 +18,8 @@ from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
 from speechaid.retell.faults import RetellError, RetellUnavailable
-from speechaid.rules import readiness
-from speechaid.rules.readiness import Finding, Level
+from speechaid.rules import check_findings
+from speechaid.rules.check_findings import Finding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
@@ -40,18 +40,19 @@ def check(*, before_start: bool = False) -> tuple[list[Finding], ExitStatus]:
         settings = get_settings()
     except ConfigError as exc:
         found = (
-            readiness.settings_refused(exc.faults) + readiness.settings_in_order(settings_warnings(), "")[1:]
+            check_findings.settings_refused(exc.faults)
+            + check_findings.settings_in_order(settings_warnings(), "")[1:]
         )
         return found, ExitStatus.CONFIG
     found = list(_looks(settings, before_start=before_start))
-    failed = readiness.worst(found) is Level.FAIL
+    failed = check_findings.worst(found) is Level.FAIL
     return found, ExitStatus.REFUSED if failed else ExitStatus.OK
 
 
 def _looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
     source = os.environ.get("SPEECHAID_ENV_FILE") or (".env" if Path(".env").exists() else "")
     source = f"from {source} and the environment" if source else "from the environment"
-    yield from readiness.settings_in_order(settings_warnings(), source)
+    yield from check_findings.settings_in_order(settings_warnings(), source)
     yield from _database(settings)
     yield _retell(settings, before_start=before_start)
     yield from check_host.looks(settings, before_start=before_start)
@@ -65,23 +66,23 @@ def _database(settings: Settings) -> Iterator[Finding]:
     uri = None
     if directory is not None:
         if importlib.util.find_spec("secantus") is None:
-            yield readiness.embedded_missing()
+            yield check_findings.embedded_missing()
             return
         yield check_host.place("database directory", directory)
         if read_address(directory) is None:
-            yield readiness.embedded_at_rest(str(directory))
+            yield check_findings.embedded_at_rest(str(directory))
             return
         try:
             uri = published_uri(directory)
         except FleetError as exc:
-            yield readiness.database_away(str(exc), settings.database.shown_uri)
+            yield check_findings.database_away(str(exc), settings.database.shown_uri)
             return
     try:
         store = connect(settings.database, uri=uri)
     except ConfigError as exc:
-        yield readiness.database_away("; ".join(exc.faults), settings.database.shown_uri)
+        yield check_findings.database_away("; ".join(exc.faults), settings.database.shown_uri)
         return
-    yield from map(readiness.address_remark, store.remarks)
+    yield from map(check_findings.address_remark, store.remarks)
     with closing(store):
         yield from _inspect(store, settings.database.shown_uri, embedded=directory is not None)
 
@@ -90,20 +91,20 @@ def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[Finding]
     """What the server and the data say; after the first refusal the rest would only repeat it."""
     try:
         topology = inspection.look_at_topology(store)
-        yield readiness.topology(topology, embedded=embedded)
+        yield check_findings.topology(topology, embedded=embedded)
         yield _durability(store)
-        yield readiness.missing_indexes(inspection.missing_indexes(store))
-        yield readiness.clock(store.skew_seconds())
-        yield readiness.foreign_work(inspection.foreign_work(store))
+        yield check_findings.missing_indexes(inspection.missing_indexes(store))
+        yield check_findings.clock(store.skew_seconds())
+        yield check_findings.foreign_work(inspection.foreign_work(store))
     except StoreError as exc:
-        yield readiness.database_away(str(exc), address)
+        yield check_findings.database_away(str(exc), address)
 
 
 def _durability(store: Store) -> Finding:
     try:
-        return readiness.durable_write(inspection.write_durably(store), None)
+        return check_findings.durable_write(inspection.write_durably(store), None)
     except StoreUnavailable as exc:
-        return readiness.durable_write(None, str(exc))
+        return check_findings.durable_write(None, str(exc))
 
 
 # -- Retell ------------------------------------------------------------------------------------------------
@@ -115,11 +116,11 @@ def _retell(settings: Settings, *, before_start: bool) -> Finding:
         try:
             found = retell.get_concurrency()
         except RetellUnavailable as exc:
-            return readiness.retell_away(str(exc), before_start=before_start)
+            return check_findings.retell_away(str(exc), before_start=before_start)
         except RetellError as exc:
-            return readiness.retell_refused(str(exc))
+            return check_findings.retell_refused(str(exc))
     limit = max(found.limit, found.burst) - found.reserved_inbound
-    return readiness.retell_answered(current=found.current, limit=limit, workers=settings.worker.count)
+    return check_findings.retell_answered(current=found.current, limit=limit, workers=settings.worker.count)
 
 
 # -- as shown ----------------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def as_lines(found: list[Finding]) -> list[str]:
 def as_document(found: list[Finding]) -> dict[str, object]:
     """The report for programs."""
     return {
-        "level": readiness.worst(found).value,
+        "level": check_findings.worst(found).value,
         "checks": [
             {"name": f.name, "level": f.level.value, "text": f.text, "remedy": f.remedy} for f in found
         ],

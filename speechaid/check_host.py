@@ -16,8 +16,8 @@ from speechaid.daemon import log_refused, tcp_access
 from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
 from speechaid.protocol import messages
-from speechaid.rules import readiness
-from speechaid.rules.readiness import Finding
+from speechaid.rules import check_findings
+from speechaid.rules.check_findings import Finding
 from speechaid.settings import Settings
 from speechaid.telemetry.sink import file_fault
 
@@ -27,16 +27,16 @@ def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
     path = settings.control.socket
     pid = _listener(path)
     if pid is not None:
-        yield readiness.socket_held(str(path), pid, before_start=before_start)
+        yield check_findings.socket_held(str(path), pid, before_start=before_start)
     elif (fault := _no_socket(path)) is not None:
-        yield readiness.socket_unfit(str(path), fault)
+        yield check_findings.socket_unfit(str(path), fault)
     else:
-        yield readiness.socket_free(str(path))
+        yield check_findings.socket_free(str(path))
     yield from _ports(settings, daemon_runs=pid is not None)
     try:
         tcp_access(settings)
     except ConfigError as exc:
-        yield readiness.keys_missing("; ".join(exc.faults))
+        yield check_findings.keys_missing("; ".join(exc.faults))
     yield place("state directory", settings.control.state_dir)
     if settings.logging.file is not None:
         yield _log_file(settings.logging.file)
@@ -74,7 +74,7 @@ def _ports(settings: Settings, *, daemon_runs: bool) -> Iterator[Finding]:
         if address is None:
             continue
         fault = _taken(address.removeprefix("tcp://"))
-        yield readiness.port(name, address, fault=fault, daemon_runs=daemon_runs)
+        yield check_findings.port(name, address, fault=fault, daemon_runs=daemon_runs)
 
 
 def _taken(address: str) -> str | None:
@@ -117,13 +117,13 @@ def place(name: str, path: Path) -> Finding:
     """Whether files can be made in a directory, and how much room there is."""
     fault = _unfit(path)
     free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
-    return readiness.place(name, str(path), fault=fault, free_mb=free_mb)
+    return check_findings.place(name, str(path), fault=fault, free_mb=free_mb)
 
 
 def _log_file(path: Path) -> Finding:
     """Nothing is made for the look: the file would be ours, and not the service's."""
     if (fault := file_fault(path, make=False)) is not None:
-        return readiness.log_file_unfit(log_refused(path, fault))
+        return check_findings.log_file_unfit(log_refused(path, fault))
     return place("log directory", path.parent)
 
 
@@ -146,4 +146,4 @@ def _descriptors(workers: int) -> Finding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = None if hard == resource.RLIM_INFINITY else hard
     needed, least = descriptors_needed(workers), descriptors_needed(workers, at_least=True)
-    return readiness.descriptors(limit=limit, needed=needed, least=least, workers=workers)
+    return check_findings.descriptors(limit=limit, needed=needed, least=least, workers=workers)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from speechaid.rules.readiness import NO_SPACE_MB
+from speechaid.rules.check_findings import NO_SPACE_MB
 
 
 def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:

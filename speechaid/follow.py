@@ -14,7 +14,7 @@ from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import Stopper, WorkerState
 from speechaid.retell.faults import CallUnknown, RetellError, RetellUnavailable
-from speechaid.rules.following import Limits, Progress, Watch, watch
+from speechaid.rules.call_limits import Limits, Progress, Watch, watch
 
 #: A lease is renewed when this share of it has passed.
 RENEW_AT = 1 / 3

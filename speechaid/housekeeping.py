@@ -18,7 +18,7 @@ from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
 from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
 from speechaid.rules import metering
-from speechaid.rules.circuit import Breaker, BreakerState
+from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.store.jobs import ENDED

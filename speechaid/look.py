@@ -16,9 +16,9 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Judgement
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
-from speechaid.store.grounds import Seen
 from speechaid.store.holds import FleetHold
 from speechaid.store.jobs import Candidate
+from speechaid.store.preflight import Seen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from speechaid.model.states import WorkerState
 from speechaid.retell.faults import Ambiguous, CallUnknown, NotPlaced, RetellError
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules import phones
-from speechaid.rules.resolution import Next, next_lookup
+from speechaid.rules.ambiguous_dials import Next, next_lookup
 from speechaid.telemetry import call_metrics
 
 #: Lapsed jobs that one look finds; more than one, so that workers do not all reach for the same.

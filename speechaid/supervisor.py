@@ -32,7 +32,7 @@ from speechaid.fleet.systemd import Notifier
 from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
 from speechaid.protocol.messages import Request
 from speechaid.protocol.text import plural
-from speechaid.rules.readiness import no_space
+from speechaid.rules.check_findings import no_space
 from speechaid.rules.respawn import CRASHES, Cause, Policy
 from speechaid.settings import Settings, after_reload, reload_changes
 

@@ -19,8 +19,8 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.states import Priority
 from speechaid.roster import Roster
-from speechaid.rules import eligibility, sharing
-from speechaid.rules.sharing import Turn
+from speechaid.rules import eligibility, fair_share
+from speechaid.rules.fair_share import Turn
 from speechaid.store.jobs import Candidate
 from speechaid.store.queue import DueBatch
 
@@ -112,7 +112,7 @@ class Turns:
             StoreUnavailable: the database is away.
         """
         self._refresh()
-        for turn in sharing.order(self._ring, self._served):
+        for turn in fair_share.order(self._ring, self._served):
             claimed = self._claim_from(turn)
             if claimed is not None:
                 self._serving += 1

@@ -14,7 +14,7 @@ import phonenumbers
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import Columns, recognise
-from speechaid.campaign.doubts import ReadDay, doubt
+from speechaid.campaign.date_warnings import ReadDay, doubt
 from speechaid.campaign.tables import MAX_COLUMNS, Line, no_header, read_lines, remarks_on
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document

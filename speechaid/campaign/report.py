@@ -13,11 +13,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.campaign import cells
-from speechaid.campaign.figures import Figures
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome
 from speechaid.protocol.text import plural
+from speechaid.store.report_queries import Figures
 
 #: The outcomes for which a job is done.
 SUCCESSES: Final = frozenset({Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED})

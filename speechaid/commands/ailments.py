@@ -13,7 +13,7 @@ from typing import Final
 from speechaid.commands import ailments_of_jobs as of_jobs
 from speechaid.commands.chart import NAMED, Chart, Findings, fault, ordered, warning
 from speechaid.protocol.text import plural
-from speechaid.rules.readiness import LITTLE_SPACE_MB
+from speechaid.rules.check_findings import LITTLE_SPACE_MB
 
 #: A clock that is off by more than this, in seconds, is worth a word.
 _SKEW_SECONDS: Final = 2.0

@@ -23,7 +23,7 @@ from speechaid.model.reading import Document, instant
 from speechaid.model.states import JobStatus
 from speechaid.retell.faults import Blocked, RetellError
 from speechaid.rules import eligibility, windows
-from speechaid.rules.circuit import Breaker, BreakerState
+from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.rules.windows import WindowFault
 from speechaid.store.connection import Store
 from speechaid.store.inspection import missing_indexes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.campaign.extracts import EXTRACTS
+from speechaid.campaign.export_rows import EXTRACTS
 from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.protocol.messages import ErrorCode

@@ -24,11 +24,11 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import Priority
-from speechaid.rules import metering, phones, sharing
+from speechaid.rules import fair_share, metering, phones
 from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Judgement
+from speechaid.rules.fair_share import Turn
 from speechaid.rules.phones import Choice
-from speechaid.rules.sharing import Turn
 from speechaid.store.holds import FLEET
 
 #: Batches that are looked into, and results from which a call's length is taken, at most.
@@ -222,7 +222,7 @@ def _run(
     queues = {batch_id: dials[::-1] for batch_id, dials in waiting.items() if dials}
     while queues and lanes and len(plan.rows) < limit:
         free = max(lanes[0], min(queue[-1].earliest for queue in queues.values()))
-        turn = sharing.order(_turns(world, queues, free), served)[0]
+        turn = fair_share.order(_turns(world, queues, free), served)[0]
         queue = queues[turn.batch_id]
         dial = queue.pop()
         served[turn.batch_id] = len(plan.rows)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from speechaid.campaign.figures import gather
 from speechaid.campaign.report import shape, to_markdown
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch
+from speechaid.store.report_queries import gather
 
 
 def report(desk: Desk, call: Call) -> Result:

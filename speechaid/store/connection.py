@@ -28,17 +28,17 @@ from speechaid.store.analyses import Analyses
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
+from speechaid.store.diagnostics import Survey
 from speechaid.store.do_not_call import DoNotCallList
-from speechaid.store.grounds import Grounds
 from speechaid.store.holds import Holds
 from speechaid.store.indexes import Index, create_indexes
-from speechaid.store.inherited import Inherited
 from speechaid.store.jobs import Jobs
+from speechaid.store.legacy import Inherited
+from speechaid.store.operator_actions import Orders
 from speechaid.store.operator_requests import OperatorRequests
-from speechaid.store.orders import Orders
 from speechaid.store.pages import Pages
+from speechaid.store.preflight import Grounds
 from speechaid.store.queue import Queue
-from speechaid.store.survey import Survey
 from speechaid.store.table import Table, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.

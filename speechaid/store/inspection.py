@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from speechaid.model.reading import instant, text
 from speechaid.model.states import JobStatus
-from speechaid.rules.readiness import LATELY_SECONDS, ForeignWork, Topology
+from speechaid.rules.check_findings import LATELY_SECONDS, ForeignWork, Topology
 from speechaid.store.connection import Store
 
 #: Written to and cleared again by the check alone.

@@ -18,7 +18,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text, whole
 from speechaid.model.states import JobStatus
 from speechaid.rules import operator_requests
-from speechaid.store import inherited
+from speechaid.store import legacy
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
@@ -416,7 +416,7 @@ def put_down(fields: Document, now: datetime) -> Document:
         "$set": {**fields, "updated_at": now},
         "$unset": dict.fromkeys(IN_HAND_FIELDS, ""),
         "$inc": {"revision": 1},
-        **({"$rename": {"reserved_amount": inherited.FIELD}} if ends else {}),
+        **({"$rename": {"reserved_amount": legacy.FIELD}} if ends else {}),
     }
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from speechaid.model.states import JobStatus, Outcome
 from speechaid.rules.checks import Reason
-from speechaid.rules.circuit import BreakerState, FaultKind
+from speechaid.rules.circuit_breaker import BreakerState, FaultKind
 from speechaid.rules.respawn import Cause as EndCause
 from speechaid.rules.retry_table import Cause as StepCause
 

@@ -10,7 +10,7 @@ import pytest
 from speechaid import breaker as gate
 from speechaid.errors import LeaseLost
 from speechaid.kit import Kit
-from speechaid.rules.circuit import BreakerState
+from speechaid.rules.circuit_breaker import BreakerState
 from tests.common_stage import phone
 from tests.stage import Document, Stage
 

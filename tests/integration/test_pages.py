@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from speechaid.campaign.extracts import EXTRACTS
+from speechaid.campaign.export_rows import EXTRACTS
 from speechaid.store.connection import Store, connect
 from speechaid.store.pages import KEPT_AT_MOST, Pages
 from tests.integration.test_control_commands import settings_for

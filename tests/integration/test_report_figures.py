@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from speechaid.campaign.figures import gather
 from speechaid.campaign.report import shape
 from speechaid.settings import get_settings
 from speechaid.store.connection import Store, connect
+from speechaid.store.report_queries import gather
 
 Document = dict[str, Any]
 PLACED = datetime(2026, 7, 3, 14, 40, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.circuit import (
+from speechaid.rules.circuit_breaker import (
     CLEARED_BY,
     Breaker,
     BreakerPolicy,

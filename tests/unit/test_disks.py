@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from speechaid.disks import disks
-from speechaid.rules.readiness import NO_SPACE_MB
+from speechaid.rules.check_findings import NO_SPACE_MB
 
 
 @pytest.mark.parametrize(("free_mb", "full"), [(0, True), (NO_SPACE_MB - 1, True), (NO_SPACE_MB, False)])

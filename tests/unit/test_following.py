@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.following import Limits, Progress, Watch, watch
+from speechaid.rules.call_limits import Limits, Progress, Watch, watch
 
 #: Waited for 300 s, may last 600 s, polled every 10 s: a connected call is late past 620 s.
 LIMITS = Limits(poll_timeout_seconds=300, longest_call_seconds=600, polling_interval_seconds=10)

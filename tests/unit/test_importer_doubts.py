@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from speechaid.campaign.doubts import DOUBTS, ReadDay, doubt
+from speechaid.campaign.date_warnings import DOUBTS, ReadDay, doubt
 from speechaid.campaign.importer import Parsed, read_contacts
 from speechaid.errors import ImportFailed
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from speechaid.rules import readiness
-from speechaid.rules.readiness import NO_SPACE_MB, SPACE_MARGIN_MB, Finding, ForeignWork, Level, Topology
+from speechaid.rules import check_findings
+from speechaid.rules.check_findings import NO_SPACE_MB, SPACE_MARGIN_MB, Finding, ForeignWork, Level, Topology
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 NOBODY = ForeignWork(jobs=0, worker=None, last_at=None)
@@ -23,43 +23,46 @@ def server(
 @pytest.mark.parametrize(
     ("finding", "level"),
     [
-        (readiness.topology(server(replica_set="rs0", members=3), embedded=False), Level.OK),
-        (readiness.topology(server(sharded=True), embedded=False), Level.OK),
-        (readiness.topology(server(), embedded=False), Level.WARN),
-        (readiness.topology(server(), embedded=True), Level.OK),
-        (readiness.topology(server(replica_set="rs0", writable=False), embedded=False), Level.FAIL),
-        (readiness.database_away("away", "mongodb://db/"), Level.FAIL),
-        (readiness.durable_write(0.01, None), Level.OK),
-        (readiness.durable_write(0.9, None), Level.WARN),
-        (readiness.durable_write(None, "no majority"), Level.FAIL),
-        (readiness.missing_indexes([]), Level.OK),
-        (readiness.missing_indexes(["jobs.speechaid_claim"]), Level.WARN),
-        (readiness.clock(-1.9), Level.OK),
-        (readiness.clock(3600.0), Level.WARN),
-        (readiness.clock(-3600.0), Level.WARN),
-        (readiness.foreign_work(NOBODY), Level.OK),
-        (readiness.foreign_work(SCRIPT), Level.WARN),
-        (readiness.retell_answered(current=2, limit=20, workers=20), Level.OK),
-        (readiness.retell_answered(current=2, limit=20, workers=21), Level.WARN),
-        (readiness.retell_refused("HTTP 401"), Level.FAIL),
-        (readiness.retell_away("no answer", before_start=False), Level.FAIL),
-        (readiness.retell_away("no answer", before_start=True), Level.WARN),
-        (readiness.descriptors(limit=1024, needed=524, least=140, workers=6), Level.OK),
-        (readiness.descriptors(limit=None, needed=524, least=140, workers=6), Level.OK),
-        (readiness.descriptors(limit=523, needed=524, least=140, workers=6), Level.WARN),
-        (readiness.descriptors(limit=139, needed=524, least=140, workers=6), Level.FAIL),
-        (readiness.socket_held("/run/s", "7", before_start=False), Level.OK),
-        (readiness.socket_held("/run/s", "7", before_start=True), Level.FAIL),
-        (readiness.socket_unfit("/run/s", "is there, and is no socket"), Level.FAIL),
-        (readiness.port("metrics port", "127.0.0.1:9478", fault=None, daemon_runs=False), Level.OK),
-        (readiness.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=True), Level.OK),
-        (readiness.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=False), Level.FAIL),
-        (readiness.place("state directory", "/s", fault=None, free_mb=5000), Level.OK),
-        (readiness.place("state directory", "/s", fault=None, free_mb=500), Level.WARN),
-        (readiness.place("state directory", "/s", fault=None, free_mb=5), Level.FAIL),
-        (readiness.place("state directory", "/s", fault="not ours", free_mb=None), Level.FAIL),
-        (readiness.embedded_missing(), Level.FAIL),
-        (readiness.embedded_at_rest("/s"), Level.OK),
+        (check_findings.topology(server(replica_set="rs0", members=3), embedded=False), Level.OK),
+        (check_findings.topology(server(sharded=True), embedded=False), Level.OK),
+        (check_findings.topology(server(), embedded=False), Level.WARN),
+        (check_findings.topology(server(), embedded=True), Level.OK),
+        (check_findings.topology(server(replica_set="rs0", writable=False), embedded=False), Level.FAIL),
+        (check_findings.database_away("away", "mongodb://db/"), Level.FAIL),
+        (check_findings.durable_write(0.01, None), Level.OK),
+        (check_findings.durable_write(0.9, None), Level.WARN),
+        (check_findings.durable_write(None, "no majority"), Level.FAIL),
+        (check_findings.missing_indexes([]), Level.OK),
+        (check_findings.missing_indexes(["jobs.speechaid_claim"]), Level.WARN),
+        (check_findings.clock(-1.9), Level.OK),
+        (check_findings.clock(3600.0), Level.WARN),
+        (check_findings.clock(-3600.0), Level.WARN),
+        (check_findings.foreign_work(NOBODY), Level.OK),
+        (check_findings.foreign_work(SCRIPT), Level.WARN),
+        (check_findings.retell_answered(current=2, limit=20, workers=20), Level.OK),
+        (check_findings.retell_answered(current=2, limit=20, workers=21), Level.WARN),
+        (check_findings.retell_refused("HTTP 401"), Level.FAIL),
+        (check_findings.retell_away("no answer", before_start=False), Level.FAIL),
+        (check_findings.retell_away("no answer", before_start=True), Level.WARN),
+        (check_findings.descriptors(limit=1024, needed=524, least=140, workers=6), Level.OK),
+        (check_findings.descriptors(limit=None, needed=524, least=140, workers=6), Level.OK),
+        (check_findings.descriptors(limit=523, needed=524, least=140, workers=6), Level.WARN),
+        (check_findings.descriptors(limit=139, needed=524, least=140, workers=6), Level.FAIL),
+        (check_findings.socket_held("/run/s", "7", before_start=False), Level.OK),
+        (check_findings.socket_held("/run/s", "7", before_start=True), Level.FAIL),
+        (check_findings.socket_unfit("/run/s", "is there, and is no socket"), Level.FAIL),
+        (check_findings.port("metrics port", "127.0.0.1:9478", fault=None, daemon_runs=False), Level.OK),
+        (check_findings.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=True), Level.OK),
+        (
+            check_findings.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=False),
+            Level.FAIL,
+        ),
+        (check_findings.place("state directory", "/s", fault=None, free_mb=5000), Level.OK),
+        (check_findings.place("state directory", "/s", fault=None, free_mb=500), Level.WARN),
+        (check_findings.place("state directory", "/s", fault=None, free_mb=5), Level.FAIL),
+        (check_findings.place("state directory", "/s", fault="not ours", free_mb=None), Level.FAIL),
+        (check_findings.embedded_missing(), Level.FAIL),
+        (check_findings.embedded_at_rest("/s"), Level.OK),
     ],
 )
 def test_each_finding_has_its_weight_and_whatever_is_not_fine_has_a_remedy(
@@ -73,13 +76,13 @@ def test_the_worst_finding_weighs_for_the_whole() -> None:
     fine, warning, failure = (
         Finding(name="x", level=level, text="") for level in (Level.OK, Level.WARN, Level.FAIL)
     )
-    assert readiness.worst([fine]) is Level.OK
-    assert readiness.worst([fine, warning]) is Level.WARN
-    assert readiness.worst([failure, warning, fine]) is Level.FAIL
+    assert check_findings.worst([fine]) is Level.OK
+    assert check_findings.worst([fine, warning]) is Level.WARN
+    assert check_findings.worst([failure, warning, fine]) is Level.FAIL
 
 
 def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
-    text = readiness.foreign_work(SCRIPT).text
+    text = check_findings.foreign_work(SCRIPT).text
     assert text == "3 jobs are in progress under another program, the latest by bot-7 at 12:30:00 UTC"
 
 
@@ -95,4 +98,4 @@ def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
 def test_dialling_stops_for_want_of_room_and_goes_on_with_some_to_spare(
     free_mb: int, held: bool, enough: bool
 ) -> None:
-    assert (readiness.no_space("/d", free_mb, held=held) is None) == enough
+    assert (check_findings.no_space("/d", free_mb, held=held) is None) == enough

@@ -6,10 +6,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from speechaid.campaign.figures import Figures
 from speechaid.campaign.report import NOT_RATED, SUCCESSES, shape, to_markdown
 from speechaid.model.reading import Document
 from speechaid.model.states import Outcome
+from speechaid.store.report_queries import Figures
 
 EMPTY: dict[str, Any] = {
     "at": datetime(2026, 7, 3, 12, tzinfo=UTC),

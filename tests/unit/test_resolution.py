@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.resolution import (
+from speechaid.rules.ambiguous_dials import (
     KEY_HOUR_SECONDS,
     LONGEST_RING_SECONDS,
     REPLAY_WITHIN_SECONDS,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.model.states import Priority
-from speechaid.rules.sharing import Turn, order
+from speechaid.rules.fair_share import Turn, order
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
