@@ -31,14 +31,14 @@ from pymongo.write_concern import WriteConcern
 
 from benchmarks import common
 from benchmarks.common import Server
-from speechaid import recovery
 from speechaid.clock import Clock, SystemClock
 from speechaid.demo.daemon import DaemonProcess
+from speechaid.dialer import recovery
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit
 from speechaid.housekeeping import Housekeeper
-from speechaid.kit import Kit
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
-from speechaid.turns import Turns
 from speechaid.worker import open_retell
 from tests.stage import QuietSeat
 

@@ -19,10 +19,10 @@ from pymongo import monitoring
 from benchmarks import campaign, common
 from benchmarks.servers import Server
 from benchmarks.stub import StubProcess
-from speechaid import dial
-from speechaid.kit import Kit
+from speechaid.dialer import dial
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit
 from speechaid.store.connection import connect
-from speechaid.turns import Turns
 from speechaid.worker import open_retell
 from tests.stage import QuietSeat
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechaid.kit import dialling_defaults
+from speechaid.dialer.context import dialling_defaults
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.states import JobStatus

@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechaid import inheritance
 from speechaid.census import Census
 from speechaid.clock import Clock, SystemClock
+from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
@@ -160,7 +160,7 @@ class Housekeeper:
         taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
         if taken:
             log.info("jobs.taken_up", jobs=taken)
-        given_back = inheritance.give_back_of_ended(self._store, GIVEN_BACK_AT_ONCE)
+        given_back = legacy_reservations.give_back_of_ended(self._store, GIVEN_BACK_AT_ONCE)
         if given_back:
             log.info("reservations.given_back", jobs=given_back)
         self._bring_back()

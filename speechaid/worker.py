@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import ERROR, WARNING
 
-from speechaid import __version__, dial, recovery
+from speechaid import __version__
+from speechaid.dialer import dial, recovery
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit, LetGo, log
 from speechaid.errors import ExitStatus, LeaseLost, StoreError, StoreUnavailable
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.supervisor_link import Seat
-from speechaid.kit import Kit, LetGo, log
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
@@ -20,7 +22,6 @@ from speechaid.rules import phones
 from speechaid.settings import Settings
 from speechaid.store.connection import REHEARSALS, Store, connect, rehearse, warm_up_driver
 from speechaid.telemetry import logs
-from speechaid.turns import Turns
 
 #: Rest of a worker that found nothing to do, in seconds: between these, longer the longer nothing comes.
 IDLE_REST_SECONDS = (0.5, 3.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from speechaid import recovery
+from speechaid.dialer import recovery
 from tests.stage import Stage, open_stage
 
 _numbers = itertools.count(1)

@@ -15,16 +15,16 @@ from typing import Any
 
 from pymongo.database import Database
 
-from speechaid import dial, recovery
 from speechaid.clock import SystemClock
 from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.dialer import dial, recovery
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit, LetGo
 from speechaid.errors import LeaseLost
-from speechaid.kit import Kit, LetGo
 from speechaid.model.job import Job
 from speechaid.model.states import WorkerState
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
-from speechaid.turns import Turns
 from speechaid.worker import open_retell
 
 Document = dict[str, Any]

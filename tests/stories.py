@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.kit import Kit
+from speechaid.dialer.context import Kit
 from speechaid.retell.client import RetellClient
 from speechaid.store.table import Table
 from tests.stage import Document, Stage

@@ -17,14 +17,14 @@ from typing import Any, cast
 
 from pymongo import MongoClient
 
-from speechaid import dial
+from speechaid.dialer import dial
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit
 from speechaid.housekeeping import Housekeeper
-from speechaid.kit import Kit
 from speechaid.model.call import Call
 from speechaid.retell.client import RetellClient
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store
-from speechaid.turns import Turns
 from tests.memory_mongo import MemoryMongo
 from tests.stage import QuietSeat
 

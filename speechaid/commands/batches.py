@@ -8,7 +8,7 @@ from speechaid.commands.batch_fields import batch_fields, night_warning
 from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.commands.waiting import until_quiet
-from speechaid.kit import dialling_defaults
+from speechaid.dialer.context import dialling_defaults
 from speechaid.model.batch import Batch
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility

@@ -15,8 +15,8 @@ from speechaid.commands.ailments import AILMENTS
 from speechaid.commands.chart import COUNTED, Chart, Finding, RetellFacts, Weight
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.observer import observer, retell_of
+from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
-from speechaid.kit import dialling_defaults
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant

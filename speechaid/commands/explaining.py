@@ -13,8 +13,8 @@ from typing import Any, Final
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_job
 from speechaid.commands.observer import observer
-from speechaid.kit import Kit
-from speechaid.look import Look, judge, look, next_phone
+from speechaid.dialer.context import Kit
+from speechaid.dialer.preflight import Look, judge, look, next_phone
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason

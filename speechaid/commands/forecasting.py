@@ -17,8 +17,8 @@ from typing import Any, Final
 from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch
 from speechaid.commands.observer import observer
-from speechaid.kit import Kit
-from speechaid.look import Look, judge, look_without_job, next_phone
+from speechaid.dialer.context import Kit
+from speechaid.dialer.preflight import Look, judge, look_without_job, next_phone
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job

@@ -11,7 +11,7 @@ from typing import Any
 
 from speechaid import __version__
 from speechaid.commands.contract import Desk
-from speechaid.kit import Kit
+from speechaid.dialer.context import Kit
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 

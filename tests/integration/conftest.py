@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pymongo.database import Database
 
-from speechaid import recovery
+from speechaid.dialer import recovery
 from tests.common_stage import common_stage, module_stage
 from tests.database import database, database_client, database_uri
 from tests.stage import Document, Stage, open_stage

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from speechaid import analysis
+from speechaid.dialer.context import Kit
 from speechaid.errors import StoreUnavailable
-from speechaid.kit import Kit
 from speechaid.store.analyses import ORPHANED_SECONDS, TAKEN_SECONDS, WAIT
 from tests.common_stage import phone
 from tests.stage import Document, Stage

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from speechaid import breaker as gate
+from speechaid.dialer import circuit_breaker as gate
+from speechaid.dialer.context import Kit
 from speechaid.errors import LeaseLost
-from speechaid.kit import Kit
 from speechaid.rules.circuit_breaker import BreakerState
 from tests.common_stage import phone
 from tests.stage import Document, Stage

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pymongo.monitoring import CommandListener
 
-from speechaid.look import Claimed
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.preflight import Claimed
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import connect
 from speechaid.store.jobs import Jobs
-from speechaid.turns import Turns
 from tests.stage import Document, Stage, Standing
 
 NATIONAL, NUMBER = "9 6123 4567", "+56961234567"

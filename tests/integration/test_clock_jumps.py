@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from speechaid.kit import Kit, LetGo
+from speechaid.dialer.context import Kit, LetGo
 from tests.stage import QuietSeat, Stage
 
 PHONE = "+56912345678"

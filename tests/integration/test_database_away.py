@@ -17,15 +17,15 @@ from typing import Any, cast
 import pytest
 from pymongo import MongoClient
 
-from speechaid import dial, recovery
 from speechaid.clerk import Clerk
+from speechaid.dialer import dial, recovery
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit, LetGo
 from speechaid.embedded import database
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import LeaseLost, StoreUnavailable
-from speechaid.kit import Kit, LetGo
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
-from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import QuietSeat, Stage, open_stage
 from tests.stories import Steps, instrumented, plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speechaid.look import look
+from speechaid.dialer.preflight import look
 from speechaid.rules import metering
 from speechaid.store.table import Table
 from tests.stage import Document, Stage

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from speechaid import dial, recovery
+from speechaid.dialer import dial, recovery
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit
+from speechaid.dialer.preflight import look
 from speechaid.errors import LeaseLost
-from speechaid.kit import Kit
-from speechaid.look import look
 from speechaid.model.job import Job
 from speechaid.rules.phones import Choice
-from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import API_KEY, Document, Stage
 from tests.stories import Steps, instrumented

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from speechaid.kit import Kit, LetGo
-from speechaid.recovery import take_over_one
+from speechaid.dialer.context import Kit, LetGo
+from speechaid.dialer.recovery import take_over_one
 from tests.common_stage import phone
 from tests.stage import Document, QuietSeat, Stage
 

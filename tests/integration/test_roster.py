@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from speechaid import roster
-from speechaid.roster import Roster
+from speechaid.dialer import due_batches
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.due_batches import Roster
 from speechaid.store.table import Table
-from speechaid.turns import Turns
 from tests.stage import Document, Stage
 
 PAGE = 4
@@ -19,7 +19,7 @@ PAGE = 4
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roster, "PAGE", PAGE)
+    monkeypatch.setattr(due_batches, "PAGE", PAGE)
 
 
 def name(number: int) -> str:
@@ -103,7 +103,7 @@ def test_one_batch_with_work_among_many_that_are_finished_is_found_in_one_look(s
 
 
 def test_one_batch_that_may_be_called_among_many_that_may_not_is_found_and_kept(stage: Stage) -> None:
-    pages = 2 * roster.PAGES_AT_ONCE
+    pages = 2 * due_batches.PAGES_AT_ONCE
     add(stage, *range(pages * PAGE), is_active=False)
     add(stage, 1000)
     worker = Roster(stage.kit())

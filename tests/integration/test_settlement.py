@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from speechaid import settlement
+from speechaid.dialer import settlement
+from speechaid.dialer.context import Kit
 from speechaid.errors import LeaseLost
-from speechaid.kit import Kit
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import Outcome

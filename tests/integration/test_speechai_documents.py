@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from speechaid.dialer.context import Kit
 from speechaid.housekeeping import Housekeeper
-from speechaid.kit import Kit
 from speechaid.retell.requests_body import DIAL_KEY
 from tests.stage import Document, Stage, noon_zone
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from speechaid.clock import SystemClock
+from speechaid.dialer.claim import Turns
 from speechaid.errors import LeaseLost, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.store.connection import Store, connect
 from speechaid.store.jobs import Candidate, Jobs
-from speechaid.turns import Turns
 from tests.stage import Stage
 
 A, B = "+12025550101", "+12025550102"

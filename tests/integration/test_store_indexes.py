@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from speechaid.kit import Kit
+from speechaid.dialer.claim import Turns
+from speechaid.dialer.context import Kit
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.table import Table
-from speechaid.turns import Turns
 from speechaid.worker import open_retell
 from tests.stage import QuietSeat
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from bson import Decimal128, ObjectId
 
-from speechaid import dial
+from speechaid.dialer import dial
+from speechaid.dialer.claim import Turns
 from speechaid.model.job import Job
-from speechaid.turns import Turns
 from tests.common_stage import phone
 from tests.stage import Document, Stage
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, Turns
+from speechaid.dialer.context import Kit
 from speechaid.housekeeping import Housekeeper
-from speechaid.kit import Kit
 from speechaid.store.table import Table
-from speechaid.turns import CANDIDATES, CROWDED_MISSES, Turns
 from tests.stage import Document, Stage, Standing
 
 A, B = "batch-20260101-0000000a", "batch-20260101-0000000b"

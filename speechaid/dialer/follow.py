@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid import breaker, settlement
+from speechaid.dialer import circuit_breaker, settlement
+from speechaid.dialer.context import Kit, LetGo
+from speechaid.dialer.preflight import Look
 from speechaid.errors import StoreError, StoreUnavailable
-from speechaid.kit import Kit, LetGo
-from speechaid.look import Look
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
@@ -116,7 +116,7 @@ class Vigil:
             return
         except RetellError as fault:
             self._told = False
-            breaker.after_question_fault(kit, fault)
+            circuit_breaker.after_question_fault(kit, fault)
             return
         self._hear(call)
 

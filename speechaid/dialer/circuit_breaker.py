@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from logging import INFO, WARNING
 
+from speechaid.dialer.context import Kit, log
 from speechaid.errors import StoreError
-from speechaid.kit import Kit, log
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document
 from speechaid.model.states import Outcome

@@ -11,10 +11,10 @@ import json
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid import breaker, dial, follow, inheritance, settlement
+from speechaid.dialer import circuit_breaker, dial, follow, legacy_reservations, settlement
+from speechaid.dialer.context import Kit
+from speechaid.dialer.preflight import look
 from speechaid.errors import NumberBusy
-from speechaid.kit import Kit
-from speechaid.look import look
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import instant, mapping, number
@@ -139,7 +139,7 @@ def look_up(kit: Kit, job: Job) -> tuple[Job, Call] | None:
             if call.metadata.get(DIAL_KEY) == job.dial.key
         ]
     except RetellError as fault:
-        breaker.after_question_fault(kit, fault)
+        circuit_breaker.after_question_fault(kit, fault)
         raise
     if not found:
         return None
@@ -231,7 +231,7 @@ def follow_foreign(kit: Kit, job: Job, call_id: str, call: Call | None) -> None:
         call_id=call_id,
         placed_at=(call.started_at if call else None) or now,
     )
-    job = inheritance.give_back(kit, job)
+    job = legacy_reservations.give_back(kit, job)
     settlement.enter_marks(kit, job, adopted)
     try:
         job = kit.store.jobs.record_intent(job, adopted)

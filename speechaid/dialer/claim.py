@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from speechaid import breaker
-from speechaid.kit import Kit
-from speechaid.look import Claimed, look_at_claimed
+from speechaid.dialer import circuit_breaker
+from speechaid.dialer.context import Kit
+from speechaid.dialer.due_batches import Roster
+from speechaid.dialer.preflight import Claimed, look_at_claimed
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.states import Priority
-from speechaid.roster import Roster
 from speechaid.rules import eligibility, fair_share
 from speechaid.rules.fair_share import Turn
 from speechaid.store.jobs import Candidate
@@ -275,7 +275,7 @@ class Turns:
         """Of the batches with due jobs those that may be called at this moment, as far as batches say."""
         kit = self._kit
         fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
-        if fleet is not None or breaker.holds(kit, breaker_document):
+        if fleet is not None or circuit_breaker.holds(kit, breaker_document):
             return []
         now = kit.store.now()
         due = [entry for entry in self._due if entry.first_due_at is None or entry.first_due_at <= now]

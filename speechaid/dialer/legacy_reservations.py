@@ -14,7 +14,7 @@ changed by whoever did it meanwhile, and looks again.
 
 from __future__ import annotations
 
-from speechaid.kit import Kit
+from speechaid.dialer.context import Kit
 from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
 from speechaid.rules import metering

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from speechaid.kit import Kit
+from speechaid.dialer.context import Kit
 from speechaid.model.batch import Batch
 from speechaid.rules import eligibility
 from speechaid.store.queue import DueBatch

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid import analysis, breaker, inheritance
-from speechaid.kit import Kit
-from speechaid.look import Look
+from speechaid import analysis
+from speechaid.dialer import circuit_breaker, legacy_reservations
+from speechaid.dialer.context import Kit
+from speechaid.dialer.preflight import Look
 from speechaid.model.account import Account, Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
@@ -70,7 +71,7 @@ def ended(kit: Kit, job: Job, call: Call, seen: Look | None = None) -> None:
             "call.unknown_end", job, level=WARNING, reason=call.disconnection_reason, status=call.call_status
         )
         kit.seat.count("speechaid_unknown_ends_total")
-    breaker.after_call(kit, classified)
+    circuit_breaker.after_call(kit, classified)
     settle(kit, job, classified.outcome, call=call, connected=classified.connected, seen=seen)
 
 
@@ -232,7 +233,7 @@ def as_job_fields(job: Job, changes: Document) -> Document:
 
 def move_on(kit: Kit, job: Job, step: NextStep) -> None:
     """Put down a claimed job that had no dial, as a rule says."""
-    job = inheritance.give_back(kit, job)
+    job = legacy_reservations.give_back(kit, job)
     now = kit.store.now()
     changes = as_job_fields(job, _position(step, now) | _ends(step, now))
     kit.store.jobs.put_back(job, delay_seconds=step.delay_seconds, changes=changes)

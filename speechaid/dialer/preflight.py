@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from speechaid import breaker
-from speechaid.kit import BreakerSeen, Kit
+from speechaid.dialer import circuit_breaker
+from speechaid.dialer.context import BreakerSeen, Kit
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -131,7 +131,7 @@ def _holds(
 ) -> list[Hold]:
     """What stops every dial; the breaker is kept in mind as it was seen."""
     kit.breaker_seen = BreakerSeen(at=read_at, document=breaker_document)
-    holds = breaker.holds(kit, breaker_document)
+    holds = circuit_breaker.holds(kit, breaker_document)
     if fleet is not None:
         holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
     return holds

@@ -16,10 +16,10 @@ import json
 from dataclasses import dataclass, replace
 from logging import WARNING
 
-from speechaid import breaker, follow, inheritance, settlement
+from speechaid.dialer import circuit_breaker, follow, legacy_reservations, settlement
+from speechaid.dialer.context import Kit
+from speechaid.dialer.preflight import Look, judge, look, next_phone
 from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
-from speechaid.kit import Kit
-from speechaid.look import Look, judge, look, next_phone
 from speechaid.model.account import Reservation
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
@@ -243,7 +243,7 @@ def clear_to_dial(kit: Kit, job: Job, seen: Look) -> Look | NotNow:
         if kit.clock.boottime() - began > LOOK_GOOD_FOR_SECONDS:
             kit.tell("dial.look_stale", job, level=WARNING)
             continue
-        if not breaker.pass_gate(kit, seen.breaker_document):
+        if not circuit_breaker.pass_gate(kit, seen.breaker_document):
             return NotNow("dialling_held")
         # Only a probe's gate writes, and may take time: such a one looks again at the clock alone.
         if kit.clock.boottime() - began <= 2 * LOOK_GOOD_FOR_SECONDS:
@@ -262,7 +262,7 @@ def post(kit: Kit, job: Job) -> tuple[Job, Call]:
     try:
         call = kit.retell.create_call(json.loads(job.dial.body))
     except (NotPlaced, Ambiguous) as fault:
-        breaker.after_create_fault(kit, fault)
+        circuit_breaker.after_create_fault(kit, fault)
         raise
     kit.seat.count_once(*call_metrics.placed(job.dial.key))
     # Until the database has it, the supervisor alone can tell an operator which call this worker has.
@@ -270,7 +270,7 @@ def post(kit: Kit, job: Job) -> tuple[Job, Call]:
     job = kit.insist(
         WorkerState.FOLLOWING, "record call", named, lambda: kit.store.jobs.record_call(job, call.call_id)
     )
-    breaker.after_create(kit)
+    circuit_breaker.after_create(kit)
     kit.tell("call.placed", job)
     return job, call
 
@@ -290,7 +290,7 @@ def reserve_balance(kit: Kit, job: Job, dial: Dial, seen: Look) -> NotNow | None
     """Hold an estimate of the account's balance for this dial, as exactly as the rules judge it."""
     if metering.reserved_for(job):
         # The dial's own estimate takes the place of the one that SpeechAI made for the job.
-        job = inheritance.give_back(kit, job)
+        job = legacy_reservations.give_back(kit, job)
         seen = look(kit, job, country=seen.country)
     defaults = kit.dialling_defaults()
     for tries in range(LEDGER_TRIES):
