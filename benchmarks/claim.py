@@ -36,7 +36,7 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.dialer import recovery
 from speechaid.dialer.claim import Turns
 from speechaid.dialer.context import Kit
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
 from speechaid.worker import open_retell

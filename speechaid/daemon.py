@@ -13,18 +13,18 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from speechaid import __version__
-from speechaid.analyst import Analyst
-from speechaid.clerk import Clerk
-from speechaid.commands.call_times import CallTimes
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.control import ControlSocket, TcpAccess
-from speechaid.disks import disks
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
-from speechaid.observation import Observation
+from speechaid.maintenance.call_analysis_thread import Analyst
+from speechaid.maintenance.database_thread import Clerk
+from speechaid.monitoring.call_durations import CallTimes
+from speechaid.monitoring.disks import disks
+from speechaid.monitoring.monitoring import Observation
 from speechaid.protocol import keys
 from speechaid.protocol.keys import KeyringError
 from speechaid.protocol.messages import Request

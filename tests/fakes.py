@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from speechaid.clerk import Clerk
 from speechaid.commands.contract import Desk, Submit
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, ControlError
+from speechaid.maintenance.database_thread import Clerk
 
 T = TypeVar("T")
 

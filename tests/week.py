@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from speechaid.dialer import dial
 from speechaid.dialer.claim import Turns
 from speechaid.dialer.context import Kit
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.call import Call
 from speechaid.retell.client import RetellClient
 from speechaid.settings import Settings, get_settings

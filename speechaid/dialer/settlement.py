@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid import analysis
 from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.dialer.context import Kit
 from speechaid.dialer.preflight import Look
@@ -24,7 +23,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import Charge, Verdict
 from speechaid.rules import metering, operator_requests, outcomes, phones, retries
-from speechaid.rules.analysis import first_question
+from speechaid.rules.analysis import AnalysisPolicy, first_question
 from speechaid.rules.retries import NextStep
 from speechaid.telemetry import call_metrics
 
@@ -397,7 +396,7 @@ def result_document(
 
 def _analysis_mark(kit: Kit, dial: Dial, call: Call, *, connected: bool, now: datetime) -> Document:
     """What has the call's analysis asked for later, where there was a conversation and none has come yet."""
-    first = first_question(analysis.policy(kit.settings))
+    first = first_question(AnalysisPolicy.read(kit.settings.call))
     if first is None or not connected or call.document.get("call_analysis"):
         return {}
     wait = {"due_at": now + timedelta(seconds=first), "tries": 0, "key": dial.api_key_fingerprint}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from speechaid.settings import CallSettings
+
 #: While Retell tells nothing at all, so many seconds pass before the same call is asked for again.
 OUTAGE_REST_SECONDS = 300.0
 
@@ -21,6 +23,15 @@ class AnalysisPolicy:
     first_seconds: float
     tries: int
     longest_seconds: float
+
+    @classmethod
+    def read(cls, call: CallSettings) -> AnalysisPolicy:
+        """The policy that the settings give."""
+        return cls(
+            first_seconds=call.analysis_first_seconds,
+            tries=call.analysis_tries,
+            longest_seconds=call.analysis_longest_minutes * 60,
+        )
 
 
 def first_question(policy: AnalysisPolicy) -> float | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry import logs
-from speechaid.telemetry.board import Picture
 from speechaid.telemetry.metric_table import Increment
+from speechaid.telemetry.snapshot import Picture
 
 #: Workers in these states would take a job, if they had none.
 FREE_STATES = frozenset({"idle", "claiming", "recovering"})

@@ -20,9 +20,9 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 
 from speechaid.errors import TelemetryError
-from speechaid.telemetry.board import Board
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metrics import Exposition
+from speechaid.telemetry.snapshot import Board
 
 #: A client has so long for its request, and for each piece of the answer, in seconds.
 CLIENT_SECONDS: Final = 10.0

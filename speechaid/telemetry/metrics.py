@@ -19,10 +19,10 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from speechaid.telemetry.board import Board, Picture
 from speechaid.telemetry.gauges import samples
 from speechaid.telemetry.metric_table import INFINITE, METRICS, Increment, Kind
 from speechaid.telemetry.metric_table import Metric as Declared
+from speechaid.telemetry.snapshot import Board, Picture
 
 #: Sums of one metric by label values, in the order of the declared labels.
 _Series = dict[tuple[str, ...], float]

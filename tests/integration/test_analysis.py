@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from speechaid import analysis
 from speechaid.dialer.context import Kit
 from speechaid.errors import StoreUnavailable
+from speechaid.maintenance import call_analysis
+from speechaid.rules.analysis import AnalysisPolicy
 from speechaid.store.analyses import ORPHANED_SECONDS, TAKEN_SECONDS, WAIT
 from tests.common_stage import phone
 from tests.stage import Document, Stage
@@ -33,8 +34,8 @@ class Reader:
         self.counts: Counter[str] = Counter()
 
     def fetch(self) -> tuple[int, bool]:
-        bounds = analysis.policy(self.kit.settings)
-        return analysis.fetch_due(self.kit.store, self.kit.retell, bounds, self._count, lambda: False)
+        bounds = AnalysisPolicy.read(self.kit.settings.call)
+        return call_analysis.fetch_due(self.kit.store, self.kit.retell, bounds, self._count, lambda: False)
 
     def _count(self, result: str) -> None:
         self.counts[result] += 1

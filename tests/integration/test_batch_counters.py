@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from tests.stage import Stage
 
 BATCH = "batch-20260101-00000001"

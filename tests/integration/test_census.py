@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.masking import fingerprint
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect

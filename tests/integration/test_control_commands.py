@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from speechaid.clerk import Clerk
+from speechaid.maintenance.database_thread import Clerk
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechctl.client import Client, Refused

@@ -17,13 +17,13 @@ from typing import Any, cast
 import pytest
 from pymongo import MongoClient
 
-from speechaid.clerk import Clerk
 from speechaid.dialer import dial, recovery
 from speechaid.dialer.claim import Turns
 from speechaid.dialer.context import Kit, LetGo
 from speechaid.embedded import database
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import LeaseLost, StoreUnavailable
+from speechaid.maintenance.database_thread import Clerk
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from tests.common_stage import phone

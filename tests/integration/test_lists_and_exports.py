@@ -14,7 +14,7 @@ import pytest
 from pymongo.database import Database
 
 from speechaid.campaign.importer import read_contacts
-from speechaid.clerk import Clerk
+from speechaid.maintenance.database_thread import Clerk
 from speechaid.store.connection import connect
 from speechctl.cli import main
 from tests.fakes import served

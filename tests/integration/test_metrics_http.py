@@ -23,8 +23,8 @@ from speechaid.errors import TelemetryError
 from speechaid.fleet.messages import count_key
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry.alerts import QUEUE, Message, Webhook, signature
-from speechaid.telemetry.board import Board, Picture
 from speechaid.telemetry.http import CLIENTS_AT_ONCE, MetricsServer
+from speechaid.telemetry.snapshot import Board, Picture
 
 DEADLINE_SECONDS = 20.0
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

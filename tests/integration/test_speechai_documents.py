@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from speechaid.dialer.context import Kit
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.retell.requests_body import DIAL_KEY
 from tests.stage import Document, Stage, noon_zone
 

@@ -9,7 +9,7 @@ import pytest
 
 from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, Turns
 from speechaid.dialer.context import Kit
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.store.table import Table
 from tests.stage import Document, Stage, Standing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.commands.call_times import CallTimes
+from speechaid.monitoring.call_durations import CallTimes
 
 
 class Clock:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from speechaid.disks import disks
+from speechaid.monitoring.disks import disks
 from speechaid.rules.check_findings import NO_SPACE_MB
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from speechaid.fleet.messages import Counts, count_key
-from speechaid.lookout import Lookout
+from speechaid.monitoring.alerts import Lookout
 from speechaid.settings import get_settings
-from speechaid.telemetry.board import Board
+from speechaid.telemetry.snapshot import Board
 from speechctl.render_alerts import summary_of
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

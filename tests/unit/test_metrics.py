@@ -19,10 +19,10 @@ from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import Charge, Verdict
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry import call_metrics
-from speechaid.telemetry.board import STALE_SECONDS, Board, Concurrency, Picture
 from speechaid.telemetry.metric_table import METRICS, WORKER_STATES, Kind, observation
 from speechaid.telemetry.metrics import Exposition, undeclared
 from speechaid.telemetry.metrics_page import TABLE_BEGINS, metrics_table
+from speechaid.telemetry.snapshot import STALE_SECONDS, Board, Concurrency, Picture
 
 ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

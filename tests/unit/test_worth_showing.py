@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speechaid.housekeeping import BATCHES_SHOWN, worth_showing
+from speechaid.maintenance.housekeeping import BATCHES_SHOWN, worth_showing
 
 
 def batch(number: int, **jobs: int) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechaid.clock import Clock, SystemClock
-from speechaid.concurrency import ConcurrencyWatch
 from speechaid.fleet.messages import Counts
-from speechaid.lookout import Lookout
+from speechaid.monitoring.alerts import Lookout
+from speechaid.monitoring.retell_concurrency import ConcurrencyWatch
 from speechaid.settings import Settings
 from speechaid.telemetry.alerts import Webhook
-from speechaid.telemetry.board import Board
 from speechaid.telemetry.http import MetricsServer
+from speechaid.telemetry.snapshot import Board
 from speechaid.worker import open_retell
 
 OFF = "off"

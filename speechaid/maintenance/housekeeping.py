@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechaid.census import Census
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.maintenance.queue_stats import Census
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
@@ -24,7 +24,7 @@ from speechaid.store.connection import Store
 from speechaid.store.jobs import ENDED
 from speechaid.telemetry.logs import get_logger
 
-log = get_logger("speechaid.clerk")
+log = get_logger("speechaid.maintenance.database_thread")
 
 #: Seconds between two turns, or so many times what a turn took, whichever is longer; at most the last.
 TURN_SECONDS = 2.0

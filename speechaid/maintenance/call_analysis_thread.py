@@ -11,16 +11,17 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
-from speechaid import analysis
 from speechaid.errors import StoreError
 from speechaid.fleet.messages import Counts
+from speechaid.maintenance import call_analysis
 from speechaid.retell.client import Observer, RetellClient
+from speechaid.rules.analysis import AnalysisPolicy
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.tally import ThreadTally
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.thread_counters import ThreadTally
 
-log = get_logger("speechaid.analysis")
+log = get_logger("speechaid.maintenance.call_analysis")
 
 #: Between two looks, in seconds: where nothing more was due, and where Retell or the database is away.
 REST_SECONDS: Final = 2.0
@@ -76,8 +77,8 @@ class Analyst:
         """One look; seconds until the next."""
         retell.timeout_seconds = self._settings.retell.timeout_seconds
         try:
-            bounds = analysis.policy(self._settings)
-            found, answers = analysis.fetch_due(store, retell, bounds, self._count, self._closing.is_set)
+            bounds = AnalysisPolicy.read(self._settings.call)
+            found, answers = call_analysis.fetch_due(store, retell, bounds, self._count, self._closing.is_set)
         except StoreError as exc:
             log.debug("analysis.postponed", error=str(exc))
             return AWAY_SECONDS
@@ -86,7 +87,7 @@ class Analyst:
             return AWAY_SECONDS
         if not answers:
             return AWAY_SECONDS
-        return 0.0 if found == analysis.AT_ONCE else REST_SECONDS
+        return 0.0 if found == call_analysis.AT_ONCE else REST_SECONDS
 
     def _count(self, result: str) -> None:
         self._tally.count("speechaid_analyses_total", result=result)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from speechaid.clock import Clock, SystemClock
 from speechaid.commands.contract import Desk
 from speechaid.errors import ControlError, StoreError, StoreUnavailable
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.reading import instant
 from speechaid.rules.respawn import Cause
 from speechaid.settings import Settings
@@ -29,7 +29,7 @@ from speechaid.telemetry.logs import get_logger
 
 T = TypeVar("T")
 
-log = get_logger("speechaid.clerk")
+log = get_logger("speechaid.maintenance.database_thread")
 
 #: More waiting tasks than this and new ones are refused: somebody floods, or the database hangs.
 TASKS_AT_MOST = 1000

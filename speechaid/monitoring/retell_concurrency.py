@@ -13,11 +13,11 @@ from typing import Final
 from speechaid.fleet.messages import Counts
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.retell.faults import RetellError
-from speechaid.tally import ThreadTally
-from speechaid.telemetry.board import Concurrency
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.snapshot import Concurrency
+from speechaid.telemetry.thread_counters import ThreadTally
 
-log = get_logger("speechaid.concurrency")
+log = get_logger("speechaid.monitoring.retell_concurrency")
 
 #: Between two questions, in seconds; twice as long after each that failed, up to the second.
 REST_SECONDS: Final = (30.0, 600.0)

@@ -27,9 +27,9 @@ from speechaid.rules.alerts import ALERTS, HUNG_WINDOW_SECONDS, SUCCESS_WINDOW_S
 from speechaid.rules.increase import Increase
 from speechaid.settings import Settings
 from speechaid.telemetry.alerts import Message, Webhook
-from speechaid.telemetry.board import Board, Concurrency, Picture, Sums
 from speechaid.telemetry.gauges import database_up, holds, idle_workers, missing_workers
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.snapshot import Board, Concurrency, Picture, Sums
 
 log = get_logger("speechaid.alerts")
 

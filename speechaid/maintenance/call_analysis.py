@@ -15,12 +15,11 @@ from speechaid.model.reading import Document, instant, mapping, number
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import CallUnknown, RetellError
 from speechaid.rules.analysis import AnalysisPolicy, next_question
-from speechaid.settings import Settings
 from speechaid.store.analyses import WAIT
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
 
-log = get_logger("speechaid.analysis")
+log = get_logger("speechaid.maintenance.call_analysis")
 
 #: Calls that one round takes on.
 AT_ONCE = 20
@@ -31,16 +30,6 @@ FAULTS_AT_MOST = 3
 
 #: Told of each call that is through: ``added`` or ``missing``.
 Counter = Callable[[str], None]
-
-
-def policy(settings: Settings) -> AnalysisPolicy:
-    """The bounds that the settings give."""
-    call = settings.call
-    return AnalysisPolicy(
-        first_seconds=call.analysis_first_seconds,
-        tries=call.analysis_tries,
-        longest_seconds=call.analysis_longest_minutes * 60,
-    )
 
 
 def fetch_due(
