@@ -154,10 +154,10 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     import json
 
-    from speechaid import check
+    from speechaid.check import checks
 
-    found, status = check.check(before_start=options.before_start)
-    _tell(json.dumps(check.as_document(found)) if options.json else "\n".join(check.as_lines(found)))
+    found, status = checks.check(before_start=options.before_start)
+    _tell(json.dumps(checks.as_document(found)) if options.json else "\n".join(checks.as_lines(found)))
     return status
 
 

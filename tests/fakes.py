@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from speechaid.commands.contract import Desk, Submit
 from speechaid.commands.dispatch import Dispatcher
+from speechaid.commands.interfaces import Desk, Submit
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, ControlError
 from speechaid.maintenance.database_thread import Clerk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_account
+from speechaid.commands.interfaces import Call, Desk, Refused, Result
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
 from speechaid.protocol.messages import ErrorCode

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from speechaid.commands.contract import Refused
+from speechaid.commands.interfaces import Refused
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode

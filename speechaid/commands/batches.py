@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechaid.commands.batch_fields import batch_fields, night_warning
-from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
-from speechaid.commands.waiting import until_quiet
+from speechaid.commands.interfaces import Call, Desk, Later, Refused, Result
+from speechaid.commands.wait_for_dials import until_quiet
 from speechaid.dialer.context import dialling_defaults
 from speechaid.model.batch import Batch
 from speechaid.protocol.messages import ErrorCode

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from speechaid.commands.contract import (
+from speechaid.commands.audit import Recorder, actor_of
+from speechaid.commands.events import Subscriptions
+from speechaid.commands.interfaces import (
     Answers,
     Call,
     Daemon,
@@ -22,8 +24,6 @@ from speechaid.commands.contract import (
     Result,
     Submit,
 )
-from speechaid.commands.events import Subscriptions
-from speechaid.commands.recording import Recorder, actor_of
 from speechaid.commands.registry import (
     DESK_HANDLERS,
     DONE_WITHOUT_DATABASE,

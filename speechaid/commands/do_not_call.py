@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from speechaid.campaign.number_list import Numbers, read_numbers
-from speechaid.commands.contract import Call, Desk, Later, Refused, Result
+from speechaid.commands.interfaces import Call, Desk, Later, Refused, Result
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import instant, text
 from speechaid.protocol.messages import ErrorCode

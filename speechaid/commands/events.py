@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from speechaid.commands.contract import Refused
+from speechaid.commands.interfaces import Refused
 from speechaid.model.masking import mask_bare_phones
 from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.telemetry.redaction import Redactor

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.dry_run import observer
 from speechaid.commands.ids import the_job
-from speechaid.commands.observer import observer
+from speechaid.commands.interfaces import Call, Desk, Result
 from speechaid.dialer.context import Kit
 from speechaid.dialer.preflight import Look, judge, look, next_phone
 from speechaid.model.job import Job

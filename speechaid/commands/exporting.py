@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from speechaid.campaign.export_rows import EXTRACTS
-from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_batch
+from speechaid.commands.interfaces import Call, Desk, Refused, Result
 from speechaid.protocol.messages import ErrorCode
 
 

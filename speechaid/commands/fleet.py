@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from speechaid.commands.contract import Daemon, Refused, Result
+from speechaid.commands.interfaces import Daemon, Refused, Result
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.alerts import ALERTS
 

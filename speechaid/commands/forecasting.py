@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.dry_run import observer
 from speechaid.commands.ids import the_batch
-from speechaid.commands.observer import observer
+from speechaid.commands.interfaces import Call, Desk, Result
 from speechaid.dialer.context import Kit
 from speechaid.dialer.preflight import Look, judge, look_without_job, next_phone
 from speechaid.model.account import Account, Plan

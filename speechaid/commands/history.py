@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_job
+from speechaid.commands.interfaces import Call, Desk, Refused, Result
 from speechaid.commands.jobs import event_row
 from speechaid.protocol.messages import ErrorCode
 

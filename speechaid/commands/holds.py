@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Later, Result
-from speechaid.commands.waiting import until_quiet
+from speechaid.commands.interfaces import Call, Desk, Later, Result
+from speechaid.commands.wait_for_dials import until_quiet
 
 
 def hold(desk: Desk, call: Call) -> Result | Later:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
+from speechaid.commands.interfaces import Call, Desk, Refused, Result
 from speechaid.errors import NotFound
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.interfaces import Call, Desk, Result
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, instant, mapping
 

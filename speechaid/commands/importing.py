@@ -16,9 +16,9 @@ from typing import Any, Final
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
 from speechaid.commands.batch_fields import batch_fields, call_settings, country, night_warning
 from speechaid.commands.batches import check_account
-from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.commands.import_record import note
+from speechaid.commands.interfaces import Call, Desk, Later, Refused, Result
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document

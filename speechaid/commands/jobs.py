@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch, the_job
+from speechaid.commands.interfaces import Call, Desk, Result
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping

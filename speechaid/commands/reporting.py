@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from speechaid.campaign.report import shape, to_markdown
-from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch
+from speechaid.commands.interfaces import Call, Desk, Result
 from speechaid.store.report_queries import gather
 
 

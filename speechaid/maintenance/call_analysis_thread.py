@@ -14,12 +14,12 @@ from typing import Final
 from speechaid.errors import StoreError
 from speechaid.fleet.messages import Counts
 from speechaid.maintenance import call_analysis
+from speechaid.monitoring.thread_counters import ThreadTally
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.rules.analysis import AnalysisPolicy
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
-from speechaid.telemetry.thread_counters import ThreadTally
 
 log = get_logger("speechaid.maintenance.call_analysis")
 

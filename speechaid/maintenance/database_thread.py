@@ -18,7 +18,7 @@ from logging import WARNING
 from typing import Any, TypeVar
 
 from speechaid.clock import Clock, SystemClock
-from speechaid.commands.contract import Desk
+from speechaid.commands.interfaces import Desk
 from speechaid.errors import ControlError, StoreError, StoreUnavailable
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.reading import instant

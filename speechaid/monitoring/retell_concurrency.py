@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from speechaid.fleet.messages import Counts
+from speechaid.monitoring.thread_counters import ThreadTally
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.retell.faults import RetellError
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.snapshot import Concurrency
-from speechaid.telemetry.thread_counters import ThreadTally
 
 log = get_logger("speechaid.monitoring.retell_concurrency")
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from speechaid.clock import SystemClock
-from speechaid.commands.contract import Call, Desk
-from speechaid.commands.doctor import doctor
+from speechaid.commands.doctor.doctor import doctor
+from speechaid.commands.interfaces import Call, Desk
 from speechaid.settings import Settings
 from speechaid.store.connection import connect
 from tests.common_stage import phone

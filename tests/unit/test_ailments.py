@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from speechaid.commands.ailments import AILMENTS
-from speechaid.commands.chart import Chart, RetellFacts, Weight
+from speechaid.commands.doctor.facts import Chart, RetellFacts, Weight
+from speechaid.commands.doctor.host_checks import AILMENTS
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from speechaid.commands.contract import Refused
 from speechaid.commands.events import MOST_LISTENERS, PATIENCE_SECONDS, LogTap, Subscriptions
+from speechaid.commands.interfaces import Refused
 from speechaid.protocol.messages import COMMANDS, Request
 from speechaid.telemetry.redaction import Redactor
 

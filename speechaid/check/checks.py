@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from speechaid import check_host
+from speechaid.check import host
 from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
@@ -55,7 +55,7 @@ def _looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
     yield from check_findings.settings_in_order(settings_warnings(), source)
     yield from _database(settings)
     yield _retell(settings, before_start=before_start)
-    yield from check_host.looks(settings, before_start=before_start)
+    yield from host.looks(settings, before_start=before_start)
 
 
 # -- the database ------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if importlib.util.find_spec("secantus") is None:
             yield check_findings.embedded_missing()
             return
-        yield check_host.place("database directory", directory)
+        yield host.place("database directory", directory)
         if read_address(directory) is None:
             yield check_findings.embedded_at_rest(str(directory))
             return

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Later, Result
 from speechaid.commands.ids import the_batch
-from speechaid.commands.waiting import until_quiet
+from speechaid.commands.interfaces import Call, Desk, Later, Result
+from speechaid.commands.wait_for_dials import until_quiet
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus

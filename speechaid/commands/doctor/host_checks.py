@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from speechaid.commands import ailments_of_jobs as of_jobs
-from speechaid.commands.chart import NAMED, Chart, Findings, fault, ordered, warning
+from speechaid.commands.doctor import job_checks as of_jobs
+from speechaid.commands.doctor.facts import NAMED, Chart, Findings, fault, ordered, warning
 from speechaid.protocol.text import plural
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_job
+from speechaid.commands.interfaces import Call, Desk, Refused, Result
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode

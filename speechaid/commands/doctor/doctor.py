@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from speechaid.clock import SystemClock
-from speechaid.commands.ailments import AILMENTS
-from speechaid.commands.chart import COUNTED, Chart, Finding, RetellFacts, Weight
-from speechaid.commands.contract import Call, Desk, Result
-from speechaid.commands.observer import observer, retell_of
+from speechaid.commands.doctor.facts import COUNTED, Chart, Finding, RetellFacts, Weight
+from speechaid.commands.doctor.host_checks import AILMENTS
+from speechaid.commands.dry_run import observer, retell_of
+from speechaid.commands.interfaces import Call, Desk, Result
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
 from speechaid.model.batch import Batch

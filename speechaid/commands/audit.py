@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from speechaid.commands.contract import Desk, Submit
+from speechaid.commands.interfaces import Desk, Submit
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_phone
 from speechaid.protocol.messages import Peer, Request

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from speechaid import __version__
-from speechaid.commands.contract import Desk
+from speechaid.commands.interfaces import Desk
 from speechaid.dialer.context import Kit
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient

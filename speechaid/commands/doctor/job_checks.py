@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from speechaid.commands.chart import COUNTED, NAMED, Chart, Findings, fault, listed, ordered, warning
+from speechaid.commands.doctor.facts import COUNTED, NAMED, Chart, Findings, fault, listed, ordered, warning
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.protocol.text import plural

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from speechaid.commands.contract import Call, Desk, Later, Refused, Result
+from speechaid.commands.interfaces import Call, Desk, Later, Refused, Result
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.store.jobs import OpenDials
