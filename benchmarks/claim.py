@@ -40,7 +40,7 @@ from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
 from speechaid.worker import open_retell
-from tests.stage import QuietSeat
+from tests.support.stage import QuietSeat
 
 Document = dict[str, Any]
 

@@ -26,7 +26,7 @@ from benchmarks import common
 from benchmarks.common import percentile
 from speechaid.embedded.files import read_address
 from speechctl.client import Client, Refused
-from tests.terminal import Terminal, open_terminal
+from tests.support.terminal import Terminal, open_terminal
 
 REQUESTS = 2_000
 CONNECTIONS = 200

@@ -35,7 +35,7 @@ from speechaid.fleet.supervisor_link import Seat
 from speechaid.model.states import WorkerState
 from speechaid.settings import Settings
 from speechaid.telemetry.metric_table import observation
-from tests.prometheus import Wire
+from tests.support.prometheus import Wire
 
 WORKERS: Final = 200
 SCRAPES: Final = 400

@@ -24,7 +24,7 @@ from speechaid.dialer.claim import Turns
 from speechaid.dialer.context import Kit
 from speechaid.store.connection import connect
 from speechaid.worker import open_retell
-from tests.stage import QuietSeat
+from tests.support.stage import QuietSeat
 
 WRITES = frozenset({"insert", "update", "delete", "findAndModify"})
 OF_THE_CONNECTION = frozenset(

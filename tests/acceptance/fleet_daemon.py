@@ -1,4 +1,4 @@
-"""The supervisor as a process of its own, with ``tests.fleet_worker`` in the place of the real worker."""
+"""The supervisor as a process of its own, with ``tests.support.fleet_worker`` as its worker."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def main() -> int:
 
     supervisor = Supervisor(
         settings,
-        spawner=Spawner("tests.fleet_worker:main"),
+        spawner=Spawner("tests.support.fleet_worker:main"),
         control=control,
         obey=obey,
         clerk=QuietClerk(),

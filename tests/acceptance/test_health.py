@@ -34,14 +34,14 @@ from speechaid.errors import SpeechaidError
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused, Unreachable
-from tests import fleet_support
+from tests.support import fleet_harness
 
 JOBS = 12
 DEADLINE_SECONDS = 150.0
 
 
 def until(look: Callable[[], bool], what: str) -> None:
-    fleet_support.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
+    fleet_harness.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
 
 
 @pytest.fixture

@@ -12,19 +12,13 @@ ROOT = Path(__file__).parents[2]
 
 #: First part of a module's name below ``speechaid``. ``demo`` may import anything.
 LAYERS = (
-    "errors clock settings* protocol streams wording command_table keyring data",
+    "errors clock settings* protocol data",
     "model",
     "rules",
     "store retell telemetry",
-    (
-        "kit breaker look roster turns dial follow inheritance settlement recovery census housekeeping"
-        " analysis campaign dialer"
-    ),
-    (
-        "worker clerk control control_tcp commands fleet analyst tally concurrency lookout observation disks"
-        " embedded maintenance monitoring"
-    ),
-    "supervisor daemon check check_host cli __main__",
+    "dialer campaign",
+    "worker control control_tcp commands fleet embedded maintenance monitoring",
+    "supervisor daemon check cli __main__",
     "demo",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}
@@ -68,9 +62,7 @@ def test_a_module_imports_from_its_own_layer_or_below(file: str) -> None:
         elif package != "speechaid" or target in {"", "__version__"}:
             continue
         elif inside[0] == "speechctl":
-            assert target in {"protocol", "keyring", "streams", "wording"}, (
-                f"speechctl knows the protocol alone, not {imported}"
-            )
+            assert target == "protocol", f"speechctl knows the protocol alone, not {imported}"
         elif target == "demo":
             assert inside[1] in {"demo", "cli"}, f"only cli imports {imported}"
         elif inside[1] != "__init__":
