@@ -53,9 +53,9 @@ def connections(socket: Path, count: int) -> list[float]:
     return [_timed(one) for _ in range(count)]
 
 
-def _timed(deed: Callable[[], object]) -> float:
+def _timed(operation: Callable[[], object]) -> float:
     began = time.perf_counter()
-    deed()
+    operation()
     return (time.perf_counter() - began) * 1000
 
 

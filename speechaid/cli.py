@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> int:
 
     with contextlib.closing(Spawner(_WORKER)) as spawner:
         # What workers are made of is imported beside what the daemon is made of, not after it.
-        spawner.turn(SystemClock().boottime())
+        spawner.tick(SystemClock().boottime())
         from speechaid.daemon import serve
         from speechaid.fleet.signals import ignore
 

@@ -27,7 +27,7 @@ from speechaid.control_tcp import TcpEnd
 from speechaid.errors import ControlError
 from speechaid.fleet.interfaces import Readable
 from speechaid.protocol import messages
-from speechaid.protocol.keys import AllowedClient, Pair
+from speechaid.protocol.keys import AllowedClient, KeyPair
 from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class TcpAccess:
     """Where to listen beside the unix socket, with which key, and for whom."""
 
     address: str
-    pair: Pair = field(repr=False)
+    pair: KeyPair = field(repr=False)
     clients: Mapping[str, AllowedClient]
 
 
@@ -93,7 +93,7 @@ class ControlSocket:
         # After a burst more may lie in the queue; then this is but a glance at the other descriptors.
         events = dict(self._poller.poll(0 if self._backlog else timeout_ms))
         if self._tcp is not None and any(events.pop(other, 0) for other in self._tcp.sockets):
-            self._tcp.tend()
+            self._tcp.process_handshakes()
         routers = [self._router] if self._tcp is None else [self._router, self._tcp.router]
         heard = [router for router in routers if events.pop(router, 0)]
         return Readable(fds=frozenset(events), control=bool(heard) or self._backlog)
@@ -107,7 +107,7 @@ class ControlSocket:
         """The valid requests that lie there, at most a burst; bad ones are answered with their error."""
         requests, self._backlog = self._receive_from(self._router, remote=False)
         if self._tcp is not None:
-            self._tcp.tend()
+            self._tcp.process_handshakes()
             more, backlog = self._receive_from(self._tcp.router, remote=True)
             requests += more
             self._backlog = self._backlog or backlog

@@ -21,7 +21,7 @@ from speechaid.protocol import messages
 from speechctl.diagnosis import absence, silence
 
 if TYPE_CHECKING:
-    from speechaid.protocol.keys import Credentials, Pair
+    from speechaid.protocol.keys import Credentials, KeyPair
 
 #: A stream gives a sign of life every few seconds; past this silence the daemon is gone, in milliseconds.
 STREAM_SILENCE_MS: Final = 20_000
@@ -221,12 +221,12 @@ class Client:
             self._poller = zmq.Poller()
 
 
-def new_pair() -> Pair:
+def new_pair() -> KeyPair:
     """A fresh pair of CURVE keys."""
-    from speechaid.protocol.keys import Pair
+    from speechaid.protocol.keys import KeyPair
 
     public, secret = zmq.curve_keypair()
-    return Pair(public=public.decode("ascii"), secret=secret.decode("ascii"))
+    return KeyPair(public=public.decode("ascii"), secret=secret.decode("ascii"))
 
 
 def _unlock(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:

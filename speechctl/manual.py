@@ -6,7 +6,7 @@ from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, R
 
 _WHERE = {
     Runs.LOOP: "answered at once",
-    Runs.DESK: "works in the database",
+    Runs.BACKGROUND: "works in the database",
     Runs.STREAM: "progress without end, no last answer",
 }
 _WORDS = {

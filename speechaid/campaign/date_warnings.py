@@ -35,7 +35,7 @@ class ReadDay:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class DateWarning:
     """One reason to ask who wrote the file."""
 
     name: str
@@ -46,10 +46,10 @@ class Doubt:
 
 #: The first that applies is told.
 DOUBTS: Final = (
-    Doubt("empty", lambda read: read.day in EMPTY, "programs write an empty date so"),
-    Doubt("past", lambda read: read.years_ahead() < -YEARS, f"more than {YEARS} years ago"),
-    Doubt("ahead", lambda read: read.years_ahead() > YEARS, f"more than {YEARS} years ahead"),
-    Doubt(
+    DateWarning("empty", lambda read: read.day in EMPTY, "programs write an empty date so"),
+    DateWarning("past", lambda read: read.years_ahead() < -YEARS, f"more than {YEARS} years ago"),
+    DateWarning("ahead", lambda read: read.years_ahead() > YEARS, f"more than {YEARS} years ahead"),
+    DateWarning(
         "order",
         lambda read: cells.is_turned_round(read.text, read.country),
         "day and month stand the other way round than in {country}, and where both are 12 or less they are "
@@ -58,7 +58,7 @@ DOUBTS: Final = (
 )
 
 
-def doubt(read: ReadDay) -> str | None:
+def date_warning(read: ReadDay) -> str | None:
     """What was read and why it looks wrong; None where it does not."""
     for row in DOUBTS:
         if row.applies(read):

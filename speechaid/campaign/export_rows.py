@@ -17,7 +17,7 @@ Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
-class Extract:
+class Export:
     """One kind of export."""
 
     #: ``jobs``, ``results`` or ``do_not_call``.
@@ -126,11 +126,11 @@ _READ_OF_CALL: Final = (
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 
-EXTRACTS: Final[Mapping[str, Extract]] = {
-    "calls": Extract("results", {}, tuple(_CALLS.split()), call_row, tuple(_READ_OF_CALL.split())),
-    "jobs": Extract("jobs", {}, tuple(_JOBS.split()), job_row),
-    "promises": Extract("jobs", PROMISED, tuple(_PROMISES.split()), promise_row),
-    "dnc": Extract("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
+EXTRACTS: Final[Mapping[str, Export]] = {
+    "calls": Export("results", {}, tuple(_CALLS.split()), call_row, tuple(_READ_OF_CALL.split())),
+    "jobs": Export("jobs", {}, tuple(_JOBS.split()), job_row),
+    "promises": Export("jobs", PROMISED, tuple(_PROMISES.split()), promise_row),
+    "dnc": Export("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
 }
 
 

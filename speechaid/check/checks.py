@@ -19,7 +19,7 @@ from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
 from speechaid.retell.faults import RetellError, RetellUnavailable
 from speechaid.rules import check_findings
-from speechaid.rules.check_findings import Finding, Level
+from speechaid.rules.check_findings import CheckFinding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
@@ -29,7 +29,7 @@ from speechaid.worker import open_retell
 RETELL_SECONDS: Final = 10.0
 
 
-def check(*, before_start: bool = False) -> tuple[list[Finding], ExitStatus]:
+def check(*, before_start: bool = False) -> tuple[list[CheckFinding], ExitStatus]:
     """Look at everything; what was found, and the exit status for a script.
 
     Args:
@@ -49,7 +49,7 @@ def check(*, before_start: bool = False) -> tuple[list[Finding], ExitStatus]:
     return found, ExitStatus.REFUSED if failed else ExitStatus.OK
 
 
-def _looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
+def _looks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
     source = os.environ.get("SPEECHAID_ENV_FILE") or (".env" if Path(".env").exists() else "")
     source = f"from {source} and the environment" if source else "from the environment"
     yield from check_findings.settings_in_order(settings_warnings(), source)
@@ -61,7 +61,7 @@ def _looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
 # -- the database ------------------------------------------------------------------------------------------
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _database(settings: Settings) -> Iterator[CheckFinding]:
     directory = settings.database.embedded_directory
     uri = None
     if directory is not None:
@@ -87,10 +87,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from _inspect(store, settings.database.shown_uri, embedded=directory is not None)
 
 
-def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[Finding]:
+def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[CheckFinding]:
     """What the server and the data say; after the first refusal the rest would only repeat it."""
     try:
-        topology = inspection.look_at_topology(store)
+        topology = inspection.read_topology(store)
         yield check_findings.topology(topology, embedded=embedded)
         yield _durability(store)
         yield check_findings.missing_indexes(inspection.missing_indexes(store))
@@ -100,7 +100,7 @@ def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[Finding]
         yield check_findings.database_away(str(exc), address)
 
 
-def _durability(store: Store) -> Finding:
+def _durability(store: Store) -> CheckFinding:
     try:
         return check_findings.durable_write(inspection.write_durably(store), None)
     except StoreUnavailable as exc:
@@ -110,7 +110,7 @@ def _durability(store: Store) -> Finding:
 # -- Retell ------------------------------------------------------------------------------------------------
 
 
-def _retell(settings: Settings, *, before_start: bool) -> Finding:
+def _retell(settings: Settings, *, before_start: bool) -> CheckFinding:
     with open_retell(settings) as retell:
         retell.timeout_seconds = min(retell.timeout_seconds, RETELL_SECONDS)
         try:
@@ -126,7 +126,7 @@ def _retell(settings: Settings, *, before_start: bool) -> Finding:
 # -- as shown ----------------------------------------------------------------------------------------------
 
 
-def as_lines(found: list[Finding]) -> list[str]:
+def as_lines(found: list[CheckFinding]) -> list[str]:
     """The report for people: a line each, the remedy below where there is one."""
     width = max(len(finding.name) for finding in found)
     lines = []
@@ -137,7 +137,7 @@ def as_lines(found: list[Finding]) -> list[str]:
     return lines
 
 
-def as_document(found: list[Finding]) -> dict[str, object]:
+def as_document(found: list[CheckFinding]) -> dict[str, object]:
     """The report for programs."""
     return {
         "level": check_findings.worst(found).value,

@@ -17,12 +17,12 @@ from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
 from speechaid.protocol import messages
 from speechaid.rules import check_findings
-from speechaid.rules.check_findings import Finding
+from speechaid.rules.check_findings import CheckFinding
 from speechaid.settings import Settings
 from speechaid.telemetry.sink import file_fault
 
 
-def looks(settings: Settings, *, before_start: bool) -> Iterator[Finding]:
+def looks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
     """All of it, in the order of the report."""
     path = settings.control.socket
     pid = _listener(path)
@@ -67,7 +67,7 @@ def _no_socket(path: Path) -> str | None:
     return _unfit(path.parent) if is_socket else "is there, and is no socket"
 
 
-def _ports(settings: Settings, *, daemon_runs: bool) -> Iterator[Finding]:
+def _ports(settings: Settings, *, daemon_runs: bool) -> Iterator[CheckFinding]:
     telemetry, control = settings.telemetry.metrics_address, settings.control.tcp
     named = {"metrics port": None if telemetry == "off" else telemetry, "control port": control}
     for name, address in named.items():
@@ -113,14 +113,14 @@ def _holder(port: int) -> str:
     return ""
 
 
-def place(name: str, path: Path) -> Finding:
+def place(name: str, path: Path) -> CheckFinding:
     """Whether files can be made in a directory, and how much room there is."""
     fault = _unfit(path)
     free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
     return check_findings.place(name, str(path), fault=fault, free_mb=free_mb)
 
 
-def _log_file(path: Path) -> Finding:
+def _log_file(path: Path) -> CheckFinding:
     """Nothing is made for the look: the file would be ours, and not the service's."""
     if (fault := file_fault(path, make=False)) is not None:
         return check_findings.log_file_unfit(log_refused(path, fault))
@@ -142,7 +142,7 @@ def _existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
-def _descriptors(workers: int) -> Finding:
+def _descriptors(workers: int) -> CheckFinding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = None if hard == resource.RLIM_INFINITY else hard
     needed, least = descriptors_needed(workers), descriptors_needed(workers, at_least=True)

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from speechaid.commands.interfaces import Desk, Submit
+from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_phone
 from speechaid.protocol.messages import Peer, Request
@@ -50,12 +50,12 @@ class _Line:
     outcome: str
 
 
-class Recorder:
+class AuditLog:
     """Writes the lines in order, by one task at a time: while the database is away they queue here, and do
     not keep the clerk from other work.
     """
 
-    def __init__(self, submit: Submit) -> None:
+    def __init__(self, submit: SubmitTask) -> None:
         self._submit = submit
         self._lines: deque[_Line] = deque(maxlen=_KEPT)
         self._writing = False
@@ -78,7 +78,9 @@ class Recorder:
             return
         line = self._lines[0]
         try:
-            self._submit(lambda desk: _write_line(desk, line), self._written, delay_seconds=delay_seconds)
+            self._submit(
+                lambda context: _write_line(context, line), self._written, delay_seconds=delay_seconds
+            )
         except SpeechaidError as exc:
             _log.warning("a command is not on record yet: %s", exc)
             return
@@ -95,9 +97,9 @@ class Recorder:
         self._write(0.0)
 
 
-def _write_line(desk: Desk, line: _Line) -> StoreError | None:
+def _write_line(context: HandlerContext, line: _Line) -> StoreError | None:
     try:
-        desk.store.logs.audit(
+        context.store.logs.audit(
             actor=actor_of(line.peer), command=line.command, args=line.args, outcome=line.outcome
         )
     except StoreError as exc:

@@ -10,18 +10,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from speechaid import __version__
-from speechaid.commands.interfaces import Desk
-from speechaid.dialer.context import Kit
+from speechaid.commands.interfaces import HandlerContext
+from speechaid.dialer.context import WorkerContext
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 
 
-class _Nobody:
+class _NoSupervisor:
     """A seat that nobody sits in."""
 
-    let_go_requested = False
+    hand_over_requested = False
 
-    def report(
+    def report_step(
         self,
         state: WorkerState,
         step: str,
@@ -38,28 +38,28 @@ class _Nobody:
     def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
         """As above."""
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def emit(self, name: str, /, **fields: Any) -> None:
         """Nothing happens."""
 
     def call_finished(self) -> None:
         """No call is made."""
 
 
-def observer(desk: Desk) -> Kit:
+def dry_run_context(context: HandlerContext) -> WorkerContext:
     """A kit on the clerk's store and settings; its Retell client opens no connection unless it is asked."""
-    return Kit(
-        store=desk.store,
-        retell=retell_of(desk),
-        settings=desk.settings,
-        seat=_Nobody(),
+    return WorkerContext(
+        store=context.store,
+        retell=retell_of(context),
+        settings=context.settings,
+        link=_NoSupervisor(),
         worker_id="clerk",
-        rest=lambda _seconds: None,
+        wait=lambda _seconds: None,
     )
 
 
-def retell_of(desk: Desk, timeout_seconds: float | None = None) -> RetellClient:
+def retell_of(context: HandlerContext, timeout_seconds: float | None = None) -> RetellClient:
     """A client under this host's key."""
-    retell = desk.settings.retell
+    retell = context.settings.retell
     return RetellClient(
         base_url=str(retell.base_url),
         api_key=retell.api_key.get_secret_value(),

@@ -19,7 +19,7 @@ from speechaid.store.connection import Store
 Result = dict[str, Any]
 
 
-class Refused(ControlError):  # noqa: N818 - an answer, not an accident
+class CommandRefused(ControlError):  # noqa: N818 - an answer, not an accident
     """A command is not done; the code is for programs, the text for people."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
@@ -27,7 +27,7 @@ class Refused(ControlError):  # noqa: N818 - an answer, not an accident
         self.code = code
 
 
-class Daemon(Protocol):
+class DaemonControl(Protocol):
     """What commands may ask of the supervisor; all of it answers at once.
 
     ``ControlError``, ``ConfigError`` or ``FleetError`` from any of these is a refusal with its text.
@@ -62,7 +62,7 @@ class Daemon(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class HandlerContext:
     """What the clerk works with."""
 
     store: Store
@@ -72,7 +72,7 @@ class Desk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class Invocation:
     """One command as a desk handler sees it."""
 
     args: Mapping[str, Any]
@@ -86,24 +86,28 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Later:
+class Continue:
     """Not done yet: call ``step`` after so many seconds; others' work goes first."""
 
     after_seconds: float
-    step: Callable[[Desk], Result | Later]
+    step: Callable[[HandlerContext], Result | Continue]
 
 
-LoopHandler = Callable[[Daemon, Mapping[str, Any]], Result]
-DeskHandler = Callable[[Desk, Call], Result | Later]
+LoopHandler = Callable[[DaemonControl, Mapping[str, Any]], Result]
+BackgroundHandler = Callable[[HandlerContext, Invocation], Result | Continue]
 
 _T = TypeVar("_T")
 
 
-class Submit(Protocol):
+class SubmitTask(Protocol):
     """The clerk's in-tray."""
 
     def __call__(
-        self, task: Callable[[Desk], _T], on_done: Callable[[_T], None], *, delay_seconds: float = 0.0
+        self,
+        task: Callable[[HandlerContext], _T],
+        on_done: Callable[[_T], None],
+        *,
+        delay_seconds: float = 0.0,
     ) -> None:
         """Run ``task`` in the clerk's thread, then ``on_done`` with its result in the loop's thread.
 
@@ -119,7 +123,7 @@ class Submit(Protocol):
         """
 
 
-class Answers(Protocol):
+class AnswerSink(Protocol):
     """The end of the control socket that answers go to (``control.ControlSocket``)."""
 
     def reply(self, request: Request, result: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from speechaid.commands.ids import the_job
-from speechaid.commands.interfaces import Call, Desk, Refused, Result
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
@@ -15,46 +15,46 @@ from speechaid.store.operator_requests import Requested
 _TRIES: Final = 10
 
 
-def cancel_job(desk: Desk, call: Call) -> Result:
+def cancel_job(context: HandlerContext, call: Invocation) -> Result:
     """Call a job off; a call that is going on ends as it may, and is charged."""
-    return _ask(desk, call, "cancel", call.args["reason"])
+    return _ask(context, call, "cancel", call.args["reason"])
 
 
-def suspend_job(desk: Desk, call: Call) -> Result:
+def suspend_job(context: HandlerContext, call: Invocation) -> Result:
     """Set a job aside until resume-job."""
-    return _ask(desk, call, "suspend", call.args["reason"] or SuspendReason.OPERATOR)
+    return _ask(context, call, "suspend", call.args["reason"] or SuspendReason.OPERATOR)
 
 
-def hang_up(desk: Desk, call: Call) -> Result:
+def hang_up(context: HandlerContext, call: Invocation) -> Result:
     """Have the worker that follows a job's call stop it in Retell."""
-    job = the_job(desk.store, call.args["job"])
+    job = the_job(context.store, call.args["job"])
     if job.dial is None:
-        raise Refused(ErrorCode.REFUSED, f"job {job.job_id} has no call: it is {_standing(job)}")
-    return _ask(desk, call, "hang_up", call.args["reason"]) | {"call_id": job.dial.call_id}
+        raise CommandRefused(ErrorCode.REFUSED, f"job {job.job_id} has no call: it is {_standing(job)}")
+    return _ask(context, call, "hang_up", call.args["reason"]) | {"call_id": job.dial.call_id}
 
 
-def resume_job(desk: Desk, call: Call) -> Result:
+def resume_job(context: HandlerContext, call: Invocation) -> Result:
     """A suspended job may be called again; one whose suspension waits for its call goes on as before."""
     for _ in range(_TRIES):
-        job = the_job(desk.store, call.args["job"])
+        job = the_job(context.store, call.args["job"])
         if (job.request or {}).get("action") == "suspend" and job.dial is not None:
-            if desk.store.orders.take_back(job):
+            if context.store.operator_actions.take_back(job):
                 return _told(job, job.status, "taken back")
         elif job.status is JobStatus.SUSPENDED:
-            if desk.store.orders.resume(job):
+            if context.store.operator_actions.resume(job):
                 return _told(job, JobStatus.PENDING, Requested.DONE)
         else:
             message = f"job {job.job_id} is not suspended: it is {_standing(job)}"
-            raise Refused(ErrorCode.REFUSED, message)
+            raise CommandRefused(ErrorCode.REFUSED, message)
     raise _contended(call)
 
 
-def _ask(desk: Desk, call: Call, action: str, reason: str | None) -> Result:
-    before = the_job(desk.store, call.args["job"])
-    answer = desk.store.requests.ask(before.job_id, action, reason=reason, by=call.actor)
-    job = desk.store.jobs.get(before.job_id)
+def _ask(context: HandlerContext, call: Invocation, action: str, reason: str | None) -> Result:
+    before = the_job(context.store, call.args["job"])
+    answer = context.store.requests.ask(before.job_id, action, reason=reason, by=call.actor)
+    job = context.store.jobs.get(before.job_id)
     if answer is Requested.REFUSED:
-        raise Refused(ErrorCode.REFUSED, f"job {job.job_id} is {_standing(job)}{_remedy(job, action)}")
+        raise CommandRefused(ErrorCode.REFUSED, f"job {job.job_id} is {_standing(job)}{_remedy(job, action)}")
     return _told(job, job.status, answer) | {"was": before.status, "reason": reason}
 
 
@@ -79,6 +79,6 @@ def _remedy(job: Job, action: str) -> str:
     return " already"
 
 
-def _contended(call: Call) -> Refused:
+def _contended(call: Invocation) -> CommandRefused:
     message = f"job {call.args['job']} changed under the order time and again: give it once more"
-    return Refused(ErrorCode.REFUSED, message)
+    return CommandRefused(ErrorCode.REFUSED, message)

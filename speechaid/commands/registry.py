@@ -24,7 +24,7 @@ from speechaid.commands import (
     reporting,
 )
 from speechaid.commands.doctor import doctor
-from speechaid.commands.interfaces import DeskHandler, LoopHandler
+from speechaid.commands.interfaces import BackgroundHandler, LoopHandler
 
 #: Done by the supervising thread.
 LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
@@ -41,7 +41,7 @@ LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
 }
 
 #: Done by the clerk.
-DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
+DESK_HANDLERS: Final[Mapping[str, BackgroundHandler]] = {
     "batches": batches.batches,
     "create-batch": batches.create_batch,
     "imports": import_record.imports,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from speechaid.commands.interfaces import Call, Desk, Later, Refused, Result
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.store.jobs import OpenDials
@@ -22,11 +22,11 @@ _GRACE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quiet:
+class DialWait:
     """What is waited for, and what is said in the end."""
 
     #: Counts the dials in question.
-    count: Callable[[Desk], OpenDials]
+    count: Callable[[HandlerContext], OpenDials]
     #: What was done, for the message of one that waited too long: ``batch ... is paused``.
     done: str
     #: The answer, beside the figures of the dials.
@@ -36,26 +36,34 @@ class Quiet:
     #: Epoch seconds by the database's clock.
     deadline: float
 
-    def wait(self, desk: Desk, call: Call, seen: int = 0) -> Result | Later:
+    def wait(self, context: HandlerContext, call: Invocation, seen: int = 0) -> Result | Continue:
         """The answer once no dial is on its way; until then another look a moment later."""
-        dials = self.count(desk)
+        dials = self.count(context)
         waited_for = max(seen, dials.on_their_way)
         if dials.on_their_way == 0:
             figures = {"live_calls": dials.live_calls, "ambiguous": dials.ambiguous}
             return {**self.result, "waited_for": waited_for, **figures}
-        if desk.store.now().timestamp() > self.deadline:
+        if context.store.now().timestamp() > self.deadline:
             message = (
                 f"{self.done}, but {plural(dials.on_their_way, 'dial has', 'dials have')} been on the way "
                 f"for too long to wait: a call may still come of it; ask again with {self.again}"
             )
-            raise Refused(ErrorCode.TIMEOUT, message)
+            raise CommandRefused(ErrorCode.TIMEOUT, message)
         call.progress({"state": "waiting", "on_their_way": dials.on_their_way})
-        return Later(after_seconds=_LOOK_AGAIN_SECONDS, step=lambda desk: self.wait(desk, call, waited_for))
+        return Continue(
+            after_seconds=_LOOK_AGAIN_SECONDS, step=lambda context: self.wait(context, call, waited_for)
+        )
 
 
-def until_quiet(
-    desk: Desk, call: Call, count: Callable[[Desk], OpenDials], *, done: str, again: str, result: Result
-) -> Result | Later:
+def wait_for_dials(
+    context: HandlerContext,
+    call: Invocation,
+    count: Callable[[HandlerContext], OpenDials],
+    *,
+    done: str,
+    again: str,
+    result: Result,
+) -> Result | Continue:
     """Answer with ``result`` once no dial that ``count`` counts is on its way."""
-    deadline = desk.store.now().timestamp() + 2 * desk.settings.retell.timeout_seconds + _GRACE_SECONDS
-    return Quiet(count=count, done=done, result=result, again=again, deadline=deadline).wait(desk, call)
+    deadline = context.store.now().timestamp() + 2 * context.settings.retell.timeout_seconds + _GRACE_SECONDS
+    return DialWait(count=count, done=done, result=result, again=again, deadline=deadline).wait(context, call)

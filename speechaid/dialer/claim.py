@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from speechaid.dialer import circuit_breaker
-from speechaid.dialer.context import Kit
-from speechaid.dialer.due_batches import Roster
-from speechaid.dialer.preflight import Claimed, look_at_claimed
+from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.due_batches import DueBatches
+from speechaid.dialer.preflight import ClaimedJob, read_claimed_job
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.states import Priority
 from speechaid.rules import eligibility, fair_share
-from speechaid.rules.fair_share import Turn
+from speechaid.rules.fair_share import EligibleBatch
 from speechaid.store.jobs import Candidate
 from speechaid.store.queue import DueBatch
 
@@ -32,7 +32,7 @@ RING_MAX_SECONDS = 30.0
 #: Candidates of one batch are good for so long at least: a claim finds out by itself what has changed.
 CANDIDATES_SECONDS = 3.0
 #: Where there were none, or none could be claimed, they are looked for again after so many seconds.
-FRUITLESS_SECONDS = 1.0
+EMPTY_RETRY_SECONDS = 1.0
 #: A look fetches so many; so many at most where others are after the same, or calls are short.
 CANDIDATES, CANDIDATES_MOST = 32, 256
 #: By so many times more each time.
@@ -41,20 +41,20 @@ CANDIDATES_GROWTH = 4
 CROWDED_MISSES = 3
 #: Where all that was found belongs to accounts that are closed, the rest of the batch is looked through again
 #: after so many seconds, or when an account opens.
-CLOSED_REST_SECONDS = 15.0
+CLOSED_RETRY_SECONDS = 15.0
 #: Looks for candidates in a row, each leaving out the accounts that the one before showed to be closed.
-LOOKS = 3
+FETCHES = 3
 #: Batches whose last turn is remembered; where more are due, each claim sees a page of them.
 SERVED_REMEMBERED = 2000
 
 
 @dataclass(kw_only=True)
-class Fetched:
+class CandidateList:
     """Candidates of one batch, kept for a moment."""
 
     until: float
     #: Where none of them could be claimed, more are not fetched before this moment.
-    fruitless_until: float
+    empty_until: float
     #: So many were asked for.
     asked: int
     #: Accounts (None: jobs without one) that were left out.
@@ -69,7 +69,7 @@ class Fetched:
     def serves(self, now: float) -> bool:
         """Whether to go on with these."""
         if not self.candidates:
-            return not self.won and now < self.fruitless_until
+            return not self.won and now < self.empty_until
         return now < self.until and not self.is_crowded
 
     @property
@@ -86,15 +86,15 @@ class Fetched:
         return self.asked if self.won else CANDIDATES
 
 
-class Turns:
+class JobClaimer:
     """One worker's view of whose turn it is."""
 
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
-        self._roster = Roster(kit)
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._due_batches = DueBatches(context)
         self._due: list[DueBatch] = []
         self._due_until = 0.0
-        self._ring: list[Turn] = []
+        self._ring: list[EligibleBatch] = []
         self._ring_until = 0.0
         self._batches: dict[str, Batch] = {}
         #: Accounts that each batch's jobs have been seen to have, and what they were when read last.
@@ -103,9 +103,9 @@ class Turns:
         self._closed_now: dict[str | None, frozenset[str | None]] = {}
         self._served: dict[str | None, int] = {}
         self._serving = 0
-        self._fetched: dict[str | None, Fetched] = {}
+        self._fetched: dict[str | None, CandidateList] = {}
 
-    def claim(self) -> Claimed | None:
+    def claim(self) -> ClaimedJob | None:
         """Claim the next job, by priority, fairness and due time, and look at it; None where nothing is due.
 
         Raises:
@@ -120,69 +120,71 @@ class Turns:
                 return claimed
         return None
 
-    def _claim_from(self, turn: Turn) -> Claimed | None:
-        kit = self._kit
+    def _claim_from(self, turn: EligibleBatch) -> ClaimedJob | None:
+        context = self._context
         while (fetched := self._candidates(turn.batch_id)).candidates:
             candidate = fetched.candidates.pop()
             if not self._account_has_place(turn.batch_id, candidate.account_id):
                 continue
             if not self._batch_has_place(turn.batch_id):
                 return None
-            token, lease = kit.new_token(), kit.settings.worker.lease_seconds
-            if kit.store.jobs.claim(candidate, worker_id=kit.worker_id, token=token, lease_seconds=lease):
+            token, lease = context.new_token(), context.settings.worker.lease_seconds
+            if context.store.jobs.claim(
+                candidate, worker_id=context.worker_id, token=token, lease_seconds=lease
+            ):
                 fetched.won, fetched.missed = True, 0
-                return look_at_claimed(kit, candidate, turn.batch_id, token)
+                return read_claimed_job(context, candidate, turn.batch_id, token)
             fetched.missed += 1
-            kit.seat.count("speechaid_claim_misses_total")
+            context.link.count("speechaid_claim_misses_total")
         return None
 
     # -- candidates --------------------------------------------------------------------------------------
 
-    def _candidates(self, batch_id: str | None) -> Fetched:
-        now = self._kit.clock.boottime()
+    def _candidates(self, batch_id: str | None) -> CandidateList:
+        now = self._context.clock.boottime()
         fetched = self._fetched.get(batch_id)
         if fetched is None or not fetched.serves(now) or fetched.without != self._closed(batch_id):
             size = CANDIDATES if fetched is None else fetched.next_size
             fetched = self._fetched[batch_id] = self._fetch(batch_id, now, size)
         return fetched
 
-    def _fetch(self, batch_id: str | None, now: float, size: int) -> Fetched:
-        kit = self._kit
+    def _fetch(self, batch_id: str | None, now: float, size: int) -> CandidateList:
+        context = self._context
         candidates: list[Candidate] = []
         everything = True
         closed = self._closed(batch_id)
-        for _ in range(LOOKS):
-            found = kit.store.queue.candidates(batch_id, size, without=closed)
-            self._get_to_know(batch_id, {name for one in found if (name := one.account_id) is not None})
+        for _ in range(FETCHES):
+            found = context.store.queue.candidates(batch_id, size, without=closed)
+            self._note_accounts(batch_id, {name for one in found if (name := one.account_id) is not None})
             closed = self._closed(batch_id)
             candidates = [one for one in found if one.account_id not in closed]
             everything = len(found) < size
             if candidates or everything:
                 break
-        self._begin_anywhere(candidates)
+        self._rotate(candidates)
         if not candidates:
-            rest = CLOSED_REST_SECONDS if closed else FRUITLESS_SECONDS
-            return Fetched(until=now + rest, fruitless_until=now + rest, asked=size, without=closed)
+            rest = CLOSED_RETRY_SECONDS if closed else EMPTY_RETRY_SECONDS
+            return CandidateList(until=now + rest, empty_until=now + rest, asked=size, without=closed)
         # Where a fetch is dear (a server that reads all that waits for the few it gives), what it gave is
         # kept for longer.
-        cost = (kit.clock.boottime() - now) * RING_COST_FACTOR
+        cost = (context.clock.boottime() - now) * RING_COST_FACTOR
         rest = min(RING_MAX_SECONDS, max(CANDIDATES_SECONDS, cost))
-        return Fetched(
+        return CandidateList(
             until=now + rest,
-            fruitless_until=now + FRUITLESS_SECONDS,
+            empty_until=now + EMPTY_RETRY_SECONDS,
             asked=size,
             without=closed,
             candidates=candidates,
             all=everything,
         )
 
-    def _begin_anywhere(self, candidates: list[Candidate]) -> None:
+    def _rotate(self, candidates: list[Candidate]) -> None:
         """Lay them in a circle, the same for every worker, and begin somewhere.
 
         All workers see the same few, longest due. Going round from different places they meet only when all
         that lies between them is claimed; of a heap that each shuffles, half would be gone by then.
         """
-        place = self._kit.random.getrandbits(32)
+        place = self._context.random.getrandbits(32)
         candidates.sort(key=lambda one: (crc32(str(one.id).encode()) - place) % 2**32, reverse=True)
 
     def _account_has_place(self, batch_id: str | None, account_id: str | None) -> bool:
@@ -192,7 +194,7 @@ class Turns:
         account = self._accounts.get(account_id) if account_id is not None else None
         if account is None or account.max_concurrent_calls is None:
             return True
-        self._accounts[account.account_id] = self._kit.store.accounts.find(account.account_id)
+        self._accounts[account.account_id] = self._context.store.accounts.find(account.account_id)
         self._closed_now.clear()
         return account_id not in self._closed(batch_id)
 
@@ -201,7 +203,7 @@ class Turns:
         batch = self._batches.get(batch_id) if batch_id is not None else None
         if batch is None or batch.call_settings.max_concurrent_calls is None:
             return True
-        fresh = self._kit.store.batches.find(batch.batch_id)
+        fresh = self._context.store.batches.find(batch.batch_id)
         if fresh is not None and eligibility.batch_has_room(fresh):
             return True
         self._ring = [turn for turn in self._ring if turn.batch_id != batch.batch_id]
@@ -221,7 +223,7 @@ class Turns:
 
     def _is_open(self, batch_id: str | None, account_id: str | None) -> bool:
         """Jobs of an account that does not exist count as open: claiming one is what suspends them."""
-        defaults, now = self._kit.dialling_defaults(), self._kit.store.now()
+        defaults, now = self._context.dialling_defaults(), self._context.store.now()
         batch = None if batch_id is None else self._batches.get(batch_id)
         account = None if account_id is None else self._accounts.get(account_id)
         zone = None if account is None else account.timezone
@@ -229,7 +231,7 @@ class Turns:
             return False
         return account is None or eligibility.account_is_open(account, defaults, now)
 
-    def _get_to_know(self, batch_id: str | None, names: set[str]) -> None:
+    def _note_accounts(self, batch_id: str | None, names: set[str]) -> None:
         seen = self._seen.setdefault(batch_id, set())
         if names <= seen:
             return
@@ -240,29 +242,29 @@ class Turns:
     def _read_accounts(self, names: set[str]) -> None:
         self._accounts |= dict.fromkeys(names)
         if names:
-            accounts = self._kit.store.accounts.among(sorted(names))
+            accounts = self._context.store.accounts.among(sorted(names))
             self._accounts |= {account.account_id: account for account in accounts}
 
     # -- the ring ----------------------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        began = self._kit.clock.boottime()
+        began = self._context.clock.boottime()
         if began >= self._due_until:
             self._due = self._read_due()
-            self._due_until = self._next_look(began)
+            self._due_until = self._next_read_at(began)
             self._ring_until = 0.0
-        began = self._kit.clock.boottime()
+        began = self._context.clock.boottime()
         if began >= self._ring_until:
             self._ring = self._read_ring()
-            self._ring_until = self._next_look(began)
+            self._ring_until = self._next_read_at(began)
 
-    def _next_look(self, began: float) -> float:
-        now = self._kit.clock.boottime()
+    def _next_read_at(self, began: float) -> float:
+        now = self._context.clock.boottime()
         rest = min(RING_MAX_SECONDS, max(RING_SECONDS, (now - began) * RING_COST_FACTOR))
-        return now + rest * (0.75 + self._kit.random.random() / 2)
+        return now + rest * (0.75 + self._context.random.random() / 2)
 
     def _read_due(self) -> list[DueBatch]:
-        due = self._roster.due()
+        due = self._due_batches.read()
         known = {entry.batch_id for entry in due}
         if len(self._served) > SERVED_REMEMBERED:
             latest = sorted(self._served, key=self._served.__getitem__)[-SERVED_REMEMBERED // 2 :]
@@ -271,27 +273,29 @@ class Turns:
         self._seen = {name: seen for name, seen in self._seen.items() if name in known}
         return due
 
-    def _read_ring(self) -> list[Turn]:
+    def _read_ring(self) -> list[EligibleBatch]:
         """Of the batches with due jobs those that may be called at this moment, as far as batches say."""
-        kit = self._kit
-        fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
-        if fleet is not None or circuit_breaker.holds(kit, breaker_document):
+        context = self._context
+        fleet, breaker_document = context.store.holds.read(context.retell.fingerprint)
+        if fleet is not None or circuit_breaker.holds(context, breaker_document):
             return []
-        now = kit.store.now()
+        now = context.store.now()
         due = [entry for entry in self._due if entry.first_due_at is None or entry.first_due_at <= now]
         names = [entry.batch_id for entry in due if entry.batch_id is not None]
-        self._batches = {batch.batch_id: batch for batch in kit.store.batches.among(names)} if names else {}
+        self._batches = (
+            {batch.batch_id: batch for batch in context.store.batches.among(names)} if names else {}
+        )
         for batch in self._batches.values():
             if batch.account_id is not None:
                 self._seen.setdefault(batch.batch_id, set()).add(batch.account_id)
         self._accounts, self._closed_now = {}, {}
         self._read_accounts(set().union(*self._seen.values()))
-        return [turn for entry in due if (turn := self._turn(entry)) is not None]
+        return [turn for entry in due if (turn := self._eligible(entry)) is not None]
 
-    def _turn(self, entry: DueBatch) -> Turn | None:
+    def _eligible(self, entry: DueBatch) -> EligibleBatch | None:
         if entry.batch_id is None:
-            return Turn(batch_id=None, priority=Priority.NORMAL, first_due=entry.first_due_at)
+            return EligibleBatch(batch_id=None, priority=Priority.NORMAL, first_due=entry.first_due_at)
         batch = self._batches.get(entry.batch_id)
         if batch is None or not batch.is_active or not eligibility.batch_has_room(batch):
             return None
-        return Turn(batch_id=batch.batch_id, priority=batch.priority, first_due=entry.first_due_at)
+        return EligibleBatch(batch_id=batch.batch_id, priority=batch.priority, first_due=entry.first_due_at)

@@ -36,19 +36,19 @@ log = get_logger("speechaid.worker")
 #: Longest that one database operation may take: server selection, then the socket's time-out.
 DATABASE_STEP_SECONDS = 40.0
 #: How long to rest between tries while the database is away.
-AWAY_REST_SECONDS = (0.5, 5.0)
+DATABASE_RETRY_SECONDS = (0.5, 5.0)
 
 
-class LetGo(Exception):  # noqa: N818 - a request, not a mistake
+class HandOver(Exception):  # noqa: N818 - a request, not a mistake
     """The worker was told to let go of its call at once: leave everything to the adopter."""
 
 
-class Reporter(Protocol):
+class SupervisorLink(Protocol):
     """The part of a worker's seat that a dial needs."""
 
-    let_go_requested: bool
+    hand_over_requested: bool
 
-    def report(
+    def report_step(
         self,
         state: WorkerState,
         step: str,
@@ -65,7 +65,7 @@ class Reporter(Protocol):
     def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
         """Add to counters for a deed that counts once, whoever has to repeat it."""
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def emit(self, name: str, /, **fields: Any) -> None:
         """Tell the listeners."""
 
     def call_finished(self) -> None:
@@ -73,7 +73,7 @@ class Reporter(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BreakerSeen:
+class BreakerReading:
     """The stored circuit breaker of this host's key as it was at a moment of the boot-time clock."""
 
     at: float
@@ -81,26 +81,26 @@ class BreakerSeen:
 
 
 @dataclass(kw_only=True)
-class Kit:
+class WorkerContext:
     """One worker's things; ``settings`` may be replaced between two steps by a reload."""
 
     store: Store
     retell: RetellClient
     settings: Settings
-    seat: Reporter
+    link: SupervisorLink
     worker_id: str
     #: Rest so many seconds, or less where an order arrives; orders are heeded there.
-    rest: Callable[[float], None]
+    wait: Callable[[float], None]
     clock: Clock = field(default_factory=SystemClock)
     random: random.Random = field(default_factory=random.Random)
     #: As a look saw it last.
-    breaker_seen: BreakerSeen | None = None
+    breaker_reading: BreakerReading | None = None
 
     def new_token(self) -> str:
         """A fresh claim token or dial key."""
         return uuid4().hex
 
-    def report(
+    def report_step(
         self, state: WorkerState, step: str, job: Job | None = None, *, seconds: float | None = None
     ) -> None:
         """Report a step before it may block.
@@ -111,7 +111,7 @@ class Kit:
             job: the job in hand.
             seconds: longest that the step may take; without it, what one database operation may.
         """
-        self.seat.report(
+        self.link.report_step(
             state,
             step,
             within_seconds=DATABASE_STEP_SECONDS if seconds is None else seconds,
@@ -119,7 +119,7 @@ class Kit:
             call=None if job is None or job.dial is None else job.dial.call_id,
         )
 
-    def tell(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
+    def emit(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
         """One event of a job's life: to the log, and to the supervisor, who has it kept for history."""
         facts = {"job": job.job_id, "batch": job.batch_id, **fields}
         if job.dial is not None:
@@ -128,33 +128,35 @@ class Kit:
         log.event(level, event, **facts)
         if "phone" in facts:
             facts["phone"] = mask_phone(str(facts["phone"]))
-        self.seat.event(event, at=self.clock.now().isoformat(), **facts)
+        self.link.emit(event, at=self.clock.now().isoformat(), **facts)
 
     def observe(self, metric: str, value: float, **labels: str) -> None:
         """One value of a histogram."""
-        observe(self.seat.count, metric, value, **labels)
+        observe(self.link.count, metric, value, **labels)
 
-    def insist(self, state: WorkerState, step: str, job: Job, deed: Callable[[], Result]) -> Result:
+    def retry_until_available(
+        self, state: WorkerState, step: str, job: Job, operation: Callable[[], Result]
+    ) -> Result:
         """Do a deed at the database, however long the database is away: what was learnt must be written.
 
         Raises:
-            LetGo: the worker was told to leave; the adopter learns the same from Retell.
+            HandOver: the worker was told to leave; the adopter learns the same from Retell.
         """
         tries = 0
         while True:
-            self.report(state, step, job)
+            self.report_step(state, step, job)
             try:
-                return deed()
+                return operation()
             except StoreUnavailable as exc:
                 if tries == 0:
-                    self.tell("database.away", job, step=step, error=str(exc))
-                    self.seat.count("speechaid_database_faults_total", step=step)
-                if self.seat.let_go_requested:
-                    raise LetGo from exc
-                least, most = AWAY_REST_SECONDS
+                    self.emit("database.away", job, step=step, error=str(exc))
+                    self.link.count("speechaid_database_faults_total", step=step)
+                if self.link.hand_over_requested:
+                    raise HandOver from exc
+                least, most = DATABASE_RETRY_SECONDS
                 pause = min(most, least * 2**tries) * (0.5 + self.random.random())
-                self.report(state, f"{step} (database away)", job, seconds=pause + DATABASE_STEP_SECONDS)
-                self.rest(pause)
+                self.report_step(state, f"{step} (database away)", job, seconds=pause + DATABASE_STEP_SECONDS)
+                self.wait(pause)
                 tries = min(tries + 1, 10)
 
     def retry_policy(self, batch: Batch | None) -> RetryPolicy:

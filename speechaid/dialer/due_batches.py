@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.model.batch import Batch
 from speechaid.rules import eligibility
 from speechaid.store.queue import DueBatch
@@ -27,21 +27,21 @@ ZONES_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Place:
+class PagePosition:
     """Where a page begins: after a batch, or with it."""
 
     name: str = ""
     including: bool = True
 
 
-BEGIN = Place()
+BEGIN = PagePosition()
 
 
-class Roster:
+class DueBatches:
     """One worker's place among all batches."""
 
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
+    def __init__(self, context: WorkerContext) -> None:
+        self._kit = context
         self._drawn = False
         self._next = BEGIN
         #: Where the page begins that was read last, and the last one that had work.
@@ -50,7 +50,7 @@ class Roster:
         self._zones: set[str | None] = {None}
         self._zones_until = 0.0
 
-    def due(self) -> list[DueBatch]:
+    def read(self) -> list[DueBatch]:
         """Batches that are active, inside their window and have pending jobs; and the jobs without a batch.
 
         Windows first: the jobs of a batch outside its window are not even looked for.
@@ -112,11 +112,11 @@ class Roster:
         pending = self._next_with_pending(go_on)
         if pending is None:
             return
-        self._next = Place(pending)
+        self._next = PagePosition(pending)
         for _ in range(PAGES_AT_ONCE):
             yield self._read(self._next)
 
-    def _next_with_pending(self, place: Place) -> str | None:
+    def _next_with_pending(self, place: PagePosition) -> str | None:
         """The batch where the next pending job lies, round to the beginning."""
         queue = self._kit.store.queue
         return queue.next_with_pending(place.name) or (queue.next_with_pending("") if place.name else None)
@@ -125,12 +125,12 @@ class Roster:
         page = self._read(self._next)
         if not self._drawn and self._next != BEGIN:
             drawn = self._kit.store.batches.any_name()
-            page = self._read(BEGIN if drawn is None else Place(drawn))
+            page = self._read(BEGIN if drawn is None else PagePosition(drawn))
         self._drawn = True
         return page
 
-    def _read(self, place: Place) -> list[Batch]:
+    def _read(self, place: PagePosition) -> list[Batch]:
         page = self._kit.store.batches.page(place.name, PAGE, including=place.including)
         self._here = place
-        self._next = Place(page[-1].batch_id, including=False) if len(page) == PAGE else BEGIN
+        self._next = PagePosition(page[-1].batch_id, including=False) if len(page) == PAGE else BEGIN
         return page

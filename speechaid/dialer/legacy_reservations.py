@@ -14,7 +14,7 @@ changed by whoever did it meanwhile, and looks again.
 
 from __future__ import annotations
 
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
 from speechaid.rules import metering
@@ -22,7 +22,7 @@ from speechaid.store.accounts import gives_back
 from speechaid.store.connection import Store
 
 
-def give_back(kit: Kit, job: Job) -> Job:
+def release_legacy_reservation(context: WorkerContext, job: Job) -> Job:
     """Give back what SpeechAI reserved for a job in hand; the job as it stands then.
 
     Raises:
@@ -30,10 +30,10 @@ def give_back(kit: Kit, job: Job) -> Job:
     """
     if job.account_id is None or not metering.reserved_for(job):
         return job
-    store = kit.store
+    store = context.store
     while True:
         account = store.accounts.find(job.account_id)
-        job = store.jobs.look(job)
+        job = store.jobs.reread(job)
         amount = metering.reserved_for(job)
         if account is None:
             return job
@@ -42,37 +42,37 @@ def give_back(kit: Kit, job: Job) -> Job:
         minutes, credit = _shares(account, amount)
         if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
             job = store.jobs.drop_reserved_amount(job)
-            kit.tell("account.reservation_given_back", job, minutes=minutes, credit=credit)
+            context.emit("account.reservation_given_back", job, minutes=minutes, credit=credit)
             break
     if gives_back(account, job.job_id) or amount:
         store.accounts.forget_given_back(account.account_id, job.job_id)
     return job
 
 
-def give_back_of_ended(store: Store, limit: int) -> int:
+def release_ended_reservations(store: Store, limit: int) -> int:
     """Give back what SpeechAI had reserved for jobs that ended without a dial; of how many."""
-    jobs = store.inherited.of_ended(limit)
+    jobs = store.legacy.of_ended(limit)
     for job in jobs:
-        _give_back_of_ended(store, job)
+        _release_ended(store, job)
     return len(jobs)
 
 
-def _give_back_of_ended(store: Store, job: Job) -> None:
+def _release_ended(store: Store, job: Job) -> None:
     while True:
         account = None if job.account_id is None else store.accounts.find(job.account_id)
-        amount = store.inherited.amount(job)
+        amount = store.legacy.amount(job)
         if account is None or amount is None:
             break
         minutes, credit = _shares(account, amount)
         if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
             break
-    store.inherited.forget(job)
+    store.legacy.forget(job)
     if account is not None:
         store.accounts.forget_given_back(account.account_id, job.job_id)
 
 
 def _shares(account: Account, amount: float) -> tuple[float, float]:
     """Minutes and credit to take out of the account's figure: never more than SpeechAI has put there."""
-    minutes = min(amount, metering.inherited_minutes(account)) if account.plan is Plan.MINUTES else 0.0
-    credit = min(amount, metering.inherited_credit(account)) if account.plan is Plan.CREDIT else 0.0
+    minutes = min(amount, metering.legacy_minutes(account)) if account.plan is Plan.MINUTES else 0.0
+    credit = min(amount, metering.legacy_credit(account)) if account.plan is Plan.CREDIT else 0.0
     return minutes, credit

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from speechaid.dialer import circuit_breaker
-from speechaid.dialer.context import BreakerSeen, Kit
+from speechaid.dialer.context import BreakerReading, WorkerContext
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.rules import eligibility, phones, retries
-from speechaid.rules.eligibility import Judgement
+from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.store.holds import FleetHold
 from speechaid.store.jobs import Candidate
-from speechaid.store.preflight import Seen
+from speechaid.store.preflight import PreflightDocuments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Preflight:
     """What was seen at one moment."""
 
     #: When reading began, in seconds of boot time.
@@ -40,14 +40,16 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claimed:
+class ClaimedJob:
     """A job that this worker has just claimed, and what was seen with it."""
 
     job: Job
-    seen: Look
+    preflight: Preflight
 
 
-def look_at_claimed(kit: Kit, candidate: Candidate, batch_id: str | None, token: str) -> Claimed | None:
+def read_claimed_job(
+    context: WorkerContext, candidate: Candidate, batch_id: str | None, token: str
+) -> ClaimedJob | None:
     """The job of a claim that has just been written, and the look that goes with it.
 
     None where it is ours no more. One round trip, where the job still has the account and batch by which it
@@ -56,64 +58,66 @@ def look_at_claimed(kit: Kit, candidate: Candidate, batch_id: str | None, token:
     Raises:
         StoreUnavailable: the job stays claimed until its lease lapses.
     """
-    read_at = kit.clock.boottime()
-    found = kit.store.grounds.look_with_job(
-        candidate.id, token, kit.retell.fingerprint, account_id=candidate.account_id, batch_id=batch_id
+    read_at = context.clock.boottime()
+    found = context.store.preflight.read_with_job(
+        candidate.id, token, context.retell.fingerprint, account_id=candidate.account_id, batch_id=batch_id
     )
     if found is None:
         return None
     job, seen = found
     moved = (job.account_id, job.batch_id) != (candidate.account_id, batch_id)
-    return Claimed(job=job, seen=look(kit, job) if moved else _look(kit, job, read_at, seen))
+    return ClaimedJob(
+        job=job, preflight=read_preflight(context, job) if moved else _complete(context, job, read_at, seen)
+    )
 
 
-def look(kit: Kit, job: Job, *, country: str | None = None) -> Look:
+def read_preflight(context: WorkerContext, job: Job, *, country: str | None = None) -> Preflight:
     """Read all that the rules judge, in one round trip where ``country`` is the right one for the phones.
 
     Args:
-        kit: the worker's things.
+        context: the worker's things.
         job: names batch, account and phones.
         country: of the phones in national form, as an earlier look had it.
 
     Raises:
         StoreUnavailable: what cannot be read cannot be judged; nothing is dialled.
     """
-    default = kit.settings.dialling.default_country
-    read_at = kit.clock.boottime()
-    seen = kit.store.grounds.look(
+    default = context.settings.dialling.default_country
+    read_at = context.clock.boottime()
+    seen = context.store.preflight.read(
         job.id,
-        kit.retell.fingerprint,
+        context.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
         numbers=_numbers(job, country or default),
     )
-    return _look(kit, job, read_at, seen)
+    return _complete(context, job, read_at, seen)
 
 
-def _look(kit: Kit, job: Job, read_at: float, seen: Seen) -> Look:
+def _complete(context: WorkerContext, job: Job, read_at: float, seen: PreflightDocuments) -> Preflight:
     """What was seen, and those numbers on the do-not-call list that only the batch's country tells."""
-    country = phones.country_of(seen.batch, seen.account, kit.settings.dialling.default_country)
+    country = phones.country_of(seen.batch, seen.account, context.settings.dialling.default_country)
     not_asked = _numbers(job, country) - seen.asked
-    return Look(
+    return Preflight(
         read_at=read_at,
         batch=seen.batch,
         account=seen.account,
-        holds=_holds(kit, read_at, seen.fleet, seen.breaker),
-        listed=seen.listed | kit.store.do_not_call.listed(not_asked),
+        holds=_holds(context, read_at, seen.fleet, seen.breaker),
+        listed=seen.listed | context.store.do_not_call.listed(not_asked),
         country=country,
         breaker_document=seen.breaker,
     )
 
 
-def look_without_job(kit: Kit) -> Look:
+def read_holds_only(context: WorkerContext) -> Preflight:
     """The part of a look that is the same for every job: what holds the fleet or this host's key."""
-    read_at = kit.clock.boottime()
-    fleet, breaker_document = kit.store.holds.look(kit.retell.fingerprint)
-    return Look(
+    read_at = context.clock.boottime()
+    fleet, breaker_document = context.store.holds.read(context.retell.fingerprint)
+    return Preflight(
         read_at=read_at,
         batch=None,
         account=None,
-        holds=_holds(kit, read_at, fleet, breaker_document),
+        holds=_holds(context, read_at, fleet, breaker_document),
         listed=frozenset(),
         country=None,
         breaker_document=breaker_document,
@@ -127,19 +131,19 @@ def _numbers(job: Job, country: str | None) -> set[str]:
 
 
 def _holds(
-    kit: Kit, read_at: float, fleet: FleetHold | None, breaker_document: Document | None
+    context: WorkerContext, read_at: float, fleet: FleetHold | None, breaker_document: Document | None
 ) -> list[Hold]:
     """What stops every dial; the breaker is kept in mind as it was seen."""
-    kit.breaker_seen = BreakerSeen(at=read_at, document=breaker_document)
-    holds = circuit_breaker.holds(kit, breaker_document)
+    context.breaker_reading = BreakerReading(at=read_at, document=breaker_document)
+    holds = circuit_breaker.holds(context, breaker_document)
     if fleet is not None:
         holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
     return holds
 
 
-def next_phone(kit: Kit, job: Job, seen: Look) -> Choice | NextStep:
+def next_phone(context: WorkerContext, job: Job, seen: Preflight) -> Choice | NextStep:
     """The phone to dial next; or, where there is none left, what becomes of the job."""
-    policy = kit.retry_policy(seen.batch)
+    policy = context.retry_policy(seen.batch)
     if retries.is_exhausted(job.attempts, policy):
         return retries.exhausted(job.attempts)
     dead = phones.undialable(job.contact.phones, job.dead_phones | seen.listed, seen.country)
@@ -152,16 +156,18 @@ def next_phone(kit: Kit, job: Job, seen: Look) -> Choice | NextStep:
     return retries.no_phone_left(position, policy)
 
 
-def judge(kit: Kit, job: Job, number: str, seen: Look, *, at: datetime | None = None) -> Judgement:
+def evaluate(
+    context: WorkerContext, job: Job, number: str, seen: Preflight, *, at: datetime | None = None
+) -> Evaluation:
     """Whether this number of the job may be dialled, by what was seen; now, or at another moment."""
-    return eligibility.judge(
+    return eligibility.evaluate(
         job=job,
         number=number,
         batch=seen.batch,
         account=seen.account,
         holds=seen.holds,
         on_dnc=number in seen.listed,
-        defaults=kit.dialling_defaults(),
+        defaults=context.dialling_defaults(),
         own_reservation_key=None if job.dial is None else job.dial.key,
-        now=at or kit.store.now(),
+        now=at or context.store.now(),
     )

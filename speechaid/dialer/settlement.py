@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from logging import WARNING
 
 from speechaid.dialer import circuit_breaker, legacy_reservations
-from speechaid.dialer.context import Kit
-from speechaid.dialer.preflight import Look
+from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.preflight import Preflight
 from speechaid.model.account import Account, Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome, WorkerState
-from speechaid.model.verdict import Charge, Verdict
+from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, operator_requests, outcomes, phones, retries
 from speechaid.rules.analysis import AnalysisPolicy, first_question
 from speechaid.rules.retries import NextStep
@@ -46,7 +46,7 @@ SUMMARY_FIELDS = (
 PROMISE_FIELDS = ("fecha_pago_cliente", "monto_pago_cliente")
 
 #: What the last look saw of batch and account serves so long to settle what was dialled behind it.
-SEEN_GOOD_FOR_SECONDS = 3.0
+PREFLIGHT_REUSE_SECONDS = 3.0
 #: How a verdict names ``contact.next_phone_index``.
 NEXT_PHONE_INDEX = "next_phone_index"
 #: The cause of a verdict on a dial that was taken back before anybody could be called.
@@ -54,32 +54,32 @@ WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Books:
+class BillingView:
     """The batch and the account by which an ended dial is judged and charged."""
 
     batch: Batch | None
     account: Account | None
 
 
-def ended(kit: Kit, job: Job, call: Call, seen: Look | None = None) -> None:
+def settle_ended_call(context: WorkerContext, job: Job, call: Call, seen: Preflight | None = None) -> None:
     """Settle a call that Retell says is over; ``seen`` is the look behind which it was placed."""
     assert job.dial is not None  # noqa: S101
     classified = outcomes.classify(call, stopped_by=job.dial.stop_asked_by)
     if not classified.known:
-        kit.tell(
+        context.emit(
             "call.unknown_end", job, level=WARNING, reason=call.disconnection_reason, status=call.call_status
         )
-        kit.seat.count("speechaid_unknown_ends_total")
-    circuit_breaker.after_call(kit, classified)
-    settle(kit, job, classified.outcome, call=call, connected=classified.connected, seen=seen)
+        context.link.count("speechaid_unknown_ends_total")
+    circuit_breaker.after_call(context, classified)
+    settle(context, job, classified.outcome, call=call, connected=classified.connected, seen=seen)
 
 
-def refused(kit: Kit, job: Job, outcome: Outcome, error: str) -> None:
+def settle_refusal(context: WorkerContext, job: Job, outcome: Outcome, error: str) -> None:
     """Settle a dial whose create Retell refused: there was no call."""
-    settle(kit, job, outcome, call=None, connected=False, error=error)
+    settle(context, job, outcome, call=None, connected=False, error=error)
 
 
-def withdraw(kit: Kit, job: Job, *, delay_seconds: float) -> None:
+def settle_withdrawal(context: WorkerContext, job: Job, *, delay_seconds: float) -> None:
     """Take back a dial that surely made no call: the job is pending again, with nothing spent.
 
     That, too, is decided under the job's token before any mark is touched: a worker that has lost the job
@@ -90,7 +90,7 @@ def withdraw(kit: Kit, job: Job, *, delay_seconds: float) -> None:
     """
 
     def decide_and_store() -> Job:
-        now = kit.store.now()
+        now = context.store.now()
         changes = {
             "status": JobStatus.PENDING,
             "reserved_until": now + timedelta(seconds=delay_seconds),
@@ -102,46 +102,46 @@ def withdraw(kit: Kit, job: Job, *, delay_seconds: float) -> None:
             status=JobStatus.PENDING,
             job=changes,
             result=None,
-            charge=Charge(),
+            charge=AccountCharge(),
         )
-        return kit.store.jobs.record_verdict(job, verdict.document())
+        return context.store.jobs.record_verdict(job, verdict.document())
 
-    apply(kit, kit.insist(WorkerState.SETTLING, "withdraw", job, decide_and_store))
+    apply(context, context.retry_until_available(WorkerState.SETTLING, "withdraw", job, decide_and_store))
 
 
 def settle(
-    kit: Kit,
+    context: WorkerContext,
     job: Job,
     outcome: Outcome,
     *,
     call: Call | None,
     connected: bool,
     error: str | None = None,
-    seen: Look | None = None,
+    seen: Preflight | None = None,
 ) -> None:
     """Decide, store the decision, apply it; waits for the database as long as it takes."""
 
-    def decide_and_store() -> tuple[Job, Books]:
-        books = open_books(kit, job, seen)
-        verdict = decide(kit, job, outcome, books, call=call, connected=connected, error=error)
-        return kit.store.jobs.record_verdict(job, verdict.document()), books
+    def decide_and_store() -> tuple[Job, BillingView]:
+        books = read_billing_view(context, job, seen)
+        verdict = decide(context, job, outcome, books, call=call, connected=connected, error=error)
+        return context.store.jobs.record_verdict(job, verdict.document()), books
 
-    apply(kit, *kit.insist(WorkerState.SETTLING, "verdict", job, decide_and_store))
+    apply(context, *context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store))
 
 
-def open_books(kit: Kit, job: Job, seen: Look | None) -> Books:
+def read_billing_view(context: WorkerContext, job: Job, seen: Preflight | None) -> BillingView:
     """Batch and account as they are; as they were seen, where that was a moment ago."""
-    if seen is not None and kit.clock.boottime() - seen.read_at <= SEEN_GOOD_FOR_SECONDS:
-        return Books(batch=seen.batch, account=seen.account)
+    if seen is not None and context.clock.boottime() - seen.read_at <= PREFLIGHT_REUSE_SECONDS:
+        return BillingView(batch=seen.batch, account=seen.account)
     dial = job.dial
     assert dial is not None  # noqa: S101
-    return Books(
-        batch=None if dial.batch_id is None else kit.store.batches.find(dial.batch_id),
-        account=None if dial.account_id is None else kit.store.accounts.find(dial.account_id),
+    return BillingView(
+        batch=None if dial.batch_id is None else context.store.batches.find(dial.batch_id),
+        account=None if dial.account_id is None else context.store.accounts.find(dial.account_id),
     )
 
 
-def apply(kit: Kit, job: Job, books: Books | None = None) -> None:
+def apply(context: WorkerContext, job: Job, books: BillingView | None = None) -> None:
     """Write what the stored verdict says, from wherever a dead worker left off.
 
     ``books`` spare reading again what has been read to decide.
@@ -150,32 +150,34 @@ def apply(kit: Kit, job: Job, books: Books | None = None) -> None:
     assert dial is not None and dial.verdict is not None  # noqa: S101, PT018
     verdict = Verdict.read(dial.verdict)
 
-    def step(name: str, deed: object) -> None:
-        assert callable(deed)  # noqa: S101
-        kit.insist(WorkerState.SETTLING, name, job, deed)
+    def step(name: str, operation: object) -> None:
+        assert callable(operation)  # noqa: S101
+        context.retry_until_available(WorkerState.SETTLING, name, job, operation)
 
     if verdict.result is not None:
         result = verdict.result
-        step("result", lambda: kit.store.results.record(result))
+        step("result", lambda: context.store.results.record(result))
     if verdict.do_not_call is not None:
         number = verdict.do_not_call
-        step("do-not-call", lambda: kit.store.do_not_call.add(number, source="call", job_id=job.job_id))
-    step("marks", lambda: consume_marks(kit, dial, verdict, books))
+        step("do-not-call", lambda: context.store.do_not_call.add(number, source="call", job_id=job.job_id))
+    step("marks", lambda: settle_reservation_entries(context, dial, verdict, books))
     if verdict.cause != WITHDRAWN:
         # Before the last write: whoever has to repeat it tells the same under the same name.
-        kit.seat.count_once(*call_metrics.settled(dial.key, verdict))
-    step("job", lambda: finish(kit, job, verdict))
+        context.link.count_once(*call_metrics.settled(dial.key, verdict))
+    step("job", lambda: finish(context, job, verdict))
     if verdict.cause == WITHDRAWN:
         return  # no call to tell of
-    kit.seat.call_finished()
-    kit.tell("call.settled", job, outcome=verdict.outcome, cause=verdict.cause, status=verdict.status)
+    context.link.call_finished()
+    context.emit("call.settled", job, outcome=verdict.outcome, cause=verdict.cause, status=verdict.status)
 
 
-def consume_marks(kit: Kit, dial: Dial, verdict: Verdict, books: Books | None) -> None:
+def settle_reservation_entries(
+    context: WorkerContext, dial: Dial, verdict: Verdict, books: BillingView | None
+) -> None:
     """Charge the account and add to the batch's sums; a mark that is gone was consumed already."""
     charge = verdict.charge
     if dial.account_id is not None:
-        kit.store.accounts.settle(
+        context.store.accounts.settle(
             dial.account_id,
             dial.key,
             minutes=charge.minutes,
@@ -186,35 +188,35 @@ def consume_marks(kit: Kit, dial: Dial, verdict: Verdict, books: Books | None) -
         )
     if dial.batch_id is not None:
         batch = None if books is None else books.batch
-        kit.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures, seen=batch)
+        context.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures, seen=batch)
 
 
-def enter_marks(kit: Kit, job: Job, dial: Dial) -> None:
+def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Enter a dial whose call goes on already, whatever the limits say, so that it counts and is charged."""
     if dial.batch_id is not None:
-        kit.store.batches.enter_dial(dial.batch_id, dial.key)
+        context.store.batches.enter_dial(dial.batch_id, dial.key)
     if dial.account_id is None:
         return
     nothing = Reservation(key=dial.key, minutes=0.0, credit=0.0)
-    while (account := kit.store.accounts.find(dial.account_id)) is not None:
+    while (account := context.store.accounts.find(dial.account_id)) is not None:
         entered = any(entry.key == dial.key for entry in account.reservations)
-        if entered or kit.store.accounts.reserve(account, nothing, job_id=job.job_id):
+        if entered or context.store.accounts.reserve(account, nothing, job_id=job.job_id):
             return
 
 
-def release_marks(kit: Kit, dial: Dial) -> None:
+def release_reservation_entries(context: WorkerContext, dial: Dial) -> None:
     """Give back what a dial that made no call holds."""
     if dial.account_id is not None:
-        kit.store.accounts.settle(dial.account_id, dial.key, minutes=0, credit=0, calls=0, day="")
+        context.store.accounts.settle(dial.account_id, dial.key, minutes=0, credit=0, calls=0, day="")
     if dial.batch_id is not None:
-        kit.store.batches.settle_dial(dial.batch_id, dial.key, {})
+        context.store.batches.settle_dial(dial.batch_id, dial.key, {})
 
 
-def finish(kit: Kit, job: Job, verdict: Verdict) -> None:
+def finish(context: WorkerContext, job: Job, verdict: Verdict) -> None:
     """The last write; an operator's request that waited for the call decides where the job would go on."""
     changes = as_job_fields(job, verdict.job)
-    while not kit.store.jobs.finish(job, operator_requests.bend(changes, job.request)):
-        job = kit.store.jobs.look(job)
+    while not context.store.jobs.finish(job, operator_requests.reclassify(changes, job.request)):
+        job = context.store.jobs.reread(job)
 
 
 def as_job_fields(job: Job, changes: Document) -> Document:
@@ -230,22 +232,22 @@ def as_job_fields(job: Job, changes: Document) -> Document:
     return fields
 
 
-def move_on(kit: Kit, job: Job, step: NextStep) -> None:
+def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
     """Put down a claimed job that had no dial, as a rule says."""
-    job = legacy_reservations.give_back(kit, job)
-    now = kit.store.now()
+    job = legacy_reservations.release_legacy_reservation(context, job)
+    now = context.store.now()
     changes = as_job_fields(job, _position(step, now) | _ends(step, now))
-    kit.store.jobs.put_back(job, delay_seconds=step.delay_seconds, changes=changes)
+    context.store.jobs.requeue(job, delay_seconds=step.delay_seconds, changes=changes)
 
 
 # -- deciding --------------------------------------------------------------------------------------------
 
 
 def decide(
-    kit: Kit,
+    context: WorkerContext,
     job: Job,
     outcome: Outcome,
-    books: Books,
+    books: BillingView,
     *,
     call: Call | None,
     connected: bool,
@@ -255,21 +257,23 @@ def decide(
     dial = job.dial
     assert dial is not None  # noqa: S101
     batch, account = books.batch, books.account
-    step = next_step(kit, job, dial, outcome, connected=connected, batch=batch, account=account)
-    now = kit.store.now()
+    step = next_step(context, job, dial, outcome, connected=connected, batch=batch, account=account)
+    now = context.store.now()
     changes = {**_position(step, now), **_ends(step, now)}
     if step.status is JobStatus.PENDING:
         changes["reserved_until"] = now + timedelta(seconds=step.delay_seconds)
     if step.dead_phone is not None:
         changes["dead_phones"] = sorted(job.dead_phones | {step.dead_phone})
     # A call belongs to the day on which it was placed, whenever it ends.
-    charge = _charge(kit, account, outcome, call=call, connected=connected, at=dial.placed_at or now)
+    charge = _charge(context, account, outcome, call=call, connected=connected, at=dial.placed_at or now)
     if call is None:
         changes["last_error"] = error or str(outcome)
         result, figures = None, {}
     else:
         changes |= call_fields(call, outcome, now)
-        result = result_document(kit, job, dial, call, outcome, charge=charge, connected=connected, now=now)
+        result = result_document(
+            context, job, dial, call, outcome, charge=charge, connected=connected, now=now
+        )
         figures = _figures(call, outcome, connected=connected)
     return Verdict(
         outcome=outcome,
@@ -284,7 +288,7 @@ def decide(
 
 
 def next_step(
-    kit: Kit,
+    context: WorkerContext,
     job: Job,
     dial: Dial,
     outcome: Outcome,
@@ -294,7 +298,7 @@ def next_step(
     account: Account | None,
 ) -> NextStep:
     """What the retry rules say."""
-    country = phones.country_of(batch, account, kit.settings.dialling.default_country)
+    country = phones.country_of(batch, account, context.settings.dialling.default_country)
     position = retries.Position(
         phones=job.contact.phones,
         dead=phones.undialable(job.contact.phones, job.dead_phones, country),
@@ -306,8 +310,8 @@ def next_step(
         position=position,
         connected=connected,
         stopped_by=dial.stop_asked_by,
-        policy=kit.retry_policy(batch),
-        jitter=kit.random.random(),
+        policy=context.retry_policy(batch),
+        jitter=context.random.random(),
     )
 
 
@@ -358,13 +362,13 @@ def call_fields(call: Call, outcome: Outcome, now: datetime) -> Document:
 
 
 def result_document(
-    kit: Kit,
+    context: WorkerContext,
     job: Job,
     dial: Dial,
     call: Call,
     outcome: Outcome,
     *,
-    charge: Charge,
+    charge: AccountCharge,
     connected: bool,
     now: datetime,
 ) -> Document:
@@ -389,14 +393,16 @@ def result_document(
         "placed_at": dial.placed_at,
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
-        "worker": kit.worker_id,
-        **_analysis_mark(kit, dial, call, connected=connected, now=now),
+        "worker": context.worker_id,
+        **_analysis_mark(context, dial, call, connected=connected, now=now),
     }
 
 
-def _analysis_mark(kit: Kit, dial: Dial, call: Call, *, connected: bool, now: datetime) -> Document:
+def _analysis_mark(
+    context: WorkerContext, dial: Dial, call: Call, *, connected: bool, now: datetime
+) -> Document:
     """What has the call's analysis asked for later, where there was a conversation and none has come yet."""
-    first = first_question(AnalysisPolicy.read(kit.settings.call))
+    first = first_question(AnalysisPolicy.read(context.settings.call))
     if first is None or not connected or call.document.get("call_analysis"):
         return {}
     wait = {"due_at": now + timedelta(seconds=first), "tries": 0, "key": dial.api_key_fingerprint}
@@ -404,17 +410,23 @@ def _analysis_mark(kit: Kit, dial: Dial, call: Call, *, connected: bool, now: da
 
 
 def _charge(
-    kit: Kit, account: Account | None, outcome: Outcome, *, call: Call | None, connected: bool, at: datetime
-) -> Charge:
+    context: WorkerContext,
+    account: Account | None,
+    outcome: Outcome,
+    *,
+    call: Call | None,
+    connected: bool,
+    at: datetime,
+) -> AccountCharge:
     """What the account pays; nothing where there was no call."""
     if account is None or call is None:
-        return Charge()
+        return AccountCharge()
     price = metering.charge(account, outcome, minutes=call.minutes, connected=connected)
-    return Charge(
+    return AccountCharge(
         minutes=price.minutes,
         credit=price.credit,
         calls=1 if price.counts_call else 0,
-        day=metering.account_day(account, kit.settings.dialling.default_timezone, at),
+        day=metering.account_day(account, context.settings.dialling.default_timezone, at),
     )
 
 

@@ -100,7 +100,7 @@ class EmbeddedDatabase:
         elif self._server.is_starting:
             self._check_start(self._server)
         elif not self._server.is_alive():
-            self._bury(self._server, f"the embedded database in {self.directory} died")
+            self._reap(self._server, f"the embedded database in {self.directory} died")
         elif self._failures and now - self._server.since > STEADY_SECONDS:
             self._failures = 0
 
@@ -174,7 +174,7 @@ class EmbeddedDatabase:
             self._settle(report)
             _tell(logging.INFO, "database_back", f"the embedded database runs again, process {server.pid}")
         except FleetError as exc:
-            self._bury(server, str(exc))
+            self._reap(server, str(exc))
 
     def _settle(self, report: dict[str, object]) -> None:
         """Take a starting server's word: it listens, or why it does not."""
@@ -185,7 +185,7 @@ class EmbeddedDatabase:
             raise FleetError(f"the embedded database in {self.directory} died right after its start")
         self._address = address
 
-    def _bury(self, server: ServerProcess, why: str) -> None:
+    def _reap(self, server: ServerProcess, why: str) -> None:
         server.kill()
         status = server.release()
         self._server = None

@@ -25,7 +25,7 @@ class _Remembered(threading.local):
     lists: dict[tuple[str, str], list[Entry]] | None = None
 
 
-def read_once_a_statement(storage: Any) -> bool:
+def cache_index_reads(storage: Any) -> bool:
     """Have a storage read its list of indexes once a statement; False where it is not built as expected."""
     if not all(callable(getattr(storage, name, None)) for name in NEEDED):
         return False

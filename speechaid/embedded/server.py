@@ -35,7 +35,7 @@ from typing import Any
 from setproctitle import setproctitle
 
 from speechaid.embedded import files
-from speechaid.embedded.index_cache import read_once_a_statement
+from speechaid.embedded.index_cache import cache_index_reads
 from speechaid.errors import ExitStatus, FleetError
 
 #: Below the range from which the kernel lends ports to outgoing connections, so that none of those sits on
@@ -129,7 +129,7 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
         cache_size="256M",
         sync_on_commit=sync,
     )
-    if not read_once_a_statement(server.storage):
+    if not cache_index_reads(server.storage):
         log.warning("this SecantusDB is built in another way than known: it is served as it is, and slower")
     try:
         _ensure_user(server, _credentials(directory))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from speechaid.protocol.messages import Request
-from speechaid.rules.respawn import Cause
+from speechaid.rules.respawn import ExitCause
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +21,7 @@ class Readable:
     control: bool = False
 
 
-class Control(Protocol):
+class ControlInterface(Protocol):
     """The control socket, as far as the loop needs it."""
 
     def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Readable:
@@ -34,7 +34,7 @@ class Control(Protocol):
         """Remove the socket."""
 
 
-class Clerk(Protocol):
+class DatabaseInterface(Protocol):
     """The thread that does the database's share of the supervisor's work."""
 
     def fileno(self) -> int:
@@ -43,14 +43,14 @@ class Clerk(Protocol):
     def answers(self) -> list[Callable[[], None]]:
         """What is done: to be called in the loop's thread."""
 
-    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
+    def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
         """A worker process crashed; the job is the last that it reported. Never waits."""
 
     def close(self) -> None:
         """Finish what was submitted, within a bound of its own."""
 
 
-class Companion(Protocol):
+class DatabaseProcess(Protocol):
     """A child that the fleet needs to live: the embedded database."""
 
     @property

@@ -16,7 +16,7 @@ from speechaid.fleet.slots import Slot
 GATHERING_SECONDS: Final = 0.02
 
 
-class Watch:
+class ProcessPoller:
     """Which slot a readable descriptor belongs to; its own descriptor is readable while there is news.
 
     Attributes:
@@ -24,7 +24,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.hears_at = math.inf
+        self.next_read_at = math.inf
         self._epoll = select.epoll()
         self._words = select.epoll()
         self._epoll.register(self._words.fileno(), select.EPOLLIN)
@@ -42,7 +42,7 @@ class Watch:
                 epoll.register(held.fileno(), select.EPOLLIN)
                 self._slots[held.fileno()] = slot
 
-    def knows(self, descriptor: int) -> bool:
+    def tracks(self, descriptor: int) -> bool:
         """Whether it is watched."""
         return descriptor in self._slots
 
@@ -59,7 +59,7 @@ class Watch:
                 self._epoll.register(descriptor, select.EPOLLIN)
             self._zygote = descriptors
 
-    def news(self, now: float, *, hear_all: bool) -> list[tuple[Slot, bool]]:
+    def poll(self, now: float, *, hear_all: bool) -> list[tuple[Slot, bool]]:
         """The slots with news, and whether the news is the process's end.
 
         Args:
@@ -67,7 +67,7 @@ class Watch:
             hear_all: also what still gathers.
         """
         ready = [descriptor for descriptor, _ in self._epoll.poll(0)]
-        if hear_all or now >= self.hears_at or self._words.fileno() in ready:
+        if hear_all or now >= self.next_read_at or self._words.fileno() in ready:
             said = [descriptor for descriptor, _ in self._words.poll(0)]
             self._gather(now) if said else self._listen()
             ready += said
@@ -80,14 +80,14 @@ class Watch:
         self._epoll.close()
 
     def _gather(self, now: float) -> None:
-        if self.hears_at == math.inf:
+        if self.next_read_at == math.inf:
             self._epoll.modify(self._words.fileno(), 0)
-        self.hears_at = now + GATHERING_SECONDS
+        self.next_read_at = now + GATHERING_SECONDS
 
     def _listen(self) -> None:
-        if self.hears_at != math.inf:
+        if self.next_read_at != math.inf:
             self._epoll.modify(self._words.fileno(), select.EPOLLIN)
-        self.hears_at = math.inf
+        self.next_read_at = math.inf
 
 
 def _is_of_process(slot: Slot, descriptor: int) -> bool:

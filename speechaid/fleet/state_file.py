@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StandingOrders:
+class PersistedState:
     """What holds until an operator takes it back, whatever crashes in between."""
 
     draining: bool = False
@@ -70,22 +70,22 @@ class StateDirectory:
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
-    def load(self) -> StandingOrders:
+    def load(self) -> PersistedState:
         """What was ordered before; a file that cannot be read counts as a drain.
 
         Nobody can tell what it said, and a drain too much costs a command, one too few an unwanted call.
         """
         try:
-            return StandingOrders.parse(self._path.read_text())
+            return PersistedState.parse(self._path.read_text())
         except FileNotFoundError:
-            return StandingOrders()
+            return PersistedState()
         except (OSError, ValueError, TypeError) as exc:
             log.error(  # noqa: TRY400 - the sentence says it all
                 "%s cannot be read (%s): starting drained; look at it, then undrain", self._path, exc
             )
-            return StandingOrders(draining=True)
+            return PersistedState(draining=True)
 
-    def save(self, orders: StandingOrders) -> None:
+    def save(self, orders: PersistedState) -> None:
         """Keep them. Replaced by rename: whole, whenever the process dies.
 
         Not synced: a page in the cache survives every crash but the machine's, and the loop must not wait

@@ -23,10 +23,10 @@ from speechaid.fleet.messages import (
     Command,
     Counts,
     Event,
+    IdempotentCount,
     Order,
     Ready,
     Report,
-    Tally,
     WorkerIdentity,
     count_key,
     decode_command,
@@ -49,7 +49,7 @@ EVENTS_KEPT: Final = 200
 SAME_STEP_SECONDS: Final = 0.25
 
 
-class Seat:
+class SupervisorLink:
     """The worker's end of everything that ties it to its supervisor.
 
     Attributes:
@@ -64,7 +64,7 @@ class Seat:
         self.identity = identity
         self.orphaned = False
         self.stop_requested = False
-        self.let_go_requested = False
+        self.hand_over_requested = False
         self.paused = False
         self.draining = False
         self.held = False
@@ -72,31 +72,31 @@ class Seat:
         self._clock = clock or SystemClock()
         self._channel = channel
         self._counts: Counts = {}
-        self._tallies: deque[Tally] = deque()
+        self._idempotent_counts: deque[IdempotentCount] = deque()
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._doing: tuple[object, ...] = ()
         self._since = self._clock.boottime()
         #: Of the last report that went out: what it was about, when, and what it promised.
-        self._told: tuple[object, ...] = ()
-        self._told_at = self._promised = 0.0
+        self._last_report: tuple[object, ...] = ()
+        self._last_report_at = self._last_deadline = 0.0
         self._stop_signals = 0
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         ignore(FOREIGN_SIGNALS)
         self._signals = SignalQueue([*STOP_SIGNALS, signal.SIGQUIT])
         # A pause or a drain sent before this process was born holds from its very first step.
-        _, self._unread = self._look()
+        _, self._unread = self._receive()
 
     @property
     def may_claim(self) -> bool:
         """Nothing that this supervisor said, and no signal, forbids a new claim."""
-        leaving = self.stop_requested or self.let_go_requested or self.orphaned
+        leaving = self.stop_requested or self.hand_over_requested or self.orphaned
         return not (leaving or self.paused or self.draining or self.held)
 
     def ready(self) -> None:
         """Say that the handlers stand and the worker's own code begins."""
         self._channel.send(encode_report(Ready(pid=self.identity.pid)))
 
-    def report(
+    def report_step(
         self,
         state: WorkerState,
         step: str,
@@ -113,8 +113,10 @@ class Seat:
         now = self._clock.boottime()
         deadline = now + within_seconds
         about = (state, job, call)
-        if about == self._told and now - self._told_at < SAME_STEP_SECONDS > abs(deadline - self._promised):
-            self._speak()
+        if about == self._last_report and now - self._last_report_at < SAME_STEP_SECONDS > abs(
+            deadline - self._last_deadline
+        ):
+            self._send()
             return
         if (state, job) != self._doing:
             self._doing, self._since = (state, job), now
@@ -132,10 +134,10 @@ class Seat:
             done=self.calls_done,
             counts=counts,
         )
-        if self._speak(beat):
-            self._told, self._told_at, self._promised = about, now, deadline
+        if self._send(beat):
+            self._last_report, self._last_report_at, self._last_deadline = about, now, deadline
         else:
-            self._keep_counts(counts)  # a beat may be lost, an increment may not
+            self._restore_counts(counts)  # a beat may be lost, an increment may not
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
         """Add to a counter that lives in the supervisor; rides on the next report."""
@@ -149,14 +151,14 @@ class Seat:
         this process, and whoever has to repeat the deed tells it under the same name.
         """
         counts = {count_key(name, labels): float(value) for name, labels, value in increments}
-        self._tallies.append(Tally(once=once, counts=counts))
-        self._speak()
+        self._idempotent_counts.append(IdempotentCount(once=once, counts=counts))
+        self._send()
 
     def call_finished(self) -> None:
         """One call more is over and written: progress, in the eyes of the supervisor."""
         self.calls_done += 1
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def emit(self, name: str, /, **fields: Any) -> None:
         """Tell the supervisor's listeners, with the next report: no step that may block begins without one.
 
         Kept for a while when the line is full.
@@ -168,20 +170,20 @@ class Seat:
 
         The flags of this seat are up to date when it returns. A pass through here with 0 only looks.
         """
-        news, commands = self._look()
+        news, commands = self._receive()
         commands, self._unread = [*self._unread, *commands], []
         if not (news or commands) and timeout_seconds > 0:
-            self._speak()
+            self._send()
             self._channel.wait(timeout_seconds, self._signals.fileno())
-            _, commands = self._look()
+            _, commands = self._receive()
         return commands
 
     def bye(self, reason: str) -> None:
         """The last word: why this worker leaves by itself."""
         while counts := self._take_counts():
-            if not self._speak(Bye(reason=reason, counts=counts)):
+            if not self._send(Bye(reason=reason, counts=counts)):
                 return
-        self._speak(Bye(reason=reason))
+        self._send(Bye(reason=reason))
 
     def close(self) -> None:
         """Give up the seat; the supervisor sees end-of-file."""
@@ -189,38 +191,38 @@ class Seat:
         faulthandler.unregister(DUMP_SIGNAL)
         self._channel.close()
 
-    def _look(self) -> tuple[bool, list[Command]]:
+    def _receive(self) -> tuple[bool, list[Command]]:
         """What came by signal or by channel; the flag tells whether any signal or end-of-file did."""
         arrived = self._signals.take()
         for number in arrived:
-            self._heed_signal(number)
+            self._handle_signal(number)
         commands = []
         for message in self._channel.receive():
             try:
                 commands.append(decode_command(message))
             except FleetError as fault:
-                self.event("command.unreadable", text=str(fault))
+                self.emit("command.unreadable", text=str(fault))
         for command in commands:
-            self._heed(command)
+            self._handle_command(command)
         lost = self._channel.eof and not self.orphaned
         self.orphaned = self._channel.eof
         return bool(arrived) or lost, commands
 
-    def _heed_signal(self, number: signal.Signals) -> None:
+    def _handle_signal(self, number: signal.Signals) -> None:
         if number in STOP_SIGNALS:
             self._stop_signals += 1
         self.stop_requested = True
         # An order to stop does not count here: one from the supervisor and one SIGTERM from a service manager
         # that signals the whole group are one wish, not two.
         if number == signal.SIGQUIT or self._stop_signals > 1:
-            self.let_go_requested = True
+            self.hand_over_requested = True
 
-    def _heed(self, command: Command) -> None:
+    def _handle_command(self, command: Command) -> None:
         match command.order:
             case Order.STOP:
                 self.stop_requested = True
-            case Order.LET_GO:
-                self.stop_requested = self.let_go_requested = True
+            case Order.HAND_OVER:
+                self.stop_requested = self.hand_over_requested = True
             case Order.PAUSE | Order.RESUME:
                 self.paused = command.order is Order.PAUSE
             case Order.DRAIN | Order.UNDRAIN:
@@ -230,24 +232,24 @@ class Seat:
             case Order.SETTINGS | Order.LOG_LEVEL | Order.HANG_UP:
                 pass  # the worker's own to obey
 
-    def _speak(self, *last: Report) -> bool:
+    def _send(self, *last: Report) -> bool:
         """Send what waits and this behind it, together where they fit; whether this is on its way."""
-        waiting: list[Report] = [*self._tallies, *self._events]
+        waiting: list[Report] = [*self._idempotent_counts, *self._events]
         told = [encode_report(report) for report in (*waiting, *last)]
         try:
             sent = not told or self._channel.send_all(told)
         except FleetError:
-            self._send_apart()
+            self._send_one_by_one()
             return all(self._channel.send(encode_report(report)) for report in last)
         if sent and waiting:
-            self._tallies.clear()
+            self._idempotent_counts.clear()
             self._events.clear()
         return sent
 
-    def _send_apart(self) -> None:
+    def _send_one_by_one(self) -> None:
         """Send what waits one by one: together it is too long."""
-        while self._tallies and self._channel.send(encode_report(self._tallies[0])):
-            self._tallies.popleft()
+        while self._idempotent_counts and self._channel.send(encode_report(self._idempotent_counts[0])):
+            self._idempotent_counts.popleft()
         while self._events:
             try:
                 if not self._channel.send(encode_report(self._events[0])):
@@ -262,6 +264,6 @@ class Seat:
             del self._counts[key]
         return taken
 
-    def _keep_counts(self, counts: Counts) -> None:
+    def _restore_counts(self, counts: Counts) -> None:
         for key, value in counts.items():
             self._counts[key] = self._counts.get(key, 0) + value

@@ -12,7 +12,7 @@ from typing import Final
 LEAVING_SECONDS: Final = 30.0
 
 
-class Notifier:
+class SystemdNotifier:
     """Sends to ``NOTIFY_SOCKET``; without one, says nothing.
 
     Attributes:
@@ -32,7 +32,7 @@ class Notifier:
         self._ready_heard = False
         self._status_heard = ""
 
-    def tell(self, status: str, *, up: bool, supervising: bool, leaving: bool) -> None:
+    def notify(self, status: str, *, up: bool, supervising: bool, leaving: bool) -> None:
         """How things stand, as often as the loop looks; what systemd could not take is said again.
 
         Args:

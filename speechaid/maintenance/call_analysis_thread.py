@@ -14,7 +14,7 @@ from typing import Final
 from speechaid.errors import StoreError
 from speechaid.fleet.messages import Counts
 from speechaid.maintenance import call_analysis
-from speechaid.monitoring.thread_counters import ThreadTally
+from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.rules.analysis import AnalysisPolicy
 from speechaid.settings import Settings
@@ -30,7 +30,7 @@ AWAY_SECONDS: Final = 30.0
 CLOSING_SECONDS: Final = 2.0
 
 
-class Analyst:
+class CallAnalysisThread:
     """Works from its making to ``close``."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Analyst:
         self._settings = settings
         self._open_store = open_store
         self._open_client = open_client
-        self._tally = ThreadTally()
+        self._tally = ThreadCounters()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analyst", daemon=True)
         self._thread.start()
@@ -58,7 +58,7 @@ class Analyst:
         """What was counted since the last time."""
         return self._tally.take()
 
-    def apply(self, settings: Settings) -> None:
+    def apply_settings(self, settings: Settings) -> None:
         """New settings after a reload."""
         self._settings = settings
 

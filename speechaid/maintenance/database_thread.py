@@ -18,11 +18,11 @@ from logging import WARNING
 from typing import Any, TypeVar
 
 from speechaid.clock import Clock, SystemClock
-from speechaid.commands.interfaces import Desk
+from speechaid.commands.interfaces import HandlerContext
 from speechaid.errors import ControlError, StoreError, StoreUnavailable
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.reading import instant
-from speechaid.rules.respawn import Cause
+from speechaid.rules.respawn import ExitCause
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
@@ -47,7 +47,7 @@ SILENT = "the database does not answer"
 CRASH_RETRY_SECONDS = 2.0
 
 
-class Clerk:
+class DatabaseThread:
     """Owns the supervisor's store; everything but ``submit``, ``answers`` and friends runs in its thread."""
 
     def __init__(self, store: Store, settings: Settings, *, clock: Clock | None = None) -> None:
@@ -73,7 +73,7 @@ class Clerk:
         return self._read_fd
 
     def submit(
-        self, task: Callable[[Desk], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
+        self, task: Callable[[HandlerContext], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
     ) -> None:
         """Run ``task`` in the clerk's thread, then ``on_done`` with its result in the loop's.
 
@@ -82,10 +82,10 @@ class Clerk:
         """
 
         def work() -> None:
-            result = task(self._desk())
+            result = task(self._handler_context())
             self._in_loop(lambda: on_done(result))
 
-        self._put(work, delay_seconds)
+        self._enqueue(work, delay_seconds)
 
     def answers(self) -> list[Callable[[], None]]:
         """What is done: to be called in the loop's thread, in order."""
@@ -95,21 +95,21 @@ class Clerk:
             answers, self._answers = self._answers, []
         return answers
 
-    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:  # noqa: ARG002 - the protocol's
+    def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:  # noqa: ARG002 - the protocol's
         """A worker died: have its job put where others find it at once, now or when the database is back."""
 
         def note() -> None:
             try:
                 taken = self._store.jobs.worker_crashed(worker_id, self._settings.worker.max_job_crashes)
             except StoreUnavailable:
-                self._put(note, CRASH_RETRY_SECONDS)
+                self._enqueue(note, CRASH_RETRY_SECONDS)
                 return
             for left, what in taken:
                 log.event(
                     WARNING, "job.left_by_crash", job=left.job_id, worker=worker_id, cause=cause, then=what
                 )
 
-        self._put(note, 0.0)
+        self._enqueue(note, 0.0)
 
     def note_event(self, slot: str, event: str, fields: Mapping[str, Any]) -> None:
         """An event of a job's life, to be kept in its history; written with others, a moment later.
@@ -125,19 +125,19 @@ class Clerk:
             if len(self._history) > HISTORY_AT_MOST:
                 del self._history[: len(self._history) - HISTORY_AT_MOST]
 
-    def count_soon(self) -> None:
+    def refresh_stats_soon(self) -> None:
         """What was counted is no longer so: an operator who has changed something looks at status next."""
         with self._news:
             self._housekeeper.due_at = 0.0
             self._news.notify()
 
-    def apply(self, settings: Settings) -> None:
+    def apply_settings(self, settings: Settings) -> None:
         """New settings after a reload."""
         self._settings = settings
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """What the clerk counted last, and whether the database answers: for status, ready for JSON."""
-        figures = self._housekeeper.figures()
+        figures = self._housekeeper.stats()
         if figures["database"]["state"] == "up" and not self._store.has_primary():
             # The clerk itself may be waiting for an answer just now, and so could not tell.
             figures = {**figures, "database": {"state": "away", "error": SILENT}}
@@ -150,7 +150,7 @@ class Clerk:
             self._news.notify()
         self._thread.join(CLOSING_SECONDS)
         with contextlib.suppress(StoreError):
-            self._keep_history()
+            self._write_history()
         self._store.close()
 
     # -- the clerk's own thread ------------------------------------------------------------------------------
@@ -174,18 +174,18 @@ class Clerk:
                     return heapq.heappop(self._tasks)[2] if due is not None and due <= now else None
                 # House and history first: they ration themselves, and a long import would starve them.
                 if self._history and now >= self._history_due_at:
-                    return self._keep_history
+                    return self._write_history
                 if self._housekeeper.due_at <= now:
-                    return self._keep_house
+                    return self._run_housekeeping
                 if due is not None and due <= now:
                     return heapq.heappop(self._tasks)[2]
                 next_at = self._housekeeper.due_at if due is None else min(due, self._housekeeper.due_at)
                 self._news.wait(min(1.0, next_at - now))
 
-    def _keep_house(self) -> None:
-        self._housekeeper.turn(self._settings, self._clock.boottime())
+    def _run_housekeeping(self) -> None:
+        self._housekeeper.tick(self._settings, self._clock.boottime())
 
-    def _keep_history(self) -> None:
+    def _write_history(self) -> None:
         self._history_due_at = self._clock.boottime() + HISTORY_SECONDS
         with self._news:
             lines, self._history = self._history, []
@@ -196,10 +196,10 @@ class Clerk:
             with self._news:
                 self._history = (lines[begin:] + self._history)[-HISTORY_AT_MOST:]
 
-    def _desk(self) -> Desk:
-        return Desk(store=self._store, settings=self._settings, in_loop=self._in_loop)
+    def _handler_context(self) -> HandlerContext:
+        return HandlerContext(store=self._store, settings=self._settings, in_loop=self._in_loop)
 
-    def _put(self, work: Callable[[], None], delay_seconds: float) -> None:
+    def _enqueue(self, work: Callable[[], None], delay_seconds: float) -> None:
         with self._news:
             if len(self._tasks) >= TASKS_AT_MOST:
                 raise ControlError(f"{TASKS_AT_MOST} requests wait for the database already; try again later")

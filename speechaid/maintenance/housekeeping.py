@@ -12,7 +12,7 @@ from typing import Any
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
-from speechaid.maintenance.queue_stats import Census
+from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
@@ -62,7 +62,7 @@ class Housekeeper:
 
     def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
-        self._census = Census(store)
+        self._census = QueueStatsCollector(store)
         self._clock = clock or SystemClock()
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
@@ -70,19 +70,19 @@ class Housekeeper:
         #: When the next turn is due, by the boot-time clock.
         self.due_at = 0.0
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """What was counted last."""
         return self._figures
 
-    def turn(self, settings: Settings, now: float) -> None:
+    def tick(self, settings: Settings, now: float) -> None:
         """One turn of everything that is due."""
         began = self._clock.boottime()
         try:
-            self._look_at_holds(settings)
+            self._read_holds(settings)
             if now >= self._count_due_at:
                 self._count(settings)
                 counting = self._clock.boottime() - began
-                self._count_due_at = now + counting + self._rest_after(counting)
+                self._count_due_at = now + counting + self._delay_after(counting)
                 began += counting
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TURN_SECONDS
@@ -97,15 +97,15 @@ class Housekeeper:
         took = self._clock.boottime() - began
         away = self._figures["database"]["state"] == "away"
         # A database that is away is not spared by waiting long: commands are refused until it is found back.
-        self.due_at = self._clock.boottime() + (TURN_SECONDS if away else self._rest_after(took))
+        self.due_at = self._clock.boottime() + (TURN_SECONDS if away else self._delay_after(took))
 
-    def _rest_after(self, seconds: float) -> float:
+    def _delay_after(self, seconds: float) -> float:
         """Until the same may be done again that took so long."""
         return min(TURN_MAX_SECONDS, max(TURN_SECONDS, seconds * TURN_COST_FACTOR))
 
-    def _look_at_holds(self, settings: Settings) -> None:
+    def _read_holds(self, settings: Settings) -> None:
         """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
-        hold, document = self._store.holds.look(fingerprint(settings.retell.api_key.get_secret_value()))
+        hold, document = self._store.holds.read(fingerprint(settings.retell.api_key.get_secret_value()))
         breaker = Breaker.read(document)
         key_held = breaker.state is not BreakerState.CLOSED
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
@@ -136,7 +136,7 @@ class Housekeeper:
             "batches": (shown := worth_showing(rows)),
             "batches_left_out": len(rows) - len(shown),
             "batches_with_work": sum(1 for row in rows if not WORK_LEFT.isdisjoint(row["jobs"])),
-            "census": self._census.take(settings, counts, known, held=held),
+            "census": self._census.collect(settings, counts, known, held=held),
             "counted_at": self._store.now().isoformat(),
         }
 
@@ -160,7 +160,7 @@ class Housekeeper:
         taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
         if taken:
             log.info("jobs.taken_up", jobs=taken)
-        given_back = legacy_reservations.give_back_of_ended(self._store, GIVEN_BACK_AT_ONCE)
+        given_back = legacy_reservations.release_ended_reservations(self._store, GIVEN_BACK_AT_ONCE)
         if given_back:
             log.info("reservations.given_back", jobs=given_back)
         self._bring_back()

@@ -20,7 +20,7 @@ from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.store.queue_stats import Due, Figures
+from speechaid.store.queue_stats import Due, QueueStats
 
 #: Accounts that are told of, those with the least left first.
 ACCOUNTS_SHOWN = 20
@@ -35,7 +35,7 @@ Counts = Mapping[str | None, Mapping[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scene:
+class _Readings:
     """What is judged by."""
 
     batches: Mapping[str, Batch]
@@ -45,14 +45,14 @@ class _Scene:
     now: datetime
 
 
-class Census:
+class QueueStatsCollector:
     """Counts what the batches and their jobs are about."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._figures = Figures(store.jobs.table, store.now)
+        self._figures = QueueStats(store.jobs.table, store.now)
 
-    def take(
+    def collect(
         self, settings: Settings, counts: Counts, batches: Mapping[str, Batch], *, held: bool
     ) -> dict[str, Any]:
         """All of it, ready for JSON.
@@ -65,7 +65,7 @@ class Census:
         """
         store = self._store
         names = {batch.account_id for batch in batches.values() if batch.account_id is not None}
-        scene = _Scene(
+        scene = _Readings(
             batches=batches,
             accounts={account.account_id: account for account in store.accounts.among(sorted(names))},
             defaults=dialling_defaults(settings),
@@ -80,7 +80,7 @@ class Census:
             "accounts": _accounts(scene, counts),
         }
 
-    def _waiting(self, scene: _Scene) -> dict[str, Any]:
+    def _waiting(self, scene: _Readings) -> dict[str, Any]:
         due = self._figures.due()
         callable_now = [] if scene.held else [entry for entry in due if _may_be_called(scene, entry.batch_id)]
         return {
@@ -89,13 +89,13 @@ class Census:
             "oldest_due_seconds": self._oldest(scene, callable_now),
         }
 
-    def _oldest(self, scene: _Scene, due: list[Due]) -> float:
+    def _oldest(self, scene: _Readings, due: list[Due]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
         untimed = [self._figures.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
         moments += [moment for moment in untimed if moment is not None]
         return max((_seconds(scene.now - moment) for moment in moments), default=0.0)
 
-    def _stuck(self, scene: _Scene) -> dict[str, Any]:
+    def _stuck(self, scene: _Readings) -> dict[str, Any]:
         found = self._figures.in_hand()
         since = found.lapsed_since
         return {
@@ -109,7 +109,7 @@ def _has_work(by_status: Mapping[str, int]) -> bool:
     return any(by_status.get(status) for status in OPEN_STATUSES)
 
 
-def _may_be_called(scene: _Scene, batch_id: str | None) -> bool:
+def _may_be_called(scene: _Readings, batch_id: str | None) -> bool:
     """Whether a job of the batch could be dialled at this moment, as far as the batch tells."""
     if batch_id is None:
         return eligibility.batch_may_be_called(None, None, scene.defaults, scene.now)
@@ -125,11 +125,11 @@ def _may_be_called(scene: _Scene, batch_id: str | None) -> bool:
     return eligibility.batch_may_be_called(batch, zone, scene.defaults, scene.now)
 
 
-def _account(scene: _Scene, batch: Batch) -> Account | None:
+def _account(scene: _Readings, batch: Batch) -> Account | None:
     return None if batch.account_id is None else scene.accounts.get(batch.account_id)
 
 
-def _batches(scene: _Scene, counts: Counts, working: set[str | None]) -> dict[str, Any]:
+def _batches(scene: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
     """How many batches are about what, and the names of those with which something is wrong."""
     states: dict[str, int] = {}
     unexpected: list[str] = []
@@ -150,7 +150,7 @@ def _batches(scene: _Scene, counts: Counts, working: set[str | None]) -> dict[st
     }
 
 
-def _state(scene: _Scene, name: str) -> str:
+def _state(scene: _Readings, name: str) -> str:
     batch = scene.batches.get(name)
     if batch is None:
         return "missing"
@@ -170,7 +170,7 @@ def _named(names: Iterable[str]) -> dict[str, Any]:
     return {"count": len(listed), "named": listed[:BATCHES_NAMED]}
 
 
-def _accounts(scene: _Scene, counts: Counts) -> list[dict[str, Any]]:
+def _accounts(scene: _Readings, counts: Counts) -> list[dict[str, Any]]:
     """Accounts of batches with work left that have the least left; those that never run dry are left out.
 
     A job that was suspended for want of credit is work left as well.

@@ -15,9 +15,9 @@ from speechaid import __version__
 from speechaid.clock import Clock
 from speechaid.fleet.messages import CountKey, Counts
 from speechaid.rules.alerting import (
+    AlertChange,
+    AlertFacts,
     AlertState,
-    Change,
-    Facts,
     Severity,
     Thresholds,
     clears_in_seconds,
@@ -29,7 +29,7 @@ from speechaid.settings import Settings
 from speechaid.telemetry.alerts import Message, Webhook
 from speechaid.telemetry.gauges import database_up, holds, idle_workers, missing_workers
 from speechaid.telemetry.logs import get_logger
-from speechaid.telemetry.snapshot import Board, Concurrency, Picture, Sums
+from speechaid.telemetry.snapshot import ConcurrencyReading, Snapshot, SnapshotHolder, Sums
 
 log = get_logger("speechaid.alerts")
 
@@ -37,24 +37,26 @@ log = get_logger("speechaid.alerts")
 _NO_RESULT: Final = "temporary"
 
 
-class Lookout:
+class AlertMonitor:
     """The board's writer and the alerts' judge; used in the loop's thread alone.
 
     Attributes:
         board: what metrics and health are read from.
     """
 
-    def __init__(self, settings: Settings, *, board: Board, webhook: Webhook | None, clock: Clock) -> None:
-        self.board = board
+    def __init__(
+        self, settings: Settings, *, snapshots: SnapshotHolder, webhook: Webhook | None, clock: Clock
+    ) -> None:
+        self.snapshots = snapshots
         self._clock = clock
         self._webhook = webhook
         self._states: dict[str, AlertState] = {}
         self._fired_at: dict[str, datetime] = {}
         self._progress_at: float | None = None
         self._ended_before = -1.0
-        self.apply(settings)
+        self.apply_settings(settings)
 
-    def apply(self, settings: Settings) -> None:
+    def apply_settings(self, settings: Settings) -> None:
         """New settings after a reload; how far back is looked begins anew where that changed."""
         self._thresholds = Thresholds.read(settings.alerts)
         patience = self._thresholds.patience
@@ -62,8 +64,8 @@ class Lookout:
         self._ended = Increase(SUCCESS_WINDOW_SECONDS * patience)
         self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
 
-    def look(
-        self, snapshot: Mapping[str, Any], counts: Counts, concurrency: Concurrency | None, now: float
+    def update(
+        self, snapshot: Mapping[str, Any], counts: Counts, concurrency: ConcurrencyReading | None, now: float
     ) -> None:
         """One look at everything: judge, tell what changed, and put the picture up.
 
@@ -73,7 +75,7 @@ class Lookout:
             concurrency: what Retell said last.
             now: seconds of the boot-time clock.
         """
-        picture = Picture(
+        picture = Snapshot(
             at=self._clock.now(),
             boottime=now,
             started_at=datetime.fromisoformat(snapshot["supervisor"]["started_at"]),
@@ -88,9 +90,9 @@ class Lookout:
         facts = self._facts(picture, now)
         self._states, changes = evaluate(ALERTS, self._states, facts, self._thresholds, now)
         for change in changes:
-            self._tell(change, picture)
+            self._announce(change, picture)
         firing = frozenset(name for name, state in self._states.items() if state.firing)
-        self.board.put_up(Picture(**{**vars(picture), "firing": firing}))
+        self.snapshots.publish(Snapshot(**{**vars(picture), "firing": firing}))
 
     def firing(self) -> list[dict[str, Any]]:
         """The alerts that fire, the gravest first, ready for JSON.
@@ -114,7 +116,7 @@ class Lookout:
         ]
         return sorted(rows, key=lambda row: (row["severity"] != Severity.CRITICAL, row["since"]))
 
-    def _tell(self, change: Change, picture: Picture) -> None:
+    def _announce(self, change: AlertChange, picture: Snapshot) -> None:
         """To the log, to ``status``, and to whoever listens behind the webhook."""
         name = change.alert.name
         if change.firing:
@@ -152,25 +154,25 @@ class Lookout:
         ended = _sum(counts, "speechaid_calls_ended_total")
         idle = supervisor["draining"] or supervisor["held"] or supervisor["no_space"]
         at_work = supervisor["state"] == "running" and not idle
-        waiting = at_work and database_up(snapshot) and _census(snapshot, "callable", 0) > 0
+        waiting = at_work and database_up(snapshot) and _queue_stats(snapshot, "callable", 0) > 0
         if self._progress_at is None or not waiting or ended != self._ended_before:
             self._progress_at = now
         self._ended_before = ended
         return now - self._progress_at
 
-    def _facts(self, picture: Picture, now: float) -> Facts:
+    def _facts(self, picture: Snapshot, now: float) -> AlertFacts:
         figures, supervisor = picture.figures, picture.supervisor
-        unexpected = _census(figures, "paused_unexpectedly", {"named": []})["named"]
-        not_understood = _census(figures, "not_understood", {"named": []})["named"]
+        unexpected = _queue_stats(figures, "paused_unexpectedly", {"named": []})["named"]
+        not_understood = _queue_stats(figures, "not_understood", {"named": []})["named"]
         counts = picture.counts
         hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
         ended = _sum(counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != _NO_RESULT)
-        return Facts(
+        return AlertFacts(
             database_up=database_up(figures),
-            jobs_callable=_census(figures, "callable", 0),
-            oldest_lapsed_seconds=_census(figures, "oldest_lapsed_seconds", 0.0),
+            jobs_callable=_queue_stats(figures, "callable", 0),
+            oldest_lapsed_seconds=_queue_stats(figures, "oldest_lapsed_seconds", 0.0),
             stalled_seconds=picture.stalled_seconds,
-            parked_calls=_census(figures, "parked", 0),
+            parked_calls=_queue_stats(figures, "parked", 0),
             workers_wanted=supervisor["wanted"],
             workers_missing=missing_workers(supervisor),
             workers_idle=idle_workers(list(picture.workers)),
@@ -181,11 +183,11 @@ class Lookout:
             holds=_hold_sentences(picture),
             batches_paused=tuple(unexpected),
             batches_not_understood=tuple(not_understood),
-            accounts={row["account_id"]: row["calls_left"] for row in _census(figures, "accounts", [])},
+            accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(figures, "accounts", [])},
         )
 
 
-def _hold_sentences(picture: Picture) -> tuple[str, ...]:
+def _hold_sentences(picture: Snapshot) -> tuple[str, ...]:
     held = holds(picture)
     sentences = []
     if held["fleet"]:
@@ -201,7 +203,7 @@ def _hold_sentences(picture: Picture) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _census(figures: Mapping[str, Any], name: str, default: Any) -> Any:
+def _queue_stats(figures: Mapping[str, Any], name: str, default: Any) -> Any:
     return (figures.get("census") or {}).get(name, default)
 
 

@@ -17,7 +17,7 @@ _BEGINS: Final = frozenset({"call.placed", "call.adopted"})
 _ENDS: Final = frozenset({"call.settled", "call.parked", "call.handed_over"})
 
 
-class CallTimes:
+class CallDurations:
     """A listener of the supervisor's."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from speechaid.fleet.messages import Counts
-from speechaid.monitoring.thread_counters import ThreadTally
+from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.retell.faults import RetellError
 from speechaid.telemetry.logs import get_logger
-from speechaid.telemetry.snapshot import Concurrency
+from speechaid.telemetry.snapshot import ConcurrencyReading
 
 log = get_logger("speechaid.monitoring.retell_concurrency")
 
@@ -23,7 +23,7 @@ log = get_logger("speechaid.monitoring.retell_concurrency")
 REST_SECONDS: Final = (30.0, 600.0)
 
 
-class ConcurrencyWatch:
+class RetellConcurrencyMonitor:
     """Asks from its making to ``close``; the rest is for the loop's thread and returns at once."""
 
     def __init__(self, open_client: Callable[[Observer], RetellClient]) -> None:
@@ -33,13 +33,13 @@ class ConcurrencyWatch:
             open_client: opens a client of its own, that tells the observer of each request.
         """
         self._open_client = open_client
-        self._latest: Concurrency | None = None
-        self._tally = ThreadTally()
+        self._latest: ConcurrencyReading | None = None
+        self._tally = ThreadCounters()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="concurrency", daemon=True)
         self._thread.start()
 
-    def latest(self) -> Concurrency | None:
+    def latest(self) -> ConcurrencyReading | None:
         """What Retell said last; None where it does not say."""
         return self._latest
 
@@ -62,4 +62,4 @@ class ConcurrencyWatch:
                     log.debug("concurrency.unknown", error=str(fault))
                     self._latest, rest = None, min(most, max(least, rest * 2))
                 else:
-                    self._latest, rest = Concurrency(used=answer.current, limit=answer.limit), least
+                    self._latest, rest = ConcurrencyReading(used=answer.current, limit=answer.limit), least

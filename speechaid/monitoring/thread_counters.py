@@ -12,7 +12,7 @@ from speechaid.telemetry.metric_table import Increment, observation
 KEPT: Final = 10_000
 
 
-class ThreadTally:
+class ThreadCounters:
     """Increments from one thread to another; none waits for the other."""
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ class Runs(StrEnum):
     #: The thread that supervises: answered at once, whatever the database does.
     LOOP = "loop"
     #: The clerk, who talks to the database: acknowledged at once, answered when done.
-    DESK = "desk"
+    BACKGROUND = "desk"
     #: The supervising thread, on and on: there is no last answer, the client leaves when it has enough.
     STREAM = "stream"
     #: None: speechctl does it by itself, with other commands or without a daemon.
@@ -80,7 +80,7 @@ class CommandSpec:
     help: str
     arguments: tuple[Argument, ...] = ()
     access: Access = Access.READ
-    runs: Runs = Runs.DESK
+    runs: Runs = Runs.BACKGROUND
     #: The question that speechctl asks first unless ``--yes``; ``{name}`` stands for an argument.
     question: str | None = None
     #: How long a client waits for the answer unless told otherwise, in seconds.

@@ -31,7 +31,7 @@ class KeyringError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
+class KeyPair:
     """A public key and its secret."""
 
     public: str
@@ -52,7 +52,7 @@ class Credentials:
     """What a client proves itself with, and the server that it believes."""
 
     name: str
-    pair: Pair
+    pair: KeyPair
     server: str
 
 
@@ -63,7 +63,7 @@ def check_name(name: object) -> str:
     return name
 
 
-def server_pair(directory: Path) -> Pair:
+def server_pair(directory: Path) -> KeyPair:
     """The server's keys.
 
     Raises:
@@ -73,7 +73,7 @@ def server_pair(directory: Path) -> Pair:
     if not path.exists():
         raise KeyringError(f"{path} is not there: make it with: speechctl keys server --dir {directory}")
     fields = _read(path, private=True)
-    return Pair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
+    return KeyPair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
 
 
 def allowed_clients(directory: Path) -> dict[str, AllowedClient]:
@@ -101,11 +101,11 @@ def credentials(path: Path) -> Credentials:
         KeyringError: the file is not there, others can read it, or it cannot be understood.
     """
     fields = _read(path, private=True)
-    pair = Pair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
+    pair = KeyPair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
     return Credentials(name=str(fields.get("name")), pair=pair, server=_key(path, fields, "server"))
 
 
-def write_server(directory: Path, pair: Pair) -> None:
+def write_server(directory: Path, pair: KeyPair) -> None:
     """Keep the server's keys; those that are there stay."""
     _prepare(directory)
     _write(directory / "server.json", {"public": pair.public, "secret": pair.secret})

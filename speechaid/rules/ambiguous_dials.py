@@ -19,7 +19,7 @@ REST_SECONDS: Final = ((60.0, 10.0), (600.0, 60.0), (KEY_HOUR_SECONDS, 300.0))
 COUNTED_REST_SECONDS: Final = 60.0
 
 
-class Next(StrEnum):
+class SearchAction(StrEnum):
     """What an empty look-up leads to."""
 
     LOOK_AGAIN = "look_again"
@@ -35,7 +35,7 @@ class Lookup:
     #: Whether an empty look-up now says anything: every call that the dial can have made is over by now.
     counts: bool
     #: What to do if this look-up, too, finds nothing.
-    then: Next
+    then: SearchAction
     #: Seconds until the next look-up.
     rest_seconds: float
 
@@ -61,6 +61,6 @@ def next_lookup(age_seconds: float, empty_lookups: int, longest_call_seconds: fl
     return Lookup(
         may_replay=0 <= age_seconds <= REPLAY_WITHIN_SECONDS,
         counts=counts,
-        then=Next.PRESUME_NOT_PLACED if presume else Next.LOOK_AGAIN,
+        then=SearchAction.PRESUME_NOT_PLACED if presume else SearchAction.LOOK_AGAIN,
         rest_seconds=rest,
     )

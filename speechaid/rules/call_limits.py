@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Watch(StrEnum):
+class FollowAction(StrEnum):
     """What to do next about a call that is not over."""
 
     WAIT = "wait"
@@ -21,7 +21,7 @@ class Watch(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class CallLimits:
     """How long a call may take, in seconds."""
 
     #: Longest wait for a call that has not connected, or of which Retell tells nothing.
@@ -33,7 +33,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class CallProgress:
     """What is known of a call that is not over, in seconds."""
 
     #: Since the call was placed.
@@ -50,12 +50,16 @@ class Progress:
     unknown_to_retell: bool
 
 
-def watch(progress: Progress, limits: Limits) -> Watch:
+def next_action(progress: CallProgress, limits: CallLimits) -> FollowAction:
     """Whether to wait, to stop the call, or to park its job."""
     if progress.since_stop_seconds is not None:
-        return Watch.PARK if progress.since_stop_seconds > limits.poll_timeout_seconds else Watch.WAIT
+        return (
+            FollowAction.PARK
+            if progress.since_stop_seconds > limits.poll_timeout_seconds
+            else FollowAction.WAIT
+        )
     if progress.unknown_to_retell:
-        return Watch.STOP
+        return FollowAction.STOP
     if progress.since_connected_seconds is not None:
         # Nothing heard for long is no reason to stop a call that may be going well: it has its own time.
         margin = 2 * limits.polling_interval_seconds
@@ -65,4 +69,4 @@ def watch(progress: Progress, limits: Limits) -> Watch:
     else:
         # Somebody may be on the phone by now: an adopted call whose first poll fails does not ring too long.
         late = progress.since_heard_seconds > limits.poll_timeout_seconds
-    return Watch.STOP if late else Watch.WAIT
+    return FollowAction.STOP if late else FollowAction.WAIT

@@ -32,7 +32,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class CheckFinding:
     """One line of the report."""
 
     name: str
@@ -55,7 +55,7 @@ class Topology:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignWork:
+class OtherWorkers:
     """Jobs in progress that no speechaid claimed, touched lately."""
 
     jobs: int
@@ -63,28 +63,28 @@ class ForeignWork:
     last_at: datetime | None
 
 
-def worst(findings: Iterable[Finding]) -> Level:
+def worst(findings: Iterable[CheckFinding]) -> Level:
     """The weight of the whole report."""
     levels = {finding.level for finding in findings}
     return next((level for level in (Level.FAIL, Level.WARN) if level in levels), Level.OK)
 
 
-def settings_in_order(warnings: Sequence[str], source: str) -> list[Finding]:
+def settings_in_order(warnings: Sequence[str], source: str) -> list[CheckFinding]:
     """They can be used; what looks like a slip is told line by line."""
-    found = [Finding(name="settings", level=Level.OK, text=source)]
+    found = [CheckFinding(name="settings", level=Level.OK, text=source)]
     return found + [
-        Finding(name="settings", level=Level.WARN, text=line, remedy="see docs/settings.md")
+        CheckFinding(name="settings", level=Level.WARN, text=line, remedy="see docs/settings.md")
         for line in warnings
     ]
 
 
-def settings_refused(faults: Sequence[str]) -> list[Finding]:
+def settings_refused(faults: Sequence[str]) -> list[CheckFinding]:
     """They cannot be used."""
     remedy = "correct it; docs/settings.md lists every setting"
-    return [Finding(name="settings", level=Level.FAIL, text=fault, remedy=remedy) for fault in faults]
+    return [CheckFinding(name="settings", level=Level.FAIL, text=fault, remedy=remedy) for fault in faults]
 
 
-def topology(found: Topology, *, embedded: bool) -> Finding:
+def topology(found: Topology, *, embedded: bool) -> CheckFinding:
     """Whether the database is what the deployment needs."""
     if embedded:
         return _fine("database", "the embedded database answers")
@@ -105,7 +105,7 @@ def topology(found: Topology, *, embedded: bool) -> Finding:
     )
 
 
-def database_away(reason: str, address: str) -> Finding:
+def database_away(reason: str, address: str) -> CheckFinding:
     """Nobody answers, or not us."""
     return _fail(
         "database",
@@ -114,12 +114,12 @@ def database_away(reason: str, address: str) -> Finding:
     )
 
 
-def address_remark(remark: str) -> Finding:
+def address_remark(remark: str) -> CheckFinding:
     """The database's address holds an option that nobody knows."""
     return _warn("database address", remark, "correct the option's name or value in MONGO_URI")
 
 
-def durable_write(seconds: float | None, reason: str | None) -> Finding:
+def durable_write(seconds: float | None, reason: str | None) -> CheckFinding:
     """Whether a majority of the members confirms a write in its journal; None: it did not."""
     if seconds is None:
         return _fail(
@@ -133,7 +133,7 @@ def durable_write(seconds: float | None, reason: str | None) -> Finding:
     return _fine("durability", text)
 
 
-def missing_indexes(names: Sequence[str]) -> Finding:
+def missing_indexes(names: Sequence[str]) -> CheckFinding:
     """Whether the look-ups have what they stand on."""
     if not names:
         return _fine("indexes", "all there")
@@ -144,7 +144,7 @@ def missing_indexes(names: Sequence[str]) -> Finding:
     )
 
 
-def clock(skew_seconds: float) -> Finding:
+def clock(skew_seconds: float) -> CheckFinding:
     """Whether this host's clock agrees with the database's, by which leases and windows are judged."""
     side = "ahead of" if skew_seconds > 0 else "behind"
     text = f"this host's clock is {abs(skew_seconds):.1f} s {side} the database's"
@@ -153,7 +153,7 @@ def clock(skew_seconds: float) -> Finding:
     return _warn("clock", text, "synchronise both hosts (chrony, systemd-timesyncd)")
 
 
-def foreign_work(found: ForeignWork) -> Finding:
+def foreign_work(found: OtherWorkers) -> CheckFinding:
     """Whether SpeechAI's script still works on the same jobs."""
     if not found.jobs:
         return _fine("other workers", "nobody else works on these jobs")
@@ -166,7 +166,7 @@ def foreign_work(found: ForeignWork) -> Finding:
     )
 
 
-def retell_answered(*, current: int, limit: int, workers: int) -> Finding:
+def retell_answered(*, current: int, limit: int, workers: int) -> CheckFinding:
     """The key is good; whether the workspace allows as many calls as there are workers."""
     text = f"the key is good; {current} of {limit} calls going on"
     if workers > limit:
@@ -178,18 +178,18 @@ def retell_answered(*, current: int, limit: int, workers: int) -> Finding:
     return _fine("retell", text)
 
 
-def retell_refused(reason: str) -> Finding:
+def retell_refused(reason: str) -> CheckFinding:
     """The key or the account is at fault."""
     return _fail("retell", reason, "see RETELL_API_KEY and RETELL_BASE_URL, and the account at Retell")
 
 
-def retell_away(reason: str, *, before_start: bool) -> Finding:
+def retell_away(reason: str, *, before_start: bool) -> CheckFinding:
     """Nobody can tell whether the key is good; no reason not to start, as calls in hand must be followed."""
     remedy = "see the network of this host and Retell's status page; dialling is held until it answers"
     return (_warn if before_start else _fail)("retell", reason, remedy)
 
 
-def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> Finding:
+def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> CheckFinding:
     """Whether the process may open as many files as its workers need; None is no limit."""
     wanted = plural(workers, "worker needs", "workers need")
     text = f"{wanted} {needed}, allowed are {'any number' if limit is None else limit}"
@@ -199,12 +199,12 @@ def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> 
     return (_warn if limit >= least else _fail)("descriptors", text, remedy)
 
 
-def socket_free(path: str) -> Finding:
+def socket_free(path: str) -> CheckFinding:
     """A daemon could take the control socket."""
     return _fine("socket", f"{path} is free")
 
 
-def socket_held(path: str, pid: str, *, before_start: bool) -> Finding:
+def socket_held(path: str, pid: str, *, before_start: bool) -> CheckFinding:
     """A daemon listens there: good news, unless another one is to start."""
     if before_start:
         return _fail(
@@ -215,12 +215,12 @@ def socket_held(path: str, pid: str, *, before_start: bool) -> Finding:
     return _fine("socket", f"a daemon (pid {pid}) listens at {path}")
 
 
-def socket_unfit(path: str, reason: str) -> Finding:
+def socket_unfit(path: str, reason: str) -> CheckFinding:
     """No daemon could listen there."""
     return _fail("socket", f"{path}: {reason}", "name another place in SPEECHAID_SOCKET")
 
 
-def port(name: str, address: str, *, fault: str | None, daemon_runs: bool) -> Finding:
+def port(name: str, address: str, *, fault: str | None, daemon_runs: bool) -> CheckFinding:
     """Whether a port can be taken, or is ours already."""
     if fault is None:
         return _fine(name, f"{address} is free")
@@ -229,17 +229,17 @@ def port(name: str, address: str, *, fault: str | None, daemon_runs: bool) -> Fi
     return _fail(name, f"{address} {fault}", "stop that program, or choose another address")
 
 
-def keys_missing(fault: str) -> Finding:
+def keys_missing(fault: str) -> CheckFinding:
     """The control port would be in the clear: no daemon opens it so."""
     return _fail("control keys", fault, "make them with speechctl keys, or leave SPEECHAID_CONTROL_TCP out")
 
 
-def log_file_unfit(fault: str) -> Finding:
+def log_file_unfit(fault: str) -> CheckFinding:
     """No daemon would start with such a log."""
     return _fail("log file", fault, "make its directory, and give it to the service's user")
 
 
-def place(name: str, path: str, *, fault: str | None, free_mb: int | None) -> Finding:
+def place(name: str, path: str, *, fault: str | None, free_mb: int | None) -> CheckFinding:
     """Whether a directory takes files, and how many more."""
     if fault is not None:
         return _fail(name, f"{path}: {fault}", "give it to the service's user, or name another directory")
@@ -264,12 +264,12 @@ def no_space(path: str, free_mb: int, *, held: bool) -> str | None:
     return f"{free_mb} MiB free on the disk of {path}, {needed} needed" if free_mb < needed else None
 
 
-def embedded_at_rest(path: str) -> Finding:
+def embedded_at_rest(path: str) -> CheckFinding:
     """The embedded database is not running, and need not: the daemon starts it."""
     return _fine("database", f"the embedded database in {path} is not running; the daemon starts it")
 
 
-def embedded_missing() -> Finding:
+def embedded_missing() -> CheckFinding:
     """The extra is not installed."""
     return _fail(
         "database",
@@ -278,13 +278,13 @@ def embedded_missing() -> Finding:
     )
 
 
-def _fine(name: str, text: str) -> Finding:
-    return Finding(name=name, level=Level.OK, text=text)
+def _fine(name: str, text: str) -> CheckFinding:
+    return CheckFinding(name=name, level=Level.OK, text=text)
 
 
-def _warn(name: str, text: str, remedy: str) -> Finding:
-    return Finding(name=name, level=Level.WARN, text=text, remedy=remedy)
+def _warn(name: str, text: str, remedy: str) -> CheckFinding:
+    return CheckFinding(name=name, level=Level.WARN, text=text, remedy=remedy)
 
 
-def _fail(name: str, text: str, remedy: str) -> Finding:
-    return Finding(name=name, level=Level.FAIL, text=text, remedy=remedy)
+def _fail(name: str, text: str, remedy: str) -> CheckFinding:
+    return CheckFinding(name=name, level=Level.FAIL, text=text, remedy=remedy)

@@ -11,7 +11,7 @@ _EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class EligibleBatch:
     """A batch that has due jobs and may be called."""
 
     #: None stands for the jobs without a batch.
@@ -21,7 +21,7 @@ class Turn:
     first_due: datetime | None
 
 
-def order(turns: Iterable[Turn], last_served: Mapping[str | None, int]) -> list[Turn]:
+def order(turns: Iterable[EligibleBatch], last_served: Mapping[str | None, int]) -> list[EligibleBatch]:
     """The batches in the order in which to claim from them.
 
     A higher priority goes first, always. Within a priority the batch whose last turn is longest past goes

@@ -15,7 +15,7 @@ from speechaid.store.table import Table
 _NOT_DONE: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.FAILED)
 
 
-class Survey:
+class Diagnostics:
     """Jobs and results as somebody looks at them who wonders."""
 
     def __init__(self, jobs: Table, results: Table, now: Callable[[], datetime]) -> None:

@@ -14,7 +14,7 @@ from speechaid.store.table import Table
 FIELD = "reserved_to_give_back"
 
 
-class Inherited:
+class LegacyReservations:
     """The jobs collection as far as SpeechAI's reservations go."""
 
     def __init__(self, table: Table) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
-from speechaid.store.jobs import put_down
+from speechaid.store.jobs import clear_claim
 from speechaid.store.table import Table
 
 #: These wait, with nobody's hands on them.
@@ -31,7 +31,7 @@ _ENDS: Final = (
 )
 
 
-class Orders:
+class OperatorActions:
     """The jobs collection as operators change it."""
 
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
@@ -43,7 +43,7 @@ class Orders:
     def resume(self, job: Job) -> bool:
         """A suspended job is pending again, when it was due; False where it changed meanwhile: read again."""
         as_read = {name: job.document.get(name) for name in ("status", "revision")}
-        update = put_down({"status": JobStatus.PENDING}, self._now())
+        update = clear_claim({"status": JobStatus.PENDING}, self._now())
         update["$unset"] |= {"suspend_reason": "", "suspended_at": ""}
         return self.table.update({"_id": job.id, **as_read, "dial": None}, update)
 
@@ -82,7 +82,7 @@ class Orders:
             },
             "dial": None,
         }
-        return self.table.update(query, put_down(changes, self._now()))
+        return self.table.update(query, clear_claim(changes, self._now()))
 
     # -- many jobs ---------------------------------------------------------------------------------------
 
@@ -154,6 +154,6 @@ class Orders:
         ids = [row["_id"] for row in self.table.find(dict(query), limit=limit, fields=("_id",))]
         if not ids:
             return 0
-        update = put_down(changes, self._now())
+        update = clear_claim(changes, self._now())
         update["$unset"] |= dict.fromkeys(without, "")
         return self.table.update_many({**query, "_id": {"$in": ids}}, update)

@@ -20,7 +20,7 @@ from speechaid.store.table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class PreflightDocuments:
     """What stood in the database at one moment."""
 
     fleet: FleetHold | None
@@ -33,7 +33,7 @@ class Seen:
     listed: frozenset[str]
 
 
-class Grounds:
+class PreflightQueries:
     """Four collections, looked at together from a job's place.
 
     Each is joined by equality on an indexed field, which every server of the family finds by that index; a
@@ -49,7 +49,7 @@ class Grounds:
         self._batches = batches
         self._do_not_call = do_not_call
 
-    def look(
+    def read(
         self,
         job_id: Any,
         fingerprint: str,
@@ -57,7 +57,7 @@ class Grounds:
         account_id: str | None,
         batch_id: str | None,
         numbers: Collection[str],
-    ) -> Seen:
+    ) -> PreflightDocuments:
         """Read what there is of these.
 
         Args:
@@ -69,11 +69,11 @@ class Grounds:
         """
         wanted = {"listed": {"$literal": sorted(numbers)}} if numbers else {}
         found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
-        return _seen(found, fingerprint, frozenset(numbers))
+        return _documents_of(found, fingerprint, frozenset(numbers))
 
-    def look_with_job(
+    def read_with_job(
         self, job_id: Any, token: str, fingerprint: str, *, account_id: str | None, batch_id: str | None
-    ) -> tuple[Job, Seen] | None:
+    ) -> tuple[Job, PreflightDocuments] | None:
         """The same, and the job that has just been claimed under this token; None where it is gone again.
 
         Asked for are the numbers of its contact as they stand there, be they in E.164 or not.
@@ -86,7 +86,7 @@ class Grounds:
         job = Job.read(found["job"])
         phones = sequence(mapping(job.document.get("contact")).get("phones"))
         asked = frozenset(phone for phone in phones if isinstance(phone, str))
-        return job, _seen(found, fingerprint, asked)
+        return job, _documents_of(found, fingerprint, asked)
 
     def _joined(
         self,
@@ -117,10 +117,10 @@ class Grounds:
         return rows[0] if rows else {}
 
 
-def _seen(found: Document, fingerprint: str, asked: frozenset[str]) -> Seen:
+def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> PreflightDocuments:
     held = {document["_id"]: document for document in found.get("holds", ())}
     account, batch = found.get("account"), found.get("batch")
-    return Seen(
+    return PreflightDocuments(
         fleet=holds.read_fleet_hold(held.get(holds.FLEET)),
         breaker=held.get(holds.key_of(fingerprint)),
         account=Account.read(account[0]) if account else None,

@@ -36,7 +36,7 @@ class InHand:
     parked: int
 
 
-class Figures:
+class QueueStats:
     """The jobs collection as those see it who count."""
 
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:

@@ -14,7 +14,7 @@ from speechaid.store.table import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class ReportFigures:
     """What the database counted; rows as its pipelines yield them."""
 
     #: By the database's clock.
@@ -39,7 +39,7 @@ class Figures:
     analyses: Sequence[Document] = ()
 
 
-def gather(store: Store, *, batch_id: str | None, zone: str) -> Figures:
+def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> ReportFigures:
     """Have the database count; a scan of the results (of the batch): never on a hot path."""
     counts: dict[str | None, dict[str, int]] = (
         store.jobs.counts_by_batch() if batch_id is None else {batch_id: store.jobs.counts(batch_id)}
@@ -47,7 +47,7 @@ def gather(store: Store, *, batch_id: str | None, zone: str) -> Figures:
     outcomes = store.results.aggregate(outcomes_pipeline(batch_id))
     wanted = {reading.text(row["_id"].get("batch_id")) for row in outcomes} | set(counts)
     batches = store.batches.among(sorted(name for name in wanted if name is not None))
-    return Figures(
+    return ReportFigures(
         at=store.now(),
         zone=zone,
         batch_id=batch_id,

@@ -20,7 +20,7 @@ Sums = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Concurrency:
+class ConcurrencyReading:
     """What Retell said last of calls at once."""
 
     used: int
@@ -28,7 +28,7 @@ class Concurrency:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class Snapshot:
     """The daemon at one moment; shared between threads, so nothing in it is changed."""
 
     #: Wall clock, aware UTC, and seconds of the boot-time clock.
@@ -43,27 +43,27 @@ class Picture:
     #: What the clerk counted last (``Clerk.figures``).
     figures: Mapping[str, Any] = field(default_factory=dict)
     stalled_seconds: float = 0.0
-    concurrency: Concurrency | None = None
+    concurrency: ConcurrencyReading | None = None
     #: Alerts that fire.
     firing: frozenset[str] = frozenset()
 
 
-class Board:
+class SnapshotHolder:
     """One picture at a time."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._picture: Picture | None = None
+        self._picture: Snapshot | None = None
 
-    def put_up(self, picture: Picture) -> None:
+    def publish(self, picture: Snapshot) -> None:
         """The newest picture; called in the loop's thread."""
         self._picture = picture
 
-    def picture(self) -> Picture | None:
+    def snapshot(self) -> Snapshot | None:
         """What hangs there; None before the first."""
         return self._picture
 
-    def ill(self) -> list[str]:
+    def unhealthy(self) -> list[str]:
         """Why the daemon is not alive in the sense of its work, a sentence each."""
         picture = self._picture
         if picture is None:
@@ -71,9 +71,9 @@ class Board:
         age = self._clock.boottime() - picture.boottime
         return [f"the supervisor's loop has not turned for {age:.0f} s"] if age > STALE_SECONDS else []
 
-    def unready(self) -> list[str]:
+    def not_ready(self) -> list[str]:
         """Why no job of this host would be dialled just now, a sentence each."""
-        reasons = self.ill()
+        reasons = self.unhealthy()
         picture = self._picture
         if picture is None:
             return reasons

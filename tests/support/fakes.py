@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from speechaid.commands.dispatch import Dispatcher
-from speechaid.commands.interfaces import Desk, Submit
+from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, ControlError
-from speechaid.maintenance.database_thread import Clerk
+from speechaid.maintenance.database_thread import DatabaseThread
 
 T = TypeVar("T")
 
@@ -106,7 +106,9 @@ class FakeDaemon:
         self.stopping = "now" if now else "gracefully"
 
 
-def no_desk(task: Callable[[Desk], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0) -> None:
+def no_desk(
+    task: Callable[[HandlerContext], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
+) -> None:
     """A clerk that takes no work."""
     raise ControlError("nobody is at the desk")
 
@@ -114,14 +116,14 @@ def no_desk(task: Callable[[Desk], T], on_done: Callable[[T], None], *, delay_se
 class Service:
     """A control socket served as the supervisor serves it: one thread, which only waits in ``wait``."""
 
-    def __init__(self, path: Path, clerk: Clerk | None = None) -> None:
+    def __init__(self, path: Path, database_thread: DatabaseThread | None = None) -> None:
         self.daemon = FakeDaemon()
         self.socket = ControlSocket(path)
         #: Turns of the loop in which something was done.
         self.turns = 0
         self.fault: BaseException | None = None
-        self._clerk = clerk
-        submit: Submit = no_desk if clerk is None else clerk.submit
+        self._clerk = database_thread
+        submit: SubmitTask = no_desk if database_thread is None else database_thread.submit
         self.dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control loop")
@@ -155,9 +157,9 @@ class Service:
 
 
 @contextlib.contextmanager
-def served(path: Path, clerk: Clerk | None = None) -> Iterator[Service]:
+def served(path: Path, database_thread: DatabaseThread | None = None) -> Iterator[Service]:
     """A service for the time of a test."""
-    service = Service(path, clerk)
+    service = Service(path, database_thread)
     try:
         yield service
     finally:

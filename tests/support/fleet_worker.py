@@ -13,32 +13,32 @@ from pathlib import Path
 
 from speechaid.errors import ExitStatus
 from speechaid.fleet.messages import WorkerIdentity
-from speechaid.fleet.supervisor_link import Seat
+from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.states import WorkerState
 from speechaid.settings import Settings
 
 
-def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> int:
+def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> int:
     directory = Path(os.environ["FLEET_WORKER_DIR"])
     in_call = False
     if _task(directory, identity.slot) == "stillborn":
         return ExitStatus.SOFTWARE
-    seat.ready()
+    link.ready()
     while True:
         task = _task(directory, identity.slot)
         if in_call and task != "call":
-            seat.call_finished()
-            seat.count("fleet_calls_total", outcome="answered")
+            link.call_finished()
+            link.count("fleet_calls_total", outcome="answered")
         in_call = task == "call"
-        if seat.let_go_requested or (not in_call and (seat.stop_requested or seat.orphaned)):
-            return _leave(seat, directory, in_call=in_call)
-        _perform(seat, task)
+        if link.hand_over_requested or (not in_call and (link.stop_requested or link.orphaned)):
+            return _leave(link, directory, in_call=in_call)
+        _perform(link, task)
         state = (
-            WorkerState.FOLLOWING if in_call else WorkerState.IDLE if seat.may_claim else WorkerState.PAUSED
+            WorkerState.FOLLOWING if in_call else WorkerState.IDLE if link.may_claim else WorkerState.PAUSED
         )
         job, call = ("job-7", "call-7") if in_call else (None, None)
-        seat.report(state, "resting", within_seconds=30, job=job, call=call)
-        seat.commands(0.02)
+        link.report_step(state, "resting", within_seconds=30, job=job, call=call)
+        link.commands(0.02)
 
 
 def _task(directory: Path, slot: str) -> str:
@@ -50,18 +50,18 @@ def _task(directory: Path, slot: str) -> str:
     return "idle"
 
 
-def _perform(seat: Seat, task: str) -> None:
+def _perform(link: SupervisorLink, task: str) -> None:
     if task == "crash":
         raise RuntimeError("a fault on purpose")
     if task == "hang":
-        seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=0.1, job="job-9", call="call-9")
+        link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=0.1, job="job-9", call="call-9")
         time.sleep(3600)
     if task.startswith("exit"):
         raise SystemExit(int(task.split()[1]))
 
 
-def _leave(seat: Seat, directory: Path, *, in_call: bool) -> int:
-    reason = "let_go" if in_call else "orphaned" if seat.orphaned else "finished"
-    (directory / f"{seat.identity.slot}.{reason}").touch()
-    seat.bye(reason)
-    return ExitStatus.ORPHANED if seat.orphaned else ExitStatus.OK
+def _leave(link: SupervisorLink, directory: Path, *, in_call: bool) -> int:
+    reason = "let_go" if in_call else "orphaned" if link.orphaned else "finished"
+    (directory / f"{link.identity.slot}.{reason}").touch()
+    link.bye(reason)
+    return ExitStatus.ORPHANED if link.orphaned else ExitStatus.OK

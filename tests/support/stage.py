@@ -18,8 +18,8 @@ from pymongo.database import Database
 from speechaid.clock import SystemClock
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.dialer import dial, recovery
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.context import Kit, LetGo
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
 from speechaid.model.states import WorkerState
@@ -38,11 +38,11 @@ def noon_zone() -> str:
     return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
 
 
-class QuietSeat:
+class QuietLink:
     """A seat without a supervisor: keeps what it is told, orders nothing unless a test does."""
 
     def __init__(self) -> None:
-        self.let_go_requested = False
+        self.hand_over_requested = False
         self.may_claim = True
         self.steps: list[str] = []
         #: The call that the worker said it has in hand, by the latest report.
@@ -51,7 +51,7 @@ class QuietSeat:
         self.told: set[str] = set()
         self.finished = 0
 
-    def report(
+    def report_step(
         self,
         state: WorkerState,
         step: str,
@@ -73,7 +73,7 @@ class QuietSeat:
             for name, labels, value in increments:
                 self.count(name, value, **labels)
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def emit(self, name: str, /, **fields: Any) -> None:
         self.counts[f"event {name}"] += 1
 
     def call_finished(self) -> None:
@@ -100,25 +100,25 @@ class Stage:
         self.settings = settings_for(database.name, uri, simulator)
         self.store = connect(self.settings.database)
         self.store.prepare()
-        self.kits: list[Kit] = []
+        self.kits: list[WorkerContext] = []
         self._forgotten = 0
         #: Called at each rest of any kit, before the clock is turned: where a test lets things happen.
         self.on_rest: Callable[[], None] = lambda: None
 
-    def kit(self, name: str = "worker-1@host-a:1", **changes: Any) -> Kit:
+    def context(self, name: str = "worker-1@host-a:1", **changes: Any) -> WorkerContext:
         """A worker's things; ``changes`` are settings by variable."""
         settings = settings_for(self.database.name, self.uri, self.simulator, **changes)
-        kit = Kit(
+        context = WorkerContext(
             store=connect(settings.database),
             retell=open_retell(settings),
             settings=settings,
-            seat=QuietSeat(),
+            link=QuietLink(),
             worker_id=name,
-            rest=self._rest,
+            wait=self._rest,
             random=random.Random(len(self.kits)),
         )
-        self.kits.append(kit)
-        return kit
+        self.kits.append(context)
+        return context
 
     def _rest(self, seconds: float) -> None:
         self.on_rest()
@@ -171,19 +171,19 @@ class Stage:
 
     # -- the deeds -----------------------------------------------------------------------------------------
 
-    def claim(self, kit: Kit) -> Job | None:
-        claimed = Turns(kit).claim()
+    def claim(self, context: WorkerContext) -> Job | None:
+        claimed = JobClaimer(context).claim()
         return None if claimed is None else claimed.job
 
-    def dial_next(self, kit: Kit) -> bool:
+    def dial_next(self, context: WorkerContext) -> bool:
         """Claim and dial one job; False where none is due."""
-        claimed = Turns(kit).claim()
+        claimed = JobClaimer(context).claim()
         if claimed is None:
             return False
-        dial.run(kit, claimed.job, claimed.seen)
+        dial.run(context, claimed.job, claimed.preflight)
         return True
 
-    def run_dry(self, kit: Kit, job_id: str = "job-1", at_most: int = 50) -> Document:
+    def run_dry(self, context: WorkerContext, job_id: str = "job-1", at_most: int = 50) -> Document:
         """Dial one job again and again, as if every delay had passed, until it is over; the job."""
         in_vain = 0
         for _ in range(at_most):
@@ -191,15 +191,15 @@ class Stage:
             if self.job(job_id)["status"] != "pending" or in_vain == ROUNDS_IN_VAIN:
                 break
             self.make_due(job_id)
-            dialled, taken_over = self.dial_next(kit), self.take_over(kit)
+            dialled, taken_over = self.dial_next(context), self.take_over(context)
             in_vain = 0 if dialled or taken_over else in_vain + 1
         return self.job(job_id)
 
-    def take_over(self, kit: Kit) -> bool:
+    def take_over(self, context: WorkerContext) -> bool:
         """Recover one lapsed job, if there is one."""
         try:
-            return recovery.take_over_one(kit)
-        except (LeaseLost, LetGo):
+            return recovery.recover_one(context)
+        except (LeaseLost, HandOver):
             return True
 
     def lapse(self, job_id: str = "job-1") -> None:
@@ -225,9 +225,9 @@ class Stage:
         self._close_kits()
 
     def _close_kits(self) -> None:
-        for kit in self.kits:
-            kit.store.close()
-            kit.retell.close()
+        for context in self.kits:
+            context.store.close()
+            context.retell.close()
         self.kits.clear()
 
 

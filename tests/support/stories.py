@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.retell.client import RetellClient
 from speechaid.store.table import Table
 from tests.support.stage import Document, Stage
@@ -35,13 +35,13 @@ class Steps:
         self.names: list[str] = []
         self._hook = hook or (lambda _number, _name, _done: None)
 
-    def take(self, name: str, deed: Callable[[], Any]) -> Any:
+    def take(self, name: str, operation: Callable[[], Any]) -> Any:
         """One step."""
         number = len(self.names)
         self.names.append(name)
         self._hook(number, name, False)
         try:
-            return deed()
+            return operation()
         finally:
             self._hook(number, name, True)
 
@@ -123,23 +123,23 @@ def set_the_scene(stage: Stage, story: Story) -> None:
     stage.add_job(*phones, batch_id=BATCH, account_id="acc-1")
 
 
-def go_through(stage: Stage, kit: Kit) -> None:
+def go_through(stage: Stage, context: WorkerContext) -> None:
     """All that a worker does for the job, until it is over."""
-    stage.run_dry(kit)
+    stage.run_dry(context)
 
 
-def finish_what_is_left(stage: Stage, kit: Kit) -> None:
+def finish_what_is_left(stage: Stage, context: WorkerContext) -> None:
     """Another worker, in its round: takes over what has lapsed, dials what is due."""
     for _ in range(40):
         status = stage.job()["status"]
         if status == "in_progress":
             stage.lapse()
-            stage.take_over(kit)
+            stage.take_over(context)
             if "call_id" not in stage.job().get("dial", {"call_id": None}):
                 stage.age_dial(900)  # nobody knows yet whether there was a call: time tells
         elif status == "pending":
             stage.make_due()
-            stage.dial_next(kit)
+            stage.dial_next(context)
         else:
             return
     pytest.fail(f"the job never ends: {stage.job()}")
@@ -178,7 +178,7 @@ def steps_of(story: Story, stage: Stage) -> list[str]:
     set_the_scene(stage, story)
     steps = Steps()
     with instrumented(steps):
-        go_through(stage, stage.kit())
+        go_through(stage, stage.context())
     check(stage, story)
     assert {"POST create-phone-call", "update jobs", "update accounts", "update batches"} <= set(steps.names)
     return steps.names

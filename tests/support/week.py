@@ -18,15 +18,15 @@ from typing import Any, cast
 from pymongo import MongoClient
 
 from speechaid.dialer import dial
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.context import Kit
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.call import Call
 from speechaid.retell.client import RetellClient
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store
 from tests.support.memory_mongo import MemoryMongo
-from tests.support.stage import QuietSeat
+from tests.support.stage import QuietLink
 
 Document = dict[str, Any]
 #: A worker that finds nothing to do looks again so much later, in seconds.
@@ -59,13 +59,13 @@ class Scheduler:
     def boottime(self) -> float:
         return self.seconds
 
-    def at(self, moment: float, deed: Callable[[], None]) -> None:
+    def at(self, moment: float, operation: Callable[[], None]) -> None:
         """Do this in the main thread when it is time, unless all is over by then."""
-        self._push(moment, lambda: None if self._over else deed())
+        self._push(moment, lambda: None if self._over else operation())
 
-    def _push(self, moment: float, deed: Callable[[], None]) -> None:
+    def _push(self, moment: float, operation: Callable[[], None]) -> None:
         self._serial += 1
-        heapq.heappush(self._heap, (moment, self._serial, deed))
+        heapq.heappush(self._heap, (moment, self._serial, operation))
 
     def sleep(self, seconds: float) -> None:
         """In a worker's thread: others go on until it is time."""
@@ -101,8 +101,8 @@ class Scheduler:
     def run(self, until: float, idle: list[threading.Semaphore]) -> None:
         """Let everybody have their turns until then, and end them."""
         while self._heap and self._heap[0][0] <= until and not self.faults:
-            self.seconds, _, deed = heapq.heappop(self._heap)
-            deed()
+            self.seconds, _, operation = heapq.heappop(self._heap)
+            operation()
         self._over = True
         for turn in idle:
             self.wake(turn)
@@ -259,17 +259,17 @@ class Week:
     def run(self, days: float) -> None:
         """Let it all happen."""
         for number in range(self.workers):
-            kit = Kit(
+            context = WorkerContext(
                 store=self.store,
                 retell=cast("RetellClient", self.line),
                 settings=self.settings,
-                seat=QuietSeat(),
+                link=QuietLink(),
                 worker_id=f"worker-{number + 1}@week:{number}",
-                rest=self.clock.sleep,
+                wait=self.clock.sleep,
                 clock=self.clock,
                 random=random.Random(self.seed * 1000 + number),
             )
-            self.clock.spawn(lambda kit=kit: self._work(kit))  # type: ignore[misc]
+            self.clock.spawn(lambda context=context: self._work(context))  # type: ignore[misc]
         keeper = Housekeeper(self.store, self.clock)
 
         def tidy() -> None:
@@ -279,15 +279,15 @@ class Week:
         self.clock.at(30, tidy)
         self.clock.run(days * 86_400, self._idle)
 
-    def _work(self, kit: Kit) -> None:
+    def _work(self, context: WorkerContext) -> None:
         """A worker's round; of those that find nothing one looks again soon, and wakes the others."""
-        turns = Turns(kit)
+        turns = JobClaimer(context)
         while True:
             claimed = turns.claim()
             if claimed is not None:
                 if self._idle:
                     self.clock.wake(self._idle.pop())
-                dial.run(kit, claimed.job, claimed.seen)
+                dial.run(context, claimed.job, claimed.preflight)
                 continue
             if self._scouting:
                 self.clock.park(self._idle)

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from speechaid.clock import SystemClock
-from speechaid.commands.doctor.facts import COUNTED, Chart, Finding, RetellFacts, Weight
+from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
 from speechaid.commands.doctor.host_checks import AILMENTS
-from speechaid.commands.dry_run import observer, retell_of
-from speechaid.commands.interfaces import Call, Desk, Result
+from speechaid.commands.dry_run import dry_run_context, retell_of
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
 from speechaid.model.batch import Batch
@@ -39,28 +39,28 @@ _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 T = TypeVar("T")
 
 
-def doctor(desk: Desk, call: Call) -> Result:
+def doctor(context: HandlerContext, call: Invocation) -> Result:
     """What keeps calls from being made, gravest first."""
-    chart = Chart(fleet=call.fleet, settings=desk.settings, retell=_retell(desk))
+    chart = DoctorFacts(fleet=call.fleet, settings=context.settings, retell=_retell(context))
     started_at = instant(chart.supervisor.get("started_at"))
     if started_at is not None:
         chart.up_seconds = (SystemClock().now() - started_at).total_seconds()
     try:
-        _examine(desk, chart)
+        _examine(context, chart)
     except StoreError as exc:
         chart.database_fault = str(exc)
     findings = [finding for ailment in AILMENTS for finding in ailment(chart)]
-    order = list(Weight)
+    order = list(FindingSeverity)
     findings.sort(key=lambda finding: order.index(finding.weight))
     return {
         "findings": [vars_of(finding) for finding in findings],
-        "healthy": not any(finding.weight is Weight.FAULT for finding in findings),
+        "healthy": not any(finding.weight is FindingSeverity.FAULT for finding in findings),
         "database_ms": chart.database_ms,
         "retell_ms": chart.retell.milliseconds,
     }
 
 
-def vars_of(finding: Finding) -> Result:
+def vars_of(finding: DoctorFinding) -> Result:
     """A finding as it travels."""
     return {
         "code": finding.code,
@@ -71,15 +71,15 @@ def vars_of(finding: Finding) -> Result:
     }
 
 
-def _examine(desk: Desk, chart: Chart) -> None:
-    store, now = desk.store, desk.store.now()
+def _examine(context: HandlerContext, chart: DoctorFacts) -> None:
+    store, now = context.store, context.store.now()
     chart.database_ms = _milliseconds(store.ping)
     chart.now = now
     chart.skew_seconds = store.skew_seconds()
     fleet = store.holds.fleet()
     chart.fleet_hold = None if fleet is None else f"by {fleet.by}: {fleet.reason or 'no reason given'}"
-    kit = observer(desk)
-    _, document = store.holds.look(kit.retell.fingerprint)
+    worker_context = dry_run_context(context)
+    _, document = store.holds.read(worker_context.retell.fingerprint)
     chart.breaker = _breaker(document)
     counts = store.jobs.counts_by_batch()
     chart.waiting = {
@@ -91,20 +91,20 @@ def _examine(desk: Desk, chart: Chart) -> None:
     chart.batches = {batch.batch_id: batch for batch in store.batches.among(names)}
     payers = sorted({batch.account_id for batch in chart.batches.values() if batch.account_id is not None})
     chart.accounts = {account.account_id: account for account in store.accounts.among(payers)}
-    _look_at_windows(desk, chart)
-    chart.suspended = store.survey.suspended_for()
+    _look_at_windows(context, chart)
+    chart.suspended = store.diagnostics.suspended_for()
     chart.unknown_accounts = _unknown_accounts(store)
-    chart.tried_again = store.survey.tried_again()
-    chart.outcomes = store.survey.recent_outcomes(_RECENT_SECONDS)
-    chart.dials = store.survey.open_dials(_MOST_DIALS)
-    chart.lapsed = len(store.orders.stuck(300, _MOST_DIALS))
-    chart.unreadable = store.survey.unreadable(COUNTED)
+    chart.tried_again = store.diagnostics.tried_again()
+    chart.outcomes = store.diagnostics.recent_outcomes(_RECENT_SECONDS)
+    chart.dials = store.diagnostics.open_dials(_MOST_DIALS)
+    chart.lapsed = len(store.operator_actions.stuck(300, _MOST_DIALS))
+    chart.unreadable = store.diagnostics.unreadable(COUNTED)
     chart.missing_indexes = missing_indexes(store)
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:
     """Jobs by an account that does not exist, most first; those that wait are suspended at their turn."""
-    named = store.survey.awaiting_account()
+    named = store.diagnostics.awaiting_account()
     known = {account.account_id for account in store.accounts.among(sorted(named))}
     return dict(
         sorted(((name, n) for name, n in named.items() if name not in known), key=lambda row: -row[1])
@@ -121,9 +121,9 @@ def _breaker(document: Document | None) -> Hold | None:
     )
 
 
-def _look_at_windows(desk: Desk, chart: Chart) -> None:
+def _look_at_windows(context: HandlerContext, chart: DoctorFacts) -> None:
     """Which batches with waiting jobs may be called now, when the next may, and which are not understood."""
-    defaults, now = dialling_defaults(desk.settings), desk.store.now()
+    defaults, now = dialling_defaults(context.settings), context.store.now()
     for name in chart.waiting:
         batch = None if name is None else chart.batches.get(name)
         if name is not None and batch is None:
@@ -139,16 +139,16 @@ def _look_at_windows(desk: Desk, chart: Chart) -> None:
             chart.without_hours.append(str(name))
 
 
-def _zone(chart: Chart, batch: Batch | None) -> str | None:
+def _zone(chart: DoctorFacts, batch: Batch | None) -> str | None:
     account = chart.accounts.get(batch.account_id or "") if batch is not None else None
     return None if account is None else account.timezone
 
 
-def _retell(desk: Desk) -> RetellFacts:
+def _retell(context: HandlerContext) -> RetellFacts:
     """Whether Retell can be reached with this host's key."""
-    timeout_seconds = min(_RETELL_SECONDS, desk.settings.retell.timeout_seconds)
+    timeout_seconds = min(_RETELL_SECONDS, context.settings.retell.timeout_seconds)
     began = time.monotonic()
-    with retell_of(desk, timeout_seconds) as client:
+    with retell_of(context, timeout_seconds) as client:
         try:
             concurrency = client.get_concurrency()
         except Blocked as exc:
@@ -163,7 +163,7 @@ def _retell(desk: Desk) -> RetellFacts:
         )
 
 
-def _milliseconds(deed: Callable[[], T]) -> float:
+def _milliseconds(operation: Callable[[], T]) -> float:
     began = time.monotonic()
-    deed()
+    operation()
     return round((time.monotonic() - began) * 1000, 1)

@@ -20,7 +20,7 @@ NAMED: Final = 5
 COUNTED: Final = 1000
 
 
-class Weight(StrEnum):
+class FindingSeverity(StrEnum):
     """How grave a finding is, gravest first."""
 
     #: Calls are not made that should be.
@@ -31,11 +31,11 @@ class Weight(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class DoctorFinding:
     """One thing that is not as it should be."""
 
     code: str
-    weight: Weight
+    weight: FindingSeverity
     cause: str
     evidence: str
     remedy: str
@@ -54,7 +54,7 @@ class RetellFacts:
 
 
 @dataclass(kw_only=True)
-class Chart:
+class DoctorFacts:
     """All that was found out; what could not be is empty."""
 
     fleet: Mapping[str, Any]
@@ -108,22 +108,28 @@ class Chart:
         return sum(self.waiting.values())
 
 
-Findings = Iterator[Finding]
+Findings = Iterator[DoctorFinding]
 
 
-def fault(code: str, cause: str, evidence: str, remedy: str) -> Finding:
+def fault(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
     """Calls are not made that should be."""
-    return Finding(code=code, weight=Weight.FAULT, cause=cause, evidence=evidence, remedy=remedy)
+    return DoctorFinding(
+        code=code, weight=FindingSeverity.FAULT, cause=cause, evidence=evidence, remedy=remedy
+    )
 
 
-def ordered(code: str, cause: str, evidence: str, remedy: str) -> Finding:
+def ordered(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
     """Somebody wanted it so."""
-    return Finding(code=code, weight=Weight.ORDERED, cause=cause, evidence=evidence, remedy=remedy)
+    return DoctorFinding(
+        code=code, weight=FindingSeverity.ORDERED, cause=cause, evidence=evidence, remedy=remedy
+    )
 
 
-def warning(code: str, cause: str, evidence: str, remedy: str) -> Finding:
+def warning(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
     """Worth a look."""
-    return Finding(code=code, weight=Weight.WARNING, cause=cause, evidence=evidence, remedy=remedy)
+    return DoctorFinding(
+        code=code, weight=FindingSeverity.WARNING, cause=cause, evidence=evidence, remedy=remedy
+    )
 
 
 def listed(rows: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from speechaid.commands.doctor import job_checks as of_jobs
-from speechaid.commands.doctor.facts import NAMED, Chart, Findings, fault, ordered, warning
+from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, ordered, warning
 from speechaid.protocol.text import plural
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
 
@@ -27,7 +27,7 @@ _SLOW_POLL_SECONDS: Final = 60.0
 _STARTING_SECONDS: Final = 30.0
 
 
-def _database(chart: Chart) -> Findings:
+def _database(chart: DoctorFacts) -> Findings:
     if chart.database_fault is not None:
         yield fault(
             "database_away",
@@ -46,7 +46,7 @@ def _database(chart: Chart) -> Findings:
         )
 
 
-def _workers(chart: Chart) -> Findings:
+def _workers(chart: DoctorFacts) -> Findings:
     supervisor, rows = chart.supervisor, chart.workers
     if not supervisor:
         return
@@ -85,14 +85,14 @@ def _workers(chart: Chart) -> Findings:
         )
 
 
-def _is_starting(chart: Chart) -> bool:
+def _is_starting(chart: DoctorFacts) -> bool:
     """Whether it is too early to miss a worker; one that died at its start is not."""
     early = chart.up_seconds is not None and chart.up_seconds < _STARTING_SECONDS
     troubled = chart.supervisor.get("crash_loops") or chart.supervisor.get("dependency_away")
     return early and not troubled and not any(row.get("restarts") for row in chart.workers)
 
 
-def _disks(chart: Chart) -> Findings:
+def _disks(chart: DoctorFacts) -> Findings:
     if why := chart.supervisor.get("no_space"):
         yield fault(
             "no_space",
@@ -118,7 +118,7 @@ def _disks(chart: Chart) -> Findings:
             )
 
 
-def _orders(chart: Chart) -> Findings:
+def _orders(chart: DoctorFacts) -> Findings:
     not_kept = chart.supervisor.get("orders_not_kept")
     if not_kept is not None:
         yield warning(
@@ -135,7 +135,7 @@ def _orders(chart: Chart) -> Findings:
         yield ordered("held_here", "every dial of this host is held", "held here alone", "speechctl unhold")
 
 
-def _breaker(chart: Chart) -> Findings:
+def _breaker(chart: DoctorFacts) -> Findings:
     if chart.breaker is None:
         return
     probe = f", next probe {chart.breaker.until:%H:%M:%S} UTC" if chart.breaker.until else ""
@@ -147,7 +147,7 @@ def _breaker(chart: Chart) -> Findings:
     )
 
 
-def _retell(chart: Chart) -> Findings:
+def _retell(chart: DoctorFacts) -> Findings:
     facts = chart.retell
     if facts.refused is not None:
         yield fault(
@@ -180,7 +180,7 @@ def _retell(chart: Chart) -> Findings:
         )
 
 
-def _settings(chart: Chart) -> Findings:
+def _settings(chart: DoctorFacts) -> Findings:
     worker, call, retell = chart.settings.worker, chart.settings.call, chart.settings.retell
     shortest = retell.timeout_seconds + 2 * call.polling_interval_seconds
     if worker.lease_seconds < 1.5 * shortest:
@@ -206,7 +206,7 @@ def _settings(chart: Chart) -> Findings:
         )
 
 
-def _clocks(chart: Chart) -> Findings:
+def _clocks(chart: DoctorFacts) -> Findings:
     if abs(chart.skew_seconds) > _SKEW_SECONDS:
         yield warning(
             "clock_skew",
@@ -225,7 +225,7 @@ def _clocks(chart: Chart) -> Findings:
             )
 
 
-def _indexes(chart: Chart) -> Findings:
+def _indexes(chart: DoctorFacts) -> Findings:
     if chart.missing_indexes:
         yield warning(
             "missing_indexes",
@@ -235,7 +235,7 @@ def _indexes(chart: Chart) -> Findings:
         )
 
 
-AILMENTS: Final[tuple[Callable[[Chart], Findings], ...]] = (
+AILMENTS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     _disks,
     _database,
     _workers,

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from speechaid.commands.doctor.facts import COUNTED, NAMED, Chart, Findings, fault, listed, ordered, warning
+from speechaid.commands.doctor.facts import (
+    COUNTED,
+    NAMED,
+    DoctorFacts,
+    Findings,
+    fault,
+    listed,
+    ordered,
+    warning,
+)
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.protocol.text import plural
@@ -19,7 +28,7 @@ _MANY_FAULTS: Final = 0.25
 _MANY_RETRIED: Final = 0.5
 
 
-def batches(chart: Chart) -> Findings:
+def batches(chart: DoctorFacts) -> Findings:
     """Batches that are paused, or are not there."""
     named = [name for name in chart.waiting if name is not None]
     orphans = {name: chart.waiting[name] for name in named if name not in chart.batches}
@@ -33,7 +42,7 @@ def batches(chart: Chart) -> Findings:
     yield from _paused(chart, [chart.batches[name] for name in named if name in chart.batches])
 
 
-def _paused(chart: Chart, batches: list[Batch]) -> Findings:
+def _paused(chart: DoctorFacts, batches: list[Batch]) -> Findings:
     """Those that nobody on record paused come first, then those that keep most jobs waiting."""
     paused = sorted(
         (batch.batch_id for batch in batches if not batch.is_active),
@@ -60,7 +69,7 @@ def _has_owner(batch: Batch) -> bool:
     return bool((batch.pause or {}).get("by"))
 
 
-def windows(chart: Chart) -> Findings:
+def windows(chart: DoctorFacts) -> Findings:
     """When batches may be called."""
     for name, sentence in list(chart.window_faults.items())[:NAMED]:
         yield fault(
@@ -87,7 +96,7 @@ def windows(chart: Chart) -> Findings:
         )
 
 
-def credit(chart: Chart) -> Findings:
+def credit(chart: DoctorFacts) -> Findings:
     """Who pays."""
     jobs = chart.suspended.get("no_credit", 0)
     if jobs:
@@ -122,7 +131,7 @@ def credit(chart: Chart) -> Findings:
             )
 
 
-def retries(chart: Chart) -> Findings:
+def retries(chart: DoctorFacts) -> Findings:
     """What calls come to."""
     calls = sum(chart.outcomes.values())
     if calls >= _ENOUGH:
@@ -155,7 +164,7 @@ def retries(chart: Chart) -> Findings:
         )
 
 
-def calls(chart: Chart) -> Findings:
+def calls(chart: DoctorFacts) -> Findings:
     """Dials and calls that do not end."""
     if chart.now is None:
         return
@@ -204,7 +213,7 @@ def calls(chart: Chart) -> Findings:
         )
 
 
-def unreadable(chart: Chart) -> Findings:
+def unreadable(chart: DoctorFacts) -> Findings:
     """Documents that others have written, and in which nothing is where it belongs."""
     if chart.unreadable:
         count = len(chart.unreadable)
@@ -218,7 +227,7 @@ def unreadable(chart: Chart) -> Findings:
         )
 
 
-def nothing_to_do(chart: Chart) -> Findings:
+def nothing_to_do(chart: DoctorFacts) -> Findings:
     """A queue that is empty."""
     if not chart.jobs_waiting and chart.database_fault is None:
         yield ordered("nothing_waits", "no job waits to be called", "0 pending", "speechctl import FILE")

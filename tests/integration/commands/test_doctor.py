@@ -15,7 +15,7 @@ import pytest
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.doctor import doctor
-from speechaid.commands.interfaces import Call, Desk
+from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.settings import Settings
 from speechaid.store.connection import connect
 from tests.support.common_stage import phone
@@ -76,9 +76,9 @@ class Patient:
         self.settings = settings_for(stage.database.name, stage.uri, stage.simulator, **changes)
 
     def findings(self) -> dict[str, Document]:
-        desk = Desk(store=self.store, settings=self.settings, in_loop=lambda answer: answer())
-        call = Call(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
-        return {row["code"]: row for row in doctor(desk, call)["findings"]}
+        context = HandlerContext(store=self.store, settings=self.settings, in_loop=lambda answer: answer())
+        call = Invocation(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
+        return {row["code"]: row for row in doctor(context, call)["findings"]}
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ def test_in_good_health_nothing_is_found(patient: Patient) -> None:
 def open_breaker(patient: Patient) -> None:
     """As a run of refused creates leaves it."""
     patient.stage.simulator.fault("unauthorized")
-    kit = patient.stage.kit(SPEECHAID_BREAKER_FAULTS=1)
-    patient.stage.dial_next(kit)
+    worker_context = patient.stage.context(SPEECHAID_BREAKER_FAULTS=1)
+    patient.stage.dial_next(worker_context)
 
 
 def closed_window(patient: Patient) -> None:

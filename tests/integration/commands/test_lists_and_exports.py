@@ -14,7 +14,7 @@ import pytest
 from pymongo.database import Database
 
 from speechaid.campaign.importer import read_contacts
-from speechaid.maintenance.database_thread import Clerk
+from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.store.connection import connect
 from speechctl.cli import main
 from tests.integration.control.test_commands import settings_for
@@ -32,7 +32,7 @@ def speechctl(
     settings = settings_for(database_uri, database.name)
     store = connect(settings.database)
     store.prepare()
-    clerk = Clerk(connect(settings.database), settings)
+    database_thread = DatabaseThread(connect(settings.database), settings)
     path = tmp_path / "control.sock"
 
     def run(*argv: str, status: int = 0, yes: bool = True) -> str:
@@ -40,9 +40,9 @@ def speechctl(
         shown = capsys.readouterr()
         return shown.err if status else shown.out
 
-    with served(path, clerk):
+    with served(path, database_thread):
         yield run
-    clerk.close()
+    database_thread.close()
     store.close()
 
 

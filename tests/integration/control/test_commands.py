@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from speechaid.maintenance.database_thread import Clerk
+from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechctl.client import Client, Refused
@@ -97,13 +97,13 @@ def settings_for(uri: str, name: str) -> Settings:
 @pytest.fixture
 def operator(tmp_path: Path, database: Database[Document], database_uri: str) -> Iterator[Operator]:
     settings = settings_for(database_uri, database.name)
-    clerk = Clerk(connect(settings.database), settings)
+    database_thread = DatabaseThread(connect(settings.database), settings)
     store = connect(settings.database)
     store.prepare()
     path = tmp_path / "control.sock"
-    with served(path, clerk) as service, Client(path) as client:
+    with served(path, database_thread) as service, Client(path) as client:
         yield Operator(client, service, store, database)
-    clerk.close()
+    database_thread.close()
     store.close()
 
 
@@ -503,11 +503,11 @@ def cut_off(tmp_path: Path) -> Iterator[tuple[Client, FakeDaemon]]:
     client_of_nothing: MongoClient[Document] = MongoClient(
         "mongodb://127.0.0.1:9", serverSelectionTimeoutMS=200
     )
-    clerk = Clerk(Store(client_of_nothing, settings.database), settings)
+    database_thread = DatabaseThread(Store(client_of_nothing, settings.database), settings)
     path = tmp_path / "control.sock"
-    with served(path, clerk) as service, Client(path) as client:
+    with served(path, database_thread) as service, Client(path) as client:
         yield client, service.daemon
-    clerk.close()
+    database_thread.close()
 
 
 def test_without_a_database_the_fleet_obeys_and_the_rest_says_why_not(
@@ -593,8 +593,8 @@ def test_a_claim_in_between_is_not_overwritten(operator: Operator) -> None:
     operator.add_job("job-1", status="suspended", suspend_reason="operator", revision=3)
     job = operator.store.jobs.get("job-1")
     operator.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"status": "in_progress", "revision": 4}})
-    assert not operator.store.orders.resume(job)
-    assert not operator.store.orders.release(job, {"status": "pending"})
+    assert not operator.store.operator_actions.resume(job)
+    assert not operator.store.operator_actions.release(job, {"status": "pending"})
 
 
 def test_release_leaves_calls_and_other_programs_jobs_to_the_workers(operator: Operator) -> None:

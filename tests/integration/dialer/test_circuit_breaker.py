@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from speechaid.dialer import circuit_breaker as gate
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.rules.circuit_breaker import BreakerState
 from tests.support.common_stage import phone
@@ -32,8 +32,8 @@ def stage(common_stage: Stage) -> Stage:
     return common_stage
 
 
-def breaker(stage: Stage, kit: Kit) -> Document:
-    _, document = stage.store.holds.look(kit.retell.fingerprint)
+def breaker(stage: Stage, context: WorkerContext) -> Document:
+    _, document = stage.store.holds.read(context.retell.fingerprint)
     return document or {"state": "closed"}
 
 
@@ -47,21 +47,21 @@ def everything_is_due(stage: Stage) -> None:
     stage.database.jobs.update_many({}, {"$set": {"reserved_until": past}})
 
 
-def the_probe_is_due(stage: Stage, kit: Kit) -> None:
+def the_probe_is_due(stage: Stage, context: WorkerContext) -> None:
     """As if the pause before the next probe had passed."""
     past = stage.store.now() - timedelta(seconds=1)
     stage.database.speechaid_holds.update_one(
-        {"_id": f"key:{kit.retell.fingerprint}"}, {"$set": {"probe_at": past}, "$inc": {"revision": 1}}
+        {"_id": f"key:{context.retell.fingerprint}"}, {"$set": {"probe_at": past}, "$inc": {"revision": 1}}
     )
 
 
-def a_round(stage: Stage, *kits: Kit) -> None:
+def a_round(stage: Stage, *kits: WorkerContext) -> None:
     """Every worker looks after lapsed leases, then dials as long as there is something to dial."""
-    for kit in kits:
-        while stage.take_over(kit):
+    for context in kits:
+        while stage.take_over(context):
             pass
         try:
-            while stage.dial_next(kit):
+            while stage.dial_next(context):
                 pass
         except LeaseLost:
             pytest.fail("nobody else was at work")
@@ -78,7 +78,7 @@ def nothing_is_spent(stage: Stage) -> bool:
     )
 
 
-def all_are_done(stage: Stage, *kits: Kit) -> bool:
+def all_are_done(stage: Stage, *kits: WorkerContext) -> bool:
     """Go on until nothing moves any more."""
     for _ in range(10):
         everything_is_due(stage)
@@ -92,7 +92,7 @@ def all_are_done(stage: Stage, *kits: Kit) -> bool:
 def test_a_refusal_that_blames_no_number_holds_dialling_burns_nothing_and_recovers(
     stage: Stage, fault: Document
 ) -> None:
-    kits = [stage.kit(f"worker-{number}@host-a:1") for number in (1, 2)]
+    kits = [stage.context(f"worker-{number}@host-a:1") for number in (1, 2)]
     fault_id = stage.simulator.fault(**fault, endpoints=["create"])
     a_round(stage, *kits)
     assert creates(stage) == 1  # the first refusal tells all
@@ -119,8 +119,8 @@ def test_a_refusal_that_blames_no_number_holds_dialling_burns_nothing_and_recove
 def test_a_hosts_wrong_key_does_not_stop_the_others_nor_does_their_success_lift_its_hold(
     stage: Stage,
 ) -> None:
-    wrong = stage.kit("worker-1@host-b:1", RETELL_API_KEY="key_that_nobody_knows")
-    right = stage.kit("worker-1@host-a:1")
+    wrong = stage.context("worker-1@host-b:1", RETELL_API_KEY="key_that_nobody_knows")
+    right = stage.context("worker-1@host-a:1")
     a_round(stage, wrong)
     assert breaker(stage, wrong)["state"] == BreakerState.OPEN
     assert nothing_is_spent(stage)
@@ -136,16 +136,16 @@ def test_a_hosts_wrong_key_does_not_stop_the_others_nor_does_their_success_lift_
 
 
 def test_a_429_is_obeyed_for_as_long_as_it_says_and_burns_nothing(stage: Stage) -> None:
-    kit = stage.kit()
+    context = stage.context()
     stage.simulator.fault("rate_limit", endpoints=["create"], count=1, retry_after_seconds=40)
     before = stage.store.now()
-    a_round(stage, kit)
+    a_round(stage, context)
     assert creates(stage) == 1
-    held_until = breaker(stage, kit)["probe_at"]
+    held_until = breaker(stage, context)["probe_at"]
     assert before + timedelta(seconds=35) < held_until < stage.store.now() + timedelta(seconds=60)
     assert nothing_is_spent(stage)
-    the_probe_is_due(stage, kit)
-    assert all_are_done(stage, kit)
+    the_probe_is_due(stage, context)
+    assert all_are_done(stage, context)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_429_is_obeyed_for_as_long_as_it_says_and_burns_nothing(stage: Stage) 
 def test_an_outage_of_an_hour_with_many_jobs_due_burns_no_attempt_and_calls_nobody_twice(
     stage: Stage, fault: Document
 ) -> None:
-    kits = [stage.kit(f"worker-{number}@host-a:1") for number in (1, 2)]
+    kits = [stage.context(f"worker-{number}@host-a:1") for number in (1, 2)]
     fault_id = stage.simulator.fault(**fault)
     a_round(stage, *kits)
     assert breaker(stage, kits[0])["state"] == BreakerState.OPEN
@@ -180,78 +180,78 @@ def test_an_outage_of_an_hour_with_many_jobs_due_burns_no_attempt_and_calls_nobo
 
 
 def test_retell_that_cannot_be_reached_at_all_burns_nothing(stage: Stage) -> None:
-    kit = stage.kit(RETELL_BASE_URL="http://127.0.0.1:1")
+    context = stage.context(RETELL_BASE_URL="http://127.0.0.1:1")
     for _ in range(4):
         everything_is_due(stage)
-        the_probe_is_due(stage, kit)
-        a_round(stage, kit)
+        the_probe_is_due(stage, context)
+        a_round(stage, context)
     assert nothing_is_spent(stage)
     assert all(
         "dial" not in job for job in stage.database.jobs.find({})
     )  # not one byte left: nothing is open
-    assert breaker(stage, kit)["state"] == BreakerState.OPEN
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
 
 
 @pytest.mark.parametrize("reason", ["error_retell", "error_llm_websocket_open"])
 def test_a_run_of_broken_calls_holds_dialling_until_a_conversation_succeeds(
     stage: Stage, reason: str
 ) -> None:
-    kit = stage.kit(SPEECHAID_BREAKER_FAULTS=3)
+    context = stage.context(SPEECHAID_BREAKER_FAULTS=3)
     stage.simulator.script({"*": [reason]})
-    a_round(stage, kit)
+    a_round(stage, context)
     assert len(stage.ledger()) == 3
-    assert breaker(stage, kit)["state"] == BreakerState.OPEN
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
 
     stage.simulator.script({"*": ["dial_busy"]})
-    the_probe_is_due(stage, kit)
+    the_probe_is_due(stage, context)
     everything_is_due(stage)
-    assert stage.dial_next(kit)  # met nobody, and proves nothing
-    assert breaker(stage, kit)["state"] == BreakerState.OPEN
+    assert stage.dial_next(context)  # met nobody, and proves nothing
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
 
     stage.simulator.script({"*": ["user_hangup"]})
     everything_is_due(stage)
-    assert stage.dial_next(kit)
-    assert breaker(stage, kit)["state"] == BreakerState.CLOSED
+    assert stage.dial_next(context)
+    assert breaker(stage, context)["state"] == BreakerState.CLOSED
 
 
 def test_a_call_that_ends_unpaid_holds_dialling_and_spends_nothing(stage: Stage) -> None:
-    kit = stage.kit()
+    context = stage.context()
     stage.simulator.script({"*": ["no_valid_payment"]})
-    a_round(stage, kit)
+    a_round(stage, context)
     assert len(stage.ledger()) == 1
-    assert breaker(stage, kit)["state"] == BreakerState.OPEN
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
     assert nothing_is_spent(stage)
 
 
 def test_a_number_that_is_refused_is_no_fault_of_the_key(stage: Stage) -> None:
-    kit = stage.kit()
+    context = stage.context()
     stage.simulator.fault(
         "status", status=422, message="to_number is not valid", endpoints=["create"], count=5
     )
-    a_round(stage, kit)
-    assert breaker(stage, kit)["state"] == BreakerState.CLOSED
+    a_round(stage, context)
+    assert breaker(stage, context)["state"] == BreakerState.CLOSED
     assert stage.database.jobs.count_documents({"status": "failed"}) == 5
     assert stage.database.jobs.count_documents({"status": "done"}) == JOBS - 5
 
 
 def test_only_one_of_many_workers_that_look_at_once_becomes_the_probe(stage: Stage) -> None:
-    kits = [stage.kit(f"worker-{number}@host-{number}:1") for number in range(5)]
+    kits = [stage.context(f"worker-{number}@host-{number}:1") for number in range(5)]
     stage.simulator.fault("unauthorized", endpoints=["create"])
     assert stage.dial_next(kits[0])
     the_probe_is_due(stage, kits[0])
-    seen = [stage.store.holds.look(kit.retell.fingerprint)[1] for kit in kits]
-    passed = [gate.pass_gate(kit, document) for kit, document in zip(kits, seen, strict=True)]
+    seen = [stage.store.holds.read(context.retell.fingerprint)[1] for context in kits]
+    passed = [gate.admit_dial(context, document) for context, document in zip(kits, seen, strict=True)]
     assert passed.count(True) == 1
     assert not stage.dial_next(kits[1])
 
 
 def test_a_probe_that_is_never_heard_of_again_does_not_hold_the_key_for_ever(stage: Stage) -> None:
-    kit, other = stage.kit(), stage.kit("worker-2@host-b:2")
+    context, other = stage.context(), stage.context("worker-2@host-b:2")
     stage.simulator.fault("unauthorized", endpoints=["create"], count=1)
-    assert stage.dial_next(kit)
-    the_probe_is_due(stage, kit)
-    assert gate.pass_gate(kit, stage.store.holds.look(kit.retell.fingerprint)[1])  # and dies
+    assert stage.dial_next(context)
+    the_probe_is_due(stage, context)
+    assert gate.admit_dial(context, stage.store.holds.read(context.retell.fingerprint)[1])  # and dies
     everything_is_due(stage)
     assert not stage.dial_next(other)
-    the_probe_is_due(stage, kit)  # its patience is over
+    the_probe_is_due(stage, context)  # its patience is over
     assert all_are_done(stage, other)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, Turns
-from speechaid.dialer.context import Kit
+from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, JobClaimer
+from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.store.table import Table
 from tests.support.stage import Document, Stage, Standing
@@ -60,9 +60,9 @@ class Touched:
         monkeypatch.setattr(Table, "update", counted_update)
 
 
-def claimed(stage: Stage, kit: Kit, at_most: int) -> list[str]:
+def claimed(stage: Stage, context: WorkerContext, at_most: int) -> list[str]:
     """The jobs that one worker claims, and keeps, until nothing is left for it."""
-    turns = Turns(kit)
+    turns = JobClaimer(context)
     names: list[str] = []
     while len(names) < at_most and (found := turns.claim()) is not None:
         names.append(found.job.job_id)
@@ -78,7 +78,7 @@ def test_a_batch_outside_its_window_costs_one_inside_nothing(
     add_jobs(stage, "awake", 20, batch_id=B)
     touched = Touched(monkeypatch)
 
-    names = claimed(stage, stage.kit(), 100)
+    names = claimed(stage, stage.context(), 100)
 
     assert sorted(names) == sorted(f"awake-{number}" for number in range(20))
     assert touched.claims == 20
@@ -107,9 +107,9 @@ def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_in_a_circle(
     stage.add_batch(A, account_id="acc-1")
     add_jobs(stage, "waiting", 100, batch_id=A, account_id="acc-1")
     touched = Touched(monkeypatch)
-    kit = stage.kit()
+    context = stage.context()
 
-    turns = Turns(kit)
+    turns = JobClaimer(context)
     assert [turns.claim() for _ in range(50)] == [None] * 50
     assert touched.claims == 0
     assert len(touched.read) <= 100  # looked at once, then known
@@ -121,7 +121,7 @@ def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_in_a_circle(
             "$unset": {"open_dials": ""},
         },
     )
-    turns = Turns(kit)
+    turns = JobClaimer(context)
     assert turns.claim() is not None
 
 
@@ -131,13 +131,13 @@ def test_a_place_that_becomes_free_is_seen_by_the_very_worker_that_saw_none(
     stage.add_account(plan_type="unlimited", max_concurrent_calls=1, open_dials=[{"key": "k", "job_id": "x"}])
     stage.add_batch(A, account_id="acc-1")
     add_jobs(stage, "waiting", 3, batch_id=A, account_id="acc-1")
-    kit = stage.kit()
-    turns = Turns(kit)
+    context = stage.context()
+    turns = JobClaimer(context)
     assert turns.claim() is None
 
     stage.database.accounts.update_one({}, {"$set": {"open_dials": []}})
-    now = kit.clock.boottime()
-    monkeypatch.setattr(kit.clock, "boottime", lambda: now + 1.3)  # a look lasts a second, give or take
+    now = context.clock.boottime()
+    monkeypatch.setattr(context.clock, "boottime", lambda: now + 1.3)  # a look lasts a second, give or take
     assert turns.claim() is not None
 
 
@@ -146,7 +146,7 @@ def test_a_batch_that_is_full_is_left_alone_and_others_go_on(stage: Stage) -> No
     stage.add_batch(B)
     add_jobs(stage, "full", 5, batch_id=A)
     add_jobs(stage, "free", 5, batch_id=B)
-    assert {name.split("-")[0] for name in claimed(stage, stage.kit(), 20)} == {"free"}
+    assert {name.split("-")[0] for name in claimed(stage, stage.context(), 20)} == {"free"}
 
 
 def test_in_a_mixed_batch_jobs_of_another_account_go_out_although_the_owner_s_is_full(stage: Stage) -> None:
@@ -156,7 +156,7 @@ def test_in_a_mixed_batch_jobs_of_another_account_go_out_although_the_owner_s_is
     add_jobs(stage, "full", 100, batch_id=A, account_id="full")
     add_jobs(stage, "free", 3, batch_id=A, account_id="free")
     add_jobs(stage, "nobody's", 2, batch_id=A)
-    names = claimed(stage, stage.kit(), 20)
+    names = claimed(stage, stage.context(), 20)
     assert sorted(name.split("-")[0] for name in names) == ["free"] * 3 + ["nobody's"] * 2
 
 
@@ -164,7 +164,7 @@ def test_jobs_without_a_batch_go_out_past_those_of_an_account_that_allows_none(s
     stage.add_account("full", plan_type="unlimited", daily_call_limit=0)
     add_jobs(stage, "full", 100, account_id="full")
     add_jobs(stage, "free", 3)
-    assert {name.split("-")[0] for name in claimed(stage, stage.kit(), 20)} == {"free"}
+    assert {name.split("-")[0] for name in claimed(stage, stage.context(), 20)} == {"free"}
 
 
 def test_a_window_without_a_zone_is_judged_by_each_job_s_own_account(stage: Stage) -> None:
@@ -177,7 +177,7 @@ def test_a_window_without_a_zone_is_judged_by_each_job_s_own_account(stage: Stag
     stage.add_batch(A, account_id="asleep", call_settings=settings)
     add_jobs(stage, "asleep", 40, batch_id=A, account_id="asleep")
     add_jobs(stage, "awake", 3, batch_id=A, account_id="awake")
-    names = claimed(stage, stage.kit(), 50)
+    names = claimed(stage, stage.context(), 50)
     assert [name.split("-")[0] for name in names] == ["awake"] * 3
 
 
@@ -190,10 +190,10 @@ def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_b
     add_jobs(stage, "paid", 1, batch_id=A, account_id="acc-1", reserved_amount=5)
     stage.add_account("other", plan_type="unlimited")
     add_jobs(stage, "other", 1, batch_id=A, account_id="other", status="suspended", suspend_reason="operator")
-    kit = stage.kit()
+    context = stage.context()
     touched = Touched(monkeypatch)
 
-    while stage.dial_next(kit):
+    while stage.dial_next(context):
         pass
 
     counts = stage.store.jobs.counts(A)
@@ -201,11 +201,11 @@ def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_b
     assert touched.claims <= 3
     assert stage.ledger() == []
     keeper = Housekeeper(stage.store)
-    keeper.turn(kit.settings, now=100.0)
+    keeper.tick(context.settings, now=100.0)
     assert stage.store.jobs.counts(A) == {"suspended": 702}
 
     stage.database.accounts.update_one({"account_id": "acc-1"}, {"$set": {"credit_balance": 10}})
-    keeper.turn(kit.settings, now=200.0)
+    keeper.tick(context.settings, now=200.0)
 
     assert stage.store.jobs.counts(A) == {"suspended": 1, "pending": 701}
     assert stage.job("other-0")["suspend_reason"] == "operator"
@@ -215,23 +215,23 @@ def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_b
 def test_an_account_that_nobody_knows_suspends_its_jobs_until_it_exists(stage: Stage) -> None:
     stage.add_batch(A)
     add_jobs(stage, "lost", 30, batch_id=A, account_id="acc-9")
-    kit = stage.kit()
-    while stage.dial_next(kit):
+    context = stage.context()
+    while stage.dial_next(context):
         pass
     assert stage.store.jobs.counts(A) == {"suspended": 30}
     assert stage.job("lost-3")["suspend_reason"] == "account_unknown"
 
     stage.add_account("acc-9", plan_type="unlimited")
-    Housekeeper(stage.store).turn(kit.settings, now=100.0)
+    Housekeeper(stage.store).tick(context.settings, now=100.0)
     assert stage.store.jobs.counts(A) == {"pending": 30}
 
 
 def test_a_worker_of_short_calls_claims_on_without_waiting_for_the_next_second(stage: Stage) -> None:
     stage.add_batch(A)
     add_jobs(stage, "job", 3 * CANDIDATES, batch_id=A)
-    kit = stage.kit()
-    kit.clock = Standing(kit.clock.boottime())
-    assert len(set(claimed(stage, kit, 1000))) == 3 * CANDIDATES
+    context = stage.context()
+    context.clock = Standing(context.clock.boottime())
+    assert len(set(claimed(stage, context, 1000))) == 3 * CANDIDATES
 
 
 def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_trying_each(
@@ -239,9 +239,9 @@ def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_tryi
 ) -> None:
     stage.add_batch(A)
     add_jobs(stage, "job", 2 * CANDIDATES, batch_id=A)
-    turns = Turns(stage.kit())
+    turns = JobClaimer(stage.context())
     assert turns.claim() is not None
-    others = Turns(stage.kit("worker-2@host-a:1"))
+    others = JobClaimer(stage.context("worker-2@host-a:1"))
     while others.claim() is not None:  # all but the last few
         if stage.database.jobs.count_documents({"status": "pending"}) == 4:
             break
@@ -253,10 +253,10 @@ def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_tryi
 def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
     stage.add_batch(A, call_settings={"max_concurrent_calls": 1})
     add_jobs(stage, "job", 5, batch_id=A)
-    kit = stage.kit()
-    turns = Turns(kit)
+    context = stage.context()
+    turns = JobClaimer(context)
     assert turns.claim() is not None
     stage.store.batches.enter_dial(A, "dial-1")
     assert turns.claim() is None
     stage.store.batches.settle_dial(A, "dial-1", {})
-    assert Turns(kit).claim() is not None
+    assert JobClaimer(context).claim() is not None

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pymongo.monitoring import CommandListener
 
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.preflight import Claimed
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.preflight import ClaimedJob
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import connect
 from speechaid.store.jobs import Jobs
@@ -20,8 +20,8 @@ OTHER = "+12025550191"
 BATCH, ACCOUNT = "batch-20260101-00000001", "acc-1"
 
 
-def claimed(stage: Stage) -> Claimed:
-    found = Turns(stage.kit()).claim()
+def claimed(stage: Stage) -> ClaimedJob:
+    found = JobClaimer(stage.context()).claim()
     assert found is not None
     return found
 
@@ -46,7 +46,7 @@ def test_a_number_on_the_do_not_call_list_is_seen_however_the_job_writes_it(
     stage.add_job(job_id="job-1", batch_id=BATCH, **contact)
     if on_the_list:
         stage.store.do_not_call.add(NUMBER, source="test")
-    assert claimed(stage).seen.listed == (frozenset({NUMBER}) if on_the_list else frozenset())
+    assert claimed(stage).preflight.listed == (frozenset({NUMBER}) if on_the_list else frozenset())
 
 
 def test_batch_account_and_holds_are_those_of_the_job(stage: Stage) -> None:
@@ -58,28 +58,28 @@ def test_batch_account_and_holds_are_those_of_the_job(stage: Stage) -> None:
     found = claimed(stage)
     assert found.job.status is JobStatus.IN_PROGRESS
     assert found.job.document["payload"] == stage.job()["payload"]
-    assert found.seen.batch is not None
-    assert found.seen.account is not None
-    assert (found.seen.batch.batch_id, found.seen.account.account_id) == (BATCH, ACCOUNT)
-    assert found.seen.holds == []
+    assert found.preflight.batch is not None
+    assert found.preflight.account is not None
+    assert (found.preflight.batch.batch_id, found.preflight.account.account_id) == (BATCH, ACCOUNT)
+    assert found.preflight.holds == []
 
 
 def test_a_job_of_neither_batch_nor_account_is_seen_with_neither(stage: Stage) -> None:
     stage.database.batches.insert_one({"name": "a batch without a name of ours"})
     stage.database.accounts.insert_one({"name": "an account without a name of ours"})
     stage.add_job(OTHER)
-    seen = claimed(stage).seen
+    seen = claimed(stage).preflight
     assert (seen.batch, seen.account) == (None, None)
 
 
-def between_claim_and_read(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], object]) -> None:
+def between_claim_and_read(monkeypatch: pytest.MonkeyPatch, operation: Callable[[], object]) -> None:
     """Another program is quick: it does this when the claim has been written and nothing read yet."""
     claim = Jobs.claim
 
     def claim_then(jobs: Jobs, *args: Any, **options: Any) -> bool:
         taken = claim(jobs, *args, **options)
         if taken:
-            deed()
+            operation()
         return taken
 
     monkeypatch.setattr(Jobs, "claim", claim_then)
@@ -96,8 +96,8 @@ def test_a_job_that_was_given_another_account_meanwhile_is_seen_with_that_one(
     )
     found = claimed(stage)
     assert found.job.account_id == "acc-2"
-    assert found.seen.account is not None
-    assert found.seen.account.account_id == "acc-2"
+    assert found.preflight.account is not None
+    assert found.preflight.account.account_id == "acc-2"
 
 
 def test_a_job_that_was_taken_away_meanwhile_is_not_dialled(
@@ -107,8 +107,8 @@ def test_a_job_that_was_taken_away_meanwhile_is_not_dialled(
     between_claim_and_read(
         monkeypatch, lambda: stage.database.jobs.update_one({}, {"$set": {"claim_token": "another's"}})
     )
-    assert Turns(stage.kit()).claim() is None
-    assert not stage.dial_next(stage.kit())
+    assert JobClaimer(stage.context()).claim() is None
+    assert not stage.dial_next(stage.context())
     assert stage.ledger() == []
 
 
@@ -136,11 +136,11 @@ def test_a_claim_costs_its_write_and_one_read_where_numbers_stand_in_e164(
     for number in range(3):
         stage.add_job(phone, job_id=f"job-{number}", batch_id=BATCH, account_id=ACCOUNT)
     counting = Counting()
-    kit = stage.kit()
-    kit.store.close()
-    kit.store = connect(kit.settings.database, more={"event_listeners": [counting]})
-    kit.clock = Standing(kit.clock.boottime())
-    turns = Turns(kit)
+    context = stage.context()
+    context.store.close()
+    context.store = connect(context.settings.database, more={"event_listeners": [counting]})
+    context.clock = Standing(context.clock.boottime())
+    turns = JobClaimer(context)
     assert turns.claim() is not None  # whose turn it is was asked with it
     before = counting.sent
     assert turns.claim() is not None

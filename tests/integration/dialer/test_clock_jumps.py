@@ -6,16 +6,16 @@ import contextlib
 
 import pytest
 
-from speechaid.dialer.context import Kit, LetGo
-from tests.support.stage import QuietSeat, Stage
+from speechaid.dialer.context import HandOver, WorkerContext
+from tests.support.stage import QuietLink, Stage
 
 PHONE = "+56912345678"
 HOUR = 3600.0
 
 
-def set_clock(kit: Kit, seconds: float) -> None:
+def set_clock(context: WorkerContext, seconds: float) -> None:
     """As if somebody had set the clock of the database's host by so much."""
-    clock = kit.store._clock
+    clock = context.store._clock
     clock.now()
     assert clock._offset is not None
     clock._offset += seconds
@@ -26,17 +26,17 @@ def set_clock(kit: Kit, seconds: float) -> None:
 def test_a_live_call_outlives_a_clock_that_is_set(stage: Stage, by: float, polls: int) -> None:
     stage.simulator.script({"*": ["agent_hangup"]})
     stage.add_job(PHONE)
-    kit = stage.kit(CALL_POLLING_INTERVAL=1)
+    context = stage.context(CALL_POLLING_INTERVAL=1)
     rests = 0
 
     def jump() -> None:
         nonlocal rests
         if rests == polls:
-            set_clock(kit, by)
+            set_clock(context, by)
         rests += 1
 
     stage.on_rest = jump
-    assert stage.dial_next(kit)
+    assert stage.dial_next(context)
     assert rests > polls + 2  # it was followed on
     (call,) = stage.ledger()
     assert call["disconnection_reason"] != "manual_stopped"
@@ -46,18 +46,21 @@ def test_a_live_call_outlives_a_clock_that_is_set(stage: Stage, by: float, polls
 def test_a_call_adopted_under_a_clock_set_forward_is_not_hung_up_on(stage: Stage) -> None:
     stage.simulator.script({"*": ["agent_hangup"]})
     stage.add_job(PHONE)
-    first, second = stage.kit("worker-1@host-a:1", CALL_POLLING_INTERVAL=1), stage.kit("worker-2@host-b:2")
-    seat = first.seat
-    assert isinstance(seat, QuietSeat)
+    first, second = (
+        stage.context("worker-1@host-a:1", CALL_POLLING_INTERVAL=1),
+        stage.context("worker-2@host-b:2"),
+    )
+    link = first.link
+    assert isinstance(link, QuietLink)
     rests = 0
 
     def leave() -> None:
         nonlocal rests
         rests += 1
-        seat.let_go_requested = rests > 4  # they are talking by now
+        link.hand_over_requested = rests > 4  # they are talking by now
 
     stage.on_rest = leave
-    with contextlib.suppress(LetGo):
+    with contextlib.suppress(HandOver):
         stage.dial_next(first)
     set_clock(second, HOUR)
     stage.on_rest = lambda: None

@@ -36,8 +36,8 @@ def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(stage: Stage, 
             stage.clear()
             set_the_scene(stage, story)
             with instrumented(Steps(kill)), pytest.raises(Killed):
-                go_through(stage, stage.kit("worker-1@host-a:1"))
-            finish_what_is_left(stage, stage.kit("worker-2@host-b:2"))
+                go_through(stage, stage.context("worker-1@host-a:1"))
+            finish_what_is_left(stage, stage.context("worker-2@host-b:2"))
             try:
                 check(stage, story)
             except AssertionError as exc:

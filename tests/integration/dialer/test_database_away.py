@@ -18,16 +18,16 @@ import pytest
 from pymongo import MongoClient
 
 from speechaid.dialer import dial, recovery
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.context import Kit, LetGo
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.embedded import database
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import LeaseLost, StoreUnavailable
-from speechaid.maintenance.database_thread import Clerk
+from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from tests.support.common_stage import phone
-from tests.support.stage import QuietSeat, Stage, open_stage
+from tests.support.stage import QuietLink, Stage, open_stage
 from tests.support.stories import Steps, instrumented, plain
 
 BATCH = "batch-20260101-00000001"
@@ -112,11 +112,11 @@ def connected(store: Store) -> None:
     Server.until(answers)
 
 
-def worker(stage: Stage, name: str = "worker-1@host-a:1") -> Kit:
+def worker(stage: Stage, name: str = "worker-1@host-a:1") -> WorkerContext:
     """A worker that is connected."""
-    kit = stage.kit(name)
-    connected(kit.store)
-    return kit
+    context = stage.context(name)
+    connected(context.store)
+    return context
 
 
 def set_up(stage: Stage) -> None:
@@ -189,10 +189,10 @@ def test_a_server_killed_before_any_step_of_a_call_loses_and_doubles_nothing(
                 server.kill()
                 stage.on_rest = second_rest_brings_it_back(stage, server)
 
-        kit = worker(stage)
+        context = worker(stage)
         try:
             with instrumented(Steps(kill)):
-                stage.dial_next(kit)
+                stage.dial_next(context)
         except StoreUnavailable:
             raised += 1  # nothing was begun
         server.bring_back()
@@ -244,21 +244,21 @@ def test_a_lease_that_lapsed_while_the_server_was_away_is_settled_by_the_adopter
             server.kill()
             stage.on_rest = adopt
 
-    kit = worker(stage)
+    context = worker(stage)
     with instrumented(Steps(kill)), pytest.raises(LeaseLost):
-        stage.dial_next(kit)
+        stage.dial_next(context)
     assert killed == [step]
     check(stage)
 
 
 def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stage, server: Server) -> None:
-    kit = worker(stage)
-    seat = cast("QuietSeat", kit.seat)
+    context = worker(stage)
+    link = cast("QuietLink", context.link)
     shown: list[tuple[str, str | None]] = []
     bring_back = second_rest_brings_it_back(stage, server)
 
     def on_rest() -> None:
-        shown.append((seat.steps[-1], seat.call))
+        shown.append((link.steps[-1], link.call))
         bring_back()
 
     def kill(_number: int, name: str, done: bool) -> None:
@@ -267,7 +267,7 @@ def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stag
             stage.on_rest = on_rest
 
     with instrumented(Steps(kill)):
-        stage.dial_next(kit)
+        stage.dial_next(context)
     (call,) = stage.ledger()
     assert shown[0] == ("following: record call (database away)", call["call_id"])
     check(stage)
@@ -276,18 +276,18 @@ def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stag
 def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writes_the_same(
     stage: Stage, server: Server
 ) -> None:
-    kit = worker(stage)
+    context = worker(stage)
 
     def leave() -> None:
-        kit.seat.let_go_requested = True
+        context.link.hand_over_requested = True
 
     def kill(_number: int, name: str, done: bool) -> None:
         if name == "insert call_results" and not done and server.database.is_alive():
             server.kill()
             stage.on_rest = leave
 
-    with instrumented(Steps(kill)), pytest.raises(LetGo):
-        stage.dial_next(kit)
+    with instrumented(Steps(kill)), pytest.raises(HandOver):
+        stage.dial_next(context)
     server.bring_back()
     stage.on_rest = lambda: None
     finish(stage)
@@ -295,14 +295,14 @@ def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writ
 
 
 def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Server) -> None:
-    kit = worker(stage)
-    claimed = Turns(kit).claim()
+    context = worker(stage)
+    claimed = JobClaimer(context).claim()
     assert claimed is not None
     server.kill()
     with pytest.raises(StoreUnavailable):
-        recovery.take_over_one(kit)
+        recovery.recover_one(context)
     stage.on_rest = second_rest_brings_it_back(stage, server)
-    dial.run(kit, claimed.job, claimed.seen)
+    dial.run(context, claimed.job, claimed.preflight)
     assert stage.ledger() == []
     assert stage.job()["status"] == "pending"
     finish(stage)
@@ -312,22 +312,22 @@ def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Serve
 def test_a_database_that_hangs_is_said_to_be_away_before_the_clerk_s_own_question_gives_up(
     server: Server, settings: Settings
 ) -> None:
-    clerk = Clerk(
+    database_thread = DatabaseThread(
         connect(settings.database, uri=f"{server.uri}&connectTimeoutMS=300&heartbeatFrequencyMS=500"),
         settings,
     )
 
     def found(state: str) -> bool:
-        return str(clerk.figures()["database"]["state"]) == state
+        return str(database_thread.stats()["database"]["state"]) == state
 
     try:
         server.until(lambda: found("up"))
         server.freeze()
         try:
             server.until(lambda: found("away"))
-            assert "does not answer" in clerk.figures()["database"]["error"]
+            assert "does not answer" in database_thread.stats()["database"]["error"]
         finally:
             server.thaw()
         server.until(lambda: found("up"))
     finally:
-        clerk.close()
+        database_thread.close()

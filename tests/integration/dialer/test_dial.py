@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speechaid.dialer.preflight import look
+from speechaid.dialer.preflight import read_preflight
 from speechaid.rules import metering
 from speechaid.store.table import Table
 from tests.support.stage import Document, Stage
@@ -18,7 +18,7 @@ def test_an_answered_call_is_done_recorded_and_charged_once(stage: Stage) -> Non
     stage.add_job(A, batch_id="batch-20260101-00000001", account_id="acc-1")
     stage.simulator.script({A: ["user_hangup"]})
 
-    stage.dial_next(stage.kit())
+    stage.dial_next(stage.context())
 
     job, (result,) = stage.job(), stage.results()
     assert job["status"] == "done"
@@ -43,7 +43,7 @@ def test_two_phones_and_nobody_home_make_six_calls_and_a_failed_job(stage: Stage
     stage.add_job(A, B)
     stage.simulator.script({"*": ["dial_no_answer"]})
 
-    job = stage.run_dry(stage.kit())
+    job = stage.run_dry(stage.context())
 
     assert (job["status"], job["attempts"]) == ("failed", 3)
     assert [call["to_number"] for call in stage.simulator.ledger()] == [A, B] * 3
@@ -55,7 +55,7 @@ def test_a_phone_in_national_form_is_dialled_in_the_country_of_its_batch(stage: 
     stage.add_account(plan_type="unlimited", country="US")
     batch = stage.add_batch(country="MX")
     stage.add_job("55 1234 5678", batch_id=batch, account_id="acc-1")
-    assert stage.dial_next(stage.kit())
+    assert stage.dial_next(stage.context())
     assert [call["to_number"] for call in stage.ledger()] == ["+525512345678"]
 
 
@@ -67,7 +67,7 @@ def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
     stage.add_job(A, B, batch_id=batch, account_id="acc-1")
     stage.store.do_not_call.add(B, source="operator")
     stage.store.holds.hold(by="operator", reason="fire drill")
-    kit = stage.kit()
+    context = stage.context()
     job = stage.store.jobs.get("job-1")
     asked: list[str] = []
     for name in ("find", "find_one", "aggregate"):
@@ -80,7 +80,7 @@ def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
 
         monkeypatch.setattr(Table, name, counted)
 
-    seen = look(kit, job)
+    seen = read_preflight(context, job)
 
     assert asked == ["jobs"]
     assert seen.account is not None
@@ -93,7 +93,7 @@ def test_a_listed_phone_in_national_form_is_known_by_the_country_of_its_account(
     stage.add_account(plan_type="unlimited", country="MX")
     stage.add_job("55 1234 5678", account_id="acc-1")
     stage.store.do_not_call.add("+525512345678", source="operator")
-    assert look(stage.kit(), stage.store.jobs.get("job-1")).listed == {"+525512345678"}
+    assert read_preflight(stage.context(), stage.store.jobs.get("job-1")).listed == {"+525512345678"}
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Document) -> list[int]:
@@ -122,7 +122,7 @@ def test_where_much_is_left_a_dial_goes_out_though_another_was_entered_meanwhile
     stage.add_account(plan_type="minutes_based", minutes_purchased=100)
     stage.add_job(A, account_id="acc-1")
     tries = meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
-    assert stage.dial_next(stage.kit())
+    assert stage.dial_next(stage.context())
     assert (len(stage.ledger()), tries) == (1, [1])
 
 
@@ -132,7 +132,7 @@ def test_where_another_dial_took_the_last_minutes_meanwhile_none_goes_out(
     stage.add_account(plan_type="minutes_based", minutes_purchased=3)
     stage.add_job(A, account_id="acc-1")
     meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
-    stage.dial_next(stage.kit())
+    stage.dial_next(stage.context())
     account = stage.store.accounts.find("acc-1")
     assert account is not None
     assert stage.ledger() == []

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from speechaid.dialer import due_batches
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.due_batches import Roster
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.due_batches import DueBatches
 from speechaid.store.table import Table
 from tests.support.stage import Document, Stage
 
@@ -40,19 +40,19 @@ def add(stage: Stage, *numbers: int, jobs: int = 1, **fields: Any) -> list[str]:
     return [name(number) for number in numbers]
 
 
-def due(worker: Roster) -> set[str | None]:
-    return {entry.batch_id for entry in worker.due()}
+def due(worker: DueBatches) -> set[str | None]:
+    return {entry.batch_id for entry in worker.read()}
 
 
 def test_where_all_batches_fit_on_a_page_each_look_sees_them_all(stage: Stage) -> None:
     names = set(add(stage, *range(PAGE - 1)))
-    worker = Roster(stage.kit())
+    worker = DueBatches(stage.context())
     assert [due(worker) for _ in range(3)] == [names] * 3
 
 
 def test_a_round_of_looks_sees_every_batch_each_look_a_page(stage: Stage) -> None:
     names = set(add(stage, *range(3 * PAGE)))
-    worker = Roster(stage.kit())
+    worker = DueBatches(stage.context())
     looks = [due(worker) for _ in range(4)]  # begun in the middle, it comes to the beginning in between
     assert set().union(*looks) == names
     assert all(1 <= len(look) <= PAGE for look in looks)
@@ -70,10 +70,10 @@ def test_a_look_reads_no_more_of_many_batches_than_of_few(
         return rows
 
     def of_one_claim() -> Counter[str]:
-        turns = Turns(stage.kit())
+        turns = JobClaimer(stage.context())
         turns.claim()
         read.clear()
-        assert Turns(stage.kit()).claim() is not None
+        assert JobClaimer(stage.context()).claim() is not None
         return Counter(read)
 
     monkeypatch.setattr(Table, "find", counted)
@@ -90,7 +90,7 @@ def test_a_batch_of_a_raised_priority_goes_first_on_whatever_page_it_stands(stag
     add(stage, *range(3 * PAGE), jobs=2)
     stage.database.batches.update_one({"batch_id": name(7)}, {"$set": {"priority": 2}})
     stage.database.batches.update_one({"batch_id": name(2)}, {"$set": {"priority": "3"}})
-    turns = Turns(stage.kit())
+    turns = JobClaimer(stage.context())
     claimed = [found.job.batch_id for _ in range(4) if (found := turns.claim()) is not None]
     assert claimed == [name(2), name(2), name(7), name(7)]
 
@@ -99,14 +99,14 @@ def test_one_batch_with_work_among_many_that_are_finished_is_found_in_one_look(s
     add(stage, *range(20 * PAGE), jobs=0)
     add(stage, 1000)
     for _ in range(5):  # wherever it begins
-        assert due(Roster(stage.kit())) == {name(1000)}
+        assert due(DueBatches(stage.context())) == {name(1000)}
 
 
 def test_one_batch_that_may_be_called_among_many_that_may_not_is_found_and_kept(stage: Stage) -> None:
     pages = 2 * due_batches.PAGES_AT_ONCE
     add(stage, *range(pages * PAGE), is_active=False)
     add(stage, 1000)
-    worker = Roster(stage.kit())
+    worker = DueBatches(stage.context())
     looks = [due(worker) for _ in range(4)]
     assert {name(1000)} in looks
     first = looks.index({name(1000)})
@@ -115,5 +115,5 @@ def test_one_batch_that_may_be_called_among_many_that_may_not_is_found_and_kept(
 
 def test_nothing_pending_is_nothing_due(stage: Stage) -> None:
     add(stage, *range(3 * PAGE), jobs=0)
-    worker = Roster(stage.kit())
+    worker = DueBatches(stage.context())
     assert [due(worker) for _ in range(3)] == [set()] * 3

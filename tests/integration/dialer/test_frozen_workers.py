@@ -35,10 +35,10 @@ def test_what_the_adopter_did_stands_and_the_sleeper_calls_nobody(stage: Stage, 
         def freeze(number: int, _name: str, done: bool, frozen: int = frozen) -> None:
             if (number, done) == (frozen, False):
                 with plain():
-                    finish_what_is_left(stage, stage.kit("worker-2@host-b:2"))
+                    finish_what_is_left(stage, stage.context("worker-2@host-b:2"))
 
         with instrumented(Steps(freeze)), contextlib.suppress(LeaseLost):
-            go_through(stage, stage.kit("worker-1@host-a:1"))
+            go_through(stage, stage.context("worker-1@host-a:1"))
         try:
             check(stage, story)
         except AssertionError as exc:

@@ -42,9 +42,9 @@ def test_after_the_answer_no_call_of_the_batch_is_placed(stage: Stage, story: St
                     placed.append(len(stage.ledger()))
 
         with instrumented(Steps(pause)):
-            go_through(stage, stage.kit())
+            go_through(stage, stage.context())
         stage.make_due_if_pending()
-        go_through(stage, stage.kit("worker-2@host-b:2"))
+        go_through(stage, stage.context("worker-2@host-b:2"))
         if placed_by_answer:
             answered_early += 1
             when = f"paused before step {pausing} ({names[pausing]})"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from speechaid.dialer import dial, recovery
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.context import Kit
-from speechaid.dialer.preflight import look
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.preflight import read_preflight
 from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
 from speechaid.rules.phones import Choice
@@ -36,8 +36,8 @@ def stage(common_stage: Stage) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def survivor(stage: Stage) -> Kit:
-    return stage.kit("worker-2@host-b:2")
+def survivor(stage: Stage) -> WorkerContext:
+    return stage.context("worker-2@host-b:2")
 
 
 def die(*_: object) -> None:
@@ -51,31 +51,33 @@ def leave_live_call(stage: Stage, *outcomes: str, **fields: Any) -> str:
     stage.add_job(number, **fields)
     stage.on_rest = die
     with pytest.raises(Died):
-        stage.dial_next(stage.kit())
+        stage.dial_next(stage.context())
     stage.on_rest = lambda: None
     stage.lapse()
     assert len(stage.ledger()) == 1
     return number
 
 
-def intend(stage: Stage, kit: Kit, **fields: Any) -> Job:
+def intend(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     """A job with a fresh intent, nothing sent yet."""
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
     stage.add_job(number, **fields)
-    job = stage.claim(kit)
+    job = stage.claim(context)
     assert job is not None
     choice = Choice(index=0, raw=number, number=number)
-    return kit.store.jobs.record_intent(job, dial.new_dial(kit, job, choice, look(kit, job)))
+    return context.store.jobs.record_intent(
+        job, dial.new_dial(context, job, choice, read_preflight(context, job))
+    )
 
 
 def leave_ambiguous(stage: Stage, *, placed: bool, **fields: Any) -> Job:
     """A worker dies right before its POST, or right after Retell has made the call; its lease runs out."""
-    kit = stage.kit()
-    job = intend(stage, kit, **fields)
+    context = stage.context()
+    job = intend(stage, context, **fields)
     assert job.dial is not None
     if placed:
-        kit.retell.create_call(json.loads(job.dial.body))
+        context.retell.create_call(json.loads(job.dial.body))
     stage.lapse()
     stage.simulator.clear_requests()
     return job
@@ -86,11 +88,11 @@ def creates(stage: Stage) -> int:
     return len(stage.simulator.requests()["creates"])
 
 
-def look_again(stage: Stage, kit: Kit, times: int = 1) -> None:
+def look_again(stage: Stage, context: WorkerContext, times: int = 1) -> None:
     """Rounds of a worker, each as if the rest between had passed."""
     for _ in range(times):
         stage.lapse()
-        assert stage.take_over(kit)
+        assert stage.take_over(context)
 
 
 def closed_window(stage: Stage) -> Document:
@@ -106,7 +108,9 @@ def closed_window(stage: Stage) -> Document:
 # -- live calls and stored verdicts ----------------------------------------------------------------------
 
 
-def test_a_live_call_is_followed_by_its_id_and_never_dialled_again(stage: Stage, survivor: Kit) -> None:
+def test_a_live_call_is_followed_by_its_id_and_never_dialled_again(
+    stage: Stage, survivor: WorkerContext
+) -> None:
     leave_live_call(stage)
     assert not stage.dial_next(survivor)
 
@@ -119,7 +123,7 @@ def test_a_live_call_is_followed_by_its_id_and_never_dialled_again(stage: Stage,
     assert creates(stage) == 1
 
 
-def test_a_live_call_is_left_alone_while_its_lease_runs(stage: Stage, survivor: Kit) -> None:
+def test_a_live_call_is_left_alone_while_its_lease_runs(stage: Stage, survivor: WorkerContext) -> None:
     leave_live_call(stage)
     ahead = stage.store.now() + timedelta(seconds=60)
     stage.database.jobs.update_one({}, {"$set": {"reserved_until": ahead}})
@@ -132,11 +136,11 @@ def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_the
     stage.add_job(number)
     steps = Steps(lambda _n, name, _done: die() if name == "insert call_results" else None)
     with instrumented(steps), pytest.raises(Died):
-        stage.dial_next(stage.kit(NO_ANSWER_RETRY_MINUTES=60))
+        stage.dial_next(stage.context(NO_ANSWER_RETRY_MINUTES=60))
     stage.lapse()
     before = stage.store.now()
 
-    other = stage.kit("worker-2@host-b:2", SPEECHAID_VOICEMAIL_COUNTS="true", NO_ANSWER_RETRY_MINUTES=1)
+    other = stage.context("worker-2@host-b:2", SPEECHAID_VOICEMAIL_COUNTS="true", NO_ANSWER_RETRY_MINUTES=1)
     assert stage.take_over(other)
 
     job, (result,) = stage.job(), stage.results()
@@ -144,9 +148,9 @@ def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_the
     assert job["reserved_until"] - before > timedelta(minutes=50)
 
 
-def test_a_job_without_a_dial_goes_back_untouched(stage: Stage, survivor: Kit) -> None:
+def test_a_job_without_a_dial_goes_back_untouched(stage: Stage, survivor: WorkerContext) -> None:
     stage.add_job(phone(), attempts=1)
-    assert stage.claim(stage.kit()) is not None
+    assert stage.claim(stage.context()) is not None
     look_again(stage, survivor)
     job = stage.job()
     assert (job["status"], job["attempts"]) == ("pending", 1)
@@ -157,7 +161,7 @@ def test_a_job_without_a_dial_goes_back_untouched(stage: Stage, survivor: Kit) -
 
 
 def test_a_create_whose_answer_was_lost_is_sent_again_and_gives_the_same_call(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     leave_ambiguous(stage, placed=True)
     look_again(stage, survivor)
@@ -166,7 +170,7 @@ def test_a_create_whose_answer_was_lost_is_sent_again_and_gives_the_same_call(
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
-def test_a_create_that_never_left_is_sent_by_the_adopter(stage: Stage, survivor: Kit) -> None:
+def test_a_create_that_never_left_is_sent_by_the_adopter(stage: Stage, survivor: WorkerContext) -> None:
     job = leave_ambiguous(stage, placed=False)
     look_again(stage, survivor)
     (call,) = stage.ledger()
@@ -178,7 +182,7 @@ def test_a_create_that_never_left_is_sent_by_the_adopter(stage: Stage, survivor:
 @pytest.mark.parametrize("placed", [True, False], ids=["placed", "not placed"])
 @pytest.mark.parametrize("obstacle", ["paused", "window closed", "held", "account closed", "do not call"])
 def test_where_no_call_may_be_placed_now_a_lost_create_is_looked_up_and_not_repeated(
-    stage: Stage, survivor: Kit, obstacle: str, placed: bool
+    stage: Stage, survivor: WorkerContext, obstacle: str, placed: bool
 ) -> None:
     stage.add_batch(BATCH)
     stage.add_account(plan_type="unlimited")
@@ -204,7 +208,7 @@ def test_where_no_call_may_be_placed_now_a_lost_create_is_looked_up_and_not_repe
 
 
 def test_when_the_batch_is_resumed_the_lost_create_goes_out_after_all_and_once(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.add_batch(BATCH)
     leave_ambiguous(stage, placed=False, batch_id=BATCH)
@@ -217,7 +221,9 @@ def test_when_the_batch_is_resumed_the_lost_create_goes_out_after_all_and_once(
 
 
 @pytest.mark.parametrize("placed", [True, False], ids=["placed", "not placed"])
-def test_after_45_minutes_a_lost_create_is_only_looked_up(stage: Stage, survivor: Kit, placed: bool) -> None:
+def test_after_45_minutes_a_lost_create_is_only_looked_up(
+    stage: Stage, survivor: WorkerContext, placed: bool
+) -> None:
     leave_ambiguous(stage, placed=placed)
     stage.age_dial(45 * 60 + 1)
     look_again(stage, survivor)
@@ -226,7 +232,7 @@ def test_after_45_minutes_a_lost_create_is_only_looked_up(stage: Stage, survivor
 
 
 def test_a_call_that_no_list_shows_is_presumed_not_placed_only_past_the_horizon_and_after_three_looks(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.add_batch(BATCH)
     stage.add_account(plan_type="credit_based", credit_balance=100, cost_per_call_setup=1)
@@ -270,7 +276,7 @@ def test_a_call_that_no_list_shows_is_presumed_not_placed_only_past_the_horizon_
     ids=lambda fault: "-".join(map(str, fault.values())),
 )
 def test_where_the_replays_answer_is_not_plain_the_list_decides(
-    stage: Stage, survivor: Kit, fault: Document
+    stage: Stage, survivor: WorkerContext, fault: Document
 ) -> None:
     leave_ambiguous(stage, placed=True)
     stage.simulator.fault(**fault, endpoints=["create"])
@@ -280,7 +286,7 @@ def test_where_the_replays_answer_is_not_plain_the_list_decides(
 
 
 def test_a_refusal_of_the_replay_is_no_proof_that_the_first_request_made_no_call(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     leave_ambiguous(stage, placed=True)
     stage.simulator.change(list_delay_seconds=100_000)
@@ -291,7 +297,9 @@ def test_a_refusal_of_the_replay_is_no_proof_that_the_first_request_made_no_call
     assert job.get("dead_phones", []) == []
 
 
-def test_a_list_that_is_late_is_asked_again_until_it_shows_the_call(stage: Stage, survivor: Kit) -> None:
+def test_a_list_that_is_late_is_asked_again_until_it_shows_the_call(
+    stage: Stage, survivor: WorkerContext
+) -> None:
     stage.add_batch(BATCH)
     leave_ambiguous(stage, placed=True, batch_id=BATCH)
     stage.store.batches.pause(BATCH, by="operator", reason=None)
@@ -304,7 +312,7 @@ def test_a_list_that_is_late_is_asked_again_until_it_shows_the_call(stage: Stage
     assert len(stage.ledger()) == 1
 
 
-def test_where_retell_cannot_be_asked_nothing_is_concluded(stage: Stage, survivor: Kit) -> None:
+def test_where_retell_cannot_be_asked_nothing_is_concluded(stage: Stage, survivor: WorkerContext) -> None:
     leave_ambiguous(stage, placed=False)
     stage.age_dial(PAST_THE_HORIZON)
     stage.simulator.fault("outage")
@@ -320,14 +328,14 @@ def test_a_dial_under_another_hosts_key_is_looked_up_but_neither_repeated_nor_pr
 ) -> None:
     stage.simulator.change(api_keys=[API_KEY, "key_of_another_host"])
     leave_ambiguous(stage, placed=placed)
-    other = stage.kit("worker-2@host-b:2", RETELL_API_KEY="key_of_another_host")
+    other = stage.context("worker-2@host-b:2", RETELL_API_KEY="key_of_another_host")
     if not placed:
         stage.age_dial(PAST_THE_HORIZON)
     look_again(stage, other, 1 if placed else 5)
     assert creates(stage) == 0
     assert stage.job()["status"] == ("done" if placed else "in_progress")
     if not placed:
-        look_again(stage, stage.kit(), 3)
+        look_again(stage, stage.context(), 3)
         assert stage.job()["status"] == "pending"
 
 
@@ -336,7 +344,7 @@ def test_a_dial_under_another_hosts_key_is_looked_up_but_neither_repeated_nor_pr
 
 @pytest.mark.parametrize(("minutes", "repeated"), [(0, 1), (4, 1), (-4, 1), (6, 0), (-6, 0)])
 def test_a_create_is_repeated_only_where_retells_clock_agrees_with_the_databases(
-    stage: Stage, survivor: Kit, monkeypatch: pytest.MonkeyPatch, minutes: int, repeated: int
+    stage: Stage, survivor: WorkerContext, monkeypatch: pytest.MonkeyPatch, minutes: int, repeated: int
 ) -> None:
     monkeypatch.setattr(recovery, "CLOCKS_AGREE_SECONDS", 300.0)
     leave_ambiguous(stage, placed=False)
@@ -349,7 +357,7 @@ def test_a_create_is_repeated_only_where_retells_clock_agrees_with_the_databases
 
 
 def test_a_date_that_retell_told_long_ago_is_no_sign_of_a_clock_that_is_wrong(
-    stage: Stage, survivor: Kit, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, survivor: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "CLOCKS_AGREE_SECONDS", 300.0)
     leave_ambiguous(stage, placed=False)
@@ -400,7 +408,7 @@ def test_a_request_waits_for_the_end_of_the_live_call_which_is_recorded_and_char
     stage.add_job(number, account_id="acc-1", attempts=1)
     in_the_call(stage, action)
 
-    stage.dial_next(stage.kit())
+    stage.dial_next(stage.context())
 
     job, (result,) = stage.job(), stage.results()
     assert job["status"] == status
@@ -423,7 +431,7 @@ def test_hanging_up_stops_the_live_call_and_cancels_the_job(stage: Stage) -> Non
     stage.simulator.script({number: [{"reason": "user_hangup", "talk_seconds": 500}]})
     stage.add_job(number)
     in_the_call(stage, "hang_up")
-    stage.dial_next(stage.kit())
+    stage.dial_next(stage.context())
     (call,) = stage.ledger()
     assert call["disconnection_reason"] == "manual_stopped"
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "because")
@@ -443,7 +451,7 @@ def test_a_request_between_intent_and_post_keeps_the_call_from_being_placed(
             asked.append(ask(stage, action))
 
     with instrumented(Steps(on_step)):
-        stage.dial_next(stage.kit())
+        stage.dial_next(stage.context())
 
     assert asked == ["recorded"]
     assert stage.ledger() == []
@@ -457,12 +465,12 @@ def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_cal
     stage: Stage,
 ) -> None:
     stage.add_job(phone())
-    kit = stage.kit()
-    claimed = Turns(kit).claim()
+    context = stage.context()
+    claimed = JobClaimer(context).claim()
     assert claimed is not None
     assert ask(stage, "cancel") == "done"
     with pytest.raises(LeaseLost):
-        dial.run(kit, claimed.job, claimed.seen)
+        dial.run(context, claimed.job, claimed.preflight)
     assert (stage.job()["status"], stage.ledger()) == ("cancelled", [])
 
 
@@ -470,7 +478,7 @@ def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_cal
     ("action", "status"), [("cancel", "cancelled"), ("suspend", "suspended"), ("reset", "pending")]
 )
 def test_a_request_on_a_lost_create_waits_until_its_fate_is_known_and_then_stands(
-    stage: Stage, survivor: Kit, action: str, status: str
+    stage: Stage, survivor: WorkerContext, action: str, status: str
 ) -> None:
     leave_ambiguous(stage, placed=False, attempts=2)
     assert ask(stage, action) == "recorded"
@@ -504,10 +512,10 @@ def test_what_leads_nowhere_is_refused(stage: Stage) -> None:
 # -- what SpeechAI left in progress ----------------------------------------------------------------------
 
 
-def speechai_calls(stage: Stage, kit: Kit, number: str) -> str:
+def speechai_calls(stage: Stage, context: WorkerContext, number: str) -> str:
     """A call that another program placed."""
-    body = {"from_number": "+15005550006", "to_number": number, "idempotency_key": kit.new_token()}
-    call_id = kit.retell.create_call({**body, "override_agent_id": "agent_stage"}).call_id
+    body = {"from_number": "+15005550006", "to_number": number, "idempotency_key": context.new_token()}
+    call_id = context.retell.create_call({**body, "override_agent_id": "agent_stage"}).call_id
     stage.simulator.clear_requests()
     return call_id
 
@@ -520,7 +528,9 @@ def speechai_leaves(stage: Stage, number: str, *, minutes_ago: float = 1.0, **fi
 
 
 @pytest.mark.parametrize("known", ["by its id", "by number and time"])
-def test_a_call_that_speechai_left_going_on_is_adopted(stage: Stage, survivor: Kit, known: str) -> None:
+def test_a_call_that_speechai_left_going_on_is_adopted(
+    stage: Stage, survivor: WorkerContext, known: str
+) -> None:
     number = phone()
     stage.simulator.script({number: [{"reason": "user_hangup", "ring_seconds": 2, "talk_seconds": 400}]})
     call_id = speechai_calls(stage, survivor, number)
@@ -536,7 +546,9 @@ def test_a_call_that_speechai_left_going_on_is_adopted(stage: Stage, survivor: K
     assert (stage.job()["status"], result["call_id"], creates(stage)) == ("done", call_id, 0)
 
 
-def test_while_retell_cannot_be_asked_speechais_job_is_not_put_back(stage: Stage, survivor: Kit) -> None:
+def test_while_retell_cannot_be_asked_speechais_job_is_not_put_back(
+    stage: Stage, survivor: WorkerContext
+) -> None:
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
     call_id = speechai_calls(stage, survivor, number)
@@ -553,7 +565,7 @@ def test_while_retell_cannot_be_asked_speechais_job_is_not_put_back(stage: Stage
 
 @pytest.mark.parametrize("step", range(1, 8))
 def test_a_worker_that_dies_over_speechais_job_leaves_it_as_it_found_it(
-    stage: Stage, survivor: Kit, step: int
+    stage: Stage, survivor: WorkerContext, step: int
 ) -> None:
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
@@ -561,7 +573,7 @@ def test_a_worker_that_dies_over_speechais_job_leaves_it_as_it_found_it(
     speechai_leaves(stage, number)
     steps = Steps(lambda count, _name, _done: die() if count == step else None)
     with instrumented(steps), pytest.raises(Died):
-        stage.take_over(stage.kit())
+        stage.take_over(stage.context())
 
     stage.store.jobs.worker_crashed("worker-1@host-a:1", 1)
     look_again(stage, survivor)
@@ -572,7 +584,7 @@ def test_a_worker_that_dies_over_speechais_job_leaves_it_as_it_found_it(
 
 
 def test_speechais_job_without_a_call_rests_until_no_call_of_it_can_go_on(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     speechai_leaves(stage, phone(), minutes_ago=50)
     look_again(stage, survivor, 3)
@@ -589,7 +601,7 @@ def test_speechais_job_without_a_call_rests_until_no_call_of_it_can_go_on(
 
 
 def test_speechais_job_that_does_not_say_when_it_began_is_judged_by_its_last_change(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     last_change = stage.store.now() - timedelta(minutes=50)
     speechai_leaves(stage, phone(), started_at=None, created_at=None, updated_at=last_change)
@@ -601,7 +613,7 @@ def test_speechais_job_that_does_not_say_when_it_began_is_judged_by_its_last_cha
 
 
 def test_speechais_call_is_found_though_its_job_does_not_say_when_it_began(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
@@ -613,7 +625,7 @@ def test_speechais_call_is_found_though_its_job_does_not_say_when_it_began(
 
 
 def test_speechais_call_that_retell_does_not_know_parks_the_job_instead_of_calling_again(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     speechai_leaves(stage, phone(), call_id="call_of_another_workspace")
     survivor.settings = survivor.settings.model_copy(
@@ -628,7 +640,7 @@ def test_speechais_call_that_retell_does_not_know_parks_the_job_instead_of_calli
 
 
 def test_an_old_call_id_that_is_settled_already_is_not_taken_for_the_present_call(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.database.call_results.insert_one({"call_id": "call_of_the_last_attempt"})
     speechai_leaves(stage, phone(), minutes_ago=90, call_id="call_of_the_last_attempt")
@@ -637,7 +649,7 @@ def test_an_old_call_id_that_is_settled_already_is_not_taken_for_the_present_cal
 
 
 def test_an_operators_word_about_speechais_job_waits_until_its_call_is_found(
-    stage: Stage, survivor: Kit
+    stage: Stage, survivor: WorkerContext
 ) -> None:
     number = phone()
     stage.simulator.script({number: ["dial_no_answer"]})

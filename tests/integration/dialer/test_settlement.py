@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from speechaid.dialer import settlement
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
@@ -56,26 +56,26 @@ def batch(stage: Stage) -> Document:
     return found
 
 
-def placed(stage: Stage, kit: Kit, **fields: Any) -> Job:
+def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     """A job with a call placed a moment ago, its marks entered."""
     number = phone()
     stage.add_job(number, **{"batch_id": BATCH, "account_id": "acc-1", **fields})
-    job = stage.claim(kit)
+    job = stage.claim(context)
     assert job is not None
     dial = Dial(
-        key=kit.new_token(),
+        key=context.new_token(),
         number=number,
         phone_index=0,
         attempt=0,
         intent_at=stage.store.now(),
         body="{}",
-        api_key_fingerprint=kit.retell.fingerprint,
+        api_key_fingerprint=context.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
     )
-    job = kit.store.jobs.record_intent(job, dial)
-    settlement.enter_marks(kit, job, dial)
-    return kit.store.jobs.record_call(job, f"call_{dial.key}")
+    job = context.store.jobs.record_intent(job, dial)
+    settlement.add_reservation_entries(context, job, dial)
+    return context.store.jobs.record_call(job, f"call_{dial.key}")
 
 
 def told(job: Job, **fields: Any) -> Call:
@@ -93,11 +93,11 @@ def told(job: Job, **fields: Any) -> Call:
 
 
 def test_a_connected_call_is_charged_listed_and_summed_once(stage: Stage) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
+    context = stage.context()
+    job = placed(stage, context)
     assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
 
-    settlement.ended(kit, job, told(job))
+    settlement.settle_ended_call(context, job, told(job))
 
     assert account(stage)["credit_used"] == pytest.approx(1 + 1.5 * 2)
     assert account(stage)["credit_reserved"] == pytest.approx(0)
@@ -122,10 +122,12 @@ def test_a_connected_call_is_charged_listed_and_summed_once(stage: Stage) -> Non
 def test_a_call_that_did_not_connect_costs_what_the_account_says(
     stage: Stage, reason: str, status: str, credit: float, calls: int
 ) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
-    settlement.ended(
-        kit, job, told(job, disconnection_reason=reason, call_status=status, duration_ms=0, call_cost=None)
+    context = stage.context()
+    job = placed(stage, context)
+    settlement.settle_ended_call(
+        context,
+        job,
+        told(job, disconnection_reason=reason, call_status=status, duration_ms=0, call_cost=None),
     )
     assert account(stage)["credit_used"] == pytest.approx(credit)
     assert account(stage).get("calls_today", 0) == calls
@@ -133,9 +135,9 @@ def test_a_call_that_did_not_connect_costs_what_the_account_says(
 
 
 def test_who_asks_not_to_be_called_is_listed_and_cancelled_with_the_reason(stage: Stage) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
-    settlement.ended(kit, job, told(job, disconnection_reason="user_requested_dnc"))
+    context = stage.context()
+    job = placed(stage, context)
+    settlement.settle_ended_call(context, job, told(job, disconnection_reason="user_requested_dnc"))
     assert job.dial is not None
     assert stage.store.do_not_call.listed([job.dial.number]) == {job.dial.number}
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "do_not_call")
@@ -143,10 +145,10 @@ def test_who_asks_not_to_be_called_is_listed_and_cancelled_with_the_reason(stage
 
 @pytest.mark.parametrize("missing", ["batches", "accounts"])
 def test_a_batch_or_account_that_is_gone_counts_as_settled(stage: Stage, missing: str) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
+    context = stage.context()
+    job = placed(stage, context)
     stage.database[missing].delete_many({})
-    settlement.ended(kit, job, told(job))
+    settlement.settle_ended_call(context, job, told(job))
     assert stage.job()["status"] == "done"
     assert len(stage.results()) == 1
 
@@ -175,10 +177,10 @@ HOSTILE: dict[str, Document] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_odd_answer_of_retell_stops_a_settlement(stage: Stage, name: str) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
+    context = stage.context()
+    job = placed(stage, context)
 
-    settlement.ended(kit, job, told(job, **HOSTILE[name]))
+    settlement.settle_ended_call(context, job, told(job, **HOSTILE[name]))
 
     assert stage.job()["status"] in {"done", "pending", "failed"}
     assert "dial" not in stage.job()
@@ -190,20 +192,20 @@ def test_no_odd_answer_of_retell_stops_a_settlement(stage: Stage, name: str) -> 
 
 
 def test_a_finished_settlement_that_is_applied_again_changes_nothing(stage: Stage) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
+    context = stage.context()
+    job = placed(stage, context)
     kept: list[Job] = []
 
     def keep(_number: int, name: str, done: bool) -> None:
         if name == "insert call_results" and not done:
-            kept.append(kit.store.jobs.look(job))
+            kept.append(context.store.jobs.reread(job))
 
     with instrumented(Steps(keep)):
-        settlement.ended(kit, job, told(job))
+        settlement.settle_ended_call(context, job, told(job))
     before = (stage.job(), account(stage), batch(stage), stage.results())
 
     with pytest.raises(LeaseLost):
-        settlement.apply(kit, kept[0])
+        settlement.apply(context, kept[0])
 
     after = (stage.job(), account(stage), batch(stage), stage.results())
     assert _without_times(after) == _without_times(before)
@@ -216,7 +218,7 @@ def _without_times(value: Any) -> Any:
 
 
 def test_a_withdrawal_gives_back_all_that_the_dial_held_and_spends_nothing(stage: Stage) -> None:
-    kit = stage.kit()
+    context = stage.context()
     number = phone()
     stage.add_job(number, batch_id=BATCH, account_id="acc-1", attempts=1)
 
@@ -226,7 +228,7 @@ def test_a_withdrawal_gives_back_all_that_the_dial_held_and_spends_nothing(stage
                 stage.store.batches.pause(BATCH, by="operator", reason=None)
 
     with instrumented(Steps(pause)):
-        stage.dial_next(kit)
+        stage.dial_next(context)
 
     job = stage.job()
     assert (job["status"], job["attempts"], stage.ledger()) == ("pending", 1, [])
@@ -254,17 +256,17 @@ def test_a_sleeper_that_wakes_to_a_pause_takes_nothing_from_the_adopters_call(st
             stage.lapse()
             stage.on_rest = die
             with pytest.raises(Died):
-                stage.take_over(stage.kit("worker-2@host-b:2"))
+                stage.take_over(stage.context("worker-2@host-b:2"))
             stage.on_rest = lambda: None
             stage.store.batches.pause(BATCH, by="operator", reason=None)
 
     with instrumented(Steps(sleep)), pytest.raises(LeaseLost):
-        stage.dial_next(stage.kit())
+        stage.dial_next(stage.context())
     assert len(stage.ledger()) == 1
     assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
 
     stage.lapse()
-    assert stage.take_over(stage.kit("worker-3@host-b:3"))
+    assert stage.take_over(stage.context("worker-3@host-b:3"))
     (result,) = stage.results()
     assert account(stage)["credit_used"] == pytest.approx(result["charged"]["credit"])
     assert account(stage)["credit_used"] > 1
@@ -273,10 +275,10 @@ def test_a_sleeper_that_wakes_to_a_pause_takes_nothing_from_the_adopters_call(st
 
 
 def test_what_another_program_made_of_the_job_meanwhile_stands_and_the_call_is_recorded(stage: Stage) -> None:
-    kit = stage.kit()
-    job = placed(stage, kit)
+    context = stage.context()
+    job = placed(stage, context)
     stage.database.jobs.update_one({}, {"$set": {"status": "cancelled"}})  # as SpeechAI's own API does
-    settlement.ended(kit, job, told(job, disconnection_reason="dial_busy", duration_ms=0))
+    settlement.settle_ended_call(context, job, told(job, disconnection_reason="dial_busy", duration_ms=0))
     assert stage.job()["status"] == "cancelled"
     assert "dial" not in stage.job()
     assert len(stage.results()) == 1
@@ -287,9 +289,9 @@ def test_what_another_program_made_of_the_job_meanwhile_stands_and_the_call_is_r
     "outcome", [Outcome.TEMPORARY, Outcome.BLOCKED, Outcome.INVALID_NUMBER, Outcome.DO_NOT_CALL]
 )
 def test_a_refused_create_is_no_call_nothing_is_recorded_or_charged(stage: Stage, outcome: Outcome) -> None:
-    kit = stage.kit()
+    context = stage.context()
     stage.add_job(phone(), phone(), batch_id=BATCH, account_id="acc-1")
-    job = stage.claim(kit)
+    job = stage.claim(context)
     assert job is not None
     dial = Dial(
         key="k",
@@ -302,10 +304,10 @@ def test_a_refused_create_is_no_call_nothing_is_recorded_or_charged(stage: Stage
         account_id="acc-1",
         batch_id=BATCH,
     )
-    job = kit.store.jobs.record_intent(job, dial)
-    settlement.enter_marks(kit, job, dial)
+    job = context.store.jobs.record_intent(job, dial)
+    settlement.add_reservation_entries(context, job, dial)
 
-    settlement.refused(kit, job, outcome, "said no")
+    settlement.settle_refusal(context, job, outcome, "said no")
 
     after = stage.job()
     assert after["status"] == ("cancelled" if outcome is Outcome.DO_NOT_CALL else "pending")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.retell.requests_body import DIAL_KEY
 from tests.support.stage import Document, Stage, noon_zone
@@ -181,12 +181,12 @@ def jobs() -> dict[str, Document]:
 
 
 @pytest.fixture
-def kit(stage: Stage) -> Kit:
+def context(stage: Stage) -> WorkerContext:
     """A worker on SpeechAI's database."""
     stage.simulator.script(
         {"*": ["user_hangup"], number(5): ["dial_busy", "user_hangup"], number(32): ["dial_no_answer"]}
     )
-    worker = stage.kit(SPEECHAID_DEFAULT_COUNTRY="CL")
+    worker = stage.context(SPEECHAID_DEFAULT_COUNTRY="CL")
     stage.database.accounts.insert_many(copy.deepcopy(ACCOUNTS))
     stage.database.batches.insert_many(copy.deepcopy(BATCHES))
     documents = [
@@ -205,9 +205,9 @@ def kit(stage: Stage) -> Kit:
     return worker
 
 
-def speechai_calls(kit: Kit, last: int) -> str:
+def speechai_calls(context: WorkerContext, last: int) -> str:
     """A call that SpeechAI placed before it was stopped: no key of ours, no metadata."""
-    call = kit.retell.create_call(
+    call = context.retell.create_call(
         {"from_number": "+15005550006", "to_number": number(last), "idempotency_key": f"foreign-{last}"}
     )
     assert DIAL_KEY not in call.metadata
@@ -222,16 +222,16 @@ def everything(stage: Stage) -> dict[str, dict[str, Document]]:
     }
 
 
-def run_to_its_end(stage: Stage, kit: Kit) -> None:
+def run_to_its_end(stage: Stage, context: WorkerContext) -> None:
     """Keep house, dial and take over, as if delays and leases had run out, until nothing more happens."""
     keeper = Housekeeper(stage.store)
     for moment in rounds():
-        keeper.turn(kit.settings, now=moment)
+        keeper.tick(context.settings, now=moment)
         ours = {"status": "pending", "revision": {"$gt": 1}, "job_id": {"$ne": "scheduled for later"}}
         past = {"$set": {"reserved_until": naive(seconds=1)}}
         stage.database.jobs.update_many({**ours, "reserved_until": {"$gt": naive()}}, past)
         stage.database.jobs.update_many({"status": "in_progress"}, past)
-        if not stage.take_over(kit) and not stage.dial_next(kit):
+        if not stage.take_over(context) and not stage.dial_next(context):
             return
     pytest.fail("it never ends")
 
@@ -278,9 +278,9 @@ EXPECTED = {
 }
 
 
-def test_every_variant_comes_to_the_end_that_it_should(stage: Stage, kit: Kit) -> None:
+def test_every_variant_comes_to_the_end_that_it_should(stage: Stage, context: WorkerContext) -> None:
     before = everything(stage)
-    run_to_its_end(stage, kit)
+    run_to_its_end(stage, context)
     after = everything(stage)
 
     assert {name: job["status"] for name, job in after["jobs"].items()} == EXPECTED
@@ -318,8 +318,8 @@ def test_every_variant_comes_to_the_end_that_it_should(stage: Stage, kit: Kit) -
         assert after["jobs"][name] == before["jobs"][name]
 
 
-def test_what_was_reserved_and_used_comes_out_to_the_cent(stage: Stage, kit: Kit) -> None:
-    run_to_its_end(stage, kit)
+def test_what_was_reserved_and_used_comes_out_to_the_cent(stage: Stage, context: WorkerContext) -> None:
+    run_to_its_end(stage, context)
     after = everything(stage)
 
     results = stage.results()
@@ -349,8 +349,8 @@ def test_what_was_reserved_and_used_comes_out_to_the_cent(stage: Stage, kit: Kit
     assert (open_batch["completed_jobs"], open_batch["pending_jobs"]) == (18, 1)
 
 
-def test_what_speechai_s_own_programs_read_is_there(stage: Stage, kit: Kit) -> None:
-    run_to_its_end(stage, kit)
+def test_what_speechai_s_own_programs_read_is_there(stage: Stage, context: WorkerContext) -> None:
+    run_to_its_end(stage, context)
     job, (result,) = stage.job("flat"), stage.database.call_results.find({"job_id": "flat"})
     assert job["call_result"]["success"] is True
     assert job["call_result"]["summary"]["call_status"] == "ended"
@@ -374,8 +374,8 @@ def test_a_reset_begins_a_flat_job_anew_although_its_contact_is_null(stage: Stag
     stage.database.jobs.insert_one({"job_id": "flat", **flat_job, "updated_at": naive()})
     full_job = full(2, status="failed", attempts=3) | {"updated_at": naive()}
     stage.database.jobs.insert_one({"job_id": "full", **full_job})
-    query = stage.store.orders.resettable(["failed"], max_age_seconds=3600, batch_id=None)
-    assert stage.store.orders.reset(query, 10) == 2
+    query = stage.store.operator_actions.resettable(["failed"], max_age_seconds=3600, batch_id=None)
+    assert stage.store.operator_actions.reset(query, 10) == 2
     assert stage.job("flat")["contact"] == {"next_phone_index": 0}
     assert stage.job("full")["contact"]["phones"] == [number(2)]
     assert {stage.job(name)["attempts"] for name in ("flat", "full")} == {0}

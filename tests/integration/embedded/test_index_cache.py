@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from speechaid.embedded.index_cache import NEEDED, read_once_a_statement
+from speechaid.embedded.index_cache import NEEDED, cache_index_reads
 
 Document = dict[str, Any]
 
@@ -37,7 +37,7 @@ class CountingStorage:
 
 def test_a_statement_reads_the_list_once_and_the_next_one_anew() -> None:
     storage = CountingStorage()
-    assert read_once_a_statement(storage)
+    assert cache_index_reads(storage)
     for statement in (1, 2):
         assert storage.find_matching("d", "c") == [[("by_a", {"a": 1}, {})]] * 5
         assert storage.read == statement
@@ -47,7 +47,7 @@ def test_a_statement_reads_the_list_once_and_the_next_one_anew() -> None:
 
 
 def test_a_storage_of_another_build_is_left_as_it_is() -> None:
-    assert not read_once_a_statement(object())
+    assert not cache_index_reads(object())
 
 
 def test_the_installed_storage_is_built_as_known(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_installed_storage_is_built_as_known(tmp_path: Path) -> None:
     server = secantus.SecantusDBServer(host="127.0.0.1", port=0, storage_path=str(tmp_path))
     try:
         assert all(hasattr(server.storage, name) for name in NEEDED)
-        assert read_once_a_statement(server.storage)
+        assert cache_index_reads(server.storage)
     finally:
         server.storage.close()
 

@@ -17,15 +17,15 @@ from speechaid.fleet.messages import (
     Beat,
     Bye,
     Event,
+    IdempotentCount,
     Order,
     Ready,
     Report,
-    Tally,
     WorkerIdentity,
     decode_report,
     encode_command,
 )
-from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, Seat
+from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, SupervisorLink
 from speechaid.model.states import WorkerState
 
 #: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
@@ -42,12 +42,12 @@ def line() -> Iterator[tuple[Channel, Channel]]:
 
 
 @pytest.fixture
-def post() -> Iterator[tuple[Channel, Seat]]:
+def post() -> Iterator[tuple[Channel, SupervisorLink]]:
     """The supervisor's end, and a seat at the other."""
     ours, theirs = Channel.pair()
-    seat = Seat(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()))
-    yield ours, seat
-    seat.close()
+    link = SupervisorLink(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()))
+    yield ours, link
+    link.close()
     ours.close()
 
 
@@ -128,15 +128,17 @@ def test_what_is_no_report_is_told_as_such(message: dict[str, object]) -> None:
         decode_report(message)
 
 
-def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
-    seat.ready()
+def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.ready()
     before = SystemClock().boottime()
-    seat.count("calls_total", outcome="busy")
-    seat.count("calls_total", outcome="busy")
-    seat.event("call_ended", job="job-1")
-    seat.call_finished()
-    seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=35, job="job-1", call="call-1")
+    link.count("calls_total", outcome="busy")
+    link.count("calls_total", outcome="busy")
+    link.emit("call_ended", job="job-1")
+    link.call_finished()
+    link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=35, job="job-1", call="call-1")
     ready, event, beat = reports(supervisor)
     assert ready == Ready(pid=os.getpid())
     assert event == Event(name="call_ended", fields={"job": "job-1"})
@@ -147,10 +149,10 @@ def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(post: tuple[C
     assert beat.done == 1
 
 
-def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
+def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
     for job, seconds in (("job-1", 1), ("job-1", 5), ("job-2", 1)):
-        seat.report(WorkerState.FOLLOWING, "get_call", within_seconds=seconds, job=job)
+        link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=seconds, job=job)
     first, again, other = (beat for beat in reports(supervisor) if isinstance(beat, Beat))
     assert first.since == again.since < other.since
 
@@ -169,147 +171,155 @@ def test_a_step_right_behind_another_that_promises_as_much_is_not_told_apart(
 ) -> None:
     supervisor, worker = line
     clock = HandClock()
-    seat = Seat(worker, WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()), clock=clock)
+    link = SupervisorLink(worker, WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()), clock=clock)
     steps = (("verdict", 0.0, 40.0), ("result", 0.0, 40.0), ("get call", 0.0, 30.0), ("renew", 1.0, 29.0))
     for step, later, within in steps:
         clock.at += later
-        seat.report(WorkerState.SETTLING, step, within_seconds=within, job="job-1")
-    seat.report(WorkerState.IDLE, "rest", within_seconds=29.0)
+        link.report_step(WorkerState.SETTLING, step, within_seconds=within, job="job-1")
+    link.report_step(WorkerState.IDLE, "rest", within_seconds=29.0)
     told = [beat.step for beat in reports(supervisor) if isinstance(beat, Beat)]
-    seat.close()
+    link.close()
     assert told == ["verdict", "get call", "renew", "rest"]
 
 
-def test_increments_survive_a_full_line(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
-    seat.count("calls_total")
-    fill(seat._channel)
-    seat.report(WorkerState.IDLE, "resting", within_seconds=1)  # lost, its increments kept
-    seat.event("call_ended")
+def test_increments_survive_a_full_line(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    link.count("calls_total")
+    fill(link._channel)
+    link.report_step(WorkerState.IDLE, "resting", within_seconds=1)  # lost, its increments kept
+    link.emit("call_ended")
     supervisor.receive()
-    seat.report(WorkerState.IDLE, "resting", within_seconds=1)
+    link.report_step(WorkerState.IDLE, "resting", within_seconds=1)
     event, beat = reports(supervisor)
     assert isinstance(event, Event)
     assert isinstance(beat, Beat)
     assert beat.counts == {("calls_total", ()): 1}
 
 
-def test_many_increments_travel_in_several_messages_and_none_is_lost(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
+def test_many_increments_travel_in_several_messages_and_none_is_lost(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
     names = [f"metric_{number}" for number in range(2 * COUNTS_PER_MESSAGE + 1)]
     for name in names:
-        seat.count(name)
-    seat.bye("done")
+        link.count(name)
+    link.bye("done")
     said = reports(supervisor)
     assert all(isinstance(word, Bye) and word.reason == "done" for word in said)
     assert sorted(n for w in said if isinstance(w, Bye) for n, _ in w.counts) == sorted(names)
 
 
-def test_an_event_too_long_for_the_line_costs_nothing_but_itself(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
-    seat.event("long", text="x" * MAX_MESSAGE_BYTES)
-    seat.event("short")
-    seat.report(WorkerState.IDLE, "resting", within_seconds=1)
+def test_an_event_too_long_for_the_line_costs_nothing_but_itself(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.emit("long", text="x" * MAX_MESSAGE_BYTES)
+    link.emit("short")
+    link.report_step(WorkerState.IDLE, "resting", within_seconds=1)
     assert [r.name for r in reports(supervisor) if isinstance(r, Event)] == ["short"]
 
 
-def test_what_a_worker_tells_goes_out_with_its_next_report_in_one_packet(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
-    seat.event("call.placed", job="job-1")
-    seat.event("call.ended", job="job-1")
+def test_what_a_worker_tells_goes_out_with_its_next_report_in_one_packet(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.emit("call.placed", job="job-1")
+    link.emit("call.ended", job="job-1")
     assert reports(supervisor) == []
-    seat.report(WorkerState.FOLLOWING, "wait", within_seconds=5, job="job-1")
+    link.report_step(WorkerState.FOLLOWING, "wait", within_seconds=5, job="job-1")
     packet = supervisor._sock.recv(MAX_MESSAGE_BYTES)
     assert [message["kind"] for message in json.loads(packet)] == ["event", "event", "beat"]
 
 
 def test_what_a_worker_tells_goes_out_though_its_next_step_is_not_told_apart(
-    post: tuple[Channel, Seat],
+    post: tuple[Channel, SupervisorLink],
 ) -> None:
-    supervisor, seat = post
-    seat.report(WorkerState.SETTLING, "verdict", within_seconds=40, job="job-1")
-    seat.event("call.ended", job="job-1")
-    seat.report(WorkerState.SETTLING, "result", within_seconds=40, job="job-1")
+    supervisor, link = post
+    link.report_step(WorkerState.SETTLING, "verdict", within_seconds=40, job="job-1")
+    link.emit("call.ended", job="job-1")
+    link.report_step(WorkerState.SETTLING, "result", within_seconds=40, job="job-1")
     assert [type(report) for report in reports(supervisor)] == [Beat, Event]
 
 
-def test_what_a_worker_tells_is_out_before_it_rests(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
-    seat.event("call.ended", job="job-1")
-    seat.commands(0.001)
+def test_what_a_worker_tells_is_out_before_it_rests(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    link.emit("call.ended", job="job-1")
+    link.commands(0.001)
     assert [type(report) for report in reports(supervisor)] == [Event]
 
 
-def test_a_deed_that_counts_once_is_told_at_once(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
-    seat.event("call.ended", job="job-1")
-    seat.count_once("settled:key", [("calls_total", {}, 1)])
-    assert Tally(once="settled:key", counts={("calls_total", ()): 1}) in reports(supervisor)
+def test_a_deed_that_counts_once_is_told_at_once(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    link.emit("call.ended", job="job-1")
+    link.count_once("settled:key", [("calls_total", {}, 1)])
+    assert IdempotentCount(once="settled:key", counts={("calls_total", ()): 1}) in reports(supervisor)
 
 
-def test_an_order_wakes_a_resting_worker(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
+def test_an_order_wakes_a_resting_worker(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
     threading.Timer(0.05, supervisor.send, [encode_command(Order.HANG_UP, {"job": "job-1"})]).start()
-    (command,) = seat.commands(LONG)
+    (command,) = link.commands(LONG)
     assert (command.order, command.data) == (Order.HANG_UP, {"job": "job-1"})
 
 
-def test_a_signal_wakes_a_resting_worker(post: tuple[Channel, Seat]) -> None:
-    _, seat = post
+def test_a_signal_wakes_a_resting_worker(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
     threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
-    assert seat.commands(LONG) == []
-    assert seat.stop_requested
-    assert not seat.let_go_requested
+    assert link.commands(LONG) == []
+    assert link.stop_requested
+    assert not link.hand_over_requested
 
 
-def test_a_signal_before_the_rest_is_not_slept_over(post: tuple[Channel, Seat]) -> None:
-    _, seat = post
+def test_a_signal_before_the_rest_is_not_slept_over(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
     os.kill(os.getpid(), signal.SIGTERM)
-    seat.commands(LONG)
-    assert seat.stop_requested
+    link.commands(LONG)
+    assert link.stop_requested
 
 
-def test_the_end_of_the_supervisor_wakes_a_resting_worker_once(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
+def test_the_end_of_the_supervisor_wakes_a_resting_worker_once(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
     threading.Timer(0.05, supervisor.close).start()
-    seat.commands(LONG)
-    assert seat.orphaned
-    assert not seat.may_claim
-    assert seat.commands(0.01) == []  # and it can still rest
+    link.commands(LONG)
+    assert link.orphaned
+    assert not link.may_claim
+    assert link.commands(0.01) == []  # and it can still rest
 
 
-def test_a_second_sigterm_lets_go(post: tuple[Channel, Seat]) -> None:
-    _, seat = post
+def test_a_second_sigterm_lets_go(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
     for expected in (False, True):
         os.kill(os.getpid(), signal.SIGTERM)
-        seat.commands(LONG)
-        assert seat.let_go_requested is expected
+        link.commands(LONG)
+        assert link.hand_over_requested is expected
 
 
-def test_sigquit_lets_go_at_once(post: tuple[Channel, Seat]) -> None:
-    _, seat = post
+def test_sigquit_lets_go_at_once(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
     os.kill(os.getpid(), signal.SIGQUIT)
-    seat.commands(LONG)
-    assert seat.stop_requested
-    assert seat.let_go_requested
+    link.commands(LONG)
+    assert link.stop_requested
+    assert link.hand_over_requested
 
 
-def test_an_order_to_stop_and_one_sigterm_are_one_wish(post: tuple[Channel, Seat]) -> None:
-    supervisor, seat = post
+def test_an_order_to_stop_and_one_sigterm_are_one_wish(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
     supervisor.send(encode_command(Order.STOP, {}))
     os.kill(os.getpid(), signal.SIGTERM)
-    seat.commands(LONG)
-    seat.commands(0)
-    assert seat.stop_requested
-    assert not seat.let_go_requested
+    link.commands(LONG)
+    link.commands(0)
+    assert link.stop_requested
+    assert not link.hand_over_requested
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
-def test_the_supervisors_signals_pass_a_worker_by(post: tuple[Channel, Seat], number: signal.Signals) -> None:
-    _, seat = post
+def test_the_supervisors_signals_pass_a_worker_by(
+    post: tuple[Channel, SupervisorLink], number: signal.Signals
+) -> None:
+    _, link = post
     os.kill(os.getpid(), number)
-    seat.commands(0)
-    assert seat.may_claim
+    link.commands(0)
+    assert link.may_claim
 
 
 @pytest.mark.parametrize(
@@ -321,23 +331,23 @@ def test_the_supervisors_signals_pass_a_worker_by(post: tuple[Channel, Seat], nu
     ],
 )
 def test_an_order_that_forbids_claims_holds_until_it_is_taken_back(
-    post: tuple[Channel, Seat], on: dict[str, object], off: dict[str, object]
+    post: tuple[Channel, SupervisorLink], on: dict[str, object], off: dict[str, object]
 ) -> None:
-    supervisor, seat = post
+    supervisor, link = post
     supervisor.send(on)
-    seat.commands(LONG)
-    assert not seat.may_claim
+    link.commands(LONG)
+    assert not link.may_claim
     supervisor.send(off)
-    seat.commands(LONG)
-    assert seat.may_claim
+    link.commands(LONG)
+    assert link.may_claim
 
 
 def test_an_order_given_before_birth_holds_from_the_first_step() -> None:
     ours, theirs = Channel.pair()
     ours.send(encode_command(Order.PAUSE, {}))
     ours.send(encode_command(Order.SETTINGS, {"wire": {}}))
-    seat = Seat(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=1))
-    assert not seat.may_claim
-    assert [command.order for command in seat.commands(LONG)] == [Order.PAUSE, Order.SETTINGS]
-    seat.close()
+    link = SupervisorLink(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=1))
+    assert not link.may_claim
+    assert [command.order for command in link.commands(LONG)] == [Order.PAUSE, Order.SETTINGS]
+    link.close()
     ours.close()

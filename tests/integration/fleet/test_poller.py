@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from speechaid.fleet.channel import Channel
-from speechaid.fleet.poller import GATHERING_SECONDS, Watch
+from speechaid.fleet.poller import GATHERING_SECONDS, ProcessPoller
 from speechaid.fleet.slots import Slot
 
 NOW = 100.0
@@ -18,7 +18,7 @@ class Scene:
     """A watched slot, and its worker's end of the line."""
 
     def __init__(self) -> None:
-        self.watch = Watch()
+        self.watch = ProcessPoller()
         self.slot = Slot(1, 0.0)
         self.slot.channel, theirs = Channel.pair()
         self.worker = Channel(theirs)
@@ -33,7 +33,7 @@ class Scene:
         return bool(poll.poll(0))
 
     def hears(self, now: float, *, hear_all: bool = False) -> bool:
-        news = self.watch.news(now, hear_all=hear_all)
+        news = self.watch.poll(now, hear_all=hear_all)
         if news and self.slot.channel is not None:
             self.slot.channel.receive()
         return news == [(self.slot, False)]
@@ -65,7 +65,7 @@ def test_words_right_behind_others_gather_for_a_moment(scene: Scene) -> None:
     scene.says()
     assert not scene.is_woken()
     assert not scene.hears(NOW + GATHERING_SECONDS / 2)
-    assert scene.watch.hears_at == NOW + GATHERING_SECONDS
+    assert scene.watch.next_read_at == NOW + GATHERING_SECONDS
     assert scene.hears(NOW + GATHERING_SECONDS)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speechaid.fleet.systemd import Notifier
+from speechaid.fleet.systemd import SystemdNotifier
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -33,13 +33,13 @@ def heard_by(listener: socket.socket) -> list[list[str]]:
             return heard
 
 
-def tell(notifier: Notifier, status: str, *, leaving: bool = False, supervising: bool = True) -> None:
-    notifier.tell(status, up=True, supervising=supervising, leaving=leaving)
+def tell(notifier: SystemdNotifier, status: str, *, leaving: bool = False, supervising: bool = True) -> None:
+    notifier.notify(status, up=True, supervising=supervising, leaving=leaving)
 
 
 def test_each_word_arrives_as_one_datagram(systemd: tuple[socket.socket, str]) -> None:
     listener, address = systemd
-    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
     tell(notifier, "running")
     notifier.reloading()
     notifier.reloaded()
@@ -65,8 +65,8 @@ def test_it_is_ready_once_there_are_workers_and_a_status_is_told_when_it_changes
     systemd: tuple[socket.socket, str],
 ) -> None:
     listener, address = systemd
-    notifier = Notifier({"NOTIFY_SOCKET": address})
-    notifier.tell("0 of 2 workers", up=False, supervising=True, leaving=False)
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
+    notifier.notify("0 of 2 workers", up=False, supervising=True, leaving=False)
     notifier.reloading()  # a start is not over for being interrupted
     notifier.reloaded()
     assert heard_by(listener) == [["STATUS=0 of 2 workers"]]
@@ -82,7 +82,7 @@ def test_a_loop_that_does_not_supervise_neither_feeds_the_watchdog_nor_asks_for_
     systemd: tuple[socket.socket, str],
 ) -> None:
     listener, address = systemd
-    notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
     tell(notifier, "running", supervising=False)
     tell(notifier, "stopping", supervising=False, leaving=True)
     assert not {"WATCHDOG", "EXTEND_TIMEOUT_USEC"} & {m[0].split("=")[0] for m in heard_by(listener)}
@@ -90,7 +90,7 @@ def test_a_loop_that_does_not_supervise_neither_feeds_the_watchdog_nor_asks_for_
 
 def test_a_systemd_that_is_behind_is_told_again_and_never_waited_for(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
-    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
     tell(notifier, "running")  # nobody listens yet
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
@@ -114,9 +114,9 @@ def test_a_systemd_that_is_behind_is_told_again_and_never_waited_for(tmp_path: P
 def test_the_watchdog_is_fed_only_where_it_is_ours(
     environment: dict[str, str], seconds: float | None
 ) -> None:
-    assert Notifier(environment).watchdog_seconds == seconds
+    assert SystemdNotifier(environment).watchdog_seconds == seconds
 
 
 def test_without_systemd_or_with_a_dead_one_nothing_happens(tmp_path: Path) -> None:
     for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}):
-        tell(Notifier(environment), "running")
+        tell(SystemdNotifier(environment), "running")

@@ -14,7 +14,7 @@ from speechaid.clock import SystemClock
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.messages import Order, encode_command
 from speechaid.fleet.processes import Child, Exit, become_subreaper, reap_strays
-from speechaid.fleet.spawner import Answer, Spawner, ZygoteState
+from speechaid.fleet.spawner import ForkResult, Spawner, ZygoteState
 from tests.support.fleet_harness import (
     TARGET,
     is_alive,
@@ -50,7 +50,7 @@ def _children() -> set[int]:
 
 def wait_ready(spawner: Spawner) -> int:
     """The pid of a zygote that can be asked."""
-    until(lambda: spawner.can_ask, "a zygote", between=lambda: spawner.turn(now()))
+    until(lambda: spawner.can_ask, "a zygote", between=lambda: spawner.tick(now()))
     assert spawner.pid is not None
     return spawner.pid
 
@@ -64,8 +64,8 @@ def ask(spawner: Spawner, directory: Path, slot: str = "worker-1") -> Channel:
     return ours
 
 
-def answers(spawner: Spawner) -> list[Answer]:
-    return until(lambda: spawner.turn(now()), "an answer of the zygote")
+def answers(spawner: Spawner) -> list[ForkResult]:
+    return until(lambda: spawner.tick(now()), "an answer of the zygote")
 
 
 def spawn(spawner: Spawner, directory: Path) -> tuple[Child, Channel]:
@@ -121,7 +121,7 @@ def test_a_killed_zygote_harms_no_worker_and_is_replaced(spawner: Spawner, tmp_p
     first = wait_ready(spawner)
     child, channel = spawn(spawner, tmp_path)
     os.kill(first, signal.SIGKILL)
-    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.turn(now()))
+    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.tick(now()))
     assert wait_ready(spawner) != first
     assert spawner.restarts == 1
     assert child.reap() is None
@@ -168,9 +168,9 @@ def test_a_target_that_cannot_be_imported_is_tried_again_ever_later(
     become_subreaper()
     before = _children()
     spawner = Spawner("tests.no_such_module:main")
-    until(lambda: spawner.restarts == 2, "two zygotes' ends", between=lambda: spawner.turn(now()))
+    until(lambda: spawner.restarts == 2, "two zygotes' ends", between=lambda: spawner.tick(now()))
     assert not spawner.can_ask
-    wait = spawner.next_look()
+    wait = spawner.next_tick_at()
     assert wait is not None
     assert wait > now()
     spawner.close()
@@ -183,7 +183,7 @@ def wait_for_spare(spawner: Spawner) -> int:
     def waiting() -> int | None:
         return next((pid for pid in spawner.pids if title_of(pid) == "speechaid: spare"), None)
 
-    return until(waiting, "a spare", between=lambda: spawner.turn(now()))
+    return until(waiting, "a spare", between=lambda: spawner.tick(now()))
 
 
 def test_the_next_worker_is_the_spare_and_another_spare_follows(spawner: Spawner, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_spare_serves_also_while_there_is_no_zygote(spawner: Spawner, tmp_path
     first, first_channel = spawn(spawner, tmp_path)
     spare = wait_for_spare(spawner)
     os.kill(zygote, signal.SIGKILL)
-    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.turn(now()))
+    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.tick(now()))
     second, second_channel = spawn(spawner, tmp_path)
     assert second.pid == spare
     for child, channel in ((first, first_channel), (second, second_channel)):
@@ -226,7 +226,7 @@ def test_a_spare_that_died_costs_no_worker_and_is_replaced(
     os.kill(spare, signal.SIGTERM)
     until(lambda: not is_alive(spare), "its end")
     if seen:
-        spawner.turn(now())
+        spawner.tick(now())
         assert spare not in spawner.pids
     second, second_channel = spawn(spawner, tmp_path)
     assert second.pid != spare

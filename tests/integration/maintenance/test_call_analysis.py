@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer.context import Kit
+from speechaid.dialer.context import WorkerContext
 from speechaid.errors import StoreUnavailable
 from speechaid.maintenance import call_analysis
 from speechaid.rules.analysis import AnalysisPolicy
@@ -28,14 +28,16 @@ def stage(common_stage: Stage) -> Stage:
 class Reader:
     """Fetches what is due, as the analyst's thread does, and counts what came of it."""
 
-    def __init__(self, stage: Stage, kit: Kit) -> None:
+    def __init__(self, stage: Stage, context: WorkerContext) -> None:
         self.stage = stage
-        self.kit = kit
+        self.context = context
         self.counts: Counter[str] = Counter()
 
     def fetch(self) -> tuple[int, bool]:
-        bounds = AnalysisPolicy.read(self.kit.settings.call)
-        return call_analysis.fetch_due(self.kit.store, self.kit.retell, bounds, self._count, lambda: False)
+        bounds = AnalysisPolicy.read(self.context.settings.call)
+        return call_analysis.fetch_due(
+            self.context.store, self.context.retell, bounds, self._count, lambda: False
+        )
 
     def _count(self, result: str) -> None:
         self.counts[result] += 1
@@ -47,30 +49,30 @@ class Reader:
         )
 
 
-def called(stage: Stage, kit: Kit, **answer: object) -> Document:
+def called(stage: Stage, context: WorkerContext, **answer: object) -> Document:
     """A job's call that connected and was settled; its result."""
     number = phone()
     stage.simulator.script({number: [{"reason": "agent_hangup", **answer}]})
     stage.add_job(number)
-    assert stage.dial_next(kit)
+    assert stage.dial_next(context)
     (result,) = stage.results()
     return result
 
 
 @pytest.fixture
-def kit(stage: Stage) -> Kit:
-    return stage.kit(**POLLS)
+def context(stage: Stage) -> WorkerContext:
+    return stage.context(**POLLS)
 
 
 @pytest.fixture
-def reader(stage: Stage, kit: Kit) -> Reader:
-    return Reader(stage, kit)
+def reader(stage: Stage, context: WorkerContext) -> Reader:
+    return Reader(stage, context)
 
 
 def test_the_analysis_is_added_to_the_result_and_to_the_job_once_it_has_come(
-    stage: Stage, kit: Kit, reader: Reader
+    stage: Stage, context: WorkerContext, reader: Reader
 ) -> None:
-    result = called(stage, kit)
+    result = called(stage, context)
     assert "call_analysis" not in result["call_data"]
     assert reader.fetch() == (0, True)  # not due yet: Retell is given time
     stage.simulator.advance(60)
@@ -85,32 +87,34 @@ def test_the_analysis_is_added_to_the_result_and_to_the_job_once_it_has_come(
     assert reader.fetch() == (0, True)
 
 
-def test_a_call_that_nobody_answered_is_not_asked_for(stage: Stage, kit: Kit) -> None:
-    assert WAIT not in called(stage, kit, reason="dial_no_answer")
+def test_a_call_that_nobody_answered_is_not_asked_for(stage: Stage, context: WorkerContext) -> None:
+    assert WAIT not in called(stage, context, reason="dial_no_answer")
 
 
 def test_with_no_tries_nothing_is_marked(stage: Stage) -> None:
-    assert WAIT not in called(stage, stage.kit(SPEECHAID_ANALYSIS_TRIES=0, **POLLS))
+    assert WAIT not in called(stage, stage.context(SPEECHAID_ANALYSIS_TRIES=0, **POLLS))
 
 
 def test_an_analysis_that_never_comes_is_given_up_and_the_record_says_so(
-    stage: Stage, kit: Kit, reader: Reader
+    stage: Stage, context: WorkerContext, reader: Reader
 ) -> None:
-    called(stage, kit, analysis=False)
+    called(stage, context, analysis=False)
     asked = 0
     while not reader.counts["missing"]:
         reader.make_due()
         assert reader.fetch() == (1, True)
         asked += 1
-    assert asked == kit.settings.call.analysis_tries
+    assert asked == context.settings.call.analysis_tries
     (result,) = stage.results()
     assert result["analysis_missing"] is True
     assert WAIT not in result
     assert "call_analysis" not in stage.job()["call_result"]["summary"]
 
 
-def test_an_outage_of_retell_postpones_and_spends_no_try(stage: Stage, kit: Kit, reader: Reader) -> None:
-    called(stage, kit)
+def test_an_outage_of_retell_postpones_and_spends_no_try(
+    stage: Stage, context: WorkerContext, reader: Reader
+) -> None:
+    called(stage, context)
     stage.simulator.advance(60)
     stage.simulator.fault("outage", endpoints=["get"])
     reader.make_due()
@@ -123,23 +127,23 @@ def test_an_outage_of_retell_postpones_and_spends_no_try(stage: Stage, kit: Kit,
     assert reader.counts == {"added": 1}
 
 
-def test_of_two_hosts_one_asks(stage: Stage, kit: Kit, reader: Reader) -> None:
-    called(stage, kit)
+def test_of_two_hosts_one_asks(stage: Stage, context: WorkerContext, reader: Reader) -> None:
+    called(stage, context)
     reader.make_due()
-    store = kit.store.analyses
-    (seen,) = store.due(kit.retell.fingerprint, 10)
+    store = context.store.analyses
+    (seen,) = store.due(context.retell.fingerprint, 10)
     assert store.take(seen) is not None
     assert store.take(seen) is None
-    assert store.due(kit.retell.fingerprint, 10) == []
+    assert store.due(context.retell.fingerprint, 10) == []
 
 
 def test_whoever_dies_with_it_in_hand_leaves_it_to_be_asked_for_again(
-    stage: Stage, kit: Kit, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, context: WorkerContext, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called(stage, kit)
+    called(stage, context)
     stage.simulator.advance(60)
     reader.make_due()
-    store = kit.store.analyses
+    store = context.store.analyses
 
     def dies(*_: object) -> bool:
         raise StoreUnavailable("gone")
@@ -159,17 +163,17 @@ def test_whoever_dies_with_it_in_hand_leaves_it_to_be_asked_for_again(
 def _after(times: int, real: object, then: object) -> object:
     calls = iter([real] * times)
 
-    def deed(*arguments: object, **named: object) -> object:
+    def operation(*arguments: object, **named: object) -> object:
         return next(calls, then)(*arguments, **named)  # type: ignore[operator]
 
-    return deed
+    return operation
 
 
 def test_a_job_that_is_still_being_written_about_is_waited_for(
-    stage: Stage, kit: Kit, reader: Reader
+    stage: Stage, context: WorkerContext, reader: Reader
 ) -> None:
     """Its settler died after the result: the adopter's last write would come after the analysis."""
-    result = called(stage, kit)
+    result = called(stage, context)
     stage.simulator.advance(60)
     dial = {"key": result["dial_key"], "number": phone(), "call_id": result["call_id"]}
     stage.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"dial": dial}})
@@ -182,8 +186,10 @@ def test_a_job_that_is_still_being_written_about_is_waited_for(
     assert reader.counts == {"added": 1}
 
 
-def test_a_job_that_went_on_to_another_call_shows_that_one_s(stage: Stage, kit: Kit, reader: Reader) -> None:
-    called(stage, kit)
+def test_a_job_that_went_on_to_another_call_shows_that_one_s(
+    stage: Stage, context: WorkerContext, reader: Reader
+) -> None:
+    called(stage, context)
     stage.simulator.advance(60)
     stage.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"call_id": "call_later"}})
     reader.make_due()
@@ -193,9 +199,9 @@ def test_a_job_that_went_on_to_another_call_shows_that_one_s(stage: Stage, kit: 
 
 
 def test_calls_of_another_key_are_left_to_its_hosts_until_nobody_seems_to_have_it(
-    stage: Stage, kit: Kit, reader: Reader
+    stage: Stage, context: WorkerContext, reader: Reader
 ) -> None:
-    called(stage, kit)
+    called(stage, context)
     stage.simulator.advance(60)
     stage.database.call_results.update_one({}, {"$set": {f"{WAIT}.key": "another"}})
     reader.make_due()

@@ -44,8 +44,8 @@ class Office:
 
     def census(self) -> Document:
         housekeeper = Housekeeper(self.store)
-        housekeeper.turn(self.settings, 0.0)
-        figures = housekeeper.figures()
+        housekeeper.tick(self.settings, 0.0)
+        figures = housekeeper.stats()
         assert figures["database"] == {"state": "up"}
         return {**figures["census"], "key_held": figures["key_held"]}
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from speechaid.clock import SystemClock
-from speechaid.dialer.claim import Turns
+from speechaid.dialer.claim import JobClaimer
 from speechaid.errors import LeaseLost, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.store.connection import Store, connect
@@ -51,11 +51,11 @@ def dial_to(number: str, now: datetime, key: str = "key-1") -> Dial:
 def test_many_workers_on_one_pool_claim_each_job_once(stage: Stage) -> None:
     for number in range(60):
         stage.add_job(A, job_id=f"job-{number}", reserved_until=stage.store.now() - timedelta(seconds=number))
-    kits = [stage.kit(f"worker-{number}@host-{number % 2}:1") for number in range(6)]
+    kits = [stage.context(f"worker-{number}@host-{number % 2}:1") for number in range(6)]
     start = Barrier(len(kits))
 
-    def work(kit: Any) -> list[str]:
-        turns, mine = Turns(kit), []
+    def work(context: Any) -> list[str]:
+        turns, mine = JobClaimer(context), []
         start.wait()
         # A view of whose turn it is may be a second old: nothing found is no proof that nothing is left.
         while stage.database.jobs.count_documents({"status": "pending"}):
@@ -71,7 +71,7 @@ def test_many_workers_on_one_pool_claim_each_job_once(stage: Stage) -> None:
 def test_a_candidate_that_was_dialled_and_returned_meanwhile_is_not_claimed(stage: Stage) -> None:
     stage.add_job(A)
     stale = candidate(stage)
-    stage.store.jobs.put_back(claim(stage))
+    stage.store.jobs.requeue(claim(stage))
 
     assert stage.job()["status"] == "pending"
     assert not stage.store.jobs.claim(stale, worker_id="w", token="t", lease_seconds=LEASE)
@@ -111,15 +111,15 @@ def test_a_live_lease_is_nobody_elses(stage: Stage) -> None:
 GUARDED: dict[str, Callable[[Jobs, Job, datetime], object]] = {
     "renew": lambda jobs, job, _: jobs.renew(job, LEASE),
     "renew_to_dial": lambda jobs, job, _: jobs.renew_to_dial(job, LEASE),
-    "look": lambda jobs, job, _: jobs.look(job),
+    "look": lambda jobs, job, _: jobs.reread(job),
     "record_intent": lambda jobs, job, now: jobs.record_intent(job, dial_to(B, now, "key-2")),
     "record_call": lambda jobs, job, _: jobs.record_call(job, "call_1"),
     "note_on_dial": lambda jobs, job, now: jobs.note_on_dial(job, parked_at=now),
     "record_verdict": lambda jobs, job, _: jobs.record_verdict(job, {"outcome": "answered"}),
     "drop_reserved_amount": lambda jobs, job, _: jobs.drop_reserved_amount(job),
     "finish": lambda jobs, job, _: jobs.finish(job, {"status": "done"}),
-    "put_back": lambda jobs, job, _: jobs.put_back(job),
-    "let_go": lambda jobs, job, _: jobs.let_go(job),
+    "put_back": lambda jobs, job, _: jobs.requeue(job),
+    "let_go": lambda jobs, job, _: jobs.release_lease(job),
 }
 
 
@@ -192,7 +192,7 @@ def test_one_number_has_one_open_dial_across_jobs(stage: Stage) -> None:
         stage.store.jobs.record_intent(second, dial_to(A, now, "key-2"))
     assert "dial" not in stage.job("job-2")
 
-    stage.store.jobs.put_back(first)
+    stage.store.jobs.requeue(first)
     stage.store.jobs.record_intent(second, dial_to(A, now, "key-2"))
     assert stage.job("job-2")["dial"]["number"] == A
 
@@ -202,7 +202,7 @@ def test_a_number_that_is_being_called_for_another_job_puts_the_second_back_unto
     stage.add_job("(202) 555-0101", job_id="job-2", reserved_until=stage.store.now() - timedelta(hours=1))
     stage.store.jobs.record_intent(claim(stage, "job-1"), dial_to(A, stage.store.now()))
 
-    assert stage.dial_next(stage.kit(SPEECHAID_DEFAULT_COUNTRY="US"))
+    assert stage.dial_next(stage.context(SPEECHAID_DEFAULT_COUNTRY="US"))
 
     job = stage.job("job-2")
     assert (job["status"], job["attempts"]) == ("pending", 0)
@@ -269,7 +269,7 @@ def test_a_job_that_rests_is_in_nobodys_hand_when_its_last_holder_crashes(stage:
     stage.add_job(A)
     until = stage.store.now() + timedelta(minutes=2)
     job = stage.store.jobs.record_intent(claim(stage), dial_to(A, stage.store.now()))
-    stage.store.jobs.let_go(job, until=until)
+    stage.store.jobs.release_lease(job, until=until)
     assert stage.store.jobs.worker_crashed("worker-1@host-a:1", 3) == []
     assert stage.job()["reserved_until"] == until
 
@@ -323,7 +323,7 @@ def test_a_host_with_a_wrong_clock_dials_what_is_due_and_nothing_else(
     stage: Stage, skewed: Store, minutes: int, due: bool
 ) -> None:
     stage.add_job(A, reserved_until=stage.store.now() + timedelta(minutes=minutes))
-    kit = stage.kit()
-    kit.store.close()
-    kit.store = skewed
-    assert (Turns(kit).claim() is not None) is due
+    context = stage.context()
+    context.store.close()
+    context.store = skewed
+    assert (JobClaimer(context).claim() is not None) is due

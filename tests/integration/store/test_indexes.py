@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from speechaid.dialer.claim import Turns
-from speechaid.dialer.context import Kit
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import WorkerContext
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.table import Table
 from speechaid.worker import open_retell
-from tests.support.stage import QuietSeat
+from tests.support.stage import QuietLink
 
 Document = dict[str, Any]
 
@@ -171,16 +171,16 @@ def test_a_claim_looks_for_due_jobs_of_its_batch_alone_and_at_no_job_that_is_ove
     store: Store, settings: Settings, database: Database[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.batches.create({"batch_id": BATCH})
-    kit = Kit(
+    context = WorkerContext(
         store=store,
         retell=open_retell(settings),
         settings=settings,
-        seat=QuietSeat(),
+        link=QuietLink(),
         worker_id="worker-1@host-a:1",
-        rest=lambda _seconds: None,
+        wait=lambda _seconds: None,
     )
     asked = Asked(monkeypatch)
-    assert Turns(kit).claim() is not None
+    assert JobClaimer(context).claim() is not None
     monkeypatch.undo()
 
     # A look at one document by ``_id`` is served by that, whatever the embedded server explains.

@@ -9,7 +9,7 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from speechaid.dialer import dial
-from speechaid.dialer.claim import Turns
+from speechaid.dialer.claim import JobClaimer
 from speechaid.model.job import Job
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
@@ -53,7 +53,7 @@ def test_flat_fields_stand_for_the_contact_and_unknown_ones_are_left_alone(stage
     )
     stage.simulator.script({number: ["dial_no_answer"]})
 
-    assert stage.dial_next(stage.kit())
+    assert stage.dial_next(stage.context())
 
     job, (call,) = job_of(stage, name), stage.ledger()
     assert call["to_number"] == number
@@ -84,11 +84,11 @@ def test_whatever_form_a_job_has_it_is_called_once_and_done(stage: Stage, fields
     name = insert(stage, **({"to_number": number} | _with_phone(fields, number)))
     stage.simulator.script({number: ["agent_hangup"]})
 
-    assert stage.dial_next(stage.kit())
+    assert stage.dial_next(stage.context())
 
     assert job_of(stage, name)["status"] == "done"
     assert [call["to_number"] for call in stage.ledger()] == [number]
-    assert not stage.dial_next(stage.kit())
+    assert not stage.dial_next(stage.context())
 
 
 def _with_phone(value: Any, number: str) -> Any:
@@ -104,8 +104,8 @@ def test_a_job_that_is_over_or_in_a_status_that_nobody_knows_is_not_called(
     stage: Stage, status: str | None
 ) -> None:
     name = insert(stage, to_number=phone(), status=status)
-    assert not stage.dial_next(stage.kit())
-    assert not stage.take_over(stage.kit())
+    assert not stage.dial_next(stage.context())
+    assert not stage.take_over(stage.context())
     assert job_of(stage, name)["status"] == status
     assert stage.ledger() == []
 
@@ -141,7 +141,7 @@ def test_is_active_in_whatever_spelling(stage: Stage, active: object, called: bo
     insert(stage, to_number=number, batch_id=BATCH)
     stage.simulator.script({number: ["user_hangup"]})
 
-    stage.dial_next(stage.kit())
+    stage.dial_next(stage.context())
 
     assert [call["to_number"] for call in stage.ledger()] == ([number] if called else [])
 
@@ -151,11 +151,11 @@ def test_a_pause_in_any_spelling_is_judged_in_the_very_last_look_too(stage: Stag
     number = phone()
     stage.database.batches.insert_one({"batch_id": BATCH})
     name = insert(stage, to_number=number, batch_id=BATCH)
-    kit = stage.kit()
-    claimed = Turns(kit).claim()
+    context = stage.context()
+    claimed = JobClaimer(context).claim()
     assert claimed is not None
     stage.database.batches.update_one({}, {"$set": {"is_active": active}})
-    dial.run(kit, claimed.job, claimed.seen)
+    dial.run(context, claimed.job, claimed.preflight)
 
     assert stage.ledger() == []
     assert job_of(stage, name)["status"] == "pending"
@@ -164,7 +164,7 @@ def test_a_pause_in_any_spelling_is_judged_in_the_very_last_look_too(stage: Stag
 
 def test_a_job_whose_batch_does_not_exist_waits(stage: Stage) -> None:
     name = insert(stage, to_number=phone(), batch_id="batch-20250101-00000000")
-    assert not stage.dial_next(stage.kit())
+    assert not stage.dial_next(stage.context())
     assert job_of(stage, name)["status"] == "pending"
 
 
@@ -190,7 +190,7 @@ def test_accounts_as_they_are_written(stage: Stage, fields: Document, called: bo
     insert(stage, to_number=number, account_id="acc-1")
     stage.simulator.script({number: ["user_hangup"]})
 
-    stage.dial_next(stage.kit())
+    stage.dial_next(stage.context())
 
     assert len(stage.ledger()) == (1 if called else 0)
     account = stage.database.accounts.find_one({})
@@ -204,13 +204,13 @@ def test_doubles_that_speechai_left_among_the_results_stop_no_start_and_no_settl
     number = phone()
     insert(stage, to_number=number)
     stage.simulator.script({number: ["user_hangup"]})
-    assert stage.dial_next(stage.kit())
+    assert stage.dial_next(stage.context())
     assert len(stage.results()) == 3
 
 
 def test_a_lease_that_speechai_still_holds_is_left_to_it(stage: Stage) -> None:
     ahead = naive(stage.store.now() + timedelta(minutes=1))
     name = insert(stage, to_number=phone(), status="in_progress", reserved_until=ahead, worker_id="bot-1")
-    assert not stage.take_over(stage.kit())
-    assert not stage.dial_next(stage.kit())
+    assert not stage.take_over(stage.context())
+    assert not stage.dial_next(stage.context())
     assert job_of(stage, name)["worker_id"] == "bot-1"

@@ -24,7 +24,7 @@ from speechaid.fleet.messages import count_key
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry.alerts import QUEUE, Message, Webhook, signature
 from speechaid.telemetry.http import CLIENTS_AT_ONCE, MetricsServer
-from speechaid.telemetry.snapshot import Board, Picture
+from speechaid.telemetry.snapshot import Snapshot, SnapshotHolder
 
 DEADLINE_SECONDS = 20.0
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ SUPERVISOR = {
 WORKER = {"state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
 
 
-def put_up(board: Board, **fields: Any) -> None:
+def put_up(snapshots: SnapshotHolder, **fields: Any) -> None:
     standard: dict[str, Any] = {
         "at": AT,
         "boottime": SystemClock().boottime(),
@@ -52,17 +52,17 @@ def put_up(board: Board, **fields: Any) -> None:
         "counts": {count_key("speechaid_calls_placed_total", {}): 3.0},
         "figures": {"database": {"state": "up"}},
     }
-    board.put_up(Picture(**{**standard, **fields}))
+    snapshots.publish(Snapshot(**{**standard, **fields}))
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board()
+def snapshots() -> SnapshotHolder:
+    return SnapshotHolder()
 
 
 @pytest.fixture
-def server(board: Board) -> Iterator[MetricsServer]:
-    serving = MetricsServer("127.0.0.1:0", board)
+def server(snapshots: SnapshotHolder) -> Iterator[MetricsServer]:
+    serving = MetricsServer("127.0.0.1:0", snapshots)
     serving.start()
     yield serving
     serving.close()
@@ -89,28 +89,32 @@ def until(condition: Any) -> None:
 # -- metrics and health ------------------------------------------------------------------------------------
 
 
-def test_a_scrape_shows_the_newest_picture(board: Board, server: MetricsServer) -> None:
-    put_up(board)
+def test_a_scrape_shows_the_newest_picture(snapshots: SnapshotHolder, server: MetricsServer) -> None:
+    put_up(snapshots)
     status, content_type, page = get(server, "/metrics")
     assert (status, content_type.partition(";")[0]) == (200, "text/plain")
     assert b"\nspeechaid_calls_placed_total 3.0\n" in page
-    put_up(board, counts={count_key("speechaid_calls_placed_total", {}): 4.0})
+    put_up(snapshots, counts={count_key("speechaid_calls_placed_total", {}): 4.0})
     assert b"\nspeechaid_calls_placed_total 4.0\n" in get(server, "/metrics")[2]
 
 
-def test_the_form_is_the_one_that_prometheus_asks_for(board: Board, server: MetricsServer) -> None:
-    put_up(board)
+def test_the_form_is_the_one_that_prometheus_asks_for(
+    snapshots: SnapshotHolder, server: MetricsServer
+) -> None:
+    put_up(snapshots)
     status, content_type, page = get(server, "/metrics", Accept="application/openmetrics-text;version=1.0.0")
     assert (status, content_type.partition(";")[0]) == (200, "application/openmetrics-text")
     assert page.endswith(b"# EOF\n")
 
 
-def test_health_and_readiness_answer_by_status_and_say_why(board: Board, server: MetricsServer) -> None:
+def test_health_and_readiness_answer_by_status_and_say_why(
+    snapshots: SnapshotHolder, server: MetricsServer
+) -> None:
     assert get(server, "/healthz")[0] == 503
-    put_up(board)
+    put_up(snapshots)
     assert get(server, "/healthz")[0] == 200
     assert get(server, "/readyz")[0] == 200
-    put_up(board, figures={"database": {"state": "away"}})
+    put_up(snapshots, figures={"database": {"state": "away"}})
     assert get(server, "/healthz")[0] == 200
     status, _, body = get(server, "/readyz")
     assert status == 503
@@ -125,30 +129,30 @@ def test_there_is_nothing_else(server: MetricsServer) -> None:
 
 def test_a_taken_address_is_one_clear_error(server: MetricsServer) -> None:
     with pytest.raises(TelemetryError, match=rf"{server.address}.*in use.*SPEECHAID_METRICS_ADDRESS"):
-        MetricsServer(server.address, Board())
+        MetricsServer(server.address, SnapshotHolder())
 
 
 def test_an_address_of_another_machine_is_one_too() -> None:
     with pytest.raises(TelemetryError, match=r"192\.0\.2\.1:9478"):
-        MetricsServer("192.0.2.1:9478", Board())
+        MetricsServer("192.0.2.1:9478", SnapshotHolder())
 
 
-def test_an_address_is_free_again_after_the_end(board: Board) -> None:
-    first = MetricsServer("127.0.0.1:0", board)
+def test_an_address_is_free_again_after_the_end(snapshots: SnapshotHolder) -> None:
+    first = MetricsServer("127.0.0.1:0", snapshots)
     first.start()
-    put_up(board)
+    put_up(snapshots)
     assert get(first, "/healthz")[0] == 200
     first.close()
-    second = MetricsServer(first.address, board)
+    second = MetricsServer(first.address, snapshots)
     assert second.address == first.address
     second.close()
 
 
 def test_clients_that_say_nothing_keep_nobody_out_and_the_oldest_of_them_give_way(
-    board: Board, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+    snapshots: SnapshotHolder, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("speechaid.telemetry.http._Handler.timeout", 10 * DEADLINE_SECONDS)
-    put_up(board)
+    put_up(snapshots)
     host, _, port = server.address.rpartition(":")
     silent = [
         socket.create_connection((host, int(port)), DEADLINE_SECONDS) for _ in range(CLIENTS_AT_ONCE * 4)

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from speechaid.campaign.date_warnings import DOUBTS, ReadDay, doubt
+from speechaid.campaign.date_warnings import DOUBTS, ReadDay, date_warning
 from speechaid.campaign.importer import Parsed, read_contacts
 from speechaid.errors import ImportFailed
 
@@ -42,7 +42,7 @@ def test_a_day_is_doubted_for_the_reason_of_the_table(text: str, country: str, n
     found = ReadDay(text=text, day=day, country=country, today=TODAY)
     assert next((one.name for one in DOUBTS if one.applies(found)), None) == name
     told = [remark.text for remark in parsed.remarks]
-    assert told == ([] if name is None else [f"vencimiento: {doubt(found)}"])
+    assert told == ([] if name is None else [f"vencimiento: {date_warning(found)}"])
     assert name is None or (text in told[0] and row.due_date in told[0])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from speechaid.campaign.report import NOT_RATED, SUCCESSES, shape, to_markdown
 from speechaid.model.reading import Document
 from speechaid.model.states import Outcome
-from speechaid.store.report_queries import Figures
+from speechaid.store.report_queries import ReportFigures
 
 EMPTY: dict[str, Any] = {
     "at": datetime(2026, 7, 3, 12, tzinfo=UTC),
@@ -25,7 +25,7 @@ EMPTY: dict[str, Any] = {
 
 
 def report(**fields: Any) -> Document:
-    shaped = shape(Figures(**{**EMPTY, **fields}))
+    shaped = shape(ReportFigures(**{**EMPTY, **fields}))
     json.dumps(shaped)  # fit for programs, whatever is asked
     return shaped
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.commands.doctor.facts import Chart, RetellFacts, Weight
+from speechaid.commands.doctor.facts import DoctorFacts, FindingSeverity, RetellFacts
 from speechaid.commands.doctor.host_checks import AILMENTS
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
@@ -23,7 +23,7 @@ def fleet(**fields: Any) -> dict[str, Any]:
     return {"supervisor": {"wanted": 1, "present": 1, **fields}, "workers": workers}
 
 
-def chart(settings: Settings, **fields: Any) -> Chart:
+def chart(settings: Settings, **fields: Any) -> DoctorFacts:
     """A healthy campaign, but for what the fields say."""
     healthy: dict[str, Any] = {
         "fleet": fleet(),
@@ -35,10 +35,10 @@ def chart(settings: Settings, **fields: Any) -> Chart:
         "batches": {"b1": Batch.read({"batch_id": "b1"})},
         "opens_at": {"b1": None},
     }
-    return Chart(**(healthy | fields))
+    return DoctorFacts(**(healthy | fields))
 
 
-def codes(found: Chart) -> set[str]:
+def codes(found: DoctorFacts) -> set[str]:
     return {finding.code for ailment in AILMENTS for finding in ailment(found)}
 
 
@@ -139,7 +139,7 @@ def test_a_window_that_is_closed_beside_one_that_is_open_is_no_finding(settings:
 def test_orders_are_no_faults(settings: Settings) -> None:
     held = chart(settings, fleet_hold="by maria")
     weights = {finding.weight for ailment in AILMENTS for finding in ailment(held)}
-    assert weights == {Weight.ORDERED}
+    assert weights == {FindingSeverity.ORDERED}
 
 
 def test_pauses_of_nobody_on_record_come_first_then_those_that_keep_most_jobs(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from speechaid.commands.events import MOST_LISTENERS, PATIENCE_SECONDS, LogTap, Subscriptions
-from speechaid.commands.interfaces import Refused
+from speechaid.commands.interfaces import CommandRefused
 from speechaid.protocol.messages import COMMANDS, Request
 from speechaid.telemetry.redaction import Redactor
 
@@ -103,7 +103,7 @@ def test_there_is_a_bound_to_how_many_listen() -> None:
     listeners = Subscriptions(Line())
     for _ in range(MOST_LISTENERS):
         listeners.subscribe(request())
-    with pytest.raises(Refused, match="listen already"):
+    with pytest.raises(CommandRefused, match="listen already"):
         listeners.subscribe(request())
 
 

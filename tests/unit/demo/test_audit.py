@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from speechaid.demo.audit import Audit, Policy, audit
+from speechaid.demo.audit import Audit, AuditPolicy, audit
 from speechaid.model.job import Job
 
 A, B = "+12125550101", "+12125550102"
-POLICY = Policy(max_attempts=2, retry_delay_seconds=5, no_answer_delay_seconds=10)
+POLICY = AuditPolicy(max_attempts=2, retry_delay_seconds=5, no_answer_delay_seconds=10)
 Document = dict[str, Any]
 
 

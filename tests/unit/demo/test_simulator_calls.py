@@ -30,9 +30,9 @@ def body(to_number: str = NUMBER, **fields: Any) -> dict[str, Any]:
     return {"from_number": "+56220000000", "to_number": to_number, **fields}
 
 
-def place(board: Exchange, document: dict[str, Any] | None = None, now: float = NOON) -> Call:
-    accepted = board.open(document or body(), "fingerprint", now)
-    return accepted if isinstance(accepted, Call) else board.place(accepted, now)
+def place(snapshots: Exchange, document: dict[str, Any] | None = None, now: float = NOON) -> Call:
+    accepted = snapshots.open(document or body(), "fingerprint", now)
+    return accepted if isinstance(accepted, Call) else snapshots.place(accepted, now)
 
 
 def scripted(*outcomes: Any, **settings: Any) -> Exchange:
@@ -116,27 +116,27 @@ def test_speed_shortens_the_wait_and_not_the_talk() -> None:
 
 
 def test_an_endless_call_passes_its_limits_until_it_is_stopped() -> None:
-    board = scripted({"reason": "user_hangup", "ring_seconds": 1, "endless": True})
-    call = place(board, body(**limits(max_call_duration_ms=60_000)))
+    snapshots = scripted({"reason": "user_hangup", "ring_seconds": 1, "endless": True})
+    call = place(snapshots, body(**limits(max_call_duration_ms=60_000)))
     assert call.status(NOON + 100_000) is CallStatus.ONGOING
-    board.stop(call.call_id, NOON + 100_001)
-    over = describe(board.get(call.call_id), NOON + 100_001)
+    snapshots.stop(call.call_id, NOON + 100_001)
+    over = describe(snapshots.get(call.call_id), NOON + 100_001)
     assert (over["disconnection_reason"], over["duration_ms"]) == ("manual_stopped", 100_000_000)
 
 
 def test_a_ringing_call_that_is_stopped_never_connects() -> None:
-    board = scripted({"reason": "user_hangup", "ring_seconds": 10})
-    call = place(board)
-    board.stop(call.call_id, NOON + 5)
-    over = describe(board.get(call.call_id), NOON + 20)
+    snapshots = scripted({"reason": "user_hangup", "ring_seconds": 10})
+    call = place(snapshots)
+    snapshots.stop(call.call_id, NOON + 5)
+    over = describe(snapshots.get(call.call_id), NOON + 20)
     assert (over["call_status"], over["disconnection_reason"]) == ("not_connected", "manual_stopped")
     with pytest.raises(Refusal, match="not ongoing"):
-        board.stop(call.call_id, NOON + 6)
+        snapshots.stop(call.call_id, NOON + 6)
 
 
 def test_a_promise_comes_back_as_dynamic_variables_with_the_amount_asked_for() -> None:
-    board = scripted("agent_hangup", promise_odds=1)
-    call = place(board, body(retell_llm_dynamic_variables={"monto_total": "98500", "nombre": "Ana"}))
+    snapshots = scripted("agent_hangup", promise_odds=1)
+    call = place(snapshots, body(retell_llm_dynamic_variables={"monto_total": "98500", "nombre": "Ana"}))
     over = describe(call, call.ends_at)
     assert over["collected_dynamic_variables"]["monto_pago_cliente"] == "98500"
     assert "fecha_pago_cliente" in over["collected_dynamic_variables"]
@@ -145,9 +145,9 @@ def test_a_promise_comes_back_as_dynamic_variables_with_the_amount_asked_for() -
 
 
 def test_a_script_gives_one_outcome_a_call_and_repeats_its_last() -> None:
-    board = exchange(script={NUMBER: ["dial_no_answer", "user_hangup"]}, odds={"dial_busy": 1})
-    assert [place(board).end_reason for _ in range(3)] == ["dial_no_answer", "user_hangup", "user_hangup"]
-    assert place(board, body("+56922220002")).end_reason == "dial_busy"
+    snapshots = exchange(script={NUMBER: ["dial_no_answer", "user_hangup"]}, odds={"dial_busy": 1})
+    assert [place(snapshots).end_reason for _ in range(3)] == ["dial_no_answer", "user_hangup", "user_hangup"]
+    assert place(snapshots, body("+56922220002")).end_reason == "dial_busy"
 
 
 def test_a_reason_that_nobody_knows_can_be_scripted() -> None:
@@ -191,17 +191,17 @@ def test_the_ledger_tells_only_what_has_happened() -> None:
 
 
 def test_calls_to_one_number_overlap_only_while_the_first_goes_on() -> None:
-    board = scripted({"reason": "user_hangup", "ring_seconds": 2, "talk_seconds": 30})
-    first = place(board)
-    second = place(board, now=NOON + 10)
-    place(board, now=NOON + 60)
-    place(board, body("+56922220002"), NOON + 5)
-    found = overlaps(board.all_calls(), NOON + 100)
+    snapshots = scripted({"reason": "user_hangup", "ring_seconds": 2, "talk_seconds": 30})
+    first = place(snapshots)
+    second = place(snapshots, now=NOON + 10)
+    place(snapshots, now=NOON + 60)
+    place(snapshots, body("+56922220002"), NOON + 5)
+    found = overlaps(snapshots.all_calls(), NOON + 100)
     assert found == [{"to_number": NUMBER, "call_ids": [first.call_id, second.call_id], "seconds": 22.0}]
 
 
 def test_a_call_that_was_turned_away_overlaps_with_none() -> None:
-    board = exchange(concurrency_limit=1, script={"*": [{"reason": "user_hangup", "ring_seconds": 5}]})
-    place(board)
-    assert place(board, now=NOON + 1).end_reason == "concurrency_limit_reached"
-    assert overlaps(board.all_calls(), NOON + 2) == []
+    snapshots = exchange(concurrency_limit=1, script={"*": [{"reason": "user_hangup", "ring_seconds": 5}]})
+    place(snapshots)
+    assert place(snapshots, now=NOON + 1).end_reason == "concurrency_limit_reached"
+    assert overlaps(snapshots.all_calls(), NOON + 2) == []

@@ -17,48 +17,48 @@ from tests.unit.demo.test_simulator_calls import NOON, NUMBER, body, exchange, p
 HOUR = 3600.0
 
 
-def refusal(board: Exchange, document: object) -> Refusal:
+def refusal(snapshots: Exchange, document: object) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        board.open(document, "fingerprint", NOON)
+        snapshots.open(document, "fingerprint", NOON)
     return caught.value
 
 
 def test_the_same_key_and_body_give_the_same_call_for_an_hour() -> None:
-    board = exchange()
+    snapshots = exchange()
     document = body(idempotency_key="dial-1", metadata={"a": 1, "b": 2})
-    call = place(board, document)
+    call = place(snapshots, document)
     reordered = dict(reversed(document.items()))
-    assert place(board, reordered, NOON + HOUR - 1) is call
-    assert place(board, document, NOON + HOUR).call_id != call.call_id
-    assert len(board.all_calls()) == 2
+    assert place(snapshots, reordered, NOON + HOUR - 1) is call
+    assert place(snapshots, document, NOON + HOUR).call_id != call.call_id
+    assert len(snapshots.all_calls()) == 2
 
 
 def test_another_body_under_a_used_key_is_a_conflict() -> None:
-    board = exchange()
-    place(board, body(idempotency_key="dial-1"))
-    assert refusal(board, body(idempotency_key="dial-1", metadata={})).status == 409
+    snapshots = exchange()
+    place(snapshots, body(idempotency_key="dial-1"))
+    assert refusal(snapshots, body(idempotency_key="dial-1", metadata={})).status == 409
 
 
 def test_a_key_whose_first_request_is_still_at_work_is_a_conflict() -> None:
-    board = exchange()
-    ticket = board.open(body(idempotency_key="dial-1"), "fingerprint", NOON)
+    snapshots = exchange()
+    ticket = snapshots.open(body(idempotency_key="dial-1"), "fingerprint", NOON)
     assert isinstance(ticket, Ticket)
-    assert refusal(board, body(idempotency_key="dial-1")).status == 409
-    call = board.place(ticket, NOON + 1)
-    assert place(board, body(idempotency_key="dial-1"), NOON + 2) is call
+    assert refusal(snapshots, body(idempotency_key="dial-1")).status == 409
+    call = snapshots.place(ticket, NOON + 1)
+    assert place(snapshots, body(idempotency_key="dial-1"), NOON + 2) is call
 
 
 def test_a_refused_request_leaves_its_key_free() -> None:
-    board = exchange(do_not_call={NUMBER})
+    snapshots = exchange(do_not_call={NUMBER})
     document = body(idempotency_key="dial-1", honor_internal_dnc=True)
-    assert refusal(board, document).status == 400
-    board.settings = board.settings.changed({"do_not_call": []})
-    assert place(board, document).idempotency_key == "dial-1"
+    assert refusal(snapshots, document).status == 400
+    snapshots.settings = snapshots.settings.changed({"do_not_call": []})
+    assert place(snapshots, document).idempotency_key == "dial-1"
 
 
 def test_without_a_key_the_same_body_makes_two_calls() -> None:
-    board = exchange()
-    assert place(board).call_id != place(board).call_id
+    snapshots = exchange()
+    assert place(snapshots).call_id != place(snapshots).call_id
 
 
 @pytest.mark.parametrize(
@@ -102,28 +102,28 @@ def test_a_caller_number_of_somebody_else_is_refused_without_blaming_the_number_
 
 
 def test_do_not_call_is_honoured_only_where_the_request_asks() -> None:
-    board = exchange(do_not_call={NUMBER})
-    refused = refusal(board, body(honor_internal_dnc=True))
+    snapshots = exchange(do_not_call={NUMBER})
+    refused = refusal(snapshots, body(honor_internal_dnc=True))
     assert (refused.status, "to_number" in refused.message) == (400, True)
-    assert place(board).to_number == NUMBER
+    assert place(snapshots).to_number == NUMBER
 
 
 def test_a_person_who_asked_for_it_is_marked_do_not_call_from_then_on() -> None:
-    board = scripted("user_requested_dnc")
-    call = place(board)
+    snapshots = scripted("user_requested_dnc")
+    call = place(snapshots)
     document = body(honor_internal_dnc=True)
-    assert isinstance(board.open(document, "fingerprint", call.ends_at - 0.1), Ticket)
+    assert isinstance(snapshots.open(document, "fingerprint", call.ends_at - 0.1), Ticket)
     with pytest.raises(Refusal):
-        board.open(document, "fingerprint", call.ends_at)
+        snapshots.open(document, "fingerprint", call.ends_at)
 
 
 def test_a_call_above_the_limit_is_made_and_ends_as_an_error_at_once() -> None:
-    board = scripted({"reason": "user_hangup", "ring_seconds": 5, "talk_seconds": 5}, concurrency_limit=2)
-    reasons = [place(board, body(f"+5692222000{n}")).end_reason for n in range(3)]
+    snapshots = scripted({"reason": "user_hangup", "ring_seconds": 5, "talk_seconds": 5}, concurrency_limit=2)
+    reasons = [place(snapshots, body(f"+5692222000{n}")).end_reason for n in range(3)]
     assert reasons == ["user_hangup", "user_hangup", "concurrency_limit_reached"]
-    assert board.concurrency(NOON) == 2
-    assert board.concurrency(NOON + 10) == 0
-    assert place(board, now=NOON + 10).end_reason == "user_hangup"
+    assert snapshots.concurrency(NOON) == 2
+    assert snapshots.concurrency(NOON + 10) == 0
+    assert place(snapshots, now=NOON + 10).end_reason == "user_hangup"
 
 
 @pytest.mark.parametrize(
@@ -139,36 +139,36 @@ def test_a_call_above_the_limit_is_made_and_ends_as_an_error_at_once() -> None:
 def test_reserved_slots_lower_and_burst_raises_the_limit(
     settings: dict[str, Any], outbound: int, burst: int
 ) -> None:
-    board = exchange(**settings)
-    told = board.concurrency_document(NOON)
-    assert board.settings.outbound_limit == outbound
+    snapshots = exchange(**settings)
+    told = snapshots.concurrency_document(NOON)
+    assert snapshots.settings.outbound_limit == outbound
     assert told["concurrency_burst_limit"] == burst
     assert told["base_concurrency"] + told["purchased_concurrency"] == told["concurrency_limit"]
 
 
 def test_too_many_creates_a_second_from_one_number_are_told_when_to_come_back() -> None:
-    board = exchange(calls_per_second=2)
-    place(board)
-    place(board)
-    refused = refusal(board, body())
+    snapshots = exchange(calls_per_second=2)
+    place(snapshots)
+    place(snapshots)
+    refused = refusal(snapshots, body())
     assert refused.status == 429
     assert refused.headers == {"retry-after": "1", "retry-after-ms": "1000"}
-    place(board, body(from_number="+56221111111"))
-    place(board, now=NOON + 1)
-    assert len(board.all_calls()) == 4
+    place(snapshots, body(from_number="+56221111111"))
+    place(snapshots, now=NOON + 1)
+    assert len(snapshots.all_calls()) == 4
 
 
 def test_a_call_is_listed_only_after_the_delay_of_the_list() -> None:
-    board = exchange(list_delay_seconds=10)
-    call = place(board)
-    assert board.list_calls({}, NOON + 9)["items"] == []
-    assert [shown["call_id"] for shown in board.list_calls({}, NOON + 10)["items"]] == [call.call_id]
+    snapshots = exchange(list_delay_seconds=10)
+    call = place(snapshots)
+    assert snapshots.list_calls({}, NOON + 9)["items"] == []
+    assert [shown["call_id"] for shown in snapshots.list_calls({}, NOON + 10)["items"]] == [call.call_id]
 
 
 def test_list_items_leave_the_transcript_out() -> None:
-    board = scripted("user_hangup", promise_odds=1)
-    place(board)
-    shown = board.list_calls({}, NOON + 500)["items"][0]
+    snapshots = scripted("user_hangup", promise_odds=1)
+    place(snapshots)
+    shown = snapshots.list_calls({}, NOON + 500)["items"][0]
     assert "recording_url" in shown
     assert not {"transcript", "transcript_object", "collected_dynamic_variables"} & set(shown)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.model.states import JobStatus, Outcome
-from speechaid.model.verdict import Charge, Verdict, storable
+from speechaid.model.verdict import AccountCharge, Verdict, storable
 
 NOW = datetime(2026, 3, 2, 10, 0, 0, 123_000, tzinfo=UTC)
 
@@ -21,7 +21,7 @@ FULL = Verdict(
     status=JobStatus.CANCELLED,
     job={"status": JobStatus.CANCELLED, "attempts": 2, "next_phone_index": 1, "updated_at": NOW},
     result={"call_id": "call_1", "call_data": {"a.b": [1, {"c": None}]}, "created_at": NOW},
-    charge=Charge(minutes=1.25, credit=0.5, calls=1, day="2026-03-02"),
+    charge=AccountCharge(minutes=1.25, credit=0.5, calls=1, day="2026-03-02"),
     figures={"total_cost": 0.11, "total_minutes": 1.25},
     do_not_call="+12025550101",
 )
@@ -31,7 +31,7 @@ BARE = Verdict(
     status=JobStatus.PENDING,
     job={"status": JobStatus.PENDING},
     result=None,
-    charge=Charge(),
+    charge=AccountCharge(),
 )
 
 
@@ -45,7 +45,7 @@ def test_a_verdict_comes_back_from_bson_as_it_was_stored(verdict: Verdict) -> No
 @pytest.mark.parametrize("outcome", Outcome)
 @pytest.mark.parametrize("status", JobStatus)
 def test_every_outcome_and_status_can_be_stored(outcome: Outcome, status: JobStatus) -> None:
-    verdict = Verdict(outcome=outcome, cause="x", status=status, job={}, result=None, charge=Charge())
+    verdict = Verdict(outcome=outcome, cause="x", status=status, job={}, result=None, charge=AccountCharge())
     assert Verdict.read(bson.decode(bson.encode(verdict.document()))) == verdict
 
 

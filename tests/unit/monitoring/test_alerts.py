@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from speechaid.fleet.messages import Counts, count_key
-from speechaid.monitoring.alerts import Lookout
+from speechaid.monitoring.alerts import AlertMonitor
 from speechaid.settings import get_settings
-from speechaid.telemetry.snapshot import Board
+from speechaid.telemetry.snapshot import SnapshotHolder
 from speechctl.render_alerts import summary_of
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -72,8 +72,10 @@ class Watch:
     def __init__(self, environ: dict[str, str], **changes: str) -> None:
         self.environ = environ
         self.clock = TurnedClock()
-        self.board = Board(self.clock)
-        self.lookout = Lookout(self.settings(**changes), board=self.board, webhook=None, clock=self.clock)
+        self.snapshots = SnapshotHolder(self.clock)
+        self.alert_monitor = AlertMonitor(
+            self.settings(**changes), snapshots=self.snapshots, webhook=None, clock=self.clock
+        )
         self.counts: Counts = {}
         self.supervisor = supervisor()
         self.census = census()
@@ -96,8 +98,8 @@ class Watch:
                 "workers": [WORKER, WORKER],
                 "census": self.census,
             }
-            self.lookout.look(snapshot, dict(self.counts), None, self.clock.seconds)
-        return {row["alert"] for row in self.lookout.firing()}
+            self.alert_monitor.update(snapshot, dict(self.counts), None, self.clock.seconds)
+        return {row["alert"] for row in self.alert_monitor.firing()}
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def watch(environ: dict[str, str]) -> Watch:
 
 def test_a_quiet_daemon_fires_nothing_and_puts_up_a_picture(watch: Watch) -> None:
     assert watch.passes(5) == set()
-    shown = watch.board.picture()
+    shown = watch.snapshots.snapshot()
     assert shown is not None
     assert (shown.boottime, shown.firing) == (watch.clock.seconds, frozenset())
 
@@ -117,10 +119,10 @@ def test_a_backlog_fires_after_five_minutes_and_the_picture_says_so(watch: Watch
     watch.census = census(callable=150)
     assert watch.passes(300) == set()
     assert watch.passes(1) == {"PendingBacklog"}
-    (row,) = watch.lookout.firing()
+    (row,) = watch.alert_monitor.firing()
     assert "150 jobs" in row["summary"]
     assert row["since"] == watch.clock.now().isoformat()
-    shown = watch.board.picture()
+    shown = watch.snapshots.snapshot()
     assert shown is not None
     assert shown.firing == {"PendingBacklog"}
     watch.census = census(callable=2)
@@ -165,28 +167,28 @@ def test_a_hung_worker_is_told_of_for_a_quarter_of_an_hour(watch: Watch) -> None
 def test_holds_are_named_with_who_and_why(watch: Watch) -> None:
     watch.supervisor = supervisor(held=True)
     assert watch.passes(1) == {"DiallingHeld"}
-    assert watch.lookout.firing()[0]["summary"] == "held on this host by an operator"
+    assert watch.alert_monitor.firing()[0]["summary"] == "held on this host by an operator"
     watch.figures["fleet_hold"] = {"by": "maria", "reason": "complaints", "at": None}
     watch.figures |= {"key_held": True, "key_reason": "401 from Retell"}
     watch.passes(1)
-    summary = watch.lookout.firing()[0]["summary"]
+    summary = watch.alert_monitor.firing()[0]["summary"]
     assert summary == "held on all hosts by maria: complaints; the circuit breaker is open: 401 from Retell"
 
 
 def test_an_alert_whose_cause_is_gone_says_when_it_is_over_and_not_that_it_goes_on(watch: Watch) -> None:
     watch.supervisor = supervisor(held=True)
     watch.passes(1)
-    (row,) = watch.lookout.firing()
+    (row,) = watch.alert_monitor.firing()
     assert row["clears_in_seconds"] is None
     watch.supervisor = supervisor()
     watch.passes(6)
-    (row,) = watch.lookout.firing()
+    (row,) = watch.alert_monitor.firing()
     assert row["clears_in_seconds"] == 25
     told = "its cause is gone; over in 25s unless it returns (was: held on this host by an operator)"
     assert summary_of(row) == told
     watch.supervisor = supervisor(held=True)
     watch.passes(1)
-    (row,) = watch.lookout.firing()
+    (row,) = watch.alert_monitor.firing()
     assert summary_of(row) == "held on this host by an operator"
 
 
@@ -224,11 +226,11 @@ def test_the_gravest_alert_comes_first(watch: Watch) -> None:
     watch.passes(1)
     watch.supervisor = supervisor(crash_loops=["worker-1"])
     watch.passes(1)
-    assert [row["alert"] for row in watch.lookout.firing()] == ["WorkersCrashLooping", "ParkedCalls"]
+    assert [row["alert"] for row in watch.alert_monitor.firing()] == ["WorkersCrashLooping", "ParkedCalls"]
 
 
 def test_a_reload_moves_the_thresholds(watch: Watch) -> None:
     watch.census = census(accounts=[{"account_id": "acc-1", "calls_left": 30.0}])
     assert watch.passes(62) == set()
-    watch.lookout.apply(watch.settings(SPEECHAID_ALERT_CALLS_LEFT="40"))
+    watch.alert_monitor.apply_settings(watch.settings(SPEECHAID_ALERT_CALLS_LEFT="40"))
     assert watch.passes(62) == {"AccountNearlyOutOfCredit"}

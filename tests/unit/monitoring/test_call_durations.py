@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.monitoring.call_durations import CallTimes
+from speechaid.monitoring.call_durations import CallDurations
 
 
 class Clock:
@@ -13,9 +13,9 @@ class Clock:
         return self.now
 
 
-def told(*lengths: float) -> tuple[CallTimes, Clock]:
+def told(*lengths: float) -> tuple[CallDurations, Clock]:
     clock = Clock()
-    times = CallTimes(clock)
+    times = CallDurations(clock)
     for number, length in enumerate(lengths):
         times.note("worker-1", "call.placed", {"call": f"old-{number}"})
         clock.now += length
@@ -23,7 +23,7 @@ def told(*lengths: float) -> tuple[CallTimes, Clock]:
     return times, clock
 
 
-def left(times: CallTimes, *calls: str) -> dict[str, float | None]:
+def left(times: CallDurations, *calls: str) -> dict[str, float | None]:
     return times.left([times.elapsed(call) or 0.0 for call in calls], 600.0)
 
 

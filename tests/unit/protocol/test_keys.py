@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from speechaid.protocol import keys
-from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError, Pair
+from speechaid.protocol.keys import AllowedClient, Credentials, KeyPair, KeyringError
 
 PUBLIC = "a" * 40
 SECRET = "b" * 40
@@ -17,15 +17,15 @@ SECRET = "b" * 40
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    keys.write_server(tmp_path, Pair(public=PUBLIC, secret=SECRET))
+    keys.write_server(tmp_path, KeyPair(public=PUBLIC, secret=SECRET))
     return tmp_path
 
 
 def test_what_was_written_is_read(directory: Path) -> None:
     keys.write_client(directory, AllowedClient(name="maria", access="write", public="c" * 40))
-    assert keys.server_pair(directory) == Pair(public=PUBLIC, secret=SECRET)
+    assert keys.server_pair(directory) == KeyPair(public=PUBLIC, secret=SECRET)
     assert keys.allowed_clients(directory)["c" * 40].name == "maria"
-    own = Credentials(name="maria", pair=Pair(public="c" * 40, secret=SECRET), server=PUBLIC)
+    own = Credentials(name="maria", pair=KeyPair(public="c" * 40, secret=SECRET), server=PUBLIC)
     keys.write_credentials(directory / "maria.key", own)
     assert keys.credentials(directory / "maria.key") == own
 
@@ -33,7 +33,7 @@ def test_what_was_written_is_read(directory: Path) -> None:
 def test_files_are_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        keys.write_server(tmp_path / "new", Pair(public=PUBLIC, secret=SECRET))
+        keys.write_server(tmp_path / "new", KeyPair(public=PUBLIC, secret=SECRET))
     finally:
         os.umask(before)
     assert (tmp_path / "new" / "server.json").stat().st_mode & 0o077 == 0
@@ -72,7 +72,7 @@ def test_one_entry_that_cannot_be_understood_lets_nobody_in(directory: Path, fie
 
 def test_keys_that_are_there_stay(directory: Path) -> None:
     with pytest.raises(KeyringError, match="left alone"):
-        keys.write_server(directory, Pair(public=SECRET, secret=PUBLIC))
+        keys.write_server(directory, KeyPair(public=SECRET, secret=PUBLIC))
     assert keys.server_pair(directory).public == PUBLIC
 
 

@@ -50,10 +50,12 @@ def accepted(header: object, attachment: bytes | None = None) -> Request:
 
 
 def test_every_command_has_exactly_one_handler_in_the_thread_that_the_table_names() -> None:
-    by_thread = {runs: {spec.name for spec in SPECS if spec.runs is runs} for runs in (Runs.LOOP, Runs.DESK)}
+    by_thread = {
+        runs: {spec.name for spec in SPECS if spec.runs is runs} for runs in (Runs.LOOP, Runs.BACKGROUND)
+    }
     assert set(LOOP_HANDLERS) == by_thread[Runs.LOOP]
-    assert set(DESK_HANDLERS) == by_thread[Runs.DESK]
-    assert set(LOOP_BEFORE) | set(LOOP_AFTER) <= by_thread[Runs.DESK]
+    assert set(DESK_HANDLERS) == by_thread[Runs.BACKGROUND]
+    assert set(LOOP_BEFORE) | set(LOOP_AFTER) <= by_thread[Runs.BACKGROUND]
 
 
 def test_every_error_code_has_an_exit_status_of_a_refusal_or_of_wrong_usage() -> None:

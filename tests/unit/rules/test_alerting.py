@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.rules.alerting import Alert, Facts, Severity, Thresholds, evaluate
+from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds, evaluate
 from speechaid.rules.alerts import ALERTS, promql_span
 from speechaid.rules.increase import Increase
 from speechaid.telemetry.alert_rules import DOWN, RULES_FILE, TABLE_BEGINS, alerts_table, rules_file
@@ -16,7 +16,7 @@ from speechaid.telemetry.metric_table import METRICS
 
 ROOT = Path(__file__).parents[3]
 LIMITS = Thresholds()
-WELL = Facts(workers_wanted=6, workers_idle=2)
+WELL = AlertFacts(workers_wanted=6, workers_idle=2)
 
 #: What each alert fires on, and the nearest that it does not.
 EDGES: dict[str, list[tuple[dict[str, Any], bool]]] = {
@@ -118,7 +118,7 @@ def history(
     states: dict[str, Any] = {}
     told = []
     for now, calls in parked.items():
-        facts = Facts(parked_calls=calls)
+        facts = AlertFacts(parked_calls=calls)
         states, changes = evaluate(alerts, states, facts, Thresholds(patience=patience), now)
         told += [(now, change.firing, change.summary) for change in changes]
     return told

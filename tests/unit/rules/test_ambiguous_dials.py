@@ -10,7 +10,7 @@ from speechaid.rules.ambiguous_dials import (
     KEY_HOUR_SECONDS,
     LONGEST_RING_SECONDS,
     REPLAY_WITHIN_SECONDS,
-    Next,
+    SearchAction,
     next_lookup,
 )
 
@@ -45,15 +45,22 @@ def test_until_every_call_must_be_over_empty_lookups_prove_nothing(
     age: float, may_replay: bool, rest: float, empty: int
 ) -> None:
     step = next_lookup(age, empty, LONGEST, NEEDED)
-    assert (step.may_replay, step.counts, step.then) == (may_replay, False, Next.LOOK_AGAIN)
+    assert (step.may_replay, step.counts, step.then) == (may_replay, False, SearchAction.LOOK_AGAIN)
     assert step.rest_seconds == rest
 
 
 @pytest.mark.parametrize(
     ("empty", "then"),
-    [(0, Next.LOOK_AGAIN), (1, Next.LOOK_AGAIN), (2, Next.PRESUME_NOT_PLACED), (3, Next.PRESUME_NOT_PLACED)],
+    [
+        (0, SearchAction.LOOK_AGAIN),
+        (1, SearchAction.LOOK_AGAIN),
+        (2, SearchAction.PRESUME_NOT_PLACED),
+        (3, SearchAction.PRESUME_NOT_PLACED),
+    ],
 )
-def test_past_the_horizon_the_last_of_several_spaced_lookups_settles_it(empty: int, then: Next) -> None:
+def test_past_the_horizon_the_last_of_several_spaced_lookups_settles_it(
+    empty: int, then: SearchAction
+) -> None:
     step = next_lookup(HORIZON + 0.1, empty, LONGEST, NEEDED)
     assert (step.may_replay, step.counts, step.then) == (False, True, then)
     assert step.rest_seconds == 60.0
@@ -69,7 +76,7 @@ def test_no_dial_is_presumed_away_while_its_key_or_its_call_may_live(
     age: float, empty: int, longest: float, needed: int
 ) -> None:
     step = next_lookup(age, empty, longest, needed)
-    if step.then is Next.PRESUME_NOT_PLACED:
+    if step.then is SearchAction.PRESUME_NOT_PLACED:
         assert age > KEY_HOUR_SECONDS + LONGEST_RING_SECONDS + longest
         assert empty + 1 >= needed
     assert not (step.may_replay and step.counts)

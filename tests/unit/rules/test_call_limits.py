@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.call_limits import Limits, Progress, Watch, watch
+from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
 
 #: Waited for 300 s, may last 600 s, polled every 10 s: a connected call is late past 620 s.
-LIMITS = Limits(poll_timeout_seconds=300, longest_call_seconds=600, polling_interval_seconds=10)
+LIMITS = CallLimits(poll_timeout_seconds=300, longest_call_seconds=600, polling_interval_seconds=10)
 
 
-def progress(**changes: Any) -> Progress:
+def progress(**changes: Any) -> CallProgress:
     """A call placed a minute ago that rings, as Retell told just now."""
     fields: dict[str, Any] = {
         "since_placed_seconds": 60.0,
@@ -24,50 +24,54 @@ def progress(**changes: Any) -> Progress:
         "since_stop_seconds": None,
         "unknown_to_retell": False,
     }
-    return Progress(**fields | changes)
+    return CallProgress(**fields | changes)
 
 
 RINGING = [
-    pytest.param(0.0, Watch.WAIT, id="just placed"),
-    pytest.param(300.0, Watch.WAIT, id="at the limit"),
-    pytest.param(300.1, Watch.STOP, id="past the limit"),
+    pytest.param(0.0, FollowAction.WAIT, id="just placed"),
+    pytest.param(300.0, FollowAction.WAIT, id="at the limit"),
+    pytest.param(300.1, FollowAction.STOP, id="past the limit"),
 ]
 SILENT = [
-    pytest.param(301.0, 10.0, Watch.WAIT, id="old, silent for a poll"),
-    pytest.param(5000.0, 300.0, Watch.WAIT, id="old, silent as long as may be"),
-    pytest.param(5000.0, 300.1, Watch.STOP, id="old, silent for too long"),
-    pytest.param(10.0, 300.1, Watch.STOP, id="young by a clock set back, silent for too long"),
+    pytest.param(301.0, 10.0, FollowAction.WAIT, id="old, silent for a poll"),
+    pytest.param(5000.0, 300.0, FollowAction.WAIT, id="old, silent as long as may be"),
+    pytest.param(5000.0, 300.1, FollowAction.STOP, id="old, silent for too long"),
+    pytest.param(10.0, 300.1, FollowAction.STOP, id="young by a clock set back, silent for too long"),
 ]
 CONNECTED = [
-    pytest.param(0.0, 0.0, Watch.WAIT, id="just connected"),
-    pytest.param(600.0, 0.0, Watch.WAIT, id="at its limit: Retell ends it"),
-    pytest.param(620.0, 0.0, Watch.WAIT, id="two polls past its limit"),
-    pytest.param(620.1, 0.0, Watch.STOP, id="longer"),
-    pytest.param(610.0, 610.0, Watch.WAIT, id="never heard of since it connected"),
-    pytest.param(620.1, 620.1, Watch.STOP, id="longer, and never heard of"),
+    pytest.param(0.0, 0.0, FollowAction.WAIT, id="just connected"),
+    pytest.param(600.0, 0.0, FollowAction.WAIT, id="at its limit: Retell ends it"),
+    pytest.param(620.0, 0.0, FollowAction.WAIT, id="two polls past its limit"),
+    pytest.param(620.1, 0.0, FollowAction.STOP, id="longer"),
+    pytest.param(610.0, 610.0, FollowAction.WAIT, id="never heard of since it connected"),
+    pytest.param(620.1, 620.1, FollowAction.STOP, id="longer, and never heard of"),
 ]
 STOPPED = [
-    pytest.param(0.0, Watch.WAIT, id="just asked"),
-    pytest.param(300.0, Watch.WAIT, id="at the limit"),
-    pytest.param(300.1, Watch.PARK, id="past the limit"),
-    pytest.param(float("inf"), Watch.PARK, id="parked before"),
+    pytest.param(0.0, FollowAction.WAIT, id="just asked"),
+    pytest.param(300.0, FollowAction.WAIT, id="at the limit"),
+    pytest.param(300.1, FollowAction.PARK, id="past the limit"),
+    pytest.param(float("inf"), FollowAction.PARK, id="parked before"),
 ]
 
 
 @pytest.mark.parametrize(("placed", "expected"), RINGING)
-def test_a_call_that_retell_says_is_ringing_has_the_poll_timeout(placed: float, expected: Watch) -> None:
-    assert watch(progress(since_placed_seconds=placed), LIMITS) is expected
+def test_a_call_that_retell_says_is_ringing_has_the_poll_timeout(
+    placed: float, expected: FollowAction
+) -> None:
+    assert next_action(progress(since_placed_seconds=placed), LIMITS) is expected
 
 
 @pytest.mark.parametrize(("placed", "heard", "expected"), SILENT)
-def test_where_polls_fail_only_the_silence_counts(placed: float, heard: float, expected: Watch) -> None:
+def test_where_polls_fail_only_the_silence_counts(
+    placed: float, heard: float, expected: FollowAction
+) -> None:
     told = progress(since_placed_seconds=placed, since_heard_seconds=heard, last_poll_told=False)
-    assert watch(told, LIMITS) is expected
+    assert next_action(told, LIMITS) is expected
 
 
 @pytest.mark.parametrize(("connected", "heard", "expected"), CONNECTED)
 def test_a_conversation_has_its_own_time_whatever_the_polls_say(
-    connected: float, heard: float, expected: Watch
+    connected: float, heard: float, expected: FollowAction
 ) -> None:
     told = progress(
         since_placed_seconds=5000.0,
@@ -75,17 +79,19 @@ def test_a_conversation_has_its_own_time_whatever_the_polls_say(
         since_heard_seconds=heard,
         last_poll_told=heard == 0,
     )
-    assert watch(told, LIMITS) is expected
+    assert next_action(told, LIMITS) is expected
 
 
 @pytest.mark.parametrize(("since_stop", "expected"), STOPPED)
-def test_a_call_asked_to_stop_is_waited_for_and_then_parked(since_stop: float, expected: Watch) -> None:
-    assert watch(progress(since_stop_seconds=since_stop), LIMITS) is expected
+def test_a_call_asked_to_stop_is_waited_for_and_then_parked(
+    since_stop: float, expected: FollowAction
+) -> None:
+    assert next_action(progress(since_stop_seconds=since_stop), LIMITS) is expected
 
 
 def test_a_call_that_retell_does_not_know_is_stopped_at_once_and_once() -> None:
-    assert watch(progress(unknown_to_retell=True), LIMITS) is Watch.STOP
-    assert watch(progress(unknown_to_retell=True, since_stop_seconds=1.0), LIMITS) is Watch.WAIT
+    assert next_action(progress(unknown_to_retell=True), LIMITS) is FollowAction.STOP
+    assert next_action(progress(unknown_to_retell=True, since_stop_seconds=1.0), LIMITS) is FollowAction.WAIT
 
 
 seconds = st.floats(min_value=0, max_value=1e6)
@@ -102,8 +108,8 @@ seconds = st.floats(min_value=0, max_value=1e6)
 def test_nothing_is_parked_that_was_not_asked_to_stop_and_nothing_stopped_twice(
     *, placed: float, connected: float | None, heard: float, told: bool, stop: float | None, unknown: bool
 ) -> None:
-    decided = watch(
-        Progress(
+    decided = next_action(
+        CallProgress(
             since_placed_seconds=placed,
             since_connected_seconds=connected,
             since_heard_seconds=heard,
@@ -113,4 +119,4 @@ def test_nothing_is_parked_that_was_not_asked_to_stop_and_nothing_stopped_twice(
         ),
         LIMITS,
     )
-    assert decided is not (Watch.PARK if stop is None else Watch.STOP)
+    assert decided is not (FollowAction.PARK if stop is None else FollowAction.STOP)

@@ -7,11 +7,18 @@ from datetime import UTC, datetime
 import pytest
 
 from speechaid.rules import check_findings
-from speechaid.rules.check_findings import NO_SPACE_MB, SPACE_MARGIN_MB, Finding, ForeignWork, Level, Topology
+from speechaid.rules.check_findings import (
+    NO_SPACE_MB,
+    SPACE_MARGIN_MB,
+    CheckFinding,
+    Level,
+    OtherWorkers,
+    Topology,
+)
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-NOBODY = ForeignWork(jobs=0, worker=None, last_at=None)
-SCRIPT = ForeignWork(jobs=3, worker="bot-7", last_at=AT)
+NOBODY = OtherWorkers(jobs=0, worker=None, last_at=None)
+SCRIPT = OtherWorkers(jobs=3, worker="bot-7", last_at=AT)
 
 
 def server(
@@ -66,7 +73,7 @@ def server(
     ],
 )
 def test_each_finding_has_its_weight_and_whatever_is_not_fine_has_a_remedy(
-    finding: Finding, level: Level
+    finding: CheckFinding, level: Level
 ) -> None:
     assert finding.level is level
     assert (finding.remedy is None) == (level is Level.OK)
@@ -74,7 +81,7 @@ def test_each_finding_has_its_weight_and_whatever_is_not_fine_has_a_remedy(
 
 def test_the_worst_finding_weighs_for_the_whole() -> None:
     fine, warning, failure = (
-        Finding(name="x", level=level, text="") for level in (Level.OK, Level.WARN, Level.FAIL)
+        CheckFinding(name="x", level=level, text="") for level in (Level.OK, Level.WARN, Level.FAIL)
     )
     assert check_findings.worst([fine]) is Level.OK
     assert check_findings.worst([fine, warning]) is Level.WARN

@@ -18,12 +18,12 @@ from speechaid.rules.eligibility import (
     SUSPENSIONS,
     Action,
     DiallingDefaults,
-    Judgement,
+    Evaluation,
     Reason,
     account_is_open,
     batch_has_room,
     batch_may_be_called,
-    judge,
+    evaluate,
 )
 
 #: A Monday.
@@ -45,7 +45,7 @@ def account(**fields: Any) -> Account:
     return Account.read({"account_id": "acme", "plan_type": "unlimited", **fields})
 
 
-def judged(**changes: Any) -> Judgement:
+def judged(**changes: Any) -> Evaluation:
     """A judgement of a job that nothing forbids, but for the changes."""
     case: dict[str, Any] = {
         "job": job(),
@@ -58,7 +58,7 @@ def judged(**changes: Any) -> Judgement:
         "own_reservation_key": None,
         "now": NOON,
     }
-    return judge(**(case | changes))
+    return evaluate(**(case | changes))
 
 
 def test_a_job_that_nothing_forbids_is_dialled_now() -> None:

@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.model.states import Priority
-from speechaid.rules.fair_share import Turn, order
+from speechaid.rules.fair_share import EligibleBatch, order
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def turn(name: str | None, priority: int = Priority.NORMAL, *, minutes_due: int | None = 0) -> Turn:
+def turn(name: str | None, priority: int = Priority.NORMAL, *, minutes_due: int | None = 0) -> EligibleBatch:
     first_due = None if minutes_due is None else NOON - timedelta(minutes=minutes_due)
-    return Turn(batch_id=name, priority=priority, first_due=first_due)
+    return EligibleBatch(batch_id=name, priority=priority, first_due=first_due)
 
 
-def names(turns: list[Turn]) -> list[str | None]:
+def names(turns: list[EligibleBatch]) -> list[str | None]:
     return [entry.batch_id for entry in turns]
 
 
-def serve(turns: list[Turn], times: int) -> list[str | None]:
+def serve(turns: list[EligibleBatch], times: int) -> list[str | None]:
     """Whom a worker serves that always serves the first."""
     served: dict[str | None, int] = {}
     line = []
@@ -79,7 +79,7 @@ def test_nobody_due_is_nobody_s_turn() -> None:
     ),
     st.integers(1, 30),
 )
-def test_only_the_highest_priority_is_served_and_evenly(turns: list[Turn], times: int) -> None:
+def test_only_the_highest_priority_is_served_and_evenly(turns: list[EligibleBatch], times: int) -> None:
     highest = max(entry.priority for entry in turns)
     line = Counter(serve(turns, times))
     mine = [entry.batch_id for entry in turns if entry.priority == highest]

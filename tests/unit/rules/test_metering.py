@@ -14,7 +14,7 @@ from speechaid.model.account import Account, Plan, Reservation
 from speechaid.model.states import Outcome
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.metering import (
-    Charge,
+    CallCost,
     Reserve,
     account_day,
     calls_today,
@@ -26,7 +26,7 @@ from speechaid.rules.metering import (
     has_calls_left,
     has_room,
     headroom,
-    inherited_credit,
+    legacy_credit,
     minutes_left,
     other_dials,
 )
@@ -55,7 +55,7 @@ def dial(key: str, minutes: float = 0, credit: float = 0) -> dict[str, Any]:
 
 def test_what_speechai_reserved_for_a_job_is_left_for_that_job_alone() -> None:
     whose = on_credit(10, 0, 10, open_dials=[dial("ours", credit=4)])
-    assert inherited_credit(whose) == 6
+    assert legacy_credit(whose) == 6
     assert credit_left(whose) == 0
     assert credit_left(whose, inherited=2) == 2
     # Never more than stands in the account's figure.
@@ -147,19 +147,19 @@ def test_what_a_dial_reserves(whose: Account, reserve: Reserve) -> None:
 @pytest.mark.parametrize(
     ("whose", "outcome", "minutes", "connected", "cost"),
     [
-        (on_minutes(), Outcome.ANSWERED, 1.5, True, Charge(minutes=1.5, credit=0, counts_call=True)),
-        (on_minutes(), Outcome.VOICEMAIL, 0.25, True, Charge(minutes=0.25, credit=0, counts_call=True)),
-        (on_minutes(), Outcome.FAILED, 0.5, True, Charge(minutes=0.5, credit=0, counts_call=True)),
-        (on_minutes(), Outcome.NO_ANSWER, 0, False, Charge(minutes=0, credit=0, counts_call=True)),
-        (on_credit(), Outcome.ANSWERED, 1.5, True, Charge(minutes=0, credit=0.8, counts_call=True)),
-        (on_credit(), Outcome.STOPPED, 1, True, Charge(minutes=0, credit=0.7, counts_call=True)),
-        (on_credit(), Outcome.ANSWERED, 0, True, Charge(minutes=0, credit=0.5, counts_call=True)),
-        (on_credit(), Outcome.BUSY, 0, False, Charge(minutes=0, credit=0.1, counts_call=True)),
-        (on_credit(), Outcome.BUSY, 0.4, False, Charge(minutes=0, credit=0.1, counts_call=True)),
-        (on_credit(), Outcome.TEMPORARY, 0, False, Charge(minutes=0, credit=0, counts_call=False)),
-        (on_credit(), Outcome.BLOCKED, 0, False, Charge(minutes=0, credit=0, counts_call=False)),
-        (account("unlimited"), Outcome.ANSWERED, 9, True, Charge(minutes=0, credit=0, counts_call=True)),
-        (account("gold"), Outcome.ANSWERED, 9, True, Charge(minutes=0, credit=0, counts_call=True)),
+        (on_minutes(), Outcome.ANSWERED, 1.5, True, CallCost(minutes=1.5, credit=0, counts_call=True)),
+        (on_minutes(), Outcome.VOICEMAIL, 0.25, True, CallCost(minutes=0.25, credit=0, counts_call=True)),
+        (on_minutes(), Outcome.FAILED, 0.5, True, CallCost(minutes=0.5, credit=0, counts_call=True)),
+        (on_minutes(), Outcome.NO_ANSWER, 0, False, CallCost(minutes=0, credit=0, counts_call=True)),
+        (on_credit(), Outcome.ANSWERED, 1.5, True, CallCost(minutes=0, credit=0.8, counts_call=True)),
+        (on_credit(), Outcome.STOPPED, 1, True, CallCost(minutes=0, credit=0.7, counts_call=True)),
+        (on_credit(), Outcome.ANSWERED, 0, True, CallCost(minutes=0, credit=0.5, counts_call=True)),
+        (on_credit(), Outcome.BUSY, 0, False, CallCost(minutes=0, credit=0.1, counts_call=True)),
+        (on_credit(), Outcome.BUSY, 0.4, False, CallCost(minutes=0, credit=0.1, counts_call=True)),
+        (on_credit(), Outcome.TEMPORARY, 0, False, CallCost(minutes=0, credit=0, counts_call=False)),
+        (on_credit(), Outcome.BLOCKED, 0, False, CallCost(minutes=0, credit=0, counts_call=False)),
+        (account("unlimited"), Outcome.ANSWERED, 9, True, CallCost(minutes=0, credit=0, counts_call=True)),
+        (account("gold"), Outcome.ANSWERED, 9, True, CallCost(minutes=0, credit=0, counts_call=True)),
     ],
     ids=[
         "minutes, answered",
@@ -178,7 +178,7 @@ def test_what_a_dial_reserves(whose: Account, reserve: Reserve) -> None:
     ],
 )
 def test_what_a_call_costs(
-    whose: Account, outcome: Outcome, minutes: float, connected: bool, cost: Charge
+    whose: Account, outcome: Outcome, minutes: float, connected: bool, cost: CallCost
 ) -> None:
     assert charge(whose, outcome, minutes, connected) == cost
 

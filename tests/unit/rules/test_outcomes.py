@@ -15,8 +15,8 @@ from speechaid.rules.outcomes import (
     REASONS,
     STATUSES,
     Classified,
-    bend,
     classify,
+    reclassify,
 )
 
 
@@ -214,8 +214,8 @@ def test_faults_of_agent_and_retell_are_told_from_the_line_s(
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("stopped_by", [None, *Stopper])
 def test_bending_twice_changes_nothing(outcome: Outcome, connected: bool, stopped_by: Stopper | None) -> None:
-    once = bend(outcome, connected=connected, stopped_by=stopped_by)
-    assert bend(once, connected=connected, stopped_by=stopped_by) is once
+    once = reclassify(outcome, connected=connected, stopped_by=stopped_by)
+    assert reclassify(once, connected=connected, stopped_by=stopped_by) is once
 
 
 def test_a_plain_answer_in_full() -> None:

@@ -9,9 +9,9 @@ import pytest
 from speechaid.model.batch import CallSettings
 from speechaid.model.states import ARROWS, JobStatus, Outcome, Stopper, SuspendReason
 from speechaid.rules.retries import (
-    Cause,
     NextStep,
     Position,
+    RetryCause,
     RetryPolicy,
     decide,
     is_exhausted,
@@ -56,7 +56,9 @@ def after(
     )
 
 
-def pending(index: int, attempts: int, delay: float, cause: Cause, dead_phone: str | None = None) -> NextStep:
+def pending(
+    index: int, attempts: int, delay: float, cause: RetryCause, dead_phone: str | None = None
+) -> NextStep:
     return NextStep(
         status=JobStatus.PENDING,
         attempts=attempts,
@@ -67,7 +69,7 @@ def pending(index: int, attempts: int, delay: float, cause: Cause, dead_phone: s
     )
 
 
-def failed(attempts: int, cause: Cause, dead_phone: str | None = None) -> NextStep:
+def failed(attempts: int, cause: RetryCause, dead_phone: str | None = None) -> NextStep:
     return NextStep(
         status=JobStatus.FAILED,
         attempts=attempts,
@@ -102,7 +104,7 @@ def test_every_step_is_an_arrow_that_a_job_in_progress_may_take(
 def test_a_failed_dial_rotates_to_the_next_phone_at_once_without_spending_an_attempt(
     outcome: Outcome,
 ) -> None:
-    assert after(outcome, at(0)) == pending(1, 0, 0, Cause.ROTATED)
+    assert after(outcome, at(0)) == pending(1, 0, 0, RetryCause.ROTATED)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +117,12 @@ def test_a_failed_dial_rotates_to_the_next_phone_at_once_without_spending_an_att
     ],
 )
 def test_the_last_dial_of_a_pass_spends_an_attempt_and_sets_the_delay(outcome: Outcome, delay: float) -> None:
-    assert after(outcome, at(1)) == pending(0, 1, delay, Cause.RETRY)
+    assert after(outcome, at(1)) == pending(0, 1, delay, RetryCause.RETRY)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NO_ANSWER, Outcome.VOICEMAIL, Outcome.BUSY, Outcome.FAILED])
 def test_the_last_dial_of_the_last_pass_fails_the_job(outcome: Outcome) -> None:
-    assert after(outcome, at(1, attempts=2)) == failed(3, Cause.EXHAUSTED)
+    assert after(outcome, at(1, attempts=2)) == failed(3, RetryCause.EXHAUSTED)
 
 
 def test_two_phones_that_nobody_answers_are_dialled_six_times_in_three_passes() -> None:
@@ -132,14 +134,14 @@ def test_two_phones_that_nobody_answers_are_dialled_six_times_in_three_passes() 
         position = dataclasses.replace(position, index=step.next_phone_index, attempts=step.attempts)
     assert dials == [A, B, A, B, A, B]
     assert waits == [0, 3600, 0, 3600, 0, 0]
-    assert step == failed(3, Cause.EXHAUSTED)
+    assert step == failed(3, RetryCause.EXHAUSTED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED])
 def test_a_call_that_served_ends_the_job_where_it_stands(outcome: Outcome) -> None:
     step = after(outcome, at(1, attempts=1), connected=True)
     assert step == NextStep(
-        status=JobStatus.DONE, attempts=1, next_phone_index=1, delay_seconds=0, cause=Cause.SERVED
+        status=JobStatus.DONE, attempts=1, next_phone_index=1, delay_seconds=0, cause=RetryCause.SERVED
     )
 
 
@@ -149,46 +151,46 @@ def test_a_voicemail_serves_where_the_operator_says_that_it_counts() -> None:
 
 
 def test_a_voicemail_took_the_call_but_rotates_all_the_same() -> None:
-    assert after(Outcome.VOICEMAIL, at(0), connected=True) == pending(1, 0, 0, Cause.ROTATED)
+    assert after(Outcome.VOICEMAIL, at(0), connected=True) == pending(1, 0, 0, RetryCause.ROTATED)
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["phones left", "last phone"])
 def test_a_connected_call_that_broke_off_ends_the_pass_and_waits_for_the_retry_delay(index: int) -> None:
-    assert after(Outcome.FAILED, at(index), connected=True) == pending(0, 1, 1800, Cause.RETRY)
+    assert after(Outcome.FAILED, at(index), connected=True) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
 def test_connected_calls_that_break_off_every_time_use_the_attempts_up() -> None:
-    assert after(Outcome.FAILED, at(0, attempts=2), connected=True) == failed(3, Cause.EXHAUSTED)
+    assert after(Outcome.FAILED, at(0, attempts=2), connected=True) == failed(3, RetryCause.EXHAUSTED)
 
 
 def test_an_invalid_number_dies_and_the_next_phone_is_dialled_at_once() -> None:
-    assert after(Outcome.INVALID_NUMBER, at(0)) == pending(1, 0, 0, Cause.ROTATED, dead_phone=A)
+    assert after(Outcome.INVALID_NUMBER, at(0)) == pending(1, 0, 0, RetryCause.ROTATED, dead_phone=A)
 
 
 def test_an_invalid_number_at_the_end_of_a_pass_ends_the_pass() -> None:
-    assert after(Outcome.INVALID_NUMBER, at(1)) == pending(0, 1, 1800, Cause.RETRY, dead_phone=B)
+    assert after(Outcome.INVALID_NUMBER, at(1)) == pending(0, 1, 1800, RetryCause.RETRY, dead_phone=B)
 
 
 def test_the_job_fails_at_once_when_its_last_living_phone_dies() -> None:
     step = after(Outcome.INVALID_NUMBER, at(1, dead=frozenset({A})))
-    assert step == failed(1, Cause.ALL_PHONES_DEAD, dead_phone=B)
+    assert step == failed(1, RetryCause.ALL_PHONES_DEAD, dead_phone=B)
 
 
 def test_dead_phones_are_left_out_of_the_rotation() -> None:
     position = at(0, phones=(A, B, C), dead=frozenset({B}))
-    assert after(Outcome.BUSY, position) == pending(2, 0, 0, Cause.ROTATED)
+    assert after(Outcome.BUSY, position) == pending(2, 0, 0, RetryCause.ROTATED)
 
 
 def test_a_pass_whose_remaining_phones_are_dead_is_over() -> None:
-    assert after(Outcome.BUSY, at(0, dead=frozenset({B}))) == pending(0, 1, 1800, Cause.RETRY)
+    assert after(Outcome.BUSY, at(0, dead=frozenset({B}))) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
 def test_a_phone_that_is_listed_twice_is_dialled_once_a_pass() -> None:
-    assert after(Outcome.BUSY, at(0, phones=(A, A))) == pending(0, 1, 1800, Cause.RETRY)
+    assert after(Outcome.BUSY, at(0, phones=(A, A))) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
 def test_a_contact_without_phones_fails_at_once() -> None:
-    assert after(Outcome.INVALID_NUMBER, at(0, phones=())).cause is Cause.ALL_PHONES_DEAD
+    assert after(Outcome.INVALID_NUMBER, at(0, phones=())).cause is RetryCause.ALL_PHONES_DEAD
 
 
 def test_somebody_who_asks_not_to_be_called_cancels_the_job_and_the_phone() -> None:
@@ -198,7 +200,7 @@ def test_somebody_who_asks_not_to_be_called_cancels_the_job_and_the_phone() -> N
         attempts=1,
         next_phone_index=1,
         delay_seconds=0,
-        cause=Cause.DO_NOT_CALL,
+        cause=RetryCause.DO_NOT_CALL,
         cancel_reason="do_not_call",
         dead_phone=B,
     )
@@ -210,16 +212,16 @@ def test_somebody_who_asks_not_to_be_called_cancels_the_job_and_the_phone() -> N
 def test_a_temporary_fault_waits_a_random_while_and_costs_nothing(jitter: float, delay: float) -> None:
     step = after(Outcome.TEMPORARY, at(1, attempts=2), jitter=jitter)
     assert step.delay_seconds == pytest.approx(delay)
-    assert dataclasses.replace(step, delay_seconds=0) == pending(1, 2, 0, Cause.TEMPORARY)
+    assert dataclasses.replace(step, delay_seconds=0) == pending(1, 2, 0, RetryCause.TEMPORARY)
 
 
 def test_a_blocked_dial_returns_the_job_untouched() -> None:
-    assert after(Outcome.BLOCKED, at(1, attempts=2)) == pending(1, 2, 0, Cause.BLOCKED)
+    assert after(Outcome.BLOCKED, at(1, attempts=2)) == pending(1, 2, 0, RetryCause.BLOCKED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.TEMPORARY, Outcome.BLOCKED])
 def test_a_free_fault_on_a_call_that_had_connected_costs_an_attempt(outcome: Outcome) -> None:
-    assert after(outcome, at(0), connected=True) == pending(0, 1, 1800, Cause.RETRY)
+    assert after(outcome, at(0), connected=True) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
 def test_no_credit_suspends_the_job_with_nothing_spent() -> None:
@@ -228,7 +230,7 @@ def test_no_credit_suspends_the_job_with_nothing_spent() -> None:
         attempts=1,
         next_phone_index=1,
         delay_seconds=0,
-        cause=Cause.NO_CREDIT,
+        cause=RetryCause.NO_CREDIT,
         suspend_reason=SuspendReason.NO_CREDIT,
     )
 
@@ -237,7 +239,7 @@ def test_an_operator_s_hang_up_cancels() -> None:
     step = after(Outcome.STOPPED, at(0), connected=True, stopped_by=Stopper.OPERATOR)
     assert (step.status, step.cause, step.cancel_reason) == (
         JobStatus.CANCELLED,
-        Cause.STOPPED_BY_OPERATOR,
+        RetryCause.STOPPED_BY_OPERATOR,
         "hang_up",
     )
 
@@ -246,19 +248,19 @@ def test_a_stop_in_retell_s_dashboard_suspends() -> None:
     step = after(Outcome.STOPPED, at(0), connected=True)
     assert (step.status, step.cause, step.suspend_reason) == (
         JobStatus.SUSPENDED,
-        Cause.STOPPED_IN_RETELL,
+        RetryCause.STOPPED_IN_RETELL,
         SuspendReason.STOPPED_IN_RETELL,
     )
 
 
 def test_a_stop_by_our_limit_is_an_answer_or_a_failure() -> None:
     assert after(Outcome.STOPPED, at(0), connected=True, stopped_by=Stopper.LIMIT).status is JobStatus.DONE
-    assert after(Outcome.STOPPED, at(0), stopped_by=Stopper.LIMIT) == pending(1, 0, 0, Cause.ROTATED)
+    assert after(Outcome.STOPPED, at(0), stopped_by=Stopper.LIMIT) == pending(1, 0, 0, RetryCause.ROTATED)
 
 
 def test_a_limit_lowered_while_the_call_went_on_fails_the_job_without_counting_past_it() -> None:
     lowered = dataclasses.replace(POLICY, max_attempts=1)
-    assert after(Outcome.BUSY, at(1, attempts=2), policy=lowered) == failed(2, Cause.EXHAUSTED)
+    assert after(Outcome.BUSY, at(1, attempts=2), policy=lowered) == failed(2, RetryCause.EXHAUSTED)
     assert is_exhausted(2, lowered)
     assert not is_exhausted(0, lowered)
 
@@ -266,13 +268,13 @@ def test_a_limit_lowered_while_the_call_went_on_fails_the_job_without_counting_p
 class TestSkippingTheRestOfAPass:
     def test_phones_listed_in_mid_pass_end_it(self) -> None:
         position = at(1, dead=frozenset({B}))
-        assert no_phone_left(position, POLICY) == pending(0, 1, 1800, Cause.RETRY)
+        assert no_phone_left(position, POLICY) == pending(0, 1, 1800, RetryCause.RETRY)
 
     def test_a_contact_with_nothing_left_fails_at_once_without_an_attempt_that_nobody_made(self) -> None:
-        assert no_phone_left(at(0, dead=frozenset({A, B})), POLICY) == failed(0, Cause.ALL_PHONES_DEAD)
+        assert no_phone_left(at(0, dead=frozenset({A, B})), POLICY) == failed(0, RetryCause.ALL_PHONES_DEAD)
 
     def test_a_pass_that_had_begun_counts(self) -> None:
-        assert no_phone_left(at(1, dead=frozenset({A, B})), POLICY) == failed(1, Cause.ALL_PHONES_DEAD)
+        assert no_phone_left(at(1, dead=frozenset({A, B})), POLICY) == failed(1, RetryCause.ALL_PHONES_DEAD)
 
 
 class TestPolicyOfABatch:

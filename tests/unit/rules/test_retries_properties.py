@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from speechaid.model.states import JobStatus, Outcome, Stopper
 from speechaid.rules.phones import choose, undialable
-from speechaid.rules.retries import Cause, NextStep, Position, RetryPolicy, decide
+from speechaid.rules.retries import NextStep, Position, RetryCause, RetryPolicy, decide
 
 FREE = {Outcome.TEMPORARY, Outcome.BLOCKED}
 #: Outcomes after which a contact is tried again.
@@ -165,4 +165,4 @@ def test_only_a_rotation_or_a_blocked_dial_is_due_at_once(
 ) -> None:
     for step in live(phones, policy, fates).steps:
         if step.status is JobStatus.PENDING and step.delay_seconds == 0:
-            assert step.cause in {Cause.ROTATED, Cause.BLOCKED}
+            assert step.cause in {RetryCause.ROTATED, RetryCause.BLOCKED}

@@ -16,12 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.slots import SlotState
 from speechaid.model.states import JobStatus, Outcome, WorkerState
-from speechaid.model.verdict import Charge, Verdict
+from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry import call_metrics
 from speechaid.telemetry.metric_table import METRICS, WORKER_STATES, Kind, observation
 from speechaid.telemetry.metrics import Exposition, undeclared
-from speechaid.telemetry.snapshot import STALE_SECONDS, Board, Concurrency, Picture
+from speechaid.telemetry.snapshot import STALE_SECONDS, ConcurrencyReading, Snapshot, SnapshotHolder
 from tools.metrics_page import TABLE_BEGINS, metrics_table
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +87,7 @@ FIGURES = {
 }
 
 
-def picture(counts: list[tuple[str, dict[str, str], float]] | None = None, **fields: Any) -> Picture:
+def picture(counts: list[tuple[str, dict[str, str], float]] | None = None, **fields: Any) -> Snapshot:
     standard: dict[str, Any] = {
         "at": AT,
         "boottime": 100.0,
@@ -97,21 +97,21 @@ def picture(counts: list[tuple[str, dict[str, str], float]] | None = None, **fie
         "workers": [worker(), worker("following", job="j", call="c"), worker("paused", paused=True)],
         "counts": {count_key(name, labels): value for name, labels, value in counts or []},
         "figures": FIGURES,
-        "concurrency": Concurrency(used=3, limit=20),
+        "concurrency": ConcurrencyReading(used=3, limit=20),
         "firing": frozenset({"DatabaseAway"}),
     }
-    return Picture(**{**standard, **fields})
+    return Snapshot(**{**standard, **fields})
 
 
-def board(shown: Picture | None) -> Board:
-    hung = Board(StillClock())
+def snapshots(shown: Snapshot | None) -> SnapshotHolder:
+    hung = SnapshotHolder(StillClock())
     if shown is not None:
-        hung.put_up(shown)
+        hung.publish(shown)
     return hung
 
 
-def scraped(shown: Picture) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    page, _ = Exposition(board(shown)).page("text/plain")
+def scraped(shown: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    page, _ = Exposition(snapshots(shown)).page("text/plain")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in plain(page.decode())
@@ -243,7 +243,7 @@ def test_observations_of_many_workers_make_one_cumulative_histogram() -> None:
         for name, labels, by in observation("speechaid_claim_duration_seconds", seconds):
             key = count_key(name, labels)
             counts[key] = counts.get(key, 0.0) + by
-    found = scraped(Picture(**{**vars(picture()), "counts": counts}))
+    found = scraped(Snapshot(**{**vars(picture()), "counts": counts}))
     expected = {"0.005": 1, "0.01": 2, "0.025": 3, "2.5": 3, "5.0": 4, "10.0": 4, "+Inf": 5}
     for bound, total in expected.items():
         assert value(found, "speechaid_claim_duration_seconds_bucket", le=bound) == total
@@ -262,7 +262,7 @@ def test_what_is_not_declared_is_left_out_and_can_be_found() -> None:
 
 
 def test_the_page_is_understood_in_both_of_prometheus_forms() -> None:
-    exposition = Exposition(board(picture()))
+    exposition = Exposition(snapshots(picture()))
     page, content_type = exposition.page("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     families = {family.name for family in openmetrics(page.decode())}  # type: ignore[no-untyped-call]
@@ -272,11 +272,11 @@ def test_the_page_is_understood_in_both_of_prometheus_forms() -> None:
 
 
 def test_before_the_first_picture_there_is_an_empty_page_and_no_health() -> None:
-    bare = board(None)
+    bare = snapshots(None)
     page, _ = Exposition(bare).page("")
     assert b"speechaid_" not in page
-    assert bare.ill()
-    assert bare.unready()
+    assert bare.unhealthy()
+    assert bare.not_ready()
 
 
 # -- health ------------------------------------------------------------------------------------------------
@@ -284,11 +284,11 @@ def test_before_the_first_picture_there_is_an_empty_page_and_no_health() -> None
 
 def test_a_loop_that_does_not_turn_is_ill() -> None:
     clock = StillClock()
-    shown = Board(clock)
-    shown.put_up(picture())
-    assert shown.ill() == []
+    shown = SnapshotHolder(clock)
+    shown.publish(picture())
+    assert shown.unhealthy() == []
     clock.seconds += STALE_SECONDS + 1
-    assert "has not turned" in shown.ill()[0]
+    assert "has not turned" in shown.unhealthy()[0]
 
 
 @pytest.mark.parametrize(
@@ -301,15 +301,15 @@ def test_a_loop_that_does_not_turn_is_ill() -> None:
     ],
 )
 def test_readiness_says_why_nobody_would_be_dialled(fields: dict[str, Any], reason: str) -> None:
-    assert board(picture()).unready() == []
-    assert board(picture(**fields)).unready() == [reason]
+    assert snapshots(picture()).not_ready() == []
+    assert snapshots(picture(**fields)).not_ready() == [reason]
 
 
 # -- a call's share ----------------------------------------------------------------------------------------
 
 
 def verdict(outcome: Outcome, cause: str, status: JobStatus, result: dict[str, Any] | None) -> Verdict:
-    return Verdict(outcome=outcome, cause=cause, status=status, job={}, result=result, charge=Charge())
+    return Verdict(outcome=outcome, cause=cause, status=status, job={}, result=result, charge=AccountCharge())
 
 
 TALKED = {"connected": True, "duration_ms": 30_500}
