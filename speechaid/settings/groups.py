@@ -1,7 +1,7 @@
 """Every setting, declared once: variable, default, what is allowed, its meaning, whether a reload applies it.
 
 Faults, the typo warning, reload, the table in the docs and the shape of the settings object all come from
-these declarations; ``speechaid.settings`` reads them from the environment.
+these declarations; ``loading`` reads their values.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import Any, Literal, Self
 
 from pydantic import SecretStr
 
-from speechaid.settings_fields import (
+from speechaid.settings.fields import (
     LONGEST_CALL_MINUTES,
     MONTH_MINUTES,
-    AbsolutePath,
     ApiKey,
     Country,
     DailyHours,
@@ -26,6 +25,7 @@ from speechaid.settings_fields import (
     MongoAddress,
     OptionalPath,
     SocketPath,
+    StateDirectory,
     WebAddress,
     WeekDays,
     Zone,
@@ -270,7 +270,7 @@ class ControlSettings(Group):
         allowed="an absolute path of at most 107 bytes",
         live=False,
     )
-    state_dir: AbsolutePath = setting(
+    state_dir: StateDirectory = setting(
         "SPEECHAID_STATE_DIR",
         ...,
         "pauses and a drain that outlive a crash are kept here",
