@@ -16,6 +16,8 @@ from speechaid.protocol import path_fault
 #: Retell stops a call after two hours at the latest.
 LONGEST_CALL_MINUTES: Final = 120
 MONTH_MINUTES: Final = 30 * 24 * 60
+#: MongoDB keeps the age at which it deletes documents as 32 bits of seconds.
+LONGEST_RETENTION_DAYS: Final = (2**31 - 1) // 86_400
 
 
 class Group(BaseModel):

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from speechaid.settings.fields import (
     LONGEST_CALL_MINUTES,
+    LONGEST_RETENTION_DAYS,
     MONTH_MINUTES,
     ApiKey,
     Country,
@@ -330,10 +331,9 @@ class TelemetrySettings(Group):
     log_retention_days: int = whole(
         "SPEECHAID_LOG_RETENTION_DAYS",
         90,
-        "events older than that leave `call_logs`",
+        "events older than that leave `call_logs`; hosts that share a database share the last one set",
         low=1,
-        high=36_500,
-        live=False,
+        high=LONGEST_RETENTION_DAYS,
     )
 
 
