@@ -196,7 +196,7 @@ def _load(sources: _Sources, *, without: Sequence[Declaration] = ()) -> Settings
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings, *sources)
 
-    return Loader.model_validate({"settings": replaced}).settings
+    return Loader(settings=replaced).settings
 
 
 def _env_path(environ: Mapping[str, str], env_file: Path | None) -> Path | None:

@@ -29,6 +29,8 @@ HOMES = {
     "pymongo": ("speechaid/store/",),
     "bson": ("speechaid/store/",),
     "certifi": ("speechaid/retell/",),
+    "dotenv": ("speechaid/settings/",),
+    "pydantic_settings": ("speechaid/settings/",),
     "prometheus_client": ("speechaid/telemetry/",),
     "zmq": ("speechaid/control.py", "speechaid/control_tcp.py", "speechctl/client.py"),
 }
