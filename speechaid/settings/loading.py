@@ -135,7 +135,9 @@ class _Sources(NamedTuple):
             line += f" (it is empty {empty})"
         line += f": must be {declared.allowed}"
         if declared.field in self.file.groups[declared.group]:
-            line += f" ({self.file.path}, line {self.file.lines[declared.variable]})"
+            own = declared.variable in self.file.variables
+            number = self.file.lines[declared.variable if own else file_variable(declared.variable)]
+            line += f" ({self.file.path}, line {number})"
         return line
 
     def secret_warnings(self) -> list[str]:

@@ -150,6 +150,19 @@ def test_a_secret_that_cannot_be_read_is_reported_beside_the_other_faults(
     ]
 
 
+def test_a_secret_that_is_wrong_is_reported_with_the_line_that_names_its_file(
+    keyless: Environ, tmp_path: Path
+) -> None:
+    env_file = tmp_path / "env"
+    path = secret_file(tmp_path / "key", "two words")
+    env_file.write_text(f"WORKER_COUNT=3\nRETELL_API_KEY_FILE={path}\n")
+    with pytest.raises(ConfigError) as caught:
+        get_settings(keyless, env_file)
+    (line,) = caught.value.faults
+    assert line.startswith("RETELL_API_KEY=(hidden): must be the key")
+    assert line.endswith(f"({env_file}, line 2)")
+
+
 def test_a_pipe_nobody_writes_to_is_a_fault_and_no_wait(keyless: Environ, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "key")
     keyless["RETELL_API_KEY_FILE"] = str(tmp_path / "key")
