@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from speechaid.errors import ConfigError
-from speechaid.protocol import default_socket
+from speechaid.protocol.messages import default_socket
 from speechaid.settings.env_file import EnvFileSource
 from speechaid.settings.groups import Settings
 from speechaid.settings.secrets import (

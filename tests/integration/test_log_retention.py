@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from speechaid.housekeeping import Housekeeper
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 
@@ -168,10 +168,10 @@ def test_housekeeping_applies_a_changed_setting_once_and_leaves_what_another_hos
     environ: dict[str, str], store: Store, sweeping: Database[Document]
 ) -> None:
     keeper = Housekeeper(store)
-    keeper.turn(with_retention(environ, 7), now=100.0)
+    keeper.tick(with_retention(environ, 7), now=100.0)
     assert retention_seconds(sweeping) == [7 * DAY_SECONDS]
     store.logs.keep_for(14)
-    keeper.turn(with_retention(environ, 7), now=200.0)
+    keeper.tick(with_retention(environ, 7), now=200.0)
     assert retention_seconds(sweeping) == [14 * DAY_SECONDS]
-    keeper.turn(with_retention(environ, 21), now=300.0)
+    keeper.tick(with_retention(environ, 21), now=300.0)
     assert retention_seconds(sweeping) == [21 * DAY_SECONDS]
