@@ -274,6 +274,8 @@ def _open_store(settings: Settings) -> Store:
     address = settings.database.shown_uri
     try:
         store.ping()
+        # Before the indexes that are missing are made: they would begin with another span.
+        store.logs.keep_for(settings.telemetry.log_retention_days)
         store.prepare()
     except StoreUnavailable as exc:
         store.close()

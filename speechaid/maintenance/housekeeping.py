@@ -66,6 +66,7 @@ class Housekeeper:
         self._clock = clock or SystemClock()
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
+        self._log_retention_days: int | None = None
         self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next turn is due, by the boot-time clock.
         self.due_at = 0.0
@@ -156,6 +157,7 @@ class Housekeeper:
             self._store.batches.write_counts(batch.batch_id, wanted)
 
     def _tidy(self, settings: Settings) -> None:
+        self._set_log_retention(settings.telemetry.log_retention_days)
         queue = self._store.queue
         taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
         if taken:
@@ -165,6 +167,12 @@ class Housekeeper:
             log.info("reservations.given_back", jobs=given_back)
         self._bring_back()
         self._release_leaks()
+
+    def _set_log_retention(self, days: int) -> None:
+        """Once after the start and after a reload that changed it; other hosts' changes stay."""
+        if days != self._log_retention_days:
+            self._store.logs.keep_for(days)
+            self._log_retention_days = days
 
     def _take_up_old_retries(self, settings: Settings) -> int:
         """SpeechAI's retries that are due, as far as their batch's attempts, else the settings', allow."""

@@ -200,8 +200,10 @@ class Store:
         return self._client.topology_description.has_writable_server()
 
     def prepare(self) -> None:
-        """Make the indexes that are missing."""
+        """Make the indexes that are missing, and remove those of earlier versions."""
         create_indexes(self.indexed())
+        for name in indexes.RETIRED_LOGS:
+            self.logs.table.drop_index(name)
 
     def indexed(self) -> list[tuple[Table, tuple[Index, ...]]]:
         """Each collection with the indexes that it should have."""

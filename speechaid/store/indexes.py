@@ -1,4 +1,4 @@
-"""The indexes that speechaid's look-ups stand on; made at start, never dropped.
+"""The indexes that speechaid's look-ups stand on; made at start, dropped only where a version retires one.
 
 SpeechAI's own indexes stay as they are. Uniqueness is asked only of what speechaid writes itself (partial
 indexes), since SpeechAI's collections may hold doubles.
@@ -27,6 +27,8 @@ class Index:
 def _keys(*names: str) -> tuple[tuple[str, int], ...]:
     return tuple((name, 1) for name in names)
 
+
+DAY_SECONDS = 86_400
 
 JOBS = (
     Index(
@@ -88,6 +90,14 @@ RESULTS = (
         {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
     ),
 )
+#: ``CallLogs.keep_for`` sets its span. Descending, since the same field has an ascending index already; only
+#: of lines with an event, since what another program wrote is not ours to delete.
+LOG_RETENTION = Index(
+    "speechaid_log_retention",
+    (("at", -1),),
+    "old lines are deleted by the database",
+    {"expireAfterSeconds": 90 * DAY_SECONDS, "partialFilterExpression": {"event": {"$exists": True}}},
+)
 LOGS = (
     Index(
         "speechaid_log_commands",
@@ -96,10 +106,10 @@ LOGS = (
         {"partialFilterExpression": {"event": "command"}},
     ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
-    Index(
-        "speechaid_log_expiry", _keys("expires_at"), "old lines go by themselves", {"expireAfterSeconds": 0}
-    ),
+    LOG_RETENTION,
 )
+#: Made by earlier versions, in the way now: of ``call_logs``.
+RETIRED_LOGS = ("speechaid_log_expiry",)
 
 
 def create_indexes(tables: Iterable[tuple[Table, tuple[Index, ...]]]) -> None:

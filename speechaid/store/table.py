@@ -36,6 +36,10 @@ PASSING_CODES = frozenset(
 #: Who we are, or what we may do: unauthorized, authentication failed, and Atlas' own word for both.
 FORBIDDEN_CODES = frozenset({13, 18, 8000})
 
+#: The index exists with other options, or under another name.
+INDEX_CONFLICT_CODES = frozenset({85, 86})
+INDEX_NOT_FOUND_CODE = 27
+
 Pipeline = Sequence[Document]
 Update = Document | list[Document]
 
@@ -177,6 +181,30 @@ class Table:
         """Make an index, or find it made."""
         with translated():
             self._collection.create_index(list(keys), **options)
+
+    def expire_after(
+        self, seconds: int, keys: Sequence[tuple[str, int]], *, name: str, **options: Any
+    ) -> None:
+        """Have documents deleted so long after the indexed date: make the index, or change the one there."""
+        with translated():
+            try:
+                self._collection.create_index(
+                    list(keys), name=name, **{**options, "expireAfterSeconds": seconds}
+                )
+            except OperationFailure as exc:
+                if exc.code not in INDEX_CONFLICT_CODES:
+                    raise
+                changed = {"name": name, "expireAfterSeconds": seconds}
+                self._collection.database.command("collMod", self.name, index=changed)
+
+    def drop_index(self, name: str) -> None:
+        """Remove an index if it is there."""
+        with translated():
+            try:
+                self._collection.drop_index(name)
+            except OperationFailure as exc:
+                if exc.code != INDEX_NOT_FOUND_CODE:
+                    raise
 
     def index_names(self) -> set[str]:
         """The names of the indexes that exist."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
@@ -144,3 +145,33 @@ def test_an_impatient_row_of_sigterms_ends_in_exit_0(place: Path, simulator: Sim
         while not process.wait(0.001):
             process.send_signal(signal.SIGTERM)
     assert daemon.stop() == 0
+
+
+def log_retention_days(place: Path) -> float:
+    with MongoClient[dict[str, Any]](published_uri(place / "database")) as client:
+        indexes = client[DatabaseSettings().name]["call_logs"].index_information().values()
+        (seconds,) = [index["expireAfterSeconds"] for index in indexes if "expireAfterSeconds" in index]
+        return float(seconds) / 86_400
+
+
+def test_lines_are_kept_as_long_as_the_settings_say_from_the_start_and_after_a_reload(
+    place: Path, simulator: SimulatorProcess
+) -> None:
+    file = place / "speechaid.env"
+    file.write_text("SPEECHAID_LOG_RETENTION_DAYS=7\n")
+    environ = variables(place, simulator) | {"SPEECHAID_ENV_FILE": str(file)}
+    first, second = DaemonProcess(place, environ), DaemonProcess(place, environ)
+    try:
+        first.start()
+        assert log_retention_days(place) == 7
+        file.write_text("SPEECHAID_LOG_RETENTION_DAYS=30\n")
+        assert first.ask("reload")["applied"] == ["SPEECHAID_LOG_RETENTION_DAYS: 7 -> 30"]
+        until(lambda: log_retention_days(place) == 30)
+    finally:
+        assert first.stop() == 0
+    file.write_text("SPEECHAID_LOG_RETENTION_DAYS=3\n")
+    try:
+        second.start()
+        assert log_retention_days(place) == 3
+    finally:
+        assert second.stop() == 0

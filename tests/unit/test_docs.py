@@ -10,8 +10,8 @@ import pytest
 
 from speechaid.protocol.messages import COMMANDS
 from speechaid.rules.alerts import ALERTS
-from speechaid.settings_secrets import FILE_VARIABLES
-from speechaid.settings_table import BY_VARIABLE
+from speechaid.settings.secrets import FILE_VARIABLES
+from speechaid.settings.table import BY_VARIABLE
 from tests.support.walk import ROOT, Block, blocks
 from tools.architecture_drawing import draw
 

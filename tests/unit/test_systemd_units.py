@@ -13,7 +13,7 @@ import pytest
 
 from speechaid.errors import ExitStatus
 from speechaid.settings import Settings
-from speechaid.settings_secrets import SECRETS
+from speechaid.settings.secrets import SECRETS
 from speechaid.supervisor import HAND_OVER_GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]

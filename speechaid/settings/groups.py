@@ -1,7 +1,7 @@
 """Every setting, declared once: variable, default, what is allowed, its meaning, whether a reload applies it.
 
 Faults, the typo warning, reload, the table in the docs and the shape of the settings object all come from
-these declarations; ``speechaid.settings`` reads them from the environment.
+these declarations; ``loading`` reads their values.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Literal, Self
 
 from pydantic import SecretStr
 
-from speechaid.settings_fields import (
+from speechaid.settings.fields import (
     LONGEST_CALL_MINUTES,
+    LONGEST_RETENTION_DAYS,
     MONTH_MINUTES,
-    AbsolutePath,
     ApiKey,
     Country,
     DailyHours,
@@ -26,6 +26,7 @@ from speechaid.settings_fields import (
     MongoAddress,
     OptionalPath,
     SocketPath,
+    StateDirectory,
     WebAddress,
     WeekDays,
     Zone,
@@ -270,7 +271,7 @@ class ControlSettings(Group):
         allowed="an absolute path of at most 107 bytes",
         live=False,
     )
-    state_dir: AbsolutePath = setting(
+    state_dir: StateDirectory = setting(
         "SPEECHAID_STATE_DIR",
         ...,
         "pauses and a drain that outlive a crash are kept here",
@@ -330,10 +331,9 @@ class TelemetrySettings(Group):
     log_retention_days: int = whole(
         "SPEECHAID_LOG_RETENTION_DAYS",
         90,
-        "events older than that leave `call_logs`",
+        "events older than that leave `call_logs`; hosts that share a database share the last one set",
         low=1,
-        high=36_500,
-        live=False,
+        high=LONGEST_RETENTION_DAYS,
     )
 
 

@@ -16,6 +16,8 @@ from speechaid.protocol.messages import path_fault
 #: Retell stops a call after two hours at the latest.
 LONGEST_CALL_MINUTES: Final = 120
 MONTH_MINUTES: Final = 30 * 24 * 60
+#: MongoDB keeps the age at which it deletes documents as 32 bits of seconds.
+LONGEST_RETENTION_DAYS: Final = (2**31 - 1) // 86_400
 
 
 class Group(BaseModel):
@@ -150,10 +152,18 @@ def _check_country(value: str) -> str:
     return value.upper()
 
 
+def _make_absolute(value: Path) -> Path:
+    try:
+        return value.expanduser().absolute()
+    except RuntimeError as exc:  # ~NAME of a user that does not exist
+        raise ValueError from exc
+
+
 def _check_socket(value: Path) -> Path:
-    if path_fault(value):
+    path = _make_absolute(value)
+    if path_fault(path):
         raise ValueError
-    return _check_absolute(value)
+    return path
 
 
 def _check_absolute(value: Path) -> Path:
@@ -197,6 +207,8 @@ DailyHours = Annotated[Hours | None, BeforeValidator(_parse_hours)]
 #: 1 is Monday, 7 Sunday; in order, none twice.
 WeekDays = Annotated[tuple[int, ...] | None, BeforeValidator(_parse_days)]
 SocketPath = Annotated[Path, AfterValidator(_check_socket)]
+#: A relative one is taken from the working directory, ``~`` is the user's home.
+StateDirectory = Annotated[Path, AfterValidator(_make_absolute)]
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
 OptionalPath = AbsolutePath | None
 LevelName = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]

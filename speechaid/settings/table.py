@@ -1,32 +1,28 @@
 """The declared settings as a table: for faults, warnings, reload, and the page in the docs.
 
-``python -m speechaid.settings_table docs/settings.md`` writes the page's table anew.
+``python -m speechaid.settings docs/settings.md`` writes the page's table anew.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, SecretStr
 
-from speechaid.settings_fields import hide_credentials
-from speechaid.settings_groups import Settings
+from speechaid.settings.fields import hide_credentials
+from speechaid.settings.groups import Settings
 
 #: What comes after this line of the page is written from the declarations.
-TABLE_BEGINS: Final = (
-    "<!-- From here on written by `python -m speechaid.settings_table docs/settings.md` -->\n"
-)
+TABLE_BEGINS: Final = "<!-- From here on written by `python -m speechaid.settings docs/settings.md` -->\n"
 _SHOWN_LENGTH: Final = 80
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """One setting as ``settings_groups`` declares it."""
+    """One setting as ``groups`` declares it."""
 
     variable: str
     group: str
@@ -121,12 +117,3 @@ def _row(declared: Declaration) -> str:
         "a reload" if declared.live else "a restart",
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _rewrite(page: Path) -> None:
-    introduction, _, _ = page.read_text(encoding="utf-8").partition(TABLE_BEGINS)
-    page.write_text(introduction + TABLE_BEGINS + settings_table(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    _rewrite(Path(sys.argv[1]))
