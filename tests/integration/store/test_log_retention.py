@@ -26,9 +26,9 @@ DAY_SECONDS = 86_400
 SERVER = """
 import sys
 from secantus import SecantusDBServer
-from speechaid.fleet.embedded_catalogue import read_once_a_statement
+from speechaid.embedded.index_cache import cache_index_reads
 server = SecantusDBServer(storage_path=sys.argv[1], ttl_sweep_seconds=0.2, cache_size="64M")
-assert read_once_a_statement(server.storage)
+assert cache_index_reads(server.storage)
 server.start()
 print(server.port, flush=True)
 sys.stdin.read()
