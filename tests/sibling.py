@@ -32,26 +32,25 @@ def sibling_program() -> Path | None:
 class Sibling:
     """One server process, on loopback, behind a password of its own."""
 
-    def __init__(
-        self, program: Path, directory: Path, *, port: int = 0, sync_on_commit: bool = False
-    ) -> None:
+    def __init__(self, program: Path, directory: Path, *, sync_on_commit: bool = False) -> None:
         """Say how it is to run; nothing happens before :meth:`start`.
 
         Args:
             program: what ``sibling_program`` found.
             directory: for its files; made if missing.
-            port: 0: a free one.
             sync_on_commit: fsync each commit, which the server does only when asked to.
         """
         self._directory = directory
-        self._command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--auth"]
+        self._command = [str(program), "--host", "127.0.0.1", "--port", "0", "--auth"]
         self._command += ["--storage-path", str(directory / "data"), "--log-level", "WARNING"]
         if sync_on_commit:
             self._command.append("--sync-on-commit")
         self._process: subprocess.Popen[str] | None = None
+        #: Of the one user; None: not made yet.
+        self._password: str | None = None
 
     def start(self) -> str:
-        """Start the server, and return its address with user and password.
+        """Start the server on a free port, and return its address with user and password.
 
         Raises:
             RuntimeError: it ended at once; its log says why.
@@ -74,11 +73,18 @@ class Sibling:
             self.stop()
             raise RuntimeError(f"the sibling did not start: {log.read_text().strip() or said}")
         address = said.rpartition("listening on ")[2].strip()
-        password = secrets.token_urlsafe(16)
-        # As with MongoDB, the first user may be made without logging in, from this machine alone.
-        with MongoClient[dict[str, object]](f"mongodb://{address}/", directConnection=True) as client:
-            client.admin.command("createUser", _USER, pwd=password, roles=list(_ROLES))
-        return f"mongodb://{_USER}:{quote(password)}@{address}/?authSource=admin"
+        if self._password is None:
+            self._password = secrets.token_urlsafe(16)
+            # As with MongoDB, the first user may be made without logging in, from this machine alone.
+            with MongoClient[dict[str, object]](f"mongodb://{address}/", directConnection=True) as client:
+                client.admin.command("createUser", _USER, pwd=self._password, roles=list(_ROLES))
+        return f"mongodb://{_USER}:{quote(self._password)}@{address}/?authSource=admin"
+
+    def kill(self) -> None:
+        """End the server with SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self.stop()
 
     def stop(self) -> None:
         """End the server; one that does not end by itself is killed."""
