@@ -58,7 +58,7 @@ class Survey:
         return [Job.read(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
 
     def unreadable(self, limit: int) -> list[str]:
-        """Names of jobs that wait or failed, and in which no phone can be read; at most ``limit``."""
+        """Names of jobs that wait or failed, and in which no phone can be read, sorted; at most ``limit``."""
         no_text = {"$not": {"$type": "string"}}
         query: Document = {
             "status": {"$in": [*_NOT_DONE]},
@@ -68,7 +68,7 @@ class Survey:
             "to_number": no_text,
         }
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))
-        return [text(row.get("job_id")) or str(row["_id"]) for row in rows]
+        return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
     def suspended_for(self) -> dict[str, int]:
         """Suspended jobs by reason."""
