@@ -13,6 +13,7 @@ from tests.database import SIBLING
 from tests.integration.contract.servers import MEMORY, MONGOMOCK
 
 _NO_BSON: Final = "documents are kept as Python objects: nothing is encoded on the way in"
+_NO_CONFLICTS: Final = "the operators of an update are carried out one after the other, and never compared"
 _NO_EXPRESSIONS: Final = "groups by fields and sums them; no simulated week has the database compute more"
 _NO_SERVER: Final = "there is no server: hello tells the time and nothing of a topology"
 
@@ -25,12 +26,14 @@ KNOWN_GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "test_an_amount_that_is_decimal_is_counted_on": _NO_BSON,
             "test_a_server_says_that_it_takes_writes": _NO_SERVER,
             "test_a_write_is_confirmed_and_leaves_nothing": "a collection knows of no other beside it",
+            "test_an_update_that_changes_a_field_in_two_ways_is_refused": _NO_CONFLICTS,
             "test_all_batches_are_counted_with_what_speechai_left": _NO_EXPRESSIONS,
             "test_due_jobs_are_counted_by_batch_with_the_time_of_the_first": _NO_EXPRESSIONS,
             "test_one_batch_is_counted_apart_from_all_others": _NO_EXPRESSIONS,
         },
         MONGOMOCK: {
             "test_a_server_says_that_it_takes_writes": _NO_SERVER,
+            "test_an_update_that_changes_a_field_in_two_ways_is_refused": _NO_CONFLICTS,
             "test_an_amount_that_is_decimal_is_counted_on": "$inc adds to no Decimal128",
             "test_jobs_without_any_phone_that_can_be_read_are_named": (
                 "$not does not match where the way to the field ends in an empty list or another kind"

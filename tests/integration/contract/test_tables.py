@@ -56,6 +56,23 @@ def test_no_field_is_set_inside_null(store: Store) -> None:
         store.jobs.table.update({"job_id": "job-1"}, {"$set": {"contact.next_phone_index": 1}})
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"x": 1}, "$unset": {"x": ""}},
+        {"$set": {"x": {}, "x.y": 1}},
+        {"$rename": {"x": "z"}, "$set": {"z": 1}},
+    ],
+    ids=["set and unset", "a field and one within", "renamed onto one that is set"],
+)
+def test_an_update_that_changes_a_field_in_two_ways_is_refused(store: Store, change: dict[str, Any]) -> None:
+    add_job(store, x={"y": 0})
+    before = job(store)
+    with pytest.raises(StoreError):
+        store.jobs.table.update({"job_id": "job-1"}, change)
+    assert job(store) == before
+
+
 def test_an_update_changes_one_document_and_says_whether_one_was_there(store: Store) -> None:
     for name in ("1", "2"):
         add_job(store, job_id=name, x=1)
