@@ -31,16 +31,16 @@ from pymongo.write_concern import WriteConcern
 
 from benchmarks import common
 from benchmarks.common import Server
-from speechaid import recovery
 from speechaid.clock import Clock, SystemClock
 from speechaid.demo.daemon import DaemonProcess
-from speechaid.housekeeping import Housekeeper
-from speechaid.kit import Kit
+from speechaid.dialer import recovery
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import WorkerContext
+from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
-from speechaid.turns import Turns
 from speechaid.worker import open_retell
-from tests.stage import QuietSeat
+from tests.support.stage import QuietLink
 
 Document = dict[str, Any]
 
@@ -298,43 +298,43 @@ class Case:
     def measure(self) -> list[Document]:
         self.client.drop_database(self.name)
         settings = settings_for(self.server.uri, self.name)
-        kit = kit_for(settings, self.clock)
-        kit.store.prepare()
+        context = kit_for(settings, self.clock)
+        context.store.prepare()
         try:
             began = time.perf_counter()
             load(self.database, self.jobs, self.batches)
             self.loading_seconds = time.perf_counter() - began
             self.trusted = believed(self.database)
-            rows = [row for part in self._parts(kit) for row in self._rows(part)]
+            rows = [row for part in self._parts(context) for row in self._rows(part)]
             rows.append(self._status())
             for row in rows:
                 row |= {"jobs": self.jobs, "batches": self.batches}
             return rows
         finally:
-            kit.store.close()
+            context.store.close()
             self.client.drop_database(self.name)
             self.client.close()
 
-    def _parts(self, kit: Kit) -> list[Part]:
+    def _parts(self, context: WorkerContext) -> list[Part]:
         cold, warm = Part("claim, first after a call"), Part("claim, in the same second")
         lapsed, counts = Part("look for lapsed leases"), Part("count behind status")
         self.database.speechaid_holds.delete_many({})
-        turns = Turns(kit)
+        turns = JobClaimer(context)
         turns.claim()
         for _ in range(COLD_CLAIMS):
             self.clock.ahead += CALL_SECONDS
             self._do(cold, turns.claim)
         for _ in range(min(WARM_CLAIMS, self.jobs // 4)):
             self._do(warm, turns.claim)
-        self._do(lapsed, lambda: recovery.take_over_one(kit))
-        self._do(counts, lambda: Housekeeper(kit.store).turn(kit.settings, kit.clock.boottime()))
+        self._do(lapsed, lambda: recovery.recover_one(context))
+        self._do(counts, lambda: Housekeeper(context.store).tick(context.settings, context.clock.boottime()))
         self.database.speechaid_holds.insert_one({"_id": "fleet", "on": True, "by": "benchmark"})
         return [cold, warm, lapsed, counts]
 
-    def _do(self, part: Part, deed: Callable[[], object]) -> None:
+    def _do(self, part: Part, operation: Callable[[], object]) -> None:
         with self.catcher.catching() as sent:
             began = time.perf_counter()
-            deed()
+            operation()
             part.taken.append((time.perf_counter() - began) * 1000)
         part.sent += sent
 
@@ -428,15 +428,15 @@ def settings_for(uri: str, database: str) -> Settings:
     return get_settings(environ, env_file=None)
 
 
-def kit_for(settings: Settings, clock: Clock) -> Kit:
+def kit_for(settings: Settings, clock: Clock) -> WorkerContext:
     """A worker's things, without its process."""
-    return Kit(
+    return WorkerContext(
         store=connect(settings.database),
         retell=open_retell(settings),
         settings=settings,
-        seat=QuietSeat(),
+        link=QuietLink(),
         worker_id="worker-1@benchmark:1",
-        rest=time.sleep,
+        wait=time.sleep,
         clock=clock,
         random=random.Random(1),
     )

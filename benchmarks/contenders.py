@@ -22,7 +22,7 @@ from benchmarks.servers import Server
 from benchmarks.setup import ROOT
 from benchmarks.stub import StubProcess
 from speechaid.demo.daemon import DaemonProcess
-from speechaid.fleet.embedded_files import port_is_free
+from speechaid.embedded.files import port_is_free
 
 STOP_SECONDS = 10.0
 

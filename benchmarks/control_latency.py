@@ -24,9 +24,9 @@ from pathlib import Path
 
 from benchmarks import common
 from benchmarks.common import percentile
-from speechaid.fleet.embedded_files import read_address
+from speechaid.embedded.files import read_address
 from speechctl.client import Client, Refused
-from tests.terminal import Terminal, open_terminal
+from tests.support.terminal import Terminal, open_terminal
 
 REQUESTS = 2_000
 CONNECTIONS = 200
@@ -53,9 +53,9 @@ def connections(socket: Path, count: int) -> list[float]:
     return [_timed(one) for _ in range(count)]
 
 
-def _timed(deed: Callable[[], object]) -> float:
+def _timed(operation: Callable[[], object]) -> float:
     began = time.perf_counter()
-    deed()
+    operation()
     return (time.perf_counter() - began) * 1000
 
 

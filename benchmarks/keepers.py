@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from benchmarks import setup
 from benchmarks.contenders import Running, Task, environ_of, process
-from speechaid.fleet.embedded_files import port_is_free
+from speechaid.embedded.files import port_is_free
 
 SUPERVISORD = """[supervisord]
 nodaemon=true

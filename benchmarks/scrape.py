@@ -31,11 +31,11 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.errors import ExitStatus
 from speechaid.fleet.messages import WorkerIdentity
-from speechaid.fleet.seat import Seat
+from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.states import WorkerState
 from speechaid.settings import Settings
 from speechaid.telemetry.metric_table import observation
-from tests.prometheus import Wire
+from tests.support.prometheus import Wire
 
 WORKERS: Final = 200
 SCRAPES: Final = 400
@@ -197,54 +197,54 @@ def scraping(report: common.Report, server: Server, options: argparse.Namespace)
 # -- feeding -------------------------------------------------------------------------------------------------
 
 
-def talk(seat: Seat, identity: WorkerIdentity, _settings: Settings) -> ExitStatus:
+def talk(link: SupervisorLink, identity: WorkerIdentity, _settings: Settings) -> ExitStatus:
     """What the talkers run: tell of so many calls, as a worker would, as fast as it is heard."""
-    seat.ready()
-    line = Line(seat)
+    link.ready()
+    line = Line(link)
     for number in range(int(os.environ[CALLS_VARIABLE])):
-        if seat.stop_requested or seat.orphaned:
+        if link.stop_requested or link.orphaned:
             break
-        _tell_of_a_call(seat, line, f"{identity.pid}-{number}")
-        seat.commands(0)
-    while not (seat.stop_requested or seat.orphaned):
-        seat.report(WorkerState.IDLE, "rest", within_seconds=60)
-        seat.commands(1.0)
-    seat.bye("stopped")
+        _tell_of_a_call(link, line, f"{identity.pid}-{number}")
+        link.commands(0)
+    while not (link.stop_requested or link.orphaned):
+        link.report_step(WorkerState.IDLE, "rest", within_seconds=60)
+        link.commands(1.0)
+    link.bye("stopped")
     return ExitStatus.OK
 
 
-def _tell_of_a_call(seat: Seat, line: Line, name: str) -> None:
+def _tell_of_a_call(link: SupervisorLink, line: Line, name: str) -> None:
     job, call = f"job-{name}", f"call_{name}"
 
     def report(state: WorkerState, step: str) -> None:
         line.wait()
-        seat.report(state, step, within_seconds=60, job=job, call=call)
+        link.report_step(state, step, within_seconds=60, job=job, call=call)
 
     for step in ("claim", "look", "intent", "reserve", "last look", "create call"):
         report(WorkerState.DIALLING, step)
-    seat.count("speechaid_claims_total")
+    link.count("speechaid_claims_total")
     line.wait()
-    seat.count_once(f"placed:{name}", [("speechaid_calls_placed_total", {}, 1.0)])
-    seat.event("call.placed", job=job, call=call, batch="batch-1", phone="+569******34")
+    link.count_once(f"placed:{name}", [("speechaid_calls_placed_total", {}, 1.0)])
+    link.emit("call.placed", job=job, call=call, batch="batch-1", phone="+569******34")
     for _ in range(POLLS):
         for step in ("wait", "get call", "renew"):
             report(WorkerState.FOLLOWING, step)
-        seat.count("speechaid_retell_requests_total", endpoint="get-call", code="200")
+        link.count("speechaid_retell_requests_total", endpoint="get-call", code="200")
     line.wait()
     ended = [("speechaid_calls_ended_total", {"outcome": "answered"}, 1.0)]
-    seat.count_once(f"settled:{name}", [*ended, *observation("speechaid_call_duration_seconds", 45.0)])
-    seat.event("call.settled", job=job, call=call, batch="batch-1", outcome="answered", status="done")
+    link.count_once(f"settled:{name}", [*ended, *observation("speechaid_call_duration_seconds", 45.0)])
+    link.emit("call.settled", job=job, call=call, batch="batch-1", outcome="answered", status="done")
     for step in ("verdict", "result", "marks", "job"):
         report(WorkerState.SETTLING, step)
-    seat.call_finished()
+    link.call_finished()
 
 
 class Line:
     """Waits until the supervisor has heard most of what was said; a real worker has seconds between words."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, link: SupervisorLink) -> None:
         self._poll = select.poll()
-        self._poll.register(seat._channel.fileno(), select.POLLOUT)  # noqa: SLF001 - nobody else would want it
+        self._poll.register(link._channel.fileno(), select.POLLOUT)  # noqa: SLF001 - nobody else would want it
 
     def wait(self) -> None:
         self._poll.poll(60_000)

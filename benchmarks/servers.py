@@ -20,7 +20,7 @@ from typing import Any
 from pymongo import MongoClient
 
 from benchmarks.processes import until
-from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.embedded.database import EmbeddedDatabase
 
 FAST_BINARY = "secantusd-rs"
 FAST_VARIABLE = "SPEECHAID_BENCH_MONGO"

@@ -19,12 +19,12 @@ from pymongo import monitoring
 from benchmarks import campaign, common
 from benchmarks.servers import Server
 from benchmarks.stub import StubProcess
-from speechaid import dial
-from speechaid.kit import Kit
+from speechaid.dialer import dial
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import WorkerContext
 from speechaid.store.connection import connect
-from speechaid.turns import Turns
 from speechaid.worker import open_retell
-from tests.stage import QuietSeat
+from tests.support.stage import QuietLink
 
 WRITES = frozenset({"insert", "update", "delete", "findAndModify"})
 OF_THE_CONNECTION = frozenset(
@@ -81,29 +81,29 @@ def of_one_job(server: Server) -> list[Command]:
     with StubProcess() as stub, campaign.database_of(server) as database:
         campaign.load(database, JOBS)
         settings = campaign.settings_for(server.uri, database.name, stub.base_url)
-        kit = Kit(
+        context = WorkerContext(
             store=connect(settings.database),
             retell=open_retell(settings),
             settings=settings,
-            seat=QuietSeat(),
+            link=QuietLink(),
             worker_id="worker-1@bench:1",
-            rest=time.sleep,
+            wait=time.sleep,
             random=random.Random(1),
         )
         try:
-            return list(_commonest(_runs(kit, listener)))
+            return list(_commonest(_runs(context, listener)))
         finally:
-            kit.store.close()
-            kit.retell.close()
+            context.store.close()
+            context.retell.close()
 
 
-def _runs(kit: Kit, listener: Listener) -> list[tuple[Command, ...]]:
-    turns, runs = Turns(kit), []
+def _runs(context: WorkerContext, listener: Listener) -> list[tuple[Command, ...]]:
+    turns, runs = JobClaimer(context), []
     for _ in range(JOBS):
         listener.commands.clear()
         claimed = turns.claim()
         assert claimed is not None
-        dial.run(kit, claimed.job, claimed.seen)
+        dial.run(context, claimed.job, claimed.preflight)
         runs.append(tuple(listener.commands))
     return runs
 

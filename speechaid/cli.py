@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from speechaid import __version__, streams
+from speechaid import __version__
 from speechaid.errors import (
     ConfigError,
     ControlError,
@@ -19,6 +19,7 @@ from speechaid.errors import (
     StoreUnavailable,
     TelemetryError,
 )
+from speechaid.protocol import stdio
 
 #: What a fault that ends a command comes to, most special first.
 _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
@@ -39,14 +40,14 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A fault is told in one line each, without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    closed = streams.make_ready()
+    closed = stdio.make_ready()
     if words[:1] == ["simulator"]:
         return _simulator(words[1:])
     options = _parser().parse_args(words)
     try:
         status = int(options.run(options))
         if closed and options.run is not _run:
-            raise OutputLost(streams.unwritten(streams.CLOSED))
+            raise OutputLost(stdio.unwritten(stdio.CLOSED))
     except SpeechaidError as exc:
         for line in _lines_of(exc):
             print(f"speechaid: {line}", file=sys.stderr)
@@ -140,7 +141,7 @@ def _run(options: argparse.Namespace) -> int:
 
     with contextlib.closing(Spawner(_WORKER)) as spawner:
         # What workers are made of is imported beside what the daemon is made of, not after it.
-        spawner.turn(SystemClock().boottime())
+        spawner.tick(SystemClock().boottime())
         from speechaid.daemon import serve
         from speechaid.fleet.signals import ignore
 
@@ -153,10 +154,10 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     import json
 
-    from speechaid import check
+    from speechaid.check import checks
 
-    found, status = check.check(before_start=options.before_start)
-    _tell(json.dumps(check.as_document(found)) if options.json else "\n".join(check.as_lines(found)))
+    found, status = checks.check(before_start=options.before_start)
+    _tell(json.dumps(checks.as_document(found)) if options.json else "\n".join(checks.as_lines(found)))
     return status
 
 
@@ -175,10 +176,10 @@ def _tell(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        streams.give_up_output()
+        stdio.give_up_output()
     except OSError as exc:
-        streams.give_up_output()
-        raise OutputLost(streams.unwritten(exc)) from exc
+        stdio.give_up_output()
+        raise OutputLost(stdio.unwritten(exc)) from exc
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -23,19 +23,19 @@ from typing import Any, Final
 import pydantic_core
 import zmq
 
-from speechaid import protocol
 from speechaid.control_tcp import TcpEnd
 from speechaid.errors import ControlError
-from speechaid.fleet.neighbours import Readable
-from speechaid.keyring import AllowedClient, Pair
-from speechaid.protocol import ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.fleet.interfaces import Readable
+from speechaid.protocol import messages
+from speechaid.protocol.keys import AllowedClient, KeyPair
+from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs
 
 _log = logging.getLogger(__name__)
 
 #: Requests taken at one go: a flood must not keep the loop from its workers.
 _BURST: Final = 64
 #: A burst ends early past so many bytes of files: they lie in memory together.
-_BURST_BYTES: Final = protocol.ATTACHMENT_LIMIT
+_BURST_BYTES: Final = messages.ATTACHMENT_LIMIT
 #: Requests queued of a client that sends faster than we take them.
 _RECEIVE_HIGH_WATER: Final = 16
 #: Answers queued for a client that does not read; what comes on top is dropped.
@@ -49,7 +49,7 @@ class TcpAccess:
     """Where to listen beside the unix socket, with which key, and for whom."""
 
     address: str
-    pair: Pair = field(repr=False)
+    pair: KeyPair = field(repr=False)
     clients: Mapping[str, AllowedClient]
 
 
@@ -93,7 +93,7 @@ class ControlSocket:
         # After a burst more may lie in the queue; then this is but a glance at the other descriptors.
         events = dict(self._poller.poll(0 if self._backlog else timeout_ms))
         if self._tcp is not None and any(events.pop(other, 0) for other in self._tcp.sockets):
-            self._tcp.tend()
+            self._tcp.process_handshakes()
         routers = [self._router] if self._tcp is None else [self._router, self._tcp.router]
         heard = [router for router in routers if events.pop(router, 0)]
         return Readable(fds=frozenset(events), control=bool(heard) or self._backlog)
@@ -107,7 +107,7 @@ class ControlSocket:
         """The valid requests that lie there, at most a burst; bad ones are answered with their error."""
         requests, self._backlog = self._receive_from(self._router, remote=False)
         if self._tcp is not None:
-            self._tcp.tend()
+            self._tcp.process_handshakes()
             more, backlog = self._receive_from(self._tcp.router, remote=True)
             requests += more
             self._backlog = self._backlog or backlog
@@ -177,7 +177,7 @@ class ControlSocket:
             message = f"a request has one frame of JSON and at most one with a file, not {len(parts)} frames"
             decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=message)
         else:
-            decoded = protocol.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
+            decoded = messages.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
             if isinstance(decoded, Request) and not peer.may(decoded.command.access):
                 message = f"{decoded.command.name} changes things, and this client may only read"
                 decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=message)
@@ -223,7 +223,7 @@ class ControlSocket:
 
 def _prepare_directory(path: Path) -> None:
     """Make the socket's directory, closed to others; refuse one in which a stranger could replace it."""
-    fault = protocol.path_fault(path)
+    fault = messages.path_fault(path)
     if fault is not None:
         raise ControlError(fault)
     directory = path.parent
@@ -245,7 +245,7 @@ def _prepare_directory(path: Path) -> None:
 
 def _take_lock(path: Path) -> int:
     """The descriptor that holds the lock, our pid written inside. Python's are close-on-exec."""
-    lock = protocol.lock_path(path)
+    lock = messages.lock_path(path)
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
     except OSError as exc:
@@ -283,7 +283,7 @@ def _configure(router: zmq.Socket[bytes]) -> None:
     router.rcvhwm = _RECEIVE_HIGH_WATER
     router.sndhwm = _SEND_HIGH_WATER
     # Above our own limit, so that a file a little too large gets its error; far above, the peer is cut off.
-    router.maxmsgsize = protocol.ATTACHMENT_LIMIT + protocol.JSON_LIMIT
+    router.maxmsgsize = messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT
     router.router_mandatory = True
 
 
@@ -318,13 +318,13 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
     """
     message = {"id": request.id, **body}
     if request.command.runs is not Runs.LOOP:
-        return protocol.encode(message)
+        return messages.encode(message)
     return pydantic_core.to_json(
-        {"v": protocol.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
+        {"v": messages.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
     )
 
 
 def _error(refusal: Refusal) -> bytes:
-    return protocol.encode(
+    return messages.encode(
         {"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": refusal.message}}
     )

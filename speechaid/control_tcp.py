@@ -19,8 +19,8 @@ from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from speechaid.errors import ControlError
-from speechaid.keyring import AllowedClient, Pair
-from speechaid.protocol import Access, Peer
+from speechaid.protocol.keys import AllowedClient, KeyPair
+from speechaid.protocol.messages import Access, Peer
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class TcpEnd:
     def __init__(
         self,
         address: str,
-        pair: Pair,
+        pair: KeyPair,
         clients: Mapping[str, AllowedClient],
         *,
         configure: Callable[[zmq.Socket[bytes]], None],
@@ -68,12 +68,12 @@ class TcpEnd:
         self._floods: dict[str, _Flood] = {}
         self._context = zmq.Context()
         # The doorman first: a handshake that comes before him would be refused.
-        self._doorman = self._context.socket(zmq.REP)
-        self._doorman.linger = 0
-        self._doorman.bind(_ZAP_ENDPOINT)
+        self._authenticator = self._context.socket(zmq.REP)
+        self._authenticator.linger = 0
+        self._authenticator.bind(_ZAP_ENDPOINT)
         self.router = self._context.socket(zmq.ROUTER)
         configure(self.router)
-        _lock(self.router, pair)
+        _require_curve(self.router, pair)
         self._monitor = self.router.get_monitor_socket(
             zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
             | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
@@ -90,16 +90,16 @@ class TcpEnd:
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], ...]:
         """What the loop must watch, besides requests."""
-        return (self._doorman, self._monitor)
+        return (self._authenticator, self._monitor)
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
         """These and no others from now on."""
         self._clients = dict(clients)
 
-    def tend(self) -> None:
+    def process_handshakes(self) -> None:
         """Answer for whom the door opens, and put refusals on record; never waits."""
-        while self._doorman.poll(0):
-            self._doorman.send_multipart(self._judge(self._doorman.recv_multipart()))
+        while self._authenticator.poll(0):
+            self._authenticator.send_multipart(self._zap_reply(self._authenticator.recv_multipart()))
         while self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())
             reason = _FAILURES.get(zmq.Event(event["event"]))
@@ -123,10 +123,10 @@ class TcpEnd:
         self.router.disable_monitor()
         self._monitor.close(linger=0)
         self.router.close(linger=0)
-        self._doorman.close(linger=0)
+        self._authenticator.close(linger=0)
         self._context.term()
 
-    def _judge(self, question: list[bytes]) -> list[bytes]:
+    def _zap_reply(self, question: list[bytes]) -> list[bytes]:
         """A ZAP answer: version, id, status, text, user id, metadata."""
         if len(question) < 6:
             return [b"1.0", b"", b"500", b"not understood", b"", b""]
@@ -161,7 +161,7 @@ class TcpEnd:
         _log.warning("%s%s", text, more, extra={"event": "control.refused"})
 
 
-def _lock(router: zmq.Socket[bytes], pair: Pair) -> None:
+def _require_curve(router: zmq.Socket[bytes], pair: KeyPair) -> None:
     """Let nobody in without a key that the doorman knows."""
     router.curve_server = True
     router.curve_publickey = pair.public.encode("ascii")

@@ -12,21 +12,22 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from speechaid import __version__, keyring
-from speechaid.analyst import Analyst
-from speechaid.clerk import Clerk
-from speechaid.commands.call_times import CallTimes
+from speechaid import __version__
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.control import ControlSocket, TcpAccess
-from speechaid.disks import disks
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
-from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
-from speechaid.keyring import KeyringError
-from speechaid.observation import Observation
-from speechaid.protocol import Request
+from speechaid.maintenance.call_analysis_thread import CallAnalysisThread
+from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.monitoring.call_durations import CallDurations
+from speechaid.monitoring.disks import disks
+from speechaid.monitoring.monitoring import Monitoring
+from speechaid.protocol import keys
+from speechaid.protocol.keys import KeyringError
+from speechaid.protocol.messages import Request
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
@@ -61,23 +62,23 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
     with contextlib.ExitStack() as undo:
         control = ControlSocket(settings.control.socket, tcp_access(settings))
         undo.callback(control.close)
-        observation = Observation(settings)
-        undo.callback(observation.close)
+        monitoring = Monitoring(settings)
+        undo.callback(monitoring.close)
         database, settings = _start_database(settings)
         if database is not None:
             undo.callback(database.stop)
         store = _open_store(settings)
         if held:
             _hold(store)
-        clerk = Clerk(store, settings)
-        undo.callback(clerk.close)
+        database_thread = DatabaseThread(store, settings)
+        undo.callback(database_thread.close)
         daemon = Daemon(
             settings,
             spawner=spawner,
             control=control,
-            clerk=clerk,
+            database_thread=database_thread,
             database=database,
-            observation=observation,
+            monitoring=monitoring,
         )
         undo.pop_all()  # from here on the supervisor closes them, in its own order
     address = settings.database.shown_uri
@@ -94,16 +95,16 @@ class Daemon(Supervisor):
         *,
         spawner: Spawner,
         control: ControlSocket,
-        clerk: Clerk,
+        database_thread: DatabaseThread,
         database: EmbeddedDatabase | None,
-        observation: Observation,
+        monitoring: Monitoring,
     ) -> None:
         super().__init__(
             settings,
             spawner=spawner,
             control=control,
             obey=self._dispatch,
-            clerk=clerk,
+            database_thread=database_thread,
             read_settings=lambda: _with_address(get_settings(), database),
             database=database,
             apply_log_level=logs.set_level,
@@ -111,31 +112,35 @@ class Daemon(Supervisor):
         self._places = {"state directory": settings.control.state_dir}
         if database is not None:
             self._places["embedded database"] = database.directory
-        self._desk = clerk
+        self._background = database_thread
         self._socket = control
-        self._call_times = CallTimes()
+        self._call_durations = CallDurations()
         self._dispatcher = Dispatcher(
             daemon=self,
             answers=control,
-            submit=clerk.submit,
+            submit=database_thread.submit,
             database_away=self._database_away,
-            after_write=clerk.count_soon,
+            after_write=database_thread.refresh_stats_soon,
             on_listener=lambda request: self._count_command(request, "done"),
         )
         self._tap = LogTap(Redactor(settings.secrets()))
         logging.getLogger("speechaid").addHandler(self._tap)
-        self.on_event += [clerk.note_event, self._call_times.note, self._dispatcher.subscriptions.publish]
-        self.on_tick.append(self._tell_listeners)
-        self._observation = observation
-        self._analyst: Analyst | None = None
+        self.on_event += [
+            database_thread.note_event,
+            self._call_durations.note,
+            self._dispatcher.subscriptions.publish,
+        ]
+        self.on_tick.append(self._publish_log_lines)
+        self._monitoring = monitoring
+        self._call_analysis: CallAnalysisThread | None = None
         control.on_answer = self._count_command
-        self.on_tick.append(self._observe)
+        self.on_tick.append(self._update_monitoring)
 
     def run(self) -> ExitStatus:
         """Supervise, watched from beginning to end."""
-        self._observation.start()
+        self._monitoring.start()
         settings = self.settings
-        self._analyst = Analyst(
+        self._call_analysis = CallAnalysisThread(
             settings,
             lambda: connect(settings.database),
             lambda observe: open_retell(settings, observe=observe),
@@ -143,23 +148,23 @@ class Daemon(Supervisor):
         try:
             return super().run()
         finally:
-            self._analyst.close()
-            self._observation.close()
+            self._call_analysis.close()
+            self._monitoring.close()
 
     def snapshot(self) -> dict[str, Any]:
         """What the loop knows, and what the clerk counted last."""
-        found = {**super().snapshot(), **self._desk.figures()}
+        found = {**super().snapshot(), **self._background.stats()}
         for worker in found["workers"]:
-            worker["call_for_seconds"] = self._call_times.elapsed(worker["call"])
+            worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])
         call = self.settings.call
         longest = call.max_duration_minutes * 60 + call.poll_timeout_seconds
         elapsed = [worker["call_for_seconds"] or 0.0 for worker in found["workers"] if worker["job"]]
         return {
             **found,
-            "drain": self._call_times.left(elapsed, longest),
+            "drain": self._call_durations.left(elapsed, longest),
             "disks": disks(self._places),
-            "alerts": self._observation.firing(),
-            "metrics": self._observation.address,
+            "alerts": self._monitoring.firing(),
+            "metrics": self._monitoring.address,
         }
 
     def reload(self) -> dict[str, list[str]]:
@@ -170,29 +175,29 @@ class Daemon(Supervisor):
         """
         access = tcp_access(self.settings)
         changes = super().reload()
-        self._desk.apply(self.settings)
-        self._observation.apply(self.settings)
-        if self._analyst is not None:
-            self._analyst.apply(self.settings)
+        self._background.apply_settings(self.settings)
+        self._monitoring.apply_settings(self.settings)
+        if self._call_analysis is not None:
+            self._call_analysis.apply_settings(self.settings)
         if access is not None:
             self._socket.allow(access.clients)
         return changes
 
     def _database_away(self) -> str | None:
         """Why the database cannot be asked, as the clerk last found it."""
-        found = self._desk.figures().get("database", {})
+        found = self._background.stats().get("database", {})
         return str(found.get("error") or "the database is away") if found.get("state") == "away" else None
 
-    def _observe(self, now: float) -> None:
-        self.counted(self._observation.look(self.snapshot(), self.counts, now))
-        if self._analyst is not None:
-            self.counted(self._analyst.take_counts())
+    def _update_monitoring(self, now: float) -> None:
+        self.on_counts(self._monitoring.update(self.snapshot(), self.counts, now))
+        if self._call_analysis is not None:
+            self.on_counts(self._call_analysis.take_counts())
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}
-        self.counted({count_key("speechaid_commands_total", labels): 1.0})
+        self.on_counts({count_key("speechaid_commands_total", labels): 1.0})
 
-    def _tell_listeners(self, now: float) -> None:
+    def _publish_log_lines(self, now: float) -> None:
         """Each second: this process's own log lines, and signs of life."""
         for line in self._tap.take():
             self._dispatcher.subscriptions.publish("supervisor", str(line.pop("event")), line)
@@ -230,7 +235,7 @@ def tcp_access(settings: Settings) -> TcpAccess | None:
         return None
     directory = control.keys_dir or control.state_dir / "keys"
     try:
-        pair, clients = keyring.server_pair(directory), keyring.allowed_clients(directory)
+        pair, clients = keys.server_pair(directory), keys.allowed_clients(directory)
     except KeyringError as exc:
         fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
         raise ConfigError([fault]) from exc

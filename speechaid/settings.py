@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from speechaid.errors import ConfigError
-from speechaid.protocol import default_socket
+from speechaid.protocol.messages import default_socket
 from speechaid.settings_fields import Hours
 from speechaid.settings_file import EnvFile, read_file, warnings_of_file
 from speechaid.settings_groups import (

@@ -11,7 +11,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.config import JsonDict
 
-from speechaid.protocol import path_fault
+from speechaid.protocol.messages import path_fault
 
 #: Retell stops a call after two hours at the latest.
 LONGEST_CALL_MINUTES: Final = 120

@@ -21,24 +21,24 @@ import setproctitle
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus, FleetError
-from speechaid.fleet.messages import Beat, Counts, Event, Tally, count_key
-from speechaid.fleet.neighbours import Clerk, Companion, Control, Readable
-from speechaid.fleet.notify import Notifier
+from speechaid.fleet.interfaces import ControlInterface, DatabaseInterface, DatabaseProcess, Readable
+from speechaid.fleet.messages import Beat, Counts, Event, IdempotentCount, count_key
 from speechaid.fleet.processes import become_subreaper, make_room
 from speechaid.fleet.signals import SignalQueue
 from speechaid.fleet.snapshot import snapshot, status_line
 from speechaid.fleet.spawner import Spawner
-from speechaid.fleet.standing import StandingOrders, StateDirectory
-from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Patience
-from speechaid.protocol import Request
-from speechaid.rules.readiness import no_space
-from speechaid.rules.respawn import CRASHES, Cause, Policy
+from speechaid.fleet.state_file import PersistedState, StateDirectory
+from speechaid.fleet.systemd import SystemdNotifier
+from speechaid.fleet.workers import REVIEW_SECONDS, Fleet, Timeouts
+from speechaid.protocol.messages import Request
+from speechaid.protocol.text import plural
+from speechaid.rules.check_findings import no_space
+from speechaid.rules.respawn import CRASHES, ExitCause, RespawnPolicy
 from speechaid.settings import Settings, after_reload, reload_changes
-from speechaid.wording import plural
 
 #: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
 #: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.
-LET_GO_GRACE_SECONDS: Final = 5.0
+HAND_OVER_GRACE_SECONDS: Final = 5.0
 #: A loop that was away for longer than its longest rest and this was stopped, or the machine slept.
 ABSENCE_SECONDS: Final = 3.0
 #: What the clerk and the embedded database may take after the last worker has left.
@@ -48,7 +48,7 @@ MOST_WORKERS: Final = 2000
 
 #: Names of deeds that are remembered so as not to count them twice: more than a fleet of any size does
 #: between a worker's death and the repetition of its last deed.
-TALLIES_REMEMBERED: Final = 20_000
+IDEMPOTENT_COUNTS_KEPT: Final = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ class Phase(IntEnum):
     #: Workers finish their calls and leave.
     STOPPING = 1
     #: Workers let go of their calls and leave.
-    LETTING_GO = 2
+    HANDING_OVER = 2
     #: Those that did not are killed.
     KILLING = 3
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """As status and the process title show it."""
         return self.name.lower().replace("_", " ")
 
@@ -85,38 +85,38 @@ class Supervisor:
         settings: Settings,
         *,
         spawner: Spawner,
-        control: Control,
+        control: ControlInterface,
         obey: Callable[[Supervisor, Request], None],
-        clerk: Clerk,
+        database_thread: DatabaseInterface,
         read_settings: Callable[[], Settings],
-        database: Companion | None = None,
+        database: DatabaseProcess | None = None,
         apply_log_level: Callable[[str], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings
         self.phase = Phase.RUNNING
         self.counts: Counts = {}
-        self._tallied: OrderedDict[str, None] = OrderedDict()
+        self._counted_once: OrderedDict[str, None] = OrderedDict()
         self.on_event: list[Callable[[str, str, Mapping[str, Any]], None]] = []
         self.on_tick: list[Callable[[float], None]] = []
         self._spawner = spawner
         self._control = control
         self._obey = obey
-        self._clerk = clerk
+        self._database_thread = database_thread
         self._read_settings = read_settings
         self._database = database
         self._apply_log_level = apply_log_level or logging.getLogger().setLevel
         self._clock = clock or SystemClock()
-        self._notifier = Notifier()
+        self._notifier = SystemdNotifier()
         self._started_at = self._clock.now()
         self._awake_at = self._clock.boottime()
         self._tick_at = 0.0
         self._kill_at: float | None = None
         self._title = ""
         #: Why the orders that stand could not be written down; None where they were.
-        self._orders_not_kept: str | None = None
+        self._state_not_saved: str | None = None
         self._supervising = False
-        self._news = Readable()
+        self._ready = Readable()
 
     def run(self) -> ExitStatus:
         """Start, then supervise until told to leave and the last worker has left.
@@ -126,17 +126,17 @@ class Supervisor:
         """
         with contextlib.ExitStack() as leaving:
             # Closed in reverse: the clerk still writes to the database, and clients may ask until the end.
-            leaving.callback(self._guard, self._control.close)
+            leaving.callback(self._run_guarded, self._control.close)
             if self._database is not None:
-                leaving.callback(self._guard, self._database.stop)
-            leaving.callback(self._guard, self._clerk.close)
+                leaving.callback(self._run_guarded, self._database.stop)
+            leaving.callback(self._run_guarded, self._database_thread.close)
             self._start(leaving)
             while not self._over():
-                if not self._guard(self._wait):
+                if not self._run_guarded(self._wait):
                     # Whatever befalls the waiting, nobody goes unheard.
-                    self._news = Readable(fds=frozenset(self._descriptors), control=True)
-                self._turn()
-                self._guard(self._tick)
+                    self._ready = Readable(fds=frozenset(self._descriptors), control=True)
+                self._dispatch_events()
+                self._run_guarded(self._tick)
             self._notifier.extend(CLOSING_SECONDS)
         log.info("stopped", extra={"event": "supervisor.stopped"})
         return ExitStatus.OK
@@ -157,49 +157,49 @@ class Supervisor:
             self,
             host=socket.gethostname(),
             wire=self.settings.to_wire(),
-            patience=_patience(self.settings),
+            timeouts=_timeouts(self.settings),
             paused=set(orders.paused),
         )
         leaving.callback(self._fleet.close)
-        self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._clerk.fileno())
-        self._spare_the_database()
+        self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._database_thread.fileno())
+        self._exempt_database()
         if self._database is not None:
-            self._look_for_space(self._database.directory)
+            self._check_disk_space(self._database.directory)
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
         log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor.started"})
-        if orders != StandingOrders():
+        if orders != PersistedState():
             log.warning("orders of an earlier run still stand: %s", orders.text())
 
-    def _turn(self) -> None:
+    def _dispatch_events(self) -> None:
         """What has news, and nothing else: most turns are for one of these alone."""
-        fds = self._news.fds
+        fds = self._ready.fds
         if self._signals.fileno() in fds:
             for number in self._signals.take():
-                self._guard(self._handle, number)
-        if self._news.control:
-            self._guard(self._take_requests)
-        if self._clerk.fileno() in fds:
-            for answer in self._clerk.answers():
-                self._guard(answer)
+                self._run_guarded(self._handle, number)
+        if self._ready.control:
+            self._run_guarded(self._take_requests)
+        if self._database_thread.fileno() in fds:
+            for answer in self._database_thread.answers():
+                self._run_guarded(answer)
         now = self._clock.boottime()
-        if self._fleet.fileno() in fds or now >= self._fleet.next_look():
-            self._supervising = self._guard(self._fleet.turn, now)
+        if self._fleet.fileno() in fds or now >= self._fleet.next_tick_at():
+            self._supervising = self._run_guarded(self._fleet.tick, now)
 
     def _over(self) -> bool:
         return self.phase is not Phase.RUNNING and self._fleet.empty
 
     def _wait(self) -> None:
         now = self._clock.boottime()
-        due = [self._fleet.next_look(), self._tick_at]
+        due = [self._fleet.next_tick_at(), self._tick_at]
         due += [self._kill_at] if self._kill_at is not None else []
         rest = min(max(0.0, min(due) - now), REVIEW_SECONDS)
-        self._news = self._control.wait(self._descriptors, int(rest * 1000) + 1)
+        self._ready = self._control.wait(self._descriptors, int(rest * 1000) + 1)
         now = self._clock.boottime()
         away = now - self._awake_at
         if away > REVIEW_SECONDS + ABSENCE_SECONDS:
             log.warning("the supervisor itself did not run for %.1f s: every deadline is moved", away)
-            self._fleet.forgive(away, now)
+            self._fleet.extend_deadlines(away, now)
         self._awake_at = now
 
     def _handle(self, number: signal.Signals) -> None:
@@ -208,7 +208,7 @@ class Supervisor:
 
     def _take_requests(self) -> None:
         for request in self._control.receive():
-            self._guard(self._obey, self, request)
+            self._run_guarded(self._obey, self, request)
 
     def _tick(self) -> None:
         """What is looked after each second, and the end of the patience with workers that hold on."""
@@ -219,28 +219,28 @@ class Supervisor:
         if now < self._tick_at:
             return
         self._tick_at = now + 1.0
-        self._show()
-        self._notifier.tell(
+        self._show_title()
+        self._notifier.notify(
             status_line(self._summary(), self._fleet),
             up=self._fleet.present > 0,
             supervising=self._supervising,
             leaving=self.phase is not Phase.RUNNING,
         )
         if self._database is not None:
-            self._look_for_space(self._database.directory)
+            self._check_disk_space(self._database.directory)
             self._database.ensure()
-            self._spare_the_database()
-        if self._orders_not_kept is not None:
-            self._guard(self._keep_orders)
+            self._exempt_database()
+        if self._state_not_saved is not None:
+            self._run_guarded(self._save_state)
         for hook in self.on_tick:
-            self._guard(hook, now)
+            self._run_guarded(hook, now)
 
     # What an operator orders, by command or by signal.
 
     def shutdown(self, *, now: bool = False) -> None:
         """Leave: workers finish their calls first, or hand them over at once."""
         if now:
-            self._let_go()
+            self._hand_over()
         elif self.phase is Phase.RUNNING:
             self._enter(Phase.STOPPING)
             self._fleet.stop()
@@ -259,12 +259,12 @@ class Supervisor:
     def drain(self, on: bool) -> None:
         """No worker of this host claims, or all may again; outlives this process."""
         self._fleet.drain(on)
-        self._keep_orders()
+        self._save_state()
 
     def hold(self, on: bool) -> None:
         """Every new dial of this host is held, or no longer; outlives this process."""
         self._fleet.hold(on)
-        self._keep_orders()
+        self._save_state()
 
     def pause_worker(self, slot: str) -> None:
         """One worker claims nothing; outlives its process, and this one.
@@ -274,7 +274,7 @@ class Supervisor:
         """
         self._fleet.require(slot)
         self._fleet.pause(slot, True)
-        self._keep_orders()
+        self._save_state()
 
     def resume_worker(self, slot: str) -> None:
         """One worker claims again.
@@ -284,7 +284,7 @@ class Supervisor:
         """
         self._fleet.require(slot)
         self._fleet.pause(slot, False)
-        self._keep_orders()
+        self._save_state()
 
     def set_log_level(self, level: str) -> None:
         """How much this daemon and its workers log, until the next reload."""
@@ -305,7 +305,7 @@ class Supervisor:
             before = self.settings.worker.count
             self.settings = after_reload(self.settings, new)
             self._apply_log_level(self.settings.logging.level)
-            self._fleet.set_settings(self.settings.to_wire(), _patience(self.settings))
+            self._fleet.set_settings(self.settings.to_wire(), _timeouts(self.settings))
             if self._fleet.wanted not in {before, self.settings.worker.count}:
                 applied.append(f"WORKER_COUNT: {self._fleet.wanted} by scale -> {self.settings.worker.count}")
             self.scale(self.settings.worker.count)
@@ -320,53 +320,53 @@ class Supervisor:
 
     def snapshot(self) -> dict[str, Any]:
         """All that the loop knows, as JSON-ready data."""
-        found = snapshot(self._fleet, state=self.phase.words, started_at=self._started_at, clock=self._clock)
-        found["supervisor"]["orders_not_kept"] = self._orders_not_kept
+        found = snapshot(self._fleet, state=self.phase.label, started_at=self._started_at, clock=self._clock)
+        found["supervisor"]["orders_not_kept"] = self._state_not_saved
         return found
 
     # What the fleet tells (``fleet.workers.Listener``).
 
-    def counted(self, counts: Counts) -> None:
+    def on_counts(self, counts: Counts) -> None:
         """Sum up a worker's increments; the sums survive it."""
         for key, value in counts.items():
             self.counts[key] = self.counts.get(key, 0) + value
 
-    def tallied(self, tally: Tally) -> None:
+    def on_idempotent_count(self, tally: IdempotentCount) -> None:
         """Sum up increments that count once: a worker that died may have told them before it was repeated."""
-        if tally.once in self._tallied:
+        if tally.once in self._counted_once:
             return
-        self._tallied[tally.once] = None
-        if len(self._tallied) > TALLIES_REMEMBERED:
-            self._tallied.popitem(last=False)
-        self.counted(tally.counts)
+        self._counted_once[tally.once] = None
+        if len(self._counted_once) > IDEMPOTENT_COUNTS_KEPT:
+            self._counted_once.popitem(last=False)
+        self.on_counts(tally.counts)
 
-    def happened(self, slot: str, event: Event) -> None:
+    def on_worker_event(self, slot: str, event: Event) -> None:
         """Pass a worker's event on."""
         for listener in self.on_event:
-            self._guard(listener, slot, event.name, event.fields)
+            self._run_guarded(listener, slot, event.name, event.fields)
 
-    def ended(self, worker_id: str, beat: Beat | None, cause: Cause) -> None:
+    def on_worker_exit(self, worker_id: str, beat: Beat | None, cause: ExitCause) -> None:
         """Have the database's side told what a crash left in hand; other ends speak against no job."""
-        if cause is not Cause.ASKED:
-            self.counted({count_key("speechaid_worker_restarts_total", {"cause": cause.value}): 1})
+        if cause is not ExitCause.ASKED:
+            self.on_counts({count_key("speechaid_worker_restarts_total", {"cause": cause.value}): 1})
         if cause in CRASHES:
-            self._clerk.worker_gone(worker_id, beat.job if beat is not None else None, cause)
+            self._database_thread.on_worker_exit(worker_id, beat.job if beat is not None else None, cause)
 
     # What signals do; the rest of the loop's verbs.
 
-    def _stop_or_let_go(self) -> None:
+    def _stop_or_hand_over(self) -> None:
         """The second wish to stop is the stronger one."""
         if self.phase is Phase.RUNNING:
             self.shutdown()
         else:
-            self._let_go()
+            self._hand_over()
 
-    def _let_go(self) -> None:
-        if self.phase < Phase.LETTING_GO:
-            self._enter(Phase.LETTING_GO)
-            patience = self.settings.retell.timeout_seconds + LET_GO_GRACE_SECONDS
-            self._kill_at = self._clock.boottime() + patience
-            self._fleet.let_go()
+    def _hand_over(self) -> None:
+        if self.phase < Phase.HANDING_OVER:
+            self._enter(Phase.HANDING_OVER)
+            timeouts = self.settings.retell.timeout_seconds + HAND_OVER_GRACE_SECONDS
+            self._kill_at = self._clock.boottime() + timeouts
+            self._fleet.hand_over()
 
     def _reload_by_signal(self) -> None:
         try:
@@ -386,32 +386,32 @@ class Supervisor:
         self.scale(max(self._fleet.wanted - 1, 1))  # none at all is for drain, not for a finger on a key
 
     def _enter(self, phase: Phase) -> None:
-        log.info("%s", phase.words, extra={"event": "supervisor.phase", "phase": phase.words})
+        log.info("%s", phase.label, extra={"event": "supervisor.phase", "phase": phase.label})
         self.phase = phase
         self._notifier.stopping(self._summary())
-        self._show()
+        self._show_title()
 
-    def _keep_orders(self) -> None:
+    def _save_state(self) -> None:
         """Write down what stands until it is taken back, for the next start.
 
         An emergency stop must not wait for a disk: where nothing can be written the orders stand in memory,
         the answer says so, and each second tries again.
         """
-        orders = StandingOrders(
+        orders = PersistedState(
             draining=self._fleet.draining, held=self._fleet.held, paused=frozenset(self._fleet.paused)
         )
         try:
             self._state.save(orders)
         except FleetError as fault:
-            if self._orders_not_kept is None:
+            if self._state_not_saved is None:
                 log.warning("%s: orders stand, but a restart would not know them", fault)
-            self._orders_not_kept = str(fault)
+            self._state_not_saved = str(fault)
             return
-        if self._orders_not_kept is not None:
+        if self._state_not_saved is not None:
             log.info("standing orders are kept again")
-        self._orders_not_kept = None
+        self._state_not_saved = None
 
-    def _look_for_space(self, directory: Path) -> None:
+    def _check_disk_space(self, directory: Path) -> None:
         """No call is placed whose end might find no room; those that go on are followed."""
         held = self._fleet.no_space is not None
         try:
@@ -425,7 +425,7 @@ class Supervisor:
         elif why is None and held:
             log.warning("calls are placed again: there is room on the disk of %s", directory)
 
-    def _spare_the_database(self) -> None:
+    def _exempt_database(self) -> None:
         """Its process is our child, and its own keeper's to reap."""
         pid = self._database.pid if self._database is not None else None
         self._fleet.others = set() if pid is None else {pid}
@@ -434,16 +434,16 @@ class Supervisor:
         present, wanted = self._fleet.present, self._fleet.wanted
         drained = ", draining" if self._fleet.draining else ""
         if present == wanted or self.phase is not Phase.RUNNING:
-            return f"{self.phase.words}, {plural(present, 'worker')}{drained}"
-        return f"{self.phase.words}, {present} of {plural(wanted, 'worker')}{drained}"
+            return f"{self.phase.label}, {plural(present, 'worker')}{drained}"
+        return f"{self.phase.label}, {present} of {plural(wanted, 'worker')}{drained}"
 
-    def _show(self) -> None:
+    def _show_title(self) -> None:
         """In ``ps``, where it changed."""
         if (summary := self._summary()) != self._title:
             self._title = summary
             setproctitle.setproctitle(f"speechaid: supervisor [{summary}]")
 
-    def _guard(self, step: Callable[..., object], *arguments: object) -> bool:
+    def _run_guarded(self, step: Callable[..., object], *arguments: object) -> bool:
         """Do one step; a fault of ours in it is logged, and the fleet is supervised on. False: it failed."""
         try:
             step(*arguments)
@@ -455,20 +455,20 @@ class Supervisor:
 
 
 _SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {
-    signal.SIGTERM: Supervisor._stop_or_let_go,  # noqa: SLF001 - the table is part of the class
-    signal.SIGINT: Supervisor._stop_or_let_go,  # noqa: SLF001 - as above
-    signal.SIGQUIT: Supervisor._let_go,  # noqa: SLF001 - as above
+    signal.SIGTERM: Supervisor._stop_or_hand_over,  # noqa: SLF001 - the table is part of the class
+    signal.SIGINT: Supervisor._stop_or_hand_over,  # noqa: SLF001 - as above
+    signal.SIGQUIT: Supervisor._hand_over,  # noqa: SLF001 - as above
     signal.SIGHUP: Supervisor._reload_by_signal,  # noqa: SLF001 - as above
     signal.SIGTTIN: Supervisor._one_more,  # noqa: SLF001 - as above
     signal.SIGTTOU: Supervisor._one_fewer,  # noqa: SLF001 - as above
 }
 
 
-def _patience(settings: Settings) -> Patience:
+def _timeouts(settings: Settings) -> Timeouts:
     worker = settings.worker
-    return Patience(
+    return Timeouts(
         grace_seconds=worker.beat_grace_seconds,
-        respawn=Policy(
+        respawn=RespawnPolicy(
             first_delay_seconds=worker.respawn_min_seconds,
             longest_delay_seconds=worker.respawn_max_seconds,
             outage_delay_seconds=min(5.0, worker.respawn_max_seconds),

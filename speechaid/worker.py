@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import ERROR, WARNING
 
-from speechaid import __version__, dial, recovery
+from speechaid import __version__
+from speechaid.dialer import dial, recovery
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import HandOver, WorkerContext, log
 from speechaid.errors import ExitStatus, LeaseLost, StoreError, StoreUnavailable
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
-from speechaid.fleet.seat import Seat
-from speechaid.kit import Kit, LetGo, log
+from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
@@ -20,17 +22,16 @@ from speechaid.rules import phones
 from speechaid.settings import Settings
 from speechaid.store.connection import REHEARSALS, Store, connect, rehearse, warm_up_driver
 from speechaid.telemetry import logs
-from speechaid.turns import Turns
 
 #: Rest of a worker that found nothing to do, in seconds: between these, longer the longer nothing comes.
-IDLE_REST_SECONDS = (0.5, 3.0)
+IDLE_WAIT_SECONDS = (0.5, 3.0)
 #: A worker looks for lapsed leases so often, in seconds, give or take a half.
 RECOVERY_EVERY_SECONDS = 5.0
 #: Rest while the database is away, in seconds: between these.
-AWAY_REST_SECONDS = (1.0, 10.0)
+DATABASE_RETRY_SECONDS = (1.0, 10.0)
 
 
-def prepare(settings: Settings) -> Callable[[Seat, WorkerIdentity], ExitStatus]:
+def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], ExitStatus]:
     """Make what a worker of these settings needs, and nothing that is open: called before the fork.
 
     A driver's client that has never been used has no thread, no connection and no lock in use, and may be
@@ -41,17 +42,17 @@ def prepare(settings: Settings) -> Callable[[Seat, WorkerIdentity], ExitStatus]:
     rehearse(settings.database)
     retell = open_retell(settings)
     retell.prepare()
-    tools = Tools(settings=settings, store=connect(settings.database), retell=retell)
-    return lambda seat, identity: _work(seat, identity, tools)
+    tools = WorkerParts(settings=settings, store=connect(settings.database), retell=retell)
+    return lambda link, identity: _work(link, identity, tools)
 
 
-def main(seat: Seat, identity: WorkerIdentity, settings: Settings) -> ExitStatus:
+def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> ExitStatus:
     """Work until told to leave; the exit status says why it left."""
-    return prepare(settings)(seat, identity)
+    return prepare(settings)(link, identity)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tools:
+class WorkerParts:
     """What workers of the same settings begin with; nothing in it is open yet."""
 
     settings: Settings
@@ -59,9 +60,9 @@ class Tools:
     retell: RetellClient
 
 
-def _work(seat: Seat, identity: WorkerIdentity, tools: Tools) -> ExitStatus:
+def _work(link: SupervisorLink, identity: WorkerIdentity, tools: WorkerParts) -> ExitStatus:
     logs.set_context(worker=identity.slot)
-    worker = Worker(seat, identity, tools)
+    worker = Worker(link, identity, tools)
     try:
         return worker.run()
     finally:
@@ -71,150 +72,150 @@ def _work(seat: Seat, identity: WorkerIdentity, tools: Tools) -> ExitStatus:
 class Worker:
     """One worker's round."""
 
-    def __init__(self, seat: Seat, identity: WorkerIdentity, tools: Tools) -> None:
-        self.seat = seat
+    def __init__(self, link: SupervisorLink, identity: WorkerIdentity, tools: WorkerParts) -> None:
+        self.link = link
         self.identity = identity
         tools.retell.observe = self._observe
-        self.kit = Kit(
+        self.context = WorkerContext(
             store=tools.store,
             retell=tools.retell,
             settings=tools.settings,
-            seat=seat,
+            link=link,
             worker_id=identity.worker_id,
-            rest=self.rest,
+            wait=self.wait,
         )
-        self.turns = Turns(self.kit)
+        self.claimer = JobClaimer(self.context)
         self._recovery_due_at = 0.0
         self._idle_rounds = 0
         self._away_rounds = 0
 
     def run(self) -> ExitStatus:
         """The whole worker on one screen."""
-        self.seat.ready()
+        self.link.ready()
         while True:
-            self.heed(self.seat.commands(0))
+            self.handle_commands(self.link.commands(0))
             if (status := self.leaving()) is not None:
                 return status
             try:
                 worked = self.recover() or self.claim_and_dial()
-            except LetGo:
+            except HandOver:
                 continue
             except LeaseLost as lost:
                 log.event(WARNING, "lease.lost", text=str(lost))
-                self.seat.count("speechaid_lease_losses_total")
+                self.link.count("speechaid_lease_losses_total")
                 continue
             except StoreUnavailable as away:
-                self.rest_while_away(away)
+                self.wait_for_database(away)
                 continue
             except (StoreError, RetellError) as fault:
                 # Not passing by itself, as far as we can tell: say so, and go on slowly with other jobs.
                 log.event(ERROR, "worker.fault", error=str(fault), kind=type(fault).__name__)
-                self.seat.count("speechaid_worker_faults_total", kind=type(fault).__name__)
-                self.rest(IDLE_REST_SECONDS[1])
+                self.link.count("speechaid_worker_faults_total", kind=type(fault).__name__)
+                self.wait(IDLE_WAIT_SECONDS[1])
                 continue
             self._away_rounds = 0
             if worked:
                 self._idle_rounds = 0
             else:
-                self.rest_idle()
+                self.wait_idle()
 
     def leaving(self) -> ExitStatus | None:
         """Why to leave between two calls, if at all."""
-        if self.seat.stop_requested or self.seat.let_go_requested:
-            self.seat.bye("stopped")
+        if self.link.stop_requested or self.link.hand_over_requested:
+            self.link.bye("stopped")
             return ExitStatus.OK
-        if self.seat.orphaned:
+        if self.link.orphaned:
             log.event(WARNING, "worker.orphaned")
             return ExitStatus.ORPHANED
         if self._spent():
-            self.seat.bye("recycled")
+            self.link.bye("recycled")
             return ExitStatus.RECYCLE
         return None
 
     def recover(self) -> bool:
         """Now and then, take over a job whose lease ran out; True where there was one."""
-        now = self.kit.clock.boottime()
+        now = self.context.clock.boottime()
         if now < self._recovery_due_at:
             return False
-        if recovery.take_over_one(self.kit):
+        if recovery.recover_one(self.context):
             return True  # there may be more: look again at once
-        self._recovery_due_at = now + RECOVERY_EVERY_SECONDS * (0.5 + self.kit.random.random())
+        self._recovery_due_at = now + RECOVERY_EVERY_SECONDS * (0.5 + self.context.random.random())
         return False
 
     def claim_and_dial(self) -> bool:
         """Claim the job whose turn it is and take it through a call; False where there is none."""
-        if not self.seat.may_claim:
+        if not self.link.may_claim:
             return False
-        self.kit.report(WorkerState.CLAIMING, "claim")
-        began = self.kit.clock.boottime()
-        claimed = self.turns.claim()
+        self.context.report_step(WorkerState.CLAIMING, "claim")
+        began = self.context.clock.boottime()
+        claimed = self.claimer.claim()
         if claimed is None:
             return False
-        self.seat.count("speechaid_claims_total")
-        self.kit.observe("speechaid_claim_duration_seconds", self.kit.clock.boottime() - began)
+        self.link.count("speechaid_claims_total")
+        self.context.observe("speechaid_claim_duration_seconds", self.context.clock.boottime() - began)
         if claimed.job.dial is not None:  # another program put a job with an open dial back to pending
-            recovery.take_up(self.kit, claimed.job)
+            recovery.recover(self.context, claimed.job)
         else:
-            dial.run(self.kit, claimed.job, claimed.seen)
+            dial.run(self.context, claimed.job, claimed.preflight)
         return True
 
     # -- resting -----------------------------------------------------------------------------------------
 
-    def rest_idle(self) -> None:
+    def wait_idle(self) -> None:
         """Nothing to do: rest, longer the longer nothing comes."""
-        least, most = IDLE_REST_SECONDS
-        pause = min(most, least * 1.5**self._idle_rounds) * (0.5 + self.kit.random.random())
+        least, most = IDLE_WAIT_SECONDS
+        pause = min(most, least * 1.5**self._idle_rounds) * (0.5 + self.context.random.random())
         self._idle_rounds = min(self._idle_rounds + 1, 10)
         state = WorkerState.IDLE
-        if self.seat.paused:
+        if self.link.paused:
             state = WorkerState.PAUSED
-        elif self.seat.draining:
+        elif self.link.draining:
             state = WorkerState.DRAINING
-        self.kit.report(state, "rest", seconds=pause)
-        self.rest(pause)
+        self.context.report_step(state, "rest", seconds=pause)
+        self.wait(pause)
 
-    def rest_while_away(self, away: StoreUnavailable) -> None:
+    def wait_for_database(self, away: StoreUnavailable) -> None:
         """The database is away: hold, and look again with growing rests; nothing is given up."""
         if self._away_rounds == 0:
             log.event(WARNING, "database.away", error=str(away))
-        self.seat.count("speechaid_database_faults_total", step="round")
-        least, most = AWAY_REST_SECONDS
-        pause = min(most, least * 2**self._away_rounds) * (0.5 + self.kit.random.random())
+        self.link.count("speechaid_database_faults_total", step="round")
+        least, most = DATABASE_RETRY_SECONDS
+        pause = min(most, least * 2**self._away_rounds) * (0.5 + self.context.random.random())
         self._away_rounds = min(self._away_rounds + 1, 10)
-        self.kit.report(WorkerState.IDLE, "database away", seconds=pause)
-        self.rest(pause)
+        self.context.report_step(WorkerState.IDLE, "database away", seconds=pause)
+        self.wait(pause)
 
-    def rest(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Rest so long, or until an order or a signal comes."""
-        self.heed(self.seat.commands(max(0.0, seconds)))
+        self.handle_commands(self.link.commands(max(0.0, seconds)))
 
     # -- orders ------------------------------------------------------------------------------------------
 
-    def heed(self, commands: list[Command]) -> None:
+    def handle_commands(self, commands: list[Command]) -> None:
         """Obey the orders that the seat itself does not: those about settings and logs."""
         for command in commands:
             if command.order is Order.SETTINGS:
-                self.kit.settings = Settings.from_wire(command.data["wire"])
-                self.kit.retell.timeout_seconds = self.kit.settings.retell.timeout_seconds
-                logs.set_level(self.kit.settings.logging.level)
+                self.context.settings = Settings.from_wire(command.data["wire"])
+                self.context.retell.timeout_seconds = self.context.settings.retell.timeout_seconds
+                logs.set_level(self.context.settings.logging.level)
             elif command.order is Order.LOG_LEVEL:
                 logs.set_level(str(command.data["level"]))
 
     def close(self) -> None:
         """Let go of connections."""
-        self.kit.retell.close()
-        self.kit.store.close()
+        self.context.retell.close()
+        self.context.store.close()
 
     def _spent(self) -> bool:
         """Whether this process has done its share, where the settings give it one."""
-        worker = self.kit.settings.worker
-        if worker.recycle_calls is not None and self.seat.calls_done >= worker.recycle_calls:
+        worker = self.context.settings.worker
+        if worker.recycle_calls is not None and self.link.calls_done >= worker.recycle_calls:
             return True
         return worker.recycle_memory_mb is not None and _resident_mb() >= worker.recycle_memory_mb
 
     def _observe(self, endpoint: str, code: str, seconds: float) -> None:
-        self.seat.count("speechaid_retell_requests_total", endpoint=endpoint, code=code)
-        self.kit.observe("speechaid_retell_request_duration_seconds", seconds, endpoint=endpoint)
+        self.link.count("speechaid_retell_requests_total", endpoint=endpoint, code=code)
+        self.context.observe("speechaid_retell_request_duration_seconds", seconds, endpoint=endpoint)
 
 
 def open_retell(

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from speechaid import protocol, streams
-from speechaid.protocol import COMMANDS, CommandSpec, Kind, Runs
+from speechaid.protocol import messages, stdio
+from speechaid.protocol.messages import COMMANDS, CommandSpec, Kind, Runs
 from speechctl.parser import WrongUsage, build_parser, wire_arguments
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Trouble(Exception):  # noqa: N818 - carries the way out
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    closed = streams.make_ready()
+    closed = stdio.make_ready()
     parser = build_parser(argv)
     try:
         options = parser.parse_args(argv)
@@ -47,19 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _answered(parser, options, as_json=as_json)
         if closed:
-            raise streams.CLOSED
+            raise stdio.CLOSED
     except Trouble as trouble:
         return _ended(trouble, as_json=as_json)
     except KeyboardInterrupt:
         print("speechctl: interrupted; a request that was sent is carried out all the same", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        streams.give_up_output()  # its reader left (head, less): nothing is wrong
+        stdio.give_up_output()  # its reader left (head, less): nothing is wrong
         return 0
     except OSError as exc:
-        streams.give_up_output()
+        stdio.give_up_output()
         done = "; an order is carried out all the same" if options.command and not exc.filename else ""
-        return _ended(Trouble(1, "refused", streams.unwritten(exc) + done), as_json=False)
+        return _ended(Trouble(1, "refused", stdio.unwritten(exc) + done), as_json=False)
     return status
 
 
@@ -79,7 +79,7 @@ def _ended(trouble: Trouble, *, as_json: bool) -> int:
         _tell_trouble(trouble, as_json=as_json)
         sys.stdout.flush()
     except OSError:
-        streams.give_up_output()
+        stdio.give_up_output()
     return trouble.exit_status
 
 
@@ -247,11 +247,11 @@ def _target(options: argparse.Namespace) -> Path | Remote:
     """The unix socket, or the daemon on the network and the keys for it."""
     where = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
     if not where.startswith("tcp://"):
-        return Path(where).expanduser().absolute() if where else protocol.client_socket()
+        return Path(where).expanduser().absolute() if where else messages.client_socket()
     key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
     if not key:
         raise Trouble(2, "bad_argument", f"{where}: the network is open to key holders alone: say --key FILE")
-    from speechaid.keyring import KeyringError, credentials
+    from speechaid.protocol.keys import KeyringError, credentials
     from speechctl.client import Remote
 
     try:
@@ -265,7 +265,7 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
     if not names:
         return None
-    path, limit = Path(names[0]), protocol.ATTACHMENT_LIMIT
+    path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:
         if path.is_char_device() or path.is_block_device():
             raise Trouble(2, "bad_argument", f"{path} is a device: name a file, or a pipe")
@@ -281,10 +281,10 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
 
 def _check(spec: CommandSpec, args: Mapping[str, Any], attachment: bytes | None) -> None:
     """What the daemon would refuse is told without it."""
-    header = {"v": protocol.PROTOCOL_VERSION, "id": "check", "command": spec.name, "args": args}
-    checked = protocol.validate(header, attachment)
-    if isinstance(checked, protocol.Refusal):
-        raise Trouble(protocol.EXIT_STATUS[checked.code], checked.code, checked.message)
+    header = {"v": messages.PROTOCOL_VERSION, "id": "check", "command": spec.name, "args": args}
+    checked = messages.validate(header, attachment)
+    if isinstance(checked, messages.Refusal):
+        raise Trouble(messages.EXIT_STATUS[checked.code], checked.code, checked.message)
 
 
 def _question(spec: CommandSpec, args: Mapping[str, Any], options: argparse.Namespace) -> str | None:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import zmq
 
-from speechaid import protocol
+from speechaid.protocol import messages
 from speechctl.diagnosis import absence, silence
 
 if TYPE_CHECKING:
-    from speechaid.keyring import Credentials, Pair
+    from speechaid.protocol.keys import Credentials, KeyPair
 
 #: A stream gives a sign of life every few seconds; past this silence the daemon is gone, in milliseconds.
 STREAM_SILENCE_MS: Final = 20_000
@@ -59,7 +59,7 @@ class Refused(Exception):  # noqa: N818 - an answer
     @property
     def exit_status(self) -> int:
         """1 for a refusal, 2 for wrong usage."""
-        known = {str(code): status for code, status in protocol.EXIT_STATUS.items()}
+        known = {str(code): status for code, status in messages.EXIT_STATUS.items()}
         return known.get(self.code, 1)
 
 
@@ -112,7 +112,7 @@ class Client:
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
         request_id = _fresh_id()
-        header = protocol.encode({"id": request_id, "command": command, "args": args})
+        header = messages.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         heard = False
         while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
@@ -142,7 +142,7 @@ class Client:
         """
         dealer = self._connected()
         request_id = _fresh_id()
-        header = protocol.encode({"id": request_id, "command": command, "args": args})
+        header = messages.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS):
             reply = _decoded(dealer.recv_multipart())
@@ -221,12 +221,12 @@ class Client:
             self._poller = zmq.Poller()
 
 
-def new_pair() -> Pair:
+def new_pair() -> KeyPair:
     """A fresh pair of CURVE keys."""
-    from speechaid.keyring import Pair
+    from speechaid.protocol.keys import KeyPair
 
     public, secret = zmq.curve_keypair()
-    return Pair(public=public.decode("ascii"), secret=secret.decode("ascii"))
+    return KeyPair(public=public.decode("ascii"), secret=secret.decode("ascii"))
 
 
 def _unlock(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:

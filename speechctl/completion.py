@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind
+from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind
 
 _COMMON = ("--json", "--socket", "--key", "--timeout", "--yes", "--help")
 

@@ -7,12 +7,12 @@ import socket
 import stat
 from pathlib import Path
 
-from speechaid import protocol
+from speechaid.protocol import messages
 
 
 def absence(path: Path) -> str | None:
     """Why no daemon can answer at this path, or None where one listens."""
-    fault = protocol.path_fault(path)
+    fault = messages.path_fault(path)
     if fault is not None:
         return fault
     try:
@@ -52,7 +52,7 @@ def _explained(path: Path, exc: OSError) -> str:
 def _lock_holder(path: Path) -> int | None:
     """The pid in the lock file, if such a process exists."""
     try:
-        pid = int(protocol.lock_path(path).read_text())
+        pid = int(messages.lock_path(path).read_text())
     except (OSError, ValueError):
         return None
     return pid if Path(f"/proc/{pid}").exists() else None
@@ -60,7 +60,7 @@ def _lock_holder(path: Path) -> int | None:
 
 def _elsewhere(path: Path) -> str:
     """Where else it might be."""
-    usual = protocol.client_socket()
+    usual = messages.client_socket()
     if path == usual:
         return " (start it with: speechaid run; --socket or SPEECHAID_SOCKET names another socket)"
     return f" (without --socket it would be {usual})"

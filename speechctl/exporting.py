@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechctl.client import Client, Refused
 from speechctl.sheets import write
 

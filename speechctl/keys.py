@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from speechaid import keyring
-from speechaid.keyring import AllowedClient, Credentials, KeyringError
+from speechaid.protocol import keys
+from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError
 
 __all__ = ["KeyringError", "run"]
 
@@ -35,7 +35,7 @@ def _server(directory: Path) -> dict[str, Any]:
     from speechctl.client import new_pair
 
     pair = new_pair()
-    keyring.write_server(directory, pair)
+    keys.write_server(directory, pair)
     return {
         "made": str(directory / "server.json"),
         "public": pair.public,
@@ -46,14 +46,14 @@ def _server(directory: Path) -> dict[str, Any]:
 def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     from speechctl.client import new_pair
 
-    name = keyring.check_name(options.name)
-    server = keyring.server_pair(directory).public
+    name = keys.check_name(options.name)
+    server = keys.server_pair(directory).public
     path = Path(options.out or f"{name}.key").expanduser().absolute()
     pair = new_pair()
     # The client's own file first: were only the list written, nobody could use the entry.
-    keyring.write_credentials(path, Credentials(name=name, pair=pair, server=server))
+    keys.write_credentials(path, Credentials(name=name, pair=pair, server=server))
     try:
-        keyring.write_client(directory, AllowedClient(name=name, access=options.access, public=pair.public))
+        keys.write_client(directory, AllowedClient(name=name, access=options.access, public=pair.public))
     except KeyringError:
         path.unlink()
         raise
@@ -61,16 +61,16 @@ def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _revoke(directory: Path, name: str) -> dict[str, Any]:
-    if not keyring.revoke(directory, name):
+    if not keys.revoke(directory, name):
         raise KeyringError(f"there is no client {name!r} in {directory / 'clients'}")
     return {"revoked": name, "next": _RELOAD}
 
 
 def _list(directory: Path) -> dict[str, Any]:
-    clients = sorted(keyring.allowed_clients(directory).values(), key=lambda client: client.name)
+    clients = sorted(keys.allowed_clients(directory).values(), key=lambda client: client.name)
     return {
         "directory": str(directory),
-        "server": keyring.server_pair(directory).public,
+        "server": keys.server_pair(directory).public,
         "clients": [
             {"name": client.name, "access": client.access, "public": client.public} for client in clients
         ],

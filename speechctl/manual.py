@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, Kind, Runs
+from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Runs
 
 _WHERE = {
     Runs.LOOP: "answered at once",
-    Runs.DESK: "works in the database",
+    Runs.BACKGROUND: "works in the database",
     Runs.STREAM: "progress without end, no last answer",
 }
 _WORDS = {

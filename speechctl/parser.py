@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from speechaid.protocol import COMMANDS, Argument, CommandSpec, ErrorCode, Kind, parse_duration
+from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, ErrorCode, Kind, parse_duration
 
 _EPILOG: Final = """\
 exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.

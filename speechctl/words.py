@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from speechaid.wording import plural
+from speechaid.protocol.text import plural
 
 __all__ = ["call_word", "duration", "instant", "localised", "paused", "percent", "plural", "zoned"]
 

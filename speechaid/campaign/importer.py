@@ -14,7 +14,7 @@ import phonenumbers
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import Columns, recognise
-from speechaid.campaign.doubts import ReadDay, doubt
+from speechaid.campaign.date_warnings import ReadDay, date_warning
 from speechaid.campaign.tables import MAX_COLUMNS, Line, no_header, read_lines, remarks_on
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
@@ -238,7 +238,7 @@ def _read_row(line: Line, columns: Columns, country: str, today: date) -> tuple[
     if due is not None:
         read = ReadDay(text=text("due_date") or "", day=due, country=country, today=today)
         title = columns.header[columns.roles["due_date"]]
-        unusable += [f"{title}: {found}" for found in [doubt(read)] if found]
+        unusable += [f"{title}: {found}" for found in [date_warning(read)] if found]
     return row, [Remark(line=line.number, text=reason) for reason in unusable]
 
 

@@ -13,11 +13,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.campaign import cells
-from speechaid.campaign.figures import Figures
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome
-from speechaid.wording import plural
+from speechaid.protocol.text import plural
+from speechaid.store.report_queries import ReportFigures
 
 #: The outcomes for which a job is done.
 SUCCESSES: Final = frozenset({Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED})
@@ -27,7 +27,7 @@ NOT_RATED: Final = frozenset({Outcome.TEMPORARY, Outcome.NO_CREDIT, Outcome.BLOC
 UNRECORDED: Final = "unrecorded"
 
 
-def shape(figures: Figures) -> Document:
+def shape(figures: ReportFigures) -> Document:
     """The report, fit for JSON: money in currency units, rates from 0 to 1 or None where nothing counts."""
     calls = _tally(figures.outcomes)
     jobs: Counter[str] = Counter()
@@ -250,7 +250,7 @@ def _analyses(rows: Iterable[Document]) -> Document:
     }
 
 
-def _batches(figures: Figures) -> list[Document]:
+def _batches(figures: ReportFigures) -> list[Document]:
     """One row a batch, those with the most calls first."""
     rows: dict[str | None, list[Document]] = {}
     for row in figures.outcomes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_account
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 
 _ACTIVE: Final = "active"
 _SUSPENDED: Final = "suspended"
@@ -16,11 +16,11 @@ _SUSPENDED: Final = "suspended"
 _LIFTED: Final = (SuspendReason.ACCOUNT_SUSPENDED, SuspendReason.ACCOUNT_UNKNOWN)
 
 
-def suspend_account(desk: Desk, call: Call) -> Result:
+def suspend_account(context: HandlerContext, call: Invocation) -> Result:
     """No new call of this account; its jobs stay as they are."""
-    account = the_account(desk.store, call.args["account"])
+    account = the_account(context.store, call.args["account"])
     if account.status != _SUSPENDED:
-        _set(desk, call, account, _SUSPENDED)
+        _set(context, call, account, _SUSPENDED)
     return {
         "account_id": account.account_id,
         "status": _SUSPENDED,
@@ -29,17 +29,17 @@ def suspend_account(desk: Desk, call: Call) -> Result:
     }
 
 
-def resume_account(desk: Desk, call: Call) -> Result:
+def resume_account(context: HandlerContext, call: Invocation) -> Result:
     """A suspended account's jobs may be called again."""
-    account = the_account(desk.store, call.args["account"])
+    account = the_account(context.store, call.args["account"])
     if account.status not in {_ACTIVE, _SUSPENDED}:
         message = (
             f"account {account.account_id} is {account.status}, not suspended: not speechctl's to change"
         )
-        raise Refused(ErrorCode.REFUSED, message)
+        raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != _ACTIVE:
-        _set(desk, call, account, _ACTIVE)
-    revived = desk.store.orders.revive_suspended(account.account_id, _LIFTED)
+        _set(context, call, account, _ACTIVE)
+    revived = context.store.operator_actions.revive_suspended(account.account_id, _LIFTED)
     return {
         "account_id": account.account_id,
         "status": _ACTIVE,
@@ -48,8 +48,8 @@ def resume_account(desk: Desk, call: Call) -> Result:
     }
 
 
-def _set(desk: Desk, call: Call, account: Account, status: str) -> None:
+def _set(context: HandlerContext, call: Invocation, account: Account, status: str) -> None:
     order = {"by": call.actor, "reason": call.args["reason"], "status": status}
-    if not desk.store.accounts.set_status(account, status, order):
+    if not context.store.accounts.set_status(account, status, order):
         message = f"account {account.account_id} changed at this very moment: give the command again"
-        raise Refused(ErrorCode.REFUSED, message)
+        raise CommandRefused(ErrorCode.REFUSED, message)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from speechaid.commands.contract import Refused
+from speechaid.commands.interfaces import CommandRefused
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import is_country
 
 #: 24:00 is the day's end.
@@ -56,7 +56,9 @@ def call_settings(args: Mapping[str, Any]) -> Document:
 def country(word: str | None) -> str | None:
     """Two letters, in capitals."""
     if word is not None and not is_country(word):
-        raise Refused(ErrorCode.BAD_ARGUMENT, f"country: {word!r} is none; write two letters, as in CL or MX")
+        raise CommandRefused(
+            ErrorCode.BAD_ARGUMENT, f"country: {word!r} is none; write two letters, as in CL or MX"
+        )
     return None if word is None else word.strip().upper()
 
 
@@ -64,13 +66,13 @@ def allowed_hours(text: str) -> Document:
     """``9:00-18:30`` as ``{"start": "09:00", "end": "18:30"}``."""
     match = _HOURS.fullmatch(text.strip())
     if match is None:
-        raise Refused(
+        raise CommandRefused(
             ErrorCode.BAD_ARGUMENT, f"hours: {text!r} is not understood; write 09:00-18:00 (24-hour clock)"
         )
     start = f"{int(match[1]):02}:{match[2]}"
     end = "24:00" if match[3] is None else f"{int(match[3]):02}:{match[4]}"
     if start == end:
-        raise Refused(
+        raise CommandRefused(
             ErrorCode.BAD_ARGUMENT, f"hours: {text!r} begins and ends at one time; all day is 00:00-24:00"
         )
     return {"start": start, "end": end}
@@ -93,7 +95,7 @@ def days_of_week(text: str) -> list[int]:
     """``1-5`` or ``1,3,6-7`` as a sorted list; Monday is 1, and ``6-1`` runs over Sunday."""
     compact = text.replace(" ", "")
     if not _DAYS.fullmatch(compact):
-        raise Refused(
+        raise CommandRefused(
             ErrorCode.BAD_ARGUMENT, f"days: {text!r} is not understood; write 1-5 or 1,3,5 (Monday is 1)"
         )
     days: set[int] = set()
@@ -108,5 +110,5 @@ def _zone(name: str) -> str:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError) as exc:
         message = f"timezone: {name!r} is not known; write an IANA name such as America/Santiago"
-        raise Refused(ErrorCode.BAD_ARGUMENT, message) from exc
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message) from exc
     return name

@@ -5,79 +5,79 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechaid.commands.batch_fields import batch_fields, night_warning
-from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
-from speechaid.commands.waiting import until_quiet
-from speechaid.kit import dialling_defaults
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.wait_for_dials import wait_for_dials
+from speechaid.dialer.context import dialling_defaults
 from speechaid.model.batch import Batch
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
 from speechaid.rules.windows import WindowFault
 
 
-def create_batch(desk: Desk, call: Call) -> Result:
+def create_batch(context: HandlerContext, call: Invocation) -> Result:
     """Make an empty batch."""
-    check_account(desk, call)
+    check_account(context, call)
     fields = batch_fields(call.args, name=call.args["name"])
     if call.args["paused"]:
-        fields["pause"] = {"by": call.actor, "reason": "created paused", "at": desk.store.now()}
-    batch_id = desk.store.batches.create({**fields, "created_by": call.actor})
+        fields["pause"] = {"by": call.actor, "reason": "created paused", "at": context.store.now()}
+    batch_id = context.store.batches.create({**fields, "created_by": call.actor})
     named = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
     return {**named, "warning": night_warning(call.args)}
 
 
-def check_account(desk: Desk, call: Call) -> None:
+def check_account(context: HandlerContext, call: Invocation) -> None:
     """Refuse an account that does not exist: its jobs would all be suspended."""
     account = call.args["account"]
-    if account is not None and desk.store.accounts.find(account) is None:
-        raise Refused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
+    if account is not None and context.store.accounts.find(account) is None:
+        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
 
 
-def pause_batch(desk: Desk, call: Call) -> Result | Later:
+def pause_batch(context: HandlerContext, call: Invocation) -> Result | Continue:
     """Pause, then wait until no dial of the batch is on its way: from the answer on, none is placed."""
-    batch = the_batch(desk.store, call.args["batch"])
-    paused = desk.store.batches.pause(batch.batch_id, by=call.actor, reason=call.args["reason"])
-    return until_quiet(
-        desk,
+    batch = the_batch(context.store, call.args["batch"])
+    paused = context.store.batches.pause(batch.batch_id, by=call.actor, reason=call.args["reason"])
+    return wait_for_dials(
+        context,
         call,
-        lambda desk: desk.store.jobs.open_dials(batch.batch_id),
+        lambda context: context.store.jobs.open_dials(batch.batch_id),
         done=f"batch {batch.batch_id} is paused",
         again="pause-batch",
         result={**_named(paused), "was_active": batch.is_active, "pause": paused.pause},
     )
 
 
-def resume_batch(desk: Desk, call: Call) -> Result:
+def resume_batch(context: HandlerContext, call: Invocation) -> Result:
     """The batch's jobs may be called again."""
-    batch = the_batch(desk.store, call.args["batch"])
-    desk.store.batches.resume(batch.batch_id, by=call.actor)
-    fault = _faults(desk, [batch]).get(batch.batch_id)
+    batch = the_batch(context.store, call.args["batch"])
+    context.store.batches.resume(batch.batch_id, by=call.actor)
+    fault = _faults(context, [batch]).get(batch.batch_id)
     return {**_named(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
 
 
-def pause_all(desk: Desk, call: Call) -> Result | Later:
+def pause_all(context: HandlerContext, call: Invocation) -> Result | Continue:
     """Pause every active batch, then wait until none of their dials is on its way."""
-    paused = desk.store.batches.pause_all(by=call.actor, reason=call.args["reason"])
-    return until_quiet(
-        desk,
+    paused = context.store.batches.pause_all(by=call.actor, reason=call.args["reason"])
+    return wait_for_dials(
+        context,
         call,
-        lambda desk: desk.store.jobs.open_dials(of_batches=True),
+        lambda context: context.store.jobs.open_dials(of_batches=True),
         done="every batch is paused",
         again="pause-all",
         result={"paused": paused},
     )
 
 
-def resume_all(desk: Desk, call: Call) -> Result:
+def resume_all(context: HandlerContext, call: Invocation) -> Result:
     """Resume just those that pause-all paused."""
-    return {"resumed": desk.store.batches.resume_all(by=call.actor)}
+    return {"resumed": context.store.batches.resume_all(by=call.actor)}
 
 
-def batches(desk: Desk, call: Call) -> Result:
+def batches(context: HandlerContext, call: Invocation) -> Result:
     """The newest batches and how far they are."""
-    counts = desk.store.jobs.counts_by_batch()
-    newest = desk.store.batches.newest(call.args["limit"])
-    faults = _faults(desk, newest)
+    counts = context.store.jobs.counts_by_batch()
+    newest = context.store.batches.newest(call.args["limit"])
+    faults = _faults(context, newest)
     rows = [
         {
             **_named(batch),
@@ -94,11 +94,11 @@ def batches(desk: Desk, call: Call) -> Result:
     return {"batches": rows, "without_batch": counts.get(None, {})}
 
 
-def _faults(desk: Desk, batches: Sequence[Batch]) -> dict[str, str]:
+def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:
     """Why a batch is not dialled whatever the time, of those whose settings are not understood."""
     payers = sorted({batch.account_id for batch in batches if batch.account_id is not None})
-    zones = {account.account_id: account.timezone for account in desk.store.accounts.among(payers)}
-    defaults = dialling_defaults(desk.settings)
+    zones = {account.account_id: account.timezone for account in context.store.accounts.among(payers)}
+    defaults = dialling_defaults(context.settings)
     windows = {
         batch.batch_id: eligibility.window_for(batch, zones.get(batch.account_id or ""), defaults)
         for batch in batches

@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from speechaid.commands.contract import (
-    Answers,
-    Call,
-    Daemon,
-    Desk,
-    Later,
-    LoopHandler,
-    Refused,
-    Result,
-    Submit,
-)
+from speechaid.commands.audit import AuditLog, actor_of
 from speechaid.commands.events import Subscriptions
-from speechaid.commands.recording import Recorder, actor_of
+from speechaid.commands.interfaces import (
+    AnswerSink,
+    CommandRefused,
+    Continue,
+    DaemonControl,
+    HandlerContext,
+    Invocation,
+    LoopHandler,
+    Result,
+    SubmitTask,
+)
 from speechaid.commands.registry import (
     DESK_HANDLERS,
     DONE_WITHOUT_DATABASE,
@@ -35,7 +35,7 @@ from speechaid.commands.registry import (
     WITHOUT_DATABASE,
 )
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
-from speechaid.protocol import Access, ErrorCode, Refusal, Request, Runs
+from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class _Done:
     result: Result
 
 
-_Outcome = _Done | Later | Refusal
-DeskStep = Callable[[Desk], Result | Later]
+_Outcome = _Done | Continue | Refusal
+DeskStep = Callable[[HandlerContext], Result | Continue]
 
 
 class Dispatcher:
@@ -57,9 +57,9 @@ class Dispatcher:
     def __init__(
         self,
         *,
-        daemon: Daemon,
-        answers: Answers,
-        submit: Submit,
+        daemon: DaemonControl,
+        answers: AnswerSink,
+        submit: SubmitTask,
         database_away: Callable[[], str | None] = lambda: None,
         after_write: Callable[[], None] = lambda: None,
         on_listener: Callable[[Request], None] = lambda _request: None,
@@ -81,7 +81,7 @@ class Dispatcher:
         self._on_listener = on_listener
         self._answers = answers
         self._submit = submit
-        self._recorder = Recorder(submit)
+        self._recorder = AuditLog(submit)
         #: Who listens to ``events``.
         self.subscriptions = Subscriptions(answers)
 
@@ -106,12 +106,14 @@ class Dispatcher:
         self._answers.progress(request, {"state": "accepted"})
         handler = DESK_HANDLERS[request.command.name]
         fleet = self._daemon.snapshot() if request.command.name in WITH_FLEET else {}
-        self._at_desk(request, lambda desk: handler(desk, _call(request, desk, self._answers, fleet)))
+        self._in_background(
+            request, lambda context: handler(context, _call(request, context, self._answers, fleet))
+        )
 
     def _subscribe(self, request: Request) -> None:
         try:
             self.subscriptions.subscribe(request)
-        except Refused as exc:
+        except CommandRefused as exc:
             self._conclude(request, Refusal(id=request.id, code=exc.code, message=str(exc)))
         else:
             self._on_listener(request)
@@ -119,10 +121,10 @@ class Dispatcher:
     def _in_loop(self, request: Request, handlers: Mapping[str, LoopHandler]) -> _Outcome:
         return _attempt(request, lambda: handlers[request.command.name](self._daemon, request.args))
 
-    def _at_desk(self, request: Request, step: DeskStep, delay_seconds: float = 0.0) -> None:
+    def _in_background(self, request: Request, step: DeskStep, delay_seconds: float = 0.0) -> None:
         def on_done(outcome: _Outcome) -> None:
-            if isinstance(outcome, Later):
-                self._at_desk(request, outcome.step, outcome.after_seconds)
+            if isinstance(outcome, Continue):
+                self._in_background(request, outcome.step, outcome.after_seconds)
                 return
             if isinstance(outcome, _Done) and request.command.name in LOOP_AFTER:
                 after = self._in_loop(request, LOOP_AFTER)
@@ -131,7 +133,7 @@ class Dispatcher:
 
         try:
             self._submit(
-                lambda desk: _attempt(request, lambda: step(desk)), on_done, delay_seconds=delay_seconds
+                lambda context: _attempt(request, lambda: step(context)), on_done, delay_seconds=delay_seconds
             )
         except SpeechaidError as exc:
             self._conclude(request, _refusal(request, exc))
@@ -147,7 +149,7 @@ class Dispatcher:
             self._answers.refuse(request, outcome.code, outcome.message + forgotten)
         if request.command.access is Access.WRITE:
             self._recorder.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
-            if request.command.runs is Runs.DESK:
+            if request.command.runs is Runs.BACKGROUND:
                 self._after_write()
 
     def _not_kept(self, request: Request) -> Result:
@@ -158,27 +160,29 @@ class Dispatcher:
         return {} if why is None else {"not_kept": why}
 
 
-def _call(request: Request, desk: Desk, answers: Answers, fleet: Mapping[str, Any]) -> Call:
-    return Call(
+def _call(
+    request: Request, context: HandlerContext, answers: AnswerSink, fleet: Mapping[str, Any]
+) -> Invocation:
+    return Invocation(
         fleet=fleet,
         args=request.args,
         actor=actor_of(request.peer),
         attachment=request.attachment,
-        progress=lambda progress: desk.in_loop(lambda: answers.progress(request, progress)),
+        progress=lambda progress: context.in_loop(lambda: answers.progress(request, progress)),
     )
 
 
-def _attempt(request: Request, step: Callable[[], Result | Later]) -> _Outcome:
+def _attempt(request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
     try:
         result = step()
     except Exception as exc:  # noqa: BLE001 - loop and clerk must outlive any handler
         return _refusal(request, exc)
-    return result if isinstance(result, Later) else _Done(result=result)
+    return result if isinstance(result, Continue) else _Done(result=result)
 
 
 def _refusal(request: Request, exc: Exception) -> Refusal:
     """The named refusal that a failure amounts to."""
-    if isinstance(exc, Refused):
+    if isinstance(exc, CommandRefused):
         return Refusal(id=request.id, code=exc.code, message=str(exc))
     if isinstance(exc, NotFound):
         return Refusal(id=request.id, code=ErrorCode.NOT_FOUND, message=str(exc))

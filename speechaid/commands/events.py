@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from speechaid.commands.contract import Refused
+from speechaid.commands.interfaces import CommandRefused
 from speechaid.model.masking import mask_bare_phones
-from speechaid.protocol import ErrorCode, Request
+from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.telemetry.redaction import Redactor
 
 #: Listeners at a time: each costs a message for each event.
@@ -64,9 +64,9 @@ class Subscriptions:
         """
         if len(self._listeners) >= MOST_LISTENERS:
             message = f"{MOST_LISTENERS} clients listen already: end one of them"
-            raise Refused(ErrorCode.REFUSED, message)
+            raise CommandRefused(ErrorCode.REFUSED, message)
         listener = _Listener(request=request, heard_at=self._now, told_at=self._now)
-        if self._tell(listener, {"state": "listening"}):
+        if self._send(listener, {"state": "listening"}):
             self._listeners.append(listener)
 
     def publish(self, worker: str, event: str, fields: Mapping[str, Any]) -> None:
@@ -78,7 +78,7 @@ class Subscriptions:
         self._listeners = [
             listener
             for listener in self._listeners
-            if not _concerns(listener.request, item) or self._tell(listener, {"event": item})
+            if not _concerns(listener.request, item) or self._send(listener, {"event": item})
         ]
 
     def tick(self, now: float) -> None:
@@ -87,10 +87,10 @@ class Subscriptions:
         self._listeners = [
             listener
             for listener in self._listeners
-            if now - listener.told_at < SIGN_OF_LIFE_SECONDS or self._tell(listener, {"state": "listening"})
+            if now - listener.told_at < SIGN_OF_LIFE_SECONDS or self._send(listener, {"state": "listening"})
         ]
 
-    def _tell(self, listener: _Listener, item: dict[str, Any]) -> bool:
+    def _send(self, listener: _Listener, item: dict[str, Any]) -> bool:
         """Whether the client is still to be kept."""
         if listener.missed:
             item = {**item, "missed": listener.missed}

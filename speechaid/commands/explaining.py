@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import the_job
-from speechaid.commands.observer import observer
-from speechaid.kit import Kit
-from speechaid.look import Look, judge, look, next_phone
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
+from speechaid.protocol.text import plural
 from speechaid.rules import metering
-from speechaid.rules.eligibility import Judgement
+from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
-from speechaid.wording import plural
 
 #: Jobs ahead in the queue are counted up to here.
 _MOST_AHEAD: Final = 1000
@@ -35,34 +35,34 @@ _COMES_BACK: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_U
 Check = dict[str, Any]
 
 
-def explain(desk: Desk, call: Call) -> Result:
+def explain(context: HandlerContext, call: Invocation) -> Result:
     """Every check with its value, a sentence, and the next chance."""
-    job = the_job(desk.store, call.args["job"])
-    kit = observer(desk)
-    seen = look(kit, job)
-    chosen = next_phone(kit, job, seen)
+    job = the_job(context.store, call.args["job"])
+    worker_context = dry_run_context(context)
+    seen = read_preflight(worker_context, job)
+    chosen = next_phone(worker_context, job, seen)
     number = chosen.number if isinstance(chosen, Choice) else None
-    now = desk.store.now()
-    judgement = judge(kit, job, number or "", seen) if number else None
-    checks = [_standing(job, now), _due(job, now), _attempts(kit, job, seen), _phone(job, chosen)]
+    now = context.store.now()
+    judgement = evaluate(worker_context, job, number or "", seen) if number else None
+    checks = [_standing(job, now), _due(job, now), _attempts(worker_context, job, seen), _phone(job, chosen)]
     checks += _judged(judgement)
     if number is not None:
-        checks.append(_live_number(desk, job, number))
+        checks.append(_live_number(context, job, number))
     checks.append(_workers(call.fleet))
     failed = [check for check in checks if not check["passed"]]
     waits_for_others = any(check["name"] in _OTHERS for check in failed)
-    chance = None if waits_for_others else _next_chance(kit, job, number, seen, now)
+    chance = None if waits_for_others else _next_chance(worker_context, job, number, seen, now)
     ready = not failed and job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
     return {
         "job_id": job.job_id,
         "status": job.status,
         "batch_id": job.batch_id,
-        "sentence": _sentence(desk, job, failed, chance, now),
+        "sentence": _sentence(context, job, failed, chance, now),
         "checks": checks,
         "next_chance": chance,
         "phone": None if number is None else mask_phone(number),
         "phone_index": chosen.index if isinstance(chosen, Choice) else None,
-        "ahead_in_batch": desk.store.survey.ahead_of(job, _MOST_AHEAD) if ready else None,
+        "ahead_in_batch": context.store.diagnostics.ahead_of(job, _MOST_AHEAD) if ready else None,
         "in_hand": _in_hand(job, now),
         "at": now,
     }
@@ -140,8 +140,8 @@ def _due(job: Job, now: datetime) -> Check:
     return _check("due", False, f"at {due.isoformat(timespec='seconds')}", due)
 
 
-def _attempts(kit: Kit, job: Job, seen: Look) -> Check:
-    limit = kit.retry_policy(seen.batch).max_attempts
+def _attempts(worker_context: WorkerContext, job: Job, seen: Preflight) -> Check:
+    limit = worker_context.retry_policy(seen.batch).max_attempts
     return _check("attempts", job.attempts < limit, f"{job.attempts} of {limit} used up")
 
 
@@ -153,14 +153,14 @@ def _phone(job: Job, chosen: object) -> Check:
     return _check("phone", False, f"none of {total} may be dialled ({str(cause).replace('_', ' ')})")
 
 
-def _judged(judgement: Judgement | None) -> list[Check]:
+def _judged(judgement: Evaluation | None) -> list[Check]:
     if judgement is None:
         return []
     return [_check(check.name, check.passed, check.value, check.next_chance) for check in judgement.checks]
 
 
-def _live_number(desk: Desk, job: Job, number: str) -> Check:
-    holder = desk.store.survey.holder_of(number, besides=job)
+def _live_number(context: HandlerContext, job: Job, number: str) -> Check:
+    holder = context.store.diagnostics.holder_of(number, besides=job)
     if holder is None:
         return _check("number free", True, "in no other live call")
     return _check("number free", False, f"in a live call of job {holder}")
@@ -182,19 +182,21 @@ def _workers(fleet: Mapping[str, Any]) -> Check:
     return _check("workers of this host", True, f"{len(free)} at work, {busy} of them busy")
 
 
-def _next_chance(kit: Kit, job: Job, number: str | None, seen: Look, now: datetime) -> datetime | None:
+def _next_chance(
+    worker_context: WorkerContext, job: Job, number: str | None, seen: Preflight, now: datetime
+) -> datetime | None:
     """When it may be dialled by itself, by the worker's own rules; None where somebody must do something."""
     if number is None or job.status not in {JobStatus.PENDING, JobStatus.SCHEDULED}:
         return None
     due = max(now, job.reserved_until or now)
-    return judge(kit, job, number, seen, at=due).next_chance
+    return evaluate(worker_context, job, number, seen, at=due).next_chance
 
 
-def _way_back(desk: Desk, job: Job) -> str:
+def _way_back(context: HandlerContext, job: Job) -> str:
     """How a suspended job comes back; the daemon looks after what hangs on the account alone."""
     if job.account_id is None or job.suspend_reason not in _COMES_BACK:
         return "waits for resume-job"
-    account = desk.store.accounts.find(job.account_id)
+    account = context.store.accounts.find(job.account_id)
     if account is None:
         return f"returns by itself once there is an account {job.account_id}"
     if not metering.has_balance(account):
@@ -202,18 +204,20 @@ def _way_back(desk: Desk, job: Job) -> str:
     return f"returns by itself within a minute: account {job.account_id} has credit"
 
 
-def _sentence(desk: Desk, job: Job, failed: list[Check], chance: datetime | None, now: datetime) -> str:
+def _sentence(
+    context: HandlerContext, job: Job, failed: list[Check], chance: datetime | None, now: datetime
+) -> str:
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
         word, _, why = _state(job, now).partition(": ")
         return f"Nothing more happens by itself: {word}{since}, {why}"
     if job.status is JobStatus.SUSPENDED:
-        return f"{_state(job, now).capitalize()}; it {_way_back(desk, job)}"
+        return f"{_state(job, now).capitalize()}; it {_way_back(context, job)}"
     if job.status is JobStatus.IN_PROGRESS:
         return f"Now: {_hand(job, now)}"
     if not failed:
-        ahead = desk.store.survey.ahead_of(job, _MOST_AHEAD)
+        ahead = context.store.diagnostics.ahead_of(job, _MOST_AHEAD)
         place = (
             f"{plural(ahead, 'job of its batch comes', 'jobs of its batch come')} first"
             if ahead

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from speechaid.campaign.extracts import EXTRACTS
-from speechaid.commands.contract import Call, Desk, Refused, Result
+from speechaid.campaign.export_rows import EXTRACTS
 from speechaid.commands.ids import the_batch
-from speechaid.protocol import ErrorCode
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.protocol.messages import ErrorCode
 
 
-def export(desk: Desk, call: Call) -> Result:
+def export(context: HandlerContext, call: Invocation) -> Result:
     """One page of an extract; ``next`` names the place behind it, None where it is the last."""
     extract = EXTRACTS[call.args["what"]]
     query = dict(extract.query)
     if call.args["batch"] is not None:
         if extract.collection == "do_not_call":
-            raise Refused(ErrorCode.BAD_ARGUMENT, "the do-not-call list is of no batch: leave out --batch")
-        query["batch_id"] = the_batch(desk.store, call.args["batch"]).batch_id
+            raise CommandRefused(
+                ErrorCode.BAD_ARGUMENT, "the do-not-call list is of no batch: leave out --batch"
+            )
+        query["batch_id"] = the_batch(context.store, call.args["batch"]).batch_id
     table = {
-        "jobs": desk.store.jobs.table,
-        "results": desk.store.results.table,
-        "do_not_call": desk.store.do_not_call.table,
+        "jobs": context.store.jobs.table,
+        "results": context.store.results.table,
+        "do_not_call": context.store.do_not_call.table,
     }[extract.collection]
     try:
-        documents, following = desk.store.pages.page(
+        documents, following = context.store.pages.page(
             table, query, after=call.args["after"], limit=call.args["limit"], fields=extract.fields
         )
     except ValueError as exc:
-        raise Refused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
     return {
         "what": call.args["what"],
         "columns": list(extract.columns),
@@ -35,13 +37,13 @@ def export(desk: Desk, call: Call) -> Result:
     }
 
 
-def promises(desk: Desk, call: Call) -> Result:
+def promises(context: HandlerContext, call: Invocation) -> Result:
     """Promises to pay, the soonest day first; promises without a readable day last."""
     extract = EXTRACTS["promises"]
     query = dict(extract.query)
     if call.args["batch"] is not None:
-        query["batch_id"] = the_batch(desk.store, call.args["batch"]).batch_id
-    documents = desk.store.jobs.table.find(query, limit=call.args["limit"])
+        query["batch_id"] = the_batch(context.store, call.args["batch"]).batch_id
+    documents = context.store.jobs.table.find(query, limit=call.args["limit"])
     rows = [dict(zip(extract.columns, extract.row(document), strict=True)) for document in documents]
     rows.sort(key=lambda row: (row["promised_day"] is None, str(row["promised_day"]), str(row["job_id"])))
     return {"promises": rows, "limit": call.args["limit"]}

@@ -14,21 +14,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import the_batch
-from speechaid.commands.observer import observer
-from speechaid.kit import Kit
-from speechaid.look import Look, judge, look_without_job, next_phone
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_holds_only
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import Priority
-from speechaid.rules import metering, phones, sharing
+from speechaid.rules import fair_share, metering, phones
 from speechaid.rules.checks import Reason
-from speechaid.rules.eligibility import Judgement
+from speechaid.rules.eligibility import Evaluation
+from speechaid.rules.fair_share import EligibleBatch
 from speechaid.rules.phones import Choice
-from speechaid.rules.sharing import Turn
 from speechaid.store.holds import FLEET
 
 #: Batches that are looked into, and results from which a call's length is taken, at most.
@@ -65,17 +65,17 @@ class _Plan:
             self.examples[reason].append(job.job_id)
 
 
-def forecast(desk: Desk, call: Call) -> Result:
+def forecast(context: HandlerContext, call: Invocation) -> Result:
     """What would be dialled, when, on which number and at what cost; what not, and why."""
-    kit, limit = observer(desk), int(call.args["limit"])
-    wanted = None if call.args["batch"] is None else the_batch(desk.store, call.args["batch"]).batch_id
-    waiting_jobs = _waiting(desk, wanted)
-    world = _World.read(kit, list(waiting_jobs)[:_MOST_BATCHES], limit)
+    worker_context, limit = dry_run_context(context), int(call.args["limit"])
+    wanted = None if call.args["batch"] is None else the_batch(context.store, call.args["batch"]).batch_id
+    waiting_jobs = _waiting(context, wanted)
+    world = _World.read(worker_context, list(waiting_jobs)[:_MOST_BATCHES], limit)
     unheld = _lift_hold(world) or bool(call.fleet.get("supervisor", {}).get("held"))
     resumed = wanted is not None and _resume(world, wanted)
     plan = _Plan()
     waiting = {batch_id: world.dials(batch_id, plan) for batch_id in world.jobs}
-    workers, seconds, cost = _workers(kit, call.fleet), *_recent(desk)
+    workers, seconds, cost = _workers(worker_context, call.fleet), *_recent(context)
     _run(world, waiting, plan, workers=workers, call_seconds=seconds, limit=limit)
     looked_at = len(plan.rows) + sum(plan.skipped.values())
     pending = sum(waiting_jobs.values())
@@ -103,9 +103,9 @@ def forecast(desk: Desk, call: Call) -> Result:
 class _World:
     """Everything that the judgement needs, read once for all jobs."""
 
-    kit: Kit
+    worker_context: WorkerContext
     now: datetime
-    seen: Look
+    seen: Preflight
     batches: dict[str, Batch]
     accounts: dict[str, Account]
     #: Waiting jobs by batch, soonest due first.
@@ -114,18 +114,18 @@ class _World:
     busy: frozenset[str]
 
     @classmethod
-    def read(cls, kit: Kit, names: list[str | None], limit: int) -> _World:
+    def read(cls, worker_context: WorkerContext, names: list[str | None], limit: int) -> _World:
         """Look at the database; bounded by ``limit`` jobs a batch."""
-        store = kit.store
-        jobs = {name: store.survey.pending_of(name, limit) for name in names}
+        store = worker_context.store
+        jobs = {name: store.diagnostics.pending_of(name, limit) for name in names}
         everyone = [job for found in jobs.values() for job in found]
         batches = {batch.batch_id: batch for batch in store.batches.among([name for name in names if name])}
         payers = sorted({job.account_id for job in everyone if job.account_id is not None})
         accounts = {account.account_id: account for account in store.accounts.among(payers)}
         world = cls(
-            kit=kit,
+            worker_context=worker_context,
             now=store.now(),
-            seen=look_without_job(kit),
+            seen=read_holds_only(worker_context),
             # Calls in progress will be over: the lanes of the dry run stand for the limits.
             batches={name: replace(batch, open_dials=frozenset()) for name, batch in batches.items()},
             accounts={name: replace(account, reservations=()) for name, account in accounts.items()},
@@ -134,20 +134,20 @@ class _World:
             busy=frozenset(),
         )
         numbers = {number for job in everyone for number in world.numbers(job)}
-        world.listed, world.busy = store.do_not_call.listed(numbers), store.survey.busy_numbers(numbers)
+        world.listed, world.busy = store.do_not_call.listed(numbers), store.diagnostics.busy_numbers(numbers)
         return world
 
     def country(self, job: Job) -> str | None:
         """For phones in national form, as ``look`` has it."""
         batch, account = self.batches.get(job.batch_id or ""), self.accounts.get(job.account_id or "")
-        return phones.country_of(batch, account, self.kit.settings.dialling.default_country)
+        return phones.country_of(batch, account, self.worker_context.settings.dialling.default_country)
 
     def numbers(self, job: Job) -> list[str]:
         """The job's phones in E.164."""
         found = (phones.normalise(phone, self.country(job)) for phone in job.contact.phones)
         return [number for number in found if number is not None]
 
-    def look(self, job: Job) -> Look:
+    def look(self, job: Job) -> Preflight:
         """What ``look`` would see for this job, from what was read for all."""
         return replace(
             self.seen,
@@ -157,9 +157,9 @@ class _World:
             country=self.country(job),
         )
 
-    def judge(self, dial: _Dial, at: datetime) -> Judgement:
+    def judge(self, dial: _Dial, at: datetime) -> Evaluation:
         """Whether this dial may go out at that moment, after those that the plan has by now."""
-        return judge(self.kit, dial.job, dial.choice.number, self.look(dial.job), at=at)
+        return evaluate(self.worker_context, dial.job, dial.choice.number, self.look(dial.job), at=at)
 
     def dials(self, batch_id: str | None, plan: _Plan) -> list[_Dial]:
         """The dials that a batch's jobs may come to, soonest first; the others are skipped in the plan."""
@@ -173,14 +173,14 @@ class _World:
     def dial(self, job: Job, plan: _Plan) -> _Dial | None:
         """The job's next dial, or None where it is skipped."""
         seen = self.look(job)
-        choice = next_phone(self.kit, job, seen)
+        choice = next_phone(self.worker_context, job, seen)
         if not isinstance(choice, Choice):
             plan.skip(job, f"no phone: {choice.cause}")
         elif choice.number in self.busy:
             plan.skip(job, "number in a live call")
         else:
             due = max(self.now, job.reserved_until or self.now)
-            judgement = judge(self.kit, job, choice.number, seen, at=due)
+            judgement = evaluate(self.worker_context, job, choice.number, seen, at=due)
             if judgement.may_dial or judgement.reason in _FULL:
                 return _Dial(job=job, choice=choice, earliest=due)
             if judgement.next_chance is not None:
@@ -222,7 +222,7 @@ def _run(
     queues = {batch_id: dials[::-1] for batch_id, dials in waiting.items() if dials}
     while queues and lanes and len(plan.rows) < limit:
         free = max(lanes[0], min(queue[-1].earliest for queue in queues.values()))
-        turn = sharing.order(_turns(world, queues, free), served)[0]
+        turn = fair_share.order(_turns(world, queues, free), served)[0]
         queue = queues[turn.batch_id]
         dial = queue.pop()
         served[turn.batch_id] = len(plan.rows)
@@ -260,13 +260,15 @@ def _put_off(queue: list[_Dial], account_id: str | None, until: datetime) -> Non
     )
 
 
-def _turns(world: _World, queues: Mapping[str | None, list[_Dial]], free: datetime) -> list[Turn]:
+def _turns(world: _World, queues: Mapping[str | None, list[_Dial]], free: datetime) -> list[EligibleBatch]:
     turns = []
     for batch_id, queue in queues.items():
         if queue[-1].earliest <= free:
             batch = world.batches.get(batch_id or "")
             priority = Priority.NORMAL if batch is None else batch.priority
-            turns.append(Turn(batch_id=batch_id, priority=priority, first_due=queue[-1].job.reserved_until))
+            turns.append(
+                EligibleBatch(batch_id=batch_id, priority=priority, first_due=queue[-1].job.reserved_until)
+            )
     return turns
 
 
@@ -289,7 +291,7 @@ def _place(world: _World, plan: _Plan, dial: _Dial, starts: datetime) -> None:
     job, account = dial.job, world.accounts.get(dial.job.account_id or "")
     held = metering.Reserve(minutes=0.0, credit=0.0)
     if account is not None:
-        held = metering.estimate(account, world.kit.dialling_defaults())
+        held = metering.estimate(account, world.worker_context.dialling_defaults())
         world.accounts[account.account_id] = replace(
             account,
             minutes_used=account.minutes_used + held.minutes,
@@ -311,26 +313,26 @@ def _place(world: _World, plan: _Plan, dial: _Dial, starts: datetime) -> None:
     )
 
 
-def _waiting(desk: Desk, wanted: str | None) -> dict[str | None, int]:
+def _waiting(context: HandlerContext, wanted: str | None) -> dict[str | None, int]:
     """Waiting jobs by batch, for one batch or for all that have any."""
     counts = {
         batch_id: sum(by_status.get(status, 0) for status in ("pending", "scheduled"))
-        for batch_id, by_status in desk.store.jobs.counts_by_batch().items()
+        for batch_id, by_status in context.store.jobs.counts_by_batch().items()
     }
     return {name: jobs for name, jobs in counts.items() if jobs and (wanted is None or name == wanted)}
 
 
-def _workers(kit: Kit, fleet: Mapping[str, Any]) -> int:
+def _workers(worker_context: WorkerContext, fleet: Mapping[str, Any]) -> int:
     """Workers of this host that may claim; as many as the settings say where none is at work."""
     rows = fleet.get("workers", [])
     free = sum(1 for row in rows if row.get("pid") and not row.get("paused") and not row.get("leaving"))
-    return free or kit.settings.worker.count
+    return free or worker_context.settings.worker.count
 
 
-def _recent(desk: Desk) -> tuple[float, float | None]:
+def _recent(context: HandlerContext) -> tuple[float, float | None]:
     """How long a call takes and what Retell asks for one, from the latest results."""
-    calls = desk.store.survey.recent_calls(_RECENT_CALLS)
+    calls = context.store.diagnostics.recent_calls(_RECENT_CALLS)
     if not calls:
-        return desk.settings.dialling.estimate_minutes * 60 + _AROUND_SECONDS, None
+        return context.settings.dialling.estimate_minutes * 60 + _AROUND_SECONDS, None
     talked = sum(float(call.get("duration_ms") or 0) for call in calls) / 1000 / len(calls)
     return talked + _AROUND_SECONDS, sum(float(call.get("cost") or 0) for call in calls) / len(calls)

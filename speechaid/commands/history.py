@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
 from speechaid.commands.ids import the_job
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import event_row
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 
 
-def logs(desk: Desk, call: Call) -> Result:
+def logs(context: HandlerContext, call: Invocation) -> Result:
     """The latest lines, oldest first; ``place`` is where whoever follows goes on."""
     word = call.args["job"]
-    job_id = None if word is None else the_job(desk.store, word).job_id
+    job_id = None if word is None else the_job(context.store, word).job_id
     try:
-        lines, place = desk.store.logs.latest(
+        lines, place = context.store.logs.latest(
             call.args["limit"], job_id=job_id, commands=call.args["commands"], after=call.args["after"]
         )
     except ValueError as exc:
-        raise Refused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
     rows = [{"id": str(line["_id"]), "job_id": line.get("job_id"), **event_row(line)} for line in lines]
     return {"lines": rows, "place": place}

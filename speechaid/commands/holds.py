@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Later, Result
-from speechaid.commands.waiting import until_quiet
+from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
+from speechaid.commands.wait_for_dials import wait_for_dials
 
 
-def hold(desk: Desk, call: Call) -> Result | Later:
+def hold(context: HandlerContext, call: Invocation) -> Result | Continue:
     """Stop every new dial, and wait until none is on its way; this host is held already."""
-    before = desk.store.holds.fleet()
-    desk.store.holds.hold(by=call.actor, reason=call.args["reason"])
-    return until_quiet(
-        desk,
+    before = context.store.holds.fleet()
+    context.store.holds.hold(by=call.actor, reason=call.args["reason"])
+    return wait_for_dials(
+        context,
         call,
-        lambda desk: desk.store.jobs.open_dials(),
+        lambda context: context.store.jobs.open_dials(),
         done="every host is held",
         again="hold",
         result={"held": True, "was_held": before is not None, "reason": call.args["reason"]},
     )
 
 
-def unhold(desk: Desk, call: Call) -> Result:
+def unhold(context: HandlerContext, call: Invocation) -> Result:
     """Let dials go out again."""
-    return {"held": False, "was_held": desk.store.holds.unhold(by=call.actor)}
+    return {"held": False, "was_held": context.store.holds.unhold(by=call.actor)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from speechaid.commands.contract import Call, Desk, Refused, Result
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.errors import NotFound
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.store.connection import Store
 
 #: How many of the ids that fit are named to the operator.
@@ -37,17 +37,17 @@ def the_account(store: Store, word: str) -> Account:
         name = _the_one("account", word, store.accounts.find_by_prefix(word, _SHOWN + 1))
         found = store.accounts.find(name)
     if found is None:
-        raise Refused(ErrorCode.NOT_FOUND, f"there is no account {word!r}")
+        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {word!r}")
     return found
 
 
-def ids(desk: Desk, call: Call) -> Result:
+def ids(context: HandlerContext, call: Invocation) -> Result:
     """The ids that begin so, for shell completion."""
     prefix = call.args["prefix"] or ""
     finders = {
-        "batch": desk.store.batches.find_by_prefix,
-        "job": desk.store.jobs.find_by_prefix,
-        "account": desk.store.accounts.find_by_prefix,
+        "batch": context.store.batches.find_by_prefix,
+        "job": context.store.jobs.find_by_prefix,
+        "account": context.store.accounts.find_by_prefix,
     }
     return {"ids": sorted(finders[call.args["kind"]](prefix, _OFFERED))}
 
@@ -55,8 +55,8 @@ def ids(desk: Desk, call: Call) -> Result:
 def _the_one(what: str, word: str, fitting: list[str]) -> str:
     if not fitting:
         listing = {"batch": " (speechctl batches lists them)", "job": " (speechctl jobs lists them)"}
-        raise Refused(ErrorCode.NOT_FOUND, f"there is no {what} {word!r}{listing.get(what, '')}")
+        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no {what} {word!r}{listing.get(what, '')}")
     if len(fitting) > 1:
         shown = ", ".join(fitting[:_SHOWN]) + (", ..." if len(fitting) > _SHOWN else "")
-        raise Refused(ErrorCode.AMBIGUOUS_ID, f"{word!r} fits more than one {what}: {shown}")
+        raise CommandRefused(ErrorCode.AMBIGUOUS_ID, f"{word!r} fits more than one {what}: {shown}")
     return fitting[0]

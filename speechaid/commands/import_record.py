@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from speechaid.commands.contract import Call, Desk, Result
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, instant, mapping
 
@@ -29,30 +29,30 @@ _TOLD: Final = (
 )
 
 
-def note(desk: Desk, batch: Batch, fields: Document) -> None:
+def note(context: HandlerContext, batch: Batch, fields: Document) -> None:
     """Write down how far the batch's import is."""
-    desk.store.batches.note_import(batch.batch_id, {**fields, "at": desk.store.now()})
+    context.store.batches.note_import(batch.batch_id, {**fields, "at": context.store.now()})
 
 
-def imports(desk: Desk, call: Call) -> Result:
+def imports(context: HandlerContext, call: Invocation) -> Result:
     """The latest import of each batch, newest first."""
-    rows = [_row(desk, batch) for batch in desk.store.batches.imported_into(call.args["limit"])]
+    rows = [_row(context, batch) for batch in context.store.batches.imported_into(call.args["limit"])]
     return {"imports": rows}
 
 
-def _row(desk: Desk, batch: Batch) -> Result:
+def _row(context: HandlerContext, batch: Batch) -> Result:
     noted = mapping(batch.document.get("last_import"))
     return {
         "batch_id": batch.batch_id,
         "name": batch.name,
         "active": batch.is_active,
-        "state": _state(desk, noted),
+        "state": _state(context, noted),
         **{name: noted.get(name) for name in _TOLD},
     }
 
 
-def _state(desk: Desk, noted: Mapping[str, Any]) -> str:
+def _state(context: HandlerContext, noted: Mapping[str, Any]) -> str:
     if noted.get("finished_at") is not None:
         return "done"
     at = instant(noted.get("at"))
-    return "importing" if at is not None and desk.store.now() - at < _SILENCE else "broke_off"
+    return "importing" if at is not None and context.store.now() - at < _SILENCE else "broke_off"

@@ -16,13 +16,13 @@ from typing import Any, Final
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
 from speechaid.commands.batch_fields import batch_fields, call_settings, country, night_warning
 from speechaid.commands.batches import check_account
-from speechaid.commands.contract import Call, Desk, Later, Refused, Result
 from speechaid.commands.ids import the_batch
 from speechaid.commands.import_record import note
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
-from speechaid.protocol import ErrorCode
+from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.connection import Store
 
@@ -63,52 +63,52 @@ class _Import:
         return self.reader.parsed
 
 
-def import_contacts(desk: Desk, call: Call) -> Result | Later:
+def import_contacts(context: HandlerContext, call: Invocation) -> Result | Continue:
     """Read the whole file first, then write, so that a file that cannot be used changes nothing."""
     _check_options(call)
-    batch = None if call.args["batch"] is None else the_batch(desk.store, call.args["batch"])
-    check_account(desk, call)
+    batch = None if call.args["batch"] is None else the_batch(context.store, call.args["batch"])
+    check_account(context, call)
     call.progress({"state": "reading"})
     reader = ContactsReader(
         call.attachment or b"",
         call.args["filename"],
-        country=_country(desk, call, batch),
-        today=desk.store.now().date(),
+        country=_country(context, call, batch),
+        today=context.store.now().date(),
     )
-    return _read(desk, call, _Import(reader=reader, batch=batch))
+    return _read(context, call, _Import(reader=reader, batch=batch))
 
 
-def _country(desk: Desk, call: Call, batch: Batch | None) -> str:
+def _country(context: HandlerContext, call: Invocation, batch: Batch | None) -> str:
     """Of phones in national form: as said of this file, else the batch's, the account's, the setting's."""
     if call.args["country"] is not None:
         return str(country(call.args["country"]))
     account_id = call.args["account"] if batch is None else batch.account_id
-    account = None if account_id is None else desk.store.accounts.find(account_id)
-    found = country_of(batch, account, desk.settings.dialling.default_country)
+    account = None if account_id is None else context.store.accounts.find(account_id)
+    found = country_of(batch, account, context.settings.dialling.default_country)
     if found is None or not is_country(found):
         whose = "batch" if batch is not None and batch.country else "account"
         message = (
             f"the {whose}'s country, {found!r}, is none: write --country with two letters, as in CL or MX"
         )
-        raise Refused(ErrorCode.REFUSED, message)
+        raise CommandRefused(ErrorCode.REFUSED, message)
     return found
 
 
-def _read(desk: Desk, call: Call, work: _Import) -> Result | Later:
+def _read(context: HandlerContext, call: Invocation, work: _Import) -> Result | Continue:
     """One slice of the file: a pause or a hold must never wait for a large one."""
     if work.reader.read(_CHUNK):
-        return Later(after_seconds=0.0, step=lambda desk: _read(desk, call, work))
+        return Continue(after_seconds=0.0, step=lambda context: _read(context, call, work))
     _check_rows(work.parsed, call)
     if work.batch is None and not call.args["dry_run"]:
-        work.batch = _new_batch(desk, call)
+        work.batch = _new_batch(context, call)
     batch_id = "" if work.batch is None else work.batch.batch_id
     account_id = call.args["account"] if work.batch is None else work.batch.account_id
-    work.started_at = desk.store.now()
-    work.documents = _documents(desk.store, work.parsed, batch_id, account_id)
-    return _write(desk, call, work)
+    work.started_at = context.store.now()
+    work.documents = _documents(context.store, work.parsed, batch_id, account_id)
+    return _write(context, call, work)
 
 
-def _check_options(call: Call) -> None:
+def _check_options(call: Invocation) -> None:
     if call.args["batch"] is None:
         call_settings(call.args)  # refuse before the file is read
         return
@@ -119,55 +119,55 @@ def _check_options(call: Call) -> None:
     ]
     if given:
         message = f"with --batch the batch's own settings hold: leave out {', '.join(given)}"
-        raise Refused(ErrorCode.BAD_ARGUMENT, message)
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
-def _check_rows(parsed: Parsed, call: Call) -> None:
+def _check_rows(parsed: Parsed, call: Invocation) -> None:
     bad = len(parsed.bad_rows)
     if parsed.rows and not (bad and call.args["strict"]):
         return
     first = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
     more = f"\n  and {bad - 10} more" if bad > 10 else ""
     what = f"{bad} bad rows and --strict" if parsed.rows else f"no row can be used, all {bad} are bad"
-    raise Refused(ErrorCode.REFUSED, f"{what}, nothing was imported:{first}{more}")
+    raise CommandRefused(ErrorCode.REFUSED, f"{what}, nothing was imported:{first}{more}")
 
 
-def _new_batch(desk: Desk, call: Call) -> Batch:
+def _new_batch(context: HandlerContext, call: Invocation) -> Batch:
     """A batch that stays paused until its last row is in."""
     name = call.args["name"] or PurePath(call.args["filename"]).stem
     fields = batch_fields(call.args, name=name)
     fields["is_active"] = False
-    fields["pause"] = {"by": call.actor, "reason": "the import goes on", "at": desk.store.now()}
-    return desk.store.batches.get(desk.store.batches.create({**fields, "created_by": call.actor}))
+    fields["pause"] = {"by": call.actor, "reason": "the import goes on", "at": context.store.now()}
+    return context.store.batches.get(context.store.batches.create({**fields, "created_by": call.actor}))
 
 
-def _write(desk: Desk, call: Call, work: _Import) -> Result | Later:
+def _write(context: HandlerContext, call: Invocation, work: _Import) -> Result | Continue:
     """One slice, less the contacts that are there already; the next is another task of the clerk's."""
     chunk = work.documents[work.position : work.position + _WRITTEN]
     try:
-        new = _new_ones(desk.store, call, chunk) if chunk else []
+        new = _new_ones(context.store, call, chunk) if chunk else []
         if new and not call.args["dry_run"]:
-            desk.store.jobs.insert_many(new)
+            context.store.jobs.insert_many(new)
         work.position += len(chunk)
         work.imported += len(new)
         work.already_there += len(chunk) - len(new)
         if work.position >= len(work.documents):
-            return _finish(desk, call, work)
+            return _finish(context, call, work)
         if not call.args["dry_run"]:
-            _note(desk, call, work)
+            _note(context, call, work)
     except StoreUnavailable as exc:
         if work.batch is None:
             raise
         message = (
             f"{exc}: some contacts are in; import the same file again with --batch {work.batch.batch_id}"
         )
-        raise Refused(ErrorCode.UNAVAILABLE, message) from exc
+        raise CommandRefused(ErrorCode.UNAVAILABLE, message) from exc
     state = "comparing" if call.args["dry_run"] else "importing"
     call.progress({"state": state, "done": work.position, "of": len(work.documents)})
-    return Later(after_seconds=0.0, step=lambda desk: _write(desk, call, work))
+    return Continue(after_seconds=0.0, step=lambda context: _write(context, call, work))
 
 
-def _note(desk: Desk, call: Call, work: _Import, **more: Any) -> None:
+def _note(context: HandlerContext, call: Invocation, work: _Import, **more: Any) -> None:
     """On the batch, so that whoever asked may go and look later."""
     assert work.batch is not None  # noqa: S101 - as in _finish
     fields = {
@@ -180,24 +180,24 @@ def _note(desk: Desk, call: Call, work: _Import, **more: Any) -> None:
         "already_there": work.already_there,
         "bad_rows": len(work.parsed.bad_rows),
     }
-    note(desk, work.batch, fields | more)
+    note(context, work.batch, fields | more)
 
 
-def _finish(desk: Desk, call: Call, work: _Import) -> Result:
+def _finish(context: HandlerContext, call: Invocation, work: _Import) -> Result:
     told = _told(work.parsed, call) | {"dry_run": call.args["dry_run"], "already_there": work.already_there}
     batch = work.batch
     if call.args["dry_run"]:
         batch_id = None if batch is None else batch.batch_id
         return told | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
     assert batch is not None  # noqa: S101 - made before the first row was written
-    _note(desk, call, work, finished_at=desk.store.now())
+    _note(context, call, work, finished_at=context.store.now())
     created = call.args["batch"] is None
     if created and call.args["paused"]:
-        batch = desk.store.batches.pause(batch.batch_id, by=call.actor, reason="imported paused")
+        batch = context.store.batches.pause(batch.batch_id, by=call.actor, reason="imported paused")
     elif created:
-        batch = desk.store.batches.resume(batch.batch_id, by=call.actor)
+        batch = context.store.batches.resume(batch.batch_id, by=call.actor)
     else:
-        batch = desk.store.batches.get(batch.batch_id)
+        batch = context.store.batches.get(batch.batch_id)
     return told | {
         "batch_id": batch.batch_id,
         "name": batch.name,
@@ -207,7 +207,7 @@ def _finish(desk: Desk, call: Call, work: _Import) -> Result:
     }
 
 
-def _told(parsed: Parsed, call: Call) -> Result:
+def _told(parsed: Parsed, call: Invocation) -> Result:
     """What the file held; the rows themselves, which hold people's data, only where they are asked for."""
     written = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
     return ({"returned_rows": written[:_MOST_RETURNED]} if call.args["return_bad_rows"] else {}) | {
@@ -231,7 +231,7 @@ def _documents(store: Store, parsed: Parsed, batch_id: str, account_id: str | No
     )
 
 
-def _new_ones(store: Store, call: Call, documents: Sequence[Document]) -> list[Document]:
+def _new_ones(store: Store, call: Invocation, documents: Sequence[Document]) -> list[Document]:
     """Those whose contact their batch, or any batch of their account, does not have yet.
 
     What SpeechAI's own keys were made of nobody knows: its jobs are not compared.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch, the_job
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping
@@ -43,20 +43,20 @@ _LOG_HOUSEKEEPING: Final = frozenset({"_id", "job_id", "expires_at"})
 _NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number", "error", "last_error"})
 
 
-def jobs(desk: Desk, call: Call) -> Result:
+def jobs(context: HandlerContext, call: Invocation) -> Result:
     """Jobs of a batch or a status, one short row each."""
     word, batch = call.args["status"], call.args["batch"]
-    found = desk.store.jobs.select(
-        batch_id=None if batch is None else the_batch(desk.store, batch).batch_id,
+    found = context.store.jobs.select(
+        batch_id=None if batch is None else the_batch(context.store, batch).batch_id,
         status=None if word is None else JobStatus(word),
         limit=call.args["limit"],
     )
     return {"jobs": [_row(job) for job in found], "limit": call.args["limit"]}
 
 
-def job(desk: Desk, call: Call) -> Result:
+def job(context: HandlerContext, call: Invocation) -> Result:
     """One job with its whole history: every call and every event."""
-    found = the_job(desk.store, call.args["job"])
+    found = the_job(context.store, call.args["job"])
     return {
         **_row(found),
         **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},
@@ -69,8 +69,8 @@ def job(desk: Desk, call: Call) -> Result:
         "crashes": found.crashes,
         "dial": None if found.dial is None else _dial(found.dial),
         "request": found.request,
-        "calls": [_call_row(result) for result in desk.store.results.of_job(found.job_id)],
-        "events": [event_row(line) for line in desk.store.logs.of_job(found.job_id)],
+        "calls": [_call_row(result) for result in context.store.results.of_job(found.job_id)],
+        "events": [event_row(line) for line in context.store.logs.of_job(found.job_id)],
     }
 
 

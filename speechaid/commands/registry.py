@@ -8,9 +8,8 @@ from typing import Final
 from speechaid.commands import (
     accounts,
     batches,
-    bulk_orders,
+    bulk_actions,
     do_not_call,
-    doctor,
     explaining,
     exporting,
     fleet,
@@ -20,11 +19,12 @@ from speechaid.commands import (
     ids,
     import_record,
     importing,
-    job_orders,
+    job_actions,
     jobs,
     reporting,
 )
-from speechaid.commands.contract import DeskHandler, LoopHandler
+from speechaid.commands.doctor import doctor
+from speechaid.commands.interfaces import BackgroundHandler, LoopHandler
 
 #: Done by the supervising thread.
 LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
@@ -41,7 +41,7 @@ LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
 }
 
 #: Done by the clerk.
-DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
+DESK_HANDLERS: Final[Mapping[str, BackgroundHandler]] = {
     "batches": batches.batches,
     "create-batch": batches.create_batch,
     "imports": import_record.imports,
@@ -49,18 +49,18 @@ DESK_HANDLERS: Final[Mapping[str, DeskHandler]] = {
     "resume-batch": batches.resume_batch,
     "pause-all": batches.pause_all,
     "resume-all": batches.resume_all,
-    "cancel-batch": bulk_orders.cancel_batch,
+    "cancel-batch": bulk_actions.cancel_batch,
     "import": importing.import_contacts,
     "jobs": jobs.jobs,
     "job": jobs.job,
     "explain": explaining.explain,
     "forecast": forecasting.forecast,
-    "suspend-job": job_orders.suspend_job,
-    "resume-job": job_orders.resume_job,
-    "cancel-job": job_orders.cancel_job,
-    "hang-up": job_orders.hang_up,
-    "release-stuck": bulk_orders.release_stuck,
-    "reset-jobs": bulk_orders.reset_jobs,
+    "suspend-job": job_actions.suspend_job,
+    "resume-job": job_actions.resume_job,
+    "cancel-job": job_actions.cancel_job,
+    "hang-up": job_actions.hang_up,
+    "release-stuck": bulk_actions.release_stuck,
+    "reset-jobs": bulk_actions.reset_jobs,
     "suspend-account": accounts.suspend_account,
     "resume-account": accounts.resume_account,
     "hold": holds.hold,

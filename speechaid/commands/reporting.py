@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from speechaid.campaign.figures import gather
 from speechaid.campaign.report import shape, to_markdown
-from speechaid.commands.contract import Call, Desk, Result
 from speechaid.commands.ids import the_batch
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.store.report_queries import query_report_figures
 
 
-def report(desk: Desk, call: Call) -> Result:
+def report(context: HandlerContext, call: Invocation) -> Result:
     """The figures of one batch or of all; as Markdown too, where that is wanted."""
     word = call.args["batch"]
-    batch_id = None if word is None else the_batch(desk.store, word).batch_id
-    shaped = shape(gather(desk.store, batch_id=batch_id, zone=str(desk.settings.dialling.default_timezone)))
+    batch_id = None if word is None else the_batch(context.store, word).batch_id
+    shaped = shape(
+        query_report_figures(
+            context.store, batch_id=batch_id, zone=str(context.settings.dialling.default_timezone)
+        )
+    )
     return shaped | ({"markdown": to_markdown(shaped)} if call.args["format"] == "markdown" else {})

@@ -46,7 +46,7 @@ TOLERANCE_CENTS: Final = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class AuditPolicy:
     """The settings that the daemon ran under."""
 
     max_attempts: int
@@ -85,7 +85,7 @@ class _Replay:
         place = self._alive_from(self.place)
         return None if place is None else self.phones[place]
 
-    def called(self, call: Document, policy: Policy) -> None:
+    def called(self, call: Document, policy: AuditPolicy) -> None:
         """Go on by what the call came to."""
         reason, number = str(call["disconnection_reason"]), str(call["to_number"])
         if reason in SERVED:
@@ -103,7 +103,7 @@ class _Replay:
             else:
                 self.place = following
 
-    def _end_pass(self, reason: str, ended_at: float, policy: Policy) -> None:
+    def _end_pass(self, reason: str, ended_at: float, policy: AuditPolicy) -> None:
         self.attempts, self.place = self.attempts + 1, 0
         if self._alive_from(0) is None or self.attempts >= policy.max_attempts:
             self.end = JobStatus.FAILED
@@ -121,7 +121,7 @@ def audit(
     overlaps: Iterable[Document],
     jobs: Sequence[Job],
     results: Sequence[Document],
-    policy: Policy,
+    policy: AuditPolicy,
 ) -> Audit:
     """Compare the books when nothing is under way any more.
 
@@ -151,7 +151,7 @@ def audit(
     return Audit(unjustified=unjustified, differences=differences)
 
 
-def _judge(replay: _Replay, call: Document, policy: Policy) -> str | None:
+def _judge(replay: _Replay, call: Document, policy: AuditPolicy) -> str | None:
     """What is wrong with this call, coming next; then go on."""
     number, early = str(call["to_number"]), replay.not_before - float(call["placed_at"])
     expected = replay.expected()

@@ -56,7 +56,7 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class CampaignView:
     """The campaign at one moment."""
 
     jobs: int
@@ -80,7 +80,7 @@ class Progress(Protocol):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: CampaignView) -> None:
         """The campaign has moved."""
 
 
@@ -102,7 +102,7 @@ class _Silent:
     ) -> None:
         """Nothing to end."""
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: CampaignView) -> None:
         """Nothing."""
 
 
@@ -113,7 +113,7 @@ class _Lines(_Silent):
         self._told = ""
         self._due = 0.0
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: CampaignView) -> None:
         line = (
             f"{picture.finished}/{picture.jobs} jobs finished ({_statuses(picture)}), "
             f"{picture.calls_ended} calls ended, {len(picture.in_progress)} in progress"
@@ -138,11 +138,11 @@ class _Screen(_Silent):
     ) -> None:
         self._live.__exit__(kind, exc, trace)
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: CampaignView) -> None:
         self._live.update(_drawn(picture))
 
 
-def _drawn(picture: Picture) -> RenderableType:
+def _drawn(picture: CampaignView) -> RenderableType:
     head = Table.grid(padding=(0, 1))
     head.add_row(
         Text(f"{picture.finished}/{picture.jobs} jobs", style="bold"),
@@ -163,7 +163,7 @@ def _drawn(picture: Picture) -> RenderableType:
     return Group(head, Text(_statuses(picture), style="dim"), "", calls, "", last)
 
 
-def _statuses(picture: Picture) -> str:
+def _statuses(picture: CampaignView) -> str:
     return ", ".join(
         f"{count} {status.replace('_', ' ')}" for status, count in sorted(picture.by_status.items())
     )

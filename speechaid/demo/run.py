@@ -20,15 +20,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from speechaid.demo.audit import Audit, Policy, audit
+from speechaid.demo.audit import Audit, AuditPolicy, audit
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
-from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, Ended, Picture, progress
+from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
 from speechaid.demo.report import Summary, as_text
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import LIVELY
+from speechaid.embedded.database import published_uri
 from speechaid.errors import ExitStatus, FleetError
-from speechaid.fleet.embedded import published_uri
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
@@ -38,7 +38,7 @@ from speechaid.store.connection import Store, connect
 #: So many call seconds pass in one second: a call of two minutes takes two seconds.
 SPEED: Final = 60.0
 WORKERS: Final = 8
-POLICY: Final = Policy(max_attempts=3, retry_delay_seconds=1.5, no_answer_delay_seconds=2.5)
+POLICY: Final = AuditPolicy(max_attempts=3, retry_delay_seconds=1.5, no_answer_delay_seconds=2.5)
 #: Between two looks at the campaign, or so many times what a look took, whichever is longer.
 LOOK_SECONDS: Final = 0.4
 LOOK_COST_FACTOR: Final = 5.0
@@ -176,7 +176,7 @@ def _watch(stage: Stage, batch_id: str, jobs: int, *, silent: bool) -> None:
             time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) * LOOK_COST_FACTOR))
 
 
-def _look(stage: Stage, batch_id: str) -> Picture:
+def _look(stage: Stage, batch_id: str) -> CampaignView:
     """What the database counts, what the daemon says of its workers, and what the simulator says of calls."""
     counts = stage.store.jobs.counts(batch_id)
     results = stage.store.results
@@ -189,7 +189,7 @@ def _look(stage: Stage, batch_id: str) -> Picture:
             {"$project": {"contact": 1, "outcome": 1, "duration_ms": 1}},
         ]
     )
-    return Picture(
+    return CampaignView(
         jobs=sum(counts.values()),
         by_status=counts,
         calls_ended=int(recorded[0]["calls"]) if recorded else 0,

@@ -37,7 +37,7 @@ class Order(StrEnum):
     #: No new claims; finish the call in hand and leave.
     STOP = "stop"
     #: Let go of the call in hand at once (the next start adopts it) and leave.
-    LET_GO = "let_go"
+    HAND_OVER = "let_go"
     #: This worker claims nothing until it is resumed.
     PAUSE = "pause"
     RESUME = "resume"
@@ -98,7 +98,7 @@ class Beat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class IdempotentCount:
     """Increments of one deed that another worker may have to do again, and tell again."""
 
     #: Names the deed; what comes under a name that was heard before is not added.
@@ -122,12 +122,12 @@ class Bye:
     counts: Counts = field(default_factory=dict)
 
 
-Report = Ready | Beat | Tally | Event | Bye
+Report = Ready | Beat | IdempotentCount | Event | Bye
 
 REPORTS: Final[dict[str, type[Report]]] = {
     "ready": Ready,
     "beat": Beat,
-    "tally": Tally,
+    "tally": IdempotentCount,
     "event": Event,
     "bye": Bye,
 }
@@ -143,7 +143,7 @@ def encode_report(report: Report) -> dict[str, Any]:
     """A worker's message as JSON-ready data."""
     # Field by field: ``dataclasses.asdict`` copies all that lies within, at ten times the price.
     message = {"kind": _KINDS[type(report)], **vars(report)}
-    if isinstance(report, Beat | Tally | Bye):
+    if isinstance(report, Beat | IdempotentCount | Bye):
         message["counts"] = [[name, dict(labels), value] for (name, labels), value in report.counts.items()]
     return message
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from speechaid.errors import ConfigError, FleetError
-from speechaid.wording import plural
+from speechaid.protocol.text import plural
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 #: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.

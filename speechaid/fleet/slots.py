@@ -12,7 +12,7 @@ from speechaid.fleet.channel import Channel
 from speechaid.fleet.messages import Beat, Order, encode_command
 from speechaid.fleet.processes import Child, Exit
 from speechaid.model.states import WorkerState
-from speechaid.rules.respawn import Cause, History, cause_of
+from speechaid.rules.respawn import ExitCause, ExitHistory, cause_of
 
 
 class SlotState(StrEnum):
@@ -60,9 +60,9 @@ class Slot:
         self.name = f"worker-{number}"
         self.state = SlotState.WAITING
         self.due: float | None = due
-        self.history = History()
+        self.history = ExitHistory()
         self.crash_loop = False
-        self.restarts: Counter[Cause] = Counter()
+        self.restarts: Counter[ExitCause] = Counter()
         self._calls_before = 0
         self._forget_process()
 
@@ -110,7 +110,7 @@ class Slot:
         self.move(SlotState.SPAWNING, None)
         self.request, self.channel = request, channel
 
-    def born(self, child: Child, worker_id: str, now: float, ready_by: float) -> None:
+    def started(self, child: Child, worker_id: str, now: float, ready_by: float) -> None:
         """The process is there."""
         self.move(SlotState.BOOTING, ready_by)
         self.child, self.worker_id, self.started_at = child, worker_id, now
@@ -124,12 +124,12 @@ class Slot:
                 held.close()
         self._forget_process()
 
-    def heard(self, beat: Beat, due: float) -> None:
+    def note_beat(self, beat: Beat, due: float) -> None:
         """It has reported: the latest report stands, until the next one is due."""
         self.beat = beat
-        self.alive_again(due)
+        self.extend_deadline(due)
 
-    def alive_again(self, due: float) -> None:
+    def extend_deadline(self, due: float) -> None:
         """It has said something by itself; one that was thought to be hung is forgiven."""
         self.ready = True
         if self.state is SlotState.RUNNING:
@@ -138,7 +138,7 @@ class Slot:
             self.was_hung = False
             self.move(SlotState.RUNNING, due)
 
-    def tell(self, order: Order, /, **data: Any) -> None:
+    def send_order(self, order: Order, /, **data: Any) -> None:
         """Give an order; one that does not fit into the line now follows as soon as it does."""
         if self.channel is not None:
             self._outbox.append(encode_command(order, data))
@@ -149,10 +149,10 @@ class Slot:
         while self._outbox and self.channel is not None and self.channel.send(self._outbox[0]):
             self._outbox.popleft()
 
-    def cause(self, end: Exit | None) -> Cause:
+    def cause(self, end: Exit | None) -> ExitCause:
         """Why its process is no more; None where there never was one."""
         if end is None:
-            return Cause.NOT_SPAWNED
+            return ExitCause.NOT_SPAWNED
         willingly = end.status in {ExitStatus.OK, ExitStatus.RECYCLE}
         put_down = self.state is SlotState.KILLED and not self.was_hung
         return cause_of(
@@ -163,7 +163,7 @@ class Slot:
             hung=self.state is SlotState.KILLED and self.was_hung,
         )
 
-    def what(self, now: float | None) -> str:
+    def describe(self, now: float | None) -> str:
         """What its process is doing, as part of a sentence."""
         if self.beat is None:
             return "it had not reported anything yet"
@@ -205,5 +205,5 @@ class Slot:
         }
 
 
-def _by_name(restarts: Counter[Cause]) -> dict[str, int]:
+def _by_name(restarts: Counter[ExitCause]) -> dict[str, int]:
     return {cause.value: times for cause, times in sorted(restarts.items())}

@@ -70,7 +70,7 @@ class Spares:
         if self._child is None:
             self.drop(now)
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Bury it where it has ended."""
         if self._child is not None and self._child.reap() is not None:
             self.drop(now)

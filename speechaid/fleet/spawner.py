@@ -50,7 +50,7 @@ class ZygoteState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ForkResult:
     """What came of one request: a pid, or the reason why there is none."""
 
     request: int
@@ -78,7 +78,7 @@ class Spawner:
         #: The request that asks the zygote for a spare; 0: none is under way.
         self._spare_request = 0
         #: What the spare has answered, to be told at the next turn.
-        self._answered: list[Answer] = []
+        self._results: list[ForkResult] = []
 
     @property
     def can_ask(self) -> bool:
@@ -88,7 +88,7 @@ class Spawner:
     @property
     def busy(self) -> bool:
         """An answer is awaited: a child may exist whose pid nobody knows yet."""
-        return bool(self._asked or self._answered)
+        return bool(self._asked or self._results)
 
     @property
     def pids(self) -> set[int]:
@@ -100,9 +100,9 @@ class Spawner:
         watched = (self._line, self._child, self._spares.child)
         return tuple(each.fileno() for each in watched if each is not None)
 
-    def next_look(self) -> float | None:
+    def next_tick_at(self) -> float | None:
         """When something falls due (seconds of the boot-time clock), or None."""
-        if self._answered:
+        if self._results:
             return 0.0
         if self.state is ZygoteState.AWAY:
             return self._start_at
@@ -115,15 +115,15 @@ class Spawner:
         if (pid := self._spares.use(request, descriptor, now)) is None:
             return self._ask_zygote(request, descriptor, now)
         self._last_request += 1
-        self._answered.append(Answer(request=self._last_request, pid=pid))
+        self._results.append(ForkResult(request=self._last_request, pid=pid))
         return self._last_request
 
-    def turn(self, now: float, *, needed: bool = True) -> list[Answer]:
+    def tick(self, now: float, *, needed: bool = True) -> list[ForkResult]:
         """Take what it said, see whether it lives, start another where one is needed; answers that came."""
-        answers, self._answered = [*self._answered, *self._read()], []
+        answers, self._results = [*self._results, *self._read()], []
         fault = self._fault(now)
         if fault is not None:
-            answers += self._lose(fault, now)
+            answers += self._give_up(fault, now)
         if needed and self.state is ZygoteState.AWAY and now >= self._start_at:
             self._start(now)
         answers = self._keep_spare(answers, now)
@@ -170,9 +170,9 @@ class Spawner:
             self._spares.drop(now)
         self._spare_request = number or 0
 
-    def _keep_spare(self, answers: list[Answer], now: float) -> list[Answer]:
+    def _keep_spare(self, answers: list[ForkResult], now: float) -> list[ForkResult]:
         """See to the spare: whether it still waits, and whether it is among the answers; the others."""
-        self._spares.look(now)
+        self._spares.check(now)
         for answer in answers:
             if answer.request == self._spare_request:
                 self._spares.arrived(answer.pid, now)
@@ -193,21 +193,21 @@ class Spawner:
                 )
             except OSError as exc:
                 ours.close()
-                self._lose(f"could not be started: {exc}", now)
+                self._give_up(f"could not be started: {exc}", now)
                 return
         # Held by pidfd like every other child; this object must not reap it too, nor warn that nobody did.
         process.returncode = 0
         self._line, self._child, self.pid = ours, Child(process.pid), process.pid
         self.state, self._started_at = ZygoteState.BOOTING, now
 
-    def _read(self) -> list[Answer]:
+    def _read(self) -> list[ForkResult]:
         answers = []
         for message in self._line.receive() if self._line is not None else ():
             if "ready" in message:
                 self.state = ZygoteState.READY
             elif self._asked.pop(message.get("id", 0), None) is not None:
                 answers.append(
-                    Answer(request=message["id"], pid=message.get("pid"), error=message.get("error"))
+                    ForkResult(request=message["id"], pid=message.get("pid"), error=message.get("error"))
                 )
         return answers
 
@@ -223,7 +223,7 @@ class Spawner:
             return f"did not answer within {self._answer_seconds:.0f} s"
         return None
 
-    def _lose(self, reason: str, now: float) -> list[Answer]:
+    def _give_up(self, reason: str, now: float) -> list[ForkResult]:
         """Give this one up; its open requests are answered with the reason."""
         if self._child is not None and self._line is not None:
             # Nobody waits for its end: nobody holds it from here on, so it is reaped as a stray.
@@ -238,7 +238,7 @@ class Spawner:
             delay,
             extra={"event": "zygote.lost", "reason": reason},
         )
-        answers = [Answer(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
+        answers = [ForkResult(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
         self._asked.clear()
         self._line = self._child = self.pid = None
         self.restarts += 1

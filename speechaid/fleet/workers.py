@@ -21,19 +21,19 @@ from speechaid.fleet.messages import (
     Bye,
     Counts,
     Event,
+    IdempotentCount,
     Order,
     Ready,
     Report,
-    Tally,
     WorkerIdentity,
     decode_report,
 )
+from speechaid.fleet.poller import ProcessPoller
 from speechaid.fleet.processes import Child, Exit, reap_strays
-from speechaid.fleet.seat import DUMP_SIGNAL
 from speechaid.fleet.slots import Slot, SlotState
-from speechaid.fleet.spawner import Answer, Spawner
-from speechaid.fleet.watch import Watch
-from speechaid.rules.respawn import Cause, History, Policy, decide
+from speechaid.fleet.spawner import ForkResult, Spawner
+from speechaid.fleet.supervisor_link import DUMP_SIGNAL
+from speechaid.rules.respawn import ExitCause, ExitHistory, RespawnPolicy, decide
 
 #: The slots are looked over at least so often, and whenever something changed.
 REVIEW_SECONDS: Final = 1.0
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long the fleet waits for what, in seconds."""
 
     #: From the fork to ``ready``.
@@ -51,22 +51,22 @@ class Patience:
     grace_seconds: float = 5.0
     #: From the stack dump to the kill.
     dump_seconds: float = 1.0
-    respawn: Policy = field(default_factory=Policy)
+    respawn: RespawnPolicy = field(default_factory=RespawnPolicy)
 
 
-class Listener(Protocol):
+class FleetListener(Protocol):
     """Who hears what happens in the fleet; called from the loop, and must not wait."""
 
-    def counted(self, counts: Counts) -> None:
+    def on_counts(self, counts: Counts) -> None:
         """Increments of a worker's counters."""
 
-    def tallied(self, tally: Tally) -> None:
+    def on_idempotent_count(self, tally: IdempotentCount) -> None:
         """Increments that count once under their name."""
 
-    def happened(self, slot: str, event: Event) -> None:
+    def on_worker_event(self, slot: str, event: Event) -> None:
         """An event that a worker told."""
 
-    def ended(self, worker_id: str, beat: Beat | None, cause: Cause) -> None:
+    def on_worker_exit(self, worker_id: str, beat: Beat | None, cause: ExitCause) -> None:
         """A worker process is no more; the beat is the last that it sent."""
 
 
@@ -84,11 +84,11 @@ class Fleet:
     def __init__(
         self,
         spawner: Spawner,
-        listener: Listener,
+        listener: FleetListener,
         *,
         host: str,
         wire: Mapping[str, Any],
-        patience: Patience,
+        timeouts: Timeouts,
         paused: set[str] | None = None,
     ) -> None:
         self.wanted = 0
@@ -99,13 +99,13 @@ class Fleet:
         self.others: set[int] = set()
         self.slots: dict[int, Slot] = {}
         self.spawner = spawner
-        self.patience = patience
+        self.timeouts = timeouts
         self._log_level: str | None = None
         self._listener = listener
         self._host = host
         self._wire = wire
         self._closing = False
-        self._watch = Watch()
+        self._poller = ProcessPoller()
         self._review_at = 0.0
         self._lenient_until = 0.0
         # What slots that were scaled away had counted: the fleet's own counts never fall.
@@ -114,25 +114,25 @@ class Fleet:
 
     def fileno(self) -> int:
         """Readable when a turn has something to do."""
-        return self._watch.fileno()
+        return self._poller.fileno()
 
-    def next_look(self) -> float:
+    def next_tick_at(self) -> float:
         """When the next turn is due at the latest, in seconds of the boot-time clock."""
-        zygote = None if self._closing else self.spawner.next_look()
-        due = min(self._review_at, self._watch.hears_at)
+        zygote = None if self._closing else self.spawner.next_tick_at()
+        due = min(self._review_at, self._poller.next_read_at)
         return due if zygote is None else min(due, zygote)
 
-    def turn(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """One pass: hear, reap, judge, and bring the fleet to size."""
         # Nobody is judged by words that lie unread.
-        for slot, over in self._watch.news(now, hear_all=now >= self._review_at):
+        for slot, over in self._poller.poll(now, hear_all=now >= self._review_at):
             if over:
                 self._reap(slot, now)
             else:
-                self._hear(slot, now)
-        for answer in self.spawner.turn(now, needed=not self._closing):
-            self._take_answer(answer, now)
-        self._watch.follow_zygote(self.spawner.descriptors())
+                self._receive(slot, now)
+        for answer in self.spawner.tick(now, needed=not self._closing):
+            self._handle_fork_result(answer, now)
+        self._poller.follow_zygote(self.spawner.descriptors())
         if now >= self._review_at:
             self._review(now)
 
@@ -158,7 +158,7 @@ class Fleet:
         (self.paused.add if on else self.paused.discard)(name)
         for slot in self.slots.values():
             if slot.name == name:
-                slot.tell(Order.PAUSE if on else Order.RESUME)
+                slot.send_order(Order.PAUSE if on else Order.RESUME)
 
     def drain(self, on: bool) -> None:
         """No worker claims, or all may again."""
@@ -182,37 +182,37 @@ class Fleet:
         self._log_level = level
         self.broadcast(Order.LOG_LEVEL, level=level)
 
-    def set_settings(self, wire: Mapping[str, Any], patience: Patience) -> None:
+    def set_settings(self, wire: Mapping[str, Any], timeouts: Timeouts) -> None:
         """New settings, for those that run and those to come."""
-        self._wire, self.patience, self._log_level = wire, patience, None
+        self._wire, self.timeouts, self._log_level = wire, timeouts, None
         self.broadcast(Order.SETTINGS, wire=dict(wire))
 
     def broadcast(self, order: Order, /, **data: Any) -> None:
         """Give every worker an order."""
         for slot in self.slots.values():
-            slot.tell(order, **data)
+            slot.send_order(order, **data)
 
     def stop(self) -> None:
         """Every worker finishes its call and leaves; none is replaced."""
-        self._leave(Order.STOP)
+        self._close_with(Order.STOP)
 
-    def let_go(self) -> None:
+    def hand_over(self) -> None:
         """Every worker lets go of its call and leaves; none is replaced."""
-        self._leave(Order.LET_GO)
+        self._close_with(Order.HAND_OVER)
 
     def kill(self) -> None:
         """The end of patience."""
         for slot in self.slots.values():
             if slot.alive and slot.state is not SlotState.KILLED:
-                log.warning("%s did not let go in time and is killed: %s", slot.name, slot.what(None))
+                log.warning("%s did not let go in time and is killed: %s", slot.name, slot.describe(None))
                 self._kill(slot)
 
-    def forgive(self, seconds: float, now: float) -> None:
+    def extend_deadlines(self, seconds: float, now: float) -> None:
         """Move every deadline: we did not look for so long ourselves, or the machine slept.
 
         What was said meanwhile may lie queued, stale, or have found no room: it too is read leniently.
         """
-        self._lenient_until = now + self.patience.boot_seconds
+        self._lenient_until = now + self.timeouts.boot_seconds
         for slot in self.slots.values():
             if slot.due is not None and slot.state is not SlotState.WAITING:
                 slot.due += seconds
@@ -280,13 +280,13 @@ class Fleet:
         for slot in self.slots.values():
             if slot.channel is not None:
                 slot.channel.close()
-        self._watch.close()
+        self._poller.close()
 
     # The parts of a turn, in their order.
 
-    def _hear(self, slot: Slot, now: float) -> None:
+    def _receive(self, slot: Slot, now: float) -> None:
         channel = slot.channel
-        if channel is None or not self._watch.knows(channel.fileno()):
+        if channel is None or not self._poller.tracks(channel.fileno()):
             return  # it has said its last word
         for message in channel.receive():
             try:
@@ -294,14 +294,14 @@ class Fleet:
             except FleetError as fault:
                 log.error("%s: %s", slot.name, fault)  # noqa: TRY400 - the sentence says it all
                 continue
-            self._take(slot, report, now)
+            self._handle_report(slot, report, now)
         if channel.eof:
-            self._watch.forget(channel.fileno())
+            self._poller.forget(channel.fileno())
 
-    def _take(self, slot: Slot, report: Report, now: float) -> None:
+    def _handle_report(self, slot: Slot, report: Report, now: float) -> None:
         match report:
             case Ready():
-                slot.alive_again(now + self.patience.boot_seconds)
+                slot.extend_deadline(now + self.timeouts.boot_seconds)
                 log.info(
                     "%s is up as %s",
                     slot.name,
@@ -313,14 +313,16 @@ class Fleet:
                     log.warning(
                         "%s reports after all", slot.name, extra={"event": "worker.late", "worker": slot.name}
                     )
-                slot.heard(report, max(report.deadline + self.patience.grace_seconds, self._lenient_until))
-                self._listener.counted(report.counts)
-            case Tally():
-                self._listener.tallied(report)
+                slot.note_beat(
+                    report, max(report.deadline + self.timeouts.grace_seconds, self._lenient_until)
+                )
+                self._listener.on_counts(report.counts)
+            case IdempotentCount():
+                self._listener.on_idempotent_count(report)
             case Event():
-                self._listener.happened(slot.name, report)
+                self._listener.on_worker_event(slot.name, report)
             case Bye():
-                self._listener.counted(report.counts)
+                self._listener.on_counts(report.counts)
                 log.debug("%s leaves: %s", slot.name, report.reason)
 
     def _reap(self, slot: Slot, now: float) -> None:
@@ -330,25 +332,25 @@ class Fleet:
         if end is None:
             return
         while slot.channel is not None and not slot.channel.eof and slot.channel.wait(0):
-            self._hear(slot, now)  # its last words, all of them: counts must not be lost
+            self._receive(slot, now)  # its last words, all of them: counts must not be lost
         self._ended(slot, end, now)
 
     def _ended(self, slot: Slot, end: Exit | None, now: float) -> None:
         """A process is no more, or could not be made: note it, and decide when the next one starts."""
         cause = slot.cause(end)
-        beat, worker_id, what = slot.beat, slot.worker_id, slot.what(now)
+        beat, worker_id, what = slot.beat, slot.worker_id, slot.describe(now)
         ran_well = self._runs_well(slot, now)
         known_outage = slot.history.dependency_away
         for held in (slot.child, slot.channel):
             if held is not None:
-                self._watch.forget(held.fileno())
+                self._poller.forget(held.fileno())
         slot.vacate()
         self._review_at = 0.0
         if worker_id:
-            self._listener.ended(worker_id, beat, cause)
+            self._listener.on_worker_exit(worker_id, beat, cause)
         wanted = slot.number <= self.wanted and not self._closing
-        self._plan(slot, cause, now, ran_well=ran_well)
-        usual = {Cause.ASKED, Cause.RECYCLED} | ({Cause.UNAVAILABLE} if known_outage else set())
+        self._schedule_respawn(slot, cause, now, ran_well=ran_well)
+        usual = {ExitCause.ASKED, ExitCause.RECYCLED} | ({ExitCause.UNAVAILABLE} if known_outage else set())
         level = logging.INFO if cause in usual else logging.WARNING
         ahead = f"the next one starts in {(slot.due or now) - now:.1f} s" if wanted else "it is not replaced"
         log.log(
@@ -364,14 +366,14 @@ class Fleet:
 
     def _runs_well(self, slot: Slot, now: float) -> bool:
         """Whether its process has lived long enough, or done enough, for what came before to be forgotten."""
-        settled = now - slot.started_at >= self.patience.respawn.settled_seconds
+        settled = now - slot.started_at >= self.timeouts.respawn.settled_seconds
         return slot.ready and (settled or (slot.beat is not None and slot.beat.done > 0))
 
-    def _plan(self, slot: Slot, cause: Cause, now: float, *, ran_well: bool) -> None:
+    def _schedule_respawn(self, slot: Slot, cause: ExitCause, now: float, *, ran_well: bool) -> None:
         decision = decide(
             cause,
             slot.history,
-            self.patience.respawn,
+            self.timeouts.respawn,
             ran_well=ran_well,
             jitter=random.random(),  # noqa: S311 - to spread, not to hide
         )
@@ -385,10 +387,10 @@ class Fleet:
             )
         slot.crash_loop, slot.history = decision.crash_loop, decision.history
         slot.due = now + decision.delay_seconds
-        if cause is not Cause.ASKED:
+        if cause is not ExitCause.ASKED:
             slot.restarts[cause] += 1
 
-    def _take_answer(self, answer: Answer, now: float) -> None:
+    def _handle_fork_result(self, answer: ForkResult, now: float) -> None:
         slot = next((s for s in self.slots.values() if s.request == answer.request), None)
         if slot is None or slot.channel is None:
             return
@@ -398,8 +400,8 @@ class Fleet:
             self._ended(slot, None, now)
             return
         identity = WorkerIdentity(slot=slot.name, host=self._host, pid=answer.pid)
-        slot.born(Child(answer.pid), identity.worker_id, now, now + self.patience.boot_seconds)
-        self._watch.add(slot)
+        slot.started(Child(answer.pid), identity.worker_id, now, now + self.timeouts.boot_seconds)
+        self._poller.add(slot)
 
     def _review(self, now: float) -> None:
         """Look at every slot, take at most its next step, and find out when to look again."""
@@ -410,19 +412,19 @@ class Fleet:
             slot.flush()
             if slot.crash_loop and self._runs_well(slot, now):
                 log.info("%s runs well again", slot.name, extra={"event": "worker.well", "worker": slot.name})
-                slot.crash_loop, slot.history = False, History()
+                slot.crash_loop, slot.history = False, ExitHistory()
             if slot.number > self.wanted or self._closing:
-                self._see_off(slot)
+                self._retire(slot)
             elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:
                 self._spawn(slot, now)
             if slot.due is not None and now >= slot.due:
-                self._judge(slot, now)
+                self._check_deadline(slot, now)
         due = [slot.due for slot in self.slots.values() if slot.due is not None and slot.due > now]
         self._review_at = min([now + REVIEW_SECONDS, *due])
         if not self.spawner.busy:
             reap_strays(self.pids() | self.others)
 
-    def _see_off(self, slot: Slot) -> None:
+    def _retire(self, slot: Slot) -> None:
         """Nobody wants this slot any more: it goes as soon as its process has left."""
         if slot.state is SlotState.WAITING:
             if not self._closing:
@@ -432,7 +434,7 @@ class Fleet:
             slot.due = None
         elif not slot.asked:
             slot.asked = True
-            slot.tell(Order.STOP)
+            slot.send_order(Order.STOP)
 
     def _spawn(self, slot: Slot, now: float) -> None:
         if not self.spawner.can_ask:
@@ -448,13 +450,13 @@ class Fleet:
         # Said before it is born, so that it holds from its first step.
         standing = {Order.PAUSE: slot.name in self.paused, Order.DRAIN: self.draining}
         for order in (order for order, stands in standing.items() if stands):
-            slot.tell(order)
+            slot.send_order(order)
         if self.may_not_dial:
-            slot.tell(Order.HOLD, on=True)
+            slot.send_order(Order.HOLD, on=True)
         if self._log_level is not None:
-            slot.tell(Order.LOG_LEVEL, level=self._log_level)
+            slot.send_order(Order.LOG_LEVEL, level=self._log_level)
 
-    def _judge(self, slot: Slot, now: float) -> None:
+    def _check_deadline(self, slot: Slot, now: float) -> None:
         """Its deadline is past: ask for its stack, and when that was granted time, kill it."""
         if slot.child is None:
             return
@@ -462,11 +464,11 @@ class Fleet:
             log.error(
                 "%s is hung: %s; its stack follows on standard error, then it is killed",
                 slot.worker_id,
-                slot.what(now),
+                slot.describe(now),
                 extra={"event": "worker.hung", "worker": slot.name, **slot.fields()},
             )
             slot.was_hung = True
-            slot.move(SlotState.HUNG, now + self.patience.dump_seconds)
+            slot.move(SlotState.HUNG, now + self.timeouts.dump_seconds)
             slot.child.send_signal(DUMP_SIGNAL)
         elif slot.state is SlotState.HUNG:
             self._kill(slot)
@@ -476,9 +478,9 @@ class Fleet:
         if slot.child is not None:
             slot.child.send_signal(signal.SIGKILL)
 
-    def _leave(self, order: Order) -> None:
+    def _close_with(self, order: Order) -> None:
         self._closing = True
         self._review_at = 0.0
         for slot in self.slots.values():
             slot.asked = True
-            slot.tell(order)
+            slot.send_order(order)

@@ -33,14 +33,14 @@ from speechaid.errors import ExitStatus, FleetError, SpeechaidError
 from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel, decode, encode
 from speechaid.fleet.messages import WorkerIdentity
 from speechaid.fleet.processes import be_first_to_go
-from speechaid.fleet.seat import Seat
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
+from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.settings import Settings
 
 #: Says ``seat.ready()`` once it is able to work, and returns an exit status.
-WorkerMain = Callable[[Seat, WorkerIdentity, Settings], int]
+WorkerMain = Callable[[SupervisorLink, WorkerIdentity, Settings], int]
 #: The same with its settings in it already.
-PreparedMain = Callable[[Seat, WorkerIdentity], int]
+PreparedMain = Callable[[SupervisorLink, WorkerIdentity], int]
 
 #: Meant for the supervisor; a terminal's Ctrl-C and a ``pkill -HUP`` pass by.
 _FOREIGN_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
@@ -59,14 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
     ignore(_FOREIGN_SIGNALS)
     faulthandler.enable()
     line = socket.socket(fileno=options.line)
-    nursery = Nursery(options.target)
+    nursery = PreparedMains(options.target)
     line.send(encode({"ready": os.getpid()}))
     while serve_one(line, nursery):
         pass
     return 0
 
 
-class Nursery:
+class PreparedMains:
     """What workers have from before their birth: the module, warm, and what it prepares for their settings.
 
     What runs here runs once; what a worker runs after the fork copies each page that it touches, be it only
@@ -94,7 +94,7 @@ class Nursery:
         return self._prepared
 
     def _bare(self, settings: Settings) -> PreparedMain:
-        return lambda seat, identity: self._main(seat, identity, settings)
+        return lambda link, identity: self._main(link, identity, settings)
 
 
 def _freeze() -> None:
@@ -103,7 +103,7 @@ def _freeze() -> None:
     gc.freeze()
 
 
-def serve_one(line: socket.socket, nursery: Nursery) -> bool:
+def serve_one(line: socket.socket, nursery: PreparedMains) -> bool:
     """Take one request and answer it; False at the end of the line."""
     try:
         data, descriptors, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)
@@ -169,9 +169,9 @@ def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMa
             request, descriptor = _wait_for_slot(descriptor)
         identity = WorkerIdentity(slot=request["slot"], host=request["host"], pid=os.getpid())
         setproctitle.setproctitle(f"speechaid: {identity.slot} [starting]")
-        seat = Seat(Channel(socket.socket(fileno=descriptor)), identity)
+        link = SupervisorLink(Channel(socket.socket(fileno=descriptor)), identity)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL_SIGNALS)
-        status = int(worker_main(seat, identity))
+        status = int(worker_main(link, identity))
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else status
     except BaseException:  # the last frame of the process: nothing may climb into the zygote

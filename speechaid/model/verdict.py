@@ -19,7 +19,7 @@ _DEEPEST: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charge:
+class AccountCharge:
     """What a dial costs its account."""
 
     minutes: float = 0.0
@@ -44,7 +44,7 @@ class Verdict:
     job: Document
     #: The ``call_results`` document; None where no call was placed.
     result: Document | None
-    charge: Charge
+    charge: AccountCharge
     #: What the batch's sums grow by.
     figures: dict[str, float] = field(default_factory=dict)
     #: The number, where the person asked not to be called again.
@@ -78,7 +78,7 @@ class Verdict:
             status=JobStatus(document["status"]),
             job=dict(document["job"]),
             result=None if document.get("result") is None else dict(document["result"]),
-            charge=Charge(
+            charge=AccountCharge(
                 minutes=float(charge["minutes"]),
                 credit=float(charge["credit"]),
                 calls=int(charge["calls"]),

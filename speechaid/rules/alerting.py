@@ -53,7 +53,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class AlertFacts:
     """The daemon at one moment, as far as an alert looks at it."""
 
     database_up: bool = True
@@ -79,7 +79,7 @@ class Facts:
 
 
 #: Why it holds, in a sentence for an operator; None where it does not.
-Condition = Callable[[Facts, Thresholds], str | None]
+Condition = Callable[[AlertFacts, Thresholds], str | None]
 #: The same for Prometheus.
 Expression = Callable[[Thresholds], str]
 
@@ -118,7 +118,7 @@ class AlertState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class AlertChange:
     """An alert that began to fire, or is over."""
 
     alert: Alert
@@ -130,8 +130,8 @@ States = Mapping[str, AlertState]
 
 
 def evaluate(
-    alerts: Mapping[str, Alert], states: States, facts: Facts, thresholds: Thresholds, now: float
-) -> tuple[dict[str, AlertState], list[Change]]:
+    alerts: Mapping[str, Alert], states: States, facts: AlertFacts, thresholds: Thresholds, now: float
+) -> tuple[dict[str, AlertState], list[AlertChange]]:
     """Every alert's next state, and what changed.
 
     Args:
@@ -142,13 +142,13 @@ def evaluate(
         now: seconds of a clock that never goes back.
     """
     after: dict[str, AlertState] = {}
-    changes: list[Change] = []
+    changes: list[AlertChange] = []
     for name, alert in alerts.items():
         before = states.get(name, AlertState())
         state = after[name] = _next(alert, before, alert.condition(facts, thresholds), thresholds, now)
         if state.firing is not before.firing:
             summary = state.summary if state.firing else before.summary
-            changes.append(Change(alert=alert, firing=state.firing, summary=summary))
+            changes.append(AlertChange(alert=alert, firing=state.firing, summary=summary))
     return after, changes
 
 

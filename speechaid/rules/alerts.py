@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from speechaid.rules.alerting import Alert, Facts, Severity, Thresholds
-from speechaid.wording import plural
+from speechaid.protocol.text import plural
+from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds
 
 #: How far back the two alerts look that count events; times the patience.
 SUCCESS_WINDOW_SECONDS: Final = 1800.0
@@ -24,7 +24,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _backlog(facts: Facts, limits: Thresholds) -> str | None:
+def _backlog(facts: AlertFacts, limits: Thresholds) -> str | None:
     waiting, idle = facts.jobs_callable, facts.workers_idle
     if waiting <= limits.backlog_jobs or not idle or not facts.database_up:
         return None
@@ -41,12 +41,12 @@ def _backlog_promql(limits: Thresholds) -> str:
     )
 
 
-def _stuck(facts: Facts, limits: Thresholds) -> str | None:
+def _stuck(facts: AlertFacts, limits: Thresholds) -> str | None:
     age = facts.oldest_lapsed_seconds
     return f"a job's lease ran out {age:.0f} s ago" if age > limits.stuck_seconds else None
 
 
-def _low_success(facts: Facts, limits: Thresholds) -> str | None:
+def _low_success(facts: AlertFacts, limits: Thresholds) -> str | None:
     ended, succeeded = facts.calls_ended, facts.calls_succeeded
     if ended < limits.success_calls or succeeded / ended >= limits.success_rate:
         return None
@@ -62,18 +62,18 @@ def _low_success_promql(limits: Thresholds) -> str:
     )
 
 
-def _paused(facts: Facts, _limits: Thresholds) -> str | None:
+def _paused(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.batches_paused:
         return None
     return f"inactive with work left, and nobody's pause is on record: {_listed(facts.batches_paused)}"
 
 
-def _not_understood(facts: Facts, _limits: Thresholds) -> str | None:
+def _not_understood(facts: AlertFacts, _limits: Thresholds) -> str | None:
     batches = facts.batches_not_understood
     return f"calling hours, days or time zone cannot be understood: {_listed(batches)}" if batches else None
 
 
-def _crash_looping(facts: Facts, _limits: Thresholds) -> str | None:
+def _crash_looping(facts: AlertFacts, _limits: Thresholds) -> str | None:
     loops = facts.crash_loops
     return f"{_listed(loops)} keep{'s' if len(loops) == 1 else ''} ending badly" if loops else None
 
@@ -82,7 +82,7 @@ def _hung_workers(count: int) -> str:
     return plural(count, "worker hung and was replaced", "workers hung and were replaced")
 
 
-def _hung(facts: Facts, limits: Thresholds) -> str | None:
+def _hung(facts: AlertFacts, limits: Thresholds) -> str | None:
     minutes = HUNG_WINDOW_SECONDS * limits.patience / 60
     hung = facts.hung_workers
     return f"{_hung_workers(round(hung))} in the last {minutes:g} min" if hung else None
@@ -93,7 +93,7 @@ def _hung_promql(limits: Thresholds) -> str:
     return f'sum without (cause) (increase(speechaid_worker_restarts_total{{cause="hung"}}[{window}])) > 0'
 
 
-def _missing(facts: Facts, _limits: Thresholds) -> str | None:
+def _missing(facts: AlertFacts, _limits: Thresholds) -> str | None:
     missing = facts.workers_missing
     return (
         f"{missing} of {plural(facts.workers_wanted, 'worker')} {'is' if missing == 1 else 'are'} not up"
@@ -102,29 +102,29 @@ def _missing(facts: Facts, _limits: Thresholds) -> str | None:
     )
 
 
-def _held(facts: Facts, _limits: Thresholds) -> str | None:
+def _held(facts: AlertFacts, _limits: Thresholds) -> str | None:
     return "; ".join(facts.holds) if facts.holds else None
 
 
-def _away(facts: Facts, _limits: Thresholds) -> str | None:
+def _away(facts: AlertFacts, _limits: Thresholds) -> str | None:
     return None if facts.database_up else "the database does not answer"
 
 
-def _nearly_out(facts: Facts, limits: Thresholds) -> str | None:
+def _nearly_out(facts: AlertFacts, limits: Thresholds) -> str | None:
     low = {name: left for name, left in facts.accounts.items() if left < limits.calls_left}
     if not low:
         return None
     return "calls left: " + _listed(tuple(f"{name} {left:.0f}" for name, left in sorted(low.items())))
 
 
-def _none_finished(facts: Facts, limits: Thresholds) -> str | None:
+def _none_finished(facts: AlertFacts, limits: Thresholds) -> str | None:
     stalled = facts.stalled_seconds
     if stalled <= limits.stalled_seconds or not facts.database_up:
         return None
     return f"jobs have been callable for {stalled / 60:.0f} min, and no call of this host ended"
 
 
-def _parked(facts: Facts, _limits: Thresholds) -> str | None:
+def _parked(facts: AlertFacts, _limits: Thresholds) -> str | None:
     parked = facts.parked_calls
     return f"{plural(parked, 'call')} whose end Retell does not confirm" if parked else None
 

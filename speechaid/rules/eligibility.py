@@ -29,12 +29,12 @@ __all__ = [
     "Action",
     "Check",
     "DiallingDefaults",
-    "Judgement",
+    "Evaluation",
     "Reason",
     "account_is_open",
     "batch_has_room",
     "batch_may_be_called",
-    "judge",
+    "evaluate",
     "window_for",
 ]
 
@@ -79,7 +79,7 @@ SUSPENSIONS: Final[Mapping[Reason, SuspendReason]] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Evaluation:
     """The answer, with all its grounds."""
 
     may_dial: bool
@@ -99,7 +99,7 @@ class Judgement:
         return SUSPENSIONS.get(self.reason) if self.reason is not None else None
 
 
-def judge(
+def evaluate(
     *,
     job: Job,
     number: str | None,
@@ -110,7 +110,7 @@ def judge(
     defaults: DiallingDefaults,
     own_reservation_key: str | None,
     now: datetime,
-) -> Judgement:
+) -> Evaluation:
     """Say whether a job may be dialled at this instant.
 
     Args:
@@ -138,7 +138,7 @@ def judge(
     )
     checks = tuple(check(case) for check in CHECKS)
     reason = next((check.reason for check in checks if check.reason is not None), None)
-    return Judgement(
+    return Evaluation(
         may_dial=reason is None,
         checks=checks,
         next_chance=_next_chance(case, checks),
@@ -197,7 +197,7 @@ def account_is_open(account: Account, defaults: DiallingDefaults, now: datetime)
     if not metering.has_room(account) or not metering.has_calls_left(account, defaults.timezone, now):
         return False
     # What SpeechAI reserved counts as left: the very jobs that it is reserved for may be called.
-    everything = max(metering.inherited_minutes(account), metering.inherited_credit(account))
+    everything = max(metering.legacy_minutes(account), metering.legacy_credit(account))
     return metering.has_balance(account, inherited=everything) or not metering.has_balance_once_settled(
         account, inherited=everything
     )

@@ -52,7 +52,7 @@ class Headroom:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Charge:
+class CallCost:
     """What a call costs its account."""
 
     minutes: float
@@ -71,14 +71,14 @@ def minutes_left(account: Account, own_key: str | None = None, inherited: float 
         inherited: what SpeechAI reserved for the job that asks: in the account's figure, and the job's own.
     """
     own = sum(entry.minutes for entry in account.reservations if entry.key == own_key)
-    own += min(inherited, inherited_minutes(account))
+    own += min(inherited, legacy_minutes(account))
     return round(account.minutes_purchased - account.minutes_used - account.minutes_reserved + own, PLACES)
 
 
 def credit_left(account: Account, own_key: str | None = None, inherited: float = 0.0) -> float:
     """Credit neither used nor held by others; arguments as for ``minutes_left``."""
     own = sum(entry.credit for entry in account.reservations if entry.key == own_key)
-    own += min(inherited, inherited_credit(account))
+    own += min(inherited, legacy_credit(account))
     return round(account.credit_balance - account.credit_used - account.credit_reserved + own, PLACES)
 
 
@@ -106,21 +106,21 @@ def has_balance_once_settled(account: Account, inherited: float = 0.0) -> bool:
     return has_balance(
         replace(
             account,
-            minutes_reserved=inherited_minutes(account),
-            credit_reserved=inherited_credit(account),
+            minutes_reserved=legacy_minutes(account),
+            credit_reserved=legacy_credit(account),
             reservations=(),
         ),
         inherited=inherited,
     )
 
 
-def inherited_minutes(account: Account) -> float:
+def legacy_minutes(account: Account) -> float:
     """Minutes in the account's figure that no open dial of ours holds: SpeechAI reserved them for jobs."""
     ours = sum(entry.minutes for entry in account.reservations)
     return max(0.0, round(account.minutes_reserved - ours, PLACES))
 
 
-def inherited_credit(account: Account) -> float:
+def legacy_credit(account: Account) -> float:
     """As ``inherited_minutes``, of credit."""
     ours = sum(entry.credit for entry in account.reservations)
     return max(0.0, round(account.credit_reserved - ours, PLACES))
@@ -179,7 +179,7 @@ def headroom(account: Account, reserve: Reserve, default_timezone: str, now: dat
     return Headroom(at_most=at_most, open_dials=open_dials, day=day)
 
 
-def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) -> Charge:
+def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) -> CallCost:
     """What a call costs once it is over.
 
     Args:
@@ -189,7 +189,7 @@ def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) 
         connected: whether somebody or something took the call.
     """
     if outcome in _NOT_A_CALL:
-        return Charge(minutes=0.0, credit=0.0, counts_call=False)
+        return CallCost(minutes=0.0, credit=0.0, counts_call=False)
     used_minutes = used_credit = 0.0
     if account.plan is Plan.MINUTES and connected:
         used_minutes = minutes
@@ -197,7 +197,7 @@ def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) 
         used_credit = account.cost_per_call_setup + minutes * account.cost_per_minute
     elif account.plan is Plan.CREDIT:
         used_credit = account.cost_failed_call
-    return Charge(minutes=round(used_minutes, PLACES), credit=round(used_credit, PLACES), counts_call=True)
+    return CallCost(minutes=round(used_minutes, PLACES), credit=round(used_credit, PLACES), counts_call=True)
 
 
 def account_zone(account: Account, default_timezone: str) -> ZoneInfo:

@@ -22,7 +22,7 @@ REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
 DO_NOT_CALL: Final = "do_not_call"
 
 
-def bend(changes: Document, request: Document | None) -> Document:
+def reclassify(changes: Document, request: Document | None) -> Document:
     """The changes to a job, ``status`` among them, as the request would have them."""
     action = str((request or {}).get("action"))
     status = REQUESTED_STATUS.get(action)

@@ -142,7 +142,9 @@ def classify(call: Call, *, stopped_by: Stopper | None) -> Classified:
     word = _table_word(call)
     connected = _connected(call, word)
     return Classified(
-        outcome=Outcome.FAILED if word is None else bend(word, connected=connected, stopped_by=stopped_by),
+        outcome=Outcome.FAILED
+        if word is None
+        else reclassify(word, connected=connected, stopped_by=stopped_by),
         known=word is not None,
         connected=connected,
         agent_fault=call.disconnection_reason in AGENT_FAULTS
@@ -151,7 +153,7 @@ def classify(call: Call, *, stopped_by: Stopper | None) -> Classified:
     )
 
 
-def bend(outcome: Outcome, *, connected: bool, stopped_by: Stopper | None) -> Outcome:
+def reclassify(outcome: Outcome, *, connected: bool, stopped_by: Stopper | None) -> Outcome:
     """What the table's word becomes in the light of the call itself; bending twice changes nothing.
 
     A call that one of our limits stopped was answered or failed. A fault that costs nothing (``temporary``,

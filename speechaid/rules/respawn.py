@@ -14,7 +14,7 @@ from typing import Final
 from speechaid.errors import ExitStatus
 
 
-class Cause(StrEnum):
+class ExitCause(StrEnum):
     """Why a worker process is no more; the label of the restart counter."""
 
     #: The supervisor or an operator asked it to stop, or its slot is no longer wanted.
@@ -38,7 +38,7 @@ class Cause(StrEnum):
 
 
 #: Ends that speak against the job in hand: a job that was there three times running may be what kills.
-CRASHES: Final = frozenset({Cause.CRASHED, Cause.KILLED, Cause.HUNG, Cause.NEVER_READY})
+CRASHES: Final = frozenset({ExitCause.CRASHED, ExitCause.KILLED, ExitCause.HUNG, ExitCause.NEVER_READY})
 
 
 class Pace(StrEnum):
@@ -53,7 +53,7 @@ class Pace(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class RespawnRule:
     """What follows from one cause."""
 
     pace: Pace
@@ -61,28 +61,28 @@ class Row:
     our_fault: bool
 
 
-RESPAWN: Final[dict[Cause, Row]] = {
-    Cause.ASKED: Row(pace=Pace.AT_ONCE, our_fault=False),
+RESPAWN: Final[dict[ExitCause, RespawnRule]] = {
+    ExitCause.ASKED: RespawnRule(pace=Pace.AT_ONCE, our_fault=False),
     # Too quick, a recycling worker backs off as well: a memory bound under what a fresh one needs.
-    Cause.RECYCLED: Row(pace=Pace.BACK_OFF, our_fault=False),
-    Cause.QUIT: Row(pace=Pace.BACK_OFF, our_fault=True),
-    Cause.CRASHED: Row(pace=Pace.BACK_OFF, our_fault=True),
-    Cause.KILLED: Row(pace=Pace.BACK_OFF, our_fault=True),
-    Cause.HUNG: Row(pace=Pace.BACK_OFF, our_fault=True),
-    Cause.NEVER_READY: Row(pace=Pace.BACK_OFF, our_fault=True),
-    Cause.NOT_SPAWNED: Row(pace=Pace.BACK_OFF, our_fault=False),
-    Cause.UNAVAILABLE: Row(pace=Pace.STEADY, our_fault=False),
+    ExitCause.RECYCLED: RespawnRule(pace=Pace.BACK_OFF, our_fault=False),
+    ExitCause.QUIT: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
+    ExitCause.CRASHED: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
+    ExitCause.KILLED: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
+    ExitCause.HUNG: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
+    ExitCause.NEVER_READY: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
+    ExitCause.NOT_SPAWNED: RespawnRule(pace=Pace.BACK_OFF, our_fault=False),
+    ExitCause.UNAVAILABLE: RespawnRule(pace=Pace.STEADY, our_fault=False),
 }
 
 _BY_STATUS: Final = {
-    ExitStatus.OK: Cause.QUIT,
-    ExitStatus.RECYCLE: Cause.RECYCLED,
-    ExitStatus.UNAVAILABLE: Cause.UNAVAILABLE,
+    ExitStatus.OK: ExitCause.QUIT,
+    ExitStatus.RECYCLE: ExitCause.RECYCLED,
+    ExitStatus.UNAVAILABLE: ExitCause.UNAVAILABLE,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class RespawnPolicy:
     """How patient the fleet is; seconds."""
 
     first_delay_seconds: float = 0.5
@@ -96,7 +96,7 @@ class Policy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class ExitHistory:
     """What a slot's ends so far say."""
 
     #: Ends in a row after which the next one had to back off.
@@ -112,28 +112,30 @@ class Respawn:
     """The decision: when the next one starts, and what is known now."""
 
     delay_seconds: float
-    history: History
+    history: ExitHistory
     crash_loop: bool
 
 
 def cause_of(
     *, status: int | None, signal: int | None, ready: bool, asked: bool = False, hung: bool = False
-) -> Cause:
+) -> ExitCause:
     """Why a worker ended, from how it did and what was known of it; a signal comes with no status."""
     if asked:
-        return Cause.ASKED
+        return ExitCause.ASKED
     if hung:
-        return Cause.HUNG if ready else Cause.NEVER_READY
+        return ExitCause.HUNG if ready else ExitCause.NEVER_READY
     if status == ExitStatus.UNAVAILABLE:
-        return Cause.UNAVAILABLE  # also before it was ready: the database is often the first thing missed
+        return ExitCause.UNAVAILABLE  # also before it was ready: the database is often the first thing missed
     if not ready:
-        return Cause.NEVER_READY
+        return ExitCause.NEVER_READY
     if signal is not None:
-        return Cause.KILLED
-    return next((cause for known, cause in _BY_STATUS.items() if known == status), Cause.CRASHED)
+        return ExitCause.KILLED
+    return next((cause for known, cause in _BY_STATUS.items() if known == status), ExitCause.CRASHED)
 
 
-def decide(cause: Cause, history: History, policy: Policy, *, ran_well: bool, jitter: float = 0.5) -> Respawn:
+def decide(
+    cause: ExitCause, history: ExitHistory, policy: RespawnPolicy, *, ran_well: bool, jitter: float = 0.5
+) -> Respawn:
     """When a slot's next worker starts.
 
     Args:
@@ -145,9 +147,9 @@ def decide(cause: Cause, history: History, policy: Policy, *, ran_well: bool, ji
     """
     row = RESPAWN[cause]
     if ran_well:
-        history = History()
+        history = ExitHistory()
     if row.pace is Pace.AT_ONCE:
-        return Respawn(delay_seconds=0.0, history=History(), crash_loop=False)
+        return Respawn(delay_seconds=0.0, history=ExitHistory(), crash_loop=False)
     spread = 0.75 + 0.5 * jitter
     if row.pace is Pace.STEADY:
         delay = policy.outage_delay_seconds * spread
@@ -160,6 +162,6 @@ def decide(cause: Cause, history: History, policy: Policy, *, ran_well: bool, ji
         delay = min(policy.longest_delay_seconds, policy.first_delay_seconds * 2.0 ** min(ends - 2, 64))
     return Respawn(
         delay_seconds=delay * spread,
-        history=History(ends=ends, faults=faults),
+        history=ExitHistory(ends=ends, faults=faults),
         crash_loop=faults >= policy.crash_loop_after,
     )

@@ -19,13 +19,13 @@ from typing import Final
 
 from speechaid.model.batch import CallSettings
 from speechaid.model.states import JobStatus, Outcome, Stopper, SuspendReason
-from speechaid.rules.outcomes import bend
-from speechaid.rules.retry_table import RULES, SERVED, STOPPED_BY_OPERATOR, Cause, Delay, Rule, Then
+from speechaid.rules.outcomes import reclassify
+from speechaid.rules.retry_table import RULES, SERVED, STOPPED_BY_OPERATOR, Delay, RetryCause, Rule, Then
 
 __all__ = [
-    "Cause",
     "NextStep",
     "Position",
+    "RetryCause",
     "RetryPolicy",
     "decide",
     "is_exhausted",
@@ -75,7 +75,7 @@ class NextStep:
     next_phone_index: int
     #: Seconds until the job is due again; 0 is at once.
     delay_seconds: float
-    cause: Cause
+    cause: RetryCause
     suspend_reason: SuspendReason | None = None
     cancel_reason: str | None = None
     #: A phone, as the contact lists it, that is dead from now on.
@@ -118,7 +118,7 @@ def decide(
         policy: the batch's.
         jitter: in [0, 1), spreads temporary waits.
     """
-    outcome = bend(outcome, connected=connected, stopped_by=stopped_by)
+    outcome = reclassify(outcome, connected=connected, stopped_by=stopped_by)
     rule = _rule(outcome, stopped_by, policy)
     dialled = position.phones[position.index] if 0 <= position.index < len(position.phones) else None
     dead_phone = dialled if rule.kills_phone else None
@@ -155,7 +155,7 @@ def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
         pass_is_over=True,
         delay_seconds=policy.retry_delay_seconds,
     )
-    if step.cause is Cause.ALL_PHONES_DEAD and position.index == 0:
+    if step.cause is RetryCause.ALL_PHONES_DEAD and position.index == 0:
         # Not one dial was made in this pass.
         return NextStep(
             status=step.status,
@@ -174,7 +174,7 @@ def exhausted(attempts: int) -> NextStep:
         attempts=attempts,
         next_phone_index=0,
         delay_seconds=0.0,
-        cause=Cause.EXHAUSTED,
+        cause=RetryCause.EXHAUSTED,
     )
 
 
@@ -215,7 +215,7 @@ def _next_phone(
             attempts=position.attempts,
             next_phone_index=ahead[0],
             delay_seconds=0.0,
-            cause=Cause.ROTATED,
+            cause=RetryCause.ROTATED,
             dead_phone=dead_phone,
         )
     # The limit may have been lowered while the call went on: never count past it, nor back.
@@ -226,7 +226,11 @@ def _next_phone(
         attempts=attempts,
         next_phone_index=0,
         delay_seconds=delay_seconds if goes_on else 0.0,
-        cause=Cause.RETRY if goes_on else Cause.EXHAUSTED if dialable else Cause.ALL_PHONES_DEAD,
+        cause=RetryCause.RETRY
+        if goes_on
+        else RetryCause.EXHAUSTED
+        if dialable
+        else RetryCause.ALL_PHONES_DEAD,
         dead_phone=dead_phone,
     )
 

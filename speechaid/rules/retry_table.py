@@ -11,7 +11,7 @@ from typing import Final
 from speechaid.model.states import JobStatus, Outcome, SuspendReason
 
 
-class Cause(StrEnum):
+class RetryCause(StrEnum):
     """Why a job moved on as it did, for logs and metrics."""
 
     SERVED = "served"
@@ -51,7 +51,7 @@ class Rule:
     then: Then
     #: Where it finishes or is tried again: what the job becomes, and why.
     status: JobStatus = JobStatus.PENDING
-    cause: Cause = Cause.RETRY
+    cause: RetryCause = RetryCause.RETRY
     #: Where it goes to the next phone: the delay once the pass is over; else the delay itself.
     delay: Delay = Delay.NONE
     kills_phone: bool = False
@@ -59,19 +59,19 @@ class Rule:
     cancel_reason: str | None = None
 
 
-SERVED: Final = Rule(then=Then.FINISH, status=JobStatus.DONE, cause=Cause.SERVED)
+SERVED: Final = Rule(then=Then.FINISH, status=JobStatus.DONE, cause=RetryCause.SERVED)
 _UNANSWERED: Final = Rule(then=Then.NEXT_PHONE, delay=Delay.NO_ANSWER)
 _FAILED: Final = Rule(then=Then.NEXT_PHONE, delay=Delay.RETRY)
 _STOPPED_IN_RETELL: Final = Rule(
     then=Then.FINISH,
     status=JobStatus.SUSPENDED,
-    cause=Cause.STOPPED_IN_RETELL,
+    cause=RetryCause.STOPPED_IN_RETELL,
     suspend_reason=SuspendReason.STOPPED_IN_RETELL,
 )
 STOPPED_BY_OPERATOR: Final = Rule(
     then=Then.FINISH,
     status=JobStatus.CANCELLED,
-    cause=Cause.STOPPED_BY_OPERATOR,
+    cause=RetryCause.STOPPED_BY_OPERATOR,
     cancel_reason="hang_up",
 )
 
@@ -87,20 +87,20 @@ RULES: Final[Mapping[Outcome, Rule]] = MappingProxyType(
         Outcome.DO_NOT_CALL: Rule(
             then=Then.FINISH,
             status=JobStatus.CANCELLED,
-            cause=Cause.DO_NOT_CALL,
+            cause=RetryCause.DO_NOT_CALL,
             cancel_reason="do_not_call",
             kills_phone=True,
         ),
         Outcome.STOPPED: _STOPPED_IN_RETELL,
-        Outcome.TEMPORARY: Rule(then=Then.TRY_AGAIN, cause=Cause.TEMPORARY, delay=Delay.TEMPORARY),
+        Outcome.TEMPORARY: Rule(then=Then.TRY_AGAIN, cause=RetryCause.TEMPORARY, delay=Delay.TEMPORARY),
         Outcome.NO_CREDIT: Rule(
             then=Then.FINISH,
             status=JobStatus.SUSPENDED,
-            cause=Cause.NO_CREDIT,
+            cause=RetryCause.NO_CREDIT,
             suspend_reason=SuspendReason.NO_CREDIT,
         ),
         # No delay: the hold that a blocked dial puts on the API key paces it, and a host with a good key may
         # take the job at once.
-        Outcome.BLOCKED: Rule(then=Then.TRY_AGAIN, cause=Cause.BLOCKED),
+        Outcome.BLOCKED: Rule(then=Then.TRY_AGAIN, cause=RetryCause.BLOCKED),
     }
 )

@@ -28,17 +28,17 @@ from speechaid.store.analyses import Analyses
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
+from speechaid.store.diagnostics import Diagnostics
 from speechaid.store.do_not_call import DoNotCallList
-from speechaid.store.grounds import Grounds
 from speechaid.store.holds import Holds
 from speechaid.store.indexes import Index, create_indexes
-from speechaid.store.inherited import Inherited
 from speechaid.store.jobs import Jobs
+from speechaid.store.legacy import LegacyReservations
+from speechaid.store.operator_actions import OperatorActions
 from speechaid.store.operator_requests import OperatorRequests
-from speechaid.store.orders import Orders
 from speechaid.store.pages import Pages
+from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
-from speechaid.store.survey import Survey
 from speechaid.store.table import Table, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
@@ -158,20 +158,20 @@ class Store:
             return Table(database.get_collection(name))
 
         self.jobs = Jobs(table(settings.jobs_collection), self.now)
-        self.inherited = Inherited(self.jobs.table)
+        self.legacy = LegacyReservations(self.jobs.table)
         self.queue = Queue(self.jobs.table, self.now)
         self.requests = OperatorRequests(self.jobs, self.now)
-        self.orders = Orders(self.jobs.table, self.now)
+        self.operator_actions = OperatorActions(self.jobs.table, self.now)
         self.batches = Batches(table(settings.batches_collection), self.now)
         self.accounts = Accounts(table(settings.accounts_collection), self.now)
         self.results = CallResults(table(settings.results_collection))
         self.analyses = Analyses(self.results.table, self.jobs, self.now)
-        self.survey = Survey(self.jobs.table, self.results.table, self.now)
+        self.diagnostics = Diagnostics(self.jobs.table, self.results.table, self.now)
         self.logs = CallLogs(table(settings.logs_collection), self.now)
         self.holds = Holds(table("speechaid_holds"), self.now)
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
         self.pages = Pages()
-        self.grounds = Grounds(
+        self.preflight = PreflightQueries(
             jobs=self.jobs.table,
             holds=self.holds.table,
             accounts=self.accounts.table,
@@ -291,7 +291,7 @@ def rehearse(settings: DatabaseSettings) -> None:
     try:
         for _ in range(REHEARSALS):
             store.ping()
-            store.holds.look("rehearsal")
+            store.holds.read("rehearsal")
             store.batches.find("rehearsal")
             store.accounts.among(["rehearsal"])
             store.queue.candidates("rehearsal", 1)

@@ -45,7 +45,7 @@ class Holds:
         """Let dials go out again; whether there was a hold."""
         return self.table.update({"_id": FLEET, "on": True}, {"$set": {"on": False, "lifted_by": by}})
 
-    def look(self, fingerprint: str) -> tuple[FleetHold | None, Document | None]:
+    def read(self, fingerprint: str) -> tuple[FleetHold | None, Document | None]:
         """The fleet hold and the breaker document of an API key, in one look."""
         rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, key_of(fingerprint)]}})}
         return read_fleet_hold(rows.get(FLEET)), rows.get(key_of(fingerprint))

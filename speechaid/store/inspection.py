@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from speechaid.model.reading import instant, text
 from speechaid.model.states import JobStatus
-from speechaid.rules.readiness import LATELY_SECONDS, ForeignWork, Topology
+from speechaid.rules.check_findings import LATELY_SECONDS, OtherWorkers, Topology
 from speechaid.store.connection import Store
 
 #: Written to and cleared again by the check alone.
@@ -18,7 +18,7 @@ SCRATCH_COLLECTION = "speechaid_checks"
 _MOST_JOBS = 1000
 
 
-def look_at_topology(store: Store) -> Topology:
+def read_topology(store: Store) -> Topology:
     """What kind of server answers.
 
     Raises:
@@ -59,7 +59,7 @@ def missing_indexes(store: Store) -> list[str]:
     ]
 
 
-def foreign_work(store: Store) -> ForeignWork:
+def foreign_work(store: Store) -> OtherWorkers:
     """Jobs in progress that no speechaid claimed, and that somebody touched lately."""
     since = store.now() - timedelta(seconds=LATELY_SECONDS)
     rows = store.jobs.table.find(
@@ -72,7 +72,7 @@ def foreign_work(store: Store) -> ForeignWork:
         fields=("updated_at", "started_at", "call_started_at", "worker_id"),
     )
     if not rows:
-        return ForeignWork(jobs=0, worker=None, last_at=None)
+        return OtherWorkers(jobs=0, worker=None, last_at=None)
     touched = [
         (at, text(row.get("worker_id")))
         for row in rows
@@ -80,4 +80,4 @@ def foreign_work(store: Store) -> ForeignWork:
         if (at := instant(row.get(name))) is not None
     ]
     last_at, worker = max(touched, key=lambda pair: pair[0])
-    return ForeignWork(jobs=len(rows), worker=worker, last_at=last_at)
+    return OtherWorkers(jobs=len(rows), worker=worker, last_at=last_at)

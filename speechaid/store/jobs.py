@@ -18,7 +18,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text, whole
 from speechaid.model.states import JobStatus
 from speechaid.rules import operator_requests
-from speechaid.store import inherited
+from speechaid.store import legacy
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
@@ -174,10 +174,10 @@ class Jobs:
         change = {"$set": {"reserved_until": self._now() + timedelta(seconds=lease_seconds)}}
         if self.table.update(self._own(job) | {"request": None}, change):
             return True
-        self.look(job)
+        self.reread(job)
         return False
 
-    def look(self, job: Job) -> Job:
+    def reread(self, job: Job) -> Job:
         """The job as it stands; ``LeaseLost`` where it is no longer ours."""
         found = self._read_own(job.id, job.claim_token)
         if found is None:
@@ -224,7 +224,7 @@ class Jobs:
         change = {"$set": {"dial.verdict": verdict, "updated_at": self._now()}}
         if self.table.update({**query, "dial.verdict": None}, change):
             return replace(job, dial=replace(_dial(job), verdict=verdict))
-        current = self.look(job)
+        current = self.reread(job)
         if current.dial is None or current.dial.key != _dial(job).key or current.dial.verdict is None:
             raise LeaseLost(f"job {job.job_id}: its dial is no longer ours")
         return current
@@ -244,17 +244,17 @@ class Jobs:
         Where another program has changed the status, its word stands and the rest is written.
         """
         query = self._own(job) | _same_dial(job) | {"request": job.request}
-        update = put_down(changes, self._now())
+        update = clear_claim(changes, self._now())
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
             return True
-        current = self.look(job)
+        current = self.reread(job)
         if current.request != job.request:
             return False
         foreign = {name: value for name, value in changes.items() if name not in {"status", "reserved_until"}}
-        self._write(job, put_down(foreign, self._now()), _same_dial(job))
+        self._write(job, clear_claim(foreign, self._now()), _same_dial(job))
         return True
 
-    def put_back(self, job: Job, *, delay_seconds: float = 0.0, changes: Document | None = None) -> None:
+    def requeue(self, job: Job, *, delay_seconds: float = 0.0, changes: Document | None = None) -> None:
         """Return a job untouched to ``pending``, due after the delay; its dial, if it had one, is dropped.
 
         Only for a dial that surely made no call and holds nothing yet. A request of an operator is heeded.
@@ -263,12 +263,12 @@ class Jobs:
         due = now + timedelta(seconds=delay_seconds)
         fields = {"status": JobStatus.PENDING, "reserved_until": due, "updated_at": now, **(changes or {})}
         while True:
-            update = put_down(operator_requests.bend(fields, job.request), now)
+            update = clear_claim(operator_requests.reclassify(fields, job.request), now)
             if self.table.update(self._own(job) | {"request": job.request}, update):
                 return
-            job = self.look(job)
+            job = self.reread(job)
 
-    def let_go(self, job: Job, *, until: datetime | None = None) -> None:
+    def release_lease(self, job: Job, *, until: datetime | None = None) -> None:
         """Release the lease and nothing else: whoever looks for lapsed leases after ``until`` goes on.
 
         The job is in nobody's hand until then: a crash of who held it last says nothing about it.
@@ -376,9 +376,9 @@ class Jobs:
             return self._leave_to_adopter(job, limit)
         if job.crashes + 1 >= limit:
             failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
-            self._write(job, put_down({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
+            self._write(job, clear_claim({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
             return "failed"
-        self.put_back(job, changes={"crashes": job.crashes + 1})
+        self.requeue(job, changes={"crashes": job.crashes + 1})
         return "returned"
 
     def _leave_to_adopter(self, job: Job, limit: int) -> str:
@@ -408,7 +408,7 @@ class Jobs:
         return None if document is None else Job.read(document)
 
 
-def put_down(fields: Document, now: datetime) -> Document:
+def clear_claim(fields: Document, now: datetime) -> Document:
     """The update that leaves a job in nobody's hand.
 
     One that ends leaves what SpeechAI had reserved for it to be given back, in the same write.
@@ -418,7 +418,7 @@ def put_down(fields: Document, now: datetime) -> Document:
         "$set": {**fields, "updated_at": now},
         "$unset": dict.fromkeys(IN_HAND_FIELDS, ""),
         "$inc": {"revision": 1},
-        **({"$rename": {"reserved_amount": inherited.FIELD}} if ends else {}),
+        **({"$rename": {"reserved_amount": legacy.FIELD}} if ends else {}),
     }
 
 

@@ -14,7 +14,7 @@ from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import ARROWS, JobStatus
 from speechaid.rules import operator_requests
-from speechaid.store.jobs import Jobs, put_down
+from speechaid.store.jobs import Jobs, clear_claim
 
 
 class Requested(StrEnum):
@@ -55,7 +55,7 @@ class OperatorRequests:
                 change: Document = {"$set": {"request": wanted, "updated_at": now}}
                 answer = Requested.RECORDED
             elif _leads_there(job, action):
-                change = put_down(_as_asked(action, reason, now), now)
+                change = clear_claim(_as_asked(action, reason, now), now)
                 answer = Requested.DONE
             else:
                 return Requested.REFUSED
@@ -88,4 +88,4 @@ def _as_asked(action: str, reason: str | None, now: datetime) -> Document:
     untouched: Document = {"status": JobStatus.PENDING, "updated_at": now}
     if action == "reset":
         untouched["reserved_until"] = now
-    return operator_requests.bend(untouched, {"action": action, "reason": reason})
+    return operator_requests.reclassify(untouched, {"action": action, "reason": reason})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from speechaid.model.states import JobStatus
 from speechaid.model.verdict import Verdict
-from speechaid.rules.retry_table import Cause
+from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry.metric_table import Increment, observation
 
 
@@ -17,7 +17,7 @@ def settled(key: str, verdict: Verdict) -> tuple[str, list[Increment]]:
     """A dial is over and decided, likewise."""
     outcome = str(verdict.outcome)
     increments: list[Increment] = [("speechaid_next_steps_total", {"cause": verdict.cause}, 1.0)]
-    if verdict.cause == Cause.ROTATED:
+    if verdict.cause == RetryCause.ROTATED:
         increments.append(("speechaid_rotations_total", {"cause": outcome}, 1.0))
     elif verdict.status is JobStatus.PENDING:
         increments.append(("speechaid_retries_total", {"cause": outcome}, 1.0))

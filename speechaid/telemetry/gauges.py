@@ -10,14 +10,14 @@ from typing import Any
 
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry import logs
-from speechaid.telemetry.board import Picture
 from speechaid.telemetry.metric_table import Increment
+from speechaid.telemetry.snapshot import Snapshot
 
 #: Workers in these states would take a job, if they had none.
 FREE_STATES = frozenset({"idle", "claiming", "recovering"})
 
 
-def samples(picture: Picture) -> Iterator[Increment]:
+def samples(picture: Snapshot) -> Iterator[Increment]:
     """Each as (name, labels, value)."""
     yield from _fleet(picture)
     yield from _queue(picture.figures)
@@ -40,7 +40,7 @@ def missing_workers(supervisor: Mapping[str, Any]) -> int:
     return max(0, int(supervisor["wanted"]) - int(supervisor["present"]))
 
 
-def holds(picture: Picture) -> dict[str, bool]:
+def holds(picture: Snapshot) -> dict[str, bool]:
     """Whether dialling is held, by scope."""
     figures = picture.figures
     return {
@@ -55,7 +55,7 @@ def database_up(figures: Mapping[str, Any]) -> bool:
     return bool(figures.get("database", {}).get("state") != "away")
 
 
-def _fleet(picture: Picture) -> Iterator[Increment]:
+def _fleet(picture: Snapshot) -> Iterator[Increment]:
     supervisor, workers = picture.supervisor, picture.workers
     for state, count in Counter(str(row["state"]) for row in workers).items():
         yield "speechaid_workers", {"state": state}, count
@@ -77,7 +77,7 @@ def _queue(figures: Mapping[str, Any]) -> Iterator[Increment]:
     yield "speechaid_counted_timestamp_seconds", {}, counted.timestamp()
     for status, jobs in figures.get("queue", {}).items():
         yield "speechaid_jobs", {"status": status}, jobs
-    census = _census(figures)
+    census = _queue_stats(figures)
     if not census:
         return
     yield "speechaid_jobs_due", {}, census["due"]
@@ -98,7 +98,7 @@ def _queue(figures: Mapping[str, Any]) -> Iterator[Increment]:
             yield "speechaid_account_credit_left", labels, row["credit_left"]
 
 
-def _outside(picture: Picture) -> Iterator[Increment]:
+def _outside(picture: Snapshot) -> Iterator[Increment]:
     for scope, held in holds(picture).items():
         yield "speechaid_dialling_held", {"scope": scope}, held
     yield "speechaid_database_up", {}, database_up(picture.figures)
@@ -108,7 +108,7 @@ def _outside(picture: Picture) -> Iterator[Increment]:
         yield "speechaid_retell_concurrency_limit", {}, picture.concurrency.limit
 
 
-def _daemon(picture: Picture) -> Iterator[Increment]:
+def _daemon(picture: Snapshot) -> Iterator[Increment]:
     for alert in ALERTS.values():
         labels = {"alert": alert.name, "severity": alert.severity.value}
         yield "speechaid_alert_active", labels, alert.name in picture.firing
@@ -119,6 +119,6 @@ def _daemon(picture: Picture) -> Iterator[Increment]:
     yield "speechaid_snapshot_timestamp_seconds", {}, picture.at.timestamp()
 
 
-def _census(figures: Mapping[str, Any]) -> Mapping[str, Any]:
+def _queue_stats(figures: Mapping[str, Any]) -> Mapping[str, Any]:
     census: Mapping[str, Any] = figures.get("census") or {}
     return census

@@ -20,9 +20,9 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 
 from speechaid.errors import TelemetryError
-from speechaid.telemetry.board import Board
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metrics import Exposition
+from speechaid.telemetry.snapshot import SnapshotHolder
 
 #: A client has so long for its request, and for each piece of the answer, in seconds.
 CLIENT_SECONDS: Final = 10.0
@@ -39,17 +39,17 @@ Answer = tuple[HTTPStatus, str, bytes]
 class MetricsServer:
     """Listens from the start on; serves from ``start`` to ``close``."""
 
-    def __init__(self, address: str, board: Board) -> None:
+    def __init__(self, address: str, snapshots: SnapshotHolder) -> None:
         """Bind.
 
         Args:
             address: ``HOST:PORT``; port 0 takes a free one.
-            board: what is told.
+            snapshots: what is served.
 
         Raises:
             TelemetryError: the address is taken, or none of this machine's.
         """
-        pages = _Pages(board)
+        pages = _Pages(snapshots)
         host, _, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         try:
@@ -87,14 +87,14 @@ class MetricsServer:
 class _Pages:
     """What is told on each path."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._exposition = Exposition(board)
+    def __init__(self, snapshots: SnapshotHolder) -> None:
+        self._board = snapshots
+        self._exposition = Exposition(snapshots)
         self.by_path: dict[str, Callable[[str], Answer]] = {
             "/": self._index,
             "/metrics": self._metrics,
-            "/healthz": lambda _: _verdict(self._board.ill()),
-            "/readyz": lambda _: _verdict(self._board.unready()),
+            "/healthz": lambda _: _verdict(self._board.unhealthy()),
+            "/readyz": lambda _: _verdict(self._board.not_ready()),
         }
 
     def _metrics(self, accept: str) -> Answer:

@@ -18,9 +18,9 @@ from typing import Final
 
 from speechaid.model.states import JobStatus, Outcome
 from speechaid.rules.checks import Reason
-from speechaid.rules.circuit import BreakerState, FaultKind
-from speechaid.rules.respawn import Cause as EndCause
-from speechaid.rules.retry_table import Cause as StepCause
+from speechaid.rules.circuit_breaker import BreakerState, FaultKind
+from speechaid.rules.respawn import ExitCause as EndCause
+from speechaid.rules.retry_table import RetryCause as StepCause
 
 #: One increment: metric, labels, by how much.
 Increment = tuple[str, dict[str, str], float]

@@ -19,34 +19,34 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from speechaid.telemetry.board import Board, Picture
 from speechaid.telemetry.gauges import samples
 from speechaid.telemetry.metric_table import INFINITE, METRICS, Increment, Kind
 from speechaid.telemetry.metric_table import Metric as Declared
+from speechaid.telemetry.snapshot import Snapshot, SnapshotHolder
 
 #: Sums of one metric by label values, in the order of the declared labels.
 _Series = dict[tuple[str, ...], float]
 _SUM: Final = "_sum"
 
 
-class BoardCollector(Collector):
+class SnapshotCollector(Collector):
     """Every declared metric, from whatever picture hangs on the board."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, snapshots: SnapshotHolder) -> None:
+        self._board = snapshots
 
     def collect(self) -> Iterator[Metric]:
         """What Prometheus asks for; nothing before the first picture."""
-        picture = self._board.picture()
+        picture = self._board.snapshot()
         return iter(()) if picture is None else families(picture)
 
 
 class Exposition:
     """The whole page, in the form that a client asks for."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, snapshots: SnapshotHolder) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(BoardCollector(board))
+        self._registry.register(SnapshotCollector(snapshots))
         # The supervisor's own memory, processor time and descriptors.
         ProcessCollector(registry=self._registry)
 
@@ -56,7 +56,7 @@ class Exposition:
         return encode(self._registry), content_type
 
 
-def families(picture: Picture) -> Iterator[Metric]:
+def families(picture: Snapshot) -> Iterator[Metric]:
     """Every declared metric, also those of which nothing has been heard yet."""
     collected: dict[str, _Series] = {}
     for name, labels, value in (*_counted(picture), *samples(picture)):
@@ -77,7 +77,7 @@ def undeclared(increments: Iterable[Increment]) -> list[str]:
     return [f"{name} {labels}" for name, labels, _ in increments if _label_values(name, labels) is None]
 
 
-def _counted(picture: Picture) -> Iterator[Increment]:
+def _counted(picture: Snapshot) -> Iterator[Increment]:
     for (name, labels), value in picture.counts.items():
         yield name, dict(labels), value
 

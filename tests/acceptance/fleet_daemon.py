@@ -1,4 +1,4 @@
-"""The supervisor as a process of its own, with ``tests.fleet_worker`` in the place of the real worker."""
+"""The supervisor as a process of its own, with ``tests.support.fleet_worker`` as its worker."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, FleetError
 from speechaid.fleet.spawner import Spawner
-from speechaid.protocol import ErrorCode, Request
-from speechaid.rules.respawn import Cause
+from speechaid.protocol.messages import ErrorCode, Request
+from speechaid.rules.respawn import ExitCause
 from speechaid.settings import get_settings
 from speechaid.supervisor import Supervisor
 
 log = logging.getLogger("fleet_daemon")
 
 
-class QuietClerk:
+class QuietDatabaseThread:
     """No database: what a lost worker had in hand is only logged."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class QuietClerk:
     def answers(self) -> list[Callable[[], None]]:
         return []
 
-    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
+    def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
         log.info("worker gone: %s, job %s, %s", worker_id, job, cause.value)
 
     def close(self) -> None:
@@ -66,10 +66,10 @@ def main() -> int:
 
     supervisor = Supervisor(
         settings,
-        spawner=Spawner("tests.fleet_worker:main"),
+        spawner=Spawner("tests.support.fleet_worker:main"),
         control=control,
         obey=obey,
-        clerk=QuietClerk(),
+        database_thread=QuietDatabaseThread(),
         read_settings=get_settings,
     )
     blind = Path(os.environ["FLEET_WORKER_DIR"]) / "blind"

@@ -20,8 +20,8 @@ from pymongo import MongoClient
 
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.fleet.embedded import EmbeddedDatabase
-from speechaid.fleet.embedded_files import read_credentials
+from speechaid.embedded.database import EmbeddedDatabase
+from speechaid.embedded.files import read_credentials
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 

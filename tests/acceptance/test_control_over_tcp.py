@@ -14,9 +14,9 @@ import pytest
 import zmq
 
 from speechaid.errors import FleetError
-from speechaid.keyring import AllowedClient, Credentials, credentials, write_client, write_credentials
+from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
 from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
-from tests.terminal import Terminal, open_terminal
+from tests.support.terminal import Terminal, open_terminal
 
 PATIENCE_SECONDS = 30.0
 #: Long enough for an answer on a busy machine, short enough to wait for silence.

@@ -17,8 +17,8 @@ import pytest
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.fleet.embedded import published_uri
-from speechaid.fleet.embedded_files import read_address
+from speechaid.embedded.database import published_uri
+from speechaid.embedded.files import read_address
 from speechaid.fleet.processes import Child
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect

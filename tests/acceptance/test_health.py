@@ -29,19 +29,19 @@ from pymongo.errors import PyMongoError
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.embedded.database import EmbeddedDatabase, published_uri
 from speechaid.errors import SpeechaidError
-from speechaid.fleet.embedded import EmbeddedDatabase, published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused, Unreachable
-from tests import fleet_support
+from tests.support import fleet_harness
 
 JOBS = 12
 DEADLINE_SECONDS = 150.0
 
 
 def until(look: Callable[[], bool], what: str) -> None:
-    fleet_support.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
+    fleet_harness.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 What is replaced in the commands is named in ``HERE``; packages come from this Python's own and not from an
 index. The tests follow one another: each leaves the service as the next one finds it in ``running``.
 
-Skipped where no such machine can be had (``tests.machine``).
+Skipped where no such machine can be had (``tests.support.machine``).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import pytest
 from speechaid import __version__
 from speechaid.demo.contacts import contacts
 from speechaid.demo.simulator.process import SimulatorProcess
-from tests import fleet_support
-from tests.fleet_support import ROOT
-from tests.machine import CannotBoot, Machine
+from tests.support import fleet_harness
+from tests.support.fleet_harness import ROOT
+from tests.support.machine import CannotBoot, Machine
 
 CALLS = 8
 NEXT_VERSION = "0.2.0"
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def until(look: Callable[[], bool], what: str) -> None:
-    fleet_support.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
+    fleet_harness.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
 
 
 def sections(page: str) -> dict[str, list[str]]:
@@ -300,9 +300,9 @@ def test_every_document_is_moved_to_another_database(running: Machine) -> None:
     running.say(
         f"mkdir -m 700 {OTHER_DATABASE};"
         f" flock {OTHER_DATABASE}/supervisor.lock sleep 600 > /dev/null 2>&1 &"
-        f" {python} -m speechaid.fleet.embedded_server {OTHER_DATABASE} > /dev/null 2>&1 &"
+        f" {python} -m speechaid.embedded.server {OTHER_DATABASE} > /dev/null 2>&1 &"
         f" until [ -e {OTHER_DATABASE}/address ]; do sleep 0.2; done;"
-        " echo 'from speechaid.fleet.embedded import published_uri;"
+        " echo 'from speechaid.embedded.database import published_uri;"
         f' print(published_uri("{OTHER_DATABASE}"))\' | {python} > /run/other'
     )
     jobs = sum(sum(batch["jobs"].values()) for batch in ctl(running, "batches")["batches"])

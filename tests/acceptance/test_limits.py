@@ -17,8 +17,8 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
-from tests.database import database, database_client, database_uri
-from tests.stage import noon_zone
+from tests.support.database import database, database_client, database_uri
+from tests.support.stage import noon_zone
 
 __all__ = ["database", "database_client", "database_uri"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.walk import PAGES, ROOT, Shell, blocks, open_shell, walk
+from tests.support.walk import PAGES, ROOT, Shell, blocks, open_shell, walk
 
 DOCS = ROOT / "docs"
 

@@ -33,15 +33,15 @@ from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import LIVELY
-from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.model.states import Outcome
 from speechaid.rules.alerting import Thresholds
 from speechaid.rules.alerts import ALERTS
 from speechaid.settings import DatabaseSettings, get_settings
 from speechaid.store.connection import Store, connect
 from speechaid.telemetry.alert_rules import RULES_FILE, rules_file
-from speechaid.telemetry.dashboard import DASHBOARD_FILE, dashboard_text
-from tests.prometheus import Prometheus, Wire, tool
+from tests.support.prometheus import Prometheus, Wire, tool
+from tools.grafana_dashboard import DASHBOARD_FILE, dashboard_text
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -354,7 +354,7 @@ def test_every_alert_has_a_rule_test() -> None:
 
 def test_the_shipped_dashboard_is_what_its_table_says() -> None:
     assert DASHBOARD_FILE.read_text(encoding="utf-8") == dashboard_text(), (
-        "run: python -m speechaid.telemetry.dashboard"
+        "run: python -m tools.grafana_dashboard"
     )
 
 

@@ -20,7 +20,7 @@ from pymongo.database import Database
 
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.fleet.embedded import published_uri
+from speechaid.embedded.database import published_uri
 
 Document = dict[str, Any]
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from speechaid.protocol import COMMANDS
-from tests.fuzz_control import fuzz
-from tests.terminal import TALK_SECONDS, Terminal, open_terminal
+from speechaid.protocol.messages import COMMANDS
+from tests.support.fuzz_control import fuzz
+from tests.support.terminal import TALK_SECONDS, Terminal, open_terminal
 
 Document = dict[str, Any]
 
@@ -433,7 +433,7 @@ def test_a_misspelt_command_is_met_with_the_right_one(terminal: Terminal) -> Non
 
 
 def test_nonsense_gets_its_own_error_each_time_and_the_daemon_supervises_on(terminal: Terminal) -> None:
-    # python -m tests.fuzz_control --messages 100000 is the long run of the same.
+    # python -m tests.support.fuzz_control --messages 100000 is the long run of the same.
     batch = terminal.import_contacts(20, "meanwhile")
     findings = fuzz(terminal.daemon.socket, 3_000, seed=7, warm_up=2_000)
     assert findings.wrong == []

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq
 
-from tests.fleet_support import ROOT, Found, environment, is_alive, title_of, until
+from tests.support.fleet_harness import ROOT, Found, environment, is_alive, title_of, until
 
 
 class Daemon:

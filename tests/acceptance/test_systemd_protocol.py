@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet_support import ROOT, environment, until
+from tests.support.fleet_harness import ROOT, environment, until
 
 WATCHDOG_USEC = "30000000"
 

@@ -16,10 +16,10 @@ import pytest
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.fleet.embedded import published_uri
+from speechaid.embedded.database import published_uri
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
-from tests import fleet_support
+from tests.support import fleet_harness
 
 CALLS = 20
 #: Twenty workers of two daemons on whatever machine this is.
@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 150.0
 
 
 def until(look: Callable[[], bool], what: str, *, log: Path) -> None:
-    fleet_support.until(look, what, log=log, between=lambda: time.sleep(0.1), within_seconds=DEADLINE_SECONDS)
+    fleet_harness.until(look, what, log=log, between=lambda: time.sleep(0.1), within_seconds=DEADLINE_SECONDS)
 
 
 @pytest.fixture

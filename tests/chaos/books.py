@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.demo.audit import FREE, Policy, audit
+from speechaid.demo.audit import FREE, AuditPolicy, audit
 from speechaid.model.job import Job
 from speechaid.store.jobs import IN_HAND_FIELDS
 from tests.chaos.monkey import Pause
@@ -42,7 +42,7 @@ class Books:
     overlaps: Sequence[Document]
     pauses: Sequence[Pause]
     #: As the daemons' environment had it; a batch's own ``max_attempts`` wins.
-    policy: Policy
+    policy: AuditPolicy
 
 
 @dataclass(kw_only=True)
@@ -185,7 +185,7 @@ def _dials(findings: Findings, books: Books, ledger: Sequence[Document]) -> None
                 for call in calls
                 if (name := call["call_id"]) in recorded
             ],
-            policy=Policy(
+            policy=AuditPolicy(
                 max_attempts=limit,
                 retry_delay_seconds=books.policy.retry_delay_seconds,
                 no_answer_delay_seconds=books.policy.no_answer_delay_seconds,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import StoreError
-from speechaid.fleet.embedded import EmbeddedDatabase
 from speechaid.store.connection import Store
 from tests.chaos.hosts import ROOT, Host
 from tests.chaos.plan import Deed, Kind

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from speechaid.demo.audit import Policy
+from speechaid.demo.audit import AuditPolicy
 from speechaid.errors import StoreError
 from speechaid.fleet.processes import become_subreaper
 from tests.chaos import books
@@ -231,7 +231,7 @@ class Story:
             ledger=self.stage.simulator.ledger(),
             overlaps=self.stage.simulator.overlaps(),
             pauses=self.stage.monkey.pauses,
-            policy=Policy(
+            policy=AuditPolicy(
                 max_attempts=MAX_ATTEMPTS,
                 retry_delay_seconds=RETRY_SECONDS,
                 no_answer_delay_seconds=NO_ANSWER_SECONDS,

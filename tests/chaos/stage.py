@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 from tests.chaos.campaign import MAX_ATTEMPTS, ODDS, campaign

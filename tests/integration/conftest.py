@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from pymongo.database import Database
 
-from speechaid import recovery
-from tests.common_stage import common_stage, module_stage
-from tests.database import database, database_client, database_uri
+from speechaid.dialer import recovery
 from tests.sibling import sibling_program
-from tests.stage import Document, Stage, open_stage
+from tests.support.common_stage import common_stage, module_stage
+from tests.support.database import database, database_client, database_uri
+from tests.support.stage import Document, Stage, open_stage
 
 __all__ = ["common_stage", "database", "database_client", "database_uri", "module_stage"]
 

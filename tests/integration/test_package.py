@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from speechaid import __version__
-from tests.fleet_support import ROOT
+from tests.support.fleet_harness import ROOT
 
 #: Not code, and used by code: what ``speechaid/data`` holds, and the mark for type checkers.
 DATA = sorted(

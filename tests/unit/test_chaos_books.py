@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.demo.audit import Policy
+from speechaid.demo.audit import AuditPolicy
 from tests.chaos import books
 from tests.chaos.books import Books
 from tests.chaos.monkey import Pause
@@ -64,7 +64,7 @@ def honest() -> Books:
         ledger=ledger,
         overlaps=[],
         pauses=[Pause("batch-1", 50, 60)],
-        policy=Policy(max_attempts=2, retry_delay_seconds=1, no_answer_delay_seconds=1),
+        policy=AuditPolicy(max_attempts=2, retry_delay_seconds=1, no_answer_delay_seconds=1),
     )
 
 

@@ -8,12 +8,12 @@ from typing import Final
 
 import pytest
 
-from speechaid.protocol import COMMANDS
+from speechaid.protocol.messages import COMMANDS
 from speechaid.rules.alerts import ALERTS
 from speechaid.settings_secrets import FILE_VARIABLES
 from speechaid.settings_table import BY_VARIABLE
-from tests.draw_architecture import draw
-from tests.walk import ROOT, Block, blocks
+from tests.support.walk import ROOT, Block, blocks
+from tools.architecture_drawing import draw
 
 DOCS: Final = ROOT / "docs"
 SPANISH: Final = DOCS / "es"

@@ -6,19 +6,19 @@ from typing import Any, cast
 
 import pytest
 
-from speechaid.fleet.messages import Tally, count_key, decode_report, encode_report
+from speechaid.fleet.messages import IdempotentCount, count_key, decode_report, encode_report
 from speechaid.fleet.spawner import Spawner
-from speechaid.rules.respawn import Cause
+from speechaid.rules.respawn import ExitCause
 from speechaid.settings import Settings
-from speechaid.supervisor import TALLIES_REMEMBERED, Supervisor
+from speechaid.supervisor import IDEMPOTENT_COUNTS_KEPT, Supervisor
 
 PLACED = count_key("speechaid_calls_placed_total", {})
 
 
-class QuietClerk:
+class QuietDatabaseThread:
     """Takes note of nothing."""
 
-    def worker_gone(self, worker_id: str, job: str | None, cause: Cause) -> None:
+    def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
         pass
 
 
@@ -31,40 +31,42 @@ def supervisor(settings: Settings) -> Supervisor:
         spawner=Spawner("nobody:main"),
         control=nobody,
         obey=nobody,
-        clerk=cast("Any", QuietClerk()),
+        database_thread=cast("Any", QuietDatabaseThread()),
         read_settings=lambda: settings,
     )
 
 
 def test_increments_of_all_workers_add_up(supervisor: Supervisor) -> None:
-    supervisor.counted({PLACED: 1.0})
-    supervisor.counted({PLACED: 2.0})
+    supervisor.on_counts({PLACED: 1.0})
+    supervisor.on_counts({PLACED: 2.0})
     assert supervisor.counts == {PLACED: 3.0}
 
 
 def test_a_deed_that_two_workers_tell_counts_once(supervisor: Supervisor) -> None:
-    first = Tally(once="placed:key-1", counts={PLACED: 1.0})
-    supervisor.tallied(first)
-    supervisor.tallied(Tally(once="placed:key-1", counts={PLACED: 1.0}))
-    supervisor.tallied(Tally(once="placed:key-2", counts={PLACED: 1.0}))
+    first = IdempotentCount(once="placed:key-1", counts={PLACED: 1.0})
+    supervisor.on_idempotent_count(first)
+    supervisor.on_idempotent_count(IdempotentCount(once="placed:key-1", counts={PLACED: 1.0}))
+    supervisor.on_idempotent_count(IdempotentCount(once="placed:key-2", counts={PLACED: 1.0}))
     assert supervisor.counts[PLACED] == 2.0
 
 
 def test_a_tally_survives_the_way_through_the_channel() -> None:
-    tally = Tally(once="settled:key-1", counts={count_key("x_total", {"outcome": "busy"}): 1.0})
+    tally = IdempotentCount(once="settled:key-1", counts={count_key("x_total", {"outcome": "busy"}): 1.0})
     assert decode_report(encode_report(tally)) == tally
 
 
 def test_what_is_remembered_is_bounded(supervisor: Supervisor) -> None:
-    for number in range(TALLIES_REMEMBERED + 500):
-        supervisor.tallied(Tally(once=str(number), counts={PLACED: 1.0}))
-    supervisor.tallied(Tally(once=str(TALLIES_REMEMBERED + 499), counts={PLACED: 1.0}))
-    assert supervisor.counts[PLACED] == TALLIES_REMEMBERED + 500
-    assert len(supervisor._tallied) == TALLIES_REMEMBERED
+    for number in range(IDEMPOTENT_COUNTS_KEPT + 500):
+        supervisor.on_idempotent_count(IdempotentCount(once=str(number), counts={PLACED: 1.0}))
+    supervisor.on_idempotent_count(
+        IdempotentCount(once=str(IDEMPOTENT_COUNTS_KEPT + 499), counts={PLACED: 1.0})
+    )
+    assert supervisor.counts[PLACED] == IDEMPOTENT_COUNTS_KEPT + 500
+    assert len(supervisor._counted_once) == IDEMPOTENT_COUNTS_KEPT
 
 
 def test_every_end_but_the_asked_for_is_a_restart(supervisor: Supervisor) -> None:
-    for cause in Cause:
-        supervisor.ended("worker-1@here:1", None, cause)
+    for cause in ExitCause:
+        supervisor.on_worker_exit("worker-1@here:1", None, cause)
     causes = {dict(labels)["cause"] for _, labels in supervisor.counts}
-    assert causes == {cause.value for cause in Cause if cause is not Cause.ASKED}
+    assert causes == {cause.value for cause in ExitCause if cause is not ExitCause.ASKED}

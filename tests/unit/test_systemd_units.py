@@ -14,7 +14,7 @@ import pytest
 from speechaid.errors import ExitStatus
 from speechaid.settings import Settings
 from speechaid.settings_secrets import SECRETS
-from speechaid.supervisor import LET_GO_GRACE_SECONDS
+from speechaid.supervisor import HAND_OVER_GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
@@ -102,7 +102,7 @@ def test_the_unit_is_at_one_with_the_daemon(settings: Settings) -> None:
     unit = directives("speechaid.service")
     assert unit["RestartPreventExitStatus"] == [str(int(ExitStatus.CONFIG))]
     assert set(map(str.lower, SECRETS)) <= {value.partition(":")[0] for value in unit["LoadCredential"]}
-    hand_over = settings.retell.timeout_seconds + LET_GO_GRACE_SECONDS
+    hand_over = settings.retell.timeout_seconds + HAND_OVER_GRACE_SECONDS
     assert int(unit["TimeoutStopSec"][0]) > hand_over
     assert unit["Type"] == ["notify"]
     assert (unit["KillMode"], unit["KillSignal"]) == (["mixed"], ["SIGQUIT"])

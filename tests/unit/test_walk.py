@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.walk import blocks, looks_like
+from tests.support.walk import blocks, looks_like
 
 SHOWN = """job-4827957ae27fcfdd: done
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tests.database import SIBLING
 from tests.integration.contract.servers import MEMORY, MONGOMOCK
+from tests.support.database import SIBLING
 
 _NO_BSON: Final = "documents are kept as Python objects: nothing is encoded on the way in"
 _NO_CONFLICTS: Final = "the operators of an update are carried out one after the other, and never compared"

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from speechaid.model.reading import Document
 from speechaid.settings import DatabaseSettings, get_settings
 from speechaid.store.connection import Store, connect
-from tests.database import SERVER_VARIABLE, SIBLING, run_embedded, run_sibling
-from tests.memory_mongo import MemoryMongo
 from tests.sibling import sibling_program
+from tests.support.database import SERVER_VARIABLE, SIBLING, run_embedded, run_sibling
+from tests.support.memory_mongo import MemoryMongo
 
 #: The embedded database.
 EMBEDDED = "embedded"

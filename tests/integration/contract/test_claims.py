@@ -63,7 +63,7 @@ def test_of_two_claims_of_the_same_candidate_one_succeeds(store: Store) -> None:
 def test_a_candidate_that_was_dialled_and_returned_meanwhile_is_not_claimed(store: Store) -> None:
     add_job(store)
     stale = candidate(store)
-    store.jobs.put_back(claim(store))
+    store.jobs.requeue(claim(store))
 
     assert job(store)["status"] == "pending"
     assert not store.jobs.claim(stale, worker_id="w", token="t", lease_seconds=LEASE)
@@ -132,11 +132,11 @@ def test_a_released_lease_can_be_taken_over_at_once_or_after_the_time_that_was_n
     claimed = claim_and_dial(store)
     until = ahead(store, minutes=2)
 
-    store.jobs.let_go(claimed, until=until)
+    store.jobs.release_lease(claimed, until=until)
     assert store.jobs.lapsed(16) == []
     assert (job(store)["reserved_until"], "worker_id" in job(store)) == (until, False)
 
-    store.jobs.let_go(claimed)
+    store.jobs.release_lease(claimed)
     assert [found.id for found in store.jobs.lapsed(16)] == [job(store)["_id"]]
 
 
@@ -161,15 +161,15 @@ def set_and_read(store: Store, **fields: Any) -> Document:
 GUARDED: dict[str, Callable[[Jobs, Job, datetime], object]] = {
     "renew": lambda jobs, held, _: jobs.renew(held, LEASE),
     "renew_to_dial": lambda jobs, held, _: jobs.renew_to_dial(held, LEASE),
-    "look": lambda jobs, held, _: jobs.look(held),
+    "look": lambda jobs, held, _: jobs.reread(held),
     "record_intent": lambda jobs, held, now: jobs.record_intent(held, dial_to(B, now, "key-2")),
     "record_call": lambda jobs, held, _: jobs.record_call(held, "call_1"),
     "note_on_dial": lambda jobs, held, now: jobs.note_on_dial(held, parked_at=now),
     "record_verdict": lambda jobs, held, _: jobs.record_verdict(held, {"outcome": "answered"}),
     "drop_reserved_amount": lambda jobs, held, _: jobs.drop_reserved_amount(held),
     "finish": lambda jobs, held, _: jobs.finish(held, {"status": "done"}),
-    "put_back": lambda jobs, held, _: jobs.put_back(held),
-    "let_go": lambda jobs, held, _: jobs.let_go(held),
+    "put_back": lambda jobs, held, _: jobs.requeue(held),
+    "let_go": lambda jobs, held, _: jobs.release_lease(held),
 }
 
 
@@ -231,7 +231,7 @@ def test_a_number_has_one_open_dial_across_all_jobs(store: Store) -> None:
         store.jobs.record_intent(second, dial_to(A, store.now(), "key-2"))
     assert job(store, "job-2") == before
 
-    store.jobs.put_back(first)
+    store.jobs.requeue(first)
     store.jobs.record_intent(second, dial_to(A, store.now(), "key-2"))
     assert job(store, "job-2")["dial"]["number"] == A
 
@@ -321,7 +321,7 @@ def test_a_job_that_is_put_back_is_due_after_the_delay(store: Store) -> None:
     add_job(store)
     held = claim_and_dial(store)
     before = store.now()
-    store.jobs.put_back(held, delay_seconds=60, changes={"crashes": 1})
+    store.jobs.requeue(held, delay_seconds=60, changes={"crashes": 1})
 
     document = job(store)
     assert (document["status"], document["crashes"]) == ("pending", 1)
@@ -333,7 +333,7 @@ def test_a_job_that_is_put_back_goes_where_an_operator_wants_it(store: Store) ->
     add_job(store)
     held = claim(store)
     set_fields(store, request={"action": "suspend", "reason": "wait"})
-    store.jobs.put_back(held)
+    store.jobs.requeue(held)
     assert (job(store)["status"], job(store)["suspend_reason"]) == ("suspended", "wait")
     assert "request" not in job(store)
 
@@ -397,7 +397,7 @@ def test_an_open_dial_that_keeps_crashing_workers_waits_longer_each_time_and_is_
 def test_a_job_that_was_let_go_belongs_to_nobody_when_its_last_holder_crashes(store: Store) -> None:
     add_job(store)
     until = ahead(store, minutes=2)
-    store.jobs.let_go(claim_and_dial(store), until=until)
+    store.jobs.release_lease(claim_and_dial(store), until=until)
     assert store.jobs.worker_crashed(WORKER, 3) == []
     assert job(store)["reserved_until"] == until
 

@@ -103,8 +103,8 @@ def test_a_suspended_job_is_resumed_unless_it_changed_since_it_was_read(store: S
     read = Job.read(job(store))
 
     set_fields(store, revision=9)
-    assert not store.orders.resume(read)
-    assert store.orders.resume(Job.read(job(store)))
+    assert not store.operator_actions.resume(read)
+    assert store.operator_actions.resume(Job.read(job(store)))
 
     document = job(store)
     assert (document["status"], document["reserved_until"], document["revision"]) == ("pending", due, 10)
@@ -118,8 +118,8 @@ def test_a_waiting_request_is_taken_back_as_it_was_read(store: Store) -> None:
     read = Job.read(job(store))
     ask(store, "suspend")
 
-    assert not store.orders.take_back(read)
-    assert store.orders.take_back(Job.read(job(store)))
+    assert not store.operator_actions.take_back(read)
+    assert store.operator_actions.take_back(Job.read(job(store)))
     assert "request" not in job(store)
 
 
@@ -135,23 +135,25 @@ def test_stuck_jobs_are_those_whose_lease_ran_out_long_ago_or_that_rest_without_
     add_job(store, job_id="touched", updated_at=ago(store, minutes=5), **held)
     add_job(store, job_id="pending", reserved_until=ago(store, minutes=20))
 
-    found = store.orders.stuck(600, 10)
+    found = store.operator_actions.stuck(600, 10)
 
     assert {one.job_id for one in found} == {"lease", "untouched", "nothing"}
     assert [one.id for one in found] == sorted(one.id for one in found)
-    assert [one.id for one in store.orders.stuck(600, 10, after=found[0].id)] == [one.id for one in found[1:]]
-    assert len(store.orders.stuck(600, 2)) == 2
+    assert [one.id for one in store.operator_actions.stuck(600, 10, after=found[0].id)] == [
+        one.id for one in found[1:]
+    ]
+    assert len(store.operator_actions.stuck(600, 2)) == 2
 
 
 def test_a_stuck_job_is_released_once_its_lease_is_over_and_as_it_was_read(store: Store) -> None:
     add_job(store)
-    assert not store.orders.release(claim(store), {"status": "pending"})
+    assert not store.operator_actions.release(claim(store), {"status": "pending"})
     lapse(store)
     stale = Job.read(job(store))
     set_fields(store, reserved_until=ago(store, minutes=5))
 
-    assert not store.orders.release(stale, {"status": "pending"})
-    assert store.orders.release(Job.read(job(store)), {"status": "pending"})
+    assert not store.operator_actions.release(stale, {"status": "pending"})
+    assert store.operator_actions.release(Job.read(job(store)), {"status": "pending"})
     assert job(store)["status"] == "pending"
     assert "claim_token" not in job(store)
 
@@ -160,7 +162,7 @@ def test_a_stuck_job_with_an_open_dial_is_not_released(store: Store) -> None:
     add_job(store)
     claim_and_dial(store)
     lapse(store)
-    assert not store.orders.release(Job.read(job(store)), {"status": "pending"})
+    assert not store.operator_actions.release(Job.read(job(store)), {"status": "pending"})
 
 
 # -- many jobs -------------------------------------------------------------------------------------------
@@ -174,10 +176,10 @@ def test_a_reset_revives_what_failed_but_nobody_who_asked_not_to_be_called(store
     add_job(store, job_id="asked", status="cancelled", cancel_reason="do_not_call")
     add_job(store, job_id="asked then failed", status="failed", last_outcome="do_not_call")
     add_job(store, job_id="done", status="done")
-    query = store.orders.resettable(["failed", "cancelled"], max_age_seconds=None, batch_id=None)
+    query = store.operator_actions.resettable(["failed", "cancelled"], max_age_seconds=None, batch_id=None)
 
-    assert store.orders.count(query) == 2
-    assert store.orders.reset(query, 10) == 2
+    assert store.operator_actions.count(query) == 2
+    assert store.operator_actions.reset(query, 10) == 2
 
     revived = job(store, "failed")
     assert (revived["status"], revived["attempts"], revived["crashes"]) == ("pending", 0, 0)
@@ -200,8 +202,8 @@ def test_a_reset_can_be_of_one_batch_and_of_what_ended_lately(store: Store) -> N
     add_job(store, job_id="long ago", updated_at=long_ago, failed_at=lately, **failed)
     add_job(store, job_id="other batch", status="failed", batch_id=OTHER_BATCH, updated_at=lately)
 
-    query = store.orders.resettable(["failed"], max_age_seconds=3600, batch_id=BATCH)
-    assert store.orders.reset(query, 10) == 3
+    query = store.operator_actions.resettable(["failed"], max_age_seconds=3600, batch_id=BATCH)
+    assert store.operator_actions.reset(query, 10) == 3
     assert (job(store, "long ago")["status"], job(store, "other batch")["status"]) == ("failed", "failed")
 
 
@@ -209,8 +211,8 @@ def test_a_reset_changes_no_more_jobs_than_it_is_told(store: Store) -> None:
     for number in range(3):
         add_job(store, job_id=f"null {number}", status="failed", contact=None)
         add_job(store, job_id=f"full {number}", status="failed")
-    query = store.orders.resettable(["failed"], max_age_seconds=None, batch_id=None)
-    assert [store.orders.reset(query, limit) for limit in (2, 3, 9)] == [2, 3, 1]
+    query = store.operator_actions.resettable(["failed"], max_age_seconds=None, batch_id=None)
+    assert [store.operator_actions.reset(query, limit) for limit in (2, 3, 9)] == [2, 3, 1]
 
 
 def test_waiting_jobs_of_a_batch_are_cancelled_and_those_in_hand_are_left(store: Store) -> None:
@@ -220,18 +222,18 @@ def test_waiting_jobs_of_a_batch_are_cancelled_and_those_in_hand_are_left(store:
     claim(store, "held")
     add_job(store, job_id="other", batch_id=OTHER_BATCH)
 
-    assert store.orders.cancel_waiting(BATCH, 2, {"cancel_reason": "batch"}) == 2
-    assert store.orders.cancel_waiting(BATCH, 9, {"cancel_reason": "batch"}) == 1
+    assert store.operator_actions.cancel_waiting(BATCH, 2, {"cancel_reason": "batch"}) == 2
+    assert store.operator_actions.cancel_waiting(BATCH, 9, {"cancel_reason": "batch"}) == 1
 
     assert store.jobs.counts(BATCH) == {"cancelled": 3, "done": 1, "in_progress": 1}
-    assert [one.job_id for one in store.orders.in_hand(BATCH)] == ["held"]
+    assert [one.job_id for one in store.operator_actions.in_hand(BATCH)] == ["held"]
     assert job(store, "other")["status"] == "pending"
 
 
 def test_suspended_jobs_of_an_account_are_revived_by_reason(store: Store) -> None:
     for name, reason in (("1", "no_credit"), ("2", "account_unknown"), ("3", "operator")):
         add_job(store, job_id=name, account_id="acc-1", status="suspended", suspend_reason=reason)
-    assert store.orders.revive_suspended("acc-1", ["no_credit", "account_unknown"]) == 2
+    assert store.operator_actions.revive_suspended("acc-1", ["no_credit", "account_unknown"]) == 2
     assert [job(store, name)["status"] for name in "123"] == ["pending", "pending", "suspended"]
 
 
@@ -263,8 +265,8 @@ def test_jobs_are_selected_by_batch_and_status_and_found_by_the_beginning_of_the
 def test_what_speechai_reserved_for_ended_jobs_is_found_until_it_is_given_back(store: Store) -> None:
     add_job(store, job_id="ended", status="done", reserved_to_give_back="2.5")
     add_job(store, job_id="other", status="done")
-    (found,) = store.inherited.of_ended(10)
-    assert (found.job_id, store.inherited.amount(found)) == ("ended", 2.5)
-    store.inherited.forget(found)
-    assert store.inherited.amount(found) is None
-    assert store.inherited.of_ended(10) == []
+    (found,) = store.legacy.of_ended(10)
+    assert (found.job_id, store.legacy.amount(found)) == ("ended", 2.5)
+    store.legacy.forget(found)
+    assert store.legacy.amount(found) is None
+    assert store.legacy.of_ended(10) == []

@@ -10,7 +10,7 @@ import pytest
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import Store
-from speechaid.store.figures import Due, Figures
+from speechaid.store.queue_stats import Due, QueueStats
 from tests.integration.contract.documents import (
     BATCH,
     OTHER_BATCH,
@@ -49,7 +49,9 @@ def grounds(store: Store) -> Store:
 
 
 def test_everything_that_may_forbid_a_dial_is_read_at_once(grounds: Store) -> None:
-    seen = grounds.grounds.look(job(grounds)["_id"], KEY, account_id="acc-1", batch_id=BATCH, numbers=[A, B])
+    seen = grounds.preflight.read(
+        job(grounds)["_id"], KEY, account_id="acc-1", batch_id=BATCH, numbers=[A, B]
+    )
     assert seen.fleet is not None
     assert seen.breaker is not None
     assert seen.account is not None
@@ -62,16 +64,18 @@ def test_everything_that_may_forbid_a_dial_is_read_at_once(grounds: Store) -> No
 
 def test_what_is_not_there_or_not_asked_for_is_none(grounds: Store) -> None:
     name = job(grounds)["_id"]
-    gone = grounds.grounds.look(name, "nobody", account_id="gone", batch_id="gone", numbers=["+12025550198"])
+    gone = grounds.preflight.read(
+        name, "nobody", account_id="gone", batch_id="gone", numbers=["+12025550198"]
+    )
     assert (gone.breaker, gone.account, gone.batch, gone.listed) == (None, None, None, frozenset())
-    unasked = grounds.grounds.look(name, KEY, account_id=None, batch_id=None, numbers=[])
+    unasked = grounds.preflight.read(name, KEY, account_id=None, batch_id=None, numbers=[])
     assert (unasked.account, unasked.batch, unasked.listed) == (None, None, frozenset())
     assert unasked.fleet is not None
 
 
 def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> None:
     held = claim(grounds)
-    found = grounds.grounds.look_with_job(
+    found = grounds.preflight.read_with_job(
         held.id, str(held.claim_token), KEY, account_id="acc-1", batch_id=BATCH
     )
     assert found is not None
@@ -80,14 +84,16 @@ def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> 
     assert seen.asked == {A, B}
     assert seen.listed == {B}
     assert seen.batch is not None
-    assert grounds.grounds.look_with_job(held.id, "other", KEY, account_id=None, batch_id=None) is None
+    assert grounds.preflight.read_with_job(held.id, "other", KEY, account_id=None, batch_id=None) is None
 
 
 @pytest.mark.parametrize("contact", [None, {"phones": B}, {"phones": []}, "text"], ids=str)
 def test_a_claimed_job_with_an_odd_contact_is_read_all_the_same(grounds: Store, contact: object) -> None:
     set_fields(grounds, contact=contact)
     held = claim(grounds)
-    found = grounds.grounds.look_with_job(held.id, str(held.claim_token), KEY, account_id=None, batch_id=None)
+    found = grounds.preflight.read_with_job(
+        held.id, str(held.claim_token), KEY, account_id=None, batch_id=None
+    )
     assert found is not None
     assert found[0].document == job(grounds)
     assert found[1].listed == found[1].asked == ({B} if contact == {"phones": B} else frozenset())
@@ -101,9 +107,9 @@ def test_jobs_ahead_of_one_are_the_earlier_ones_of_its_batch(store: Store) -> No
         add_job(store, job_id=name, batch_id=BATCH, reserved_until=ago(store, minutes=minutes))
     add_job(store, job_id="always", batch_id=BATCH)
     add_job(store, job_id="other", batch_id=OTHER_BATCH)
-    assert store.survey.ahead_of(Job.read(job(store, "mine")), 9) == 2
-    assert store.survey.ahead_of(Job.read(job(store, "mine")), 1) == 1
-    assert store.survey.ahead_of(Job.read(job(store, "always")), 9) == 0
+    assert store.diagnostics.ahead_of(Job.read(job(store, "mine")), 9) == 2
+    assert store.diagnostics.ahead_of(Job.read(job(store, "mine")), 1) == 1
+    assert store.diagnostics.ahead_of(Job.read(job(store, "always")), 9) == 0
 
 
 def test_pending_jobs_of_a_batch_come_soonest_due_first(store: Store) -> None:
@@ -111,8 +117,8 @@ def test_pending_jobs_of_a_batch_come_soonest_due_first(store: Store) -> None:
     add_job(store, job_id="1", batch_id=BATCH, reserved_until=ago(store, hours=1))
     add_job(store, job_id="0", batch_id=BATCH)
     add_job(store, job_id="done", batch_id=BATCH, status="done")
-    assert [found.job_id for found in store.survey.pending_of(BATCH, 9)] == ["0", "1", "2"]
-    assert [found.job_id for found in store.survey.pending_of(BATCH, 2)] == ["0", "1"]
+    assert [found.job_id for found in store.diagnostics.pending_of(BATCH, 9)] == ["0", "1", "2"]
+    assert [found.job_id for found in store.diagnostics.pending_of(BATCH, 2)] == ["0", "1"]
 
 
 def test_numbers_in_live_calls_are_found_with_the_jobs_that_have_them(store: Store) -> None:
@@ -120,10 +126,10 @@ def test_numbers_in_live_calls_are_found_with_the_jobs_that_have_them(store: Sto
         add_job(store, job_id=name)
         claim_and_dial(store, number, name, key=name)
     add_job(store, job_id="idle")
-    assert store.survey.busy_numbers([A, B, "+12025550199"]) == {A, B}
-    assert store.survey.holder_of(A, Job.read(job(store, "job-2"))) == "job-1"
-    assert store.survey.holder_of(A, Job.read(job(store, "job-1"))) is None
-    assert {found.job_id for found in store.survey.open_dials(9)} == {"job-1", "job-2"}
+    assert store.diagnostics.busy_numbers([A, B, "+12025550199"]) == {A, B}
+    assert store.diagnostics.holder_of(A, Job.read(job(store, "job-2"))) == "job-1"
+    assert store.diagnostics.holder_of(A, Job.read(job(store, "job-1"))) is None
+    assert {found.job_id for found in store.diagnostics.open_dials(9)} == {"job-1", "job-2"}
     assert store.jobs.has_dial("job-1")
     assert not store.jobs.has_dial("job-3")
 
@@ -139,7 +145,7 @@ def test_open_dials_are_counted_by_what_may_become_of_them(store: Store) -> None
         if number == 2:
             rests_until = ahead(store, hours=1)
             store.jobs.note_on_dial(held, next_lookup_at=rests_until)
-            store.jobs.let_go(held, until=rests_until)
+            store.jobs.release_lease(held, until=rests_until)
         if number == 3:
             store.jobs.record_verdict(held, {"outcome": "answered"})
     add_job(store, job_id="no batch")
@@ -165,8 +171,8 @@ def test_jobs_without_any_phone_that_can_be_read_are_named(store: Store) -> None
     ]
     store.jobs.insert_many([{"status": "failed", **row} for row in rows])
     add_job(store, job_id="done", status="done", contact=None)
-    assert store.survey.unreadable(9) == ["empty", "none", "number", "numbers", "text"]
-    assert len(store.survey.unreadable(2)) == 2
+    assert store.diagnostics.unreadable(9) == ["empty", "none", "number", "numbers", "text"]
+    assert len(store.diagnostics.unreadable(2)) == 2
 
 
 # -- counts ----------------------------------------------------------------------------------------------
@@ -199,15 +205,15 @@ def test_suspended_jobs_are_counted_by_reason_and_by_the_account_that_is_wanted(
     add_job(store, job_id="6", account_id="acc-1", status="done")
     for account in (7, "7", 7.0):
         add_job(store, job_id=f"{account!r}", account_id=account)
-    assert store.survey.suspended_for() == {"account_unknown": 1, "no_credit": 1}
-    assert store.survey.awaiting_account() == {"acc-1": 2, "acc-3": 1, "7": 3}
+    assert store.diagnostics.suspended_for() == {"account_unknown": 1, "no_credit": 1}
+    assert store.diagnostics.awaiting_account() == {"acc-1": 2, "acc-3": 1, "7": 3}
 
 
 def test_jobs_are_counted_by_the_passes_that_they_used_up(store: Store) -> None:
     for number, attempts in enumerate((0, 2, 2, "2", None)):
         add_job(store, job_id=f"{number}", attempts=attempts, status="failed" if number else "pending")
     add_job(store, job_id="done", attempts=1, status="done")
-    assert store.survey.tried_again() == {0: 2, 2: 3}
+    assert store.diagnostics.tried_again() == {0: 2, 2: 3}
 
 
 def test_recent_calls_are_counted_by_outcome_and_reason_and_read_latest_first(store: Store) -> None:
@@ -225,14 +231,14 @@ def test_recent_calls_are_counted_by_outcome_and_reason_and_read_latest_first(st
             }
         )
     store.results.record({"dial_key": "4", "created_at": store.now(), "outcome": "busy", "duration_ms": 4})
-    assert store.survey.recent_outcomes(3600) == {("answered", "user_hangup"): 2, ("busy", "None"): 2}
-    latest = store.survey.recent_calls(2)
+    assert store.diagnostics.recent_outcomes(3600) == {("answered", "user_hangup"): 2, ("busy", "None"): 2}
+    latest = store.diagnostics.recent_calls(2)
     assert [row["duration_ms"] for row in latest] == [4, 3]
     assert "call_data" not in latest[0]
 
 
 def test_due_jobs_are_counted_by_batch_with_the_time_of_the_first(store: Store) -> None:
-    figures = Figures(store.jobs.table, store.now)
+    figures = QueueStats(store.jobs.table, store.now)
     first = ago(store, hours=2)
     add_job(store, job_id="1", batch_id=BATCH, reserved_until=first)
     add_job(store, job_id="2", batch_id=BATCH, reserved_until=ago(store, hours=1))
@@ -251,7 +257,7 @@ def test_due_jobs_are_counted_by_batch_with_the_time_of_the_first(store: Store) 
 
 
 def test_lapsed_leases_and_parked_calls_are_counted(store: Store) -> None:
-    figures = Figures(store.jobs.table, store.now)
+    figures = QueueStats(store.jobs.table, store.now)
     oldest = ago(store, hours=2)
     held: dict[str, Any] = {"status": JobStatus.IN_PROGRESS}
     add_job(store, job_id="1", reserved_until=oldest, **held)

@@ -215,7 +215,7 @@ def test_a_hold_stands_until_it_is_lifted(store: Store) -> None:
     held = store.holds.fleet()
     assert held is not None
     assert (held.by, held.reason) == ("ana", "x")
-    assert store.holds.look(KEY) == (held, None)
+    assert store.holds.read(KEY) == (held, None)
 
     assert [store.holds.unhold(by="eva") for _ in range(2)] == [True, False]
     assert store.holds.fleet() is None
@@ -228,7 +228,7 @@ def test_a_breaker_is_written_only_as_it_was_read(store: Store) -> None:
         return store.holds.write_breaker(KEY, {"failures": failures}, expected_revision=revision)
 
     assert [write(1, None), write(2, None), write(3, 1), write(4, 1)] == [True, False, True, False]
-    _, breaker = store.holds.look(KEY)
+    _, breaker = store.holds.read(KEY)
     assert breaker is not None
     assert (breaker["failures"], breaker["revision"]) == (3, 2)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from speechaid.campaign.figures import gather
 from speechaid.campaign.report import shape
 from speechaid.store.connection import Store
+from speechaid.store.report_queries import query_report_figures
 
 Document = dict[str, Any]
 PLACED = datetime(2026, 7, 3, 14, 40, tzinfo=UTC)
@@ -44,7 +44,7 @@ def fill(store: Store) -> None:
 
 def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
     fill(store)
-    report = shape(gather(store, batch_id="b1", zone="America/Santiago"))
+    report = shape(query_report_figures(store, batch_id="b1", zone="America/Santiago"))
     assert report["jobs"] == {"total": 3, "by_status": {"pending": 1, "done": 2}}
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1}
     assert (report["calls"]["connected"], report["calls"]["minutes"], report["calls"]["cost"]) == (2, 2, 0.25)
@@ -57,7 +57,7 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
 
 def test_all_batches_are_counted_with_what_speechai_left(store: Store) -> None:
     fill(store)
-    report = shape(gather(store, batch_id=None, zone="UTC"))
+    report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
     assert report["jobs"]["total"] == 5
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1, "busy": 1, "unrecorded": 2}
     assert (report["calls"]["connected"], report["calls"]["cost"]) == (3, 2.75)
@@ -65,5 +65,5 @@ def test_all_batches_are_counted_with_what_speechai_left(store: Store) -> None:
 
 
 def test_an_empty_database_has_a_report(store: Store) -> None:
-    report = shape(gather(store, batch_id=None, zone="UTC"))
+    report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
     assert (report["jobs"]["total"], report["calls"]["total"], report["batches"]) == (0, 0, [])

@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from speechaid.errors import StoreError
 from speechaid.store.connection import Store
-from speechaid.store.inspection import foreign_work, look_at_topology, missing_indexes, write_durably
+from speechaid.store.inspection import foreign_work, missing_indexes, read_topology, write_durably
 from speechaid.store.jobs import COUNTED, LIVE_NUMBER
 from speechaid.store.pages import Pages
 from speechaid.store.table import Duplicate
@@ -216,7 +216,7 @@ def test_whoever_comes_later_goes_on_from_any_place(store: Store, documents: lis
 
 
 def test_a_server_says_that_it_takes_writes(store: Store) -> None:
-    assert look_at_topology(store).writable
+    assert read_topology(store).writable
 
 
 def test_a_write_is_confirmed_and_leaves_nothing(store: Store) -> None:

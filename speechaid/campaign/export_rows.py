@@ -1,0 +1,163 @@
+"""Rows for spreadsheets and other programs: calls, jobs, promises to pay, the do-not-call list. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from speechaid.campaign import cells
+from speechaid.model import reading
+from speechaid.model.job import Job
+from speechaid.model.reading import Document
+
+#: A cell: text, a number, yes or no, or nothing.
+Cell = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Export:
+    """One kind of export."""
+
+    #: ``jobs``, ``results`` or ``do_not_call``.
+    collection: str
+    #: Which of its documents, a batch aside.
+    query: Mapping[str, Any]
+    columns: tuple[str, ...]
+    row: Callable[[Document], list[Cell]]
+    #: What ``row`` reads of a document, where the rest may be long; None is all.
+    fields: tuple[str, ...] | None = None
+
+
+def call_row(result: Document) -> list[Cell]:
+    """One call: a ``call_results`` document, ours or SpeechAI's."""
+    contact = reading.mapping(result.get("contact"))
+    charged = reading.mapping(result.get("charged"))
+    call = reading.mapping(result.get("call_data"))
+    analysis = reading.mapping(call.get("call_analysis"))
+    return [
+        *_texts(result, "call_id", "job_id", "batch_id", "account_id"),
+        *_texts(contact, "name", "dni", "phone_used"),
+        _moment(result.get("placed_at") or result.get("created_at")),
+        *_texts(result, "outcome", "call_status", "disconnection_reason"),
+        reading.flag(result.get("is_successful"), default=False),
+        _seconds(result.get("duration_ms")),
+        *(
+            reading.number(value)
+            for value in (result.get("cost"), charged.get("minutes"), charged.get("credit"))
+        ),
+        _counted(result.get("attempt")),
+        _counted(result.get("phone_index")),
+        *_texts(analysis, "call_summary", "user_sentiment"),
+        *_texts(call, "recording_url", "public_log_url"),
+    ]
+
+
+def job_row(document: Document) -> list[Cell]:
+    """One job, and how it stands."""
+    job = Job.read(document)
+    payload = reading.mapping(document.get("payload"))
+    return [
+        job.job_id,
+        job.batch_id,
+        job.account_id,
+        str(job.status),
+        job.contact.name,
+        job.contact.dni,
+        ", ".join(job.contact.phones),
+        *_texts(payload, "company_name", "debt_amount", "due_date", "reference_number"),
+        job.attempts,
+        *_texts(document, "last_outcome", "last_error", "suspend_reason", "cancel_reason", "call_id"),
+        *(_moment(document.get(name)) for name in ("created_at", "reserved_until", "finished_at")),
+        *_texts(document, "fecha_pago_cliente", "monto_pago_cliente"),
+    ]
+
+
+def promise_row(document: Document) -> list[Cell]:
+    """One promise to pay: who, what is owed, what was promised for when, in words and as read."""
+    job = Job.read(document)
+    payload = reading.mapping(document.get("payload"))
+    day = cells.day(cells.clean(document.get("fecha_pago_cliente")), "")
+    return [
+        job.job_id,
+        job.batch_id,
+        job.contact.name,
+        job.contact.dni,
+        next(iter(job.contact.phones), None),
+        *_texts(payload, "company_name", "reference_number", "debt_amount"),
+        *_texts(document, "fecha_pago_cliente"),
+        None if day is None else day.isoformat(),
+        *_texts(document, "monto_pago_cliente"),
+        cells.amount(document.get("monto_pago_cliente")),
+        _moment(document.get("call_ended_at")),
+        *_texts(document, "call_id"),
+    ]
+
+
+def do_not_call_row(entry: Document) -> list[Cell]:
+    """One listed number."""
+    return [str(entry["_id"]), *_texts(entry, "source", "job_id"), _moment(entry.get("at"))]
+
+
+_GIVEN: Final = {"$nin": [None, ""]}
+#: Jobs whose contact promised something.
+PROMISED: Final = {"$or": [{"fecha_pago_cliente": _GIVEN}, {"monto_pago_cliente": _GIVEN}]}
+
+_CALLS: Final = (
+    "call_id job_id batch_id account_id name dni phone placed_at outcome call_status disconnection_reason "
+    "successful seconds cost charged_minutes charged_credit attempt phone_number summary sentiment "
+    "recording_url log_url"
+)
+_JOBS: Final = (
+    "job_id batch_id account_id status name dni phones company_name debt_amount due_date reference_number "
+    "attempts last_outcome last_error suspend_reason cancel_reason call_id created_at due_at finished_at "
+    "promised_day promised_amount"
+)
+_PROMISES: Final = (
+    "job_id batch_id name dni phone company_name reference_number debt_amount promised_day_as_told "
+    "promised_day promised_amount_as_told promised_amount called_at call_id"
+)
+
+#: Transcripts are most of a result, and none is exported.
+_READ_OF_CALL: Final = (
+    "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
+    "disconnection_reason is_successful duration_ms cost charged attempt phone_index "
+    "call_data.call_analysis call_data.recording_url call_data.public_log_url"
+)
+
+EXTRACTS: Final[Mapping[str, Export]] = {
+    "calls": Export("results", {}, tuple(_CALLS.split()), call_row, tuple(_READ_OF_CALL.split())),
+    "jobs": Export("jobs", {}, tuple(_JOBS.split()), job_row),
+    "promises": Export("jobs", PROMISED, tuple(_PROMISES.split()), promise_row),
+    "dnc": Export("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
+}
+
+
+def _texts(fields: Mapping[str, Any], *names: str) -> list[Cell]:
+    """Texts and numbers as they are, anything else as nothing."""
+    values = (fields.get(name) for name in names)
+    return [value if isinstance(value, str | int | float) else _written(value) for value in values]
+
+
+def _written(value: object) -> Cell:
+    if isinstance(value, datetime):
+        return _moment(value)
+    return cells.clean(value) or None if hasattr(value, "to_decimal") else None
+
+
+def _moment(value: object) -> str | None:
+    """In UTC, to the second, in a form that spreadsheets and programs read."""
+    moment = reading.instant(value)
+    return None if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _seconds(milliseconds: object) -> float | None:
+    value = reading.number(milliseconds)
+    return None if value is None else round(value / 1000, 1)
+
+
+def _counted(value: object) -> int | None:
+    """From 1 on, as people count."""
+    number = reading.number(value)
+    return None if number is None else int(number) + 1

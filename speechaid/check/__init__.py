@@ -1,0 +1,1 @@
+"""``speechaid check``: is everything there that the daemon needs?"""

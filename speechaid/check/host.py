@@ -1,0 +1,149 @@
+"""``speechaid check``'s look at this host: control socket, ports, directories, limits; nothing is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from speechaid.daemon import log_refused, tcp_access
+from speechaid.errors import ConfigError
+from speechaid.fleet.processes import descriptors_needed
+from speechaid.protocol import messages
+from speechaid.rules import check_findings
+from speechaid.rules.check_findings import CheckFinding
+from speechaid.settings import Settings
+from speechaid.telemetry.sink import file_fault
+
+
+def looks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
+    """All of it, in the order of the report."""
+    path = settings.control.socket
+    pid = _listener(path)
+    if pid is not None:
+        yield check_findings.socket_held(str(path), pid, before_start=before_start)
+    elif (fault := _no_socket(path)) is not None:
+        yield check_findings.socket_unfit(str(path), fault)
+    else:
+        yield check_findings.socket_free(str(path))
+    yield from _ports(settings, daemon_runs=pid is not None)
+    try:
+        tcp_access(settings)
+    except ConfigError as exc:
+        yield check_findings.keys_missing("; ".join(exc.faults))
+    yield place("state directory", settings.control.state_dir)
+    if settings.logging.file is not None:
+        yield _log_file(settings.logging.file)
+    yield _descriptors(settings.worker.count)
+
+
+def _listener(path: Path) -> str | None:
+    """The pid of the daemon that listens at a socket, as far as it is known; None where nobody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(os.fsencode(path))
+        except OSError:
+            return None
+    try:
+        return messages.lock_path(path).read_text(encoding="ascii").strip() or "unknown"
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
+
+
+def _no_socket(path: Path) -> str | None:
+    """Why no daemon could listen there; one that a dead daemon left is removed by the next."""
+    try:
+        is_socket = stat.S_ISSOCK(path.stat().st_mode)
+    except FileNotFoundError:
+        return _unfit(path.parent)
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return _unfit(path.parent) if is_socket else "is there, and is no socket"
+
+
+def _ports(settings: Settings, *, daemon_runs: bool) -> Iterator[CheckFinding]:
+    telemetry, control = settings.telemetry.metrics_address, settings.control.tcp
+    named = {"metrics port": None if telemetry == "off" else telemetry, "control port": control}
+    for name, address in named.items():
+        if address is None:
+            continue
+        fault = _taken(address.removeprefix("tcp://"))
+        yield check_findings.port(name, address, fault=fault, daemon_runs=daemon_runs)
+
+
+def _taken(address: str) -> str | None:
+    """Why nobody could listen at ``HOST:PORT`` now; None where somebody could."""
+    host, _, port = address.rpartition(":")
+    host = "" if host == "*" else host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, place = found[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            return exc.strerror or str(exc)
+        return f"is taken{_holder(int(port))}"
+    return None
+
+
+def _holder(port: int) -> str:
+    """Who listens at a port, as far as we may see it, as the end of a sentence."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with contextlib.suppress(OSError):
+            rows = [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
+            inodes |= {
+                row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port
+            }
+    sockets = {f"socket:[{inode}]" for inode in inodes}
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()) in sockets:
+                process = descriptor.parents[1]
+                return f" by {(process / 'comm').read_text().strip()} (pid {process.name})"
+    return ""
+
+
+def place(name: str, path: Path) -> CheckFinding:
+    """Whether files can be made in a directory, and how much room there is."""
+    fault = _unfit(path)
+    free_mb = None if fault else shutil.disk_usage(_existing(path)).free // 2**20
+    return check_findings.place(name, str(path), fault=fault, free_mb=free_mb)
+
+
+def _log_file(path: Path) -> CheckFinding:
+    """Nothing is made for the look: the file would be ours, and not the service's."""
+    if (fault := file_fault(path, make=False)) is not None:
+        return check_findings.log_file_unfit(log_refused(path, fault))
+    return place("log directory", path.parent)
+
+
+def _unfit(directory: Path) -> str | None:
+    """Why files cannot be made in a directory, which may be one that is yet to be made."""
+    existing = _existing(directory)
+    if not existing.is_dir():
+        return f"{existing} is no directory"
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        return f"{existing} is not ours to write to"
+    return None
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _descriptors(workers: int) -> CheckFinding:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = None if hard == resource.RLIM_INFINITY else hard
+    needed, least = descriptors_needed(workers), descriptors_needed(workers, at_least=True)
+    return check_findings.descriptors(limit=limit, needed=needed, least=least, workers=workers)

@@ -1,0 +1,1 @@
+"""``doctor``: facts gathered, then checks that turn them into findings."""

@@ -1,0 +1,189 @@
+"""What a worker works with: store, Retell, settings, and its seat in the fleet; and how it waits.
+
+``dial``, ``settlement`` and ``recovery`` take a kit and a job. They know the seat only by the few calls that
+are declared here, so that they stand below the processes in the layers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from logging import INFO
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+from speechaid.clock import Clock, SystemClock
+from speechaid.errors import StoreUnavailable
+from speechaid.model.batch import Batch
+from speechaid.model.job import Job
+from speechaid.model.masking import mask_phone
+from speechaid.model.reading import Document
+from speechaid.model.states import WorkerState
+from speechaid.retell.client import RetellClient
+from speechaid.rules import retries
+from speechaid.rules.eligibility import DiallingDefaults
+from speechaid.rules.retries import RetryPolicy
+from speechaid.settings import Settings
+from speechaid.store.connection import Store
+from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.metric_table import observe
+
+Result = TypeVar("Result")
+
+log = get_logger("speechaid.worker")
+
+#: Longest that one database operation may take: server selection, then the socket's time-out.
+DATABASE_STEP_SECONDS = 40.0
+#: How long to rest between tries while the database is away.
+DATABASE_RETRY_SECONDS = (0.5, 5.0)
+
+
+class HandOver(Exception):  # noqa: N818 - a request, not a mistake
+    """The worker was told to let go of its call at once: leave everything to the adopter."""
+
+
+class SupervisorLink(Protocol):
+    """The part of a worker's seat that a dial needs."""
+
+    hand_over_requested: bool
+
+    def report_step(
+        self,
+        state: WorkerState,
+        step: str,
+        *,
+        within_seconds: float,
+        job: str | None = None,
+        call: str | None = None,
+    ) -> None:
+        """Say what is done next, and by when the next report comes."""
+
+    def count(self, name: str, value: float = 1, /, **labels: str) -> None:
+        """Add to a counter."""
+
+    def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+        """Add to counters for a deed that counts once, whoever has to repeat it."""
+
+    def emit(self, name: str, /, **fields: Any) -> None:
+        """Tell the listeners."""
+
+    def call_finished(self) -> None:
+        """One call more is over and written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerReading:
+    """The stored circuit breaker of this host's key as it was at a moment of the boot-time clock."""
+
+    at: float
+    document: Document | None
+
+
+@dataclass(kw_only=True)
+class WorkerContext:
+    """One worker's things; ``settings`` may be replaced between two steps by a reload."""
+
+    store: Store
+    retell: RetellClient
+    settings: Settings
+    link: SupervisorLink
+    worker_id: str
+    #: Rest so many seconds, or less where an order arrives; orders are heeded there.
+    wait: Callable[[float], None]
+    clock: Clock = field(default_factory=SystemClock)
+    random: random.Random = field(default_factory=random.Random)
+    #: As a look saw it last.
+    breaker_reading: BreakerReading | None = None
+
+    def new_token(self) -> str:
+        """A fresh claim token or dial key."""
+        return uuid4().hex
+
+    def report_step(
+        self, state: WorkerState, step: str, job: Job | None = None, *, seconds: float | None = None
+    ) -> None:
+        """Report a step before it may block.
+
+        Args:
+            state: what the worker is about.
+            step: what it does next, in a few words.
+            job: the job in hand.
+            seconds: longest that the step may take; without it, what one database operation may.
+        """
+        self.link.report_step(
+            state,
+            step,
+            within_seconds=DATABASE_STEP_SECONDS if seconds is None else seconds,
+            job=None if job is None else job.job_id,
+            call=None if job is None or job.dial is None else job.dial.call_id,
+        )
+
+    def emit(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
+        """One event of a job's life: to the log, and to the supervisor, who has it kept for history."""
+        facts = {"job": job.job_id, "batch": job.batch_id, **fields}
+        if job.dial is not None:
+            facts = {"call": job.dial.call_id, "phone": job.dial.number, **facts}
+        facts = {name: value for name, value in facts.items() if value is not None}
+        log.event(level, event, **facts)
+        if "phone" in facts:
+            facts["phone"] = mask_phone(str(facts["phone"]))
+        self.link.emit(event, at=self.clock.now().isoformat(), **facts)
+
+    def observe(self, metric: str, value: float, **labels: str) -> None:
+        """One value of a histogram."""
+        observe(self.link.count, metric, value, **labels)
+
+    def retry_until_available(
+        self, state: WorkerState, step: str, job: Job, operation: Callable[[], Result]
+    ) -> Result:
+        """Do a deed at the database, however long the database is away: what was learnt must be written.
+
+        Raises:
+            HandOver: the worker was told to leave; the adopter learns the same from Retell.
+        """
+        tries = 0
+        while True:
+            self.report_step(state, step, job)
+            try:
+                return operation()
+            except StoreUnavailable as exc:
+                if tries == 0:
+                    self.emit("database.away", job, step=step, error=str(exc))
+                    self.link.count("speechaid_database_faults_total", step=step)
+                if self.link.hand_over_requested:
+                    raise HandOver from exc
+                least, most = DATABASE_RETRY_SECONDS
+                pause = min(most, least * 2**tries) * (0.5 + self.random.random())
+                self.report_step(state, f"{step} (database away)", job, seconds=pause + DATABASE_STEP_SECONDS)
+                self.wait(pause)
+                tries = min(tries + 1, 10)
+
+    def retry_policy(self, batch: Batch | None) -> RetryPolicy:
+        """The policy for a batch's jobs: its own settings before the environment's."""
+        call, worker = self.settings.call, self.settings.worker
+        defaults = RetryPolicy(
+            max_attempts=worker.max_attempts,
+            retry_delay_seconds=worker.retry_delay_minutes * 60,
+            no_answer_delay_seconds=call.no_answer_retry_minutes * 60,
+            temporary_min_seconds=call.temporary_retry_min_seconds,
+            temporary_max_seconds=call.temporary_retry_max_seconds,
+            voicemail_counts=call.voicemail_counts,
+        )
+        return retries.policy_for(defaults, None if batch is None else batch.call_settings)
+
+    def dialling_defaults(self) -> DiallingDefaults:
+        """What holds where batch and account say nothing."""
+        return dialling_defaults(self.settings)
+
+
+def dialling_defaults(settings: Settings) -> DiallingDefaults:
+    """What holds where batch and account say nothing."""
+    dialling = settings.dialling
+    return DiallingDefaults(
+        timezone=dialling.default_timezone,
+        hours=dialling.default_allowed_hours,
+        days=dialling.default_days,
+        country=dialling.default_country,
+        estimate_minutes=dialling.estimate_minutes,
+    )

@@ -1,0 +1,78 @@
+"""What SpeechAI reserved for a job, given back to its account exactly once.
+
+SpeechAI enters an estimate in the account's figure when it makes a job, and writes it on the job
+(``reserved_amount``). A dial of ours holds its own estimate, so the old one goes: first out of the account,
+with a mark that names the job; then off the job, under its token; then the mark. Whoever dies in between
+leaves either both or neither for the next to see.
+
+A job that ends without a dial (cancelled, given up) leaves its reservation to the clerk, who gives it back in
+the same way. A suspended one keeps it: it may be called yet.
+
+The account is read before the job. A worker that sleeps between its reading and its write finds the account
+changed by whoever did it meanwhile, and looks again.
+"""
+
+from __future__ import annotations
+
+from speechaid.dialer.context import WorkerContext
+from speechaid.model.account import Account, Plan
+from speechaid.model.job import Job
+from speechaid.rules import metering
+from speechaid.store.accounts import gives_back
+from speechaid.store.connection import Store
+
+
+def release_legacy_reservation(context: WorkerContext, job: Job) -> Job:
+    """Give back what SpeechAI reserved for a job in hand; the job as it stands then.
+
+    Raises:
+        LeaseLost: the job belongs to somebody else now.
+    """
+    if job.account_id is None or not metering.reserved_for(job):
+        return job
+    store = context.store
+    while True:
+        account = store.accounts.find(job.account_id)
+        job = store.jobs.reread(job)
+        amount = metering.reserved_for(job)
+        if account is None:
+            return job
+        if not amount:
+            break
+        minutes, credit = _shares(account, amount)
+        if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
+            job = store.jobs.drop_reserved_amount(job)
+            context.emit("account.reservation_given_back", job, minutes=minutes, credit=credit)
+            break
+    if gives_back(account, job.job_id) or amount:
+        store.accounts.forget_given_back(account.account_id, job.job_id)
+    return job
+
+
+def release_ended_reservations(store: Store, limit: int) -> int:
+    """Give back what SpeechAI had reserved for jobs that ended without a dial; of how many."""
+    jobs = store.legacy.of_ended(limit)
+    for job in jobs:
+        _release_ended(store, job)
+    return len(jobs)
+
+
+def _release_ended(store: Store, job: Job) -> None:
+    while True:
+        account = None if job.account_id is None else store.accounts.find(job.account_id)
+        amount = store.legacy.amount(job)
+        if account is None or amount is None:
+            break
+        minutes, credit = _shares(account, amount)
+        if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
+            break
+    store.legacy.forget(job)
+    if account is not None:
+        store.accounts.forget_given_back(account.account_id, job.job_id)
+
+
+def _shares(account: Account, amount: float) -> tuple[float, float]:
+    """Minutes and credit to take out of the account's figure: never more than SpeechAI has put there."""
+    minutes = min(amount, metering.legacy_minutes(account)) if account.plan is Plan.MINUTES else 0.0
+    credit = min(amount, metering.legacy_credit(account)) if account.plan is Plan.CREDIT else 0.0
+    return minutes, credit

@@ -1,0 +1,1 @@
+"""The embedded database: a MongoDB-compatible server that the daemon starts and supervises."""

@@ -1,0 +1,221 @@
+"""The embedded database as a supervised child: ``MONGO_URI=embedded:DIR``.
+
+One supervisor is in charge of a directory (``supervisor.lock``), one server works in it (``server.lock``).
+The server lives in a session of its own, so that neither a Ctrl-C in the terminal nor its supervisor's death
+reaches it. It leaves by itself once supervisor and clients are gone; until then the next supervisor takes it
+over.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from speechaid.embedded import files
+from speechaid.embedded.process import ServerProcess, spawn
+from speechaid.errors import FleetError
+
+#: A start with a long journal to replay takes its time, as does a stop that flushes what is in memory.
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+#: A server that ran so long has earned a fresh back-off.
+STEADY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class EmbeddedDatabase:
+    """The database server of one directory, as its supervisor sees it; for one thread."""
+
+    def __init__(self, directory: Path | str, *, sync_on_commit: bool = True) -> None:
+        """Name the directory; nothing is touched before :meth:`start`.
+
+        Args:
+            directory: made if missing; it serves one supervisor at a time.
+            sync_on_commit: fsync each commit; only tests do without.
+        """
+        self.directory = Path(directory).expanduser().absolute()
+        self._sync_on_commit = sync_on_commit
+        self._lock: int | None = None
+        self._server: ServerProcess | None = None
+        self._address: files.Address | None = None
+        self._failures = 0
+        self._next_try = 0.0  # monotonic
+
+    def start(self) -> str:
+        """Start a server, or take over the one that a dead supervisor left; returns its URI, a secret.
+
+        Raises:
+            FleetError: the extra is not installed, or the directory is unusable or in other hands.
+        """
+        if importlib.util.find_spec("secantus") is None:
+            raise FleetError(
+                "the embedded database is not installed: pip install '.[embedded]' in the checkout"
+            )
+        files.prepare(self.directory)
+        self._lock = self._take_charge()
+        try:
+            self._server = self._find_running()
+            if self._server is None:
+                self._server = spawn(self.directory, port=0, sync_on_commit=self._sync_on_commit)
+                self._settle(self._server.report(START_SECONDS) or {"error": "it did not start in time"})
+        except BaseException:
+            self.stop()
+            raise
+        return self.uri
+
+    @property
+    def uri(self) -> str:
+        """Where clients connect, password included: a secret. It stays the same over restarts.
+
+        Raises:
+            FleetError: no server has been started.
+        """
+        if self._address is None:
+            raise FleetError(f"no database runs in {self.directory}")
+        return _uri(self.directory, self._address)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, None while there is none."""
+        return self._server.pid if self._server and self._server.is_alive() else None
+
+    def is_alive(self) -> bool:
+        """Whether a server runs and has said that it is ready."""
+        return self._server is not None and not self._server.is_starting and self._server.is_alive()
+
+    def ensure(self) -> None:
+        """Bring a dead server back, on its old port, with a back-off; never waits. Call it every second."""
+        now = time.monotonic()
+        if self._lock is None:
+            return
+        if self._server is None:
+            if now >= self._next_try:
+                self._restart()
+        elif self._server.is_starting:
+            self._check_start(self._server)
+        elif not self._server.is_alive():
+            self._reap(self._server, f"the embedded database in {self.directory} died")
+        elif self._failures and now - self._server.since > STEADY_SECONDS:
+            self._failures = 0
+
+    def stop(self) -> None:
+        """Stop the server cleanly, flushing what it holds, and let go of the directory."""
+        if self._server is not None:
+            if not self._server.end(grace_seconds=STOP_SECONDS):
+                _tell(logging.ERROR, "database_killed", f"it did not stop in {STOP_SECONDS:.0f} s")
+            self._server.release()
+        self._server = self._address = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_charge(self) -> int:
+        path = self.directory / "supervisor.lock"
+        deadline = time.monotonic() + STOP_SECONDS
+        while (lock := files.take_lock(path)) is None:
+            # A server that is just leaving for want of a supervisor holds this lock to its end: wait for it.
+            holder = files.lock_holder(path)
+            if holder != files.lock_holder(self.directory / "server.lock") or time.monotonic() > deadline:
+                raise FleetError(f"the database in {self.directory} is in use by process {holder}")
+            time.sleep(0.1)
+        return lock
+
+    def _find_running(self) -> ServerProcess | None:
+        """The server that a dead supervisor left running, None when the directory has none."""
+        path = self.directory / "server.lock"
+        deadline = time.monotonic() + START_SECONDS
+        while (lock := files.take_lock(path)) is None:
+            # Without an address it is still starting, or already stopping and about to drop its lock.
+            server = self._adopt(files.read_address(self.directory))
+            if server is not None:
+                return server
+            if time.monotonic() > deadline:
+                raise FleetError(f"process {files.lock_holder(path)} holds {path} and says no address")
+            time.sleep(0.1)
+        os.close(lock)
+        return None
+
+    def _adopt(self, address: files.Address | None) -> ServerProcess | None:
+        if address is None:
+            return None
+        try:
+            server = ServerProcess(address.pid)
+        except ProcessLookupError:
+            return None
+        if not address.is_current():  # looked at again, now that the process cannot change under us
+            server.release()
+            return None
+        self._address = address
+        _tell(logging.INFO, "database_adopted", f"took over the embedded database, process {address.pid}")
+        return server
+
+    def _restart(self) -> None:
+        # Clients hold the old URI, so it is the old port or none.
+        port = self._address.port if self._address else 0
+        try:
+            self._server = spawn(self.directory, port=port, sync_on_commit=self._sync_on_commit)
+        except FleetError as exc:
+            self._back_off(str(exc))
+
+    def _check_start(self, server: ServerProcess) -> None:
+        report = server.report()
+        if report is None and time.monotonic() - server.since > START_SECONDS:
+            server.kill()
+            report = {"error": "it did not start in time"}
+        if report is None:
+            return
+        try:
+            self._settle(report)
+            _tell(logging.INFO, "database_back", f"the embedded database runs again, process {server.pid}")
+        except FleetError as exc:
+            self._reap(server, str(exc))
+
+    def _settle(self, report: dict[str, object]) -> None:
+        """Take a starting server's word: it listens, or why it does not."""
+        if "error" in report:
+            raise FleetError(f"the embedded database in {self.directory} did not start: {report['error']}")
+        address = files.read_address(self.directory)
+        if address is None:
+            raise FleetError(f"the embedded database in {self.directory} died right after its start")
+        self._address = address
+
+    def _reap(self, server: ServerProcess, why: str) -> None:
+        server.kill()
+        status = server.release()
+        self._server = None
+        self._back_off(why if status is None else f"{why} (exit status {status})")
+
+    def _back_off(self, why: str) -> None:
+        delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+        self._failures += 1
+        self._next_try = time.monotonic() + delay
+        _tell(logging.ERROR, "database_died", f"{why}; starting it again in {delay:.1f} s")
+
+
+def published_uri(directory: Path | str) -> str:
+    """The URI, a secret, of the server that runs in a directory under whatever supervisor.
+
+    Raises:
+        FleetError: none runs there, or its credentials are not for us to read.
+    """
+    directory = Path(directory).expanduser().absolute()
+    address = files.read_address(directory)
+    if address is None:
+        raise FleetError(f"no database runs in {directory}")
+    return _uri(directory, address)
+
+
+def _tell(level: int, event: str, sentence: str) -> None:
+    log.log(level, "%s", sentence, extra={"event": event})
+
+
+def _uri(directory: Path, address: files.Address) -> str:
+    credentials = files.read_credentials(directory)
+    login = f"{quote(credentials.user, safe='')}:{quote(credentials.password, safe='')}"
+    return f"mongodb://{login}@{address.host}:{address.port}/?authSource=admin&directConnection=true"

@@ -1,0 +1,139 @@
+"""One server process of the embedded database: started or adopted, watched by pidfd, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from speechaid.errors import FleetError
+
+LOG_BYTES = 2**20
+
+
+class ServerProcess:
+    """A server that is starting, running or over; the caller need not be its parent."""
+
+    def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None = None, report: int = -1) -> None:
+        """Watch a process.
+
+        Args:
+            pid: the process, ours or not.
+            child: the process as we started it; None where another supervisor did.
+            report: our end of the pipe on which a starting server says one line; owned by this object.
+
+        Raises:
+            ProcessLookupError: there is no such process any more.
+        """
+        self.pid = pid
+        self.since = time.monotonic()
+        self._child = child
+        self._report = report
+        self._pidfd = os.pidfd_open(pid)
+
+    def is_alive(self) -> bool:
+        """Whether the process is there; it may still be starting, or answer nobody."""
+        return not _readable(self._pidfd, 0.0)
+
+    def report(self, timeout_seconds: float = 0.0) -> dict[str, object] | None:
+        """What a starting server said: ``{"port"}`` or ``{"error"}``; None while it has said nothing."""
+        if not _readable(self._report, timeout_seconds):
+            return None
+        line = os.read(self._report, 65_536)
+        os.close(self._report)
+        self._report = -1
+        if not line:
+            return {"error": "the database server died while starting; see server.log"}
+        message: dict[str, object] = json.loads(line)
+        return message
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its report is still to come."""
+        return self._report >= 0
+
+    def end(self, *, grace_seconds: float) -> bool:
+        """Ask it to stop, wait, kill it if it does not; whether it went by itself."""
+        self.signal(signal.SIGTERM)
+        went = _readable(self._pidfd, grace_seconds)
+        if not went:
+            self.kill()
+            _readable(self._pidfd, grace_seconds)
+        return went
+
+    def kill(self) -> None:
+        """End it at once: what was committed is on disk."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this very process, never to a later one with its pid."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def release(self) -> int | None:
+        """Let go of the descriptors, and reap the process if it is our dead child; its exit status."""
+        status = None
+        if self._child is not None and not self.is_alive():
+            status = self._child.wait()
+        for descriptor in (self._pidfd, self._report):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._pidfd = self._report = -1
+        return status
+
+
+def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
+    """Start a server without waiting for it; a port other than 0 is the only one that it may take.
+
+    Raises:
+        FleetError: the process could not be started.
+    """
+    ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    command = [sys.executable, "-P", "-m", "speechaid.embedded.server", str(directory)]
+    command += ["--port", str(port), "--ready-fd", str(theirs)]
+    command += [] if sync_on_commit else ["--no-sync"]
+    # Also from a checkout that was not installed: the child finds speechaid where we found it.
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    try:
+        log = _open_log(directory / "server.log")
+        try:
+            child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command,
+                env=os.environ | {"PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs],
+                # Neither a Ctrl-C in the terminal nor the end of our session may reach the database.
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        return ServerProcess(child.pid, child=child, report=ours)
+    except OSError as exc:
+        os.close(ours)
+        raise FleetError(f"the database server in {directory} cannot be started: {exc}") from exc
+    finally:
+        os.close(theirs)
+
+
+def _open_log(path: Path) -> int:
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _readable(descriptor: int, timeout_seconds: float) -> bool:
+    """Whether a pidfd (its process is over) or a pipe (a line or its end) has something to say."""
+    if descriptor < 0:
+        return False
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(timeout_seconds * 1000))

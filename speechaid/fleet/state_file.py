@@ -1,0 +1,107 @@
+"""Orders that outlive the supervisor: a drain, a hold, paused workers; one small file on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from speechaid.errors import FleetError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersistedState:
+    """What holds until an operator takes it back, whatever crashes in between."""
+
+    draining: bool = False
+    held: bool = False
+    paused: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From the file's text.
+
+        Raises:
+            ValueError: it is not what we write.
+        """
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - one error for every way to be unreadable
+        return cls(
+            draining=bool(data.get("draining")),
+            held=bool(data.get("held")),
+            paused=frozenset(str(name) for name in data.get("paused", ())),
+        )
+
+    def text(self) -> str:
+        """The file's text."""
+        return json.dumps({"draining": self.draining, "held": self.held, "paused": sorted(self.paused)})
+
+
+class StateDirectory:
+    """One supervisor's memory on disk; its lock keeps a second one out.
+
+    Raises:
+        FleetError: it cannot be used, or another supervisor uses it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path / "standing.json"
+        try:
+            path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock = os.open(path / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
+        except OSError as exc:
+            raise FleetError(f"the state directory cannot be used: {exc}") from exc
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._lock)
+            raise FleetError(f"another speechaid (pid {holder}) uses the state directory {path}") from exc
+        # The lock counts; whose it is, is told for people, and on a full disk it is not.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def load(self) -> PersistedState:
+        """What was ordered before; a file that cannot be read counts as a drain.
+
+        Nobody can tell what it said, and a drain too much costs a command, one too few an unwanted call.
+        """
+        try:
+            return PersistedState.parse(self._path.read_text())
+        except FileNotFoundError:
+            return PersistedState()
+        except (OSError, ValueError, TypeError) as exc:
+            log.error(  # noqa: TRY400 - the sentence says it all
+                "%s cannot be read (%s): starting drained; look at it, then undrain", self._path, exc
+            )
+            return PersistedState(draining=True)
+
+    def save(self, orders: PersistedState) -> None:
+        """Keep them. Replaced by rename: whole, whenever the process dies.
+
+        Not synced: a page in the cache survives every crash but the machine's, and the loop must not wait
+        for a disk.
+
+        Raises:
+            FleetError: the file cannot be written.
+        """
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.touch(mode=0o640)
+            fresh.write_text(orders.text() + "\n")
+            fresh.replace(self._path)
+        except OSError as exc:
+            raise FleetError(f"{self._path} cannot be written: {exc.strerror}") from exc
+
+    def close(self) -> None:
+        """Give the lock back; its file stays, or two could hold locks on two files of one name."""
+        os.close(self._lock)

@@ -1,0 +1,269 @@
+"""A worker's place in the fleet: it reports here, hears orders here, and sleeps here.
+
+A worker has no helper thread: before each step that may block it says what it is about to do and by when it
+will speak again (``report``), and it rests in ``commands``, where an order or a signal wakes it at once.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import setproctitle
+
+from speechaid.clock import Clock, SystemClock
+from speechaid.errors import FleetError
+from speechaid.fleet.channel import Channel
+from speechaid.fleet.messages import (
+    Beat,
+    Bye,
+    Command,
+    Counts,
+    Event,
+    IdempotentCount,
+    Order,
+    Ready,
+    Report,
+    WorkerIdentity,
+    count_key,
+    decode_command,
+    encode_report,
+)
+from speechaid.fleet.signals import SignalQueue, ignore
+from speechaid.model.states import WorkerState
+
+#: A worker stops for these; a second one, or SIGQUIT, makes it let go of its call.
+STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+#: Meant for the supervisor; a worker that one hits by mistake (``pkill -HUP``) goes on.
+FOREIGN_SIGNALS: Final = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2)
+#: Makes a worker write the stacks of all its threads to standard error.
+DUMP_SIGNAL: Final = signal.SIGUSR1
+
+#: Increments in one message, so that it stays well under the channel's limit.
+COUNTS_PER_MESSAGE: Final = 200
+EVENTS_KEPT: Final = 200
+#: A step that begins so soon after the last report, and has to be over by the same moment, is not told apart.
+SAME_STEP_SECONDS: Final = 0.25
+
+
+class SupervisorLink:
+    """The worker's end of everything that ties it to its supervisor.
+
+    Attributes:
+        orphaned: the supervisor is gone: finish the call in hand and leave.
+        stop_requested: claim nothing more, finish the call in hand and leave.
+        let_go_requested: let go of the call in hand at once and leave.
+        paused, draining, held: why nothing may be claimed for now; kept up by ``commands``.
+        calls_done: calls that this process has finished.
+    """
+
+    def __init__(self, channel: Channel, identity: WorkerIdentity, clock: Clock | None = None) -> None:
+        self.identity = identity
+        self.orphaned = False
+        self.stop_requested = False
+        self.hand_over_requested = False
+        self.paused = False
+        self.draining = False
+        self.held = False
+        self.calls_done = 0
+        self._clock = clock or SystemClock()
+        self._channel = channel
+        self._counts: Counts = {}
+        self._idempotent_counts: deque[IdempotentCount] = deque()
+        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._doing: tuple[object, ...] = ()
+        self._since = self._clock.boottime()
+        #: Of the last report that went out: what it was about, when, and what it promised.
+        self._last_report: tuple[object, ...] = ()
+        self._last_report_at = self._last_deadline = 0.0
+        self._stop_signals = 0
+        faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
+        ignore(FOREIGN_SIGNALS)
+        self._signals = SignalQueue([*STOP_SIGNALS, signal.SIGQUIT])
+        # A pause or a drain sent before this process was born holds from its very first step.
+        _, self._unread = self._receive()
+
+    @property
+    def may_claim(self) -> bool:
+        """Nothing that this supervisor said, and no signal, forbids a new claim."""
+        leaving = self.stop_requested or self.hand_over_requested or self.orphaned
+        return not (leaving or self.paused or self.draining or self.held)
+
+    def ready(self) -> None:
+        """Say that the handlers stand and the worker's own code begins."""
+        self._channel.send(encode_report(Ready(pid=self.identity.pid)))
+
+    def report_step(
+        self,
+        state: WorkerState,
+        step: str,
+        *,
+        within_seconds: float,
+        job: str | None = None,
+        call: str | None = None,
+    ) -> None:
+        """Say what is done next, and that the next report comes within so many seconds.
+
+        Past that moment and a grace the supervisor takes this worker for hung, and kills it. A step right
+        behind another of the same job, and as long, is left out: it is over within what was promised.
+        """
+        now = self._clock.boottime()
+        deadline = now + within_seconds
+        about = (state, job, call)
+        if about == self._last_report and now - self._last_report_at < SAME_STEP_SECONDS > abs(
+            deadline - self._last_deadline
+        ):
+            self._send()
+            return
+        if (state, job) != self._doing:
+            self._doing, self._since = (state, job), now
+            setproctitle.setproctitle(
+                f"speechaid: {self.identity.slot} [{state.value}{f' {job}' if job else ''}]"
+            )
+        counts = self._take_counts()
+        beat = Beat(
+            state=state,
+            step=step,
+            job=job,
+            call=call,
+            since=self._since,
+            deadline=deadline,
+            done=self.calls_done,
+            counts=counts,
+        )
+        if self._send(beat):
+            self._last_report, self._last_report_at, self._last_deadline = about, now, deadline
+        else:
+            self._restore_counts(counts)  # a beat may be lost, an increment may not
+
+    def count(self, name: str, value: float = 1, /, **labels: str) -> None:
+        """Add to a counter that lives in the supervisor; rides on the next report."""
+        key = count_key(name, labels)
+        self._counts[key] = self._counts.get(key, 0) + value
+
+    def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+        """Add to counters for a deed that must count exactly once, also if this worker dies in it.
+
+        To be called right before the write that makes the deed final: it is told at once, so that it outlives
+        this process, and whoever has to repeat the deed tells it under the same name.
+        """
+        counts = {count_key(name, labels): float(value) for name, labels, value in increments}
+        self._idempotent_counts.append(IdempotentCount(once=once, counts=counts))
+        self._send()
+
+    def call_finished(self) -> None:
+        """One call more is over and written: progress, in the eyes of the supervisor."""
+        self.calls_done += 1
+
+    def emit(self, name: str, /, **fields: Any) -> None:
+        """Tell the supervisor's listeners, with the next report: no step that may block begins without one.
+
+        Kept for a while when the line is full.
+        """
+        self._events.append(Event(name=name, fields=fields))
+
+    def commands(self, timeout_seconds: float) -> list[Command]:
+        """Rest so long, or until an order or a signal comes, or the supervisor goes; what was ordered.
+
+        The flags of this seat are up to date when it returns. A pass through here with 0 only looks.
+        """
+        news, commands = self._receive()
+        commands, self._unread = [*self._unread, *commands], []
+        if not (news or commands) and timeout_seconds > 0:
+            self._send()
+            self._channel.wait(timeout_seconds, self._signals.fileno())
+            _, commands = self._receive()
+        return commands
+
+    def bye(self, reason: str) -> None:
+        """The last word: why this worker leaves by itself."""
+        while counts := self._take_counts():
+            if not self._send(Bye(reason=reason, counts=counts)):
+                return
+        self._send(Bye(reason=reason))
+
+    def close(self) -> None:
+        """Give up the seat; the supervisor sees end-of-file."""
+        self._signals.close()
+        faulthandler.unregister(DUMP_SIGNAL)
+        self._channel.close()
+
+    def _receive(self) -> tuple[bool, list[Command]]:
+        """What came by signal or by channel; the flag tells whether any signal or end-of-file did."""
+        arrived = self._signals.take()
+        for number in arrived:
+            self._handle_signal(number)
+        commands = []
+        for message in self._channel.receive():
+            try:
+                commands.append(decode_command(message))
+            except FleetError as fault:
+                self.emit("command.unreadable", text=str(fault))
+        for command in commands:
+            self._handle_command(command)
+        lost = self._channel.eof and not self.orphaned
+        self.orphaned = self._channel.eof
+        return bool(arrived) or lost, commands
+
+    def _handle_signal(self, number: signal.Signals) -> None:
+        if number in STOP_SIGNALS:
+            self._stop_signals += 1
+        self.stop_requested = True
+        # An order to stop does not count here: one from the supervisor and one SIGTERM from a service manager
+        # that signals the whole group are one wish, not two.
+        if number == signal.SIGQUIT or self._stop_signals > 1:
+            self.hand_over_requested = True
+
+    def _handle_command(self, command: Command) -> None:
+        match command.order:
+            case Order.STOP:
+                self.stop_requested = True
+            case Order.HAND_OVER:
+                self.stop_requested = self.hand_over_requested = True
+            case Order.PAUSE | Order.RESUME:
+                self.paused = command.order is Order.PAUSE
+            case Order.DRAIN | Order.UNDRAIN:
+                self.draining = command.order is Order.DRAIN
+            case Order.HOLD:
+                self.held = bool(command.data.get("on"))
+            case Order.SETTINGS | Order.LOG_LEVEL | Order.HANG_UP:
+                pass  # the worker's own to obey
+
+    def _send(self, *last: Report) -> bool:
+        """Send what waits and this behind it, together where they fit; whether this is on its way."""
+        waiting: list[Report] = [*self._idempotent_counts, *self._events]
+        told = [encode_report(report) for report in (*waiting, *last)]
+        try:
+            sent = not told or self._channel.send_all(told)
+        except FleetError:
+            self._send_one_by_one()
+            return all(self._channel.send(encode_report(report)) for report in last)
+        if sent and waiting:
+            self._idempotent_counts.clear()
+            self._events.clear()
+        return sent
+
+    def _send_one_by_one(self) -> None:
+        """Send what waits one by one: together it is too long."""
+        while self._idempotent_counts and self._channel.send(encode_report(self._idempotent_counts[0])):
+            self._idempotent_counts.popleft()
+        while self._events:
+            try:
+                if not self._channel.send(encode_report(self._events[0])):
+                    return
+            except FleetError:
+                self.count("speechaid_events_too_long_total")  # a listener's loss, never the call's
+            self._events.popleft()
+
+    def _take_counts(self) -> Counts:
+        taken = dict(list(self._counts.items())[:COUNTS_PER_MESSAGE])
+        for key in taken:
+            del self._counts[key]
+        return taken
+
+    def _restore_counts(self, counts: Counts) -> None:
+        for key, value in counts.items():
+            self._counts[key] = self._counts.get(key, 0) + value

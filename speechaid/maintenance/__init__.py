@@ -1,0 +1,1 @@
+"""Periodic work that no call depends on: counts, housekeeping, call analyses."""

@@ -1,0 +1,218 @@
+"""Keeps watch: each second a fresh picture for the metrics, and the alerts judged by it.
+
+Called by the supervisor's loop and never waits: what it knows of the database the clerk counted, what it
+knows of Retell's limits another thread asked for, and alerts are delivered by a thread of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from logging import INFO, WARNING
+from typing import Any, Final
+
+from speechaid import __version__
+from speechaid.clock import Clock
+from speechaid.fleet.messages import CountKey, Counts
+from speechaid.rules.alerting import (
+    AlertChange,
+    AlertFacts,
+    AlertState,
+    Severity,
+    Thresholds,
+    clears_in_seconds,
+    evaluate,
+)
+from speechaid.rules.alerts import ALERTS, HUNG_WINDOW_SECONDS, SUCCESS_WINDOW_SECONDS
+from speechaid.rules.increase import Increase
+from speechaid.settings import Settings
+from speechaid.telemetry.alerts import Message, Webhook
+from speechaid.telemetry.gauges import database_up, holds, idle_workers, missing_workers
+from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.snapshot import ConcurrencyReading, Snapshot, SnapshotHolder, Sums
+
+log = get_logger("speechaid.alerts")
+
+#: Ends of calls that say nothing about success.
+_NO_RESULT: Final = "temporary"
+
+
+class AlertMonitor:
+    """The board's writer and the alerts' judge; used in the loop's thread alone.
+
+    Attributes:
+        board: what metrics and health are read from.
+    """
+
+    def __init__(
+        self, settings: Settings, *, snapshots: SnapshotHolder, webhook: Webhook | None, clock: Clock
+    ) -> None:
+        self.snapshots = snapshots
+        self._clock = clock
+        self._webhook = webhook
+        self._states: dict[str, AlertState] = {}
+        self._fired_at: dict[str, datetime] = {}
+        self._progress_at: float | None = None
+        self._ended_before = -1.0
+        self.apply_settings(settings)
+
+    def apply_settings(self, settings: Settings) -> None:
+        """New settings after a reload; how far back is looked begins anew where that changed."""
+        self._thresholds = Thresholds.read(settings.alerts)
+        patience = self._thresholds.patience
+        self._hung = Increase(HUNG_WINDOW_SECONDS * patience)
+        self._ended = Increase(SUCCESS_WINDOW_SECONDS * patience)
+        self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
+
+    def update(
+        self, snapshot: Mapping[str, Any], counts: Counts, concurrency: ConcurrencyReading | None, now: float
+    ) -> None:
+        """One look at everything: judge, tell what changed, and put the picture up.
+
+        Args:
+            snapshot: of supervisor, workers and figures, fresh.
+            counts: every counter's sum.
+            concurrency: what Retell said last.
+            now: seconds of the boot-time clock.
+        """
+        picture = Snapshot(
+            at=self._clock.now(),
+            boottime=now,
+            started_at=datetime.fromisoformat(snapshot["supervisor"]["started_at"]),
+            version=__version__,
+            supervisor=snapshot["supervisor"],
+            workers=snapshot["workers"],
+            counts=self._with_webhook(counts),
+            figures=snapshot,
+            stalled_seconds=self._stalled(snapshot, counts, now),
+            concurrency=concurrency,
+        )
+        facts = self._facts(picture, now)
+        self._states, changes = evaluate(ALERTS, self._states, facts, self._thresholds, now)
+        for change in changes:
+            self._announce(change, picture)
+        firing = frozenset(name for name, state in self._states.items() if state.firing)
+        self.snapshots.publish(Snapshot(**{**vars(picture), "firing": firing}))
+
+    def firing(self) -> list[dict[str, Any]]:
+        """The alerts that fire, the gravest first, ready for JSON.
+
+        ``clears_in_seconds`` is None while the cause is there: until then the summary says what is, after
+        that what was.
+        """
+        now = self._clock.boottime()
+        rows = [
+            {
+                "alert": alert.name,
+                "severity": alert.severity.value,
+                "since": self._fired_at[name].isoformat(),
+                "summary": state.summary,
+                "clears_in_seconds": clears_in_seconds(alert, state, self._thresholds, now),
+                "meaning": alert.meaning,
+                "remedy": alert.remedy,
+            }
+            for name, alert in ALERTS.items()
+            if (state := self._states.get(name)) is not None and state.firing
+        ]
+        return sorted(rows, key=lambda row: (row["severity"] != Severity.CRITICAL, row["since"]))
+
+    def _announce(self, change: AlertChange, picture: Snapshot) -> None:
+        """To the log, to ``status``, and to whoever listens behind the webhook."""
+        name = change.alert.name
+        if change.firing:
+            self._fired_at[name] = picture.at
+        log.event(
+            WARNING if change.firing else INFO,
+            "alert.firing" if change.firing else "alert.resolved",
+            alert=name,
+            severity=change.alert.severity,
+            summary=change.summary,
+            remedy=change.alert.remedy if change.firing else None,
+        )
+        if self._webhook is not None:
+            self._webhook.send(
+                Message(
+                    alert=change.alert,
+                    firing=change.firing,
+                    summary=change.summary,
+                    since=self._fired_at[name],
+                    at=picture.at,
+                    host=str(picture.supervisor["host"]),
+                )
+            )
+        if not change.firing:
+            del self._fired_at[name]
+
+    def _with_webhook(self, counts: Counts) -> Counts:
+        results = {} if self._webhook is None else self._webhook.results()
+        name = "speechaid_alert_webhooks_total"
+        return counts | {(name, (("result", word),)): float(count) for word, count in results.items()}
+
+    def _stalled(self, snapshot: Mapping[str, Any], counts: Counts, now: float) -> float:
+        """Seconds for which jobs have been callable here without any call having ended."""
+        supervisor = snapshot["supervisor"]
+        ended = _sum(counts, "speechaid_calls_ended_total")
+        idle = supervisor["draining"] or supervisor["held"] or supervisor["no_space"]
+        at_work = supervisor["state"] == "running" and not idle
+        waiting = at_work and database_up(snapshot) and _queue_stats(snapshot, "callable", 0) > 0
+        if self._progress_at is None or not waiting or ended != self._ended_before:
+            self._progress_at = now
+        self._ended_before = ended
+        return now - self._progress_at
+
+    def _facts(self, picture: Snapshot, now: float) -> AlertFacts:
+        figures, supervisor = picture.figures, picture.supervisor
+        unexpected = _queue_stats(figures, "paused_unexpectedly", {"named": []})["named"]
+        not_understood = _queue_stats(figures, "not_understood", {"named": []})["named"]
+        counts = picture.counts
+        hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
+        ended = _sum(counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != _NO_RESULT)
+        return AlertFacts(
+            database_up=database_up(figures),
+            jobs_callable=_queue_stats(figures, "callable", 0),
+            oldest_lapsed_seconds=_queue_stats(figures, "oldest_lapsed_seconds", 0.0),
+            stalled_seconds=picture.stalled_seconds,
+            parked_calls=_queue_stats(figures, "parked", 0),
+            workers_wanted=supervisor["wanted"],
+            workers_missing=missing_workers(supervisor),
+            workers_idle=idle_workers(list(picture.workers)),
+            crash_loops=tuple(supervisor["crash_loops"]),
+            hung_workers=self._hung.note(now, hung),
+            calls_ended=self._ended.note(now, ended),
+            calls_succeeded=self._succeeded.note(now, _sum(counts, "speechaid_calls_succeeded_total")),
+            holds=_hold_sentences(picture),
+            batches_paused=tuple(unexpected),
+            batches_not_understood=tuple(not_understood),
+            accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(figures, "accounts", [])},
+        )
+
+
+def _hold_sentences(picture: Snapshot) -> tuple[str, ...]:
+    held = holds(picture)
+    sentences = []
+    if held["fleet"]:
+        hold = picture.figures.get("fleet_hold") or {}
+        why = f": {hold['reason']}" if hold.get("reason") else ""
+        sentences.append(f"held on all hosts by {hold.get('by')}{why}")
+    elif picture.supervisor["held"]:
+        sentences.append("held on this host by an operator")
+    if picture.supervisor["no_space"]:
+        sentences.append(f"held on this host for want of room: {picture.supervisor['no_space']}")
+    if held["key"]:
+        sentences.append(f"the circuit breaker is open: {picture.figures.get('key_reason')}")
+    return tuple(sentences)
+
+
+def _queue_stats(figures: Mapping[str, Any], name: str, default: Any) -> Any:
+    return (figures.get("census") or {}).get(name, default)
+
+
+def _sum(counts: Sums, name: str, wanted: Callable[[Mapping[str, str]], bool] | None = None) -> float:
+    """The sum of a counter over its labels."""
+    return sum(
+        value for key, value in counts.items() if key[0] == name and (wanted is None or wanted(_labels(key)))
+    )
+
+
+def _labels(key: CountKey) -> Mapping[str, str]:
+    return dict(key[1])

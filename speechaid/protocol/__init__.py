@@ -1,0 +1,1 @@
+"""What daemon and clients exchange; standard library only, and all that ``speechctl`` may import."""

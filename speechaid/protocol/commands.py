@@ -1,0 +1,621 @@
+"""The one table of control commands: parser, dispatch, ``--help``, completion and manual come from it.
+
+Standard library only, and light: ``speechctl`` reads it at every start. What the daemon does for a row stands
+in ``speechaid.commands``; a test holds the two together. A row without its handler does not belong here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What an argument is, on the command line and on the wire."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    #: Absent is False.
+    FLAG = "flag"
+    #: ``90s``, ``5m``, ``1.5h``, ``2d`` on the command line; seconds on the wire.
+    DURATION = "duration"
+    #: A path on the command line; its last part on the wire, and the contents as the attachment.
+    FILE = "file"
+
+
+class Access(StrEnum):
+    """What a client must be allowed to do."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Runs(StrEnum):
+    """Which thread of the daemon does the work."""
+
+    #: The thread that supervises: answered at once, whatever the database does.
+    LOOP = "loop"
+    #: The clerk, who talks to the database: acknowledged at once, answered when done.
+    BACKGROUND = "desk"
+    #: The supervising thread, on and on: there is no last answer, the client leaves when it has enough.
+    STREAM = "stream"
+    #: None: speechctl does it by itself, with other commands or without a daemon.
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Argument:
+    """One argument of a command. ``name`` is the wire's; the flag has hyphens for underscores."""
+
+    name: str
+    help: str
+    kind: Kind = Kind.TEXT
+    positional: bool = False
+    required: bool = False
+    default: str | float | None = None
+    choices: tuple[str, ...] = ()
+    #: Bounds of a number, inclusive; seconds for a duration.
+    minimum: float | None = None
+    maximum: float | None = None
+    #: What shell completion offers: ``batch``, ``job`` or ``worker``.
+    completes: str | None = None
+    #: Concerns speechctl alone and is never sent.
+    local: bool = False
+    #: A letter that stands for the flag: ``f`` for ``-f``.
+    short: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """As written on the command line: ``--older-than``."""
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandSpec:
+    """One command: what it is called, takes, needs and does."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    access: Access = Access.READ
+    runs: Runs = Runs.BACKGROUND
+    #: The question that speechctl asks first unless ``--yes``; ``{name}`` stands for an argument.
+    question: str | None = None
+    #: How long a client waits for the answer unless told otherwise, in seconds.
+    timeout_seconds: float = 60.0
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether a request carries an attachment."""
+        return any(argument.kind is Kind.FILE for argument in self.arguments)
+
+    @property
+    def wire_arguments(self) -> tuple[Argument, ...]:
+        """The arguments that a request may carry."""
+        return tuple(argument for argument in self.arguments if not argument.local)
+
+
+def _loop(name: str, text: str, *arguments: Argument, question: str | None = None) -> CommandSpec:
+    """A write that the supervising thread does at once."""
+    return CommandSpec(
+        name=name,
+        help=text,
+        arguments=arguments,
+        access=Access.WRITE,
+        runs=Runs.LOOP,
+        question=question,
+        timeout_seconds=5.0,
+    )
+
+
+def _write(
+    name: str, text: str, *arguments: Argument, question: str | None = None, timeout_seconds: float = 60.0
+) -> CommandSpec:
+    """A write of the clerk's."""
+    return CommandSpec(
+        name=name,
+        help=text,
+        arguments=arguments,
+        access=Access.WRITE,
+        question=question,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+_BATCH: Final = Argument(
+    name="batch",
+    help="the batch's id, or a beginning of it that no other has",
+    positional=True,
+    required=True,
+    completes="batch",
+)
+_JOB: Final = Argument(
+    name="job",
+    help="the job's id, or a beginning of it that no other has",
+    positional=True,
+    required=True,
+    completes="job",
+)
+_ACCOUNT: Final = Argument(
+    name="account",
+    help="the account's id, or a beginning of it that no other has",
+    positional=True,
+    required=True,
+    completes="account",
+)
+_OF_BATCH: Final = Argument(
+    name="batch", help="of this batch only (id, or its unique beginning)", completes="batch"
+)
+_WORKER: Final = Argument(
+    name="worker", help="as status names it: worker-3", positional=True, required=True, completes="worker"
+)
+_REASON: Final = Argument(name="reason", help="why; kept with who and when")
+_COUNTRY: Final = Argument(name="country", help="of numbers written without a country code: CL")
+_NUMBER: Final = Argument(
+    name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
+)
+_NUMBER_ASKED: Final = Argument(name="number", positional=True, help="is this number on it?")
+_DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="say what would happen, change nothing")
+
+_BATCH_SETTINGS: Final = (
+    Argument(name="description", help="what the campaign is about"),
+    Argument(name="account", help="the account that pays (account_id)"),
+    Argument(
+        name="country", help="of phones written without a country code: CL (default: the account's own)"
+    ),
+    Argument(name="priority", help="who goes first", choices=("normal", "high", "urgent"), default="normal"),
+    Argument(name="hours", help="when people may be called: 09:00-18:00; 24:00 is the day's end"),
+    Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5"),
+    Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago"),
+    Argument(
+        name="max_attempts",
+        kind=Kind.INTEGER,
+        minimum=1,
+        maximum=100,
+        help="passes through a contact's phones",
+    ),
+    Argument(
+        name="retry_delay_hours",
+        kind=Kind.NUMBER,
+        minimum=0,
+        maximum=8760,
+        help="between two passes, in place of both delays of the settings",
+    ),
+    Argument(
+        name="ring_timeout",
+        kind=Kind.DURATION,
+        minimum=5,
+        maximum=300,
+        help="how long a phone may ring: 45s",
+    ),
+    Argument(
+        name="max_call_duration",
+        kind=Kind.DURATION,
+        minimum=60,
+        maximum=7200,
+        help="how long a call may last: 10m",
+    ),
+    Argument(
+        name="max_concurrent_calls",
+        kind=Kind.INTEGER,
+        minimum=1,
+        maximum=100_000,
+        help="calls at a time; to have none placed say --paused, or pause-batch later",
+    ),
+    Argument(name="voicemail_counts", kind=Kind.FLAG, help="reaching a voicemail serves the purpose"),
+    Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),
+)
+
+_TABLE: Final = (
+    CommandSpec(
+        name="status",
+        help="supervisor, workers, queue, batches, alerts and holds",
+        runs=Runs.LOOP,
+        timeout_seconds=5.0,
+    ),
+    _loop(
+        "drain",
+        "no worker of this host takes a new job; calls in hand finish; outlives a restart",
+        Argument(name="wait", kind=Kind.FLAG, local=True, help="return when the last call has ended"),
+        Argument(name="stop", kind=Kind.FLAG, help="then stop the daemon (it starts drained)"),
+    ),
+    _loop("undrain", "workers of this host take jobs again"),
+    _loop(
+        "pause-worker",
+        "one worker takes no new job; outlives its crash and replacement",
+        _WORKER,
+    ),
+    _loop("resume-worker", "one worker takes jobs again", _WORKER),
+    _loop(
+        "scale",
+        "set the number of workers: more at once, fewer as their calls end",
+        Argument(
+            name="count",
+            kind=Kind.INTEGER,
+            positional=True,
+            required=True,
+            minimum=0,
+            maximum=2000,
+            help="workers wanted",
+        ),
+    ),
+    _loop("reload", "read the settings again; a bad set is refused whole and the old one kept"),
+    _loop(
+        "log-level",
+        "how much the daemon logs, until the next reload",
+        Argument(
+            name="level",
+            positional=True,
+            required=True,
+            choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+            help="the least that is logged",
+        ),
+    ),
+    _loop(
+        "shutdown",
+        "stop the daemon: calls in hand finish first, or are handed over with --now",
+        Argument(name="now", kind=Kind.FLAG, help="let go of live calls; the next start follows them on"),
+        question="Stop the daemon?",
+    ),
+    CommandSpec(
+        name="batches",
+        help="the batches, newest first, and how far they are",
+        arguments=(
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=20, help="at most so many"
+            ),
+        ),
+    ),
+    _write(
+        "create-batch",
+        "make an empty batch; import fills it",
+        Argument(name="name", positional=True, required=True, help="what people call it"),
+        *_BATCH_SETTINGS,
+    ),
+    _write(
+        "pause-batch",
+        "no new call of this batch, on any host, once this has answered",
+        _BATCH,
+        _REASON,
+        timeout_seconds=120.0,
+    ),
+    _write("resume-batch", "the batch's jobs may be called again", _BATCH),
+    _write(
+        "pause-all",
+        "pause every active batch, as pause-batch does",
+        _REASON,
+        timeout_seconds=120.0,
+    ),
+    _write("resume-all", "resume the batches that pause-all paused, and no others"),
+    _write(
+        "cancel-batch",
+        "call a batch off: what waits is cancelled, what is in a call once that is over",
+        _BATCH,
+        _REASON,
+        _DRY_RUN,
+        question="Cancel every job of {batch} that is not finished?",
+        timeout_seconds=600.0,
+    ),
+    _write(
+        "import",
+        "read contacts from a CSV or XLSX file into a batch; bad rows are listed, good ones imported",
+        Argument(
+            name="filename",
+            kind=Kind.FILE,
+            positional=True,
+            required=True,
+            help="the contacts file (CSV, XLSX)",
+        ),
+        Argument(
+            name="batch",
+            completes="batch",
+            help="add to this batch; without it a new one is made with the settings below",
+        ),
+        Argument(name="name", help="the new batch's name (default: the file's)"),
+        Argument(name="strict", kind=Kind.FLAG, help="import nothing where any row is bad"),
+        Argument(
+            name="duplicates",
+            choices=("batch", "account"),
+            default="batch",
+            help="leave out contacts that this batch, or any batch of the account, has already",
+        ),
+        Argument(
+            name="return_bad_rows", kind=Kind.FLAG, help="answer with the bad rows as they were written"
+        ),
+        Argument(name="bad_rows", local=True, help="write bad rows with line and reason to this CSV file"),
+        _DRY_RUN,
+        *_BATCH_SETTINGS,
+        timeout_seconds=600.0,
+    ),
+    CommandSpec(
+        name="imports",
+        help="how far imports are, or what came of them: the latest of each batch",
+        arguments=(
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=20, help="at most so many"
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="jobs",
+        help="jobs, one line each",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="status",
+                choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
+                help="only jobs that stand so",
+            ),
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=50, help="at most so many"
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="job",
+        help="one job and its whole history: every call, every event",
+        arguments=(_JOB,),
+    ),
+    CommandSpec(
+        name="explain",
+        help="why this person is, or is not, being called right now, and when the next chance comes",
+        arguments=(_JOB,),
+    ),
+    CommandSpec(
+        name="forecast",
+        help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=50, help="at most so many"
+            ),
+        ),
+    ),
+    _write("suspend-job", "set a job aside; one in a call once that is over", _JOB, _REASON),
+    _write("resume-job", "a suspended job may be called again", _JOB),
+    _write(
+        "cancel-job",
+        "call a job off; a call that is going on ends as it may",
+        _JOB,
+        _REASON,
+        question="Cancel {job}?",
+    ),
+    _write(
+        "hang-up",
+        "stop a job's live call in Retell; the job is cancelled",
+        _JOB,
+        _REASON,
+        question="Stop the call of {job}?",
+    ),
+    _write(
+        "release-stuck",
+        "give back jobs whose worker is gone; those with a call are left to be followed on",
+        Argument(
+            name="older_than",
+            kind=Kind.DURATION,
+            minimum=0,
+            maximum=31_536_000,
+            default=300,
+            help="the lease ran out at least so long ago: 5m",
+        ),
+        _DRY_RUN,
+        timeout_seconds=300.0,
+    ),
+    _write(
+        "reset-jobs",
+        "jobs that ended begin anew: no attempt spent, first phone; history is kept",
+        Argument(
+            name="status",
+            choices=("failed", "cancelled", "suspended", "done"),
+            default="failed",
+            help="jobs that ended so",
+        ),
+        Argument(
+            name="max_age_hours",
+            kind=Kind.NUMBER,
+            minimum=0,
+            maximum=87_600,
+            help="that ended at most so long ago",
+        ),
+        _OF_BATCH,
+        _DRY_RUN,
+        question="Have all these people called again, from the beginning?",
+        timeout_seconds=600.0,
+    ),
+    _write("suspend-account", "no new call that this account pays, until resume-account", _ACCOUNT, _REASON),
+    _write("resume-account", "a suspended account's jobs may be called again", _ACCOUNT, _REASON),
+    _write(
+        "hold",
+        "emergency stop: no new dial on any host, once this has answered, until unhold",
+        _REASON,
+        timeout_seconds=120.0,
+    ),
+    _write("unhold", "dials may go out again"),
+    CommandSpec(
+        name="report",
+        help="what came of the calls: jobs, outcomes, minutes and cost",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="format",
+                choices=("terminal", "markdown", "json", "xlsx"),
+                default="terminal",
+                help="how it is shown; xlsx needs --output",
+            ),
+            Argument(name="output", local=True, help="write it to this file"),
+        ),
+    ),
+    CommandSpec(
+        name="promises",
+        help="who promised to pay, how much and when",
+        arguments=(
+            _OF_BATCH,
+            Argument(
+                name="limit", kind=Kind.INTEGER, minimum=1, maximum=5000, default=200, help="at most so many"
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="export",
+        help="calls, jobs, promises to pay or the do-not-call list into a CSV or XLSX file",
+        arguments=(
+            Argument(
+                name="output",
+                positional=True,
+                required=True,
+                local=True,
+                help="the file to write: results.csv, results.xlsx, or - for CSV on the terminal",
+            ),
+            Argument(
+                name="what",
+                choices=("calls", "jobs", "promises", "dnc"),
+                default="calls",
+                help="one row for each of these",
+            ),
+            _OF_BATCH,
+            Argument(name="after", help="a place that an earlier page named as its next"),
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=5000,
+                # Others' work goes between two pages.
+                default=1000,
+                help="rows of one page",
+            ),
+        ),
+        timeout_seconds=120.0,
+    ),
+    CommandSpec(
+        name="dnc",
+        help="the do-not-call list: how long it is, and whether a number is on it",
+        arguments=(_NUMBER_ASKED, _COUNTRY),
+    ),
+    _write(
+        "dnc-add",
+        "nobody dials this number any more, on any host",
+        _NUMBER,
+        _COUNTRY,
+        _REASON,
+    ),
+    _write(
+        "dnc-remove",
+        "this number may be dialled again",
+        _NUMBER,
+        _COUNTRY,
+        question="Let this number be dialled again?",
+    ),
+    _write(
+        "dnc-import",
+        "put the numbers of a CSV or XLSX file on the do-not-call list",
+        Argument(
+            name="filename",
+            kind=Kind.FILE,
+            positional=True,
+            required=True,
+            help="one number a line, or a column of phones under its name",
+        ),
+        _COUNTRY,
+        _DRY_RUN,
+        timeout_seconds=600.0,
+    ),
+    CommandSpec(
+        name="top",
+        help="workers, calls, queue and rates on one screen, live; q or Ctrl-C ends it",
+        arguments=(
+            Argument(
+                name="interval",
+                kind=Kind.DURATION,
+                minimum=0.2,
+                maximum=3600,
+                default=1,
+                help="between two looks: 2s",
+            ),
+            Argument(name="once", kind=Kind.FLAG, help="one look, as plain text"),
+        ),
+        runs=Runs.CLIENT,
+        timeout_seconds=5.0,
+    ),
+    CommandSpec(
+        name="events",
+        help="what happens on this host, as it happens, until Ctrl-C",
+        arguments=(
+            Argument(name="job", help="of this job only", completes="job"),
+            Argument(name="worker", help="of this worker only", completes="worker"),
+        ),
+        runs=Runs.STREAM,
+    ),
+    CommandSpec(
+        name="logs",
+        help="what is on record: events of jobs on all hosts, operators' commands",
+        arguments=(
+            Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
+            Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=30,
+                help="so many, the latest",
+            ),
+            Argument(name="after", help="only what was written after a place that an earlier answer named"),
+            Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="go on with what comes"),
+        ),
+    ),
+    CommandSpec(
+        name="alerts",
+        help="what fires, since when, what it means and what to do",
+        arguments=(Argument(name="all", kind=Kind.FLAG, help="the alerts that are quiet too"),),
+        runs=Runs.LOOP,
+        timeout_seconds=5.0,
+    ),
+    CommandSpec(
+        name="doctor",
+        help="what keeps calls from being made, with evidence and remedy",
+    ),
+    CommandSpec(
+        name="keys",
+        help="keys for control over TCP: make the server's, add or revoke a client's, list them",
+        arguments=(
+            Argument(
+                name="action",
+                positional=True,
+                required=True,
+                choices=("server", "add", "revoke", "list"),
+                help="what to do with the keys on this machine",
+            ),
+            Argument(name="name", positional=True, help="of a client: maria"),
+            Argument(name="access", choices=("read", "write"), default="read", help="what the client may do"),
+            Argument(name="dir", help="where they lie (default: the daemon's SPEECHAID_CONTROL_KEYS)"),
+            Argument(name="out", help="where the client's own key file goes (default: NAME.key)"),
+        ),
+        runs=Runs.CLIENT,
+    ),
+    CommandSpec(
+        name="completion",
+        help='a shell\'s completion script: eval "$(speechctl completion bash)"',
+        arguments=(
+            Argument(
+                name="shell", positional=True, required=True, choices=("bash", "zsh", "fish"), help="which"
+            ),
+        ),
+        runs=Runs.CLIENT,
+    ),
+    CommandSpec(
+        name="ids",
+        help="ids that begin so, for shell completion",
+        arguments=(
+            Argument(
+                name="kind", positional=True, required=True, choices=("batch", "job", "account"), help="what"
+            ),
+            Argument(name="prefix", positional=True, help="how they begin"),
+        ),
+        timeout_seconds=2.0,
+    ),
+)
+
+#: Every command by name, in the order in which help shows them.
+COMMANDS: Final = {spec.name: spec for spec in _TABLE}

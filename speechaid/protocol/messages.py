@@ -1,0 +1,388 @@
+"""What daemon and clients say to each other; the standard library suffices to speak it.
+
+Wire format: ZeroMQ, ROUTER in the daemon, DEALER in the client, JSON in UTF-8::
+
+    request   frame 1   {"v": 1, "id": "7f3a", "command": "pause-batch", "args": {"batch": "batch-2026"}}
+              frame 2   the file's bytes; for commands that take a file, and only for these
+    replies   any       {"v": 1, "id": "7f3a", "progress": {...}}      none or more, while the work goes on
+              last      {"v": 1, "id": "7f3a", "ok": true, "result": {...}}
+              or        {"v": 1, "id": "7f3a", "ok": false, "error": {"code": "...", "message": "..."}}
+
+A client makes up the ``id`` and skips replies that carry another. What could not be read far enough to know
+its id is answered with ``"id": null``. The number after ``"v"`` grows when an old client would misunderstand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
+
+__all__ = [
+    "ATTACHMENT_LIMIT",
+    "COMMANDS",
+    "EXIT_STATUS",
+    "JSON_LIMIT",
+    "PROTOCOL_VERSION",
+    "SOCKET_PATH_LIMIT",
+    "SYSTEM_SOCKET",
+    "Access",
+    "Argument",
+    "CommandSpec",
+    "ErrorCode",
+    "Kind",
+    "Peer",
+    "Refusal",
+    "Request",
+    "Runs",
+    "client_socket",
+    "decode_request",
+    "default_socket",
+    "encode",
+    "lock_path",
+    "parse_duration",
+    "path_fault",
+    "validate",
+]
+
+PROTOCOL_VERSION: Final = 1
+#: Bytes of a request's JSON.
+JSON_LIMIT: Final = 1024 * 1024
+#: Bytes of an attached file.
+ATTACHMENT_LIMIT: Final = 64 * 1024 * 1024
+#: Characters of one text argument.
+TEXT_LIMIT: Final = 4096
+#: Bytes of a unix socket's path: ``sun_path`` has 108 with its closing NUL.
+SOCKET_PATH_LIMIT: Final = 107
+#: Where root's daemon and the system's service listen.
+SYSTEM_SOCKET: Final = Path("/run/speechaid/control.sock")
+
+
+class ErrorCode(StrEnum):
+    """Why a request was not done; programs look at this, people at the message."""
+
+    #: The first frame is not JSON.
+    BAD_JSON = "bad_json"
+    #: JSON, but not a request: a missing field, a wrong number of frames.
+    BAD_REQUEST = "bad_request"
+    BAD_VERSION = "bad_version"
+    UNKNOWN_COMMAND = "unknown_command"
+    BAD_ARGUMENT = "bad_argument"
+    TOO_LARGE = "too_large"
+    #: This client may not give this command.
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    #: The beginning of an id fits more than one.
+    AMBIGUOUS_ID = "ambiguous_id"
+    #: Understood, and not done, for the reason that the message gives.
+    REFUSED = "refused"
+    #: The database is away; the same request may succeed later.
+    UNAVAILABLE = "unavailable"
+    #: The work did not end in time; the message says what is known.
+    TIMEOUT = "timeout"
+    #: A fault of the daemon's own; its log has the details.
+    INTERNAL = "internal"
+
+
+#: What speechctl's exit status is for each: 1 refused, 2 wrong usage.
+EXIT_STATUS: Final[Mapping[ErrorCode, int]] = {
+    ErrorCode.BAD_JSON: 2,
+    ErrorCode.BAD_REQUEST: 2,
+    ErrorCode.BAD_VERSION: 2,
+    ErrorCode.UNKNOWN_COMMAND: 2,
+    ErrorCode.BAD_ARGUMENT: 2,
+    ErrorCode.TOO_LARGE: 2,
+    ErrorCode.FORBIDDEN: 1,
+    ErrorCode.NOT_FOUND: 1,
+    ErrorCode.AMBIGUOUS_ID: 1,
+    ErrorCode.REFUSED: 1,
+    ErrorCode.UNAVAILABLE: 1,
+    ErrorCode.TIMEOUT: 1,
+    ErrorCode.INTERNAL: 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """Who sent a request, as the kernel vouches for it; None where it cannot."""
+
+    uid: int | None = None
+    gid: int | None = None
+    pid: int | None = None
+    #: Of a client on TCP: the name of its key, and where it is.
+    name: str | None = None
+    address: str | None = None
+    #: What this client may do; a client of the unix socket has passed its permission bits.
+    access: Access = Access.WRITE
+
+    def may(self, access: Access) -> bool:
+        """Whether a command of this access is open to the client."""
+        return self.access is Access.WRITE or access is Access.READ
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request that passed validation; ``args`` is complete, defaults filled in."""
+
+    id: str
+    command: CommandSpec
+    args: Mapping[str, Any]
+    attachment: bytes | None = field(default=None, repr=False)
+    peer: Peer = Peer()
+    #: The socket's name for the client, to answer it by, and whether it came over TCP.
+    route: bytes = b""
+    remote: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why a request is not done. ``id`` is None where it could not be read."""
+
+    code: ErrorCode
+    message: str
+    id: str | None = None
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """One message as it travels; instants become ISO 8601 text."""
+    return _ENCODER.encode({"v": PROTOCOL_VERSION, **message}).encode()
+
+
+def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
+    """A request from its frames, or what is wrong with it; never raises."""
+    if len(frame) > JSON_LIMIT:
+        return _too_large("the request", len(frame), JSON_LIMIT)
+    if attachment is not None and len(attachment) > ATTACHMENT_LIMIT:
+        return _too_large("the attached file", len(attachment), ATTACHMENT_LIMIT)
+    try:
+        header = _DECODER.decode(frame.decode("utf-8"))
+    except RecursionError:
+        return Refusal(code=ErrorCode.BAD_JSON, message="the request is nested too deeply")
+    except ValueError as exc:
+        return Refusal(code=ErrorCode.BAD_JSON, message=f"the request is not JSON in UTF-8: {exc}")
+    return validate(header, attachment)
+
+
+def validate(header: object, attachment: bytes | None = None) -> Request | Refusal:
+    """A request from its decoded header, or exactly what is wrong with it."""
+    if not isinstance(header, dict):
+        return Refusal(
+            code=ErrorCode.BAD_REQUEST,
+            message=f"a request is a JSON object with v, id, command and args, not {_named(header)}",
+        )
+    request_id = header.get("id")
+    if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
+        return Refusal(
+            code=ErrorCode.BAD_REQUEST,
+            message="id: 1 to 64 letters, digits or .:_- are needed, made up by the client",
+        )
+    fault = _fault_of_header(header)
+    if fault is not None:
+        return Refusal(id=request_id, code=fault[0], message=fault[1])
+    spec = COMMANDS[header["command"]]
+    if spec.takes_file != (attachment is not None):
+        wanted = "needs a file in a second frame" if spec.takes_file else "takes no attached file"
+        return Refusal(id=request_id, code=ErrorCode.BAD_REQUEST, message=f"{spec.name} {wanted}")
+    checked = _check_arguments(spec, header.get("args", {}))
+    if isinstance(checked, str):
+        return Refusal(id=request_id, code=ErrorCode.BAD_ARGUMENT, message=f"{spec.name}: {checked}")
+    return Request(id=request_id, command=spec, args=checked, attachment=attachment)
+
+
+def default_socket(environment: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
+    """Where daemon and clients meet unless told otherwise."""
+    environment = os.environ if environment is None else environment
+    uid = os.getuid() if uid is None else uid
+    if environment.get("SPEECHAID_SOCKET"):
+        return Path(environment["SPEECHAID_SOCKET"]).expanduser().absolute()
+    if environment.get("RUNTIME_DIRECTORY"):
+        # systemd lists all directories of the unit, separated by colons.
+        return Path(environment["RUNTIME_DIRECTORY"].split(":")[0]) / "control.sock"
+    if uid == 0:
+        return SYSTEM_SOCKET
+    if environment.get("XDG_RUNTIME_DIR"):
+        return Path(environment["XDG_RUNTIME_DIR"]) / "speechaid" / "control.sock"
+    return Path(f"/tmp/speechaid-{uid}/control.sock")  # noqa: S108 - the directory's owner is checked
+
+
+def client_socket(
+    environment: Mapping[str, str] | None = None, uid: int | None = None, system: Path | None = None
+) -> Path:
+    """Where a client looks unless told otherwise: its own user's daemon, else the system's service.
+
+    Args:
+        environment: the process's own unless given.
+        uid: the process's own unless given.
+        system: the service's socket, ``SYSTEM_SOCKET`` unless given. Whoever may not enter its directory is
+            sent there all the same, and told which group may.
+    """
+    environment = os.environ if environment is None else environment
+    own = default_socket(environment, uid)
+    system = SYSTEM_SOCKET if system is None else system
+    if environment.get("SPEECHAID_SOCKET") or own.exists() or not system.parent.is_dir():
+        return own
+    return system
+
+
+def lock_path(socket_path: Path) -> Path:
+    """The file whose lock the daemon holds, and in which its pid stands."""
+    return socket_path.with_name(socket_path.name + ".lock")
+
+
+def path_fault(socket_path: Path) -> str | None:
+    """What makes this path unfit for a unix socket, or None."""
+    length = len(os.fsencode(socket_path))
+    if length <= SOCKET_PATH_LIMIT:
+        return None
+    return (
+        f"the socket path has {length} bytes, and the system allows {SOCKET_PATH_LIMIT}: "
+        f"{socket_path} (set SPEECHAID_SOCKET to a shorter one)"
+    )
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from ``90``, ``90s``, ``5m``, ``1.5h`` or ``2d``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 1.5h or 2d")
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+_ID: Final = re.compile(r"[A-Za-z0-9.:_-]{1,64}")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)")
+_UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: Control characters, lone surrogates and marks that reorder text: none may reach a log or a terminal.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
+    version = header.get("v")
+    if isinstance(version, bool) or version != PROTOCOL_VERSION:
+        message = (
+            f"the daemon speaks version {PROTOCOL_VERSION} of the protocol, the request says v = "
+            f"{_shown(version)}: use the speechctl of the daemon's installation"
+        )
+        return ErrorCode.BAD_VERSION, message
+    command = header.get("command")
+    if not isinstance(command, str):
+        return ErrorCode.BAD_REQUEST, f"command: a text is needed, not {_named(command)}"
+    if command not in COMMANDS or COMMANDS[command].runs is Runs.CLIENT:
+        message = f"there is no command {_shown(command)}{_did_you_mean(command, COMMANDS)}"
+        return ErrorCode.UNKNOWN_COMMAND, message
+    return None
+
+
+def _check_arguments(spec: CommandSpec, given: object) -> dict[str, Any] | str:
+    """All arguments with defaults filled in, or the first fault."""
+    if not isinstance(given, dict):
+        return f"args: a JSON object is needed, not {_named(given)}"
+    known = {argument.name: argument for argument in spec.wire_arguments}
+    for name in given:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            return f"no argument {_shown(name)}{_did_you_mean(name, known)}; allowed: {allowed}"
+    checked: dict[str, Any] = {}
+    for name, argument in known.items():
+        value = given.get(name)
+        if value is None:
+            if argument.required:
+                return f"{name} is missing: {argument.help}"
+            checked[name] = False if argument.kind is Kind.FLAG else argument.default
+            continue
+        fault = _fault_of_value(argument, value)
+        if fault is not None:
+            return f"{name}: {fault}"
+        checked[name] = value
+    return checked
+
+
+def _fault_of_value(argument: Argument, value: object) -> str | None:
+    if argument.kind is Kind.FLAG:
+        return None if isinstance(value, bool) else f"true or false is needed, not {_named(value)}"
+    if argument.kind in {Kind.TEXT, Kind.FILE}:
+        return _fault_of_text(argument, value)
+    whole = argument.kind is Kind.INTEGER
+    wanted = (
+        "a whole number" if whole else "a number of seconds" if argument.kind is Kind.DURATION else "a number"
+    )
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return f"{wanted} is needed, not {_named(value)}"
+    low, high = argument.minimum, argument.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        allowed = f"allowed are {_number(low)} to {_number(high)}"
+        return f"{_shown(value)} is out of range: {allowed}" + (
+            f" ({argument.help})" if argument.help else ""
+        )
+    return None
+
+
+def _fault_of_text(argument: Argument, value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"a text is needed, not {_named(value)}"
+    if not value.strip():
+        return "it is empty"
+    if len(value) > TEXT_LIMIT:
+        return f"{len(value)} characters are too many: at most {TEXT_LIMIT}"
+    if _UNPRINTABLE.search(value):
+        return "it has control characters"
+    if argument.choices and value not in argument.choices:
+        hint = _did_you_mean(value, argument.choices)
+        return f"{_shown(value)} is not allowed{hint}; allowed: {', '.join(argument.choices)}"
+    return None
+
+
+def _did_you_mean(word: object, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    import difflib  # noqa: PLC0415 - only after a mistake
+
+    close = difflib.get_close_matches(str(word)[:64], list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _too_large(what: str, size: int, limit: int) -> Refusal:
+    return Refusal(code=ErrorCode.TOO_LARGE, message=f"{what} has {size} bytes; at most {limit} are allowed")
+
+
+def _named(value: object) -> str:
+    """The JSON name of a value's type."""
+    if value is None:
+        return "null"
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return names.get(type(value), "an object")
+
+
+def _shown(value: object) -> str:
+    """A stranger's value, short and printable."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 64 else text[:60] + "..."
+
+
+def _number(value: float | None) -> str:
+    return "any" if value is None else f"{value:g}"
+
+
+def _plain(value: object) -> object:
+    """JSON for what has no JSON of its own."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    return str(value)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER: Final = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)

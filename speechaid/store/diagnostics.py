@@ -1,0 +1,136 @@
+"""Questions of ``explain``, ``forecast`` and ``doctor``; none is on a hot path, each is bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from speechaid.model.job import Job
+from speechaid.model.reading import Document, number, text
+from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.store.table import Table
+
+#: What a job waits in, or failed.
+_NOT_DONE: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.FAILED)
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Diagnostics:
+    """Jobs and results as somebody looks at them who wonders."""
+
+    def __init__(self, jobs: Table, results: Table, now: Callable[[], datetime]) -> None:
+        self._jobs = jobs
+        self._results = results
+        self._now = now
+
+    def ahead_of(self, job: Job, limit: int) -> int:
+        """How many due jobs of the same batch come before this one; at most ``limit``."""
+        ready: Document = {"status": JobStatus.PENDING, "batch_id": job.batch_id, "_id": {"$ne": job.id}}
+        if job.reserved_until is None:
+            return 0  # as early as any
+        earlier = [{"reserved_until": None}, {"reserved_until": {"$lt": job.reserved_until}}]
+        return len(self._jobs.find({**ready, "$or": earlier}, limit=limit, fields=("_id",)))
+
+    def pending_of(self, batch_id: str | None, limit: int) -> list[Job]:
+        """A batch's pending jobs, soonest due first."""
+        ready: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}, "batch_id": batch_id}
+        found = self._jobs.find({**ready, "reserved_until": None}, limit=limit)
+        if len(found) < limit:
+            later = {**ready, "reserved_until": {"$ne": None}}
+            found += self._jobs.find(later, sort=[("reserved_until", 1)], limit=limit - len(found))
+        return [Job.read(row) for row in found]
+
+    def holder_of(self, number_: str, besides: Job) -> str | None:
+        """The other job that has this number in a live call."""
+        row = self._jobs.find_one({"dial.number": number_, "_id": {"$ne": besides.id}}, fields=("job_id",))
+        return None if row is None else text(row.get("job_id")) or str(row["_id"])
+
+    def busy_numbers(self, numbers: Collection[str]) -> frozenset[str]:
+        """Those of the numbers that are in a live call."""
+        rows = self._jobs.find({"dial.number": {"$in": sorted(numbers)}}, fields=("dial.number",))
+        return frozenset(str(row["dial"]["number"]) for row in rows)
+
+    def open_dials(self, limit: int) -> list[Job]:
+        """Jobs with a dial open."""
+        return [Job.read(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
+
+    def unreadable(self, limit: int) -> list[str]:
+        """Names of jobs that wait or failed, and in which no phone can be read, sorted; at most ``limit``."""
+        no_text = {"$not": {"$type": "string"}}
+        query: Document = {
+            "status": {"$in": [*_NOT_DONE]},
+            # Also where the contact is a text, or its phones a number: then there is no first one.
+            "contact.phones.0": no_text,
+            "contact.phone": no_text,
+            "to_number": no_text,
+        }
+        rows = self._jobs.find(query, limit=limit, fields=("job_id",))
+        return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
+
+    def suspended_for(self) -> dict[str, int]:
+        """Suspended jobs by reason."""
+        rows = self._jobs.aggregate(
+            [
+                {"$match": {"status": JobStatus.SUSPENDED}},
+                {"$group": {"_id": "$suspend_reason", "jobs": {"$sum": 1}}},
+            ]
+        )
+        return {str(row["_id"]): int(row["jobs"]) for row in rows}
+
+    def awaiting_account(self) -> dict[str, int]:
+        """Jobs that wait or are suspended for want of their account, by the account that they name."""
+        waiting: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}}
+        suspended = {"status": JobStatus.SUSPENDED, "suspend_reason": SuspendReason.ACCOUNT_UNKNOWN}
+        rows = self._jobs.aggregate(
+            [
+                {"$match": {"$or": [waiting, suspended]}},
+                {"$group": {"_id": "$account_id", "jobs": {"$sum": 1}}},
+            ]
+        )
+        named = ((text(row["_id"]), int(row["jobs"])) for row in rows)
+        return _summed((account_id, jobs) for account_id, jobs in named if account_id is not None)
+
+    def tried_again(self) -> dict[int, int]:
+        """Pending and failed jobs by the passes that they have used up."""
+        rows = self._jobs.aggregate(
+            [
+                {"$match": {"status": {"$in": [JobStatus.PENDING, JobStatus.FAILED]}}},
+                {"$group": {"_id": "$attempts", "jobs": {"$sum": 1}}},
+            ]
+        )
+        return _summed((int(number(row["_id"]) or 0), int(row["jobs"])) for row in rows)
+
+    def recent_outcomes(self, seconds: float) -> dict[tuple[str, str], int]:
+        """Calls that ended within so many seconds, by outcome and by Retell's reason."""
+        rows = self._results.aggregate(
+            [
+                {"$match": {"created_at": {"$gte": self._now() - timedelta(seconds=seconds)}}},
+                {
+                    "$group": {
+                        "_id": {"outcome": "$outcome", "reason": "$disconnection_reason"},
+                        "calls": {"$sum": 1},
+                    }
+                },
+            ]
+        )
+        return _summed(
+            ((str(row["_id"].get("outcome")), str(row["_id"].get("reason"))), int(row["calls"]))
+            for row in rows
+        )
+
+    def recent_calls(self, limit: int) -> list[Document]:
+        """The latest results, as far as length and cost go."""
+        return self._results.find(
+            {}, sort=[("_id", -1)], limit=limit, fields=("duration_ms", "connected", "cost", "placed_at")
+        )
+
+
+def _summed(counts: Iterable[tuple[Key, int]]) -> dict[Key, int]:
+    """Counts by key: values that the database tells apart (2 and "2", null and none) may be read as one."""
+    sums: Counter[Key] = Counter()
+    for key, count in counts:
+        sums[key] += count
+    return dict(sums)

@@ -1,0 +1,159 @@
+"""Operators' orders on jobs that have no dial open, many at a time; what has one is left to the workers.
+
+Each write names what it expects of the job, so that a claim in between makes it miss. Orders about one job,
+whatever it is in, are ``store.operator_requests``'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from speechaid.model.job import Job
+from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
+from speechaid.store.jobs import clear_claim
+from speechaid.store.table import Table
+
+#: These wait, with nobody's hands on them.
+WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED)
+#: What a reset takes away: the end that the job had come to, and SpeechAI's own retry.
+_ENDS: Final = (
+    "failed_at",
+    "finished_at",
+    "completed_at",
+    "suspend_reason",
+    "suspended_at",
+    "cancel_reason",
+    "last_error",
+    "next_try_at",
+)
+
+
+class OperatorActions:
+    """The jobs collection as operators change it."""
+
+    def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
+        self.table = table
+        self._now = now
+
+    # -- one job -----------------------------------------------------------------------------------------
+
+    def resume(self, job: Job) -> bool:
+        """A suspended job is pending again, when it was due; False where it changed meanwhile: read again."""
+        as_read = {name: job.document.get(name) for name in ("status", "revision")}
+        update = clear_claim({"status": JobStatus.PENDING}, self._now())
+        update["$unset"] |= {"suspend_reason": "", "suspended_at": ""}
+        return self.table.update({"_id": job.id, **as_read, "dial": None}, update)
+
+    def take_back(self, job: Job) -> bool:
+        """Forget the request that waits for a job's open dial; False where it changed meanwhile."""
+        query = {"_id": job.id, "request": job.request, "dial": {"$ne": None}}
+        return self.table.update(query, {"$unset": {"request": ""}})
+
+    # -- leases that ran out -----------------------------------------------------------------------------
+
+    def stuck(self, older_than_seconds: float, limit: int, *, after: Any = None) -> list[Job]:
+        """Jobs in progress whose lease ran out so long ago, or that never had one and rest as long."""
+        before = self._now() - timedelta(seconds=older_than_seconds)
+        query: Document = {
+            "status": JobStatus.IN_PROGRESS,
+            "$or": [
+                {"reserved_until": {"$lt": before}},
+                {"reserved_until": None, "updated_at": {"$lt": before}},
+                {"reserved_until": None, "updated_at": None},
+            ],
+        }
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        return [Job.read(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
+
+    def release(self, job: Job, changes: Document) -> bool:
+        """Give back a job whose holder is gone and that has no dial; False where it moved meanwhile."""
+        if job.reserved_until is not None and job.reserved_until >= self._now():
+            return False
+        query = {
+            "_id": job.id,
+            "status": JobStatus.IN_PROGRESS,
+            **{
+                name: job.document.get(name)
+                for name in ("revision", "claim_token", "reserved_until", "request")
+            },
+            "dial": None,
+        }
+        return self.table.update(query, clear_claim(changes, self._now()))
+
+    # -- many jobs ---------------------------------------------------------------------------------------
+
+    def resettable(
+        self, statuses: Sequence[str], *, max_age_seconds: float | None, batch_id: str | None
+    ) -> Document:
+        """The query for jobs that a reset may revive: never one whose person asked not to be called."""
+        query: Document = {
+            "status": {"$in": list(statuses)},
+            "dial": None,
+            "cancel_reason": {"$ne": "do_not_call"},
+            "last_outcome": {"$ne": "do_not_call"},
+        }
+        if batch_id is not None:
+            query["batch_id"] = batch_id
+        if max_age_seconds is not None:
+            since = self._now() - timedelta(seconds=max_age_seconds)
+            query["$or"] = [
+                {"updated_at": {"$gte": since}},
+                {"updated_at": None, "failed_at": {"$gte": since}},
+                {"updated_at": None, "failed_at": None, "created_at": {"$gte": since}},
+            ]
+        return query
+
+    def reset(self, query: Document, limit: int) -> int:
+        """Revive at most so many of the jobs that a query finds: pending, from the first phone on."""
+        fresh = {"status": JobStatus.PENDING, "attempts": 0, "crashes": 0, "reserved_until": None}
+        # No field can be set inside SpeechAI's null; the other way round nobody's contact would be kept.
+        flat = {**fresh, "contact": {"next_phone_index": 0}}
+        full = {**fresh, "contact.next_phone_index": 0}
+        done = self._change({**query, "contact": None}, limit, flat, without=_ENDS)
+        if done == limit:
+            return done
+        with_contact = {**query, "contact": {"$ne": None}}
+        return done + self._change(with_contact, limit - done, full, without=_ENDS)
+
+    def cancel_waiting(self, batch_id: str, limit: int, changes: Document) -> int:
+        """Cancel at most so many of a batch's jobs that nobody has in hand."""
+        query = {"batch_id": batch_id, "status": {"$in": list(WAITING)}, "dial": None}
+        return self._change(query, limit, {"status": JobStatus.CANCELLED, **changes})
+
+    def in_hand(self, batch_id: str) -> list[Job]:
+        """A batch's jobs that workers hold, or that have a dial open."""
+        query = {"batch_id": batch_id, "status": JobStatus.IN_PROGRESS}
+        return [Job.read(row) for row in self.table.find(query)]
+
+    def count(self, query: Document) -> int:
+        """How many jobs a query finds."""
+        return self.table.count(query)
+
+    def revive_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
+        """An account's jobs that were suspended for one of these reasons are pending again; how many."""
+        query = {
+            "status": JobStatus.SUSPENDED,
+            "account_id": account_id,
+            "suspend_reason": {"$in": list(reasons)},
+        }
+        change = {
+            "$set": {"status": JobStatus.PENDING, "updated_at": self._now()},
+            "$unset": {"suspend_reason": "", "suspended_at": ""},
+            "$inc": {"revision": 1},
+        }
+        return self.table.update_many(query, change)
+
+    def _change(
+        self, query: Mapping[str, Any], limit: int, changes: Document, *, without: Sequence[str] = ()
+    ) -> int:
+        """One portion: by ``_id``, so that a large collection is never locked into one long write."""
+        ids = [row["_id"] for row in self.table.find(dict(query), limit=limit, fields=("_id",))]
+        if not ids:
+            return 0
+        update = clear_claim(changes, self._now())
+        update["$unset"] |= dict.fromkeys(without, "")
+        return self.table.update_many({**query, "_id": {"$in": ids}}, update)

@@ -1,0 +1,130 @@
+"""All that may forbid a dial, read in one round trip: holds, account, batch and do-not-call list.
+
+It is read twice for each dial: with the job, once that is claimed, and right before the call is placed, where
+each millisecond is one in which a pause may come too late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
+from speechaid.model.job import Job
+from speechaid.model.reading import Document, mapping, sequence
+from speechaid.store import holds
+from speechaid.store.holds import FleetHold
+from speechaid.store.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightDocuments:
+    """What stood in the database at one moment."""
+
+    fleet: FleetHold | None
+    #: The circuit breaker of the API key that was asked for.
+    breaker: Document | None
+    account: Account | None
+    batch: Batch | None
+    #: The numbers that were looked for on the do-not-call list, and those of them that are there.
+    asked: frozenset[str]
+    listed: frozenset[str]
+
+
+class PreflightQueries:
+    """Four collections, looked at together from a job's place.
+
+    Each is joined by equality on an indexed field, which every server of the family finds by that index; a
+    ``$unionWith`` would have some of them read whole collections.
+    """
+
+    def __init__(
+        self, *, jobs: Table, holds: Table, accounts: Table, batches: Table, do_not_call: Table
+    ) -> None:
+        self._jobs = jobs
+        self._holds = holds
+        self._accounts = accounts
+        self._batches = batches
+        self._do_not_call = do_not_call
+
+    def read(
+        self,
+        job_id: Any,
+        fingerprint: str,
+        *,
+        account_id: str | None,
+        batch_id: str | None,
+        numbers: Collection[str],
+    ) -> PreflightDocuments:
+        """Read what there is of these.
+
+        Args:
+            job_id: the ``_id`` of a job that exists; where it does not, nothing is found.
+            fingerprint: of the API key whose breaker is wanted.
+            account_id: None: no account is wanted.
+            batch_id: None: no batch is wanted.
+            numbers: in E.164.
+        """
+        wanted = {"listed": {"$literal": sorted(numbers)}} if numbers else {}
+        found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
+        return _documents_of(found, fingerprint, frozenset(numbers))
+
+    def read_with_job(
+        self, job_id: Any, token: str, fingerprint: str, *, account_id: str | None, batch_id: str | None
+    ) -> tuple[Job, PreflightDocuments] | None:
+        """The same, and the job that has just been claimed under this token; None where it is gone again.
+
+        Asked for are the numbers of its contact as they stand there, be they in E.164 or not.
+        """
+        own = {"_id": job_id, "claim_token": token}
+        wanted = {"job": "$$ROOT", "listed": "$contact.phones"}
+        found = self._joined(own, fingerprint, account_id, batch_id, wanted)
+        if not found:
+            return None
+        job = Job.read(found["job"])
+        phones = sequence(mapping(job.document.get("contact")).get("phones"))
+        asked = frozenset(phone for phone in phones if isinstance(phone, str))
+        return job, _documents_of(found, fingerprint, asked)
+
+    def _joined(
+        self,
+        which: Document,
+        fingerprint: str,
+        account_id: str | None,
+        batch_id: str | None,
+        wanted: Document,
+    ) -> Document:
+        """What is wanted of one job, and beside it the documents that it points to, a list of each table."""
+        keys = {
+            "holds": {"$literal": [holds.FLEET, holds.key_of(fingerprint)]},
+            **({"account": {"$literal": account_id}} if account_id else {}),
+            **({"batch": {"$literal": batch_id}} if batch_id else {}),
+            **wanted,
+        }
+        joins = [
+            {"$lookup": {"from": table.name, "localField": name, "foreignField": field, "as": name}}
+            for name, table, field in (
+                ("holds", self._holds, "_id"),
+                ("account", self._accounts, "account_id"),
+                ("batch", self._batches, "batch_id"),
+                ("listed", self._do_not_call, "_id"),
+            )
+            if name in keys
+        ]
+        rows = self._jobs.aggregate([{"$match": which}, {"$project": {"_id": 0, **keys}}, *joins])
+        return rows[0] if rows else {}
+
+
+def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> PreflightDocuments:
+    held = {document["_id"]: document for document in found.get("holds", ())}
+    account, batch = found.get("account"), found.get("batch")
+    return PreflightDocuments(
+        fleet=holds.read_fleet_hold(held.get(holds.FLEET)),
+        breaker=held.get(holds.key_of(fingerprint)),
+        account=Account.read(account[0]) if account else None,
+        batch=Batch.read(batch[0]) if batch else None,
+        asked=asked,
+        listed=frozenset(str(document["_id"]) for document in found.get("listed", ())),
+    )

@@ -1,0 +1,139 @@
+"""What the database counts for a report: jobs by status, calls by outcome, attempt and hour, promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from speechaid.model import reading
+from speechaid.model.reading import Document
+from speechaid.store.connection import Store
+from speechaid.store.table import Pipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFigures:
+    """What the database counted; rows as its pipelines yield them."""
+
+    #: By the database's clock.
+    at: datetime
+    #: The zone whose hours are told.
+    zone: str
+    #: None: all batches.
+    batch_id: str | None
+    #: Jobs by batch and status, as the status is written.
+    jobs: Mapping[str | None, Mapping[str, int]]
+    #: Batch names by id.
+    names: Mapping[str, str | None]
+    #: Rows of ``outcomes_pipeline``.
+    outcomes: Sequence[Document]
+    #: Rows of ``attempts_pipeline``.
+    attempts: Sequence[Document]
+    #: Rows of ``hours_pipeline``.
+    hours: Sequence[Document]
+    #: Rows of ``promises_pipeline``.
+    promises: Sequence[Document]
+    #: Rows of ``analyses_pipeline``.
+    analyses: Sequence[Document] = ()
+
+
+def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> ReportFigures:
+    """Have the database count; a scan of the results (of the batch): never on a hot path."""
+    counts: dict[str | None, dict[str, int]] = (
+        store.jobs.counts_by_batch() if batch_id is None else {batch_id: store.jobs.counts(batch_id)}
+    )
+    outcomes = store.results.aggregate(outcomes_pipeline(batch_id))
+    wanted = {reading.text(row["_id"].get("batch_id")) for row in outcomes} | set(counts)
+    batches = store.batches.among(sorted(name for name in wanted if name is not None))
+    return ReportFigures(
+        at=store.now(),
+        zone=zone,
+        batch_id=batch_id,
+        jobs=counts,
+        names={batch.batch_id: batch.name for batch in batches},
+        outcomes=outcomes,
+        attempts=store.results.aggregate(attempts_pipeline(batch_id)),
+        hours=store.results.aggregate(hours_pipeline(batch_id)),
+        promises=store.jobs.table.aggregate(promises_pipeline(batch_id)),
+        analyses=store.results.aggregate(analyses_pipeline(batch_id)),
+    )
+
+
+def outcomes_pipeline(batch_id: str | None) -> Pipeline:
+    """Calls, minutes and money by batch and outcome.
+
+    ``$sum`` passes over what is no number, so that no odd document of another program stops the report.
+    """
+    return [
+        *_of(batch_id),
+        {
+            "$group": {
+                "_id": {"batch_id": "$batch_id", "outcome": "$outcome"},
+                "calls": {"$sum": 1},
+                "connected": {"$sum": {"$cond": [_is_positive("$duration_ms"), 1, 0]}},
+                "duration_ms": {"$sum": "$duration_ms"},
+                "cost": {"$sum": "$cost"},
+                "retell_cents": {"$sum": "$call_data.call_cost.combined_cost"},
+                "charged_minutes": {"$sum": "$charged.minutes"},
+                "charged_credit": {"$sum": "$charged.credit"},
+            }
+        },
+    ]
+
+
+def attempts_pipeline(batch_id: str | None) -> Pipeline:
+    """Calls by the attempt (0-based) that they belong to, and outcome."""
+    return [*_of(batch_id), _counted({"attempt": "$attempt", "outcome": "$outcome"})]
+
+
+def hours_pipeline(batch_id: str | None) -> Pipeline:
+    """Calls by the hour, in UTC, in which they were placed, and outcome."""
+    hour = {"$dateToString": {"format": "%Y-%m-%dT%H:00:00", "date": "$placed_at"}}
+    # Zones apart by half an hour need to know the half; the rows stay few all the same.
+    half = {"$gte": [{"$minute": "$placed_at"}, 30]}
+    placed = {"$match": {"placed_at": {"$type": "date"}}}
+    return [*_of(batch_id), placed, _counted({"hour": hour, "half": half, "outcome": "$outcome"})]
+
+
+def promises_pipeline(batch_id: str | None) -> Pipeline:
+    """Jobs whose contact promised to pay, by day and amount as the agent wrote them down."""
+    given = {"$nin": [None, ""]}
+    promised = [{"fecha_pago_cliente": given}, {"monto_pago_cliente": given}]
+    return [
+        *_of(batch_id),
+        {"$match": {"$or": promised}},
+        {
+            "$group": {
+                "_id": {"day": "$fecha_pago_cliente", "amount": "$monto_pago_cliente"},
+                "jobs": {"$sum": 1},
+            }
+        },
+    ]
+
+
+def analyses_pipeline(batch_id: str | None) -> Pipeline:
+    """Conversations by what Retell made of them: the mood of who was called, and whether it served."""
+    analysis = "$call_data.call_analysis"
+    key = {
+        "sentiment": f"{analysis}.user_sentiment",
+        "successful": f"{analysis}.call_successful",
+        # Before all other types in the order of BSON: a field that is not there.
+        "analysed": {"$gt": [analysis, None]},
+        "waiting": {"$gt": ["$analysis_wait", None]},
+    }
+    return [*_of(batch_id), {"$match": {"connected": True}}, _counted(key)]
+
+
+def _of(batch_id: str | None) -> list[Document]:
+    return [] if batch_id is None else [{"$match": {"batch_id": batch_id}}]
+
+
+def _counted(key: dict[str, Any]) -> Document:
+    return {"$group": {"_id": key, "calls": {"$sum": 1}}}
+
+
+def _is_positive(field: str) -> Document:
+    """A number above zero; in the order of BSON, texts lie above all numbers."""
+    return {"$and": [{"$gt": [field, 0]}, {"$lt": [field, 1e15]}]}

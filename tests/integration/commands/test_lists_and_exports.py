@@ -1,0 +1,265 @@
+"""The do-not-call list, imports with their bad rows, and exports, from the command line to the database."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from speechaid.campaign.importer import read_contacts
+from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.store.connection import connect
+from speechctl.cli import main
+from tests.integration.control.test_commands import settings_for
+from tests.support.fakes import served
+
+Document = dict[str, Any]
+Speechctl = Callable[..., str]
+
+
+@pytest.fixture
+def speechctl(
+    tmp_path: Path, database: Database[Document], database_uri: str, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Speechctl]:
+    """The command line against a served clerk; returns what it printed, and minds its exit status."""
+    settings = settings_for(database_uri, database.name)
+    store = connect(settings.database)
+    store.prepare()
+    database_thread = DatabaseThread(connect(settings.database), settings)
+    path = tmp_path / "control.sock"
+
+    def run(*argv: str, status: int = 0, yes: bool = True) -> str:
+        assert main([*argv, "--socket", str(path), *(["--yes"] if yes else [])]) == status
+        shown = capsys.readouterr()
+        return shown.err if status else shown.out
+
+    with served(path, database_thread):
+        yield run
+    database_thread.close()
+    store.close()
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_number_on_the_list_is_found_and_taken_off_again(
+    speechctl: Speechctl, database: Database[Document]
+) -> None:
+    assert "not called any more" in speechctl(
+        "dnc-add", "9 1234 5678", "--country", "CL", "--reason", "asked"
+    )
+    (entry,) = database.speechaid_do_not_call.find({})
+    assert entry["_id"] == "+56912345678"
+    assert entry["source"].endswith(": asked")
+    shown = speechctl("dnc", "+56912345678")
+    assert "is on the list since" in shown
+    assert "12345678" not in shown  # masked
+    assert "already" in speechctl("dnc-add", "+56912345678")
+    assert "may be called again" in speechctl("dnc-remove", "+56912345678")
+    assert "is not on the list" in speechctl("dnc", "+56912345678")
+    assert "not a phone number" in speechctl("dnc-add", "hello", status=2)
+    recorded = {line["command"]: line for line in database.call_logs.find({"event": "command"})}
+    assert "12345678" not in str(recorded.get("dnc-remove"))
+
+
+def test_a_list_goes_in_and_comes_out_as_a_file(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.txt"
+    bare.write_text("+56912345671\n+56912345672\nnot a number\n+56912345671\n")
+    assert "2 of them not listed yet" in speechctl("dnc-import", str(bare), "--dry-run")
+    assert database.speechaid_do_not_call.count_documents({}) == 0
+    shown = speechctl("dnc-import", str(bare))
+    assert "2 of them new" in shown
+    assert "line 3" in shown
+    named = tmp_path / "named.csv"
+    named.write_text("nombre;telefono\nAna;9 1234 5672\nEva;9 1234 5673\n")
+    assert "2 numbers, 1 of them new" in speechctl("dnc-import", str(named), "--country", "CL")
+
+    out = tmp_path / "list.csv"
+    assert "3 rows" in speechctl("export", str(out), "--what", "dnc")
+    assert [row["phone"] for row in rows_of(out)] == [f"+5691234567{last}" for last in (1, 2, 3)]
+    assert "0 of them new" in speechctl("dnc-import", str(out))
+
+
+class Keyboard(io.StringIO):
+    """Somebody who can be asked."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_nobody_is_asked_to_confirm_what_cannot_be_done(
+    speechctl: Speechctl, database: Database[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard("n\nn\n"))
+    for order in (
+        ["hang-up", "zzz"],
+        ["cancel-job", "zzz"],
+        ["cancel-batch", "zzz"],
+        ["reset-jobs", "--batch", "z"],
+    ):
+        told = speechctl(*order, status=1, yes=False)
+        assert "there is no" in told
+        assert "[y/N]" not in told
+    database.jobs.insert_one({"job_id": "job-1", "status": "pending", "contact": {}})
+    assert "Cancel job-1? [y/N]" in speechctl("cancel-job", "job-1", status=1, yes=False)
+    database.batches.insert_one({"batch_id": "batch-1"})
+    assert "batch-1 that is not finished? [y/N]" in speechctl("cancel-batch", "batch-1", status=1, yes=False)
+
+
+CONTACTS = """nombre,telefono,monto,referencia
+Ana,+56912345671,1000,A-1
+Luis,not a phone,2000,A-2
+Eva,+56912345673,a lot,A-3
+Sol,+56912345674,3000,A-4
+"""
+
+
+def test_bad_rows_are_written_down_mended_and_imported(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    file, bad = tmp_path / "march.csv", tmp_path / "bad.csv"
+    file.write_text(CONTACTS)
+    speechctl("import", str(file), "--bad-rows", str(bad))
+    rows = rows_of(bad)
+    assert [(row["_line"], row["nombre"], row["monto"]) for row in rows] == [
+        ("3", "Luis", "2000"),
+        ("4", "Eva", "a lot"),
+    ]
+    assert "not a phone number" in rows[0]["_reason"]
+
+    bad.write_text(bad.read_text().replace("not a phone", "+56912345672").replace("a lot", "500"))
+    batch = database.batches.find_one({})
+    assert batch is not None
+    into = ("import", str(bad), "--batch", batch["batch_id"])
+    told = speechctl(*into, "--hours", "09:00-18:00", "--days", "1-5", "--retry-delay-hours", "0", status=2)
+    assert told.strip().endswith("leave out --hours, --days, --retry-delay-hours")
+    assert "leave out --priority" in speechctl(*into, "--priority", "high", status=2)
+    assert "2 contacts imported" in speechctl(*into)
+    assert database.jobs.count_documents({"batch_id": batch["batch_id"]}) == 4
+    eva = database.jobs.find_one({"contact.name": "Eva"})
+    assert eva is not None
+    assert eva["payload"] == {"debt_amount": 500, "reference_number": "A-3", "additional_info": {}}
+
+
+def test_contacts_that_the_account_has_already_are_left_out_where_that_is_wanted(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    database.accounts.insert_many([{"account_id": "acc-1"}, {"account_id": "acc-2"}])
+    file = tmp_path / "march.csv"
+    file.write_text(CONTACTS)
+    speechctl("import", str(file), "--account", "acc-1")
+    speechctl("import", str(file), "--account", "acc-1")  # another campaign calls everybody anew
+    assert database.jobs.count_documents({}) == 4
+    preview = speechctl("import", str(file), "--account", "acc-1", "--duplicates", "account", "--dry-run")
+    assert "0 contacts would be imported; 2 were there already" in preview
+    speechctl("import", str(file), "--account", "acc-1", "--duplicates", "account")
+    assert database.jobs.count_documents({}) == 4
+    speechctl("import", str(file), "--account", "acc-2", "--duplicates", "account")
+    assert database.jobs.count_documents({"account_id": "acc-2"}) == 2
+
+
+def add_results(database: Database[Document], count: int) -> None:
+    database.batches.insert_one({"batch_id": "batch-1", "name": "March"})
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    database.call_results.insert_many(
+        {
+            "call_id": f"call_{number}",
+            "job_id": f"job-{number}",
+            "batch_id": "batch-1",
+            "contact": {"name": "=HYPERLINK(1)", "dni": "1-9", "phone_used": "+56912345671"},
+            "call_data": {"call_analysis": {"call_summary": "said yes"}, "recording_url": "https://x"},
+            "duration_ms": 90_000,
+            "is_successful": True,
+            "outcome": "answered",
+            "cost": 0.165,
+            "attempt": 0,
+            "phone_index": 1,
+            "placed_at": at,
+            "created_at": at,
+        }
+        for number in range(count)
+    )
+    # SpeechAI's own: another kind of _id, no outcome.
+    database.call_results.insert_one({"_id": "old-1", "call_id": "call_old", "job_id": "j", "duration_ms": 0})
+    promise = {"fecha_pago_cliente": "15/03/2026", "monto_pago_cliente": "$ 15.000"}
+    contact = {"name": "Ana", "phones": ["+56912345671"]}
+    database.jobs.insert_many(
+        [
+            {"job_id": "a", "batch_id": "batch-1", "status": "done", "contact": contact, **promise},
+            {"job_id": "b", "batch_id": "batch-1", "status": "completed", "contact": contact},
+        ]
+    )
+
+
+def test_results_come_out_page_by_page_as_csv(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    add_results(database, 7)
+    out = tmp_path / "calls.csv"
+    assert "8 rows" in speechctl("export", str(out), "--limit", "3")
+    rows = rows_of(out)
+    assert sorted(row["call_id"] for row in rows) == sorted(["call_old", *(f"call_{n}" for n in range(7))])
+    row = next(row for row in rows if row["call_id"] == "call_3")
+    assert row["name"] == "'=HYPERLINK(1)"
+    assert (row["phone"], row["seconds"], row["placed_at"]) == ("+56912345671", "90.0", "2026-03-02 12:00:00")
+    assert (row["attempt"], row["phone_number"], row["summary"]) == ("1", "2", "said yes")
+    speechctl("export", str(out), "--batch", "batch-1", "--what", "jobs")
+    assert [row["status"] for row in rows_of(out)] == ["done", "done"]
+    assert "is of no batch" in speechctl("export", str(out), "--batch", "batch-1", "--what", "dnc", status=2)
+
+
+def test_spreadsheets_can_be_read_back(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    import python_calamine
+
+    add_results(database, 3)
+    out, report = tmp_path / "calls.xlsx", tmp_path / "report.xlsx"
+    speechctl("export", str(out))
+    book = python_calamine.CalamineWorkbook.from_path(str(out))
+    titles, *rows = book.get_sheet_by_index(0).to_python()
+    assert rows[1][titles.index("name")] == "=HYPERLINK(1)"
+    assert rows[1][titles.index("seconds")] == 90
+    assert b"<f>" not in zipfile.ZipFile(io.BytesIO(out.read_bytes())).read("xl/worksheets/sheet1.xml")
+    assert "needs --output" in speechctl("report", "--format", "xlsx", status=2)
+    speechctl("report", "--format", "xlsx", "--output", str(report))
+    book = python_calamine.CalamineWorkbook.from_path(str(report))
+    assert book.sheet_names[:3] == ["Summary", "Outcomes", "Attempts"]
+    summary = {row[0]: row[1] for row in book.get_sheet_by_name("Summary").to_python()}
+    assert (summary["Calls"], summary["Promised amount"]) == (4, 15000)
+    speechctl("report", "--format", "markdown", "--output", str(tmp_path / "report.md"))
+    assert (tmp_path / "report.md").read_text().startswith("# Campaign report")
+
+
+def test_promises_are_a_list_of_their_own(speechctl: Speechctl, database: Database[Document]) -> None:
+    add_results(database, 1)
+    shown = speechctl("promises")
+    assert "1 promise to pay" in shown
+    assert "2026-03-15" in shown
+    assert "15000" in shown
+
+
+def test_a_spreadsheet_of_contacts_is_read_as_a_csv_file_is(tmp_path: Path) -> None:
+    from xlsxwriter import Workbook
+
+    path = tmp_path / "march.xlsx"
+    book = Workbook(str(path))
+    sheet = book.add_worksheet()
+    for number, line in enumerate(csv.reader(CONTACTS.splitlines())):
+        sheet.write_row(number, 0, line)
+    book.close()
+    of_sheet = read_contacts(path.read_bytes(), path.name, country="CL", today=date(2026, 7, 3))
+    of_text = read_contacts(CONTACTS.encode(), "march.csv", country="CL", today=date(2026, 7, 3))
+    assert of_sheet.rows == of_text.rows
+    assert [row.reason for row in of_sheet.bad_rows] == [row.reason for row in of_text.bad_rows]

@@ -1,0 +1,296 @@
+"""speechctl against a real socket: exit statuses, output for people and programs, and silence explained."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from speechaid.control import ControlSocket
+from speechaid.protocol.messages import ErrorCode, Request, lock_path
+from speechctl import exporting
+from speechctl.cli import main
+from speechctl.client import Client, Refused, Unanswered, Unreachable
+from tests.support.fakes import Service, served
+
+PATIENCE_SECONDS = 20.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "control.sock"
+
+
+@pytest.fixture
+def service(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setenv("SPEECHAID_SOCKET", str(path))
+    with served(path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def never_done(path: Path) -> Iterator[None]:
+    """A daemon that takes requests, and tells of their progress on and on."""
+    control = ControlSocket(path)
+    over = threading.Event()
+
+    def serve() -> None:
+        taken: list[Request] = []
+        while not over.is_set():
+            control.wait([], 20)
+            taken += control.receive()
+            for request in taken:
+                control.progress(request, {"state": "importing", "done": 1, "of": 2})
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    control.close()
+
+
+# -- exit statuses and output ------------------------------------------------------------------------------
+
+
+def test_done_is_exit_0_and_text_for_people(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 0
+    assert "worker-2  following  job-7" in capsys.readouterr().out
+
+
+def test_json_is_the_result_itself(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drain", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["draining"], answer["stopping"], answer["calls_in_hand"]) == (True, False, 1)
+    assert service.daemon.draining is True
+
+
+def test_a_refusal_is_exit_1_with_its_reason(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pause-worker", "9"]) == 1
+    assert "speechctl: there is no worker '9'" in capsys.readouterr().err
+
+
+def test_a_refusal_as_json_has_its_code(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pause-worker", "9", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "not_found"
+
+
+def test_a_dangerous_command_goes_through_with_yes(service: Service) -> None:
+    assert main(["shutdown", "--now", "--yes"]) == 0
+    assert service.daemon.stopping == "now"
+
+
+def test_drain_with_wait_returns_when_the_last_call_has_ended(
+    service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def look_again(seconds: float) -> None:
+        looks.append(seconds)
+        service.daemon.in_call = len(looks) < 3
+
+    # The name in that module alone: the driver's threads of this process sleep by ``time.sleep`` too.
+    monkeypatch.setattr("speechctl.live.time", SimpleNamespace(sleep=look_again, monotonic=time.monotonic))
+    assert main(["drain", "--wait"]) == 0
+    assert len(looks) == 3
+    assert "drained" in capsys.readouterr().out
+
+
+def test_the_installed_command_answers_in_a_process_of_its_own(service: Service) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "speechctl", "status"], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("speechaid 0.1.0 on host-a")
+
+
+def test_a_reader_of_the_output_may_leave_early(service: Service) -> None:
+    command = f"{sys.executable} -m speechctl status | true; exit ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["status", "status --json", "completion bash", "--version"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(("output", "why"), [("> /dev/full", "No space left"), (">&-", "it is closed")])
+def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(
+    service: Service, command: str, buffered: str, output: str, why: str
+) -> None:
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m speechctl {command} {output}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": buffered},
+    )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert why in run.stderr
+
+
+def test_nobody_can_be_asked_where_the_input_is_closed(service: Service) -> None:
+    command = f"{sys.executable} -m speechctl shutdown --now <&-"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "say --yes" in run.stderr
+
+
+def test_letters_that_the_output_cannot_write_are_replaced(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = service.daemon.snapshot()
+    told["supervisor"]["host"] = "ñuñoa"
+    monkeypatch.setattr(service.daemon, "snapshot", lambda: told)
+    run = subprocess.run(
+        [sys.executable, "-m", "speechctl", "status"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("speechaid 0.1.0 on ?u?oa")
+
+
+def test_what_starts_speechctl_does_not_load_the_daemon_or_rich(service: Service) -> None:
+    program = (
+        "import sys; from speechctl.cli import main; main(['status', '--json']);"
+        "heavy = {'rich', 'pymongo', 'pydantic', 'requests', 'speechaid.settings'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+# -- silence explained -------------------------------------------------------------------------------------
+
+
+def test_no_daemon_is_exit_3_at_once_and_says_how_to_start_one(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEECHAID_SOCKET", str(path))
+    assert main(["status"]) == 3
+    assert "start it with: speechaid run" in capsys.readouterr().err
+
+
+def test_another_socket_than_the_usual_one_is_pointed_out(path: Path) -> None:
+    with Client(path) as client, pytest.raises(Unreachable, match="without --socket it would be"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_a_left_over_socket_is_told_apart(path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with Client(path) as client, pytest.raises(Unreachable, match="left over from a daemon that is gone"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_a_file_that_is_no_socket_is_told_apart(path: Path) -> None:
+    path.write_text("")
+    with Client(path) as client, pytest.raises(Unreachable, match="is not a socket"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_of_another_group_is_told_apart(service: Service, path: Path) -> None:
+    os.seteuid(65534)
+    try:
+        with Client(path) as client, pytest.raises(Unreachable, match="join the group"):
+            client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_daemon_that_does_not_answer_is_named_with_its_pid(path: Path) -> None:
+    control = ControlSocket(path)
+    with Client(path) as client, pytest.raises(Unanswered, match=rf"pid {os.getpid()}\) did not answer"):
+        client.ask("status", {}, timeout_seconds=0.2)
+    control.close()
+
+
+def test_work_that_goes_on_is_told_apart_from_silence_and_does_not_lengthen_the_wait(path: Path) -> None:
+    seen: list[object] = []
+    with (
+        never_done(path),
+        Client(path) as client,
+        pytest.raises(Unanswered, match=r"took the request.*it goes on"),
+    ):
+        client.ask("batches", {}, timeout_seconds=2.0, on_progress=seen.append)
+    assert seen
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_the_next_ones(path: Path) -> None:
+    control = ControlSocket(path)
+    with Client(path) as client:
+        with pytest.raises(Unanswered):
+            client.ask("status", {}, timeout_seconds=0.2)
+        over = threading.Event()
+
+        def serve() -> None:
+            number = 0
+            while not over.is_set():
+                control.wait([], 20)
+                for request in control.receive():
+                    number += 1
+                    control.reply(request, {"number": number})
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        first, second = (client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)["number"] for _ in "ab")
+        assert second == first + 1
+        over.set()
+        thread.join()
+    control.close()
+
+
+def test_a_refusal_carries_its_code_and_exit_status(service: Service, path: Path) -> None:
+    with Client(path) as client, pytest.raises(Refused) as caught:
+        client.ask("nonsense", {}, timeout_seconds=PATIENCE_SECONDS)
+    assert (caught.value.code, caught.value.exit_status) == (ErrorCode.UNKNOWN_COMMAND, 2)
+
+
+def test_the_lock_file_of_a_daemon_that_left_names_nobody(path: Path) -> None:
+    ControlSocket(path).close()
+    assert lock_path(path).read_text() == ""
+
+
+def test_an_export_goes_on_where_it_was_when_the_database_is_back(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAUSE_SECONDS", 0.01)
+    page = {"what": "dnc", "columns": ["phone"], "rows": [["+569"]]}
+    asked: list[str | None] = []
+    control = ControlSocket(path)
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            control.wait([], 20)
+            for request in control.receive():
+                asked.append(request.args["after"])
+                if len(asked) in {2, 3}:
+                    control.refuse(request, ErrorCode.UNAVAILABLE, "the database is away")
+                else:
+                    control.reply(request, {**page, "next": "1:+569" if len(asked) == 1 else None})
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert main(["export", str(tmp_path / "list.csv"), "--what", "dnc", "--socket", str(path)]) == 0
+    finally:
+        over.set()
+        thread.join()
+        control.close()
+    assert asked == [None, "1:+569", "1:+569", "1:+569"]
+    assert len((tmp_path / "list.csv").read_text().splitlines()) == 3

@@ -1,0 +1,366 @@
+"""The control socket against real clients: who gets in, who is refused, and what no client can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from speechaid.control import ControlSocket
+from speechaid.errors import ControlError
+from speechaid.protocol import messages
+from speechaid.protocol.messages import ErrorCode, Request
+from tests.support.fakes import Service, served
+
+#: Long enough for a machine that does ten things at once; nothing waits for it unless a test fails.
+PATIENCE_MS = 20_000
+
+
+class RawClient:
+    """A DEALER that sends whatever it is given."""
+
+    def __init__(self, path: Path) -> None:
+        self._context = zmq.Context()
+        self.dealer = self._context.socket(zmq.DEALER)
+        self.dealer.linger = 0
+        self.dealer.connect(f"ipc://{path}")
+
+    def send(self, *frames: bytes) -> None:
+        self.dealer.send_multipart(frames)
+
+    def ask(self, **header: Any) -> dict[str, Any]:
+        self.send(json.dumps({"v": 1, "id": "q1", "args": {}, **header}).encode())
+        return self.receive()
+
+    def receive(self) -> dict[str, Any]:
+        assert self.dealer.poll(PATIENCE_MS), "no answer"
+        reply: dict[str, Any] = json.loads(self.dealer.recv())
+        return reply
+
+    def close(self) -> None:
+        self.dealer.close(linger=0)
+        self._context.term()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "control.sock"
+
+
+@pytest.fixture
+def service(path: Path) -> Iterator[Service]:
+    with served(path) as running:
+        yield running
+
+
+@pytest.fixture
+def client(service: Service, path: Path) -> Iterator[RawClient]:
+    raw = RawClient(path)
+    yield raw
+    raw.close()
+
+
+# -- taking the socket -------------------------------------------------------------------------------------
+
+
+def test_only_owner_and_group_may_use_the_socket_and_enter_its_directory(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with served(path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
+            assert stat.S_IMODE(messages.lock_path(path).stat().st_mode) == 0o640
+            assert os.umask(0) == 0, "the process's umask is as it was"
+    finally:
+        os.umask(before)
+
+
+def test_a_second_daemon_is_refused_with_the_pid_of_the_first(service: Service, path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from speechaid.control import ControlSocket;"
+        "ControlSocket(Path(sys.argv[1]))"
+    )
+    second = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert f"ControlError: another speechaid (pid {os.getpid()}) holds" in second.stderr
+
+
+def test_the_first_daemon_is_still_there_after_a_second_was_refused(client: RawClient, path: Path) -> None:
+    with pytest.raises(ControlError):
+        ControlSocket(path)
+    assert client.ask(command="status")["ok"] is True
+
+
+def test_the_socket_of_a_dead_daemon_is_taken_over(path: Path) -> None:
+    program = (
+        "import os, sys, signal; from pathlib import Path; from speechaid.control import ControlSocket;"
+        "ControlSocket(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert path.is_socket(), "the dead daemon left its socket"
+    with served(path):
+        client = RawClient(path)
+        assert client.ask(command="status")["ok"] is True
+        client.close()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.write_text("precious")
+    with pytest.raises(ControlError, match="no socket"):
+        ControlSocket(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_failed_start_gives_the_lock_back(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.write_text("in the way")
+    with pytest.raises(ControlError):
+        ControlSocket(path)
+    path.unlink()
+    ControlSocket(path).close()
+
+
+def test_a_daemon_that_leaves_takes_its_socket_with_it(path: Path) -> None:
+    ControlSocket(path).close()
+    assert not path.exists()
+    assert messages.lock_path(path).read_text() == ""
+    ControlSocket(path).close()
+
+
+def test_a_directory_that_everybody_may_write_to_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+    with pytest.raises(ControlError, match="writable by everybody"):
+        ControlSocket(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_strangers_directory_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    os.chown(path.parent, 12345, 12345)
+    with pytest.raises(ControlError, match="belongs to uid 12345"):
+        ControlSocket(path)
+
+
+def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="allows 107"):
+        ControlSocket(tmp_path / ("x" * 120))
+
+
+# -- answering ---------------------------------------------------------------------------------------------
+
+
+def test_an_answer_carries_the_id_of_its_question(client: RawClient) -> None:
+    reply = client.ask(command="status", id="abc.1")
+    assert (reply["v"], reply["id"], reply["ok"]) == (1, "abc.1", True)
+
+
+def test_a_request_without_business_here_gets_its_error_and_the_next_one_its_answer(
+    client: RawClient,
+) -> None:
+    client.send(b"not json")
+    reply = client.receive()
+    assert (reply["id"], reply["ok"], reply["error"]["code"]) == (None, False, "bad_json")
+    assert client.ask(command="status", v=9)["error"]["code"] == "bad_version"
+    assert client.ask(command="status")["ok"] is True
+
+
+@pytest.mark.parametrize("frames", [[b""], [b"{}", b"", b""], [b"{}"] * 50], ids=["empty", "three", "fifty"])
+def test_a_wrong_number_of_frames_is_refused(client: RawClient, frames: list[bytes]) -> None:
+    client.send(*frames)
+    assert client.receive()["error"]["code"] in {"bad_json", "bad_request"}
+
+
+def test_a_request_that_is_too_large_is_told_so(client: RawClient) -> None:
+    client.send(b" " * (messages.JSON_LIMIT + 1))
+    assert client.receive()["error"]["code"] == ErrorCode.TOO_LARGE
+
+
+def test_a_file_beyond_the_limit_is_told_so(client: RawClient) -> None:
+    header = {"v": 1, "id": "q1", "command": "import", "args": {"filename": "a.csv"}}
+    client.send(json.dumps(header).encode(), bytes(messages.ATTACHMENT_LIMIT + 1))
+    assert client.receive()["error"]["code"] == ErrorCode.TOO_LARGE
+
+
+def test_a_frame_far_beyond_the_limit_cuts_its_sender_off_and_nobody_else(
+    service: Service, client: RawClient, path: Path
+) -> None:
+    client.send(bytes(messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT + 1))
+    other = RawClient(path)
+    assert other.ask(command="status")["ok"] is True
+    other.close()
+
+
+def test_the_kernel_tells_who_asks(path: Path) -> None:
+    requests: list[Request] = []
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+    while not requests:
+        assert control.wait([], PATIENCE_MS).control
+        requests = control.receive()
+    peer = requests[0].peer
+    assert (peer.uid, peer.gid, peer.pid) == (os.getuid(), os.getgid(), os.getpid())
+    client.close()
+    control.close()
+
+
+def test_a_client_that_left_before_its_answer_does_no_harm(path: Path) -> None:
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+    assert control.wait([], PATIENCE_MS).control
+    (request,) = control.receive()
+    client.close()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and _still_connected(control, request):
+        control.wait([], 20)
+    for _ in range(1000):
+        control.reply(request, {"text": "x" * 1000})
+    control.close()
+
+
+def _still_connected(control: ControlSocket, request: Request) -> bool:
+    try:
+        control._router.send_multipart((request.route, b"{}"), zmq.NOBLOCK)
+    except zmq.ZMQError:
+        return False
+    return True
+
+
+def test_a_client_that_never_reads_does_not_stop_the_others(service: Service, path: Path) -> None:
+    deaf = RawClient(path)
+    deaf.dealer.rcvhwm = 1
+    for _ in range(2000):
+        try:
+            deaf.dealer.send(b'{"v": 1, "id": "q1", "command": "status"}', zmq.NOBLOCK)
+        except zmq.Again:
+            break
+    client = RawClient(path)
+    assert client.ask(command="status")["ok"] is True
+    client.close()
+    deaf.close()
+
+
+def test_an_answer_that_is_no_json_becomes_an_error(path: Path) -> None:
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "q1", "command": "batches"}')
+    assert control.wait([], PATIENCE_MS).control
+    (request,) = control.receive()
+    control.reply(request, {"ratio": float("nan")})
+    assert client.receive()["error"]["code"] == "internal"
+    client.close()
+    control.close()
+
+
+# -- waiting -----------------------------------------------------------------------------------------------
+
+
+def test_waiting_ends_when_a_descriptor_of_the_caller_is_readable(path: Path) -> None:
+    control = ControlSocket(path)
+    quiet_end, quiet = os.pipe()
+    busy_end, busy = os.pipe()
+    os.write(busy, b"!")
+    ready = control.wait([quiet_end, busy_end], PATIENCE_MS)
+    assert (ready.fds, ready.control) == (frozenset({busy_end}), False)
+    os.read(busy_end, 1)
+    assert control.wait([quiet_end], 0).fds == frozenset(), (
+        "a descriptor that is no longer named is not polled"
+    )
+    os.close(quiet)
+    assert control.wait([quiet_end], PATIENCE_MS).fds == frozenset({quiet_end}), "end-of-file wakes as well"
+    for descriptor in (quiet_end, busy_end, busy):
+        os.close(descriptor)
+    control.close()
+
+
+def test_a_flood_is_taken_in_bursts(path: Path) -> None:
+    control = ControlSocket(path)
+    client = RawClient(path)
+
+    def flood() -> None:
+        for _ in range(500):
+            client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    sizes: list[int] = []
+    while sum(sizes) < 500:
+        assert control.wait([], PATIENCE_MS).control
+        sizes.append(len(control.receive()))
+    assert max(sizes) <= 64
+    sender.join()
+    client.close()
+    control.close()
+
+
+def test_an_answer_of_the_loop_is_json_whatever_is_in_it(path: Path) -> None:
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+    assert control.wait([], PATIENCE_MS).control
+    (request,) = control.receive()
+    control.reply(
+        request, {"name": "Zoë", "odd": float("nan"), "place": Path("/a"), "state": ErrorCode.REFUSED}
+    )
+    result = {"name": "Zoë", "odd": None, "place": "/a", "state": "refused"}
+    assert client.receive() == {"v": 1, "id": "q1", "ok": True, "result": result}
+    client.close()
+    control.close()
+
+
+# -- whatever comes ----------------------------------------------------------------------------------------
+
+frames = st.lists(
+    st.binary(max_size=200)
+    | st.just(b'{"v": 1, "id": "q1", "command": "status"}')
+    | st.builds(
+        lambda command, args: json.dumps({"v": 1, "id": "q1", "command": command, "args": args}).encode(),
+        st.sampled_from(sorted(messages.COMMANDS)) | st.text(max_size=20),
+        st.dictionaries(st.text(max_size=10), st.integers() | st.text(max_size=10), max_size=3),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(
+    max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(frames=frames)
+def test_every_message_gets_an_answer_and_the_service_goes_on(client: RawClient, frames: list[bytes]) -> None:
+    client.send(*frames)
+    reply = client.receive()
+    if reply.get("progress") == {"state": "listening"}:
+        return  # a stream: it has no last answer
+    while "progress" in reply:
+        reply = client.receive()
+    assert isinstance(reply["ok"], bool)
+    if not reply["ok"]:
+        assert reply["error"]["code"] in set(ErrorCode)
+        assert reply["error"]["code"] != ErrorCode.INTERNAL
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(garbage=st.binary(max_size=300))
+def test_bytes_that_are_not_even_zeromq_do_no_harm(client: RawClient, path: Path, garbage: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
+        raw.connect(str(path))
+        raw.sendall(garbage)
+    assert client.ask(command="status")["ok"] is True

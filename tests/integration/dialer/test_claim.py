@@ -1,0 +1,262 @@
+"""Whose jobs a worker claims, and whose it does not even touch, against the real wire database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, JobClaimer
+from speechaid.dialer.context import WorkerContext
+from speechaid.maintenance.housekeeping import Housekeeper
+from speechaid.store.table import Table
+from tests.support.stage import Document, Stage, Standing
+
+A, B = "batch-20260101-0000000a", "batch-20260101-0000000b"
+CLOSED = {"allowed_hours": {"start": "09:00", "end": "18:00"}, "days_of_week": ["never"]}
+
+
+def phone(number: int) -> str:
+    return f"+1202555{number:04d}"
+
+
+def add_jobs(stage: Stage, prefix: str, count: int, **fields: Any) -> None:
+    now = stage.store.now()
+    stage.database.jobs.insert_many(
+        {
+            "job_id": f"{prefix}-{number}",
+            "status": "pending",
+            "contact": {"name": prefix, "phones": [phone(number)], "next_phone_index": 0},
+            "attempts": 0,
+            "reserved_until": now - timedelta(seconds=count - number),
+            "created_at": now,
+            **fields,
+        }
+        for number in range(count)
+    )
+
+
+class Touched:
+    """Documents of the jobs collection that were read or written, by their name's first word."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[str] = []
+        self.claims = 0
+        find, update = Table.find, Table.update
+
+        def counted_find(table: Table, query: Document, **options: Any) -> list[Document]:
+            rows = find(table, query, **options)
+            if table.name == "jobs":
+                self.read += [str(query.get("batch_id")) for _ in rows]
+            return rows
+
+        def counted_update(table: Table, query: Document, change: Any, **options: Any) -> bool:
+            if table.name == "jobs" and query.get("status") == "pending":
+                self.claims += 1
+            return update(table, query, change, **options)
+
+        monkeypatch.setattr(Table, "find", counted_find)
+        monkeypatch.setattr(Table, "update", counted_update)
+
+
+def claimed(stage: Stage, context: WorkerContext, at_most: int) -> list[str]:
+    """The jobs that one worker claims, and keeps, until nothing is left for it."""
+    turns = JobClaimer(context)
+    names: list[str] = []
+    while len(names) < at_most and (found := turns.claim()) is not None:
+        names.append(found.job.job_id)
+    return names
+
+
+def test_a_batch_outside_its_window_costs_one_inside_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_batch(A, call_settings=CLOSED, priority=3)
+    stage.add_batch(B)
+    add_jobs(stage, "asleep", 2000, batch_id=A)
+    add_jobs(stage, "awake", 20, batch_id=B)
+    touched = Touched(monkeypatch)
+
+    names = claimed(stage, stage.context(), 100)
+
+    assert sorted(names) == sorted(f"awake-{number}" for number in range(20))
+    assert touched.claims == 20
+    assert A not in touched.read
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_concurrent_calls": 1, "open_dials": [{"key": "k", "job_id": "x"}]},
+        {"daily_call_limit": 5, "calls_today": 5},
+        {"status": "suspended"},
+        {
+            "plan_type": "minutes_based",
+            "minutes_purchased": 3,
+            "minutes_reserved": 3,
+            "open_dials": [{"key": "k", "job_id": "x", "minutes": 3}],
+        },
+    ],
+    ids=["all places taken", "the day's calls made", "not active", "calls in progress hold the balance"],
+)
+def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_in_a_circle(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, fields: Document
+) -> None:
+    stage.add_account(**({"plan_type": "unlimited"} | fields))
+    stage.add_batch(A, account_id="acc-1")
+    add_jobs(stage, "waiting", 100, batch_id=A, account_id="acc-1")
+    touched = Touched(monkeypatch)
+    context = stage.context()
+
+    turns = JobClaimer(context)
+    assert [turns.claim() for _ in range(50)] == [None] * 50
+    assert touched.claims == 0
+    assert len(touched.read) <= 100  # looked at once, then known
+
+    stage.database.accounts.update_one(
+        {},
+        {
+            "$set": {"status": "active", "calls_today": 0, "minutes_reserved": 0},
+            "$unset": {"open_dials": ""},
+        },
+    )
+    turns = JobClaimer(context)
+    assert turns.claim() is not None
+
+
+def test_a_place_that_becomes_free_is_seen_by_the_very_worker_that_saw_none(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_account(plan_type="unlimited", max_concurrent_calls=1, open_dials=[{"key": "k", "job_id": "x"}])
+    stage.add_batch(A, account_id="acc-1")
+    add_jobs(stage, "waiting", 3, batch_id=A, account_id="acc-1")
+    context = stage.context()
+    turns = JobClaimer(context)
+    assert turns.claim() is None
+
+    stage.database.accounts.update_one({}, {"$set": {"open_dials": []}})
+    now = context.clock.boottime()
+    monkeypatch.setattr(context.clock, "boottime", lambda: now + 1.3)  # a look lasts a second, give or take
+    assert turns.claim() is not None
+
+
+def test_a_batch_that_is_full_is_left_alone_and_others_go_on(stage: Stage) -> None:
+    stage.add_batch(A, call_settings={"max_concurrent_calls": 1}, open_dials=[{"key": "k"}], priority=3)
+    stage.add_batch(B)
+    add_jobs(stage, "full", 5, batch_id=A)
+    add_jobs(stage, "free", 5, batch_id=B)
+    assert {name.split("-")[0] for name in claimed(stage, stage.context(), 20)} == {"free"}
+
+
+def test_in_a_mixed_batch_jobs_of_another_account_go_out_although_the_owner_s_is_full(stage: Stage) -> None:
+    stage.add_account("full", plan_type="unlimited", max_concurrent_calls=0)
+    stage.add_account("free", plan_type="unlimited")
+    stage.add_batch(A, account_id="full")
+    add_jobs(stage, "full", 100, batch_id=A, account_id="full")
+    add_jobs(stage, "free", 3, batch_id=A, account_id="free")
+    add_jobs(stage, "nobody's", 2, batch_id=A)
+    names = claimed(stage, stage.context(), 20)
+    assert sorted(name.split("-")[0] for name in names) == ["free"] * 3 + ["nobody's"] * 2
+
+
+def test_jobs_without_a_batch_go_out_past_those_of_an_account_that_allows_none(stage: Stage) -> None:
+    stage.add_account("full", plan_type="unlimited", daily_call_limit=0)
+    add_jobs(stage, "full", 100, account_id="full")
+    add_jobs(stage, "free", 3)
+    assert {name.split("-")[0] for name in claimed(stage, stage.context(), 20)} == {"free"}
+
+
+def test_a_window_without_a_zone_is_judged_by_each_job_s_own_account(stage: Stage) -> None:
+    """Noon in one zone is midnight in the other; the batch's own account is the one that sleeps."""
+    hour = stage.store.now().hour
+    noon, midnight = f"Etc/GMT{hour - 12:+d}", f"Etc/GMT{hour if hour < 12 else hour - 24:+d}"
+    stage.add_account("awake", plan_type="unlimited", timezone=noon)
+    stage.add_account("asleep", plan_type="unlimited", timezone=midnight)
+    settings = {"allowed_hours": {"start": "10:00", "end": "15:00"}}
+    stage.add_batch(A, account_id="asleep", call_settings=settings)
+    add_jobs(stage, "asleep", 40, batch_id=A, account_id="asleep")
+    add_jobs(stage, "awake", 3, batch_id=A, account_id="awake")
+    names = claimed(stage, stage.context(), 50)
+    assert [name.split("-")[0] for name in names] == ["awake"] * 3
+
+
+def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_brought_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_account(plan_type="credit_based", credit_balance=0, cost_per_call_setup=1)
+    stage.add_batch(A, account_id="acc-1")
+    add_jobs(stage, "poor", 700, batch_id=A, account_id="acc-1")
+    add_jobs(stage, "paid", 1, batch_id=A, account_id="acc-1", reserved_amount=5)
+    stage.add_account("other", plan_type="unlimited")
+    add_jobs(stage, "other", 1, batch_id=A, account_id="other", status="suspended", suspend_reason="operator")
+    context = stage.context()
+    touched = Touched(monkeypatch)
+
+    while stage.dial_next(context):
+        pass
+
+    counts = stage.store.jobs.counts(A)
+    assert counts == {"suspended": 702}
+    assert touched.claims <= 3
+    assert stage.ledger() == []
+    keeper = Housekeeper(stage.store)
+    keeper.tick(context.settings, now=100.0)
+    assert stage.store.jobs.counts(A) == {"suspended": 702}
+
+    stage.database.accounts.update_one({"account_id": "acc-1"}, {"$set": {"credit_balance": 10}})
+    keeper.tick(context.settings, now=200.0)
+
+    assert stage.store.jobs.counts(A) == {"suspended": 1, "pending": 701}
+    assert stage.job("other-0")["suspend_reason"] == "operator"
+    assert "suspend_reason" not in stage.job("poor-1")
+
+
+def test_an_account_that_nobody_knows_suspends_its_jobs_until_it_exists(stage: Stage) -> None:
+    stage.add_batch(A)
+    add_jobs(stage, "lost", 30, batch_id=A, account_id="acc-9")
+    context = stage.context()
+    while stage.dial_next(context):
+        pass
+    assert stage.store.jobs.counts(A) == {"suspended": 30}
+    assert stage.job("lost-3")["suspend_reason"] == "account_unknown"
+
+    stage.add_account("acc-9", plan_type="unlimited")
+    Housekeeper(stage.store).tick(context.settings, now=100.0)
+    assert stage.store.jobs.counts(A) == {"pending": 30}
+
+
+def test_a_worker_of_short_calls_claims_on_without_waiting_for_the_next_second(stage: Stage) -> None:
+    stage.add_batch(A)
+    add_jobs(stage, "job", 3 * CANDIDATES, batch_id=A)
+    context = stage.context()
+    context.clock = Standing(context.clock.boottime())
+    assert len(set(claimed(stage, context, 1000))) == 3 * CANDIDATES
+
+
+def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_trying_each(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_batch(A)
+    add_jobs(stage, "job", 2 * CANDIDATES, batch_id=A)
+    turns = JobClaimer(stage.context())
+    assert turns.claim() is not None
+    others = JobClaimer(stage.context("worker-2@host-a:1"))
+    while others.claim() is not None:  # all but the last few
+        if stage.database.jobs.count_documents({"status": "pending"}) == 4:
+            break
+    touched = Touched(monkeypatch)
+    assert turns.claim() is not None
+    assert touched.claims <= CROWDED_MISSES + 1
+
+
+def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
+    stage.add_batch(A, call_settings={"max_concurrent_calls": 1})
+    add_jobs(stage, "job", 5, batch_id=A)
+    context = stage.context()
+    turns = JobClaimer(context)
+    assert turns.claim() is not None
+    stage.store.batches.enter_dial(A, "dial-1")
+    assert turns.claim() is None
+    stage.store.batches.settle_dial(A, "dial-1", {})
+    assert JobClaimer(context).claim() is not None

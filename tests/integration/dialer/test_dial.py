@@ -1,0 +1,140 @@
+"""A job's life against the real wire database and the Retell simulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechaid.dialer.preflight import read_preflight
+from speechaid.rules import metering
+from speechaid.store.table import Table
+from tests.support.stage import Document, Stage
+
+A, B = "+12025550101", "+12025550102"
+
+
+def test_an_answered_call_is_done_recorded_and_charged_once(stage: Stage) -> None:
+    stage.add_batch(account_id="acc-1")
+    stage.add_account(plan_type="credit_based", credit_balance=100, cost_per_call_setup=1, cost_per_minute=2)
+    stage.add_job(A, batch_id="batch-20260101-00000001", account_id="acc-1")
+    stage.simulator.script({A: ["user_hangup"]})
+
+    stage.dial_next(stage.context())
+
+    job, (result,) = stage.job(), stage.results()
+    assert job["status"] == "done"
+    assert "dial" not in job
+    assert "claim_token" not in job
+    assert job["call_result"]["success"] is True
+    assert result["call_id"] == job["call_id"] == stage.simulator.ledger()[0]["call_id"]
+    account = stage.database.accounts.find_one({"account_id": "acc-1"})
+    assert account is not None
+    minutes = result["duration_ms"] / 60_000
+    assert account["credit_used"] == pytest.approx(1 + 2 * minutes, abs=1e-6)
+    assert account["credit_reserved"] == pytest.approx(0)
+    assert account["open_dials"] == []
+    assert account["calls_today"] == 1
+    batch = stage.database.batches.find_one({})
+    assert batch is not None
+    assert batch["open_dials"] == []
+    assert batch["total_minutes"] == pytest.approx(minutes, abs=1e-6)
+
+
+def test_two_phones_and_nobody_home_make_six_calls_and_a_failed_job(stage: Stage) -> None:
+    stage.add_job(A, B)
+    stage.simulator.script({"*": ["dial_no_answer"]})
+
+    job = stage.run_dry(stage.context())
+
+    assert (job["status"], job["attempts"]) == ("failed", 3)
+    assert [call["to_number"] for call in stage.simulator.ledger()] == [A, B] * 3
+    assert len(stage.results()) == 6
+    assert stage.simulator.overlaps() == []
+
+
+def test_a_phone_in_national_form_is_dialled_in_the_country_of_its_batch(stage: Stage) -> None:
+    stage.add_account(plan_type="unlimited", country="US")
+    batch = stage.add_batch(country="MX")
+    stage.add_job("55 1234 5678", batch_id=batch, account_id="acc-1")
+    assert stage.dial_next(stage.context())
+    assert [call["to_number"] for call in stage.ledger()] == ["+525512345678"]
+
+
+def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_account(plan_type="unlimited", country="CL")
+    batch = stage.add_batch(name="march")
+    stage.add_job(A, B, batch_id=batch, account_id="acc-1")
+    stage.store.do_not_call.add(B, source="operator")
+    stage.store.holds.hold(by="operator", reason="fire drill")
+    context = stage.context()
+    job = stage.store.jobs.get("job-1")
+    asked: list[str] = []
+    for name in ("find", "find_one", "aggregate"):
+        ask = getattr(Table, name)
+
+        def counted(table: Table, *args: object, ask: object = ask, **options: object) -> object:
+            asked.append(table.name)
+            assert callable(ask)
+            return ask(table, *args, **options)
+
+        monkeypatch.setattr(Table, name, counted)
+
+    seen = read_preflight(context, job)
+
+    assert asked == ["jobs"]
+    assert seen.account is not None
+    assert seen.batch is not None
+    assert (seen.account.country, seen.batch.document["name"], set(seen.listed)) == ("CL", "march", {B})
+    assert [hold.reason for hold in seen.holds] == ["fire drill"]
+
+
+def test_a_listed_phone_in_national_form_is_known_by_the_country_of_its_account(stage: Stage) -> None:
+    stage.add_account(plan_type="unlimited", country="MX")
+    stage.add_job("55 1234 5678", account_id="acc-1")
+    stage.store.do_not_call.add("+525512345678", source="operator")
+    assert read_preflight(stage.context(), stage.store.jobs.get("job-1")).listed == {"+525512345678"}
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Document) -> list[int]:
+    """Change the account right before its first reservation is written; how often one was tried."""
+    reserve, tries = stage.store.accounts.__class__.reserve, [0]
+
+    def reserved(*args: object, **options: object) -> bool:
+        if not tries[0]:
+            stage.database.accounts.update_one({"account_id": "acc-1"}, change)
+        tries[0] += 1
+        return bool(reserve(*args, **options))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage.store.accounts.__class__, "reserve", reserved)
+    return tries
+
+
+ANOTHERS_DIAL = {
+    "$push": {"open_dials": {"key": "anothers", "minutes": 3.0, "credit": 0.0}},
+    "$inc": {"minutes_reserved": 3.0, "ledger_revision": 1},
+}
+
+
+def test_where_much_is_left_a_dial_goes_out_though_another_was_entered_meanwhile(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_account(plan_type="minutes_based", minutes_purchased=100)
+    stage.add_job(A, account_id="acc-1")
+    tries = meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
+    assert stage.dial_next(stage.context())
+    assert (len(stage.ledger()), tries) == (1, [1])
+
+
+def test_where_another_dial_took_the_last_minutes_meanwhile_none_goes_out(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.add_account(plan_type="minutes_based", minutes_purchased=3)
+    stage.add_job(A, account_id="acc-1")
+    meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
+    stage.dial_next(stage.context())
+    account = stage.store.accounts.find("acc-1")
+    assert account is not None
+    assert stage.ledger() == []
+    assert metering.minutes_left(account) == 0
+    assert [entry.key for entry in account.reservations] == ["anothers"]

@@ -1,0 +1,52 @@
+"""A pause that lands at every step of a dial: once it has answered, no call of that batch is placed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.stage import Stage
+from tests.support.stories import (
+    BATCH,
+    STORIES,
+    Steps,
+    Story,
+    go_through,
+    instrumented,
+    plain,
+    set_the_scene,
+    steps_of,
+)
+
+LIVELY = [story for story in STORIES if story.name in {"answered", "nobody_home", "answer_lost"}]
+
+
+@pytest.mark.parametrize("story", LIVELY, ids=lambda story: story.name)
+def test_after_the_answer_no_call_of_the_batch_is_placed(stage: Stage, story: Story) -> None:
+    names = steps_of(story, stage)
+    answered_early = 0
+    for pausing in range(len(names)):
+        stage.clear()
+        set_the_scene(stage, story)
+        placed_by_answer: list[int] = []
+
+        def pause(
+            number: int, _name: str, done: bool, pausing: int = pausing, placed: list[int] = placed_by_answer
+        ) -> None:
+            if number < pausing or done:
+                return
+            with plain():
+                if number == pausing:
+                    stage.store.batches.pause(BATCH, by="operator", reason=None)
+                # What pause-batch waits for before it answers.
+                if not placed and stage.store.jobs.open_dials(BATCH).on_their_way == 0:
+                    placed.append(len(stage.ledger()))
+
+        with instrumented(Steps(pause)):
+            go_through(stage, stage.context())
+        stage.make_due_if_pending()
+        go_through(stage, stage.context("worker-2@host-b:2"))
+        if placed_by_answer:
+            answered_early += 1
+            when = f"paused before step {pausing} ({names[pausing]})"
+            assert len(stage.ledger()) == placed_by_answer[0], when
+    assert answered_early > len(names) // 2

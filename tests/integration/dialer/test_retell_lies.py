@@ -1,0 +1,266 @@
+"""Calls of which Retell tells nonsense, nothing, or something else than a moment ago."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from speechaid.dialer.context import HandOver, WorkerContext
+from speechaid.dialer.recovery import recover_one
+from tests.support.common_stage import phone
+from tests.support.stage import Document, QuietLink, Stage
+
+
+@pytest.fixture
+def stage(common_stage: Stage) -> Stage:
+    return common_stage
+
+
+@pytest.fixture
+def number(stage: Stage) -> Iterator[str]:
+    called = phone()
+    stage.add_job(called)
+    stage.simulator.script({called: ["user_hangup"]})
+    yield called
+    # Whatever was told: the person was called once, and one call is recorded at most.
+    assert [call["to_number"] for call in stage.ledger()] == [called]
+    assert len(stage.results()) <= 1
+
+
+def patient(stage: Stage, name: str = "worker-1@host-a:1", **limits: float) -> WorkerContext:
+    """A worker with no patience for a call that does not connect, is silent, or does not stop.
+
+    The stage turns the simulator's clock, not ours: so each limit passes at once.
+    """
+    context = stage.context(name)
+    call = context.settings.call.model_copy(update={"poll_timeout_seconds": 0.0, **limits})
+    context.settings = context.settings.model_copy(update={"call": call})
+    return context
+
+
+def place_and_leave(stage: Stage) -> None:
+    """A worker places the call and is told to let go of it at its first rest."""
+    context = stage.context()
+    context.link.hand_over_requested = True
+    with pytest.raises(HandOver):
+        stage.dial_next(context)
+
+
+def stops(stage: Stage) -> int:
+    return sum(stage.simulator.requests()["counts"].get("stop", {}).values())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 500},
+        {"kind": "rate_limit"},
+        {"kind": "outage"},
+        {"kind": "reset"},
+        {"kind": "unauthorized"},
+        {"kind": "garbage", "style": "html"},
+        {"kind": "garbage", "style": "truncated"},
+        {"kind": "garbage", "style": "empty"},
+        {"kind": "garbage", "style": "array"},
+        {"kind": "garbage", "style": "wrong_types"},
+    ],
+    ids=lambda fault: "-".join(map(str, fault.values())),
+)
+def test_polls_that_tell_nothing_for_a_while_change_nothing(
+    stage: Stage, number: str, fault: Document
+) -> None:
+    stage.simulator.fault(**fault, endpoints=["get"], count=5)
+    stage.dial_next(stage.context())
+    assert stage.job()["status"] == "done"
+    assert stops(stage) == 0
+
+
+def test_a_call_that_retell_does_not_know_is_stopped_parked_and_looked_at_again(
+    stage: Stage, number: str
+) -> None:
+    context = patient(stage)
+    stage.simulator.fault("not_found")
+    stage.simulator.fault("status", status=404, endpoints=["stop"])
+    stage.dial_next(context)
+    job = stage.job()
+    assert job["status"] == "in_progress"
+    assert (job["dial"]["stop_asked_by"], job["dial"]["parked_at"] is not None) == ("limit", True)
+    assert stops(stage) >= 1
+    assert not stage.take_over(context)  # not at once again
+
+    stage.lapse()
+    assert stage.take_over(context)  # still nothing: still parked
+    assert stage.job()["status"] == "in_progress"
+
+    stage.simulator.advance(60)
+    stage.simulator.clear_faults()
+    stage.lapse()
+    assert stage.take_over(patient(stage, "worker-2@host-b:2"))
+    assert stage.job()["status"] == "done"
+    assert stage.results()[0]["disconnection_reason"] == "user_hangup"
+
+
+def test_a_call_that_is_unknown_for_one_poll_is_stopped_and_settled_as_it_ended(
+    stage: Stage, number: str
+) -> None:
+    stage.simulator.fault("not_found", count=1)
+    stage.dial_next(stage.context())
+    job = stage.job()
+    assert stops(stage) == 1
+    assert "dial" not in job
+    (result,) = stage.results()
+    assert result["disconnection_reason"] in {"manual_stopped", "user_hangup"}
+
+
+def test_a_stop_that_an_outage_swallowed_is_asked_again(stage: Stage, number: str) -> None:
+    stage.simulator.script({number: [{"reason": "user_hangup", "talk_seconds": 100_000, "endless": True}]})
+
+    def once() -> None:
+        stage.on_rest = lambda: None
+        assert stage.store.requests.ask("job-1", "hang_up", reason=None, by="operator") == "recorded"
+
+    stage.on_rest = once
+    stage.simulator.fault("outage", endpoints=["stop"], count=2)
+    stage.dial_next(stage.context())
+    (call,) = stage.ledger()
+    assert call["disconnection_reason"] == "manual_stopped"
+    assert stage.job()["status"] == "cancelled"
+    assert stops(stage) == 3
+
+
+def test_a_stop_is_asked_again_by_whoever_adopts_the_call(stage: Stage, number: str) -> None:
+    stage.simulator.script({number: [{"reason": "user_hangup", "talk_seconds": 100_000, "endless": True}]})
+    place_and_leave(stage)
+    stage.database.jobs.update_one({}, {"$set": {"dial.stop_asked_by": "limit"}})  # and died before asking
+    assert recover_one(stage.context("worker-2@host-b:2"))
+    (call,) = stage.ledger()
+    assert call["disconnection_reason"] == "manual_stopped"
+
+
+def test_an_adopter_whose_first_polls_fail_does_not_hang_up_on_a_conversation(
+    stage: Stage, number: str
+) -> None:
+    stage.simulator.script({number: [{"reason": "user_hangup", "talk_seconds": 500}]})
+    place_and_leave(stage)
+    long_ago = stage.job()["dial"]["placed_at"].replace(year=2020)
+    stage.database.jobs.update_one({}, {"$set": {"dial.placed_at": long_ago}})
+    stage.simulator.fault("outage", endpoints=["get"], count=3)
+    assert recover_one(stage.context("worker-2@host-b:2"))
+    (call,) = stage.ledger()
+    assert (call["disconnection_reason"], stops(stage)) == ("user_hangup", 0)
+
+
+def test_a_call_that_rings_too_long_is_stopped_and_counts_as_failed(stage: Stage, number: str) -> None:
+    stage.simulator.script({number: [{"reason": "dial_no_answer", "ring_seconds": 100_000, "endless": True}]})
+    context = patient(stage)
+    stage.dial_next(context)
+    stage.lapse()
+    stage.take_over(context)
+    (call,), (result,) = stage.ledger(), stage.results()
+    assert (call["disconnection_reason"], result["outcome"]) == ("manual_stopped", "failed")
+    assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 1)
+
+
+def test_the_first_end_that_is_told_stands_whatever_is_told_later(stage: Stage, number: str) -> None:
+    stage.simulator.fault("outage", endpoints=["create"], count=1, when="after")
+    context = stage.context()
+    stage.dial_next(context)
+    stage.simulator.advance(60)  # the call is over before anybody hears of it
+    stage.take_over(context)
+    assert stage.job()["status"] == "done"
+    before = stage.results()
+    stage.simulator.fault("revived")
+    assert not stage.take_over(context)
+    assert not stage.dial_next(context)
+    assert stage.results() == before
+
+
+def test_a_call_that_is_over_and_told_as_ongoing_is_stopped_parked_and_settled_when_the_truth_is_told(
+    stage: Stage, number: str
+) -> None:
+    place_and_leave(stage)
+    stage.simulator.advance(60)
+    stage.simulator.fault("revived")
+    assert stage.take_over(patient(stage, max_duration_minutes=0.0, polling_interval_seconds=0.01))
+    job = stage.job()
+    assert (job["status"], job["dial"]["parked_at"] is not None) == ("in_progress", True)
+
+    stage.simulator.clear_faults()
+    stage.lapse()
+    assert stage.take_over(stage.context("worker-2@host-b:2"))
+    assert stage.job()["status"] == "done"
+
+
+def test_a_reason_that_nobody_knows_is_a_failure_and_is_counted(stage: Stage, number: str) -> None:
+    stage.simulator.script({number: [{"reason": "struck_by_lightning"}]})
+    context = stage.context()
+    stage.dial_next(context)
+    (result,) = stage.results()
+    assert (result["outcome"], result["disconnection_reason"]) == ("failed", "struck_by_lightning")
+    assert stage.job()["attempts"] == 1
+    assert isinstance(context.link, QuietLink)
+    counts = context.link.counts
+    assert counts["event call.unknown_end"] == 1
+    assert any("unknown" in name and not name.startswith("event") for name in counts)
+
+
+def test_a_create_slower_than_our_patience_is_the_same_call_in_the_end(stage: Stage, number: str) -> None:
+    stage.simulator.fault("latency", endpoints=["create"], seconds=2.5, count=1)
+    context = stage.context(RETELL_TIMEOUT_SECONDS=1)
+    stage.dial_next(context)
+    assert stage.job()["status"] == "in_progress"
+    deadline = time.monotonic() + 60
+    while stage.job()["status"] == "in_progress" and time.monotonic() < deadline:
+        stage.lapse()
+        stage.take_over(context)
+    assert stage.job()["status"] == "done"
+
+
+class Improviser(BaseHTTPRequestHandler):
+    """A Retell that tells a call's status in words of its own, one a poll, the last for ever."""
+
+    words: ClassVar[list[str]]
+    asked: ClassVar[list[str]]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.asked.append(self.path.split("/")[2])
+        self.answer("registered", 201)
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path.split("/")[2])
+        self.answer(self.words.pop(0) if len(self.words) > 1 else self.words[0], 200)
+
+    def answer(self, word: str, status: int) -> None:
+        body = json.dumps({"call_id": "call_improvised", "call_status": word}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_status_that_nobody_knows_is_no_end(stage: Stage) -> None:
+    Improviser.words, Improviser.asked = ["ongoing", "meditating", "meditating", "ended"], []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Improviser) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            stage.add_job(phone())
+            context = stage.context(RETELL_BASE_URL=f"http://127.0.0.1:{server.server_port}")
+            stage.dial_next(context)
+            context.retell.close()
+        finally:
+            server.shutdown()
+            thread.join()
+    assert Improviser.asked == ["create-phone-call", "get-call", "get-call", "get-call", "get-call"]
+    assert stage.job()["status"] == "done"
+    assert len(stage.results()) == 1

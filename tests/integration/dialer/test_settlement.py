@@ -1,0 +1,320 @@
+"""An ended dial, written once: result, list, account, batch, job; whoever writes it, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from speechaid.dialer import settlement
+from speechaid.dialer.context import WorkerContext
+from speechaid.errors import LeaseLost
+from speechaid.model.call import Call
+from speechaid.model.job import Dial, Job
+from speechaid.model.states import Outcome
+from speechaid.retell import answers
+from tests.support.common_stage import phone
+from tests.support.stage import Document, Stage
+from tests.support.stories import Steps, instrumented, plain
+
+BATCH = "batch-20260101-00000001"
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+def die() -> None:
+    raise Died
+
+
+@pytest.fixture
+def stage(common_stage: Stage) -> Stage:
+    common_stage.add_batch(BATCH)
+    common_stage.add_account(
+        plan_type="credit_based",
+        credit_balance=100,
+        cost_per_call_setup=1,
+        cost_per_minute=2,
+        cost_failed_call=0.25,
+        timezone="America/Santiago",
+    )
+    return common_stage
+
+
+def account(stage: Stage) -> Document:
+    found = stage.database.accounts.find_one({})
+    assert found is not None
+    return found
+
+
+def batch(stage: Stage) -> Document:
+    found = stage.database.batches.find_one({})
+    assert found is not None
+    return found
+
+
+def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
+    """A job with a call placed a moment ago, its marks entered."""
+    number = phone()
+    stage.add_job(number, **{"batch_id": BATCH, "account_id": "acc-1", **fields})
+    job = stage.claim(context)
+    assert job is not None
+    dial = Dial(
+        key=context.new_token(),
+        number=number,
+        phone_index=0,
+        attempt=0,
+        intent_at=stage.store.now(),
+        body="{}",
+        api_key_fingerprint=context.retell.fingerprint,
+        account_id=job.account_id,
+        batch_id=job.batch_id,
+    )
+    job = context.store.jobs.record_intent(job, dial)
+    settlement.add_reservation_entries(context, job, dial)
+    return context.store.jobs.record_call(job, f"call_{dial.key}")
+
+
+def told(job: Job, **fields: Any) -> Call:
+    """The end of the job's call as Retell's JSON tells it."""
+    assert job.dial is not None
+    document = {
+        "call_id": job.dial.call_id,
+        "call_status": "ended",
+        "disconnection_reason": "user_hangup",
+        "duration_ms": 90_000,
+        "call_cost": {"combined_cost": 16.5},
+        **fields,
+    }
+    return Call.read(answers.parse(json.dumps(document).encode()))
+
+
+def test_a_connected_call_is_charged_listed_and_summed_once(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
+
+    settlement.settle_ended_call(context, job, told(job))
+
+    assert account(stage)["credit_used"] == pytest.approx(1 + 1.5 * 2)
+    assert account(stage)["credit_reserved"] == pytest.approx(0)
+    assert account(stage)["calls_today"] == 1
+    assert batch(stage)["total_cost"] == pytest.approx(0.165)
+    assert batch(stage)["total_minutes"] == pytest.approx(1.5)
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+    (result,) = stage.results()
+    assert result["charged"] == {"minutes": 0, "credit": 4}
+    assert (result["is_successful"], result["outcome"]) == (True, "answered")
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "credit", "calls"),
+    [
+        ("dial_no_answer", "not_connected", 0.25, 1),
+        ("dial_busy", "not_connected", 0.25, 1),
+        ("concurrency_limit_reached", "error", 0.0, 0),
+        ("no_valid_payment", "error", 0.0, 0),
+    ],
+)
+def test_a_call_that_did_not_connect_costs_what_the_account_says(
+    stage: Stage, reason: str, status: str, credit: float, calls: int
+) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    settlement.settle_ended_call(
+        context,
+        job,
+        told(job, disconnection_reason=reason, call_status=status, duration_ms=0, call_cost=None),
+    )
+    assert account(stage)["credit_used"] == pytest.approx(credit)
+    assert account(stage).get("calls_today", 0) == calls
+    assert account(stage)["open_dials"] == []
+
+
+def test_who_asks_not_to_be_called_is_listed_and_cancelled_with_the_reason(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    settlement.settle_ended_call(context, job, told(job, disconnection_reason="user_requested_dnc"))
+    assert job.dial is not None
+    assert stage.store.do_not_call.listed([job.dial.number]) == {job.dial.number}
+    assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "do_not_call")
+
+
+@pytest.mark.parametrize("missing", ["batches", "accounts"])
+def test_a_batch_or_account_that_is_gone_counts_as_settled(stage: Stage, missing: str) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    stage.database[missing].delete_many({})
+    settlement.settle_ended_call(context, job, told(job))
+    assert stage.job()["status"] == "done"
+    assert len(stage.results()) == 1
+
+
+HOSTILE: dict[str, Document] = {
+    "operators as keys": {"$set": {"status": "pending"}, "a": {"$where": "1"}, "metadata": {"$gt": ""}},
+    "dots, NULs and nothing as keys": {"a.b": 1, "a\0b": 2, "": 3, "transcript": "before\0after"},
+    "numbers past 64 bits": {"duration_ms": 2**70, "end_timestamp": 2**70, "x": [-(2**64), 1e308]},
+    "a duration of ages": {"duration_ms": 1e300},
+    "a negative duration": {"duration_ms": -5},
+    "half characters": {"transcript": "\ud83d", "\udc00": "x", "disconnection_reason": "user_hangup\ud83d"},
+    "deep": {"call_analysis": json.loads('{"a":' * 300 + "1" + "}" * 300)},
+    "wrong types": {
+        "call_cost": "free",
+        "collected_dynamic_variables": ["x"],
+        "metadata": 7,
+        "start_timestamp": {},
+        "transcript": {"$ref": "x"},
+    },
+    "promises that are none": {
+        "collected_dynamic_variables": {"fecha_pago_cliente": {"$date": 1}, "monto_pago_cliente": [2**80]}
+    },
+    "a long transcript": {"transcript": "bla " * 250_000},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_odd_answer_of_retell_stops_a_settlement(stage: Stage, name: str) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+
+    settlement.settle_ended_call(context, job, told(job, **HOSTILE[name]))
+
+    assert stage.job()["status"] in {"done", "pending", "failed"}
+    assert "dial" not in stage.job()
+    (result,) = stage.results()
+    assert result["call_id"] == stage.job()["call_id"]
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+    assert 0 <= account(stage)["credit_used"] <= 5
+    assert 0 <= batch(stage)["total_minutes"] < 2
+
+
+def test_a_finished_settlement_that_is_applied_again_changes_nothing(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    kept: list[Job] = []
+
+    def keep(_number: int, name: str, done: bool) -> None:
+        if name == "insert call_results" and not done:
+            kept.append(context.store.jobs.reread(job))
+
+    with instrumented(Steps(keep)):
+        settlement.settle_ended_call(context, job, told(job))
+    before = (stage.job(), account(stage), batch(stage), stage.results())
+
+    with pytest.raises(LeaseLost):
+        settlement.apply(context, kept[0])
+
+    after = (stage.job(), account(stage), batch(stage), stage.results())
+    assert _without_times(after) == _without_times(before)
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_times(item) for name, item in value.items() if name != "updated_at"}
+    return [_without_times(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def test_a_withdrawal_gives_back_all_that_the_dial_held_and_spends_nothing(stage: Stage) -> None:
+    context = stage.context()
+    number = phone()
+    stage.add_job(number, batch_id=BATCH, account_id="acc-1", attempts=1)
+
+    def pause(_number: int, name: str, done: bool) -> None:
+        if name == "update accounts" and done:
+            with plain():
+                stage.store.batches.pause(BATCH, by="operator", reason=None)
+
+    with instrumented(Steps(pause)):
+        stage.dial_next(context)
+
+    job = stage.job()
+    assert (job["status"], job["attempts"], stage.ledger()) == ("pending", 1, [])
+    assert "dial" not in job
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+    assert account(stage)["credit_reserved"] == pytest.approx(0)
+    assert account(stage).get("credit_used", 0) == 0
+    assert stage.results() == []
+
+
+def test_a_sleeper_that_wakes_to_a_pause_takes_nothing_from_the_adopters_call(stage: Stage) -> None:
+    number = phone()
+    stage.simulator.script({number: ["user_hangup"]})
+    stage.add_job(number, batch_id=BATCH, account_id="acc-1")
+    seen: list[str] = []
+
+    def sleep(_number: int, name: str, done: bool) -> None:
+        """Between the renewal that proves the lease and the look behind it, for longer than the lease."""
+        if not done:
+            return
+        seen.append(name)
+        if seen[-2:] != ["update accounts", "update jobs"]:
+            return
+        with plain():
+            stage.lapse()
+            stage.on_rest = die
+            with pytest.raises(Died):
+                stage.take_over(stage.context("worker-2@host-b:2"))
+            stage.on_rest = lambda: None
+            stage.store.batches.pause(BATCH, by="operator", reason=None)
+
+    with instrumented(Steps(sleep)), pytest.raises(LeaseLost):
+        stage.dial_next(stage.context())
+    assert len(stage.ledger()) == 1
+    assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
+
+    stage.lapse()
+    assert stage.take_over(stage.context("worker-3@host-b:3"))
+    (result,) = stage.results()
+    assert account(stage)["credit_used"] == pytest.approx(result["charged"]["credit"])
+    assert account(stage)["credit_used"] > 1
+    assert batch(stage)["total_minutes"] > 0
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+
+
+def test_what_another_program_made_of_the_job_meanwhile_stands_and_the_call_is_recorded(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    stage.database.jobs.update_one({}, {"$set": {"status": "cancelled"}})  # as SpeechAI's own API does
+    settlement.settle_ended_call(context, job, told(job, disconnection_reason="dial_busy", duration_ms=0))
+    assert stage.job()["status"] == "cancelled"
+    assert "dial" not in stage.job()
+    assert len(stage.results()) == 1
+    assert account(stage)["credit_used"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Outcome.TEMPORARY, Outcome.BLOCKED, Outcome.INVALID_NUMBER, Outcome.DO_NOT_CALL]
+)
+def test_a_refused_create_is_no_call_nothing_is_recorded_or_charged(stage: Stage, outcome: Outcome) -> None:
+    context = stage.context()
+    stage.add_job(phone(), phone(), batch_id=BATCH, account_id="acc-1")
+    job = stage.claim(context)
+    assert job is not None
+    dial = Dial(
+        key="k",
+        number=job.contact.phones[0],
+        phone_index=0,
+        attempt=0,
+        intent_at=stage.store.now(),
+        body="{}",
+        api_key_fingerprint="f",
+        account_id="acc-1",
+        batch_id=BATCH,
+    )
+    job = context.store.jobs.record_intent(job, dial)
+    settlement.add_reservation_entries(context, job, dial)
+
+    settlement.settle_refusal(context, job, outcome, "said no")
+
+    after = stage.job()
+    assert after["status"] == ("cancelled" if outcome is Outcome.DO_NOT_CALL else "pending")
+    assert (after["attempts"], after["last_error"] is not None, stage.results()) == (0, True, [])
+    assert account(stage).get("credit_used", 0) == account(stage).get("calls_today", 0) == 0
+    assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
+    if outcome is Outcome.INVALID_NUMBER:
+        assert (after["dead_phones"], after["contact"]["next_phone_index"]) == ([dial.number], 1)
+    if outcome is Outcome.TEMPORARY:
+        assert after["reserved_until"] > stage.store.now() + timedelta(seconds=30)

@@ -1,0 +1,353 @@
+"""Channel and seat over a real socket pair, with real signals to this very process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from speechaid.clock import SystemClock
+from speechaid.errors import FleetError
+from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel
+from speechaid.fleet.messages import (
+    Beat,
+    Bye,
+    Event,
+    IdempotentCount,
+    Order,
+    Ready,
+    Report,
+    WorkerIdentity,
+    decode_report,
+    encode_command,
+)
+from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, SupervisorLink
+from speechaid.model.states import WorkerState
+
+#: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
+LONG = 60.0
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Channel, Channel]]:
+    ours, theirs = Channel.pair()
+    pair = ours, Channel(theirs)
+    yield pair
+    for end in pair:
+        end.close()
+
+
+@pytest.fixture
+def post() -> Iterator[tuple[Channel, SupervisorLink]]:
+    """The supervisor's end, and a seat at the other."""
+    ours, theirs = Channel.pair()
+    link = SupervisorLink(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()))
+    yield ours, link
+    link.close()
+    ours.close()
+
+
+def reports(channel: Channel) -> list[Report]:
+    return [decode_report(message) for message in channel.receive()]
+
+
+def fill(channel: Channel) -> int:
+    sent = 0
+    while channel.send({"n": sent, "padding": "x" * 1000}):
+        sent += 1
+    return sent
+
+
+def test_messages_arrive_whole_and_in_order(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    for number in range(3):
+        assert ours.send({"n": number, "name": "Zoë"})
+    assert theirs.receive() == [{"n": number, "name": "Zoë"} for number in range(3)]
+    assert theirs.receive() == []
+    assert not theirs.eof
+
+
+def test_messages_sent_together_arrive_in_order(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    assert ours.send_all([{"n": 1}, {"n": 2}])
+    assert ours.send_all([{"n": 3}])
+    assert theirs.receive() == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+def test_a_full_line_refuses_instead_of_blocking(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    sent = fill(ours)
+    assert sent > 10
+    assert len(theirs.receive()) == sent
+    assert ours.send({"n": "again"})
+
+
+def test_last_words_of_a_dead_peer_are_heard_before_its_end(line: tuple[Channel, Channel]) -> None:
+    ours, theirs = line
+    ours.send({"unread": True})  # the peer dies with this unread: the kernel answers with a reset first
+    theirs.send({"last": "words"})
+    theirs.close()
+    assert ours.receive() == [{"last": "words"}]
+    assert ours.eof
+    assert not ours.send({"too": "late"})
+
+
+def test_an_oversized_message_is_the_senders_error(line: tuple[Channel, Channel]) -> None:
+    ours, _ = line
+    with pytest.raises(FleetError, match=str(MAX_MESSAGE_BYTES)):
+        ours.send({"text": "x" * MAX_MESSAGE_BYTES})
+
+
+def test_what_is_no_message_is_counted_and_passed_over() -> None:
+    ours, theirs = Channel.pair()
+    for data in (b"not json", b'[{"half":1},1]', b"x" * (MAX_MESSAGE_BYTES + 1), b'{"fine":1}'):
+        theirs.send(data)
+    assert ours.receive() == [{"fine": 1}]
+    assert ours.faults == 3
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"kind": "song"},
+        {"kind": "beat"},
+        {"kind": "ready", "pid": 1, "more": 2},
+        {"kind": "bye", "reason": "", "counts": [["name"]]},
+        {"kind": "beat", "state": "dancing", "step": "", "since": 0, "deadline": 0},
+    ],
+)
+def test_what_is_no_report_is_told_as_such(message: dict[str, object]) -> None:
+    with pytest.raises(FleetError, match="no report"):
+        decode_report(message)
+
+
+def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.ready()
+    before = SystemClock().boottime()
+    link.count("calls_total", outcome="busy")
+    link.count("calls_total", outcome="busy")
+    link.emit("call_ended", job="job-1")
+    link.call_finished()
+    link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=35, job="job-1", call="call-1")
+    ready, event, beat = reports(supervisor)
+    assert ready == Ready(pid=os.getpid())
+    assert event == Event(name="call_ended", fields={"job": "job-1"})
+    assert isinstance(beat, Beat)
+    assert (beat.state, beat.step, beat.job, beat.call) == ("following", "get_call", "job-1", "call-1")
+    assert before + 35 <= beat.deadline <= SystemClock().boottime() + 35
+    assert beat.counts == {("calls_total", (("outcome", "busy"),)): 2}
+    assert beat.done == 1
+
+
+def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    for job, seconds in (("job-1", 1), ("job-1", 5), ("job-2", 1)):
+        link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=seconds, job=job)
+    first, again, other = (beat for beat in reports(supervisor) if isinstance(beat, Beat))
+    assert first.since == again.since < other.since
+
+
+class HandClock(SystemClock):
+    """A clock that stands until it is turned."""
+
+    at = 100.0
+
+    def boottime(self) -> float:
+        return self.at
+
+
+def test_a_step_right_behind_another_that_promises_as_much_is_not_told_apart(
+    line: tuple[Channel, Channel],
+) -> None:
+    supervisor, worker = line
+    clock = HandClock()
+    link = SupervisorLink(worker, WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()), clock=clock)
+    steps = (("verdict", 0.0, 40.0), ("result", 0.0, 40.0), ("get call", 0.0, 30.0), ("renew", 1.0, 29.0))
+    for step, later, within in steps:
+        clock.at += later
+        link.report_step(WorkerState.SETTLING, step, within_seconds=within, job="job-1")
+    link.report_step(WorkerState.IDLE, "rest", within_seconds=29.0)
+    told = [beat.step for beat in reports(supervisor) if isinstance(beat, Beat)]
+    link.close()
+    assert told == ["verdict", "get call", "renew", "rest"]
+
+
+def test_increments_survive_a_full_line(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    link.count("calls_total")
+    fill(link._channel)
+    link.report_step(WorkerState.IDLE, "resting", within_seconds=1)  # lost, its increments kept
+    link.emit("call_ended")
+    supervisor.receive()
+    link.report_step(WorkerState.IDLE, "resting", within_seconds=1)
+    event, beat = reports(supervisor)
+    assert isinstance(event, Event)
+    assert isinstance(beat, Beat)
+    assert beat.counts == {("calls_total", ()): 1}
+
+
+def test_many_increments_travel_in_several_messages_and_none_is_lost(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    names = [f"metric_{number}" for number in range(2 * COUNTS_PER_MESSAGE + 1)]
+    for name in names:
+        link.count(name)
+    link.bye("done")
+    said = reports(supervisor)
+    assert all(isinstance(word, Bye) and word.reason == "done" for word in said)
+    assert sorted(n for w in said if isinstance(w, Bye) for n, _ in w.counts) == sorted(names)
+
+
+def test_an_event_too_long_for_the_line_costs_nothing_but_itself(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.emit("long", text="x" * MAX_MESSAGE_BYTES)
+    link.emit("short")
+    link.report_step(WorkerState.IDLE, "resting", within_seconds=1)
+    assert [r.name for r in reports(supervisor) if isinstance(r, Event)] == ["short"]
+
+
+def test_what_a_worker_tells_goes_out_with_its_next_report_in_one_packet(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.emit("call.placed", job="job-1")
+    link.emit("call.ended", job="job-1")
+    assert reports(supervisor) == []
+    link.report_step(WorkerState.FOLLOWING, "wait", within_seconds=5, job="job-1")
+    packet = supervisor._sock.recv(MAX_MESSAGE_BYTES)
+    assert [message["kind"] for message in json.loads(packet)] == ["event", "event", "beat"]
+
+
+def test_what_a_worker_tells_goes_out_though_its_next_step_is_not_told_apart(
+    post: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = post
+    link.report_step(WorkerState.SETTLING, "verdict", within_seconds=40, job="job-1")
+    link.emit("call.ended", job="job-1")
+    link.report_step(WorkerState.SETTLING, "result", within_seconds=40, job="job-1")
+    assert [type(report) for report in reports(supervisor)] == [Beat, Event]
+
+
+def test_what_a_worker_tells_is_out_before_it_rests(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    link.emit("call.ended", job="job-1")
+    link.commands(0.001)
+    assert [type(report) for report in reports(supervisor)] == [Event]
+
+
+def test_a_deed_that_counts_once_is_told_at_once(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    link.emit("call.ended", job="job-1")
+    link.count_once("settled:key", [("calls_total", {}, 1)])
+    assert IdempotentCount(once="settled:key", counts={("calls_total", ()): 1}) in reports(supervisor)
+
+
+def test_an_order_wakes_a_resting_worker(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    threading.Timer(0.05, supervisor.send, [encode_command(Order.HANG_UP, {"job": "job-1"})]).start()
+    (command,) = link.commands(LONG)
+    assert (command.order, command.data) == (Order.HANG_UP, {"job": "job-1"})
+
+
+def test_a_signal_wakes_a_resting_worker(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
+    threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
+    assert link.commands(LONG) == []
+    assert link.stop_requested
+    assert not link.hand_over_requested
+
+
+def test_a_signal_before_the_rest_is_not_slept_over(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
+    os.kill(os.getpid(), signal.SIGTERM)
+    link.commands(LONG)
+    assert link.stop_requested
+
+
+def test_the_end_of_the_supervisor_wakes_a_resting_worker_once(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    threading.Timer(0.05, supervisor.close).start()
+    link.commands(LONG)
+    assert link.orphaned
+    assert not link.may_claim
+    assert link.commands(0.01) == []  # and it can still rest
+
+
+def test_a_second_sigterm_lets_go(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
+    for expected in (False, True):
+        os.kill(os.getpid(), signal.SIGTERM)
+        link.commands(LONG)
+        assert link.hand_over_requested is expected
+
+
+def test_sigquit_lets_go_at_once(post: tuple[Channel, SupervisorLink]) -> None:
+    _, link = post
+    os.kill(os.getpid(), signal.SIGQUIT)
+    link.commands(LONG)
+    assert link.stop_requested
+    assert link.hand_over_requested
+
+
+def test_an_order_to_stop_and_one_sigterm_are_one_wish(post: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = post
+    supervisor.send(encode_command(Order.STOP, {}))
+    os.kill(os.getpid(), signal.SIGTERM)
+    link.commands(LONG)
+    link.commands(0)
+    assert link.stop_requested
+    assert not link.hand_over_requested
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
+def test_the_supervisors_signals_pass_a_worker_by(
+    post: tuple[Channel, SupervisorLink], number: signal.Signals
+) -> None:
+    _, link = post
+    os.kill(os.getpid(), number)
+    link.commands(0)
+    assert link.may_claim
+
+
+@pytest.mark.parametrize(
+    ("on", "off"),
+    [
+        (encode_command(Order.PAUSE, {}), encode_command(Order.RESUME, {})),
+        (encode_command(Order.DRAIN, {}), encode_command(Order.UNDRAIN, {})),
+        (encode_command(Order.HOLD, {"on": True}), encode_command(Order.HOLD, {"on": False})),
+    ],
+)
+def test_an_order_that_forbids_claims_holds_until_it_is_taken_back(
+    post: tuple[Channel, SupervisorLink], on: dict[str, object], off: dict[str, object]
+) -> None:
+    supervisor, link = post
+    supervisor.send(on)
+    link.commands(LONG)
+    assert not link.may_claim
+    supervisor.send(off)
+    link.commands(LONG)
+    assert link.may_claim
+
+
+def test_an_order_given_before_birth_holds_from_the_first_step() -> None:
+    ours, theirs = Channel.pair()
+    ours.send(encode_command(Order.PAUSE, {}))
+    ours.send(encode_command(Order.SETTINGS, {"wire": {}}))
+    link = SupervisorLink(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=1))
+    assert not link.may_claim
+    assert [command.order for command in link.commands(LONG)] == [Order.PAUSE, Order.SETTINGS]
+    link.close()
+    ours.close()

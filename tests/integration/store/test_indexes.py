@@ -1,0 +1,192 @@
+"""The look-ups that run all day are served by indexes: what they examine grows with what is asked alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.context import WorkerContext
+from speechaid.settings import Settings, get_settings
+from speechaid.store.connection import Store, connect
+from speechaid.store.table import Table
+from speechaid.worker import open_retell
+from tests.support.stage import QuietLink
+
+Document = dict[str, Any]
+
+BATCH, OTHER = "batch-20260101-0000000a", "batch-20260101-0000000b"
+#: What is asked for, and what lies around it.
+DUE, LAPSED, OPEN = 6, 4, 3
+
+
+@pytest.fixture
+def settings(environ: dict[str, str], database: Database[Document], database_uri: str) -> Settings:
+    return get_settings({**environ, "MONGO_URI": database_uri, "MONGO_DB": database.name}, env_file=None)
+
+
+@pytest.fixture
+def store(settings: Settings, database: Database[Document]) -> Iterator[Store]:
+    opened = connect(settings.database)
+    opened.prepare()
+    fill(opened, database)
+    yield opened
+    opened.close()
+
+
+def fill(store: Store, database: Database[Document]) -> None:
+    now = store.now()
+    past, ahead = now - timedelta(minutes=5), now + timedelta(hours=1)
+    jobs: list[Document] = []
+    jobs += [{"status": "done", "batch_id": BATCH, "reserved_until": past} for _ in range(200)]
+    jobs += [{"status": "pending", "batch_id": OTHER, "reserved_until": past} for _ in range(100)]
+    jobs += [{"status": "pending", "batch_id": BATCH, "reserved_until": ahead} for _ in range(100)]
+    jobs += [{"status": "pending", "batch_id": BATCH, "reserved_until": past} for _ in range(DUE)]
+    held = {"status": "in_progress", "batch_id": BATCH, "claim_token": "t", "worker_id": "w@h:1"}
+    jobs += [{**held, "reserved_until": ahead} for _ in range(30)]
+    jobs += [{**held, "reserved_until": past, "worker_id": "w@h:2"} for _ in range(LAPSED)]
+    dial = {"key": "k", "intent_at": now, "batch_id": BATCH}
+    jobs += [
+        {**held, "reserved_until": ahead, "dial": {**dial, "key": f"k{n}", "number": f"+1202555010{n}"}}
+        for n in range(OPEN)
+    ]
+    database.jobs.insert_many([{"job_id": f"job-{n}", **job} for n, job in enumerate(jobs)])
+
+
+class Asked:
+    """What was asked of the database while it listened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.finds: list[tuple[Table, Document, dict[str, Any]]] = []
+        self.pipelines: list[tuple[Table, list[Document], Any]] = []
+        find, find_one, aggregate = Table.find, Table.find_one, Table.aggregate
+
+        def asked_find(table: Table, query: Document, **options: Any) -> Any:
+            self.finds.append((table, query, options))
+            return find(table, query, **options)
+
+        def asked_one(table: Table, query: Document, fields: Any = None) -> Any:
+            self.finds.append((table, query, {"limit": 1}))
+            return find_one(table, query, fields)
+
+        def asked_aggregate(table: Table, pipeline: list[Document], **options: Any) -> Any:
+            self.pipelines.append((table, pipeline, options.get("hint")))
+            return aggregate(table, pipeline, **options)
+
+        monkeypatch.setattr(Table, "find", asked_find)
+        monkeypatch.setattr(Table, "find_one", asked_one)
+        monkeypatch.setattr(Table, "aggregate", asked_aggregate)
+
+    def explanations(self, database: Database[Document]) -> list[Document]:
+        """The server's plan for each."""
+        return [explain_find(database, *asked) for asked in self.finds] + [
+            database.command(
+                {
+                    "explain": {
+                        "aggregate": table.name,
+                        "pipeline": pipeline,
+                        "cursor": {},
+                        **({"hint": dict(hint)} if hint else {}),
+                    },
+                    "verbosity": "executionStats",
+                }
+            )
+            for table, pipeline, hint in self.pipelines
+        ]
+
+
+def explain_find(
+    database: Database[Document], table: Table, query: Document, options: dict[str, Any]
+) -> Document:
+    cursor = database[table.name].find(query, limit=options.get("limit", 0))
+    if options.get("sort"):
+        cursor = cursor.sort(list(options["sort"]))
+    return dict((cursor.hint(options["hint"]) if options.get("hint") else cursor).explain())
+
+
+def stages(plan: Any) -> list[str]:
+    """Every stage that a plan names, however deep."""
+    if isinstance(plan, dict):
+        named = [plan["stage"]] if isinstance(plan.get("stage"), str) else []
+        return named + [stage for part in plan.values() for stage in stages(part)]
+    return [stage for part in plan for stage in stages(part)] if isinstance(plan, list) else []
+
+
+def examined(explained: Document) -> int:
+    stats = explained.get("executionStats") or explained["stages"][0]["$cursor"]["executionStats"]
+    return max(int(stats["totalDocsExamined"]), int(stats["totalKeysExamined"]))
+
+
+#: Each with the number of documents that it is about.
+LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
+    "lapsed leases": (lambda store: store.jobs.lapsed(16), LAPSED),
+    "open dials of a batch": (lambda store: store.jobs.open_dials(BATCH), OPEN),
+    "a dial that is open somewhere": (lambda store: store.jobs.has_dial("k1"), OPEN),
+    "counts of a batch": (lambda store: store.jobs.counts(OTHER), 100),
+    "a job by its name": (lambda store: store.jobs.get("job-7"), 1),
+    "a batch by its name": (lambda store: store.batches.find(BATCH), 1),
+    "an account by its name": (lambda store: store.accounts.find("acc-1"), 1),
+    "a result by its call": (lambda store: store.results.of_call("call_1"), 1),
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_lookup_reads_an_index_and_little_more_than_it_returns(
+    name: str, store: Store, database: Database[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, at_most = LOOKUPS[name]
+    asked = Asked(monkeypatch)
+    ask(store)
+    monkeypatch.undo()
+
+    explained = asked.explanations(database)
+    assert explained
+    for plan in explained:
+        assert "IXSCAN" in stages(plan)
+        assert "COLLSCAN" not in stages(plan)
+        assert examined(plan) <= at_most + 1
+
+
+@pytest.mark.parametrize("count", ["counts", "counts_by_batch"])
+def test_counts_of_all_jobs_read_an_index_instead_of_the_documents(
+    count: str, store: Store, database: Database[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    counted = getattr(store.jobs, count)()
+    monkeypatch.undo()
+
+    (plan,) = asked.explanations(database)
+    assert "IXSCAN" in stages(plan)
+    assert "COLLSCAN" not in stages(plan)
+    by_status = counted if count == "counts" else counted[BATCH]
+    assert by_status["done"] == 200
+    assert by_status["in_progress"] == 30 + LAPSED + OPEN
+
+
+def test_a_claim_looks_for_due_jobs_of_its_batch_alone_and_at_no_job_that_is_over(
+    store: Store, settings: Settings, database: Database[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.batches.create({"batch_id": BATCH})
+    context = WorkerContext(
+        store=store,
+        retell=open_retell(settings),
+        settings=settings,
+        link=QuietLink(),
+        worker_id="worker-1@host-a:1",
+        wait=lambda _seconds: None,
+    )
+    asked = Asked(monkeypatch)
+    assert JobClaimer(context).claim() is not None
+    monkeypatch.undo()
+
+    # A look at one document by ``_id`` is served by that, whatever the embedded server explains.
+    asked.finds = [find for find in asked.finds if find[0].name == "jobs" and "_id" not in find[1]]
+    asked.pipelines = [read for read in asked.pipelines if "_id" not in read[1][0]["$match"]]
+    assert len(asked.finds) >= 2
+    for plan in asked.explanations(database):
+        assert "COLLSCAN" not in stages(plan)
+        assert examined(plan) <= DUE + 1

@@ -1,0 +1,1 @@
+"""The harness that tests share: servers, fakes, machines, stories."""

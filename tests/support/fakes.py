@@ -1,0 +1,166 @@
+"""Stand-ins written once: a daemon for the commands to act on, and a loop in a thread that serves them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speechaid.commands.dispatch import Dispatcher
+from speechaid.commands.interfaces import HandlerContext, SubmitTask
+from speechaid.control import ControlSocket
+from speechaid.errors import ConfigError, ControlError
+from speechaid.maintenance.database_thread import DatabaseThread
+
+T = TypeVar("T")
+
+
+class FakeDaemon:
+    """What commands ask of the supervisor, in memory: a fleet of three, the second one in a call."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.held = False
+        self.wanted = 3
+        self.level = "INFO"
+        self.paused: set[str] = set()
+        self.stopping: str | None = None
+        #: Whether the second worker is in a call.
+        self.in_call = True
+        #: What a reload meets.
+        self.faults: list[str] = []
+        #: Why a restart would not know the orders that stand.
+        self.orders_not_kept: str | None = None
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "supervisor": {
+                "pid": 4242,
+                "host": "host-a",
+                "version": "0.1.0",
+                "started_at": "2026-03-02T10:00:00+00:00",
+                "state": "stopping" if self.stopping else "running",
+                "wanted": self.wanted,
+                "present": 3,
+                # Of slots that are gone, too: more than the rows below come to.
+                "calls_done": 186,
+                "restarts": 2,
+                "draining": self.draining,
+                "held": self.held,
+                "no_space": None,
+                "orders_not_kept": self.orders_not_kept,
+                "dependency_away": False,
+                "crash_loops": [],
+            },
+            "workers": [
+                {
+                    "slot": f"worker-{number}",
+                    "state": "following" if number == 2 and self.in_call else "idle",
+                    "job": "job-7" if number == 2 and self.in_call else None,
+                    "call": "call_7" if number == 2 and self.in_call else None,
+                    "for_seconds": 12.0,
+                    "starts_in_seconds": None,
+                    "calls_done": number,
+                    "restarts": {},
+                    "crash_loop": False,
+                    "leaving": False,
+                    "paused": f"worker-{number}" in self.paused,
+                }
+                for number in (1, 2, 3)
+            ],
+            "database": {"state": "up"},
+            "queue": {"pending": 5},
+            "batches": [],
+            "fleet_hold": None,
+            "breakers": [],
+            "counted_at": "2026-03-02T10:00:05+00:00",
+        }
+
+    def drain(self, on: bool) -> None:
+        self.draining = on
+
+    def hold(self, on: bool) -> None:
+        self.held = on
+
+    def pause_worker(self, slot: str) -> None:
+        self.paused.add(slot)
+
+    def resume_worker(self, slot: str) -> None:
+        self.paused.discard(slot)
+
+    def scale(self, wanted: int) -> int:
+        self.wanted = wanted
+        return wanted
+
+    def reload(self) -> dict[str, list[str]]:
+        if self.faults:
+            raise ConfigError(self.faults)
+        return {"applied": ["WORKER_COUNT"], "needs_restart": []}
+
+    def set_log_level(self, level: str) -> None:
+        self.level = level
+
+    def shutdown(self, *, now: bool = False) -> None:
+        self.stopping = "now" if now else "gracefully"
+
+
+def no_desk(
+    task: Callable[[HandlerContext], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
+) -> None:
+    """A clerk that takes no work."""
+    raise ControlError("nobody is at the desk")
+
+
+class Service:
+    """A control socket served as the supervisor serves it: one thread, which only waits in ``wait``."""
+
+    def __init__(self, path: Path, database_thread: DatabaseThread | None = None) -> None:
+        self.daemon = FakeDaemon()
+        self.socket = ControlSocket(path)
+        #: Turns of the loop in which something was done.
+        self.turns = 0
+        self.fault: BaseException | None = None
+        self._clerk = database_thread
+        submit: SubmitTask = no_desk if database_thread is None else database_thread.submit
+        self.dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="control loop")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the loop; what it died of, if it did, comes out here."""
+        self._over.set()
+        self._thread.join()
+        if self.fault is not None:
+            raise self.fault
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._turn()
+        except BaseException as exc:
+            self.fault = exc
+            raise
+        finally:
+            self.socket.close()
+
+    def _turn(self) -> None:
+        descriptors = [] if self._clerk is None else [self._clerk.fileno()]
+        ready = self.socket.wait(descriptors, 50)
+        self.turns += bool(ready.control or ready.fds)
+        for request in self.socket.receive():
+            self.dispatcher.dispatch(request)
+        for answer in self._clerk.answers() if self._clerk is not None else []:
+            answer()
+
+
+@contextlib.contextmanager
+def served(path: Path, database_thread: DatabaseThread | None = None) -> Iterator[Service]:
+    """A service for the time of a test."""
+    service = Service(path, database_thread)
+    try:
+        yield service
+    finally:
+        service.close()

@@ -1,0 +1,67 @@
+"""A worker without a database: it does what a small file in ``FLEET_WORKER_DIR`` tells it, call by call.
+
+``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``exit N``,
+``crash`` (an exception), ``stillborn`` (it leaves before it is ready). Without a file it idles. ``every``
+holds the same for all slots. Files named ``<slot>.<word>`` tell the test how a worker left.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from speechaid.errors import ExitStatus
+from speechaid.fleet.messages import WorkerIdentity
+from speechaid.fleet.supervisor_link import SupervisorLink
+from speechaid.model.states import WorkerState
+from speechaid.settings import Settings
+
+
+def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> int:
+    directory = Path(os.environ["FLEET_WORKER_DIR"])
+    in_call = False
+    if _task(directory, identity.slot) == "stillborn":
+        return ExitStatus.SOFTWARE
+    link.ready()
+    while True:
+        task = _task(directory, identity.slot)
+        if in_call and task != "call":
+            link.call_finished()
+            link.count("fleet_calls_total", outcome="answered")
+        in_call = task == "call"
+        if link.hand_over_requested or (not in_call and (link.stop_requested or link.orphaned)):
+            return _leave(link, directory, in_call=in_call)
+        _perform(link, task)
+        state = (
+            WorkerState.FOLLOWING if in_call else WorkerState.IDLE if link.may_claim else WorkerState.PAUSED
+        )
+        job, call = ("job-7", "call-7") if in_call else (None, None)
+        link.report_step(state, "resting", within_seconds=30, job=job, call=call)
+        link.commands(0.02)
+
+
+def _task(directory: Path, slot: str) -> str:
+    for name in (slot, "every"):
+        try:
+            return (directory / name).read_text().strip()
+        except FileNotFoundError:
+            continue
+    return "idle"
+
+
+def _perform(link: SupervisorLink, task: str) -> None:
+    if task == "crash":
+        raise RuntimeError("a fault on purpose")
+    if task == "hang":
+        link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=0.1, job="job-9", call="call-9")
+        time.sleep(3600)
+    if task.startswith("exit"):
+        raise SystemExit(int(task.split()[1]))
+
+
+def _leave(link: SupervisorLink, directory: Path, *, in_call: bool) -> int:
+    reason = "let_go" if in_call else "orphaned" if link.orphaned else "finished"
+    (directory / f"{link.identity.slot}.{reason}").touch()
+    link.bye(reason)
+    return ExitStatus.ORPHANED if link.orphaned else ExitStatus.OK

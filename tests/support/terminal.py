@@ -1,0 +1,144 @@
+"""An operator's terminal: speechctl's own ``main`` against a whole daemon, on its embedded database."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from speechaid.demo.daemon import DaemonProcess
+from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.embedded.database import published_uri
+from speechaid.protocol.messages import COMMANDS
+from speechctl.cli import main
+
+Document = dict[str, Any]
+DEADLINE_SECONDS = 120.0
+#: Of the simulator's clock, which goes ten times as fast as ours.
+TALK_SECONDS = (40.0, 60.0)
+
+
+class Terminal:
+    """One daemon, and somebody who gives it commands."""
+
+    def __init__(self, place: Path, simulator: SimulatorProcess, **changes: str) -> None:
+        self.place = place
+        self.simulator = simulator
+        self.daemon = DaemonProcess(place, variables(place, simulator) | changes)
+        self._client: MongoClient[Document] | None = None
+
+    @property
+    def database(self) -> Database[Document]:
+        """The database behind the daemon's back."""
+        if self._client is None:
+            uri = published_uri(self.place / "database")
+            self._client = MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
+        return self._client["speechai_db"]
+
+    def type(self, *words: str, status: int = 0) -> str:
+        """One command line; what it printed. The exit status must be the one awaited."""
+        out, err = io.StringIO(), io.StringIO()
+        # Some commands give up after a few seconds, as a person would: not here, where much goes on at once.
+        patience = ["--timeout", "60s"] if _is_hasty(words[0]) else []
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                got = main([*words, *patience, "--socket", str(self.daemon.socket)])
+            except SystemExit as left:
+                got = left.code if isinstance(left.code, int) else 1
+        assert got == status, f"{words}: exit {got}: {err.getvalue()}{out.getvalue()}"
+        return out.getvalue() + err.getvalue()
+
+    def ask(self, *words: str) -> Any:
+        """The same for a program: the answer as JSON."""
+        return json.loads(self.type(*words, "--json"))
+
+    def refused(self, *words: str, status: int = 1) -> str:
+        """What a refused command says."""
+        return self.type(*words, status=status)
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait for something to come true; what it came to."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "the awaited event did not come"
+            time.sleep(0.05)
+        return found
+
+    def import_contacts(self, count: int, name: str, *words: str) -> str:
+        """A new batch of so many people, one phone each, that nobody else has; its id."""
+        area = secrets.randbelow(700) + 210
+        rows = [f"Persona {number},+1{area}555{number:04d}" for number in range(count)]
+        file = self.place / f"{name}.csv"
+        file.write_text("\n".join(["nombre,telefono", *rows, ""]))
+        return str(self.ask("import", str(file), "--name", name, *words)["batch_id"])
+
+    def jobs(self, batch_id: str, status: str | None = None) -> list[Document]:
+        """The batch's jobs as speechctl lists them."""
+        words = ["jobs", "--batch", batch_id, "--limit", "500"]
+        found: list[Document] = self.ask(*words, *(["--status", status] if status else []))["jobs"]
+        return found
+
+    def a_live_call(self, batch_id: str) -> Document:
+        """A job of the batch that is in a call."""
+
+        def found() -> Document | None:
+            rows = self.jobs(batch_id, "in_progress")
+            details = (self.ask("job", row["job_id"]) for row in rows)
+            return next((job for job in details if (job["dial"] or {}).get("call_id")), None)
+
+        job: Document = self.until(found)
+        return job
+
+    def close(self) -> None:
+        """End the daemon, handing calls over."""
+        if self._client is not None:
+            self._client.close()
+        self.daemon.stop(at_once=True)
+
+
+def _is_hasty(command: str) -> bool:
+    return command in COMMANDS and COMMANDS[command].timeout_seconds < 60
+
+
+def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
+    """A daemon that dials quickly and forgets slowly."""
+    return {
+        "MONGO_URI": f"embedded:{place / 'database'}",
+        "RETELL_API_KEY": simulator.api_key,
+        "RETELL_BASE_URL": simulator.base_url,
+        "RETELL_AGENT_ID": "agent_test",
+        "RETELL_FROM_NUMBER": "+12125550100",
+        "RETELL_TIMEOUT_SECONDS": "5",
+        "WORKER_COUNT": "3",
+        "LEASE_SECONDS": "30",
+        "CALL_POLLING_INTERVAL": "0.5",
+        "POLL_TIMEOUT_SECONDS": "60",
+        "SPEECHAID_STATE_DIR": str(place / "state"),
+    }
+
+
+@contextlib.contextmanager
+def open_terminal(
+    *, talk_seconds: tuple[float, float] = TALK_SECONDS, start: bool = True, **changes: str
+) -> Iterator[Terminal]:
+    """A daemon of one's own, every call of which is answered; in a directory short enough for a socket."""
+    place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
+    place.mkdir(mode=0o700)
+    with SimulatorProcess(speed=10.0, odds={"agent_hangup": 1}, talk_seconds=list(talk_seconds)) as simulator:
+        terminal = Terminal(place, simulator, **changes)
+        try:
+            if start:
+                terminal.daemon.start()
+            yield terminal
+        finally:
+            terminal.close()
+            shutil.rmtree(place)

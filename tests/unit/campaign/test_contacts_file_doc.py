@@ -1,0 +1,38 @@
+"""What docs/contacts-file.md tells of columns is what the importer makes of them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+from speechaid.campaign.columns import NAMES, recognise
+from speechaid.campaign.importer import read_contacts
+
+PAGE = (Path(__file__).parents[3] / "docs" / "contacts-file.md").read_text()
+ROWS = {
+    cells[0].strip("` "): re.findall(r"`([^`]+)`", cells[1])
+    for line in PAGE.splitlines()
+    if line.startswith("| ") and not line.startswith("| column")
+    for cells in [line.strip("|").split("|")]
+}
+
+
+def test_each_role_has_its_row() -> None:
+    assert set(ROWS) == {"phones", *NAMES}
+
+
+def test_each_name_on_the_page_is_recognised_as_the_page_says() -> None:
+    for role, names in ROWS.items():
+        for name in names:
+            found = recognise([name] if role == "phones" else [name, "phone"])
+            assert (set(found.roles), found.others) == (set() if role == "phones" else {role}, ())
+
+
+def test_the_example_can_be_imported() -> None:
+    block = "\n".join(line[4:] for line in PAGE.splitlines() if line.startswith("    "))
+    parsed = read_contacts(block.encode(), "example.csv", country="CL", today=date(2026, 7, 3))
+    assert parsed.bad_rows == []
+    (row,) = parsed.rows
+    assert (row.debt_amount, row.due_date, len(row.phones)) == (150000, "2026-07-31", 2)
+    assert row.additional_info == {"plan": "hogar"}

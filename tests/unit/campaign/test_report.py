@@ -1,0 +1,158 @@
+"""Counted figures to a report, for programs and for people."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from speechaid.campaign.report import NOT_RATED, SUCCESSES, shape, to_markdown
+from speechaid.model.reading import Document
+from speechaid.model.states import Outcome
+from speechaid.store.report_queries import ReportFigures
+
+EMPTY: dict[str, Any] = {
+    "at": datetime(2026, 7, 3, 12, tzinfo=UTC),
+    "zone": "America/Santiago",
+    "batch_id": None,
+    "jobs": {},
+    "names": {},
+    "outcomes": [],
+    "attempts": [],
+    "hours": [],
+    "promises": [],
+}
+
+
+def report(**fields: Any) -> Document:
+    shaped = shape(ReportFigures(**{**EMPTY, **fields}))
+    json.dumps(shaped)  # fit for programs, whatever is asked
+    return shaped
+
+
+def outcome_row(batch_id: str | None, outcome: str | None, calls: int, **sums: float) -> Document:
+    return {"_id": {"batch_id": batch_id, "outcome": outcome}, "calls": calls, **sums}
+
+
+CAMPAIGN: dict[str, Any] = {
+    "jobs": {
+        "b1": {"done": 3, "completed": 1, "pending": 6},
+        "b2": {"failed": 2, "odd": 1},
+        None: {"done": 1},
+    },
+    "names": {"b1": "July | *collection*", "b2": None},
+    "outcomes": [
+        outcome_row("b1", "answered", 3, connected=3, duration_ms=360_000, cost=0.6, charged_minutes=6),
+        outcome_row("b1", "no_answer", 5),
+        outcome_row("b1", "temporary", 40),
+        outcome_row("b2", "callback_requested", 1, connected=1, duration_ms=30_000, cost=0.1),
+        outcome_row("b2", "busy", 1, charged_credit=0.05),
+        outcome_row(None, None, 2, connected=2, duration_ms=90_000, retell_cents=250),
+    ],
+    "attempts": [
+        {"_id": {"attempt": 1, "outcome": "answered"}, "calls": 1},
+        {"_id": {"attempt": 0, "outcome": "answered"}, "calls": 2},
+        {"_id": {"attempt": 0, "outcome": "no_answer"}, "calls": 6},
+        {"_id": {}, "calls": 2},
+    ],
+    "hours": [
+        {"_id": {"hour": "2026-07-03T14:00:00", "half": False, "outcome": "answered"}, "calls": 2},
+        {"_id": {"hour": "2026-07-04T14:00:00", "half": True, "outcome": "busy"}, "calls": 2},
+        {"_id": {"hour": "2026-01-04T13:00:00", "half": False, "outcome": "busy"}, "calls": 1},
+        {"_id": {"hour": None, "half": False}, "calls": 9},
+    ],
+    "promises": [
+        {"_id": {"day": "2026-07-31", "amount": "150.000"}, "jobs": 2},
+        {"_id": {"day": "31/07/2026", "amount": 1000.125}, "jobs": 1},
+        {"_id": {"day": "when I can", "amount": None}, "jobs": 1},
+    ],
+}
+
+
+def test_calls_are_summed_over_batches_and_outcomes() -> None:
+    calls = report(**CAMPAIGN)["calls"]
+    assert calls["total"] == 52
+    assert calls["by_outcome"] == {
+        "answered": 3,
+        "no_answer": 5,
+        "busy": 1,
+        "callback_requested": 1,
+        "temporary": 40,
+        "unrecorded": 2,
+    }
+    assert (calls["connected"], calls["minutes"]) == (6, 8.0)
+    assert calls["charged"] == {"minutes": 6, "credit": 0.05}
+
+
+def test_the_price_of_results_that_speechai_left_is_retells_in_cents() -> None:
+    calls = report(**CAMPAIGN)["calls"]
+    assert calls["cost"] == 3.2
+    assert calls["cost_per_success"] == 0.8
+
+
+def test_rates_leave_out_what_says_nothing_about_the_people_called() -> None:
+    calls = report(**CAMPAIGN)["calls"]
+    assert (calls["successful"], calls["success_rate"]) == (4, 0.4)
+    assert not SUCCESSES & NOT_RATED
+
+
+def test_every_outcome_is_counted_under_its_name() -> None:
+    calls = report(outcomes=[outcome_row("b", outcome, 1) for outcome in Outcome])["calls"]
+    assert list(calls["by_outcome"]) == list(Outcome)
+
+
+def test_statuses_are_told_in_order_with_speechais_word_for_done() -> None:
+    jobs = report(**CAMPAIGN)["jobs"]
+    assert jobs == {"total": 14, "by_status": {"pending": 6, "done": 5, "failed": 2, "odd": 1}}
+
+
+def test_attempts_count_from_one() -> None:
+    assert report(**CAMPAIGN)["attempts"] == [
+        {"attempt": 1, "calls": 8, "successful": 2, "success_rate": 0.25},
+        {"attempt": 2, "calls": 1, "successful": 1, "success_rate": 1.0},
+    ]
+
+
+def test_hours_are_those_of_the_zone_in_summer_and_winter() -> None:
+    hours = {row["hour"]: row["calls"] for row in report(**CAMPAIGN)["hours"]}
+    assert hours == {10: 5}
+    half_an_hour_apart = report(**CAMPAIGN | {"zone": "Asia/Kolkata"})["hours"]
+    assert {row["hour"]: row["calls"] for row in half_an_hour_apart} == {18: 1, 19: 2, 20: 2}
+
+
+def test_promises_are_summed_as_far_as_they_can_be_read() -> None:
+    assert report(**CAMPAIGN)["promises"] == {
+        "jobs": 4,
+        "amount": 301_000.12,
+        "jobs_without_amount": 1,
+        "by_day": [{"day": None, "jobs": 1}, {"day": "2026-07-31", "jobs": 3}],
+    }
+
+
+def test_batches_come_with_the_most_calls_first_and_those_without_calls_too() -> None:
+    rows = report(**CAMPAIGN | {"jobs": {**CAMPAIGN["jobs"], "b3": {"pending": 9}}})["batches"]
+    assert [(row["batch_id"], row["calls"], row["jobs"]) for row in rows] == [
+        ("b1", 48, 10),
+        ("b2", 2, 3),
+        (None, 2, 1),
+        ("b3", 0, 9),
+    ]
+    assert rows[0]["success_rate"] == 0.375
+
+
+def test_a_campaign_that_has_not_begun_has_a_report_too() -> None:
+    shaped = report()
+    assert (shaped["calls"]["success_rate"], shaped["calls"]["cost_per_success"]) == (None, None)
+    assert "**Success rate**: -" in to_markdown(shaped)
+
+
+def test_markdown_has_a_table_for_each_part_and_no_markup_from_names() -> None:
+    text = to_markdown(report(**CAMPAIGN))
+    assert "- **Jobs**: 14 (6 pending, 5 done, 2 failed, 1 odd)" in text
+    assert "- **Success rate**: 40.0% (4 calls)" in text
+    assert "| no_answer | 5 | 9.6% |" in text
+    assert "| 10:00 | 5 | 2 | 40.0% |" in text
+    assert "| b1 | July \\| \\*collection\\* | 10 | 48 | 3 | 37.5% | 6.0 | 0.60 |" in text
+    assert "| 2026-07-31 | 3 |" in text
+    tables = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")]
+    assert set(tables) == {3, 4, 5, 9}

@@ -1,0 +1,236 @@
+"""The lookout: one picture a second in, alerts out; the time is turned by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from speechaid.fleet.messages import Counts, count_key
+from speechaid.monitoring.alerts import AlertMonitor
+from speechaid.settings import get_settings
+from speechaid.telemetry.snapshot import SnapshotHolder
+from speechctl.render_alerts import summary_of
+
+START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+WORKER = {"slot": "worker-1", "state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
+
+
+class TurnedClock:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds - 1000.0)
+
+    def boottime(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError
+
+
+def supervisor(**fields: Any) -> dict[str, Any]:
+    return {
+        "host": "host-a",
+        "started_at": START.isoformat(),
+        "state": "running",
+        "wanted": 2,
+        "present": 2,
+        "draining": False,
+        "held": False,
+        "no_space": None,
+        "crash_loops": [],
+        "zygote": {"restarts": 0},
+        **fields,
+    }
+
+
+def census(**fields: Any) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"count": 0, "named": []}
+    return {
+        "due": 0,
+        "callable": 0,
+        "oldest_due_seconds": 0.0,
+        "lapsed": 0,
+        "oldest_lapsed_seconds": 0.0,
+        "parked": 0,
+        "batch_states": {},
+        "paused_unexpectedly": nothing,
+        "not_understood": nothing,
+        "accounts": [],
+        **fields,
+    }
+
+
+class Watch:
+    """A lookout, and what it is shown."""
+
+    def __init__(self, environ: dict[str, str], **changes: str) -> None:
+        self.environ = environ
+        self.clock = TurnedClock()
+        self.snapshots = SnapshotHolder(self.clock)
+        self.alert_monitor = AlertMonitor(
+            self.settings(**changes), snapshots=self.snapshots, webhook=None, clock=self.clock
+        )
+        self.counts: Counts = {}
+        self.supervisor = supervisor()
+        self.census = census()
+        self.figures: dict[str, Any] = {"database": {"state": "up"}, "counted_at": START.isoformat()}
+
+    def settings(self, **changes: str) -> Any:
+        return get_settings(self.environ | changes, env_file=None)
+
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        key = count_key(name, labels)
+        self.counts[key] = self.counts.get(key, 0) + value
+
+    def passes(self, seconds: int) -> set[str]:
+        """So many seconds, a look each; what fires then."""
+        for _ in range(seconds):
+            self.clock.seconds += 1
+            snapshot = {
+                **self.figures,
+                "supervisor": self.supervisor,
+                "workers": [WORKER, WORKER],
+                "census": self.census,
+            }
+            self.alert_monitor.update(snapshot, dict(self.counts), None, self.clock.seconds)
+        return {row["alert"] for row in self.alert_monitor.firing()}
+
+
+@pytest.fixture
+def watch(environ: dict[str, str]) -> Watch:
+    return Watch(environ)
+
+
+def test_a_quiet_daemon_fires_nothing_and_puts_up_a_picture(watch: Watch) -> None:
+    assert watch.passes(5) == set()
+    shown = watch.snapshots.snapshot()
+    assert shown is not None
+    assert (shown.boottime, shown.firing) == (watch.clock.seconds, frozenset())
+
+
+def test_a_backlog_fires_after_five_minutes_and_the_picture_says_so(watch: Watch) -> None:
+    watch.passes(1)
+    watch.census = census(callable=150)
+    assert watch.passes(300) == set()
+    assert watch.passes(1) == {"PendingBacklog"}
+    (row,) = watch.alert_monitor.firing()
+    assert "150 jobs" in row["summary"]
+    assert row["since"] == watch.clock.now().isoformat()
+    shown = watch.snapshots.snapshot()
+    assert shown is not None
+    assert shown.firing == {"PendingBacklog"}
+    watch.census = census(callable=2)
+    assert watch.passes(59) == {"PendingBacklog"}
+    assert watch.passes(2) == set()
+
+
+def test_what_fires_and_what_is_over_stands_in_the_log(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "speechaid"):
+        watch.supervisor = supervisor(crash_loops=["worker-2"])
+        watch.passes(3)
+        watch.supervisor = supervisor()
+        watch.passes(130)
+    told = [(record.levelname, record.msg % record.args) for record in caplog.records]
+    assert told == [("WARNING", "alert.firing"), ("INFO", "alert.resolved")]
+
+
+def test_success_is_judged_by_the_calls_of_the_last_half_hour(watch: Watch) -> None:
+    watch.passes(1)
+    watch.count("speechaid_calls_ended_total", 10, outcome="no_answer")
+    watch.count("speechaid_calls_ended_total", 30, outcome="temporary")
+    assert watch.passes(120) == set()
+    watch.count("speechaid_calls_ended_total", 10, outcome="failed")
+    watch.count("speechaid_calls_succeeded_total", 3)
+    assert watch.passes(62) == {"LowSuccessRate"}
+    assert watch.passes(1200) == {"LowSuccessRate"}
+    assert watch.passes(900) == set()
+
+
+def test_a_hung_worker_is_told_of_for_a_quarter_of_an_hour(watch: Watch) -> None:
+    watch.passes(1)
+    watch.count("speechaid_worker_restarts_total", cause="killed")
+    assert watch.passes(5) == set()
+    watch.count("speechaid_worker_restarts_total", cause="hung")
+    assert watch.passes(1) == {"WorkerHung"}
+    assert watch.passes(850) == {"WorkerHung"}
+    assert watch.passes(100) == set()
+
+
+def test_holds_are_named_with_who_and_why(watch: Watch) -> None:
+    watch.supervisor = supervisor(held=True)
+    assert watch.passes(1) == {"DiallingHeld"}
+    assert watch.alert_monitor.firing()[0]["summary"] == "held on this host by an operator"
+    watch.figures["fleet_hold"] = {"by": "maria", "reason": "complaints", "at": None}
+    watch.figures |= {"key_held": True, "key_reason": "401 from Retell"}
+    watch.passes(1)
+    summary = watch.alert_monitor.firing()[0]["summary"]
+    assert summary == "held on all hosts by maria: complaints; the circuit breaker is open: 401 from Retell"
+
+
+def test_an_alert_whose_cause_is_gone_says_when_it_is_over_and_not_that_it_goes_on(watch: Watch) -> None:
+    watch.supervisor = supervisor(held=True)
+    watch.passes(1)
+    (row,) = watch.alert_monitor.firing()
+    assert row["clears_in_seconds"] is None
+    watch.supervisor = supervisor()
+    watch.passes(6)
+    (row,) = watch.alert_monitor.firing()
+    assert row["clears_in_seconds"] == 25
+    told = "its cause is gone; over in 25s unless it returns (was: held on this host by an operator)"
+    assert summary_of(row) == told
+    watch.supervisor = supervisor(held=True)
+    watch.passes(1)
+    (row,) = watch.alert_monitor.firing()
+    assert summary_of(row) == "held on this host by an operator"
+
+
+def test_no_call_finished_counts_only_the_time_in_which_jobs_could_be_called(environ: dict[str, str]) -> None:
+    watch = Watch(environ, SPEECHAID_ALERT_STALLED_MINUTES="1")
+    assert watch.passes(100) == set()  # nothing to be done
+    watch.census = census(callable=1)
+    assert watch.passes(60) == set()
+    assert watch.passes(2) == {"NoCallFinished"}
+    watch.count("speechaid_calls_ended_total", outcome="busy")
+    assert watch.passes(1) == set()
+    watch.passes(50)
+    watch.supervisor = supervisor(draining=True)
+    watch.passes(1)
+    watch.supervisor = supervisor()
+    assert watch.passes(50) == set()  # it begins anew after an order to wait
+
+
+def test_a_database_that_is_away_is_the_one_alert_not_many(environ: dict[str, str]) -> None:
+    watch = Watch(environ, SPEECHAID_ALERT_STALLED_MINUTES="1")
+    watch.census = census(callable=500)
+    watch.figures["database"] = {"state": "away"}
+    assert watch.passes(1000) == {"DatabaseAway"}
+
+
+def test_workers_that_leave_with_the_daemon_are_not_missing(watch: Watch) -> None:
+    watch.supervisor = supervisor(present=1)
+    assert watch.passes(62) == {"WorkersMissing"}
+    watch.supervisor = supervisor(state="stopping", present=0)
+    assert watch.passes(1) == set()
+
+
+def test_the_gravest_alert_comes_first(watch: Watch) -> None:
+    watch.census = census(parked=1)
+    watch.passes(1)
+    watch.supervisor = supervisor(crash_loops=["worker-1"])
+    watch.passes(1)
+    assert [row["alert"] for row in watch.alert_monitor.firing()] == ["WorkersCrashLooping", "ParkedCalls"]
+
+
+def test_a_reload_moves_the_thresholds(watch: Watch) -> None:
+    watch.census = census(accounts=[{"account_id": "acc-1", "calls_left": 30.0}])
+    assert watch.passes(62) == set()
+    watch.alert_monitor.apply_settings(watch.settings(SPEECHAID_ALERT_CALLS_LEFT="40"))
+    assert watch.passes(62) == {"AccountNearlyOutOfCredit"}

@@ -1,0 +1,27 @@
+"""Room on the disks that the daemon writes to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from speechaid.monitoring.disks import disks
+from speechaid.rules.check_findings import NO_SPACE_MB
+
+
+@pytest.mark.parametrize(("free_mb", "full"), [(0, True), (NO_SPACE_MB - 1, True), (NO_SPACE_MB, False)])
+def test_a_disk_is_full_before_its_last_byte_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int, full: bool
+) -> None:
+    usage = SimpleNamespace(free=free_mb * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    assert disks({"state directory": tmp_path}) == [
+        {"of": "state directory", "path": str(tmp_path), "free_mb": free_mb, "full": full}
+    ]
+
+
+def test_a_place_that_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
+    assert [row["of"] for row in disks({"a": tmp_path / "gone", "b": tmp_path})] == ["b"]

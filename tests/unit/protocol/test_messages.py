@@ -1,0 +1,289 @@
+"""The command table and the reading of requests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechaid.commands.registry import DESK_HANDLERS, LOOP_AFTER, LOOP_BEFORE, LOOP_HANDLERS
+from speechaid.protocol import messages
+from speechaid.protocol.commands import Argument
+from speechaid.protocol.messages import (
+    COMMANDS,
+    EXIT_STATUS,
+    Access,
+    CommandSpec,
+    ErrorCode,
+    Kind,
+    Peer,
+    Refusal,
+    Request,
+    Runs,
+)
+
+SPECS = list(COMMANDS.values())
+ARGUMENTS = [(spec, argument) for spec in SPECS for argument in spec.arguments]
+
+
+def request(command: str = "status", args: Any = None, **changes: Any) -> dict[str, Any]:
+    return {"v": 1, "id": "q1", "command": command, "args": {} if args is None else args, **changes}
+
+
+def refusal(header: object, attachment: bytes | None = None) -> Refusal:
+    checked = messages.validate(header, attachment)
+    assert isinstance(checked, Refusal), checked
+    return checked
+
+
+def accepted(header: object, attachment: bytes | None = None) -> Request:
+    checked = messages.validate(header, attachment)
+    assert isinstance(checked, Request), checked
+    return checked
+
+
+# -- the table ---------------------------------------------------------------------------------------------
+
+
+def test_every_command_has_exactly_one_handler_in_the_thread_that_the_table_names() -> None:
+    by_thread = {
+        runs: {spec.name for spec in SPECS if spec.runs is runs} for runs in (Runs.LOOP, Runs.BACKGROUND)
+    }
+    assert set(LOOP_HANDLERS) == by_thread[Runs.LOOP]
+    assert set(DESK_HANDLERS) == by_thread[Runs.BACKGROUND]
+    assert set(LOOP_BEFORE) | set(LOOP_AFTER) <= by_thread[Runs.BACKGROUND]
+
+
+def test_every_error_code_has_an_exit_status_of_a_refusal_or_of_wrong_usage() -> None:
+    assert set(EXIT_STATUS) == set(ErrorCode)
+    assert set(EXIT_STATUS.values()) <= {1, 2}
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_a_command_is_told_in_one_line_and_names_each_argument_once(spec: CommandSpec) -> None:
+    assert spec.help == spec.help.strip().removesuffix(".")
+    names = [argument.name for argument in spec.arguments]
+    assert len(names) == len(set(names))
+    assert sum(argument.kind is Kind.FILE for argument in spec.arguments) <= 1
+
+
+@pytest.mark.parametrize(("spec", "argument"), ARGUMENTS, ids=[f"{s.name}-{a.name}" for s, a in ARGUMENTS])
+def test_an_argument_is_bounded_and_its_default_is_allowed(spec: CommandSpec, argument: Argument) -> None:
+    if argument.kind in {Kind.INTEGER, Kind.NUMBER, Kind.DURATION}:
+        assert argument.minimum is not None
+        assert argument.maximum is not None
+    assert not (argument.required and argument.default is not None)
+    if argument.choices and argument.default is not None:
+        assert argument.default in argument.choices
+
+
+# -- good requests -----------------------------------------------------------------------------------------
+
+
+def test_a_request_gets_its_defaults_filled_in() -> None:
+    assert accepted(request("jobs")).args == {"batch": None, "status": None, "limit": 50}
+
+
+def test_flags_that_are_absent_are_false() -> None:
+    assert accepted(request("drain")).args == {"stop": False}
+
+
+def test_null_is_the_same_as_absent() -> None:
+    assert accepted(request("pause-batch", {"batch": "b", "reason": None})).args["reason"] is None
+
+
+def test_a_request_may_leave_its_args_out() -> None:
+    assert accepted({"v": 1, "id": "q1", "command": "status"}).args == {}
+
+
+def test_fields_of_a_later_version_beside_the_known_ones_are_ignored() -> None:
+    assert accepted(request(trace="abc")).command.name == "status"
+
+
+def test_a_file_travels_as_the_attachment() -> None:
+    assert accepted(request("import", {"filename": "a.csv"}), b"name,phone\n").attachment == b"name,phone\n"
+
+
+# -- bad requests: each its own code, and words that help ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "code", "words"),
+    [
+        ([1], ErrorCode.BAD_REQUEST, "not a list"),
+        (None, ErrorCode.BAD_REQUEST, "not null"),
+        ({}, ErrorCode.BAD_REQUEST, "id:"),
+        (request(id="x" * 65), ErrorCode.BAD_REQUEST, "1 to 64"),
+        (request(id="a b"), ErrorCode.BAD_REQUEST, "id:"),
+        (request(v=2), ErrorCode.BAD_VERSION, "speaks version 1"),
+        (request(v=True), ErrorCode.BAD_VERSION, "v = true"),
+        (request(v="1"), ErrorCode.BAD_VERSION, 'v = "1"'),
+        (request(7), ErrorCode.BAD_REQUEST, "command: a text"),  # type: ignore[arg-type]
+        (request("pause-bach"), ErrorCode.UNKNOWN_COMMAND, "did you mean pause-batch?"),
+        (request("\ud800"), ErrorCode.UNKNOWN_COMMAND, "no command"),
+        (request("status", []), ErrorCode.BAD_ARGUMENT, "not a list"),
+        (request("status", {"x": 1}), ErrorCode.BAD_ARGUMENT, "allowed: none"),
+        (request("pause-batch"), ErrorCode.BAD_ARGUMENT, "batch is missing"),
+        (request("pause-batch", {"bach": "b"}), ErrorCode.BAD_ARGUMENT, "did you mean batch?"),
+        (request("pause-batch", {"batch": 7}), ErrorCode.BAD_ARGUMENT, "not a number"),
+        (request("pause-batch", {"batch": "  "}), ErrorCode.BAD_ARGUMENT, "empty"),
+        (request("pause-batch", {"batch": "x" * 5000}), ErrorCode.BAD_ARGUMENT, "5000 characters"),
+        (request("pause-batch", {"batch": "a\x1b[2J"}), ErrorCode.BAD_ARGUMENT, "control characters"),
+        (request("pause-batch", {"batch": "a\ud800"}), ErrorCode.BAD_ARGUMENT, "control characters"),
+        (request("scale", {"count": "3"}), ErrorCode.BAD_ARGUMENT, "not a text"),
+        (request("scale", {"count": 3.5}), ErrorCode.BAD_ARGUMENT, "a whole number"),
+        (request("scale", {"count": True}), ErrorCode.BAD_ARGUMENT, "not true or false"),
+        (request("scale", {"count": -1}), ErrorCode.BAD_ARGUMENT, "0 to 2000"),
+        (
+            request("create-batch", {"name": "x", "max_concurrent_calls": 0}),
+            ErrorCode.BAD_ARGUMENT,
+            "1 to 100000 (calls at a time; to have none placed say --paused, or pause-batch later)",
+        ),
+        (request("drain", {"stop": 1}), ErrorCode.BAD_ARGUMENT, "true or false is needed"),
+        (request("log-level", {"level": "INF"}), ErrorCode.BAD_ARGUMENT, "did you mean INFO?"),
+        (request("import", {"filename": "a.csv"}), ErrorCode.BAD_REQUEST, "needs a file"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong(header: object, code: ErrorCode, words: str) -> None:
+    refused = refusal(header)
+    assert refused.code is code
+    assert words in refused.message
+
+
+def test_what_speechctl_keeps_to_itself_is_not_taken_from_the_wire() -> None:
+    assert refusal(request("drain", {"wait": True})).code is ErrorCode.BAD_ARGUMENT
+
+
+def test_a_file_for_a_command_that_takes_none_is_refused() -> None:
+    assert "takes no attached file" in refusal(request("status"), b"x").message
+
+
+def test_a_refusal_carries_the_id_wherever_it_could_be_read() -> None:
+    assert refusal(request("nonsense")).id == "q1"
+    assert refusal({"id": 7}).id is None
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"", ErrorCode.BAD_JSON),
+        (b"{", ErrorCode.BAD_JSON),
+        (b"\xff\xfe", ErrorCode.BAD_JSON),
+        (b'{"v": NaN}', ErrorCode.BAD_JSON),
+        (b"[" * 500_000, ErrorCode.BAD_JSON),
+        (b"9" * 5000, ErrorCode.BAD_JSON),
+        (b" " * (messages.JSON_LIMIT + 1), ErrorCode.TOO_LARGE),
+    ],
+    ids=["empty", "half", "not-utf8", "nan", "deep", "huge-number", "too-large"],
+)
+def test_bytes_that_are_no_request_are_refused(frame: bytes, code: ErrorCode) -> None:
+    refused = messages.decode_request(frame)
+    assert isinstance(refused, Refusal)
+    assert refused.code is code
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "v": st.just(1) | json_values,
+        "id": st.just("q1") | json_values,
+        "command": st.sampled_from(sorted(COMMANDS)) | json_values,
+        "args": st.dictionaries(
+            st.sampled_from(sorted({argument.name for _, argument in ARGUMENTS})), json_values, max_size=4
+        )
+        | json_values,
+    },
+)
+
+
+@given(header=headers | json_values, attachment=st.none() | st.binary(max_size=4))
+def test_whatever_is_asked_the_answer_is_a_request_or_a_refusal_that_can_be_sent(
+    header: object, attachment: bytes | None
+) -> None:
+    checked = messages.decode_request(json.dumps(header).encode(), attachment)
+    if isinstance(checked, Refusal):
+        error = {"code": checked.code, "message": checked.message}
+        assert json.loads(messages.encode({"id": checked.id, "ok": False, "error": error}))["ok"] is False
+        assert len(checked.message) < 1000
+    else:
+        assert set(checked.args) == {argument.name for argument in checked.command.wire_arguments}
+
+
+# -- answers, peers, places --------------------------------------------------------------------------------
+
+
+def test_an_answer_names_the_version_and_writes_instants_as_text() -> None:
+    from datetime import UTC, datetime
+
+    message = json.loads(messages.encode({"id": "q", "result": {"at": datetime(2026, 3, 2, tzinfo=UTC)}}))
+    assert message == {"v": 1, "id": "q", "result": {"at": "2026-03-02T00:00:00+00:00"}}
+
+
+def test_a_reader_may_not_write() -> None:
+    assert not Peer(access=Access.READ).may(Access.WRITE)
+    assert Peer(access=Access.READ).may(Access.READ)
+    assert Peer().may(Access.WRITE)
+
+
+@pytest.mark.parametrize(
+    ("environment", "uid", "path"),
+    [
+        ({"SPEECHAID_SOCKET": "/a/b.sock", "RUNTIME_DIRECTORY": "/run/x"}, 0, "/a/b.sock"),
+        ({"RUNTIME_DIRECTORY": "/run/speechaid:/run/other"}, 7, "/run/speechaid/control.sock"),
+        ({"XDG_RUNTIME_DIR": "/run/user/0"}, 0, "/run/speechaid/control.sock"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, 7, "/run/user/7/speechaid/control.sock"),
+        ({}, 7, "/tmp/speechaid-7/control.sock"),
+        ({"SPEECHAID_SOCKET": ""}, 7, "/tmp/speechaid-7/control.sock"),
+    ],
+)
+def test_daemon_and_clients_agree_where_to_meet(environment: dict[str, str], uid: int, path: str) -> None:
+    assert messages.default_socket(environment, uid) == Path(path)
+
+
+def test_an_operators_client_finds_the_systems_service_unless_one_of_the_users_own_runs(
+    tmp_path: Path,
+) -> None:
+    service = tmp_path / "service" / "control.sock"
+    mine = {"XDG_RUNTIME_DIR": str(tmp_path / "user")}
+    own = tmp_path / "user" / "speechaid" / "control.sock"
+    assert messages.client_socket(mine, 7, service) == own  # no service: say where it would be
+    service.parent.mkdir()
+    assert messages.client_socket(mine, 7, service) == service  # also where its directory is closed to us
+    assert messages.client_socket({"SPEECHAID_SOCKET": "/a/b.sock"}, 7, service) == Path("/a/b.sock")
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert messages.client_socket(mine, 7, service) == own
+
+
+def test_a_path_longer_than_the_system_allows_is_told_apart() -> None:
+    assert messages.path_fault(Path("/tmp") / ("x" * 102)) is None
+    fault = messages.path_fault(Path("/tmp") / ("x" * 103))
+    assert fault is not None
+    assert "108 bytes" in fault
+    assert "107" in fault
+
+
+def test_a_path_is_measured_in_bytes() -> None:
+    assert messages.path_fault(Path("/tmp") / ("ñ" * 60)) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("2d", 172_800), (" 1m ", 60)]
+)
+def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
+    assert messages.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5m", "5 min", "1e3", "inf", "٣m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        messages.parse_duration(text)

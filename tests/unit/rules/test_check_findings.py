@@ -1,0 +1,108 @@
+"""What ``speechaid check`` makes of what it found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from speechaid.rules import check_findings
+from speechaid.rules.check_findings import (
+    NO_SPACE_MB,
+    SPACE_MARGIN_MB,
+    CheckFinding,
+    Level,
+    OtherWorkers,
+    Topology,
+)
+
+AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+NOBODY = OtherWorkers(jobs=0, worker=None, last_at=None)
+SCRIPT = OtherWorkers(jobs=3, worker="bot-7", last_at=AT)
+
+
+def server(
+    *, replica_set: str | None = None, members: int = 0, sharded: bool = False, writable: bool = True
+) -> Topology:
+    return Topology(replica_set=replica_set, members=members, sharded=sharded, writable=writable)
+
+
+@pytest.mark.parametrize(
+    ("finding", "level"),
+    [
+        (check_findings.topology(server(replica_set="rs0", members=3), embedded=False), Level.OK),
+        (check_findings.topology(server(sharded=True), embedded=False), Level.OK),
+        (check_findings.topology(server(), embedded=False), Level.WARN),
+        (check_findings.topology(server(), embedded=True), Level.OK),
+        (check_findings.topology(server(replica_set="rs0", writable=False), embedded=False), Level.FAIL),
+        (check_findings.database_away("away", "mongodb://db/"), Level.FAIL),
+        (check_findings.durable_write(0.01, None), Level.OK),
+        (check_findings.durable_write(0.9, None), Level.WARN),
+        (check_findings.durable_write(None, "no majority"), Level.FAIL),
+        (check_findings.missing_indexes([]), Level.OK),
+        (check_findings.missing_indexes(["jobs.speechaid_claim"]), Level.WARN),
+        (check_findings.clock(-1.9), Level.OK),
+        (check_findings.clock(3600.0), Level.WARN),
+        (check_findings.clock(-3600.0), Level.WARN),
+        (check_findings.foreign_work(NOBODY), Level.OK),
+        (check_findings.foreign_work(SCRIPT), Level.WARN),
+        (check_findings.retell_answered(current=2, limit=20, workers=20), Level.OK),
+        (check_findings.retell_answered(current=2, limit=20, workers=21), Level.WARN),
+        (check_findings.retell_refused("HTTP 401"), Level.FAIL),
+        (check_findings.retell_away("no answer", before_start=False), Level.FAIL),
+        (check_findings.retell_away("no answer", before_start=True), Level.WARN),
+        (check_findings.descriptors(limit=1024, needed=524, least=140, workers=6), Level.OK),
+        (check_findings.descriptors(limit=None, needed=524, least=140, workers=6), Level.OK),
+        (check_findings.descriptors(limit=523, needed=524, least=140, workers=6), Level.WARN),
+        (check_findings.descriptors(limit=139, needed=524, least=140, workers=6), Level.FAIL),
+        (check_findings.socket_held("/run/s", "7", before_start=False), Level.OK),
+        (check_findings.socket_held("/run/s", "7", before_start=True), Level.FAIL),
+        (check_findings.socket_unfit("/run/s", "is there, and is no socket"), Level.FAIL),
+        (check_findings.port("metrics port", "127.0.0.1:9478", fault=None, daemon_runs=False), Level.OK),
+        (check_findings.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=True), Level.OK),
+        (
+            check_findings.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=False),
+            Level.FAIL,
+        ),
+        (check_findings.place("state directory", "/s", fault=None, free_mb=5000), Level.OK),
+        (check_findings.place("state directory", "/s", fault=None, free_mb=500), Level.WARN),
+        (check_findings.place("state directory", "/s", fault=None, free_mb=5), Level.FAIL),
+        (check_findings.place("state directory", "/s", fault="not ours", free_mb=None), Level.FAIL),
+        (check_findings.embedded_missing(), Level.FAIL),
+        (check_findings.embedded_at_rest("/s"), Level.OK),
+    ],
+)
+def test_each_finding_has_its_weight_and_whatever_is_not_fine_has_a_remedy(
+    finding: CheckFinding, level: Level
+) -> None:
+    assert finding.level is level
+    assert (finding.remedy is None) == (level is Level.OK)
+
+
+def test_the_worst_finding_weighs_for_the_whole() -> None:
+    fine, warning, failure = (
+        CheckFinding(name="x", level=level, text="") for level in (Level.OK, Level.WARN, Level.FAIL)
+    )
+    assert check_findings.worst([fine]) is Level.OK
+    assert check_findings.worst([fine, warning]) is Level.WARN
+    assert check_findings.worst([failure, warning, fine]) is Level.FAIL
+
+
+def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
+    text = check_findings.foreign_work(SCRIPT).text
+    assert text == "3 jobs are in progress under another program, the latest by bot-7 at 12:30:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "held", "enough"),
+    [
+        (NO_SPACE_MB, False, True),
+        (NO_SPACE_MB - 1, False, False),
+        (NO_SPACE_MB, True, False),
+        (NO_SPACE_MB + SPACE_MARGIN_MB, True, True),
+    ],
+)
+def test_dialling_stops_for_want_of_room_and_goes_on_with_some_to_spare(
+    free_mb: int, held: bool, enough: bool
+) -> None:
+    assert (check_findings.no_space("/d", free_mb, held=held) is None) == enough

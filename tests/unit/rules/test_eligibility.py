@@ -1,0 +1,402 @@
+"""Who may be called right now, and what is done where nobody may."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
+from speechaid.model.hold import Hold
+from speechaid.model.job import Job
+from speechaid.model.states import SuspendReason
+from speechaid.rules.checks import CHECKS
+from speechaid.rules.eligibility import (
+    ACTIONS,
+    SUSPENSIONS,
+    Action,
+    DiallingDefaults,
+    Evaluation,
+    Reason,
+    account_is_open,
+    batch_has_room,
+    batch_may_be_called,
+    evaluate,
+)
+
+#: A Monday.
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DEFAULTS = DiallingDefaults(timezone="UTC", hours=None, days=None, country="CL", estimate_minutes=3)
+BUSINESS_HOURS = {"start": "09:00", "end": "18:00"}
+
+
+def job(**fields: Any) -> Job:
+    known = {"_id": 1, "status": "in_progress", "batch_id": "batch-1", "account_id": "acme"}
+    return Job.read({**known, **fields})
+
+
+def batch(settings: dict[str, Any] | None = None, **fields: Any) -> Batch:
+    return Batch.read({"batch_id": "batch-1", "call_settings": settings or {}, **fields})
+
+
+def account(**fields: Any) -> Account:
+    return Account.read({"account_id": "acme", "plan_type": "unlimited", **fields})
+
+
+def judged(**changes: Any) -> Evaluation:
+    """A judgement of a job that nothing forbids, but for the changes."""
+    case: dict[str, Any] = {
+        "job": job(),
+        "number": "+56911111111",
+        "batch": batch(),
+        "account": account(),
+        "holds": (),
+        "on_dnc": False,
+        "defaults": DEFAULTS,
+        "own_reservation_key": None,
+        "now": NOON,
+    }
+    return evaluate(**(case | changes))
+
+
+def test_a_job_that_nothing_forbids_is_dialled_now() -> None:
+    judgement = judged()
+    assert judgement.may_dial
+    assert judgement.action is Action.DIAL
+    assert judgement.next_chance == NOON
+    assert judgement.reason is None
+    assert judgement.suspend_reason is None
+    assert all(check.passed and check.reason is None for check in judgement.checks)
+
+
+def test_every_reason_has_an_action_and_every_suspension_its_word() -> None:
+    assert set(ACTIONS) == set(Reason)
+    assert set(SUSPENSIONS) == {reason for reason, action in ACTIONS.items() if action is Action.SUSPEND}
+
+
+FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
+    "a hold": (
+        {"holds": [Hold(scope="fleet", reason="fire")]},
+        Reason.HELD,
+        Action.PUT_BACK,
+    ),
+    "no such batch": ({"batch": None}, Reason.BATCH_MISSING, Action.PUT_BACK),
+    "a paused batch": ({"batch": batch(is_active=False)}, Reason.BATCH_PAUSED, Action.PUT_BACK),
+    "a window that cannot be understood": (
+        {"batch": batch({"allowed_hours": "9am"})},
+        Reason.WINDOW_FAULT,
+        Action.PUT_BACK,
+    ),
+    "no day of the week": ({"batch": batch({"days_of_week": []})}, Reason.WINDOW_FAULT, Action.PUT_BACK),
+    "a zone that nobody knows": (
+        {"batch": batch({"timezone": "Mars/Olympus"})},
+        Reason.WINDOW_FAULT,
+        Action.PUT_BACK,
+    ),
+    "the account's zone that nobody knows": (
+        {"account": account(timezone="Mars/Olympus")},
+        Reason.WINDOW_FAULT,
+        Action.PUT_BACK,
+    ),
+    "a limit that cannot be understood": (
+        {"batch": batch({"max_concurrent_calls": "two"})},
+        Reason.WINDOW_FAULT,
+        Action.PUT_BACK,
+    ),
+    "outside the window": (
+        {"batch": batch({"allowed_hours": {"start": "13:00", "end": "14:00"}})},
+        Reason.OUTSIDE_WINDOW,
+        Action.PUT_BACK,
+    ),
+    "no such account": ({"account": None}, Reason.ACCOUNT_UNKNOWN, Action.SUSPEND),
+    "a suspended account": (
+        {"account": account(status="suspended")},
+        Reason.ACCOUNT_INACTIVE,
+        Action.PUT_BACK,
+    ),
+    "an expired account": ({"account": account(status="Expired")}, Reason.ACCOUNT_INACTIVE, Action.PUT_BACK),
+    "a plan that nobody knows": (
+        {"account": account(plan_type="gold")},
+        Reason.PLAN_UNKNOWN,
+        Action.PUT_BACK,
+    ),
+    "no credit": (
+        {"account": account(plan_type="credit_based", cost_per_call_setup=1)},
+        Reason.NO_CREDIT,
+        Action.SUSPEND,
+    ),
+    "calls in progress hold the rest": (
+        {
+            "account": account(
+                plan_type="credit_based",
+                credit_balance=5,
+                credit_reserved=5,
+                cost_per_call_setup=1,
+                open_dials=[{"key": "x", "credit": 5}],
+            )
+        },
+        Reason.BALANCE_RESERVED,
+        Action.PUT_BACK,
+    ),
+    "other jobs' reservations of SpeechAI hold the rest": (
+        {
+            "account": account(
+                plan_type="credit_based", credit_balance=5, credit_reserved=5, cost_per_call_setup=1
+            )
+        },
+        Reason.NO_CREDIT,
+        Action.SUSPEND,
+    ),
+    "no minutes": ({"account": account(plan_type="minutes_based")}, Reason.NO_CREDIT, Action.SUSPEND),
+    "the day's calls are made": (
+        {"account": account(daily_call_limit=5, calls_today=5)},
+        Reason.DAILY_LIMIT,
+        Action.PUT_BACK,
+    ),
+    "the day's last calls are in progress": (
+        {"account": account(daily_call_limit=5, calls_today=4, open_dials=[{"key": "x"}])},
+        Reason.DAILY_LIMIT,
+        Action.PUT_BACK,
+    ),
+    "the account's calls at once": (
+        {"account": account(max_concurrent_calls=1, open_dials=[{"key": "x"}])},
+        Reason.ACCOUNT_CONCURRENCY,
+        Action.PUT_BACK,
+    ),
+    "the batch's calls at once": (
+        {"batch": batch({"max_concurrent_calls": 1}, open_dials=[{"key": "x"}])},
+        Reason.BATCH_CONCURRENCY,
+        Action.PUT_BACK,
+    ),
+    "no calls at once allowed": (
+        {"batch": batch({"max_concurrent_calls": 0})},
+        Reason.BATCH_CONCURRENCY,
+        Action.PUT_BACK,
+    ),
+    "the do-not-call list": ({"on_dnc": True}, Reason.ON_DO_NOT_CALL_LIST, Action.SKIP_PHONE),
+    "no usable number": ({"number": None}, Reason.NO_NUMBER, Action.SKIP_PHONE),
+}
+
+
+@pytest.mark.parametrize(("changes", "reason", "action"), FORBIDDING.values(), ids=FORBIDDING.keys())
+def test_what_forbids_a_dial(changes: dict[str, Any], reason: Reason, action: Action) -> None:
+    judgement = judged(**changes)
+    assert not judgement.may_dial
+    assert (judgement.reason, judgement.action) == (reason, action)
+    failed = [check for check in judgement.checks if not check.passed]
+    assert [check.reason for check in failed] == [reason]
+    assert all(check.value for check in judgement.checks)
+
+
+def test_the_table_of_cases_covers_every_reason() -> None:
+    assert {reason for _, reason, _ in FORBIDDING.values()} == set(Reason)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"job": job(batch_id=None), "batch": None},
+        {"job": job(account_id=None), "account": None},
+        {"batch": batch(is_active=None)},
+        {"account": account(status=None)},
+        {"account": account(daily_call_limit=5, calls_today=5, calls_today_date="2026-03-01")},
+        {"account": account(daily_call_limit=5, calls_today=4)},
+        {"account": account(max_concurrent_calls=2, open_dials=[{"key": "x"}])},
+        {"batch": batch({"allowed_hours": BUSINESS_HOURS, "days_of_week": [1]})},
+    ],
+    ids=[
+        "no batch",
+        "no account",
+        "a batch that does not say whether it is active",
+        "an account without a status",
+        "a full count of yesterday",
+        "one call of the day is left",
+        "one call at once is left",
+        "inside the window",
+    ],
+)
+def test_what_does_not_forbid_a_dial(changes: dict[str, Any]) -> None:
+    assert judged(**changes).may_dial
+
+
+def test_what_speechai_reserved_for_a_job_is_the_job_s_own() -> None:
+    mine = job(reserved_amount=5)
+    whose = account(plan_type="credit_based", credit_balance=5, credit_reserved=5, cost_per_call_setup=1)
+    assert judged(job=mine, account=whose).may_dial
+    assert judged(job=job(), account=whose).reason is Reason.NO_CREDIT
+    assert judged(job=job(reserved_amount="5"), account=whose).may_dial
+    # Given back already: the dial has a reservation of its own.
+    swapped = account(
+        plan_type="credit_based",
+        credit_balance=5,
+        credit_reserved=9,
+        cost_per_call_setup=1,
+        open_dials=[{"key": "mine", "credit": 4}],
+    )
+    assert judged(job=mine, account=swapped, own_reservation_key="mine").reason is Reason.NO_CREDIT
+
+
+class TestWhetherAnAccountIsWorthAClaim:
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"plan_type": "credit_based", "credit_balance": 0, "cost_per_call_setup": 1},
+            {"plan_type": "minutes_based", "minutes_purchased": 5, "minutes_reserved": 5},
+            {"max_concurrent_calls": 2, "open_dials": [{"key": "x"}]},
+            {"daily_call_limit": 1, "calls_today": 1, "calls_today_date": "2026-03-01"},
+        ],
+        ids=[
+            "no limit",
+            "used up: a claim suspends its jobs",
+            "SpeechAI reserved it all for jobs",
+            "room for one",
+            "yesterday's count",
+        ],
+    )
+    def test_it_is(self, fields: dict[str, Any]) -> None:
+        assert account_is_open(account(**fields), DEFAULTS, NOON)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"status": "suspended"},
+            {"plan_type": "gold"},
+            {"max_concurrent_calls": 1, "open_dials": [{"key": "x"}]},
+            {"daily_call_limit": 2, "calls_today": 1, "open_dials": [{"key": "x"}]},
+            {
+                "plan_type": "minutes_based",
+                "minutes_purchased": 3,
+                "minutes_reserved": 3,
+                "open_dials": [{"key": "x", "minutes": 3}],
+            },
+        ],
+        ids=["suspended", "unknown plan", "full", "the day's last call rings", "open dials hold the rest"],
+    )
+    def test_it_is_not(self, fields: dict[str, Any]) -> None:
+        assert not account_is_open(account(**fields), DEFAULTS, NOON)
+
+
+def test_a_batch_has_room_below_its_own_number_of_calls() -> None:
+    one = [{"key": "x"}]
+    assert batch_has_room(batch())
+    assert batch_has_room(batch({"max_concurrent_calls": 2}, open_dials=one))
+    assert not batch_has_room(batch({"max_concurrent_calls": 1}, open_dials=one))
+    assert not batch_has_room(batch({"max_concurrent_calls": 0}))
+
+
+def test_a_dial_s_own_marks_are_not_counted_against_it() -> None:
+    mine = [{"key": "mine", "minutes": 3}]
+    held = {
+        "account": account(
+            plan_type="minutes_based",
+            minutes_purchased=3,
+            minutes_reserved=3,
+            daily_call_limit=1,
+            max_concurrent_calls=1,
+            open_dials=mine,
+        ),
+        "batch": batch({"max_concurrent_calls": 1}, open_dials=mine),
+    }
+    assert judged(**held, own_reservation_key="mine").may_dial
+    assert judged(**held, own_reservation_key="another's").reason is Reason.BALANCE_RESERVED
+
+
+def test_every_check_is_shown_even_after_one_has_failed_and_the_first_decides() -> None:
+    judgement = judged(
+        holds=[Hold(scope="fleet", reason="fire")], batch=batch(is_active=False), account=None, on_dnc=True
+    )
+    assert len(judgement.checks) == len(CHECKS)
+    assert len({check.name for check in judgement.checks}) == len(CHECKS)
+    assert judgement.reason is Reason.HELD
+    assert judgement.action is Action.PUT_BACK
+    assert [check.reason for check in judgement.checks if not check.passed] == [
+        Reason.HELD,
+        Reason.BATCH_PAUSED,
+        Reason.ACCOUNT_UNKNOWN,
+        Reason.ON_DO_NOT_CALL_LIST,
+    ]
+
+
+def test_suspensions_say_why() -> None:
+    assert judged(account=None).suspend_reason is SuspendReason.ACCOUNT_UNKNOWN
+    broke = account(plan_type="minutes_based")
+    assert judged(account=broke).suspend_reason is SuspendReason.NO_CREDIT
+    assert judged(batch=None).suspend_reason is None
+
+
+def test_the_batch_s_zone_wins_over_the_account_s_and_that_over_the_setting() -> None:
+    hours = {"allowed_hours": BUSINESS_HOURS}
+    early = datetime(2026, 3, 2, 10, tzinfo=UTC)
+    tokyo, santiago = "Asia/Tokyo", "America/Santiago"
+    assert judged(batch=batch(hours), now=early).may_dial
+    assert not judged(batch=batch(hours), account=account(timezone=santiago), now=early).may_dial
+    in_utc = batch({**hours, "timezone": "UTC"})
+    assert judged(batch=in_utc, account=account(timezone=tokyo), now=early).may_dial
+
+
+class TestNextChance:
+    def test_a_closed_window_names_its_opening(self) -> None:
+        closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}})
+        assert judged(batch=closed).next_chance == datetime(2026, 3, 2, 13, tzinfo=UTC)
+
+    def test_a_full_day_names_the_next_one_in_the_account_s_zone(self) -> None:
+        full = account(daily_call_limit=1, calls_today=1, timezone="America/Santiago")
+        assert judged(account=full).next_chance == datetime(2026, 3, 3, 3, tzinfo=UTC)
+
+    def test_a_full_day_and_a_window_together_name_the_opening_on_the_next_day(self) -> None:
+        full = account(daily_call_limit=1, calls_today=1)
+        judgement = judged(account=full, batch=batch({"allowed_hours": BUSINESS_HOURS}))
+        assert judgement.next_chance == datetime(2026, 3, 3, 9, tzinfo=UTC)
+
+    def test_a_breaker_names_its_probe(self) -> None:
+        probe = NOON + timedelta(minutes=1)
+        holds = [Hold(scope="key", reason="401", until=probe)]
+        assert judged(holds=holds).next_chance == probe
+
+    def test_what_waits_for_an_operator_has_no_date(self) -> None:
+        probe = Hold(scope="key", reason="401", until=NOON)
+        assert judged(holds=[probe, Hold(scope="fleet", reason="fire")]).next_chance is None
+        closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}, is_active=False)
+        assert judged(batch=closed).next_chance is None
+
+
+class TestTheRing:
+    def test_an_active_batch_in_its_window_may_be_called(self) -> None:
+        assert batch_may_be_called(batch({"allowed_hours": BUSINESS_HOURS}), None, DEFAULTS, NOON)
+
+    @pytest.mark.parametrize(
+        "which",
+        [
+            batch(is_active=False),
+            batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}),
+            batch({"allowed_hours": "9am"}),
+            batch({"max_concurrent_calls": "two"}),
+            batch({"max_attempts": -1}),
+            Batch.read({"batch_id": "batch-1", "call_settings": "fast"}),
+        ],
+        ids=["paused", "outside its window", "not understood", "calls at a time", "attempts", "no document"],
+    )
+    def test_others_may_not_and_the_judgement_agrees(self, which: Batch) -> None:
+        assert not batch_may_be_called(which, None, DEFAULTS, NOON)
+        assert not judged(batch=which).may_dial
+
+    def test_the_account_s_zone_counts(self) -> None:
+        hours = batch({"allowed_hours": {"start": "12:00", "end": "13:00"}})
+        assert batch_may_be_called(hours, None, DEFAULTS, NOON)
+        assert not batch_may_be_called(hours, "Asia/Tokyo", DEFAULTS, NOON)
+
+    def test_default_hours_hold_for_jobs_without_a_batch_too(self) -> None:
+        class Night:
+            start = "22:00"
+            end = "23:00"
+
+        at_night = DiallingDefaults(
+            timezone="UTC", hours=Night(), days=None, country=None, estimate_minutes=3
+        )
+        assert not batch_may_be_called(None, None, at_night, NOON)
+        assert batch_may_be_called(None, None, DEFAULTS, NOON)
+        lonely = judged(job=job(batch_id=None), batch=None, defaults=at_night)
+        assert lonely.reason is Reason.OUTSIDE_WINDOW

@@ -1,0 +1,557 @@
+"""What people read: answers as blocks, lines and tables."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from speechaid.protocol.messages import COMMANDS
+from speechctl import words
+from speechctl.blocks import Grid, Heading, as_text, grid
+from speechctl.render import progress_line, render
+from speechctl.screen import show
+from tests.support.fakes import FakeDaemon
+
+
+def text(command: str, result: dict[str, Any]) -> str:
+    return as_text(render(command, result))
+
+
+IMPORTED = {
+    "file": "march.csv",
+    "good_rows": 2,
+    "bad_rows_count": 1,
+    "bad_rows": [{"line": 3, "reason": "no phone number"}],
+    "remarks_count": 0,
+    "remarks": [],
+    "dry_run": False,
+    "batch_id": "batch-1",
+    "name": "march",
+    "created": True,
+    "active": True,
+    "imported": 2,
+    "already_there": 0,
+}
+JOB = {
+    "job_id": "job-1",
+    "status": "pending",
+    "batch_id": "batch-1",
+    "account_id": None,
+    "name": "Ana",
+    "attempts": 1,
+    "phone": 0,
+    "phones_count": 2,
+    "due_at": "2026-03-02T10:00:00+00:00",
+    "lease_until": None,
+    "worker": None,
+    "call_id": None,
+    "outcome": "busy",
+}
+REPORT = {
+    "at": "2026-03-02T10:00:00+00:00",
+    "timezone": "America/Santiago",
+    "batch_id": None,
+    "jobs": {"total": 3, "by_status": {"done": 2, "failed": 1}},
+    "calls": {
+        "total": 4,
+        "connected": 2,
+        "successful": 2,
+        "success_rate": 0.5,
+        "by_outcome": {"answered": 2, "busy": 2},
+        "minutes": 3.5,
+        "cost": 0.7,
+        "cost_per_success": 0.35,
+        "charged": {"minutes": 3.5, "credit": 0},
+    },
+    "attempts": [{"attempt": 1, "calls": 4, "successful": 2, "success_rate": 0.5}],
+    "hours": [{"hour": 9, "calls": 4, "successful": 2, "success_rate": 0.5}],
+    "promises": {"jobs": 1, "amount": 1500.0, "jobs_without_amount": 0, "by_day": [{"day": None, "jobs": 1}]},
+    "batches": [],
+}
+#: An answer to each command, and words that an operator must find in it.
+ALERT = {
+    "alert": "DatabaseAway",
+    "severity": "critical",
+    "since": "2026-05-04T12:00:00+00:00",
+    "summary": "the database does not answer",
+    "meaning": "The database does not answer: nothing is dialled, calls going on are followed to their end.",
+    "remedy": "Bring the database or the way to it back; nothing has to be restarted.",
+}
+ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
+    "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
+    "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 calls in hand"),
+    "undrain": ({"draining": False}, "take jobs again"),
+    "pause-worker": ({"worker": "worker-2", "paused": True}, "worker-2 is paused"),
+    "resume-worker": ({"worker": "worker-2", "paused": False}, "worker-2 takes jobs again"),
+    "scale": ({"wanted": 5, "before": 3}, "5 workers wanted (before: 3)"),
+    "reload": ({"applied": ["A"], "needs_restart": ["B"]}, "needs a restart: B"),
+    "log-level": ({"level": "DEBUG"}, "from DEBUG on"),
+    "shutdown": ({"stopping": True, "now": True, "calls_in_hand": 1}, "1 call in hand, handed over"),
+    "batches": (
+        {
+            "batches": [
+                {
+                    "batch_id": "batch-1",
+                    "name": "March",
+                    "active": False,
+                    "pause": {"by": "maria (uid 1000)", "reason": "wrong amounts"},
+                    "jobs": {"pending": 3},
+                }
+            ],
+            "without_batch": {"pending": 1},
+        },
+        "paused by maria (uid 1000): wrong amounts",
+    ),
+    "create-batch": ({"batch_id": "batch-1", "name": "March", "active": False}, "resume-batch starts it"),
+    "pause-batch": (
+        {"batch_id": "batch-1", "name": "March", "waited_for": 1, "live_calls": 2, "ambiguous": 1},
+        "waited for 1 dial on the way",
+    ),
+    "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
+    "import": (IMPORTED, "line 3: no phone number"),
+    "jobs": ({"jobs": [JOB], "limit": 50}, "1/2"),
+    "job": (
+        JOB
+        | {
+            "calls": [{"call_id": "call_1", "outcome": "busy", "duration_ms": 0}],
+            "events": [{"at": "2026-03-02T10:00:00+00:00", "event": "call.placed", "attempt": 1}],
+        },
+        "attempt=1",
+    ),
+    "hold": ({"held": True, "was_held": False, "waited_for": 1, "live_calls": 4}, "HELD: no new dial"),
+    "unhold": ({"held": False, "was_held": True}, "may go out again"),
+    "report": (REPORT, "2 successful (50 %)"),
+    "pause-all": ({"paused": 2, "waited_for": 0, "live_calls": 1}, "2 batches paused"),
+    "resume-all": ({"resumed": 1}, "1 batch active again"),
+    "cancel-batch": (
+        {
+            "dry_run": False,
+            "batch_id": "batch-1",
+            "name": "March",
+            "cancelled": 5,
+            "when_their_calls_end": 2,
+            "live_calls": 2,
+        },
+        "2 jobs more when their calls have ended",
+    ),
+    "suspend-job": ({"job_id": "job-1", "status": "suspended", "how": "done"}, "job-1 is suspended"),
+    "resume-job": ({"job_id": "job-1", "status": "pending", "how": "taken back"}, "is taken back"),
+    "cancel-job": (
+        {"job_id": "job-1", "status": "in_progress", "how": "recorded", "live_call": "call_1"},
+        "done when that is over",
+    ),
+    "hang-up": (
+        {"job_id": "job-1", "status": "in_progress", "how": "recorded", "call_id": "call_1"},
+        "its call (call_1) is stopped",
+    ),
+    "release-stuck": (
+        {
+            "dry_run": True,
+            "released": 1,
+            "left_to_workers": 1,
+            "moved_meanwhile": 0,
+            "workers_at_work": 0,
+            "jobs": [
+                {
+                    "job_id": "job-1",
+                    "batch_id": "batch-1",
+                    "worker": "worker-1@a:7",
+                    "lease_until": "2026-03-02T10:00:00+00:00",
+                    "then": "released",
+                }
+            ],
+        },
+        "1 job would be given back",
+    ),
+    "reset-jobs": ({"dry_run": True, "would_reset": 3}, "3 jobs would begin anew"),
+    "suspend-account": (
+        {"account_id": "acc-1", "status": "suspended", "was": "active", "live_calls": 1},
+        "acc-1 is suspended (was active)",
+    ),
+    "resume-account": (
+        {"account_id": "acc-1", "status": "active", "was": "suspended", "jobs_resumed": 2},
+        "2 jobs pending again",
+    ),
+    "explain": (
+        {
+            "job_id": "job-1",
+            "status": "pending",
+            "sentence": "Not now: due: at 2026-03-02T12:00:00+00:00; window: 09:00-18:00, closed",
+            "next_chance": "2026-03-02T12:00:00+00:00",
+            "in_hand": None,
+            "checks": [
+                {"name": "job", "passed": True, "value": "pending"},
+                {"name": "window", "passed": False, "value": "09:00-18:00, closed"},
+            ],
+        },
+        "NO  window",
+    ),
+    "forecast": (
+        {
+            "at": "2026-03-02T10:00:00+00:00",
+            "batch_id": None,
+            "dials": [
+                {
+                    "at": "2026-03-02T12:00:00+00:00",
+                    "job_id": "job-1",
+                    "batch_id": "batch-1",
+                    "phone": "+569******71",
+                    "attempt": 0,
+                    "minutes": 3.0,
+                    "credit": 0.0,
+                }
+            ],
+            "skipped": [{"reason": "batch_paused", "jobs": 4, "examples": ["job-2", "job-3"]}],
+            "pending": 7,
+            "beyond": 2,
+            "workers": 3,
+            "call_seconds": 80.0,
+            "minutes": 3.0,
+            "credit": 0.0,
+            "retell_cost": 0.2,
+        },
+        "2 jobs more wait behind these",
+    ),
+    "top": (FakeDaemon().snapshot(), ""),
+    "events": ({"told": "as a stream"}, "as a stream"),
+    "logs": (
+        {
+            "lines": [
+                {
+                    "id": "1",
+                    "at": "2026-03-02T10:00:00+00:00",
+                    "event": "command",
+                    "actor": "maria (uid 1000)",
+                    "command": "pause-batch",
+                    "args": {"batch": "batch-1"},
+                    "outcome": "done",
+                }
+            ],
+            "place": "x",
+        },
+        "maria (uid 1000): pause-batch batch=batch-1: done",
+    ),
+    "doctor": (
+        {
+            "findings": [
+                {
+                    "code": "held",
+                    "weight": "ordered",
+                    "cause": "every dial on every host is held",
+                    "evidence": "by maria: fire",
+                    "remedy": "speechctl unhold",
+                }
+            ],
+            "database_ms": 1.5,
+            "retell_ms": None,
+        },
+        "do:    speechctl unhold",
+    ),
+    "keys": (
+        {"client": "maria", "access": "read", "key_file": "/home/maria/maria.key", "next": "reload"},
+        "as good as a password",
+    ),
+    "completion": ({"script": "for a shell"}, "for a shell"),
+    "ids": ({"ids": ["batch-1", "batch-2"]}, "batch-1"),
+    "imports": (
+        {
+            "imports": [
+                {
+                    "batch_id": "batch-1",
+                    "name": "March",
+                    "active": False,
+                    "state": "importing",
+                    "file": "march.csv",
+                    "by": "maria (uid 1000)",
+                    "started_at": "2026-11-22T12:00:00+00:00",
+                    "finished_at": None,
+                    "done": 23_000,
+                    "of": 50_000,
+                    "imported": 22_990,
+                    "already_there": 10,
+                    "bad_rows": 3,
+                }
+            ]
+        },
+        "importing: 23,000 of 50,000",
+    ),
+    "promises": (
+        {
+            "limit": 200,
+            "promises": [
+                {
+                    "promised_day": "2026-03-15",
+                    "promised_day_as_told": "15/03/2026",
+                    "promised_amount": 15000,
+                    "promised_amount_as_told": "15.000",
+                    "name": "Ana",
+                    "reference_number": "A-1",
+                    "debt_amount": 30000,
+                    "job_id": "job-1",
+                }
+            ],
+        },
+        "2026-03-15",
+    ),
+    "export": ({"what": "dnc", "columns": ["phone", "source"], "rows": [["+569", "call"]]}, "+569"),
+    "dnc": (
+        {
+            "listed_numbers": 3,
+            "number": "+569******34",
+            "listed": True,
+            "source": "call",
+            "job": "job-1",
+            "at": "2026-03-02T10:00:00+00:00",
+        },
+        "is on the list since",
+    ),
+    "dnc-add": ({"number": "+569******34", "was_listed": False, "in_call": True}, "right now"),
+    "dnc-remove": ({"number": "+569******34", "was_listed": True}, "may be called again"),
+    "dnc-import": (
+        {
+            "file": "list.csv",
+            "dry_run": False,
+            "numbers": 5,
+            "added": 2,
+            "bad_rows_count": 1,
+            "bad_rows": [{"line": 3, "reason": "no phone number"}],
+        },
+        "2 of them new",
+    ),
+}
+
+
+def test_every_command_has_an_answer_here() -> None:
+    assert set(ANSWERS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_answer_says_what_an_operator_needs(command: str) -> None:
+    result, needed = ANSWERS[command]
+    shown = text(command, result)
+    assert needed in shown
+    assert "\n\n\n" not in shown
+    assert not re.search(r"\d-\d\dT\d\d:", shown)  # times are in the reader's own form
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_answer_fits_a_terminal_of_eighty_columns(command: str) -> None:
+    screen = io.StringIO()
+    show(render(command, ANSWERS[command][0]), Console(file=screen, width=80))
+    assert max(len(line) for line in screen.getvalue().splitlines()) <= 80
+
+
+def test_an_answer_of_a_newer_daemon_is_shown_field_by_field() -> None:
+    assert text("novelty", {"so_many": 3, "nothing": None, "list": ["a", "b"]}) == "so many: 3\nlist: a, b"
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"fleet_hold": {"by": "maria", "reason": "complaints", "at": None}}, "! HELD on all hosts by maria"),
+        (
+            {"breakers": [{"_id": "key:ab", "state": "open", "kind": "outage"}]},
+            "! dialling with key ab is held, circuit breaker open",
+        ),
+        ({"database": {"state": "away", "error": "no server"}}, "! database: away: no server"),
+        (
+            {"census": {"not_understood": {"count": 2, "named": ["batch-1", "batch-2"]}}},
+            "! 2 batches not dialled, call settings not understood: batch-1, batch-2",
+        ),
+    ],
+)
+def test_status_does_not_let_trouble_be_overlooked(change: dict[str, Any], warning: str) -> None:
+    assert warning in text("status", FakeDaemon().snapshot() | change)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "warning"),
+    [
+        ("held", True, "! HELD on this host"),
+        ("draining", True, "! draining"),
+        ("dependency_away", True, "! workers cannot start"),
+        ("crash_loops", ["worker-1"], "! crash loop: worker-1"),
+    ],
+)
+def test_status_shows_what_keeps_the_fleet_from_work(field: str, value: object, warning: str) -> None:
+    snapshot = FakeDaemon().snapshot()
+    snapshot["supervisor"][field] = value
+    assert warning in text("status", snapshot)
+
+
+def test_status_says_that_there_are_more_batches_than_it_names() -> None:
+    shown = FakeDaemon().snapshot() | {"batches": [], "batches_left_out": 512}
+    assert "and 512 batches more: speechctl batches" in text("status", shown)
+
+
+def test_a_batch_whose_settings_nobody_understands_is_not_shown_as_active() -> None:
+    fault = "max_concurrent_calls 'two' cannot be understood"
+    row = ANSWERS["batches"][0]["batches"][0] | {"active": True, "pause": None, "fault": fault}
+    assert f"not dialled: {fault}" in text("batches", {"batches": [row]})
+    assert f"not dialled all the same: {fault}" in text("resume-batch", row | {"was_active": True})
+    snapshot = FakeDaemon().snapshot() | {
+        "batches": [{"batch_id": "batch-1", "active": True}, {"batch_id": "batch-2", "active": True}],
+        "census": {"not_understood": {"count": 1, "named": ["batch-1"]}},
+    }
+    shown = text("status", snapshot).splitlines()
+    states = {line.split()[0]: line for line in shown if line.startswith("batch-")}
+    assert "not dialled: settings not understood" in states["batch-1"]
+    assert "active" in states["batch-2"]
+
+
+def test_a_closed_breaker_is_no_news() -> None:
+    snapshot = FakeDaemon().snapshot() | {"breakers": [{"_id": "key:ab", "state": "closed"}]}
+    assert "breaker" not in text("status", snapshot)
+
+
+def test_status_of_a_large_fleet_counts_its_workers_by_state() -> None:
+    snapshot = FakeDaemon().snapshot()
+    snapshot["workers"] = snapshot["workers"] * 70
+    shown = text("status", snapshot)
+    assert "idle           140" in shown
+    assert "worker-1" not in shown
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
+    shown = text("batches", {"batches": [ANSWERS["batches"][0]["batches"][0] | {"name": "\x1b[2Jx"}]})
+    assert "\x1b" not in shown
+    assert "?[2Jx" in shown
+
+
+def test_markup_in_a_name_is_shown_as_it_is() -> None:
+    screen = io.StringIO()
+    show([grid("", "name", [["[red]x[/red]"]]), Heading(text="[b]y[/b]")], Console(file=screen, width=80))
+    assert "[red]x[/red]" in screen.getvalue()
+    assert "[b]y[/b]" in screen.getvalue()
+
+
+def test_a_table_aligns_numbers_to_the_right() -> None:
+    table = Grid(headers=("a", "n"), rows=(("x", "1"), ("yy", "100")), right=frozenset({1}))
+    assert as_text([table]) == "a     n\nx     1\nyy  100"
+    assert as_text(["before", table]).startswith("before\n\na     n\n")
+
+
+def test_one_long_name_does_not_widen_every_row() -> None:
+    job = JOB | {"name": "x" * 3000}
+    lines = text("jobs", {"jobs": [job, JOB], "limit": 50}).splitlines()
+    assert all(len(line) < 160 for line in lines)
+    assert "x…  " in lines[1]
+    batch = ANSWERS["batches"][0]["batches"][0]
+    shown = text("batches", {"batches": [batch | {"name": "y" * 4096, "jobs": {"pending": 7}}]})
+    assert max(map(len, shown.splitlines())) < 250
+
+
+def test_what_stops_a_batch_is_told_whole() -> None:
+    fault = "call_settings.allowed_hours: " + "not understood " * 20 + "END"
+    batch = ANSWERS["batches"][0]["batches"][0] | {"active": True, "fault": fault}
+    assert text("batches", {"batches": [batch]}).endswith("END")
+
+
+def test_a_line_break_in_a_name_does_not_break_its_row() -> None:
+    shown = text("jobs", {"jobs": [JOB | {"name": "Ana\nLuz"}], "limit": 50})
+    assert "Ana Luz" in shown
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        ({"state": "accepted"}, ""),
+        ({"state": "waiting", "on_their_way": 1}, "done; waiting for 1 dial on the way ..."),
+        ({"state": "importing", "done": 500, "of": 1200}, "importing: 500 of 1200 contacts ..."),
+        (
+            {"state": "draining", "calls_in_hand": 2, "seconds": 65, "left": {}},
+            "draining: 2 calls in hand, 1m 05s so far ...",
+        ),
+        ({"state": "reading"}, "reading ..."),
+    ],
+)
+def test_progress_is_one_line(progress: dict[str, Any], line: str) -> None:
+    assert progress_line(progress) == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, ""),
+        (0.9, "0s"),
+        (59, "59s"),
+        (60, "1m 00s"),
+        (3599, "59m 59s"),
+        (7800, "2h 10m"),
+        (90_000, "1d 1h"),
+    ],
+)
+def test_a_span_is_told_in_two_units(seconds: float | None, shown: str) -> None:
+    assert words.duration(seconds) == shown
+
+
+def test_an_import_that_broke_off_says_what_to_do() -> None:
+    answer, _ = ANSWERS["imports"]
+    broken = text("imports", {"imports": [{**row, "state": "broke_off"} for row in answer["imports"]]})
+    assert "broke off: 23,000 of 50,000" in broken
+    assert "again with --batch" in broken
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "line"),
+    [
+        ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no call in hand"),
+        ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 call in hand finishes first"),
+        ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 calls in hand finish first"),
+        ("reset-jobs", {"dry_run": False, "reset": 1}, "1 job begins anew"),
+        ("forecast", {"pending": 1}, "of 1 job that waits"),
+        ("forecast", {"beyond": 1}, "1 job more waits behind these"),
+        ("drain", {"calls_in_hand": 0}, "takes a new job; no call in hand"),
+    ],
+)
+def test_one_of_a_thing_is_not_told_as_many(command: str, change: dict[str, Any], line: str) -> None:
+    assert line in text(command, ANSWERS[command][0] | change)
+
+
+def test_a_list_of_jobs_has_words_where_the_database_has_codes() -> None:
+    shown = text("jobs", {"jobs": [JOB | {"outcome": "do_not_call", "status": "in_progress"}], "limit": 50})
+    assert "do not call" in shown
+    assert "in progress" in shown
+
+
+def test_status_names_who_paused_a_batch_as_batches_does() -> None:
+    pause = {"by": "maria (uid 1000)", "reason": "wrong amounts"}
+    row = {"batch_id": "batch-1", "name": "April", "active": False, "pause": pause, "jobs": {}}
+    assert "paused by maria (uid 1000): wrong amounts" in text(
+        "status", FakeDaemon().snapshot() | {"batches": [row]}
+    )
+
+
+def test_the_head_of_a_report_names_its_zone_and_counts_in_words() -> None:
+    answer, _ = ANSWERS["report"]
+    told = text("report", {**answer, "jobs": {**answer["jobs"], "total": 1}})
+    assert datetime.fromisoformat(answer["at"]).astimezone().strftime("%H:%M:%S %Z") in told
+    assert "1 job, " in told
+
+
+@pytest.mark.parametrize("command", ["status", "alerts"])
+def test_an_alert_whose_cause_is_gone_is_not_told_as_if_it_went_on(command: str) -> None:
+    over = {**ALERT, "clears_in_seconds": 12.0}
+    answer, _ = ANSWERS[command]
+    told = text(command, {**answer, "alerts": [over], "firing": [over]})
+    assert "its cause is gone; over in 12s unless it returns (was: the database does not answer)" in told
+
+
+def test_a_warning_about_a_new_batch_stands_below_its_name() -> None:
+    created, _ = ANSWERS["create-batch"]
+    assert "\n! calls from 20:00" in text("create-batch", {**created, "warning": "calls from 20:00"})
+    imported, _ = ANSWERS["import"]
+    assert "\n! calls from 20:00" in text("import", {**imported, "warning": "calls from 20:00"})
+
+
+def test_a_host_without_workers_is_not_overlooked() -> None:
+    answer, _ = ANSWERS["status"]
+    idle = {**answer, "supervisor": {**answer["supervisor"], "wanted": 0}}
+    assert "scaled to 0 workers" in text("status", idle)
+    assert "scaled to 0 workers" not in text("status", answer)

@@ -1,0 +1,82 @@
+"""The live screen: readable on 80x24, whatever the size of the fleet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechctl.top import Rates, lines
+from tests.support.fakes import FakeDaemon
+
+
+def worker(number: int, *, call_for: float | None = None, **fields: Any) -> dict[str, Any]:
+    in_call = call_for is not None
+    return {
+        "slot": f"worker-{number}",
+        "state": "following" if in_call else "idle",
+        "job": f"job-{number:016x}" if in_call else None,
+        "call": f"call_{number:032x}" if in_call else None,
+        "call_for_seconds": call_for,
+        "for_seconds": 0.4,
+        "calls_done": number,
+        "restarts": {},
+        **fields,
+    }
+
+
+def screen(workers: list[dict[str, Any]], **fields: Any) -> list[str]:
+    result = {**FakeDaemon().snapshot(), "workers": workers, **fields}
+    return lines(result, Rates(), width=80, height=24)
+
+
+def test_two_hundred_workers_fit_on_eighty_by_twenty_four() -> None:
+    batches = [
+        {"batch_id": f"batch-20260302-{n:08d}", "name": "March " * 9, "active": True, "jobs": {"pending": 5}}
+        for n in range(40)
+    ]
+    shown = screen([worker(n, call_for=n * 1.5 if n % 3 else None) for n in range(200)], batches=batches)
+    assert len(shown) <= 24
+    assert max(map(len, shown)) <= 80
+    assert any("more:" in line for line in shown)
+
+
+def test_batches_that_status_does_not_name_are_counted_all_the_same() -> None:
+    batches = [{"batch_id": f"batch-{n}", "active": True, "jobs": {"scheduled": 5}} for n in range(100)]
+    shown = screen([], batches=batches, batches_left_out=400, batches_with_work=250)
+    assert "  and 247 more batches with work left" in shown
+
+
+def test_calls_of_workers_that_were_scaled_away_still_count_as_ended() -> None:
+    assert any("  ended 186  " in line for line in screen([worker(1)]))
+
+
+def test_the_longest_call_stands_on_top() -> None:
+    shown = screen([worker(1, call_for=5), worker(2, call_for=300), worker(3)])
+    rows = [line for line in shown if line.startswith("worker-")]
+    assert [row.split()[0] for row in rows] == ["worker-2", "worker-1", "worker-3"]
+    assert "5m 00s" in rows[0]
+
+
+def test_what_must_not_be_overlooked_is_there_even_when_the_fleet_is_large() -> None:
+    hold = {"by": "maria", "at": "2026-03-02T10:00:00+00:00", "reason": "fire"}
+    shown = screen([worker(n, call_for=9.0) for n in range(200)], fleet_hold=hold)
+    assert any("HELD on all hosts by maria" in line for line in shown)
+
+
+def test_a_paused_worker_is_not_lost_among_the_idle() -> None:
+    shown = screen([*(worker(n) for n in range(100)), worker(100, paused=True)])
+    assert any(line.startswith("worker-100 ") and "paused" in line for line in shown)
+
+
+def test_the_rate_is_that_of_the_last_minute_and_begins_anew_with_the_daemon() -> None:
+    rates = Rates()
+    rates.note(0.0, 10)
+    assert rates.per_minute() is None
+    rates.note(30.0, 20)
+    assert rates.per_minute() == 20.0
+    rates.note(31.0, 0)
+    assert rates.per_minute() is None
+
+
+def test_a_name_in_the_database_cannot_move_the_cursor() -> None:
+    batches = [{"batch_id": "b", "name": "\x1b[2J", "active": True, "jobs": {"pending": 1}}]
+    assert not any("\x1b" in line for line in screen([worker(1)], batches=batches))

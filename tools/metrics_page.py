@@ -1,0 +1,42 @@
+"""The metrics as the table of the page in the docs: ``python -m tools.metrics_page``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from speechaid.telemetry.metric_table import METRICS, Kind, Metric
+
+#: What comes after this line of the page is written from the declarations.
+TABLE_BEGINS: Final = "<!-- From here on written by `python -m tools.metrics_page` -->\n"
+
+
+def metrics_table() -> str:
+    """Every metric in Markdown."""
+    lines = ["", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| `{metric.name}` | {metric.kind} | {_labels(metric)} | {metric.help} |"
+        for metric in METRICS.values()
+    ]
+    lines += ["", "## Buckets", ""]
+    lines += [
+        f"- `{metric.name}`: {', '.join(metric.bounds)}"
+        for metric in METRICS.values()
+        if metric.kind is Kind.HISTOGRAM
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _labels(metric: Metric) -> str:
+    if metric.values:
+        return f"`{metric.labels[0]}`: {', '.join(metric.values)}"
+    return ", ".join(f"`{label}`" for label in metric.labels)
+
+
+def _rewrite(page: Path) -> None:
+    introduction, _, _ = page.read_text(encoding="utf-8").partition(TABLE_BEGINS)
+    page.write_text(introduction + TABLE_BEGINS + metrics_table(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _rewrite(Path("docs/metrics.md"))
