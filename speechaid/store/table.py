@@ -198,8 +198,10 @@ class Table:
                 self._collection.database.command("collMod", self.name, index=changed)
 
     def drop_index(self, name: str) -> None:
-        """Remove an index if it is there."""
+        """Remove an index if it is there; another host may do the same meanwhile."""
         with translated():
+            if name not in self._collection.index_information():
+                return
             try:
                 self._collection.drop_index(name)
             except OperationFailure as exc:

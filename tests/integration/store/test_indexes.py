@@ -190,22 +190,3 @@ def test_a_claim_looks_for_due_jobs_of_its_batch_alone_and_at_no_job_that_is_ove
     for plan in asked.explanations(database):
         assert "COLLSCAN" not in stages(plan)
         assert examined(plan) <= DUE + 1
-
-
-def test_every_index_is_there_after_the_start_and_a_second_start_changes_nothing(store: Store) -> None:
-    before = {table.name: table.index_names() for table, _ in store.indexed()}
-    for table, wanted in store.indexed():
-        assert {index.name for index in wanted} <= before[table.name]
-    store.prepare()
-    assert {table.name: table.index_names() for table, _ in store.indexed()} == before
-
-
-def test_an_index_of_the_same_keys_under_another_name_serves_as_well(
-    settings: Settings, database: Database[Document]
-) -> None:
-    database.jobs.create_index([("job_id", 1)], name="job_id_1")
-    opened = connect(settings.database)
-    opened.prepare()
-    opened.prepare()
-    assert "job_id_1" in opened.jobs.table.index_names()
-    opened.close()

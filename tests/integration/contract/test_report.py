@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-from pymongo.database import Database
-
 from speechaid.campaign.report import shape
-from speechaid.settings import get_settings
-from speechaid.store.connection import Store, connect
+from speechaid.store.connection import Store
 from speechaid.store.report_queries import query_report_figures
 
 Document = dict[str, Any]
 PLACED = datetime(2026, 7, 3, 14, 40, tzinfo=UTC)
 
 
-@pytest.fixture
-def store(database: Database[Document], database_uri: str) -> Iterator[Store]:
-    environ = {
-        "MONGO_URI": database_uri,
-        "MONGO_DB": database.name,
-        "RETELL_API_KEY": "key_0123456789abcdef",
-        "RETELL_AGENT_ID": "agent_test",
-        "RETELL_FROM_NUMBER": "+15005550006",
-    }
-    opened = connect(get_settings(environ, env_file=None).database)
-    yield opened
-    opened.close()
-
-
 def result(batch_id: str, outcome: str, **fields: Any) -> Document:
     return {"batch_id": batch_id, "outcome": outcome, "attempt": 0, "placed_at": PLACED, **fields}
 
 
-def fill(database: Database[Document]) -> None:
-    database.batches.insert_many([{"batch_id": "b1", "name": "July"}, {"batch_id": "b2"}])
+def fill(store: Store) -> None:
+    store.batches.table.insert_many([{"batch_id": "b1", "name": "July"}, {"batch_id": "b2"}])
     promised = {"fecha_pago_cliente": "2026-07-31", "monto_pago_cliente": "150.000"}
-    database.jobs.insert_many(
+    store.jobs.insert_many(
         [
             {"batch_id": "b1", "status": "done", **promised},
             {"batch_id": "b1", "status": "completed", "monto_pago_cliente": 50_000},
@@ -49,7 +30,7 @@ def fill(database: Database[Document]) -> None:
         ]
     )
     cost = {"cost": 0.25, "charged": {"minutes": 1.5, "credit": 0.5}}
-    database.call_results.insert_many(
+    store.results.table.insert_many(
         [
             result("b1", "answered", duration_ms=90_000, **cost),
             result("b1", "no_answer", duration_ms=0),
@@ -61,8 +42,8 @@ def fill(database: Database[Document]) -> None:
     )
 
 
-def test_one_batch_is_counted_apart_from_all_others(store: Store, database: Database[Document]) -> None:
-    fill(database)
+def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
+    fill(store)
     report = shape(query_report_figures(store, batch_id="b1", zone="America/Santiago"))
     assert report["jobs"] == {"total": 3, "by_status": {"pending": 1, "done": 2}}
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1}
@@ -74,8 +55,8 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store, database: Data
     assert [(row["batch_id"], row["name"]) for row in report["batches"]] == [("b1", "July")]
 
 
-def test_all_batches_are_counted_with_what_speechai_left(store: Store, database: Database[Document]) -> None:
-    fill(database)
+def test_all_batches_are_counted_with_what_speechai_left(store: Store) -> None:
+    fill(store)
     report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
     assert report["jobs"]["total"] == 5
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1, "busy": 1, "unrecorded": 2}
