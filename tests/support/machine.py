@@ -1,7 +1,8 @@
 """A machine of its own, started by systemd: namespaces on this one, its files below, all changes above.
 
-Nothing outside is changed: files are an overlay in memory, processes and cgroups end with the machine. Only
-the network is shared, so that a simulator on loopback can be reached. It takes root and an installed systemd.
+Nothing outside is changed: files are an overlay in memory, processes and cgroups end with the machine. The
+network is shared, so that a simulator on loopback can be reached, unless the machine is to have one of its
+own, which has loopback alone. It takes root and an installed systemd.
 
 Inside, ``/opt/sources`` is what is installed from, ``/opt/packages`` the packages that it needs, and
 ``python3`` this very Python, so that nothing has to be fetched.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,9 @@ import sysconfig
 import time
 from pathlib import Path
 from typing import Self
+
+from speechaid import __version__
+from tests.support.fleet_harness import ROOT
 
 BOOT_SECONDS = 60.0
 CGROUPS = Path("/sys/fs/cgroup")
@@ -104,6 +109,24 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 """
 
 
+def unpacked_sdist(directory: Path) -> Path:
+    """This checkout as a release would bring it, unpacked in ``directory/now``."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(directory)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (packed,) = directory.glob("*.tar.gz")
+    subprocess.run(["tar", "-xzf", str(packed), "-C", str(directory)], check=True)
+    return (directory / packed.name.removesuffix(".tar.gz")).rename(directory / "now")
+
+
+def next_version(sources: Path, version: str) -> Path:
+    """The same sources in ``next`` beside them, under another version's number."""
+    following = sources.with_name("next")
+    shutil.copytree(sources, following)
+    named = following / "speechaid" / "__init__.py"
+    named.write_text(named.read_text().replace(__version__, version))
+    return following
+
+
 class CannotBoot(Exception):  # noqa: N818 - a condition of the world
     """This machine cannot start another one in itself; the text says why."""
 
@@ -115,7 +138,8 @@ class Machine:
         CannotBoot: rights or tools are missing. Once they are there, whatever fails is a fault.
     """
 
-    def __init__(self, directory: Path, sources: Path) -> None:
+    def __init__(self, directory: Path, sources: Path, *, own_network: bool = False) -> None:
+        self._namespaces = (*NAMESPACES, "--net") if own_network else NAMESPACES
         self._directory = directory
         self._sources = sources
         self._log = directory.parent / "boot.log"
@@ -130,7 +154,7 @@ class Machine:
         self._see_that_it_can_be()
         # The shell joins the cgroups first, so that they are the whole tree that the machine sees.
         joined = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
-        unshare = f"exec unshare {' '.join(NAMESPACES)} --kill-child=KILL"
+        unshare = f"exec unshare {' '.join(self._namespaces)} --kill-child=KILL"
         boot = f'{joined}{unshare} /bin/sh -c "$0" boot "$@"'
         packages = sysconfig.get_paths()["purelib"]
         prefix, python = reachable_python()
@@ -155,7 +179,9 @@ class Machine:
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
         if os.geteuid() != 0 or missing:
             raise CannotBoot(f"a machine of its own takes root and: {', '.join(missing) or 'nothing else'}")
-        tried = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, text=True, check=False)
+        tried = subprocess.run(
+            ["unshare", *self._namespaces, "true"], capture_output=True, text=True, check=False
+        )
         if tried.returncode != 0:
             raise CannotBoot(f"no namespaces here: {tried.stderr.strip()}")
         try:
@@ -173,18 +199,39 @@ class Machine:
 
     def run(self, script: str, *, at: str = "/opt/sources") -> subprocess.CompletedProcess[str]:
         """Run a shell's script inside, as root, in that directory."""
-        entry = [f"--target={self._init()}", "--mount", "--pid", "--uts", "--ipc", "--cgroup", f"--wdns={at}"]
+        return subprocess.run(
+            self._command(script, at), capture_output=True, text=True, timeout=150, check=False
+        )
+
+    def _command(self, script: str, at: str) -> list[str]:
+        spaces = [space for space in self._namespaces if space != "--fork"]
+        entry = [f"--target={self._init()}", *spaces, f"--wdns={at}"]
         variables = ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
         # Packages are found and not fetched: what pip is asked for is there, or it is an error.
         variables += ["PIP_NO_INDEX=1", "PIP_NO_BUILD_ISOLATION=0"]
         variables += ["PIP_ROOT_USER_ACTION=ignore", "PIP_DISABLE_PIP_VERSION_CHECK=1"]
-        return subprocess.run(
-            ["nsenter", *entry, "/usr/bin/env", "-i", *variables, "/bin/sh", "-euc", script],
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-        )
+        return ["nsenter", *entry, "/usr/bin/env", "-i", *variables, "/bin/sh", "-euc", script]
+
+    def type(self, script: str, answers: dict[str, str], *, at: str = "/opt/sources") -> str:
+        """Run it at a terminal, and answer each prompt when it appears; all that the terminal showed."""
+        terminal, inside = os.openpty()
+        # A prompt for a password opens /dev/tty, and so wants a terminal that controls its session.
+        command = ["setsid", "--ctty", "--wait", *self._command(script, at)]
+        process = subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside)
+        os.close(inside)
+        shown, waiting = "", list(answers.items())
+        deadline = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < deadline:
+            if waiting and waiting[0][0] in shown:
+                os.write(terminal, f"{waiting.pop(0)[1]}\n".encode())
+            if select.select([terminal], [], [], 1.0)[0]:
+                try:
+                    shown += os.read(terminal, 65_536).decode(errors="replace")
+                except OSError:  # the end, as a terminal tells it
+                    break
+        os.close(terminal)
+        assert (process.wait(BOOT_SECONDS), waiting) == (0, []), shown
+        return shown
 
     def say(self, script: str, *, at: str = "/opt/sources") -> str:
         """Run it, see that it went well, and return what it said."""

@@ -18,7 +18,7 @@ LAYERS = (
     "store retell telemetry",
     "dialer campaign",
     "worker control control_tcp commands fleet embedded maintenance monitoring",
-    "supervisor daemon check cli __main__",
+    "supervisor daemon check service cli __main__",
     "demo",
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names.split()}

@@ -12,13 +12,18 @@ from pathlib import Path
 import pytest
 
 from speechaid.errors import ExitStatus
-from speechaid.settings import Settings
+from speechaid.settings import Settings, get_settings, profile
 from speechaid.settings.secrets import SECRETS
 from speechaid.supervisor import HAND_OVER_GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
-SERVICES = ("speechaid.service", "speechaid-check@.service", "speechaid-backup.service")
+SERVICES = (
+    "speechaid.service",
+    "speechaid-check@.service",
+    "speechaid-backup.service",
+    "speechaid-simulator.service",
+)
 #: An exposure that ``systemd-analyze security`` calls OK begins far above this.
 MOST_EXPOSURE = 2.0
 
@@ -126,6 +131,19 @@ def test_the_unit_starts_what_the_package_installs() -> None:
         program = Path(command.split()[0])
         assert program.parent == Path("/opt/speechaid/bin")
         assert program.name in scripts
+
+
+def test_the_simulators_profile_is_complete_and_leads_to_the_simulators_unit() -> None:
+    settings = get_settings({"STATE_DIRECTORY": "/var/lib/speechaid"}, profile("simulator"))
+    unit = directives("speechaid-simulator.service")
+    (command,) = unit["ExecStart"]
+    assert settings.retell.base_url == f"http://127.0.0.1:{command.split('--port ')[1].split()[0]}"
+    assert unit["Environment"] == [f"SIMULATOR_API_KEY={settings.retell.api_key.get_secret_value()}"]
+    # Nothing of it may meet the data of real calls.
+    directory = settings.database.embedded_directory
+    assert directory is not None
+    assert directory.parent == settings.control.state_dir == Path(command.split("--ledger ")[1]).parent
+    assert settings.control.state_dir == Path("/var/lib/speechaid/simulator")
 
 
 def test_what_the_unit_reads_lies_where_the_directories_are_made() -> None:
