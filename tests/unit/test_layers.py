@@ -28,6 +28,8 @@ HOMES = {
     "certifi": ("speechaid/retell/",),
     "dotenv": ("speechaid/settings/",),
     "pydantic_settings": ("speechaid/settings/",),
+    "requests": ("speechaid/retell/",),
+    "urllib3": ("speechaid/retell/",),
     "prometheus_client": ("speechaid/telemetry/",),
     "zmq": ("speechaid/control.py", "speechaid/control_tcp.py", "speechctl/client.py"),
 }
