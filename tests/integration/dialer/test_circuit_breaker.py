@@ -148,6 +148,7 @@ def test_a_429_is_obeyed_for_as_long_as_it_says_and_burns_nothing(stage: Stage) 
     assert all_are_done(stage, context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

@@ -181,6 +181,7 @@ def test_a_window_without_a_zone_is_judged_by_each_job_s_own_account(stage: Stag
     assert [name.split("-")[0] for name in names] == ["awake"] * 3
 
 
+@pytest.mark.slow
 def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_brought_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from tests.support.stories import (
     steps_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """The process is gone: nothing of it runs any more."""

@@ -171,6 +171,7 @@ def number_of_steps(stage: Stage) -> list[str]:
     return steps.names
 
 
+@pytest.mark.slow
 def test_a_server_killed_before_any_step_of_a_call_loses_and_doubles_nothing(
     stage: Stage, server: Server
 ) -> None:
@@ -216,6 +217,7 @@ def second_rest_brings_it_back(stage: Stage, server: Server) -> Callable[[], Non
     return on_rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", ["POST create-phone-call", "GET get-call", "insert call_results", "update batches"]
 )
@@ -251,6 +253,7 @@ def test_a_lease_that_lapsed_while_the_server_was_away_is_settled_by_the_adopter
     check(stage)
 
 
+@pytest.mark.slow
 def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stage, server: Server) -> None:
     context = worker(stage)
     link = cast("QuietLink", context.link)
@@ -273,6 +276,7 @@ def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stag
     check(stage)
 
 
+@pytest.mark.slow
 def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writes_the_same(
     stage: Stage, server: Server
 ) -> None:
@@ -294,6 +298,7 @@ def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writ
     check(stage)
 
 
+@pytest.mark.slow
 def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Server) -> None:
     context = worker(stage)
     claimed = JobClaimer(context).claim()

@@ -21,6 +21,8 @@ from tests.support.stories import (
     steps_of,
 )
 
+pytestmark = pytest.mark.slow
+
 #: Where nothing is lost on the way, so that the second host can end the job while the first sleeps.
 QUIET = [story for story in STORIES if story.fault is None and not story.marked]
 

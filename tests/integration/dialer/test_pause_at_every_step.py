@@ -17,6 +17,8 @@ from tests.support.stories import (
     steps_of,
 )
 
+pytestmark = pytest.mark.slow
+
 LIVELY = [story for story in STORIES if story.name in {"answered", "nobody_home", "answer_lost"}]
 
 

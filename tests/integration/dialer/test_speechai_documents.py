@@ -278,6 +278,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 def test_every_variant_comes_to_the_end_that_it_should(stage: Stage, context: WorkerContext) -> None:
     before = everything(stage)
     run_to_its_end(stage, context)
@@ -318,6 +319,7 @@ def test_every_variant_comes_to_the_end_that_it_should(stage: Stage, context: Wo
         assert after["jobs"][name] == before["jobs"][name]
 
 
+@pytest.mark.slow
 def test_what_was_reserved_and_used_comes_out_to_the_cent(stage: Stage, context: WorkerContext) -> None:
     run_to_its_end(stage, context)
     after = everything(stage)
@@ -349,6 +351,7 @@ def test_what_was_reserved_and_used_comes_out_to_the_cent(stage: Stage, context:
     assert (open_batch["completed_jobs"], open_batch["pending_jobs"]) == (18, 1)
 
 
+@pytest.mark.slow
 def test_what_speechai_s_own_programs_read_is_there(stage: Stage, context: WorkerContext) -> None:
     run_to_its_end(stage, context)
     job, (result,) = stage.job("flat"), stage.database.call_results.find({"job_id": "flat"})

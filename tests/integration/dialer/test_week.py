@@ -15,6 +15,8 @@ import pytest
 from speechaid.store.queue import Queue
 from tests.support.week import Placed, Week
 
+pytestmark = pytest.mark.slow
+
 Document = dict[str, Any]
 HOUR, DAY = 3600.0, 86_400.0
 

@@ -130,6 +130,7 @@ def test_server_outlives_a_killed_supervisor_and_the_next_takes_it_over(tmp_path
     assert not is_alive(pid)
 
 
+@pytest.mark.slow
 def test_orphaned_server_leaves_by_itself_when_its_last_client_has_gone(tmp_path: Path) -> None:
     supervisor, pid = _supervisor_process(tmp_path)
     supervisor.kill()

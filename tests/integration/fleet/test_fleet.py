@@ -251,6 +251,7 @@ def test_every_state_of_a_slot_has_its_arrows_and_the_door_keeps_them() -> None:
         Slot(1, 0.0).move(SlotState.RUNNING, None)
 
 
+@pytest.mark.slow
 def test_sixty_four_workers_start_and_stop(stage: Stage) -> None:
     stage.start(64)
     stage.fleet.stop()

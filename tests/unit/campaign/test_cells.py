@@ -120,6 +120,7 @@ def test_every_day_survives_the_forms_that_are_not_ambiguous(value: date) -> Non
         assert day(value.strftime(form), "CL") == value
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_no_text_upsets_the_readers(text: str) -> None:
     cleaned = clean(text)
