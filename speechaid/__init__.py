@@ -8,4 +8,4 @@ whether it may be dialled, ``retell`` places and follows the call, ``settlement`
 ``recovery`` goes on with what a dead worker left behind. ``model`` holds the words they all share.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -25,7 +25,7 @@ from tests.support.fleet_harness import ROOT
 from tests.support.machine import CannotBoot, Machine, next_version, unpacked_sdist
 
 CALLS = 8
-NEXT_VERSION = "0.2.0"
+NEXT_VERSION = "0.3.0"
 KEY = "key_0123456789abcdef"
 DEADLINE_SECONDS = 120.0
 ENVIRONMENT = "/etc/speechaid/speechaid.env"

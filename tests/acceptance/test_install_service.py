@@ -21,7 +21,7 @@ from tests.acceptance.test_install import sections
 from tests.support import fleet_harness
 from tests.support.machine import CannotBoot, Machine, next_version, unpacked_sdist
 
-NEXT_VERSION = "0.2.0"
+NEXT_VERSION = "0.3.0"
 KEY = "key_0123456789abcdef"
 #: A Retell for the real calls of these tests: on the machine, and not the service's own simulator.
 RETELL = "http://127.0.0.1:9500"

@@ -39,7 +39,7 @@ class FakeDaemon:
             "supervisor": {
                 "pid": 4242,
                 "host": "host-a",
-                "version": "0.1.0",
+                "version": "0.2.0",
                 "started_at": "2026-03-02T10:00:00+00:00",
                 "state": "stopping" if self.stopping else "running",
                 "wanted": self.wanted,

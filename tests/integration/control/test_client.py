@@ -110,7 +110,7 @@ def test_the_installed_command_answers_in_a_process_of_its_own(service: Service)
         [sys.executable, "-m", "speechctl", "status"], capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.startswith("speechaid 0.1.0 on host-a")
+    assert run.stdout.startswith("speechaid 0.2.0 on host-a")
 
 
 def test_a_reader_of_the_output_may_leave_early(service: Service) -> None:
@@ -158,7 +158,7 @@ def test_letters_that_the_output_cannot_write_are_replaced(
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.startswith("speechaid 0.1.0 on ?u?oa")
+    assert run.stdout.startswith("speechaid 0.2.0 on ?u?oa")
 
 
 def test_what_starts_speechctl_does_not_load_the_daemon_or_rich(service: Service) -> None:
