@@ -1,11 +1,14 @@
-"""speechaid: outbound AI phone-call campaigns; never twice, never lost.
+"""speechaid: outbound AI phone-call campaigns; no contact called twice, no job lost.
 
-The modules in the order in which a job meets them (imports nothing; this is the table of contents):
+The packages and modules, in the order in which a job meets them (this file imports nothing):
 
-``cli`` starts ``supervisor``, which keeps a fleet (``fleet``) of ``worker`` processes to size and obeys
-``control``. A worker claims a job (``store.jobs``), and ``dial`` takes it through one call: ``rules`` judge
-whether it may be dialled, ``retell`` places and follows the call, ``settlement`` writes what came of it.
-``recovery`` goes on with what a dead worker left behind. ``model`` holds the words they all share.
+``cli`` starts ``daemon``, which puts the parts together: ``supervisor`` runs the ``fleet`` of workers,
+``control`` takes commands and ``commands`` carries them out, ``maintenance`` and ``monitoring`` do the
+periodic work. A ``worker`` claims jobs, and ``dialer`` takes each through one call: ``rules`` decide,
+``store`` writes to MongoDB, ``retell`` places and polls the call. ``model`` has the values, ``settings``,
+``telemetry`` and ``protocol`` serve all. ``campaign`` reads contacts files and writes reports, ``embedded``
+is the small database, ``check`` and ``service`` are for the operator, ``demo`` has the simulator.
+``docs/architecture.md`` says who may import whom.
 """
 
 __version__ = "0.2.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def test_a_library_is_used_in_its_home_alone(file: str) -> None:
         homes = HOMES.get(imported.partition(".")[0])
         if homes is not None and not file.startswith("speechaid/demo/"):
             assert file.startswith(homes), f"{imported}: its home is {homes}"
+
+
+def test_the_rooms_of_the_architecture_page_are_drawn_in_this_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"^│ ([a-z_ ]*[a-z_]) +│$", page, re.MULTILINE)
+    assert drawn == list(reversed(LAYERS))
 
 
 def test_the_table_of_contents_imports_nothing() -> None:
