@@ -17,7 +17,10 @@ from tools.architecture_drawing import draw
 
 DOCS: Final = ROOT / "docs"
 SPANISH: Final = DOCS / "es"
-PAGES: Final = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
+PAGES: Final = [
+    *map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
 SISTERS: Final = ("README", "first-day", "daily", "alerts", "troubleshooting", "contacts-file")
 #: Variables that are no settings: where settings come from, and what the tests are told.
 OTHER_VARIABLES: Final = {"SPEECHAID_ENV_FILE", "SPEECHAID_TEST_MONGO_URI", "SPEECHAID_VERSIONS"}
