@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from logging import ERROR, WARNING
 
-from speechaid import __version__
 from speechaid.dialer import dial, recovery
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import HandOver, WorkerContext, log
@@ -16,7 +14,7 @@ from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import WorkerState
-from speechaid.retell.client import RetellClient
+from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.settings import Settings
@@ -216,19 +214,6 @@ class Worker:
     def _observe(self, endpoint: str, code: str, seconds: float) -> None:
         self.link.count("speechaid_retell_requests_total", endpoint=endpoint, code=code)
         self.context.observe("speechaid_retell_request_duration_seconds", seconds, endpoint=endpoint)
-
-
-def open_retell(
-    settings: Settings, *, observe: Callable[[str, str, float], None] | None = None
-) -> RetellClient:
-    """A client under the settings' key; it connects at its first request."""
-    return RetellClient(
-        base_url=str(settings.retell.base_url),
-        api_key=settings.retell.api_key.get_secret_value(),
-        timeout_seconds=settings.retell.timeout_seconds,
-        user_agent=f"speechaid/{__version__} ({socket.gethostname()})",
-        observe=observe,
-    )
 
 
 def warm_up() -> None:

@@ -23,9 +23,9 @@ from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
 from speechaid.model.states import WorkerState
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
-from speechaid.worker import open_retell
 
 Document = dict[str, Any]
 API_KEY = "key_of_the_stage"
