@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, JobClaimer
+from speechaid.dialer.claim import CONTENDED_MISSES, FETCH_SIZE, JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.store.table import Table
@@ -228,17 +228,17 @@ def test_an_account_that_nobody_knows_suspends_its_jobs_until_it_exists(stage: S
 
 def test_a_worker_of_short_calls_claims_on_without_waiting_for_the_next_second(stage: Stage) -> None:
     stage.add_batch(A)
-    add_jobs(stage, "job", 3 * CANDIDATES, batch_id=A)
+    add_jobs(stage, "job", 3 * FETCH_SIZE, batch_id=A)
     context = stage.context()
     context.clock = Standing(context.clock.boottime())
-    assert len(set(claimed(stage, context, 1000))) == 3 * CANDIDATES
+    assert len(set(claimed(stage, context, 1000))) == 3 * FETCH_SIZE
 
 
 def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_trying_each(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_batch(A)
-    add_jobs(stage, "job", 2 * CANDIDATES, batch_id=A)
+    add_jobs(stage, "job", 2 * FETCH_SIZE, batch_id=A)
     turns = JobClaimer(stage.context())
     assert turns.claim() is not None
     others = JobClaimer(stage.context("worker-2@host-a:1"))
@@ -247,7 +247,7 @@ def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_tryi
             break
     touched = Touched(monkeypatch)
     assert turns.claim() is not None
-    assert touched.claims <= CROWDED_MISSES + 1
+    assert touched.claims <= CONTENDED_MISSES + 1
 
 
 def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
