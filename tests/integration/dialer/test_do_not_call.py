@@ -1,4 +1,4 @@
-"""Whoever asked not to be called is not called: by no job, no batch, no host, and by no reset."""
+"""A person who asked not to be called is called by no job, no batch and no host, not even after a reset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.support.stage import Stage
 A, B = "+12025550181", "+12025550182"
 
 
-def test_who_asks_in_a_call_is_called_by_no_other_job_of_any_host(stage: Stage) -> None:
+def test_a_request_made_in_a_call_stops_the_jobs_of_every_host(stage: Stage) -> None:
     stage.add_job(A, job_id="first")
     stage.add_job(A, B, job_id="second")
     stage.add_job(A, job_id="third")
@@ -35,7 +35,7 @@ def test_who_asks_in_a_call_is_called_by_no_other_job_of_any_host(stage: Stage) 
     assert [call["to_number"] for call in stage.ledger()].count(A) == 1
 
 
-def test_a_number_listed_between_two_calls_of_a_pass_is_left_out(stage: Stage) -> None:
+def test_a_number_listed_between_two_calls_of_an_attempt_is_skipped(stage: Stage) -> None:
     stage.add_job(B, A, job_id="both")
     stage.simulator.script({B: ["dial_busy"], A: ["user_hangup"]})
     context = stage.context()
