@@ -92,7 +92,7 @@ def run(context: WorkerContext, job: Job, preflight: Preflight) -> None:
     Raises:
         LeaseLost: another worker has the job now; nothing more was written.
         StoreUnavailable: the database failed before anything was begun; the lease will lapse.
-        HandOver: the worker was told to leave at once.
+        HandOver: the worker must leave at once.
     """
     choice = choose_phone(context, job, preflight)
     if choice is None:
