@@ -191,11 +191,11 @@ class Stage:
             if self.job(job_id)["status"] != "pending" or idle_passes == IDLE_PASSES:
                 break
             self.make_due(job_id)
-            dialled, recovered = self.dial_next(context), self.take_over(context)
+            dialled, recovered = self.dial_next(context), self.recover_one(context)
             idle_passes = 0 if dialled or recovered else idle_passes + 1
         return self.job(job_id)
 
-    def take_over(self, context: WorkerContext) -> bool:
+    def recover_one(self, context: WorkerContext) -> bool:
         """Recover one lapsed job, if there is one."""
         try:
             return recovery.recover_one(context)
@@ -216,7 +216,7 @@ class Stage:
         self.simulator.clear_script()
         self._cleared_calls = len(self.simulator.ledger())
 
-    def ledger(self) -> list[Document]:
+    def placed_calls(self) -> list[Document]:
         """Calls that the simulator placed since the stage was cleared."""
         return self.simulator.ledger()[self._cleared_calls :]
 

@@ -133,7 +133,7 @@ def finish_with(stage: Stage, context: WorkerContext) -> None:
         status = stage.job()["status"]
         if status == "in_progress":
             stage.lapse()
-            stage.take_over(context)
+            stage.recover_one(context)
             if "call_id" not in stage.job().get("dial", {"call_id": None}):
                 stage.age_dial(900)  # an ambiguous dial is resolved with time
         elif status == "pending":
@@ -145,13 +145,13 @@ def finish_with(stage: Stage, context: WorkerContext) -> None:
 
 
 def check(stage: Stage, story: Story) -> None:
-    job, results, ledger = stage.job(), stage.results(), stage.ledger()
+    job, results, calls = stage.job(), stage.results(), stage.placed_calls()
     assert job["status"] == story.status
     assert "dial" not in job
     assert "claim_token" not in job
-    assert sorted(call["call_id"] for call in ledger) == sorted(row["call_id"] for row in results)
+    assert sorted(call["call_id"] for call in calls) == sorted(row["call_id"] for row in results)
     assert stage.simulator.overlaps() == []
-    assert rung(job, ledger) == story.rung
+    assert rung(job, calls) == story.rung
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None
     assert account.get("open_dials", []) == []
@@ -165,11 +165,11 @@ def check(stage: Stage, story: Story) -> None:
     )
 
 
-def rung(job: Document, ledger: list[Document]) -> str:
+def rung(job: Document, calls: list[Document]) -> str:
     """Which phones rang, in order; a call that met a limit rang none."""
     phones = job["contact"]["phones"]
-    calls = [call for call in ledger if call["disconnection_reason"] != "concurrency_limit_reached"]
-    return "".join("AB"[phones.index(call["to_number"])] for call in calls)
+    rang = [call for call in calls if call["disconnection_reason"] != "concurrency_limit_reached"]
+    return "".join("AB"[phones.index(call["to_number"])] for call in rang)
 
 
 def steps_of(story: Story, stage: Stage) -> list[str]:

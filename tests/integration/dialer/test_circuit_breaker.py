@@ -58,7 +58,7 @@ def make_probe_due(stage: Stage, context: WorkerContext) -> None:
 def run_all(stage: Stage, *contexts: WorkerContext) -> None:
     """Every worker recovers lapsed leases, then dials as long as there is something to dial."""
     for context in contexts:
-        while stage.take_over(context):
+        while stage.recover_one(context):
             pass
         try:
             while stage.dial_next(context):
@@ -113,7 +113,7 @@ def test_a_refusal_that_is_not_about_a_number_holds_dialling_spends_nothing_and_
     make_probe_due(stage, contexts[0])
     assert all_get_done(stage, *contexts)
     assert breaker(stage, contexts[0])["state"] == BreakerState.CLOSED
-    assert len(stage.ledger()) == len(stage.results()) == JOBS
+    assert len(stage.placed_calls()) == len(stage.results()) == JOBS
 
 
 def test_a_host_with_a_wrong_key_neither_stops_other_hosts_nor_is_released_by_their_success(
@@ -132,7 +132,7 @@ def test_a_host_with_a_wrong_key_neither_stops_other_hosts_nor_is_released_by_th
     make_all_due(stage)
     assert not stage.dial_next(wrong)
     assert all_get_done(stage, wrong, right)
-    assert all(call["api_key_fingerprint"] == right.retell.fingerprint for call in stage.ledger())
+    assert all(call["api_key_fingerprint"] == right.retell.fingerprint for call in stage.placed_calls())
 
 
 def test_a_429_holds_dialling_for_its_retry_after_and_spends_nothing(stage: Stage) -> None:
@@ -171,12 +171,12 @@ def test_an_hour_s_outage_with_many_jobs_due_spends_no_attempt_and_calls_no_numb
     # Each probe is one request, whether it is a fresh dial or the repetition of one that got no answer.
     assert creates(stage) - at_first <= 6
     assert nothing_spent(stage)
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
     stage.simulator.clear_faults(fault_id)
     make_probe_due(stage, contexts[0])
     assert all_get_done(stage, *contexts)
-    assert len(stage.ledger()) == len({call["to_number"] for call in stage.ledger()}) == JOBS
+    assert len(stage.placed_calls()) == len({call["to_number"] for call in stage.placed_calls()}) == JOBS
 
 
 def test_an_unreachable_retell_spends_nothing(stage: Stage) -> None:
@@ -197,7 +197,7 @@ def test_several_broken_calls_in_a_row_hold_dialling_until_a_conversation_succee
     context = stage.context(SPEECHAID_BREAKER_FAULTS=3)
     stage.simulator.script({"*": [reason]})
     run_all(stage, context)
-    assert len(stage.ledger()) == 3
+    assert len(stage.placed_calls()) == 3
     assert breaker(stage, context)["state"] == BreakerState.OPEN
 
     stage.simulator.script({"*": ["dial_busy"]})
@@ -216,7 +216,7 @@ def test_a_call_that_ends_unpaid_holds_dialling_and_spends_nothing(stage: Stage)
     context = stage.context()
     stage.simulator.script({"*": ["no_valid_payment"]})
     run_all(stage, context)
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert breaker(stage, context)["state"] == BreakerState.OPEN
     assert nothing_spent(stage)
 

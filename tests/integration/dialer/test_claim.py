@@ -201,7 +201,7 @@ def test_one_claim_suspends_all_jobs_of_an_account_without_credit_and_a_top_up_r
     counts = stage.store.jobs.counts(A)
     assert counts == {"suspended": 702}
     assert touched.claims <= 3
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     housekeeper = Housekeeper(stage.store)
     housekeeper.tick(context.settings, now=100.0)
     assert stage.store.jobs.counts(A) == {"suspended": 702}

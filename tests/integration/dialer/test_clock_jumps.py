@@ -38,7 +38,7 @@ def test_a_live_call_survives_a_clock_jump(stage: Stage, by: float, polls: int) 
     stage.on_wait = jump
     assert stage.dial_next(context)
     assert waits > polls + 2  # it was followed further
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] != "manual_stopped"
     assert stage.job()["status"] == "done"
 
@@ -64,7 +64,7 @@ def test_a_call_adopted_after_a_forward_clock_jump_is_not_ended(stage: Stage) ->
         stage.dial_next(first)
     set_clock(second, HOUR)
     stage.on_wait = lambda: None
-    assert stage.take_over(second)
-    (call,) = stage.ledger()
+    assert stage.recover_one(second)
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] != "manual_stopped"
     assert stage.job()["status"] == "done"

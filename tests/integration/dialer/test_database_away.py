@@ -130,7 +130,7 @@ def set_up(stage: Stage) -> None:
 
 def check(stage: Stage) -> None:
     """The one call was placed once, recorded once, charged once; no reservation is left."""
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     job = stage.job()
     assert (job["status"], job["call_id"], result["call_id"]) == ("done", call["call_id"], call["call_id"])
     assert not {"dial", "claim_token"} & job.keys()
@@ -153,7 +153,7 @@ def finish(stage: Stage) -> None:
         status = stage.job()["status"]
         if status == "in_progress":
             stage.lapse()
-            stage.take_over(survivor)
+            stage.recover_one(survivor)
         elif status == "pending":
             stage.make_due()
             stage.dial_next(survivor)
@@ -270,7 +270,7 @@ def test_a_call_that_the_database_does_not_have_yet_is_reported_by_its_worker(
 
     with instrumented(Steps(kill)):
         stage.dial_next(context)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert shown[0] == ("following: record call (database away)", call["call_id"])
     check(stage)
 
@@ -305,7 +305,7 @@ def test_no_call_is_placed_while_the_server_is_away(stage: Stage, server: Server
         recovery.recover_one(context)
     stage.on_wait = bring_back_at_second_wait(stage, server)
     dial.run(context, claimed.job, claimed.preflight)
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert stage.job()["status"] == "pending"
     finish(stage)
     check(stage)

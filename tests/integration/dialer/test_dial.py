@@ -56,7 +56,7 @@ def test_a_phone_in_national_form_is_dialled_in_the_country_of_its_batch(stage: 
     batch = stage.add_batch(country="MX")
     stage.add_job("55 1234 5678", batch_id=batch, account_id="acc-1")
     assert stage.dial_next(stage.context())
-    assert [call["to_number"] for call in stage.ledger()] == ["+525512345678"]
+    assert [call["to_number"] for call in stage.placed_calls()] == ["+525512345678"]
 
 
 def test_a_preflight_is_one_round_trip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_with_a_large_balance_a_dial_goes_out_although_another_was_entered_meanw
     stage.add_job(A, account_id="acc-1")
     tries = meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
     assert stage.dial_next(stage.context())
-    assert (len(stage.ledger()), tries) == (1, [1])
+    assert (len(stage.placed_calls()), tries) == (1, [1])
 
 
 def test_no_dial_goes_out_if_another_one_took_the_last_minutes_meanwhile(
@@ -134,6 +134,6 @@ def test_no_dial_goes_out_if_another_one_took_the_last_minutes_meanwhile(
     stage.dial_next(stage.context())
     account = stage.store.accounts.find("acc-1")
     assert account is not None
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert metering.minutes_left(account) == 0
     assert [entry.key for entry in account.reservations] == ["anothers"]

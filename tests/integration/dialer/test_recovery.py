@@ -54,7 +54,7 @@ def leave_live_call(stage: Stage, *outcomes: str, **fields: Any) -> str:
         stage.dial_next(stage.context())
     stage.on_wait = lambda: None
     stage.lapse()
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     return number
 
 
@@ -92,7 +92,7 @@ def recover_again(stage: Stage, context: WorkerContext, times: int = 1) -> None:
     """Have a worker recover the job this many times, as if each retry delay had passed."""
     for _ in range(times):
         stage.lapse()
-        assert stage.take_over(context)
+        assert stage.recover_one(context)
 
 
 def closed_window(stage: Stage) -> Document:
@@ -114,9 +114,9 @@ def test_a_live_call_is_followed_by_its_id_and_never_dialled_again(
     leave_live_call(stage)
     assert not stage.dial_next(survivor)
 
-    assert stage.take_over(survivor)
+    assert stage.recover_one(survivor)
 
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert stage.job()["status"] == "done"
     assert result["call_id"] == stage.job()["call_id"] == call["call_id"]
     assert result["worker"] == survivor.worker_id
@@ -127,7 +127,7 @@ def test_a_live_call_is_left_alone_while_its_lease_runs(stage: Stage, survivor: 
     leave_live_call(stage)
     ahead = stage.store.now() + timedelta(seconds=60)
     stage.database.jobs.update_one({}, {"$set": {"reserved_until": ahead}})
-    assert not stage.take_over(survivor)
+    assert not stage.recover_one(survivor)
 
 
 def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_then(stage: Stage) -> None:
@@ -141,7 +141,7 @@ def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_the
     before = stage.store.now()
 
     other = stage.context("worker-2@host-b:2", SPEECHAID_VOICEMAIL_COUNTS="true", NO_ANSWER_RETRY_MINUTES=1)
-    assert stage.take_over(other)
+    assert stage.recover_one(other)
 
     job, (result,) = stage.job(), stage.results()
     assert (job["status"], job["attempts"], result["outcome"]) == ("pending", 1, "voicemail")
@@ -166,14 +166,14 @@ def test_a_create_whose_answer_was_lost_is_sent_again_and_gives_the_same_call(
     leave_ambiguous(stage, placed=True)
     recover_again(stage, survivor)
     assert creates(stage) == 1
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
 def test_a_create_that_was_never_sent_is_sent_by_the_adopter(stage: Stage, survivor: WorkerContext) -> None:
     job = leave_ambiguous(stage, placed=False)
     recover_again(stage, survivor)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert job.dial is not None
     assert call["idempotency_key"] == job.dial.key
     assert stage.job()["status"] == "done"
@@ -204,7 +204,7 @@ def test_an_ambiguous_dial_that_may_not_be_placed_now_is_looked_up_and_not_repla
 
     assert creates(stage) == 0
     assert stage.job()["status"] == ("done" if placed else "in_progress")
-    assert len(stage.ledger()) == int(placed)
+    assert len(stage.placed_calls()) == int(placed)
 
 
 def test_an_ambiguous_dial_is_replayed_once_when_its_batch_is_resumed(
@@ -216,7 +216,7 @@ def test_an_ambiguous_dial_is_replayed_once_when_its_batch_is_resumed(
     recover_again(stage, survivor, 3)
     stage.store.batches.resume(BATCH, by="operator")
     recover_again(stage, survivor)
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert stage.job()["status"] == "done"
 
 
@@ -246,7 +246,7 @@ def test_an_unlisted_call_is_presumed_not_placed_only_past_the_horizon_and_after
         job = stage.job()
         assert job["dial"]["empty_lookups"] == expected
         assert job["reserved_until"] - stage.store.now() > timedelta(seconds=30)  # spaced
-        assert not stage.take_over(survivor)
+        assert not stage.recover_one(survivor)
 
     recover_again(stage, survivor)
 
@@ -281,7 +281,7 @@ def test_if_the_replay_s_answer_settles_nothing_the_call_list_decides(
     leave_ambiguous(stage, placed=True)
     stage.simulator.fault(**fault, endpoints=["create"])
     recover_again(stage, survivor)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
@@ -309,7 +309,7 @@ def test_a_late_call_list_is_searched_again_until_it_shows_the_call(
     stage.simulator.advance(31)
     recover_again(stage, survivor)
     assert stage.job()["status"] == "done"
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
 
 
 def test_while_retell_does_not_answer_nothing_is_concluded(stage: Stage, survivor: WorkerContext) -> None:
@@ -432,7 +432,7 @@ def test_a_hang_up_request_stops_the_live_call_and_cancels_the_job(stage: Stage)
     stage.add_job(number)
     in_the_call(stage, "hang_up")
     stage.dial_next(stage.context())
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "because")
 
@@ -452,7 +452,7 @@ def test_a_request_between_intent_and_post_prevents_the_call(stage: Stage, actio
         stage.dial_next(stage.context())
 
     assert asked == ["recorded"]
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert stage.job()["status"] == status
     batch = stage.database.batches.find_one({})
     assert batch is not None
@@ -469,7 +469,7 @@ def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_pla
     assert ask(stage, "cancel") == "done"
     with pytest.raises(LeaseLost):
         dial.run(context, claimed.job, claimed.preflight)
-    assert (stage.job()["status"], stage.ledger()) == ("cancelled", [])
+    assert (stage.job()["status"], stage.placed_calls()) == ("cancelled", [])
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_a_request_on_an_ambiguous_dial_is_applied_once_the_dial_is_resolved(
     job = stage.job()
     assert (job["status"], job["attempts"]) == (status, 0 if action == "reset" else 2)
     assert "request" not in job
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "suspended"])
@@ -535,9 +535,9 @@ def test_a_live_call_of_speechai_is_adopted(stage: Stage, survivor: WorkerContex
     fields: dict[str, Any] = {"call_id": call_id} if known == "by its id" else {}
     speechai_leaves(stage, number, **fields)
 
-    assert stage.take_over(survivor)
+    assert stage.recover_one(survivor)
 
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert call["disconnection_reason"] == "user_hangup"
     assert (stage.job()["status"], result["call_id"], creates(stage)) == ("done", call_id, 0)
 
@@ -569,7 +569,7 @@ def test_a_legacy_job_survives_the_death_of_its_worker_at_every_step(
     speechai_leaves(stage, number)
     steps = Steps(lambda count, _name, _done: die() if count == step else None)
     with instrumented(steps), pytest.raises(Died):
-        stage.take_over(stage.context())
+        stage.recover_one(stage.context())
 
     stage.store.jobs.worker_crashed("worker-1@host-a:1", 1)
     recover_again(stage, survivor)

@@ -29,7 +29,7 @@ def number(stage: Stage) -> Iterator[str]:
     stage.simulator.script({called: ["user_hangup"]})
     yield called
     # Whatever Retell sent: the person was called once, and one call is recorded at most.
-    assert [call["to_number"] for call in stage.ledger()] == [called]
+    assert [call["to_number"] for call in stage.placed_calls()] == [called]
     assert len(stage.results()) <= 1
 
 
@@ -90,16 +90,16 @@ def test_a_call_that_retell_does_not_know_is_stopped_parked_and_polled_again(
     assert job["status"] == "in_progress"
     assert (job["dial"]["stop_asked_by"], job["dial"]["parked_at"] is not None) == ("limit", True)
     assert stops(stage) >= 1
-    assert not stage.take_over(context)  # not again at once
+    assert not stage.recover_one(context)  # not again at once
 
     stage.lapse()
-    assert stage.take_over(context)  # still unknown: still parked
+    assert stage.recover_one(context)  # still unknown: still parked
     assert stage.job()["status"] == "in_progress"
 
     stage.simulator.advance(60)
     stage.simulator.clear_faults()
     stage.lapse()
-    assert stage.take_over(short_limits(stage, "worker-2@host-b:2"))
+    assert stage.recover_one(short_limits(stage, "worker-2@host-b:2"))
     assert stage.job()["status"] == "done"
     assert stage.results()[0]["disconnection_reason"] == "user_hangup"
 
@@ -126,7 +126,7 @@ def test_a_stop_lost_in_an_outage_is_sent_again(stage: Stage, number: str) -> No
     stage.on_wait = once
     stage.simulator.fault("outage", endpoints=["stop"], count=2)
     stage.dial_next(stage.context())
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
     assert stage.job()["status"] == "cancelled"
     assert stops(stage) == 3
@@ -139,7 +139,7 @@ def test_a_stop_is_sent_again_by_the_worker_that_adopts_the_call(stage: Stage, n
         {}, {"$set": {"dial.stop_asked_by": "limit"}}
     )  # and died before sending it
     assert recover_one(stage.context("worker-2@host-b:2"))
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
 
 
@@ -150,7 +150,7 @@ def test_an_adopter_whose_first_polls_fail_does_not_end_a_conversation(stage: St
     stage.database.jobs.update_one({}, {"$set": {"dial.placed_at": long_ago}})
     stage.simulator.fault("outage", endpoints=["get"], count=3)
     assert recover_one(stage.context("worker-2@host-b:2"))
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (call["disconnection_reason"], stops(stage)) == ("user_hangup", 0)
 
 
@@ -159,8 +159,8 @@ def test_a_call_that_rings_too_long_is_stopped_and_counts_as_failed(stage: Stage
     context = short_limits(stage)
     stage.dial_next(context)
     stage.lapse()
-    stage.take_over(context)
-    (call,), (result,) = stage.ledger(), stage.results()
+    stage.recover_one(context)
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert (call["disconnection_reason"], result["outcome"]) == ("manual_stopped", "failed")
     assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 1)
 
@@ -170,11 +170,11 @@ def test_the_first_reported_end_stands_whatever_is_reported_later(stage: Stage, 
     context = stage.context()
     stage.dial_next(context)
     stage.simulator.advance(60)  # the call is over before a worker knows of it
-    stage.take_over(context)
+    stage.recover_one(context)
     assert stage.job()["status"] == "done"
     before = stage.results()
     stage.simulator.fault("revived")
-    assert not stage.take_over(context)
+    assert not stage.recover_one(context)
     assert not stage.dial_next(context)
     assert stage.results() == before
 
@@ -185,13 +185,13 @@ def test_an_ended_call_reported_as_ongoing_is_stopped_parked_and_settled_once_th
     place_and_leave(stage)
     stage.simulator.advance(60)
     stage.simulator.fault("revived")
-    assert stage.take_over(short_limits(stage, max_duration_minutes=0.0, polling_interval_seconds=0.01))
+    assert stage.recover_one(short_limits(stage, max_duration_minutes=0.0, polling_interval_seconds=0.01))
     job = stage.job()
     assert (job["status"], job["dial"]["parked_at"] is not None) == ("in_progress", True)
 
     stage.simulator.clear_faults()
     stage.lapse()
-    assert stage.take_over(stage.context("worker-2@host-b:2"))
+    assert stage.recover_one(stage.context("worker-2@host-b:2"))
     assert stage.job()["status"] == "done"
 
 
@@ -216,7 +216,7 @@ def test_a_create_slower_than_our_timeout_is_resolved_to_the_same_call(stage: St
     deadline = time.monotonic() + 60
     while stage.job()["status"] == "in_progress" and time.monotonic() < deadline:
         stage.lapse()
-        stage.take_over(context)
+        stage.recover_one(context)
     assert stage.job()["status"] == "done"
 
 

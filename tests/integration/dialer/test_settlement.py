@@ -231,7 +231,7 @@ def test_a_withdrawal_releases_what_the_dial_held_and_spends_nothing(stage: Stag
         stage.dial_next(context)
 
     job = stage.job()
-    assert (job["status"], job["attempts"], stage.ledger()) == ("pending", 1, [])
+    assert (job["status"], job["attempts"], stage.placed_calls()) == ("pending", 1, [])
     assert "dial" not in job
     assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
     assert account(stage)["credit_reserved"] == pytest.approx(0)
@@ -256,17 +256,17 @@ def test_a_worker_thawed_into_a_pause_releases_nothing_of_the_adopter_s_call(sta
             stage.lapse()
             stage.on_wait = die
             with pytest.raises(Died):
-                stage.take_over(stage.context("worker-2@host-b:2"))
+                stage.recover_one(stage.context("worker-2@host-b:2"))
             stage.on_wait = lambda: None
             stage.store.batches.pause(BATCH, by="operator", reason=None)
 
     with instrumented(Steps(freeze)), pytest.raises(LeaseLost):
         stage.dial_next(stage.context())
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
 
     stage.lapse()
-    assert stage.take_over(stage.context("worker-3@host-b:3"))
+    assert stage.recover_one(stage.context("worker-3@host-b:3"))
     (result,) = stage.results()
     assert account(stage)["credit_used"] == pytest.approx(result["charged"]["credit"])
     assert account(stage)["credit_used"] > 1

@@ -231,7 +231,7 @@ def run_to_its_end(stage: Stage, context: WorkerContext) -> None:
         past = {"$set": {"reserved_until": naive(seconds=1)}}
         stage.database.jobs.update_many({**ours, "reserved_until": {"$gt": naive()}}, past)
         stage.database.jobs.update_many({"status": "in_progress"}, past)
-        if not stage.take_over(context) and not stage.dial_next(context):
+        if not stage.recover_one(context) and not stage.dial_next(context):
             return
     pytest.fail("there is always more work")
 
@@ -287,7 +287,7 @@ def test_every_variant_ends_in_its_expected_status(stage: Stage, context: Worker
     assert set(EXPECTED) == set(jobs())
 
     # No one was called twice for one job, or against the job's status.
-    called = [call["to_number"] for call in stage.ledger()]
+    called = [call["to_number"] for call in stage.placed_calls()]
     assert sorted(called) == sorted(
         [
             *(
@@ -323,7 +323,7 @@ def test_reserved_and_used_amounts_are_exact_to_the_cent(stage: Stage, context: 
     after = all_documents(stage)
 
     results = stage.results()
-    assert len(results) == len(stage.ledger())
+    assert len(results) == len(stage.placed_calls())
     texts, minutes = after["accounts"]["acc-texts"], after["accounts"]["acc-minutes"]
     charged = [row["charged"] for row in results if row["account_id"] == "acc-texts"]
     assert texts["credit_used"] == pytest.approx(sum(charge["credit"] for charge in charged))
