@@ -33,7 +33,7 @@ def run(context: WorkerContext, job: Job, call: Call | None, preflight: Prefligh
 
     Raises:
         LeaseLost: another worker has the job now.
-        HandOver: the worker must leave; the lease is released, the call goes on, and another worker adopts it.
+        HandOver: the worker must leave; the lease is released, and another worker adopts the call.
     """
     follower = CallFollower(context, job, call, preflight)
     try:
