@@ -37,9 +37,9 @@ from speechaid.dialer import recovery
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
-from speechaid.worker import open_retell
 from tests.support.stage import QuietLink
 
 Document = dict[str, Any]

@@ -22,8 +22,8 @@ from benchmarks.stub import StubProcess
 from speechaid.dialer import dial
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
+from speechaid.retell.client import open_retell
 from speechaid.store.connection import connect
-from speechaid.worker import open_retell
 from tests.support.stage import QuietLink
 
 WRITES = frozenset({"insert", "update", "delete", "findAndModify"})

@@ -28,13 +28,13 @@ from speechaid.monitoring.monitoring import Monitoring
 from speechaid.protocol import keys
 from speechaid.protocol.keys import KeyringError
 from speechaid.protocol.messages import Request
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
 from speechaid.telemetry.redaction import Redactor
 from speechaid.telemetry.sink import file_fault
-from speechaid.worker import open_retell
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from speechaid.check import host
 from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
+from speechaid.retell.client import open_retell
 from speechaid.retell.faults import RetellError, RetellUnavailable
 from speechaid.rules import check_findings
 from speechaid.rules.check_findings import CheckFinding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
-from speechaid.worker import open_retell
 
 #: Retell is not waited for longer, in seconds, whatever the settings allow a dial.
 RETELL_SECONDS: Final = 10.0
