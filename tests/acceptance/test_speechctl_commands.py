@@ -239,7 +239,7 @@ def test_a_forecast_names_who_would_be_called_when_and_who_not(terminal: Termina
     # Who names a paused batch wants to know what resuming it would do.
     assert len(terminal.ask("forecast", "--batch", batch)["dials"]) == 4
     assert f"after speechctl resume-batch {batch}" in terminal.type("forecast", "--batch", batch)
-    assert "nothing is dialled by this" in terminal.type("forecast")
+    assert "(nothing is dialled)" in terminal.type("forecast")
 
 
 def test_doctor_names_causes_with_their_remedies(terminal: Terminal) -> None:
