@@ -1,4 +1,4 @@
-"""The picture of the architecture page: ``python -m tools.architecture_drawing docs/architecture.svg``."""
+"""The drawing of the architecture page: ``python -m tools.architecture_drawing docs/architecture.svg``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BOXES: Final = (
     (330, 428, 250, 52, "#f3e8fd", "MongoDB", ("jobs, intents, leases, results",)),
     (690, 428, 230, 52, "#f3e8fd", "Retell AI", ("create, get, list, stop",)),
 )
-#: Arrows: from, to, words, where they stand, dashed.
+#: Arrows: from, to, label, position of the label, dashed.
 ARROWS: Final = (
     ((210, 82), (330, 190), "ZeroMQ, JSON", (268, 120), False),
     ((210, 212), (330, 214), "HTTP", (268, 206), False),
@@ -51,7 +51,7 @@ ARROWS: Final = (
 
 
 def draw() -> str:
-    """The whole picture."""
+    """The drawing as SVG."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13" role="img" aria-labelledby="title"><title id="title">The processes of one host, '
@@ -64,7 +64,7 @@ def draw() -> str:
         '<text x="312" y="33" fill="#777">one host: speechaid run</text>'
     )
     arrows, boxes = map(_arrow, ARROWS), map(_box, BOXES)
-    return "\n".join([head, *arrows, *boxes, _words(634, 225, "orders down"), "</svg>", ""])
+    return "\n".join([head, *arrows, *boxes, _label(634, 225, "orders down"), "</svg>", ""])
 
 
 def _box(box: tuple[int, int, int, int, str, str, tuple[str, ...]]) -> str:
@@ -85,16 +85,16 @@ def _box(box: tuple[int, int, int, int, str, str, tuple[str, ...]]) -> str:
 
 
 def _arrow(arrow: tuple[tuple[int, int], tuple[int, int], str, tuple[int, int], bool]) -> str:
-    (x1, y1), (x2, y2), words, place, dashed = arrow
+    (x1, y1), (x2, y2), text, place, dashed = arrow
     dashes = ' stroke-dasharray="4 3"' if dashed else ""
     line = f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#555" marker-end="url(#tip)"{dashes}/>'
-    return line + (_words(*place, words) if words else "")
+    return line + (_label(*place, text) if text else "")
 
 
-def _words(x: int, y: int, words: str) -> str:
+def _label(x: int, y: int, text: str) -> str:
     return (
         f'<text x="{x}" y="{y}" text-anchor="middle" font-size="12" fill="#333" stroke="#fff" '
-        f'stroke-width="4" paint-order="stroke">{escape(words)}</text>'
+        f'stroke-width="4" paint-order="stroke">{escape(text)}</text>'
     )
 
 

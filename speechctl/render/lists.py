@@ -73,7 +73,7 @@ def dnc_import(result: Result) -> list[Block]:
     """The result of ``dnc-import``."""
     numbers = plural(int(result["numbers"]), "number")
     if result["dry_run"]:
-        head = f"{result['file']}: {numbers}, {result['would_add']} of them not on the list yet"
+        head = f"{result['file']}: {numbers}, {result['would_add']} of them not listed yet"
     else:
         head = f"{result['file']}: {numbers}, {result['added']} of them new on the list"
     count = int(result["bad_rows_count"])
