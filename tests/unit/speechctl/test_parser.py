@@ -16,7 +16,6 @@ from speechaid.protocol import messages
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
 from speechctl.cli import main
 from speechctl.parser import build_parser, wire_arguments
-from tools.commands_page import REFERENCE_BEGINS, commands_reference
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = {Kind.TEXT: "x", Kind.FILE: "a.csv", Kind.INTEGER: "1", Kind.NUMBER: "1", Kind.DURATION: "90s"}
@@ -166,10 +165,3 @@ def test_with_json_a_failure_is_json(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["status", "--json", "--socket", "/nothing/here.sock"]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert (answer["ok"], answer["error"]["code"]) == (False, "unreachable")
-
-
-def test_the_commands_page_is_as_its_tool_writes_it() -> None:
-    page = (ROOT / "docs" / "control-protocol.md").read_text(encoding="utf-8")
-    _, begins, reference = page.partition(REFERENCE_BEGINS)
-    assert begins
-    assert reference == commands_reference(), "run: python -m tools.commands_page"
