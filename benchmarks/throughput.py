@@ -1,10 +1,10 @@
 """Jobs per second and processor time per job at call length 0: ``python -m benchmarks.throughput``.
 
-All contenders do the same jobs against the same stub of Retell and the same database, in turns, in one run.
-What is measured lies between a first few jobs and the last few, so that nobody's start counts. ``floor`` is a
-bare loop of the same requests and the same durable writes as speechaid makes; the peers' tasks make them too.
-``floor-bare`` asks Retell without ``requests``, which all but speechaid use; ``floor-least`` makes only the
-seven writes that no careful program could do without; ``NAME-plain`` leaves durability to the peer's queue.
+All contenders do the same jobs with the same stub of Retell and the same database, alternating, in one run.
+The first and the last few jobs are not measured, so that starts do not count. ``floor`` is a bare loop of the
+same requests and the same durable writes as speechaid makes; the peers' tasks make them too. ``floor-bare``
+does not use the library ``requests``, which all but speechaid use; ``floor-least`` makes only the seven
+writes that no careful program could do without; ``NAME-plain`` leaves durability to the peer's queue.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import campaign, common, contenders, setup, tally
+from benchmarks import campaign, commands_per_job, common, contenders, setup
 from benchmarks.common import Report, Server, Spread
 from benchmarks.contenders import Contender, Running, Task
 from benchmarks.peers.work import STEPS
 from benchmarks.processes import cpu_seconds, until
 from benchmarks.stub import StubProcess
 
-#: Name to contender, what it writes, and the share of the jobs that it gets: slow ones would take all day.
+#: Name to contender, its writes, and its share of the jobs: slow contenders get fewer.
 FIELD: dict[str, tuple[Contender, str, float]] = {
     "floor": (contenders.floor, "same", 1.0),
     "floor-bare": (contenders.barest_floor, "same", 1.0),
@@ -81,7 +81,7 @@ class Sample:
 
     @classmethod
     def take(cls, running: Running, task: Task) -> Sample:
-        """Read all clocks, as close together as can be."""
+        """Read all clocks, one right after the other."""
         return cls(
             at=time.monotonic(),
             done=task.stub.ended,
@@ -160,9 +160,9 @@ def _ratio(rounds: dict[str, list[Round]], name: str, of: Callable[[Round], floa
 
 
 def check_floor(report: Report, server: Server) -> None:
-    """Say what speechaid writes for a job, and whether the floor does the same."""
-    commands = tally.of_one_job(server)
-    durable = tally.durable_writes(commands)
+    """Report what speechaid writes for a job, and whether the floor writes the same."""
+    commands = commands_per_job.of_one_job(server)
+    durable = commands_per_job.durable_writes(commands)
     report.settings(round_trips_of_speechaid=len(commands), durable_writes_of_speechaid=len(durable))
     if len(durable) != len(STEPS["same"]):
         report.note(
@@ -171,7 +171,7 @@ def check_floor(report: Report, server: Server) -> None:
 
 
 def run(options: argparse.Namespace, names: Sequence[str], report: Report) -> None:
-    """All rounds of all contenders, in turns."""
+    """All rounds of all contenders, alternating."""
     with common.open_database(options) as server:
         report.server(server)
         check_floor(report, server)

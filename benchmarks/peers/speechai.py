@@ -1,4 +1,4 @@
-"""The script that speechaid replaces, rebuilt from what is known of it: threads that claim, call and poll.
+"""The script that speechaid replaces, rebuilt from what is known: threads that claim, call and poll.
 
 Claims by find-and-modify in the order of creation, checks batch and account, calls, polls, writes the result,
 the job, the account and the batch, each as the driver writes by itself. Its database keeps its jobs; a call
