@@ -245,7 +245,7 @@ class Line:
 
     def __init__(self, link: SupervisorLink) -> None:
         self._poll = select.poll()
-        self._poll.register(link._channel.fileno(), select.POLLOUT)  # noqa: SLF001 - nobody else would want it
+        self._poll.register(link._channel.fileno(), select.POLLOUT)  # noqa: SLF001 - internal, only this benchmark needs it
 
     def wait(self) -> None:
         self._poll.poll(60_000)

@@ -129,8 +129,8 @@ class Connection(asyncio.Protocol):
         if path == "/v3/list-calls":
             return "200 OK", {"items": [], "has_more": False}
         if path == "/_arrivals":
-            told, self._calls.arrivals = self._calls.arrivals, []
-            return "200 OK", told
+            arrivals, self._calls.arrivals = self._calls.arrivals, []
+            return "200 OK", arrivals
         return "404 Not Found", {"status": "error", "message": f"{verb.decode()} {path}"}
 
 
@@ -179,8 +179,8 @@ class StubProcess:
 
     def arrivals(self) -> list[tuple[float, Document]]:
         """Creates since the last call of this: boot-time clock, and the request's metadata."""
-        told = json.load(urllib.request.urlopen(f"{self.base_url}/_arrivals", timeout=10))
-        return [(float(at), metadata or {}) for at, metadata in told]
+        arrivals = json.load(urllib.request.urlopen(f"{self.base_url}/_arrivals", timeout=10))
+        return [(float(at), metadata or {}) for at, metadata in arrivals]
 
 
 async def serve(file: Path, transcript_bytes: int, talk_seconds: float) -> None:

@@ -136,10 +136,10 @@ def _sample_at(done: int, running: Running, task: Task) -> Sample:
 
 def rows(rounds: dict[str, list[Round]]) -> list[list[object]]:
     """The table, each contender beside the floor of its own round."""
-    told: list[list[object]] = []
+    table: list[list[object]] = []
     for name, taken in rounds.items():
         own = [one.per_job(one.own_cpu) for one in taken]
-        told.append(
+        table.append(
             [
                 name,
                 Spread.of([one.rate for one in taken]),
@@ -150,7 +150,7 @@ def rows(rounds: dict[str, list[Round]]) -> list[list[object]]:
                 statistics.median(one.stub_cpu / one.seconds for one in taken),
             ]
         )
-    return told
+    return table
 
 
 def _ratio(rounds: dict[str, list[Round]], name: str, of: Callable[[Round], float]) -> float | None:
@@ -182,8 +182,8 @@ def run(options: argparse.Namespace, names: Sequence[str], report: Report) -> No
                 jobs = max(BEFORE + AFTER + 20, int(options.jobs * share))
                 one = measure(contender, writes, server, jobs=jobs, workers=options.workers)
                 rounds[name].append(one)
-                told = f"{one.rate:.1f} jobs/s, {one.per_job(one.own_cpu):.2f} ms CPU a job"
-                print(f"  round {number + 1}: {name}: {told}", flush=True)
+                result = f"{one.rate:.1f} jobs/s, {one.per_job(one.own_cpu):.2f} ms CPU a job"
+                print(f"  round {number + 1}: {name}: {result}", flush=True)
     columns = ["contender", "jobs per second", "CPU ms per job", "of floor", "broker ms", "database ms"]
     title = f"{options.workers} workers, call length 0: median (least to most) of {options.rounds} rounds"
     report.table(title, [*columns, "stub, share of a core"], rows(rounds))

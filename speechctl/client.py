@@ -1,7 +1,7 @@
 """The client's end of the control socket: a request, its progress and its answer, within one deadline.
 
 ZeroMQ does not report a refused connection, so the socket is checked before a request is sent, and again
-after a time-out, to find the cause (``speechctl.diagnosis``).
+after a time-out, to find the cause (``speechctl.connection_faults``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
-from speechctl.diagnosis import absence, silence
+from speechctl.connection_faults import timeout_reason, unreachable_reason
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
@@ -128,10 +128,10 @@ class Client:
                 continue
             return _result(reply)
         self._disconnect()  # so that a late answer is not taken for that of the next request
-        fault = self._absence()
+        fault = self._unreachable_reason()
         if fault is not None:
             raise Unreachable(f"the daemon went away before it answered: {fault}")
-        raise Unanswered(self._silence(accepted, timeout_seconds))
+        raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
 
     def stream(self, command: str, args: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Send a streaming command; yields its progress messages until the caller leaves the loop.
@@ -152,7 +152,7 @@ class Client:
                 _result(reply)
                 return
             yield dict(reply["progress"])
-        fault = self._absence() or "it sends nothing any more: it is stopped or stuck"
+        fault = self._unreachable_reason() or "it sends nothing any more: it is stopped or stuck"
         self._disconnect()
         raise Unreachable(f"the daemon went away: {fault}")
 
@@ -179,12 +179,12 @@ class Client:
                     )
         return False
 
-    def _absence(self) -> str | None:
-        return absence(self.target) if isinstance(self.target, Path) else None
+    def _unreachable_reason(self) -> str | None:
+        return unreachable_reason(self.target) if isinstance(self.target, Path) else None
 
-    def _silence(self, accepted: bool, timeout_seconds: float) -> str:
+    def _timeout_reason(self, accepted: bool, timeout_seconds: float) -> str:
         if isinstance(self.target, Path):
-            return silence(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
+            return timeout_reason(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
         if accepted:
             return (
                 f"{self.target} accepted the request, but did not answer within {timeout_seconds:g} s;"
@@ -197,7 +197,7 @@ class Client:
 
     def _connected(self) -> zmq.Socket[bytes]:
         if self._dealer is None:
-            fault = self._absence()
+            fault = self._unreachable_reason()
             if fault is not None:
                 raise Unreachable(fault)
             dealer = self._dealer = self._context.socket(zmq.DEALER)

@@ -64,7 +64,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = No
     if seconds is not None:
         return _bounded(seconds)
     until = _date(value)
-    # Retell's date is relative to Retell's clock, which the Date header tells.
+    # Retell's date is relative to Retell's clock, which the Date header shows.
     reference = date(headers) or now
     if until is None or reference is None:
         return None

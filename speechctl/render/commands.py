@@ -284,10 +284,10 @@ def _value(value: object) -> str:
         return _pairs(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_value, value))
-    return local_time(value) if _is_instant(value) else str(value)
+    return local_time(value) if _is_time(value) else str(value)
 
 
-def _is_instant(value: object) -> bool:
+def _is_time(value: object) -> bool:
     if not isinstance(value, str) or len(value) < 19 or value[10] != "T":
         return False
     try:

@@ -246,12 +246,14 @@ def test_doctor_finds_causes_and_their_remedies(terminal: Terminal) -> None:
     terminal.type("drain")
     batch = terminal.import_contacts(2, "orphans", "--paused")
     terminal.type("hold", "--reason", "fire drill")
-    terminal.database.jobs.update_many({"batch_id": batch}, {"$set": {"batch_id": "batch-of-nobody"}})
+    terminal.database.jobs.update_many(
+        {"batch_id": batch}, {"$set": {"batch_id": "batch-that-does-not-exist"}}
+    )
     found = {row["code"]: row for row in terminal.ask("doctor")["findings"]}
     assert {"draining", "held", "orphaned_jobs"} <= set(found)
     assert "fire drill" in found["held"]["evidence"]
     assert "speechctl unhold" in terminal.type("doctor")
-    terminal.database.jobs.delete_many({"batch_id": "batch-of-nobody"})
+    terminal.database.jobs.delete_many({"batch_id": "batch-that-does-not-exist"})
     workers = [row["slot"] for row in terminal.ask("status")["workers"]]
     for name in workers:
         terminal.type("pause-worker", name)

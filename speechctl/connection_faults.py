@@ -10,7 +10,7 @@ from pathlib import Path
 from speechaid.protocol import messages
 
 
-def absence(path: Path) -> str | None:
+def unreachable_reason(path: Path) -> str | None:
     """Why no daemon can answer at this path; None where one listens."""
     fault = messages.path_fault(path)
     if fault is not None:
@@ -22,11 +22,11 @@ def absence(path: Path) -> str | None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(os.fsencode(path))
     except OSError as exc:
-        return _explained(path, exc)
+        return _connect_fault(path, exc)
     return None
 
 
-def silence(path: Path, *, accepted: bool, timeout_seconds: float) -> str:
+def timeout_reason(path: Path, *, accepted: bool, timeout_seconds: float) -> str:
     """Why a daemon that listens did not answer in time.
 
     Args:
@@ -45,7 +45,7 @@ def silence(path: Path, *, accepted: bool, timeout_seconds: float) -> str:
     return f"{who} did not answer {within}: it is stopped or stuck (see its log); --timeout waits longer"
 
 
-def _explained(path: Path, exc: OSError) -> str:
+def _connect_fault(path: Path, exc: OSError) -> str:
     if isinstance(exc, FileNotFoundError):
         return f"no daemon listens at {path}: it is not running, or uses another socket{_elsewhere(path)}"
     if isinstance(exc, PermissionError):
