@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as exc:
         stdio.give_up_output()
-        carried_out = "; the command was carried out" if options.command and not exc.filename else ""
+        carried_out = "; the command is still carried out" if options.command and not exc.filename else ""
         return _fail(CommandFailed(1, "refused", stdio.unwritten(exc) + carried_out), as_json=False)
     return status
 
