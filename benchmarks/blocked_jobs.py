@@ -31,7 +31,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class RoundTimes:
     """The times of one round, in seconds."""
 
     beside: int
@@ -66,7 +66,7 @@ def enter_closed(database: Database[Document], jobs: int) -> None:
         database["jobs"].insert_many([{**one, "batch_id": CLOSED} for one in documents], ordered=False)
 
 
-def measure(server: Server, *, jobs: int, beside: int, workers: int) -> Round:
+def measure(server: Server, *, jobs: int, beside: int, workers: int) -> RoundTimes:
     """One round: load, run a daemon until the open batch is finished, check which calls were placed."""
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp")))
@@ -98,7 +98,7 @@ def measure(server: Server, *, jobs: int, beside: int, workers: int) -> Round:
         status, batches = _asked(daemon, "status"), _asked(daemon, "batches")
         until(lambda: results.count_documents({}) >= jobs, "the last result", seconds=900, every=0.1)
         over, used = time.monotonic(), _cpu(server) - cpu
-        return Round(
+        return RoundTimes(
             beside=beside,
             seconds=over - began,
             under_way=over - first,
@@ -120,7 +120,7 @@ def _asked(daemon: DaemonProcess, command: str) -> float:
     return (time.monotonic() - began) * 1000
 
 
-def rows(rounds: list[Round]) -> list[list[object]]:
+def rows(rounds: list[RoundTimes]) -> list[list[object]]:
     """The table: one row a size."""
     table: list[list[object]] = []
     for beside in dict.fromkeys(one.beside for one in rounds):

@@ -81,7 +81,7 @@ class Sent:
         return f"{verb} {collection} {{{', '.join(sorted(_filtered_by(self.command)))}}}"
 
 
-class Catcher(monitoring.CommandListener):
+class CommandRecorder(monitoring.CommandListener):
     """Records every command of this process while it is switched on."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Catcher(monitoring.CommandListener):
         self._open.pop(event.request_id, None)
 
     @contextlib.contextmanager
-    def catching(self) -> Iterator[list[Sent]]:
+    def recording(self) -> Iterator[list[Sent]]:
         self.sent, self.on = [], True
         try:
             yield self.sent
@@ -283,9 +283,9 @@ class CallClock(SystemClock):
 class Case:
     """One number of jobs and of batches."""
 
-    def __init__(self, server: Server, catcher: Catcher, jobs: int, batches: int) -> None:
+    def __init__(self, server: Server, recorder: CommandRecorder, jobs: int, batches: int) -> None:
         self.server = server
-        self.catcher = catcher
+        self.recorder = recorder
         self.jobs = jobs
         self.batches = batches
         self.name = f"claim_{jobs}_{batches}"
@@ -332,7 +332,7 @@ class Case:
         return [cold, warm, lapsed, counts]
 
     def _do(self, part: Part, operation: Callable[[], object]) -> None:
-        with self.catcher.catching() as sent:
+        with self.recorder.recording() as sent:
             began = time.perf_counter()
             operation()
             part.taken.append((time.perf_counter() - began) * 1000)
@@ -453,8 +453,8 @@ def main() -> None:
     kind = "fast" if options.mongo else options.server
     sizes = options.sizes or SIZES[kind][: 1 if options.quick else None]
     numbers = options.batches or BATCHES[kind][: 2 if options.quick else None]
-    catcher = Catcher()
-    monitoring.register(catcher)
+    recorder = CommandRecorder()
+    monitoring.register(recorder)
     report = common.Report("claim", options, sizes=sizes, batches=numbers)
     whole: list[Document] = []
     with common.open_database(options) as server:
@@ -464,7 +464,7 @@ def main() -> None:
             report.settings(explain_believed=sorted(believed(probe)), stops_at_limit=stops_at_limit(probe))
             client.drop_database(probe)
         for jobs, batches in itertools.product(sizes, numbers):
-            case = Case(server, catcher, jobs, batches)
+            case = Case(server, recorder, jobs, batches)
             rows = case.measure()
             whole += [row for row in rows if not row["what"].startswith(" ")]
             title = f"{jobs:,} jobs in {batches:,} batches, loaded in {case.loading_seconds:.0f} s"

@@ -48,7 +48,7 @@ class Command:
         return self.verb in WRITES
 
 
-class Listener(monitoring.CommandListener):
+class JobCommandRecorder(monitoring.CommandListener):
     """Records the commands of this process."""
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ class Listener(monitoring.CommandListener):
 
 def of_one_job(server: Server) -> list[Command]:
     """The commands of one job in the middle of many, from claim to claim, in their order."""
-    listener = Listener()
-    monitoring.register(listener)
+    recorder = JobCommandRecorder()
+    monitoring.register(recorder)
     with StubProcess() as stub, campaign.database_of(server) as database:
         campaign.load(database, JOBS)
         settings = campaign.settings_for(server.uri, database.name, stub.base_url)
@@ -91,20 +91,20 @@ def of_one_job(server: Server) -> list[Command]:
             random=random.Random(1),
         )
         try:
-            return list(_commonest(_runs(context, listener)))
+            return list(_commonest(_runs(context, recorder)))
         finally:
             context.store.close()
             context.retell.close()
 
 
-def _runs(context: WorkerContext, listener: Listener) -> list[tuple[Command, ...]]:
+def _runs(context: WorkerContext, recorder: JobCommandRecorder) -> list[tuple[Command, ...]]:
     turns, runs = JobClaimer(context), []
     for _ in range(JOBS):
-        listener.commands.clear()
+        recorder.commands.clear()
         claimed = turns.claim()
         assert claimed is not None
         dial.run(context, claimed.job, claimed.preflight)
-        runs.append(tuple(listener.commands))
+        runs.append(tuple(recorder.commands))
     return runs
 
 

@@ -38,7 +38,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class FleetSetup:
     """The settings of a daemon whose calls last for hours, its database and its simulator."""
 
     place: Path
@@ -53,7 +53,7 @@ class Scene:
 
 
 @contextlib.contextmanager
-def open_scene(server: Server, workers: int, jobs: int, **changes: str) -> Iterator[Scene]:
+def open_setup(server: Server, workers: int, jobs: int, **changes: str) -> Iterator[FleetSetup]:
     """Jobs in a new database, and a simulator that answers each call and never hangs up."""
     with (
         tempfile.TemporaryDirectory(prefix="sa-", dir="/tmp") as directory,
@@ -76,7 +76,9 @@ def open_scene(server: Server, workers: int, jobs: int, **changes: str) -> Itera
         }
         place = Path(directory)
         environ = campaign.environ_for(server.uri, database.name, simulator.base_url, place, **settings)
-        yield Scene(place=place, server=server, database=database.name, simulator=simulator, environ=environ)
+        yield FleetSetup(
+            place=place, server=server, database=database.name, simulator=simulator, environ=environ
+        )
 
 
 def calls_in_hand(daemon: DaemonProcess) -> set[str]:
@@ -115,16 +117,16 @@ class Moment:
 class Watcher:
     """Reads the clocks of a daemon's processes."""
 
-    def __init__(self, scene: Scene, daemon: DaemonProcess) -> None:
+    def __init__(self, setup: FleetSetup, daemon: DaemonProcess) -> None:
         found = daemon.ask("status")
-        self._scene = scene
+        self._setup = setup
         self.supervisor = int(found["supervisor"]["pid"])
         self.zygote = int(found["supervisor"]["zygote"]["pid"])
         self.workers = [int(row["pid"]) for row in found["workers"]]
 
     def read(self) -> Moment:
         """All clocks, one right after the other."""
-        server, simulator = self._scene.server, self._scene.simulator
+        server, simulator = self._setup.server, self._setup.simulator
         others = {self.zygote, *self.workers}
         return Moment(
             at=time.monotonic(),
@@ -155,8 +157,8 @@ def wakes(pid: int) -> int:
 def measure(server: Server, options: argparse.Namespace, interval: float) -> Document:
     """One fleet at one polling interval."""
     workers = options.workers
-    with open_scene(server, workers, workers, CALL_POLLING_INTERVAL=str(interval)) as scene:
-        daemon = scene.daemon()
+    with open_setup(server, workers, workers, CALL_POLLING_INTERVAL=str(interval)) as setup:
+        daemon = setup.daemon()
         began = time.monotonic()
         try:
             daemon.start()
@@ -168,7 +170,7 @@ def measure(server: Server, options: argparse.Namespace, interval: float) -> Doc
             )
             dialling = time.monotonic() - began
             time.sleep(SETTLE_SECONDS)
-            watcher = Watcher(scene, daemon)
+            watcher = Watcher(setup, daemon)
             before = watcher.read()
             time.sleep(options.seconds)
             after = watcher.read()
@@ -176,7 +178,7 @@ def measure(server: Server, options: argparse.Namespace, interval: float) -> Doc
         finally:
             daemon.stop(at_once=True)
         logged = events(daemon.log)
-        placed = len(scene.simulator.ledger())
+        placed = len(setup.simulator.ledger())
     return figures(before, after, workers) | {
         "interval": interval,
         "dialling": dialling,

@@ -66,7 +66,7 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Scene:
+class BusyContender:
     """A contender with more jobs than the measurement needs."""
 
     def __init__(self, running: Running, task: Task, *, titled: bool) -> None:
@@ -147,7 +147,7 @@ def measure(name: str, server: Server, *, kills: int, jobs: int) -> list[Success
             workers=WORKERS,
             poll_seconds=POLL_SECONDS,
         )
-        scene = Scene(stack.enter_context(FIELD[name](task)), task, titled=name == "speechaid")
+        busy = BusyContender(stack.enter_context(FIELD[name](task)), task, titled=name == "speechaid")
         taken = []
         began = time.monotonic()
         for number in range(kills):
@@ -157,8 +157,8 @@ def measure(name: str, server: Server, *, kills: int, jobs: int) -> list[Success
                 and time.monotonic() - began > PATIENCE_SECONDS
             ):
                 break
-            workers = until(scene.at_work, "all workers at work", every=0.01)
-            taken.append(scene.kill(sorted(workers)[number % WORKERS]))
+            workers = until(busy.at_work, "all workers at work", every=0.01)
+            taken.append(busy.kill(sorted(workers)[number % WORKERS]))
             # A worker that dies before it has done a job may be replaced with a delay.
             time.sleep(REST_SECONDS)
     return taken

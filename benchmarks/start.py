@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.common import Spread
-from benchmarks.fleet import Scene, calls_in_hand, open_scene
+from benchmarks.fleet import FleetSetup, calls_in_hand, open_setup
 from benchmarks.processes import cpu_seconds, until
 from benchmarks.servers import Server
 from speechaid.demo.daemon import DaemonProcess
@@ -54,26 +54,26 @@ def first_and_last_dial(simulator: SimulatorProcess, count: int) -> tuple[float,
 
 def start(server: Server, workers: int, **changes: str) -> Document:
     """One start with an empty state directory: seconds to the first dial and to the last worker's."""
-    with open_scene(server, workers, workers, **changes) as scene:
-        bare = place_barely(scene)
-        scene.simulator.clear_requests()
-        daemon = scene.daemon()
+    with open_setup(server, workers, workers, **changes) as setup:
+        bare = place_barely(setup)
+        setup.simulator.clear_requests()
+        daemon = setup.daemon()
         began = time.time()
         try:
             daemon.start()
-            first, last = first_and_last_dial(scene.simulator, workers)
+            first, last = first_and_last_dial(setup.simulator, workers)
             processor = cpu_seconds(supervisor(daemon))
         finally:
             daemon.stop(at_once=True)
     return {"bare": bare, "first": first - began, "last": last - began, "processor": processor}
 
 
-def place_barely(scene: Scene) -> float:
+def place_barely(setup: FleetSetup) -> float:
     """Seconds from the start of a bare script to its call at the simulator."""
-    command = [sys.executable, "-c", BARE, scene.server.uri, scene.database, scene.simulator.base_url]
+    command = [sys.executable, "-c", BARE, setup.server.uri, setup.database, setup.simulator.base_url]
     began = time.time()
-    subprocess.run(command, check=True, env=os.environ | {"BENCH_KEY": scene.simulator.api_key})
-    first, _ = first_and_last_dial(scene.simulator, 1)
+    subprocess.run(command, check=True, env=os.environ | {"BENCH_KEY": setup.simulator.api_key})
+    first, _ = first_and_last_dial(setup.simulator, 1)
     return first - began
 
 
@@ -84,8 +84,8 @@ def supervisor(daemon: DaemonProcess) -> int:
 
 def hand_over(server: Server, calls: int) -> Document:
     """Stop with live calls, start again, and wait until each of them is followed."""
-    with open_scene(server, calls, calls) as scene:
-        daemon = scene.daemon()
+    with open_setup(server, calls, calls) as setup:
+        daemon = setup.daemon()
         try:
             daemon.start()
             live = until(lambda: _all(daemon, calls), f"{calls} live calls", seconds=WAIT_SECONDS, every=0.2)
@@ -99,7 +99,7 @@ def hand_over(server: Server, calls: int) -> Document:
             status = daemon.stop()
         finally:
             daemon.stop(at_once=True)
-        successor = scene.daemon()
+        successor = setup.daemon()
         began = time.monotonic()
         try:
             successor.start()
@@ -108,7 +108,7 @@ def hand_over(server: Server, calls: int) -> Document:
             adopted = time.monotonic() - began
         finally:
             successor.stop(at_once=True)
-        ledger, overlaps = scene.simulator.ledger(), scene.simulator.overlaps()
+        ledger, overlaps = setup.simulator.ledger(), setup.simulator.overlaps()
     return {
         "calls": calls,
         "exit_status": status,

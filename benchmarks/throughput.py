@@ -48,7 +48,7 @@ ROUND_SECONDS = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class RoundFigures:
     """One contender's figures of one round."""
 
     jobs: int
@@ -92,7 +92,7 @@ class Sample:
         )
 
 
-def measure(contender: Contender, writes: str, server: Server, *, jobs: int, workers: int) -> Round:
+def measure(contender: Contender, writes: str, server: Server, *, jobs: int, workers: int) -> RoundFigures:
     """One contender, one round."""
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True))
@@ -116,7 +116,7 @@ def measure(contender: Contender, writes: str, server: Server, *, jobs: int, wor
 
         until(finished, f"all {jobs} jobs to be done", seconds=30, every=0.5)
         assert database["call_results"].count_documents({}) == jobs, "not one result a job"
-    return Round(
+    return RoundFigures(
         jobs=last.done - first.done,
         seconds=last.at - first.at,
         own_cpu=last.own - first.own,
@@ -134,7 +134,7 @@ def _sample_at(done: int, running: Running, task: Task) -> Sample:
     return Sample.take(running, task)
 
 
-def rows(rounds: dict[str, list[Round]]) -> list[list[object]]:
+def rows(rounds: dict[str, list[RoundFigures]]) -> list[list[object]]:
     """The table, each contender beside the floor of its own round."""
     table: list[list[object]] = []
     for name, taken in rounds.items():
@@ -153,7 +153,9 @@ def rows(rounds: dict[str, list[Round]]) -> list[list[object]]:
     return table
 
 
-def _ratio(rounds: dict[str, list[Round]], name: str, of: Callable[[Round], float]) -> float | None:
+def _ratio(
+    rounds: dict[str, list[RoundFigures]], name: str, of: Callable[[RoundFigures], float]
+) -> float | None:
     pairs = zip(rounds[name], rounds.get("floor", []), strict=False)
     ratios = [of(one) / of(base) for one, base in pairs]
     return statistics.median(ratios) if ratios else None
@@ -175,7 +177,7 @@ def run(options: argparse.Namespace, names: Sequence[str], report: Report) -> No
     with common.open_database(options) as server:
         report.server(server)
         check_floor(report, server)
-        rounds: dict[str, list[Round]] = {name: [] for name in names}
+        rounds: dict[str, list[RoundFigures]] = {name: [] for name in names}
         for number in range(options.rounds):
             for name in names:
                 contender, writes, share = FIELD[name]
