@@ -21,16 +21,16 @@ BOXES: Final = (
         "#fef3d6",
         "supervisor",
         (
-            "loop: owns all state, never waits",
-            "clerk: its work in the database",
+            "loop: owns all state, never blocks",
+            "database thread: queries, history",
             "metrics, webhook: a thread each",
         ),
     ),
     (330, 40, 250, 62, "#fef3d6", "zygote", ("forks workers on request",)),
     (330, 330, 250, 62, "#fef3d6", "embedded database", ("with MONGO_URI=embedded:DIR",)),
     (690, 40, 230, 62, "#e4f4e5", "worker-1", ("one call at a time",)),
-    (690, 128, 230, 62, "#e4f4e5", "worker-2", ("claim, look, dial, follow, settle",)),
-    (690, 216, 230, 62, "#e4f4e5", "worker-N", ("takes over what others left",)),
+    (690, 128, 230, 62, "#e4f4e5", "worker-2", ("claim, dial, follow, settle",)),
+    (690, 216, 230, 62, "#e4f4e5", "worker-N", ("recovers jobs of dead workers",)),
     (330, 428, 250, 52, "#f3e8fd", "MongoDB", ("jobs, intents, leases, results",)),
     (690, 428, 230, 52, "#f3e8fd", "Retell AI", ("create, get, list, stop",)),
 )
@@ -39,7 +39,7 @@ ARROWS: Final = (
     ((210, 82), (330, 190), "ZeroMQ, JSON", (268, 120), False),
     ((210, 212), (330, 214), "HTTP", (268, 206), False),
     ((210, 342), (330, 240), "sd_notify, signals", (268, 318), False),
-    ((455, 150), (455, 102), "fork, please", (500, 130), False),
+    ((455, 150), (455, 102), "fork requests", (500, 130), False),
     ((580, 71), (690, 71), "forks", (635, 64), True),
     ((580, 200), (690, 159), "", (0, 0), False),
     ((580, 228), (690, 247), "beats up,", (634, 210), False),
@@ -55,7 +55,7 @@ def draw() -> str:
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13" role="img" aria-labelledby="title"><title id="title">The processes of one host, '
-        "and whom they talk to</title>"
+        "and how they communicate</title>"
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" fill="#555"/></marker></defs>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
