@@ -106,7 +106,7 @@ def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -
     known = credentials(network.keys_of("maria"))
     stranger = Credentials(name="stranger", pair=new_pair(), server=known.server)
     remote = Remote(address=network.address, credentials=stranger)
-    with Client(remote) as client, pytest.raises(Unreachable, match="does not let this key in"):
+    with Client(remote) as client, pytest.raises(Unreachable, match="does not accept this key"):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     network.logged(f"its key {stranger.pair.public} is not allowed")
 

@@ -141,7 +141,7 @@ def test_nobody_can_be_asked_where_the_input_is_closed(service: Service) -> None
     command = f"{sys.executable} -m speechctl shutdown --now <&-"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "say --yes" in run.stderr
+    assert "confirm with --yes" in run.stderr
 
 
 def test_letters_that_the_output_cannot_write_are_replaced(
@@ -224,7 +224,7 @@ def test_work_that_goes_on_is_told_apart_from_silence_and_does_not_lengthen_the_
     with (
         never_done(path),
         Client(path) as client,
-        pytest.raises(Unanswered, match=r"took the request.*it goes on"),
+        pytest.raises(Unanswered, match=r"accepted the request.*it continues"),
     ):
         client.ask("batches", {}, timeout_seconds=2.0, on_progress=seen.append)
     assert seen
@@ -268,7 +268,7 @@ def test_the_lock_file_of_a_daemon_that_left_names_nobody(path: Path) -> None:
 def test_an_export_goes_on_where_it_was_when_the_database_is_back(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(exporting, "RETRY_SECONDS", 0.01)
     page = {"what": "dnc", "columns": ["phone"], "rows": [["+569"]]}
     asked: list[str | None] = []
     control = ControlSocket(path)

@@ -6,8 +6,8 @@ from typing import Any
 
 from speechaid.commands import fleet
 from speechaid.rules.alerts import ALERTS
-from speechctl.blocks import as_text
-from speechctl.render import render
+from speechctl.render.blocks import as_text
+from speechctl.render.commands import render
 from tests.support.fakes import FakeDaemon
 
 FIRING = {
@@ -42,7 +42,7 @@ def test_what_fires_is_shown_with_its_meaning_and_remedy() -> None:
 
 
 def test_where_nothing_fires_one_line_says_so() -> None:
-    assert shown(Alarmed()) == f"nothing fires; {len(ALERTS)} alerts are quiet"
+    assert shown(Alarmed()) == f"no alert fires; {len(ALERTS)} are quiet"
 
 
 def test_all_lists_every_alert_once() -> None:

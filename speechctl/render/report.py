@@ -1,35 +1,33 @@
-"""``report`` for people: pure."""
+"""The result of ``report`` as blocks; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
-from speechctl.blocks import Block, Heading, grid
-from speechctl.words import call_word, percent, plural, zoned
-
-Result = Mapping[str, Any]
+from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words, local_time_with_zone, percent, plural
 
 
 def report(result: Result) -> list[Block]:
-    """The answer to ``report``."""
+    """The result of ``report``."""
     of = f" of {result['batch_id']}" if result.get("batch_id") else ""
     calls, jobs = result["calls"], result["jobs"]
     blocks: list[Block] = [
-        Heading(text=f"Campaign report{of}, {zoned(result['at'])}"),
+        Heading(text=f"Campaign report{of}, {local_time_with_zone(result['at'])}"),
         (
             f"{plural(int(jobs['total']), 'job')}, {plural(int(calls['total']), 'call')}, "
             f"{calls['connected']} connected, {_successes(calls)}"
         ),
-        f"{calls['minutes']:g} minutes, cost {calls['cost']:g}{_each(calls)}{_charged(calls['charged'])}",
+        f"{calls['minutes']:g} minutes, {_cost(calls)}{_charged(calls['charged'])}",
     ]
-    statuses = [[call_word(word), number] for word, number in jobs["by_status"].items()]
+    statuses = [[as_words(word), number] for word, number in jobs["by_status"].items()]
     outcomes = [
-        [call_word(word), number, percent(number / calls["total"])]
+        [as_words(word), number, percent(number / calls["total"])]
         for word, number in calls["by_outcome"].items()
     ]
-    blocks += [grid("Jobs", "status #jobs", statuses)] if statuses else []
-    blocks += [grid("Calls by outcome", "outcome #calls #share", outcomes)] if outcomes else []
+    blocks += [table("Jobs", "status #jobs", statuses)] if statuses else []
+    blocks += [table("Calls by outcome", "outcome #calls #share", outcomes)] if outcomes else []
     blocks += _rated(result["attempts"], "Calls by attempt", "attempt", str)
     blocks += _rated(
         result["hours"], f"Calls by hour ({result['timezone']})", "hour", lambda hour: f"{hour:02}:00"
@@ -43,24 +41,24 @@ def report(result: Result) -> list[Block]:
 
 
 def _analyses(analyses: Result) -> list[Block]:
-    """What Retell made of the conversations; a daemon of an older version does not tell."""
+    """Retell's analyses of the conversations; a daemon of an older version does not send them."""
     if not analyses.get("calls") and not analyses.get("waiting"):
         return []
     waiting = (
         f"; {plural(analyses['waiting'], 'is', 'are')} yet to be analysed" if analyses["waiting"] else ""
     )
-    line = f"Retell found {analyses['successful']} of {analyses['calls']} conversations successful{waiting}"
-    moods = [[mood, number] for mood, number in analyses["by_sentiment"].items()]
-    return [line, *([grid("Conversations by mood", "mood #calls", moods)] if moods else [])]
+    line = f"Retell rated {analyses['successful']} of {analyses['calls']} conversations successful{waiting}"
+    rows = [[sentiment, number] for sentiment, number in analyses["by_sentiment"].items()]
+    return [line, *([table("Conversations by sentiment", "sentiment #calls", rows)] if rows else [])]
 
 
 def _successes(calls: Result) -> str:
     return f"{calls['successful']} successful ({percent(calls['success_rate'])})"
 
 
-def _each(calls: Result) -> str:
-    each = calls["cost_per_success"]
-    return "" if each is None else f" ({each:g} per success)"
+def _cost(calls: Result) -> str:
+    per_success = calls["cost_per_success"]
+    return f"cost {calls['cost']:g}" + ("" if per_success is None else f" ({per_success:g} per success)")
 
 
 def _charged(charged: Result) -> str:
@@ -68,23 +66,24 @@ def _charged(charged: Result) -> str:
     return f"; charged to accounts: {', '.join(parts)}" if parts else ""
 
 
-def _rated(rows: list[Result], title: str, name: str, shown: Any) -> list[Block]:
+def _rated(rows: list[Result], title: str, name: str, label: Callable[[Any], str]) -> list[Block]:
+    """Calls and success rate, one row for each value of ``name``."""
     if not rows:
         return []
     cells = [
-        [shown(row[name]), row["calls"], row["successful"], percent(row["success_rate"])] for row in rows
+        [label(row[name]), row["calls"], row["successful"], percent(row["success_rate"])] for row in rows
     ]
-    return [grid(title, f"{name} #calls #successful #rate", cells)]
+    return [table(title, f"{name} #calls #successful #rate", cells)]
 
 
 def _promises(promises: Result) -> list[Block]:
     if not promises["jobs"]:
         return []
-    unread = promises["jobs_without_amount"]
-    note = f" ({unread} without a readable amount)" if unread else ""
+    unreadable = promises["jobs_without_amount"]
+    note = f" ({unreadable} without a readable amount)" if unreadable else ""
     rows = [[row["day"] or "no day", row["jobs"]] for row in promises["by_day"]]
     return [
-        grid("Promised payments", "day #jobs", rows),
+        table("Promised payments", "day #jobs", rows),
         f"{promises['jobs']} promised to pay {promises['amount']:,.2f} in all{note}",
     ]
 
@@ -105,4 +104,4 @@ def _batches(batches: list[Result]) -> list[Block]:
         ]
         for row in batches
     ]
-    return [grid("Batches", "batch name #jobs #calls #successful #rate #minutes #cost", rows)]
+    return [table("Batches", "batch name #jobs #calls #successful #rate #minutes #cost", rows)]

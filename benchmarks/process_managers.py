@@ -1,4 +1,4 @@
-"""Those that only keep processes alive: supervisord, circus, a fork loop; and gunicorn as a reference."""
+"""Process managers without a queue: supervisord, circus, a fork loop; and gunicorn as a reference."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ max_retry = -1
 
 @contextlib.contextmanager
 def supervisord(task: Task) -> Iterator[Running]:
-    """supervisord with a program of so many processes."""
+    """supervisord with one program of ``task.workers`` processes."""
     file = _configuration(task, "supervisord.conf", SUPERVISORD)
     command = [setup.python(), "-m", "supervisor.supervisord", "--configuration", file]
     with process(task, "supervisord", command, environ_of(task)) as pid:
@@ -43,7 +43,7 @@ def supervisord(task: Task) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def circus(task: Task) -> Iterator[Running]:
-    """circusd with a watcher of so many processes."""
+    """circusd with one watcher of ``task.workers`` processes."""
     command = [setup.python(), "-m", "circus.circusd", _configuration(task, "circus.ini", CIRCUS)]
     with process(task, "circus", command, environ_of(task)) as pid:
         yield Running(roots=[pid])
@@ -51,7 +51,7 @@ def circus(task: Task) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def fork_loop(task: Task) -> Iterator[Running]:
-    """A parent that forks, waits, and forks again: nobody is quicker."""
+    """A parent that forks, waits, and forks again: the lower bound."""
     command = [setup.python(), "-m", "benchmarks.peers.solo", str(task.workers)]
     with process(task, "fork-loop", command, environ_of(task)) as pid:
         yield Running(roots=[pid])

@@ -1,8 +1,8 @@
-"""A hundred jobs that may be called, alone and beside 50,000 that may not: ``python -m benchmarks.beside``.
+"""A hundred jobs that may be called, alone and beside 50,000 blocked: ``python -m benchmarks.blocked_jobs``.
 
-The same whole daemon, Retell simulator and database; rounds in turns, first the open batch alone, then beside
-a batch of higher priority that is outside its window. Told is the time from the daemon's start to the last
-of the open batch's results, the database's processor time meanwhile, and how long ``status`` and ``batches``
+Rounds alternate, with the same daemon, Retell simulator and database: the open batch alone, then beside a
+batch of higher priority that is outside its window. Measured: the time from the daemon's start to the last
+result of the open batch, the database's processor time meanwhile, and how long ``status`` and ``batches``
 take.
 """
 
@@ -31,8 +31,8 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """What the open batch took, in seconds."""
+class RoundTimes:
+    """The times of one round, in seconds."""
 
     beside: int
     seconds: float
@@ -45,7 +45,7 @@ class Round:
 
 
 def enter_closed(database: Database[Document], jobs: int) -> None:
-    """A batch whose window has just closed for two hours, and so many jobs that are due in it."""
+    """Add a batch that is outside its window for two hours, with this many due jobs."""
     now = datetime.now(UTC)
     hours = {"start": f"{now + timedelta(hours=2):%H:%M}", "end": f"{now + timedelta(hours=3):%H:%M}"}
     database["batches"].insert_one(
@@ -54,7 +54,7 @@ def enter_closed(database: Database[Document], jobs: int) -> None:
             "account_id": campaign.ACCOUNT,
             "name": "Closed",
             "is_active": True,
-            # It would go first, if it might go at all.
+            # Its priority would put it first if it were open.
             "priority": 3,
             "call_settings": {"allowed_hours": hours, "timezone": "UTC"},
             "created_at": now,
@@ -66,8 +66,8 @@ def enter_closed(database: Database[Document], jobs: int) -> None:
         database["jobs"].insert_many([{**one, "batch_id": CLOSED} for one in documents], ordered=False)
 
 
-def measure(server: Server, *, jobs: int, beside: int, workers: int) -> Round:
-    """One round: load, run a daemon until the open batch is through, look at what was called."""
+def measure(server: Server, *, jobs: int, beside: int, workers: int) -> RoundTimes:
+    """One round: load, run a daemon until the open batch is finished, check which calls were placed."""
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp")))
         simulator = stack.enter_context(
@@ -98,7 +98,7 @@ def measure(server: Server, *, jobs: int, beside: int, workers: int) -> Round:
         status, batches = _asked(daemon, "status"), _asked(daemon, "batches")
         until(lambda: results.count_documents({}) >= jobs, "the last result", seconds=900, every=0.1)
         over, used = time.monotonic(), _cpu(server) - cpu
-        return Round(
+        return RoundTimes(
             beside=beside,
             seconds=over - began,
             under_way=over - first,
@@ -114,18 +114,18 @@ def _cpu(server: Server) -> float:
 
 
 def _asked(daemon: DaemonProcess, command: str) -> float:
-    """Milliseconds until the answer is there."""
+    """Milliseconds until the answer."""
     began = time.monotonic()
     daemon.ask(command)
     return (time.monotonic() - began) * 1000
 
 
-def rows(rounds: list[Round]) -> list[list[object]]:
-    """The table: one line a size."""
-    told: list[list[object]] = []
+def rows(rounds: list[RoundTimes]) -> list[list[object]]:
+    """The table: one row a size."""
+    table: list[list[object]] = []
     for beside in dict.fromkeys(one.beside for one in rounds):
         taken = [one for one in rounds if one.beside == beside]
-        told.append(
+        table.append(
             [
                 "alone" if beside == 0 else f"beside {beside:,}",
                 Spread.of([one.seconds for one in taken]),
@@ -136,11 +136,11 @@ def rows(rounds: list[Round]) -> list[list[object]]:
                 sum(one.wrong_calls for one in taken),
             ]
         )
-    return told
+    return table
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """All rounds, in turns."""
+    """All rounds, alternating."""
     taken = []
     with common.open_database(options) as server:
         report.server(server)
@@ -166,7 +166,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.jobs, options.beside, options.rounds = 20, 2_000, 1
-    report = Report("beside", options, jobs=options.jobs, workers=options.workers, rounds=options.rounds)
+    report = Report(
+        "blocked_jobs", options, jobs=options.jobs, workers=options.workers, rounds=options.rounds
+    )
     run(options, report)
     report.write()
 

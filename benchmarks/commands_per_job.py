@@ -1,7 +1,7 @@
-"""What speechaid says to the database for one job: ``python -m benchmarks.tally``.
+"""Every database command of one job: ``python -m benchmarks.commands_per_job``.
 
-A worker's own code runs in this process, with the driver's monitor listening; the floor of
-``benchmarks.throughput`` makes the same durable writes, and says so if they are no longer the same.
+The worker's code runs in this process, observed by the driver's command monitor; the floor of
+``benchmarks.throughput`` makes the same durable writes, and reports if they differ.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ JOBS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command as it went out."""
+    """One command as it was sent."""
 
     verb: str
     collection: str
@@ -48,8 +48,8 @@ class Command:
         return self.verb in WRITES
 
 
-class Listener(monitoring.CommandListener):
-    """Keeps what this process sends."""
+class JobCommandRecorder(monitoring.CommandListener):
+    """Records the commands of this process."""
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
@@ -68,16 +68,16 @@ class Listener(monitoring.CommandListener):
         )
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        """Of no interest."""
+        """Ignored."""
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        """Of no interest."""
+        """Ignored."""
 
 
 def of_one_job(server: Server) -> list[Command]:
     """The commands of one job in the middle of many, from claim to claim, in their order."""
-    listener = Listener()
-    monitoring.register(listener)
+    recorder = JobCommandRecorder()
+    monitoring.register(recorder)
     with StubProcess() as stub, campaign.database_of(server) as database:
         campaign.load(database, JOBS)
         settings = campaign.settings_for(server.uri, database.name, stub.base_url)
@@ -91,25 +91,25 @@ def of_one_job(server: Server) -> list[Command]:
             random=random.Random(1),
         )
         try:
-            return list(_commonest(_runs(context, listener)))
+            return list(_commonest(_runs(context, recorder)))
         finally:
             context.store.close()
             context.retell.close()
 
 
-def _runs(context: WorkerContext, listener: Listener) -> list[tuple[Command, ...]]:
+def _runs(context: WorkerContext, recorder: JobCommandRecorder) -> list[tuple[Command, ...]]:
     turns, runs = JobClaimer(context), []
     for _ in range(JOBS):
-        listener.commands.clear()
+        recorder.commands.clear()
         claimed = turns.claim()
         assert claimed is not None
         dial.run(context, claimed.job, claimed.preflight)
-        runs.append(tuple(listener.commands))
+        runs.append(tuple(recorder.commands))
     return runs
 
 
 def _commonest(runs: list[tuple[Command, ...]]) -> tuple[Command, ...]:
-    """A run of the usual shape: once a second a worker also looks whose turn it is."""
+    """A run of the most frequent form; about once a second a run also queries the due batches."""
     shapes = Counter(tuple((one.verb, one.collection) for one in run) for run in runs)
     usual = shapes.most_common(1)[0][0]
     return next(run for run in runs if tuple((one.verb, one.collection) for one in run) == usual)
@@ -122,7 +122,7 @@ def durable_writes(commands: list[Command]) -> list[str]:
 
 def main() -> None:
     options = common.parser(__doc__).parse_args(sys.argv[1:])
-    report = common.Report("tally", options)
+    report = common.Report("commands_per_job", options)
     with common.open_database(options) as server:
         report.server(server)
         commands = of_one_job(server)

@@ -1,4 +1,4 @@
-"""Why a daemon does not answer, in a sentence that names the remedy: what the socket's file and lock tell."""
+"""Why a daemon does not answer, from the socket's file and lock, in a sentence that names the remedy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from speechaid.protocol import messages
 
 
-def absence(path: Path) -> str | None:
-    """Why no daemon can answer at this path, or None where one listens."""
+def unreachable_reason(path: Path) -> str | None:
+    """Why no daemon can answer at this path; None where one listens."""
     fault = messages.path_fault(path)
     if fault is not None:
         return fault
@@ -22,28 +22,36 @@ def absence(path: Path) -> str | None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(os.fsencode(path))
     except OSError as exc:
-        return _explained(path, exc)
+        return _connect_fault(path, exc)
     return None
 
 
-def silence(path: Path, *, accepted: bool, timeout_seconds: float) -> str:
-    """What to make of a daemon that listens and did not answer in time."""
+def timeout_reason(path: Path, *, accepted: bool, timeout_seconds: float) -> str:
+    """Why a daemon that listens did not answer in time.
+
+    Args:
+        path: its socket.
+        accepted: whether it confirmed the request.
+        timeout_seconds: how long the client waited.
+    """
     holder = _lock_holder(path)
     who = f"the daemon (pid {holder})" if holder else "the daemon"
     within = f"within {timeout_seconds:g} s"
     if accepted:
         return (
-            f"{who} took the request, but the work did not end {within}; it goes on: speechctl status tells "
-            f"whether the database is away; --timeout waits longer"
+            f"{who} accepted the request, but did not finish it {within}; it continues: speechctl status "
+            f"shows whether the database is away; --timeout waits longer"
         )
     return f"{who} did not answer {within}: it is stopped or stuck (see its log); --timeout waits longer"
 
 
-def _explained(path: Path, exc: OSError) -> str:
+def _connect_fault(path: Path, exc: OSError) -> str:
     if isinstance(exc, FileNotFoundError):
         return f"no daemon listens at {path}: it is not running, or uses another socket{_elsewhere(path)}"
     if isinstance(exc, PermissionError):
-        return f"{_me()} may not use {path}: join the group that owns it{_group(path)}, or ask with sudo"
+        return (
+            f"{_user_name()} may not use {path}: join the group that owns it{_group(path)}, or ask with sudo"
+        )
     if isinstance(exc, ConnectionRefusedError):
         return f"{path} is left over from a daemon that is gone: start it again with: speechaid run"
     return f"{path} cannot be reached: {exc.strerror}"
@@ -59,14 +67,14 @@ def _lock_holder(path: Path) -> int | None:
 
 
 def _elsewhere(path: Path) -> str:
-    """Where else it might be."""
-    usual = messages.client_socket()
-    if path == usual:
+    """Where else the daemon may listen."""
+    default = messages.client_socket()
+    if path == default:
         return " (start it with: speechaid run; --socket or SPEECHAID_SOCKET names another socket)"
-    return f" (without --socket it would be {usual})"
+    return f" (without --socket it would be {default})"
 
 
-def _me() -> str:
+def _user_name() -> str:
     import pwd
 
     try:
@@ -76,10 +84,10 @@ def _me() -> str:
 
 
 def _group(path: Path) -> str:
-    """The group that may use the socket, or enter its directory, as far as it can be seen."""
-    for place in (path, path.parent):
+    """The group that may use the socket, or enter its directory; empty where it cannot be read."""
+    for candidate in (path, path.parent):
         try:
-            return f" ({place.group()})"
+            return f" ({candidate.group()})"
         except (OSError, KeyError, NotImplementedError):
             continue
     return ""

@@ -1,4 +1,4 @@
-"""Blocks on a terminal: tables that fit its width. Alone loads rich, and only for a terminal."""
+"""Blocks on a terminal: tables that fit its width. The only module that imports rich."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from speechctl.blocks import Block, Grid, Heading
+from speechctl.render.blocks import Block, Grid, Heading
 
 
-def show(blocks: Sequence[Block], console: Console | None = None) -> None:
-    """Print the blocks."""
+def print_blocks(blocks: Sequence[Block], console: Console | None = None) -> None:
+    """Print the blocks to the console; None is standard output."""
     console = console or Console(highlight=False)
     for block in blocks:
         if isinstance(block, Grid):
-            console.print(_table(block))
+            console.print(_rich_table(block))
         elif isinstance(block, Heading):
             console.print(Text(block.text, style="bold"))
         else:
             console.print(Text(block))
 
 
-def _table(grid: Grid) -> Table:
+def _rich_table(grid: Grid) -> Table:
     table = Table(
         title=grid.title or None,
         title_justify="left",
@@ -37,6 +37,6 @@ def _table(grid: Grid) -> Table:
             header, justify="right" if column in grid.right else "left", overflow="ellipsis", no_wrap=True
         )
     for row in grid.rows:
-        # As Text: what a stranger wrote into a name must not be read as markup.
+        # As Text: rich must not read markup in names and other stored values.
         table.add_row(*(Text(cell) for cell in row))
     return table
