@@ -16,18 +16,18 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pydantic_core
 import zmq
 
-from speechaid.control_tcp import TcpEnd
+from speechaid.control_tcp import TcpAccess, TcpEnd
 from speechaid.errors import ControlError
 from speechaid.fleet.interfaces import Readable
 from speechaid.protocol import messages
-from speechaid.protocol.keys import AllowedClient, KeyPair
+from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs
 
 _log = logging.getLogger(__name__)
@@ -42,15 +42,6 @@ _RECEIVE_HIGH_WATER: Final = 16
 _SEND_HIGH_WATER: Final = 256
 #: ``<host>:<uid>:<gid>:<pid>`` in the metadata of a frame that came over a unix socket.
 _PEER_ADDRESS: Final = re.compile(r":(\d+):(\d+):(\d+)$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TcpAccess:
-    """Where to listen beside the unix socket, with which key, and for whom."""
-
-    address: str
-    pair: KeyPair = field(repr=False)
-    clients: Mapping[str, AllowedClient]
 
 
 class ControlSocket:
@@ -76,7 +67,7 @@ class ControlSocket:
         self._tcp: TcpEnd | None = None
         if tcp is not None:
             try:
-                self._tcp = TcpEnd(tcp.address, tcp.pair, tcp.clients, configure=_configure)
+                self._tcp = TcpEnd(tcp, configure=_configure)
             except ControlError:
                 self.close()
                 raise

@@ -18,9 +18,11 @@ import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from speechaid.errors import ControlError
-from speechaid.protocol.keys import AllowedClient, KeyPair
+from speechaid.errors import ConfigError, ControlError
+from speechaid.protocol import keys
+from speechaid.protocol.keys import AllowedClient, KeyPair, KeyringError
 from speechaid.protocol.messages import Access, Peer
+from speechaid.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,33 @@ _LOGGED: Final = 20
 _SPAN_SECONDS: Final = 60.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class TcpAccess:
+    """Where to listen over TCP, with which key pair, and for which clients (by public key)."""
+
+    address: str
+    pair: KeyPair = field(repr=False)
+    clients: Mapping[str, AllowedClient]
+
+
+def tcp_access(settings: Settings) -> TcpAccess | None:
+    """Read the keys for control over TCP; None where ``SPEECHAID_CONTROL_TCP`` is not set.
+
+    Raises:
+        ConfigError: an address is set, and keys are missing or readable by others: never in the clear.
+    """
+    control = settings.control
+    if control.tcp is None:
+        return None
+    directory = control.keys_dir or control.state_dir / "keys"
+    try:
+        pair, clients = keys.server_pair(directory), keys.allowed_clients(directory)
+    except KeyringError as exc:
+        fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
+        raise ConfigError([fault]) from exc
+    return TcpAccess(address=control.tcp, pair=pair, clients=clients)
+
+
 @dataclass(kw_only=True)
 class _Flood:
     """Refusals of one kind: when they were logged lately, and how many were not."""
@@ -57,14 +86,12 @@ class TcpEnd:
 
     def __init__(
         self,
-        address: str,
-        pair: KeyPair,
-        clients: Mapping[str, AllowedClient],
+        access: TcpAccess,
         *,
         configure: Callable[[zmq.Socket[bytes]], None],
     ) -> None:
-        self.address = address
-        self._clients = dict(clients)
+        self.address = access.address
+        self._clients = dict(access.clients)
         self._floods: dict[str, _Flood] = {}
         self._context = zmq.Context()
         # The doorman first: a handshake that comes before him would be refused.
@@ -73,19 +100,19 @@ class TcpEnd:
         self._authenticator.bind(_ZAP_ENDPOINT)
         self.router = self._context.socket(zmq.ROUTER)
         configure(self.router)
-        _require_curve(self.router, pair)
+        _require_curve(self.router, access.pair)
         self._monitor = self.router.get_monitor_socket(
             zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
             | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
             | zmq.Event.HANDSHAKE_FAILED_AUTH
         )
         try:
-            self.router.bind(address)
+            self.router.bind(self.address)
         except zmq.ZMQError as exc:
             self.close()
-            raise ControlError(f"cannot listen on {address} (SPEECHAID_CONTROL_TCP): {exc}") from exc
-        if not clients:
-            _log.warning("nobody may come in by %s yet: speechctl keys add NAME, then reload", address)
+            raise ControlError(f"cannot listen on {self.address} (SPEECHAID_CONTROL_TCP): {exc}") from exc
+        if not access.clients:
+            _log.warning("nobody may come in by %s yet: speechctl keys add NAME, then reload", self.address)
 
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], ...]:

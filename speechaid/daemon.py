@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -15,7 +14,8 @@ from pydantic import SecretStr
 from speechaid import __version__
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
-from speechaid.control import ControlSocket, TcpAccess
+from speechaid.control import ControlSocket
+from speechaid.control_tcp import tcp_access
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import count_key
@@ -25,15 +25,13 @@ from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import disks
 from speechaid.monitoring.monitoring import Monitoring
-from speechaid.protocol import keys
-from speechaid.protocol.keys import KeyringError
 from speechaid.protocol.messages import Request
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
 from speechaid.telemetry.redaction import Redactor
-from speechaid.telemetry.sink import file_fault
+from speechaid.telemetry.sink import file_fault, log_refused
 from speechaid.worker import open_retell
 
 log = logging.getLogger(__name__)
@@ -217,29 +215,6 @@ def _open_log(settings: Settings) -> None:
     if wanted.file is not None and (fault := file_fault(wanted.file)) is not None:
         raise ConfigError([log_refused(wanted.file, fault)])
     logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
-
-
-def log_refused(path: Path, fault: str) -> str:
-    """That no log can be written there, as a fault of the settings."""
-    return f"SPEECHAID_LOG_FILE={path}: {fault}; allowed: a file that can be written to"
-
-
-def tcp_access(settings: Settings) -> TcpAccess | None:
-    """Who may come in over the network, and how; None where nobody may.
-
-    Raises:
-        ConfigError: an address is set, and keys are missing or not safe: never in the clear.
-    """
-    control = settings.control
-    if control.tcp is None:
-        return None
-    directory = control.keys_dir or control.state_dir / "keys"
-    try:
-        pair, clients = keys.server_pair(directory), keys.allowed_clients(directory)
-    except KeyringError as exc:
-        fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
-        raise ConfigError([fault]) from exc
-    return TcpAccess(address=control.tcp, pair=pair, clients=clients)
 
 
 def _start_database(settings: Settings) -> tuple[EmbeddedDatabase | None, Settings]:
