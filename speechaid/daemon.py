@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from pydantic import SecretStr
 
 from speechaid import __version__
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
+from speechaid.commands.interfaces import DaemonControl, Result
 from speechaid.control import ControlSocket
 from speechaid.control_tcp import tcp_access
 from speechaid.embedded.database import EmbeddedDatabase
@@ -25,6 +27,7 @@ from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import disks
 from speechaid.monitoring.monitoring import Monitoring
+from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Request
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
@@ -84,8 +87,8 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
     return daemon.run()
 
 
-class Daemon(Supervisor):
-    """The supervisor with what the clerk knows, and with commands that know both."""
+class Daemon(DaemonControl):
+    """A supervisor, the database thread and monitoring, and the commands that act on all three."""
 
     def __init__(
         self,
@@ -97,22 +100,16 @@ class Daemon(Supervisor):
         database: EmbeddedDatabase | None,
         monitoring: Monitoring,
     ) -> None:
-        super().__init__(
-            settings,
-            spawner=spawner,
-            control=control,
-            obey=self._dispatch,
-            database_thread=database_thread,
-            read_settings=lambda: _with_address(get_settings(), database),
-            database=database,
-            apply_log_level=logs.set_level,
-        )
+        self._control = control
+        self._database_thread = database_thread
+        self._database = database
+        self._monitoring = monitoring
+        self._call_analysis: CallAnalysisThread | None = None
+        self._call_durations = CallDurations()
+        self._clients: Mapping[str, AllowedClient] | None = None
         self._places = {"state directory": settings.control.state_dir}
         if database is not None:
             self._places["embedded database"] = database.directory
-        self._background = database_thread
-        self._socket = control
-        self._call_durations = CallDurations()
         self._dispatcher = Dispatcher(
             daemon=self,
             answers=control,
@@ -121,40 +118,49 @@ class Daemon(Supervisor):
             after_write=database_thread.refresh_stats_soon,
             on_listener=lambda request: self._count_command(request, "done"),
         )
+        control.on_answer = self._count_command
         self._tap = LogTap(Redactor(settings.secrets()))
         logging.getLogger("speechaid").addHandler(self._tap)
-        self.on_event += [
+        self._supervisor = Supervisor(
+            settings,
+            spawner=spawner,
+            control=control,
+            on_request=self._dispatcher.dispatch,
+            database_thread=database_thread,
+            read_settings=self._read_settings,
+            on_settings=self._apply_settings,
+            database=database,
+        )
+        self._supervisor.on_event += [
             database_thread.note_event,
             self._call_durations.note,
             self._dispatcher.subscriptions.publish,
         ]
-        self.on_tick.append(self._publish_log_lines)
-        self._monitoring = monitoring
-        self._call_analysis: CallAnalysisThread | None = None
-        control.on_answer = self._count_command
-        self.on_tick.append(self._update_monitoring)
+        self._supervisor.on_tick += [self._publish_log_lines, self._update_monitoring]
 
     def run(self) -> ExitStatus:
-        """Supervise, watched from beginning to end."""
+        """Supervise, with monitoring served from before the first worker until after the last."""
         self._monitoring.start()
-        settings = self.settings
+        settings = self._supervisor.settings
         self._call_analysis = CallAnalysisThread(
             settings,
             lambda: connect(settings.database),
             lambda observe: open_retell(settings, observe=observe),
         )
         try:
-            return super().run()
+            return self._supervisor.run()
         finally:
             self._call_analysis.close()
             self._monitoring.close()
 
-    def snapshot(self) -> dict[str, Any]:
-        """What the loop knows, and what the clerk counted last."""
-        found = {**super().snapshot(), **self._background.stats()}
+    # What commands may ask (``commands.interfaces.DaemonControl``).
+
+    def snapshot(self) -> Result:
+        """The supervisor's state, and the database thread's latest statistics."""
+        found = {**self._supervisor.snapshot(), **self._database_thread.stats()}
         for worker in found["workers"]:
             worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])
-        call = self.settings.call
+        call = self._supervisor.settings.call
         longest = call.max_duration_minutes * 60 + call.poll_timeout_seconds
         elapsed = [worker["call_for_seconds"] or 0.0 for worker in found["workers"] if worker["job"]]
         return {
@@ -165,44 +171,74 @@ class Daemon(Supervisor):
             "metrics": self._monitoring.address,
         }
 
-    def reload(self) -> dict[str, list[str]]:
-        """Read the settings again, for the clerk and for the door to the network too.
+    def drain(self, on: bool) -> None:
+        """Stop or resume claiming on this host."""
+        self._supervisor.drain(on)
 
-        Raises:
-            ConfigError: the new set is bad, or the keys are; the old ones stay.
-        """
-        access = tcp_access(self.settings)
-        changes = super().reload()
-        self._background.apply_settings(self.settings)
-        self._monitoring.apply_settings(self.settings)
+    def pause_worker(self, slot: str) -> None:
+        """Stop claiming in this slot."""
+        self._supervisor.pause_worker(slot)
+
+    def resume_worker(self, slot: str) -> None:
+        """Resume claiming in this slot."""
+        self._supervisor.resume_worker(slot)
+
+    def hold(self, on: bool) -> None:
+        """Hold or release new dials of this host."""
+        self._supervisor.hold(on)
+
+    def scale(self, wanted: int) -> int:
+        """Set the wanted number of workers; returns it."""
+        return self._supervisor.scale(wanted)
+
+    def reload(self) -> dict[str, list[str]]:
+        """Read settings and keys again; ``ConfigError`` leaves the old ones in force."""
+        return self._supervisor.reload()
+
+    def set_log_level(self, level: str) -> None:
+        """Set the log level of this process and of its workers."""
+        self._supervisor.set_log_level(level)
+
+    def shutdown(self, *, now: bool = False) -> None:
+        """Begin to stop; ``now`` hands live calls over."""
+        self._supervisor.shutdown(now=now)
+
+    # What the supervisor calls.
+
+    def _read_settings(self) -> Settings:
+        """New settings; the keys are read with them, so that bad keys refuse the reload as a whole."""
+        access = tcp_access(self._supervisor.settings)
+        self._clients = None if access is None else access.clients
+        return _with_address(get_settings(), self._database)
+
+    def _apply_settings(self, settings: Settings) -> None:
+        self._database_thread.apply_settings(settings)
+        self._monitoring.apply_settings(settings)
         if self._call_analysis is not None:
-            self._call_analysis.apply_settings(self.settings)
-        if access is not None:
-            self._socket.allow(access.clients)
-        return changes
+            self._call_analysis.apply_settings(settings)
+        if self._clients is not None:
+            self._control.allow(self._clients)
 
     def _database_away(self) -> str | None:
-        """Why the database cannot be asked, as the clerk last found it."""
-        found = self._background.stats().get("database", {})
+        """Why the database cannot be asked, by the database thread's latest attempt; None where it can."""
+        found = self._database_thread.stats().get("database", {})
         return str(found.get("error") or "the database is away") if found.get("state") == "away" else None
 
     def _update_monitoring(self, now: float) -> None:
-        self.on_counts(self._monitoring.update(self.snapshot(), self.counts, now))
+        counts = self._monitoring.update(self.snapshot(), self._supervisor.counts, now)
+        self._supervisor.on_counts(counts)
         if self._call_analysis is not None:
-            self.on_counts(self._call_analysis.take_counts())
+            self._supervisor.on_counts(self._call_analysis.take_counts())
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}
-        self.on_counts({count_key("speechaid_commands_total", labels): 1.0})
+        self._supervisor.on_counts({count_key("speechaid_commands_total", labels): 1.0})
 
     def _publish_log_lines(self, now: float) -> None:
         """Each second: this process's own log lines, and signs of life."""
         for line in self._tap.take():
             self._dispatcher.subscriptions.publish("supervisor", str(line.pop("event")), line)
         self._dispatcher.subscriptions.tick(now)
-
-    def _dispatch(self, _supervisor: Supervisor, request: Request) -> None:
-        self._dispatcher.dispatch(request)
 
 
 def _open_log(settings: Settings) -> None:

@@ -35,6 +35,7 @@ from speechaid.protocol.text import plural
 from speechaid.rules.check_findings import no_space
 from speechaid.rules.respawn import CRASHES, ExitCause, RespawnPolicy
 from speechaid.settings import Settings, after_reload, reload_changes
+from speechaid.telemetry import logs
 
 #: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
 #: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.
@@ -59,15 +60,15 @@ class Phase(IntEnum):
     RUNNING = 0
     #: Workers finish their calls and leave.
     STOPPING = 1
-    #: Workers let go of their calls and leave.
+    #: Workers hand their calls over and leave.
     HANDING_OVER = 2
     #: Those that did not are killed.
     KILLING = 3
 
     @property
     def label(self) -> str:
-        """As status and the process title show it."""
-        return self.name.lower().replace("_", " ")
+        """As ``status``, systemd and the process title show it. Clients compare it: it keeps its old text."""
+        return "letting go" if self is Phase.HANDING_OVER else self.name.lower()
 
 
 class Supervisor:
@@ -86,11 +87,11 @@ class Supervisor:
         *,
         spawner: Spawner,
         control: ControlInterface,
-        obey: Callable[[Supervisor, Request], None],
+        on_request: Callable[[Request], None],
         database_thread: DatabaseInterface,
         read_settings: Callable[[], Settings],
+        on_settings: Callable[[Settings], None] | None = None,
         database: DatabaseProcess | None = None,
-        apply_log_level: Callable[[str], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings
@@ -101,11 +102,11 @@ class Supervisor:
         self.on_tick: list[Callable[[float], None]] = []
         self._spawner = spawner
         self._control = control
-        self._obey = obey
+        self._on_request = on_request
         self._database_thread = database_thread
         self._read_settings = read_settings
+        self._on_settings = on_settings
         self._database = database
-        self._apply_log_level = apply_log_level or logging.getLogger().setLevel
         self._clock = clock or SystemClock()
         self._notifier = SystemdNotifier()
         self._started_at = self._clock.now()
@@ -117,6 +118,14 @@ class Supervisor:
         self._state_not_saved: str | None = None
         self._supervising = False
         self._ready = Readable()
+        self._signal_handlers: dict[signal.Signals, Callable[[], object]] = {
+            signal.SIGTERM: self._stop_or_hand_over,
+            signal.SIGINT: self._stop_or_hand_over,
+            signal.SIGQUIT: self._hand_over,
+            signal.SIGHUP: self._reload_by_signal,
+            signal.SIGTTIN: self._one_more,
+            signal.SIGTTOU: self._one_fewer,
+        }
 
     def run(self) -> ExitStatus:
         """Start, then supervise until told to leave and the last worker has left.
@@ -151,7 +160,7 @@ class Supervisor:
         become_subreaper()
         make_room(self.settings.worker.count)
         # Never put back: a signal that comes while the clerk finishes must not kill it.
-        self._signals = SignalQueue(list(_SIGNALS))
+        self._signals = SignalQueue(self._signal_handlers)
         self._fleet = Fleet(
             self._spawner,
             self,
@@ -176,7 +185,7 @@ class Supervisor:
         fds = self._ready.fds
         if self._signals.fileno() in fds:
             for number in self._signals.take():
-                self._run_guarded(self._handle, number)
+                self._run_guarded(self._handle_signal, number)
         if self._ready.control:
             self._run_guarded(self._take_requests)
         if self._database_thread.fileno() in fds:
@@ -202,13 +211,13 @@ class Supervisor:
             self._fleet.extend_deadlines(away, now)
         self._awake_at = now
 
-    def _handle(self, number: signal.Signals) -> None:
+    def _handle_signal(self, number: signal.Signals) -> None:
         log.info("%s received", number.name, extra={"event": "signal.received", "signal": number.name})
-        _SIGNALS[number](self)
+        self._signal_handlers[number]()
 
     def _take_requests(self) -> None:
         for request in self._control.receive():
-            self._run_guarded(self._obey, self, request)
+            self._run_guarded(self._on_request, request)
 
     def _tick(self) -> None:
         """What is looked after each second, and the end of the patience with workers that hold on."""
@@ -288,7 +297,7 @@ class Supervisor:
 
     def set_log_level(self, level: str) -> None:
         """How much this daemon and its workers log, until the next reload."""
-        self._apply_log_level(level)
+        logs.set_level(level)
         self._fleet.set_log_level(level)
 
     def reload(self) -> dict[str, list[str]]:
@@ -304,7 +313,7 @@ class Supervisor:
             applied, needs_restart = reload_changes(self.settings, new)
             before = self.settings.worker.count
             self.settings = after_reload(self.settings, new)
-            self._apply_log_level(self.settings.logging.level)
+            logs.set_level(self.settings.logging.level)
             self._fleet.set_settings(self.settings.to_wire(), _timeouts(self.settings))
             if self._fleet.wanted not in {before, self.settings.worker.count}:
                 applied.append(f"WORKER_COUNT: {self._fleet.wanted} by scale -> {self.settings.worker.count}")
@@ -314,6 +323,8 @@ class Supervisor:
         log.info("settings read again; applied: %s", "; ".join(applied) or "nothing new")
         if needs_restart:
             log.warning("settings that need a restart: %s", "; ".join(needs_restart))
+        if self._on_settings is not None:
+            self._on_settings(self.settings)
         return {"applied": applied, "needs_restart": needs_restart}
 
     # What an operator asks.
@@ -454,16 +465,6 @@ class Supervisor:
         return True
 
 
-_SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {
-    signal.SIGTERM: Supervisor._stop_or_hand_over,  # noqa: SLF001 - the table is part of the class
-    signal.SIGINT: Supervisor._stop_or_hand_over,  # noqa: SLF001 - as above
-    signal.SIGQUIT: Supervisor._hand_over,  # noqa: SLF001 - as above
-    signal.SIGHUP: Supervisor._reload_by_signal,  # noqa: SLF001 - as above
-    signal.SIGTTIN: Supervisor._one_more,  # noqa: SLF001 - as above
-    signal.SIGTTOU: Supervisor._one_fewer,  # noqa: SLF001 - as above
-}
-
-
 def _timeouts(settings: Settings) -> Timeouts:
     worker = settings.worker
     return Timeouts(
@@ -474,12 +475,3 @@ def _timeouts(settings: Settings) -> Timeouts:
             outage_delay_seconds=min(5.0, worker.respawn_max_seconds),
         ),
     )
-
-
-def run(settings: Settings, **parts: Any) -> ExitStatus:
-    """The whole daemon; ``parts`` are those of ``Supervisor``.
-
-    Raises:
-        FleetError: supervision cannot begin.
-    """
-    return Supervisor(settings, **parts).run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -16,8 +15,10 @@ from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.rules.respawn import ExitCause
 from speechaid.settings import get_settings
 from speechaid.supervisor import Supervisor
+from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 
-log = logging.getLogger("fleet_daemon")
+log = get_logger("speechaid.fleet_daemon")
 
 
 class QuietDatabaseThread:
@@ -36,18 +37,18 @@ class QuietDatabaseThread:
         return []
 
     def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
-        log.info("worker gone: %s, job %s, %s", worker_id, job, cause.value)
+        log.info("database_thread.worker_exit", worker_id=worker_id, job=job, cause=cause.value)
 
     def close(self) -> None:
-        log.info("clerk closed")
+        log.info("database_thread.closed")
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     settings = get_settings()
+    logs.configure(settings.logging.level)
     control = ControlSocket(settings.control.socket)
 
-    def obey(supervisor: Supervisor, request: Request) -> None:
+    def on_request(request: Request) -> None:
         args = request.args
         verbs: dict[str, Callable[[], Any]] = {
             "status": supervisor.snapshot,
@@ -68,7 +69,7 @@ def main() -> int:
         settings,
         spawner=Spawner("tests.support.fleet_worker:main"),
         control=control,
-        obey=obey,
+        on_request=on_request,
         database_thread=QuietDatabaseThread(),
         read_settings=get_settings,
     )

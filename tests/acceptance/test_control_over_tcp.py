@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -46,6 +47,13 @@ class Network:
     def add(self, name: str, access: str) -> None:
         words = ["keys", "add", name, "--access", access, "--dir", str(self.keys)]
         self.terminal.type(*words, "--out", str(self.keys_of(name)))
+
+    def admits(self, name: str) -> bool:
+        with self.client(name) as client:
+            try:
+                return bool(client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS))
+            except Unreachable:
+                return False
 
     def logged(self, text: str) -> None:
         self.terminal.until(lambda: text in self.terminal.daemon.log.read_text())
@@ -156,6 +164,13 @@ def test_a_client_added_comes_in_after_a_reload_and_a_revoked_one_does_not_even_
     with network.client("jorge") as client, pytest.raises(Unreachable):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     network.logged("a revoked client at 127.0.0.1 was refused")
+
+
+def test_a_client_added_comes_in_after_sighup(network: Network) -> None:
+    pid = network.terminal.ask("status")["supervisor"]["pid"]
+    network.add("ana", "write")
+    os.kill(pid, signal.SIGHUP)
+    network.terminal.until(lambda: network.admits("ana"))
 
 
 def test_keys_that_others_can_read_stop_a_reload_and_the_old_ones_stay(network: Network) -> None:

@@ -127,7 +127,7 @@ def test_a_signal_to_stop_lets_calls_finish(daemon: Daemon, number: signal.Signa
     daemon.task("worker-1", "idle")
     assert daemon.process.wait(40) == 0
     assert daemon.left("worker-1") == ["finished"]
-    assert "clerk closed" in daemon.log.read_text()
+    assert "database_thread.closed" in daemon.log.read_text()
 
 
 def test_a_second_sigterm_lets_go_of_calls(daemon: Daemon) -> None:
@@ -187,7 +187,7 @@ def test_a_killed_worker_is_replaced_and_its_job_is_told(daemon: Daemon) -> None
     daemon.at_work()
     victim = daemon.in_call()
     os.kill(victim, signal.SIGKILL)
-    daemon.says(f":{victim}, job job-7, killed")
+    daemon.says(f":{victim} job=job-7 cause=killed")
     daemon.until(lambda: daemon.pids("following").get("worker-1", victim) != victim, "a successor")
 
 

@@ -30,7 +30,7 @@ def supervisor(settings: Settings) -> Supervisor:
         settings,
         spawner=Spawner("nobody:main"),
         control=nobody,
-        obey=nobody,
+        on_request=nobody,
         database_thread=cast("Any", QuietDatabaseThread()),
         read_settings=lambda: settings,
     )
