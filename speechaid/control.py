@@ -29,8 +29,9 @@ from speechaid.fleet.interfaces import Readable
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: Requests taken at one go: a flood must not keep the loop from its workers.
 _BURST: Final = 64
@@ -181,7 +182,7 @@ class ControlSocket:
     def _refused(self, refusal: Refusal, peer: Peer | None) -> None:
         who = {} if peer is None else {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
-        _log.log(level, "control request refused: %s: %s", refusal.code, refusal.message[:200], extra=who)
+        log.event(level, "control.request_refused", code=refusal.code, text=refusal.message[:200], **who)
 
     def _peer_of(self, frame: zmq.Frame, *, remote: bool) -> Peer | None:
         return self._tcp.peer_of(frame) if remote and self._tcp is not None else _peer_of(frame)
@@ -190,7 +191,7 @@ class ControlSocket:
         try:
             message = _encode(request, body)
         except (TypeError, ValueError):
-            _log.exception("the answer to %s cannot be written as JSON", request.command.name)
+            log.exception("control.answer_not_json", command=request.command.name)
             fault = Refusal(
                 id=request.id,
                 code=ErrorCode.INTERNAL,
@@ -207,7 +208,7 @@ class ControlSocket:
         except zmq.Again:
             return False
         except zmq.ZMQError as exc:
-            _log.debug("an answer found no client: %s", exc)
+            log.debug("control.client_gone", error=str(exc))
             return None
         return True
 

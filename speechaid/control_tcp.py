@@ -8,7 +8,6 @@ and still connected is refused.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +22,9 @@ from speechaid.protocol import keys
 from speechaid.protocol.keys import AllowedClient, KeyPair, KeyringError
 from speechaid.protocol.messages import Access, Peer
 from speechaid.settings import Settings
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _DOMAIN: Final = b"speechaid"
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
@@ -112,7 +112,8 @@ class TcpEnd:
             self.close()
             raise ControlError(f"cannot listen on {self.address} (SPEECHAID_CONTROL_TCP): {exc}") from exc
         if not access.clients:
-            _log.warning("nobody may come in by %s yet: speechctl keys add NAME, then reload", self.address)
+            text = "add a client with speechctl keys add NAME, then reload"
+            log.warning("control.no_clients", address=self.address, text=text)
 
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], ...]:
@@ -171,7 +172,7 @@ class TcpEnd:
                 "key", f"a client at {_shown(address)} was refused: its key {public} is not allowed"
             )
             return [*head, b"400", b"key not allowed", b"", b""]
-        _log.info("client %s (%s) at %s came in", client.name, client.access, _shown(address))
+        log.info("control.connected", client=client.name, access=client.access, address=_shown(address))
         return [*head, b"200", b"OK", public.encode("ascii"), b""]
 
     def _refused(self, kind: str, text: str) -> None:
@@ -182,10 +183,9 @@ class TcpEnd:
         if len(flood.logged) >= _LOGGED:
             flood.kept_quiet += 1
             return
-        more = f" ({flood.kept_quiet} more like it were not logged)" if flood.kept_quiet else ""
+        log.warning("control.refused", text=text, not_logged=flood.kept_quiet or None)
         flood.logged.append(now)
         flood.kept_quiet = 0
-        _log.warning("%s%s", text, more, extra={"event": "control.refused"})
 
 
 def _require_curve(router: zmq.Socket[bytes], pair: KeyPair) -> None:

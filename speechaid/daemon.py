@@ -6,7 +6,6 @@ Everything that can refuse a start does so before a worker exists, in one senten
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -33,11 +32,12 @@ from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.redaction import Redactor
 from speechaid.telemetry.sink import file_fault, log_refused
 from speechaid.worker import open_retell
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: Whose hold it is that stands from the start.
 _HELD_BY: Final = "speechaid run --held"
@@ -59,7 +59,7 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
     settings = get_settings()
     _open_log(settings)
     for warning in settings_warnings():
-        log.warning("%s", warning)
+        log.warning("settings.warning", text=warning)
     with contextlib.ExitStack() as undo:
         control = ControlSocket(settings.control.socket, tcp_access(settings))
         undo.callback(control.close)
@@ -82,8 +82,7 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
             monitoring=monitoring,
         )
         undo.pop_all()  # from here on the supervisor closes them, in its own order
-    address = settings.database.shown_uri
-    log.info("speechaid %s, database %s", __version__, address, extra={"event": "daemon.starting"})
+    log.info("daemon.starting", version=__version__, database=settings.database.shown_uri)
     return daemon.run()
 
 
@@ -120,7 +119,7 @@ class Daemon(DaemonControl):
         )
         control.on_answer = self._count_command
         self._tap = LogTap(Redactor(settings.secrets()))
-        logging.getLogger("speechaid").addHandler(self._tap)
+        logs.add_handler(self._tap)
         self._supervisor = Supervisor(
             settings,
             spawner=spawner,
@@ -275,13 +274,13 @@ def _hold(store: Store) -> None:
     """Hold every dial before there is a worker; a hold that stands keeps its owner and reason."""
     if store.holds.fleet() is None:
         store.holds.hold(by=_HELD_BY, reason="started held")
-    log.warning("started held: no host dials until speechctl unhold", extra={"event": "daemon.held"})
+    log.warning("daemon.held", text="no host dials until speechctl unhold")
 
 
 def _open_store(settings: Settings) -> Store:
     store = connect(settings.database)
     for remark in store.remarks:
-        log.warning("%s", remark)
+        log.warning("database.remark", text=remark)
     address = settings.database.shown_uri
     try:
         store.ping()

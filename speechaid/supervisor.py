@@ -7,7 +7,6 @@ what comes back wakes the loop through a descriptor.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -36,6 +35,7 @@ from speechaid.rules.check_findings import no_space
 from speechaid.rules.respawn import CRASHES, ExitCause, RespawnPolicy
 from speechaid.settings import Settings, after_reload, reload_changes
 from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 
 #: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
 #: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.
@@ -51,7 +51,7 @@ MOST_WORKERS: Final = 2000
 #: between a worker's death and the repetition of its last deed.
 IDEMPOTENT_COUNTS_KEPT: Final = 20_000
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Phase(IntEnum):
@@ -147,7 +147,7 @@ class Supervisor:
                 self._dispatch_events()
                 self._run_guarded(self._tick)
             self._notifier.extend(CLOSING_SECONDS)
-        log.info("stopped", extra={"event": "supervisor.stopped"})
+        log.info("supervisor.stopped")
         return ExitStatus.OK
 
     def _start(self, leaving: contextlib.ExitStack) -> None:
@@ -176,9 +176,14 @@ class Supervisor:
             self._check_disk_space(self._database.directory)
         self._fleet.draining, self._fleet.held = orders.draining, orders.held
         self._fleet.scale(self.settings.worker.count)
-        log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor.started"})
+        log.info("supervisor.started", workers=self._fleet.wanted)
         if orders != PersistedState():
-            log.warning("orders of an earlier run still stand: %s", orders.text())
+            log.warning(
+                "supervisor.state_restored",
+                draining=orders.draining,
+                held=orders.held,
+                paused=sorted(orders.paused),
+            )
 
     def _dispatch_events(self) -> None:
         """What has news, and nothing else: most turns are for one of these alone."""
@@ -207,12 +212,12 @@ class Supervisor:
         now = self._clock.boottime()
         away = now - self._awake_at
         if away > REVIEW_SECONDS + ABSENCE_SECONDS:
-            log.warning("the supervisor itself did not run for %.1f s: every deadline is moved", away)
+            log.warning("supervisor.was_suspended", for_seconds=round(away, 1))
             self._fleet.extend_deadlines(away, now)
         self._awake_at = now
 
     def _handle_signal(self, number: signal.Signals) -> None:
-        log.info("%s received", number.name, extra={"event": "signal.received", "signal": number.name})
+        log.info("signal.received", signal=number.name)
         self._signal_handlers[number]()
 
     def _take_requests(self) -> None:
@@ -262,7 +267,7 @@ class Supervisor:
         """
         make_room(wanted)
         self._fleet.scale(wanted)
-        log.info("%d workers wanted", wanted, extra={"event": "fleet.scaled", "wanted": wanted})
+        log.info("fleet.scaled", wanted=wanted)
         return wanted
 
     def drain(self, on: bool) -> None:
@@ -320,9 +325,9 @@ class Supervisor:
             self.scale(self.settings.worker.count)
         finally:
             self._notifier.reloaded()
-        log.info("settings read again; applied: %s", "; ".join(applied) or "nothing new")
+        log.info("settings.reloaded", applied=applied)
         if needs_restart:
-            log.warning("settings that need a restart: %s", "; ".join(needs_restart))
+            log.warning("settings.need_restart", changed=needs_restart)
         if self._on_settings is not None:
             self._on_settings(self.settings)
         return {"applied": applied, "needs_restart": needs_restart}
@@ -384,20 +389,19 @@ class Supervisor:
             self.reload()
         except ConfigError as exc:
             for fault in exc.faults:
-                log.error("%s", fault)  # noqa: TRY400 - one line a fault, no traceback
-            log.error("the new settings are refused; the old ones stay")  # noqa: TRY400 - as above
+                log.error("settings.refused", text=fault)  # noqa: TRY400 - one line a fault, no traceback
 
     def _one_more(self) -> None:
         try:
             self.scale(min(self._fleet.wanted + 1, MOST_WORKERS))
         except ConfigError as exc:
-            log.warning("no worker more: %s", exc)
+            log.warning("fleet.scale_refused", text=str(exc))
 
     def _one_fewer(self) -> None:
         self.scale(max(self._fleet.wanted - 1, 1))  # none at all is for drain, not for a finger on a key
 
     def _enter(self, phase: Phase) -> None:
-        log.info("%s", phase.label, extra={"event": "supervisor.phase", "phase": phase.label})
+        log.info("supervisor.phase", phase=phase.label)
         self.phase = phase
         self._notifier.stopping(self._summary())
         self._show_title()
@@ -415,11 +419,11 @@ class Supervisor:
             self._state.save(orders)
         except FleetError as fault:
             if self._state_not_saved is None:
-                log.warning("%s: orders stand, but a restart would not know them", fault)
+                log.warning("supervisor.state_not_saved", text=str(fault))
             self._state_not_saved = str(fault)
             return
         if self._state_not_saved is not None:
-            log.info("standing orders are kept again")
+            log.info("supervisor.state_saved")
         self._state_not_saved = None
 
     def _check_disk_space(self, directory: Path) -> None:
@@ -432,9 +436,9 @@ class Supervisor:
             why = f"the disk of {directory} cannot be looked at: {exc.strerror}"
         self._fleet.hold_for_space(why)
         if why is not None and not held:
-            log.error("no new call is placed: %s", why, extra={"event": "disk.full"})
+            log.error("disk.full", text=why)
         elif why is None and held:
-            log.warning("calls are placed again: there is room on the disk of %s", directory)
+            log.warning("disk.has_space", directory=str(directory))
 
     def _exempt_database(self) -> None:
         """Its process is our child, and its own keeper's to reap."""
@@ -459,7 +463,7 @@ class Supervisor:
         try:
             step(*arguments)
         except Exception:
-            log.exception("a step of the supervisor failed", extra={"event": "supervisor.fault"})
+            log.exception("supervisor.fault")
             self._clock.sleep(0.05)  # a fault in each turn must not turn hot
             return False
         return True

@@ -9,7 +9,6 @@ over.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import quote
 from speechaid.embedded import files
 from speechaid.embedded.process import ServerProcess, spawn
 from speechaid.errors import FleetError
+from speechaid.telemetry.logs import get_logger
 
 #: A start with a long journal to replay takes its time, as does a stop that flushes what is in memory.
 START_SECONDS = 60.0
@@ -26,7 +26,7 @@ BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: A server that ran so long has earned a fresh back-off.
 STEADY_SECONDS = 60.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class EmbeddedDatabase:
@@ -108,7 +108,7 @@ class EmbeddedDatabase:
         """Stop the server cleanly, flushing what it holds, and let go of the directory."""
         if self._server is not None:
             if not self._server.end(grace_seconds=STOP_SECONDS):
-                _tell(logging.ERROR, "database_killed", f"it did not stop in {STOP_SECONDS:.0f} s")
+                log.error("database_killed", process=self._server.pid, after_seconds=STOP_SECONDS)
             self._server.release()
         self._server = self._address = None
         if self._lock is not None:
@@ -152,7 +152,7 @@ class EmbeddedDatabase:
             server.release()
             return None
         self._address = address
-        _tell(logging.INFO, "database_adopted", f"took over the embedded database, process {address.pid}")
+        log.info("database_adopted", process=address.pid)
         return server
 
     def _restart(self) -> None:
@@ -172,7 +172,7 @@ class EmbeddedDatabase:
             return
         try:
             self._settle(report)
-            _tell(logging.INFO, "database_back", f"the embedded database runs again, process {server.pid}")
+            log.info("database_back", process=server.pid)
         except FleetError as exc:
             self._reap(server, str(exc))
 
@@ -195,7 +195,7 @@ class EmbeddedDatabase:
         delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         self._next_try = time.monotonic() + delay
-        _tell(logging.ERROR, "database_died", f"{why}; starting it again in {delay:.1f} s")
+        log.error("database_died", text=why, next_in_seconds=delay)
 
 
 def published_uri(directory: Path | str) -> str:
@@ -209,10 +209,6 @@ def published_uri(directory: Path | str) -> str:
     if address is None:
         raise FleetError(f"no database runs in {directory}")
     return _uri(directory, address)
-
-
-def _tell(level: int, event: str, sentence: str) -> None:
-    log.log(level, "%s", sentence, extra={"event": event})
 
 
 def _uri(directory: Path, address: files.Address) -> str:

@@ -37,6 +37,8 @@ from setproctitle import setproctitle
 from speechaid.embedded import files
 from speechaid.embedded.index_cache import cache_index_reads
 from speechaid.errors import ExitStatus, FleetError
+from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 
 #: Below the range from which the kernel lends ports to outgoing connections, so that none of those sits on
 #: our port while the server is being restarted.
@@ -50,7 +52,7 @@ QUIET_LOOKS = 5
 #: What the storage says when it cannot go on: a full, failing or vanished disk, or its own panic.
 UNFIT = ("No space left", "quota exceeded", "Input/output error", "Read-only file system", "PANIC", "panic")
 
-log = logging.getLogger("speechaid.embedded")
+log = get_logger("speechaid.embedded.server")  # not __name__: it runs as __main__
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,15 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (FleetError, OSError) as exc:
         return _refuse(options.ready_fd, str(exc))
     except Exception as exc:
-        log.exception("the database did not start")
+        log.exception("database.not_started")
         return _refuse(options.ready_fd, f"the storage refused: {exc}")
     _publish(directory, server.port)
     _report(options.ready_fd, {"port": server.port})
-    log.info("serving on port %d", server.port)
+    log.info("database.serving", port=server.port)
     supervisor_lock = _watch(directory, server, stopping, broken)
     (directory / "address").unlink(missing_ok=True)
     _stop(server)
-    log.info("stopped")
+    log.info("database.stopped")
     # Both locks end with the process; named here so that neither is given back before.
     del supervisor_lock, lock
     return ExitStatus.OK
@@ -96,8 +98,7 @@ def _prepare_process(stopping: threading.Event, broken: threading.Event) -> None
     enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    log.setLevel(logging.INFO)
+    logs.configure("INFO")
     logging.getLogger("secantus").addHandler(_StorageFaults(broken))
 
 
@@ -130,7 +131,7 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
         sync_on_commit=sync,
     )
     if not cache_index_reads(server.storage):
-        log.warning("this SecantusDB is built in another way than known: it is served as it is, and slower")
+        log.warning("database.index_cache_off", text="an unknown version of SecantusDB: slower")
     try:
         _ensure_user(server, _credentials(directory))
         server.start()
@@ -191,7 +192,7 @@ def _watch(directory: Path, server: Any, stopping: threading.Event, broken: thre
     while not stopping.wait(WATCH_SECONDS):
         if broken.is_set():
             # Not closed first: what was committed is in the journal, and a close would have to write.
-            log.error("the storage has failed: leaving, to be started anew")
+            log.error("database.storage_failed", text="leaving, to be restarted")
             logging.shutdown()
             os._exit(ExitStatus.SOFTWARE)
         quiet = quiet + 1 if _clients(server) == 0 else 0
@@ -199,7 +200,7 @@ def _watch(directory: Path, server: Any, stopping: threading.Event, broken: thre
             continue
         lock = files.take_lock(directory / "supervisor.lock")
         if lock is not None:
-            log.info("no supervisor and no client for %.0f s: leaving", quiet * WATCH_SECONDS)
+            log.info("database.orphaned", for_seconds=quiet * WATCH_SECONDS)
             return lock
     return None
 
@@ -247,7 +248,7 @@ def _report(fd: int, message: dict[str, object]) -> None:
 
 
 def _refuse(fd: int, why: str) -> int:
-    log.error("%s", why)
+    log.error("database.refused", text=why)
     _report(fd, {"error": why})
     return ExitStatus.CANTCREAT
 

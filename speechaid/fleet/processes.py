@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
 import os
 import resource
 import select
@@ -15,6 +14,7 @@ from typing import Final
 
 from speechaid.errors import ConfigError, FleetError
 from speechaid.protocol.text import plural
+from speechaid.telemetry.logs import get_logger
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 #: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
@@ -25,7 +25,7 @@ _LEAST_OTHER_DESCRIPTORS: Final = 128
 _OOM_SCORE_ABOVE_SUPERVISOR: Final = 500
 _HIGHEST_OOM_SCORE: Final = 1000
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def be_first_to_go() -> None:
             score = int(own.read()) + _OOM_SCORE_ABOVE_SUPERVISOR
             own.write(b"%d" % min(score, _HIGHEST_OOM_SCORE))
     except (OSError, ValueError) as exc:
-        log.warning("the kernel may choose the supervisor before this worker when memory runs out: %s", exc)
+        log.warning("worker.oom_score_not_raised", error=str(exc))
 
 
 def reap_strays(known: Collection[int]) -> list[int]:
@@ -151,7 +151,7 @@ def make_room(workers: int) -> None:
     shortage = f"{wanted}, and the system allows {limit}"
     if limit < descriptors_needed(workers, at_least=True):
         raise ConfigError([f"WORKER_COUNT: {shortage}: raise LimitNOFILE= or ulimit -Hn, or want fewer"])
-    log.warning("%s: raise LimitNOFILE", shortage)
+    log.warning("fleet.few_descriptors", text=f"{shortage}: raise LimitNOFILE=")
 
 
 def _raise_descriptor_limit(needed: int) -> int:

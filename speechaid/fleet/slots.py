@@ -163,24 +163,17 @@ class Slot:
             hung=self.state is SlotState.KILLED and self.was_hung,
         )
 
-    def describe(self, now: float | None) -> str:
-        """What its process is doing, as part of a sentence."""
-        if self.beat is None:
-            return "it had not reported anything yet"
-        parts = [f"{self.beat.state.value}, step {self.beat.step}"]
-        parts += [f"job {self.beat.job}"] if self.beat.job else []
-        parts += [f"call {self.beat.call}"] if self.beat.call else []
-        parts += [f"for {now - self.beat.since:.1f} s"] if now is not None else []
-        return ", ".join(parts)
-
-    def fields(self) -> dict[str, str | None]:
-        """The same for a program."""
+    def fields(self, now: float | None) -> dict[str, str | float | None]:
+        """What its process is doing, for a log line; ``for_seconds`` is left out where ``now`` is None."""
         beat = self.beat
+        if beat is None:
+            return {"state": self.state.value}
         return {
-            "state": self.doing,
-            "step": beat.step if beat else None,
-            "job": beat.job if beat else None,
-            "call": beat.call if beat else None,
+            "state": beat.state.value,
+            "step": beat.step,
+            "job": beat.job,
+            "call": beat.call,
+            "for_seconds": None if now is None else round(now - beat.since, 1),
         }
 
     def row(self, now: float) -> dict[str, Any]:

@@ -7,7 +7,6 @@ End-of-file on the line is its order to leave.
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,13 +14,14 @@ from typing import Any, Final
 from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.processes import Child
+from speechaid.telemetry.logs import get_logger
 
 #: A killed process is gone in no time, unless the kernel holds it.
 CLOSING_SECONDS: Final = 1.0
 #: None is made so soon after the last birth, which it would be in the way of, nor after one that failed.
 REST_SECONDS: Final = 1.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Spares:
@@ -66,7 +66,7 @@ class Spares:
         try:
             self._child = None if pid is None else Child(pid)
         except FleetError as fault:
-            log.warning("there is no spare worker: %s", fault)
+            log.warning("zygote.no_spare", text=str(fault))
         if self._child is None:
             self.drop(now)
 

@@ -5,7 +5,6 @@ Where it has nothing else to do it makes a spare (``fleet.spare``), which serves
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any, Final
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.processes import Child
 from speechaid.fleet.spare import CLOSING_SECONDS, Spares
+from speechaid.telemetry.logs import get_logger
 
 #: glibc's malloc gives memory back only above these thresholds, which by default grow with use: 9 instead of
 #: 12 MiB a worker after it has read large bodies.
@@ -36,7 +36,7 @@ LONGEST_DELAY_SECONDS: Final = 10.0
 #: A zygote that lived so long was a good one.
 SETTLED_SECONDS: Final = 30.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class ZygoteState(StrEnum):
@@ -232,12 +232,7 @@ class Spawner:
             self._line.close()
         self._young_deaths = 0 if now - self._started_at >= SETTLED_SECONDS else self._young_deaths + 1
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(self._young_deaths, 20))
-        log.error(
-            "the zygote %s; workers run on, another is started in %.1f s",
-            reason,
-            delay,
-            extra={"event": "zygote.lost", "reason": reason},
-        )
+        log.error("zygote.lost", reason=reason, next_in_seconds=round(delay, 1))
         answers = [ForkResult(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
         self._asked.clear()
         self._line = self._child = self.pid = None

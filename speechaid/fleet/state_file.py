@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from speechaid.errors import FleetError
+from speechaid.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +80,11 @@ class StateDirectory:
         except FileNotFoundError:
             return PersistedState()
         except (OSError, ValueError, TypeError) as exc:
-            log.error(  # noqa: TRY400 - the sentence says it all
-                "%s cannot be read (%s): starting drained; look at it, then undrain", self._path, exc
+            log.error(  # noqa: TRY400 - no traceback for a damaged file
+                "supervisor.state_unreadable",
+                file=str(self._path),
+                error=str(exc),
+                text="starting drained; check the file, then speechctl undrain",
             )
             return PersistedState(draining=True)
 

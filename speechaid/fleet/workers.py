@@ -34,11 +34,12 @@ from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import ForkResult, Spawner
 from speechaid.fleet.supervisor_link import DUMP_SIGNAL
 from speechaid.rules.respawn import ExitCause, ExitHistory, RespawnPolicy, decide
+from speechaid.telemetry.logs import get_logger
 
 #: The slots are looked over at least so often, and whenever something changed.
 REVIEW_SECONDS: Final = 1.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +205,7 @@ class Fleet:
         """The end of patience."""
         for slot in self.slots.values():
             if slot.alive and slot.state is not SlotState.KILLED:
-                log.warning("%s did not let go in time and is killed: %s", slot.name, slot.describe(None))
+                log.warning("worker.killed", worker=slot.name, **slot.fields(None))
                 self._kill(slot)
 
     def extend_deadlines(self, seconds: float, now: float) -> None:
@@ -292,7 +293,7 @@ class Fleet:
             try:
                 report = decode_report(message)
             except FleetError as fault:
-                log.error("%s: %s", slot.name, fault)  # noqa: TRY400 - the sentence says it all
+                log.error("worker.report_unreadable", worker=slot.name, text=str(fault))  # noqa: TRY400
                 continue
             self._handle_report(slot, report, now)
         if channel.eof:
@@ -302,17 +303,10 @@ class Fleet:
         match report:
             case Ready():
                 slot.extend_deadline(now + self.timeouts.boot_seconds)
-                log.info(
-                    "%s is up as %s",
-                    slot.name,
-                    slot.worker_id,
-                    extra={"event": "worker.ready", "worker": slot.name},
-                )
+                log.info("worker.ready", worker=slot.name, worker_id=slot.worker_id)
             case Beat():
                 if slot.state is SlotState.HUNG:
-                    log.warning(
-                        "%s reports after all", slot.name, extra={"event": "worker.late", "worker": slot.name}
-                    )
+                    log.warning("worker.late", worker=slot.name)
                 slot.note_beat(
                     report, max(report.deadline + self.timeouts.grace_seconds, self._lenient_until)
                 )
@@ -323,7 +317,7 @@ class Fleet:
                 self._listener.on_worker_event(slot.name, report)
             case Bye():
                 self._listener.on_counts(report.counts)
-                log.debug("%s leaves: %s", slot.name, report.reason)
+                log.debug("worker.leaving", worker=slot.name, reason=report.reason)
 
     def _reap(self, slot: Slot, now: float) -> None:
         if slot.child is None:
@@ -338,7 +332,7 @@ class Fleet:
     def _ended(self, slot: Slot, end: Exit | None, now: float) -> None:
         """A process is no more, or could not be made: note it, and decide when the next one starts."""
         cause = slot.cause(end)
-        beat, worker_id, what = slot.beat, slot.worker_id, slot.describe(now)
+        beat, worker_id, fields = slot.beat, slot.worker_id, slot.fields(now)
         ran_well = self._runs_well(slot, now)
         known_outage = slot.history.dependency_away
         for held in (slot.child, slot.channel):
@@ -352,16 +346,15 @@ class Fleet:
         self._schedule_respawn(slot, cause, now, ran_well=ran_well)
         usual = {ExitCause.ASKED, ExitCause.RECYCLED} | ({ExitCause.UNAVAILABLE} if known_outage else set())
         level = logging.INFO if cause in usual else logging.WARNING
-        ahead = f"the next one starts in {(slot.due or now) - now:.1f} s" if wanted else "it is not replaced"
-        log.log(
+        log.event(
             level,
-            "%s ended (%s, %s): %s; %s",
-            worker_id or slot.name,
-            cause.value,
-            end or "never born",
-            what,
-            ahead,
-            extra={"event": "worker.ended", "worker": slot.name, "cause": cause.value},
+            "worker.ended",
+            worker=slot.name,
+            worker_id=worker_id or None,
+            cause=cause.value,
+            exit=None if end is None else str(end),
+            **fields,
+            next_in_seconds=round((slot.due or now) - now, 1) if wanted else None,
         )
 
     def _runs_well(self, slot: Slot, now: float) -> bool:
@@ -378,13 +371,8 @@ class Fleet:
             jitter=random.random(),  # noqa: S311 - to spread, not to hide
         )
         if decision.crash_loop and not slot.crash_loop:
-            log.error(
-                "%s is in a crash loop: %d bad ends in a row, the last one %s; it is tried again, slowly",
-                slot.name,
-                decision.history.faults,
-                cause.value,
-                extra={"event": "worker.crash_loop", "worker": slot.name},
-            )
+            faults = decision.history.faults
+            log.error("worker.crash_loop", worker=slot.name, faults=faults, cause=cause.value)
         slot.crash_loop, slot.history = decision.crash_loop, decision.history
         slot.due = now + decision.delay_seconds
         if cause is not ExitCause.ASKED:
@@ -396,7 +384,7 @@ class Fleet:
             return
         self._review_at = 0.0
         if answer.pid is None:
-            log.error("%s could not be started: %s", slot.name, answer.error)
+            log.error("worker.not_started", worker=slot.name, text=answer.error)
             self._ended(slot, None, now)
             return
         identity = WorkerIdentity(slot=slot.name, host=self._host, pid=answer.pid)
@@ -411,7 +399,7 @@ class Fleet:
         for slot in list(self.slots.values()):
             slot.flush()
             if slot.crash_loop and self._runs_well(slot, now):
-                log.info("%s runs well again", slot.name, extra={"event": "worker.well", "worker": slot.name})
+                log.info("worker.well", worker=slot.name)
                 slot.crash_loop, slot.history = False, ExitHistory()
             if slot.number > self.wanted or self._closing:
                 self._retire(slot)
@@ -461,12 +449,7 @@ class Fleet:
         if slot.child is None:
             return
         if slot.state in {SlotState.BOOTING, SlotState.RUNNING}:
-            log.error(
-                "%s is hung: %s; its stack follows on standard error, then it is killed",
-                slot.worker_id,
-                slot.describe(now),
-                extra={"event": "worker.hung", "worker": slot.name, **slot.fields()},
-            )
+            log.error("worker.hung", worker=slot.name, worker_id=slot.worker_id, **slot.fields(now))
             slot.was_hung = True
             slot.move(SlotState.HUNG, now + self.timeouts.dump_seconds)
             slot.child.send_signal(DUMP_SIGNAL)

@@ -36,6 +36,7 @@ from speechaid.fleet.processes import be_first_to_go
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
 from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.settings import Settings
+from speechaid.telemetry.logs import get_logger
 
 #: Says ``seat.ready()`` once it is able to work, and returns an exit status.
 WorkerMain = Callable[[SupervisorLink, WorkerIdentity, Settings], int]
@@ -45,7 +46,7 @@ PreparedMain = Callable[[SupervisorLink, WorkerIdentity], int]
 #: Meant for the supervisor; a terminal's Ctrl-C and a ``pkill -HUP`` pass by.
 _FOREIGN_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
 
-log = logging.getLogger(__name__)
+log = get_logger("speechaid.fleet.zygote")  # not __name__: it runs as __main__
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -175,7 +176,7 @@ def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMa
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else status
     except BaseException:  # the last frame of the process: nothing may climb into the zygote
-        log.exception("worker %s ends by a fault of its own", request.get("slot"))
+        log.exception("worker.fault", worker=request.get("slot"))
     finally:
         _leave(status)
 

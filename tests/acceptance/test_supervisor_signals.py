@@ -167,10 +167,10 @@ def test_a_reload_applies_what_it_can_and_refuses_a_bad_set_whole(tmp_path: Path
         file.write_text("WORKER_COUNT=3\nMONGO_DB=other_db\n")
         daemon.signal(signal.SIGHUP)
         daemon.at_work(3)
-        daemon.says("settings that need a restart: MONGO_DB")
+        daemon.says('settings.need_restart changed=["MONGO_DB')
         file.write_text("WORKER_COUNT=1\nLEASE_SECONDS=-1\n")
         daemon.signal(signal.SIGHUP)
-        daemon.says("the new settings are refused")
+        daemon.says("settings.refused")
         assert "LEASE_SECONDS=-1" in daemon.log.read_text()
         assert len(daemon.at_work(3)) == 3
         assert "LEASE_SECONDS=-1" in daemon.request("reload")["error"]
@@ -194,7 +194,7 @@ def test_a_killed_worker_is_replaced_and_its_job_is_told(daemon: Daemon) -> None
 def test_a_hung_worker_is_named_with_its_call_dumped_and_replaced(daemon: Daemon) -> None:
     victim = daemon.at_work()["worker-1"]
     daemon.task("worker-1", "hang")
-    daemon.says("is hung: following, step get_call, job job-9, call call-9")
+    daemon.says("state=following step=get_call job=job-9 call=call-9")
     daemon.task("worker-1", "idle")
     daemon.until(lambda: daemon.pids("idle").get("worker-1", victim) != victim, "a successor")
     assert "in _perform" in daemon.log.read_text()
@@ -237,7 +237,7 @@ def test_a_frozen_supervisor_does_not_take_its_workers_for_hung(daemon: Daemon) 
     with pytest.raises(subprocess.TimeoutExpired):
         daemon.process.wait(frozen_for)
     daemon.signal(signal.SIGCONT)
-    daemon.says("did not run for")
+    daemon.says("supervisor.was_suspended")
     assert daemon.at_work() == before
 
 

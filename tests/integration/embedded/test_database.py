@@ -179,7 +179,7 @@ _JOURNALED = WriteConcern("majority", j=True)
 
 _SUPERVISE = """
 import sys, time
-from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.embedded.database import EmbeddedDatabase
 database = EmbeddedDatabase(sys.argv[1])
 database.start()
 print(database.pid, flush=True)

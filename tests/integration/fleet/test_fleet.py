@@ -126,8 +126,9 @@ def test_a_hung_worker_is_named_dumped_killed_and_replaced(
     slot.due = stage.fleet._review_at = now()
     stage.until(lambda: stage.pids("idle").get("worker-1", victim) != victim, "a successor")
     assert stage.notes.ends == [("worker-1", "job-9", ExitCause.HUNG)]
-    told = next(r.getMessage() for r in caplog.records if "is hung" in r.getMessage())
-    assert all(word in told for word in ("worker-1@here", "get_call", "job-9", "call-9"))
+    logged = next(vars(record)["fields"] for record in caplog.records if record.message == "worker.hung")
+    assert logged["worker_id"].startswith("worker-1@here")
+    assert (logged["step"], logged["job"], logged["call"]) == ("get_call", "job-9", "call-9")
 
 
 def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -145,7 +146,7 @@ def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogC
     stage.until(overdue, "suspicion")
     os.kill(pid, signal.SIGCONT)
     stage.until(lambda: stage.pids("idle") == {"worker-1": pid}, "its next report")
-    assert "reports after all" in caplog.text
+    assert "worker.late" in caplog.text
     assert not slot.was_hung
 
 
@@ -274,4 +275,4 @@ def test_a_crash_loop_is_over_once_the_worker_runs_well(
     stage.fleet.timeouts = replace(PATIENCE, respawn=RespawnPolicy(settled_seconds=0.01))
     with caplog.at_level("INFO"):
         stage.until(lambda: not stage.fleet.crash_loops, "the loop's end")
-    assert "worker-1 runs well again" in caplog.text
+    assert "worker.well" in caplog.text
