@@ -1,6 +1,6 @@
-"""The daemon put together: settings, logs, socket, database, clerk and fleet, what fails soonest first.
+"""Assembles the daemon: settings, logs, socket, database and fleet; what fails soonest comes first.
 
-Everything that can refuse a start does so before a worker exists, in one sentence.
+Whatever can refuse a start does so before a worker exists, in one sentence.
 """
 
 from __future__ import annotations
@@ -39,40 +39,40 @@ from speechaid.worker import open_retell
 
 log = get_logger(__name__)
 
-#: Whose hold it is that stands from the start.
+#: Owner of the hold that ``--held`` sets.
 _HELD_BY: Final = "speechaid run --held"
 
 
 def serve(spawner: Spawner, *, held: bool = False) -> int:
-    """Run until told to stop; returns the exit status.
+    """Run until a shutdown is requested; returns the exit status.
 
     Args:
         spawner: makes the workers; its zygote may be starting already.
-        held: dial nothing, on any host, until an operator lifts the hold.
+        held: hold every dial, on any host, until an operator lifts the hold.
 
     Raises:
         ConfigError: the settings cannot be used.
-        ControlError: the control socket is another daemon's, or cannot be made.
-        FleetError: the embedded database or the state directory is not to be had.
-        StoreUnavailable: the database is not there.
+        ControlError: another daemon has the control socket, or it cannot be made.
+        FleetError: the embedded database or the state directory cannot be used.
+        StoreUnavailable: the database does not answer.
     """
     settings = get_settings()
     _open_log(settings)
     for warning in settings_warnings():
         log.warning("settings.warning", text=warning)
-    with contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as cleanup:
         control = ControlSocket(settings.control.socket, tcp_access(settings))
-        undo.callback(control.close)
+        cleanup.callback(control.close)
         monitoring = Monitoring(settings)
-        undo.callback(monitoring.close)
+        cleanup.callback(monitoring.close)
         database, settings = _start_database(settings)
         if database is not None:
-            undo.callback(database.stop)
+            cleanup.callback(database.stop)
         store = _open_store(settings)
         if held:
             _hold(store)
         database_thread = DatabaseThread(store, settings)
-        undo.callback(database_thread.close)
+        cleanup.callback(database_thread.close)
         daemon = Daemon(
             settings,
             spawner=spawner,
@@ -81,7 +81,7 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
             database=database,
             monitoring=monitoring,
         )
-        undo.pop_all()  # from here on the supervisor closes them, in its own order
+        cleanup.pop_all()  # from here on the supervisor closes them
     log.info("daemon.starting", version=__version__, database=settings.database.shown_uri)
     return daemon.run()
 
@@ -234,26 +234,28 @@ class Daemon(DaemonControl):
         self._supervisor.on_counts({count_key("speechaid_commands_total", labels): 1.0})
 
     def _publish_log_lines(self, now: float) -> None:
-        """Each second: this process's own log lines, and signs of life."""
+        """Each second: send this process's log lines to the event streams, and keep them alive."""
         for line in self._tap.take():
             self._dispatcher.subscriptions.publish("supervisor", str(line.pop("event")), line)
         self._dispatcher.subscriptions.tick(now)
 
 
 def _open_log(settings: Settings) -> None:
-    """Send the log where the settings say.
+    """Configure the log by the settings.
 
     Raises:
-        ConfigError: its file cannot be written to.
+        ConfigError: the log file cannot be written.
     """
-    wanted = settings.logging
-    if wanted.file is not None and (fault := file_fault(wanted.file)) is not None:
-        raise ConfigError([log_refused(wanted.file, fault)])
-    logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
+    log_settings = settings.logging
+    if log_settings.file is not None and (fault := file_fault(log_settings.file)) is not None:
+        raise ConfigError([log_refused(log_settings.file, fault)])
+    logs.configure(
+        log_settings.level, log_settings.format, file=log_settings.file, secrets=settings.secrets()
+    )
 
 
 def _start_database(settings: Settings) -> tuple[EmbeddedDatabase | None, Settings]:
-    """The embedded database, started, and the settings with its address; None where a server is named."""
+    """The started embedded database, None where a server is configured; the settings with its address."""
     directory = settings.database.embedded_directory
     if directory is None:
         return None, settings
@@ -263,7 +265,7 @@ def _start_database(settings: Settings) -> tuple[EmbeddedDatabase | None, Settin
 
 
 def _with_address(settings: Settings, database: EmbeddedDatabase | None) -> Settings:
-    """The settings with ``embedded:DIR`` replaced by where that server listens."""
+    """The settings with ``embedded:DIR`` replaced by the address of that server."""
     if database is None or settings.database.embedded_directory != database.directory:
         return settings
     address = settings.database.model_copy(update={"uri": SecretStr(database.uri)})
@@ -271,7 +273,7 @@ def _with_address(settings: Settings, database: EmbeddedDatabase | None) -> Sett
 
 
 def _hold(store: Store) -> None:
-    """Hold every dial before there is a worker; a hold that stands keeps its owner and reason."""
+    """Hold every dial before there is a worker; an existing hold keeps its owner and reason."""
     if store.holds.fleet() is None:
         store.holds.hold(by=_HELD_BY, reason="started held")
     log.warning("daemon.held", text="no host dials until speechctl unhold")

@@ -1,4 +1,4 @@
-"""The supervisor as a process of its own, with ``tests.support.fleet_worker`` as its worker."""
+"""The supervisor as a process, with ``tests.support.fleet_worker`` as its worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = get_logger("speechaid.fleet_daemon")
 
 
 class QuietDatabaseThread:
-    """No database: what a lost worker had in hand is only logged."""
+    """No database: the job of a crashed worker is only logged."""
 
     def __init__(self) -> None:
         self._reader, _ = os.pipe()
@@ -50,7 +50,7 @@ def main() -> int:
 
     def on_request(request: Request) -> None:
         args = request.args
-        verbs: dict[str, Callable[[], Any]] = {
+        handlers: dict[str, Callable[[], Any]] = {
             "status": supervisor.snapshot,
             "drain": lambda: supervisor.drain(True),
             "undrain": lambda: supervisor.drain(False),
@@ -61,7 +61,7 @@ def main() -> int:
             "shutdown": lambda: supervisor.shutdown(now=args["now"]),
         }
         try:
-            control.reply(request, {"done": verbs[request.command.name]()})
+            control.reply(request, {"done": handlers[request.command.name]()})
         except (FleetError, ConfigError) as exc:
             control.refuse(request, ErrorCode.REFUSED, str(exc))
 
@@ -73,15 +73,15 @@ def main() -> int:
         database_thread=QuietDatabaseThread(),
         read_settings=get_settings,
     )
-    blind = Path(os.environ["FLEET_WORKER_DIR"]) / "blind"
+    break_fleet = Path(os.environ["FLEET_WORKER_DIR"]) / "break-fleet"
 
-    def go_blind(_now: float) -> None:
-        """Take the supervisor's eyes: from now on every turn of the fleet fails."""
-        if blind.exists():
+    def break_when_asked(_now: float) -> None:
+        """Close the fleet's epoll: from then on every tick of the fleet fails."""
+        if break_fleet.exists():
             os.close(supervisor._fleet.fileno())
-            supervisor.on_tick.remove(go_blind)
+            supervisor.on_tick.remove(break_when_asked)
 
-    supervisor.on_tick.append(go_blind)
+    supervisor.on_tick.append(break_when_asked)
     return supervisor.run()
 
 
