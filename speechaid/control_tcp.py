@@ -1,9 +1,9 @@
-"""The control socket's end on the network: CURVE keys and a list of allowed clients, never in the clear.
+"""The control socket over TCP: CURVE keys and a list of allowed clients, never unencrypted.
 
-libzmq asks for each handshake (ZAP, RFC 27) whether the client's key is welcome; the questions are answered
-here, in the loop's thread, from a list in memory. Were nobody here to answer, ``zap_enforce_domain`` has
-libzmq refuse everybody, not let everybody in. The list is looked at again for each message: who is revoked
-and still connected is refused.
+libzmq asks for each handshake (ZAP, RFC 27) whether the client's key is allowed; the authenticator answers
+here, in the loop's thread, from a list in memory. Without an authenticator, ``zap_enforce_domain`` makes
+libzmq refuse every client. Each message is checked against the list again: a client that was revoked while
+connected is refused.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ log = get_logger(__name__)
 _DOMAIN: Final = b"speechaid"
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _FAILURES: Final = {
-    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "it broke off",
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the handshake broke off",
     zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "no CURVE, or the wrong server key",
     zmq.Event.HANDSHAKE_FAILED_AUTH: "its key is not allowed",
 }
-#: A peer that is silent is asked for a sign of life so often, and given up after so long, in milliseconds.
+#: Interval of heartbeats to a silent peer, and time until it is disconnected, in milliseconds.
 _HEARTBEAT_MS: Final = 5_000
 _HEARTBEAT_TIMEOUT_MS: Final = 20_000
 _HANDSHAKE_MS: Final = 10_000
-#: Refused handshakes logged one by one in such a span of seconds; a flood is summed up.
-_LOGGED: Final = 20
-_SPAN_SECONDS: Final = 60.0
+#: Refusals of one kind that are logged in this span of seconds; further ones are only counted.
+_LOG_LIMIT: Final = 20
+_LOG_SPAN_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +70,18 @@ def tcp_access(settings: Settings) -> TcpAccess | None:
 
 
 @dataclass(kw_only=True)
-class _Flood:
+class _RefusalLog:
     """Refusals of one kind: when they were logged lately, and how many were not."""
 
     logged: list[float] = field(default_factory=list)
-    kept_quiet: int = 0
+    suppressed: int = 0
 
 
 class TcpEnd:
-    """A ROUTER on TCP, and the doorman in front of it.
+    """A ROUTER on TCP, and its ZAP authenticator.
 
     Raises:
-        ControlError: it cannot listen there.
+        ControlError: it cannot listen on the address.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class TcpEnd:
     ) -> None:
         self.address = access.address
         self._clients = dict(access.clients)
-        self._floods: dict[str, _Flood] = {}
+        self._refusals: dict[str, _RefusalLog] = {}
         self._context = zmq.Context()
-        # The doorman first: a handshake that comes before him would be refused.
+        # The authenticator first: a handshake before it is bound would be refused.
         self._authenticator = self._context.socket(zmq.REP)
         self._authenticator.linger = 0
         self._authenticator.bind(_ZAP_ENDPOINT)
@@ -117,32 +117,32 @@ class TcpEnd:
 
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], ...]:
-        """What the loop must watch, besides requests."""
+        """Sockets to poll, besides the ROUTER."""
         return (self._authenticator, self._monitor)
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
-        """These and no others from now on."""
+        """Replace the list of allowed clients."""
         self._clients = dict(clients)
 
     def process_handshakes(self) -> None:
-        """Answer for whom the door opens, and put refusals on record; never waits."""
+        """Answer authentication requests and log refused handshakes; never blocks."""
         while self._authenticator.poll(0):
             self._authenticator.send_multipart(self._zap_reply(self._authenticator.recv_multipart()))
         while self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())
             reason = _FAILURES.get(zmq.Event(event["event"]))
             if reason is not None and event["event"] != zmq.Event.HANDSHAKE_FAILED_AUTH:
-                self._refused("handshake", f"a connection to {self.address} was refused: {reason}")
+                self._log_refusal("handshake", f"a connection to {self.address} was refused: {reason}")
 
     def peer_of(self, frame: zmq.Frame) -> Peer | None:
-        """Who sent a frame; None where that client was let in and has been revoked since."""
+        """Sender of a frame; None where the client has been revoked since it connected."""
         try:
             key, address = str(frame.get("User-Id")), str(frame.get("Peer-Address"))
         except zmq.ZMQError:
             return None
         client = self._clients.get(key)
         if client is None:
-            self._refused("revoked", f"a revoked client at {address} was refused")
+            self._log_refusal("revoked", f"a revoked client at {address} was refused")
             return None
         return Peer(name=client.name, address=address, access=Access(client.access))
 
@@ -154,42 +154,42 @@ class TcpEnd:
         self._authenticator.close(linger=0)
         self._context.term()
 
-    def _zap_reply(self, question: list[bytes]) -> list[bytes]:
-        """A ZAP answer: version, id, status, text, user id, metadata."""
-        if len(question) < 6:
+    def _zap_reply(self, request: list[bytes]) -> list[bytes]:
+        """The reply to a ZAP request: version, id, status, text, user id, metadata."""
+        if len(request) < 6:
             return [b"1.0", b"", b"500", b"not understood", b"", b""]
-        version, request_id, domain, address, _identity, mechanism, *proof = question
+        version, request_id, domain, address, _identity, mechanism, *proof = request
         head = [version, request_id]
         if mechanism != b"CURVE" or domain != _DOMAIN or len(proof) != 1 or len(proof[0]) != 32:
-            self._refused(
+            self._log_refusal(
                 "plain", f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
             )
             return [*head, b"400", b"CURVE alone", b"", b""]
         public = z85.encode(proof[0]).decode("ascii")
         client = self._clients.get(public)
         if client is None:
-            self._refused(
+            self._log_refusal(
                 "key", f"a client at {_shown(address)} was refused: its key {public} is not allowed"
             )
             return [*head, b"400", b"key not allowed", b"", b""]
         log.info("control.connected", client=client.name, access=client.access, address=_shown(address))
         return [*head, b"200", b"OK", public.encode("ascii"), b""]
 
-    def _refused(self, kind: str, text: str) -> None:
-        """Put a refusal in the log; a flood of one kind is summed up, and hides none of another."""
-        flood = self._floods.setdefault(kind, _Flood())
+    def _log_refusal(self, kind: str, text: str) -> None:
+        """Log a refusal; each kind has its own limit, so that a flood of one hides none of another."""
+        refusals = self._refusals.setdefault(kind, _RefusalLog())
         now = time.monotonic()
-        flood.logged = [moment for moment in flood.logged if now - moment < _SPAN_SECONDS]
-        if len(flood.logged) >= _LOGGED:
-            flood.kept_quiet += 1
+        refusals.logged = [moment for moment in refusals.logged if now - moment < _LOG_SPAN_SECONDS]
+        if len(refusals.logged) >= _LOG_LIMIT:
+            refusals.suppressed += 1
             return
-        log.warning("control.refused", text=text, not_logged=flood.kept_quiet or None)
-        flood.logged.append(now)
-        flood.kept_quiet = 0
+        log.warning("control.refused", text=text, not_logged=refusals.suppressed or None)
+        refusals.logged.append(now)
+        refusals.suppressed = 0
 
 
 def _require_curve(router: zmq.Socket[bytes], pair: KeyPair) -> None:
-    """Let nobody in without a key that the doorman knows."""
+    """Require CURVE and a known client key."""
     router.curve_server = True
     router.curve_publickey = pair.public.encode("ascii")
     router.curve_secretkey = pair.secret.encode("ascii")
@@ -201,5 +201,5 @@ def _require_curve(router: zmq.Socket[bytes], pair: KeyPair) -> None:
 
 
 def _shown(value: bytes) -> str:
-    """A stranger's bytes, fit for a log."""
+    """Untrusted bytes, made safe for a log."""
     return value.decode("ascii", "backslashreplace")[:64]

@@ -145,7 +145,7 @@ def test_a_daemon_that_leaves_takes_its_socket_with_it(path: Path) -> None:
 def test_a_directory_that_everybody_may_write_to_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.parent.chmod(0o777)
-    with pytest.raises(ControlError, match="writable by everybody"):
+    with pytest.raises(ControlError, match="writable by every user"):
         ControlSocket(path)
 
 
