@@ -1,4 +1,4 @@
-"""An operator's terminal: speechctl's own ``main`` against a whole daemon, on its embedded database."""
+"""An operator's terminal: speechctl's ``main`` against a whole daemon on its embedded database."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from speechctl.cli import main
 
 Document = dict[str, Any]
 DEADLINE_SECONDS = 120.0
-#: Of the simulator's clock, which goes ten times as fast as ours.
+#: Of the simulator's clock, which runs ten times as fast.
 TALK_SECONDS = (40.0, 60.0)
 
 
 class Terminal:
-    """One daemon, and somebody who gives it commands."""
+    """One daemon, and an operator who gives it commands."""
 
     def __init__(self, place: Path, simulator: SimulatorProcess, **changes: str) -> None:
         self.place = place
@@ -38,35 +38,35 @@ class Terminal:
 
     @property
     def database(self) -> Database[Document]:
-        """The database behind the daemon's back."""
+        """Direct access to the daemon's database."""
         if self._client is None:
             uri = published_uri(self.place / "database")
             self._client = MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
         return self._client["speechai_db"]
 
     def type(self, *words: str, status: int = 0) -> str:
-        """One command line; what it printed. The exit status must be the one awaited."""
+        """Run one command line; its output. The exit status must be the expected one."""
         out, err = io.StringIO(), io.StringIO()
-        # Some commands give up after a few seconds, as a person would: not here, where much goes on at once.
-        patience = ["--timeout", "60s"] if _is_hasty(words[0]) else []
+        # Some commands time out after a few seconds: too short for a busy test machine.
+        timeout = ["--timeout", "60s"] if _times_out_early(words[0]) else []
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                got = main([*words, *patience, "--socket", str(self.daemon.socket)])
-            except SystemExit as left:
-                got = left.code if isinstance(left.code, int) else 1
+                got = main([*words, *timeout, "--socket", str(self.daemon.socket)])
+            except SystemExit as exc:
+                got = exc.code if isinstance(exc.code, int) else 1
         assert got == status, f"{words}: exit {got}: {err.getvalue()}{out.getvalue()}"
         return out.getvalue() + err.getvalue()
 
     def ask(self, *words: str) -> Any:
-        """The same for a program: the answer as JSON."""
+        """Run one command line with ``--json``; the answer."""
         return json.loads(self.type(*words, "--json"))
 
     def refused(self, *words: str, status: int = 1) -> str:
-        """What a refused command says."""
+        """Run a command that is refused; its output."""
         return self.type(*words, status=status)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """Wait for something to come true; what it came to."""
+        """Wait until the condition is true; its value."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not (found := condition()):
             assert time.monotonic() < deadline, "the awaited event did not come"
@@ -74,7 +74,7 @@ class Terminal:
         return found
 
     def import_contacts(self, count: int, name: str, *words: str) -> str:
-        """A new batch of so many people, one phone each, that nobody else has; its id."""
+        """Import a new batch of this many people with one unique phone each; its id."""
         area = secrets.randbelow(700) + 210
         rows = [f"Persona {number},+1{area}555{number:04d}" for number in range(count)]
         file = self.place / f"{name}.csv"
@@ -88,7 +88,7 @@ class Terminal:
         return found
 
     def a_live_call(self, batch_id: str) -> Document:
-        """A job of the batch that is in a call."""
+        """Wait for a job of the batch with a live call."""
 
         def found() -> Document | None:
             rows = self.jobs(batch_id, "in_progress")
@@ -99,18 +99,18 @@ class Terminal:
         return job
 
     def close(self) -> None:
-        """End the daemon, handing calls over."""
+        """Stop the daemon, handing calls over."""
         if self._client is not None:
             self._client.close()
         self.daemon.stop(at_once=True)
 
 
-def _is_hasty(command: str) -> bool:
+def _times_out_early(command: str) -> bool:
     return command in COMMANDS and COMMANDS[command].timeout_seconds < 60
 
 
 def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
-    """A daemon that dials quickly and forgets slowly."""
+    """Settings of a daemon with short polling intervals and a long lease."""
     return {
         "MONGO_URI": f"embedded:{place / 'database'}",
         "RETELL_API_KEY": simulator.api_key,
@@ -130,7 +130,7 @@ def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
 def open_terminal(
     *, talk_seconds: tuple[float, float] = TALK_SECONDS, start: bool = True, **changes: str
 ) -> Iterator[Terminal]:
-    """A daemon of one's own, every call of which is answered; in a directory short enough for a socket."""
+    """A new daemon whose calls are all answered, in a directory short enough for a socket."""
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     place.mkdir(mode=0o700)
     with SimulatorProcess(speed=10.0, odds={"agent_hangup": 1}, talk_seconds=list(talk_seconds)) as simulator:
