@@ -292,7 +292,7 @@ def _open_store(settings: Settings) -> Store:
         raise StoreUnavailable(f"no database at {address}: {exc}") from exc
     except StoreForbidden as exc:
         store.close()
-        fault = f"MONGO_URI {address}: {exc}; allowed: a user and password that this database lets in"
+        fault = f"MONGO_URI {address}: {exc}; allowed: a user and password that this database accepts"
         raise ConfigError([fault]) from exc
     except BaseException:
         store.close()

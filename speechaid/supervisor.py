@@ -94,6 +94,19 @@ class Supervisor:
         database: DatabaseProcess | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            settings: those to start with.
+            spawner: makes the workers.
+            control: where requests come from.
+            on_request: handles one request; must not block.
+            database_thread: gets reports of crashed workers; its callbacks run in the loop.
+            read_settings: new settings for a reload; ``ConfigError`` refuses the reload.
+            on_settings: called with the settings in force after a reload.
+            database: the embedded database, if it is one.
+            clock: for tests.
+        """
         self.settings = settings
         self.phase = Phase.RUNNING
         self.counts: Counts = {}
