@@ -12,14 +12,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechaid.daemon import log_refused, tcp_access
+from speechaid.control_tcp import tcp_access
 from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
 from speechaid.protocol import messages
 from speechaid.rules import check_findings
 from speechaid.rules.check_findings import CheckFinding
 from speechaid.settings import Settings
-from speechaid.telemetry.sink import file_fault
+from speechaid.telemetry.sink import file_fault, log_refused
 
 
 def looks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:

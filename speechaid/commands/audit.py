@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pwd
 from collections import deque
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_phone
 from speechaid.protocol.messages import Peer, Request
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 #: What is not yet on record is offered again so much later, in seconds.
 _RETRY_SECONDS: Final = 30.0
@@ -63,8 +63,7 @@ class AuditLog:
     def record(self, request: Request, outcome: str) -> None:
         """Put a command on record, now or when the database is back."""
         name, peer = request.command.name, request.peer
-        facts = {"event": "command", "command": name, "outcome": str(outcome)}
-        _log.info("command %s: %s", name, outcome, extra={**facts, **_who(peer)})
+        log.info("command", command=name, outcome=str(outcome), **_who(peer))
         given = {
             key: mask_phone(value) if key == "number" else value
             for key, value in request.args.items()
@@ -82,7 +81,7 @@ class AuditLog:
                 lambda context: _write_line(context, line), self._written, delay_seconds=delay_seconds
             )
         except SpeechaidError as exc:
-            _log.warning("a command is not on record yet: %s", exc)
+            log.warning("command.not_recorded", command=line.command, text=str(exc))
             return
         self._writing = True
 
@@ -93,7 +92,7 @@ class AuditLog:
             return
         line = self._lines.popleft()
         if fault is not None:
-            _log.error("the command %s is not on record: %s", line.command, fault)
+            log.error("command.not_recorded", command=line.command, text=str(fault))
         self._write(0.0)
 
 

@@ -6,7 +6,6 @@ Nothing here raises into the supervisor's loop, and nothing waits.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +35,9 @@ from speechaid.commands.registry import (
 )
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
 from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ def _refusal(request: Request, exc: Exception) -> Refusal:
     if isinstance(exc, SpeechaidError):
         done = DONE_WITHOUT_DATABASE.get(request.command.name, "")
         return Refusal(id=request.id, code=ErrorCode.REFUSED, message=f"{done}{exc}")
-    _log.error("the command %s failed by a fault of its own", request.command.name, exc_info=exc)
+    log.exception("command.fault", command=request.command.name)  # noqa: LOG004 - in `_attempt`'s handler
     message = f"a fault of the daemon's own ({type(exc).__name__}); its log has the details"
     return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
 

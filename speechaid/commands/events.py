@@ -121,7 +121,7 @@ class LogTap(logging.Handler):
             text = record.getMessage()
         except (TypeError, ValueError):
             text = str(record.msg)
-        line = {**fields, "text": None if text == event else text}
+        line = {"text": None if text == event else text, **fields}
         shown = self._redactor.fields({name: value for name, value in line.items() if value is not None})
         self._lines.append({**shown, "event": self._redactor.text(str(event)), "level": record.levelname})
 

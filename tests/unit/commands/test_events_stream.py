@@ -107,6 +107,20 @@ def test_there_is_a_bound_to_how_many_listen() -> None:
         listeners.subscribe(request())
 
 
+def test_the_text_of_an_event_reaches_listeners() -> None:
+    tap = LogTap(Redactor())
+    record = logging.makeLogRecord(
+        {
+            "msg": "disk.full",
+            "levelname": "ERROR",
+            "event": "disk.full",
+            "fields": {"text": "63 MiB free"},
+        }
+    )
+    tap.handle(record)
+    assert tap.take() == [{"event": "disk.full", "level": "ERROR", "text": "63 MiB free"}]
+
+
 def test_log_lines_are_told_without_secrets_and_numbers() -> None:
     tap = LogTap(Redactor(("key_0123456789",)))
     record = logging.LogRecord(
