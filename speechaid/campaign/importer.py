@@ -135,21 +135,13 @@ class ContactsReader:
         self.parsed.remarks.extend(remarks)
 
 
-def read_contacts(data: bytes, filename: str, *, country: str, today: date) -> Parsed:
-    """Read a contacts file whole; arguments and errors are those of ``ContactsReader``."""
-    reader = ContactsReader(data, filename, country=country, today=today)
-    while reader.read(10_000):
-        pass
-    return reader.parsed
-
-
 def job_documents(
     parsed: Parsed, *, batch_id: str, account_id: str | None, now: datetime, new_id: Callable[[], str]
 ) -> list[Document]:
     """One pending job for each good row, in SpeechAI's form.
 
     Args:
-        parsed: from ``read_contacts``.
+        parsed: of a ``ContactsReader`` that has read its file to the end.
         batch_id: the batch that they belong to.
         account_id: who pays; None for nobody.
         now: by the database's clock.

@@ -6,18 +6,18 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
-from speechaid.campaign.importer import read_contacts
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.store.connection import connect
 from speechctl.cli import main
 from tests.integration.control.test_commands import settings_for
+from tests.support.contacts import parse_contacts
 from tests.support.fakes import served
 
 Document = dict[str, Any]
@@ -259,7 +259,7 @@ def test_a_spreadsheet_of_contacts_is_read_as_a_csv_file_is(tmp_path: Path) -> N
     for number, line in enumerate(csv.reader(CONTACTS.splitlines())):
         sheet.write_row(number, 0, line)
     book.close()
-    of_sheet = read_contacts(path.read_bytes(), path.name, country="CL", today=date(2026, 7, 3))
-    of_text = read_contacts(CONTACTS.encode(), "march.csv", country="CL", today=date(2026, 7, 3))
+    of_sheet = parse_contacts(path.read_bytes(), path.name)
+    of_text = parse_contacts(CONTACTS.encode(), "march.csv")
     assert of_sheet.rows == of_text.rows
     assert [row.reason for row in of_sheet.bad_rows] == [row.reason for row in of_text.bad_rows]

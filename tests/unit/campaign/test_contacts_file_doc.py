@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
 
 from speechaid.campaign.columns import NAMES, recognise
-from speechaid.campaign.importer import read_contacts
+from tests.support.contacts import parse_contacts
 
 PAGE = (Path(__file__).parents[3] / "docs" / "contacts-file.md").read_text()
 ROWS = {
@@ -31,7 +30,7 @@ def test_each_name_on_the_page_is_recognised_as_the_page_says() -> None:
 
 def test_the_example_can_be_imported() -> None:
     block = "\n".join(line[4:] for line in PAGE.splitlines() if line.startswith("    "))
-    parsed = read_contacts(block.encode(), "example.csv", country="CL", today=date(2026, 7, 3))
+    parsed = parse_contacts(block.encode(), "example.csv")
     assert parsed.bad_rows == []
     (row,) = parsed.rows
     assert (row.debt_amount, row.due_date, len(row.phones)) == (150000, "2026-07-31", 2)

@@ -7,14 +7,13 @@ from datetime import date
 import pytest
 
 from speechaid.campaign.date_warnings import DOUBTS, ReadDay, date_warning
-from speechaid.campaign.importer import Parsed, read_contacts
+from speechaid.campaign.importer import Parsed
 from speechaid.errors import ImportFailed
-
-TODAY = date(2026, 7, 3)
+from tests.support.contacts import TODAY, parse_contacts
 
 
 def read(data: bytes, country: str = "CL") -> Parsed:
-    return read_contacts(data, "contacts.csv", country=country, today=TODAY)
+    return parse_contacts(data, country=country)
 
 
 @pytest.mark.parametrize(

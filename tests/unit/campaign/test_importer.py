@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 
 from speechaid.campaign.columns import NAMES, PHONE_NAMES, recognise
-from speechaid.campaign.importer import Parsed, Row, job_documents, read_contacts
+from speechaid.campaign.importer import Parsed, Row, job_documents
 from speechaid.errors import ImportFailed
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
+from tests.support.contacts import parse_contacts
 
 NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
 
 
 def parse(*lines: str, country: str = "CL") -> Parsed:
-    return read_contacts("\n".join(lines).encode(), "contacts.csv", country=country, today=date(2026, 7, 3))
+    return parse_contacts("\n".join(lines).encode(), country=country)
 
 
 def only(*lines: str) -> Row:
