@@ -16,11 +16,11 @@ _SUSPENDED: Final = "suspended"
 _LIFTED: Final = (SuspendReason.ACCOUNT_SUSPENDED, SuspendReason.ACCOUNT_UNKNOWN)
 
 
-def suspend_account(context: HandlerContext, call: Invocation) -> Result:
+def suspend_account(context: HandlerContext, command: Invocation) -> Result:
     """No new call of this account; its jobs stay as they are."""
-    account = the_account(context.store, call.args["account"])
+    account = the_account(context.store, command.args["account"])
     if account.status != _SUSPENDED:
-        _set(context, call, account, _SUSPENDED)
+        _set(context, command, account, _SUSPENDED)
     return {
         "account_id": account.account_id,
         "status": _SUSPENDED,
@@ -29,16 +29,16 @@ def suspend_account(context: HandlerContext, call: Invocation) -> Result:
     }
 
 
-def resume_account(context: HandlerContext, call: Invocation) -> Result:
+def resume_account(context: HandlerContext, command: Invocation) -> Result:
     """A suspended account's jobs may be called again."""
-    account = the_account(context.store, call.args["account"])
+    account = the_account(context.store, command.args["account"])
     if account.status not in {_ACTIVE, _SUSPENDED}:
         message = (
             f"account {account.account_id} is {account.status}, not suspended: not speechctl's to change"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != _ACTIVE:
-        _set(context, call, account, _ACTIVE)
+        _set(context, command, account, _ACTIVE)
     revived = context.store.operator_actions.revive_suspended(account.account_id, _LIFTED)
     return {
         "account_id": account.account_id,
@@ -48,8 +48,8 @@ def resume_account(context: HandlerContext, call: Invocation) -> Result:
     }
 
 
-def _set(context: HandlerContext, call: Invocation, account: Account, status: str) -> None:
-    order = {"by": call.actor, "reason": call.args["reason"], "status": status}
+def _set(context: HandlerContext, command: Invocation, account: Account, status: str) -> None:
+    order = {"by": command.actor, "reason": command.args["reason"], "status": status}
     if not context.store.accounts.set_status(account, status, order):
         message = f"account {account.account_id} changed at this very moment: give the command again"
         raise CommandRefused(ErrorCode.REFUSED, message)

@@ -15,31 +15,31 @@ from speechaid.rules import eligibility
 from speechaid.rules.windows import WindowFault
 
 
-def create_batch(context: HandlerContext, call: Invocation) -> Result:
+def create_batch(context: HandlerContext, command: Invocation) -> Result:
     """Make an empty batch."""
-    check_account(context, call)
-    fields = batch_fields(call.args, name=call.args["name"])
-    if call.args["paused"]:
-        fields["pause"] = {"by": call.actor, "reason": "created paused", "at": context.store.now()}
-    batch_id = context.store.batches.create({**fields, "created_by": call.actor})
+    check_account(context, command)
+    fields = batch_fields(command.args, name=command.args["name"])
+    if command.args["paused"]:
+        fields["pause"] = {"by": command.actor, "reason": "created paused", "at": context.store.now()}
+    batch_id = context.store.batches.create({**fields, "created_by": command.actor})
     named = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
-    return {**named, "warning": night_warning(call.args)}
+    return {**named, "warning": night_warning(command.args)}
 
 
-def check_account(context: HandlerContext, call: Invocation) -> None:
+def check_account(context: HandlerContext, command: Invocation) -> None:
     """Refuse an account that does not exist: its jobs would all be suspended."""
-    account = call.args["account"]
+    account = command.args["account"]
     if account is not None and context.store.accounts.find(account) is None:
         raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
 
 
-def pause_batch(context: HandlerContext, call: Invocation) -> Result | Continue:
+def pause_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Pause, then wait until no dial of the batch is on its way: from the answer on, none is placed."""
-    batch = the_batch(context.store, call.args["batch"])
-    paused = context.store.batches.pause(batch.batch_id, by=call.actor, reason=call.args["reason"])
+    batch = the_batch(context.store, command.args["batch"])
+    paused = context.store.batches.pause(batch.batch_id, by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
-        call,
+        command,
         lambda context: context.store.jobs.open_dials(batch.batch_id),
         done=f"batch {batch.batch_id} is paused",
         again="pause-batch",
@@ -47,20 +47,20 @@ def pause_batch(context: HandlerContext, call: Invocation) -> Result | Continue:
     )
 
 
-def resume_batch(context: HandlerContext, call: Invocation) -> Result:
+def resume_batch(context: HandlerContext, command: Invocation) -> Result:
     """The batch's jobs may be called again."""
-    batch = the_batch(context.store, call.args["batch"])
-    context.store.batches.resume(batch.batch_id, by=call.actor)
+    batch = the_batch(context.store, command.args["batch"])
+    context.store.batches.resume(batch.batch_id, by=command.actor)
     fault = _faults(context, [batch]).get(batch.batch_id)
     return {**_named(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
 
 
-def pause_all(context: HandlerContext, call: Invocation) -> Result | Continue:
+def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Pause every active batch, then wait until none of their dials is on its way."""
-    paused = context.store.batches.pause_all(by=call.actor, reason=call.args["reason"])
+    paused = context.store.batches.pause_all(by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
-        call,
+        command,
         lambda context: context.store.jobs.open_dials(of_batches=True),
         done="every batch is paused",
         again="pause-all",
@@ -68,15 +68,15 @@ def pause_all(context: HandlerContext, call: Invocation) -> Result | Continue:
     )
 
 
-def resume_all(context: HandlerContext, call: Invocation) -> Result:
+def resume_all(context: HandlerContext, command: Invocation) -> Result:
     """Resume just those that pause-all paused."""
-    return {"resumed": context.store.batches.resume_all(by=call.actor)}
+    return {"resumed": context.store.batches.resume_all(by=command.actor)}
 
 
-def batches(context: HandlerContext, call: Invocation) -> Result:
+def batches(context: HandlerContext, command: Invocation) -> Result:
     """The newest batches and how far they are."""
     counts = context.store.jobs.counts_by_batch()
-    newest = context.store.batches.newest(call.args["limit"])
+    newest = context.store.batches.newest(command.args["limit"])
     faults = _faults(context, newest)
     rows = [
         {

@@ -22,15 +22,17 @@ _TRIES: Final = 10
 _MOST_LISTED: Final = 200
 
 
-def release_stuck(context: HandlerContext, call: Invocation) -> Result | Continue:
+def release_stuck(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Give back what a gone holder left without a dial; what has one is the workers' to adopt and settle."""
-    return _release(context, call, [], after=None)
+    return _release(context, command, [], after=None)
 
 
-def _release(context: HandlerContext, call: Invocation, rows: list[Result], after: Any) -> Result | Continue:
-    found = context.store.operator_actions.stuck(call.args["older_than"], _PORTION, after=after)
+def _release(
+    context: HandlerContext, command: Invocation, rows: list[Result], after: Any
+) -> Result | Continue:
+    found = context.store.operator_actions.stuck(command.args["older_than"], _PORTION, after=after)
     for job in found:
-        then = _let_loose(context, job, dry=call.args["dry_run"])
+        then = _let_loose(context, job, dry=command.args["dry_run"])
         rows.append(
             {
                 "job_id": job.job_id,
@@ -41,15 +43,17 @@ def _release(context: HandlerContext, call: Invocation, rows: list[Result], afte
             }
         )
     if len(found) == _PORTION:
-        call.progress({"state": "releasing", "done": len(rows)})
-        return Continue(after_seconds=0.0, step=lambda context: _release(context, call, rows, found[-1].id))
+        command.progress({"state": "releasing", "done": len(rows)})
+        return Continue(
+            after_seconds=0.0, step=lambda context: _release(context, command, rows, found[-1].id)
+        )
     counts = {word: sum(1 for row in rows if row["then"] == word) for word in ("released", "left_to_workers")}
     return {
-        "dry_run": call.args["dry_run"],
+        "dry_run": command.args["dry_run"],
         **counts,
         "moved_meanwhile": len(rows) - sum(counts.values()),
         "jobs": rows[:_MOST_LISTED],
-        "workers_at_work": _workers(call),
+        "workers_at_work": _workers(command),
     }
 
 
@@ -66,41 +70,43 @@ def _let_loose(context: HandlerContext, job: Job, *, dry: bool) -> str:
     return "moved"
 
 
-def reset_jobs(context: HandlerContext, call: Invocation) -> Result | Continue:
+def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Jobs that ended begin anew; whoever asked not to be called is never among them."""
-    batch = None if call.args["batch"] is None else the_batch(context.store, call.args["batch"]).batch_id
-    status = JobStatus(call.args["status"])
+    batch = (
+        None if command.args["batch"] is None else the_batch(context.store, command.args["batch"]).batch_id
+    )
+    status = JobStatus(command.args["status"])
     words = [str(status), *(word for word, meant in STATUS_ALIASES.items() if meant is status)]
-    hours = call.args["max_age_hours"]
+    hours = command.args["max_age_hours"]
     query = context.store.operator_actions.resettable(
         words, max_age_seconds=None if hours is None else hours * 3600, batch_id=batch
     )
-    result = {"dry_run": call.args["dry_run"], "status": status, "batch_id": batch, "max_age_hours": hours}
-    if call.args["dry_run"]:
+    result = {"dry_run": command.args["dry_run"], "status": status, "batch_id": batch, "max_age_hours": hours}
+    if command.args["dry_run"]:
         return {**result, "reset": 0, "would_reset": context.store.operator_actions.count(query)}
     return _portions(
-        call,
+        command,
         lambda context: context.store.operator_actions.reset(query, _PORTION),
         lambda _, done: {**result, "reset": done},
     )
 
 
-def cancel_batch(context: HandlerContext, call: Invocation) -> Result | Continue:
+def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Pause the batch for good, cancel what waits, ask it of what is in hand."""
-    batch = the_batch(context.store, call.args["batch"])
-    if call.args["dry_run"]:
+    batch = the_batch(context.store, command.args["batch"])
+    if command.args["dry_run"]:
         counts = context.store.jobs.counts(batch.batch_id)
         return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
-    reason = call.args["reason"]
-    context.store.batches.call_off(batch.batch_id, by=call.actor, reason=reason)
+    reason = command.args["reason"]
+    context.store.batches.call_off(batch.batch_id, by=command.actor, reason=reason)
     changes = {"cancel_reason": reason or "batch_cancelled", "finished_at": context.store.now()}
 
     def finish(context: HandlerContext, cancelled: int) -> Result | Continue:
-        more, requested = _cancel_in_hand(context, call, batch.batch_id, reason)
+        more, requested = _cancel_in_hand(context, command, batch.batch_id, reason)
         result: Result = {"dry_run": False, "batch_id": batch.batch_id, "name": batch.name}
         return wait_for_dials(
             context,
-            call,
+            command,
             lambda context: context.store.jobs.open_dials(batch.batch_id),
             done=f"batch {batch.batch_id} is cancelled",
             again="cancel-batch",
@@ -110,11 +116,11 @@ def cancel_batch(context: HandlerContext, call: Invocation) -> Result | Continue
     def portion(context: HandlerContext) -> int:
         return context.store.operator_actions.cancel_waiting(batch.batch_id, _PORTION, changes)
 
-    return _portions(call, portion, finish)
+    return _portions(command, portion, finish)
 
 
 def _cancel_in_hand(
-    context: HandlerContext, call: Invocation, batch_id: str, reason: str | None
+    context: HandlerContext, command: Invocation, batch_id: str, reason: str | None
 ) -> tuple[int, int]:
     """Jobs that were cancelled after all, and those that will be once their calls are over."""
     answers: list[Requested] = []
@@ -128,7 +134,7 @@ def _cancel_in_hand(
             break
         answers += [
             context.store.requests.ask(
-                job.job_id, "cancel", reason=reason or "batch_cancelled", by=call.actor
+                job.job_id, "cancel", reason=reason or "batch_cancelled", by=command.actor
             )
             for job in unasked
         ]
@@ -140,7 +146,7 @@ def _is_called_off(job: Job) -> bool:
 
 
 def _portions(
-    call: Invocation,
+    command: Invocation,
     portion: Callable[[HandlerContext], int],
     finish: Callable[[HandlerContext, int], Result | Continue],
     done: int = 0,
@@ -151,12 +157,12 @@ def _portions(
         changed = portion(context)
         if changed == 0:
             return finish(context, done)
-        call.progress({"state": "changing", "done": done + changed})
-        return _portions(call, portion, finish, done + changed)
+        command.progress({"state": "changing", "done": done + changed})
+        return _portions(command, portion, finish, done + changed)
 
     return Continue(after_seconds=0.0, step=step)
 
 
-def _workers(call: Invocation) -> int:
+def _workers(command: Invocation) -> int:
     """Workers of this host that would adopt."""
-    return sum(1 for worker in call.fleet.get("workers", []) if worker.get("pid"))
+    return sum(1 for worker in command.fleet.get("workers", []) if worker.get("pid"))

@@ -35,9 +35,9 @@ _COMES_BACK: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_U
 Check = dict[str, Any]
 
 
-def explain(context: HandlerContext, call: Invocation) -> Result:
+def explain(context: HandlerContext, command: Invocation) -> Result:
     """Every check with its value, a sentence, and the next chance."""
-    job = the_job(context.store, call.args["job"])
+    job = the_job(context.store, command.args["job"])
     worker_context = dry_run_context(context)
     seen = read_preflight(worker_context, job)
     chosen = next_phone(worker_context, job, seen)
@@ -48,7 +48,7 @@ def explain(context: HandlerContext, call: Invocation) -> Result:
     checks += _judged(judgement)
     if number is not None:
         checks.append(_live_number(context, job, number))
-    checks.append(_workers(call.fleet))
+    checks.append(_workers(command.fleet))
     failed = [check for check in checks if not check["passed"]]
     waits_for_others = any(check["name"] in _OTHERS for check in failed)
     chance = None if waits_for_others else _next_chance(worker_context, job, number, seen, now)

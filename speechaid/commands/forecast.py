@@ -65,17 +65,19 @@ class _Plan:
             self.examples[reason].append(job.job_id)
 
 
-def forecast(context: HandlerContext, call: Invocation) -> Result:
+def forecast(context: HandlerContext, command: Invocation) -> Result:
     """What would be dialled, when, on which number and at what cost; what not, and why."""
-    worker_context, limit = dry_run_context(context), int(call.args["limit"])
-    wanted = None if call.args["batch"] is None else the_batch(context.store, call.args["batch"]).batch_id
+    worker_context, limit = dry_run_context(context), int(command.args["limit"])
+    wanted = (
+        None if command.args["batch"] is None else the_batch(context.store, command.args["batch"]).batch_id
+    )
     waiting_jobs = _waiting(context, wanted)
     world = _World.read(worker_context, list(waiting_jobs)[:_MOST_BATCHES], limit)
-    unheld = _lift_hold(world) or bool(call.fleet.get("supervisor", {}).get("held"))
+    unheld = _lift_hold(world) or bool(command.fleet.get("supervisor", {}).get("held"))
     resumed = wanted is not None and _resume(world, wanted)
     plan = _Plan()
     waiting = {batch_id: world.dials(batch_id, plan) for batch_id in world.jobs}
-    workers, seconds, cost = _workers(worker_context, call.fleet), *_recent(context)
+    workers, seconds, cost = _workers(worker_context, command.fleet), *_recent(context)
     _run(world, waiting, plan, workers=workers, call_seconds=seconds, limit=limit)
     looked_at = len(plan.rows) + sum(plan.skipped.values())
     pending = sum(waiting_jobs.values())

@@ -8,13 +8,16 @@ from speechaid.commands.jobs import event_row
 from speechaid.protocol.messages import ErrorCode
 
 
-def logs(context: HandlerContext, call: Invocation) -> Result:
+def logs(context: HandlerContext, command: Invocation) -> Result:
     """The latest lines, oldest first; ``place`` is where whoever follows goes on."""
-    word = call.args["job"]
+    word = command.args["job"]
     job_id = None if word is None else the_job(context.store, word).job_id
     try:
         lines, place = context.store.logs.latest(
-            call.args["limit"], job_id=job_id, commands=call.args["commands"], after=call.args["after"]
+            command.args["limit"],
+            job_id=job_id,
+            commands=command.args["commands"],
+            after=command.args["after"],
         )
     except ValueError as exc:
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc

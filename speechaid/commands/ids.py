@@ -41,15 +41,15 @@ def the_account(store: Store, word: str) -> Account:
     return found
 
 
-def ids(context: HandlerContext, call: Invocation) -> Result:
+def ids(context: HandlerContext, command: Invocation) -> Result:
     """The ids that begin so, for shell completion."""
-    prefix = call.args["prefix"] or ""
+    prefix = command.args["prefix"] or ""
     finders = {
         "batch": context.store.batches.find_by_prefix,
         "job": context.store.jobs.find_by_prefix,
         "account": context.store.accounts.find_by_prefix,
     }
-    return {"ids": sorted(finders[call.args["kind"]](prefix, _OFFERED))}
+    return {"ids": sorted(finders[command.args["kind"]](prefix, _OFFERED))}
 
 
 def _the_one(what: str, word: str, fitting: list[str]) -> str:

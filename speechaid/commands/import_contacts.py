@@ -63,26 +63,26 @@ class _Import:
         return self.reader.parsed
 
 
-def import_contacts(context: HandlerContext, call: Invocation) -> Result | Continue:
+def import_contacts(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Read the whole file first, then write, so that a file that cannot be used changes nothing."""
-    _check_options(call)
-    batch = None if call.args["batch"] is None else the_batch(context.store, call.args["batch"])
-    check_account(context, call)
-    call.progress({"state": "reading"})
+    _check_options(command)
+    batch = None if command.args["batch"] is None else the_batch(context.store, command.args["batch"])
+    check_account(context, command)
+    command.progress({"state": "reading"})
     reader = ContactsReader(
-        call.attachment or b"",
-        call.args["filename"],
-        country=_country(context, call, batch),
+        command.attachment or b"",
+        command.args["filename"],
+        country=_country(context, command, batch),
         today=context.store.now().date(),
     )
-    return _read(context, call, _Import(reader=reader, batch=batch))
+    return _read(context, command, _Import(reader=reader, batch=batch))
 
 
-def _country(context: HandlerContext, call: Invocation, batch: Batch | None) -> str:
+def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
     """Of phones in national form: as said of this file, else the batch's, the account's, the setting's."""
-    if call.args["country"] is not None:
-        return str(country(call.args["country"]))
-    account_id = call.args["account"] if batch is None else batch.account_id
+    if command.args["country"] is not None:
+        return str(country(command.args["country"]))
+    account_id = command.args["account"] if batch is None else batch.account_id
     account = None if account_id is None else context.store.accounts.find(account_id)
     found = country_of(batch, account, context.settings.dialling.default_country)
     if found is None or not is_country(found):
@@ -94,37 +94,37 @@ def _country(context: HandlerContext, call: Invocation, batch: Batch | None) -> 
     return found
 
 
-def _read(context: HandlerContext, call: Invocation, work: _Import) -> Result | Continue:
+def _read(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
     """One slice of the file: a pause or a hold must never wait for a large one."""
     if work.reader.read(_CHUNK):
-        return Continue(after_seconds=0.0, step=lambda context: _read(context, call, work))
-    _check_rows(work.parsed, call)
-    if work.batch is None and not call.args["dry_run"]:
-        work.batch = _new_batch(context, call)
+        return Continue(after_seconds=0.0, step=lambda context: _read(context, command, work))
+    _check_rows(work.parsed, command)
+    if work.batch is None and not command.args["dry_run"]:
+        work.batch = _new_batch(context, command)
     batch_id = "" if work.batch is None else work.batch.batch_id
-    account_id = call.args["account"] if work.batch is None else work.batch.account_id
+    account_id = command.args["account"] if work.batch is None else work.batch.account_id
     work.started_at = context.store.now()
     work.documents = _documents(context.store, work.parsed, batch_id, account_id)
-    return _write(context, call, work)
+    return _write(context, command, work)
 
 
-def _check_options(call: Invocation) -> None:
-    if call.args["batch"] is None:
-        call_settings(call.args)  # refuse before the file is read
+def _check_options(command: Invocation) -> None:
+    if command.args["batch"] is None:
+        call_settings(command.args)  # refuse before the file is read
         return
     given = [
         f"--{name.replace('_', '-')}"
         for name, default in _OF_A_NEW_BATCH.items()
-        if call.args[name] is not None and call.args[name] != default
+        if command.args[name] is not None and command.args[name] != default
     ]
     if given:
         message = f"with --batch the batch's own settings hold: leave out {', '.join(given)}"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
-def _check_rows(parsed: Parsed, call: Invocation) -> None:
+def _check_rows(parsed: Parsed, command: Invocation) -> None:
     bad = len(parsed.bad_rows)
-    if parsed.rows and not (bad and call.args["strict"]):
+    if parsed.rows and not (bad and command.args["strict"]):
         return
     first = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
     more = f"\n  and {bad - 10} more" if bad > 10 else ""
@@ -132,29 +132,29 @@ def _check_rows(parsed: Parsed, call: Invocation) -> None:
     raise CommandRefused(ErrorCode.REFUSED, f"{what}, nothing was imported:{first}{more}")
 
 
-def _new_batch(context: HandlerContext, call: Invocation) -> Batch:
+def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
     """A batch that stays paused until its last row is in."""
-    name = call.args["name"] or PurePath(call.args["filename"]).stem
-    fields = batch_fields(call.args, name=name)
+    name = command.args["name"] or PurePath(command.args["filename"]).stem
+    fields = batch_fields(command.args, name=name)
     fields["is_active"] = False
-    fields["pause"] = {"by": call.actor, "reason": "the import goes on", "at": context.store.now()}
-    return context.store.batches.get(context.store.batches.create({**fields, "created_by": call.actor}))
+    fields["pause"] = {"by": command.actor, "reason": "the import goes on", "at": context.store.now()}
+    return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
 
 
-def _write(context: HandlerContext, call: Invocation, work: _Import) -> Result | Continue:
+def _write(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
     """One slice, less the contacts that are there already; the next is another task of the clerk's."""
     chunk = work.documents[work.position : work.position + _WRITTEN]
     try:
-        new = _new_ones(context.store, call, chunk) if chunk else []
-        if new and not call.args["dry_run"]:
+        new = _new_ones(context.store, command, chunk) if chunk else []
+        if new and not command.args["dry_run"]:
             context.store.jobs.insert_many(new)
         work.position += len(chunk)
         work.imported += len(new)
         work.already_there += len(chunk) - len(new)
         if work.position >= len(work.documents):
-            return _finish(context, call, work)
-        if not call.args["dry_run"]:
-            _note(context, call, work)
+            return _finish(context, command, work)
+        if not command.args["dry_run"]:
+            _note(context, command, work)
     except StoreUnavailable as exc:
         if work.batch is None:
             raise
@@ -162,17 +162,17 @@ def _write(context: HandlerContext, call: Invocation, work: _Import) -> Result |
             f"{exc}: some contacts are in; import the same file again with --batch {work.batch.batch_id}"
         )
         raise CommandRefused(ErrorCode.UNAVAILABLE, message) from exc
-    state = "comparing" if call.args["dry_run"] else "importing"
-    call.progress({"state": state, "done": work.position, "of": len(work.documents)})
-    return Continue(after_seconds=0.0, step=lambda context: _write(context, call, work))
+    state = "comparing" if command.args["dry_run"] else "importing"
+    command.progress({"state": state, "done": work.position, "of": len(work.documents)})
+    return Continue(after_seconds=0.0, step=lambda context: _write(context, command, work))
 
 
-def _note(context: HandlerContext, call: Invocation, work: _Import, **more: Any) -> None:
+def _note(context: HandlerContext, command: Invocation, work: _Import, **more: Any) -> None:
     """On the batch, so that whoever asked may go and look later."""
     assert work.batch is not None  # noqa: S101 - as in _finish
     fields = {
-        "file": call.args["filename"],
-        "by": call.actor,
+        "file": command.args["filename"],
+        "by": command.actor,
         "started_at": work.started_at,
         "done": work.position,
         "of": len(work.documents),
@@ -183,19 +183,22 @@ def _note(context: HandlerContext, call: Invocation, work: _Import, **more: Any)
     note(context, work.batch, fields | more)
 
 
-def _finish(context: HandlerContext, call: Invocation, work: _Import) -> Result:
-    told = _told(work.parsed, call) | {"dry_run": call.args["dry_run"], "already_there": work.already_there}
+def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Result:
+    told = _told(work.parsed, command) | {
+        "dry_run": command.args["dry_run"],
+        "already_there": work.already_there,
+    }
     batch = work.batch
-    if call.args["dry_run"]:
+    if command.args["dry_run"]:
         batch_id = None if batch is None else batch.batch_id
         return told | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
     assert batch is not None  # noqa: S101 - made before the first row was written
-    _note(context, call, work, finished_at=context.store.now())
-    created = call.args["batch"] is None
-    if created and call.args["paused"]:
-        batch = context.store.batches.pause(batch.batch_id, by=call.actor, reason="imported paused")
+    _note(context, command, work, finished_at=context.store.now())
+    created = command.args["batch"] is None
+    if created and command.args["paused"]:
+        batch = context.store.batches.pause(batch.batch_id, by=command.actor, reason="imported paused")
     elif created:
-        batch = context.store.batches.resume(batch.batch_id, by=call.actor)
+        batch = context.store.batches.resume(batch.batch_id, by=command.actor)
     else:
         batch = context.store.batches.get(batch.batch_id)
     return told | {
@@ -207,12 +210,12 @@ def _finish(context: HandlerContext, call: Invocation, work: _Import) -> Result:
     }
 
 
-def _told(parsed: Parsed, call: Invocation) -> Result:
+def _told(parsed: Parsed, command: Invocation) -> Result:
     """What the file held; the rows themselves, which hold people's data, only where they are asked for."""
     written = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
-    return ({"returned_rows": written[:_MOST_RETURNED]} if call.args["return_bad_rows"] else {}) | {
-        "file": call.args["filename"],
-        "warning": night_warning(call.args),
+    return ({"returned_rows": written[:_MOST_RETURNED]} if command.args["return_bad_rows"] else {}) | {
+        "file": command.args["filename"],
+        "warning": night_warning(command.args),
         "good_rows": len(parsed.rows),
         "bad_rows_count": len(parsed.bad_rows),
         "bad_rows": [{"line": row.line, "reason": row.reason} for row in parsed.bad_rows[:_MOST_LISTED]],
@@ -231,13 +234,13 @@ def _documents(store: Store, parsed: Parsed, batch_id: str, account_id: str | No
     )
 
 
-def _new_ones(store: Store, call: Invocation, documents: Sequence[Document]) -> list[Document]:
+def _new_ones(store: Store, command: Invocation, documents: Sequence[Document]) -> list[Document]:
     """Those whose contact their batch, or any batch of their account, does not have yet.
 
     What SpeechAI's own keys were made of nobody knows: its jobs are not compared.
     """
-    of_account = call.args["duplicates"] == "account"
-    if call.args["batch"] is None and not of_account:
+    of_account = command.args["duplicates"] == "account"
+    if command.args["batch"] is None and not of_account:
         return list(documents)  # the batch is being made of this very file
     query = {
         "account_id": documents[0].get("account_id"),

@@ -34,9 +34,9 @@ def note(context: HandlerContext, batch: Batch, fields: Document) -> None:
     context.store.batches.note_import(batch.batch_id, {**fields, "at": context.store.now()})
 
 
-def imports(context: HandlerContext, call: Invocation) -> Result:
+def imports(context: HandlerContext, command: Invocation) -> Result:
     """The latest import of each batch, newest first."""
-    rows = [_row(context, batch) for batch in context.store.batches.imported_into(call.args["limit"])]
+    rows = [_row(context, batch) for batch in context.store.batches.imported_into(command.args["limit"])]
     return {"imports": rows}
 
 

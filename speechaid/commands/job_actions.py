@@ -15,28 +15,28 @@ from speechaid.store.operator_requests import Requested
 _TRIES: Final = 10
 
 
-def cancel_job(context: HandlerContext, call: Invocation) -> Result:
+def cancel_job(context: HandlerContext, command: Invocation) -> Result:
     """Call a job off; a call that is going on ends as it may, and is charged."""
-    return _ask(context, call, "cancel", call.args["reason"])
+    return _ask(context, command, "cancel", command.args["reason"])
 
 
-def suspend_job(context: HandlerContext, call: Invocation) -> Result:
+def suspend_job(context: HandlerContext, command: Invocation) -> Result:
     """Set a job aside until resume-job."""
-    return _ask(context, call, "suspend", call.args["reason"] or SuspendReason.OPERATOR)
+    return _ask(context, command, "suspend", command.args["reason"] or SuspendReason.OPERATOR)
 
 
-def hang_up(context: HandlerContext, call: Invocation) -> Result:
+def hang_up(context: HandlerContext, command: Invocation) -> Result:
     """Have the worker that follows a job's call stop it in Retell."""
-    job = the_job(context.store, call.args["job"])
+    job = the_job(context.store, command.args["job"])
     if job.dial is None:
         raise CommandRefused(ErrorCode.REFUSED, f"job {job.job_id} has no call: it is {_standing(job)}")
-    return _ask(context, call, "hang_up", call.args["reason"]) | {"call_id": job.dial.call_id}
+    return _ask(context, command, "hang_up", command.args["reason"]) | {"call_id": job.dial.call_id}
 
 
-def resume_job(context: HandlerContext, call: Invocation) -> Result:
+def resume_job(context: HandlerContext, command: Invocation) -> Result:
     """A suspended job may be called again; one whose suspension waits for its call goes on as before."""
     for _ in range(_TRIES):
-        job = the_job(context.store, call.args["job"])
+        job = the_job(context.store, command.args["job"])
         if (job.request or {}).get("action") == "suspend" and job.dial is not None:
             if context.store.operator_actions.take_back(job):
                 return _told(job, job.status, "taken back")
@@ -46,12 +46,12 @@ def resume_job(context: HandlerContext, call: Invocation) -> Result:
         else:
             message = f"job {job.job_id} is not suspended: it is {_standing(job)}"
             raise CommandRefused(ErrorCode.REFUSED, message)
-    raise _contended(call)
+    raise _contended(command)
 
 
-def _ask(context: HandlerContext, call: Invocation, action: str, reason: str | None) -> Result:
-    before = the_job(context.store, call.args["job"])
-    answer = context.store.requests.ask(before.job_id, action, reason=reason, by=call.actor)
+def _ask(context: HandlerContext, command: Invocation, action: str, reason: str | None) -> Result:
+    before = the_job(context.store, command.args["job"])
+    answer = context.store.requests.ask(before.job_id, action, reason=reason, by=command.actor)
     job = context.store.jobs.get(before.job_id)
     if answer is Requested.REFUSED:
         raise CommandRefused(ErrorCode.REFUSED, f"job {job.job_id} is {_standing(job)}{_remedy(job, action)}")
@@ -79,6 +79,6 @@ def _remedy(job: Job, action: str) -> str:
     return " already"
 
 
-def _contended(call: Invocation) -> CommandRefused:
-    message = f"job {call.args['job']} changed under the order time and again: give it once more"
+def _contended(command: Invocation) -> CommandRefused:
+    message = f"job {command.args['job']} changed under the order time and again: give it once more"
     return CommandRefused(ErrorCode.REFUSED, message)

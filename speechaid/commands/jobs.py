@@ -43,20 +43,20 @@ _LOG_HOUSEKEEPING: Final = frozenset({"_id", "job_id", "expires_at"})
 _NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number", "error", "last_error"})
 
 
-def jobs(context: HandlerContext, call: Invocation) -> Result:
+def jobs(context: HandlerContext, command: Invocation) -> Result:
     """Jobs of a batch or a status, one short row each."""
-    word, batch = call.args["status"], call.args["batch"]
+    word, batch = command.args["status"], command.args["batch"]
     found = context.store.jobs.select(
         batch_id=None if batch is None else the_batch(context.store, batch).batch_id,
         status=None if word is None else JobStatus(word),
-        limit=call.args["limit"],
+        limit=command.args["limit"],
     )
-    return {"jobs": [_row(job) for job in found], "limit": call.args["limit"]}
+    return {"jobs": [_row(job) for job in found], "limit": command.args["limit"]}
 
 
-def job(context: HandlerContext, call: Invocation) -> Result:
+def job(context: HandlerContext, command: Invocation) -> Result:
     """One job with its whole history: every call and every event."""
-    found = the_job(context.store, call.args["job"])
+    found = the_job(context.store, command.args["job"])
     return {
         **_row(found),
         **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},

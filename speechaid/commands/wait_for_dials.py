@@ -36,7 +36,7 @@ class DialWait:
     #: Epoch seconds by the database's clock.
     deadline: float
 
-    def wait(self, context: HandlerContext, call: Invocation, seen: int = 0) -> Result | Continue:
+    def wait(self, context: HandlerContext, command: Invocation, seen: int = 0) -> Result | Continue:
         """The answer once no dial is on its way; until then another look a moment later."""
         dials = self.count(context)
         waited_for = max(seen, dials.on_their_way)
@@ -49,15 +49,15 @@ class DialWait:
                 f"for too long to wait: a call may still come of it; ask again with {self.again}"
             )
             raise CommandRefused(ErrorCode.TIMEOUT, message)
-        call.progress({"state": "waiting", "on_their_way": dials.on_their_way})
+        command.progress({"state": "waiting", "on_their_way": dials.on_their_way})
         return Continue(
-            after_seconds=_LOOK_AGAIN_SECONDS, step=lambda context: self.wait(context, call, waited_for)
+            after_seconds=_LOOK_AGAIN_SECONDS, step=lambda context: self.wait(context, command, waited_for)
         )
 
 
 def wait_for_dials(
     context: HandlerContext,
-    call: Invocation,
+    command: Invocation,
     count: Callable[[HandlerContext], OpenDials],
     *,
     done: str,
@@ -66,4 +66,6 @@ def wait_for_dials(
 ) -> Result | Continue:
     """Answer with ``result`` once no dial that ``count`` counts is on its way."""
     deadline = context.store.now().timestamp() + 2 * context.settings.retell.timeout_seconds + _GRACE_SECONDS
-    return DialWait(count=count, done=done, result=result, again=again, deadline=deadline).wait(context, call)
+    return DialWait(count=count, done=done, result=result, again=again, deadline=deadline).wait(
+        context, command
+    )

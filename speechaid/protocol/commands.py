@@ -35,13 +35,13 @@ class Access(StrEnum):
 class Runs(StrEnum):
     """Which thread of the daemon does the work."""
 
-    #: The thread that supervises: answered at once, whatever the database does.
+    #: The loop thread: answered at once, whatever the database does.
     LOOP = "loop"
-    #: The clerk, who talks to the database: acknowledged at once, answered when done.
-    BACKGROUND = "desk"
-    #: The supervising thread, on and on: there is no last answer, the client leaves when it has enough.
+    #: The database thread: acknowledged at once, answered when done.
+    BACKGROUND = "background"
+    #: The loop thread: a stream without a last answer, which the client ends by leaving.
     STREAM = "stream"
-    #: None: speechctl does it by itself, with other commands or without a daemon.
+    #: None: speechctl carries it out, with other commands or without a daemon.
     CLIENT = "client"
 
 

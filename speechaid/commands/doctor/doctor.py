@@ -39,9 +39,9 @@ _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 T = TypeVar("T")
 
 
-def doctor(context: HandlerContext, call: Invocation) -> Result:
+def doctor(context: HandlerContext, command: Invocation) -> Result:
     """What keeps calls from being made, gravest first."""
-    chart = DoctorFacts(fleet=call.fleet, settings=context.settings, retell=_retell(context))
+    chart = DoctorFacts(fleet=command.fleet, settings=context.settings, retell=_retell(context))
     started_at = instant(chart.supervisor.get("started_at"))
     if started_at is not None:
         chart.up_seconds = (SystemClock().now() - started_at).total_seconds()

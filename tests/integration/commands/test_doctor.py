@@ -77,8 +77,8 @@ class Patient:
 
     def findings(self) -> dict[str, Document]:
         context = HandlerContext(store=self.store, settings=self.settings, in_loop=lambda answer: answer())
-        call = Invocation(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
-        return {row["code"]: row for row in doctor(context, call)["findings"]}
+        command = Invocation(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
+        return {row["code"]: row for row in doctor(context, command)["findings"]}
 
 
 @pytest.fixture

@@ -528,7 +528,7 @@ def test_without_database_and_room_a_hold_of_this_host_tells_both(
 ) -> None:
     client, daemon = cut_off
     daemon.orders_not_kept = "standing.json cannot be written"
-    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart would not know it"):
+    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart will lose it"):
         client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
     assert daemon.held is True
 

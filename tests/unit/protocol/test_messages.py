@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.commands.registry import DESK_HANDLERS, LOOP_AFTER, LOOP_BEFORE, LOOP_HANDLERS
+from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.protocol import messages
 from speechaid.protocol.commands import Argument
 from speechaid.protocol.messages import (
@@ -49,13 +49,10 @@ def accepted(header: object, attachment: bytes | None = None) -> Request:
 # -- the table ---------------------------------------------------------------------------------------------
 
 
-def test_every_command_has_exactly_one_handler_in_the_thread_that_the_table_names() -> None:
-    by_thread = {
-        runs: {spec.name for spec in SPECS if spec.runs is runs} for runs in (Runs.LOOP, Runs.BACKGROUND)
-    }
-    assert set(LOOP_HANDLERS) == by_thread[Runs.LOOP]
-    assert set(DESK_HANDLERS) == by_thread[Runs.BACKGROUND]
-    assert set(LOOP_BEFORE) | set(LOOP_AFTER) <= by_thread[Runs.BACKGROUND]
+def test_every_command_has_a_handler_of_the_thread_that_the_table_names() -> None:
+    registered = {Runs.LOOP: LoopCommand, Runs.BACKGROUND: BackgroundCommand}
+    wanted = {spec.name: registered[spec.runs] for spec in SPECS if spec.runs in registered}
+    assert {name: type(row) for name, row in REGISTRY.items()} == wanted
 
 
 def test_every_error_code_has_an_exit_status_of_a_refusal_or_of_wrong_usage() -> None:
