@@ -628,14 +628,14 @@ def test_explain_says_why_a_job_is_over_in_words(operator: Operator) -> None:
     operator.add_job("job-1")
     operator.does("cancel-job", job="job-1")
     cancelled = operator.does("explain", job="job-1")["sentence"]
-    assert cancelled.startswith("Nothing more happens by itself: cancelled since 20")
-    assert cancelled.endswith(", nobody wrote down why")
+    assert cancelled.startswith("The job is finished: cancelled since 20")
+    assert cancelled.endswith(", no reason recorded")
     operator.add_job("job-2", status="cancelled", cancel_reason="do_not_call")
     assert operator.does("explain", job="job-2")["sentence"].endswith("cancelled, do not call")
 
 
 def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None:
-    def way_back() -> str:
+    def resumption() -> str:
         return str(operator.does("explain", job="job-1")["sentence"]).partition("; it ")[2]
 
     def set_job(**fields: object) -> None:
@@ -643,15 +643,15 @@ def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None
 
     account = {"account_id": "acme", "status": "active", "plan_type": "minutes_based", "minutes_purchased": 0}
     operator.add_job("job-1", status="suspended", suspend_reason="account_unknown", account_id="acme")
-    assert way_back() == "returns by itself once there is an account acme"
+    assert resumption() == "resumes automatically once account acme exists"
     operator.database.accounts.insert_one(account)
-    assert way_back() == "returns by itself once account acme has credit"
+    assert resumption() == "resumes automatically once account acme has credit"
     set_job(suspend_reason="no_credit")
-    assert way_back() == "returns by itself once account acme has credit"
+    assert resumption() == "resumes automatically once account acme has credit"
     operator.database.accounts.update_one({"account_id": "acme"}, {"$set": {"minutes_purchased": 60}})
-    assert way_back() == "returns by itself within a minute: account acme has credit"
+    assert resumption() == "resumes automatically within a minute: account acme has credit"
     set_job(suspend_reason="operator")
-    assert way_back() == "waits for resume-job"
+    assert resumption() == "stays suspended until speechctl resume-job"
 
 
 @pytest.mark.parametrize("account_id", [None, "acme"])
