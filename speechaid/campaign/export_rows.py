@@ -126,7 +126,7 @@ _READ_OF_CALL: Final = (
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 
-EXTRACTS: Final[Mapping[str, Export]] = {
+EXPORTS: Final[Mapping[str, Export]] = {
     "calls": Export("results", {}, tuple(_CALLS.split()), call_row, tuple(_READ_OF_CALL.split())),
     "jobs": Export("jobs", {}, tuple(_JOBS.split()), job_row),
     "promises": Export("jobs", PROMISED, tuple(_PROMISES.split()), promise_row),

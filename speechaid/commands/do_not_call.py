@@ -1,4 +1,4 @@
-"""The do-not-call list: who is on it, and numbers put on it and taken off."""
+"""Commands about the do-not-call list: look up, add, remove, import numbers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from speechaid.model.reading import instant, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import normalise
 
-#: Numbers written between two looks at what else the clerk has to do.
+#: Numbers written by one task of the database thread.
 _CHUNK: Final = 1000
-#: Lines without a number that are told one by one.
-_MOST_LISTED: Final = 1000
+#: Lines without a number that the answer lists.
+_MAX_LISTED: Final = 1000
 
 
 def dnc(context: HandlerContext, command: Invocation) -> Result:
-    """How long the list is; of one number, whether it is on it, and since when and why."""
-    listing: Result = {"listed_numbers": context.store.do_not_call.size()}
+    """The length of the list; for a number, whether, since when and why it is listed."""
+    answer: Result = {"listed_numbers": context.store.do_not_call.size()}
     if command.args["number"] is None:
-        return listing
-    number = _the_number(context, command)
+        return answer
+    number = _normalised(context, command)
     entry = context.store.do_not_call.entry(number)
     at = None if entry is None else instant(entry.get("at"))
-    return listing | {
+    return answer | {
         "number": mask_phone(number),
         "listed": entry is not None,
         "source": None if entry is None else text(entry.get("source")),
@@ -36,8 +36,8 @@ def dnc(context: HandlerContext, command: Invocation) -> Result:
 
 
 def dnc_add(context: HandlerContext, command: Invocation) -> Result:
-    """Nobody dials this number from the next look on; a call that is on its way is told, not stopped."""
-    number = _the_number(context, command)
+    """Add a number: the next preflight forbids it. A call in progress is reported, not stopped."""
+    number = _normalised(context, command)
     already = context.store.do_not_call.entry(number) is not None
     reason = command.args["reason"]
     context.store.do_not_call.add(number, source=f"{command.actor}: {reason}" if reason else command.actor)
@@ -46,47 +46,47 @@ def dnc_add(context: HandlerContext, command: Invocation) -> Result:
 
 
 def dnc_remove(context: HandlerContext, command: Invocation) -> Result:
-    """Jobs may dial this number again; jobs that were cancelled for it stay so."""
-    number = _the_number(context, command)
+    """Remove a number; jobs that were cancelled because of it stay cancelled."""
+    number = _normalised(context, command)
     return {"number": mask_phone(number), "was_listed": context.store.do_not_call.remove(number)}
 
 
 def dnc_import(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """A file of numbers on the list, in chunks; the whole file is read first."""
+    """Add the numbers of a file in chunks, after the whole file has been read."""
     filename = command.args["filename"]
     numbers = read_numbers(command.attachment or b"", filename, country=_country(context, command))
     if command.args["dry_run"]:
-        fresh = len(numbers.good) - len(context.store.do_not_call.listed(numbers.good))
-        return _told(numbers, command, added=0) | {"would_add": fresh}
+        new = len(numbers.good) - len(context.store.do_not_call.listed(numbers.good))
+        return _answer(numbers, command, added=0) | {"would_add": new}
     return _write(context, command, numbers, numbers.good, 0)
 
 
 def _write(
-    context: HandlerContext, command: Invocation, numbers: Numbers, left: Sequence[str], added: int
+    context: HandlerContext, command: Invocation, numbers: Numbers, remaining: Sequence[str], added: int
 ) -> Result | Continue:
-    chunk, rest = left[:_CHUNK], left[_CHUNK:]
+    chunk, rest = remaining[:_CHUNK], remaining[_CHUNK:]
     added += context.store.do_not_call.add_many(chunk, source=f"{command.actor}: {command.args['filename']}")
     if not rest:
-        return _told(numbers, command, added=added)
+        return _answer(numbers, command, added=added)
     command.progress({"state": "listing", "done": len(numbers.good) - len(rest), "of": len(numbers.good)})
     return Continue(after_seconds=0.0, step=lambda context: _write(context, command, numbers, rest, added))
 
 
-def _told(numbers: Numbers, command: Invocation, *, added: int) -> Result:
+def _answer(numbers: Numbers, command: Invocation, *, added: int) -> Result:
     return {
         "file": command.args["filename"],
         "dry_run": command.args["dry_run"],
         "numbers": len(numbers.good),
         "added": added,
         "bad_rows_count": len(numbers.bad),
-        "bad_rows": [{"line": line, "reason": reason} for line, reason in numbers.bad[:_MOST_LISTED]],
+        "bad_rows": [{"line": line, "reason": reason} for line, reason in numbers.bad[:_MAX_LISTED]],
     }
 
 
-def _the_number(context: HandlerContext, command: Invocation) -> str:
+def _normalised(context: HandlerContext, command: Invocation) -> str:
     number = normalise(command.args["number"], _country(context, command))
     if number is None:
-        message = "that is not a phone number; write it with its country code, +56..., or say --country"
+        message = "that is not a phone number; write it with its country code, +56..., or give --country"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     return number
 

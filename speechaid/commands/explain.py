@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from speechaid.commands.dry_run import dry_run_context
-from speechaid.commands.ids import the_job
+from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
@@ -38,7 +38,7 @@ Check = dict[str, Any]
 
 def explain(context: HandlerContext, command: Invocation) -> Result:
     """Every check with its value, a summary, and the next chance."""
-    job = the_job(context.store, command.args["job"])
+    job = resolve_job(context.store, command.args["job"])
     worker_context = dry_run_context(context)
     preflight = read_preflight(worker_context, job)
     chosen = next_phone(worker_context, job, preflight)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from speechaid.commands.dry_run import dry_run_context
-from speechaid.commands.ids import the_batch
+from speechaid.commands.ids import resolve_batch_id
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_holds_only
@@ -67,9 +67,7 @@ class _Schedule:
 def forecast(context: HandlerContext, command: Invocation) -> Result:
     """Which jobs would be dialled, when, on which number and at what cost; which not, and why."""
     worker_context, limit = dry_run_context(context), int(command.args["limit"])
-    wanted = (
-        None if command.args["batch"] is None else the_batch(context.store, command.args["batch"]).batch_id
-    )
+    wanted = resolve_batch_id(context.store, command.args["batch"])
     jobs_by_batch = _waiting(context, wanted)
     inputs = _Inputs.read(worker_context, list(jobs_by_batch)[:_MAX_BATCHES], limit)
     unheld = _lift_hold(inputs) or bool(command.fleet.get("supervisor", {}).get("held"))

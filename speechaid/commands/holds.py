@@ -1,4 +1,4 @@
-"""The fleet hold: an operator's emergency stop of every new dial, on every host."""
+"""The fleet hold: the emergency stop of new dials on all hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from speechaid.commands.wait_for_dials import wait_for_dials
 
 
 def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Stop every new dial, and wait until none is on its way; this host is held already."""
+    """Hold all hosts, and wait until no dial is in flight; the loop thread has held this host already."""
     before = context.store.holds.fleet()
     context.store.holds.hold(by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
@@ -21,5 +21,5 @@ def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
 
 
 def unhold(context: HandlerContext, command: Invocation) -> Result:
-    """Let dials go out again."""
+    """Release the fleet hold."""
     return {"held": False, "was_held": context.store.holds.unhold(by=command.actor)}

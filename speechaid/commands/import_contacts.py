@@ -1,7 +1,7 @@
-"""``import``: a contacts file into a batch.
+"""``import``: adds the contacts of a file to a batch.
 
-A new batch stays paused until its last row is in, so that no half of a campaign is called; where the import
-breaks off, the same file with ``--batch`` goes on, since contacts that are there already are left out.
+A new batch stays paused until its last row is imported, so that no incomplete campaign is called. An import
+that broke off is completed by importing the same file with ``--batch``: contacts that exist are left out.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from typing import Any, Final
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
 from speechaid.commands.batch_fields import batch_fields, call_settings, country, night_warning
 from speechaid.commands.batches import check_account
-from speechaid.commands.ids import the_batch
-from speechaid.commands.import_record import note
+from speechaid.commands.ids import resolve_batch
+from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.connection import Store
 
-#: Rows read between two looks at what else the clerk has to do.
-_CHUNK: Final = 500
-#: Jobs written by one command of the database, and so by one flush of its journal.
-_WRITTEN: Final = 1000
-#: Bad rows and remarks told one by one; beyond that only their number.
-_MOST_LISTED: Final = 1000
-#: Bad rows that are returned whole: what an answer can carry.
-_MOST_RETURNED: Final = 20_000
-#: Options for the batch that an import makes, with what they are where nobody gives them.
-_OF_A_NEW_BATCH: Final = {
+#: Rows read by one task of the database thread; other tasks run between two chunks.
+_READ_CHUNK: Final = 500
+#: Jobs written by one database command, and so by one flush of its journal.
+_WRITE_CHUNK: Final = 1000
+#: Bad rows and remarks that the answer lists; of the others it has the number.
+_MAX_LISTED: Final = 1000
+#: Bad rows returned with their cells, limited by the size of an answer.
+_MAX_RETURNED: Final = 20_000
+#: Options of a batch that the import creates, with their defaults.
+_NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "description", "account", "hours", "days", "timezone", "max_attempts")),
     **dict.fromkeys(("retry_delay_hours", "ring_timeout", "max_call_duration", "max_concurrent_calls")),
     **dict.fromkeys(("voicemail_counts", "paused"), False),
@@ -45,13 +46,13 @@ _OF_A_NEW_BATCH: Final = {
 
 @dataclass(kw_only=True)
 class _Import:
-    """An import under way: read, then compared and written, each in slices between which others go first."""
+    """The state of an import: the file is read, then compared and written, in chunks."""
 
     reader: ContactsReader
-    #: None: a new one is made once the file is read.
+    #: None for a new batch, which is created once the file has been read.
     batch: Batch | None
     documents: Sequence[Document] = ()
-    #: How many of the documents have been looked at.
+    #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
     already_there: int = 0
@@ -59,14 +60,14 @@ class _Import:
 
     @property
     def parsed(self) -> Parsed:
-        """What the file holds, as far as it has been read."""
+        """The contents of the file, as far as it has been read."""
         return self.reader.parsed
 
 
 def import_contacts(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Read the whole file first, then write, so that a file that cannot be used changes nothing."""
+    """Read the whole file before writing anything, so that an unusable file changes nothing."""
     _check_options(command)
-    batch = None if command.args["batch"] is None else the_batch(context.store, command.args["batch"])
+    batch = None if command.args["batch"] is None else resolve_batch(context.store, command.args["batch"])
     check_account(context, command)
     command.progress({"state": "reading"})
     reader = ContactsReader(
@@ -79,24 +80,22 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
-    """Of phones in national form: as said of this file, else the batch's, the account's, the setting's."""
+    """The country of national numbers: the option's, else the batch's, the account's, the setting's."""
     if command.args["country"] is not None:
         return str(country(command.args["country"]))
     account_id = command.args["account"] if batch is None else batch.account_id
     account = None if account_id is None else context.store.accounts.find(account_id)
     found = country_of(batch, account, context.settings.dialling.default_country)
     if found is None or not is_country(found):
-        whose = "batch" if batch is not None and batch.country else "account"
-        message = (
-            f"the {whose}'s country, {found!r}, is none: write --country with two letters, as in CL or MX"
-        )
+        owner = "batch" if batch is not None and batch.country else "account"
+        message = f"the {owner}'s country {found!r} is not a country code: give --country, such as CL"
         raise CommandRefused(ErrorCode.REFUSED, message)
     return found
 
 
 def _read(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """One slice of the file: a pause or a hold must never wait for a large one."""
-    if work.reader.read(_CHUNK):
+    """Read one chunk of the file: a pause or a hold must not wait for a large file."""
+    if work.reader.read(_READ_CHUNK):
         return Continue(after_seconds=0.0, step=lambda context: _read(context, command, work))
     _check_rows(work.parsed, command)
     if work.batch is None and not command.args["dry_run"]:
@@ -114,11 +113,11 @@ def _check_options(command: Invocation) -> None:
         return
     given = [
         f"--{name.replace('_', '-')}"
-        for name, default in _OF_A_NEW_BATCH.items()
+        for name, default in _NEW_BATCH_OPTIONS.items()
         if command.args[name] is not None and command.args[name] != default
     ]
     if given:
-        message = f"with --batch the batch's own settings hold: leave out {', '.join(given)}"
+        message = f"--batch uses the settings of that batch: leave out {', '.join(given)}"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
@@ -126,14 +125,15 @@ def _check_rows(parsed: Parsed, command: Invocation) -> None:
     bad = len(parsed.bad_rows)
     if parsed.rows and not (bad and command.args["strict"]):
         return
-    first = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
+    lines = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
     more = f"\n  and {bad - 10} more" if bad > 10 else ""
-    what = f"{bad} bad rows and --strict" if parsed.rows else f"no row can be used, all {bad} are bad"
-    raise CommandRefused(ErrorCode.REFUSED, f"{what}, nothing was imported:{first}{more}")
+    cause = "--strict was given, and the file has" if parsed.rows else "no row can be used;"
+    message = f"nothing was imported: {cause} {plural(bad, 'bad row')}:{lines}{more}"
+    raise CommandRefused(ErrorCode.REFUSED, message)
 
 
 def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
-    """A batch that stays paused until its last row is in."""
+    """Create a batch that stays paused until its last row is imported."""
     name = command.args["name"] or PurePath(command.args["filename"]).stem
     fields = batch_fields(command.args, name=name)
     fields["is_active"] = False
@@ -142,10 +142,10 @@ def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
 
 
 def _write(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """One slice, less the contacts that are there already; the next is another task of the clerk's."""
-    chunk = work.documents[work.position : work.position + _WRITTEN]
+    """Write the new contacts of one chunk; the next chunk is another task of the database thread."""
+    chunk = work.documents[work.position : work.position + _WRITE_CHUNK]
     try:
-        new = _new_ones(context.store, command, chunk) if chunk else []
+        new = _without_known(context.store, command, chunk) if chunk else []
         if new and not command.args["dry_run"]:
             context.store.jobs.insert_many(new)
         work.position += len(chunk)
@@ -154,12 +154,12 @@ def _write(context: HandlerContext, command: Invocation, work: _Import) -> Resul
         if work.position >= len(work.documents):
             return _finish(context, command, work)
         if not command.args["dry_run"]:
-            _note(context, command, work)
+            _record(context, command, work)
     except StoreUnavailable as exc:
         if work.batch is None:
             raise
         message = (
-            f"{exc}: some contacts are in; import the same file again with --batch {work.batch.batch_id}"
+            f"{exc}: the import is incomplete; import the same file again with --batch {work.batch.batch_id}"
         )
         raise CommandRefused(ErrorCode.UNAVAILABLE, message) from exc
     state = "comparing" if command.args["dry_run"] else "importing"
@@ -167,8 +167,8 @@ def _write(context: HandlerContext, command: Invocation, work: _Import) -> Resul
     return Continue(after_seconds=0.0, step=lambda context: _write(context, command, work))
 
 
-def _note(context: HandlerContext, command: Invocation, work: _Import, **more: Any) -> None:
-    """On the batch, so that whoever asked may go and look later."""
+def _record(context: HandlerContext, command: Invocation, work: _Import, **more: Any) -> None:
+    """Record the progress in the batch, where ``imports`` finds it."""
     assert work.batch is not None  # noqa: S101 - as in _finish
     fields = {
         "file": command.args["filename"],
@@ -180,20 +180,20 @@ def _note(context: HandlerContext, command: Invocation, work: _Import, **more: A
         "already_there": work.already_there,
         "bad_rows": len(work.parsed.bad_rows),
     }
-    note(context, work.batch, fields | more)
+    record_progress(context, work.batch, fields | more)
 
 
 def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Result:
-    told = _told(work.parsed, command) | {
+    answer = _answer(work.parsed, command) | {
         "dry_run": command.args["dry_run"],
         "already_there": work.already_there,
     }
     batch = work.batch
     if command.args["dry_run"]:
         batch_id = None if batch is None else batch.batch_id
-        return told | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
-    assert batch is not None  # noqa: S101 - made before the first row was written
-    _note(context, command, work, finished_at=context.store.now())
+        return answer | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
+    assert batch is not None  # noqa: S101 - created before the first row was written
+    _record(context, command, work, finished_at=context.store.now())
     created = command.args["batch"] is None
     if created and command.args["paused"]:
         batch = context.store.batches.pause(batch.batch_id, by=command.actor, reason="imported paused")
@@ -201,7 +201,7 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         batch = context.store.batches.resume(batch.batch_id, by=command.actor)
     else:
         batch = context.store.batches.get(batch.batch_id)
-    return told | {
+    return answer | {
         "batch_id": batch.batch_id,
         "name": batch.name,
         "created": created,
@@ -210,17 +210,17 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
     }
 
 
-def _told(parsed: Parsed, command: Invocation) -> Result:
-    """What the file held; the rows themselves, which hold people's data, only where they are asked for."""
-    written = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
-    return ({"returned_rows": written[:_MOST_RETURNED]} if command.args["return_bad_rows"] else {}) | {
+def _answer(parsed: Parsed, command: Invocation) -> Result:
+    """The contents of the file; bad rows, which hold personal data, only on request."""
+    bad_rows = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
+    return ({"returned_rows": bad_rows[:_MAX_RETURNED]} if command.args["return_bad_rows"] else {}) | {
         "file": command.args["filename"],
         "warning": night_warning(command.args),
         "good_rows": len(parsed.rows),
         "bad_rows_count": len(parsed.bad_rows),
-        "bad_rows": [{"line": row.line, "reason": row.reason} for row in parsed.bad_rows[:_MOST_LISTED]],
+        "bad_rows": [{"line": row.line, "reason": row.reason} for row in parsed.bad_rows[:_MAX_LISTED]],
         "remarks_count": len(parsed.remarks),
-        "remarks": [{"line": remark.line, "text": remark.text} for remark in parsed.remarks[:_MOST_LISTED]],
+        "remarks": [{"line": remark.line, "text": remark.text} for remark in parsed.remarks[:_MAX_LISTED]],
     }
 
 
@@ -234,20 +234,20 @@ def _documents(store: Store, parsed: Parsed, batch_id: str, account_id: str | No
     )
 
 
-def _new_ones(store: Store, command: Invocation, documents: Sequence[Document]) -> list[Document]:
-    """Those whose contact their batch, or any batch of their account, does not have yet.
+def _without_known(store: Store, command: Invocation, documents: Sequence[Document]) -> list[Document]:
+    """The documents whose contact is not in their batch, or not in any batch of their account.
 
-    What SpeechAI's own keys were made of nobody knows: its jobs are not compared.
+    Jobs of SpeechAI are not compared: how it made its keys is unknown.
     """
     of_account = command.args["duplicates"] == "account"
     if command.args["batch"] is None and not of_account:
-        return list(documents)  # the batch is being made of this very file
+        return list(documents)  # the batch is new
     query = {
         "account_id": documents[0].get("account_id"),
         "contact_key": {"$in": [document["contact_key"] for document in documents]},
     }
     batch_id = documents[0]["batch_id"]
-    # The batch is compared here: asked for it, too, a simple database takes a worse index.
+    # batch_id is compared here, since with it in the query a simple database selects a worse index.
     known = {
         str(row["contact_key"])
         for row in store.jobs.table.find(query, fields=("contact_key", "batch_id"))

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
 from speechaid.commands.doctor.host_checks import CHECKS
-from speechaid.commands.dry_run import dry_run_context, retell_of
+from speechaid.commands.dry_run import dry_run_context, retell_client
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
@@ -151,7 +151,7 @@ def _retell(context: HandlerContext) -> RetellFacts:
     """Send Retell one request with this host's key."""
     timeout_seconds = min(_RETELL_SECONDS, context.settings.retell.timeout_seconds)
     started = time.monotonic()
-    with retell_of(context, timeout_seconds) as client:
+    with retell_client(context, timeout_seconds) as client:
         try:
             concurrency = client.get_concurrency()
         except Blocked as exc:

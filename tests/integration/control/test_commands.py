@@ -363,7 +363,7 @@ def test_a_word_that_is_no_country_is_refused_wherever_it_stands(operator: Opera
     assert operator.is_refused("create-batch", name="March", country="UK").code == "bad_argument"
     operator.database.accounts.insert_one({"account_id": "acc", "country": "Chile"})
     refused = operator.is_refused("import", file=NATIONAL, filename="march.csv", account="acc")
-    assert "the account's country, 'Chile', is none" in str(refused)
+    assert "the account's country 'Chile' is not a country code" in str(refused)
     assert operator.database.batches.count_documents({}) == 0
 
 
@@ -692,7 +692,10 @@ def test_a_forecast_puts_off_what_its_window_closes_on_and_skips_nobody(
 def test_hours_over_midnight_are_taken_with_a_warning(
     operator: Operator, hours: str | None, warned: bool
 ) -> None:
-    warning = "calls from 20:00 through midnight until 09:00 the next day; by day it is 09:00-20:00"
+    warning = (
+        "people are called from 20:00 through midnight until 09:00 the next day; "
+        "for calls by day write --hours 09:00-20:00"
+    )
     created = operator.does("create-batch", name="night", hours=hours)
     assert created["warning"] == (warning if warned else None)
     imported = operator.does("import", file=CSV, filename="a.csv", hours=hours, dry_run=True)
