@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from speechaid.campaign.number_list import Numbers, read_numbers
+from speechaid.campaign.number_list import NumberList, read_numbers
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import instant, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import normalise
 
-#: Numbers written by one task of the database thread.
+#: NumberList written by one task of the database thread.
 _CHUNK: Final = 1000
 #: Lines without a number that the answer lists.
 _MAX_LISTED: Final = 1000
@@ -62,7 +62,7 @@ def dnc_import(context: HandlerContext, command: Invocation) -> Result | Continu
 
 
 def _write(
-    context: HandlerContext, command: Invocation, numbers: Numbers, remaining: Sequence[str], added: int
+    context: HandlerContext, command: Invocation, numbers: NumberList, remaining: Sequence[str], added: int
 ) -> Result | Continue:
     chunk, rest = remaining[:_CHUNK], remaining[_CHUNK:]
     added += context.store.do_not_call.add_many(chunk, source=f"{command.actor}: {command.args['filename']}")
@@ -72,7 +72,7 @@ def _write(
     return Continue(after_seconds=0.0, step=lambda context: _write(context, command, numbers, rest, added))
 
 
-def _answer(numbers: Numbers, command: Invocation, *, added: int) -> Result:
+def _answer(numbers: NumberList, command: Invocation, *, added: int) -> Result:
     return {
         "file": command.args["filename"],
         "dry_run": command.args["dry_run"],

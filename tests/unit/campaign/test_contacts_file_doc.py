@@ -1,4 +1,4 @@
-"""What docs/contacts-file.md tells of columns is what the importer makes of them."""
+"""docs/contacts-file.md and the importer agree on columns."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROWS = {
 }
 
 
-def test_each_role_has_its_row() -> None:
+def test_the_page_has_one_row_for_each_role() -> None:
     assert set(ROWS) == {"phones", *NAMES}
 
 
-def test_each_name_on_the_page_is_recognised_as_the_page_says() -> None:
+def test_each_column_name_on_the_page_is_recognised() -> None:
     for role, names in ROWS.items():
         for name in names:
             found = recognise([name] if role == "phones" else [name, "phone"])
