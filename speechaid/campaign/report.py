@@ -1,4 +1,4 @@
-"""The report of a campaign, pure: ``store.report_queries`` counts, ``shape`` computes, ``to_markdown`` formats.
+"""The report of a campaign, pure: ``store.report_queries`` counts, ``shape`` shapes, ``to_markdown`` formats.
 
 Results of SpeechAI have no outcome: they count as ``unrecorded``, with their minutes and Retell's price.
 """
