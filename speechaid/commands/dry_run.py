@@ -52,7 +52,7 @@ def dry_run_context(context: HandlerContext) -> WorkerContext:
         retell=retell_client(context),
         settings=context.settings,
         link=_NoSupervisor(),
-        worker_id="clerk",
+        worker_id="dry-run",
         wait=lambda _seconds: None,
     )
 
