@@ -12,7 +12,7 @@ from speechaid.model.reading import instant, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import normalise
 
-#: NumberList written by one task of the database thread.
+#: Numbers written by one task of the database thread.
 _CHUNK: Final = 1000
 #: Lines without a number that the answer lists.
 _MAX_LISTED: Final = 1000
