@@ -9,7 +9,7 @@ from speechctl.blocks import Block, Heading, grid
 from speechctl.words import call_word, duration, instant, localised, plural
 
 Result = Mapping[str, Any]
-_MARKS: Final = {"fault": "FAULT", "ordered": "intended", "warning": "warning"}
+_MARKS: Final = {"fault": "FAULT", "ordered": "note", "warning": "warning"}
 
 
 def explain(result: Result) -> list[Block]:

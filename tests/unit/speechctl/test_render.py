@@ -545,9 +545,9 @@ def test_an_alert_whose_cause_is_gone_is_not_told_as_if_it_went_on(command: str)
 
 def test_a_warning_about_a_new_batch_stands_below_its_name() -> None:
     created, _ = ANSWERS["create-batch"]
-    assert "\n! people are called" in text("create-batch", {**created, "warning": "people are called"})
+    assert "\n! calls from 20:00" in text("create-batch", {**created, "warning": "calls from 20:00"})
     imported, _ = ANSWERS["import"]
-    assert "\n! people are called" in text("import", {**imported, "warning": "people are called"})
+    assert "\n! calls from 20:00" in text("import", {**imported, "warning": "calls from 20:00"})
 
 
 def test_a_host_without_workers_is_not_overlooked() -> None:
