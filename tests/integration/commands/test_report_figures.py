@@ -1,4 +1,4 @@
-"""Report queries on a real database, including malformed documents of other programs."""
+"""What the database counts for a report, odd documents of other programs included."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def fill(database: Database[Document]) -> None:
     )
 
 
-def test_a_report_of_one_batch_counts_only_that_batch(store: Store, database: Database[Document]) -> None:
+def test_one_batch_is_counted_apart_from_all_others(store: Store, database: Database[Document]) -> None:
     fill(database)
     report = shape(query_report_figures(store, batch_id="b1", zone="America/Santiago"))
     assert report["jobs"] == {"total": 3, "by_status": {"pending": 1, "done": 2}}
@@ -74,9 +74,7 @@ def test_a_report_of_one_batch_counts_only_that_batch(store: Store, database: Da
     assert [(row["batch_id"], row["name"]) for row in report["batches"]] == [("b1", "July")]
 
 
-def test_a_report_of_all_batches_includes_speechais_results(
-    store: Store, database: Database[Document]
-) -> None:
+def test_all_batches_are_counted_with_what_speechai_left(store: Store, database: Database[Document]) -> None:
     fill(database)
     report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
     assert report["jobs"]["total"] == 5
