@@ -82,7 +82,7 @@ def test_key_files_are_readable_for_their_owner_only(network: Network) -> None:
         ("grafana", "read"),
     }
     assert "secret" not in json.dumps(listed)
-    assert "is there already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
+    assert "exists already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
 
 
 def test_a_client_with_a_write_key_reads_and_writes_and_is_recorded_by_name(network: Network) -> None:
@@ -176,7 +176,7 @@ def test_sighup_admits_added_clients(network: Network) -> None:
 def test_keys_that_others_can_read_are_refused_on_reload_and_the_old_ones_stay(network: Network) -> None:
     server = network.keys / "server.json"
     server.chmod(0o644)
-    assert "open to others" in network.terminal.refused("reload")
+    assert "readable by others" in network.terminal.refused("reload")
     server.chmod(0o600)
     with network.client("maria") as client:
         assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
@@ -195,10 +195,10 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
     own = Credentials(name="x", pair=new_pair(), server=new_pair().public)
     write_credentials(tmp_path / "x.key", own)
     before = (tmp_path / "x.key").read_bytes()
-    with pytest.raises(Exception, match="is there already"):
+    with pytest.raises(Exception, match="exists already"):
         write_credentials(tmp_path / "x.key", own)
     assert (tmp_path / "x.key").read_bytes() == before
-    with pytest.raises(Exception, match="no name for a client"):
+    with pytest.raises(Exception, match="not a valid client name"):
         write_client(tmp_path, AllowedClient(name="../x", access="read", public=own.server))
 
 

@@ -153,7 +153,7 @@ def test_a_job_is_suspended_resumed_and_cancelled(terminal: Terminal) -> None:
     batch = terminal.import_contacts(1, "single", *not_today())
     job = terminal.jobs(batch)[0]["job_id"]
     assert terminal.ask("suspend-job", job, "--reason", "asked to wait")["status"] == "suspended"
-    assert "waits for resume-job" in terminal.ask("explain", job)["sentence"]
+    assert "stays suspended until speechctl resume-job" in terminal.ask("explain", job)["sentence"]
     assert terminal.ask("resume-job", job)["status"] == "pending"
     assert "is not suspended" in terminal.refused("resume-job", job)
     assert terminal.ask("cancel-job", job, "--yes")["status"] == "cancelled"

@@ -363,7 +363,7 @@ def test_an_invalid_country_is_refused_in_batch_and_account(operator: Operator) 
     assert operator.refusal("create-batch", name="March", country="UK").code == "bad_argument"
     operator.database.accounts.insert_one({"account_id": "acc", "country": "Chile"})
     refused = operator.refusal("import", file=NATIONAL, filename="march.csv", account="acc")
-    assert "the account's country, 'Chile', is none" in str(refused)
+    assert "the account's country 'Chile' is not a country code" in str(refused)
     assert operator.database.batches.count_documents({}) == 0
 
 
@@ -528,7 +528,7 @@ def test_a_hold_without_database_and_disk_space_reports_both(
 ) -> None:
     client, daemon = cut_off
     daemon.orders_not_kept = "standing.json cannot be written"
-    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart would not know it"):
+    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart will lose it"):
         client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
     assert daemon.held is True
 
@@ -628,14 +628,14 @@ def test_explain_says_why_a_job_has_ended(operator: Operator) -> None:
     operator.add_job("job-1")
     operator.run("cancel-job", job="job-1")
     cancelled = operator.run("explain", job="job-1")["sentence"]
-    assert cancelled.startswith("Nothing more happens by itself: cancelled since 20")
-    assert cancelled.endswith(", nobody wrote down why")
+    assert cancelled.startswith("The job is finished: cancelled since 20")
+    assert cancelled.endswith(", no reason recorded")
     operator.add_job("job-2", status="cancelled", cancel_reason="do_not_call")
     assert operator.run("explain", job="job-2")["sentence"].endswith("cancelled, do not call")
 
 
 def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None:
-    def way_back() -> str:
+    def resumption() -> str:
         return str(operator.run("explain", job="job-1")["sentence"]).partition("; it ")[2]
 
     def set_job(**fields: object) -> None:
@@ -643,15 +643,15 @@ def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None
 
     account = {"account_id": "acme", "status": "active", "plan_type": "minutes_based", "minutes_purchased": 0}
     operator.add_job("job-1", status="suspended", suspend_reason="account_unknown", account_id="acme")
-    assert way_back() == "returns by itself once there is an account acme"
+    assert resumption() == "resumes automatically once account acme exists"
     operator.database.accounts.insert_one(account)
-    assert way_back() == "returns by itself once account acme has credit"
+    assert resumption() == "resumes automatically once account acme has credit"
     set_job(suspend_reason="no_credit")
-    assert way_back() == "returns by itself once account acme has credit"
+    assert resumption() == "resumes automatically once account acme has credit"
     operator.database.accounts.update_one({"account_id": "acme"}, {"$set": {"minutes_purchased": 60}})
-    assert way_back() == "returns by itself within a minute: account acme has credit"
+    assert resumption() == "resumes automatically within a minute: account acme has credit"
     set_job(suspend_reason="operator")
-    assert way_back() == "waits for resume-job"
+    assert resumption() == "stays suspended until speechctl resume-job"
 
 
 @pytest.mark.parametrize("account_id", [None, "acme"])
@@ -692,7 +692,10 @@ def test_a_forecast_postpones_jobs_whose_window_closes_and_skips_none(
 def test_hours_over_midnight_are_accepted_with_a_warning(
     operator: Operator, hours: str | None, warned: bool
 ) -> None:
-    warning = "calls from 20:00 through midnight until 09:00 the next day; by day it is 09:00-20:00"
+    warning = (
+        "people are called from 20:00 through midnight until 09:00 the next day; "
+        "for calls by day write --hours 09:00-20:00"
+    )
     created = operator.run("create-batch", name="night", hours=hours)
     assert created["warning"] == (warning if warned else None)
     imported = operator.run("import", file=CSV, filename="a.csv", hours=hours, dry_run=True)

@@ -1,7 +1,7 @@
-"""``explain``: why a person is, or is not, being called right now, and when the next chance comes.
+"""``explain``: why a person is, or is not, being called now, and when the next chance is.
 
-The checks are those of the worker, made by its own functions; in front of them stand the job's own state and
-the workers of this host.
+The checks before a dial are evaluated by the worker's functions. Checks of the job's state precede them, and
+checks of other live calls and of this host's workers follow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from speechaid.commands.dry_run import dry_run_context
-from speechaid.commands.ids import the_job
+from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
@@ -23,46 +23,51 @@ from speechaid.rules import metering
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 
-#: Jobs ahead in the queue are counted up to here.
-_MOST_AHEAD: Final = 1000
+#: Upper bound of the jobs ahead in the queue that are counted.
+_MAX_AHEAD: Final = 1000
+_NO_REASON: Final = "no reason recorded"
 _ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")
 
-#: Checks that pass when somebody else is done, or does something: nobody knows when.
-_OTHERS: Final = frozenset({"number free", "workers of this host"})
-#: Suspensions that the daemon lifts by itself.
-_COMES_BACK: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN})
+#: Checks that depend on other calls and workers: when they pass is unknown.
+_UNPREDICTABLE: Final = frozenset({"number free", "workers of this host"})
+#: Suspensions that the daemon ends automatically.
+_AUTOMATIC: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN})
 
 Check = dict[str, Any]
 
 
-def explain(context: HandlerContext, call: Invocation) -> Result:
-    """Every check with its value, a sentence, and the next chance."""
-    job = the_job(context.store, call.args["job"])
+def explain(context: HandlerContext, command: Invocation) -> Result:
+    """Every check with its value, a summary, and the next chance."""
+    job = resolve_job(context.store, command.args["job"])
     worker_context = dry_run_context(context)
-    seen = read_preflight(worker_context, job)
-    chosen = next_phone(worker_context, job, seen)
+    preflight = read_preflight(worker_context, job)
+    chosen = next_phone(worker_context, job, preflight)
     number = chosen.number if isinstance(chosen, Choice) else None
     now = context.store.now()
-    judgement = evaluate(worker_context, job, number or "", seen) if number else None
-    checks = [_standing(job, now), _due(job, now), _attempts(worker_context, job, seen), _phone(job, chosen)]
-    checks += _judged(judgement)
+    checks = [
+        _status(job, now),
+        _due(job, now),
+        _attempts(worker_context, job, preflight),
+        _phone(job, chosen),
+    ]
     if number is not None:
-        checks.append(_live_number(context, job, number))
-    checks.append(_workers(call.fleet))
+        checks += _before_dial(evaluate(worker_context, job, number, preflight))
+        checks.append(_number_free(context, job, number))
+    checks.append(_workers(command.fleet))
     failed = [check for check in checks if not check["passed"]]
-    waits_for_others = any(check["name"] in _OTHERS for check in failed)
-    chance = None if waits_for_others else _next_chance(worker_context, job, number, seen, now)
+    unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
+    chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
     ready = not failed and job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
     return {
         "job_id": job.job_id,
         "status": job.status,
         "batch_id": job.batch_id,
-        "sentence": _sentence(context, job, failed, chance, now),
+        "sentence": _summary(context, job, failed, chance, now),
         "checks": checks,
         "next_chance": chance,
         "phone": None if number is None else mask_phone(number),
         "phone_index": chosen.index if isinstance(chosen, Choice) else None,
-        "ahead_in_batch": context.store.diagnostics.ahead_of(job, _MOST_AHEAD) if ready else None,
+        "ahead_in_batch": context.store.diagnostics.ahead_of(job, _MAX_AHEAD) if ready else None,
         "in_hand": _in_hand(job, now),
         "at": now,
     }
@@ -72,26 +77,25 @@ def _check(name: str, passed: bool, value: str, next_chance: datetime | None = N
     return {"name": name, "passed": passed, "value": value, "next_chance": next_chance}
 
 
-def _standing(job: Job, now: datetime) -> Check:
+def _status(job: Job, now: datetime) -> Check:
     waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
-    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, _state(job, now))
+    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, _described(job, now))
 
 
-def _state(job: Job, now: datetime) -> str:
-    """Where the job stands, in a few words."""
+def _described(job: Job, now: datetime) -> str:
+    """The job's status with its reason."""
     if job.status is JobStatus.SUSPENDED:
-        return f"suspended: {job.suspend_reason or 'nobody wrote down why'}"
+        return f"suspended: {job.suspend_reason or _NO_REASON}"
     if job.status is JobStatus.CANCELLED:
         reason = job.document.get("cancel_reason")
-        # A cancellation for which no reason was given is written down as the name of the order.
-        told = "nobody wrote down why" if reason in {None, "", "cancel"} else _words(reason)
-        return f"cancelled: {told}"
+        # A cancellation without a reason is recorded under the name of its action.
+        return f"cancelled: {_NO_REASON if reason in {None, '', 'cancel'} else _words(reason)}"
     if job.status is JobStatus.FAILED:
-        return f"failed: {job.document.get('last_error') or 'no reason on record'}"
+        return f"failed: {job.document.get('last_error') or _NO_REASON}"
     if job.status is JobStatus.DONE:
-        return f"done: {_words(job.document.get('last_outcome') or 'its call served its purpose')}"
+        return f"done: {_words(job.document.get('last_outcome') or 'its call was successful')}"
     if job.status is JobStatus.IN_PROGRESS:
-        return f"in progress: {_hand(job, now)}"
+        return f"in progress: {_progress(job, now)}"
     return str(job.status)
 
 
@@ -100,20 +104,29 @@ def _words(reason: object) -> str:
     return str(reason).replace("_", " ")
 
 
-def _hand(job: Job, now: datetime) -> str:
+def _progress(job: Job, now: datetime) -> str:
+    """What a worker is doing with the job."""
     dial = job.dial
     lease = job.reserved_until
-    held = lease is not None and lease >= now
+    leased = lease is not None and lease >= now
     if dial is None:
-        return "a worker has just taken it" if held else "its worker is gone; the next free one returns it"
+        return (
+            "a worker has just claimed it"
+            if leased
+            else "its worker is gone; the next free worker requeues it"
+        )
     if dial.verdict is not None:
-        return "its call is over and being written"
+        return "its call has ended, and its result is being recorded"
     if dial.call_id is not None:
         parked = "; Retell does not confirm its end, so it is parked" if dial.parked_at else ""
-        return f"in call {dial.call_id}{parked}" + ("" if held else "; to be followed on by the next worker")
+        return f"in call {dial.call_id}{parked}" + ("" if leased else "; the next free worker follows it")
     if dial.next_lookup_at is not None:
-        return "whether its dial became a call is not known yet; Retell's list is looked at"
-    return "being dialled" if held else "its worker is gone in the middle of a dial; the next one finds out"
+        return "it is not known yet whether its dial became a call; Retell's call list is searched"
+    return (
+        "being dialled"
+        if leased
+        else "its worker is gone during a dial; the next free worker looks for its call"
+    )
 
 
 def _in_hand(job: Job, now: datetime) -> Result | None:
@@ -140,8 +153,8 @@ def _due(job: Job, now: datetime) -> Check:
     return _check("due", False, f"at {due.isoformat(timespec='seconds')}", due)
 
 
-def _attempts(worker_context: WorkerContext, job: Job, seen: Preflight) -> Check:
-    limit = worker_context.retry_policy(seen.batch).max_attempts
+def _attempts(worker_context: WorkerContext, job: Job, preflight: Preflight) -> Check:
+    limit = worker_context.retry_policy(preflight.batch).max_attempts
     return _check("attempts", job.attempts < limit, f"{job.attempts} of {limit} used up")
 
 
@@ -153,13 +166,11 @@ def _phone(job: Job, chosen: object) -> Check:
     return _check("phone", False, f"none of {total} may be dialled ({str(cause).replace('_', ' ')})")
 
 
-def _judged(judgement: Evaluation | None) -> list[Check]:
-    if judgement is None:
-        return []
-    return [_check(check.name, check.passed, check.value, check.next_chance) for check in judgement.checks]
+def _before_dial(evaluation: Evaluation) -> list[Check]:
+    return [_check(check.name, check.passed, check.value, check.next_chance) for check in evaluation.checks]
 
 
-def _live_number(context: HandlerContext, job: Job, number: str) -> Check:
+def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     holder = context.store.diagnostics.holder_of(number, besides=job)
     if holder is None:
         return _check("number free", True, "in no other live call")
@@ -167,64 +178,66 @@ def _live_number(context: HandlerContext, job: Job, number: str) -> Check:
 
 
 def _workers(fleet: Mapping[str, Any]) -> Check:
-    """Whether any worker of this host would claim it; other hosts' may."""
+    """Whether a worker of this host may claim the job; those of other hosts may too."""
     supervisor, workers = fleet.get("supervisor", {}), fleet.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
-    if why := supervisor.get("no_space"):
-        return _check("workers of this host", False, f"held for want of room: {why}")
+    if reason := supervisor.get("no_space"):
+        return _check("workers of this host", False, f"held, too little disk space: {reason}")
     if supervisor.get("held"):
         return _check("workers of this host", False, "held: no new dial on this host")
     if supervisor.get("draining"):
-        return _check("workers of this host", False, "draining: none takes a new job")
+        return _check("workers of this host", False, "draining: no worker takes a new job")
     if not free:
-        return _check("workers of this host", False, f"none at work that may claim, {len(workers)} in all")
+        return _check(
+            "workers of this host", False, f"none of {plural(len(workers), 'worker')} may claim a job"
+        )
     busy = sum(1 for row in free if row.get("job"))
-    return _check("workers of this host", True, f"{len(free)} at work, {busy} of them busy")
+    return _check("workers of this host", True, f"{len(free)} running, {busy} of them busy")
 
 
 def _next_chance(
-    worker_context: WorkerContext, job: Job, number: str | None, seen: Preflight, now: datetime
+    worker_context: WorkerContext, job: Job, number: str | None, preflight: Preflight, now: datetime
 ) -> datetime | None:
-    """When it may be dialled by itself, by the worker's own rules; None where somebody must do something."""
+    """When the job may be dialled by the worker's rules; None where something must be changed first."""
     if number is None or job.status not in {JobStatus.PENDING, JobStatus.SCHEDULED}:
         return None
     due = max(now, job.reserved_until or now)
-    return evaluate(worker_context, job, number, seen, at=due).next_chance
+    return evaluate(worker_context, job, number, preflight, at=due).next_chance
 
 
-def _way_back(context: HandlerContext, job: Job) -> str:
-    """How a suspended job comes back; the daemon looks after what hangs on the account alone."""
-    if job.account_id is None or job.suspend_reason not in _COMES_BACK:
-        return "waits for resume-job"
+def _resumption(context: HandlerContext, job: Job) -> str:
+    """How a suspended job resumes: automatically where that depends on its account alone."""
+    if job.account_id is None or job.suspend_reason not in _AUTOMATIC:
+        return "stays suspended until speechctl resume-job"
     account = context.store.accounts.find(job.account_id)
     if account is None:
-        return f"returns by itself once there is an account {job.account_id}"
+        return f"resumes automatically once account {job.account_id} exists"
     if not metering.has_balance(account):
-        return f"returns by itself once account {job.account_id} has credit"
-    return f"returns by itself within a minute: account {job.account_id} has credit"
+        return f"resumes automatically once account {job.account_id} has credit"
+    return f"resumes automatically within a minute: account {job.account_id} has credit"
 
 
-def _sentence(
+def _summary(
     context: HandlerContext, job: Job, failed: list[Check], chance: datetime | None, now: datetime
 ) -> str:
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
-        word, _, why = _state(job, now).partition(": ")
-        return f"Nothing more happens by itself: {word}{since}, {why}"
+        word, _, reason = _described(job, now).partition(": ")
+        return f"The job is finished: {word}{since}, {reason}"
     if job.status is JobStatus.SUSPENDED:
-        return f"{_state(job, now).capitalize()}; it {_way_back(context, job)}"
+        return f"{_described(job, now).capitalize()}; it {_resumption(context, job)}"
     if job.status is JobStatus.IN_PROGRESS:
-        return f"Now: {_hand(job, now)}"
+        return f"Now: {_progress(job, now)}"
     if not failed:
-        ahead = context.store.diagnostics.ahead_of(job, _MOST_AHEAD)
-        place = (
+        ahead = context.store.diagnostics.ahead_of(job, _MAX_AHEAD)
+        position = (
             f"{plural(ahead, 'job of its batch comes', 'jobs of its batch come')} first"
             if ahead
             else "it is among the first of its batch"
         )
-        return f"Nothing keeps it: it is called as soon as a worker is free; {place}"
-    why = "; ".join(f"{check['name']}: {check['value']}" for check in failed)
+        return f"Ready: it is called as soon as a worker is free; {position}"
+    reasons = "; ".join(f"{check['name']}: {check['value']}" for check in failed)
     if chance is None:
-        return f"Not now, and not by itself: {why}"
-    return f"Not now: {why}"
+        return f"Not called until this changes: {reasons}"
+    return f"Not now: {reasons}"
