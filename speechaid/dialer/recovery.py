@@ -102,15 +102,15 @@ def resolve_ambiguous_dial(context: WorkerContext, job: Job) -> None:
     if answer is not None:
         context.emit("dial.resolved", answer[0], placed=True)
         follow.run(context, *answer)
-    elif step.then is SearchAction.PRESUME_NOT_PLACED and _own_key(context, job.dial):
+    elif step.action_if_empty is SearchAction.PRESUME_NOT_PLACED and _own_key(context, job.dial):
         context.emit("dial.presumed_not_placed", job, level=WARNING, lookups=job.dial.empty_lookups)
         context.link.count("speechaid_presumed_not_placed_total")
         dial.withdraw(context, job, "presumed_not_placed")
     else:
         rest = (
-            step.rest_seconds
+            step.delay_seconds
             if _own_key(context, job.dial)
-            else max(step.rest_seconds, OTHER_KEY_REST_SECONDS)
+            else max(step.delay_seconds, OTHER_KEY_REST_SECONDS)
         )
         until = context.store.now() + timedelta(seconds=rest)
         # Only look-ups past the moment when any call must be over and listed prove anything by being empty.
