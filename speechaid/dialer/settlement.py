@@ -23,7 +23,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, operator_requests, outcomes, phones, retries
-from speechaid.rules.analysis import AnalysisPolicy, first_question
+from speechaid.rules.analysis import AnalysisPolicy, first_query_delay
 from speechaid.rules.retries import NextStep
 from speechaid.telemetry import call_metrics
 
@@ -402,7 +402,7 @@ def _analysis_mark(
     context: WorkerContext, dial: Dial, call: Call, *, connected: bool, now: datetime
 ) -> Document:
     """What has the call's analysis asked for later, where there was a conversation and none has come yet."""
-    first = first_question(AnalysisPolicy.read(context.settings.call))
+    first = first_query_delay(AnalysisPolicy.read(context.settings.call))
     if first is None or not connected or call.document.get("call_analysis"):
         return {}
     wait = {"due_at": now + timedelta(seconds=first), "tries": 0, "key": dial.api_key_fingerprint}
