@@ -32,7 +32,7 @@ import pytest
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.demo.simulator.settings import LIVELY
+from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.model.states import Outcome
 from speechaid.rules.alerting import Thresholds
@@ -192,7 +192,7 @@ def scene() -> Iterator[Scene]:
     tool("prometheus")
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     place.mkdir(mode=0o700)
-    odds = {reason: weight for reason, weight in LIVELY.items() if reason != "user_requested_dnc"}
+    odds = {reason: weight for reason, weight in TYPICAL_ODDS.items() if reason != "user_requested_dnc"}
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, place)
         database = EmbeddedDatabase(place / "database")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from speechaid.demo.simulator.settings import LIVELY
+from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.store.connection import Store
 
 Document = dict[str, Any]
 
 #: Retell's outcomes: enough is answered that a run comes to its end.
 ODDS: Final[dict[str, float]] = {
-    **LIVELY,
+    **TYPICAL_ODDS,
     "user_hangup": 24,
     "concurrency_limit_reached": 2,
     "telephony_provider_unavailable": 2,

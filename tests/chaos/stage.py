@@ -48,7 +48,7 @@ def open_stage(options: Options, directory: Path) -> Iterator[Stage]:
     database = EmbeddedDatabase(directory / "database", sync_on_commit=True)
     simulator = SimulatorProcess(
         api_key=f"key_{secrets.token_hex(16)}",
-        ledger_file=directory / "ledger.jsonl",
+        placed_calls_file=directory / "ledger.jsonl",
         seed=options.seed,
         speed=SPEED,
         odds=ODDS,
