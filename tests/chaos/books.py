@@ -177,7 +177,7 @@ def _dials(findings: Findings, books: Books, ledger: Sequence[Document]) -> None
     for limit, jobs in by_limit.items():
         calls = [call for job in jobs for call in calls_of[job.job_id]]
         found = audit(
-            ledger=calls,
+            placed_calls=calls,
             overlaps=[],
             jobs=jobs,
             results=[
