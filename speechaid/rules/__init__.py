@@ -1,1 +1,1 @@
-"""Decisions without deeds: every rule takes values and the time, and returns a value."""
+"""Decision functions: each takes values and the time, and returns a value. No I/O, no clock, no randomness."""

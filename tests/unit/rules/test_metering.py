@@ -132,10 +132,10 @@ def test_a_dial_s_own_reservation_is_not_counted_against_it() -> None:
     ],
     ids=[
         "minutes",
-        "minutes, capped by what is left",
+        "minutes, at most what is left",
         "minutes, overdrawn",
         "credit",
-        "credit, capped by what is left",
+        "credit, at most what is left",
         "unlimited",
         "an unknown plan",
     ],
@@ -170,7 +170,7 @@ def test_what_a_dial_reserves(whose: Account, reserve: Reserve) -> None:
         "credit, stopped",
         "credit, answered and hung up at once",
         "credit, not connected",
-        "credit, not connected though time stamps say so",
+        "credit, not connected, with a duration",
         "temporary",
         "blocked",
         "unlimited",
@@ -229,7 +229,7 @@ def test_days_are_counted_in_the_account_s_zone(zone: str | None, default: str, 
 @pytest.mark.parametrize(
     ("counted", "expected"),
     [("2026-03-02", 7), ("2026-03-01", 0), ("2025-12-31", 0), (None, 7), ("2026-03-03", 7)],
-    ids=["today", "yesterday", "last year", "no day: today's", "a day ahead is not forgiven"],
+    ids=["today", "yesterday", "last year", "no day: today's", "a day ahead counts"],
 )
 def test_a_count_of_an_earlier_day_reads_as_zero(counted: str | None, expected: int) -> None:
     whose = account(calls_today=7, calls_today_date=counted)
@@ -244,7 +244,7 @@ def test_the_dials_of_others_are_counted_without_this_one() -> None:
 # -- headroom ----------------------------------------------------------------------------------------------
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-SHARE = st.floats(0, 1)
+FRACTION = st.floats(0, 1)
 
 
 @given(
@@ -253,10 +253,10 @@ SHARE = st.floats(0, 1)
     concurrent=st.none() | st.integers(1, 5),
     daily=st.none() | st.integers(1, 9),
     open_now=st.integers(0, 4),
-    used=SHARE,
-    held=SHARE,
-    made=SHARE,
-    opened=SHARE,
+    used=FRACTION,
+    held=FRACTION,
+    made=FRACTION,
+    opened=FRACTION,
 )
 def test_for_any_changes_within_the_headroom_one_more_dial_fits(
     *,
@@ -279,23 +279,23 @@ def test_for_any_changes_within_the_headroom_one_more_dial_fits(
     }
     counted: dict[str, Any] = {"calls_today": 0, "calls_today_date": "2026-03-02"}
     read = make(left, 1, -1, **limits, **counted) if make else account(**limits, **counted)
-    judged = has_balance(read) and has_room(read) and has_calls_left(read, "UTC", NOON)
+    has_space = has_balance(read) and has_room(read) and has_calls_left(read, "UTC", NOON)
     room = headroom(read, estimate(read, DEFAULTS), "UTC", NOON)
-    if not judged or room is None:
-        assert not (judged and (left > 4 or plan is Plan.UNLIMITED)), "an account with room has headroom"
+    if not has_space or room is None:
+        assert not (has_space and (left > 4 or plan is Plan.UNLIMITED)), "an account with room has headroom"
         return
-    moved = {
-        name: getattr(read, name) + share * (most - getattr(read, name))
-        for share, (name, most) in zip((used, held), room.at_most.items(), strict=False)
+    changed = {
+        name: getattr(read, name) + fraction * (most - getattr(read, name))
+        for fraction, (name, most) in zip((used, held), room.at_most.items(), strict=False)
         if name != "calls_today"
     }
     if "calls_today" in room.at_most:
-        moved["calls_today"] = int(made * room.at_most["calls_today"])
+        changed["calls_today"] = int(made * room.at_most["calls_today"])
     most_open = 50 if room.open_dials is None else room.open_dials
     others = int(opened * most_open)
     now = replace(
         read,
-        **moved,
+        **changed,
         reservations=tuple(Reservation(key=f"x{n}", minutes=0, credit=0) for n in range(others)),
     )
     assert has_balance(now)
@@ -303,7 +303,7 @@ def test_for_any_changes_within_the_headroom_one_more_dial_fits(
     assert has_calls_left(now, "UTC", NOON)
 
 
-def test_if_nothing_is_left_beyond_the_reserve_there_is_no_headroom() -> None:
+def test_without_a_rest_beyond_the_reserve_the_headroom_is_the_current_amounts() -> None:
     read = on_minutes(10, 6, 2)
     room = headroom(read, Reserve(minutes=2, credit=0), "UTC", NOON)
     assert room is not None
