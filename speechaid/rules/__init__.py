@@ -1,1 +1,1 @@
-"""Decision functions: each takes values and the time, and returns a value. No I/O, no clock, no randomness."""
+"""Pure decision functions: they take values and the time, and return a value. No I/O, no clock."""
