@@ -176,7 +176,7 @@ def measure(server: Server, options: argparse.Namespace, interval: float) -> Doc
         finally:
             daemon.stop(at_once=True)
         told = events(daemon.log)
-        placed = len(scene.simulator.ledger())
+        placed = len(scene.simulator.placed_calls())
     return figures(before, after, workers) | {
         "interval": interval,
         "dialling": dialling,

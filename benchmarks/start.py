@@ -2,7 +2,7 @@
 
 A start is timed from the command ``speechaid run`` to the first create-call request at the simulator, and to
 that of the last worker; beside it, in turn, a bare script that connects to the same database and places one
-call. Then so many live calls are handed over by two SIGTERMs, the daemon is started again, and the ledger of
+call. Then so many live calls are handed over by two SIGTERMs, the daemon is started again, and the record of
 the simulator tells whether any call was placed twice.
 """
 
@@ -108,7 +108,7 @@ def hand_over(server: Server, calls: int) -> Document:
             adopted = time.monotonic() - began
         finally:
             successor.stop(at_once=True)
-        ledger, overlaps = scene.simulator.ledger(), scene.simulator.overlaps()
+        placed_calls, overlaps = scene.simulator.placed_calls(), scene.simulator.overlaps()
     return {
         "calls": calls,
         "exit_status": status,
@@ -116,9 +116,9 @@ def hand_over(server: Server, calls: int) -> Document:
         "up": up,
         "adopted": adopted,
         "same_calls": found == live,
-        "placed": len(ledger),
-        "repeated": len(ledger) - calls + len(overlaps),
-        "ended": sum(call["ended_at"] is not None for call in ledger),
+        "placed": len(placed_calls),
+        "repeated": len(placed_calls) - calls + len(overlaps),
+        "ended": sum(call["ended_at"] is not None for call in placed_calls),
     }
 
 

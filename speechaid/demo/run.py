@@ -208,7 +208,7 @@ def _in_progress(environment: DemoEnvironment) -> list[CallInProgress]:
             state="talking" if call["call_status"] == "ongoing" else "ringing",
             seconds=(now - (call["connected_at"] or call["placed_at"])) * SPEED,
         )
-        for call in environment.simulator.ledger()
+        for call in environment.simulator.placed_calls()
         if call["ended_at"] is None and call["call_id"] in workers
     ]
 
@@ -226,7 +226,7 @@ def _summarise(environment: DemoEnvironment, batch_id: str, *, seed: int, second
     """Read and audit all records after the campaign."""
     jobs = environment.store.jobs.select(batch_id=batch_id, status=None, limit=0)
     results = environment.store.results.aggregate([{"$match": {"batch_id": batch_id}}])
-    placed_calls = environment.simulator.ledger()
+    placed_calls = environment.simulator.placed_calls()
     found = audit(
         placed_calls=placed_calls,
         overlaps=environment.simulator.overlaps(),

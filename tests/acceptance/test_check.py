@@ -107,7 +107,7 @@ def test_where_all_is_there_every_line_says_so_and_nothing_is_dialled(
     assert set(found) >= {"socket", "state directory", "descriptors"}
     assert {name for name, level in found.items() if level != "ok"} <= {"database"}  # a server on its own
     assert list(simulator.requests()["counts"]) == ["concurrency"]
-    assert simulator.ledger() == []
+    assert simulator.placed_calls() == []
 
 
 def test_settings_at_fault_are_told_each_and_end_with_78(variables: Environ) -> None:

@@ -73,7 +73,7 @@ def database_pid(place: Path) -> int:
 
 
 def live_calls(simulator: SimulatorProcess) -> list[dict[str, Any]]:
-    return [call for call in simulator.ledger() if call["ended_at"] is None]
+    return [call for call in simulator.placed_calls() if call["ended_at"] is None]
 
 
 def recorded(place: Path) -> list[str]:
@@ -88,9 +88,9 @@ def all_done(place: Path) -> bool:
 
 
 def assert_everybody_was_called_once(place: Path, simulator: SimulatorProcess) -> None:
-    ledger = simulator.ledger()
-    assert len(ledger) == JOBS
-    assert sorted(recorded(place)) == sorted(call["call_id"] for call in ledger)
+    placed_calls = simulator.placed_calls()
+    assert len(placed_calls) == JOBS
+    assert sorted(recorded(place)) == sorted(call["call_id"] for call in placed_calls)
 
 
 def test_killed_supervisor_is_followed_by_one_that_takes_database_and_campaign_over(

@@ -91,7 +91,7 @@ def jobs_by_status_or_none(place: Path) -> dict[str, int] | None:
 
 
 def assert_everybody_was_called_once(simulator: SimulatorProcess) -> None:
-    called = [call["to_number"] for call in simulator.ledger()]
+    called = [call["to_number"] for call in simulator.placed_calls()]
     assert len(called) == len(set(called)) == JOBS
 
 
@@ -132,7 +132,7 @@ def test_a_daemon_that_starts_held_tells_whom_it_would_call_and_calls_nobody_unt
         until(lambda: idle() == 3, "workers that claim nothing")
         answer = client.ask("forecast", {}, timeout_seconds=60.0)
         assert (len(answer["dials"]), answer["as_if_unheld"]) == (JOBS, True)
-        assert simulator.ledger() == []
+        assert simulator.placed_calls() == []
         hold = client.ask("status", {}, timeout_seconds=60.0)["fleet_hold"]
         assert (hold["by"], hold["reason"]) == ("speechaid run --held", "started held")
         client.ask("unhold", {}, timeout_seconds=60.0)
@@ -332,7 +332,7 @@ def test_an_emergency_stop_waits_for_no_disk_and_is_kept_as_soon_as_it_can_be(
         until(lambda: supervisor()["orders_not_kept"] is None, "the order on disk")
         assert json.loads((state / "standing.json").read_text())["held"]
         assert "not_kept" not in daemon.ask("hold")
-        assert simulator.ledger() == []
+        assert simulator.placed_calls() == []
     finally:
         assert daemon.stop() == 0
 
@@ -356,7 +356,7 @@ def test_a_disk_that_runs_full_stops_dialling_while_there_is_still_room_for_the_
         assert (first["code"], str(small_disk) in first["evidence"]) == ("no_space", True)
         daemon.ask("unhold")  # an operator's word is not room
         assert jobs_by_status(small_disk) == {"pending": JOBS}
-        assert simulator.ledger() == []
+        assert simulator.placed_calls() == []
         (small_disk / "ballast").unlink()
         until(lambda: jobs_by_status(small_disk) == {"done": JOBS}, "all jobs done")
         assert no_space() is None
@@ -374,7 +374,7 @@ def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is
     try:
         daemon.start()
         daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full")
-        until(lambda: len(simulator.ledger()) > 0, "the first call")
+        until(lambda: len(simulator.placed_calls()) > 0, "the first call")
         fill(small_disk)
         assert daemon.ask("status")["supervisor"]["present"]  # it answers, and goes on trying
         fill_up(small_disk)  # a database that starts anew may have tidied up

@@ -250,11 +250,11 @@ def campaign(scene: Scene) -> None:
 
 
 def test_counters_equal_the_simulator_s_ledger_and_the_database_exactly(scene: Scene) -> None:
-    ledger = scene.simulator.ledger()
+    placed_calls = scene.simulator.placed_calls()
     results = scene.store.results.aggregate([{"$match": {}}])
     connected = [row for row in results if row["connected"]]
     served = [row for row in results if row["outcome"] in {Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED}]
-    assert len(ledger) == len(results) > JOBS
+    assert len(placed_calls) == len(results) > JOBS
     ask = scene.prometheus
 
     def told() -> dict[str, object]:
@@ -271,7 +271,7 @@ def test_counters_equal_the_simulator_s_ledger_and_the_database_exactly(scene: S
         }
 
     expected: dict[str, object] = {
-        "placed": len(ledger),
+        "placed": len(placed_calls),
         "outcomes": dict(Counter(row["outcome"] for row in results)),
         "succeeded": len(served),
         "connected": len(connected),
@@ -312,7 +312,7 @@ def test_the_rotated_log_of_all_processes_is_whole_tells_each_call_and_no_number
     results = {(row["job_id"], row["call_id"]) for row in scene.store.results.aggregate([{"$match": {}}])}
     # A worker that was killed with Retell's answer in hand told nobody of it.
     assert len(placed & results) >= len(results) - len(scene.killed) - 1
-    for call in scene.simulator.ledger():
+    for call in scene.simulator.placed_calls():
         assert call["to_number"] not in text
         assert call["to_number"].lstrip("+") not in text
 

@@ -78,7 +78,7 @@ class Campaign:
         return self.read(number)
 
     def calls(self, number: str) -> list[Document]:
-        return [call for call in self.simulator.ledger() if call["to_number"] == number]
+        return [call for call in self.simulator.placed_calls() if call["to_number"] == number]
 
     def wait_for_later_jobs(self) -> None:
         """Add jobs and wait for their calls: by then the workers could have called all earlier jobs."""

@@ -236,7 +236,7 @@ class ChaosRun:
             results=store.results.table.find({}),
             accounts=store.accounts.table.find({}),
             batches=store.batches.table.find({}),
-            placed_calls=self.environment.simulator.ledger(),
+            placed_calls=self.environment.simulator.placed_calls(),
             overlaps=self.environment.simulator.overlaps(),
             pauses=self.environment.monkey.pauses,
             policy=AuditPolicy(

@@ -214,11 +214,11 @@ class Stage:
             self.database[name].delete_many({})
         self.simulator.clear_faults()
         self.simulator.clear_script()
-        self._forgotten = len(self.simulator.ledger())
+        self._forgotten = len(self.simulator.placed_calls())
 
-    def ledger(self) -> list[Document]:
+    def placed_calls(self) -> list[Document]:
         """Calls truly placed since the stage was cleared."""
-        return self.simulator.ledger()[self._forgotten :]
+        return self.simulator.placed_calls()[self._forgotten :]
 
     def close(self) -> None:
         self.store.close()

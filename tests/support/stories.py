@@ -146,13 +146,13 @@ def finish_what_is_left(stage: Stage, context: WorkerContext) -> None:
 
 
 def check(stage: Stage, story: Story) -> None:
-    job, results, ledger = stage.job(), stage.results(), stage.ledger()
+    job, results, placed_calls = stage.job(), stage.results(), stage.placed_calls()
     assert job["status"] == story.status
     assert "dial" not in job
     assert "claim_token" not in job
-    assert sorted(call["call_id"] for call in ledger) == sorted(row["call_id"] for row in results)
+    assert sorted(call["call_id"] for call in placed_calls) == sorted(row["call_id"] for row in results)
     assert stage.simulator.overlaps() == []
-    assert rung(job, ledger) == story.rung
+    assert rung(job, placed_calls) == story.rung
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None
     assert account.get("open_dials", []) == []
@@ -166,10 +166,10 @@ def check(stage: Stage, story: Story) -> None:
     )
 
 
-def rung(job: Document, ledger: list[Document]) -> str:
+def rung(job: Document, placed_calls: list[Document]) -> str:
     """Which phones rang, in order; a call that met a limit rang nobody."""
     phones = job["contact"]["phones"]
-    calls = [call for call in ledger if call["disconnection_reason"] != "concurrency_limit_reached"]
+    calls = [call for call in placed_calls if call["disconnection_reason"] != "concurrency_limit_reached"]
     return "".join("AB"[phones.index(call["to_number"])] for call in calls)
 
 

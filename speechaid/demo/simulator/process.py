@@ -171,7 +171,7 @@ class SimulatorProcess:
         """Set the simulator's clock forward: calls proceed, idempotency keys expire."""
         self._ask("POST", "clock", {"advance_seconds": seconds})
 
-    def ledger(self) -> list[Document]:
+    def placed_calls(self) -> list[Document]:
         """Every placed call, in order."""
         return list(self._ask("GET", "placed-calls")["calls"])
 

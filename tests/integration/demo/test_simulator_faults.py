@@ -45,7 +45,7 @@ def fresh_number() -> str:
 
 
 def placed(simulator: SimulatorProcess, number: str) -> int:
-    return sum(call["to_number"] == number for call in simulator.ledger())
+    return sum(call["to_number"] == number for call in simulator.placed_calls())
 
 
 @pytest.mark.parametrize(("when", "calls"), [("before", 0), ("after", 1)])

@@ -43,7 +43,7 @@ def test_placed_calls_survive_a_kill_and_the_next_simulator_continues_with_them(
         assert create(simulator, idempotency_key="dial-1", metadata={"job": "7"}).json() == first
         second = create(simulator, idempotency_key="dial-2").json()
         simulator.advance(7200)
-        calls = simulator.ledger()
+        calls = simulator.placed_calls()
         assert [call["call_id"] for call in calls] == [first["call_id"], second["call_id"]]
         assert {call["disconnection_reason"] for call in calls} == {"user_hangup"}
         assert [pair["call_ids"] for pair in simulator.overlaps()] == [[first["call_id"], second["call_id"]]]

@@ -103,7 +103,7 @@ def test_a_key_has_one_call_within_its_hour(simulator: SimulatorProcess, client:
     assert create(client, **fields).call_id == first.call_id
     simulator.advance(20)
     assert create(client, **fields).call_id != first.call_id
-    placed = [call for call in simulator.ledger() if call["to_number"] == fields["to_number"]]
+    placed = [call for call in simulator.placed_calls() if call["to_number"] == fields["to_number"]]
     assert len(placed) == 2
 
 

@@ -113,7 +113,7 @@ def test_a_refusal_that_blames_no_number_holds_dialling_burns_nothing_and_recove
     the_probe_is_due(stage, kits[0])
     assert all_are_done(stage, *kits)
     assert breaker(stage, kits[0])["state"] == BreakerState.CLOSED
-    assert len(stage.ledger()) == len(stage.results()) == JOBS
+    assert len(stage.placed_calls()) == len(stage.results()) == JOBS
 
 
 def test_a_hosts_wrong_key_does_not_stop_the_others_nor_does_their_success_lift_its_hold(
@@ -132,7 +132,7 @@ def test_a_hosts_wrong_key_does_not_stop_the_others_nor_does_their_success_lift_
     everything_is_due(stage)
     assert not stage.dial_next(wrong)
     assert all_are_done(stage, wrong, right)
-    assert all(call["api_key_fingerprint"] == right.retell.fingerprint for call in stage.ledger())
+    assert all(call["api_key_fingerprint"] == right.retell.fingerprint for call in stage.placed_calls())
 
 
 def test_a_429_is_obeyed_for_as_long_as_it_says_and_burns_nothing(stage: Stage) -> None:
@@ -171,12 +171,12 @@ def test_an_outage_of_an_hour_with_many_jobs_due_burns_no_attempt_and_calls_nobo
     # Each probe is one request, whether it is a fresh dial or the repetition of one that got no answer.
     assert creates(stage) - at_first <= 6
     assert nothing_is_spent(stage)
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
     stage.simulator.clear_faults(fault_id)
     the_probe_is_due(stage, kits[0])
     assert all_are_done(stage, *kits)
-    assert len(stage.ledger()) == len({call["to_number"] for call in stage.ledger()}) == JOBS
+    assert len(stage.placed_calls()) == len({call["to_number"] for call in stage.placed_calls()}) == JOBS
 
 
 def test_retell_that_cannot_be_reached_at_all_burns_nothing(stage: Stage) -> None:
@@ -199,7 +199,7 @@ def test_a_run_of_broken_calls_holds_dialling_until_a_conversation_succeeds(
     context = stage.context(SPEECHAID_BREAKER_FAULTS=3)
     stage.simulator.script({"*": [reason]})
     a_round(stage, context)
-    assert len(stage.ledger()) == 3
+    assert len(stage.placed_calls()) == 3
     assert breaker(stage, context)["state"] == BreakerState.OPEN
 
     stage.simulator.script({"*": ["dial_busy"]})
@@ -218,7 +218,7 @@ def test_a_call_that_ends_unpaid_holds_dialling_and_spends_nothing(stage: Stage)
     context = stage.context()
     stage.simulator.script({"*": ["no_valid_payment"]})
     a_round(stage, context)
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert breaker(stage, context)["state"] == BreakerState.OPEN
     assert nothing_is_spent(stage)
 

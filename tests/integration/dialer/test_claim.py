@@ -199,7 +199,7 @@ def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_b
     counts = stage.store.jobs.counts(A)
     assert counts == {"suspended": 702}
     assert touched.claims <= 3
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     keeper = Housekeeper(stage.store)
     keeper.tick(context.settings, now=100.0)
     assert stage.store.jobs.counts(A) == {"suspended": 702}

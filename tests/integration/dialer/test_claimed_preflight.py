@@ -109,7 +109,7 @@ def test_a_job_that_was_taken_away_meanwhile_is_not_dialled(
     )
     assert JobClaimer(stage.context()).claim() is None
     assert not stage.dial_next(stage.context())
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 class Counting(CommandListener):

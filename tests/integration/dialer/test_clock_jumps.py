@@ -38,7 +38,7 @@ def test_a_live_call_outlives_a_clock_that_is_set(stage: Stage, by: float, polls
     stage.on_rest = jump
     assert stage.dial_next(context)
     assert rests > polls + 2  # it was followed on
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] != "manual_stopped"
     assert stage.job()["status"] == "done"
 
@@ -65,6 +65,6 @@ def test_a_call_adopted_under_a_clock_set_forward_is_not_hung_up_on(stage: Stage
     set_clock(second, HOUR)
     stage.on_rest = lambda: None
     assert stage.take_over(second)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] != "manual_stopped"
     assert stage.job()["status"] == "done"

@@ -130,7 +130,7 @@ def set_up(stage: Stage) -> None:
 
 def check(stage: Stage) -> None:
     """The one call was placed once, recorded once, charged once; nothing is held any more."""
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     job = stage.job()
     assert (job["status"], job["call_id"], result["call_id"]) == ("done", call["call_id"], call["call_id"])
     assert not {"dial", "claim_token"} & job.keys()
@@ -268,7 +268,7 @@ def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stag
 
     with instrumented(Steps(kill)):
         stage.dial_next(context)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert shown[0] == ("following: record call (database away)", call["call_id"])
     check(stage)
 
@@ -303,7 +303,7 @@ def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Serve
         recovery.recover_one(context)
     stage.on_rest = second_rest_brings_it_back(stage, server)
     dial.run(context, claimed.job, claimed.preflight)
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert stage.job()["status"] == "pending"
     finish(stage)
     check(stage)

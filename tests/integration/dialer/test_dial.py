@@ -25,7 +25,7 @@ def test_an_answered_call_is_done_recorded_and_charged_once(stage: Stage) -> Non
     assert "dial" not in job
     assert "claim_token" not in job
     assert job["call_result"]["success"] is True
-    assert result["call_id"] == job["call_id"] == stage.simulator.ledger()[0]["call_id"]
+    assert result["call_id"] == job["call_id"] == stage.simulator.placed_calls()[0]["call_id"]
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None
     minutes = result["duration_ms"] / 60_000
@@ -46,7 +46,7 @@ def test_two_phones_and_nobody_home_make_six_calls_and_a_failed_job(stage: Stage
     job = stage.run_dry(stage.context())
 
     assert (job["status"], job["attempts"]) == ("failed", 3)
-    assert [call["to_number"] for call in stage.simulator.ledger()] == [A, B] * 3
+    assert [call["to_number"] for call in stage.simulator.placed_calls()] == [A, B] * 3
     assert len(stage.results()) == 6
     assert stage.simulator.overlaps() == []
 
@@ -56,7 +56,7 @@ def test_a_phone_in_national_form_is_dialled_in_the_country_of_its_batch(stage: 
     batch = stage.add_batch(country="MX")
     stage.add_job("55 1234 5678", batch_id=batch, account_id="acc-1")
     assert stage.dial_next(stage.context())
-    assert [call["to_number"] for call in stage.ledger()] == ["+525512345678"]
+    assert [call["to_number"] for call in stage.placed_calls()] == ["+525512345678"]
 
 
 def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
@@ -123,7 +123,7 @@ def test_where_much_is_left_a_dial_goes_out_though_another_was_entered_meanwhile
     stage.add_job(A, account_id="acc-1")
     tries = meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
     assert stage.dial_next(stage.context())
-    assert (len(stage.ledger()), tries) == (1, [1])
+    assert (len(stage.placed_calls()), tries) == (1, [1])
 
 
 def test_where_another_dial_took_the_last_minutes_meanwhile_none_goes_out(
@@ -135,6 +135,6 @@ def test_where_another_dial_took_the_last_minutes_meanwhile_none_goes_out(
     stage.dial_next(stage.context())
     account = stage.store.accounts.find("acc-1")
     assert account is not None
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert metering.minutes_left(account) == 0
     assert [entry.key for entry in account.reservations] == ["anothers"]

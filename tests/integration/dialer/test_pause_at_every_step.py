@@ -39,7 +39,7 @@ def test_after_the_answer_no_call_of_the_batch_is_placed(stage: Stage, story: St
                     stage.store.batches.pause(BATCH, by="operator", reason=None)
                 # What pause-batch waits for before it answers.
                 if not placed and stage.store.jobs.open_dials(BATCH).on_their_way == 0:
-                    placed.append(len(stage.ledger()))
+                    placed.append(len(stage.placed_calls()))
 
         with instrumented(Steps(pause)):
             go_through(stage, stage.context())
@@ -48,5 +48,5 @@ def test_after_the_answer_no_call_of_the_batch_is_placed(stage: Stage, story: St
         if placed_by_answer:
             answered_early += 1
             when = f"paused before step {pausing} ({names[pausing]})"
-            assert len(stage.ledger()) == placed_by_answer[0], when
+            assert len(stage.placed_calls()) == placed_by_answer[0], when
     assert answered_early > len(names) // 2

@@ -54,7 +54,7 @@ def leave_live_call(stage: Stage, *outcomes: str, **fields: Any) -> str:
         stage.dial_next(stage.context())
     stage.on_rest = lambda: None
     stage.lapse()
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     return number
 
 
@@ -116,7 +116,7 @@ def test_a_live_call_is_followed_by_its_id_and_never_dialled_again(
 
     assert stage.take_over(survivor)
 
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert stage.job()["status"] == "done"
     assert result["call_id"] == stage.job()["call_id"] == call["call_id"]
     assert result["worker"] == survivor.worker_id
@@ -166,14 +166,14 @@ def test_a_create_whose_answer_was_lost_is_sent_again_and_gives_the_same_call(
     leave_ambiguous(stage, placed=True)
     look_again(stage, survivor)
     assert creates(stage) == 1
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
 def test_a_create_that_never_left_is_sent_by_the_adopter(stage: Stage, survivor: WorkerContext) -> None:
     job = leave_ambiguous(stage, placed=False)
     look_again(stage, survivor)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert job.dial is not None
     assert call["idempotency_key"] == job.dial.key
     assert stage.job()["status"] == "done"
@@ -204,7 +204,7 @@ def test_where_no_call_may_be_placed_now_a_lost_create_is_looked_up_and_not_repe
 
     assert creates(stage) == 0
     assert stage.job()["status"] == ("done" if placed else "in_progress")
-    assert len(stage.ledger()) == int(placed)
+    assert len(stage.placed_calls()) == int(placed)
 
 
 def test_when_the_batch_is_resumed_the_lost_create_goes_out_after_all_and_once(
@@ -216,7 +216,7 @@ def test_when_the_batch_is_resumed_the_lost_create_goes_out_after_all_and_once(
     look_again(stage, survivor, 3)
     stage.store.batches.resume(BATCH, by="operator")
     look_again(stage, survivor)
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert stage.job()["status"] == "done"
 
 
@@ -281,7 +281,7 @@ def test_where_the_replays_answer_is_not_plain_the_list_decides(
     leave_ambiguous(stage, placed=True)
     stage.simulator.fault(**fault, endpoints=["create"])
     look_again(stage, survivor)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
@@ -309,7 +309,7 @@ def test_a_list_that_is_late_is_asked_again_until_it_shows_the_call(
     stage.simulator.advance(31)
     look_again(stage, survivor)
     assert stage.job()["status"] == "done"
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
 
 
 def test_where_retell_cannot_be_asked_nothing_is_concluded(stage: Stage, survivor: WorkerContext) -> None:
@@ -432,7 +432,7 @@ def test_hanging_up_stops_the_live_call_and_cancels_the_job(stage: Stage) -> Non
     stage.add_job(number)
     in_the_call(stage, "hang_up")
     stage.dial_next(stage.context())
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "because")
 
@@ -454,7 +454,7 @@ def test_a_request_between_intent_and_post_keeps_the_call_from_being_placed(
         stage.dial_next(stage.context())
 
     assert asked == ["recorded"]
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert stage.job()["status"] == status
     batch = stage.database.batches.find_one({})
     assert batch is not None
@@ -471,7 +471,7 @@ def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_cal
     assert ask(stage, "cancel") == "done"
     with pytest.raises(LeaseLost):
         dial.run(context, claimed.job, claimed.preflight)
-    assert (stage.job()["status"], stage.ledger()) == ("cancelled", [])
+    assert (stage.job()["status"], stage.placed_calls()) == ("cancelled", [])
 
 
 @pytest.mark.parametrize(
@@ -489,7 +489,7 @@ def test_a_request_on_a_lost_create_waits_until_its_fate_is_known_and_then_stand
     job = stage.job()
     assert (job["status"], job["attempts"]) == (status, 0 if action == "reset" else 2)
     assert "request" not in job
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "suspended"])
@@ -541,7 +541,7 @@ def test_a_call_that_speechai_left_going_on_is_adopted(
 
     assert stage.take_over(survivor)
 
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert call["disconnection_reason"] == "user_hangup"
     assert (stage.job()["status"], result["call_id"], creates(stage)) == ("done", call_id, 0)
 

@@ -29,7 +29,7 @@ def number(stage: Stage) -> Iterator[str]:
     stage.simulator.script({called: ["user_hangup"]})
     yield called
     # Whatever was told: the person was called once, and one call is recorded at most.
-    assert [call["to_number"] for call in stage.ledger()] == [called]
+    assert [call["to_number"] for call in stage.placed_calls()] == [called]
     assert len(stage.results()) <= 1
 
 
@@ -128,7 +128,7 @@ def test_a_stop_that_an_outage_swallowed_is_asked_again(stage: Stage, number: st
     stage.on_rest = once
     stage.simulator.fault("outage", endpoints=["stop"], count=2)
     stage.dial_next(stage.context())
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
     assert stage.job()["status"] == "cancelled"
     assert stops(stage) == 3
@@ -139,7 +139,7 @@ def test_a_stop_is_asked_again_by_whoever_adopts_the_call(stage: Stage, number: 
     place_and_leave(stage)
     stage.database.jobs.update_one({}, {"$set": {"dial.stop_asked_by": "limit"}})  # and died before asking
     assert recover_one(stage.context("worker-2@host-b:2"))
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
 
 
@@ -152,7 +152,7 @@ def test_an_adopter_whose_first_polls_fail_does_not_hang_up_on_a_conversation(
     stage.database.jobs.update_one({}, {"$set": {"dial.placed_at": long_ago}})
     stage.simulator.fault("outage", endpoints=["get"], count=3)
     assert recover_one(stage.context("worker-2@host-b:2"))
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (call["disconnection_reason"], stops(stage)) == ("user_hangup", 0)
 
 
@@ -162,7 +162,7 @@ def test_a_call_that_rings_too_long_is_stopped_and_counts_as_failed(stage: Stage
     stage.dial_next(context)
     stage.lapse()
     stage.take_over(context)
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert (call["disconnection_reason"], result["outcome"]) == ("manual_stopped", "failed")
     assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 1)
 

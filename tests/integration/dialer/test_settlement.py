@@ -231,7 +231,7 @@ def test_a_withdrawal_gives_back_all_that_the_dial_held_and_spends_nothing(stage
         stage.dial_next(context)
 
     job = stage.job()
-    assert (job["status"], job["attempts"], stage.ledger()) == ("pending", 1, [])
+    assert (job["status"], job["attempts"], stage.placed_calls()) == ("pending", 1, [])
     assert "dial" not in job
     assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
     assert account(stage)["credit_reserved"] == pytest.approx(0)
@@ -262,7 +262,7 @@ def test_a_sleeper_that_wakes_to_a_pause_takes_nothing_from_the_adopters_call(st
 
     with instrumented(Steps(sleep)), pytest.raises(LeaseLost):
         stage.dial_next(stage.context())
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
 
     stage.lapse()
