@@ -1,7 +1,7 @@
 """Account balances, what a dial reserves, and what a call costs. Pure: no I/O, no clock.
 
 Amounts are in currency units and minutes, rounded to ``PLACES`` decimals where they are computed: float drift
-in long sums is far smaller than that.
+in long sums is far smaller than that, and a ten-thousandth of a cent is not charged.
 
 An account with an unknown or missing plan has no balance to evaluate: its jobs are not dialled, and a call of
 it that ends nevertheless is counted, but costs nothing.
