@@ -14,7 +14,7 @@ from logging import INFO
 from speechaid.model.reading import Document, instant, mapping, number
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import CallUnknown, RetellError
-from speechaid.rules.analysis import AnalysisPolicy, next_question
+from speechaid.rules.analysis import AnalysisPolicy, next_query_delay
 from speechaid.store.analyses import WAIT
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
@@ -72,7 +72,7 @@ def _fetch(
         return told
     created_at = instant(result.get("created_at")) or store.now()
     age = (store.now() - created_at) / timedelta(seconds=1)
-    rest = next_question(tries, age, bounds, told=told)
+    rest = next_query_delay(tries, age, bounds, answered=told)
     if rest is not None:
         store.analyses.postpone(result, rest, tries + told)
     elif store.analyses.give_up(result):

@@ -77,7 +77,7 @@ def test_a_number_that_is_being_called_for_another_job_puts_the_second_back_unto
     job = stage.job("job-2")
     assert (job["status"], job["attempts"]) == ("pending", 0)
     assert job["reserved_until"] > stage.store.now() - timedelta(minutes=1)
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 # -- whose clock -----------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from pymongo.database import Database
 
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.table import Table
-from speechaid.worker import open_retell
 from tests.support.stage import QuietLink
 
 Document = dict[str, Any]

@@ -1,0 +1,147 @@
+"""The audit of the chaos run: correct records pass, and each kind of wrong record is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from speechaid.demo.audit import AuditPolicy
+from tests.chaos import audit
+from tests.chaos.audit import Records
+from tests.chaos.monkey import Pause
+
+Document = dict[str, Any]
+A, B = "+56910000001", "+56910000002"
+
+
+def call(call_id: str, number: str, placed_at: float, reason: str, talked: float = 0.0) -> Document:
+    return {
+        "call_id": call_id,
+        "to_number": number,
+        "metadata": {"job_id": "job-1", "batch_id": "batch-1", "account_id": "acc-1"},
+        "call_status": "ended" if talked else "not_connected",
+        "placed_at": placed_at,
+        "connected_at": placed_at + 1 if talked else None,
+        "ended_at": placed_at + 1 + talked,
+        "disconnection_reason": reason,
+        "duration_ms": round(talked * 60_000),
+        "cost_cents": talked * 10,
+    }
+
+
+def result(entry: Document) -> Document:
+    return {
+        "call_id": entry["call_id"],
+        "job_id": "job-1",
+        "contact": {"phone_used": entry["to_number"]},
+        "call_status": entry["call_status"],
+        "disconnection_reason": entry["disconnection_reason"],
+        "duration_ms": entry["duration_ms"],
+        "cost": entry["cost_cents"] / 100,
+    }
+
+
+def correct_records() -> Records:
+    """One job: the first phone is busy, the second is answered for two minutes."""
+    placed_calls = [call("call-1", A, 100, "dial_busy"), call("call-2", B, 110, "user_hangup", talked=2)]
+    job = {"job_id": "job-1", "batch_id": "batch-1", "account_id": "acc-1", "status": "done", "attempts": 0}
+    prices = {"cost_per_call_setup": 1.0, "cost_per_minute": 2.0, "cost_failed_call": 0.5}
+    account = {"account_id": "acc-1", "plan_type": "credit_based", "max_concurrent_calls": 1, **prices}
+    return Records(
+        jobs=[{"_id": 1, **job, "contact": {"phones": [A, B], "next_phone_index": 1}}],
+        results=[result(entry) for entry in placed_calls],
+        accounts=[
+            {**account, "credit_used": 5.5, "credit_reserved": 0.0, "calls_today": 2, "open_dials": []}
+        ],
+        batches=[
+            {"batch_id": "batch-1", "total_cost": 0.2, "total_minutes": 2.0, "open_dials": []}
+            | {"call_settings": {"max_concurrent_calls": 1}, "total_jobs": 1, "completed_jobs": 1}
+            | dict.fromkeys(("failed_jobs", "pending_jobs", "suspended_jobs"), 0)
+        ],
+        placed_calls=placed_calls,
+        overlaps=[],
+        pauses=[Pause("batch-1", 50, 60)],
+        policy=AuditPolicy(max_attempts=2, retry_delay_seconds=1, no_answer_delay_seconds=1),
+    )
+
+
+def test_correct_records_are_clean() -> None:
+    assert audit.check(correct_records()).clean
+
+
+Corruption = Callable[[Records], Records]
+
+
+def _job(**fields: Any) -> Corruption:
+    return lambda records: replace(records, jobs=[{**records.jobs[0], **fields}])
+
+
+def _account(**fields: Any) -> Corruption:
+    return lambda records: replace(records, accounts=[{**records.accounts[0], **fields}])
+
+
+def _batch(**fields: Any) -> Corruption:
+    return lambda records: replace(records, batches=[{**records.batches[0], **fields}])
+
+
+def _second_call(**fields: Any) -> Corruption:
+    return lambda records: replace(
+        records, placed_calls=[records.placed_calls[0], {**records.placed_calls[1], **fields}]
+    )
+
+
+def _third_call(records: Records) -> Records:
+    more = call("call-3", A, 200, "dial_busy")
+    return replace(
+        records, placed_calls=[*records.placed_calls, more], results=[*records.results, result(more)]
+    )
+
+
+CORRUPTIONS: list[tuple[str, str, Corruption]] = [
+    ("a job without an end", "lost", _job(status="pending")),
+    ("a call without a record", "lost", lambda records: replace(records, results=records.results[:1])),
+    (
+        "a record without a call",
+        "lost",
+        lambda records: replace(records, placed_calls=records.placed_calls[:1]),
+    ),
+    ("a call after the end", "doubled", _third_call),
+    ("a call recorded twice", "doubled", lambda records: replace(records, results=[*records.results] * 2)),
+    ("a call of a job that has a live call", "doubled", _second_call(placed_at=100.5)),
+    ("a call without a job", "doubled", _second_call(metadata={"job_id": "job-9"})),
+    ("the wrong phone", "doubled", _second_call(to_number=A)),
+    (
+        "overlapping calls to one number",
+        "doubled",
+        lambda records: replace(records, overlaps=[{"call_ids": ["call-1", "call-2"], "to_number": A}]),
+    ),
+    ("credit not charged", "uncharged", _account(credit_used=5.4)),
+    ("credit charged twice", "double_charged", _account(credit_used=10.5)),
+    ("a call not counted", "uncharged", _account(calls_today=1)),
+    ("a call counted twice", "double_charged", _account(calls_today=3)),
+    ("a batch charged twice", "double_charged", _batch(total_cost=0.4)),
+    ("minutes not added to the batch", "uncharged", _batch(total_minutes=1.0)),
+    ("a reservation left behind", "leaked", _account(credit_reserved=3.0)),
+    ("an open dial left behind", "leaked", _batch(open_dials=[{"key": "k"}])),
+    ("a wrong counter", "illegal", _batch(completed_jobs=0)),
+    ("a status that does not follow from the calls", "illegal", _job(status="failed")),
+    ("a job that is still claimed", "illegal", _job(claim_token="token")),
+    ("more concurrent calls than allowed", "over_limit", _second_call(placed_at=100.5)),
+    (
+        "a call during a pause",
+        "while_paused",
+        lambda records: replace(records, pauses=[Pause("batch-1", 109, 111)]),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "corrupt"), [row[1:] for row in CORRUPTIONS], ids=[row[0] for row in CORRUPTIONS]
+)
+def test_wrong_records_are_found(line: str, corrupt: Corruption) -> None:
+    found = audit.check(corrupt(correct_records()))
+    assert getattr(found, line), vars(found)
+    assert not found.clean
