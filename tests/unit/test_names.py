@@ -54,8 +54,8 @@ REPLACED: Final = {word: say for words, say in _REPLACED_BY.items() for word in 
 
 #: Names of a branch that is being merged; empty once it is.
 NOT_YET: Final[frozenset[str]] = frozenset(
-    "beside cancel foreign_work raised rehearse sibling transition".split()
-)  # noqa: SIM905
+    ["beside", "cancel", "foreign_work", "raised", "rehearse", "sibling", "transition"]
+)
 
 #: Verbs of the private language: never to be added to the glossary.
 NEVER_VERBS: Final = frozenset({"look", "tell", "heed", "judge", "tend", "keep", "insist", "bury"})
