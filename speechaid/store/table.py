@@ -178,11 +178,6 @@ class Table:
         with translated():
             self._collection.create_index(list(keys), **options)
 
-    def index_names(self) -> set[str]:
-        """The names of the indexes that exist."""
-        with translated():
-            return set(self._collection.index_information())
-
     def index_keys(self) -> set[tuple[tuple[str, int], ...]]:
         """The keys, in order, of the indexes that exist, whatever they are called."""
         with translated():

@@ -13,6 +13,7 @@ from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
+from speechaid.store.inspection import missing_indexes
 from speechaid.store.table import Table
 from speechaid.worker import open_retell
 from tests.support.stage import QuietLink
@@ -192,12 +193,16 @@ def test_a_claim_looks_for_due_jobs_of_its_batch_alone_and_at_no_job_that_is_ove
         assert examined(plan) <= DUE + 1
 
 
-def test_every_index_is_there_after_the_start_and_a_second_start_changes_nothing(store: Store) -> None:
-    before = {table.name: table.index_names() for table, _ in store.indexed()}
+def test_every_index_is_there_after_the_start_and_a_second_start_changes_nothing(
+    store: Store, database: Database[Document]
+) -> None:
+    assert missing_indexes(store) == []
+    names = [table.name for table, _ in store.indexed()]
+    before = {name: database[name].index_information() for name in names}
     for table, wanted in store.indexed():
-        assert {index.name for index in wanted} <= before[table.name]
+        assert {index.name for index in wanted} <= set(before[table.name])
     store.prepare()
-    assert {table.name: table.index_names() for table, _ in store.indexed()} == before
+    assert {name: database[name].index_information() for name in names} == before
 
 
 def test_an_index_of_the_same_keys_under_another_name_serves_as_well(
@@ -207,5 +212,6 @@ def test_an_index_of_the_same_keys_under_another_name_serves_as_well(
     opened = connect(settings.database)
     opened.prepare()
     opened.prepare()
-    assert "job_id_1" in opened.jobs.table.index_names()
+    assert "job_id_1" in database.jobs.index_information()
+    assert missing_indexes(opened) == []
     opened.close()
