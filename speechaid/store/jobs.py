@@ -16,7 +16,7 @@ from typing import Any
 from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text, whole
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, transition
 from speechaid.rules import operator_requests
 from speechaid.store import legacy
 from speechaid.store.ranges import begins
@@ -122,7 +122,7 @@ class Jobs:
             expected,
             {
                 "$set": {
-                    "status": JobStatus.IN_PROGRESS,
+                    "status": transition(JobStatus.IN_PROGRESS, JobStatus.PENDING),
                     "worker_id": worker_id,
                     "claim_token": token,
                     "reserved_until": now + timedelta(seconds=lease_seconds),
@@ -244,7 +244,7 @@ class Jobs:
         Where another program has changed the status, its word stands and the rest is written.
         """
         query = self._own(job) | _same_dial(job) | {"request": job.request}
-        update = clear_claim(changes, self._now())
+        update = clear_claim(changes, self._now(), JobStatus.IN_PROGRESS)
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
             return True
         current = self.reread(job)
@@ -263,7 +263,8 @@ class Jobs:
         due = now + timedelta(seconds=delay_seconds)
         fields = {"status": JobStatus.PENDING, "reserved_until": due, "updated_at": now, **(changes or {})}
         while True:
-            update = clear_claim(operator_requests.reclassify(fields, job.request), now)
+            changed = operator_requests.reclassify(fields, job.request)
+            update = clear_claim(changed, now, JobStatus.IN_PROGRESS)
             if self.table.update(self._own(job) | {"request": job.request}, update):
                 return
             job = self.reread(job)
@@ -373,8 +374,10 @@ class Jobs:
         if job.dial is not None or job.foreign:
             return self._leave_to_adopter(job, limit)
         if job.crashes + 1 >= limit:
+            now = self._now()
             failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
-            self._write(job, clear_claim({**failed, "failed_at": self._now()}, self._now()), {"dial": None})
+            update = clear_claim({**failed, "failed_at": now}, now, JobStatus.IN_PROGRESS)
+            self._write(job, update, {"dial": None})
             return "failed"
         self.requeue(job, changes={"crashes": job.crashes + 1})
         return "returned"
@@ -406,11 +409,21 @@ class Jobs:
         return None if document is None else Job.read(document)
 
 
-def clear_claim(fields: Document, now: datetime) -> Document:
-    """The update that leaves a job in nobody's hand.
+def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Document:
+    """The update that sets the fields and removes the claim, the dial and what goes with them.
 
-    One that ends leaves what SpeechAI had reserved for it to be given back, in the same write.
+    Where the status becomes final, the same write renames SpeechAI's reservation, to be released later.
+
+    Args:
+        fields: what to set; a status among them must be allowed from each of the origins.
+        now: the database's time.
+        origins: the statuses that the job may have now; none where no status is set.
+
+    Raises:
+        ValueError: ``model.states.ARROWS`` forbids the change of status.
     """
+    if "status" in fields:
+        fields = {**fields, "status": transition(fields["status"], *origins)}
     ends = fields.get("status") in ENDED
     return {
         "$set": {**fields, "updated_at": now},

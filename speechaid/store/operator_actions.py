@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import JobStatus
+from speechaid.model.states import STATUS_ALIASES, JobStatus, transition
 from speechaid.store.jobs import clear_claim
 from speechaid.store.table import Table
 
@@ -43,7 +43,7 @@ class OperatorActions:
     def resume(self, job: Job) -> bool:
         """A suspended job is pending again, when it was due; False where it changed meanwhile: read again."""
         as_read = {name: job.document.get(name) for name in ("status", "revision")}
-        update = clear_claim({"status": JobStatus.PENDING}, self._now())
+        update = clear_claim({"status": JobStatus.PENDING}, self._now(), job.status)
         update["$unset"] |= {"suspend_reason": "", "suspended_at": ""}
         return self.table.update({"_id": job.id, **as_read, "dial": None}, update)
 
@@ -82,7 +82,7 @@ class OperatorActions:
             },
             "dial": None,
         }
-        return self.table.update(query, clear_claim(changes, self._now()))
+        return self.table.update(query, clear_claim(changes, self._now(), JobStatus.IN_PROGRESS))
 
     # -- many jobs ---------------------------------------------------------------------------------------
 
@@ -141,7 +141,10 @@ class OperatorActions:
             "suspend_reason": {"$in": list(reasons)},
         }
         change = {
-            "$set": {"status": JobStatus.PENDING, "updated_at": self._now()},
+            "$set": {
+                "status": transition(JobStatus.PENDING, JobStatus.SUSPENDED),
+                "updated_at": self._now(),
+            },
             "$unset": {"suspend_reason": "", "suspended_at": ""},
             "$inc": {"revision": 1},
         }
@@ -154,6 +157,7 @@ class OperatorActions:
         ids = [row["_id"] for row in self.table.find(dict(query), limit=limit, fields=("_id",))]
         if not ids:
             return 0
-        update = clear_claim(changes, self._now())
+        origins = [STATUS_ALIASES.get(word) or JobStatus(word) for word in query["status"]["$in"]]
+        update = clear_claim(changes, self._now(), *origins)
         update["$unset"] |= dict.fromkeys(without, "")
         return self.table.update_many({**query, "_id": {"$in": ids}}, update)

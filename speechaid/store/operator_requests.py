@@ -55,7 +55,7 @@ class OperatorRequests:
                 change: Document = {"$set": {"request": wanted, "updated_at": now}}
                 answer = Requested.RECORDED
             elif _leads_there(job, action):
-                change = clear_claim(_as_asked(action, reason, now), now)
+                change = clear_claim(_as_asked(action, reason, now), now, job.status)
                 answer = Requested.DONE
             else:
                 return Requested.REFUSED

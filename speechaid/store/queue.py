@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, instant, text
-from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.model.states import JobStatus, SuspendReason, transition
 from speechaid.store.jobs import Candidate
 from speechaid.store.table import Table
 
@@ -117,7 +117,7 @@ class Queue:
         now = self._now()
         change: Document = {
             "$set": {
-                "status": JobStatus.SUSPENDED,
+                "status": transition(JobStatus.SUSPENDED, JobStatus.PENDING),
                 "suspend_reason": reason,
                 "suspended_at": now,
                 "updated_at": now,
@@ -140,7 +140,10 @@ class Queue:
         """Jobs that this reason had put aside are pending again; how many, at most ``limit``."""
         query = {"status": JobStatus.SUSPENDED, "suspend_reason": reason, "account_id": account_id}
         change: Document = {
-            "$set": {"status": JobStatus.PENDING, "updated_at": self._now()},
+            "$set": {
+                "status": transition(JobStatus.PENDING, JobStatus.SUSPENDED),
+                "updated_at": self._now(),
+            },
             "$unset": {"suspend_reason": "", "suspended_at": ""},
             "$inc": {"revision": 1},
         }
@@ -163,7 +166,10 @@ class Queue:
     def take_up_scheduled(self) -> int:
         """SpeechAI's ``scheduled`` jobs become pending; their time stays. How many there were."""
         query: Document = {"status": JobStatus.SCHEDULED}
-        change: Document = {"$set": {"status": JobStatus.PENDING}, "$inc": {"revision": 1}}
+        change: Document = {
+            "$set": {"status": transition(JobStatus.PENDING, JobStatus.SCHEDULED)},
+            "$inc": {"revision": 1},
+        }
         return self._in_portions(query, change, 20 * PORTION)
 
     def old_retries(self) -> list[Job]:
@@ -177,7 +183,11 @@ class Queue:
         """Such a job is pending again; False where it changed since it was read."""
         as_read = {name: job.document.get(name) for name in ("status", "revision", "next_try_at")}
         change: Document = {
-            "$set": {"status": JobStatus.PENDING, "reserved_until": None, "updated_at": self._now()},
+            "$set": {
+                "status": transition(JobStatus.PENDING, job.status),
+                "reserved_until": None,
+                "updated_at": self._now(),
+            },
             "$unset": {"next_try_at": ""},
             "$inc": {"revision": 1},
         }

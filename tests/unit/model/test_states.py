@@ -12,6 +12,7 @@ from speechaid.model.states import (
     CallStatus,
     JobStatus,
     Priority,
+    transition,
 )
 
 #: Nothing of these is in anybody's hand, and time or an operator brings them back.
@@ -61,6 +62,24 @@ def test_only_a_job_in_hand_can_be_done() -> None:
 @pytest.mark.parametrize("status", sorted(FINISHED))
 def test_a_finished_job_goes_on_only_by_way_of_pending(status: JobStatus) -> None:
     assert ARROWS[status] <= {JobStatus.PENDING, JobStatus.CANCELLED}
+
+
+PAIRS = [(origin, status) for origin in JobStatus for status in JobStatus]
+
+
+@pytest.mark.parametrize(("origin", "status"), PAIRS)
+def test_a_status_changes_only_along_an_arrow_or_stays(origin: JobStatus, status: JobStatus) -> None:
+    if origin is status or status in ARROWS[origin]:
+        assert transition(status, origin) is status
+    else:
+        with pytest.raises(ValueError, match=f"cannot change from {origin} to {status}"):
+            transition(status, origin)
+
+
+def test_every_origin_of_a_write_to_many_jobs_must_allow_the_status() -> None:
+    assert transition("cancelled", JobStatus.PENDING, JobStatus.SUSPENDED) is JobStatus.CANCELLED
+    with pytest.raises(ValueError, match="cannot change from done to cancelled"):
+        transition("cancelled", JobStatus.PENDING, JobStatus.DONE)
 
 
 def test_aliases_are_no_statuses_themselves() -> None:
