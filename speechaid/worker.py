@@ -20,7 +20,7 @@ from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.settings import Settings
-from speechaid.store.connection import REHEARSALS, Store, connect, rehearse, warm_up_driver
+from speechaid.store.connection import WARM_UP_PASSES, Store, connect, warm_up_driver, warm_up_queries
 from speechaid.telemetry import logs
 
 #: Rest of a worker that found nothing to do, in seconds: between these, longer the longer nothing comes.
@@ -39,7 +39,7 @@ def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], Ex
     """
     wanted = settings.logging
     logs.configure(wanted.level, wanted.format, file=wanted.file, secrets=settings.secrets())
-    rehearse(settings.database)
+    warm_up_queries(settings.database)
     retell = open_retell(settings)
     retell.prepare()
     tools = WorkerParts(settings=settings, store=connect(settings.database), retell=retell)
@@ -234,7 +234,7 @@ def open_retell(
 def warm_up() -> None:
     """Run once by the zygote: build and drop what is costly the first time, so that workers share it."""
     warm_up_driver()
-    for last in range(REHEARSALS):
+    for last in range(WARM_UP_PASSES):
         mask_phone(phones.normalise(f"+569123456{last:02}", "CL") or "")
 
 

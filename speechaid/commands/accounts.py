@@ -39,7 +39,7 @@ def resume_account(context: HandlerContext, call: Invocation) -> Result:
         raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != _ACTIVE:
         _set(context, call, account, _ACTIVE)
-    revived = context.store.operator_actions.revive_suspended(account.account_id, _LIFTED)
+    revived = context.store.operator_actions.resume_suspended(account.account_id, _LIFTED)
     return {
         "account_id": account.account_id,
         "status": _ACTIVE,

@@ -92,7 +92,7 @@ def cancel_batch(context: HandlerContext, call: Invocation) -> Result | Continue
         counts = context.store.jobs.counts(batch.batch_id)
         return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
     reason = call.args["reason"]
-    context.store.batches.call_off(batch.batch_id, by=call.actor, reason=reason)
+    context.store.batches.cancel(batch.batch_id, by=call.actor, reason=reason)
     changes = {"cancel_reason": reason or "batch_cancelled", "finished_at": context.store.now()}
 
     def finish(context: HandlerContext, cancelled: int) -> Result | Continue:
@@ -123,7 +123,9 @@ def _cancel_in_hand(
         context.store.operator_actions.cancel_waiting(
             batch_id, _PORTION, {"cancel_reason": reason or "batch_cancelled"}
         )
-        unasked = [job for job in context.store.operator_actions.in_hand(batch_id) if not _is_called_off(job)]
+        unasked = [
+            job for job in context.store.operator_actions.in_progress(batch_id) if not _is_called_off(job)
+        ]
         if not unasked:
             break
         answers += [

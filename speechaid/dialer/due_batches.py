@@ -69,7 +69,9 @@ class DueBatches:
             found += more
             if number == 0 and not self._is_whole:
                 asked = {batch.batch_id for batch in page}
-                raised = [one for one in store.batches.raised(RAISED) if one.batch_id not in asked]
+                raised = [
+                    one for one in store.batches.above_normal_priority(RAISED) if one.batch_id not in asked
+                ]
                 found += self._with_work(raised)
                 asked |= {batch.batch_id for batch in raised}
             if found:
@@ -124,7 +126,7 @@ class DueBatches:
     def _first_page(self) -> list[Batch]:
         page = self._read(self._next)
         if not self._drawn and self._next != BEGIN:
-            drawn = self._kit.store.batches.any_name()
+            drawn = self._kit.store.batches.random_name()
             page = self._read(BEGIN if drawn is None else PagePosition(drawn))
         self._drawn = True
         return page

@@ -184,17 +184,17 @@ def settle_reservation_entries(
             credit=charge.credit,
             calls=charge.calls,
             day=charge.day,
-            seen=None if books is None else books.account,
+            as_read=None if books is None else books.account,
         )
     if dial.batch_id is not None:
         batch = None if books is None else books.batch
-        context.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures, seen=batch)
+        context.store.batches.settle_dial(dial.batch_id, dial.key, verdict.figures, as_read=batch)
 
 
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Enter a dial whose call goes on already, whatever the limits say, so that it counts and is charged."""
     if dial.batch_id is not None:
-        context.store.batches.enter_dial(dial.batch_id, dial.key)
+        context.store.batches.register_live_dial(dial.batch_id, dial.key)
     if dial.account_id is None:
         return
     nothing = Reservation(key=dial.key, minutes=0.0, credit=0.0)

@@ -121,7 +121,7 @@ def fetch_due(
     for found in due:
         if closing() or faults >= MAX_FAULTS:
             break
-        result = store.analyses.take(found)
+        result = store.analyses.claim(found)
         if result is not None:
             faults = 0 if _fetch(store, retell, policy, count, result) else faults + 1
     return len(due), faults == 0

@@ -157,19 +157,23 @@ class Housekeeper:
 
     def _tidy(self, settings: Settings) -> None:
         queue = self._store.queue
-        taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
+        taken = (
+            queue.convert_text_times()
+            + queue.make_scheduled_pending()
+            + self._requeue_legacy_retries(settings)
+        )
         if taken:
             log.info("jobs.taken_up", jobs=taken)
         given_back = legacy_reservations.release_ended_reservations(self._store, GIVEN_BACK_AT_ONCE)
         if given_back:
             log.info("reservations.given_back", jobs=given_back)
-        self._bring_back()
+        self._resume_suspended()
         self._release_leaks()
 
-    def _take_up_old_retries(self, settings: Settings) -> int:
+    def _requeue_legacy_retries(self, settings: Settings) -> int:
         """SpeechAI's retries that are due, as far as their batch's attempts, else the settings', allow."""
         now = self._store.now()
-        retries = self._store.queue.old_retries()
+        retries = self._store.queue.legacy_retries()
         names = sorted({job.batch_id for job in retries if job.batch_id is not None})
         batches = {batch.batch_id: batch for batch in self._store.batches.among(names)} if names else {}
         taken = 0
@@ -178,26 +182,26 @@ class Housekeeper:
             own = None if batch is None else batch.call_settings.max_attempts
             due_at = instant(job.document.get("next_try_at"))
             if due_at is not None and due_at <= now and job.attempts < (own or settings.worker.max_attempts):
-                taken += self._store.queue.take_up_old_retry(job)
+                taken += self._store.queue.requeue_legacy_retry(job)
         return taken
 
-    def _bring_back(self) -> None:
+    def _resume_suspended(self) -> None:
         """Jobs return once their account has credit again, or exists."""
         for reason in (SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN):
             for account_id in self._store.queue.accounts_with_suspended(reason):
                 account = self._store.accounts.find(account_id)
                 if account is not None and metering.has_balance(account):
-                    jobs = self._store.queue.bring_back(account_id, reason, BROUGHT_BACK_AT_ONCE)
+                    jobs = self._store.queue.resume_suspended(account_id, reason, BROUGHT_BACK_AT_ONCE)
                     log.info("jobs.brought_back", account=account_id, reason=reason, jobs=jobs)
 
     def _release_leaks(self) -> None:
         """Reservations of dials that are open nowhere: entered by a worker that had lost its job already."""
         before = self._store.now() - timedelta(seconds=LEAK_SECONDS)
-        for account_id, key in self._store.accounts.old_reservations(before):
+        for account_id, key in self._store.accounts.stale_reservations(before):
             if not self._store.jobs.has_dial(key):
                 self._store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
                 log.warning("reservation.leak_released", dial=key, account=account_id)
-        for batch_id, key in self._store.batches.old_dials(before):
+        for batch_id, key in self._store.batches.stale_dials(before):
             if not self._store.jobs.has_dial(key):
                 self._store.batches.settle_dial(batch_id, key, {})
                 log.warning("reservation.leak_released", dial=key, batch=batch_id)

@@ -20,7 +20,7 @@ from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.store.queue_stats import Due, QueueStats
+from speechaid.store.queue_stats import DueJobs, QueueStats
 
 #: Accounts that are told of, those with the least left first.
 ACCOUNTS_SHOWN = 20
@@ -89,14 +89,14 @@ class QueueStatsCollector:
             "oldest_due_seconds": self._oldest(scene, callable_now),
         }
 
-    def _oldest(self, scene: _Readings, due: list[Due]) -> float:
+    def _oldest(self, scene: _Readings, due: list[DueJobs]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
         untimed = [self._figures.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
         moments += [moment for moment in untimed if moment is not None]
         return max((_seconds(scene.now - moment) for moment in moments), default=0.0)
 
     def _stuck(self, scene: _Readings) -> dict[str, Any]:
-        found = self._figures.in_hand()
+        found = self._figures.in_progress()
         since = found.lapsed_since
         return {
             "lapsed": found.lapsed,

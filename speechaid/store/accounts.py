@@ -100,7 +100,7 @@ class Accounts:
         credit: float,
         calls: int,
         day: str,
-        seen: Account | None = None,
+        as_read: Account | None = None,
     ) -> bool:
         """Close a dial's reservation and charge what it cost; False where that is done already.
 
@@ -111,9 +111,11 @@ class Accounts:
             credit: to charge on a credit plan, in currency units.
             calls: 1 where the call counts as placed today, else 0.
             day: ``YYYY-MM-DD`` in the account's zone on which it was placed; a new day counts anew.
-            seen: the account as read before; spares a read where it still serves.
+            as_read: the account as read before; spares a read where it still serves.
         """
-        if seen is not None and self._charge(seen, key, minutes=minutes, credit=credit, calls=calls, day=day):
+        if as_read is not None and self._charge(
+            as_read, key, minutes=minutes, credit=credit, calls=calls, day=day
+        ):
             return True
         while (account := self.find(account_id)) is not None and _held(account, key) is not None:
             if self._charge(account, key, minutes=minutes, credit=credit, calls=calls, day=day):
@@ -161,13 +163,15 @@ class Accounts:
 
     # -- what SpeechAI reserved --------------------------------------------------------------------------
 
-    def give_back(self, account: Account, job_id: str, *, minutes: float, credit: float) -> bool:
+    def release_legacy_reservation(
+        self, account: Account, job_id: str, *, minutes: float, credit: float
+    ) -> bool:
         """Take a job's SpeechAI reservation out of the account's figure, and mark that it is.
 
         Also true where it is marked already. False where the account has changed since it was read: read it
         and the job again, in this order.
         """
-        if gives_back(account, job_id):
+        if has_release_mark(account, job_id):
             return True
         self._make_countable(account)
         query = {
@@ -181,7 +185,7 @@ class Accounts:
         }
         return self.table.update(query, change)
 
-    def forget_given_back(self, account_id: str, job_id: str) -> None:
+    def clear_release_mark(self, account_id: str, job_id: str) -> None:
         """The job no longer says that it has a reservation: the mark has served."""
         self.table.update(
             {"account_id": account_id, "given_back": job_id},
@@ -196,7 +200,7 @@ class Accounts:
                 query = {"account_id": account.account_id, name: value}
                 self.table.update(query, {"$set": {name: number(value) or 0.0}})
 
-    def old_reservations(self, before: datetime) -> list[tuple[str, str]]:
+    def stale_reservations(self, before: datetime) -> list[tuple[str, str]]:
         """Accounts and dial keys of reservations that were entered before that moment."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
         return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
@@ -219,6 +223,6 @@ def _held(account: Account, key: str) -> Reservation | None:
     return next((entry for entry in account.reservations if entry.key == key), None)
 
 
-def gives_back(account: Account, job_id: str) -> bool:
+def has_release_mark(account: Account, job_id: str) -> bool:
     """Whether the account's mark stands that this job's SpeechAI reservation is given back."""
     return job_id in sequence(account.document.get("given_back"))

@@ -17,7 +17,7 @@ from speechaid.store.table import Table
 WAIT = "analysis_wait"
 DUE_INDEX = "speechaid_analysis_due"
 #: Whoever takes a result asks Retell and writes within so many seconds, or another one takes it.
-TAKEN_SECONDS = 120.0
+CLAIM_SECONDS = 120.0
 #: A result that is overdue by so much is asked for under any key: nobody seems to have its own any more.
 ORPHANED_SECONDS = 900.0
 #: Of a result, what is needed to ask and to write.
@@ -43,9 +43,9 @@ class Analyses:
         sort = [(f"{WAIT}.due_at", 1)]
         return self._results.find(query, sort=sort, limit=limit, fields=_FIELDS, hint=DUE_INDEX)
 
-    def take(self, result: Document) -> Document | None:
+    def claim(self, result: Document) -> Document | None:
         """Have one to oneself for a while; None where another was quicker."""
-        due_at = self._now() + timedelta(seconds=TAKEN_SECONDS)
+        due_at = self._now() + timedelta(seconds=CLAIM_SECONDS)
         expected = {"_id": result["_id"], f"{WAIT}.due_at": result[WAIT]["due_at"]}
         if not self._results.update(expected, {"$set": {f"{WAIT}.due_at": due_at}}):
             return None
@@ -59,7 +59,7 @@ class Analyses:
         """Ask again so much later."""
         due_at = self._now() + timedelta(seconds=seconds)
         return self._results.update(
-            self._mine(result), {"$set": {f"{WAIT}.due_at": due_at, f"{WAIT}.tries": tries}}
+            self._claimed(result), {"$set": {f"{WAIT}.due_at": due_at, f"{WAIT}.tries": tries}}
         )
 
     def add(self, result: Document, analysis: Document) -> bool:
@@ -70,13 +70,13 @@ class Analyses:
         shown = {"job_id": result.get("job_id"), "call_id": result["call_id"]}
         self._jobs.table.update(shown, {"$set": {"call_result.summary.call_analysis": analysis}})
         change = {"$set": {"call_data.call_analysis": analysis}, "$unset": {WAIT: ""}}
-        return self._results.update(self._mine(result), change)
+        return self._results.update(self._claimed(result), change)
 
     def give_up(self, result: Document) -> bool:
         """It never came, and that is put on record."""
         change = {"$set": {"analysis_missing": True}, "$unset": {WAIT: ""}}
-        return self._results.update(self._mine(result), change)
+        return self._results.update(self._claimed(result), change)
 
     @staticmethod
-    def _mine(result: Document) -> Document:
+    def _claimed(result: Document) -> Document:
         return {"_id": result["_id"], f"{WAIT}.due_at": result[WAIT]["due_at"]}

@@ -22,7 +22,7 @@ from speechaid.store.table import Table
 #: How ``is_active`` may say no; missing counts as yes.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
 #: What a batch's turn and its window need to be known.
-FOR_A_TURN = ("batch_id", "account_id", "is_active", "priority", "call_settings")
+SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "priority", "call_settings")
 
 
 class Batches:
@@ -90,10 +90,12 @@ class Batches:
         No more of each is read than its turn and its window need.
         """
         begins = {"$gte" if including else "$gt": name}
-        rows = self.table.find({"batch_id": begins}, sort=[("batch_id", 1)], limit=limit, fields=FOR_A_TURN)
+        rows = self.table.find(
+            {"batch_id": begins}, sort=[("batch_id", 1)], limit=limit, fields=SELECTION_FIELDS
+        )
         return [Batch.read(row) for row in rows]
 
-    def raised(self, limit: int) -> list[Batch]:
+    def above_normal_priority(self, limit: int) -> list[Batch]:
         """Batches of more than the usual priority, highest first, as many at most, as ``page`` reads them.
 
         Of one priority the newest by name come first: what ended long ago keeps its priority, and must not
@@ -105,12 +107,12 @@ class Batches:
             row
             for usual in (Priority.NORMAL, str(Priority.NORMAL.value))
             for row in self.table.find(
-                {"priority": {"$gt": usual}}, sort=order, limit=limit, fields=FOR_A_TURN
+                {"priority": {"$gt": usual}}, sort=order, limit=limit, fields=SELECTION_FIELDS
             )
         ]
         return [Batch.read(row) for row in rows]
 
-    def any_name(self) -> str | None:
+    def random_name(self) -> str | None:
         """The name of a batch drawn by lot; None where there is none."""
         rows = self.table.aggregate([{"$sample": {"size": 1}}, {"$project": {"batch_id": 1}}])
         return next((text(row.get("batch_id")) for row in rows), None)
@@ -154,7 +156,7 @@ class Batches:
         }
         return self.table.update_many({"is_active": {"$in": INACTIVE}, "pause.all": True}, change)
 
-    def call_off(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
+    def cancel(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
         """Pause a batch for good: its jobs are about to be cancelled."""
         called_off = {"by": by, "reason": reason, "at": self._now()}
         pause = {**called_off, "reason": reason or "cancelled"}
@@ -183,13 +185,13 @@ class Batches:
             return True
         return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
 
-    def enter_dial(self, batch_id: str, key: str) -> None:
+    def register_live_dial(self, batch_id: str, key: str) -> None:
         """Enter a dial whose call goes on already, whatever the batch allows."""
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
         self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}})
 
     def settle_dial(
-        self, batch_id: str, key: str, figures: Mapping[str, float], *, seen: Batch | None = None
+        self, batch_id: str, key: str, figures: Mapping[str, float], *, as_read: Batch | None = None
     ) -> bool:
         """Close an open dial and add its figures (``total_cost``, …); False where that is done already.
 
@@ -199,7 +201,7 @@ class Batches:
         query = {"batch_id": batch_id, "open_dials.key": key}
         if figures:
             change["$inc"] = dict(figures)
-            if seen is None or not all(is_countable(seen.document.get(name, 0)) for name in figures):
+            if as_read is None or not all(is_countable(as_read.document.get(name, 0)) for name in figures):
                 self._make_countable(query, figures)
         return self.table.update(query, change)
 
@@ -211,7 +213,7 @@ class Batches:
             if not is_countable(value):
                 self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
 
-    def old_dials(self, before: datetime) -> list[tuple[str, str]]:
+    def stale_dials(self, before: datetime) -> list[tuple[str, str]]:
         """Batches and keys of dials that were entered before that moment."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("batch_id", "open_dials"))
         return [(str(row.get("batch_id")), key) for row in rows for key in keys_before(row, before)]

@@ -51,10 +51,10 @@ CLOCK_READING_MAX_SECONDS = 2.0
 CLOCK_READING_GOOD_SECONDS = 0.05
 CLOCK_READINGS = 5
 #: The interpreter settles on how to run a piece of code within so many passes.
-REHEARSALS = 12
+WARM_UP_PASSES = 12
 #: A rehearsal never holds up a start for long.
-REHEARSAL_LIMITS = ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS")
-REHEARSAL_LIMIT_MS = 1_000
+WARM_UP_TIMEOUTS = ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS")
+WARM_UP_TIMEOUT_MS = 1_000
 #: A closed client's threads look for their end each half second.
 THREADS_END_SECONDS = 3.0
 
@@ -281,20 +281,20 @@ def _unless_given(address: str) -> dict[str, Any]:
 
 
 @functools.cache
-def rehearse(settings: DatabaseSettings) -> None:
+def warm_up_queries(settings: DatabaseSettings) -> None:
     """Connect, read as a worker reads, and let go again, before any fork: saves a MiB in each worker.
 
     The interpreter rewrites code as it is used, and the driver makes what it needs at the first use: after
     the fork each worker would have a copy of its own. Nothing is left open. Without a database there is none.
     """
-    store = connect(settings, more=dict.fromkeys(REHEARSAL_LIMITS, REHEARSAL_LIMIT_MS))
+    store = connect(settings, more=dict.fromkeys(WARM_UP_TIMEOUTS, WARM_UP_TIMEOUT_MS))
     try:
-        for _ in range(REHEARSALS):
+        for _ in range(WARM_UP_PASSES):
             store.ping()
-            store.holds.read("rehearsal")
-            store.batches.find("rehearsal")
-            store.accounts.among(["rehearsal"])
-            store.queue.candidates("rehearsal", 1)
+            store.holds.read("warm-up")
+            store.batches.find("warm-up")
+            store.accounts.among(["warm-up"])
+            store.queue.candidates("warm-up", 1)
     except StoreError:
         pass
     finally:

@@ -39,7 +39,7 @@ def write_durably(store: Store) -> float:
     Raises:
         StoreError: it was not confirmed.
     """
-    scratch = store.jobs.table.beside(SCRATCH_COLLECTION)
+    scratch = store.jobs.table.sibling(SCRATCH_COLLECTION)
     mine = f"{socket.gethostname()}:{os.getpid()}"
     started = time.monotonic()
     scratch.update({"_id": mine}, {"$set": {"at": store.now()}}, upsert=True)
@@ -59,7 +59,7 @@ def missing_indexes(store: Store) -> list[str]:
     ]
 
 
-def foreign_work(store: Store) -> OtherWorkers:
+def other_workers(store: Store) -> OtherWorkers:
     """Jobs in progress that no speechaid claimed, and that somebody touched lately."""
     since = store.now() - timedelta(seconds=LATELY_SECONDS)
     rows = store.jobs.table.find(

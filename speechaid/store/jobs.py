@@ -31,7 +31,7 @@ QUARANTINE_SECONDS = 30.0
 #: Nothing is left to do for whoever comes here, and no reservation is needed any more.
 ENDED = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 #: A job in hand belongs to nobody else while these stand; all go when it is put down.
-IN_HAND_FIELDS = ("claim_token", "dial", "request", "foreign")
+CLAIM_FIELDS = ("claim_token", "dial", "request", "foreign")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,7 +427,7 @@ def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Documen
     ends = fields.get("status") in ENDED
     return {
         "$set": {**fields, "updated_at": now},
-        "$unset": dict.fromkeys(IN_HAND_FIELDS, ""),
+        "$unset": dict.fromkeys(CLAIM_FIELDS, ""),
         "$inc": {"revision": 1},
         **({"$rename": {"reserved_amount": legacy.FIELD}} if ends else {}),
     }

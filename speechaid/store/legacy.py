@@ -29,6 +29,6 @@ class LegacyReservations:
         row = self.table.find_one({"_id": job.id}, fields=(FIELD,)) or {}
         return max(0.0, number(row[FIELD]) or 0.0) if FIELD in row else None
 
-    def forget(self, job: Job) -> None:
+    def clear(self, job: Job) -> None:
         """It is out of the account's figure."""
         self.table.update({"_id": job.id}, {"$unset": {FIELD: ""}})

@@ -47,7 +47,7 @@ class OperatorActions:
         update["$unset"] |= {"suspend_reason": "", "suspended_at": ""}
         return self.table.update({"_id": job.id, **as_read, "dial": None}, update)
 
-    def take_back(self, job: Job) -> bool:
+    def drop_request(self, job: Job) -> bool:
         """Forget the request that waits for a job's open dial; False where it changed meanwhile."""
         query = {"_id": job.id, "request": job.request, "dial": {"$ne": None}}
         return self.table.update(query, {"$unset": {"request": ""}})
@@ -124,7 +124,7 @@ class OperatorActions:
         query = {"batch_id": batch_id, "status": {"$in": list(WAITING)}, "dial": None}
         return self._change(query, limit, {"status": JobStatus.CANCELLED, **changes})
 
-    def in_hand(self, batch_id: str) -> list[Job]:
+    def in_progress(self, batch_id: str) -> list[Job]:
         """A batch's jobs that workers hold, or that have a dial open."""
         query = {"batch_id": batch_id, "status": JobStatus.IN_PROGRESS}
         return [Job.read(row) for row in self.table.find(query)]
@@ -133,7 +133,7 @@ class OperatorActions:
         """How many jobs a query finds."""
         return self.table.count(query)
 
-    def revive_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
+    def resume_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
         """An account's jobs that were suspended for one of these reasons are pending again; how many."""
         query = {
             "status": JobStatus.SUSPENDED,

@@ -17,9 +17,9 @@ from speechaid.store.jobs import Candidate
 from speechaid.store.table import Table
 
 #: Jobs changed by one write: seconds on a slow server, whose clients give up after half a minute.
-PORTION: Final = 500
+CHUNK_SIZE: Final = 500
 #: So few batches are asked one by one whether they have due jobs.
-ASKED_SINGLY: Final = 4
+MAX_SINGLE_QUERIES: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Queue:
         is grouped by, and only the first of each group is asked for. Servers of its family read every pending
         job for that, so few batches are asked singly; then those whose jobs all wait for later are left out.
         """
-        if batch_ids is not None and len(batch_ids) <= ASKED_SINGLY:
+        if batch_ids is not None and len(batch_ids) <= MAX_SINGLE_QUERIES:
             return [due for name in sorted(batch_ids) if (due := self._due_now(name)) is not None]
         which = {} if batch_ids is None else {"batch_id": {"$in": sorted(batch_ids)}}
         rows = self.table.aggregate(
@@ -124,7 +124,7 @@ class Queue:
             },
             "$inc": {"revision": 1},
         }
-        return self._in_portions(query, change, limit)
+        return self._in_chunks(query, change, limit)
 
     def accounts_with_suspended(self, reason: SuspendReason) -> list[str]:
         """Accounts that have jobs suspended for this reason."""
@@ -136,7 +136,7 @@ class Queue:
         )
         return [str(row["_id"]) for row in rows if row["_id"] is not None]
 
-    def bring_back(self, account_id: str, reason: SuspendReason, limit: int) -> int:
+    def resume_suspended(self, account_id: str, reason: SuspendReason, limit: int) -> int:
         """Jobs that this reason had put aside are pending again; how many, at most ``limit``."""
         query = {"status": JobStatus.SUSPENDED, "suspend_reason": reason, "account_id": account_id}
         change: Document = {
@@ -147,12 +147,12 @@ class Queue:
             "$unset": {"suspend_reason": "", "suspended_at": ""},
             "$inc": {"revision": 1},
         }
-        return self._in_portions(query, change, limit)
+        return self._in_chunks(query, change, limit)
 
-    def _in_portions(self, query: Document, change: Document, limit: int) -> int:
+    def _in_chunks(self, query: Document, change: Document, limit: int) -> int:
         changed = 0
         while changed < limit:
-            wanted = min(PORTION, limit - changed)
+            wanted = min(CHUNK_SIZE, limit - changed)
             ids = [row["_id"] for row in self.table.find(query, limit=wanted, fields=("_id",))]
             if not ids:
                 break
@@ -163,23 +163,23 @@ class Queue:
 
     # -- what SpeechAI left ------------------------------------------------------------------------------
 
-    def take_up_scheduled(self) -> int:
+    def make_scheduled_pending(self) -> int:
         """SpeechAI's ``scheduled`` jobs become pending; their time stays. How many there were."""
         query: Document = {"status": JobStatus.SCHEDULED}
         change: Document = {
             "$set": {"status": transition(JobStatus.PENDING, JobStatus.SCHEDULED)},
             "$inc": {"revision": 1},
         }
-        return self._in_portions(query, change, 20 * PORTION)
+        return self._in_chunks(query, change, 20 * CHUNK_SIZE)
 
-    def old_retries(self) -> list[Job]:
+    def legacy_retries(self) -> list[Job]:
         """Jobs that SpeechAI failed, to be tried again at a time that has come, or is written as text."""
         failed: Document = {"status": JobStatus.FAILED}
         found = self.table.find({**failed, "next_try_at": {"$lte": self._now()}})
         found += self.table.find({**failed, "next_try_at": {"$type": "string"}})
         return [Job.read(document) for document in found]
 
-    def take_up_old_retry(self, job: Job) -> bool:
+    def requeue_legacy_retry(self, job: Job) -> bool:
         """Such a job is pending again; False where it changed since it was read."""
         as_read = {name: job.document.get(name) for name in ("status", "revision", "next_try_at")}
         change: Document = {
@@ -193,14 +193,14 @@ class Queue:
         }
         return self.table.update({"_id": job.id, **as_read}, change)
 
-    def read_written_times(self) -> int:
+    def convert_text_times(self) -> int:
         """Times of waiting and held jobs that stand there as text become times; how many.
 
         What cannot be read as a time is none: due at once. No query compares a text with a time.
         """
         statuses: Sequence[Any] = [JobStatus.PENDING, JobStatus.IN_PROGRESS]
         query = {"status": {"$in": list(statuses)}, "reserved_until": {"$type": "string"}}
-        rows = self.table.find(query, limit=20 * PORTION, fields=("reserved_until",))
+        rows = self.table.find(query, limit=20 * CHUNK_SIZE, fields=("reserved_until",))
         for row in rows:
             written = row["reserved_until"]
             self.table.update(

@@ -11,11 +11,11 @@ from speechaid.model.states import JobStatus
 from speechaid.store.table import Table
 
 #: Jobs that are looked at one by one: a fleet has no more of them in hand.
-AT_MOST = 2000
+MAX_JOBS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Due:
+class DueJobs:
     """The due jobs of one batch (None: those without one)."""
 
     batch_id: str | None
@@ -25,7 +25,7 @@ class Due:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InHand:
+class InProgress:
     """Jobs in progress that somebody should look at."""
 
     #: Jobs whose lease has run out.
@@ -43,7 +43,7 @@ class QueueStats:
         self.table = table
         self._now = now
 
-    def due(self) -> list[Due]:
+    def due(self) -> list[DueJobs]:
         """Pending jobs whose time has come, by batch."""
         # What has no time at all sorts before every date.
         is_due: Document = {"$lte": ["$reserved_until", self._now()]}
@@ -60,7 +60,7 @@ class QueueStats:
             ]
         )
         return [
-            Due(batch_id=text(row["_id"]), jobs=int(row["jobs"]), since=instant(row.get("since")))
+            DueJobs(batch_id=text(row["_id"]), jobs=int(row["jobs"]), since=instant(row.get("since")))
             for row in rows
             if row["jobs"]
         ]
@@ -71,14 +71,14 @@ class QueueStats:
         rows = self.table.find(query, limit=1, fields=("created_at",))
         return next((instant(row.get("created_at")) for row in rows), None)
 
-    def in_hand(self) -> InHand:
+    def in_progress(self) -> InProgress:
         """Jobs in progress: leases that have run out (or never were), and calls that are parked."""
         fields = ("reserved_until", "dial.parked_at")
-        rows = self.table.find({"status": JobStatus.IN_PROGRESS}, limit=AT_MOST, fields=fields)
+        rows = self.table.find({"status": JobStatus.IN_PROGRESS}, limit=MAX_JOBS, fields=fields)
         now = self._now()
         leases = [instant(row.get("reserved_until")) for row in rows]
         ran_out = [lease for lease in leases if lease is not None and lease < now]
-        return InHand(
+        return InProgress(
             lapsed=len(ran_out) + leases.count(None),
             lapsed_since=min(ran_out, default=None),
             parked=sum(mapping(row.get("dial")).get("parked_at") is not None for row in rows),

@@ -184,7 +184,7 @@ class Table:
             indexes = self._collection.index_information().values()
         return {tuple((str(name), direction) for name, direction in index["key"]) for index in indexes}
 
-    def beside(self, name: str) -> Table:
+    def sibling(self, name: str) -> Table:
         """Another collection of the same database, written to as durably."""
         return Table(self._collection.database.get_collection(name))
 

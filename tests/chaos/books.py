@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from speechaid.demo.audit import FREE, AuditPolicy, audit
 from speechaid.model.job import Job
-from speechaid.store.jobs import IN_HAND_FIELDS
+from speechaid.store.jobs import CLAIM_FIELDS
 from tests.chaos.monkey import Pause
 from tests.chaos.plan import LIE
 
@@ -152,7 +152,7 @@ def _jobs(findings: Findings, books: Books) -> None:
             findings.lost.append(
                 f"{name}: {status} for ever ({job.get('suspend_reason') or job.get('dial')})"
             )
-        elif held := [name for name in IN_HAND_FIELDS if job.get(name) is not None]:
+        elif held := [name for name in CLAIM_FIELDS if job.get(name) is not None]:
             findings.illegal.append(f"{name}: {status}, and still has {', '.join(held)}")
 
 

@@ -256,7 +256,7 @@ def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
     context = stage.context()
     turns = JobClaimer(context)
     assert turns.claim() is not None
-    stage.store.batches.enter_dial(A, "dial-1")
+    stage.store.batches.register_live_dial(A, "dial-1")
     assert turns.claim() is None
     stage.store.batches.settle_dial(A, "dial-1", {})
     assert JobClaimer(context).claim() is not None

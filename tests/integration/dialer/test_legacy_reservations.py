@@ -117,7 +117,7 @@ def test_who_dies_between_the_account_and_the_job_gives_back_nothing_twice(reser
     cancelled_by_command(reserved)
     whose = reserved.store.accounts.find("acc-1")
     assert whose is not None
-    assert reserved.store.accounts.give_back(whose, "job-1", minutes=0, credit=5)
+    assert reserved.store.accounts.release_legacy_reservation(whose, "job-1", minutes=0, credit=5)
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
@@ -127,7 +127,9 @@ def test_a_sleeper_that_wakes_after_another_gave_back_finds_nothing_to_do(reserv
     as_read_before = reserved.store.accounts.find("acc-1")
     assert as_read_before is not None
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1
-    assert not reserved.store.accounts.give_back(as_read_before, "job-1", minutes=0, credit=5)
+    assert not reserved.store.accounts.release_legacy_reservation(
+        as_read_before, "job-1", minutes=0, credit=5
+    )
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
 

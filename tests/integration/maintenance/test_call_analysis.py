@@ -12,7 +12,7 @@ from speechaid.dialer.context import WorkerContext
 from speechaid.errors import StoreUnavailable
 from speechaid.maintenance import call_analysis
 from speechaid.rules.analysis import AnalysisPolicy
-from speechaid.store.analyses import ORPHANED_SECONDS, TAKEN_SECONDS, WAIT
+from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
 
@@ -132,8 +132,8 @@ def test_of_two_hosts_one_asks(stage: Stage, context: WorkerContext, reader: Rea
     reader.make_due()
     store = context.store.analyses
     (seen,) = store.due(context.retell.fingerprint, 10)
-    assert store.take(seen) is not None
-    assert store.take(seen) is None
+    assert store.claim(seen) is not None
+    assert store.claim(seen) is None
     assert store.due(context.retell.fingerprint, 10) == []
 
 
@@ -153,7 +153,7 @@ def test_whoever_dies_with_it_in_hand_leaves_it_to_be_asked_for_again(
         with pytest.raises(StoreUnavailable):
             reader.fetch()
     assert stage.job()["call_result"]["summary"]["call_analysis"]  # the first of the two writes
-    assert stage.results()[0][WAIT]["due_at"] > stage.store.now() + timedelta(seconds=TAKEN_SECONDS / 2)
+    assert stage.results()[0][WAIT]["due_at"] > stage.store.now() + timedelta(seconds=CLAIM_SECONDS / 2)
     reader.make_due()
     reader.fetch()
     assert stage.results()[0]["call_data"]["call_analysis"]
