@@ -111,15 +111,15 @@ def test_a_live_lease_is_nobody_elses(stage: Stage) -> None:
 GUARDED: dict[str, Callable[[Jobs, Job, datetime], object]] = {
     "renew": lambda jobs, job, _: jobs.renew(job, LEASE),
     "renew_to_dial": lambda jobs, job, _: jobs.renew_to_dial(job, LEASE),
-    "look": lambda jobs, job, _: jobs.reread(job),
+    "reread": lambda jobs, job, _: jobs.reread(job),
     "record_intent": lambda jobs, job, now: jobs.record_intent(job, dial_to(B, now, "key-2")),
     "record_call": lambda jobs, job, _: jobs.record_call(job, "call_1"),
     "note_on_dial": lambda jobs, job, now: jobs.note_on_dial(job, parked_at=now),
     "record_verdict": lambda jobs, job, _: jobs.record_verdict(job, {"outcome": "answered"}),
     "drop_reserved_amount": lambda jobs, job, _: jobs.drop_reserved_amount(job),
     "finish": lambda jobs, job, _: jobs.finish(job, {"status": "done"}),
-    "put_back": lambda jobs, job, _: jobs.requeue(job),
-    "let_go": lambda jobs, job, _: jobs.release_lease(job),
+    "requeue": lambda jobs, job, _: jobs.requeue(job),
+    "release_lease": lambda jobs, job, _: jobs.release_lease(job),
 }
 
 
