@@ -16,12 +16,11 @@ from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
-from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
+from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.store.jobs import ENDED
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.maintenance.database_thread")
@@ -211,7 +210,7 @@ def worth_showing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The batches that status names: those with work left before the others, of each the newest."""
 
     def over(row: dict[str, Any]) -> bool:
-        return set(row["jobs"]) <= ENDED
+        return set(row["jobs"]) <= FINISHED
 
     newest = sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True)
     shown = sorted(newest, key=over)[:BATCHES_SHOWN]
