@@ -137,11 +137,11 @@ class DatabaseThread:
 
     def stats(self) -> dict[str, Any]:
         """What the clerk counted last, and whether the database answers: for status, ready for JSON."""
-        figures = self._housekeeper.stats()
-        if figures["database"]["state"] == "up" and not self._store.has_primary():
+        stats = self._housekeeper.stats()
+        if stats["database"]["state"] == "up" and not self._store.has_primary():
             # The clerk itself may be waiting for an answer just now, and so could not tell.
-            figures = {**figures, "database": {"state": "away", "error": SILENT}}
-        return figures
+            stats = {**stats, "database": {"state": "away", "error": SILENT}}
+        return stats
 
     def close(self) -> None:
         """Finish what is due, within a bound, and let go of the database."""

@@ -61,17 +61,17 @@ class Housekeeper:
 
     def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
-        self._census = QueueStatsCollector(store)
+        self._collector = QueueStatsCollector(store)
         self._clock = clock or SystemClock()
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
-        self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
+        self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next turn is due, by the boot-time clock.
         self.due_at = 0.0
 
     def stats(self) -> dict[str, Any]:
         """What was counted last."""
-        return self._figures
+        return self._stats
 
     def tick(self, settings: Settings, now: float) -> None:
         """One turn of everything that is due."""
@@ -86,15 +86,15 @@ class Housekeeper:
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TURN_SECONDS
                 self._tidy(settings)
-            self._figures = {**self._figures, "database": {"state": "up"}}
+            self._stats = {**self._stats, "database": {"state": "up"}}
         except StoreUnavailable as exc:
-            if self._figures["database"]["state"] != "away":
+            if self._stats["database"]["state"] != "away":
                 log.warning("database.away", error=str(exc))
-            self._figures = {**self._figures, "database": {"state": "away", "error": str(exc)}}
+            self._stats = {**self._stats, "database": {"state": "away", "error": str(exc)}}
         except StoreError as exc:
             log.exception("housekeeping.failed", error=str(exc))
         took = self._clock.boottime() - began
-        away = self._figures["database"]["state"] == "away"
+        away = self._stats["database"]["state"] == "away"
         # A database that is away is not spared by waiting long: commands are refused until it is found back.
         self.due_at = self._clock.boottime() + (TURN_SECONDS if away else self._delay_after(took))
 
@@ -108,8 +108,8 @@ class Housekeeper:
         breaker = Breaker.read(document)
         key_held = breaker.state is not BreakerState.CLOSED
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
-        self._figures = {
-            **self._figures,
+        self._stats = {
+            **self._stats,
             "fleet_hold": held,
             "breakers": self._breakers(),
             "key_held": key_held,
@@ -128,14 +128,14 @@ class Housekeeper:
         for batch_id, batch in known.items():
             self._write_counters(batch, named[batch_id])
         rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
-        held = bool(self._figures["fleet_hold"] or self._figures["key_held"])
-        self._figures = {
-            **self._figures,
+        held = bool(self._stats["fleet_hold"] or self._stats["key_held"])
+        self._stats = {
+            **self._stats,
             "queue": queue,
-            "batches": (shown := worth_showing(rows)),
+            "batches": (shown := batches_to_show(rows)),
             "batches_left_out": len(rows) - len(shown),
             "batches_with_work": sum(1 for row in rows if not WORK_LEFT.isdisjoint(row["jobs"])),
-            "census": self._census.collect(settings, counts, known, held=held),
+            "census": self._collector.collect(settings, counts, known, held=held),
             "counted_at": self._store.now().isoformat(),
         }
 
@@ -206,7 +206,7 @@ class Housekeeper:
                 log.warning("reservation.leak_released", dial=key, batch=batch_id)
 
 
-def worth_showing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def batches_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The batches that status names: those with work left before the others, of each the newest."""
 
     def over(row: dict[str, Any]) -> bool:

@@ -50,7 +50,7 @@ class QueueStatsCollector:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._figures = QueueStats(store.jobs.table, store.now)
+        self._queries = QueueStats(store.jobs.table, store.now)
 
     def collect(
         self, settings: Settings, counts: Counts, batches: Mapping[str, Batch], *, held: bool
@@ -65,7 +65,7 @@ class QueueStatsCollector:
         """
         store = self._store
         names = {batch.account_id for batch in batches.values() if batch.account_id is not None}
-        scene = _Readings(
+        readings = _Readings(
             batches=batches,
             accounts={account.account_id: account for account in store.accounts.among(sorted(names))},
             defaults=dialling_defaults(settings),
@@ -74,33 +74,35 @@ class QueueStatsCollector:
         )
         working = {name for name, by_status in counts.items() if _has_work(by_status)}
         return {
-            **self._waiting(scene),
-            **self._stuck(scene),
-            **_batches(scene, counts, working),
-            "accounts": _accounts(scene, counts),
+            **self._waiting(readings),
+            **self._stuck(readings),
+            **_batches(readings, counts, working),
+            "accounts": _accounts(readings, counts),
         }
 
-    def _waiting(self, scene: _Readings) -> dict[str, Any]:
-        due = self._figures.due()
-        callable_now = [] if scene.held else [entry for entry in due if _may_be_called(scene, entry.batch_id)]
+    def _waiting(self, readings: _Readings) -> dict[str, Any]:
+        due = self._queries.due()
+        callable_now = (
+            [] if readings.held else [entry for entry in due if _may_be_called(readings, entry.batch_id)]
+        )
         return {
             "due": sum(entry.jobs for entry in due),
             "callable": sum(entry.jobs for entry in callable_now),
-            "oldest_due_seconds": self._oldest(scene, callable_now),
+            "oldest_due_seconds": self._oldest(readings, callable_now),
         }
 
-    def _oldest(self, scene: _Readings, due: list[DueJobs]) -> float:
+    def _oldest(self, readings: _Readings, due: list[DueJobs]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
-        untimed = [self._figures.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
+        untimed = [self._queries.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
         moments += [moment for moment in untimed if moment is not None]
-        return max((_seconds(scene.now - moment) for moment in moments), default=0.0)
+        return max((_seconds(readings.now - moment) for moment in moments), default=0.0)
 
-    def _stuck(self, scene: _Readings) -> dict[str, Any]:
-        found = self._figures.in_progress()
+    def _stuck(self, readings: _Readings) -> dict[str, Any]:
+        found = self._queries.in_progress()
         since = found.lapsed_since
         return {
             "lapsed": found.lapsed,
-            "oldest_lapsed_seconds": 0.0 if since is None else _seconds(scene.now - since),
+            "oldest_lapsed_seconds": 0.0 if since is None else _seconds(readings.now - since),
             "parked": found.parked,
         }
 
@@ -109,27 +111,27 @@ def _has_work(by_status: Mapping[str, int]) -> bool:
     return any(by_status.get(status) for status in OPEN_STATUSES)
 
 
-def _may_be_called(scene: _Readings, batch_id: str | None) -> bool:
+def _may_be_called(readings: _Readings, batch_id: str | None) -> bool:
     """Whether a job of the batch could be dialled at this moment, as far as the batch tells."""
     if batch_id is None:
-        return eligibility.batch_may_be_called(None, None, scene.defaults, scene.now)
-    batch = scene.batches.get(batch_id)
+        return eligibility.batch_may_be_called(None, None, readings.defaults, readings.now)
+    batch = readings.batches.get(batch_id)
     if batch is None or not eligibility.batch_has_room(batch):
         return False
-    account = _account(scene, batch)
+    account = _account(readings, batch)
     if batch.account_id is not None and (
-        account is None or not eligibility.account_is_open(account, scene.defaults, scene.now)
+        account is None or not eligibility.account_is_open(account, readings.defaults, readings.now)
     ):
         return False
     zone = None if account is None else account.timezone
-    return eligibility.batch_may_be_called(batch, zone, scene.defaults, scene.now)
+    return eligibility.batch_may_be_called(batch, zone, readings.defaults, readings.now)
 
 
-def _account(scene: _Readings, batch: Batch) -> Account | None:
-    return None if batch.account_id is None else scene.accounts.get(batch.account_id)
+def _account(readings: _Readings, batch: Batch) -> Account | None:
+    return None if batch.account_id is None else readings.accounts.get(batch.account_id)
 
 
-def _batches(scene: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
+def _batches(readings: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
     """How many batches are about what, and the names of those with which something is wrong."""
     states: dict[str, int] = {}
     unexpected: list[str] = []
@@ -137,9 +139,9 @@ def _batches(scene: _Readings, counts: Counts, working: set[str | None]) -> dict
     for name in counts:
         if name is None:
             continue
-        state = _state(scene, name) if name in working else "finished"
+        state = _state(readings, name) if name in working else "finished"
         states[state] = states.get(state, 0) + 1
-        if state == "paused" and not scene.batches[name].pause:
+        if state == "paused" and not readings.batches[name].pause:
             unexpected.append(name)
         elif state == "not_understood":
             not_understood.append(name)
@@ -150,18 +152,18 @@ def _batches(scene: _Readings, counts: Counts, working: set[str | None]) -> dict
     }
 
 
-def _state(scene: _Readings, name: str) -> str:
-    batch = scene.batches.get(name)
+def _state(readings: _Readings, name: str) -> str:
+    batch = readings.batches.get(name)
     if batch is None:
         return "missing"
     if not batch.is_active:
         return "paused"
-    account = _account(scene, batch)
-    window = eligibility.window_for(batch, None if account is None else account.timezone, scene.defaults)
+    account = _account(readings, batch)
+    window = eligibility.window_for(batch, None if account is None else account.timezone, readings.defaults)
     if isinstance(window, WindowFault):
         return "not_understood"
     assert isinstance(window, Window)  # noqa: S101
-    return "dialling" if windows.is_open(window, scene.now) else "outside_window"
+    return "dialling" if windows.is_open(window, readings.now) else "outside_window"
 
 
 def _named(names: Iterable[str]) -> dict[str, Any]:
@@ -170,20 +172,20 @@ def _named(names: Iterable[str]) -> dict[str, Any]:
     return {"count": len(listed), "named": listed[:BATCHES_NAMED]}
 
 
-def _accounts(scene: _Readings, counts: Counts) -> list[dict[str, Any]]:
+def _accounts(readings: _Readings, counts: Counts) -> list[dict[str, Any]]:
     """Accounts of batches with work left that have the least left; those that never run dry are left out.
 
     A job that was suspended for want of credit is work left as well.
     """
     wanted = {
         batch.account_id
-        for name, batch in scene.batches.items()
+        for name, batch in readings.batches.items()
         if _has_work(counts[name]) or counts[name].get(JobStatus.SUSPENDED)
     }
     rows = [
         row
-        for account in scene.accounts.values()
-        if account.account_id in wanted and (row := _balance(account, scene.defaults)) is not None
+        for account in readings.accounts.values()
+        if account.account_id in wanted and (row := _balance(account, readings.defaults)) is not None
     ]
     return sorted(rows, key=lambda row: (row["calls_left"], row["account_id"]))[:ACCOUNTS_SHOWN]
 
