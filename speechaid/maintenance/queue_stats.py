@@ -1,7 +1,7 @@
-"""What waits, what is stuck, and what will run dry: counted for metrics and alerts in the clerk's thread.
+"""Counts for metrics and alerts, in the database thread: waiting and stuck jobs, accounts low on credit.
 
-Nothing that a dial depends on; the rules that judge a dial judge here too, so that a batch outside its
-window is no backlog.
+No dial depends on them. They use the same rules as a dial, so that a batch outside its calling window is no
+backlog.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.store.queue_stats import DueJobs, QueueStats
 
-#: Accounts that are told of, those with the least left first.
+#: Accounts reported at most, those with the least left first.
 ACCOUNTS_SHOWN = 20
-#: Batches of which the longest waiting job is asked for, one by one.
-BATCHES_ASKED = 20
-#: Batches that are named where something is wrong with them.
+#: Batches queried at most for their longest waiting job, one by one.
+MAX_BATCH_QUERIES = 20
+#: Batches with a fault that are named at most.
 BATCHES_NAMED = 10
-#: A batch that has jobs in these has work left.
+#: A batch with jobs in one of these statuses has work left.
 OPEN_STATUSES = (JobStatus.PENDING, JobStatus.IN_PROGRESS, JobStatus.SCHEDULED)
 
 Counts = Mapping[str | None, Mapping[str, int]]
@@ -36,7 +36,7 @@ Counts = Mapping[str | None, Mapping[str, int]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Readings:
-    """What is judged by."""
+    """What the counts are evaluated with."""
 
     batches: Mapping[str, Batch]
     accounts: Mapping[str, Account]
@@ -46,7 +46,7 @@ class _Readings:
 
 
 class QueueStatsCollector:
-    """Counts what the batches and their jobs are about."""
+    """Collects the counts of batches, jobs and accounts."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -55,10 +55,10 @@ class QueueStatsCollector:
     def collect(
         self, settings: Settings, counts: Counts, batches: Mapping[str, Batch], *, held: bool
     ) -> dict[str, Any]:
-        """All of it, ready for JSON.
+        """Collect all counts, ready for JSON.
 
         Args:
-            settings: in force.
+            settings: the current ones.
             counts: jobs by batch and status.
             batches: those of ``counts`` that exist.
             held: whether no dial of this host may go out at all.
@@ -93,7 +93,7 @@ class QueueStatsCollector:
 
     def _oldest(self, readings: _Readings, due: list[DueJobs]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
-        untimed = [self._queries.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
+        untimed = [self._queries.waiting_since(entry.batch_id) for entry in due[:MAX_BATCH_QUERIES]]
         moments += [moment for moment in untimed if moment is not None]
         return max((_seconds(readings.now - moment) for moment in moments), default=0.0)
 
@@ -112,7 +112,7 @@ def _has_work(by_status: Mapping[str, int]) -> bool:
 
 
 def _may_be_called(readings: _Readings, batch_id: str | None) -> bool:
-    """Whether a job of the batch could be dialled at this moment, as far as the batch tells."""
+    """Whether batch and account allow a job of the batch to be dialled now."""
     if batch_id is None:
         return eligibility.batch_may_be_called(None, None, readings.defaults, readings.now)
     batch = readings.batches.get(batch_id)
@@ -132,7 +132,7 @@ def _account(readings: _Readings, batch: Batch) -> Account | None:
 
 
 def _batches(readings: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
-    """How many batches are about what, and the names of those with which something is wrong."""
+    """Batches by state, and the names of those with a fault."""
     states: dict[str, int] = {}
     unexpected: list[str] = []
     not_understood: list[str] = []
@@ -167,15 +167,15 @@ def _state(readings: _Readings, name: str) -> str:
 
 
 def _named(names: Iterable[str]) -> dict[str, Any]:
-    """How many, and the first few by name."""
+    """The number of names, and the first few."""
     listed = sorted(names)
     return {"count": len(listed), "named": listed[:BATCHES_NAMED]}
 
 
 def _accounts(readings: _Readings, counts: Counts) -> list[dict[str, Any]]:
-    """Accounts of batches with work left that have the least left; those that never run dry are left out.
+    """Accounts of batches with work left, those with the least left first; without unlimited ones.
 
-    A job that was suspended for want of credit is work left as well.
+    Jobs that are suspended without credit count as work left.
     """
     wanted = {
         batch.account_id
@@ -191,7 +191,7 @@ def _accounts(readings: _Readings, counts: Counts) -> list[dict[str, Any]]:
 
 
 def _balance(account: Account, defaults: DiallingDefaults) -> dict[str, Any] | None:
-    """What is left, and how many calls of the estimated length that pays for."""
+    """What is left, and how many calls of the estimated length it pays for; None without a limit."""
     if account.plan is Plan.MINUTES:
         minutes = metering.minutes_left(account)
         calls = minutes / defaults.estimate_minutes
