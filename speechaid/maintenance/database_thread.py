@@ -57,7 +57,7 @@ class DatabaseThread:
         self._housekeeper = Housekeeper(store)
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._answers: list[Callable[[], None]] = []
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._history: list[dict[str, Any]] = []
@@ -91,7 +91,7 @@ class DatabaseThread:
         """Take the callbacks of finished tasks, for the loop to call in order."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._read_fd, 4096)
-        with self._news:
+        with self._changed:
             answers, self._answers = self._answers, []
         return answers
 
@@ -120,16 +120,16 @@ class DatabaseThread:
             return
         line = {"event": event, "worker": slot, **fields}
         line["job_id"], line["at"] = line.pop("job"), instant(line.get("at")) or self._clock.now()
-        with self._news:
+        with self._changed:
             self._history.append(line)
             if len(self._history) > MAX_HISTORY:
                 del self._history[: len(self._history) - MAX_HISTORY]
 
     def refresh_stats_soon(self) -> None:
         """Count again at once: after a change, an operator usually reads the status next."""
-        with self._news:
+        with self._changed:
             self._housekeeper.due_at = 0.0
-            self._news.notify()
+            self._changed.notify()
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over new settings after a reload."""
@@ -145,9 +145,9 @@ class DatabaseThread:
 
     def close(self) -> None:
         """Finish the due tasks, within ``CLOSING_SECONDS``, and close the store."""
-        with self._news:
+        with self._changed:
             self._closing = True
-            self._news.notify()
+            self._changed.notify()
         self._thread.join(CLOSING_SECONDS)
         with contextlib.suppress(StoreError):
             self._write_history()
@@ -166,7 +166,7 @@ class DatabaseThread:
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for the next task, history or housekeeping among them; None to stop."""
-        with self._news:
+        with self._changed:
             while True:
                 now = self._clock.boottime()
                 due = self._tasks[0][0] if self._tasks else None
@@ -180,34 +180,34 @@ class DatabaseThread:
                 if due is not None and due <= now:
                     return heapq.heappop(self._tasks)[2]
                 next_at = self._housekeeper.due_at if due is None else min(due, self._housekeeper.due_at)
-                self._news.wait(min(1.0, next_at - now))
+                self._changed.wait(min(1.0, next_at - now))
 
     def _run_housekeeping(self) -> None:
         self._housekeeper.tick(self._settings, self._clock.boottime())
 
     def _write_history(self) -> None:
         self._history_due_at = self._clock.boottime() + HISTORY_SECONDS
-        with self._news:
+        with self._changed:
             lines, self._history = self._history, []
         try:
             for begin in range(0, len(lines), HISTORY_CHUNK):
                 self._store.logs.write_many(lines[begin : begin + HISTORY_CHUNK])
         except StoreUnavailable:
-            with self._news:
+            with self._changed:
                 self._history = (lines[begin:] + self._history)[-MAX_HISTORY:]
 
     def _handler_context(self) -> HandlerContext:
         return HandlerContext(store=self._store, settings=self._settings, in_loop=self._in_loop)
 
     def _enqueue(self, work: Callable[[], None], delay_seconds: float) -> None:
-        with self._news:
+        with self._changed:
             if len(self._tasks) >= MAX_TASKS:
                 raise ControlError(f"{MAX_TASKS} requests wait for the database already; try again later")
             heapq.heappush(self._tasks, (self._clock.boottime() + delay_seconds, next(self._numbers), work))
-            self._news.notify()
+            self._changed.notify()
 
     def _in_loop(self, answer: Callable[[], None]) -> None:
-        with self._news:
+        with self._changed:
             self._answers.append(answer)
         with contextlib.suppress(BlockingIOError):  # full: the loop is signalled already
             os.write(self._write_fd, b"!")

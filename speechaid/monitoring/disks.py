@@ -13,7 +13,7 @@ from speechaid.rules.check_findings import NO_SPACE_MB
 def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:
     """The free space of each path, in MiB; a path that cannot be read is left out.
 
-    ``full`` is True while ``NO_SPACE_MB`` are left: later, nothing could be recorded about the live calls.
+    ``full`` is True below ``NO_SPACE_MB``: on a disk without any space, no result could be recorded.
     """
     found = []
     for name, path in places.items():

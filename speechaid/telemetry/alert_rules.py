@@ -26,13 +26,13 @@ DOWN: Final = Alert(
     promql=lambda _: 'up{job=~"speechaid.*"} == 0 or time() - speechaid_snapshot_timestamp_seconds > 30',
     for_seconds=60,
     keep_seconds=0,
-    meaning="The daemon does not answer Prometheus, or its loop hangs; only Prometheus can tell.",
+    meaning="The daemon does not answer Prometheus, or its loop hangs; only Prometheus can detect that.",
     remedy="systemctl status speechaid, the end of its log; is the address of the metrics right?",
 )
 
 _HEAD: Final = """\
 # Alerts of speechaid for Prometheus (2.42 or newer: keep_firing_for).
-# Written from speechaid/rules/alerts.py with {settings}; `speechaid alert-rules` writes it anew.
+# Generated from speechaid/rules/alerts.py with {settings}, by `speechaid alert-rules`.
 # {down} expects the scrape job's name to begin with speechaid.
 groups:
   - name: speechaid

@@ -32,11 +32,11 @@ log = get_logger("speechaid.alerts")
 
 #: Messages that wait at most; past that the oldest is dropped.
 QUEUE: Final = 200
-#: One delivery may take so long, in seconds.
+#: Time limit of one delivery, in seconds.
 DELIVERY_SECONDS: Final = 10.0
 #: Delays before a repetition, in seconds; after the last one the message is given up.
 PAUSES_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0, 300.0)
-#: At the end of the daemon what waits is tried once more, within so many seconds.
+#: ``close`` waits at most this long, in seconds, while waiting messages are tried once more.
 CLOSING_SECONDS: Final = 5.0
 
 

@@ -24,7 +24,7 @@ OTHER_VARIABLES: Final = {"SPEECHAID_ENV_FILE", "SPEECHAID_TEST_MONGO_URI"}
 COMMON_FLAGS: Final = {"--json", "--socket", "--key", "--timeout", "--yes", "--help", "--version"}
 #: Typed wrongly on purpose, to show the answer.
 MISSPELT: Final = {"explian"}
-#: The alert that only Prometheus can tell.
+#: The alert that only Prometheus can detect.
 OUTSIDE: Final = "SpeechaidDown"
 
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
