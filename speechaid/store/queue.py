@@ -114,7 +114,7 @@ class Queue:
     def suspend_waiting(self, account_id: str, reason: SuspendReason, limit: int) -> int:
         """Suspend at most ``limit`` pending jobs of an account that cannot pay; return how many.
 
-        A job with a reservation of SpeechAI is paid for, and stays pending.
+        A job with a reservation of SpeechAI can still be paid for, and stays pending.
         """
         query = {"status": JobStatus.PENDING, "account_id": account_id, "reserved_amount": None}
         now = self._now()
