@@ -1,7 +1,7 @@
 """Every benchmark, one after the other: ``python -m benchmarks.all --json-dir DIR``.
 
-With ``--quick`` each runs just long enough to show that it works. A benchmark that fails is told of at the
-end, and the others run all the same.
+With ``--quick`` each runs just long enough to show that it works. A benchmark that fails is reported at the
+end; the others still run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from pathlib import Path
 
 from benchmarks.setup import ROOT
 
-NAMES = ("throughput", "memory", "restart", "control_latency", "claim", "fleet", "start", "scrape", "beside")
+NAMES = (
+    "throughput",
+    "memory",
+    "restart",
+    "control_latency",
+    "claim",
+    "fleet",
+    "start",
+    "scrape",
+    "blocked_jobs",
+)
 
 
 def main() -> int:
@@ -22,7 +32,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=purpose, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json-dir", type=Path, metavar="DIR", help="one JSON file a benchmark there")
+    parser.add_argument(
+        "--json-dir", type=Path, metavar="DIR", help="directory for one JSON file a benchmark"
+    )
     parser.add_argument("--quick", action="store_true", help="minutes instead of half an hour")
     parser.add_argument("--mongo", metavar="URI", help="passed on")
     parser.add_argument("--server", choices=("embedded", "fast"), help="passed on")
@@ -35,7 +47,7 @@ def main() -> int:
 
 
 def run(name: str, options: argparse.Namespace) -> int:
-    """One benchmark in a process of its own; its exit status."""
+    """Run one benchmark in a new process; returns its exit status."""
     command = [sys.executable, "-m", f"benchmarks.{name}"]
     command += ["--quick"] if options.quick else []
     for passed_on in ("mongo", "server"):

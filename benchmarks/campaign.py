@@ -1,4 +1,4 @@
-"""The work that all contenders are given: one account, one batch, so many jobs of one phone each."""
+"""The work of all contenders: one account, one batch, jobs with one phone each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 @contextlib.contextmanager
 def database_of(server: Server) -> Iterator[Database[Document]]:
-    """An empty database of its own on the server, with speechaid's indexes; dropped afterwards."""
+    """A new database on the server, with speechaid's indexes; dropped afterwards."""
     name = f"speechaid_bench_{secrets.token_hex(4)}"
     with server.client() as client:
         store = connect(settings_for(server.uri, name, "http://127.0.0.1:9").database)
@@ -38,13 +38,13 @@ def database_of(server: Server) -> Iterator[Database[Document]]:
 
 
 def load(database: Database[Document], jobs: int) -> list[str]:
-    """Enter account, batch and jobs; the names of the jobs."""
+    """Insert account, batch and jobs; returns the names of the jobs."""
     enter_customer(database)
     return enter_jobs(database, 0, jobs)
 
 
 def enter_customer(database: Database[Document]) -> None:
-    """Enter the account and its batch."""
+    """Insert the account and its batch."""
     now = datetime.now(UTC)
     database["accounts"].insert_one(
         {
@@ -74,7 +74,7 @@ def enter_customer(database: Database[Document]) -> None:
 
 
 def enter_jobs(database: Database[Document], first_number: int, jobs: int) -> list[str]:
-    """Enter so many jobs more, numbered from ``first_number``; their names."""
+    """Insert more jobs, numbered from ``first_number``; returns their names."""
     now = datetime.now(UTC)
     numbers = range(first_number, first_number + jobs)
     names = [f"job-{number:06d}" for number in numbers]
@@ -108,7 +108,7 @@ def job(name: str, number: int, now: datetime) -> Document:
 def environ_for(
     uri: str, name: str, base_url: str, place: Path | None = None, **changes: str
 ) -> dict[str, str]:
-    """A daemon's variables: polls at once, as a call of length 0 asks for."""
+    """A daemon's settings for calls of length 0: it polls at once."""
     state = "/nowhere" if place is None else str(place / "state")
     return {
         "MONGO_URI": uri,
@@ -125,11 +125,11 @@ def environ_for(
     }
 
 
-#: Between the create and the first look at the call, for every contender.
+#: Seconds between the create and the first poll, for every contender.
 POLL_SECONDS = "0.001"
 
 
 def settings_for(uri: str, name: str, base_url: str) -> Settings:
-    """The same as settings of this process."""
+    """The same settings, for this process."""
     environ = environ_for(uri, name, base_url) | {"SPEECHAID_SOCKET": "/nowhere/control.sock"}
     return get_settings(environ, env_file=None)

@@ -1,11 +1,11 @@
-"""What a claim and a status cost against many jobs and batches: ``python -m benchmarks.claim``.
+"""What a claim and a status cost with many jobs and batches: ``python -m benchmarks.claim``.
 
-For each number of jobs and of batches: the first claim of a worker that comes back from a call (it looks anew
-at whose turn it is), the claims after it in the same second, the look for lapsed leases, the daemon's count
-behind ``status``, and ``status`` itself. Every command that these send to the server is caught, and each is
-put to the server's ``explain`` for the documents and keys that it examined. Where ``explain`` is wrong about
-a command whose answer is known it is not believed: then there are only times, and what came back. MongoDB
-stops at a ``limit``; servers of its family may read all that matches, and times show it.
+For each number of jobs and of batches: the first claim of a worker after a call (it reads the due batches
+again), the claims after it in the same second, the query for lapsed leases, the daemon's count behind
+``status``, and ``status`` itself. Every command to the server is recorded, and the server's ``explain`` gives
+the documents and keys that it examined. Where ``explain`` is wrong about a command with a known answer it is
+not used: then there are only times, and what was returned. MongoDB stops at a ``limit``; compatible servers
+may read all that matches, which the times show.
 """
 
 from __future__ import annotations
@@ -37,39 +37,39 @@ from speechaid.dialer import recovery
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
-from speechaid.worker import open_retell
 from tests.support.stage import QuietLink
 
 Document = dict[str, Any]
 
-#: Commands of a connection, not of a look-up.
+#: Commands of a connection, not of a query.
 OTHERS = frozenset({"hello", "ismaster", "isMaster", "ping", "saslStart", "saslContinue", "endSessions"})
-#: What the driver adds to a command, and ``explain`` does not take.
+#: Fields that the driver adds to a command and ``explain`` does not accept.
 ENVELOPE = frozenset(
     {"lsid", "$db", "$clusterTime", "$readPreference", "readConcern", "writeConcern", "txnNumber"}
 )
 COLD_CLAIMS = 5
-#: Commands of one kind that are put to ``explain``.
+#: At most this many commands of one kind are explained.
 EXPLAINED = 8
-#: A worker that comes back from a call of this length knows nothing any more.
+#: After a call of this length, in seconds, all that a worker has cached is outdated.
 CALL_SECONDS = 300.0
-#: No more than one look for candidates yields.
+#: At most what one query for candidates returns.
 WARM_CLAIMS = 30
 STATUS_REQUESTS = 200
 PORTION = 5_000
-#: What a server of our own takes within minutes.
+#: Sizes that the embedded and the fast server load within minutes.
 SIZES = {"embedded": [1_000, 10_000], "fast": [1_000, 20_000]}
 BATCHES = {"embedded": [1, 100, 1_000], "fast": [1, 100, 1_000]}
 
 
-# -- what is sent ------------------------------------------------------------------------------------------
+# -- recorded commands -------------------------------------------------------------------------------------
 
 
 @dataclass
 class Sent:
-    """One command as it went to the server."""
+    """One command as it was sent."""
 
     command: Document
     milliseconds: float = 0.0
@@ -81,8 +81,8 @@ class Sent:
         return f"{verb} {collection} {{{', '.join(sorted(_filtered_by(self.command)))}}}"
 
 
-class Catcher(monitoring.CommandListener):
-    """Keeps every command of this process while it is switched on."""
+class CommandRecorder(monitoring.CommandListener):
+    """Records every command of this process while it is switched on."""
 
     def __init__(self) -> None:
         self.on = False
@@ -107,7 +107,7 @@ class Catcher(monitoring.CommandListener):
         self._open.pop(event.request_id, None)
 
     @contextlib.contextmanager
-    def catching(self) -> Iterator[list[Sent]]:
+    def recording(self) -> Iterator[list[Sent]]:
         self.sent, self.on = [], True
         try:
             yield self.sent
@@ -129,7 +129,7 @@ def _filtered_by(command: Document) -> set[str]:
     return set(stages[0]["$match"]) if stages and "$match" in stages[0] else set()
 
 
-# -- what the server says of it ------------------------------------------------------------------------------
+# -- explain -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Examined:
 
 
 def examined(database: Database[Document], command: Document) -> Examined | None:
-    """What a command makes the server examine; None where the server does not say."""
+    """What the server examines for a command; None where it does not report it."""
     verb = next(iter(command))
     if verb not in {"find", "aggregate", "update", "delete", "count", "distinct"}:
         return None
@@ -156,7 +156,7 @@ def _statistics(answer: object) -> Iterator[Examined]:
         if "totalDocsExamined" in answer:
             yield Examined(int(answer["totalDocsExamined"]), int(answer.get("totalKeysExamined", 0)))
             return
-        # A server that tells of a pipeline twice tells the same: the stages' own word goes first.
+        # A server that reports a pipeline twice reports the same: the stages are used.
         for part in [answer["stages"]] if "stages" in answer else answer.values():
             yield from _statistics(part)
     elif isinstance(answer, list):
@@ -165,7 +165,7 @@ def _statistics(answer: object) -> Iterator[Examined]:
 
 
 def believed(database: Database[Document]) -> frozenset[str]:
-    """The kinds of commands whose ``explain`` is right about a look-up whose answer is known."""
+    """The kinds of commands whose ``explain`` is right for a query with a known answer."""
     table = database["explain_probe"]
     table.drop()
     table.insert_many(
@@ -180,23 +180,23 @@ def believed(database: Database[Document]) -> frozenset[str]:
         {"update": table.name, "updates": [{"q": {"_id": 7, "a": 0, "b": None}, "u": {"$set": {"c": 1}}}]},
         {"aggregate": table.name, "pipeline": [of_two, {"$group": {"_id": "$b"}}], "cursor": {}},
     ]
-    told = {_kind(command): examined(database, command) for command in known}
+    reported = {_kind(command): examined(database, command) for command in known}
     table.drop()
-    return frozenset(verb for verb, one in told.items() if one is not None and one.documents <= 2)
+    return frozenset(verb for verb, one in reported.items() if one is not None and one.documents <= 2)
 
 
 def stops_at_limit(database: Database[Document]) -> bool | None:
-    """Whether the server reads no more than it was asked for; None where it does not say."""
+    """Whether the server stops reading at a limit; None where it does not report it."""
     table = database["explain_probe"]
     table.insert_many([{"_id": number, "a": 1, "b": number} for number in range(100)])
     table.create_index([("a", 1), ("b", 1)])
-    told = examined(database, {"find": table.name, "filter": {"a": 1}, "sort": {"b": 1}, "limit": 1})
+    reported = examined(database, {"find": table.name, "filter": {"a": 1}, "sort": {"b": 1}, "limit": 1})
     table.drop()
-    return None if told is None else told.documents <= 1
+    return None if reported is None else reported.documents <= 1
 
 
 def _kind(command: Document) -> str:
-    """The verb, and whether it is about one document by its ``_id``, which some explain as a scan."""
+    """The verb, and whether it selects one document by ``_id``, which some servers explain as a scan."""
     verb = str(next(iter(command)))
     return f"{verb} by _id" if "_id" in _filtered_by(command) else verb
 
@@ -205,7 +205,7 @@ def _kind(command: Document) -> str:
 
 
 def load(database: Database[Document], jobs: int, batches: int) -> None:
-    """Half of the jobs done, half waiting and due, spread over the batches, all of which may be called."""
+    """Half of the jobs done, half pending and due, spread over the batches, all of which may be called."""
     fast = database.client.get_database(database.name, write_concern=WriteConcern(1, j=False))
     now = datetime.now(UTC)
     accounts = max(1, batches // 10)
@@ -223,7 +223,7 @@ def load(database: Database[Document], jobs: int, batches: int) -> None:
         fast.jobs.insert_many(
             [_job(n, batches, accounts, now) for n in range(begin, min(jobs, begin + PORTION))], ordered=False
         )
-    # The database's side of a fleet hold: the daemon whose status is asked dials nobody.
+    # The stored fleet hold: the daemon that is asked for its status dials nothing.
     fast.speechaid_holds.insert_one({"_id": "fleet", "on": True, "by": "benchmark"})
 
 
@@ -248,7 +248,7 @@ def _job(number: int, batches: int, accounts: int, now: datetime) -> Document:
         "batch_id": f"batch-20260101-{batch:08x}",
         "account_id": f"account-{batch % accounts}",
         "status": "pending" if waits else "done",
-        # Half of those that wait never had a time, half are due for a retry.
+        # Half of the pending jobs never had a time, half are due for a retry.
         "reserved_until": now - timedelta(seconds=number % 86_400) if number % 4 == 0 else None,
         "revision": 1,
         "attempts": 0,
@@ -264,7 +264,7 @@ def _job(number: int, batches: int, accounts: int, now: datetime) -> Document:
 
 @dataclass
 class Part:
-    """One part of the work: how often it was done, how long it took, and what it sent."""
+    """One part of the work: how often it ran, how long it took, and what it sent."""
 
     name: str
     taken: list[float] = field(default_factory=list)
@@ -272,7 +272,7 @@ class Part:
 
 
 class CallClock(SystemClock):
-    """The system's, set forward by the calls that a worker would have made."""
+    """The system clock, moved forward by the calls that a worker would have made."""
 
     ahead = 0.0
 
@@ -283,9 +283,9 @@ class CallClock(SystemClock):
 class Case:
     """One number of jobs and of batches."""
 
-    def __init__(self, server: Server, catcher: Catcher, jobs: int, batches: int) -> None:
+    def __init__(self, server: Server, recorder: CommandRecorder, jobs: int, batches: int) -> None:
         self.server = server
-        self.catcher = catcher
+        self.recorder = recorder
         self.jobs = jobs
         self.batches = batches
         self.name = f"claim_{jobs}_{batches}"
@@ -317,7 +317,7 @@ class Case:
 
     def _parts(self, context: WorkerContext) -> list[Part]:
         cold, warm = Part("claim, first after a call"), Part("claim, in the same second")
-        lapsed, counts = Part("look for lapsed leases"), Part("count behind status")
+        lapsed, counts = Part("query for lapsed leases"), Part("count behind status")
         self.database.speechaid_holds.delete_many({})
         turns = JobClaimer(context)
         turns.claim()
@@ -332,29 +332,29 @@ class Case:
         return [cold, warm, lapsed, counts]
 
     def _do(self, part: Part, operation: Callable[[], object]) -> None:
-        with self.catcher.catching() as sent:
+        with self.recorder.recording() as sent:
             began = time.perf_counter()
             operation()
             part.taken.append((time.perf_counter() - began) * 1000)
         part.sent += sent
 
     def _rows(self, part: Part) -> list[Document]:
-        """The part's own row, and one for each kind of look-up below it."""
+        """The part's row, and one for each kind of query below it."""
         kinds: defaultdict[str, list[Sent]] = defaultdict(list)
         for sent in part.sent:
             kinds[sent.name].append(sent)
         times = len(part.taken)
         rows = []
         for name, found in kinds.items():
-            told = self._examined([sent.command for sent in found])
+            reported = self._examined([sent.command for sent in found])
             rows.append(
                 {
                     "what": f"  {name}",
                     "ms": statistics.median(sent.milliseconds for sent in found),
                     "each": len(found) / times,
                     "returned": statistics.median(sent.returned for sent in found),
-                    "documents": None if told is None else told[0],
-                    "keys": None if told is None else told[1],
+                    "documents": None if reported is None else reported[0],
+                    "keys": None if reported is None else reported[1],
                 }
             )
         whole = {
@@ -369,12 +369,12 @@ class Case:
 
     def _examined(self, commands: list[Document]) -> tuple[float, float] | None:
         """Documents and keys of one such command: the mean of the latest few."""
-        told = [
+        reported = [
             examined(self.database, command) if _kind(command) in self.trusted else None
             for command in commands[-EXPLAINED:]
         ]
-        known = [one for one in told if one is not None]
-        if len(known) < len(told):
+        known = [one for one in reported if one is not None]
+        if len(known) < len(reported):
             return None
         return statistics.mean(one.documents for one in known), statistics.mean(one.keys for one in known)
 
@@ -413,7 +413,7 @@ def environ_for(uri: str, database: str, place: str) -> dict[str, str]:
     return {
         "MONGO_URI": uri,
         "MONGO_DB": database,
-        # Nobody listens there, and nobody is called.
+        # Nothing listens there, so no call can be placed.
         "RETELL_BASE_URL": "http://127.0.0.1:9",
         "RETELL_API_KEY": "key_of_nobody",
         "RETELL_AGENT_ID": "agent_benchmark",
@@ -429,7 +429,7 @@ def settings_for(uri: str, database: str) -> Settings:
 
 
 def kit_for(settings: Settings, clock: Clock) -> WorkerContext:
-    """A worker's things, without its process."""
+    """A worker context in this process."""
     return WorkerContext(
         store=connect(settings.database),
         retell=open_retell(settings),
@@ -442,7 +442,7 @@ def kit_for(settings: Settings, clock: Clock) -> WorkerContext:
     )
 
 
-COLUMNS = ("what", "ms", "look-ups", "documents", "keys", "returned")
+COLUMNS = ("what", "ms", "queries", "documents", "keys", "returned")
 
 
 def main() -> None:
@@ -453,8 +453,8 @@ def main() -> None:
     kind = "fast" if options.mongo else options.server
     sizes = options.sizes or SIZES[kind][: 1 if options.quick else None]
     numbers = options.batches or BATCHES[kind][: 2 if options.quick else None]
-    catcher = Catcher()
-    monitoring.register(catcher)
+    recorder = CommandRecorder()
+    monitoring.register(recorder)
     report = common.Report("claim", options, sizes=sizes, batches=numbers)
     whole: list[Document] = []
     with common.open_database(options) as server:
@@ -464,7 +464,7 @@ def main() -> None:
             report.settings(explain_believed=sorted(believed(probe)), stops_at_limit=stops_at_limit(probe))
             client.drop_database(probe)
         for jobs, batches in itertools.product(sizes, numbers):
-            case = Case(server, catcher, jobs, batches)
+            case = Case(server, recorder, jobs, batches)
             rows = case.measure()
             whole += [row for row in rows if not row["what"].startswith(" ")]
             title = f"{jobs:,} jobs in {batches:,} batches, loaded in {case.loading_seconds:.0f} s"
@@ -475,7 +475,7 @@ def main() -> None:
     shown = [[row["what"], row["jobs"], row["batches"], *_figures(row)] for row in whole]
     report.table("all of it", columns, shown)
     report.note(
-        "look-ups: commands each time; documents and keys: examined, all look-ups together, as the server's "
+        "queries: commands each time; documents and keys: examined, all queries together, as the server's "
         "explain says; a dash where it cannot be believed, mostly one document by its _id, is not in the sum"
     )
     report.write()

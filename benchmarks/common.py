@@ -1,4 +1,4 @@
-"""What all benchmarks share: the command line, figures, tables, JSON, and what the run stood on.
+"""Shared by all benchmarks: command line, figures, tables, JSON, and the environment of the run.
 
     options = common.parser(__doc__).parse_args()
     report = common.Report("throughput", options, jobs=400)
@@ -42,13 +42,13 @@ __all__ = (
     "versions",
 )
 
-#: Whose versions a reader wants to know.
+#: Libraries whose versions are reported.
 LIBRARIES = ("pymongo", "requests", "pyzmq", "prometheus-client", "pydantic", "SecantusDB")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Several measurements of one thing."""
+    """Several measurements of one quantity."""
 
     low: float
     median: float
@@ -65,7 +65,7 @@ class Spread:
 
 
 def figure(value: float) -> str:
-    """A number with about three digits that tell something."""
+    """A number with about three significant digits."""
     for bound, digits in ((100, 0), (10, 1), (1, 2)):
         if abs(value) >= bound:
             return f"{value:.{digits}f}"
@@ -79,7 +79,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def parser(purpose: str | None) -> argparse.ArgumentParser:
-    """The command line that every benchmark has."""
+    """The options of every benchmark."""
     made = argparse.ArgumentParser(
         description=(purpose or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,14 +97,14 @@ def parser(purpose: str | None) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def open_database(options: argparse.Namespace) -> Iterator[Server]:
-    """The server that the command line asks for; a run that is terminated ends what it started, too."""
+    """The server that the options name; a run that is terminated also stops what it started."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with open_server(mongo=options.mongo, kind=options.server) as server:
         yield server
 
 
 def environment() -> dict[str, Any]:
-    """What a reader must know to compare: machine, versions, load."""
+    """What is needed to compare runs: machine, versions, load."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.machine(),
@@ -122,7 +122,7 @@ def environment() -> dict[str, Any]:
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """Of those libraries that are installed."""
+    """The versions of those libraries that are installed."""
     found = {}
     for name in names:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -138,7 +138,7 @@ def _lines(path: str) -> list[str]:
 
 
 def layout(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table for a terminal: the first column to the left, figures to the right."""
+    """A table for a terminal: the first column aligned left, figures right."""
     texts = [[_cell(cell) for cell in row] for row in [columns, *rows]]
     widths = [max(len(row[at]) for row in texts) for at in range(len(columns))]
     lines = []
@@ -167,39 +167,39 @@ class Report:
             "settings": settings,
             "tables": [],
         }
-        told = self._content["environment"]
-        print(f"{name}: {told['processors']} x {told['processor']}, load {told['load']}, ", end="")
-        print(f"Python {told['python']}, speechaid {told['speechaid']}")
-        print("  " + ", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
+        found = self._content["environment"]
+        print(f"{name}: {found['processors']} x {found['processor']}, load {found['load']}, ", end="")
+        print(f"Python {found['python']}, speechaid {found['speechaid']}")
+        print("  " + ", ".join(f"{name} {version}" for name, version in found["libraries"].items()))
         self.settings()
 
     def settings(self, **more: Any) -> None:
-        """Print the settings of the run, and those that are known only now."""
+        """Print the settings of the run; those in ``more``, known only now, are added first."""
         self._content["settings"].update(more)
         shown = more or self._content["settings"]
         if shown:
             print("  " + ", ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
 
     def server(self, server: Server) -> None:
-        """Tell which database it is."""
+        """Print which database is used."""
         self.settings(database=server.kind, database_version=server.version)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a table and keep it."""
+        """Print a table and add it to the JSON."""
         self._content["tables"].append({"title": title, "columns": list(columns), "rows": _plain(rows)})
         print(f"\n{title}\n{layout(columns, rows)}", flush=True)
 
     def keep(self, **figures: Any) -> None:
-        """Raw figures for the JSON alone."""
+        """Add raw figures to the JSON only."""
         self._content.setdefault("raw", {}).update(_plain(figures))
 
     def note(self, text: str) -> None:
-        """A sentence about the figures."""
+        """Print a sentence about the figures and add it to the JSON."""
         self._content.setdefault("notes", []).append(text)
         print(text, flush=True)
 
     def write(self) -> None:
-        """The JSON file, where one was asked for."""
+        """Write the JSON file, if ``--json`` names one."""
         if self._file is not None:
             self._file.write_text(json.dumps(self._content, indent=1, ensure_ascii=False) + "\n")
 

@@ -1,7 +1,7 @@
-"""Whom speechaid is measured against, each started as its documentation says, with the same jobs waiting.
+"""The contenders, each started as its documentation says, with the same jobs.
 
-A contender is a context manager over a ``Task``. It enters the jobs into its queue, starts its processes, and
-yields what there is to watch: the roots of its own processes and those of its broker.
+A contender is a context manager over a ``Task``. It adds the jobs to its queue, starts its processes, and
+yields what is measured: the roots of its own processes and those of its broker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """The work, and the place to do it in."""
+    """The jobs, the servers and the directory of one run."""
 
     place: Path
     server: Server
@@ -37,15 +37,15 @@ class Task:
     stub: StubProcess
     jobs: list[str]
     workers: int
-    #: Of ``benchmarks.peers.work``: what is written.
+    #: Which writes are made, a key of ``benchmarks.peers.work.STEPS``.
     writes: str = "same"
     poll_seconds: str = campaign.POLL_SECONDS
-    #: More settings of speechaid's.
+    #: Further settings of speechaid.
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def pids(self) -> Path:
-        """Where each worker of a peer leaves a file named by its pid when it is connected."""
+        """Each worker of a peer creates a file here, named by its pid, when it is connected."""
         place = self.place / "pids"
         place.mkdir(exist_ok=True)
         return place
@@ -57,18 +57,18 @@ class Task:
         return str(path)
 
     def last_words(self) -> str:
-        """The end of what its processes logged."""
+        """The end of each log of its processes."""
         logs = {path.name: path.read_text(errors="replace")[-1500:] for path in self.place.glob("*.log")}
         return "\n".join(f"{name}: {text}" for name, text in logs.items())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A contender at work."""
+    """A running contender."""
 
     roots: list[int]
     broker: list[int] = field(default_factory=list)
-    #: Puts more jobs, which the database has, into the contender's queue.
+    #: Adds more jobs, which are in the database already, to the contender's queue.
     feed: Callable[[list[str]], None] = lambda _jobs: None
 
 
@@ -92,7 +92,7 @@ def environ_of(task: Task, **more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def process(task: Task, name: str, command: list[str], environ: dict[str, str]) -> Iterator[int]:
-    """A process of the task's, and all below it until the end of the block."""
+    """A process of the task; it and its descendants end with the block."""
     with (task.place / f"{name}.log").open("ab") as log:
         started = subprocess.Popen(
             command, env=environ, cwd=task.place, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -112,7 +112,7 @@ def process(task: Task, name: str, command: list[str], environ: dict[str, str]) 
 
 @contextlib.contextmanager
 def _redis(task: Task) -> Iterator[tuple[str, int]]:
-    """A Redis that has each command on disk before it answers; its address and pid."""
+    """A Redis that syncs each command to disk before it answers; yields its address and pid."""
     port = next(port for port in range(21_000, 31_000) if port_is_free(port))
     command = [setup.redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(task.place)]
     command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
@@ -122,7 +122,7 @@ def _redis(task: Task) -> Iterator[tuple[str, int]]:
 
 
 def _queue(task: Task, module: str, environ: dict[str, str]) -> Callable[[list[str]], None]:
-    """Enter the task's jobs into a peer's queue; what enters more of them."""
+    """Add the task's jobs to a peer's queue; returns a function that adds more."""
 
     def feed(jobs: list[str]) -> None:
         command = [setup.python(), "-m", "benchmarks.peers.enqueue", module, task.write(jobs)]
@@ -143,7 +143,7 @@ def floor(task: Task, **environ: str) -> Iterator[Running]:
         yield Running(roots=[pid])
 
 
-#: The same with the requests made by the standard library alone.
+#: The same, with requests by the standard library only.
 barest_floor: Contender = functools.partial(floor, BENCH_HTTP="bare")
 
 

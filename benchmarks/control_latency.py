@@ -1,10 +1,10 @@
 """How long an operator waits: ``python -m benchmarks.control_latency``.
 
-A request through the library, on an open connection and with one of its own (``status``, answered by the
-supervising thread), and the whole of ``speechctl status`` from start to exit, in turn with bare Python that
-imports zmq; at rest, in a drain with calls in hand, and with the database stopped dead (SIGSTOP). The daemon
-has an embedded database of its own whatever the command line says: one that may be stopped. On a busy machine
-look at the processor's time beside the wall's.
+Measured: a request through the library, on an open connection and on a new one (``status``, answered by the
+supervisor's main thread), and the whole of ``speechctl status`` from start to exit, alternating with bare
+Python that imports zmq; while idle, in a drain with calls in progress, and with the database stopped
+(SIGSTOP). The daemon always has its own embedded database, since it must be stopped. On a busy machine
+compare processor time, not wall time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REQUESTS = 2_000
 CONNECTIONS = 200
 STARTS = 15
 WORKERS = 20
-#: From the first question that nobody answers.
+#: Time from the first unanswered request.
 REFUSAL_SECONDS = 120.0
 BARE = [sys.executable, "-c", "import zmq"]
 
@@ -60,7 +60,7 @@ def _timed(operation: Callable[[], object]) -> float:
 
 
 def starts(socket: Path, count: int) -> dict[str, list[tuple[float, float]]]:
-    """Wall and processor milliseconds of whole processes: bare Python with zmq and the command, in turn."""
+    """Wall and processor milliseconds of whole processes: bare Python with zmq, and the command."""
     commands = {
         "bare": BARE,
         "speechctl": [sys.executable, "-m", "speechctl", "status", "--socket", str(socket)],
@@ -89,7 +89,7 @@ class Meter:
         self.library: list[list[object]] = []
         self.commands: list[list[object]] = []
 
-    def look(self, state: str, *, with_command: bool = True) -> None:
+    def measure(self, state: str, *, with_command: bool = True) -> None:
         self._tell(state, "open connection", requests(self.socket, REQUESTS // self._share))
         self._tell(state, "connect, ask, close", connections(self.socket, CONNECTIONS // self._share))
         if with_command:
@@ -107,7 +107,7 @@ class Meter:
 
 
 def refusal(socket: Path) -> tuple[float, float] | None:
-    """How soon a command that needs the database is refused once that is known to be away, and until then."""
+    """Milliseconds of a refusal while the database is known to be away, and seconds until it is known."""
     began = time.perf_counter()
     with Client(socket) as client:
         while time.perf_counter() - began < REFUSAL_SECONDS:
@@ -124,14 +124,14 @@ def measure(terminal: Terminal, options: argparse.Namespace, report: common.Repo
     """All states, one after the other."""
     terminal.a_live_call(terminal.import_contacts(3 * WORKERS, "measured"))
     meter = Meter(terminal, quick=options.quick)
-    meter.look(f"{WORKERS} calls going on")
+    meter.measure(f"{WORKERS} calls going on")
     terminal.type("drain")
-    meter.look("in a drain", with_command=False)
+    meter.measure("in a drain", with_command=False)
     address = read_address(terminal.place / "database")
     assert address is not None
     os.kill(address.pid, signal.SIGSTOP)
     try:
-        meter.look("database stopped")
+        meter.measure("database stopped")
         refused = None if options.quick else refusal(meter.socket)
     finally:
         os.kill(address.pid, signal.SIGCONT)

@@ -1,9 +1,9 @@
-"""What a fleet costs whose workers all wait in calls: ``python -m benchmarks.fleet``.
+"""What a fleet costs while all workers follow calls: ``python -m benchmarks.fleet``.
 
-Every worker follows one long call, polling it; nothing begins and nothing ends. Measured over a while:
-processor time of the supervisor, of a worker, of the zygote, of the database and of the simulator, in percent
-of one core; how often the supervisor wakes; and from its log, how many workers were late or hung. Each
-polling interval is a daemon of its own.
+Every worker polls one long call; no call begins or ends. Measured over a while: processor time of the
+supervisor, of a worker, of the zygote, of the database and of the simulator, in percent of one core; how
+often the supervisor wakes; and from its log, how many workers were late or hung. Each polling interval is
+measured with a new daemon.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from speechaid.demo.simulator.process import SimulatorProcess
 
 #: Longer than any run.
 TALK_SECONDS = 7_200
-#: After the last worker is in its call, so that starts and dials are over.
+#: Wait after the last worker is in its call, so that starts and dials are finished.
 SETTLE_SECONDS = 10.0
-#: A fleet of this size dials one call after another through one simulator.
+#: Longest wait, in seconds, for all calls: one simulator takes one dial after another.
 DIALLING_SECONDS = 400.0
 #: Events of the log that say that a worker did not report in time.
 MISSED = ("worker.late", "worker.hung")
@@ -38,8 +38,8 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """A daemon whose calls go on for hours, and everything around it."""
+class FleetSetup:
+    """The settings of a daemon whose calls last for hours, its database and its simulator."""
 
     place: Path
     server: Server
@@ -53,8 +53,8 @@ class Scene:
 
 
 @contextlib.contextmanager
-def open_scene(server: Server, workers: int, jobs: int, **changes: str) -> Iterator[Scene]:
-    """Jobs in a database of their own, and a simulator that answers each call and never hangs up."""
+def open_setup(server: Server, workers: int, jobs: int, **changes: str) -> Iterator[FleetSetup]:
+    """Jobs in a new database, and a simulator that answers each call and never hangs up."""
     with (
         tempfile.TemporaryDirectory(prefix="sa-", dir="/tmp") as directory,
         campaign.database_of(server) as database,
@@ -76,7 +76,9 @@ def open_scene(server: Server, workers: int, jobs: int, **changes: str) -> Itera
         }
         place = Path(directory)
         environ = campaign.environ_for(server.uri, database.name, simulator.base_url, place, **settings)
-        yield Scene(place=place, server=server, database=database.name, simulator=simulator, environ=environ)
+        yield FleetSetup(
+            place=place, server=server, database=database.name, simulator=simulator, environ=environ
+        )
 
 
 def calls_in_hand(daemon: DaemonProcess) -> set[str]:
@@ -100,7 +102,7 @@ def events(log: Path) -> Counter[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Processor seconds of everybody, and what has happened so far."""
+    """Processor seconds of all processes, and the supervisor's wakes, at one moment."""
 
     at: float
     supervisor: float
@@ -115,16 +117,16 @@ class Moment:
 class Watcher:
     """Reads the clocks of a daemon's processes."""
 
-    def __init__(self, scene: Scene, daemon: DaemonProcess) -> None:
+    def __init__(self, setup: FleetSetup, daemon: DaemonProcess) -> None:
         found = daemon.ask("status")
-        self._scene = scene
+        self._setup = setup
         self.supervisor = int(found["supervisor"]["pid"])
         self.zygote = int(found["supervisor"]["zygote"]["pid"])
         self.workers = [int(row["pid"]) for row in found["workers"]]
 
-    def look(self) -> Moment:
+    def read(self) -> Moment:
         """All clocks, one right after the other."""
-        server, simulator = self._scene.server, self._scene.simulator
+        server, simulator = self._setup.server, self._setup.simulator
         others = {self.zygote, *self.workers}
         return Moment(
             at=time.monotonic(),
@@ -147,7 +149,7 @@ def own_seconds(pid: int) -> float:
 
 
 def wakes(pid: int) -> int:
-    """How often a process's main thread has gone to rest: once a turn of its loop."""
+    """How often a process's main thread has blocked: once for each pass of its loop."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
@@ -155,8 +157,8 @@ def wakes(pid: int) -> int:
 def measure(server: Server, options: argparse.Namespace, interval: float) -> Document:
     """One fleet at one polling interval."""
     workers = options.workers
-    with open_scene(server, workers, workers, CALL_POLLING_INTERVAL=str(interval)) as scene:
-        daemon = scene.daemon()
+    with open_setup(server, workers, workers, CALL_POLLING_INTERVAL=str(interval)) as setup:
+        daemon = setup.daemon()
         began = time.monotonic()
         try:
             daemon.start()
@@ -168,22 +170,22 @@ def measure(server: Server, options: argparse.Namespace, interval: float) -> Doc
             )
             dialling = time.monotonic() - began
             time.sleep(SETTLE_SECONDS)
-            watcher = Watcher(scene, daemon)
-            before = watcher.look()
+            watcher = Watcher(setup, daemon)
+            before = watcher.read()
             time.sleep(options.seconds)
-            after = watcher.look()
+            after = watcher.read()
             still = len(calls_in_hand(daemon))
         finally:
             daemon.stop(at_once=True)
-        told = events(daemon.log)
-        placed = len(scene.simulator.ledger())
+        logged = events(daemon.log)
+        placed = len(setup.simulator.ledger())
     return figures(before, after, workers) | {
         "interval": interval,
         "dialling": dialling,
         "in_calls": still,
-        "missed": sum(told[name] for name in MISSED),
+        "missed": sum(logged[name] for name in MISSED),
         "calls_placed": placed,
-        "events": dict(told),
+        "events": dict(logged),
     }
 
 

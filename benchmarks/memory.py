@@ -1,10 +1,10 @@
 """Memory per worker, as PSS: ``python -m benchmarks.memory``.
 
-Each contender is started with so many workers; when all are connected to the database and have settled, the
-proportional share of each worker is read (``smaps_rollup``), and that of the processes around them. Then, in
+Each contender is started with a number of workers; when all are connected to the database and idle, the
+proportional set size of each worker is read (``smaps_rollup``), and that of its other processes. Then, in
 fleets that are not too large, each worker does 20 jobs on average whose calls have transcripts of 300 kB, and
-the shares are read again. Gunicorn, preloaded and idle, is a reference: its workers run no jobs. RQ forks a
-process a job, and is connected only there: both are read while each worker is in a call.
+the sizes are read again. Gunicorn, preloaded and idle, is a reference: its workers run no jobs. RQ forks a
+process for each job, and only that is connected: both are read while each worker is in a call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import campaign, common, contenders, keepers, setup
+from benchmarks import campaign, common, contenders, process_managers, setup
 from benchmarks.common import Report, Server
 from benchmarks.contenders import Contender, Running, Task
 from benchmarks.processes import children, command_line, pss_mib, tree, until
@@ -28,26 +28,26 @@ from benchmarks.stub import StubProcess
 TRANSCRIPT_BYTES = 300_000
 JOBS_PER_WORKER = 20
 START_SECONDS = 240.0
-#: Whoever is not through by then is read as it is; the table says how many jobs each has done.
+#: A contender that has not finished by then is read as it is; the table shows how many jobs each has done.
 JOBS_SECONDS = 180.0
 SETTLE_SECONDS = 3.0
 LONG_TALK_SECONDS = 3_600.0
-#: Between two looks at a call: nobody is to be busy with it.
+#: Seconds between two polls of a call, so that no worker is busy with it.
 POLL_SECONDS = "0.2"
 SPEECHAID_WORKER = re.compile(r"speechaid: worker-\d+ \[(?!starting)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """How one contender is looked at."""
+    """How one contender is measured."""
 
     contender: Contender
     #: Its workers that are connected.
     workers: Callable[[Running, Task], list[int]]
-    #: Beyond that so many start for minutes on a small machine.
+    #: Most workers: larger fleets take minutes to start on a small machine.
     at_most: int = 1_000
     runs_jobs: bool = True
-    #: Connected only while it does a job: looked at in the middle of one.
+    #: Connected only during a job: read in the middle of one.
     in_a_job: bool = False
 
 
@@ -56,7 +56,7 @@ def _titled(running: Running, _task: Task) -> list[int]:
 
 
 def _announced(running: Running, task: Task) -> list[int]:
-    """Those that left word that they are connected."""
+    """The workers that have reported that they are connected."""
     return [int(file.name) for file in task.pids.iterdir() if int(file.name) in tree(*running.roots)]
 
 
@@ -70,13 +70,13 @@ FIELD = {
     "celery": Entry(contender=contenders.celery, workers=_announced),
     "dramatiq": Entry(contender=contenders.dramatiq, workers=_announced, at_most=64),
     "rq": Entry(contender=contenders.rq, workers=_children, at_most=64, runs_jobs=False, in_a_job=True),
-    "gunicorn": Entry(contender=keepers.gunicorn, workers=_announced, runs_jobs=False),
+    "gunicorn": Entry(contender=process_managers.gunicorn, workers=_announced, runs_jobs=False),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """PSS of one fleet, in MiB, when each worker had done so many jobs on average."""
+    """PSS of one fleet in MiB, and the jobs that each worker has done on average."""
 
     jobs: float
     worker: float
@@ -85,7 +85,7 @@ class Shares:
 
     @classmethod
     def of(cls, workers: list[int], others: list[int], jobs: int) -> Shares:
-        """Of these workers with what they have forked, and of the processes around them."""
+        """Of these workers with their children, and of the contender's other processes."""
         each = [sum(pss_mib(pid) for pid in tree(worker)) for worker in workers]
         around = sum(pss_mib(pid) for pid in others)
         done = jobs / len(workers)

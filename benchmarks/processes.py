@@ -1,4 +1,4 @@
-"""What processes cost, read from /proc: processor time and memory of trees of processes."""
+"""Processor time and memory of process trees, read from /proc."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Found = TypeVar("Found")
 
 
 def parse_stat(text: str) -> tuple[int, float]:
-    """Parent's pid, and processor seconds with those of buried children, of a ``/proc/PID/stat`` line."""
-    # The name in brackets may hold blanks and brackets of its own.
+    """Parent's pid, and processor seconds with those of reaped children, of a ``/proc/PID/stat`` line."""
+    # The name in brackets may contain spaces and brackets.
     fields = text.rpartition(")")[2].split()
     return int(fields[1]), sum(int(ticks) for ticks in fields[11:15]) / TICKS_PER_SECOND
 
@@ -66,14 +66,14 @@ def children(*parents: int) -> list[int]:
 
 
 def cpu_seconds(*roots: int, but: Iterable[int] = ()) -> float:
-    """User and system seconds of these trees, their dead and buried included, less the trees in ``but``."""
+    """User and system seconds of these trees, with reaped children, without the trees in ``but``."""
     table = _table()
     left_out = set(_below(table, but))
     return sum(table[pid][1] for pid in _below(table, roots) if pid not in left_out)
 
 
 def pss_mib(pid: int) -> float:
-    """Proportional share of the memory: what the process would add to a machine, shared pages by head."""
+    """Proportional set size: private memory, and shared pages divided by the processes that share them."""
     return memory_mib(pid)["Pss"]
 
 
@@ -83,7 +83,7 @@ def memory_mib(pid: int) -> dict[str, float]:
 
 
 def command_line(pid: int) -> str:
-    """A process's command or title; empty where it is gone."""
+    """A process's command line or title; empty where it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
@@ -93,7 +93,7 @@ def command_line(pid: int) -> str:
 def until(
     condition: Callable[[], Found | None], what: str, *, seconds: float = 60.0, every: float = 0.02
 ) -> Found:
-    """Wait until the condition is true; what it came to.
+    """Wait until the condition returns something true; returns that.
 
     Raises:
         TimeoutError: it did not come to pass; ``what`` says what was waited for.

@@ -1,10 +1,10 @@
 """From the SIGKILL of a worker to its successor: ``python -m benchmarks.restart``.
 
 Workers are in calls, jobs wait, and one worker after the other is killed, each time when all have done a job
-since the last. ``known`` is when a successor's process is there, as the process table has it; ``running``
-when it runs its own code and works; ``claiming`` when it has its first job. Of speechaid's workers their
-titles tell, of all others the first request to Retell, which says when its job began. Dramatiq is not here:
-its tree dies with a killed worker.
+since the last kill. ``known`` is when a successor is in the process table; ``running`` when it runs its own
+code; ``claiming`` when it has its first job. This is read from the process titles of speechaid's workers, and
+from the first request to Retell of all others, which says when its job began. Dramatiq is left out: its tree
+dies with a killed worker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import campaign, common, contenders, keepers, setup
+from benchmarks import campaign, common, contenders, process_managers, setup
 from benchmarks.common import Report, Server, Spread
 from benchmarks.contenders import Contender, Running, Task
 from benchmarks.processes import children, command_line, until
@@ -28,12 +28,12 @@ from benchmarks.stub import StubProcess
 
 WORKERS = 4
 TALK_SECONDS = 0.3
-#: Between two looks of a worker at its call.
+#: Seconds between two polls of a call.
 POLL_SECONDS = "0.05"
 #: After a successor's first job, before the next worker is killed.
 REST_SECONDS = 1.2
 SUCCESSOR_SECONDS = 60.0
-#: A contender that takes its time is killed less often; but those two that are looked at most closely.
+#: A slow contender is killed less often, except the two that matter most.
 PATIENCE_SECONDS = 70.0
 KILLS_AT_LEAST = 8
 ALWAYS_ALL = frozenset({"speechaid", "fork loop"})
@@ -43,12 +43,12 @@ WORKER = re.compile(r"speechaid: worker-\d+ \[")
 
 FIELD: dict[str, Contender] = {
     "speechaid": contenders.speechaid,
-    "fork loop": keepers.fork_loop,
+    "fork loop": process_managers.fork_loop,
     "celery": contenders.celery,
     "huey": contenders.huey,
     "rq": contenders.rq,
-    "supervisord": keepers.supervisord,
-    "circus": keepers.circus,
+    "supervisord": process_managers.supervisord,
+    "circus": process_managers.circus,
 }
 
 
@@ -62,12 +62,12 @@ class Succession:
 
 
 def now() -> float:
-    """The clock in which the workers tell when they began."""
+    """The clock of the workers' start times."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Scene:
-    """A contender with work for longer than is needed."""
+class BusyContender:
+    """A contender with more jobs than the measurement needs."""
 
     def __init__(self, running: Running, task: Task, *, titled: bool) -> None:
         self._running = running
@@ -77,7 +77,7 @@ class Scene:
         self._began: dict[int, list[float]] = {}
 
     def workers(self) -> list[int]:
-        """Those that are there now."""
+        """The pids of the workers that run now."""
         found = children(*self._running.roots)
         return [pid for pid in found if WORKER.match(command_line(pid))] if self._titled else found
 
@@ -91,7 +91,7 @@ class Scene:
         return busy if len(busy) >= WORKERS else None
 
     def kill(self, victim: int) -> Succession:
-        """Kill one and watch its successor come."""
+        """Kill one worker and wait for its successor."""
         before = set(self.workers())
         self._read_arrivals()
         killed_at = now()
@@ -133,7 +133,7 @@ def _succession(killed: float, known: float, running: float | None, claiming: fl
 
 
 def measure(name: str, server: Server, *, kills: int, jobs: int) -> list[Succession]:
-    """So many kills of one contender's workers, in turn."""
+    """Kill the workers of one contender in turn."""
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True))
         stub = stack.enter_context(StubProcess(talk_seconds=TALK_SECONDS))
@@ -147,7 +147,7 @@ def measure(name: str, server: Server, *, kills: int, jobs: int) -> list[Success
             workers=WORKERS,
             poll_seconds=POLL_SECONDS,
         )
-        scene = Scene(stack.enter_context(FIELD[name](task)), task, titled=name == "speechaid")
+        busy = BusyContender(stack.enter_context(FIELD[name](task)), task, titled=name == "speechaid")
         taken = []
         began = time.monotonic()
         for number in range(kills):
@@ -157,19 +157,19 @@ def measure(name: str, server: Server, *, kills: int, jobs: int) -> list[Success
                 and time.monotonic() - began > PATIENCE_SECONDS
             ):
                 break
-            workers = until(scene.at_work, "all workers at work", every=0.01)
-            taken.append(scene.kill(sorted(workers)[number % WORKERS]))
-            # Whoever dies again before it has done a job may have to wait for its successor.
+            workers = until(busy.at_work, "all workers at work", every=0.01)
+            taken.append(busy.kill(sorted(workers)[number % WORKERS]))
+            # A worker that dies before it has done a job may be replaced with a delay.
             time.sleep(REST_SECONDS)
     return taken
 
 
 def rows(taken: dict[str, list[Succession]]) -> list[list[object]]:
     """Medians and extremes."""
-    told: list[list[object]] = []
+    table: list[list[object]] = []
     for name, successions in taken.items():
         running = [one.running for one in successions if one.running is not None]
-        told.append(
+        table.append(
             [
                 name,
                 Spread.of([one.known for one in successions]),
@@ -178,7 +178,7 @@ def rows(taken: dict[str, list[Succession]]) -> list[list[object]]:
                 len(successions),
             ]
         )
-    return told
+    return table
 
 
 def run(options: argparse.Namespace, names: list[str], report: Report) -> None:

@@ -1,9 +1,10 @@
 """What a scrape costs with 200 workers, and whether the supervisor grows: ``python -m benchmarks.scrape``.
 
-First a whole daemon whose workers all follow long calls is scraped again and again: with the database there,
-with the way to it cut, and with several Prometheus at once. Then a supervisor is fed what 200 workers tell in
-two hours, a call a minute each: beats, counts, tallies and events, through the real channels, from processes
-that do nothing else, as fast as it takes them; its memory is read as it goes, while it is being scraped.
+First a whole daemon whose workers all follow long calls is scraped again and again: with the database up,
+with the connection to it cut, and by several Prometheus servers at once. Then a supervisor gets the reports
+of 200 workers in two hours, a call a minute each: beats, counts, idempotent counts and events, through the
+real channels, from processes that do nothing else, as fast as it takes them; its memory is read meanwhile,
+while it is being scraped.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ from tests.support.prometheus import Wire
 
 WORKERS: Final = 200
 SCRAPES: Final = 400
-#: What ``benchmarks.scrape --talkers`` runs in the place of workers: as many processes.
+#: How many processes send reports in the place of workers.
 TALKERS: Final = 8
 #: A call a minute and worker.
 CALLS_AN_HOUR: Final = WORKERS * 60
 HOURS: Final = 2
-#: Looks at one call in a minute, with three reports each.
+#: Polls of one call in a minute, with three reports each.
 POLLS: Final = 6
-#: Longest that 200 first calls, or two hours' talk, may take here.
+#: Longest wait, in seconds, for 200 first calls or for the reports of two hours.
 PATIENCE_SECONDS: Final = 900.0
 CALLS_VARIABLE: Final = "BENCH_CALLS"
 
@@ -55,14 +56,14 @@ CALLS_VARIABLE: Final = "BENCH_CALLS"
 
 
 class Scraper:
-    """Asks for ``/metrics`` as Prometheus does, on one connection."""
+    """Requests ``/metrics`` as Prometheus does, on one connection."""
 
     def __init__(self, address: str) -> None:
         self._connection = http.client.HTTPConnection(address, timeout=60)
         self.bytes = 0
 
     def scrape(self) -> tuple[float, bytes]:
-        """Milliseconds that it took, and the page."""
+        """Milliseconds of one scrape, and the page."""
         began = time.perf_counter()
         self._connection.request("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4"})
         page = self._connection.getresponse().read()
@@ -71,7 +72,7 @@ class Scraper:
         return taken, page
 
     def many(self, count: int) -> list[float]:
-        """So many, with a little rest in between, as they never come in a hurry."""
+        """Several scrapes, with a pause after each, as Prometheus does."""
         taken = []
         for _ in range(count):
             taken.append(self.scrape()[0])
@@ -90,7 +91,7 @@ def value(page: bytes, metric: str) -> float:
 
 @contextlib.contextmanager
 def directory() -> Iterator[Path]:
-    """One whose name is short enough for a socket."""
+    """A new directory with a name short enough for a socket."""
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     place.mkdir(mode=0o700)
     try:
@@ -114,7 +115,7 @@ def environ(place: Path, uri: str, **more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def in_calls(place: Path, uri: str, workers: int) -> Iterator[DaemonProcess]:
-    """A daemon whose workers are all in calls that go on for hours."""
+    """A daemon whose workers all follow calls that last for hours."""
     with SimulatorProcess(
         odds={"user_hangup": 1}, ring_seconds=[1, 2], talk_seconds=[7200, 7200], concurrency_limit=2 * workers
     ) as simulator:
@@ -140,7 +141,7 @@ def in_calls(place: Path, uri: str, workers: int) -> Iterator[DaemonProcess]:
 
 
 def in_parallel(address: str, count: int, scrapers: int) -> list[float]:
-    """Several Prometheus at once."""
+    """Several scrapers at once."""
     taken: list[float] = []
 
     def run() -> None:
@@ -184,7 +185,7 @@ def scraping(report: common.Report, server: Server, options: argparse.Namespace)
             wire.cut()
             until(
                 lambda: value(scraper.scrape()[1], "speechaid_database_up") == 0,
-                "the outage seen",
+                "the daemon to notice the outage",
                 seconds=120,
             )
             rows.append(row("the database away", scraper.many(scrapes)))
@@ -198,7 +199,7 @@ def scraping(report: common.Report, server: Server, options: argparse.Namespace)
 
 
 def talk(link: SupervisorLink, identity: WorkerIdentity, _settings: Settings) -> ExitStatus:
-    """What the talkers run: tell of so many calls, as a worker would, as fast as it is heard."""
+    """The main function of the talkers: report calls as a worker would, as fast as the supervisor reads."""
     link.ready()
     line = Line(link)
     for number in range(int(os.environ[CALLS_VARIABLE])):
@@ -240,11 +241,11 @@ def _tell_of_a_call(link: SupervisorLink, line: Line, name: str) -> None:
 
 
 class Line:
-    """Waits until the supervisor has heard most of what was said; a real worker has seconds between words."""
+    """Waits until the supervisor has read most reports; a real worker has seconds between two."""
 
     def __init__(self, link: SupervisorLink) -> None:
         self._poll = select.poll()
-        self._poll.register(link._channel.fileno(), select.POLLOUT)  # noqa: SLF001 - nobody else would want it
+        self._poll.register(link._channel.fileno(), select.POLLOUT)  # noqa: SLF001 - internal, only this benchmark needs it
 
     def wait(self) -> None:
         self._poll.poll(60_000)
@@ -252,7 +253,7 @@ class Line:
 
 def serve_talkers() -> int:
     """The daemon as it is, with talkers in the place of workers."""
-    # The zygote imports this module too, for ``talk`` alone.
+    # The zygote imports this module too, only for ``talk``.
     from speechaid.daemon import serve  # noqa: PLC0415
     from speechaid.fleet.spawner import Spawner  # noqa: PLC0415
 
@@ -279,14 +280,16 @@ def feeding(report: common.Report, server: Server, options: argparse.Namespace) 
         finally:
             daemon.stop()
     report.table(
-        f"The supervisor under {calls} calls of {WORKERS} workers", ["hours told", "RSS MiB", "seconds"], rows
+        f"The supervisor under {calls} calls of {WORKERS} workers",
+        ["hours reported", "RSS MiB", "seconds"],
+        rows,
     )
     columns = ["milliseconds", "median", "p95", "p99", "most", "scrapes"]
     report.table("Scrapes meanwhile", columns, [row("while it is being fed", scrapes)])
 
 
 def _grow(address: str, pid: int, calls: int, hours: float) -> tuple[list[list[object]], list[float]]:
-    """Its memory at each eighth of the way, and how long the scrapes took meanwhile."""
+    """Its memory at each eighth of the reports, and how long the scrapes took meanwhile."""
     rows: list[list[object]] = []
     scrapes: list[float] = []
     began, steps = time.monotonic(), 8
@@ -294,10 +297,10 @@ def _grow(address: str, pid: int, calls: int, hours: float) -> tuple[list[list[o
         while len(rows) <= steps:
             taken, page = scraper.scrape()
             scrapes.append(taken)
-            told = value(page, "speechaid_calls_ended_total")
-            if told >= calls * len(rows) / steps:
+            reported = value(page, "speechaid_calls_ended_total")
+            if reported >= calls * len(rows) / steps:
                 passed = time.monotonic() - began
-                rows.append([f"{hours * told / calls:.2f}", memory_mib(pid)["Rss"], passed])
+                rows.append([f"{hours * reported / calls:.2f}", memory_mib(pid)["Rss"], passed])
                 if passed > PATIENCE_SECONDS:
                     break
             time.sleep(0.1)
@@ -305,7 +308,7 @@ def _grow(address: str, pid: int, calls: int, hours: float) -> tuple[list[list[o
 
 
 def main() -> int:
-    """Measure both and tell."""
+    """Measure both and report."""
     parser = common.parser(__doc__)
     parser.add_argument("--workers", type=int, default=WORKERS, help="in calls (default: %(default)s)")
     parser.add_argument("--talkers", action="store_true", help=argparse.SUPPRESS)

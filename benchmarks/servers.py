@@ -1,7 +1,7 @@
-"""The database that a benchmark runs against: one that is named, the embedded one, or a fast one of its own.
+"""The database of a benchmark: a given one, the embedded one, or a fast one.
 
-``--mongo URI`` takes any server. ``--server embedded`` starts what ``MONGO_URI=embedded:`` starts, and
-``--server fast`` its sibling in Rust (``secantusd-rs``; README.md says how to come by it), found on PATH or
+``--mongo URI`` uses any server. ``--server embedded`` starts what ``MONGO_URI=embedded:`` starts, and
+``--server fast`` its sibling in Rust (``secantusd-rs``; README.md says how to install it), found on PATH or
 named by ``SPEECHAID_BENCH_MONGO``. Both sync each commit to disk, as a production server's journal does.
 """
 
@@ -32,27 +32,27 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A database server that runs."""
+    """A running database server."""
 
     kind: str
     uri: str
-    #: None where it is not ours to look at.
+    #: None for a server of ``--mongo``, whose processes are not measured.
     pid: int | None
     version: str
 
     def client(self, **options: Any) -> MongoClient[Document]:
-        """A connection of the benchmark's own."""
+        """A new connection."""
         return MongoClient(self.uri, tz_aware=True, serverSelectionTimeoutMS=20_000, **options)
 
 
 def fast_binary() -> str | None:
-    """Where the fast server's program is, if it is here."""
+    """The path of the fast server's program; None where it is not installed."""
     return os.environ.get(FAST_VARIABLE) or shutil.which(FAST_BINARY)
 
 
 @contextlib.contextmanager
 def open_server(*, mongo: str | None, kind: str) -> Iterator[Server]:
-    """A running server; one of our own has an empty directory and ends with the block."""
+    """A running server; one that is started here has an empty directory and ends with the block."""
     if mongo is not None:
         yield Server(kind="given", uri=mongo, pid=None, version=_version(mongo))
         return
@@ -105,6 +105,6 @@ def _fast(place: Path) -> Iterator[Server]:
 
 def _version(uri: str) -> str:
     with MongoClient[Document](uri, serverSelectionTimeoutMS=20_000) as client:
-        told = client.admin.command("buildInfo")
-    extra = {name: told[name] for name in ("secantus", "secantusVersion") if told.get(name)}
-    return f"{told.get('version')} {extra or ''}".strip()
+        info = client.admin.command("buildInfo")
+    extra = {name: info[name] for name in ("secantus", "secantusVersion") if info.get(name)}
+    return f"{info.get('version')} {extra or ''}".strip()

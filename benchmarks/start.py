@@ -1,9 +1,9 @@
 """From start to first dial, and a stop that hands live calls over: ``python -m benchmarks.start``.
 
 A start is timed from the command ``speechaid run`` to the first create-call request at the simulator, and to
-that of the last worker; beside it, in turn, a bare script that connects to the same database and places one
-call. Then so many live calls are handed over by two SIGTERMs, the daemon is started again, and the ledger of
-the simulator tells whether any call was placed twice.
+that of the last worker; alternating with a bare script that connects to the same database and places one
+call. Then live calls are handed over by two SIGTERMs, the daemon is started again, and the simulator's record
+shows whether any call was placed twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import common
 from benchmarks.common import Spread
-from benchmarks.fleet import Scene, calls_in_hand, open_scene
+from benchmarks.fleet import FleetSetup, calls_in_hand, open_setup
 from benchmarks.processes import cpu_seconds, until
 from benchmarks.servers import Server
 from speechaid.demo.daemon import DaemonProcess
@@ -27,7 +27,7 @@ from speechaid.demo.simulator.process import SimulatorProcess
 Document = dict[str, Any]
 
 WAIT_SECONDS = 180.0
-#: What any program that does this work in Python has to do before its first call.
+#: What any Python program has to do before its first call.
 BARE = """
 import os, sys, time
 import pymongo, requests
@@ -42,38 +42,38 @@ requests.post(
 
 
 def first_and_last_dial(simulator: SimulatorProcess, count: int) -> tuple[float, float]:
-    """When, in seconds since the epoch, the first and the so manieth call were asked for."""
+    """When, in seconds since the epoch, the first and the ``count``-th create request arrived."""
 
-    def asked() -> list[float] | None:
+    def requested() -> list[float] | None:
         at = sorted(float(create["at"]) for create in simulator.requests()["creates"])
         return at if len(at) >= count else None
 
-    at = until(asked, f"{count} calls asked for", seconds=WAIT_SECONDS, every=0.2)
+    at = until(requested, f"{count} create requests", seconds=WAIT_SECONDS, every=0.2)
     return at[0], at[count - 1]
 
 
 def start(server: Server, workers: int, **changes: str) -> Document:
-    """One start with an empty past: seconds to the first dial and to the last worker's."""
-    with open_scene(server, workers, workers, **changes) as scene:
-        bare = place_barely(scene)
-        scene.simulator.clear_requests()
-        daemon = scene.daemon()
+    """One start with an empty state directory: seconds to the first dial and to the last worker's."""
+    with open_setup(server, workers, workers, **changes) as setup:
+        bare = place_barely(setup)
+        setup.simulator.clear_requests()
+        daemon = setup.daemon()
         began = time.time()
         try:
             daemon.start()
-            first, last = first_and_last_dial(scene.simulator, workers)
+            first, last = first_and_last_dial(setup.simulator, workers)
             processor = cpu_seconds(supervisor(daemon))
         finally:
             daemon.stop(at_once=True)
     return {"bare": bare, "first": first - began, "last": last - began, "processor": processor}
 
 
-def place_barely(scene: Scene) -> float:
+def place_barely(setup: FleetSetup) -> float:
     """Seconds from the start of a bare script to its call at the simulator."""
-    command = [sys.executable, "-c", BARE, scene.server.uri, scene.database, scene.simulator.base_url]
+    command = [sys.executable, "-c", BARE, setup.server.uri, setup.database, setup.simulator.base_url]
     began = time.time()
-    subprocess.run(command, check=True, env=os.environ | {"BENCH_KEY": scene.simulator.api_key})
-    first, _ = first_and_last_dial(scene.simulator, 1)
+    subprocess.run(command, check=True, env=os.environ | {"BENCH_KEY": setup.simulator.api_key})
+    first, _ = first_and_last_dial(setup.simulator, 1)
     return first - began
 
 
@@ -83,23 +83,23 @@ def supervisor(daemon: DaemonProcess) -> int:
 
 
 def hand_over(server: Server, calls: int) -> Document:
-    """Stop with live calls, start again, and see each of them followed."""
-    with open_scene(server, calls, calls) as scene:
-        daemon = scene.daemon()
+    """Stop with live calls, start again, and wait until each of them is followed."""
+    with open_setup(server, calls, calls) as setup:
+        daemon = setup.daemon()
         try:
             daemon.start()
             live = until(lambda: _all(daemon, calls), f"{calls} live calls", seconds=WAIT_SECONDS, every=0.2)
             pid = supervisor(daemon)
             began = time.monotonic()
             os.kill(pid, signal.SIGTERM)
-            time.sleep(0.05)  # two wishes, not one: what comes twice before it is heard is one signal
+            time.sleep(0.05)  # the kernel merges two pending signals of the same kind
             os.kill(pid, signal.SIGTERM)
             until(lambda: not daemon.is_alive(), "the end", seconds=WAIT_SECONDS, every=0.01)
             stopped = time.monotonic() - began
             status = daemon.stop()
         finally:
             daemon.stop(at_once=True)
-        successor = scene.daemon()
+        successor = setup.daemon()
         began = time.monotonic()
         try:
             successor.start()
@@ -108,7 +108,7 @@ def hand_over(server: Server, calls: int) -> Document:
             adopted = time.monotonic() - began
         finally:
             successor.stop(at_once=True)
-        ledger, overlaps = scene.simulator.ledger(), scene.simulator.overlaps()
+        ledger, overlaps = setup.simulator.ledger(), setup.simulator.overlaps()
     return {
         "calls": calls,
         "exit_status": status,
@@ -159,7 +159,7 @@ def main() -> None:
 
 
 def starts(server: Server, options: argparse.Namespace, report: common.Report) -> None:
-    """All starts, the sizes in turn, so that a busy moment of the machine strikes both."""
+    """All starts, the sizes alternating, so that a busy moment of the machine affects both."""
     found: dict[int, list[Document]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):
         for workers, rounds in found.items():

@@ -1,8 +1,8 @@
-"""A Retell that costs next to nothing: create answers ``registered``, get answers the ended call.
+"""A Retell stub that costs next to nothing: create answers ``registered``, get answers the ended call.
 
-The simulator of the demo keeps a ledger and plays out every call; beside it all contenders would look alike.
-This one is a hundred lines on a bare socket. It tells through shared memory how far they are: calls created,
-calls told to have ended. It leaves when its standard input closes.
+The demo's simulator records and plays out every call; it would take so long that all contenders look alike.
+This stub is a hundred lines on a bare socket. Shared memory holds its counts: calls created, and answers that
+a call has ended. It exits when its standard input closes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Document = dict[str, Any]
 API_KEY = "key_of_the_benchmark"
 AGENT = {"agent_id": "agent_bench", "agent_version": 0, "agent_name": "Bench"}
 COUNTERS = struct.Struct("<QQ")
-#: A line of talk, so that a transcript of a given size is text and not one letter.
+#: A line of a transcript, so that one of a given size is text and not one letter.
 TALK = "Agent: Buenas tardes, llamo por su saldo pendiente.\nUser: Puedo pagar el viernes.\n"
 
 
 class Calls:
-    """Calls created, and what is told of them."""
+    """The calls created, and the answers about them."""
 
     def __init__(self, counters: mmap.mmap, transcript_bytes: int, talk_seconds: float) -> None:
         self._talk_seconds = talk_seconds
@@ -41,11 +41,11 @@ class Calls:
         self._created = self._ended = 0
         self._metadata: dict[str, tuple[str, Any, float]] = {}
         self._transcript = (TALK * (transcript_bytes // len(TALK) + 1))[:transcript_bytes]
-        #: When each call was asked for, by the boot-time clock, with what its metadata says.
+        #: When each call was created, by the boot-time clock, with its metadata.
         self.arrivals: list[tuple[float, Any]] = []
 
     def create(self, body: Document) -> Document:
-        """A call that has just been registered."""
+        """The answer to a create: a registered call."""
         call_id = f"call_{uuid.uuid4().hex}"
         metadata = body.get("metadata")
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -56,7 +56,7 @@ class Calls:
         return self._told(call_id) | {"call_status": "registered"}
 
     def get(self, call_id: str) -> Document | None:
-        """The same call, over or going on."""
+        """The answer to a get: the call, ended or in progress."""
         if call_id not in self._metadata:
             return None
         if time.clock_gettime(time.CLOCK_BOOTTIME) < self._metadata[call_id][2]:
@@ -129,8 +129,8 @@ class Connection(asyncio.Protocol):
         if path == "/v3/list-calls":
             return "200 OK", {"items": [], "has_more": False}
         if path == "/_arrivals":
-            told, self._calls.arrivals = self._calls.arrivals, []
-            return "200 OK", told
+            arrivals, self._calls.arrivals = self._calls.arrivals, []
+            return "200 OK", arrivals
         return "404 Not Found", {"status": "error", "message": f"{verb.decode()} {path}"}
 
 
@@ -143,7 +143,7 @@ def _content_length(head: bytes) -> int:
 
 
 class StubProcess:
-    """The stub as a child of one's own."""
+    """The stub as a child process."""
 
     def __init__(self, *, transcript_bytes: int = 500, talk_seconds: float = 0.0) -> None:
         self._file = tempfile.NamedTemporaryFile(prefix="speechaid-bench-", delete=False)  # noqa: SIM115
@@ -174,17 +174,17 @@ class StubProcess:
 
     @property
     def ended(self) -> int:
-        """Times that a call was told to have ended."""
+        """How many answers said that a call has ended."""
         return int(COUNTERS.unpack_from(self._counters)[1])
 
     def arrivals(self) -> list[tuple[float, Document]]:
-        """Creates since this was asked last: boot-time clock, and the request's metadata."""
-        told = json.load(urllib.request.urlopen(f"{self.base_url}/_arrivals", timeout=10))
-        return [(float(at), metadata or {}) for at, metadata in told]
+        """Creates since the last call of this: boot-time clock, and the request's metadata."""
+        arrivals = json.load(urllib.request.urlopen(f"{self.base_url}/_arrivals", timeout=10))
+        return [(float(at), metadata or {}) for at, metadata in arrivals]
 
 
 async def serve(file: Path, transcript_bytes: int, talk_seconds: float) -> None:
-    """Listen on a free port, print the address, go on until killed."""
+    """Listen on a free port, print the address, and serve until killed."""
     with file.open("r+b") as opened:
         calls = Calls(mmap.mmap(opened.fileno(), COUNTERS.size), transcript_bytes, talk_seconds)
     loop = asyncio.get_running_loop()

@@ -1,10 +1,10 @@
 """Jobs per second and processor time per job at call length 0: ``python -m benchmarks.throughput``.
 
-All contenders do the same jobs against the same stub of Retell and the same database, in turns, in one run.
-What is measured lies between a first few jobs and the last few, so that nobody's start counts. ``floor`` is a
-bare loop of the same requests and the same durable writes as speechaid makes; the peers' tasks make them too.
-``floor-bare`` asks Retell without ``requests``, which all but speechaid use; ``floor-least`` makes only the
-seven writes that no careful program could do without; ``NAME-plain`` leaves durability to the peer's queue.
+All contenders do the same jobs with the same stub of Retell and the same database, alternating, in one run.
+The first and the last few jobs are not measured, so that starts do not count. ``floor`` is a bare loop of the
+same requests and the same durable writes as speechaid makes; the peers' tasks make them too. ``floor-bare``
+does not use the library ``requests``, which all but speechaid use; ``floor-least`` makes only the seven
+writes that no careful program could do without; ``NAME-plain`` leaves durability to the peer's queue.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import campaign, common, contenders, setup, tally
+from benchmarks import campaign, commands_per_job, common, contenders, setup
 from benchmarks.common import Report, Server, Spread
 from benchmarks.contenders import Contender, Running, Task
 from benchmarks.peers.work import STEPS
 from benchmarks.processes import cpu_seconds, until
 from benchmarks.stub import StubProcess
 
-#: Name to contender, what it writes, and the share of the jobs that it gets: slow ones would take all day.
+#: Name to contender, its writes, and its share of the jobs: slow contenders get fewer.
 FIELD: dict[str, tuple[Contender, str, float]] = {
     "floor": (contenders.floor, "same", 1.0),
     "floor-bare": (contenders.barest_floor, "same", 1.0),
@@ -48,7 +48,7 @@ ROUND_SECONDS = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class RoundFigures:
     """One contender's figures of one round."""
 
     jobs: int
@@ -81,7 +81,7 @@ class Sample:
 
     @classmethod
     def take(cls, running: Running, task: Task) -> Sample:
-        """Read all clocks, as close together as can be."""
+        """Read all clocks, one right after the other."""
         return cls(
             at=time.monotonic(),
             done=task.stub.ended,
@@ -92,7 +92,7 @@ class Sample:
         )
 
 
-def measure(contender: Contender, writes: str, server: Server, *, jobs: int, workers: int) -> Round:
+def measure(contender: Contender, writes: str, server: Server, *, jobs: int, workers: int) -> RoundFigures:
     """One contender, one round."""
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", ignore_cleanup_errors=True))
@@ -116,7 +116,7 @@ def measure(contender: Contender, writes: str, server: Server, *, jobs: int, wor
 
         until(finished, f"all {jobs} jobs to be done", seconds=30, every=0.5)
         assert database["call_results"].count_documents({}) == jobs, "not one result a job"
-    return Round(
+    return RoundFigures(
         jobs=last.done - first.done,
         seconds=last.at - first.at,
         own_cpu=last.own - first.own,
@@ -134,12 +134,12 @@ def _sample_at(done: int, running: Running, task: Task) -> Sample:
     return Sample.take(running, task)
 
 
-def rows(rounds: dict[str, list[Round]]) -> list[list[object]]:
+def rows(rounds: dict[str, list[RoundFigures]]) -> list[list[object]]:
     """The table, each contender beside the floor of its own round."""
-    told: list[list[object]] = []
+    table: list[list[object]] = []
     for name, taken in rounds.items():
         own = [one.per_job(one.own_cpu) for one in taken]
-        told.append(
+        table.append(
             [
                 name,
                 Spread.of([one.rate for one in taken]),
@@ -150,19 +150,21 @@ def rows(rounds: dict[str, list[Round]]) -> list[list[object]]:
                 statistics.median(one.stub_cpu / one.seconds for one in taken),
             ]
         )
-    return told
+    return table
 
 
-def _ratio(rounds: dict[str, list[Round]], name: str, of: Callable[[Round], float]) -> float | None:
+def _ratio(
+    rounds: dict[str, list[RoundFigures]], name: str, of: Callable[[RoundFigures], float]
+) -> float | None:
     pairs = zip(rounds[name], rounds.get("floor", []), strict=False)
     ratios = [of(one) / of(base) for one, base in pairs]
     return statistics.median(ratios) if ratios else None
 
 
 def check_floor(report: Report, server: Server) -> None:
-    """Say what speechaid writes for a job, and whether the floor does the same."""
-    commands = tally.of_one_job(server)
-    durable = tally.durable_writes(commands)
+    """Report what speechaid writes for a job, and whether the floor writes the same."""
+    commands = commands_per_job.of_one_job(server)
+    durable = commands_per_job.durable_writes(commands)
     report.settings(round_trips_of_speechaid=len(commands), durable_writes_of_speechaid=len(durable))
     if len(durable) != len(STEPS["same"]):
         report.note(
@@ -171,19 +173,19 @@ def check_floor(report: Report, server: Server) -> None:
 
 
 def run(options: argparse.Namespace, names: Sequence[str], report: Report) -> None:
-    """All rounds of all contenders, in turns."""
+    """All rounds of all contenders, alternating."""
     with common.open_database(options) as server:
         report.server(server)
         check_floor(report, server)
-        rounds: dict[str, list[Round]] = {name: [] for name in names}
+        rounds: dict[str, list[RoundFigures]] = {name: [] for name in names}
         for number in range(options.rounds):
             for name in names:
                 contender, writes, share = FIELD[name]
                 jobs = max(BEFORE + AFTER + 20, int(options.jobs * share))
                 one = measure(contender, writes, server, jobs=jobs, workers=options.workers)
                 rounds[name].append(one)
-                told = f"{one.rate:.1f} jobs/s, {one.per_job(one.own_cpu):.2f} ms CPU a job"
-                print(f"  round {number + 1}: {name}: {told}", flush=True)
+                result = f"{one.rate:.1f} jobs/s, {one.per_job(one.own_cpu):.2f} ms CPU a job"
+                print(f"  round {number + 1}: {name}: {result}", flush=True)
     columns = ["contender", "jobs per second", "CPU ms per job", "of floor", "broker ms", "database ms"]
     title = f"{options.workers} workers, call length 0: median (least to most) of {options.rounds} rounds"
     report.table(title, [*columns, "stub, share of a core"], rows(rounds))

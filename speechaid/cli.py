@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from speechaid import __version__
 from speechaid.errors import (
@@ -125,7 +126,71 @@ def _parser() -> argparse.ArgumentParser:
     rules.set_defaults(run=_alert_rules)
 
     commands.add_parser("simulator", help="the Retell simulator alone", add_help=False)
+    _add_service_commands(commands)
     return parser
+
+
+def _add_service_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    install = commands.add_parser(
+        "install-service",
+        help="make this installation a service of systemd: user, directories, settings, units, start, check",
+        description="Run as root. Says each step in a line: done, already (there), cannot (and why), note."
+        " Run it again after an upgrade: settings and data stay, units are renewed, the service is restarted."
+        " Exit status 0: all done and in order; 1: refused, nothing was done; 2: wrong usage; 69: installed,"
+        " but a step could not be done or the check fails; 73: stopped in the middle, what is missing is"
+        " named; 78: installed and not started, since settings are missing.",
+    )
+    install.add_argument("--dry-run", action="store_true", help="print the steps, do none of them")
+    mode = install.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--simulator",
+        action="store_true",
+        help="no account: a Retell simulator that calls nobody, with a database of its own",
+    )
+    mode.add_argument("--live", action="store_true", help="real calls, also where the simulator was in use")
+    database = install.add_mutually_exclusive_group()
+    database.add_argument(
+        "--mongo",
+        nargs="?",
+        const="",
+        metavar="URI",
+        help="a MongoDB, not the embedded database; without URI it is asked for, where it holds a password",
+    )
+    database.add_argument(
+        "--mongo-file", type=Path, metavar="FILE", help="the URI in a file; - is standard input"
+    )
+    install.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="RETELL_API_KEY in a file; - is standard input. Else the environment, else it is asked for",
+    )
+    install.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting, as in RETELL_AGENT_ID=agent_1; may be repeated. An existing file stays as it is",
+    )
+    install.add_argument(
+        "--operator",
+        action="append",
+        default=[],
+        metavar="USER",
+        help="let this user use speechctl; may be repeated",
+    )
+    install.add_argument("--no-start", action="store_true", help="install, do not start or restart")
+    install.set_defaults(run=_install_service)
+
+    uninstall = commands.add_parser(
+        "uninstall-service",
+        help="stop and remove the service; data and settings stay",
+        description="Run as root. Database, backups, settings, secrets, user and program stay; what is left"
+        " is named, with the command that deletes it. Exit statuses as of install-service.",
+    )
+    uninstall.add_argument("--dry-run", action="store_true", help="print the steps, do none of them")
+    uninstall.add_argument("--purge-settings", action="store_true", help="delete settings and secrets too")
+    uninstall.set_defaults(run=_uninstall_service)
 
 
 def _count(text: str) -> int:
@@ -159,6 +224,18 @@ def _check(options: argparse.Namespace) -> int:
     found, status = checks.check(before_start=options.before_start)
     _tell(json.dumps(checks.as_document(found)) if options.json else "\n".join(checks.as_lines(found)))
     return status
+
+
+def _install_service(options: argparse.Namespace) -> int:
+    from speechaid.service.command import install
+
+    return install(options)
+
+
+def _uninstall_service(options: argparse.Namespace) -> int:
+    from speechaid.service.command import uninstall
+
+    return uninstall(options)
 
 
 def _alert_rules(_options: argparse.Namespace) -> int:

@@ -1,11 +1,11 @@
-"""The daemon's end of the control socket: take it, receive, validate, answer. No business stands here.
+"""The daemon's end of the control socket: bind, receive, validate, answer. It knows no command's meaning.
 
-Order of taking a socket, and why: the lock first (``<socket>.lock``, with our pid inside), since libzmq binds
-over a living daemon's socket without an error and steals its new clients; then the stale file is removed, the
-umask is set and the socket bound, so that at no moment others than owner and group may connect.
+Order of binding, and why: first the lock (``<socket>.lock``, with our pid), since libzmq binds over a living
+daemon's socket without an error and takes over its new clients; then the stale file is removed, the umask is
+set and the socket bound, so that only owner and group may connect at any moment.
 
-One thread owns a ``ControlSocket``, the one that supervises. Nothing here waits but ``wait``; neither what a
-client sends nor its going away raises.
+The supervisor's thread owns the ``ControlSocket``. Only ``wait`` blocks; neither what a client sends nor its
+disconnect raises.
 """
 
 from __future__ import annotations
@@ -16,45 +16,37 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pydantic_core
 import zmq
 
-from speechaid.control_tcp import TcpEnd
+from speechaid.control_tcp import TcpAccess, TcpEnd
 from speechaid.errors import ControlError
 from speechaid.fleet.interfaces import Readable
 from speechaid.protocol import messages
-from speechaid.protocol.keys import AllowedClient, KeyPair
+from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
-#: Requests taken at one go: a flood must not keep the loop from its workers.
+#: Requests received at a time: a flood must not keep the loop from its workers.
 _BURST: Final = 64
-#: A burst ends early past so many bytes of files: they lie in memory together.
+#: A burst ends early after this many bytes: attachments are in memory together.
 _BURST_BYTES: Final = messages.ATTACHMENT_LIMIT
-#: Requests queued of a client that sends faster than we take them.
+#: Requests queued for a client that sends faster than they are received.
 _RECEIVE_HIGH_WATER: Final = 16
-#: Answers queued for a client that does not read; what comes on top is dropped.
+#: Answers queued for a client that does not read; further ones are dropped.
 _SEND_HIGH_WATER: Final = 256
 #: ``<host>:<uid>:<gid>:<pid>`` in the metadata of a frame that came over a unix socket.
 _PEER_ADDRESS: Final = re.compile(r":(\d+):(\d+):(\d+)$")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TcpAccess:
-    """Where to listen beside the unix socket, with which key, and for whom."""
-
-    address: str
-    pair: KeyPair = field(repr=False)
-    clients: Mapping[str, AllowedClient]
-
-
 class ControlSocket:
-    """The ROUTER that clients talk to, and the lock that makes it the only one.
+    """The ROUTER of the clients, and the lock that makes it the only one.
 
     Raises:
         ControlError: another daemon holds the socket, or it cannot be made; the text says why.
@@ -76,7 +68,7 @@ class ControlSocket:
         self._tcp: TcpEnd | None = None
         if tcp is not None:
             try:
-                self._tcp = TcpEnd(tcp.address, tcp.pair, tcp.clients, configure=_configure)
+                self._tcp = TcpEnd(tcp, configure=_configure)
             except ControlError:
                 self.close()
                 raise
@@ -84,27 +76,27 @@ class ControlSocket:
                 self._poller.register(other, zmq.POLLIN)
         self._polled: set[int] = set()
         self._backlog = False
-        #: Told of each answer: the request, and ``done`` or the code of the refusal.
+        #: Called for each answer with the request, and ``done`` or the code of the refusal.
         self.on_answer: Callable[[Request, str], None] = lambda _request, _result: None
 
     def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Readable:
-        """Rest until a request or one of ``fds`` is readable, at most so long (None: for ever)."""
-        self._poll_also(set(fds))
-        # After a burst more may lie in the queue; then this is but a glance at the other descriptors.
+        """Wait until a request or one of ``fds`` is readable, at most this long (None: without a limit)."""
+        self._poll_descriptors(set(fds))
+        # After a burst more requests may be queued: then only check the other descriptors, without waiting.
         events = dict(self._poller.poll(0 if self._backlog else timeout_ms))
         if self._tcp is not None and any(events.pop(other, 0) for other in self._tcp.sockets):
             self._tcp.process_handshakes()
         routers = [self._router] if self._tcp is None else [self._router, self._tcp.router]
-        heard = [router for router in routers if events.pop(router, 0)]
-        return Readable(fds=frozenset(events), control=bool(heard) or self._backlog)
+        ready = [router for router in routers if events.pop(router, 0)]
+        return Readable(fds=frozenset(events), control=bool(ready) or self._backlog)
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
-        """Over TCP these clients may come in from now on, and no others."""
+        """Replace the list of clients that are allowed over TCP."""
         if self._tcp is not None:
             self._tcp.allow(clients)
 
     def receive(self) -> list[Request]:
-        """The valid requests that lie there, at most a burst; bad ones are answered with their error."""
+        """The valid requests that have arrived, at most a burst; invalid ones are refused at once."""
         requests, self._backlog = self._receive_from(self._router, remote=False)
         if self._tcp is not None:
             self._tcp.process_handshakes()
@@ -114,52 +106,52 @@ class ControlSocket:
         return requests
 
     def _receive_from(self, router: zmq.Socket[bytes], *, remote: bool) -> tuple[list[Request], bool]:
-        """The valid requests of one burst, and whether more may lie in the queue."""
+        """The valid requests of one burst, and whether more may be queued."""
         requests: list[Request] = []
-        taken_bytes = 0
+        received_bytes = 0
         for _ in range(_BURST):
-            if taken_bytes > _BURST_BYTES:
+            if received_bytes > _BURST_BYTES:
                 break
             try:
                 frames = router.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return requests, False
-            taken_bytes += sum(map(len, frames))
+            received_bytes += sum(map(len, frames))
             request = self._read(frames, remote=remote)
             if request is not None:
                 requests.append(request)
         return requests, True
 
     def reply(self, request: Request, result: Mapping[str, Any]) -> None:
-        """Answer that it is done."""
+        """Send the result."""
         self.on_answer(request, "done")
         self._answer(request, {"ok": True, "result": result})
 
     def refuse(self, request: Request, code: ErrorCode, message: str) -> None:
-        """Answer that it is not done, and why."""
+        """Send a refusal: the command was not done, and why."""
         self.on_answer(request, str(code))
         self._answer(request, {"ok": False, "error": {"code": code, "message": message}})
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
-        """Tell how far the work is; the answer follows."""
+        """Send progress; the answer follows."""
         self._answer(request, {"progress": progress})
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
-        """Send one item of a stream; False: the client's queue is full, None: it is gone."""
+        """Send one item of a stream; False: the client's queue is full, None: it has disconnected."""
         return self._answer(request, {"progress": item})
 
     def close(self) -> None:
-        """Remove the socket, then give the lock back."""
+        """Remove the socket, then release the lock."""
         if self._tcp is not None:
             self._tcp.close()
         self._router.close(linger=0)
         self._context.term()
         self.path.unlink(missing_ok=True)
-        # The lock file stays: were it removed, two daemons could hold locks on two files of one name.
+        # The lock file stays: without it two daemons could lock two files of one name.
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
-    def _poll_also(self, wanted: set[int]) -> None:
+    def _poll_descriptors(self, wanted: set[int]) -> None:
         for fd in self._polled - wanted:
             self._poller.unregister(fd)
         for fd in wanted - self._polled:
@@ -179,18 +171,18 @@ class ControlSocket:
         else:
             decoded = messages.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
             if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                message = f"{decoded.command.name} changes things, and this client may only read"
+                message = f"{decoded.command.name} needs write access, and this client may only read"
                 decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=message)
         if isinstance(decoded, Refusal):
-            self._refused(decoded, peer)
+            self._log_refusal(decoded, peer)
             self._send(route, _error(decoded), remote=remote)
             return None
         return replace(decoded, route=route, peer=peer or Peer(), remote=remote)
 
-    def _refused(self, refusal: Refusal, peer: Peer | None) -> None:
-        who = {} if peer is None else {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
+    def _log_refusal(self, refusal: Refusal, peer: Peer | None) -> None:
+        client = {} if peer is None else {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
-        _log.log(level, "control request refused: %s: %s", refusal.code, refusal.message[:200], extra=who)
+        log.event(level, "control.request_refused", code=refusal.code, text=refusal.message[:200], **client)
 
     def _peer_of(self, frame: zmq.Frame, *, remote: bool) -> Peer | None:
         return self._tcp.peer_of(frame) if remote and self._tcp is not None else _peer_of(frame)
@@ -199,7 +191,7 @@ class ControlSocket:
         try:
             message = _encode(request, body)
         except (TypeError, ValueError):
-            _log.exception("the answer to %s cannot be written as JSON", request.command.name)
+            log.exception("control.answer_not_json", command=request.command.name)
             fault = Refusal(
                 id=request.id,
                 code=ErrorCode.INTERNAL,
@@ -209,20 +201,20 @@ class ControlSocket:
         return self._send(request.route, message, remote=request.remote)
 
     def _send(self, route: bytes, message: bytes, *, remote: bool) -> bool | None:
-        """Whether it is on its way; False: the client does not read, None: it left. Either is its loss."""
+        """Whether it was queued; False: the client does not read, None: it has disconnected."""
         router = self._tcp.router if remote and self._tcp is not None else self._router
         try:
             router.send_multipart((route, message), zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as exc:
-            _log.debug("an answer found no client: %s", exc)
+            log.debug("control.client_gone", error=str(exc))
             return None
         return True
 
 
 def _prepare_directory(path: Path) -> None:
-    """Make the socket's directory, closed to others; refuse one in which a stranger could replace it."""
+    """Make the socket's directory, closed to others; refuse one where others could replace the socket."""
     fault = messages.path_fault(path)
     if fault is not None:
         raise ControlError(fault)
@@ -230,21 +222,21 @@ def _prepare_directory(path: Path) -> None:
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o750, exist_ok=True)
-        found = directory.stat()
+        status = directory.stat()
     except OSError as exc:
         raise ControlError(f"cannot make the directory of the control socket: {exc}") from exc
-    if found.st_uid not in {0, os.geteuid()}:
+    if status.st_uid not in {0, os.geteuid()}:
         raise ControlError(
-            f"{directory} belongs to uid {found.st_uid}: the control socket would not be safe there"
+            f"{directory} belongs to uid {status.st_uid}: the control socket would not be safe there"
         )
-    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise ControlError(
-            f"{directory} is writable by everybody: the control socket would not be safe there"
+            f"{directory} is writable by every user: the control socket would not be safe there"
         )
 
 
 def _take_lock(path: Path) -> int:
-    """The descriptor that holds the lock, our pid written inside. Python's are close-on-exec."""
+    """Lock the file and write our pid into it; its descriptor (close-on-exec)."""
     lock = messages.lock_path(path)
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o640)
@@ -262,7 +254,7 @@ def _take_lock(path: Path) -> int:
 
 
 def _bind(context: zmq.Context[zmq.Socket[bytes]], path: Path) -> zmq.Socket[bytes]:
-    """A ROUTER on the path, for owner and group. Call it with the lock held."""
+    """Bind a ROUTER for owner and group. Call it with the lock held."""
     _remove_stale(path)
     router = context.socket(zmq.ROUTER)
     _configure(router)
@@ -278,24 +270,24 @@ def _bind(context: zmq.Context[zmq.Socket[bytes]], path: Path) -> zmq.Socket[byt
 
 
 def _configure(router: zmq.Socket[bytes]) -> None:
-    """Bounds of a ROUTER for clients, whatever it listens on."""
+    """Set the limits of a ROUTER, on either transport."""
     router.linger = 0
     router.rcvhwm = _RECEIVE_HIGH_WATER
     router.sndhwm = _SEND_HIGH_WATER
-    # Above our own limit, so that a file a little too large gets its error; far above, the peer is cut off.
+    # Above our own limit, so that a file a little too large gets an error; far above, libzmq disconnects.
     router.maxmsgsize = messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT
     router.router_mandatory = True
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of a dead daemon; whoever holds the lock knows that it is dead."""
+    """Remove the socket of a dead daemon. Call it with the lock held, which shows that it is dead."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
         raise ControlError(
-            f"{path} is there and no socket: it is left alone; set SPEECHAID_SOCKET to another path"
+            f"{path} exists and is no socket: it is left alone; set SPEECHAID_SOCKET to another path"
         )
     path.unlink()
 
@@ -311,10 +303,10 @@ def _peer_of(frame: zmq.Frame) -> Peer:
 
 
 def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
-    """An answer as it travels.
+    """Encode an answer.
 
-    The loop's own are plain JSON already, and it waits for their encoding: status is long.
-    This library takes a third of the time.
+    Answers of loop commands are plain JSON data, and the loop waits for their encoding: status is long.
+    pydantic_core takes a third of the time.
     """
     message = {"id": request.id, **body}
     if request.command.runs is not Runs.LOOP:

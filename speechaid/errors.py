@@ -1,4 +1,4 @@
-"""The error tree, and the exit statuses with a phrase each."""
+"""The exception hierarchy, and the exit statuses with their phrases."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Self
 
 
 class SpeechaidError(Exception):
-    """Base of every error that speechaid raises on purpose; its text is fit for an operator."""
+    """Base of every error that speechaid raises on purpose; its text is for an operator."""
 
 
 class ConfigError(SpeechaidError):
     """The settings cannot be used.
 
     Attributes:
-        faults: one line a fault, each naming the variable, its value (never a secret's) and what is allowed.
+        faults: one line each, with the variable, its value (hidden where secret) and what is allowed.
     """
 
     def __init__(self, faults: list[str]) -> None:
@@ -23,27 +23,27 @@ class ConfigError(SpeechaidError):
 
 
 class StoreError(SpeechaidError):
-    """The database refused or could not do what was asked."""
+    """The database refused or failed an operation."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818 - a condition of the world, not a mistake
-    """The database is away; the same request may succeed later."""
+class StoreUnavailable(StoreError):  # noqa: N818 - a condition, not a mistake
+    """The database is away; the operation may succeed later."""
 
 
 class StoreForbidden(StoreError):  # noqa: N818 - as above
-    """The database does not know our user and password, or does not let that user do what was asked."""
+    """The database rejects our user and password, or that user lacks the right for the operation."""
 
 
-class LeaseLost(StoreError):  # noqa: N818 - a condition of the world, not a mistake
-    """The job is no longer ours: another worker holds it, or an operator took it. Stop writing."""
+class LeaseLost(StoreError):  # noqa: N818 - a condition, not a mistake
+    """The claim is lost: another worker or an operator has the job. Stop writing."""
 
 
-class NumberBusy(StoreError):  # noqa: N818 - a condition of the world, not a mistake
+class NumberBusy(StoreError):  # noqa: N818 - a condition, not a mistake
     """The phone number has an open dial or a live call in another job."""
 
 
 class NotFound(StoreError):  # noqa: N818 - as above
-    """No such document; the text says which."""
+    """No such document; the text names it."""
 
 
 class ControlError(SpeechaidError):
@@ -55,15 +55,15 @@ class FleetError(SpeechaidError):
 
 
 class OutputLost(SpeechaidError):  # noqa: N818 - as above
-    """What was to be printed could not be."""
+    """Output could not be printed."""
 
 
 class TelemetryError(SpeechaidError):
-    """The metrics cannot be served where the settings say."""
+    """The metrics cannot be served at the configured address."""
 
 
-class ImportFailed(SpeechaidError):  # noqa: N818 - the deed failed
-    """A contacts file cannot be used as a whole; bad single rows are reported, not raised."""
+class ImportFailed(SpeechaidError):  # noqa: N818 - names the event
+    """A contacts file is unusable as a whole; single bad rows are reported, not raised."""
 
 
 class ExitStatus(IntEnum):
@@ -73,17 +73,17 @@ class ExitStatus(IntEnum):
     REFUSED = 1, "refused or failed"
     USAGE = 2, "wrong usage"
     UNREACHABLE = 3, "the daemon cannot be reached"
-    RECYCLE = 10, "recycled between calls, as the settings ask"
-    ORPHANED = 11, "the supervisor is gone; finished the call in hand and left"
+    RECYCLE = 10, "recycled between calls, as configured"
+    ORPHANED = 11, "the supervisor is gone; finished the live call and left"
     UNAVAILABLE = 69, "a dependency is away (EX_UNAVAILABLE)"
     SOFTWARE = 70, "an internal fault (EX_SOFTWARE)"
-    CANTCREAT = 73, "a socket or file is taken or cannot be made (EX_CANTCREAT)"
-    CONFIG = 78, "settings that cannot be used (EX_CONFIG)"
+    CANTCREAT = 73, "a socket or file is in use or cannot be made (EX_CANTCREAT)"
+    CONFIG = 78, "the settings cannot be used (EX_CONFIG)"
 
     phrase: str
 
     def __new__(cls, value: int, phrase: str) -> Self:
-        """Carry the phrase beside the number."""
+        """Attach the phrase to the number."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.phrase = phrase

@@ -1,13 +1,12 @@
-"""The supervisor: one thread that keeps the fleet to size, hears signals and commands, and never waits.
+"""The supervisor: one thread that keeps the fleet to size, handles signals and commands, and never blocks.
 
-It owns all state. What needs the database goes to the clerk, what needs a worker goes over its channel, and
-what comes back wakes the loop through a descriptor.
+It owns all state. Database work goes to the database thread, orders to workers go over their channels, and
+results wake the loop through a descriptor.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus, FleetError
 from speechaid.fleet.interfaces import ControlInterface, DatabaseInterface, DatabaseProcess, Readable
 from speechaid.fleet.messages import Beat, Counts, Event, IdempotentCount, count_key
-from speechaid.fleet.processes import become_subreaper, make_room
+from speechaid.fleet.processes import become_subreaper, reserve_descriptors
 from speechaid.fleet.signals import SignalQueue
 from speechaid.fleet.snapshot import snapshot, status_line
 from speechaid.fleet.spawner import Spawner
@@ -35,49 +34,51 @@ from speechaid.protocol.text import plural
 from speechaid.rules.check_findings import no_space
 from speechaid.rules.respawn import CRASHES, ExitCause, RespawnPolicy
 from speechaid.settings import Settings, after_reload, reload_changes
+from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 
-#: From the order to let go to the SIGKILL, beyond the time of one request to Retell: a worker that waits for
-#: the answer to a dial is worth waiting for, as killing it would leave the dial ambiguous.
+#: From the order to hand over to SIGKILL, on top of the timeout of one request to Retell: killing a worker
+#: that waits for the answer to a dial would leave the dial ambiguous.
 HAND_OVER_GRACE_SECONDS: Final = 5.0
-#: A loop that was away for longer than its longest rest and this was stopped, or the machine slept.
-ABSENCE_SECONDS: Final = 3.0
-#: What the clerk and the embedded database may take after the last worker has left.
+#: A loop that took this much longer than its longest wait was suspended (SIGSTOP), or the machine slept.
+SUSPENDED_SECONDS: Final = 3.0
+#: For the database thread and the embedded database to close after the last worker has left.
 CLOSING_SECONDS: Final = 120.0
-#: More by signal than this is a finger left on the key.
-MOST_WORKERS: Final = 2000
+#: SIGTTIN adds no worker beyond this.
+MAX_WORKERS_BY_SIGNAL: Final = 2000
 
-#: Names of deeds that are remembered so as not to count them twice: more than a fleet of any size does
-#: between a worker's death and the repetition of its last deed.
+#: Names of idempotent counts that are remembered: more than a fleet of any size sends between a worker's
+#: death and the repetition of its last operation.
 IDEMPOTENT_COUNTS_KEPT: Final = 20_000
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Phase(IntEnum):
-    """How far the supervisor is on its way out; it only ever rises."""
+    """How far the shutdown has come; it only ever rises."""
 
     RUNNING = 0
     #: Workers finish their calls and leave.
     STOPPING = 1
-    #: Workers let go of their calls and leave.
+    #: Workers hand their calls over and leave.
     HANDING_OVER = 2
-    #: Those that did not are killed.
+    #: Workers that did not are killed.
     KILLING = 3
 
     @property
     def label(self) -> str:
-        """As status and the process title show it."""
-        return self.name.lower().replace("_", " ")
+        """As ``status``, systemd and the process title show it. Clients compare it: it keeps its old text."""
+        return "letting go" if self is Phase.HANDING_OVER else self.name.lower()
 
 
 class Supervisor:
-    """The daemon's state, and the verbs of its loop in the order in which ``run`` calls them.
+    """State and main loop of one host's fleet; methods stand in the order in which ``run`` calls them.
 
     Attributes:
-        settings: as in force.
-        counts: every counter's sum since the start, of workers dead and alive.
-        on_event: who hears what workers tell; called as (slot, name, fields).
-        on_tick: who is called each second, with the boot-time clock's seconds.
+        settings: those in force.
+        counts: sum of each counter since the start, over all workers, dead or alive.
+        on_event: called for each event of a worker with (slot, name, fields).
+        on_tick: called each second with the boot-time clock's seconds.
     """
 
     def __init__(
@@ -86,13 +87,26 @@ class Supervisor:
         *,
         spawner: Spawner,
         control: ControlInterface,
-        obey: Callable[[Supervisor, Request], None],
+        on_request: Callable[[Request], None],
         database_thread: DatabaseInterface,
         read_settings: Callable[[], Settings],
+        on_settings: Callable[[Settings], None] | None = None,
         database: DatabaseProcess | None = None,
-        apply_log_level: Callable[[str], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            settings: those to start with.
+            spawner: makes the workers.
+            control: where requests come from.
+            on_request: handles one request; must not block.
+            database_thread: gets reports of crashed workers; its callbacks run in the loop.
+            read_settings: new settings for a reload; ``ConfigError`` refuses the reload.
+            on_settings: called with the settings in force after a reload.
+            database: the embedded database, if it is one.
+            clock: for tests.
+        """
         self.settings = settings
         self.phase = Phase.RUNNING
         self.counts: Counts = {}
@@ -101,11 +115,11 @@ class Supervisor:
         self.on_tick: list[Callable[[float], None]] = []
         self._spawner = spawner
         self._control = control
-        self._obey = obey
+        self._on_request = on_request
         self._database_thread = database_thread
         self._read_settings = read_settings
+        self._on_settings = on_settings
         self._database = database
-        self._apply_log_level = apply_log_level or logging.getLogger().setLevel
         self._clock = clock or SystemClock()
         self._notifier = SystemdNotifier()
         self._started_at = self._clock.now()
@@ -113,105 +127,118 @@ class Supervisor:
         self._tick_at = 0.0
         self._kill_at: float | None = None
         self._title = ""
-        #: Why the orders that stand could not be written down; None where they were.
+        #: Why the state file could not be written; None where it was.
         self._state_not_saved: str | None = None
         self._supervising = False
         self._ready = Readable()
+        self._signal_handlers: dict[signal.Signals, Callable[[], object]] = {
+            signal.SIGTERM: self._stop_or_hand_over,
+            signal.SIGINT: self._stop_or_hand_over,
+            signal.SIGQUIT: self._hand_over,
+            signal.SIGHUP: self._reload_by_signal,
+            signal.SIGTTIN: self._one_more,
+            signal.SIGTTOU: self._one_fewer,
+        }
 
     def run(self) -> ExitStatus:
-        """Start, then supervise until told to leave and the last worker has left.
+        """Start, then supervise until a shutdown is requested and the last worker has left.
 
         Raises:
-            FleetError: the state directory or a right that supervision needs is not to be had.
+            FleetError: the state directory or a kernel feature that supervision needs cannot be used.
         """
-        with contextlib.ExitStack() as leaving:
-            # Closed in reverse: the clerk still writes to the database, and clients may ask until the end.
-            leaving.callback(self._run_guarded, self._control.close)
+        with contextlib.ExitStack() as cleanup:
+            # Closed in reverse: the database thread still writes to the database, and clients may ask until
+            # the end.
+            cleanup.callback(self._run_guarded, self._control.close)
             if self._database is not None:
-                leaving.callback(self._run_guarded, self._database.stop)
-            leaving.callback(self._run_guarded, self._database_thread.close)
-            self._start(leaving)
-            while not self._over():
+                cleanup.callback(self._run_guarded, self._database.stop)
+            cleanup.callback(self._run_guarded, self._database_thread.close)
+            self._start(cleanup)
+            while not self._is_finished():
                 if not self._run_guarded(self._wait):
-                    # Whatever befalls the waiting, nobody goes unheard.
+                    # Where waiting fails, read every source: nothing may be missed.
                     self._ready = Readable(fds=frozenset(self._descriptors), control=True)
                 self._dispatch_events()
                 self._run_guarded(self._tick)
             self._notifier.extend(CLOSING_SECONDS)
-        log.info("stopped", extra={"event": "supervisor.stopped"})
+        log.info("supervisor.stopped")
         return ExitStatus.OK
 
-    def _start(self, leaving: contextlib.ExitStack) -> None:
-        self._state = StateDirectory(self.settings.control.state_dir)
-        leaving.callback(self._state.close)
-        orders = self._state.load()
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_DFL
-        )  # inherited as ignored, it would hide how children ended
+    def _start(self, cleanup: contextlib.ExitStack) -> None:
+        self._state_directory = StateDirectory(self.settings.control.state_dir)
+        cleanup.callback(self._state_directory.close)
+        state = self._state_directory.load()
+        # Inherited as ignored, it would hide how children ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         become_subreaper()
-        make_room(self.settings.worker.count)
-        # Never put back: a signal that comes while the clerk finishes must not kill it.
-        self._signals = SignalQueue(list(_SIGNALS))
+        reserve_descriptors(self.settings.worker.count)
+        # Never restored: a signal that comes while the database thread finishes must not kill it.
+        self._signals = SignalQueue(self._signal_handlers)
         self._fleet = Fleet(
             self._spawner,
             self,
             host=socket.gethostname(),
             wire=self.settings.to_wire(),
             timeouts=_timeouts(self.settings),
-            paused=set(orders.paused),
+            paused=set(state.paused),
         )
-        leaving.callback(self._fleet.close)
+        cleanup.callback(self._fleet.close)
         self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._database_thread.fileno())
         self._exempt_database()
         if self._database is not None:
             self._check_disk_space(self._database.directory)
-        self._fleet.draining, self._fleet.held = orders.draining, orders.held
+        self._fleet.draining, self._fleet.held = state.draining, state.held
         self._fleet.scale(self.settings.worker.count)
-        log.info("supervising %d workers", self._fleet.wanted, extra={"event": "supervisor.started"})
-        if orders != PersistedState():
-            log.warning("orders of an earlier run still stand: %s", orders.text())
+        log.info("supervisor.started", workers=self._fleet.wanted)
+        if state != PersistedState():
+            log.warning(
+                "supervisor.state_restored",
+                draining=state.draining,
+                held=state.held,
+                paused=sorted(state.paused),
+            )
 
     def _dispatch_events(self) -> None:
-        """What has news, and nothing else: most turns are for one of these alone."""
+        """Handle only the sources that are ready: most passes are for one of them."""
         fds = self._ready.fds
         if self._signals.fileno() in fds:
             for number in self._signals.take():
-                self._run_guarded(self._handle, number)
+                self._run_guarded(self._handle_signal, number)
         if self._ready.control:
-            self._run_guarded(self._take_requests)
+            self._run_guarded(self._handle_requests)
         if self._database_thread.fileno() in fds:
-            for answer in self._database_thread.answers():
-                self._run_guarded(answer)
+            for callback in self._database_thread.answers():
+                self._run_guarded(callback)
         now = self._clock.boottime()
         if self._fleet.fileno() in fds or now >= self._fleet.next_tick_at():
             self._supervising = self._run_guarded(self._fleet.tick, now)
 
-    def _over(self) -> bool:
+    def _is_finished(self) -> bool:
         return self.phase is not Phase.RUNNING and self._fleet.empty
 
     def _wait(self) -> None:
         now = self._clock.boottime()
         due = [self._fleet.next_tick_at(), self._tick_at]
         due += [self._kill_at] if self._kill_at is not None else []
-        rest = min(max(0.0, min(due) - now), REVIEW_SECONDS)
-        self._ready = self._control.wait(self._descriptors, int(rest * 1000) + 1)
+        timeout = min(max(0.0, min(due) - now), REVIEW_SECONDS)
+        self._ready = self._control.wait(self._descriptors, int(timeout * 1000) + 1)
         now = self._clock.boottime()
-        away = now - self._awake_at
-        if away > REVIEW_SECONDS + ABSENCE_SECONDS:
-            log.warning("the supervisor itself did not run for %.1f s: every deadline is moved", away)
-            self._fleet.extend_deadlines(away, now)
+        elapsed = now - self._awake_at
+        if elapsed > REVIEW_SECONDS + SUSPENDED_SECONDS:
+            log.warning("supervisor.was_suspended", for_seconds=round(elapsed, 1))
+            self._fleet.extend_deadlines(elapsed, now)
         self._awake_at = now
 
-    def _handle(self, number: signal.Signals) -> None:
-        log.info("%s received", number.name, extra={"event": "signal.received", "signal": number.name})
-        _SIGNALS[number](self)
+    def _handle_signal(self, number: signal.Signals) -> None:
+        log.info("signal.received", signal=number.name)
+        self._signal_handlers[number]()
 
-    def _take_requests(self) -> None:
+    def _handle_requests(self) -> None:
         for request in self._control.receive():
-            self._run_guarded(self._obey, self, request)
+            self._run_guarded(self._on_request, request)
 
     def _tick(self) -> None:
-        """What is looked after each second, and the end of the patience with workers that hold on."""
+        """Kill workers whose time to hand over is up; each second: title, systemd, disk, database, hooks."""
         now = self._clock.boottime()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at, self.phase = None, Phase.KILLING
@@ -235,10 +262,10 @@ class Supervisor:
         for hook in self.on_tick:
             self._run_guarded(hook, now)
 
-    # What an operator orders, by command or by signal.
+    # Operator commands and signals.
 
     def shutdown(self, *, now: bool = False) -> None:
-        """Leave: workers finish their calls first, or hand them over at once."""
+        """Begin to stop: workers finish their calls first; ``now`` has them hand over at once."""
         if now:
             self._hand_over()
         elif self.phase is Phase.RUNNING:
@@ -246,116 +273,116 @@ class Supervisor:
             self._fleet.stop()
 
     def scale(self, wanted: int) -> int:
-        """So many workers, until the next reload; the number.
+        """Set the number of workers until the next reload; returns it.
 
         Raises:
             ConfigError: the system does not allow that many.
         """
-        make_room(wanted)
+        reserve_descriptors(wanted)
         self._fleet.scale(wanted)
-        log.info("%d workers wanted", wanted, extra={"event": "fleet.scaled", "wanted": wanted})
+        log.info("fleet.scaled", wanted=wanted)
         return wanted
 
     def drain(self, on: bool) -> None:
-        """No worker of this host claims, or all may again; outlives this process."""
+        """Stop or resume claiming on this host; survives a restart."""
         self._fleet.drain(on)
         self._save_state()
 
     def hold(self, on: bool) -> None:
-        """Every new dial of this host is held, or no longer; outlives this process."""
+        """Hold or release new dials of this host; survives a restart."""
         self._fleet.hold(on)
         self._save_state()
 
     def pause_worker(self, slot: str) -> None:
-        """One worker claims nothing; outlives its process, and this one.
+        """Stop claiming in one slot; survives its worker and a restart.
 
         Raises:
-            FleetError: there is no such worker.
+            FleetError: there is no such slot.
         """
         self._fleet.require(slot)
         self._fleet.pause(slot, True)
         self._save_state()
 
     def resume_worker(self, slot: str) -> None:
-        """One worker claims again.
+        """Resume claiming in one slot.
 
         Raises:
-            FleetError: there is no such worker.
+            FleetError: there is no such slot.
         """
         self._fleet.require(slot)
         self._fleet.pause(slot, False)
         self._save_state()
 
     def set_log_level(self, level: str) -> None:
-        """How much this daemon and its workers log, until the next reload."""
-        self._apply_log_level(level)
+        """Set the log level of this process and its workers until the next reload."""
+        logs.set_level(level)
         self._fleet.set_log_level(level)
 
     def reload(self) -> dict[str, list[str]]:
-        """Read the settings again and apply what a running daemon can; what was applied, what was not.
+        """Read the settings again and apply what can change at run time; what was applied, what was not.
 
         Raises:
-            ConfigError: the new set is bad; the old one stays whole.
+            ConfigError: the new settings are invalid; the old ones stay as a whole.
         """
         self._notifier.reloading()
         try:
             new = self._read_settings()
-            make_room(new.worker.count)
+            reserve_descriptors(new.worker.count)
             applied, needs_restart = reload_changes(self.settings, new)
             before = self.settings.worker.count
             self.settings = after_reload(self.settings, new)
-            self._apply_log_level(self.settings.logging.level)
+            logs.set_level(self.settings.logging.level)
             self._fleet.set_settings(self.settings.to_wire(), _timeouts(self.settings))
             if self._fleet.wanted not in {before, self.settings.worker.count}:
                 applied.append(f"WORKER_COUNT: {self._fleet.wanted} by scale -> {self.settings.worker.count}")
             self.scale(self.settings.worker.count)
         finally:
             self._notifier.reloaded()
-        log.info("settings read again; applied: %s", "; ".join(applied) or "nothing new")
+        log.info("settings.reloaded", applied=applied)
         if needs_restart:
-            log.warning("settings that need a restart: %s", "; ".join(needs_restart))
+            log.warning("settings.need_restart", changed=needs_restart)
+        if self._on_settings is not None:
+            self._on_settings(self.settings)
         return {"applied": applied, "needs_restart": needs_restart}
 
-    # What an operator asks.
-
     def snapshot(self) -> dict[str, Any]:
-        """All that the loop knows, as JSON-ready data."""
+        """Supervisor and workers as JSON-ready data."""
         found = snapshot(self._fleet, state=self.phase.label, started_at=self._started_at, clock=self._clock)
         found["supervisor"]["orders_not_kept"] = self._state_not_saved
         return found
 
-    # What the fleet tells (``fleet.workers.Listener``).
+    # Callbacks of the fleet (``fleet.workers.FleetListener``).
 
     def on_counts(self, counts: Counts) -> None:
-        """Sum up a worker's increments; the sums survive it."""
+        """Add a worker's increments to the sums, which survive it."""
         for key, value in counts.items():
             self.counts[key] = self.counts.get(key, 0) + value
 
-    def on_idempotent_count(self, tally: IdempotentCount) -> None:
-        """Sum up increments that count once: a worker that died may have told them before it was repeated."""
-        if tally.once in self._counted_once:
+    def on_idempotent_count(self, count: IdempotentCount) -> None:
+        """Add increments once per name: a worker may have sent them and died before the operation ended."""
+        if count.once in self._counted_once:
             return
-        self._counted_once[tally.once] = None
+        self._counted_once[count.once] = None
         if len(self._counted_once) > IDEMPOTENT_COUNTS_KEPT:
             self._counted_once.popitem(last=False)
-        self.on_counts(tally.counts)
+        self.on_counts(count.counts)
 
     def on_worker_event(self, slot: str, event: Event) -> None:
-        """Pass a worker's event on."""
+        """Pass a worker's event to the listeners."""
         for listener in self.on_event:
             self._run_guarded(listener, slot, event.name, event.fields)
 
     def on_worker_exit(self, worker_id: str, beat: Beat | None, cause: ExitCause) -> None:
-        """Have the database's side told what a crash left in hand; other ends speak against no job."""
+        """Count the exit; report a crash with the job in hand to the database thread, other exits not."""
         if cause is not ExitCause.ASKED:
             self.on_counts({count_key("speechaid_worker_restarts_total", {"cause": cause.value}): 1})
         if cause in CRASHES:
             self._database_thread.on_worker_exit(worker_id, beat.job if beat is not None else None, cause)
 
-    # What signals do; the rest of the loop's verbs.
+    # Signal handlers, and the rest of the loop.
 
     def _stop_or_hand_over(self) -> None:
-        """The second wish to stop is the stronger one."""
+        """Stop gracefully on the first signal, hand over on the second."""
         if self.phase is Phase.RUNNING:
             self.shutdown()
         else:
@@ -364,8 +391,8 @@ class Supervisor:
     def _hand_over(self) -> None:
         if self.phase < Phase.HANDING_OVER:
             self._enter(Phase.HANDING_OVER)
-            timeouts = self.settings.retell.timeout_seconds + HAND_OVER_GRACE_SECONDS
-            self._kill_at = self._clock.boottime() + timeouts
+            allowed = self.settings.retell.timeout_seconds + HAND_OVER_GRACE_SECONDS
+            self._kill_at = self._clock.boottime() + allowed
             self._fleet.hand_over()
 
     def _reload_by_signal(self) -> None:
@@ -373,62 +400,61 @@ class Supervisor:
             self.reload()
         except ConfigError as exc:
             for fault in exc.faults:
-                log.error("%s", fault)  # noqa: TRY400 - one line a fault, no traceback
-            log.error("the new settings are refused; the old ones stay")  # noqa: TRY400 - as above
+                log.error("settings.refused", text=fault)  # noqa: TRY400 - one line a fault, no traceback
 
     def _one_more(self) -> None:
         try:
-            self.scale(min(self._fleet.wanted + 1, MOST_WORKERS))
+            self.scale(min(self._fleet.wanted + 1, MAX_WORKERS_BY_SIGNAL))
         except ConfigError as exc:
-            log.warning("no worker more: %s", exc)
+            log.warning("fleet.scale_refused", text=str(exc))
 
     def _one_fewer(self) -> None:
-        self.scale(max(self._fleet.wanted - 1, 1))  # none at all is for drain, not for a finger on a key
+        self.scale(max(self._fleet.wanted - 1, 1))  # to stop all of them there is drain
 
     def _enter(self, phase: Phase) -> None:
-        log.info("%s", phase.label, extra={"event": "supervisor.phase", "phase": phase.label})
+        log.info("supervisor.phase", phase=phase.label)
         self.phase = phase
         self._notifier.stopping(self._summary())
         self._show_title()
 
     def _save_state(self) -> None:
-        """Write down what stands until it is taken back, for the next start.
+        """Write drain, hold and pauses to the state file, for the next start.
 
-        An emergency stop must not wait for a disk: where nothing can be written the orders stand in memory,
-        the answer says so, and each second tries again.
+        An emergency stop must not wait for a disk: where the file cannot be written, the state holds in
+        memory, the answer says so, and the write is retried each second.
         """
-        orders = PersistedState(
+        state = PersistedState(
             draining=self._fleet.draining, held=self._fleet.held, paused=frozenset(self._fleet.paused)
         )
         try:
-            self._state.save(orders)
+            self._state_directory.save(state)
         except FleetError as fault:
             if self._state_not_saved is None:
-                log.warning("%s: orders stand, but a restart would not know them", fault)
+                log.warning("supervisor.state_not_saved", text=str(fault))
             self._state_not_saved = str(fault)
             return
         if self._state_not_saved is not None:
-            log.info("standing orders are kept again")
+            log.info("supervisor.state_saved")
         self._state_not_saved = None
 
     def _check_disk_space(self, directory: Path) -> None:
-        """No call is placed whose end might find no room; those that go on are followed."""
+        """Hold new dials while a call's end might not fit on the disk; live calls are followed."""
         held = self._fleet.no_space is not None
         try:
-            found = os.statvfs(directory)
-            why = no_space(str(directory), found.f_bavail * found.f_frsize // 2**20, held=held)
+            disk = os.statvfs(directory)
+            reason = no_space(str(directory), disk.f_bavail * disk.f_frsize // 2**20, held=held)
         except OSError as exc:
-            why = f"the disk of {directory} cannot be looked at: {exc.strerror}"
-        self._fleet.hold_for_space(why)
-        if why is not None and not held:
-            log.error("no new call is placed: %s", why, extra={"event": "disk.full"})
-        elif why is None and held:
-            log.warning("calls are placed again: there is room on the disk of %s", directory)
+            reason = f"the free space of {directory} cannot be read: {exc.strerror}"
+        self._fleet.hold_for_space(reason)
+        if reason is not None and not held:
+            log.error("disk.full", text=reason)
+        elif reason is None and held:
+            log.warning("disk.has_space", directory=str(directory))
 
     def _exempt_database(self) -> None:
-        """Its process is our child, and its own keeper's to reap."""
+        """The embedded database is our child, but ``DatabaseProcess`` reaps it."""
         pid = self._database.pid if self._database is not None else None
-        self._fleet.others = set() if pid is None else {pid}
+        self._fleet.other_children = set() if pid is None else {pid}
 
     def _summary(self) -> str:
         present, wanted = self._fleet.present, self._fleet.wanted
@@ -438,30 +464,20 @@ class Supervisor:
         return f"{self.phase.label}, {present} of {plural(wanted, 'worker')}{drained}"
 
     def _show_title(self) -> None:
-        """In ``ps``, where it changed."""
+        """Set the process title where it changed."""
         if (summary := self._summary()) != self._title:
             self._title = summary
             setproctitle.setproctitle(f"speechaid: supervisor [{summary}]")
 
     def _run_guarded(self, step: Callable[..., object], *arguments: object) -> bool:
-        """Do one step; a fault of ours in it is logged, and the fleet is supervised on. False: it failed."""
+        """Run one step; a fault in it is logged and supervision goes on. False: it failed."""
         try:
             step(*arguments)
         except Exception:
-            log.exception("a step of the supervisor failed", extra={"event": "supervisor.fault"})
-            self._clock.sleep(0.05)  # a fault in each turn must not turn hot
+            log.exception("supervisor.fault")
+            self._clock.sleep(0.05)  # a fault in each pass must not become a busy loop
             return False
         return True
-
-
-_SIGNALS: Final[dict[signal.Signals, Callable[[Supervisor], None]]] = {
-    signal.SIGTERM: Supervisor._stop_or_hand_over,  # noqa: SLF001 - the table is part of the class
-    signal.SIGINT: Supervisor._stop_or_hand_over,  # noqa: SLF001 - as above
-    signal.SIGQUIT: Supervisor._hand_over,  # noqa: SLF001 - as above
-    signal.SIGHUP: Supervisor._reload_by_signal,  # noqa: SLF001 - as above
-    signal.SIGTTIN: Supervisor._one_more,  # noqa: SLF001 - as above
-    signal.SIGTTOU: Supervisor._one_fewer,  # noqa: SLF001 - as above
-}
 
 
 def _timeouts(settings: Settings) -> Timeouts:
@@ -474,12 +490,3 @@ def _timeouts(settings: Settings) -> Timeouts:
             outage_delay_seconds=min(5.0, worker.respawn_max_seconds),
         ),
     )
-
-
-def run(settings: Settings, **parts: Any) -> ExitStatus:
-    """The whole daemon; ``parts`` are those of ``Supervisor``.
-
-    Raises:
-        FleetError: supervision cannot begin.
-    """
-    return Supervisor(settings, **parts).run()

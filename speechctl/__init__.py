@@ -1,1 +1,1 @@
-"""speechctl: the operator's command line; of speechaid it knows the protocol module alone."""
+"""speechctl: the operators' command line; of speechaid it imports ``protocol`` only."""

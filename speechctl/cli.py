@@ -1,4 +1,4 @@
-"""``speechctl``: parse, ask, show, exit. Heavy imports wait until they are needed."""
+"""``speechctl``: parse, send, print, exit. Heavy modules are imported where they are needed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid.protocol import messages, stdio
 from speechaid.protocol.messages import COMMANDS, CommandSpec, Kind, Runs
-from speechctl.parser import WrongUsage, build_parser, wire_arguments
+from speechctl.parser import UsageError, build_parser, wire_arguments
 
 if TYPE_CHECKING:
     from speechctl.client import Client, Remote
 
-#: What a shell expects of a command that was interrupted.
+#: The exit status that shells use for Ctrl-C (128 + SIGINT).
 _INTERRUPTED: Final = 130
 
 
-class Trouble(Exception):  # noqa: N818 - carries the way out
-    """The command line ends here: an exit status, a code for programs and a sentence for people."""
+class CommandFailed(Exception):  # noqa: N818 - carries an exit status, not only a fault
+    """The command ends here: an exit status, a code for programs and a sentence for people."""
 
     def __init__(self, exit_status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -33,57 +33,57 @@ class Trouble(Exception):  # noqa: N818 - carries the way out
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    closed = stdio.make_ready()
+    output_is_closed = stdio.make_ready()
     parser = build_parser(argv)
     try:
         options = parser.parse_args(argv)
-    except WrongUsage as wrong:
+    except UsageError as exc:
         if "--json" in argv:
-            _tell_trouble(Trouble(2, wrong.code, str(wrong)), as_json=True)
+            _print_failure(CommandFailed(2, exc.code, str(exc)), as_json=True)
         else:
-            print(wrong.text, end="", file=sys.stderr)
+            print(exc.text, end="", file=sys.stderr)
         return 2
     as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
     try:
-        status = _answered(parser, options, as_json=as_json)
-        if closed:
+        status = _run_and_flush(parser, options, as_json=as_json)
+        if output_is_closed:
             raise stdio.CLOSED
-    except Trouble as trouble:
-        return _ended(trouble, as_json=as_json)
+    except CommandFailed as failed:
+        return _fail(failed, as_json=as_json)
     except KeyboardInterrupt:
-        print("speechctl: interrupted; a request that was sent is carried out all the same", file=sys.stderr)
+        print("speechctl: interrupted; a request that was sent is still carried out", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        stdio.give_up_output()  # its reader left (head, less): nothing is wrong
+        stdio.give_up_output()  # the reader has closed the pipe (head, less): no fault
         return 0
     except OSError as exc:
         stdio.give_up_output()
-        done = "; an order is carried out all the same" if options.command and not exc.filename else ""
-        return _ended(Trouble(1, "refused", stdio.unwritten(exc) + done), as_json=False)
+        carried_out = "; the command is still carried out" if options.command and not exc.filename else ""
+        return _fail(CommandFailed(1, "refused", stdio.unwritten(exc) + carried_out), as_json=False)
     return status
 
 
-def _answered(parser: argparse.ArgumentParser, options: argparse.Namespace, *, as_json: bool) -> int:
-    """Run the command; its answer has left when this returns."""
+def _run_and_flush(parser: argparse.ArgumentParser, options: argparse.Namespace, *, as_json: bool) -> int:
+    """Run the command; its output is written when this returns."""
     if options.version or options.command is None:
-        status = _about(parser, version=options.version)
+        status = _version_or_help(parser, version=options.version)
     else:
         status = _run(COMMANDS[options.command], options, as_json=as_json)
     sys.stdout.flush()
     return status
 
 
-def _ended(trouble: Trouble, *, as_json: bool) -> int:
-    """Tell why it ended; where even that cannot be written, the exit status alone says it."""
+def _fail(failed: CommandFailed, *, as_json: bool) -> int:
+    """Print the failure; where that cannot be written, the exit status remains."""
     try:
-        _tell_trouble(trouble, as_json=as_json)
+        _print_failure(failed, as_json=as_json)
         sys.stdout.flush()
     except OSError:
         stdio.give_up_output()
-    return trouble.exit_status
+    return failed.exit_status
 
 
-def _about(parser: argparse.ArgumentParser, *, version: bool) -> int:
+def _version_or_help(parser: argparse.ArgumentParser, *, version: bool) -> int:
     if not version:
         parser.print_help()
         return 2
@@ -95,10 +95,10 @@ def _about(parser: argparse.ArgumentParser, *, version: bool) -> int:
 
 def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
     if spec.runs is Runs.CLIENT:
-        return _own(spec, options, as_json=as_json)
+        return _run_locally(spec, options, as_json=as_json)
     args = wire_arguments(spec, options)
     attachment = _attachment(spec, options)
-    _check(spec, args, attachment)
+    _validate(spec, args, attachment)
     question = _question(spec, args, options)
     timeout_seconds = getattr(options, "timeout", spec.timeout_seconds)
     if spec.name == "import" and options.bad_rows:
@@ -106,7 +106,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     _check_output(spec, options)
     with _connection(options) as client:
         if question is not None:
-            _look_up(client, spec, args)
+            _check_ids(client, spec, args)
             _confirm(question)
         if spec.name == "export" and not as_json:
             return _export(client, options.output, args, timeout_seconds)
@@ -124,11 +124,11 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         if getattr(options, "wait", False):
             result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
         if (spec.name == "import" and options.bad_rows) or (spec.name == "report" and options.output):
-            result = _filed(spec, result, options)
+            result = _write_files(spec, result, options)
         if spec.name == "report" and options.output:
             print(f"the report is written to {options.output}")
             return 0
-        _show(spec, result, as_json=as_json)
+        _print_result(spec, result, as_json=as_json)
         if getattr(options, "follow", False):
             from speechctl.live import follow_logs
 
@@ -137,19 +137,19 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
 
 
 def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
-    """What would be refused only after the work is refused before it."""
-    table = {"export": "output", "import": "bad_rows"}.get(spec.name)
-    if table is not None and getattr(options, table):
+    """Refuse an output file that could not be written, before the work is done."""
+    option = {"export": "output", "import": "bad_rows"}.get(spec.name)
+    if option is not None and getattr(options, option):
         from speechctl import sheets
 
         try:
-            sheets.check_name(getattr(options, table))
+            sheets.check_name(getattr(options, option))
         except sheets.SheetError as exc:
-            raise Trouble(2, "bad_argument", str(exc)) from exc
+            raise CommandFailed(2, "bad_argument", str(exc)) from exc
     if spec.name == "report" and (options.format == "xlsx") != str(options.output or "").endswith(".xlsx"):
         if options.format == "xlsx":
-            raise Trouble(2, "bad_argument", "--format xlsx needs --output FILE.xlsx")
-        raise Trouble(2, "bad_argument", f"{options.output} is a spreadsheet by its name: say --format xlsx")
+            raise CommandFailed(2, "bad_argument", "--format xlsx needs --output FILE.xlsx")
+        raise CommandFailed(2, "bad_argument", f"{options.output}: an .xlsx file needs --format xlsx")
 
 
 def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds: float) -> int:
@@ -157,19 +157,19 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
     from speechctl.sheets import SheetError
 
     try:
-        told = run(client, path, args, timeout_seconds=timeout_seconds, tell=_show_progress)
+        written = run(client, path, args, timeout_seconds=timeout_seconds, on_progress=_show_progress)
     except SheetError as exc:
-        raise Trouble(1, "refused", str(exc)) from exc
+        raise CommandFailed(1, "refused", str(exc)) from exc
     _clear_progress()
     if path != "-":
-        from speechctl.words import plural
+        from speechctl.render.text import plural
 
-        print(f"{plural(told['rows'], 'row')} written to {path}")
+        print(f"{plural(written['rows'], 'row')} written to {path}")
     return 0
 
 
-def _filed(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """The answer, after what belongs into a file has been written there."""
+def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Write what belongs into a file; returns the result that is left to show."""
     from speechctl import sheets
 
     try:
@@ -181,26 +181,27 @@ def _filed(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespac
         else:
             Path(options.output).write_text(_as_text(spec, result, options.format), encoding="utf-8")
     except sheets.SheetError as exc:
-        raise Trouble(1, "refused", str(exc)) from exc
+        raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
-        raise Trouble(1, "refused", f"{options.output}: {exc.strerror}") from exc
+        raise CommandFailed(1, "refused", f"{options.output}: {exc.strerror}") from exc
     return {"output": options.output}
 
 
-def _as_text(spec: CommandSpec, result: Mapping[str, Any], form: str) -> str:
-    if form == "json":
+def _as_text(spec: CommandSpec, result: Mapping[str, Any], output_format: str) -> str:
+    if output_format == "json":
         import json
 
         return json.dumps(result, indent=2, ensure_ascii=False) + "\n"
     if "markdown" in result:
         return str(result["markdown"]) + "\n"
-    from speechctl import render
+    from speechctl.render.blocks import as_text
+    from speechctl.render.commands import render
 
-    return render.as_text(render.render(spec.name, result)) + "\n"
+    return as_text(render(spec.name, result)) + "\n"
 
 
-def _own(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
-    """What speechctl does by itself."""
+def _run_locally(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> int:
+    """Run a command that is no request to the daemon: completion, keys, top."""
     from speechctl import keys
 
     if spec.name == "completion":
@@ -212,8 +213,8 @@ def _own(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         try:
             result = keys.run(options)
         except keys.KeyringError as exc:
-            raise Trouble(1, "refused", str(exc)) from exc
-        _show(spec, result, as_json=as_json)
+            raise CommandFailed(1, "refused", str(exc)) from exc
+        _print_result(spec, result, as_json=as_json)
         return 0
     from speechctl.top import run as top
 
@@ -225,39 +226,39 @@ def _own(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
 
 @contextlib.contextmanager
 def _connection(options: argparse.Namespace) -> Iterator[Client]:
-    """A client, with what may go wrong turned into a way out."""
+    """A client whose faults become ``CommandFailed``."""
     from speechctl.client import Client, Refused, Unanswered, Unreachable
 
     try:
         with Client(_target(options)) as client:
             yield client
     except Refused as refused:
-        raise Trouble(refused.exit_status, refused.code, str(refused)) from refused
-    except Unanswered as silent:
-        goes_on = options.command == "import"
-        hint = "; speechctl imports tells how far it is, and what came of it" if goes_on else ""
-        raise Trouble(3, "unreachable", f"{silent}{hint}") from silent
+        raise CommandFailed(refused.exit_status, refused.code, str(refused)) from refused
+    except Unanswered as unanswered:
+        is_import = options.command == "import"
+        hint = "; speechctl imports shows its progress and its result" if is_import else ""
+        raise CommandFailed(3, "unreachable", f"{unanswered}{hint}") from unanswered
     except Unreachable as unreachable:
-        raise Trouble(3, "unreachable", str(unreachable)) from unreachable
+        raise CommandFailed(3, "unreachable", str(unreachable)) from unreachable
     finally:
         _clear_progress()
 
 
 def _target(options: argparse.Namespace) -> Path | Remote:
-    """The unix socket, or the daemon on the network and the keys for it."""
-    where = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
-    if not where.startswith("tcp://"):
-        return Path(where).expanduser().absolute() if where else messages.client_socket()
+    """The Unix socket, or the address of a daemon on the network with this client's keys."""
+    address = getattr(options, "socket", None) or os.environ.get("SPEECHAID_SOCKET") or ""
+    if not address.startswith("tcp://"):
+        return Path(address).expanduser().absolute() if address else messages.client_socket()
     key = getattr(options, "key", None) or os.environ.get("SPEECHCTL_KEY")
     if not key:
-        raise Trouble(2, "bad_argument", f"{where}: the network is open to key holders alone: say --key FILE")
+        raise CommandFailed(2, "bad_argument", f"{address}: control over TCP needs a key: --key FILE")
     from speechaid.protocol.keys import KeyringError, credentials
     from speechctl.client import Remote
 
     try:
-        return Remote(address=where, credentials=credentials(Path(key).expanduser()))
+        return Remote(address=address, credentials=credentials(Path(key).expanduser()))
     except KeyringError as exc:
-        raise Trouble(2, "bad_argument", str(exc)) from exc
+        raise CommandFailed(2, "bad_argument", str(exc)) from exc
 
 
 def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
@@ -268,56 +269,60 @@ def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:
         if path.is_char_device() or path.is_block_device():
-            raise Trouble(2, "bad_argument", f"{path} is a device: name a file, or a pipe")
+            raise CommandFailed(2, "bad_argument", f"{path} is a device: name a file or a pipe")
         with path.open("rb") as file:
-            # What a pipe holds is known only when it has been read.
+            # The size of what a pipe delivers is known only when it has been read.
             content = file.read(limit + 1)
     except OSError as exc:
-        raise Trouble(2, "bad_argument", f"{path}: {exc.strerror}") from exc
+        raise CommandFailed(2, "bad_argument", f"{path}: {exc.strerror}") from exc
     if len(content) > limit:
-        raise Trouble(2, "too_large", f"{path} has more than {limit // 2**20} MiB: split it")
+        raise CommandFailed(2, "too_large", f"{path} is larger than {limit // 2**20} MiB: split it")
     return content
 
 
-def _check(spec: CommandSpec, args: Mapping[str, Any], attachment: bytes | None) -> None:
-    """What the daemon would refuse is told without it."""
+def _validate(spec: CommandSpec, args: Mapping[str, Any], attachment: bytes | None) -> None:
+    """Refuse what the daemon would refuse, without asking it."""
     header = {"v": messages.PROTOCOL_VERSION, "id": "check", "command": spec.name, "args": args}
-    checked = messages.validate(header, attachment)
-    if isinstance(checked, messages.Refusal):
-        raise Trouble(messages.EXIT_STATUS[checked.code], checked.code, checked.message)
+    request = messages.validate(header, attachment)
+    if isinstance(request, messages.Refusal):
+        raise CommandFailed(messages.EXIT_STATUS[request.code], request.code, request.message)
 
 
 def _question(spec: CommandSpec, args: Mapping[str, Any], options: argparse.Namespace) -> str | None:
-    """What is to be confirmed first, if anything."""
+    """The question to confirm before the command is sent; None where there is none."""
     if spec.question is None or getattr(options, "yes", False) or args.get("dry_run"):
         return None
     question = spec.question.format_map(args)
     if not sys.stdin.isatty():
-        raise Trouble(2, "unconfirmed", f"{question} Nobody can be asked here: say --yes")
+        raise CommandFailed(2, "unconfirmed", f"{question} The input is no terminal: confirm with --yes")
     return question
 
 
-#: Commands that look up an id of a kind, and harm nothing.
-_LOOKS_UP: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+#: For each kind of id, a read-only command that fails where the id does not exist.
+_LOOKUPS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "job": ("job", {}),
     "batch": ("jobs", {"limit": 1}),
 }
 
 
-def _look_up(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> None:
-    """A question about what is not there is none: the daemon refuses the look as it would the command."""
+def _check_ids(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> None:
+    """Fail for an unknown id before the operator is asked to confirm.
+
+    Raises:
+        Refused: the daemon does not know an id, or it is ambiguous.
+    """
     for argument in spec.arguments:
-        look = _LOOKS_UP.get(argument.completes or "")
-        if look is not None and args.get(argument.name) is not None:
-            name, more = look
-            asked = {argument.name: args[argument.name], **more}
-            client.ask(name, asked, timeout_seconds=COMMANDS[name].timeout_seconds)
+        lookup = _LOOKUPS.get(argument.completes or "")
+        if lookup is not None and args.get(argument.name) is not None:
+            name, more = lookup
+            lookup_args = {argument.name: args[argument.name], **more}
+            client.ask(name, lookup_args, timeout_seconds=COMMANDS[name].timeout_seconds)
 
 
 def _confirm(question: str) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Trouble(1, "unconfirmed", "nothing was done")
+        raise CommandFailed(1, "unconfirmed", "nothing was done")
 
 
 def _wait_for_drain(
@@ -325,10 +330,10 @@ def _wait_for_drain(
 ) -> dict[str, Any]:
     from speechctl.live import wait_for_drain
 
-    return wait_for_drain(client, result, stop=stop, tell=None if as_json else _show_progress)
+    return wait_for_drain(client, result, stop=stop, on_progress=None if as_json else _show_progress)
 
 
-def _show(spec: CommandSpec, result: Mapping[str, Any], *, as_json: bool) -> None:
+def _print_result(spec: CommandSpec, result: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         import json
 
@@ -337,22 +342,24 @@ def _show(spec: CommandSpec, result: Mapping[str, Any], *, as_json: bool) -> Non
     if "markdown" in result:
         print(result["markdown"])
         return
-    from speechctl import render
+    from speechctl.render.commands import render
 
-    blocks = render.render(spec.name, result)
+    blocks = render(spec.name, result)
     if sys.stdout.isatty():
-        from speechctl.screen import show
+        from speechctl.render.terminal import print_blocks
 
-        show(blocks)
+        print_blocks(blocks)
     else:
-        print(render.as_text(blocks))
+        from speechctl.render.blocks import as_text
+
+        print(as_text(blocks))
 
 
 def _show_progress(progress: Mapping[str, Any]) -> None:
-    """One line on the terminal, overwritten by the next; nothing where nobody watches."""
+    """One line on the terminal, overwritten by the next; nothing where stderr is no terminal."""
     if not sys.stderr.isatty():
         return
-    from speechctl.render import progress_line
+    from speechctl.render.commands import progress_line
 
     line = progress_line(progress)
     if line:
@@ -364,19 +371,19 @@ def _clear_progress() -> None:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _tell_trouble(trouble: Trouble, *, as_json: bool) -> None:
+def _print_failure(failed: CommandFailed, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps({"ok": False, "error": {"code": trouble.code, "message": str(trouble)}}))
+        print(json.dumps({"ok": False, "error": {"code": failed.code, "message": str(failed)}}))
     else:
-        # What the daemon quotes may come from anybody's file: a terminal must not obey it.
-        from speechctl.blocks import harmless
+        # The daemon may quote an imported file: a terminal must not act on control characters in it.
+        from speechctl.render.blocks import sanitized
 
-        lines = [harmless(line) for line in str(trouble).splitlines()]
+        lines = [sanitized(line) for line in str(failed).splitlines()]
         print("speechctl:", "\n".join(lines), file=sys.stderr)
 
 
 def run() -> NoReturn:
-    """For ``python -m speechctl``."""
+    """Entry point of ``python -m speechctl``."""
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""The client's end of the control socket: one request, its progress, its answer, one deadline for all.
+"""The client's end of the control socket: a request, its progress and its answer, within one deadline.
 
-A refused connection looks like silence to ZeroMQ, so the socket is looked at before asking, and again after a
-time-out, to say which of the causes it is (``speechctl.diagnosis``).
+ZeroMQ does not report a refused connection, so the socket is checked before a request is sent, and again
+after a time-out, to find the cause (``speechctl.connection_faults``).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import zmq
 
 from speechaid.protocol import messages
-from speechctl.diagnosis import absence, silence
+from speechctl.connection_faults import timeout_reason, unreachable_reason
 
 if TYPE_CHECKING:
     from speechaid.protocol.keys import Credentials, KeyPair
 
-#: A stream gives a sign of life every few seconds; past this silence the daemon is gone, in milliseconds.
+#: Longest silence of a stream, in milliseconds; the daemon sends something every few seconds.
 STREAM_SILENCE_MS: Final = 20_000
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -42,15 +42,15 @@ class Remote:
 
 
 class Unreachable(Exception):  # noqa: N818 - a condition of the world
-    """The daemon cannot be asked; the text says why and what to do."""
+    """The daemon cannot be reached; the message says why and what to do."""
 
 
 class Unanswered(Unreachable):
-    """The daemon is there, but the answer did not come in time: the work may still be done."""
+    """The daemon did not answer in time; the command may still be carried out."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer
-    """The daemon answered that it does not do it."""
+    """The daemon refused the command."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ class Refused(Exception):  # noqa: N818 - an answer
 
 
 class Client:
-    """A connection to one daemon; use it in ``with``."""
+    """A connection to one daemon; a context manager."""
 
     def __init__(self, target: Path | Remote) -> None:
         self.target = target
@@ -82,7 +82,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Drop the connection and whatever was not sent yet."""
+        """Close the connection; what was not sent yet is dropped."""
         self._disconnect()
         self._context.term()
 
@@ -95,53 +95,53 @@ class Client:
         timeout_seconds: float,
         on_progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """The result of a command.
+        """Send a command; returns its result.
 
         Args:
             command: a name of the command table.
-            args: its arguments as they travel.
+            args: its wire arguments.
             attachment: the file's bytes, for a command that takes one.
-            timeout_seconds: longest wait for the final answer; progress does not lengthen it.
-            on_progress: told how far the daemon is.
+            timeout_seconds: longest wait for the final answer; progress does not extend it.
+            on_progress: called with each progress message.
 
         Raises:
-            Refused: the daemon said no.
-            Unreachable: no daemon is there, or it may not be asked.
-            Unanswered: it did not answer in time.
+            Refused: the daemon refused the command.
+            Unreachable: no daemon listens, or this user or key may not use it.
+            Unanswered: no answer in time.
         """
         deadline = time.monotonic() + timeout_seconds
         dealer = self._connected()
-        request_id = _fresh_id()
+        request_id = _new_id()
         header = messages.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
-        heard = False
+        accepted = False
         while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
             if not self._poll(dealer, left_ms):
                 break
             reply = _decoded(dealer.recv_multipart())
             if reply is None or reply.get("id") not in {request_id, None}:
-                continue  # an answer to an earlier question that nobody waits for any more
+                continue  # a late answer to an earlier request
             if "progress" in reply:
-                heard = True
+                accepted = True
                 if on_progress is not None:
                     on_progress(reply["progress"])
                 continue
             return _result(reply)
-        self._disconnect()  # an answer that comes late must not meet the next question
-        fault = self._absence()
+        self._disconnect()  # so that a late answer is not taken for that of the next request
+        fault = self._unreachable_reason()
         if fault is not None:
             raise Unreachable(f"the daemon went away before it answered: {fault}")
-        raise Unanswered(self._silence(heard, timeout_seconds))
+        raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
 
     def stream(self, command: str, args: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """What a command tells on and on; leave the loop to end it.
+        """Send a streaming command; yields its progress messages until the caller leaves the loop.
 
         Raises:
-            Refused: the daemon said no.
-            Unreachable: no daemon is there, or it went away.
+            Refused: the daemon refused the command.
+            Unreachable: no daemon listens, or it went away.
         """
         dealer = self._connected()
-        request_id = _fresh_id()
+        request_id = _new_id()
         header = messages.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header], zmq.NOBLOCK)
         while self._poll(dealer, STREAM_SILENCE_MS):
@@ -152,15 +152,15 @@ class Client:
                 _result(reply)
                 return
             yield dict(reply["progress"])
-        fault = self._absence() or "it does not give a sign of life any more: it is stopped or stuck"
+        fault = self._unreachable_reason() or "it sends nothing any more: it is stopped or stuck"
         self._disconnect()
         raise Unreachable(f"the daemon went away: {fault}")
 
     def _poll(self, dealer: zmq.Socket[bytes], timeout_ms: int) -> bool:
-        """Wait for a reply; a door that does not open is told at once.
+        """Wait for a reply; a failed handshake ends the wait at once.
 
         Raises:
-            Unreachable: the daemon refuses this key, or is another than the one believed.
+            Unreachable: the daemon refuses this key, or the server is not the one of the key file.
         """
         deadline = time.monotonic() + timeout_ms / 1000
         while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
@@ -172,22 +172,23 @@ class Client:
 
                 event = recv_monitor_message(self._monitor)["event"]
                 if event == zmq.Event.HANDSHAKE_FAILED_AUTH:
-                    raise Unreachable(f"the daemon at {self.target} does not let this key in")
+                    raise Unreachable(f"the daemon at {self.target} does not accept this key")
                 if event != zmq.Event.CONNECTED:
                     raise Unreachable(
-                        f"what listens at {self.target} does not prove that it is the daemon of this key file"
+                        f"the server at {self.target} does not prove that it is the daemon of this key file"
                     )
         return False
 
-    def _absence(self) -> str | None:
-        return absence(self.target) if isinstance(self.target, Path) else None
+    def _unreachable_reason(self) -> str | None:
+        return unreachable_reason(self.target) if isinstance(self.target, Path) else None
 
-    def _silence(self, accepted: bool, timeout_seconds: float) -> str:
+    def _timeout_reason(self, accepted: bool, timeout_seconds: float) -> str:
         if isinstance(self.target, Path):
-            return silence(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
+            return timeout_reason(self.target, accepted=accepted, timeout_seconds=timeout_seconds)
         if accepted:
             return (
-                f"{self.target} took the request, but did not answer within {timeout_seconds:g} s; it goes on"
+                f"{self.target} accepted the request, but did not answer within {timeout_seconds:g} s;"
+                " it continues"
             )
         return (
             f"no answer from {self.target} within {timeout_seconds:g} s: no daemon listens there "
@@ -196,7 +197,7 @@ class Client:
 
     def _connected(self) -> zmq.Socket[bytes]:
         if self._dealer is None:
-            fault = self._absence()
+            fault = self._unreachable_reason()
             if fault is not None:
                 raise Unreachable(fault)
             dealer = self._dealer = self._context.socket(zmq.DEALER)
@@ -204,7 +205,7 @@ class Client:
             if isinstance(self.target, Path):
                 dealer.connect(f"ipc://{self.target}")
             else:
-                self._monitor = _unlock(dealer, self.target)
+                self._monitor = _use_curve(dealer, self.target)
                 self._poller.register(self._monitor, zmq.POLLIN)
                 dealer.connect(self.target.address)
             self._poller.register(dealer, zmq.POLLIN)
@@ -214,7 +215,7 @@ class Client:
         if self._dealer is not None:
             if self._monitor is not None:
                 self._dealer.disable_monitor()
-                self._monitor.close(linger=0)  # pyzmq would leave that to the collector, and term() waits
+                self._monitor.close(linger=0)  # else term() would wait for the garbage collector
                 self._monitor = None
             self._dealer.close(linger=0)
             self._dealer = None
@@ -222,15 +223,15 @@ class Client:
 
 
 def new_pair() -> KeyPair:
-    """A fresh pair of CURVE keys."""
+    """A new pair of CURVE keys."""
     from speechaid.protocol.keys import KeyPair
 
     public, secret = zmq.curve_keypair()
     return KeyPair(public=public.decode("ascii"), secret=secret.decode("ascii"))
 
 
-def _unlock(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
-    """Have a connection prove itself, and the server too; returns what tells whether either failed."""
+def _use_curve(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
+    """Authenticate client and server by CURVE; returns a monitor socket for failed handshakes."""
     dealer.curve_publickey = target.credentials.pair.public.encode("ascii")
     dealer.curve_secretkey = target.credentials.pair.secret.encode("ascii")
     dealer.curve_serverkey = target.credentials.server.encode("ascii")
@@ -243,8 +244,8 @@ def _unlock(dealer: zmq.Socket[bytes], target: Remote) -> zmq.Socket[bytes]:
     )
 
 
-def _fresh_id() -> str:
-    """A request's name; the module ``secrets`` would take longer to import than the daemon to answer."""
+def _new_id() -> str:
+    """A request id; importing ``secrets`` would take longer than the daemon's answer."""
     return os.urandom(8).hex()
 
 
@@ -261,5 +262,5 @@ def _result(reply: Mapping[str, Any]) -> dict[str, Any]:
         return dict(reply["result"])
     error = reply.get("error")
     if not isinstance(error, dict):
-        raise Refused("internal", "the daemon's answer is not understood: it is of another version")
+        raise Refused("internal", "the daemon's answer cannot be read: it runs another version")
     raise Refused(str(error.get("code")), str(error.get("message")))

@@ -1,4 +1,4 @@
-"""Completion scripts for bash, zsh and fish, from the command table; ids are asked of the daemon."""
+"""Completion scripts for bash, zsh and fish, from the command table; ids come from the daemon."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def _flags(spec: CommandSpec) -> list[str]:
     return [argument.flag for argument in spec.arguments if not argument.positional]
 
 
-def _words_for(argument: Argument) -> str:
-    """A shell word that yields what may stand there: ids of the daemon, choices, or nothing."""
+def _candidates(argument: Argument) -> str:
+    """A shell command that prints the candidates for an argument: ids of the daemon, choices, or nothing."""
     if argument.choices:
         return f"echo {' '.join(argument.choices)}"
     if argument.completes == "worker":
@@ -31,26 +31,26 @@ _WORKERS = 'speechctl status --json --timeout 1s 2>/dev/null | sed -n \'s/^ *"sl
 
 
 def _cases() -> str:
-    """The words for each place of each command, as arms of a shell's ``case``."""
+    """The candidates for each position and option of each command, as arms of a shell's ``case``."""
     arms: list[str] = []
     for spec in COMMANDS.values():
         for argument in spec.arguments:
-            words = _words_for(argument)
-            if words != ":" and not argument.positional:
-                arms.append(f"    {spec.name}:{argument.flag}) {words} ;;")
+            candidates = _candidates(argument)
+            if candidates != ":" and not argument.positional:
+                arms.append(f"    {spec.name}:{argument.flag}) {candidates} ;;")
         place = 0
         for argument in spec.arguments:
             if argument.positional:
                 place += 1
-                words = "echo __files__" if argument.kind is Kind.FILE else _words_for(argument)
-                if words != ":":
-                    arms.append(f"    {spec.name}:{place}) {words} ;;")
+                candidates = "echo __files__" if argument.kind is Kind.FILE else _candidates(argument)
+                if candidates != ":":
+                    arms.append(f"    {spec.name}:{place}) {candidates} ;;")
         arms.append(f"    {spec.name}:flags) echo {' '.join([*_flags(spec), *_COMMON])} ;;")
     return "\n".join(arms)
 
 
 def _shared() -> str:
-    """A function that both bash and zsh understand: the words for one place."""
+    """A function for bash and zsh that prints the candidates for one position."""
     takes_value = " ".join(
         sorted(
             {
@@ -122,8 +122,8 @@ def _fish() -> str:
         )
         seen = f"-n '__fish_seen_subcommand_from {spec.name}'"
         for argument in spec.arguments:
-            words = _words_for(argument).replace('"$cur"', "(commandline -ct)")
-            offers = f" -a {_quoted(f'({words})')}" if words != ":" else ""
+            candidates = _candidates(argument).replace('"$cur"', "(commandline -ct)")
+            offers = f" -a {_quoted(f'({candidates})')}" if candidates != ":" else ""
             if argument.kind is Kind.FILE:
                 lines.append(f"complete -c speechctl {seen} -F")
             elif argument.positional:

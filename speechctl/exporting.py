@@ -1,25 +1,29 @@
-"""``export``: page after page from the daemon into one file."""
+"""``export``: all pages from the daemon into one file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from speechaid.protocol.messages import ErrorCode
-from speechctl.client import Client, Refused
+from speechctl.client import Client, Progress, Refused
 from speechctl.sheets import write
 
-Progress = Callable[[Mapping[str, Any]], None]
-#: A database that goes away amid the pages is waited for so long, in seconds, and asked again so often.
-PATIENCE_SECONDS: Final = 60.0
-PAUSE_SECONDS: Final = 1.0
+#: How long to wait for a database that goes away between two pages, in seconds, and how often to ask again.
+DATABASE_WAIT_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 1.0
 
 
 def run(
-    client: Client, path: str, args: Mapping[str, Any], *, timeout_seconds: float, tell: Progress | None
+    client: Client,
+    path: str,
+    args: Mapping[str, Any],
+    *,
+    timeout_seconds: float,
+    on_progress: Progress | None,
 ) -> dict[str, Any]:
-    """Write all pages to ``path``; what was written.
+    """Write all pages to ``path``; returns what was written, with the number of rows.
 
     Raises:
         SheetError: the file cannot be written.
@@ -36,8 +40,8 @@ def run(
                 yield row
             if page["next"] is None:
                 return
-            if tell is not None:
-                tell({"state": "exporting", "done": written})
+            if on_progress is not None:
+                on_progress({"state": "exporting", "done": written})
             page = _next(client, {**args, "after": page["next"]}, timeout_seconds)
 
     write(path, [(str(first["what"]).capitalize(), first["columns"], rows())])
@@ -45,12 +49,12 @@ def run(
 
 
 def _next(client: Client, args: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:
-    """The page behind the last one: rows that are written already are not thrown away for a restart."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """The next page; waits for a database that is away, since rows that are written must not be lost."""
+    deadline = time.monotonic() + DATABASE_WAIT_SECONDS
     while True:
         try:
             return client.ask("export", args, timeout_seconds=timeout_seconds)
         except Refused as refused:
             if refused.code != ErrorCode.UNAVAILABLE or time.monotonic() > deadline:
                 raise
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(RETRY_SECONDS)

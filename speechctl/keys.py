@@ -1,4 +1,4 @@
-"""``speechctl keys``: make, allow, revoke and list the keys for control over TCP, on the daemon's machine."""
+"""``speechctl keys``: create, add, revoke and list the keys for control over TCP, on the daemon's host."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError
 
 __all__ = ["KeyringError", "run"]
 
-_RELOAD = "speechctl reload lets the daemon know"
+_RELOAD = "speechctl reload makes the daemon read the change"
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Do what was asked.
+    """Run one action of ``speechctl keys``; returns its result.
 
     Raises:
-        KeyringError: it cannot be done; the text says why.
+        KeyringError: it cannot be done; the message says why.
     """
     directory = _directory(options)
     if options.action == "server":
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.action == "list":
         return _list(directory)
     if not options.name:
-        raise KeyringError(f"whose? speechctl keys {options.action} NAME")
+        raise KeyringError(f"the client's name is missing: speechctl keys {options.action} NAME")
     return _add(directory, options) if options.action == "add" else _revoke(directory, options.name)
 
 
@@ -50,7 +50,7 @@ def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     server = keys.server_pair(directory).public
     path = Path(options.out or f"{name}.key").expanduser().absolute()
     pair = new_pair()
-    # The client's own file first: were only the list written, nobody could use the entry.
+    # The client's file first: an entry in the list without a key file would be of no use.
     keys.write_credentials(path, Credentials(name=name, pair=pair, server=server))
     try:
         keys.write_client(directory, AllowedClient(name=name, access=options.access, public=pair.public))
@@ -84,4 +84,6 @@ def _directory(options: argparse.Namespace) -> Path:
         return Path(named)
     if state := os.environ.get("SPEECHAID_STATE_DIR"):
         return Path(state) / "keys"
-    raise KeyringError("where? say --dir, or set SPEECHAID_CONTROL_KEYS as the daemon has it")
+    raise KeyringError(
+        "the key directory is not known: use --dir, or set SPEECHAID_CONTROL_KEYS as the daemon has it"
+    )

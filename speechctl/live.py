@@ -1,4 +1,4 @@
-"""What speechctl watches over time."""
+"""Commands that run until something has happened, or until Ctrl-C: drain --wait, events, logs --follow."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import json
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from speechctl.client import Client, Unanswered, Unreachable
+from speechctl.client import Client, Progress, Unanswered, Unreachable
 
-_LOOK_AGAIN_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 _STATUS_TIMEOUT_SECONDS: Final = 10.0
 _LOGS_TIMEOUT_SECONDS: Final = 60.0
-_MOST_LINES: Final = 1000
-#: Lines whose ids are remembered: more than are written between two looks and a little before.
-_REMEMBERED: Final = 20_000
+_MAX_LINES: Final = 1000
+#: Ids of shown lines that are kept; pages overlap a little, so a line may come again in the next one.
+_IDS_KEPT: Final = 20_000
 
 
 def wait_for_drain(
-    client: Client, result: Mapping[str, Any], *, stop: bool, tell: Callable[[Mapping[str, Any]], None] | None
+    client: Client, result: Mapping[str, Any], *, stop: bool, on_progress: Progress | None
 ) -> dict[str, Any]:
     """Return when the last call of the host has ended; with ``stop``, when the daemon has.
 
     Raises:
-        Unreachable: the daemon went away before, and was not told to.
+        Unreachable: the daemon went away before that, and was not asked to stop.
     """
     began = time.monotonic()
     calls, left = int(result.get("calls_in_hand", 0)), result
     while calls or stop:
-        if tell is not None:
+        if on_progress is not None:
             waited = time.monotonic() - began
-            tell({"state": "draining", "calls_in_hand": calls, "seconds": waited, "left": left})
-        time.sleep(_LOOK_AGAIN_SECONDS)
+            on_progress({"state": "draining", "calls_in_hand": calls, "seconds": waited, "left": left})
+        time.sleep(_POLL_SECONDS)
         try:
             status = client.ask("status", {}, timeout_seconds=_STATUS_TIMEOUT_SECONDS)
         except Unanswered:
@@ -49,8 +49,8 @@ def wait_for_drain(
 
 
 def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool) -> int:
-    """Show what happens until the operator has seen enough."""
-    from speechctl.render_history import event_line
+    """Print events as they happen, until Ctrl-C."""
+    from speechctl.render.history import event_line
 
     for item in client.stream("events", args):
         if item.get("missed"):
@@ -65,20 +65,20 @@ def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool) -> 
 
 
 def follow_logs(client: Client, args: Mapping[str, Any], first: Mapping[str, Any], *, as_json: bool) -> int:
-    """Go on with what is written from now on; a line that was shown is not shown again."""
-    from speechctl.render_history import log_line
+    """Print log entries as they are written, until Ctrl-C; those of ``first`` were printed already."""
+    from speechctl.render.history import log_line
 
-    seen: OrderedDict[str, None] = OrderedDict((line["id"], None) for line in first["lines"])
+    shown: OrderedDict[str, None] = OrderedDict((line["id"], None) for line in first["lines"])
     place = first["place"]
     while True:
-        time.sleep(_LOOK_AGAIN_SECONDS)
-        asked = {**args, "after": place, "limit": _MOST_LINES}
-        result = client.ask("logs", asked, timeout_seconds=_LOGS_TIMEOUT_SECONDS)
+        time.sleep(_POLL_SECONDS)
+        page = {**args, "after": place, "limit": _MAX_LINES}
+        result = client.ask("logs", page, timeout_seconds=_LOGS_TIMEOUT_SECONDS)
         place = result["place"]
         for line in result["lines"]:
-            if line["id"] in seen:
+            if line["id"] in shown:
                 continue
-            seen[line["id"]] = None
+            shown[line["id"]] = None
             print(json.dumps(line, ensure_ascii=False) if as_json else log_line(line), flush=True)
-        while len(seen) > _REMEMBERED:
-            seen.popitem(last=False)
+        while len(shown) > _IDS_KEPT:
+            shown.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The command line, built from the command table; only the command that was asked for gets its arguments."""
+"""The parser, built from the command table; only the command on this command line gets its arguments."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, ErrorCo
 
 _EPILOG: Final = """\
 exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
-Ids may be shortened to a beginning that no other has.
+Ids may be shortened to a unique prefix.
 """
-#: What argparse says of a word that is no command.
+#: argparse's message for an unknown command.
 _NO_COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '([^']*)'")
-#: What an argument's text becomes.
+#: Converts an argument's text.
 _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
     Kind.TEXT: str,
     Kind.FILE: str,
@@ -25,8 +25,13 @@ _TYPES: Final[dict[Kind, Callable[[str], Any]]] = {
 }
 
 
-class WrongUsage(Exception):  # noqa: N818 - as argparse has it
-    """A command line that means nothing: a code and a sentence for programs, the whole text for people."""
+class UsageError(Exception):
+    """A command line that cannot be parsed.
+
+    Attributes:
+        code: an ``ErrorCode``, for programs.
+        text: everything that a person is shown; the message alone is for programs.
+    """
 
     def __init__(self, code: str, message: str, text: str) -> None:
         super().__init__(message)
@@ -35,20 +40,20 @@ class WrongUsage(Exception):  # noqa: N818 - as argparse has it
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what was probably meant where a command is misspelt."""
+    """Suggests the closest command where one is misspelt."""
 
     def error(self, message: str) -> NoReturn:
-        """One or two lines instead of a list of all commands."""
+        """Raise ``UsageError`` with one or two lines, instead of a list of all commands and an exit."""
         match = _NO_COMMAND.search(message)
         if match is None:
             text = f"{self.format_usage()}{self.prog}: error: {message}\n"
-            raise WrongUsage(ErrorCode.BAD_ARGUMENT, message, text)
+            raise UsageError(ErrorCode.BAD_ARGUMENT, message, text)
         from difflib import get_close_matches
 
         close = get_close_matches(match[1], COMMANDS, n=2, cutoff=0.5)
-        meant = f"; did you mean {' or '.join(close)}?" if close else ""
-        told = f"there is no command {match[1]!r}{meant} (speechctl --help lists them)"
-        raise WrongUsage(ErrorCode.UNKNOWN_COMMAND, told, f"speechctl: {told}\n")
+        suggestion = f"; did you mean {' or '.join(close)}?" if close else ""
+        sentence = f"there is no command {match[1]!r}{suggestion} (speechctl --help lists them)"
+        raise UsageError(ErrorCode.UNKNOWN_COMMAND, sentence, f"speechctl: {sentence}\n")
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -64,23 +69,23 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for spec in COMMANDS.values():
-        # Adding all arguments of all commands would take longer than asking the daemon.
-        wanted = spec.name in argv
+        # Adding the arguments of all commands would take longer than asking the daemon.
+        is_used = spec.name in argv
         child = commands.add_parser(
             spec.name,
             help=spec.help,
             description=_sentence(spec),
-            parents=[common] if wanted else [],
-            add_help=wanted,
+            parents=[common] if is_used else [],
+            add_help=is_used,
         )
-        if wanted:
+        if is_used:
             for argument in spec.arguments:
                 _add(child, argument)
     return parser
 
 
 def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, Any]:
-    """The given arguments as they travel; what was not given is left to the daemon."""
+    """The arguments to send: only those given, the daemon has the defaults; of a path only the name."""
     given = {argument.name: getattr(options, argument.name) for argument in spec.wire_arguments}
     for argument in spec.wire_arguments:
         if argument.kind is Kind.FILE:
@@ -89,10 +94,10 @@ def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, 
 
 
 def _common() -> argparse.ArgumentParser:
-    """Options that may stand before or after the command."""
+    """Options that may be given before or after the command."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("for every command")
-    group.add_argument("--json", action="store_true", help="answer for programs")
+    group.add_argument("--json", action="store_true", help="print the answer as JSON")
     group.add_argument(
         "--socket", metavar="PATH", help="the daemon's control socket, or tcp://HOST:PORT with --key"
     )
@@ -100,7 +105,7 @@ def _common() -> argparse.ArgumentParser:
         "--key", type=Path, metavar="FILE", help="this client's keys, for tcp:// (SPEECHCTL_KEY)"
     )
     group.add_argument("--timeout", type=_timeout, metavar="TIME", help="longest wait for the answer: 5s, 2m")
-    group.add_argument("--yes", action="store_true", help="do not ask before dangerous commands")
+    group.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return common
 
 
@@ -131,8 +136,8 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
 def _metavar(argument: Argument) -> str:
     if argument.positional:
         return argument.name.upper()
-    words = {Kind.INTEGER: "N", Kind.NUMBER: "N", Kind.DURATION: "TIME", Kind.FILE: "FILE"}
-    return words.get(argument.kind, "ID" if argument.completes else "TEXT")
+    names = {Kind.INTEGER: "N", Kind.NUMBER: "N", Kind.DURATION: "TIME", Kind.FILE: "FILE"}
+    return names.get(argument.kind, "ID" if argument.completes else "TEXT")
 
 
 def _help(argument: Argument) -> str:
@@ -148,7 +153,7 @@ def _sentence(spec: CommandSpec) -> str:
 def _timeout(text: str) -> float:
     seconds = _duration(text)
     if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: no answer comes in no time; above zero, as in 5s")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be above zero, as in 5s")
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""Answers as files: CSV for everything, XLSX where XlsxWriter is installed."""
+"""Results as files: CSV always, XLSX where XlsxWriter is installed."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 Cells = Sequence[Any]
-#: A table with its name, the titles of its columns and its rows.
+#: A table: name, column titles, rows.
 Sheet = tuple[str, Sequence[str], Iterable[Cells]]
 
-#: Such files hold people's numbers.
-OWNERS: Final = 0o600
+#: Readable by the owner only: such files hold phone numbers.
+FILE_MODE: Final = 0o600
 _ENDINGS: Final = ("", ".csv", ".xlsx")
-#: What a spreadsheet would compute instead of showing.
+#: First characters of a cell that a spreadsheet would take for a formula.
 _FORMULAS: Final = ("=", "@", "\t", "\r")
-#: An Excel sheet holds no more.
-_MOST_ROWS: Final = 1_048_575
+#: The most rows that an Excel sheet holds, below the titles.
+_MAX_ROWS: Final = 1_048_575
 
 
 class SheetError(Exception):
-    """The file cannot be written; the text says why."""
+    """The file cannot be written; the message says why."""
 
 
 def check_name(path: str) -> None:
-    """What is written follows from the name's ending; one without an ending is CSV, as ``/dev/stdout`` is.
+    """Check that the name's ending says what to write; without an ending it is CSV, as for ``/dev/stdout``.
 
     Raises:
-        SheetError: nobody can tell what is wanted.
+        SheetError: the ending is neither ``.csv`` nor ``.xlsx``.
     """
     ending = Path(path).suffix
     if path != "-" and ending.lower() not in _ENDINGS:
@@ -38,7 +38,7 @@ def check_name(path: str) -> None:
 
 
 def write(path: str, sheets: Sequence[Sheet]) -> None:
-    """Write tables to ``path``: by its ending a workbook of all, or the first as CSV; ``-`` is CSV here.
+    """Write all tables to an ``.xlsx`` workbook, or the first to any other path as CSV; ``-`` is stdout.
 
     Raises:
         SheetError: it cannot be written.
@@ -51,10 +51,10 @@ def write(path: str, sheets: Sequence[Sheet]) -> None:
             writer = csv.writer(file, lineterminator="\n")
             _, titles, rows = sheets[0]
             writer.writerow(titles)
-            writer.writerows([_harmless(cell) for cell in row] for row in rows)
+            writer.writerows([_escape_formula(cell) for cell in row] for row in rows)
     except OSError as exc:
         if path == "-":
-            raise  # what befalls standard output is told as for any other answer
+            raise  # faults of standard output are reported as for any other answer
         raise SheetError(f"{path}: {exc.strerror}") from exc
 
 
@@ -65,7 +65,7 @@ def _workbook(path: Path, sheets: Sequence[Sheet]) -> None:
         raise SheetError(
             f"{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout"
         ) from None
-    path.touch(mode=OWNERS)
+    path.touch(mode=FILE_MODE)
     book = Workbook(
         str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     )
@@ -75,7 +75,7 @@ def _workbook(path: Path, sheets: Sequence[Sheet]) -> None:
         sheet.freeze_panes(1, 0)
         sheet.write_row(0, 0, titles, bold)
         for number, row in enumerate(rows, 1):
-            if number > _MOST_ROWS:
+            if number > _MAX_ROWS:
                 raise SheetError(f"{path}: more rows than a sheet holds; name a .csv file")
             for column, cell in enumerate(row):
                 if isinstance(cell, bool | int | float):
@@ -90,13 +90,13 @@ def _opened(path: str) -> Iterator[IO[str]]:
     if path == "-":
         yield sys.stdout
         return
-    Path(path).touch(mode=OWNERS)
-    # Excel takes a CSV file for UTF-8 by its mark alone.
+    Path(path).touch(mode=FILE_MODE)
+    # Excel reads a CSV file as UTF-8 only with a byte order mark.
     with Path(path).open("w", encoding="utf-8-sig", newline="") as file:
         yield file
 
 
-def _harmless(cell: Any) -> Any:
+def _escape_formula(cell: Any) -> Any:
     if isinstance(cell, str) and (
         cell.startswith(_FORMULAS) or (cell[:1] in "+-" and not cell[1:2].isdigit())
     ):
@@ -141,11 +141,11 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
 
 
 def bad_rows_sheet(rows: Sequence[Mapping[str, Any]]) -> Sheet:
-    """Rows that an import refused: line, reason, and each cell under its own title, to be mended there."""
+    """Rows that an import refused: line, reason, and each cell under its title, to be corrected there."""
     titles = list(dict.fromkeys(name for row in rows for name in row["row"]))
     return (
         "Bad rows",
-        # The importer passes over these two, so that the mended file can be imported as it is.
+        # The importer ignores these two columns, so that the corrected file can be imported as it is.
         ("_line", "_reason", *titles),
         [(row["line"], row["reason"], *(row["row"].get(name, "") for name in titles)) for row in rows],
     )

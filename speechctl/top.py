@@ -1,6 +1,6 @@
-"""``top``: the daemon on one screen, live. What is shown is worked out apart from the terminal.
+"""``top``: the daemon on one screen, live. The lines are computed apart from the terminal.
 
-With more workers than lines, those in a call come first, the longest call on top; the rest is summed up.
+With more workers than lines, those in a call come first, the longest call on top; the rest are counted.
 """
 
 from __future__ import annotations
@@ -10,45 +10,45 @@ import select
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechctl.blocks import harmless
 from speechctl.client import Client
-from speechctl.render_status import head_of, warnings_of
-from speechctl.words import call_word, duration
+from speechctl.render.blocks import Result, sanitized
+from speechctl.render.status import head_of, warnings_of
+from speechctl.render.text import as_words, duration
 
-Result = Mapping[str, Any]
-#: Rates are taken over so many seconds.
+#: Rates are averages over this time.
 _RATE_SECONDS: Final = 60.0
 _ASK_SECONDS: Final = 10.0
-_MOST_WARNINGS: Final = 3
-_MOST_BATCHES: Final = 3
-#: What every character of a bar chart of states stands for is written beside it.
+_MAX_WARNINGS: Final = 3
+_MAX_BATCHES: Final = 3
+#: Statuses of jobs that are not finished.
 _WORK_LEFT: Final = ("pending", "scheduled", "in_progress")
 _QUEUE: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled")
 
 
 @dataclass
 class Rates:
-    """Calls ended a minute, from one look to the next."""
+    """Ended calls a minute, from samples of their count."""
 
-    looks: deque[tuple[float, int]] = field(default_factory=deque)
+    #: Monotonic time in seconds, and the count.
+    samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def note(self, now: float, calls_done: int) -> None:
-        """One look more; a count that went back is a daemon that started anew."""
-        if self.looks and calls_done < self.looks[-1][1]:
-            self.looks.clear()
-        self.looks.append((now, calls_done))
-        while now - self.looks[0][0] > _RATE_SECONDS:
-            self.looks.popleft()
+        """Add a sample; a lower count means that the daemon has restarted, and drops the older samples."""
+        if self.samples and calls_done < self.samples[-1][1]:
+            self.samples.clear()
+        self.samples.append((now, calls_done))
+        while now - self.samples[0][0] > _RATE_SECONDS:
+            self.samples.popleft()
 
     def per_minute(self) -> float | None:
-        """None until there are two looks."""
-        if len(self.looks) < 2:
+        """The rate; None with fewer than two samples."""
+        if len(self.samples) < 2:
             return None
-        (began, before), (now, after) = self.looks[0], self.looks[-1]
+        (began, before), (now, after) = self.samples[0], self.samples[-1]
         return (after - before) * 60 / max(now - began, 0.001)
 
 
@@ -65,28 +65,28 @@ def lines(result: Result, rates: Rates, *, width: int, height: int) -> list[str]
         head_of(supervisor),
         f"{fleet}  calls {len(in_call)}  ended {calls_done}  a minute {per_minute}  {_states(workers)}",
         _queue(result),
-        *warnings_of(result)[:_MOST_WARNINGS],
+        *warnings_of(result)[:_MAX_WARNINGS],
         *_batches(result),
     ]
     room = height - len(head) - 2
     body = _workers(workers, room, width)
-    return [harmless(line)[:width] for line in [*head, "", *body]][:height]
+    return [sanitized(line)[:width] for line in [*head, "", *body]][:height]
 
 
 def _states(workers: list[Result]) -> str:
     counts = Counter(str(row.get("state")) for row in workers)
-    return " ".join(f"{call_word(state)}:{count}" for state, count in counts.most_common())
+    return " ".join(f"{as_words(state)}:{count}" for state, count in counts.most_common())
 
 
 def _queue(result: Result) -> str:
     queue = result.get("queue") or {}
-    known = " ".join(f"{call_word(word)} {queue[word]}" for word in _QUEUE if queue.get(word))
+    counts = " ".join(f"{as_words(status)} {queue[status]}" for status in _QUEUE if queue.get(status))
     state = (result.get("database") or {}).get("state")
-    return f"jobs: {known or 'none'}" + ("" if state in {"up", None} else f"  (database {state})")
+    return f"jobs: {counts or 'none'}" + ("" if state in {"up", None} else f"  (database {state})")
 
 
 def _batches(result: Result) -> list[str]:
-    """The batches with work left, by what is left."""
+    """The batches with work left, those with the most first."""
 
     def left(row: Result) -> int:
         jobs = row.get("jobs") or {}
@@ -94,14 +94,14 @@ def _batches(result: Result) -> list[str]:
 
     rows = sorted((row for row in result.get("batches") or [] if left(row)), key=left, reverse=True)
     shown = []
-    for row in rows[:_MOST_BATCHES]:
+    for row in rows[:_MAX_BATCHES]:
         total = sum((row.get("jobs") or {}).values())
         done = total - left(row)
         state = "" if row.get("active") else " PAUSED" if row.get("active") is False else " MISSING"
         shown.append(
             f"  {row['batch_id']} {_bar(done, total)} {done}/{total}{state}  {row.get('name') or ''}"
         )
-    # Status names some of the batches, and counts all.
+    # The daemon lists only some of the batches, and counts all.
     more = max(len(rows), int(result.get("batches_with_work") or 0)) - len(shown)
     return shown + ([f"  and {more} more batches with work left"] if more > 0 else [])
 
@@ -112,13 +112,12 @@ def _bar(done: int, total: int, width: int = 16) -> str:
 
 
 def _workers(workers: list[Result], room: int, width: int) -> list[str]:
-    """Those in a call, longest first, then the others that are about something; the rest is summed up."""
+    """Workers in a call, longest first, then others with a job or a flag; the rest are counted by state."""
     if room < 2:
         return []
-    ordered = sorted(workers, key=_weight)
-    calm = [row for row in ordered if not row.get("job") and not _marks(row)]
-    busy = [row for row in ordered if row.get("job") or _marks(row)]
-    shown = busy if len(busy) + len(calm) > room - 1 else ordered
+    ordered = sorted(workers, key=_sort_key)
+    busy = [row for row in ordered if row.get("job") or _flags(row)]
+    shown = busy if len(ordered) > room - 1 else ordered
     head = f"{'worker':<11}{'state':<12}{'for':>8}  {'job':<22}{'call':<{max(4, width - 65)}} {'calls':>5}"
     rows = [_row(row, width) for row in shown[: room - 1]]
     left = len(workers) - len(rows)
@@ -131,9 +130,9 @@ def _workers(workers: list[Result], room: int, width: int) -> list[str]:
     return [head, *rows]
 
 
-def _weight(row: Result) -> tuple[int, float, int]:
-    busy = 0 if row.get("call") else 1 if row.get("job") or _marks(row) else 2
-    return busy, -float(row.get("call_for_seconds") or row.get("for_seconds") or 0), _number(row)
+def _sort_key(row: Result) -> tuple[int, float, int]:
+    group = 0 if row.get("call") else 1 if row.get("job") or _flags(row) else 2
+    return group, -float(row.get("call_for_seconds") or row.get("for_seconds") or 0), _number(row)
 
 
 def _number(row: Result) -> int:
@@ -143,7 +142,7 @@ def _number(row: Result) -> int:
 
 def _row(row: Result, width: int) -> str:
     since = row.get("call_for_seconds") if row.get("call") else row.get("for_seconds")
-    state = call_word(row.get("state")) + (f" ({_marks(row)})" if _marks(row) else "")
+    state = as_words(row.get("state")) + (f" ({_flags(row)})" if _flags(row) else "")
     room = max(4, width - 65)
     return (
         f"{row.get('slot', '')!s:<11.11}{state:<12.12}{duration(since):>8}  {row.get('job') or '':<22.22}"
@@ -151,14 +150,14 @@ def _row(row: Result, width: int) -> str:
     )
 
 
-def _marks(row: Result) -> str:
+def _flags(row: Result) -> str:
     return ",".join(
-        word for word in ("paused", "leaving", "crash_loop") if row.get(word) and word != row.get("state")
+        flag for flag in ("paused", "leaving", "crash_loop") if row.get(flag) and flag != row.get("state")
     )
 
 
 def run(client: Client, *, interval_seconds: float, once: bool, as_json: bool) -> int:
-    """Show it until q or Ctrl-C; once, as plain text, where nobody watches."""
+    """Show the screen until q or Ctrl-C; only once, as plain text, where stdout is no terminal."""
     if once or not sys.stdout.isatty():
         result = client.ask("status", {}, timeout_seconds=_ASK_SECONDS)
         if as_json:
@@ -179,7 +178,7 @@ def run(client: Client, *, interval_seconds: float, once: bool, as_json: bool) -
 
 
 def _no_key(seconds: float) -> str:
-    """Where no keyboard is: Ctrl-C alone ends it."""
+    """Wait where there is no keyboard; only Ctrl-C ends ``top`` then."""
     time.sleep(seconds)
     return ""
 
@@ -187,12 +186,12 @@ def _no_key(seconds: float) -> str:
 def _size() -> tuple[int, int]:
     import shutil
 
-    found = shutil.get_terminal_size((80, 24))
-    return found.columns, found.lines
+    size = shutil.get_terminal_size((80, 24))
+    return size.columns, size.lines
 
 
 def _draw(shown: list[str], height: int) -> None:
-    """Over what stands there, line by line, so that nothing flickers."""
+    """Overwrite the screen line by line, which does not flicker."""
     body = "\r\n".join(f"{line}\x1b[K" for line in shown[:height])
     sys.stdout.write(f"\x1b[H{body}\x1b[J")
     sys.stdout.flush()
@@ -200,7 +199,7 @@ def _draw(shown: list[str], height: int) -> None:
 
 @contextlib.contextmanager
 def _screen() -> Iterator[Any]:
-    """A screen of its own, given back however this ends; yields what waits for a key."""
+    """Use the alternate screen, and restore the terminal at the end; yields a function to wait for a key."""
     import termios
     import tty
 

@@ -9,8 +9,8 @@ import hypothesis
 import pytest
 
 from speechaid.settings import Settings, get_settings
-from speechaid.settings_secrets import CREDENTIALS_DIRECTORY, FILE_VARIABLES
-from speechaid.settings_table import BY_VARIABLE
+from speechaid.settings.secrets import CREDENTIALS_DIRECTORY, FILE_VARIABLES
+from speechaid.settings.table import BY_VARIABLE
 
 #: A noisy machine is no failure: no deadline.
 hypothesis.settings.register_profile("speechaid", deadline=None)

@@ -1,4 +1,4 @@
-"""The picture of the architecture page: ``python -m tools.architecture_drawing docs/architecture.svg``."""
+"""The drawing of the architecture page: ``python -m tools.architecture_drawing docs/architecture.svg``."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ BOXES: Final = (
         "#fef3d6",
         "supervisor",
         (
-            "loop: owns all state, never waits",
-            "clerk: its work in the database",
+            "loop: owns all state, never blocks",
+            "database thread: queries, history",
             "metrics, webhook: a thread each",
         ),
     ),
     (330, 40, 250, 62, "#fef3d6", "zygote", ("forks workers on request",)),
     (330, 330, 250, 62, "#fef3d6", "embedded database", ("with MONGO_URI=embedded:DIR",)),
     (690, 40, 230, 62, "#e4f4e5", "worker-1", ("one call at a time",)),
-    (690, 128, 230, 62, "#e4f4e5", "worker-2", ("claim, look, dial, follow, settle",)),
-    (690, 216, 230, 62, "#e4f4e5", "worker-N", ("takes over what others left",)),
+    (690, 128, 230, 62, "#e4f4e5", "worker-2", ("claim, dial, follow, settle",)),
+    (690, 216, 230, 62, "#e4f4e5", "worker-N", ("recovers jobs of dead workers",)),
     (330, 428, 250, 52, "#f3e8fd", "MongoDB", ("jobs, intents, leases, results",)),
     (690, 428, 230, 52, "#f3e8fd", "Retell AI", ("create, get, list, stop",)),
 )
-#: Arrows: from, to, words, where they stand, dashed.
+#: Arrows: from, to, label, position of the label, dashed.
 ARROWS: Final = (
     ((210, 82), (330, 190), "ZeroMQ, JSON", (268, 120), False),
     ((210, 212), (330, 214), "HTTP", (268, 206), False),
     ((210, 342), (330, 240), "sd_notify, signals", (268, 318), False),
-    ((455, 150), (455, 102), "fork, please", (500, 130), False),
+    ((455, 150), (455, 102), "fork requests", (500, 130), False),
     ((580, 71), (690, 71), "forks", (635, 64), True),
     ((580, 200), (690, 159), "", (0, 0), False),
     ((580, 228), (690, 247), "beats up,", (634, 210), False),
@@ -51,11 +51,11 @@ ARROWS: Final = (
 
 
 def draw() -> str:
-    """The whole picture."""
+    """The drawing as SVG."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13" role="img" aria-labelledby="title"><title id="title">The processes of one host, '
-        "and whom they talk to</title>"
+        "and how they communicate</title>"
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" fill="#555"/></marker></defs>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
@@ -64,7 +64,7 @@ def draw() -> str:
         '<text x="312" y="33" fill="#777">one host: speechaid run</text>'
     )
     arrows, boxes = map(_arrow, ARROWS), map(_box, BOXES)
-    return "\n".join([head, *arrows, *boxes, _words(634, 225, "orders down"), "</svg>", ""])
+    return "\n".join([head, *arrows, *boxes, _label(634, 225, "orders down"), "</svg>", ""])
 
 
 def _box(box: tuple[int, int, int, int, str, str, tuple[str, ...]]) -> str:
@@ -85,16 +85,16 @@ def _box(box: tuple[int, int, int, int, str, str, tuple[str, ...]]) -> str:
 
 
 def _arrow(arrow: tuple[tuple[int, int], tuple[int, int], str, tuple[int, int], bool]) -> str:
-    (x1, y1), (x2, y2), words, place, dashed = arrow
+    (x1, y1), (x2, y2), text, place, dashed = arrow
     dashes = ' stroke-dasharray="4 3"' if dashed else ""
     line = f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#555" marker-end="url(#tip)"{dashes}/>'
-    return line + (_words(*place, words) if words else "")
+    return line + (_label(*place, text) if text else "")
 
 
-def _words(x: int, y: int, words: str) -> str:
+def _label(x: int, y: int, text: str) -> str:
     return (
         f'<text x="{x}" y="{y}" text-anchor="middle" font-size="12" fill="#333" stroke="#fff" '
-        f'stroke-width="4" paint-order="stroke">{escape(words)}</text>'
+        f'stroke-width="4" paint-order="stroke">{escape(text)}</text>'
     )
 
 

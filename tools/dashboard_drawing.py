@@ -1,7 +1,7 @@
-"""Draws the panels from a real campaign: ``python -m tools.dashboard_drawing docs/dashboard.svg``.
+"""The dashboard, drawn from a real campaign: ``python -m tools.dashboard_drawing docs/dashboard.svg``.
 
-Grafana is not to be had everywhere: this asks a real Prometheus every question of the dashboard and draws the
-answers, plainly, where Grafana would.
+It needs no Grafana: it sends every query of the dashboard to a real Prometheus and draws the answers in the
+dashboard's layout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tools.grafana_dashboard import dashboard
 
 SECONDS: Final = 90.0
 JOBS: Final = 160
-#: Of one column and one line of the dashboard's grid, in pixels.
+#: Size of one column and one line of the dashboard's grid, in pixels.
 COLUMN: Final = 50
 LINE: Final = 24
 COLOURS: Final = ("#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#8ab8ff", "#96d98d")
@@ -43,7 +43,7 @@ Series = tuple[str, list[tuple[float, float]]]
 
 
 def main(target: Path) -> None:
-    """Run the campaign, and draw what Prometheus saw of it."""
+    """Run the campaign, and draw what Prometheus recorded."""
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     place.mkdir(mode=0o700)
     with ExitStack() as leaving:
@@ -64,21 +64,21 @@ def main(target: Path) -> None:
         sent = {"filename": "c.csv", "name": "campaign", "country": "CL", "account": "acme"}
         daemon.ask("import", contacts(JOBS), **sent)
         began = time.monotonic()
-        for at, act in ((25, kill), (30, kill), (50, kill), (60, hold), (66, unhold)):
+        for at, action in ((25, kill), (30, kill), (50, kill), (60, hold), (66, unhold)):
             time.sleep(max(0.0, began + at - time.monotonic()))
-            act(daemon)
+            action(daemon)
         time.sleep(max(0.0, began + SECONDS - time.monotonic()))
         target.write_text("\n".join(drawing(prometheus)) + "\n", encoding="utf-8")
 
 
 def kill(daemon: DaemonProcess) -> None:
-    """A worker dies in a call."""
+    """Kill a worker that follows a call."""
     rows = daemon.ask("status")["workers"]
     os.kill(next(row["pid"] for row in rows if row["state"] == "following"), signal.SIGKILL)
 
 
 def hold(daemon: DaemonProcess) -> None:
-    daemon.ask("hold", reason="a look")
+    daemon.ask("hold", reason="a check")
 
 
 def unhold(daemon: DaemonProcess) -> None:
@@ -103,7 +103,7 @@ def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
 
 
 def drawing(prometheus: Prometheus) -> Iterator[str]:
-    """The whole picture, as SVG."""
+    """The whole dashboard, as lines of SVG."""
     panels = dashboard()["panels"]
     lines = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     yield (
@@ -126,7 +126,7 @@ def drawing(prometheus: Prometheus) -> Iterator[str]:
 
 
 def answers(prometheus: Prometheus, panel: dict[str, Any]) -> Iterator[Series]:
-    """What each query of a panel shows: its legend, and (seconds ago, value)."""
+    """The series of a panel: legend, and points of (Unix time, value in the panel's unit)."""
     scale = SCALES.get(panel["fieldConfig"]["defaults"]["unit"], 1.0)
     for target in panel["targets"]:
         expression = target["expr"]
@@ -140,8 +140,8 @@ def answers(prometheus: Prometheus, panel: dict[str, Any]) -> Iterator[Series]:
         for row in prometheus.range_query(expression, SECONDS + 3):
             labels = row["metric"]
             legend = target["legendFormat"]
-            for label, word in labels.items():
-                legend = legend.replace(f"{{{{{label}}}}}", word)
+            for label, label_value in labels.items():
+                legend = legend.replace(f"{{{{{label}}}}}", label_value)
             values = [(float(at), float(value) * scale) for at, value in row["values"] if value != "NaN"]
             if values:
                 yield legend, values

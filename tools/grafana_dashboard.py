@@ -13,8 +13,8 @@ from typing import Any, Final
 
 DASHBOARD_FILE: Final = Path(__file__).parents[1] / "speechaid" / "data" / "dashboard.json"
 
-#: What of the daemons is shown; chosen at the top of the dashboard.
-_OF: Final = 'job=~"$job", instance=~"$instance"'
+#: Selects the daemons that are chosen at the top of the dashboard.
+_SELECTED: Final = 'job=~"$job", instance=~"$instance"'
 _WIDTH: Final = 24
 _HEIGHT: Final = 7
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
@@ -22,7 +22,7 @@ _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One series, or one a label value."""
+    """One series, or one for each label value."""
 
     expr: str
     legend: str
@@ -30,18 +30,18 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One picture."""
+    """One panel of the dashboard."""
 
     title: str
-    #: What it tells, for the panel's own info mark.
+    #: Its description, shown at the panel's info mark.
     text: str
     queries: tuple[Query, ...]
     kind: str = "timeseries"
     unit: str = "short"
-    #: Of 24.
+    #: In columns of the grid, which has 24.
     width: int = 8
     stacked: bool = False
-    #: Value from which it is shown in red; a stat only.
+    #: Value from which a stat is shown in red.
     red_from: float | None = None
 
 
@@ -60,8 +60,8 @@ def _increase(name: str, by: str = "", labels: str = "") -> str:
     return f"round({grouped}(increase({_named(name, labels)}[$__range])))"
 
 
-def _seen(expression: str, by: str) -> str:
-    """Only the label values that occurred in the shown time, and their zeros too: stacks need no gaps."""
+def _occurring(expression: str, by: str) -> str:
+    """Only the label values that occurred in the shown time, with their zeros: stacks must have no gaps."""
     return f"{expression} and on ({by}) max_over_time(({expression})[$__range:]) > 0"
 
 
@@ -70,12 +70,12 @@ def _quantile(share: float, name: str, by: str = "le") -> str:
 
 
 def _max(name: str, by: str = "") -> str:
-    """Of what belongs to the database, which every host tells alike."""
+    """For facts about the database: every host exports the same value."""
     return f"max by ({by}) ({_named(name)})" if by else f"max ({_named(name)})"
 
 
 def _named(name: str, labels: str = "") -> str:
-    return f"{name}{{{_OF}{', ' + labels if labels else ''}}}"
+    return f"{name}{{{_SELECTED}{', ' + labels if labels else ''}}}"
 
 
 def _stat(title: str, text: str, expr: str, *, unit: str = "short", red_from: float | None = None) -> Panel:
@@ -85,8 +85,8 @@ def _stat(title: str, text: str, expr: str, *, unit: str = "short", red_from: fl
 
 _PER_MINUTE: Final = "cpm"
 _ENDED: Final = "speechaid_calls_ended_total"
-#: A call that only met a limit says nothing about success.
-_JUDGED: Final = 'outcome!="temporary"'
+#: Temporary faults, such as Retell's limit of calls, say nothing about success.
+_RATED: Final = 'outcome!="temporary"'
 
 ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     "Is it calling?": (
@@ -94,20 +94,20 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         _stat("Workers up", "Workers that run and report.", _sum("speechaid_workers_present")),
         _stat(
             "Workers missing",
-            "Workers that ought to run and do not.",
+            "Workers that should run and do not.",
             _sum("speechaid_workers_missing"),
             red_from=1,
         ),
         _stat(
             "Dialling held",
-            "1 where an operator or the circuit breaker lets no dial out.",
+            "1 while an operator or the circuit breaker holds all dials.",
             _max("speechaid_dialling_held"),
             red_from=1,
         ),
         _stat("Database", "1 while it answers.", f"min ({_named('speechaid_database_up')})"),
         _stat(
             "Alerts",
-            "Alerts that fire, as the daemons judge them.",
+            "Alerts that fire, as the daemons evaluate them.",
             _sum("speechaid_alert_active"),
             red_from=1,
         ),
@@ -124,7 +124,9 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="What workers do",
             text="Workers by state.",
             stacked=True,
-            queries=(Query(expr=_seen(_sum("speechaid_workers", "state"), "state"), legend="{{state}}"),),
+            queries=(
+                Query(expr=_occurring(_sum("speechaid_workers", "state"), "state"), legend="{{state}}"),
+            ),
         ),
         Panel(
             title="Calls at once in Retell",
@@ -145,25 +147,27 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             queries=(
                 Query(
                     expr=f"{_increase('speechaid_calls_succeeded_total')}"
-                    f" / {_increase(_ENDED, labels=_JUDGED)}",
+                    f" / {_increase(_ENDED, labels=_RATED)}",
                     legend="success",
                 ),
             ),
         ),
         Panel(
             title="Outcomes in the shown time",
-            text="Calls by what they came to.",
+            text="Calls by outcome.",
             kind="bargauge",
             width=8,
             queries=(Query(expr=f"{_increase(_ENDED, 'outcome')} > 0", legend="{{outcome}}"),),
         ),
         Panel(
             title="Outcomes",
-            text="Calls a minute by what they came to.",
+            text="Calls a minute by outcome.",
             unit=_PER_MINUTE,
             stacked=True,
             width=12,
-            queries=(Query(expr=_seen(f"60 * {_rate(_ENDED, 'outcome')}", "outcome"), legend="{{outcome}}"),),
+            queries=(
+                Query(expr=_occurring(f"60 * {_rate(_ENDED, 'outcome')}", "outcome"), legend="{{outcome}}"),
+            ),
         ),
         Panel(
             title="Talking time",
@@ -193,7 +197,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             queries=(
                 Query(expr=f"60 * {_rate('speechaid_rotations_total')}", legend="next phone"),
                 Query(
-                    expr=_seen(f"60 * {_rate('speechaid_retries_total', 'cause')}", "cause"),
+                    expr=_occurring(f"60 * {_rate('speechaid_retries_total', 'cause')}", "cause"),
                     legend="again after {{cause}}",
                 ),
             ),
@@ -205,7 +209,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             width=6,
             queries=(
                 Query(
-                    expr=_seen(f"60 * {_rate('speechaid_analyses_total', 'result')}", "result"),
+                    expr=_occurring(f"60 * {_rate('speechaid_analyses_total', 'result')}", "result"),
                     legend="{{result}}",
                 ),
             ),
@@ -213,10 +217,10 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     ),
     "What waits?": (
         _stat("Due now", "Pending jobs whose time has come.", _max("speechaid_jobs_due")),
-        _stat("May be called", "Of those, the ones that nothing forbids.", _max("speechaid_jobs_callable")),
+        _stat("May be called", "Due jobs that nothing forbids.", _max("speechaid_jobs_callable")),
         _stat(
             "Waiting for",
-            "How long the longest due callable job has waited.",
+            "How long the oldest due job that may be called has waited.",
             _max("speechaid_oldest_due_age_seconds"),
             unit="s",
         ),
@@ -224,17 +228,21 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             title="Jobs by status",
             text="As last counted in the database.",
             width=12,
-            queries=(Query(expr=_seen(_max("speechaid_jobs", "status"), "status"), legend="{{status}}"),),
+            queries=(
+                Query(expr=_occurring(_max("speechaid_jobs", "status"), "status"), legend="{{status}}"),
+            ),
         ),
         Panel(
             title="Batches",
-            text="What the batches are about.",
+            text="Batches by state.",
             stacked=True,
-            queries=(Query(expr=_seen(_max("speechaid_batches", "state"), "state"), legend="{{state}}"),),
+            queries=(
+                Query(expr=_occurring(_max("speechaid_batches", "state"), "state"), legend="{{state}}"),
+            ),
         ),
         Panel(
             title="Calls left by account",
-            text="What balances pay for, of the accounts with the least left.",
+            text="Calls that the balance pays for, for the accounts with the least left.",
             queries=(Query(expr=_max("speechaid_account_calls_left", "account"), legend="{{account}}"),),
         ),
         Panel(
@@ -250,18 +258,18 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     "What is wrong?": (
         Panel(
             title="Alerts that fire",
-            text="As the daemons judge them; docs/alerts.md says what to do.",
+            text="As the daemons evaluate them; docs/alerts.md says what to do.",
             width=12,
             queries=(
                 Query(
-                    expr=_seen(f"max by (alert) ({_named('speechaid_alert_active')})", "alert"),
+                    expr=_occurring(f"max by (alert) ({_named('speechaid_alert_active')})", "alert"),
                     legend="{{alert}}",
                 ),
             ),
         ),
         Panel(
             title="Workers replaced",
-            text="By the cause of their end.",
+            text="Workers that ended and were replaced, by cause.",
             kind="bargauge",
             width=12,
             queries=(Query(expr=_increase("speechaid_worker_restarts_total", "cause"), legend="{{cause}}"),),
@@ -272,7 +280,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             unit=_PER_MINUTE,
             queries=(
                 Query(
-                    expr=_seen(
+                    expr=_occurring(
                         f"60 * {_rate('speechaid_retell_requests_total', 'endpoint, code')}", "endpoint, code"
                     ),
                     legend="{{endpoint}} {{code}}",
@@ -281,7 +289,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             title="Retell's latency",
-            text="95 of 100 requests took no longer.",
+            text="95 % of the requests took no longer.",
             unit="s",
             queries=(
                 Query(
@@ -291,27 +299,27 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             ),
         ),
         Panel(
-            title="Taken over",
-            text="Jobs of dead workers by how they went on, and leases that were lost.",
+            title="Recoveries",
+            text="Jobs of dead workers by how they were recovered, and leases that were lost.",
             queries=(
                 Query(expr=_increase("speechaid_recoveries_total", "how"), legend="{{how}}"),
                 Query(expr=_increase("speechaid_lease_losses_total"), legend="lease lost"),
             ),
         ),
         Panel(
-            title="Given back undialled",
-            text="Claimed jobs a minute that a last look kept back, by reason.",
+            title="Requeued undialled",
+            text="Claimed jobs a minute that the preflight forbade, by reason.",
             unit=_PER_MINUTE,
             queries=(
                 Query(
-                    expr=_seen(f"60 * {_rate('speechaid_put_back_total', 'reason')}", "reason"),
+                    expr=_occurring(f"60 * {_rate('speechaid_put_back_total', 'reason')}", "reason"),
                     legend="{{reason}}",
                 ),
             ),
         ),
         Panel(
             title="Database faults",
-            text="Times a minute that the database was found away, by what was about to be done.",
+            text="Failed database operations a minute, by step.",
             unit=_PER_MINUTE,
             queries=(
                 Query(expr=f"60 * {_rate('speechaid_database_faults_total', 'step')}", legend="{{step}}"),
@@ -439,7 +447,7 @@ def _options(panel: Panel) -> dict[str, Any]:
 
 
 def dashboard_text() -> str:
-    """As the shipped file holds it."""
+    """The text of the shipped file."""
     return json.dumps(dashboard(), indent=2) + "\n"
 
 

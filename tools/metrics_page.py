@@ -1,4 +1,4 @@
-"""The metrics as the table of the page in the docs: ``python -m tools.metrics_page``."""
+"""The table of metrics in the docs, from their declarations: ``python -m tools.metrics_page``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TABLE_BEGINS: Final = "<!-- From here on written by `python -m tools.metrics_pag
 
 
 def metrics_table() -> str:
-    """Every metric in Markdown."""
+    """All metrics and their buckets in Markdown."""
     lines = ["", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
     lines += [
         f"| `{metric.name}` | {metric.kind} | {_labels(metric)} | {metric.help} |"

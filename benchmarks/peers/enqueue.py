@@ -1,4 +1,4 @@
-"""Enters the jobs of a file into a peer's queue: ``python -m benchmarks.peers.enqueue huey_app FILE``."""
+"""Adds the jobs of a file to a peer's queue: ``python -m benchmarks.peers.enqueue huey_app FILE``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The floor: so many processes in a bare loop, each with its share of the jobs, found before it begins."""
+"""The floor: processes in a bare loop, each with its share of the jobs, which is read before it begins."""
 
 from __future__ import annotations
 

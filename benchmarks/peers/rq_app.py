@@ -1,4 +1,4 @@
-"""RQ on Redis: it forks a process a job, which connects anew."""
+"""RQ on Redis: it forks a process for each job, which opens a new connection."""
 
 from __future__ import annotations
 

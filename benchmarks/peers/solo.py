@@ -1,4 +1,4 @@
-"""A worker without a queue, for those that only keep processes alive; with a number, a loop that forks."""
+"""A worker without a queue, for process managers; with a number, a loop that forks that many."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def keep(count: int) -> None:
-    """Fork so many, and another one for each that dies."""
+    """Fork ``count`` workers, and another one for each that dies."""
     for _ in range(count):
         fork()
     while True:

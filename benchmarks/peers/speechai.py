@@ -1,4 +1,4 @@
-"""The script that speechaid replaces, rebuilt from what is known of it: threads that claim, call and poll.
+"""The script that speechaid replaces, rebuilt from what is known: threads that claim, call and poll.
 
 Claims by find-and-modify in the order of creation, checks batch and account, calls, polls, writes the result,
 the job, the account and the batch, each as the driver writes by itself. Its database keeps its jobs; a call
@@ -87,8 +87,12 @@ class CallWorker(threading.Thread):
         now = datetime.now(UTC)
         minutes, cost = call["duration_ms"] / 60_000, call["call_cost"]["combined_cost"] / 100
         facts = {"call_id": call["call_id"], "job_id": job["job_id"], "call_data": call, "created_at": now}
-        told = {"call_status": call["call_status"], "duration_ms": call["duration_ms"], "is_successful": True}
-        self._database["call_results"].insert_one({**facts, **told})
+        summary = {
+            "call_status": call["call_status"],
+            "duration_ms": call["duration_ms"],
+            "is_successful": True,
+        }
+        self._database["call_results"].insert_one({**facts, **summary})
         result = {"success": True, "status": "done", "summary": call, "timestamp": now}
         done = {"status": "done", "call_result": result, "finished_at": now, "updated_at": now}
         self._database["jobs"].update_one({"_id": job["_id"]}, {"$set": done})

@@ -1,4 +1,4 @@
-"""What gunicorn --preload is given: an application that answers, each worker connected to the database."""
+"""The application of gunicorn --preload: it answers, and each worker is connected to the database."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def app(_environ: dict[str, Any], start: Callable[[str, list[tuple[str, str]]], 
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
-    """A hook of gunicorn's: this file is its configuration too."""
+    """A hook of gunicorn: this file is its configuration too."""
     work.caller().connect()

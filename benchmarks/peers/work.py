@@ -1,4 +1,4 @@
-"""One job as every contender carries it out: create, get, and the writes that keep it.
+"""One job as every contender runs it: create, get, and the durable writes.
 
 Needs pymongo and requests alone: it runs in the peers' environment too. What is written is a choice:
 
@@ -32,7 +32,7 @@ from pymongo.write_concern import WriteConcern
 Document = dict[str, Any]
 
 AUTHORIZATION = "Bearer key_of_the_benchmark"
-#: The steps that write, by choice. ``benchmarks.tally`` shows what speechaid writes.
+#: The writes of each variant. ``benchmarks.commands_per_job`` shows what speechaid writes.
 STEPS = {
     "same": frozenset(
         {
@@ -49,15 +49,15 @@ SUMMARY = (
 )
 
 
-class Asked(Protocol):
-    """Retell, by whatever library."""
+class HttpClient(Protocol):
+    """Retell through one HTTP library."""
 
     def ask(self, verb: str, path: str, body: Document | None) -> Document:
-        """One request; the document that answers it."""
+        """Send one request; returns the answer's document."""
 
 
-class WithRequests:
-    """As nearly every program asks."""
+class RequestsClient:
+    """With ``requests``, as nearly every program does."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
@@ -71,8 +71,8 @@ class WithRequests:
         return document
 
 
-class Barely:
-    """With the standard library alone, and no care for what may go wrong."""
+class BareClient:
+    """With the standard library only, without handling faults."""
 
     def __init__(self, base_url: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=10)
@@ -86,11 +86,11 @@ class Barely:
         return document
 
 
-class NotWritten(Exception):  # noqa: N818 - a condition of the data
-    """A write found nothing to change: somebody else was quicker."""
+class WriteMissed(Exception):  # noqa: N818 - a condition of the data
+    """A write matched nothing: another process was quicker."""
 
 
-class Caller:
+class JobRunner:
     """One worker's connections, and what it does with a job."""
 
     def __init__(
@@ -100,34 +100,34 @@ class Caller:
         durable = WriteConcern("majority", j=True, wtimeout=20_000)
         concern = None if writes == "plain" else durable
         self._database = self._client.get_database(database, write_concern=concern)
-        self._retell: Asked = Barely(base_url) if http == "bare" else WithRequests(base_url)
+        self._retell: HttpClient = BareClient(base_url) if http == "bare" else RequestsClient(base_url)
         self._steps = STEPS[writes]
         self._poll_seconds = poll_seconds
         self.name = f"worker@bench:{os.getpid()}"
 
     def connect(self) -> None:
-        """Open the connection now, and leave word of it."""
+        """Open the connection now, and report it by a file."""
         self._client.admin.command("ping")
         if place := os.environ.get("BENCH_PIDS"):
             Path(place, str(os.getpid())).touch()
 
     def run_any(self) -> bool:
-        """Carry out one of the jobs that wait, if there is one; for processes without a queue."""
+        """Run one of the pending jobs, if there is one; for processes without a queue."""
         found = list(self._table("jobs").find({"status": "pending"}, limit=16))
         for job in random.sample(found, len(found)):
-            with contextlib.suppress(NotWritten):
+            with contextlib.suppress(WriteMissed):
                 self.carry_out(job)
                 return True
         return False
 
     def run(self, job_id: str) -> None:
-        """Find the job and carry it out."""
+        """Find the job and run it."""
         job = self._table("jobs").find_one({"job_id": job_id})
         assert job is not None
         self.carry_out(job)
 
     def carry_out(self, job: Document) -> None:
-        """One job from claim to end."""
+        """Run one job from claim to settlement."""
         began = time.clock_gettime(time.CLOCK_BOOTTIME)
         token, key = uuid.uuid4().hex, uuid.uuid4().hex
         own = {"_id": job["_id"], "claim_token": token} if "claim" in self._steps else {"_id": job["_id"]}
@@ -171,7 +171,7 @@ class Caller:
     # -- writes ------------------------------------------------------------------------------------------
 
     def _before(self, job: Document, own: Document, *, token: str, key: str, body: Document) -> None:
-        """Everything that is written before the call may be placed."""
+        """The writes before the call may be placed."""
         now = datetime.now(UTC)
         lease = now + timedelta(seconds=120)
         held = {"status": "in_progress", "worker_id": self.name, "claim_token": token}
@@ -200,7 +200,7 @@ class Caller:
         self._write("renewal", "jobs", own, {"$set": {"reserved_until": lease}})
 
     def _after(self, job: Document, own: Document, *, key: str, call: Document) -> None:
-        """Everything that is written once the call is over."""
+        """The writes after the call has ended."""
         now = datetime.now(UTC)
         minutes, cost = call["duration_ms"] / 60_000, call["call_cost"]["combined_cost"] / 100
         result, changes = self._result(job, key, call, now), self._changes(call, now)
@@ -257,19 +257,19 @@ class Caller:
         }
 
     def _write(self, step: str, collection: str, query: Document, change: Document) -> None:
-        """One durable write, if it is among those to be made; that it hit nothing is an error."""
+        """Make a durable write, if the variant has it; matching nothing is an error."""
         if step not in self._steps:
             return
         if self._table(collection).update_one(query, change).matched_count != 1:
-            raise NotWritten(f"{step}: {query}")
+            raise WriteMissed(f"{step}: {query}")
 
     def _table(self, name: str) -> Collection[Document]:
         return self._database[name]
 
 
 @functools.cache
-def _caller(_pid: int) -> Caller:
-    return Caller(
+def _caller(_pid: int) -> JobRunner:
+    return JobRunner(
         uri=os.environ["BENCH_URI"],
         database=os.environ["BENCH_DATABASE"],
         base_url=os.environ["BENCH_RETELL"],
@@ -279,11 +279,11 @@ def _caller(_pid: int) -> Caller:
     )
 
 
-def caller() -> Caller:
-    """This process's own, as its environment says; a forked child makes a new one."""
+def caller() -> JobRunner:
+    """The worker of this process, from its environment; a forked child creates a new one."""
     return _caller(os.getpid())
 
 
 def read_jobs(path: str) -> list[str]:
-    """The names of jobs that wait in a file, one a line."""
+    """The names of jobs in a file, one a line."""
     return Path(path).read_text(encoding="ascii").split()

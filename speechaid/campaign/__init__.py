@@ -1,1 +1,1 @@
-"""Files to batches and jobs; figures to reports."""
+"""Contacts files to jobs, documents to export rows, figures to reports. Pure."""

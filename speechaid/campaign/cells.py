@@ -1,4 +1,4 @@
-"""What people write in a cell, made plain: text without invisible characters, amounts, days."""
+"""Reads cells as people write them: clean text, amounts, dates. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from speechaid.retell.variables import plain
 
-#: Deleted: control characters (but tab and line feed) and the invisible marks that copied numbers carry.
+#: Deleted: control characters except tab and line feed, and invisible marks of copied numbers.
 _INVISIBLE: Final = dict.fromkeys(
     [code for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"]
     + [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF]
@@ -20,7 +20,7 @@ _INVISIBLE: Final = dict.fromkeys(
 _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
 _CURRENCY: Final = r"(?:[A-Z]{3}|US\$|S/\.?|R\$|\$|€|£|PESOS)"
 _AMOUNT: Final = re.compile(rf"{_CURRENCY}?\s*\$?\s*(-?\d[\d.,'\s]*?)\s*{_CURRENCY}?", re.IGNORECASE)
-#: Thousands by three, all by the same mark, with or without a fraction by another one.
+#: Groups of three digits, separated by one mark, with an optional fraction after another mark.
 _GROUPED: Final = re.compile(r"-?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?")
 _UNGROUPED: Final = re.compile(r"-?\d+(?:[.,](\d+))?")
 
@@ -51,7 +51,7 @@ _MONTH_FIRST_COUNTRIES: Final = frozenset({"US", "PR", "PH"})
 
 
 def clean(value: object) -> str:
-    """A cell as text: invisible characters gone, no blanks around, numbers and dates written plainly."""
+    """A cell as text without invisible characters and surrounding blanks; numbers and dates in plain form."""
     text = value if isinstance(value, str) else plain(value) or ("" if value is None else str(value))
     if not text.isprintable():
         text = text.translate(_INVISIBLE).replace("\xa0", " ")
@@ -59,14 +59,14 @@ def clean(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without line ends and double blanks."""
+    """Text without line ends and repeated blanks."""
     return " ".join(text.split())
 
 
 def fold(text: str) -> str:
-    """For comparing: lower case, no accents, words apart by one blank."""
+    """Text for comparison: lower case, no accents, words separated by one blank."""
     if text.isascii():
-        return " ".join(_ASCII_WORDS.findall(text.lower()))  # the same, and five times quicker
+        return " ".join(_ASCII_WORDS.findall(text.lower()))  # the same result, five times faster
     letters = "".join(
         character if character.isalnum() else " "
         for character in unicodedata.normalize("NFKD", text.casefold())
@@ -75,22 +75,22 @@ def fold(text: str) -> str:
     return " ".join(letters.split())
 
 
-#: More than anybody owes in any currency, and well within what the database and JSON hold exactly.
+#: Larger than any debt in any currency, and exact in the database and in JSON.
 LARGEST_AMOUNT = 10**15
 
 
 def amount(value: object) -> int | float | None:
-    """A sum of money, with comma or point for thousands or cents; None where it is none, or beyond any.
+    """A sum of money, with comma or point for thousands or cents; None if invalid or too large.
 
-    One mark with three digits behind it parts thousands (``1.500``, ``150,000``): sums have no third decimal.
+    One mark before exactly three digits separates thousands (``1.500``, ``150,000``): sums have two decimals.
     """
-    found = _amount(value)
-    return None if found is None or abs(found) > LARGEST_AMOUNT else found
+    result = _amount(value)
+    return None if result is None or abs(result) > LARGEST_AMOUNT else result
 
 
 def _amount(value: object) -> int | float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # A number of a spreadsheet says itself where its point is.
+        # A number cell of a spreadsheet is unambiguous.
         return None if not math.isfinite(value) else int(value) if value == int(value) else value
     match = _AMOUNT.fullmatch(clean(value))
     if match is None:
@@ -110,10 +110,10 @@ def _amount(value: object) -> int | float | None:
 
 
 def day(text: str, country: str) -> date | None:
-    """A calendar day in a usual form; None where it is none.
+    """A date in a usual form; None where it is not a date.
 
     Args:
-        text: year first, day first, with a month's name, or month first where the country writes so.
+        text: year first, day first, with a month's name, or month first where that is the country's order.
         country: ISO 3166 alpha-2.
     """
     folded = one_line(fold_accents(text.lower()))
@@ -131,14 +131,14 @@ def day(text: str, country: str) -> date | None:
     return None
 
 
-def is_turned_round(text: str, country: str) -> bool:
-    """Whether day and month can only stand the other way round than the country writes them."""
+def is_in_other_order(text: str, country: str) -> bool:
+    """Whether day and month can only be in the other order than the country's."""
     match = _YEAR_LAST.fullmatch(one_line(text))
     return match is not None and _is_month_first(match, country) != _writes_month_first(country)
 
 
 def _is_month_first(match: re.Match[str], country: str) -> bool:
-    """A 13 to 31 can only be the day, wherever it stands; else the country's custom holds."""
+    """13 to 31 can only be the day, in either position; otherwise the country's order applies."""
     first, second = int(match[1]), int(match[2])
     return second > 12 or (_writes_month_first(country) and first <= 12)
 
@@ -148,7 +148,7 @@ def _writes_month_first(country: str) -> bool:
 
 
 def fold_accents(text: str) -> str:
-    """Without accents, everything else kept."""
+    """Remove accents and keep everything else."""
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
@@ -158,7 +158,7 @@ def _month(name: str) -> int:
 
 def _date(year: str, month: str | int, day_of_month: str) -> date | None:
     try:
-        result = datetime(int(year), int(month), int(day_of_month)).date()  # noqa: DTZ001 - a day, no moment
+        result = datetime(int(year), int(month), int(day_of_month)).date()  # noqa: DTZ001 - a date without a time
     except ValueError:
         return None
     return result if 1900 <= result.year < 2200 else None

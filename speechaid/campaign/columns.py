@@ -1,4 +1,4 @@
-"""Which column of a contacts file means what, by its name in English or Spanish."""
+"""Recognises the columns of a contacts file by their names in English or Spanish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from speechaid.campaign.cells import clean, fold, one_line
 from speechaid.errors import ImportFailed
 
-#: What a column may be called (folded: lower case, no accents, blanks between words).
+#: The names of a column (folded: lower case, no accents, blanks between words).
 NAMES: Final = {
     "name": (
         "nombre, nombres, nombre completo, nombre cliente, nombre del cliente, nombre contacto, name, "
@@ -38,7 +38,7 @@ NAMES: Final = {
         "nro referencia, ref, reference no"
     ),
 }
-#: What a phone column may be called, a number behind it aside (``phone1``, ``telefono_2``).
+#: The names of a phone column, without a trailing number (``phone1``, ``telefono_2``).
 PHONE_NAMES: Final = (
     "phone, phones, phone number, phone no, telephone, telephone number, mobile, mobile phone, "
     "mobile number, cell, cell phone, cellphone, home phone, work phone, tel, to number, "
@@ -46,14 +46,14 @@ PHONE_NAMES: Final = (
     "telefono celular, telefono fijo, telefono contacto, telefono de contacto, telefono principal, "
     "telefono alternativo, telefono casa, telefono trabajo, celular, movil, fono, fonos, whatsapp"
 )
-#: Further names that existing prompts know, spelled as those spell them.
+#: Further variables of existing prompts, in their spelling.
 PROMPT_NAMES: Final = {
     "cantidad cupones": "cantidad_cupones",
     "cantidad de cupones": "cantidad_cupones",
     "fecha maxima": "fecha_maxima",
 }
 
-#: Columns that speechctl adds to the rows it writes down as bad: of no use once they are mended.
+#: Columns that speechctl adds to a file of bad rows; ignored when the corrected file is imported.
 REMARK_COLUMNS: Final = frozenset({"_line", "_reason"})
 
 _ROLE_OF: Final = {name: role for role, names in NAMES.items() for name in names.split(", ")}
@@ -63,25 +63,25 @@ _NUMBERED: Final = re.compile(r"(.*?)\s*(\d{0,2})")
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Where to find what, by position (0-based)."""
+    """The positions (0-based) of the recognised columns."""
 
-    #: As written, one each.
+    #: The column names as written.
     header: tuple[str, ...]
-    #: In order of dialling.
+    #: Phone columns, in the order of dialling.
     phones: tuple[int, ...]
-    #: Each of ``NAMES`` that the file has.
+    #: The roles of ``NAMES`` that the file has.
     roles: dict[str, int]
-    #: Everything else: position and the name that it keeps.
+    #: All other columns: position and name.
     others: tuple[tuple[int, str], ...]
-    #: What is not where one may look for it, in words.
+    #: Texts about columns that are not used as their name suggests.
     remarks: tuple[str, ...] = ()
 
 
 def recognise(header: Sequence[object]) -> Columns:
-    """What the columns mean.
+    """Recognise the columns of a header.
 
     Raises:
-        ImportFailed: no column can be one of phones.
+        ImportFailed: there is no phone column.
     """
     titles = tuple(one_line(clean(cell)) for cell in header)
     while titles and not titles[-1]:
@@ -101,13 +101,13 @@ def recognise(header: Sequence[object]) -> Columns:
         elif title not in REMARK_COLUMNS:
             kept = _free_name(title, folded, position, {name for _, name in others})
             if role is not None:
-                remarks.append(_second(titles, roles[role], position, role, kept))
+                remarks.append(_second_of_role(titles, roles[role], position, role, kept))
             elif kept == f"{title}_{position + 1}":
                 remarks.append(f"two columns are called {_shown(title)}: the second is kept as {kept!r}")
             others.append((position, kept))
     if not phones:
         raise ImportFailed(
-            f"no column of phone numbers: one must be called phone, phone1, telefono, celular or the like; "
+            f"no column of phone numbers: name it phone, phone1, telefono, celular or similar; "
             f"the file has {_listed(titles)}"
         )
     return Columns(
@@ -120,7 +120,7 @@ def recognise(header: Sequence[object]) -> Columns:
 
 
 def _phone_rank(folded: str) -> int | None:
-    """The number behind a phone column's name (0 without one); None where it is no phone column."""
+    """The number after a phone column's name (0 without one); None for other columns."""
     match = _NUMBERED.fullmatch(folded)
     if match is None or match[1] not in _PHONES:
         return None
@@ -128,13 +128,13 @@ def _phone_rank(folded: str) -> int | None:
 
 
 def _free_name(title: str, folded: str, position: int, taken: set[str]) -> str:
-    """A name that the database takes as a key, and that no other column has."""
+    """A name that is valid as a key in the database and differs from those of the other columns."""
     name = PROMPT_NAMES.get(folded) or title.replace(".", "_").lstrip("$") or f"column_{position + 1}"
     return name if name not in taken else f"{name}_{position + 1}"
 
 
-def _second(titles: Sequence[str], used: int, position: int, role: str, kept: str) -> str:
-    """What is said of a column whose meaning an earlier one has taken."""
+def _second_of_role(titles: Sequence[str], used: int, position: int, role: str, kept: str) -> str:
+    """The remark on a column whose role an earlier column has."""
     return (
         f"columns {used + 1} ({_shown(titles[used])}) and {position + 1} ({_shown(titles[position])}) both "
         f"mean {role}: the first is used, the second is kept in additional_info as {_shown(kept)}"
@@ -146,11 +146,11 @@ def _shown(title: str) -> str:
 
 
 def _printable(title: str) -> str:
-    """A title as it may be told on a terminal, also where the file is no table at all."""
+    """A title that is safe to print, also where the file is not a table."""
     plain = title.isprintable() and "\ufffd" not in title
     return title if plain else title.encode("unicode_escape").decode("ascii")[:30]
 
 
 def _listed(titles: Sequence[str]) -> str:
     shown = ", ".join(_printable(title[:30]) for title in titles[:12] if title)
-    return (shown + (", …" if len(titles) > 12 else "")) or "no column names at all"
+    return (shown + (", …" if len(titles) > 12 else "")) or "no column names"

@@ -1,6 +1,6 @@
-"""Days that a file may not mean, though they can be read: a table of doubts. Pure.
+"""Warnings about dates that can be read but are probably wrong: one table. Pure.
 
-A row with such a day is imported all the same: only who wrote the file knows what it means.
+A row with such a date is imported: only the author of the file knows what is meant.
 """
 
 from __future__ import annotations
@@ -12,56 +12,56 @@ from typing import Final
 
 from speechaid.campaign import cells
 
-#: How old a debt, or how far ahead a term, is before it is doubted, in years.
+#: A due date further than this from today, in years, gets a warning.
 YEARS: Final = 10
-#: Day zero or one of spreadsheets and programs: what they write for an empty date.
+#: Epoch days of spreadsheets and programs, which write them for an empty date.
 EMPTY: Final = frozenset(date(*day) for day in ((1900, 1, 1), (1901, 1, 1), (1904, 1, 1), (1970, 1, 1)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadDay:
-    """A cell, and the day that was read in it."""
+    """A cell and the date that was read from it."""
 
-    #: As written.
+    #: The cell as written.
     text: str
     day: date
-    #: ISO 3166 alpha-2, by whose custom it was read.
+    #: ISO 3166 alpha-2; its date order was used.
     country: str
     today: date
 
     def years_ahead(self) -> float:
-        """From today; below zero for the past."""
+        """Years from today; negative for the past."""
         return (self.day - self.today).days / 365.25
 
 
 @dataclass(frozen=True)
 class DateWarning:
-    """One reason to ask who wrote the file."""
+    """One reason to doubt a date."""
 
     name: str
     applies: Callable[[ReadDay], bool]
-    #: What is said; ``{country}`` is filled in.
-    why: str
+    #: The text of the warning; ``{country}`` is filled in.
+    reason: str
 
 
-#: The first that applies is told.
-DOUBTS: Final = (
-    DateWarning("empty", lambda read: read.day in EMPTY, "programs write an empty date so"),
+#: The first that applies is reported.
+DATE_WARNINGS: Final = (
+    DateWarning("empty", lambda read: read.day in EMPTY, "many programs write this for an empty date"),
     DateWarning("past", lambda read: read.years_ahead() < -YEARS, f"more than {YEARS} years ago"),
     DateWarning("ahead", lambda read: read.years_ahead() > YEARS, f"more than {YEARS} years ahead"),
     DateWarning(
         "order",
-        lambda read: cells.is_turned_round(read.text, read.country),
-        "day and month stand the other way round than in {country}, and where both are 12 or less they are "
-        "read as {country} writes them: is the whole file so?",
+        lambda read: cells.is_in_other_order(read.text, read.country),
+        "day and month are not in the order of {country}, which is used where both are 12 or less: "
+        "check the order in the whole file",
     ),
 )
 
 
 def date_warning(read: ReadDay) -> str | None:
-    """What was read and why it looks wrong; None where it does not."""
-    for row in DOUBTS:
+    """The date that was read and why it is probably wrong; None where no warning applies."""
+    for row in DATE_WARNINGS:
         if row.applies(read):
-            why = row.why.format(country=read.country.upper())
-            return f"{read.text[:40]!r} is read as {read.day.isoformat()}: {why}"
+            reason = row.reason.format(country=read.country.upper())
+            return f"{read.text[:40]!r} is read as {read.day.isoformat()}: {reason}"
     return None

@@ -1,4 +1,4 @@
-"""Rows for spreadsheets and other programs: calls, jobs, promises to pay, the do-not-call list. Pure."""
+"""Rows of ``export``: calls, jobs, promises to pay, the do-not-call list. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speechaid.model import reading
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 
-#: A cell: text, a number, yes or no, or nothing.
+#: The value of a cell; None is empty.
 Cell = str | int | float | bool | None
 
 
@@ -22,16 +22,16 @@ class Export:
 
     #: ``jobs``, ``results`` or ``do_not_call``.
     collection: str
-    #: Which of its documents, a batch aside.
+    #: Selects its documents; a batch may be added.
     query: Mapping[str, Any]
     columns: tuple[str, ...]
     row: Callable[[Document], list[Cell]]
-    #: What ``row`` reads of a document, where the rest may be long; None is all.
+    #: The fields that ``row`` reads, where the others may be long; None for all.
     fields: tuple[str, ...] | None = None
 
 
 def call_row(result: Document) -> list[Cell]:
-    """One call: a ``call_results`` document, ours or SpeechAI's."""
+    """One call: a ``call_results`` document of speechaid or SpeechAI."""
     contact = reading.mapping(result.get("contact"))
     charged = reading.mapping(result.get("charged"))
     call = reading.mapping(result.get("call_data"))
@@ -47,15 +47,15 @@ def call_row(result: Document) -> list[Cell]:
             reading.number(value)
             for value in (result.get("cost"), charged.get("minutes"), charged.get("credit"))
         ),
-        _counted(result.get("attempt")),
-        _counted(result.get("phone_index")),
+        _one_based(result.get("attempt")),
+        _one_based(result.get("phone_index")),
         *_texts(analysis, "call_summary", "user_sentiment"),
         *_texts(call, "recording_url", "public_log_url"),
     ]
 
 
 def job_row(document: Document) -> list[Cell]:
-    """One job, and how it stands."""
+    """One job with its status."""
     job = Job.read(document)
     payload = reading.mapping(document.get("payload"))
     return [
@@ -75,7 +75,7 @@ def job_row(document: Document) -> list[Cell]:
 
 
 def promise_row(document: Document) -> list[Cell]:
-    """One promise to pay: who, what is owed, what was promised for when, in words and as read."""
+    """One promise to pay: person, debt, and the promised day and amount, as written and as read."""
     job = Job.read(document)
     payload = reading.mapping(document.get("payload"))
     day = cells.day(cells.clean(document.get("fecha_pago_cliente")), "")
@@ -100,54 +100,54 @@ def do_not_call_row(entry: Document) -> list[Cell]:
     return [str(entry["_id"]), *_texts(entry, "source", "job_id"), _moment(entry.get("at"))]
 
 
-_GIVEN: Final = {"$nin": [None, ""]}
-#: Jobs whose contact promised something.
-PROMISED: Final = {"$or": [{"fecha_pago_cliente": _GIVEN}, {"monto_pago_cliente": _GIVEN}]}
+_PRESENT: Final = {"$nin": [None, ""]}
+#: Selects jobs with a promise to pay.
+PROMISED: Final = {"$or": [{"fecha_pago_cliente": _PRESENT}, {"monto_pago_cliente": _PRESENT}]}
 
-_CALLS: Final = (
+_CALL_COLUMNS: Final = (
     "call_id job_id batch_id account_id name dni phone placed_at outcome call_status disconnection_reason "
     "successful seconds cost charged_minutes charged_credit attempt phone_number summary sentiment "
     "recording_url log_url"
 )
-_JOBS: Final = (
+_JOB_COLUMNS: Final = (
     "job_id batch_id account_id status name dni phones company_name debt_amount due_date reference_number "
     "attempts last_outcome last_error suspend_reason cancel_reason call_id created_at due_at finished_at "
     "promised_day promised_amount"
 )
-_PROMISES: Final = (
+_PROMISE_COLUMNS: Final = (
     "job_id batch_id name dni phone company_name reference_number debt_amount promised_day_as_told "
     "promised_day promised_amount_as_told promised_amount called_at call_id"
 )
 
-#: Transcripts are most of a result, and none is exported.
-_READ_OF_CALL: Final = (
+#: All but the transcript, which is the largest part of a result.
+_CALL_FIELDS: Final = (
     "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
     "disconnection_reason is_successful duration_ms cost charged attempt phone_index "
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 
-EXTRACTS: Final[Mapping[str, Export]] = {
-    "calls": Export("results", {}, tuple(_CALLS.split()), call_row, tuple(_READ_OF_CALL.split())),
-    "jobs": Export("jobs", {}, tuple(_JOBS.split()), job_row),
-    "promises": Export("jobs", PROMISED, tuple(_PROMISES.split()), promise_row),
+EXPORTS: Final[Mapping[str, Export]] = {
+    "calls": Export("results", {}, tuple(_CALL_COLUMNS.split()), call_row, tuple(_CALL_FIELDS.split())),
+    "jobs": Export("jobs", {}, tuple(_JOB_COLUMNS.split()), job_row),
+    "promises": Export("jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row),
     "dnc": Export("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
 }
 
 
 def _texts(fields: Mapping[str, Any], *names: str) -> list[Cell]:
-    """Texts and numbers as they are, anything else as nothing."""
+    """Texts and numbers unchanged; times and decimals converted; other values as None."""
     values = (fields.get(name) for name in names)
-    return [value if isinstance(value, str | int | float) else _written(value) for value in values]
+    return [value if isinstance(value, str | int | float) else _converted(value) for value in values]
 
 
-def _written(value: object) -> Cell:
+def _converted(value: object) -> Cell:
     if isinstance(value, datetime):
         return _moment(value)
     return cells.clean(value) or None if hasattr(value, "to_decimal") else None
 
 
 def _moment(value: object) -> str | None:
-    """In UTC, to the second, in a form that spreadsheets and programs read."""
+    """A time in UTC with seconds, in a form that spreadsheets and programs read."""
     moment = reading.instant(value)
     return None if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
 
@@ -157,7 +157,7 @@ def _seconds(milliseconds: object) -> float | None:
     return None if value is None else round(value / 1000, 1)
 
 
-def _counted(value: object) -> int | None:
-    """From 1 on, as people count."""
+def _one_based(value: object) -> int | None:
+    """A 0-based number as people count it, from 1."""
     number = reading.number(value)
     return None if number is None else int(number) + 1

@@ -1,4 +1,4 @@
-"""A contacts file to jobs: good rows become contacts, bad ones are listed with line and reason."""
+"""Reads a contacts file: good rows become jobs, bad rows are listed with line and reason."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
 from speechaid.rules.phones import normalise
 
-#: No honest cell is longer.
+#: A longer cell is a broken file.
 MAX_CELL_CHARACTERS: Final = 10_000
-#: SpeechAI's word for a job that calls one contact.
+#: The ``mode`` of SpeechAI's jobs that call one contact.
 MODE: Final = "single"
 
 
@@ -34,7 +34,7 @@ class Row:
     line: int
     name: str | None
     dni: str | None
-    #: E.164, each once, in order of dialling.
+    #: E.164 without duplicates, in the order of dialling.
     phones: tuple[str, ...]
     company_name: str | None
     debt_amount: int | float | None
@@ -45,9 +45,9 @@ class Row:
 
     @cached_property
     def identity(self) -> str:
-        """Who is called about what: equal for two rows that would call one person twice."""
-        who = cells.fold(self.dni).replace(" ", "") if self.dni else self._phone_and_name()
-        return f"{who}|{cells.fold(self.reference_number or '')}"
+        """Person and reference: equal for two rows that would call one person twice for one debt."""
+        person = cells.fold(self.dni).replace(" ", "") if self.dni else self._phone_and_name()
+        return f"{person}|{cells.fold(self.reference_number or '')}"
 
     def _phone_and_name(self) -> str:
         return f"{self.phones[0]}|{cells.fold(self.name or '')}"
@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class BadRow:
-    """A row that becomes no job; ``row`` is as it was written, and so holds people's data."""
+    """A row that becomes no job; ``row`` has its cells as written, which are personal data."""
 
     line: int
     reason: str
@@ -64,7 +64,7 @@ class BadRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Remark:
-    """Something about a row that became a job nevertheless."""
+    """A note on a row that becomes a job."""
 
     line: int
     text: str
@@ -72,35 +72,35 @@ class Remark:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """What a file holds."""
+    """The contents of a contacts file."""
 
     rows: list[Row]
     bad_rows: list[BadRow]
     remarks: list[Remark]
 
 
-class _Unusable(Exception):  # noqa: N818 - a verdict about a row
+class _Unusable(Exception):  # noqa: N818 - an expected result
     """The row cannot become a job; the text says why."""
 
 
 class ContactsReader:
-    """Reads a CSV or XLSX file of contacts in slices, so that its reader can do other things in between.
+    """Reads a CSV or XLSX file of contacts in slices, so that other work can be done in between.
 
     Raises:
-        ImportFailed: the file as a whole cannot be used; one sentence says why. From ``read`` as well.
+        ImportFailed: the whole file cannot be used; the text says why. ``read`` raises it too.
     """
 
     def __init__(self, data: bytes, filename: str, *, country: str, today: date) -> None:
-        """Look at the header.
+        """Read the header.
 
         Args:
             data: the whole file.
-            filename: for messages, and to tell a spreadsheet that is none.
+            filename: for messages, and to detect files that are not the spreadsheet that they are called.
             country: ISO 3166 alpha-2, for phones in national form.
-            today: what days far from it are doubted by.
+            today: dates far from it get a warning.
         """
         if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            raise ImportFailed(f"{country!r} is no country code: two letters, as in CL or MX")
+            raise ImportFailed(f"{country!r} is not a country code: write two letters, such as CL or MX")
         self.parsed = Parsed(rows=[], bad_rows=[], remarks=[])
         self._filename = filename
         self._country = country
@@ -108,25 +108,25 @@ class ContactsReader:
         self._lines = read_lines(data, filename)
         header = next(self._lines, None)
         self._columns = _header(header, data, filename, country)
-        told = (*self._columns.remarks, *remarks_on(data))
-        self.parsed.remarks.extend(Remark(line=header.number if header else 1, text=text) for text in told)
+        texts = (*self._columns.remarks, *remarks_on(data))
+        self.parsed.remarks.extend(Remark(line=header.number if header else 1, text=text) for text in texts)
         self._first_line: dict[str, int] = {}
 
     def read(self, at_most: int) -> bool:
-        """Read so many lines more; False where the file is at its end."""
+        """Read up to ``at_most`` further lines; False at the end of the file."""
         for line in itertools.islice(self._lines, at_most):
-            self._take(line)
+            self._add(line)
             at_most -= 1
         if at_most == 0:
             return True
         if not self.parsed.rows and not self.parsed.bad_rows:
-            raise ImportFailed(f"{self._filename}: there is a header, and no contact below it")
+            raise ImportFailed(f"{self._filename}: there is no contact below the header")
         return False
 
-    def _take(self, line: Line) -> None:
+    def _add(self, line: Line) -> None:
         try:
             row, remarks = _read_row(line, self._columns, self._country, self._today)
-            _refuse_second(row, self._first_line)
+            _refuse_duplicate(row, self._first_line)
         except _Unusable as exc:
             row_as_written = _as_written(line, self._columns)
             self.parsed.bad_rows.append(BadRow(line=line.number, reason=str(exc), row=row_as_written))
@@ -135,24 +135,16 @@ class ContactsReader:
         self.parsed.remarks.extend(remarks)
 
 
-def read_contacts(data: bytes, filename: str, *, country: str, today: date) -> Parsed:
-    """Read a contacts file whole; arguments and errors are those of ``ContactsReader``."""
-    reader = ContactsReader(data, filename, country=country, today=today)
-    while reader.read(10_000):
-        pass
-    return reader.parsed
-
-
 def job_documents(
     parsed: Parsed, *, batch_id: str, account_id: str | None, now: datetime, new_id: Callable[[], str]
 ) -> list[Document]:
-    """One pending job for each good row, in SpeechAI's form.
+    """One pending job for each good row, in SpeechAI's document format.
 
     Args:
-        parsed: from ``read_contacts``.
+        parsed: of a ``ContactsReader`` that has read its file to the end.
         batch_id: the batch that they belong to.
-        account_id: who pays; None for nobody.
-        now: by the database's clock.
+        account_id: the account that pays, or None.
+        now: the database's time.
         new_id: makes a fresh ``job_id``.
     """
     return [_job_document(row, batch_id, account_id, now, new_id()) for row in parsed.rows]
@@ -174,13 +166,13 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         **({} if account_id is None else {"account_id": account_id}),
         "status": JobStatus.PENDING.value,
         "mode": MODE,
-        # Of the batch: the same file again adds nobody twice, next month's campaign calls everybody anew.
+        # Per batch: the same file again adds no duplicates; another batch may have the same contacts.
         "deduplication_key": f"{batch_id}:{digest}",
-        # Of the contact alone, for those who ask whether any batch of the account has it.
+        # The same in all batches: finds contacts that another batch of the account has.
         "contact_key": digest,
-        "contact": _filled(contact),
+        "contact": _without_none(contact),
         "to_number": row.phones[0],
-        "payload": _filled(payload),
+        "payload": _without_none(payload),
         "attempts": 0,
         "reserved_until": None,
         "created_at": now,
@@ -189,7 +181,7 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
     }
 
 
-def _filled(fields: Document) -> Document:
+def _without_none(fields: Document) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -202,7 +194,7 @@ def _header(line: Line | None, data: bytes, filename: str, country: str) -> Colu
         raise ImportFailed(f"{filename}: {len(line.cells)} columns; at most {MAX_COLUMNS} are read")
     if any(normalise(cells.clean(cell), country) for cell in line.cells):
         raise ImportFailed(
-            f"{filename}: the first line holds a phone number: it must name the columns (name, phone, …)"
+            f"{filename}: the first line has a phone number instead of column names (name, phone, …)"
         )
     try:
         return recognise(line.cells)
@@ -242,27 +234,27 @@ def _read_row(line: Line, columns: Columns, country: str, today: date) -> tuple[
     return row, [Remark(line=line.number, text=reason) for reason in unusable]
 
 
-def _refuse_second(row: Row, first_line: dict[str, int]) -> None:
+def _refuse_duplicate(row: Row, first_line: dict[str, int]) -> None:
     earlier = first_line.setdefault(row.identity, row.line)
     if earlier != row.line:
         raise _Unusable(f"the same contact and reference as line {earlier}")
 
 
 def _texts(line: Line, columns: Columns) -> list[str]:
-    """The cells as clean text, as many as the header has."""
+    """The cells as clean text, padded to the width of the header."""
     width = len(columns.header)
     if any(isinstance(cell, str) and "\0" in cell for cell in line.cells):
-        raise _Unusable("it holds NUL characters")
+        raise _Unusable("the row has NUL characters")
     texts = [cells.clean(cell) for cell in line.cells]
     if any(texts[width:]):
-        raise _Unusable(f"it has {len(texts)} cells, and the header {width}: is a quote missing?")
+        raise _Unusable(f"the row has {len(texts)} cells, the header {width}: a quote may be missing")
     if any(len(text) > MAX_CELL_CHARACTERS for text in texts):
         raise _Unusable(f"a cell has more than {MAX_CELL_CHARACTERS:,} characters")
     return texts[:width] + [""] * (width - len(texts))
 
 
 def _phones(texts: list[str], columns: Columns, country: str) -> tuple[tuple[str, ...], list[str]]:
-    """The usable numbers, and what is wrong with the others; a cell may hold several."""
+    """The usable numbers, and the faults of the others; a cell may hold several."""
     found: dict[str, None] = {}
     faults: list[str] = []
     for position in columns.phones:
@@ -288,7 +280,7 @@ def _split(text: str) -> list[str]:
 
 def _fault_of(part: str) -> str:
     if "e+" in part.lower() and part[:1].isdigit():
-        return "a spreadsheet has rounded this number; format the column as text"
+        return "a spreadsheet has rounded this number: format the column as text, and enter the number again"
     digits = sum(character.isdigit() for character in part)
     return f"not a phone number ({len(part)} characters, {digits} digits)"
 

@@ -1,4 +1,4 @@
-"""A file of phone numbers: a column of them under its name, or nothing but numbers."""
+"""Reads a file of phone numbers, with named columns or without a header."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from speechaid.rules.phones import normalise
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
-    """What a file holds."""
+class NumberList:
+    """The contents of a file of phone numbers."""
 
-    #: E.164, each once, in the file's order.
+    #: E.164 without duplicates, in the order of the file.
     good: list[str]
-    #: Line and reason of what is no number.
+    #: Line and reason of the lines without a number.
     bad: list[tuple[int, str]]
 
 
-def read_numbers(data: bytes, filename: str, *, country: str) -> Numbers:
+def read_numbers(data: bytes, filename: str, *, country: str) -> NumberList:
     """Read a CSV or XLSX file of phone numbers, with a header or without one.
 
     Args:
@@ -30,7 +30,7 @@ def read_numbers(data: bytes, filename: str, *, country: str) -> Numbers:
         country: ISO 3166 alpha-2, for numbers in national form.
 
     Raises:
-        ImportFailed: the file as a whole cannot be used.
+        ImportFailed: the whole file cannot be used.
     """
     lines = list(read_lines(data, filename))
     positions = _positions(lines[0], data, filename, country) if lines else None
@@ -38,19 +38,19 @@ def read_numbers(data: bytes, filename: str, *, country: str) -> Numbers:
     bad: list[tuple[int, str]] = []
     for line in lines if positions is None else lines[1:]:
         texts = [cells.clean(cell) for cell in line.cells]
-        places = range(len(texts)) if positions is None else positions
-        written = [texts[place] for place in places if place < len(texts) and texts[place]]
-        numbers = [number for text in written if (number := normalise(text, country)) is not None]
+        columns = range(len(texts)) if positions is None else positions
+        phones = [texts[column] for column in columns if column < len(texts) and texts[column]]
+        numbers = [number for text in phones if (number := normalise(text, country)) is not None]
         found |= dict.fromkeys(numbers)
         if not numbers:
             bad.append((line.number, line.fault or "no phone number"))
     if not found:
-        raise ImportFailed(f"{filename}: no phone number in it")
-    return Numbers(good=list(found), bad=bad)
+        raise ImportFailed(f"{filename}: the file has no phone number")
+    return NumberList(good=list(found), bad=bad)
 
 
 def _positions(first: Line, data: bytes, filename: str, country: str) -> tuple[int, ...] | None:
-    """The columns of phones by their names; None where the first line is a number already."""
+    """The phone columns by their names; None where the first line has a number and is no header."""
     if any(normalise(cells.clean(cell), country) for cell in first.cells):
         return None
     try:

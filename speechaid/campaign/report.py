@@ -1,7 +1,6 @@
-"""What came of a campaign: figures counted by the database, shaped for programs and for people.
+"""The report of a campaign, pure: ``store.report_queries`` counts, ``shape`` shapes, ``to_markdown`` formats.
 
-Pure: ``figures.gather`` asks the database, ``shape`` computes, ``to_markdown`` writes. Results that SpeechAI
-left have no outcome: they are counted as ``unrecorded``, with their minutes and Retell's price.
+Results of SpeechAI have no outcome: they count as ``unrecorded``, with their minutes and Retell's price.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome
 from speechaid.protocol.text import plural
 from speechaid.store.report_queries import ReportFigures
 
-#: The outcomes for which a job is done.
+#: The outcomes that complete a job.
 SUCCESSES: Final = frozenset({Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED})
-#: These say nothing about the people called, and stay out of rates.
+#: Outcomes that say nothing about the people called; they are left out of rates.
 NOT_RATED: Final = frozenset({Outcome.TEMPORARY, Outcome.NO_CREDIT, Outcome.BLOCKED})
-#: A result without an outcome of ours.
+#: A result without an outcome.
 UNRECORDED: Final = "unrecorded"
 
 
 def shape(figures: ReportFigures) -> Document:
-    """The report, fit for JSON: money in currency units, rates from 0 to 1 or None where nothing counts."""
-    calls = _tally(figures.outcomes)
+    """The report, JSON-compatible: money in currency units; rates from 0 to 1, or None without calls."""
+    calls = _totals(figures.outcomes)
     jobs: Counter[str] = Counter()
     for counts in figures.jobs.values():
         jobs.update(_by_status(counts))
@@ -37,7 +36,7 @@ def shape(figures: ReportFigures) -> Document:
         "at": figures.at.isoformat(),
         "timezone": figures.zone,
         "batch_id": figures.batch_id,
-        "jobs": {"total": sum(jobs.values()), "by_status": _in_order(jobs, JobStatus)},
+        "jobs": {"total": sum(jobs.values()), "by_status": _ordered(jobs, JobStatus)},
         "calls": calls,
         "attempts": _attempts(figures.attempts),
         "hours": _hours(figures.hours, figures.zone),
@@ -48,7 +47,7 @@ def shape(figures: ReportFigures) -> Document:
 
 
 def to_markdown(report: Document) -> str:
-    """The shaped report as one reads it."""
+    """The shaped report as Markdown."""
     calls, jobs, promises = report["calls"], report["jobs"], report["promises"]
     charged = calls["charged"]
     scope = report["batch_id"] or "all batches"
@@ -88,14 +87,14 @@ def to_markdown(report: Document) -> str:
                 [_batch_row(row) for row in report["batches"]],
             ),
             *_section(
-                "What Retell made of the conversations",
-                ("Mood", "Calls"),
+                "Sentiment of the conversations, by Retell",
+                ("Sentiment", "Calls"),
                 [(name, count) for name, count in report["analyses"]["by_sentiment"].items()],
             ),
             *_section(
                 "Promises to pay",
                 ("Day", "Jobs"),
-                [(row["day"] or "not told", row["jobs"]) for row in promises["by_day"]],
+                [(row["day"] or "unknown", row["jobs"]) for row in promises["by_day"]],
             ),
             "",
         ]
@@ -103,7 +102,7 @@ def to_markdown(report: Document) -> str:
 
 
 def _section(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """A heading and a table; nothing where there are no rows."""
+    """A heading and a table, or nothing without rows."""
     if not rows:
         return []
     lines = [names, ["---"] * len(names), *rows]
@@ -140,12 +139,12 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _escaped(value: object) -> str:
-    """Names come from people: no cell may end the table or begin markup of its own."""
+    """A cell without markup: names come from people, and must not end the table."""
     return cells.one_line(re.sub(r"([\\`*\[\]<>|])", r"\\\1", cells.clean(str(value))))
 
 
-def _tally(rows: Iterable[Document]) -> Document:
-    """Totals over rows of ``outcomes_pipeline``."""
+def _totals(rows: Iterable[Document]) -> Document:
+    """Totals of rows of ``outcomes_pipeline``."""
     outcomes: Counter[str] = Counter()
     sums: defaultdict[str, float] = defaultdict(float)
     for row in rows:
@@ -153,15 +152,15 @@ def _tally(rows: Iterable[Document]) -> Document:
         outcomes[outcome] += int(row["calls"])
         for name in ("connected", "duration_ms", "charged_minutes", "charged_credit"):
             sums[name] += _number(row, name)
-        ours = outcome != UNRECORDED
-        sums["cost"] += _number(row, "cost") if ours else _number(row, "retell_cents") / 100
+        recorded = outcome != UNRECORDED
+        sums["cost"] += _number(row, "cost") if recorded else _number(row, "retell_cents") / 100
     successes = sum(outcomes[name] for name in SUCCESSES)
     cost = round(sums["cost"], 4)
     return {
         "total": sum(outcomes.values()),
         "connected": int(sums["connected"]),
         **_rate(outcomes),
-        "by_outcome": _in_order(outcomes, [*Outcome, UNRECORDED]),
+        "by_outcome": _ordered(outcomes, [*Outcome, UNRECORDED]),
         "minutes": round(sums["duration_ms"] / 60_000, 2),
         "cost": cost,
         "cost_per_success": round(cost / successes, 4) if successes else None,
@@ -173,7 +172,7 @@ def _tally(rows: Iterable[Document]) -> Document:
 
 
 def _rate(outcomes: Mapping[str, int]) -> Document:
-    """Successes, and their share of the calls that say anything about people."""
+    """Successes, and their share of the calls with a rated outcome."""
     successes = sum(outcomes.get(name, 0) for name in SUCCESSES)
     rated = sum(count for name, count in outcomes.items() if name not in NOT_RATED and name != UNRECORDED)
     return {"successful": successes, "success_rate": round(successes / rated, 4) if rated else None}
@@ -192,15 +191,15 @@ def _attempts(rows: Iterable[Document]) -> list[Document]:
 
 
 def _hours(rows: Iterable[Document], zone: str) -> list[Document]:
-    """By hour of the day in the zone: when do people answer?"""
+    """Calls by hour of the day in the zone."""
     counted: dict[int, Counter[str]] = {}
-    place = ZoneInfo(zone)
+    timezone = ZoneInfo(zone)
     for row in rows:
         moment = reading.instant(f"{row['_id'].get('hour')}+00:00")
         if moment is None:
             continue
         minute = 30 if row["_id"].get("half") else 0
-        hour = moment.replace(minute=minute).astimezone(place).hour
+        hour = moment.replace(minute=minute).astimezone(timezone).hour
         counted.setdefault(hour, Counter())[_outcome_of(row)] += int(row["calls"])
     return [
         {"hour": hour, "calls": sum(outcomes.values()), **_rate(outcomes)}
@@ -209,62 +208,62 @@ def _hours(rows: Iterable[Document], zone: str) -> list[Document]:
 
 
 def _promises(rows: Iterable[Document]) -> Document:
-    """How many promised, how much, and for which days, as far as the agent's words can be read."""
-    jobs, amount, unread = 0, 0.0, 0
+    """Number, amount and days of promises, as far as the agent's texts can be read."""
+    jobs, amount, without_amount = 0, 0.0, 0
     days: Counter[str] = Counter()
     for row in rows:
         count = int(row["jobs"])
         jobs += count
-        sum_promised = cells.amount(row["_id"].get("amount"))
-        if sum_promised is None:
-            unread += count
+        promised = cells.amount(row["_id"].get("amount"))
+        if promised is None:
+            without_amount += count
         else:
-            amount += sum_promised * count
+            amount += promised * count
         day = cells.day(cells.clean(row["_id"].get("day")), "")
         days[day.isoformat() if day else ""] += count
     return {
         "jobs": jobs,
         "amount": round(amount, 2),
-        "jobs_without_amount": unread,
+        "jobs_without_amount": without_amount,
         "by_day": [{"day": day or None, "jobs": count} for day, count in sorted(days.items())],
     }
 
 
 def _analyses(rows: Iterable[Document]) -> Document:
-    """What Retell made of the conversations: how many it has analysed, in what mood they were."""
-    moods: Counter[str] = Counter()
+    """Retell's analyses: how many there are, are successful and are due, and their sentiment."""
+    sentiments: Counter[str] = Counter()
     analysed, successful, waiting = 0, 0, 0
     for row in rows:
         count, key = int(row["calls"]), row["_id"]
         if key.get("analysed"):
             analysed += count
             successful += count if key.get("successful") is True else 0
-            moods[reading.text(key.get("sentiment")) or "not told"] += count
+            sentiments[reading.text(key.get("sentiment")) or "not told"] += count
         elif key.get("waiting"):
             waiting += count
     return {
         "calls": analysed,
         "successful": successful,
         "waiting": waiting,
-        "by_sentiment": dict(sorted(moods.items(), key=lambda mood: (-mood[1], mood[0]))),
+        "by_sentiment": dict(sorted(sentiments.items(), key=lambda item: (-item[1], item[0]))),
     }
 
 
 def _batches(figures: ReportFigures) -> list[Document]:
-    """One row a batch, those with the most calls first."""
+    """One row for each batch, those with the most calls first."""
     rows: dict[str | None, list[Document]] = {}
     for row in figures.outcomes:
         rows.setdefault(reading.text(row["_id"].get("batch_id")), []).append(row)
     shaped = []
     for batch_id in rows.keys() | figures.jobs.keys():
         statuses = _by_status(figures.jobs.get(batch_id, {}))
-        calls = _tally(rows.get(batch_id, []))
+        calls = _totals(rows.get(batch_id, []))
         shaped.append(
             {
                 "batch_id": batch_id,
                 "name": figures.names.get(batch_id) if batch_id else None,
                 "jobs": sum(statuses.values()),
-                "jobs_by_status": _in_order(statuses, JobStatus),
+                "jobs_by_status": _ordered(statuses, JobStatus),
                 "calls": calls["total"],
                 **{
                     name: calls[name]
@@ -277,13 +276,13 @@ def _batches(figures: ReportFigures) -> list[Document]:
 
 def _by_status(counts: Mapping[str, int]) -> Counter[str]:
     statuses: Counter[str] = Counter()
-    for word, count in counts.items():
-        statuses[str(STATUS_ALIASES.get(word, word))] += count
+    for status, count in counts.items():
+        statuses[str(STATUS_ALIASES.get(status, status))] += count
     return statuses
 
 
-def _in_order(counts: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
-    """What is not zero, in the order of the names, then whatever has another name."""
+def _ordered(counts: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    """The counts above zero, in the order of ``names``, then those of other names."""
     known = [str(name) for name in names]
     others = sorted(set(counts) - set(known))
     return {name: counts[name] for name in [*known, *others] if counts.get(name)}

@@ -1,1 +1,1 @@
-"""``speechaid check``: is everything there that the daemon needs?"""
+"""``speechaid check``: checks what the daemon needs."""

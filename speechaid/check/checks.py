@@ -1,7 +1,7 @@
-"""``speechaid check``: is everything there that the daemon needs? A look at each thing, and a line for it.
+"""``speechaid check``: checks what the daemon needs: settings, database, Retell and host.
 
-Nothing is dialled, and nothing is changed but for one scratch document. Each look is independent: what is
-wrong in one place does not hide what is wrong in another. ``rules.readiness`` judges what is found here.
+Nothing is dialled, and nothing is written except one scratch document. The checks are independent: a fault in
+one does not hide another. ``rules.check_findings`` evaluates the results.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from speechaid.check import host
 from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
+from speechaid.retell.client import open_retell
 from speechaid.retell.faults import RetellError, RetellUnavailable
 from speechaid.rules import check_findings
 from speechaid.rules.check_findings import CheckFinding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
-from speechaid.worker import open_retell
 
-#: Retell is not waited for longer, in seconds, whatever the settings allow a dial.
+#: Longest time-out of the request to Retell, in seconds; the setting for dials may be shorter.
 RETELL_SECONDS: Final = 10.0
 
 
 def check(*, before_start: bool = False) -> tuple[list[CheckFinding], ExitStatus]:
-    """Look at everything; what was found, and the exit status for a script.
+    """Run all checks; returns the findings and the exit status.
 
     Args:
-        before_start: a daemon is about to start here: one that runs is in the way, and a Retell that does
-            not answer is not, since calls in hand must be followed all the same.
+        before_start: a daemon is about to start here. Then a running daemon is a fault, and a Retell without
+            an answer is only a warning, since calls in progress must be followed nevertheless.
     """
     try:
         settings = get_settings()
     except ConfigError as exc:
-        found = (
+        findings = (
             check_findings.settings_refused(exc.faults)
-            + check_findings.settings_in_order(settings_warnings(), "")[1:]
+            + check_findings.settings_valid(settings_warnings(), "")[1:]
         )
-        return found, ExitStatus.CONFIG
-    found = list(_looks(settings, before_start=before_start))
-    failed = check_findings.worst(found) is Level.FAIL
-    return found, ExitStatus.REFUSED if failed else ExitStatus.OK
+        return findings, ExitStatus.CONFIG
+    findings = list(_checks(settings, before_start=before_start))
+    failed = check_findings.worst(findings) is Level.FAIL
+    return findings, ExitStatus.REFUSED if failed else ExitStatus.OK
 
 
-def _looks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
+def _checks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
     source = os.environ.get("SPEECHAID_ENV_FILE") or (".env" if Path(".env").exists() else "")
     source = f"from {source} and the environment" if source else "from the environment"
-    yield from check_findings.settings_in_order(settings_warnings(), source)
+    yield from check_findings.settings_valid(settings_warnings(), source)
     yield from _database(settings)
     yield _retell(settings, before_start=before_start)
-    yield from host.looks(settings, before_start=before_start)
+    yield from host.checks(settings, before_start=before_start)
 
 
 # -- the database ------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def _database(settings: Settings) -> Iterator[CheckFinding]:
         if importlib.util.find_spec("secantus") is None:
             yield check_findings.embedded_missing()
             return
-        yield host.place("database directory", directory)
+        yield host.directory("database directory", directory)
         if read_address(directory) is None:
             yield check_findings.embedded_at_rest(str(directory))
             return
@@ -88,14 +88,14 @@ def _database(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[CheckFinding]:
-    """What the server and the data say; after the first refusal the rest would only repeat it."""
+    """Check server and data, up to the first error: the other checks would only repeat it."""
     try:
         topology = inspection.read_topology(store)
         yield check_findings.topology(topology, embedded=embedded)
         yield _durability(store)
         yield check_findings.missing_indexes(inspection.missing_indexes(store))
         yield check_findings.clock(store.skew_seconds())
-        yield check_findings.foreign_work(inspection.other_workers(store))
+        yield check_findings.other_workers(inspection.other_workers(store))
     except StoreError as exc:
         yield check_findings.database_away(str(exc), address)
 
@@ -114,34 +114,36 @@ def _retell(settings: Settings, *, before_start: bool) -> CheckFinding:
     with open_retell(settings) as retell:
         retell.timeout_seconds = min(retell.timeout_seconds, RETELL_SECONDS)
         try:
-            found = retell.get_concurrency()
+            concurrency = retell.get_concurrency()
         except RetellUnavailable as exc:
             return check_findings.retell_away(str(exc), before_start=before_start)
         except RetellError as exc:
             return check_findings.retell_refused(str(exc))
-    limit = max(found.limit, found.burst) - found.reserved_inbound
-    return check_findings.retell_answered(current=found.current, limit=limit, workers=settings.worker.count)
+    limit = max(concurrency.limit, concurrency.burst) - concurrency.reserved_inbound
+    return check_findings.retell_answered(
+        current=concurrency.current, limit=limit, workers=settings.worker.count
+    )
 
 
-# -- as shown ----------------------------------------------------------------------------------------------
+# -- output -----------------------------------------------------------------------------------------------
 
 
-def as_lines(found: list[CheckFinding]) -> list[str]:
-    """The report for people: a line each, the remedy below where there is one."""
-    width = max(len(finding.name) for finding in found)
+def as_lines(findings: list[CheckFinding]) -> list[str]:
+    """The report for people: one line for each finding, with its remedy below."""
+    width = max(len(finding.name) for finding in findings)
     lines = []
-    for finding in found:
+    for finding in findings:
         lines.append(f"{finding.level:<4}  {finding.name:<{width}}  {finding.text}")
         if finding.remedy is not None:
             lines.append(f"{'':{width + 6}}  -> {finding.remedy}")
     return lines
 
 
-def as_document(found: list[CheckFinding]) -> dict[str, object]:
+def as_document(findings: list[CheckFinding]) -> dict[str, object]:
     """The report for programs."""
     return {
-        "level": check_findings.worst(found).value,
+        "level": check_findings.worst(findings).value,
         "checks": [
-            {"name": f.name, "level": f.level.value, "text": f.text, "remedy": f.remedy} for f in found
+            {"name": f.name, "level": f.level.value, "text": f.text, "remedy": f.remedy} for f in findings
         ],
     }

@@ -1,1 +1,1 @@
-"""What each control command does, by family."""
+"""The handlers of control commands, one module for each family."""

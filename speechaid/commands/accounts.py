@@ -1,10 +1,10 @@
-"""Orders about accounts: while one is suspended, none of its jobs is dialled."""
+"""Commands about accounts: while one is suspended, none of its jobs is dialled."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.ids import the_account
+from speechaid.commands.ids import resolve_account
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
@@ -12,15 +12,15 @@ from speechaid.protocol.messages import ErrorCode
 
 _ACTIVE: Final = "active"
 _SUSPENDED: Final = "suspended"
-#: Suspensions of jobs that end with their account's. Want of credit is looked after by itself.
-_LIFTED: Final = (SuspendReason.ACCOUNT_SUSPENDED, SuspendReason.ACCOUNT_UNKNOWN)
+#: Suspensions of jobs that end with their account's. Those for lack of credit end automatically.
+_REVIVED: Final = (SuspendReason.ACCOUNT_SUSPENDED, SuspendReason.ACCOUNT_UNKNOWN)
 
 
-def suspend_account(context: HandlerContext, call: Invocation) -> Result:
-    """No new call of this account; its jobs stay as they are."""
-    account = the_account(context.store, call.args["account"])
+def suspend_account(context: HandlerContext, command: Invocation) -> Result:
+    """Stop new calls of the account; its jobs stay as they are."""
+    account = resolve_account(context.store, command.args["account"])
     if account.status != _SUSPENDED:
-        _set(context, call, account, _SUSPENDED)
+        _set_status(context, command, account, _SUSPENDED)
     return {
         "account_id": account.account_id,
         "status": _SUSPENDED,
@@ -29,17 +29,17 @@ def suspend_account(context: HandlerContext, call: Invocation) -> Result:
     }
 
 
-def resume_account(context: HandlerContext, call: Invocation) -> Result:
-    """A suspended account's jobs may be called again."""
-    account = the_account(context.store, call.args["account"])
+def resume_account(context: HandlerContext, command: Invocation) -> Result:
+    """Allow calls of a suspended account again, and revive its suspended jobs."""
+    account = resolve_account(context.store, command.args["account"])
     if account.status not in {_ACTIVE, _SUSPENDED}:
         message = (
-            f"account {account.account_id} is {account.status}, not suspended: not speechctl's to change"
+            f"account {account.account_id} is {account.status}: speechctl resumes suspended accounts only"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != _ACTIVE:
-        _set(context, call, account, _ACTIVE)
-    revived = context.store.operator_actions.resume_suspended(account.account_id, _LIFTED)
+        _set_status(context, command, account, _ACTIVE)
+    revived = context.store.operator_actions.resume_suspended(account.account_id, _REVIVED)
     return {
         "account_id": account.account_id,
         "status": _ACTIVE,
@@ -48,8 +48,8 @@ def resume_account(context: HandlerContext, call: Invocation) -> Result:
     }
 
 
-def _set(context: HandlerContext, call: Invocation, account: Account, status: str) -> None:
-    order = {"by": call.actor, "reason": call.args["reason"], "status": status}
-    if not context.store.accounts.set_status(account, status, order):
-        message = f"account {account.account_id} changed at this very moment: give the command again"
+def _set_status(context: HandlerContext, command: Invocation, account: Account, status: str) -> None:
+    change = {"by": command.actor, "reason": command.args["reason"], "status": status}
+    if not context.store.accounts.set_status(account, status, change):
+        message = f"account {account.account_id} was changed by someone else meanwhile: repeat the command"
         raise CommandRefused(ErrorCode.REFUSED, message)

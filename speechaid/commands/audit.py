@@ -1,8 +1,7 @@
-"""The record of operators' commands: every write, who asked for it, and what came of it."""
+"""The audit log of operators' commands: every write, who sent it, and its outcome."""
 
 from __future__ import annotations
 
-import logging
 import pwd
 from collections import deque
 from dataclasses import dataclass
@@ -12,17 +11,18 @@ from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_phone
 from speechaid.protocol.messages import Peer, Request
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
-#: What is not yet on record is offered again so much later, in seconds.
+#: Delay before a line is written again after a failure, in seconds.
 _RETRY_SECONDS: Final = 30.0
-#: Lines kept for a database that is away; the log has them all.
-_KEPT: Final = 10_000
+#: Lines kept while the database is away; the daemon's log has them all.
+_MAX_LINES: Final = 10_000
 
 
 def actor_of(peer: Peer) -> str:
-    """Who a peer is, for people: ``maria (uid 1000)``. May ask the user database, so never in the loop."""
+    """A peer's name for people: ``maria (uid 1000)``. May query the user database: not in the loop thread."""
     if peer.name is not None:
         return f"{peer.name} (key, {peer.address})"
     if peer.uid is None:
@@ -33,8 +33,8 @@ def actor_of(peer: Peer) -> str:
         return f"uid {peer.uid}"
 
 
-def _who(peer: Peer) -> dict[str, Any]:
-    """As fields of a log line."""
+def _peer_fields(peer: Peer) -> dict[str, Any]:
+    """A peer as fields of a log line."""
     if peer.name is not None:
         return {"client": peer.name, "address": peer.address}
     return {"uid": peer.uid, "pid": peer.pid}
@@ -42,7 +42,7 @@ def _who(peer: Peer) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Line:
-    """One command as it goes on record."""
+    """One command as it is recorded."""
 
     peer: Peer
     command: str
@@ -51,26 +51,26 @@ class _Line:
 
 
 class AuditLog:
-    """Writes the lines in order, by one task at a time: while the database is away they queue here, and do
-    not keep the clerk from other work.
+    """Writes the lines in order, one task at a time.
+
+    While the database is away they queue here, and do not occupy the database thread.
     """
 
     def __init__(self, submit: SubmitTask) -> None:
         self._submit = submit
-        self._lines: deque[_Line] = deque(maxlen=_KEPT)
+        self._lines: deque[_Line] = deque(maxlen=_MAX_LINES)
         self._writing = False
 
     def record(self, request: Request, outcome: str) -> None:
-        """Put a command on record, now or when the database is back."""
+        """Record a command, now or once the database is back."""
         name, peer = request.command.name, request.peer
-        facts = {"event": "command", "command": name, "outcome": str(outcome)}
-        _log.info("command %s: %s", name, outcome, extra={**facts, **_who(peer)})
-        given = {
+        log.info("command", command=name, outcome=str(outcome), **_peer_fields(peer))
+        args = {
             key: mask_phone(value) if key == "number" else value
             for key, value in request.args.items()
             if value is not None and value is not False
         }
-        self._lines.append(_Line(peer=peer, command=name, args=given, outcome=str(outcome)))
+        self._lines.append(_Line(peer=peer, command=name, args=args, outcome=str(outcome)))
         self._write(0.0)
 
     def _write(self, delay_seconds: float) -> None:
@@ -82,7 +82,7 @@ class AuditLog:
                 lambda context: _write_line(context, line), self._written, delay_seconds=delay_seconds
             )
         except SpeechaidError as exc:
-            _log.warning("a command is not on record yet: %s", exc)
+            log.warning("command.not_recorded", command=line.command, text=str(exc))
             return
         self._writing = True
 
@@ -93,7 +93,7 @@ class AuditLog:
             return
         line = self._lines.popleft()
         if fault is not None:
-            _log.error("the command %s is not on record: %s", line.command, fault)
+            log.error("command.not_recorded", command=line.command, text=str(fault))
         self._write(0.0)
 
 

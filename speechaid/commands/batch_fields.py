@@ -1,6 +1,6 @@
-"""From the options of ``create-batch`` and ``import`` to a batch's fields; pure.
+"""The fields of a batch from the options of ``create-batch`` and ``import``; pure.
 
-A window that nobody understands would stop its batch from being called at all, so it is refused here.
+An invalid calling window is refused here: its batch would not be called at all.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.phones import is_country
 
-#: 24:00 is the day's end.
+#: 24:00 is the end of the day.
 _HOURS: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*(?:([01]?\d|2[0-3]):([0-5]\d)|24:00)")
 _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
-#: Options that are stored under their own name.
-_AS_THEY_ARE: Final = ("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")
+#: Options that are stored under the same name.
+_UNCHANGED: Final = ("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")
 
 
 def batch_fields(args: Mapping[str, Any], *, name: str) -> Document:
-    """The fields that the options ask for; what was not given is left to the settings."""
+    """The fields of the options that were given; the settings apply for the others."""
     fields = {
         "name": name,
         "description": args["description"],
@@ -39,7 +39,7 @@ def batch_fields(args: Mapping[str, Any], *, name: str) -> Document:
 
 def call_settings(args: Mapping[str, Any]) -> Document:
     """``call_settings`` in SpeechAI's form."""
-    fields: Document = {name: args[name] for name in _AS_THEY_ARE if args[name] is not None}
+    fields: Document = {name: args[name] for name in _UNCHANGED if args[name] is not None}
     if args["max_concurrent_calls"] is not None:
         fields["max_concurrent_calls"] = args["max_concurrent_calls"]
     if args["voicemail_counts"]:
@@ -53,13 +53,14 @@ def call_settings(args: Mapping[str, Any]) -> Document:
     return fields
 
 
-def country(word: str | None) -> str | None:
-    """Two letters, in capitals."""
-    if word is not None and not is_country(word):
+def country(code: str | None) -> str | None:
+    """A country code as two capital letters; None where none was given."""
+    if code is not None and not is_country(code):
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, f"country: {word!r} is none; write two letters, as in CL or MX"
+            ErrorCode.BAD_ARGUMENT,
+            f"country: {code!r} is not a country code; write two letters, such as CL or MX",
         )
-    return None if word is None else word.strip().upper()
+    return None if code is None else code.strip().upper()
 
 
 def allowed_hours(text: str) -> Document:
@@ -67,27 +68,28 @@ def allowed_hours(text: str) -> Document:
     match = _HOURS.fullmatch(text.strip())
     if match is None:
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} is not understood; write 09:00-18:00 (24-hour clock)"
+            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} is not a time range; write 09:00-18:00 (24-hour clock)"
         )
     start = f"{int(match[1]):02}:{match[2]}"
     end = "24:00" if match[3] is None else f"{int(match[3]):02}:{match[4]}"
     if start == end:
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, f"hours: {text!r} begins and ends at one time; all day is 00:00-24:00"
+            ErrorCode.BAD_ARGUMENT,
+            f"hours: {text!r} begins and ends at the same time; for the whole day write 00:00-24:00",
         )
     return {"start": start, "end": end}
 
 
 def night_warning(args: Mapping[str, Any]) -> str | None:
-    """What hours over midnight come to, for whom swapped them; None where the options have none."""
+    """A warning about hours over midnight, which may be start and end swapped; None without such hours."""
     if args["hours"] is None:
         return None
     hours = allowed_hours(args["hours"])
     if hours["start"] < hours["end"] or hours["end"] == "00:00":
         return None
     return (
-        f"calls from {hours['start']} through midnight until {hours['end']} the next day;"
-        f" by day it is {hours['end']}-{hours['start']}"
+        f"people are called from {hours['start']} through midnight until {hours['end']} the next day; "
+        f"for calls by day write --hours {hours['end']}-{hours['start']}"
     )
 
 
@@ -96,7 +98,7 @@ def days_of_week(text: str) -> list[int]:
     compact = text.replace(" ", "")
     if not _DAYS.fullmatch(compact):
         raise CommandRefused(
-            ErrorCode.BAD_ARGUMENT, f"days: {text!r} is not understood; write 1-5 or 1,3,5 (Monday is 1)"
+            ErrorCode.BAD_ARGUMENT, f"days: {text!r} are not weekdays; write 1-5 or 1,3,5 (Monday is 1)"
         )
     days: set[int] = set()
     for part in compact.split(","):
@@ -109,6 +111,6 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (LookupError, ValueError, OSError) as exc:
-        message = f"timezone: {name!r} is not known; write an IANA name such as America/Santiago"
+        message = f"timezone: {name!r} is unknown; write an IANA name such as America/Santiago"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message) from exc
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechaid.commands.batch_fields import batch_fields, night_warning
-from speechaid.commands.ids import the_batch
+from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.dialer.context import dialling_defaults
@@ -15,52 +15,52 @@ from speechaid.rules import eligibility
 from speechaid.rules.windows import WindowFault
 
 
-def create_batch(context: HandlerContext, call: Invocation) -> Result:
-    """Make an empty batch."""
-    check_account(context, call)
-    fields = batch_fields(call.args, name=call.args["name"])
-    if call.args["paused"]:
-        fields["pause"] = {"by": call.actor, "reason": "created paused", "at": context.store.now()}
-    batch_id = context.store.batches.create({**fields, "created_by": call.actor})
-    named = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
-    return {**named, "warning": night_warning(call.args)}
+def create_batch(context: HandlerContext, command: Invocation) -> Result:
+    """Create an empty batch."""
+    check_account(context, command)
+    fields = batch_fields(command.args, name=command.args["name"])
+    if command.args["paused"]:
+        fields["pause"] = {"by": command.actor, "reason": "created paused", "at": context.store.now()}
+    batch_id = context.store.batches.create({**fields, "created_by": command.actor})
+    created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
+    return {**created, "warning": night_warning(command.args)}
 
 
-def check_account(context: HandlerContext, call: Invocation) -> None:
+def check_account(context: HandlerContext, command: Invocation) -> None:
     """Refuse an account that does not exist: its jobs would all be suspended."""
-    account = call.args["account"]
+    account = command.args["account"]
     if account is not None and context.store.accounts.find(account) is None:
         raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
 
 
-def pause_batch(context: HandlerContext, call: Invocation) -> Result | Continue:
-    """Pause, then wait until no dial of the batch is on its way: from the answer on, none is placed."""
-    batch = the_batch(context.store, call.args["batch"])
-    paused = context.store.batches.pause(batch.batch_id, by=call.actor, reason=call.args["reason"])
+def pause_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Pause, then wait until no dial of the batch is in flight: after the answer, no call is placed."""
+    batch = resolve_batch(context.store, command.args["batch"])
+    paused = context.store.batches.pause(batch.batch_id, by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
-        call,
+        command,
         lambda context: context.store.jobs.open_dials(batch.batch_id),
         done=f"batch {batch.batch_id} is paused",
         again="pause-batch",
-        result={**_named(paused), "was_active": batch.is_active, "pause": paused.pause},
+        result={**_identity(paused), "was_active": batch.is_active, "pause": paused.pause},
     )
 
 
-def resume_batch(context: HandlerContext, call: Invocation) -> Result:
-    """The batch's jobs may be called again."""
-    batch = the_batch(context.store, call.args["batch"])
-    context.store.batches.resume(batch.batch_id, by=call.actor)
+def resume_batch(context: HandlerContext, command: Invocation) -> Result:
+    """Allow calls of the batch again."""
+    batch = resolve_batch(context.store, command.args["batch"])
+    context.store.batches.resume(batch.batch_id, by=command.actor)
     fault = _faults(context, [batch]).get(batch.batch_id)
-    return {**_named(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
+    return {**_identity(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
 
 
-def pause_all(context: HandlerContext, call: Invocation) -> Result | Continue:
-    """Pause every active batch, then wait until none of their dials is on its way."""
-    paused = context.store.batches.pause_all(by=call.actor, reason=call.args["reason"])
+def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Pause every active batch, then wait until none of their dials is in flight."""
+    paused = context.store.batches.pause_all(by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
-        call,
+        command,
         lambda context: context.store.jobs.open_dials(of_batches=True),
         done="every batch is paused",
         again="pause-all",
@@ -68,19 +68,19 @@ def pause_all(context: HandlerContext, call: Invocation) -> Result | Continue:
     )
 
 
-def resume_all(context: HandlerContext, call: Invocation) -> Result:
-    """Resume just those that pause-all paused."""
-    return {"resumed": context.store.batches.resume_all(by=call.actor)}
+def resume_all(context: HandlerContext, command: Invocation) -> Result:
+    """Resume only the batches that pause-all paused."""
+    return {"resumed": context.store.batches.resume_all(by=command.actor)}
 
 
-def batches(context: HandlerContext, call: Invocation) -> Result:
-    """The newest batches and how far they are."""
+def batches(context: HandlerContext, command: Invocation) -> Result:
+    """The newest batches and their jobs by status."""
     counts = context.store.jobs.counts_by_batch()
-    newest = context.store.batches.newest(call.args["limit"])
+    newest = context.store.batches.newest(command.args["limit"])
     faults = _faults(context, newest)
     rows = [
         {
-            **_named(batch),
+            **_identity(batch),
             "active": batch.is_active,
             "pause": batch.pause,
             "fault": faults.get(batch.batch_id),
@@ -95,9 +95,9 @@ def batches(context: HandlerContext, call: Invocation) -> Result:
 
 
 def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:
-    """Why a batch is not dialled whatever the time, of those whose settings are not understood."""
-    payers = sorted({batch.account_id for batch in batches if batch.account_id is not None})
-    zones = {account.account_id: account.timezone for account in context.store.accounts.among(payers)}
+    """Why the calling windows of these batches are invalid, by batch; such a batch is never dialled."""
+    account_ids = sorted({batch.account_id for batch in batches if batch.account_id is not None})
+    zones = {account.account_id: account.timezone for account in context.store.accounts.among(account_ids)}
     defaults = dialling_defaults(context.settings)
     windows = {
         batch.batch_id: eligibility.window_for(batch, zones.get(batch.account_id or ""), defaults)
@@ -106,5 +106,5 @@ def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]
     return {name: window.sentence for name, window in windows.items() if isinstance(window, WindowFault)}
 
 
-def _named(batch: Batch) -> Result:
+def _identity(batch: Batch) -> Result:
     return {"batch_id": batch.batch_id, "name": batch.name}

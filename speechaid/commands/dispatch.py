@@ -1,12 +1,10 @@
-"""From a valid request to its answer: pick the handler, run it where it belongs, turn every failure into a
-named refusal, and put every write on record.
+"""Carry out valid requests: run the handler in its thread, turn failures into refusals, audit every write.
 
 Nothing here raises into the supervisor's loop, and nothing waits.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,35 +22,26 @@ from speechaid.commands.interfaces import (
     Result,
     SubmitTask,
 )
-from speechaid.commands.registry import (
-    DESK_HANDLERS,
-    DONE_WITHOUT_DATABASE,
-    LOOP_AFTER,
-    LOOP_BEFORE,
-    LOOP_HANDLERS,
-    STANDING,
-    WITH_FLEET,
-    WITHOUT_DATABASE,
-)
+from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
 from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
+from speechaid.telemetry.logs import get_logger
 
-_log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Done:
-    """A command that was carried out."""
+    """The result of a command that was carried out."""
 
     result: Result
 
 
 _Outcome = _Done | Continue | Refusal
-DeskStep = Callable[[HandlerContext], Result | Continue]
 
 
 class Dispatcher:
-    """The way of each request through the daemon, from the loop's side; used in the loop's thread alone."""
+    """Runs requests and answers them; used by the loop thread only."""
 
     def __init__(
         self,
@@ -64,16 +53,16 @@ class Dispatcher:
         after_write: Callable[[], None] = lambda: None,
         on_listener: Callable[[Request], None] = lambda _request: None,
     ) -> None:
-        """Nothing is sent yet.
+        """Send nothing yet.
 
         Args:
             daemon: what commands act on.
-            answers: where answers go.
-            submit: the clerk's in-tray.
-            database_away: why the database cannot be asked, as far as is known: what needs it is refused at
-                once instead of waiting in line for a time-out.
-            after_write: the database is not as it was last counted.
-            on_listener: a stream has begun, which has no last answer to be counted by.
+            answers: sends the answers.
+            submit: adds a task to the database thread's queue.
+            database_away: why the database is known to be unavailable, or None: a command that needs it is
+                then refused at once instead of waiting for a time-out.
+            after_write: called after a write in the database, whose counts are now out of date.
+            on_listener: called when a stream begins, since no last answer will count it.
         """
         self._daemon = daemon
         self._database_away = database_away
@@ -81,33 +70,38 @@ class Dispatcher:
         self._on_listener = on_listener
         self._answers = answers
         self._submit = submit
-        self._recorder = AuditLog(submit)
-        #: Who listens to ``events``.
+        self._audit_log = AuditLog(submit)
+        #: The clients that listen to ``events``.
         self.subscriptions = Subscriptions(answers)
 
     def dispatch(self, request: Request) -> None:
-        """Answer a request: at once what the loop can do, in its time what the clerk must."""
-        if request.command.runs is Runs.LOOP:
-            self._conclude(request, self._in_loop(request, LOOP_HANDLERS))
-            return
+        """Answer a request: loop commands at once, background commands when they are done."""
         if request.command.runs is Runs.STREAM:
             self._subscribe(request)
             return
-        if request.command.name in LOOP_BEFORE:
-            before = self._in_loop(request, LOOP_BEFORE)
+        registered = REGISTRY[request.command.name]
+        if isinstance(registered, LoopCommand):
+            self._conclude(request, self._in_loop(request, registered.run))
+        else:
+            self._start(request, registered)
+
+    def _start(self, request: Request, command: BackgroundCommand) -> None:
+        if command.before is not None:
+            before = self._in_loop(request, command.before)
             if isinstance(before, Refusal):
                 self._conclude(request, before)
                 return
-        away = None if request.command.name in WITHOUT_DATABASE else self._database_away()
+        away = self._database_away() if command.needs_database else None
         if away is not None:
             self._conclude(request, _unavailable(request, away))
             return
-        # A client that hears this knows that the daemon lives, whatever the database does.
+        # Tells the client that the daemon is alive, whatever the database does.
         self._answers.progress(request, {"state": "accepted"})
-        handler = DESK_HANDLERS[request.command.name]
-        fleet = self._daemon.snapshot() if request.command.name in WITH_FLEET else {}
+        fleet = self._daemon.snapshot() if command.needs_snapshot else {}
         self._in_background(
-            request, lambda context: handler(context, _call(request, context, self._answers, fleet))
+            request,
+            lambda context: command.run(context, _invocation(request, context, self._answers, fleet)),
+            command.after,
         )
 
     def _subscribe(self, request: Request) -> None:
@@ -118,17 +112,23 @@ class Dispatcher:
         else:
             self._on_listener(request)
 
-    def _in_loop(self, request: Request, handlers: Mapping[str, LoopHandler]) -> _Outcome:
-        return _attempt(request, lambda: handlers[request.command.name](self._daemon, request.args))
+    def _in_loop(self, request: Request, handler: LoopHandler) -> _Outcome:
+        return _attempt(request, lambda: handler(self._daemon, request.args))
 
-    def _in_background(self, request: Request, step: DeskStep, delay_seconds: float = 0.0) -> None:
+    def _in_background(
+        self,
+        request: Request,
+        step: Callable[[HandlerContext], Result | Continue],
+        after: LoopHandler | None,
+        delay_seconds: float = 0.0,
+    ) -> None:
         def on_done(outcome: _Outcome) -> None:
             if isinstance(outcome, Continue):
-                self._in_background(request, outcome.step, outcome.after_seconds)
+                self._in_background(request, outcome.step, after, outcome.after_seconds)
                 return
-            if isinstance(outcome, _Done) and request.command.name in LOOP_AFTER:
-                after = self._in_loop(request, LOOP_AFTER)
-                outcome = after if isinstance(after, Refusal) else outcome
+            if isinstance(outcome, _Done) and after is not None:
+                in_loop = self._in_loop(request, after)
+                outcome = in_loop if isinstance(in_loop, Refusal) else outcome
             self._conclude(request, outcome)
 
         try:
@@ -139,28 +139,28 @@ class Dispatcher:
             self._conclude(request, _refusal(request, exc))
 
     def _conclude(self, request: Request, outcome: _Outcome) -> None:
-        """The answer, then the record."""
+        """Send the answer, then audit a write."""
         if isinstance(outcome, _Done):
-            self._answers.reply(request, {**outcome.result, **self._not_kept(request)})
+            not_saved = self._not_saved(request)
+            self._answers.reply(request, outcome.result | ({"not_kept": not_saved} if not_saved else {}))
         elif isinstance(outcome, Refusal):
-            done = request.command.name in DONE_WITHOUT_DATABASE
-            why = self._not_kept(request).get("not_kept") if done else None
-            forgotten = "" if why is None else f"; a restart would not know it: {why}"
-            self._answers.refuse(request, outcome.code, outcome.message + forgotten)
+            not_saved = self._not_saved(request) if _done_before(request) else None
+            lost = f"; a restart will lose it: {not_saved}" if not_saved else ""
+            self._answers.refuse(request, outcome.code, outcome.message + lost)
         if request.command.access is Access.WRITE:
-            self._recorder.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
+            self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
             if request.command.runs is Runs.BACKGROUND:
                 self._after_write()
 
-    def _not_kept(self, request: Request) -> Result:
-        """What the answer to an order that stands has to add where a restart would not know of it."""
-        if request.command.name not in STANDING:
-            return {}
-        why = self._daemon.snapshot()["supervisor"].get("orders_not_kept")
-        return {} if why is None else {"not_kept": why}
+    def _not_saved(self, request: Request) -> str | None:
+        """Why the persisted state that this command changes could not be saved; None where it was."""
+        if not REGISTRY[request.command.name].is_persisted:
+            return None
+        reason: str | None = self._daemon.snapshot()["supervisor"].get("orders_not_kept")
+        return reason
 
 
-def _call(
+def _invocation(
     request: Request, context: HandlerContext, answers: AnswerSink, fleet: Mapping[str, Any]
 ) -> Invocation:
     return Invocation(
@@ -172,16 +172,22 @@ def _call(
     )
 
 
+def _done_before(request: Request) -> str:
+    """What was done in the loop although the background handler failed."""
+    command = REGISTRY.get(request.command.name)
+    return command.done_before if isinstance(command, BackgroundCommand) else ""
+
+
 def _attempt(request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
     try:
         result = step()
-    except Exception as exc:  # noqa: BLE001 - loop and clerk must outlive any handler
+    except Exception as exc:  # noqa: BLE001 - both threads must outlive any handler
         return _refusal(request, exc)
     return result if isinstance(result, Continue) else _Done(result=result)
 
 
 def _refusal(request: Request, exc: Exception) -> Refusal:
-    """The named refusal that a failure amounts to."""
+    """The refusal for a failure."""
     if isinstance(exc, CommandRefused):
         return Refusal(id=request.id, code=exc.code, message=str(exc))
     if isinstance(exc, NotFound):
@@ -191,15 +197,14 @@ def _refusal(request: Request, exc: Exception) -> Refusal:
     if isinstance(exc, ConfigError):
         return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
     if isinstance(exc, SpeechaidError):
-        done = DONE_WITHOUT_DATABASE.get(request.command.name, "")
-        return Refusal(id=request.id, code=ErrorCode.REFUSED, message=f"{done}{exc}")
-    _log.error("the command %s failed by a fault of its own", request.command.name, exc_info=exc)
-    message = f"a fault of the daemon's own ({type(exc).__name__}); its log has the details"
+        message = f"{_done_before(request)}{exc}"
+        return Refusal(id=request.id, code=ErrorCode.REFUSED, message=message)
+    log.exception("command.fault", command=request.command.name)  # noqa: LOG004 - in `_attempt`'s handler
+    message = f"a programming error of the daemon ({type(exc).__name__}); its log has the details"
     return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
 
 
 def _unavailable(request: Request, away: str) -> Refusal:
-    """The refusal of what needs the database; what the loop has done all the same is said."""
-    done = DONE_WITHOUT_DATABASE.get(request.command.name, "")
-    message = f"{done}{away}; nothing more is known, try again when status shows it back"
+    """The refusal of a command that needs the database; says what was done in the loop nevertheless."""
+    message = f'{_done_before(request)}{away}; try again when speechctl status shows "database: up"'
     return Refusal(id=request.id, code=ErrorCode.UNAVAILABLE, message=message)

@@ -1,7 +1,7 @@
-"""The worker's own functions for somebody who only looks: a kit that claims nothing and tells nobody.
+"""A worker context that claims nothing and reports nothing.
 
-``explain`` and ``forecast`` judge by what the worker judges by (``look``, ``judge``, ``next_phone``, the
-breaker), so that they cannot say anything else than what it will do.
+``explain`` and ``forecast`` evaluate jobs with the worker's functions (preflight, phone selection, circuit
+breaker), so that their answers agree with what workers do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from speechaid.retell.client import RetellClient
 
 
 class _NoSupervisor:
-    """A seat that nobody sits in."""
+    """A supervisor link that drops everything."""
 
     hand_over_requested = False
 
@@ -30,35 +30,35 @@ class _NoSupervisor:
         job: str | None = None,
         call: str | None = None,
     ) -> None:
-        """Nobody asks."""
+        """Report nothing."""
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
-        """Nothing is done that counts."""
+        """Count nothing."""
 
     def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
-        """As above."""
+        """Count nothing."""
 
     def emit(self, name: str, /, **fields: Any) -> None:
-        """Nothing happens."""
+        """Write no event."""
 
     def call_finished(self) -> None:
-        """No call is made."""
+        """Count no call."""
 
 
 def dry_run_context(context: HandlerContext) -> WorkerContext:
-    """A kit on the clerk's store and settings; its Retell client opens no connection unless it is asked."""
+    """A context on the handler's store and settings; its Retell client connects only when it is used."""
     return WorkerContext(
         store=context.store,
-        retell=retell_of(context),
+        retell=retell_client(context),
         settings=context.settings,
         link=_NoSupervisor(),
-        worker_id="clerk",
+        worker_id="dry-run",
         wait=lambda _seconds: None,
     )
 
 
-def retell_of(context: HandlerContext, timeout_seconds: float | None = None) -> RetellClient:
-    """A client under this host's key."""
+def retell_client(context: HandlerContext, timeout_seconds: float | None = None) -> RetellClient:
+    """A Retell client with this host's key."""
     retell = context.settings.retell
     return RetellClient(
         base_url=str(retell.base_url),

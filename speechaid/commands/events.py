@@ -1,8 +1,8 @@
-"""``events``: what happens on this host, told to whoever listens, as it happens.
+"""``events``: streams the events of this host to the clients that subscribe.
 
-A subscription is a request that never gets its last answer. It ends when its client leaves, and when a client
-reads so slowly that its queue is full for long: what it misses meanwhile is counted and told. Everything here
-runs in the loop's thread, but for ``LogTap.emit``.
+A subscription is a request without a last answer. It ends when its client leaves, or has not read for
+``PATIENCE_SECONDS``; items that its full queue does not take are counted; the next item has the count.
+Everything here runs in the loop thread, except ``LogTap.emit``.
 """
 
 from __future__ import annotations
@@ -20,33 +20,36 @@ from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.telemetry.redaction import Redactor
 
 #: Listeners at a time: each costs a message for each event.
-MOST_LISTENERS: Final = 32
-#: A sign of life where nothing happens, so that a client tells silence from a dead daemon, in seconds.
-SIGN_OF_LIFE_SECONDS: Final = 5.0
-#: A client that takes nothing for so long has stopped reading, in seconds.
+MAX_LISTENERS: Final = 32
+#: Interval of heartbeats without events, by which clients detect a dead daemon, in seconds.
+HEARTBEAT_SECONDS: Final = 5.0
+#: A client whose queue has been full for this long is dropped, in seconds.
 PATIENCE_SECONDS: Final = 60.0
 #: Log lines kept between two ticks.
-_LINES_KEPT: Final = 1000
+_MAX_LINES: Final = 1000
 _NUMBER_FIELDS: Final = frozenset({"phone", "number", "error", "text", "message"})
 
 
 class Stream(Protocol):
-    """The end of the control socket that the listeners hang on."""
+    """Sends items to listeners (``control.ControlSocket``)."""
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
-        """Send one item; False: its queue is full, None: the client is gone."""
+        """Send one item; False if the client's queue is full, None if the client is gone."""
 
 
 @dataclass(kw_only=True)
 class _Listener:
     request: Request
-    heard_at: float
-    told_at: float
+    #: When its queue last took an item.
+    accepted_at: float
+    #: When an item was last offered.
+    sent_at: float
+    #: Items that its queue could not take since.
     missed: int = 0
 
 
 class Subscriptions:
-    """Who listens to what."""
+    """The clients that listen to events."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -57,20 +60,20 @@ class Subscriptions:
         return len(self._listeners)
 
     def subscribe(self, request: Request) -> None:
-        """Let a client listen from now on.
+        """Add a listener.
 
         Raises:
-            Refused: too many listen already.
+            CommandRefused: there are ``MAX_LISTENERS`` already.
         """
-        if len(self._listeners) >= MOST_LISTENERS:
-            message = f"{MOST_LISTENERS} clients listen already: end one of them"
+        if len(self._listeners) >= MAX_LISTENERS:
+            message = f"{MAX_LISTENERS} clients listen already: close one of them first"
             raise CommandRefused(ErrorCode.REFUSED, message)
-        listener = _Listener(request=request, heard_at=self._now, told_at=self._now)
+        listener = _Listener(request=request, accepted_at=self._now, sent_at=self._now)
         if self._send(listener, {"state": "listening"}):
             self._listeners.append(listener)
 
     def publish(self, worker: str, event: str, fields: Mapping[str, Any]) -> None:
-        """Tell everybody whom it concerns."""
+        """Send an event to the listeners whose filter it matches."""
         if not self._listeners:
             return
         item = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "worker": worker, "event": event}
@@ -78,62 +81,62 @@ class Subscriptions:
         self._listeners = [
             listener
             for listener in self._listeners
-            if not _concerns(listener.request, item) or self._send(listener, {"event": item})
+            if not _matches(listener.request, item) or self._send(listener, {"event": item})
         ]
 
     def tick(self, now: float) -> None:
-        """Called each second or so with the boot-time clock: signs of life, and an end to patience."""
+        """Send heartbeats and drop clients that do not read; called about each second with boot time."""
         self._now = now
         self._listeners = [
             listener
             for listener in self._listeners
-            if now - listener.told_at < SIGN_OF_LIFE_SECONDS or self._send(listener, {"state": "listening"})
+            if now - listener.sent_at < HEARTBEAT_SECONDS or self._send(listener, {"state": "listening"})
         ]
 
     def _send(self, listener: _Listener, item: dict[str, Any]) -> bool:
-        """Whether the client is still to be kept."""
+        """Send an item; returns whether to keep the listener."""
         if listener.missed:
             item = {**item, "missed": listener.missed}
         sent = self._stream.stream(listener.request, item)
         if sent is None:
             return False
-        listener.told_at = self._now
+        listener.sent_at = self._now
         if sent:
-            listener.heard_at, listener.missed = self._now, 0
+            listener.accepted_at, listener.missed = self._now, 0
             return True
         listener.missed += 1
-        return self._now - listener.heard_at < PATIENCE_SECONDS
+        return self._now - listener.accepted_at < PATIENCE_SECONDS
 
 
 class LogTap(logging.Handler):
-    """Keeps this process's log lines until the loop tells them on; ``emit`` may come from any thread."""
+    """Keeps this process's log lines until the loop publishes them; ``emit`` is called by any thread."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__(logging.INFO)
         self._redactor = redactor
-        self._lines: deque[dict[str, Any]] = deque(maxlen=_LINES_KEPT)
+        self._lines: deque[dict[str, Any]] = deque(maxlen=_MAX_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line, without what no line may show."""
+        """Keep one line, without secrets and full phone numbers."""
         fields = getattr(record, "fields", None) or {}
         event = getattr(record, "event", "log")
         try:
             text = record.getMessage()
         except (TypeError, ValueError):
             text = str(record.msg)
-        line = {**fields, "text": None if text == event else text}
+        line = {"text": None if text == event else text, **fields}
         shown = self._redactor.fields({name: value for name, value in line.items() if value is not None})
         self._lines.append({**shown, "event": self._redactor.text(str(event)), "level": record.levelname})
 
     def take(self) -> list[dict[str, Any]]:
-        """The lines since the last time."""
+        """Return the lines that have gathered, and forget them."""
         taken: list[dict[str, Any]] = []
         while self._lines:
             taken.append(self._lines.popleft())
         return taken
 
 
-def _concerns(request: Request, item: Mapping[str, Any]) -> bool:
+def _matches(request: Request, item: Mapping[str, Any]) -> bool:
     job, worker = request.args.get("job"), request.args.get("worker")
     if job is not None and not str(item.get("job", "")).startswith(job):
         return False

@@ -1,4 +1,4 @@
-"""Commands about this daemon and its workers: done by the supervising thread, at once."""
+"""Commands about this daemon and its workers; the loop thread runs them at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Args = Mapping[str, Any]
 
 
 def status(daemon: DaemonControl, _args: Args) -> Result:
-    """What everything is about."""
+    """The state of the daemon."""
     return daemon.snapshot()
 
 
 def alerts(daemon: DaemonControl, args: Args) -> Result:
-    """What fires; on request what is quiet too."""
+    """The firing alerts; on request the quiet ones too."""
     firing = daemon.snapshot().get("alerts", [])
     names = {row["alert"] for row in firing}
     quiet = [
@@ -35,41 +35,41 @@ def alerts(daemon: DaemonControl, args: Args) -> Result:
 
 
 def drain(daemon: DaemonControl, args: Args) -> Result:
-    """No new claims on this host; with ``stop`` the daemon ends after the last call."""
+    """Stop claims on this host; with ``stop`` the daemon exits after the last call."""
     daemon.drain(True)
     if args["stop"]:
         daemon.shutdown(now=False)
-    found = daemon.snapshot()
+    snapshot = daemon.snapshot()
     return {
         "draining": True,
         "stopping": args["stop"],
-        "calls_in_hand": _in_hand(found),
-        **{name: found.get("drain", {}).get(name) for name in ("estimate_seconds", "at_most_seconds")},
+        "calls_in_hand": _jobs_in_hand(snapshot),
+        **{name: snapshot.get("drain", {}).get(name) for name in ("estimate_seconds", "at_most_seconds")},
     }
 
 
 def undrain(daemon: DaemonControl, _args: Args) -> Result:
-    """Claims again."""
+    """Allow claims on this host again."""
     daemon.drain(False)
     return {"draining": False}
 
 
 def pause_worker(daemon: DaemonControl, args: Args) -> Result:
-    """One worker claims nothing any more."""
+    """Stop the claims of one worker."""
     slot = _slot(daemon, args["worker"])
     daemon.pause_worker(slot)
     return {"worker": slot, "paused": True}
 
 
 def resume_worker(daemon: DaemonControl, args: Args) -> Result:
-    """One worker claims again."""
+    """Allow one worker to claim again."""
     slot = _slot(daemon, args["worker"])
     daemon.resume_worker(slot)
     return {"worker": slot, "paused": False}
 
 
 def scale(daemon: DaemonControl, args: Args) -> Result:
-    """Move the wanted number; the loop closes the gap."""
+    """Set the wanted number of workers; the loop starts and stops them."""
     before = daemon.snapshot()["supervisor"]["wanted"]
     return {"wanted": daemon.scale(args["count"]), "before": before}
 
@@ -80,42 +80,38 @@ def reload(daemon: DaemonControl, _args: Args) -> Result:
 
 
 def log_level(daemon: DaemonControl, args: Args) -> Result:
-    """Log more or less."""
+    """Set the log level."""
     daemon.set_log_level(args["level"])
     return {"level": args["level"]}
 
 
 def shutdown(daemon: DaemonControl, args: Args) -> Result:
-    """Begin to stop; the answer goes out before the end."""
+    """Begin to stop; the answer is sent first."""
     daemon.shutdown(now=args["now"])
-    return {"stopping": True, "now": args["now"], "calls_in_hand": _calls_in_hand(daemon)}
+    return {"stopping": True, "now": args["now"], "calls_in_hand": _jobs_in_hand(daemon.snapshot())}
 
 
 def hold_here(daemon: DaemonControl, _args: Args) -> Result:
-    """Hold this host's dials at once, whatever the database does; the desk holds the fleet's."""
+    """Hold this host's dials at once, even without the database; the background handler holds all hosts."""
     daemon.hold(True)
     return {}
 
 
 def unhold_here(daemon: DaemonControl, _args: Args) -> Result:
-    """Let this host dial again, once the fleet's hold is lifted."""
+    """Release this host's hold, after the fleet hold."""
     daemon.hold(False)
     return {}
 
 
-def _slot(daemon: DaemonControl, word: str) -> str:
-    """The slot that the operator means: ``worker-3``, or ``3``."""
+def _slot(daemon: DaemonControl, name: str) -> str:
+    """The slot of an operator's ``worker-3`` or ``3``."""
     slots = [str(worker["slot"]) for worker in daemon.snapshot()["workers"]]
-    for candidate in (word, f"worker-{word}"):
+    for candidate in (name, f"worker-{name}"):
         if candidate in slots:
             return candidate
     shown = ", ".join(slots[:8]) + (", ..." if len(slots) > 8 else "")
-    raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no worker {word!r}; there are: {shown or 'none'}")
+    raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no worker {name!r}; there are: {shown or 'none'}")
 
 
-def _calls_in_hand(daemon: DaemonControl) -> int:
-    return _in_hand(daemon.snapshot())
-
-
-def _in_hand(found: Result) -> int:
-    return sum(1 for worker in found["workers"] if worker["job"])
+def _jobs_in_hand(snapshot: Result) -> int:
+    return sum(1 for worker in snapshot["workers"] if worker["job"])

@@ -1,20 +1,23 @@
-"""``logs``: what is on record of jobs and of operators' commands, on all hosts."""
+"""``logs``: the recorded events of jobs and operators' commands, of all hosts."""
 
 from __future__ import annotations
 
-from speechaid.commands.ids import the_job
+from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import event_row
 from speechaid.protocol.messages import ErrorCode
 
 
-def logs(context: HandlerContext, call: Invocation) -> Result:
-    """The latest lines, oldest first; ``place`` is where whoever follows goes on."""
-    word = call.args["job"]
-    job_id = None if word is None else the_job(context.store, word).job_id
+def logs(context: HandlerContext, command: Invocation) -> Result:
+    """The latest lines, oldest first; ``place`` is the position to continue from."""
+    job = command.args["job"]
+    job_id = None if job is None else resolve_job(context.store, job).job_id
     try:
         lines, place = context.store.logs.latest(
-            call.args["limit"], job_id=job_id, commands=call.args["commands"], after=call.args["after"]
+            command.args["limit"],
+            job_id=job_id,
+            commands=command.args["commands"],
+            after=command.args["after"],
         )
     except ValueError as exc:
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc

@@ -1,4 +1,4 @@
-"""The fleet hold: an operator's emergency stop of every new dial, on every host."""
+"""The fleet hold: the emergency stop of new dials on all hosts."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, 
 from speechaid.commands.wait_for_dials import wait_for_dials
 
 
-def hold(context: HandlerContext, call: Invocation) -> Result | Continue:
-    """Stop every new dial, and wait until none is on its way; this host is held already."""
+def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Hold all hosts, and wait until no dial is in flight; the loop thread has held this host already."""
     before = context.store.holds.fleet()
-    context.store.holds.hold(by=call.actor, reason=call.args["reason"])
+    context.store.holds.hold(by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
-        call,
+        command,
         lambda context: context.store.jobs.open_dials(),
         done="every host is held",
         again="hold",
-        result={"held": True, "was_held": before is not None, "reason": call.args["reason"]},
+        result={"held": True, "was_held": before is not None, "reason": command.args["reason"]},
     )
 
 
-def unhold(context: HandlerContext, call: Invocation) -> Result:
-    """Let dials go out again."""
-    return {"held": False, "was_held": context.store.holds.unhold(by=call.actor)}
+def unhold(context: HandlerContext, command: Invocation) -> Result:
+    """Release the fleet hold."""
+    return {"held": False, "was_held": context.store.holds.unhold(by=command.actor)}

@@ -1,4 +1,4 @@
-"""From what an operator typed to the one id that is meant."""
+"""Finds the batch, job or account of an id or of its unique beginning."""
 
 from __future__ import annotations
 
@@ -10,53 +10,60 @@ from speechaid.model.job import Job
 from speechaid.protocol.messages import ErrorCode
 from speechaid.store.connection import Store
 
-#: How many of the ids that fit are named to the operator.
+#: Matching ids that an error message shows.
 _SHOWN = 5
-#: How many ids completion offers.
+#: Upper bound of the ids that completion offers.
 _OFFERED = 100
 
 
-def the_batch(store: Store, word: str) -> Batch:
-    """The batch of this id, or of the only id that begins so."""
-    found = store.batches.find(word)
-    return found or store.batches.get(_the_one("batch", word, store.batches.find_by_prefix(word, _SHOWN + 1)))
+def resolve_batch(store: Store, name: str) -> Batch:
+    """The batch whose id is ``name``, or is the only one that begins with it."""
+    found = store.batches.find(name)
+    return found or store.batches.get(_unique("batch", name, store.batches.find_by_prefix(name, _SHOWN + 1)))
 
 
-def the_job(store: Store, word: str) -> Job:
-    """The job of this id, or of the only id that begins so."""
+def resolve_batch_id(store: Store, name: str | None) -> str | None:
+    """The full id of an optional batch; None where none was given."""
+    return None if name is None else resolve_batch(store, name).batch_id
+
+
+def resolve_job(store: Store, name: str) -> Job:
+    """The job whose id is ``name``, or is the only one that begins with it."""
     try:
-        return store.jobs.get(word)
+        return store.jobs.get(name)
     except NotFound:
-        return store.jobs.get(_the_one("job", word, store.jobs.find_by_prefix(word, _SHOWN + 1)))
+        return store.jobs.get(_unique("job", name, store.jobs.find_by_prefix(name, _SHOWN + 1)))
 
 
-def the_account(store: Store, word: str) -> Account:
-    """The account of this id, or of the only id that begins so."""
-    found = store.accounts.find(word)
+def resolve_account(store: Store, name: str) -> Account:
+    """The account whose id is ``name``, or is the only one that begins with it."""
+    found = store.accounts.find(name)
     if found is None:
-        name = _the_one("account", word, store.accounts.find_by_prefix(word, _SHOWN + 1))
-        found = store.accounts.find(name)
+        full = _unique("account", name, store.accounts.find_by_prefix(name, _SHOWN + 1))
+        found = store.accounts.find(full)
     if found is None:
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {word!r}")
+        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {name!r}")
     return found
 
 
-def ids(context: HandlerContext, call: Invocation) -> Result:
-    """The ids that begin so, for shell completion."""
-    prefix = call.args["prefix"] or ""
+def ids(context: HandlerContext, command: Invocation) -> Result:
+    """The ids with a prefix, for shell completion."""
+    prefix = command.args["prefix"] or ""
     finders = {
         "batch": context.store.batches.find_by_prefix,
         "job": context.store.jobs.find_by_prefix,
         "account": context.store.accounts.find_by_prefix,
     }
-    return {"ids": sorted(finders[call.args["kind"]](prefix, _OFFERED))}
+    return {"ids": sorted(finders[command.args["kind"]](prefix, _OFFERED))}
 
 
-def _the_one(what: str, word: str, fitting: list[str]) -> str:
-    if not fitting:
-        listing = {"batch": " (speechctl batches lists them)", "job": " (speechctl jobs lists them)"}
-        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no {what} {word!r}{listing.get(what, '')}")
-    if len(fitting) > 1:
-        shown = ", ".join(fitting[:_SHOWN]) + (", ..." if len(fitting) > _SHOWN else "")
-        raise CommandRefused(ErrorCode.AMBIGUOUS_ID, f"{word!r} fits more than one {what}: {shown}")
-    return fitting[0]
+def _unique(kind: str, prefix: str, matches: list[str]) -> str:
+    if not matches:
+        hints = {"batch": " (speechctl batches lists them)", "job": " (speechctl jobs lists them)"}
+        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no {kind} {prefix!r}{hints.get(kind, '')}")
+    if len(matches) > 1:
+        shown = ", ".join(matches[:_SHOWN]) + (", ..." if len(matches) > _SHOWN else "")
+        raise CommandRefused(
+            ErrorCode.AMBIGUOUS_ID, f"more than one {kind} id begins with {prefix!r}: {shown}"
+        )
+    return matches[0]

@@ -1,6 +1,6 @@
-"""What an import leaves on its batch, and ``imports``: how far each is, or what came of it.
+"""The record of an import in its batch's ``last_import``, and ``imports``, which lists these records.
 
-An import outlives whoever asked for it. Its last word stands in the batch's ``last_import``.
+An import goes on when its client has left.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, instant, mapping
 
-#: An import writes down how far it is with each portion; after so much silence it is over.
-_SILENCE: Final = timedelta(minutes=3)
-#: What is told of an import, as it stands in the batch.
-_TOLD: Final = (
+#: An import records its progress with each portion; after this time without progress it has broken off.
+_TIMEOUT: Final = timedelta(minutes=3)
+#: The fields of ``last_import`` that the answer has.
+_FIELDS: Final = (
     "file",
     "by",
     "started_at",
@@ -29,30 +29,30 @@ _TOLD: Final = (
 )
 
 
-def note(context: HandlerContext, batch: Batch, fields: Document) -> None:
-    """Write down how far the batch's import is."""
+def record_progress(context: HandlerContext, batch: Batch, fields: Document) -> None:
+    """Record the progress of the batch's import."""
     context.store.batches.note_import(batch.batch_id, {**fields, "at": context.store.now()})
 
 
-def imports(context: HandlerContext, call: Invocation) -> Result:
+def imports(context: HandlerContext, command: Invocation) -> Result:
     """The latest import of each batch, newest first."""
-    rows = [_row(context, batch) for batch in context.store.batches.imported_into(call.args["limit"])]
+    rows = [_row(context, batch) for batch in context.store.batches.imported_into(command.args["limit"])]
     return {"imports": rows}
 
 
 def _row(context: HandlerContext, batch: Batch) -> Result:
-    noted = mapping(batch.document.get("last_import"))
+    last_import = mapping(batch.document.get("last_import"))
     return {
         "batch_id": batch.batch_id,
         "name": batch.name,
         "active": batch.is_active,
-        "state": _state(context, noted),
-        **{name: noted.get(name) for name in _TOLD},
+        "state": _state(context, last_import),
+        **{name: last_import.get(name) for name in _FIELDS},
     }
 
 
-def _state(context: HandlerContext, noted: Mapping[str, Any]) -> str:
-    if noted.get("finished_at") is not None:
+def _state(context: HandlerContext, last_import: Mapping[str, Any]) -> str:
+    if last_import.get("finished_at") is not None:
         return "done"
-    at = instant(noted.get("at"))
-    return "importing" if at is not None and context.store.now() - at < _SILENCE else "broke_off"
+    at = instant(last_import.get("at"))
+    return "importing" if at is not None and context.store.now() - at < _TIMEOUT else "broke_off"

@@ -1,8 +1,8 @@
-"""What the handlers of control commands are given, and what they give back.
+"""What the handlers of control commands get, and what they return.
 
-Two kinds, as the command table says (``CommandSpec.runs``). A *loop handler* runs in the supervising thread
-and returns at once. A *desk handler* runs in the clerk's thread, may wait for the database, and may return
-``Later`` to be called again, so that others' work goes first.
+There are two kinds (``CommandSpec.runs``). A *loop handler* runs in the supervisor's loop thread and returns
+at once. A *background handler* runs in the database thread; it may wait for the database, and may return
+``Continue`` to be called again after other work.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from speechaid.store.connection import Store
 Result = dict[str, Any]
 
 
-class CommandRefused(ControlError):  # noqa: N818 - an answer, not an accident
-    """A command is not done; the code is for programs, the text for people."""
+class CommandRefused(ControlError):  # noqa: N818 - a regular answer, not an accident
+    """The command is refused; the code is for programs, the text for people."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -28,31 +28,31 @@ class CommandRefused(ControlError):  # noqa: N818 - an answer, not an accident
 
 
 class DaemonControl(Protocol):
-    """What commands may ask of the supervisor; all of it answers at once.
+    """What commands may ask of the supervisor; every method returns at once.
 
-    ``ControlError``, ``ConfigError`` or ``FleetError`` from any of these is a refusal with its text.
+    ``ControlError``, ``ConfigError`` or ``FleetError`` from any of these refuses the command with its text.
     """
 
     def snapshot(self) -> Result:
-        """The state of everything, fit for JSON, as ``status`` shows it (docs/control-protocol.md)."""
+        """The state of the daemon, JSON-compatible, as ``status`` returns it (docs/control-protocol.md)."""
 
     def drain(self, on: bool) -> None:
-        """Workers of this host claim nothing any more; or again."""
+        """Stop the claims of this host's workers, or allow them again."""
 
     def pause_worker(self, slot: str) -> None:
-        """The worker of this slot claims nothing any more, nor does its successor."""
+        """Stop the claims of the worker in this slot and of its successors."""
 
     def resume_worker(self, slot: str) -> None:
-        """The worker of this slot claims again."""
+        """Allow the worker in this slot to claim again."""
 
     def hold(self, on: bool) -> None:
-        """New dials of this host are held; or no longer."""
+        """Hold new dials of this host, or release the hold."""
 
     def scale(self, wanted: int) -> int:
-        """So many workers are wanted; the number."""
+        """Set the wanted number of workers, and return it."""
 
     def reload(self) -> dict[str, list[str]]:
-        """Read the settings again: what was ``applied``, and what ``needs_restart``."""
+        """Read the settings again; returns the names that were ``applied`` and that ``needs_restart``."""
 
     def set_log_level(self, level: str) -> None:
         """Log from this level on."""
@@ -63,31 +63,31 @@ class DaemonControl(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerContext:
-    """What the clerk works with."""
+    """What background handlers work with."""
 
     store: Store
     settings: Settings
-    #: Have this called in the loop's thread, soon and in order; may be called from any thread.
+    #: Schedules a call in the loop thread, soon and in order; callable from any thread.
     in_loop: Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """One command as a desk handler sees it."""
+    """One command as a background handler gets it."""
 
     args: Mapping[str, Any]
-    #: Who asked, as the kernel vouches: ``maria (uid 1000)``.
+    #: The sender, as the kernel confirms it: ``maria (uid 1000)``.
     actor: str
     attachment: bytes | None
-    #: Tell the client how far the work is.
+    #: Sends a progress message to the client.
     progress: Callable[[Mapping[str, Any]], None]
-    #: The loop's own state when the command came (``Daemon.snapshot``); for the commands that ask for it.
+    #: ``DaemonControl.snapshot`` at the arrival of a command that needs it; otherwise empty.
     fleet: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Continue:
-    """Not done yet: call ``step`` after so many seconds; others' work goes first."""
+    """Not finished: call ``step`` after this delay; other work goes first."""
 
     after_seconds: float
     step: Callable[[HandlerContext], Result | Continue]
@@ -100,7 +100,7 @@ _T = TypeVar("_T")
 
 
 class SubmitTask(Protocol):
-    """The clerk's in-tray."""
+    """Adds a task to the database thread's queue."""
 
     def __call__(
         self,
@@ -109,31 +109,31 @@ class SubmitTask(Protocol):
         *,
         delay_seconds: float = 0.0,
     ) -> None:
-        """Run ``task`` in the clerk's thread, then ``on_done`` with its result in the loop's thread.
+        """Run ``task`` in the database thread, then ``on_done`` with its result in the loop thread.
 
-        Tasks of commands never raise: what went wrong is part of their result.
+        Tasks of commands never raise: a failure is part of their result.
 
         Args:
-            task: takes its time.
-            on_done: quick; called once.
-            delay_seconds: not before; other tasks are done meanwhile.
+            task: may block.
+            on_done: must return quickly; called once.
+            delay_seconds: the earliest start; other tasks run meanwhile.
 
         Raises:
-            ControlError: the clerk takes no more work; the text says why.
+            ControlError: the database thread accepts no more work; the text says why.
         """
 
 
 class AnswerSink(Protocol):
-    """The end of the control socket that answers go to (``control.ControlSocket``)."""
+    """Sends answers to clients (``control.ControlSocket``)."""
 
     def reply(self, request: Request, result: Mapping[str, Any]) -> None:
-        """It is done."""
+        """Send the result of a command that was carried out."""
 
     def refuse(self, request: Request, code: ErrorCode, message: str) -> None:
-        """It is not done, and why."""
+        """Send the reason why a command is refused."""
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
-        """How far it is."""
+        """Send a progress message."""
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
-        """One item of a stream; False: the client's queue is full, None: it is gone."""
+        """Send one item of a stream; False if the client's queue is full, None if the client is gone."""

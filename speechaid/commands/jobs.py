@@ -1,10 +1,10 @@
-"""Commands about jobs. Telephone numbers leave masked."""
+"""``jobs`` and ``job``. Phone numbers are masked in their answers."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.ids import the_batch, the_job
+from speechaid.commands.ids import resolve_batch_id, resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_phone
@@ -12,7 +12,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus
 from speechaid.store.analyses import WAIT
 
-#: What is told of each call of a job, by its name in ``call_results``.
+#: The fields of ``call_results`` in the answer.
 _CALL_FIELDS: Final[tuple[str, ...]] = (
     "call_id",
     "created_at",
@@ -27,9 +27,9 @@ _CALL_FIELDS: Final[tuple[str, ...]] = (
     "phone_index",
     "worker",
 )
-#: What is told of Retell's analysis of a call.
+#: The fields of Retell's call analysis in the answer.
 _ANALYSIS_FIELDS: Final = ("call_successful", "user_sentiment", "in_voicemail", "call_summary")
-#: What is told of a job beside what ``Job`` reads.
+#: Further fields of a job's document in the answer.
 _JOB_FIELDS: Final[tuple[str, ...]] = (
     "created_at",
     "started_at",
@@ -38,25 +38,25 @@ _JOB_FIELDS: Final[tuple[str, ...]] = (
     "updated_at",
     "cancel_reason",
 )
-#: Of a log line: not its housekeeping.
+#: Fields of a log line that the answer leaves out.
 _LOG_HOUSEKEEPING: Final = frozenset({"_id", "job_id", "expires_at"})
 _NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number", "error", "last_error"})
 
 
-def jobs(context: HandlerContext, call: Invocation) -> Result:
-    """Jobs of a batch or a status, one short row each."""
-    word, batch = call.args["status"], call.args["batch"]
+def jobs(context: HandlerContext, command: Invocation) -> Result:
+    """Jobs of a batch or a status, one row each."""
+    status = command.args["status"]
     found = context.store.jobs.select(
-        batch_id=None if batch is None else the_batch(context.store, batch).batch_id,
-        status=None if word is None else JobStatus(word),
-        limit=call.args["limit"],
+        batch_id=resolve_batch_id(context.store, command.args["batch"]),
+        status=None if status is None else JobStatus(status),
+        limit=command.args["limit"],
     )
-    return {"jobs": [_row(job) for job in found], "limit": call.args["limit"]}
+    return {"jobs": [_row(job) for job in found], "limit": command.args["limit"]}
 
 
-def job(context: HandlerContext, call: Invocation) -> Result:
-    """One job with its whole history: every call and every event."""
-    found = the_job(context.store, call.args["job"])
+def job(context: HandlerContext, command: Invocation) -> Result:
+    """One job with its history: every call and every event."""
+    found = resolve_job(context.store, command.args["job"])
     return {
         **_row(found),
         **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},
@@ -118,7 +118,7 @@ def _call_row(result: Document) -> Result:
 
 
 def event_row(line: Document) -> Result:
-    """A line of ``call_logs`` as it may leave: numbers masked."""
+    """A line of ``call_logs`` with masked numbers."""
     return {
         name: mask_bare_phones(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
         for name, value in line.items()

@@ -1,8 +1,9 @@
-"""Which function does which command; one row for each of the command table's."""
+"""The handler of each control command and how it runs: one row for each row of ``protocol.commands``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from speechaid.commands import (
@@ -10,87 +11,98 @@ from speechaid.commands import (
     batches,
     bulk_actions,
     do_not_call,
-    explaining,
-    exporting,
+    explain,
+    export,
     fleet,
-    forecasting,
+    forecast,
     history,
     holds,
     ids,
+    import_contacts,
     import_record,
-    importing,
     job_actions,
     jobs,
-    reporting,
+    report,
 )
 from speechaid.commands.doctor import doctor
 from speechaid.commands.interfaces import BackgroundHandler, LoopHandler
 
-#: Done by the supervising thread.
-LOOP_HANDLERS: Final[Mapping[str, LoopHandler]] = {
-    "status": fleet.status,
-    "alerts": fleet.alerts,
-    "drain": fleet.drain,
-    "undrain": fleet.undrain,
-    "pause-worker": fleet.pause_worker,
-    "resume-worker": fleet.resume_worker,
-    "scale": fleet.scale,
-    "reload": fleet.reload,
-    "log-level": fleet.log_level,
-    "shutdown": fleet.shutdown,
+
+@dataclass(frozen=True, kw_only=True)
+class LoopCommand:
+    """A command that the loop thread answers at once."""
+
+    run: LoopHandler
+    #: It changes the persisted state: the answer says so where that could not be saved.
+    is_persisted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundCommand:
+    """A command that the database thread carries out."""
+
+    run: BackgroundHandler
+    #: As in ``LoopCommand``.
+    is_persisted: bool = False
+    #: ``Invocation.fleet`` gets the daemon's snapshot.
+    needs_snapshot: bool = False
+    #: While the database is away, the command is refused at once.
+    needs_database: bool = True
+    #: Run in the loop thread before the handler, even while the database is away.
+    before: LoopHandler | None = None
+    #: What ``before`` has achieved where the handler fails; begins the text of the refusal.
+    done_before: str = ""
+    #: Run in the loop thread after the handler has succeeded.
+    after: LoopHandler | None = None
+
+
+REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
+    "status": LoopCommand(run=fleet.status),
+    "alerts": LoopCommand(run=fleet.alerts),
+    "drain": LoopCommand(run=fleet.drain, is_persisted=True),
+    "undrain": LoopCommand(run=fleet.undrain, is_persisted=True),
+    "pause-worker": LoopCommand(run=fleet.pause_worker, is_persisted=True),
+    "resume-worker": LoopCommand(run=fleet.resume_worker, is_persisted=True),
+    "scale": LoopCommand(run=fleet.scale),
+    "reload": LoopCommand(run=fleet.reload),
+    "log-level": LoopCommand(run=fleet.log_level),
+    "shutdown": LoopCommand(run=fleet.shutdown),
+    "batches": BackgroundCommand(run=batches.batches),
+    "create-batch": BackgroundCommand(run=batches.create_batch),
+    "imports": BackgroundCommand(run=import_record.imports),
+    "pause-batch": BackgroundCommand(run=batches.pause_batch),
+    "resume-batch": BackgroundCommand(run=batches.resume_batch),
+    "pause-all": BackgroundCommand(run=batches.pause_all),
+    "resume-all": BackgroundCommand(run=batches.resume_all),
+    "cancel-batch": BackgroundCommand(run=bulk_actions.cancel_batch),
+    "import": BackgroundCommand(run=import_contacts.import_contacts),
+    "jobs": BackgroundCommand(run=jobs.jobs),
+    "job": BackgroundCommand(run=jobs.job),
+    "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True),
+    "forecast": BackgroundCommand(run=forecast.forecast, needs_snapshot=True),
+    "suspend-job": BackgroundCommand(run=job_actions.suspend_job),
+    "resume-job": BackgroundCommand(run=job_actions.resume_job),
+    "cancel-job": BackgroundCommand(run=job_actions.cancel_job),
+    "hang-up": BackgroundCommand(run=job_actions.hang_up),
+    "release-stuck": BackgroundCommand(run=bulk_actions.release_stuck, needs_snapshot=True),
+    "reset-jobs": BackgroundCommand(run=bulk_actions.reset_jobs),
+    "suspend-account": BackgroundCommand(run=accounts.suspend_account),
+    "resume-account": BackgroundCommand(run=accounts.resume_account),
+    "hold": BackgroundCommand(
+        run=holds.hold,
+        is_persisted=True,
+        before=fleet.hold_here,
+        done_before="this host is held, the others are not: ",
+    ),
+    "unhold": BackgroundCommand(run=holds.unhold, is_persisted=True, after=fleet.unhold_here),
+    "report": BackgroundCommand(run=report.report),
+    "promises": BackgroundCommand(run=export.promises),
+    "export": BackgroundCommand(run=export.export),
+    "dnc": BackgroundCommand(run=do_not_call.dnc),
+    "dnc-add": BackgroundCommand(run=do_not_call.dnc_add),
+    "dnc-remove": BackgroundCommand(run=do_not_call.dnc_remove),
+    "dnc-import": BackgroundCommand(run=do_not_call.dnc_import),
+    "logs": BackgroundCommand(run=history.logs),
+    "doctor": BackgroundCommand(run=doctor.doctor, needs_snapshot=True, needs_database=False),
+    "ids": BackgroundCommand(run=ids.ids),
 }
-
-#: Done by the clerk.
-DESK_HANDLERS: Final[Mapping[str, BackgroundHandler]] = {
-    "batches": batches.batches,
-    "create-batch": batches.create_batch,
-    "imports": import_record.imports,
-    "pause-batch": batches.pause_batch,
-    "resume-batch": batches.resume_batch,
-    "pause-all": batches.pause_all,
-    "resume-all": batches.resume_all,
-    "cancel-batch": bulk_actions.cancel_batch,
-    "import": importing.import_contacts,
-    "jobs": jobs.jobs,
-    "job": jobs.job,
-    "explain": explaining.explain,
-    "forecast": forecasting.forecast,
-    "suspend-job": job_actions.suspend_job,
-    "resume-job": job_actions.resume_job,
-    "cancel-job": job_actions.cancel_job,
-    "hang-up": job_actions.hang_up,
-    "release-stuck": bulk_actions.release_stuck,
-    "reset-jobs": bulk_actions.reset_jobs,
-    "suspend-account": accounts.suspend_account,
-    "resume-account": accounts.resume_account,
-    "hold": holds.hold,
-    "unhold": holds.unhold,
-    "report": reporting.report,
-    "promises": exporting.promises,
-    "export": exporting.export,
-    "dnc": do_not_call.dnc,
-    "dnc-add": do_not_call.dnc_add,
-    "dnc-remove": do_not_call.dnc_remove,
-    "dnc-import": do_not_call.dnc_import,
-    "logs": history.logs,
-    "doctor": doctor.doctor,
-    "ids": ids.ids,
-}
-
-#: What the supervising thread does at once for a command of the clerk's.
-LOOP_BEFORE: Final[Mapping[str, LoopHandler]] = {"hold": fleet.hold_here}
-
-#: What the supervising thread does when the clerk has carried a command out.
-LOOP_AFTER: Final[Mapping[str, LoopHandler]] = {"unhold": fleet.unhold_here}
-
-#: Orders that stand until they are taken back, also after a restart.
-STANDING: Final = frozenset({"hold", "unhold", "drain", "undrain", "pause-worker", "resume-worker"})
-
-#: Commands of the clerk's that are told what the loop knows.
-WITH_FLEET: Final = frozenset({"explain", "forecast", "doctor", "release-stuck"})
-
-#: Commands of the clerk's that have something to say while the database is away.
-WITHOUT_DATABASE: Final = frozenset({"doctor"})
-
-#: What the loop has done although the clerk could not do its part.
-DONE_WITHOUT_DATABASE: Final[Mapping[str, str]] = {"hold": "this host is held, the others are not: "}

@@ -1,7 +1,7 @@
-"""Waiting until no dial is on its way any more: what pause, hold and cancel promise with their answer.
+"""Waits until no dial is in flight: after the answer to pause, hold or cancel, no new call is placed.
 
-The write makes every later dial fail its last look; those that had it already hold an open intent under a
-live lease. Calls that are going on are left alone.
+The write of these commands fails every later preflight. A dial that had passed its last preflight already has
+an open intent under a live lease: it is in flight, and waited for. Calls in progress are not touched.
 """
 
 from __future__ import annotations
@@ -15,55 +15,57 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.store.jobs import OpenDials
 
-#: Seconds between two looks at the dials that are waited for.
-_LOOK_AGAIN_SECONDS: Final = 0.2
-#: Beyond two Retell requests, a dial on its way has this long to be recorded or given up, in seconds.
+#: Interval between two counts of dials in flight.
+_POLL_SECONDS: Final = 0.2
+#: Time, beyond two requests to Retell, for a dial in flight to be recorded or given up, in seconds.
 _GRACE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialWait:
-    """What is waited for, and what is said in the end."""
+    """What to wait for, and the answer."""
 
-    #: Counts the dials in question.
+    #: Counts the dials to wait for.
     count: Callable[[HandlerContext], OpenDials]
-    #: What was done, for the message of one that waited too long: ``batch ... is paused``.
+    #: What has been done, for the message of a time-out: ``batch ... is paused``.
     done: str
-    #: The answer, beside the figures of the dials.
+    #: The answer, without the numbers of dials.
     result: Result
-    #: Which command to give again.
+    #: The command to repeat.
     again: str
-    #: Epoch seconds by the database's clock.
+    #: Epoch seconds of the database's clock.
     deadline: float
 
-    def wait(self, context: HandlerContext, call: Invocation, seen: int = 0) -> Result | Continue:
-        """The answer once no dial is on its way; until then another look a moment later."""
+    def wait(self, context: HandlerContext, command: Invocation, waited_for: int = 0) -> Result | Continue:
+        """The answer, or ``Continue`` while a dial is in flight; ``waited_for`` is the most seen so far."""
         dials = self.count(context)
-        waited_for = max(seen, dials.on_their_way)
+        waited_for = max(waited_for, dials.on_their_way)
         if dials.on_their_way == 0:
-            figures = {"live_calls": dials.live_calls, "ambiguous": dials.ambiguous}
-            return {**self.result, "waited_for": waited_for, **figures}
+            counts = {"live_calls": dials.live_calls, "ambiguous": dials.ambiguous}
+            return {**self.result, "waited_for": waited_for, **counts}
         if context.store.now().timestamp() > self.deadline:
             message = (
-                f"{self.done}, but {plural(dials.on_their_way, 'dial has', 'dials have')} been on the way "
-                f"for too long to wait: a call may still come of it; ask again with {self.again}"
+                f"{self.done}, but {plural(dials.on_their_way, 'earlier dial')} may still become a call; "
+                f"repeat {self.again} to wait again"
             )
             raise CommandRefused(ErrorCode.TIMEOUT, message)
-        call.progress({"state": "waiting", "on_their_way": dials.on_their_way})
+        command.progress({"state": "waiting", "on_their_way": dials.on_their_way})
         return Continue(
-            after_seconds=_LOOK_AGAIN_SECONDS, step=lambda context: self.wait(context, call, waited_for)
+            after_seconds=_POLL_SECONDS, step=lambda context: self.wait(context, command, waited_for)
         )
 
 
 def wait_for_dials(
     context: HandlerContext,
-    call: Invocation,
+    command: Invocation,
     count: Callable[[HandlerContext], OpenDials],
     *,
     done: str,
     again: str,
     result: Result,
 ) -> Result | Continue:
-    """Answer with ``result`` once no dial that ``count`` counts is on its way."""
+    """Answer with ``result`` once no dial that ``count`` counts is in flight."""
     deadline = context.store.now().timestamp() + 2 * context.settings.retell.timeout_seconds + _GRACE_SECONDS
-    return DialWait(count=count, done=done, result=result, again=again, deadline=deadline).wait(context, call)
+    return DialWait(count=count, done=done, result=result, again=again, deadline=deadline).wait(
+        context, command
+    )

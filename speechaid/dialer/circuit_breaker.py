@@ -1,7 +1,7 @@
-"""The circuit breaker of this host's API key: its document read and written, as ``rules.circuit`` decides.
+"""Read and write the circuit breaker of this host's API key, as ``rules.circuit_breaker`` decides.
 
-It is advice that costs little: what cannot be written while the database is away is left out, since nothing
-is dialled without the database anyway.
+A change that cannot be written while the database is away is dropped: nothing is dialled without the database
+anyway.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from speechaid.rules import circuit_breaker
 from speechaid.rules.circuit_breaker import Breaker, BreakerPolicy, BreakerState, FaultKind, Proof
 from speechaid.rules.outcomes import Classified
 
-#: What a fault of Retell says to the breaker. A refusal of the number called is no fault: Retell works.
+#: The breaker's kind of each Retell fault. A refusal of the called number is no fault: Retell works.
 KINDS: dict[type[RetellError], FaultKind] = {
     Blocked: FaultKind.BLOCKED,
     RateLimited: FaultKind.RATE_LIMITED,
@@ -40,12 +40,12 @@ KINDS: dict[type[RetellError], FaultKind] = {
 
 #: Tries against other workers that write the same breaker.
 WRITE_TRIES = 10
-#: A look at the breaker spares another one for so many seconds.
-SEEN_GOOD_FOR_SECONDS = 0.5
+#: For this many seconds a success is compared with the breaker as read last, instead of reading it again.
+READING_VALID_SECONDS = 0.5
 
 
 def policy(context: WorkerContext) -> BreakerPolicy:
-    """The settings' thresholds; a probe's patience outlasts whatever its create or call may take."""
+    """The settings' thresholds; a probe is given longer than its create or its call may take."""
     settings = context.settings
     longest_call = settings.call.max_duration_minutes * 60 + 2 * settings.call.poll_timeout_seconds
     return BreakerPolicy(
@@ -58,7 +58,7 @@ def policy(context: WorkerContext) -> BreakerPolicy:
 
 
 def holds(context: WorkerContext, document: Document | None) -> list[Hold]:
-    """The hold that the key's breaker is just now, if any."""
+    """The hold that the key's breaker imposes now, if any."""
     hold = circuit_breaker.as_hold(
         Breaker.read(document), context.store.now(), scope=f"key {context.retell.fingerprint}"
     )
@@ -83,7 +83,7 @@ def admit_dial(context: WorkerContext, document: Document | None) -> bool:
 
 
 def after_create_fault(context: WorkerContext, fault: RetellError) -> None:
-    """A create did not go through."""
+    """Note that a create failed or was refused."""
     if isinstance(fault, NumberRefused | DoNotCallRefused):
         after_create(context)
     else:
@@ -91,33 +91,33 @@ def after_create_fault(context: WorkerContext, fault: RetellError) -> None:
 
 
 def after_query_fault(context: WorkerContext, fault: RetellError) -> None:
-    """A poll or a look-up did not go through; a breaker that is open already needs no word of it."""
+    """Note that a poll or a search failed; an open breaker does not change for it."""
     kind = KINDS.get(type(fault))
     if kind is not None and kind is not FaultKind.BLOCKED:
         _note_fault(context, kind, fault, only_if_closed=True)
 
 
 def after_create(context: WorkerContext) -> None:
-    """A create was answered."""
+    """Note that a create was answered."""
     _note_success(context, Proof.ACCEPTED)
 
 
 def after_call(context: WorkerContext, classified: Classified) -> None:
-    """A call is over."""
+    """Note how a call ended."""
     if classified.blocks_dialling:
         _note_fault(context, FaultKind.UNPAID, None)
     elif classified.agent_fault:
         _note_fault(context, FaultKind.AGENT, None)
-    elif classified.outcome is not Outcome.TEMPORARY:  # a limit that was met proves nothing
+    elif classified.outcome is not Outcome.TEMPORARY:  # reaching a limit proves nothing
         proof = Proof.TALKED if classified.connected else Proof.FINISHED
         _note_success(context, proof)
 
 
 def _note_success(context: WorkerContext, proof: Proof) -> None:
-    """Where the breaker had no fault a moment ago, success changes nothing, and nothing is read."""
-    seen = context.breaker_reading
-    fresh = seen is not None and context.clock.boottime() - seen.at <= SEEN_GOOD_FOR_SECONDS
-    if seen is None or not fresh or Breaker.read(seen.document) != Breaker():
+    """Record a success, unless a recent reading shows a breaker without faults: then it changes nothing."""
+    reading = context.breaker_reading
+    fresh = reading is not None and context.clock.boottime() - reading.at <= READING_VALID_SECONDS
+    if reading is None or not fresh or Breaker.read(reading.document) != Breaker():
         _change(context, lambda breaker: circuit_breaker.after_success(breaker, proof))
 
 
@@ -139,7 +139,7 @@ def _note_fault(
 
 
 def _change(context: WorkerContext, decide: Callable[[Breaker], Breaker]) -> None:
-    """Read, decide, write if nobody else did meanwhile; what needs no write costs one read."""
+    """Read, decide, and write if the document is still the one read; no change costs one read."""
     key = context.retell.fingerprint
     context.breaker_reading = None
     try:

@@ -1,7 +1,7 @@
-"""What a worker works with: store, Retell, settings, and its seat in the fleet; and how it waits.
+"""The worker context: store, Retell client, settings, supervisor link, and how to wait.
 
-``dial``, ``settlement`` and ``recovery`` take a kit and a job. They know the seat only by the few calls that
-are declared here, so that they stand below the processes in the layers.
+``dial``, ``settlement`` and ``recovery`` take a context and a job. They use the supervisor link only by the
+methods declared here, so that they stay below the processes in the layers.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ log = get_logger("speechaid.worker")
 
 #: Longest that one database operation may take: server selection, then the socket's time-out.
 DATABASE_STEP_SECONDS = 40.0
-#: How long to rest between tries while the database is away.
+#: Wait between tries while the database is away, in seconds: from the first to the second, growing.
 DATABASE_RETRY_SECONDS = (0.5, 5.0)
 
 
-class HandOver(Exception):  # noqa: N818 - a request, not a mistake
-    """The worker was told to let go of its call at once: leave everything to the adopter."""
+class HandOver(Exception):  # noqa: N818 - a request, not an error
+    """The worker must release its call at once and leave the rest to the worker that adopts it."""
 
 
 class SupervisorLink(Protocol):
-    """The part of a worker's seat that a dial needs."""
+    """The part of a worker's supervisor link that a dial needs."""
 
     hand_over_requested: bool
 
@@ -57,24 +57,24 @@ class SupervisorLink(Protocol):
         job: str | None = None,
         call: str | None = None,
     ) -> None:
-        """Say what is done next, and by when the next report comes."""
+        """Report what is done next, and by when the next report comes."""
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
         """Add to a counter."""
 
     def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
-        """Add to counters for a deed that counts once, whoever has to repeat it."""
+        """Add to counters once under the name ``once``, however often it is repeated and by whom."""
 
     def emit(self, name: str, /, **fields: Any) -> None:
-        """Tell the listeners."""
+        """Send an event to the supervisor."""
 
     def call_finished(self) -> None:
-        """One call more is over and written."""
+        """Count one more call that is over and settled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BreakerReading:
-    """The stored circuit breaker of this host's key as it was at a moment of the boot-time clock."""
+    """The stored circuit breaker of this host's key, as read at ``at`` seconds of boot time."""
 
     at: float
     document: Document | None
@@ -82,18 +82,18 @@ class BreakerReading:
 
 @dataclass(kw_only=True)
 class WorkerContext:
-    """One worker's things; ``settings`` may be replaced between two steps by a reload."""
+    """What a worker works with; a reload may replace ``settings`` between two steps."""
 
     store: Store
     retell: RetellClient
     settings: Settings
     link: SupervisorLink
     worker_id: str
-    #: Rest so many seconds, or less where an order arrives; orders are heeded there.
+    #: Wait this many seconds, or less if a command arrives; commands are handled there.
     wait: Callable[[float], None]
     clock: Clock = field(default_factory=SystemClock)
     random: random.Random = field(default_factory=random.Random)
-    #: As a look saw it last.
+    #: As the latest preflight read it.
     breaker_reading: BreakerReading | None = None
 
     def new_token(self) -> str:
@@ -106,10 +106,10 @@ class WorkerContext:
         """Report a step before it may block.
 
         Args:
-            state: what the worker is about.
+            state: the worker's state.
             step: what it does next, in a few words.
-            job: the job in hand.
-            seconds: longest that the step may take; without it, what one database operation may.
+            job: the claimed job.
+            seconds: longest that the step may take; None: as long as one database operation may.
         """
         self.link.report_step(
             state,
@@ -120,7 +120,7 @@ class WorkerContext:
         )
 
     def emit(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
-        """One event of a job's life: to the log, and to the supervisor, who has it kept for history."""
+        """Write one event of a job's life to the log, and send it to the supervisor for the job's history."""
         facts = {"job": job.job_id, "batch": job.batch_id, **fields}
         if job.dial is not None:
             facts = {"call": job.dial.call_id, "phone": job.dial.number, **facts}
@@ -131,16 +131,16 @@ class WorkerContext:
         self.link.emit(event, at=self.clock.now().isoformat(), **facts)
 
     def observe(self, metric: str, value: float, **labels: str) -> None:
-        """One value of a histogram."""
+        """Add one value to a histogram."""
         observe(self.link.count, metric, value, **labels)
 
     def retry_until_available(
         self, state: WorkerState, step: str, job: Job, operation: Callable[[], Result]
     ) -> Result:
-        """Do a deed at the database, however long the database is away: what was learnt must be written.
+        """Run a database operation, retrying until the database answers: results must not be lost.
 
         Raises:
-            HandOver: the worker was told to leave; the adopter learns the same from Retell.
+            HandOver: the worker must leave; the adopter gets the same result from Retell.
         """
         tries = 0
         while True:
@@ -160,7 +160,7 @@ class WorkerContext:
                 tries = min(tries + 1, 10)
 
     def retry_policy(self, batch: Batch | None) -> RetryPolicy:
-        """The policy for a batch's jobs: its own settings before the environment's."""
+        """The policy for a batch's jobs: the batch's settings before the environment's."""
         call, worker = self.settings.call, self.settings.worker
         defaults = RetryPolicy(
             max_attempts=worker.max_attempts,
@@ -173,12 +173,12 @@ class WorkerContext:
         return retries.policy_for(defaults, None if batch is None else batch.call_settings)
 
     def dialling_defaults(self) -> DiallingDefaults:
-        """What holds where batch and account say nothing."""
+        """The settings for what batch and account leave open."""
         return dialling_defaults(self.settings)
 
 
 def dialling_defaults(settings: Settings) -> DiallingDefaults:
-    """What holds where batch and account say nothing."""
+    """The settings for what batch and account leave open."""
     dialling = settings.dialling
     return DiallingDefaults(
         timezone=dialling.default_timezone,

@@ -1,15 +1,15 @@
-"""What SpeechAI reserved for a job, given back to its account exactly once.
+"""Release what SpeechAI reserved for a job, exactly once.
 
-SpeechAI enters an estimate in the account's figure when it makes a job, and writes it on the job
-(``reserved_amount``). A dial of ours holds its own estimate, so the old one goes: first out of the account,
-with a mark that names the job; then off the job, under its token; then the mark. Whoever dies in between
-leaves either both or neither for the next to see.
+SpeechAI adds an estimate to the account's reserved figure when it makes a job, and writes it on the job
+(``reserved_amount``). A dial of ours has its own estimate, so the old one is released: first from the
+account, with a marker that names the job; then from the job, under its token; then the marker is removed. A
+worker that dies in between leaves either both or neither for the next one to see.
 
-A job that ends without a dial (cancelled, given up) leaves its reservation to the clerk, who gives it back in
-the same way. A suspended one keeps it: it may be called yet.
+The reservation of a job that ends without a dial (cancelled, given up) is released in the same way by
+housekeeping. A suspended job keeps its reservation: it may still be called.
 
-The account is read before the job. A worker that sleeps between its reading and its write finds the account
-changed by whoever did it meanwhile, and looks again.
+The account is read before the job. A worker that stalls between its read and its write finds the account
+changed by whoever released it meanwhile, and reads again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from speechaid.store.connection import Store
 
 
 def release_legacy_reservation(context: WorkerContext, job: Job) -> Job:
-    """Give back what SpeechAI reserved for a job in hand; the job as it stands then.
+    """Release what SpeechAI reserved for a claimed job; returns the job as it is then.
 
     Raises:
-        LeaseLost: the job belongs to somebody else now.
+        LeaseLost: another worker has the job now.
     """
     if job.account_id is None or not metering.reserved_for(job):
         return job
@@ -50,7 +50,7 @@ def release_legacy_reservation(context: WorkerContext, job: Job) -> Job:
 
 
 def release_ended_reservations(store: Store, limit: int) -> int:
-    """Give back what SpeechAI had reserved for jobs that ended without a dial; of how many."""
+    """Release what SpeechAI reserved for at most ``limit`` jobs that ended without a dial; their number."""
     jobs = store.legacy.of_ended(limit)
     for job in jobs:
         _release_ended(store, job)
@@ -72,7 +72,7 @@ def _release_ended(store: Store, job: Job) -> None:
 
 
 def _shares(account: Account, amount: float) -> tuple[float, float]:
-    """Minutes and credit to take out of the account's figure: never more than SpeechAI has put there."""
+    """Minutes and credit to take from the account's reserved figure: never more than SpeechAI added."""
     minutes = min(amount, metering.legacy_minutes(account)) if account.plan is Plan.MINUTES else 0.0
     credit = min(amount, metering.legacy_credit(account)) if account.plan is Plan.CREDIT else 0.0
     return minutes, credit

@@ -1,4 +1,4 @@
-"""The look at everything that may forbid a dial, as the database has it, and the rules' judgement."""
+"""The preflight: everything that may forbid a dial, read from the database, and its evaluation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from speechaid.store.preflight import PreflightDocuments
 
 @dataclass(frozen=True, kw_only=True)
 class Preflight:
-    """What was seen at one moment."""
+    """What the database said at one moment."""
 
     #: When reading began, in seconds of boot time.
     read_at: float
@@ -31,9 +31,9 @@ class Preflight:
     batch: Batch | None
     account: Account | None
     holds: list[Hold]
-    #: Those of the job's numbers that are on the do-not-call list, in E.164.
+    #: The job's numbers that are on the do-not-call list, in E.164.
     listed: frozenset[str]
-    #: For phones in national form.
+    #: Of phones in national form.
     country: str | None
     #: The stored circuit breaker of this host's key.
     breaker_document: Document | None
@@ -41,7 +41,7 @@ class Preflight:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedJob:
-    """A job that this worker has just claimed, and what was seen with it."""
+    """A job that this worker has just claimed, and its preflight."""
 
     job: Job
     preflight: Preflight
@@ -50,10 +50,10 @@ class ClaimedJob:
 def read_claimed_job(
     context: WorkerContext, candidate: Candidate, batch_id: str | None, token: str
 ) -> ClaimedJob | None:
-    """The job of a claim that has just been written, and the look that goes with it.
+    """Read a job that has just been claimed, with its preflight; None if the claim is already lost.
 
-    None where it is ours no more. One round trip, where the job still has the account and batch by which it
-    was claimed and its phones stand there in E.164.
+    This takes one round trip if the job still has the account and batch under which it was claimed, and its
+    phones are in E.164.
 
     Raises:
         StoreUnavailable: the job stays claimed until its lease lapses.
@@ -64,53 +64,54 @@ def read_claimed_job(
     )
     if found is None:
         return None
-    job, seen = found
-    moved = (job.account_id, job.batch_id) != (candidate.account_id, batch_id)
-    return ClaimedJob(
-        job=job, preflight=read_preflight(context, job) if moved else _complete(context, job, read_at, seen)
-    )
+    job, documents = found
+    if (job.account_id, job.batch_id) == (candidate.account_id, batch_id):
+        preflight = _complete(context, job, read_at, documents)
+    else:
+        preflight = read_preflight(context, job)
+    return ClaimedJob(job=job, preflight=preflight)
 
 
 def read_preflight(context: WorkerContext, job: Job, *, country: str | None = None) -> Preflight:
-    """Read all that the rules judge, in one round trip where ``country`` is the right one for the phones.
+    """Read everything that the rules evaluate, in one round trip if ``country`` is right for the phones.
 
     Args:
-        context: the worker's things.
+        context: the worker's.
         job: names batch, account and phones.
-        country: of the phones in national form, as an earlier look had it.
+        country: of phones in national form, from an earlier preflight.
 
     Raises:
-        StoreUnavailable: what cannot be read cannot be judged; nothing is dialled.
+        StoreUnavailable: without these data nothing may be dialled.
     """
     default = context.settings.dialling.default_country
     read_at = context.clock.boottime()
-    seen = context.store.preflight.read(
+    documents = context.store.preflight.read(
         job.id,
         context.retell.fingerprint,
         account_id=job.account_id,
         batch_id=job.batch_id,
         numbers=_numbers(job, country or default),
     )
-    return _complete(context, job, read_at, seen)
+    return _complete(context, job, read_at, documents)
 
 
-def _complete(context: WorkerContext, job: Job, read_at: float, seen: PreflightDocuments) -> Preflight:
-    """What was seen, and those numbers on the do-not-call list that only the batch's country tells."""
-    country = phones.country_of(seen.batch, seen.account, context.settings.dialling.default_country)
-    not_asked = _numbers(job, country) - seen.asked
+def _complete(context: WorkerContext, job: Job, read_at: float, documents: PreflightDocuments) -> Preflight:
+    """Look up the numbers on the do-not-call list that could only be formed with the batch's country."""
+    country = phones.country_of(documents.batch, documents.account, context.settings.dialling.default_country)
+    not_asked = _numbers(job, country) - documents.asked
     return Preflight(
         read_at=read_at,
-        batch=seen.batch,
-        account=seen.account,
-        holds=_holds(context, read_at, seen.fleet, seen.breaker),
-        listed=seen.listed | context.store.do_not_call.listed(not_asked),
+        batch=documents.batch,
+        account=documents.account,
+        holds=_holds(context, read_at, documents.fleet, documents.breaker),
+        listed=documents.listed | context.store.do_not_call.listed(not_asked),
         country=country,
-        breaker_document=seen.breaker,
+        breaker_document=documents.breaker,
     )
 
 
 def read_holds_only(context: WorkerContext) -> Preflight:
-    """The part of a look that is the same for every job: what holds the fleet or this host's key."""
+    """The part of a preflight that is equal for every job: holds of the fleet and of this host's key."""
     read_at = context.clock.boottime()
     fleet, breaker_document = context.store.holds.read(context.retell.fingerprint)
     return Preflight(
@@ -125,7 +126,7 @@ def read_holds_only(context: WorkerContext) -> Preflight:
 
 
 def _numbers(job: Job, country: str | None) -> set[str]:
-    """The job's numbers in E.164, that of its open dial among them."""
+    """The job's numbers in E.164, with that of its open dial."""
     numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
     return numbers if job.dial is None else numbers | {job.dial.number}
 
@@ -133,7 +134,7 @@ def _numbers(job: Job, country: str | None) -> set[str]:
 def _holds(
     context: WorkerContext, read_at: float, fleet: FleetHold | None, breaker_document: Document | None
 ) -> list[Hold]:
-    """What stops every dial; the breaker is kept in mind as it was seen."""
+    """What holds every dial; the context keeps the breaker as read."""
     context.breaker_reading = BreakerReading(at=read_at, document=breaker_document)
     holds = circuit_breaker.holds(context, breaker_document)
     if fleet is not None:
@@ -141,13 +142,13 @@ def _holds(
     return holds
 
 
-def next_phone(context: WorkerContext, job: Job, seen: Preflight) -> Choice | NextStep:
-    """The phone to dial next; or, where there is none left, what becomes of the job."""
-    policy = context.retry_policy(seen.batch)
+def next_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choice | NextStep:
+    """The phone to dial next; if none is left, the next step of the job."""
+    policy = context.retry_policy(preflight.batch)
     if retries.is_exhausted(job.attempts, policy):
         return retries.exhausted(job.attempts)
-    dead = phones.undialable(job.contact.phones, job.dead_phones | seen.listed, seen.country)
-    choice = phones.choose(job.contact.phones, job.contact.next_phone_index, dead, seen.country)
+    dead = phones.undialable(job.contact.phones, job.dead_phones | preflight.listed, preflight.country)
+    choice = phones.choose(job.contact.phones, job.contact.next_phone_index, dead, preflight.country)
     if choice is not None:
         return choice
     position = retries.Position(
@@ -157,16 +158,16 @@ def next_phone(context: WorkerContext, job: Job, seen: Preflight) -> Choice | Ne
 
 
 def evaluate(
-    context: WorkerContext, job: Job, number: str, seen: Preflight, *, at: datetime | None = None
+    context: WorkerContext, job: Job, number: str, preflight: Preflight, *, at: datetime | None = None
 ) -> Evaluation:
-    """Whether this number of the job may be dialled, by what was seen; now, or at another moment."""
+    """Evaluate whether this number of the job may be dialled now, or at another moment."""
     return eligibility.evaluate(
         job=job,
         number=number,
-        batch=seen.batch,
-        account=seen.account,
-        holds=seen.holds,
-        on_dnc=number in seen.listed,
+        batch=preflight.batch,
+        account=preflight.account,
+        holds=preflight.holds,
+        on_dnc=number in preflight.listed,
         defaults=context.dialling_defaults(),
         own_reservation_key=None if job.dial is None else job.dial.key,
         now=at or context.store.now(),

@@ -1,15 +1,13 @@
 """The embedded database as a supervised child: ``MONGO_URI=embedded:DIR``.
 
-One supervisor is in charge of a directory (``supervisor.lock``), one server works in it (``server.lock``).
-The server lives in a session of its own, so that neither a Ctrl-C in the terminal nor its supervisor's death
-reaches it. It leaves by itself once supervisor and clients are gone; until then the next supervisor takes it
-over.
+One supervisor owns a directory (``supervisor.lock``), one server works in it (``server.lock``). The server
+runs in its own session, so that neither Ctrl-C in a terminal nor its supervisor's death reaches it. It exits
+once supervisor and clients are gone; until then the next supervisor adopts it.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import time
 from pathlib import Path
@@ -18,26 +16,27 @@ from urllib.parse import quote
 from speechaid.embedded import files
 from speechaid.embedded.process import ServerProcess, spawn
 from speechaid.errors import FleetError
+from speechaid.telemetry.logs import get_logger
 
-#: A start with a long journal to replay takes its time, as does a stop that flushes what is in memory.
+#: A start may have to replay a long journal, a stop to flush the cache.
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-#: A server that ran so long has earned a fresh back-off.
+#: The back-off starts anew after a server has run this long.
 STEADY_SECONDS = 60.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class EmbeddedDatabase:
-    """The database server of one directory, as its supervisor sees it; for one thread."""
+    """The database server of one directory; for one thread, the supervisor's."""
 
     def __init__(self, directory: Path | str, *, sync_on_commit: bool = True) -> None:
-        """Name the directory; nothing is touched before :meth:`start`.
+        """Set the directory; nothing is touched before :meth:`start`.
 
         Args:
-            directory: made if missing; it serves one supervisor at a time.
-            sync_on_commit: fsync each commit; only tests do without.
+            directory: created if missing; for one supervisor at a time.
+            sync_on_commit: fsync each commit; False only in tests.
         """
         self.directory = Path(directory).expanduser().absolute()
         self._sync_on_commit = sync_on_commit
@@ -48,22 +47,24 @@ class EmbeddedDatabase:
         self._next_try = 0.0  # monotonic
 
     def start(self) -> str:
-        """Start a server, or take over the one that a dead supervisor left; returns its URI, a secret.
+        """Start a server, or adopt the one that a dead supervisor left; returns its URI, a secret.
 
         Raises:
-            FleetError: the extra is not installed, or the directory is unusable or in other hands.
+            FleetError: the extra is not installed, or the directory is unusable or in use.
         """
         if importlib.util.find_spec("secantus") is None:
             raise FleetError(
                 "the embedded database is not installed: pip install '.[embedded]' in the checkout"
             )
         files.prepare(self.directory)
-        self._lock = self._take_charge()
+        self._lock = self._lock_directory()
         try:
             self._server = self._find_running()
             if self._server is None:
                 self._server = spawn(self.directory, port=0, sync_on_commit=self._sync_on_commit)
-                self._settle(self._server.report(START_SECONDS) or {"error": "it did not start in time"})
+                self._finish_start(
+                    self._server.report(START_SECONDS) or {"error": "it did not start in time"}
+                )
         except BaseException:
             self.stop()
             raise
@@ -71,7 +72,7 @@ class EmbeddedDatabase:
 
     @property
     def uri(self) -> str:
-        """Where clients connect, password included: a secret. It stays the same over restarts.
+        """URI with password: a secret. It stays the same over restarts.
 
         Raises:
             FleetError: no server has been started.
@@ -82,15 +83,15 @@ class EmbeddedDatabase:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, None while there is none."""
+        """The server's process id; None while there is none."""
         return self._server.pid if self._server and self._server.is_alive() else None
 
     def is_alive(self) -> bool:
-        """Whether a server runs and has said that it is ready."""
+        """Whether a server runs and has reported ready."""
         return self._server is not None and not self._server.is_starting and self._server.is_alive()
 
     def ensure(self) -> None:
-        """Bring a dead server back, on its old port, with a back-off; never waits. Call it every second."""
+        """Restart a dead server on its old port, with a back-off; never blocks. Call it every second."""
         now = time.monotonic()
         if self._lock is None:
             return
@@ -105,21 +106,21 @@ class EmbeddedDatabase:
             self._failures = 0
 
     def stop(self) -> None:
-        """Stop the server cleanly, flushing what it holds, and let go of the directory."""
+        """Stop the server cleanly, flushing its cache, and release the directory."""
         if self._server is not None:
             if not self._server.end(grace_seconds=STOP_SECONDS):
-                _tell(logging.ERROR, "database_killed", f"it did not stop in {STOP_SECONDS:.0f} s")
+                log.error("database_killed", process=self._server.pid, after_seconds=STOP_SECONDS)
             self._server.release()
         self._server = self._address = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
-    def _take_charge(self) -> int:
+    def _lock_directory(self) -> int:
         path = self.directory / "supervisor.lock"
         deadline = time.monotonic() + STOP_SECONDS
         while (lock := files.take_lock(path)) is None:
-            # A server that is just leaving for want of a supervisor holds this lock to its end: wait for it.
+            # An orphaned server that is exiting holds this lock until its end: wait for it.
             holder = files.lock_holder(path)
             if holder != files.lock_holder(self.directory / "server.lock") or time.monotonic() > deadline:
                 raise FleetError(f"the database in {self.directory} is in use by process {holder}")
@@ -127,7 +128,7 @@ class EmbeddedDatabase:
         return lock
 
     def _find_running(self) -> ServerProcess | None:
-        """The server that a dead supervisor left running, None when the directory has none."""
+        """The server that a dead supervisor left running; None where there is none."""
         path = self.directory / "server.lock"
         deadline = time.monotonic() + START_SECONDS
         while (lock := files.take_lock(path)) is None:
@@ -136,7 +137,7 @@ class EmbeddedDatabase:
             if server is not None:
                 return server
             if time.monotonic() > deadline:
-                raise FleetError(f"process {files.lock_holder(path)} holds {path} and says no address")
+                raise FleetError(f"process {files.lock_holder(path)} holds {path} and publishes no address")
             time.sleep(0.1)
         os.close(lock)
         return None
@@ -148,15 +149,15 @@ class EmbeddedDatabase:
             server = ServerProcess(address.pid)
         except ProcessLookupError:
             return None
-        if not address.is_current():  # looked at again, now that the process cannot change under us
+        if not address.is_current():  # checked again, now that the pidfd pins the process
             server.release()
             return None
         self._address = address
-        _tell(logging.INFO, "database_adopted", f"took over the embedded database, process {address.pid}")
+        log.info("database_adopted", process=address.pid)
         return server
 
     def _restart(self) -> None:
-        # Clients hold the old URI, so it is the old port or none.
+        # Clients have the old URI, so only the old port will do.
         port = self._address.port if self._address else 0
         try:
             self._server = spawn(self.directory, port=port, sync_on_commit=self._sync_on_commit)
@@ -171,13 +172,13 @@ class EmbeddedDatabase:
         if report is None:
             return
         try:
-            self._settle(report)
-            _tell(logging.INFO, "database_back", f"the embedded database runs again, process {server.pid}")
+            self._finish_start(report)
+            log.info("database_back", process=server.pid)
         except FleetError as exc:
             self._reap(server, str(exc))
 
-    def _settle(self, report: dict[str, object]) -> None:
-        """Take a starting server's word: it listens, or why it does not."""
+    def _finish_start(self, report: dict[str, object]) -> None:
+        """Take the report of a starting server: it listens, or the error."""
         if "error" in report:
             raise FleetError(f"the embedded database in {self.directory} did not start: {report['error']}")
         address = files.read_address(self.directory)
@@ -185,34 +186,30 @@ class EmbeddedDatabase:
             raise FleetError(f"the embedded database in {self.directory} died right after its start")
         self._address = address
 
-    def _reap(self, server: ServerProcess, why: str) -> None:
+    def _reap(self, server: ServerProcess, reason: str) -> None:
         server.kill()
         status = server.release()
         self._server = None
-        self._back_off(why if status is None else f"{why} (exit status {status})")
+        self._back_off(reason if status is None else f"{reason} (exit status {status})")
 
-    def _back_off(self, why: str) -> None:
+    def _back_off(self, reason: str) -> None:
         delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
         self._failures += 1
         self._next_try = time.monotonic() + delay
-        _tell(logging.ERROR, "database_died", f"{why}; starting it again in {delay:.1f} s")
+        log.error("database_died", text=reason, next_in_seconds=delay)
 
 
 def published_uri(directory: Path | str) -> str:
-    """The URI, a secret, of the server that runs in a directory under whatever supervisor.
+    """The URI, a secret, of the server that runs in a directory, of any supervisor.
 
     Raises:
-        FleetError: none runs there, or its credentials are not for us to read.
+        FleetError: none runs there, or its credentials cannot be read.
     """
     directory = Path(directory).expanduser().absolute()
     address = files.read_address(directory)
     if address is None:
         raise FleetError(f"no database runs in {directory}")
     return _uri(directory, address)
-
-
-def _tell(level: int, event: str, sentence: str) -> None:
-    log.log(level, "%s", sentence, extra={"event": event})
 
 
 def _uri(directory: Path, address: files.Address) -> str:

@@ -1,4 +1,4 @@
-"""The files by which a supervisor and an embedded database find each other: locks, address, credentials."""
+"""Files shared by supervisor and embedded database: locks, address, credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from speechaid.errors import FleetError
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """The one user of an embedded database; the password is a secret."""
+    """The only user of an embedded database; the password is a secret."""
 
     user: str
     password: str = field(repr=False)
@@ -24,10 +24,10 @@ class Credentials:
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a running server listens, and which process it is.
+    """Address and process of a running server.
 
     Attributes:
-        started: the process's start in clock ticks since boot: a pid alone may have been given away anew.
+        started: start of the process in clock ticks since boot: a pid alone may have been reused.
     """
 
     host: str
@@ -36,22 +36,22 @@ class Address:
     started: int
 
     def is_current(self) -> bool:
-        """Whether the very process that wrote this address is still there."""
+        """Whether the process that wrote this address still runs."""
         return process_start(self.pid) == self.started
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory, for its owner alone, and show that it can be written to.
+    """Create the directory, for its owner only, and check that it can be written to.
 
     Raises:
-        FleetError: it cannot be made, is somebody else's, or takes no data (read-only, full).
+        FleetError: it cannot be created, belongs to another user, is read-only or full.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.geteuid():
             raise FleetError(f"the database directory {directory} belongs to another user")
         directory.chmod(0o700)
-        # A whole megabyte: the first thing that the server does is to write logs of that size.
+        # One MiB, as the server begins by writing logs of that size.
         write_private(directory / ".space", "\0" * 2**20)
         (directory / ".space").unlink()
     except OSError as exc:
@@ -61,7 +61,7 @@ def prepare(directory: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable for its owner alone from its first byte."""
+    """Write a file atomically, readable for its owner only from the first byte."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -76,10 +76,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_credentials(directory: Path) -> Credentials:
-    """Read the user and password; a file that others could read is closed to them first.
+    """Read user and password; first sets the file's mode to 0600.
 
     Raises:
-        FleetError: missing, a link, or not what was written there.
+        FleetError: the file is missing, a link, or invalid.
     """
     path = directory / "credentials"
     try:
@@ -93,7 +93,7 @@ def read_credentials(directory: Path) -> Credentials:
 
 
 def read_address(directory: Path) -> Address | None:
-    """Where the directory's server listens, or None if none that is alive has said so."""
+    """The address of the directory's server; None where no live server has published one."""
     try:
         values = json.loads((directory / "address").read_text(encoding="utf-8"))
         address = Address(
@@ -108,9 +108,9 @@ def read_address(directory: Path) -> Address | None:
 
 
 def take_lock(path: Path) -> int | None:
-    """Take an exclusive flock and say in the file who holds it; None when another process does.
+    """Take an exclusive flock and write our pid into the file; None where another process has it.
 
-    The lock lives as long as the returned descriptor, which children do not inherit.
+    The lock lasts as long as the returned descriptor, which children do not inherit.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -118,14 +118,14 @@ def take_lock(path: Path) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    with contextlib.suppress(OSError):  # a full disk: the pid is a courtesy, the lock is what counts
+    with contextlib.suppress(OSError):  # a full disk: the pid is for people, the lock holds
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 
 def lock_holder(path: Path) -> str:
-    """The pid that the holder of a lock wrote into it, for a message; "unknown" where it did not."""
+    """The pid in a lock file, for a message; "unknown" where there is none."""
     try:
         return path.read_text(encoding="utf-8").strip() or "unknown"
     except OSError:
@@ -133,18 +133,18 @@ def lock_holder(path: Path) -> str:
 
 
 def process_start(pid: int) -> int:
-    """When a process started, in clock ticks since boot; -1 when there is none (a zombie is none)."""
+    """Start of a process in clock ticks since boot; -1 where there is none, or only a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return -1
-    # The name in brackets may hold anything, blanks and brackets too: count from the last bracket.
+    # The name in brackets may contain anything, blanks and brackets too: count from the last bracket.
     fields = stat.rpartition(")")[2].split()
     return -1 if fields[0] in "ZX" else int(fields[19])
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port right now."""
+    """Whether this loopback port can be bound now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

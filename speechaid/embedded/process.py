@@ -1,4 +1,4 @@
-"""One server process of the embedded database: started or adopted, watched by pidfd, ended."""
+"""One server process of the embedded database: started or adopted, watched by pidfd, stopped."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from pathlib import Path
 
 from speechaid.errors import FleetError
 
+#: The log is rotated at a start where it is longer.
 LOG_BYTES = 2**20
 
 
 class ServerProcess:
-    """A server that is starting, running or over; the caller need not be its parent."""
+    """A server that is starting, running or has exited; not necessarily our child."""
 
     def __init__(self, pid: int, *, child: subprocess.Popen[bytes] | None = None, report: int = -1) -> None:
         """Watch a process.
 
         Args:
-            pid: the process, ours or not.
-            child: the process as we started it; None where another supervisor did.
-            report: our end of the pipe on which a starting server says one line; owned by this object.
+            pid: the process, our child or not.
+            child: its handle where this process started it, else None.
+            report: our end of the pipe on which a starting server writes one line; owned by this object.
 
         Raises:
-            ProcessLookupError: there is no such process any more.
+            ProcessLookupError: there is no such process.
         """
         self.pid = pid
         self.since = time.monotonic()
@@ -38,11 +39,11 @@ class ServerProcess:
         self._pidfd = os.pidfd_open(pid)
 
     def is_alive(self) -> bool:
-        """Whether the process is there; it may still be starting, or answer nobody."""
+        """Whether the process exists; it may still be starting, or not answer."""
         return not _readable(self._pidfd, 0.0)
 
     def report(self, timeout_seconds: float = 0.0) -> dict[str, object] | None:
-        """What a starting server said: ``{"port"}`` or ``{"error"}``; None while it has said nothing."""
+        """The report of a starting server: ``{"port"}`` or ``{"error"}``; None while there is none."""
         if not _readable(self._report, timeout_seconds):
             return None
         line = os.read(self._report, 65_536)
@@ -55,29 +56,29 @@ class ServerProcess:
 
     @property
     def is_starting(self) -> bool:
-        """Whether its report is still to come."""
+        """Whether its report is still awaited."""
         return self._report >= 0
 
     def end(self, *, grace_seconds: float) -> bool:
-        """Ask it to stop, wait, kill it if it does not; whether it went by itself."""
+        """Stop it by SIGTERM, after the grace time by SIGKILL; whether SIGTERM was enough."""
         self.signal(signal.SIGTERM)
-        went = _readable(self._pidfd, grace_seconds)
-        if not went:
+        stopped = _readable(self._pidfd, grace_seconds)
+        if not stopped:
             self.kill()
             _readable(self._pidfd, grace_seconds)
-        return went
+        return stopped
 
     def kill(self) -> None:
-        """End it at once: what was committed is on disk."""
+        """Kill it: what was committed is on disk."""
         self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to this very process, never to a later one with its pid."""
+        """Send a signal to this process, never to a later one with the same pid."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
     def release(self) -> int | None:
-        """Let go of the descriptors, and reap the process if it is our dead child; its exit status."""
+        """Close the descriptors, and reap the process if it is our exited child; its exit status."""
         status = None
         if self._child is not None and not self.is_alive():
             status = self._child.wait()
@@ -89,7 +90,7 @@ class ServerProcess:
 
 
 def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
-    """Start a server without waiting for it; a port other than 0 is the only one that it may take.
+    """Start a server without waiting for it; with port 0 it chooses one.
 
     Raises:
         FleetError: the process could not be started.
@@ -98,7 +99,7 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
     command = [sys.executable, "-P", "-m", "speechaid.embedded.server", str(directory)]
     command += ["--port", str(port), "--ready-fd", str(theirs)]
     command += [] if sync_on_commit else ["--no-sync"]
-    # Also from a checkout that was not installed: the child finds speechaid where we found it.
+    # For a checkout that is not installed: the child imports speechaid from where we did.
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     try:
@@ -111,7 +112,7 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
                 stdout=log,
                 stderr=log,
                 pass_fds=[theirs],
-                # Neither a Ctrl-C in the terminal nor the end of our session may reach the database.
+                # Neither Ctrl-C in a terminal nor the end of our session may reach the database.
                 start_new_session=True,
             )
         finally:
@@ -131,7 +132,7 @@ def _open_log(path: Path) -> int:
 
 
 def _readable(descriptor: int, timeout_seconds: float) -> bool:
-    """Whether a pidfd (its process is over) or a pipe (a line or its end) has something to say."""
+    """Whether a pidfd (the process has exited) or a pipe (a line or end-of-file) is readable."""
     if descriptor < 0:
         return False
     poller = select.poll()

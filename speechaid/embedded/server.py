@@ -1,18 +1,18 @@
-"""The embedded database's own process: ``python -m speechaid.embedded.server DIR``.
+"""The embedded database's process: ``python -m speechaid.embedded.server DIR``.
 
-SecantusDB is GPL-2.0, so nothing else of speechaid imports it; the daemon talks to this process over the
-MongoDB wire protocol alone. What stands in DIR (mode 0700):
+SecantusDB is GPL-2.0, so no other module imports it; the daemon talks to this process only over the MongoDB
+wire protocol. Files in DIR (mode 0700):
 
     data/            the WiredTiger files
     credentials      user and password, JSON, mode 0600
-    address          {"host", "port", "pid", "started"}, JSON, there while a server runs
+    address          {"host", "port", "pid", "started"}, JSON, exists while a server runs
     port             the port of the last start: clients that reconnect find the server where it was
     server.lock      held (flock) by the running server: one directory, one server
-    supervisor.lock  held by the supervisor in charge; free = it is gone
-    server.log       what the server had to say
+    supervisor.lock  held by the supervisor; free = it is gone
+    server.log       log of the server
 
-Access control is on before the port opens: the user is made in process, with no socket yet, so that there is
-never a moment in which a stranger on this machine could connect.
+Access control is on before the port opens: the user is created in process, before there is a socket, so that
+other users of this machine can never connect without the password.
 """
 
 from __future__ import annotations
@@ -37,20 +37,29 @@ from setproctitle import setproctitle
 from speechaid.embedded import files
 from speechaid.embedded.index_cache import cache_index_reads
 from speechaid.errors import ExitStatus, FleetError
+from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 
-#: Below the range from which the kernel lends ports to outgoing connections, so that none of those sits on
-#: our port while the server is being restarted.
+#: Below the kernel's range for outgoing connections, so that none of those has our port while the server is
+#: being restarted.
 PORTS = range(20_000, 32_000)
 MAX_CONNECTIONS = 4_000
 USER = "speechaid"
 ROLES = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
-#: How often the server looks after itself, and how many quiet looks in a row end an orphan.
-WATCH_SECONDS = 2.0
-QUIET_LOOKS = 5
-#: What the storage says when it cannot go on: a full, failing or vanished disk, or its own panic.
-UNFIT = ("No space left", "quota exceeded", "Input/output error", "Read-only file system", "PANIC", "panic")
+#: Interval of the server's checks, and checks in a row without a client after which an orphan exits.
+CHECK_SECONDS = 2.0
+IDLE_CHECKS = 5
+#: Errors after which the storage cannot go on: a full, failing or vanished disk, or a panic.
+FATAL_ERRORS = (
+    "No space left",
+    "quota exceeded",
+    "Input/output error",
+    "Read-only file system",
+    "PANIC",
+    "panic",
+)
 
-log = logging.getLogger("speechaid.embedded")
+log = get_logger("speechaid.embedded.server")  # not __name__: it runs as __main__
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,42 +71,41 @@ def main(arguments: list[str] | None = None) -> int:
     _prepare_process(stopping, broken)
     lock = files.take_lock(directory / "server.lock")
     if lock is None:
-        return _refuse(options.ready_fd, f"another database server already works in {directory}")
+        return _refuse(options.ready_fd, f"another database server runs in {directory}")
     try:
         server = _build(directory, port=_port(directory, options.port), sync=not options.no_sync)
     except (FleetError, OSError) as exc:
         return _refuse(options.ready_fd, str(exc))
     except Exception as exc:
-        log.exception("the database did not start")
-        return _refuse(options.ready_fd, f"the storage refused: {exc}")
+        log.exception("database.not_started")
+        return _refuse(options.ready_fd, f"the storage failed: {exc}")
     _publish(directory, server.port)
     _report(options.ready_fd, {"port": server.port})
-    log.info("serving on port %d", server.port)
+    log.info("database.serving", port=server.port)
     supervisor_lock = _watch(directory, server, stopping, broken)
     (directory / "address").unlink(missing_ok=True)
     _stop(server)
-    log.info("stopped")
-    # Both locks end with the process; named here so that neither is given back before.
+    log.info("database.stopped")
+    # Both locks end with the process; kept alive until here so that neither is released earlier.
     del supervisor_lock, lock
     return ExitStatus.OK
 
 
 def _prepare_process(stopping: threading.Event, broken: threading.Event) -> None:
-    """Signals, log and rights of this process, whatever it inherited."""
+    """Set signals, log, umask and limits of this process, whatever it inherited."""
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     for ignored in (signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    # A supervisor may have blocked its signals while it started us; a mask is inherited.
+    # The supervisor may have blocked its signals while it started us; the mask is inherited.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     os.umask(0o077)
-    # Each connection is a descriptor; the storage has some of its own.
+    # One descriptor for each connection, and some for the storage.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * MAX_CONNECTIONS
     enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    log.setLevel(logging.INFO)
+    logs.configure("INFO")
     logging.getLogger("secantus").addHandler(_StorageFaults(broken))
 
 
@@ -111,7 +119,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _build(directory: Path, *, port: int, sync: bool) -> Any:
-    """Open the storage, make sure of the user, and only then listen."""
+    """Open the storage, create the user, and only then listen."""
     from secantus import SecantusDBServer  # noqa: PLC0415 - GPL-2.0: in this process only
 
     data = directory / "data"
@@ -122,7 +130,7 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
         storage_path=str(data),
         require_auth=True,
         enable_test_commands=False,
-        # Idle pool connections are ours: dropping them would only cost a reconnect in the next dial.
+        # Idle connections are of our own pools: dropping them would cost a reconnect in the next dial.
         client_idle_timeout_s=86_400.0,
         max_connections=MAX_CONNECTIONS,
         session_max=MAX_CONNECTIONS + 100,
@@ -130,7 +138,7 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
         sync_on_commit=sync,
     )
     if not cache_index_reads(server.storage):
-        log.warning("this SecantusDB is built in another way than known: it is served as it is, and slower")
+        log.warning("database.index_cache_off", text="an unknown version of SecantusDB: slower")
     try:
         _ensure_user(server, _credentials(directory))
         server.start()
@@ -141,7 +149,7 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
 
 
 def _ensure_user(server: Any, credentials: files.Credentials) -> None:
-    """Make the user, or give it the password of the file: the file decides, also after it was replaced."""
+    """Create the user, or set its password: the credentials file decides, also after it was replaced."""
     from secantus.commands import CommandContext, dispatch  # noqa: PLC0415 - as above
 
     body = {"pwd": credentials.password, "roles": ROLES, "$db": "admin"}
@@ -152,11 +160,11 @@ def _ensure_user(server: Any, credentials: files.Credentials) -> None:
         reply = dispatch({verb: credentials.user, **body}, context)
         if reply.get("ok") == 1.0:
             return
-    raise FleetError(f"the database did not take its user: {reply.get('errmsg')}")
+    raise FleetError(f"the database did not accept its user: {reply.get('errmsg')}")
 
 
 def _credentials(directory: Path) -> files.Credentials:
-    """Read the credentials, or make them: written whole, readable for the owner alone from the first byte."""
+    """Read the credentials; create them where they are missing."""
     path = directory / "credentials"
     if not path.exists():
         text = json.dumps({"user": USER, "password": secrets.token_urlsafe(32)})
@@ -164,10 +172,10 @@ def _credentials(directory: Path) -> files.Credentials:
     return files.read_credentials(directory)
 
 
-def _port(directory: Path, asked: int) -> int:
-    """The port asked for, else the one of the last start if it is free, else a free one."""
-    if asked:
-        return asked
+def _port(directory: Path, requested: int) -> int:
+    """The requested port, else that of the last start if it is free, else a free one."""
+    if requested:
+        return requested
     candidates = [random.choice(PORTS) for _ in range(30)]  # noqa: S311 - no secret, only a free number
     with contextlib.suppress(OSError, ValueError):
         candidates.insert(0, int((directory / "port").read_text()))
@@ -182,46 +190,46 @@ def _publish(directory: Path, port: int) -> None:
 
 
 def _watch(directory: Path, server: Any, stopping: threading.Event, broken: threading.Event) -> int | None:
-    """Wait for the end: SIGTERM, or a supervisor that is gone with no client left.
+    """Wait for SIGTERM, or until the supervisor is gone and no client is left.
 
-    Returns the supervisor's lock when it was taken: holding it while stopping makes a supervisor that starts
-    at this very moment wait, rather than take over a server that is about to go.
+    Returns the supervisor's lock where it was taken: a supervisor that starts while the server stops then
+    waits, instead of adopting a server that is about to exit.
     """
-    quiet = 0
-    while not stopping.wait(WATCH_SECONDS):
+    idle_checks = 0
+    while not stopping.wait(CHECK_SECONDS):
         if broken.is_set():
-            # Not closed first: what was committed is in the journal, and a close would have to write.
-            log.error("the storage has failed: leaving, to be started anew")
+            # Without a close, which would have to write; what was committed is in the journal.
+            log.error("database.storage_failed", text="leaving, to be restarted")
             logging.shutdown()
             os._exit(ExitStatus.SOFTWARE)
-        quiet = quiet + 1 if _clients(server) == 0 else 0
-        if quiet < QUIET_LOOKS:
+        idle_checks = idle_checks + 1 if _clients(server) == 0 else 0
+        if idle_checks < IDLE_CHECKS:
             continue
         lock = files.take_lock(directory / "supervisor.lock")
         if lock is not None:
-            log.info("no supervisor and no client for %.0f s: leaving", quiet * WATCH_SECONDS)
+            log.info("database.orphaned", for_seconds=idle_checks * CHECK_SECONDS)
             return lock
     return None
 
 
 def _stop(server: Any) -> None:
-    """Close the port, let statements in hand finish, flush and close the storage."""
+    """Close the port, let running statements finish, flush and close the storage."""
     with contextlib.suppress(OSError):
-        # A listener that is merely closed leaves its accepting thread asleep: two seconds a stop.
+        # A close alone would leave the accepting thread asleep: two seconds each stop.
         server._socket.shutdown(socket.SHUT_RDWR)  # noqa: SLF001
     server.stop()
 
 
 def _clients(server: Any) -> int:
-    with server._active_conns_lock:  # noqa: SLF001 - the server keeps no public count
+    with server._active_conns_lock:  # noqa: SLF001 - the server has no public count
         return int(server._active_conns)  # noqa: SLF001
 
 
 class _StorageFaults(logging.Handler):
-    """Hears of faults after which the storage stays unfit until it is opened anew.
+    """Finds faults in the server's log after which the storage is unusable until it is reopened.
 
-    The server answers such a statement with an error and goes on, but a table that a full disk caught half
-    made stays unusable in memory, also when there is space again.
+    The server answers such a statement with an error and goes on, but a table that a full disk left half
+    made stays unusable in memory, even when there is space again.
     """
 
     def __init__(self, broken: threading.Event) -> None:
@@ -229,9 +237,9 @@ class _StorageFaults(logging.Handler):
         self._broken = broken
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at the error that a statement died of."""
+        """Check the error of a failed statement."""
         error = record.exc_info[1] if record.exc_info else None
-        if type(error).__name__ == "WiredTigerError" and any(word in str(error) for word in UNFIT):
+        if type(error).__name__ == "WiredTigerError" and any(text in str(error) for text in FATAL_ERRORS):
             self._broken.set()
 
 
@@ -241,14 +249,14 @@ def _report(fd: int, message: dict[str, object]) -> None:
     try:
         os.write(fd, json.dumps(message).encode() + b"\n")
     except BrokenPipeError:
-        pass  # the supervisor died meanwhile; its successor reads the address file
+        pass  # the supervisor died; its successor reads the address file
     finally:
         os.close(fd)
 
 
-def _refuse(fd: int, why: str) -> int:
-    log.error("%s", why)
-    _report(fd, {"error": why})
+def _refuse(fd: int, reason: str) -> int:
+    log.error("database.refused", text=reason)
+    _report(fd, {"error": reason})
     return ExitStatus.CANTCREAT
 
 

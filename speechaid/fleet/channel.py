@@ -2,8 +2,8 @@
 
 A packet holds one message, an object, or several, an array of objects.
 
-``SOCK_SEQPACKET`` keeps message boundaries, keeps what a dead peer had still said, and tells its death by
-end-of-file, which ``getppid`` does not. ``speechaid.fleet.messages`` has the vocabulary.
+``SOCK_SEQPACKET`` keeps message boundaries, delivers what a dead peer had sent, and reports its death by
+end-of-file, which ``getppid`` does not. The messages are in ``speechaid.fleet.messages``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from speechaid.errors import FleetError
 
-#: Longest packet; a larger one is a fault of the sender and raises there.
+#: Longest packet; a larger one raises at the sender.
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 
 Message = dict[str, Any]
@@ -27,11 +27,11 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
 class Channel:
-    """A connected, non-blocking, message-keeping socket.
+    """A connected, non-blocking socket that keeps message boundaries.
 
     Attributes:
-        eof: the other end is gone, and everything that it said has been received.
-        faults: messages that came in and could not be read, since the start.
+        eof: the other end is closed, and everything that it sent has been received.
+        faults: packets received that were not valid messages.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -43,7 +43,7 @@ class Channel:
 
     @classmethod
     def pair(cls) -> tuple[Self, socket.socket]:
-        """Our end, and the bare socket that goes to the other process."""
+        """Our end, and the socket for the other process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         return cls(ours), theirs
 
@@ -52,7 +52,7 @@ class Channel:
         return self._sock.fileno()
 
     def send(self, message: Mapping[str, Any], *, descriptors: Iterable[int] = ()) -> bool:
-        """Send one message now; False where the other end is full or gone.
+        """Send one message now; False where the other end is full or closed.
 
         Raises:
             FleetError: the message is larger than ``MAX_MESSAGE_BYTES``.
@@ -61,7 +61,7 @@ class Channel:
         return self._send(encode(message), [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if rights else [])
 
     def send_all(self, messages: Sequence[Message]) -> bool:
-        """Send these in one packet, or none of them; False where the other end is full or gone.
+        """Send these in one packet, or none of them; False where the other end is full or closed.
 
         Raises:
             FleetError: together they are larger than ``MAX_MESSAGE_BYTES``.
@@ -72,14 +72,14 @@ class Channel:
         try:
             self._sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-            # A dead peer is told by ``eof``, after its last words have been read.
+            # ``eof`` reports a dead peer, after its last messages have been read.
             return False
         except OSError as exc:
             raise FleetError(f"a message could not be sent: {exc}") from exc
         return True
 
     def receive(self, limit: int = 1000) -> list[Message]:
-        """Everything that has arrived, until ``limit`` messages; sets ``eof`` behind the last one."""
+        """Everything that has arrived, until ``limit`` messages; sets ``eof`` after the last one."""
         messages: list[Message] = []
         while len(messages) < limit and not self.eof:
             try:
@@ -87,18 +87,18 @@ class Channel:
             except BlockingIOError:
                 break
             except ConnectionResetError:
-                # The peer died with unread messages of ours; its own last words are still queued behind this.
+                # The peer died with unread messages of ours; its last messages are still queued behind this.
                 continue
             if not data:
                 self.eof = True
-            elif not flags & socket.MSG_TRUNC and (told := decode_all(data)):
-                messages += told
+            elif not flags & socket.MSG_TRUNC and (decoded := decode_all(data)):
+                messages += decoded
             else:
                 self.faults += 1
         return messages
 
     def wait(self, timeout_seconds: float | None, *others: int) -> bool:
-        """Sleep until a message, end-of-file or one of the other descriptors is there; False on time-out."""
+        """Wait for a message, end-of-file or one of the other descriptors; False on time-out."""
         poller = select.poll()  # select.select fails past descriptor 1023
         for descriptor in (*(() if self.eof else (self.fileno(),)), *others):
             poller.register(descriptor, select.POLLIN)
@@ -112,7 +112,7 @@ class Channel:
 
 
 def encode(content: Mapping[str, Any] | Sequence[Message]) -> bytes:
-    """A packet as it travels.
+    """Encode a packet.
 
     Raises:
         FleetError: it is larger than ``MAX_MESSAGE_BYTES``.
@@ -124,13 +124,13 @@ def encode(content: Mapping[str, Any] | Sequence[Message]) -> bytes:
 
 
 def decode(data: bytes) -> Message | None:
-    """One message, or None where it is none."""
+    """Decode a packet of one message; None where it is invalid."""
     messages = decode_all(data)
     return messages[0] if len(messages) == 1 else None
 
 
 def decode_all(data: bytes) -> list[Message]:
-    """The messages of a packet; none where anything else is in it."""
+    """Decode the messages of a packet; none where it is invalid."""
     try:
         content = json.loads(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the supervisor's loop needs of those beside it: control socket, clerk, database process."""
+"""What the supervisor's loop needs of control socket, database thread and database process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from speechaid.rules.respawn import ExitCause
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Readable:
-    """What a rest of the loop ended with."""
+    """What is ready after a wait of the loop."""
 
-    #: The descriptors that are readable, hung up or in error.
+    #: Descriptors that are readable, hung up or in error.
     fds: frozenset[int] = frozenset()
-    #: Whether requests are there to be received.
+    #: Whether requests can be received.
     control: bool = False
 
 
@@ -25,44 +25,44 @@ class ControlInterface(Protocol):
     """The control socket, as far as the loop needs it."""
 
     def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Readable:
-        """Rest until a request or one of the descriptors is readable, at most so long."""
+        """Wait until a request or one of the descriptors is readable; None: without a limit."""
 
     def receive(self) -> list[Request]:
-        """The requests that lie there."""
+        """The requests that have arrived."""
 
     def close(self) -> None:
         """Remove the socket."""
 
 
 class DatabaseInterface(Protocol):
-    """The thread that does the database's share of the supervisor's work."""
+    """The thread that does the supervisor's database work."""
 
     def fileno(self) -> int:
-        """Readable while answers wait."""
+        """Readable while results wait."""
 
     def answers(self) -> list[Callable[[], None]]:
-        """What is done: to be called in the loop's thread."""
+        """Callbacks with results, to be called in the loop's thread."""
 
     def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
-        """A worker process crashed; the job is the last that it reported. Never waits."""
+        """A worker process crashed; the job is the last that it reported. Never blocks."""
 
     def close(self) -> None:
-        """Finish what was submitted, within a bound of its own."""
+        """Finish what was submitted, within a time limit."""
 
 
 class DatabaseProcess(Protocol):
-    """A child that the fleet needs to live: the embedded database."""
+    """The embedded database, a child process."""
 
     @property
     def directory(self) -> Path:
-        """Where it writes."""
+        """The directory of its files."""
 
     @property
     def pid(self) -> int | None:
-        """Its process, while there is one."""
+        """Its process id; None while it has none."""
 
     def ensure(self) -> None:
-        """Bring it back where it died; never waits."""
+        """Restart it where it died; never blocks."""
 
     def stop(self) -> None:
-        """End it cleanly."""
+        """Stop it cleanly."""

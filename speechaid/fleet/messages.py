@@ -1,16 +1,16 @@
-"""What supervisor and worker say to each other; each message is one JSON object with a ``kind``.
+"""Messages between supervisor and worker; each is one JSON object with a ``kind``.
 
 From the worker:
 
 ========  ===================================================================================
-ready     {pid}                          signal handlers stand, the worker's own code begins
+ready     {pid}                          signal handlers are set, the worker's code begins
 beat      {state, step, job, call, since, deadline, done, counts}
-          ``since``: when this state began; ``deadline``: the latest moment of the next beat; both in seconds
+          ``since``: when this state began; ``deadline``: when the next beat is due at the latest; in seconds
           of ``CLOCK_BOOTTIME``. ``done``: calls finished so far.
           ``counts``: [[name, {label: value}, increment], ...]
-tally     {once, counts}                 increments that are added only when first told under ``once``
-event     {name, fields}                 something happened that a listener may want to know
-bye       {reason, counts}               the last word before the worker leaves by itself
+tally     {once, counts}                 increments that are added once per ``once``
+event     {name, fields}                 an event for the supervisor's listeners
+bye       {reason, counts}               last message before the worker exits by itself
 ========  ===================================================================================
 
 From the supervisor, ``{kind: order, ...}``, the orders being those of ``Order``.
@@ -32,11 +32,11 @@ Counts = dict[CountKey, float]
 
 
 class Order(StrEnum):
-    """What a supervisor may tell a worker."""
+    """Orders from the supervisor to a worker."""
 
     #: No new claims; finish the call in hand and leave.
     STOP = "stop"
-    #: Let go of the call in hand at once (the next start adopts it) and leave.
+    #: Hand the live call over at once (another worker adopts it) and leave.
     HAND_OVER = "let_go"
     #: This worker claims nothing until it is resumed.
     PAUSE = "pause"
@@ -50,13 +50,13 @@ class Order(StrEnum):
     LOG_LEVEL = "log_level"
     #: ``on``: whether every new dial is held on this host.
     HOLD = "hold"
-    #: ``job``: stop the live call of this job, if it is in hand here.
+    #: ``job``: stop the live call of this job, if this worker has it.
     HANG_UP = "job.hang_up"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One order as the worker reads it."""
+    """An order as the worker receives it."""
 
     order: Order
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerIdentity:
-    """Who a worker is: its slot is stable, the rest changes with each process."""
+    """Identity of a worker: the slot is stable, the pid changes with each process."""
 
     slot: str
     host: str
@@ -78,14 +78,14 @@ class WorkerIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """The worker's own code begins."""
+    """The worker's code begins."""
 
     pid: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """What a worker is doing, and by when it will say so again (see the module's docstring for units)."""
+    """What a worker is doing, and when its next beat is due (units: module docstring)."""
 
     state: WorkerState
     step: str
@@ -99,16 +99,16 @@ class Beat:
 
 @dataclass(frozen=True, kw_only=True)
 class IdempotentCount:
-    """Increments of one deed that another worker may have to do again, and tell again."""
+    """Increments of one operation that another worker may have to repeat, and report again."""
 
-    #: Names the deed; what comes under a name that was heard before is not added.
+    #: Name of the operation; increments under a known name are not added.
     once: str
     counts: Counts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something happened in a worker."""
+    """An event in a worker."""
 
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Bye:
-    """The worker leaves by itself."""
+    """The worker exits by itself."""
 
     reason: str
     counts: Counts = field(default_factory=dict)
@@ -141,7 +141,7 @@ def count_key(name: str, labels: Mapping[str, str]) -> CountKey:
 
 def encode_report(report: Report) -> dict[str, Any]:
     """A worker's message as JSON-ready data."""
-    # Field by field: ``dataclasses.asdict`` copies all that lies within, at ten times the price.
+    # ``vars``, since ``dataclasses.asdict`` copies everything inside, at ten times the cost.
     message = {"kind": _KINDS[type(report)], **vars(report)}
     if isinstance(report, Beat | IdempotentCount | Bye):
         message["counts"] = [[name, dict(labels), value] for (name, labels), value in report.counts.items()]
@@ -152,7 +152,7 @@ def decode_report(message: Mapping[str, Any]) -> Report:
     """A worker's message as a record.
 
     Raises:
-        FleetError: it is none of the vocabulary.
+        FleetError: it is not a known message.
     """
     fields = dict(message)
     try:
@@ -163,7 +163,7 @@ def decode_report(message: Mapping[str, Any]) -> Report:
             fields["state"] = WorkerState(fields["state"])
         return cls(**fields)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise FleetError(f"a worker sent what is no report: {exc!r} in {str(message)[:200]}") from exc
+        raise FleetError(f"a worker sent an invalid report: {exc!r} in {str(message)[:200]}") from exc
 
 
 def encode_command(order: Order, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,10 +175,10 @@ def decode_command(message: Mapping[str, Any]) -> Command:
     """An order as a record.
 
     Raises:
-        FleetError: it is none of the vocabulary.
+        FleetError: it is not a known message.
     """
     fields = dict(message)
     try:
         return Command(order=Order(fields.pop("kind")), data=fields)
     except (KeyError, ValueError) as exc:
-        raise FleetError(f"the supervisor sent what is no order: {str(message)[:200]}") from exc
+        raise FleetError(f"the supervisor sent an invalid order: {str(message)[:200]}") from exc

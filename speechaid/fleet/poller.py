@@ -1,7 +1,7 @@
 """All descriptors of the fleet in one epoll, so that a beat costs the same in a fleet of any size.
 
-The end of a process is news at once. What workers say is watched by an epoll of its own, which is left out of
-the first for a moment after each hearing: the loop then wakes once for the words of many, not for each.
+The end of a process wakes the loop at once. Channels are in a second epoll, which is left out of the first
+for a moment after each read: the loop then wakes once for the messages of many workers, not for each.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from typing import Final
 
 from speechaid.fleet.slots import Slot
 
-#: From one hearing to the next at least, in seconds. A line holds what its worker says in many times that.
-GATHERING_SECONDS: Final = 0.02
+#: Least time between two reads of the channels. A channel holds what its worker sends in many times that.
+READ_INTERVAL_SECONDS: Final = 0.02
 
 
 class ProcessPoller:
-    """Which slot a readable descriptor belongs to; its own descriptor is readable while there is news.
+    """Which slots have something to read; its own descriptor is readable while one has.
 
     Attributes:
-        hears_at: when the loop has to look, ready or not: words gather until then; infinite while none do.
+        next_read_at: when to poll at the latest (seconds of the boot-time clock): messages may be waiting
+            without making the descriptor readable; infinite while none can.
     """
 
     def __init__(self) -> None:
         self.next_read_at = math.inf
         self._epoll = select.epoll()
-        self._words = select.epoll()
-        self._epoll.register(self._words.fileno(), select.EPOLLIN)
+        self._channels = select.epoll()
+        self._epoll.register(self._channels.fileno(), select.EPOLLIN)
         self._slots: dict[int, Slot] = {}
         self._zygote: tuple[int, ...] = ()
 
@@ -36,57 +37,57 @@ class ProcessPoller:
         return self._epoll.fileno()
 
     def add(self, slot: Slot) -> None:
-        """Watch a new process of this slot: what it says, and whether it lives."""
-        for held, epoll in ((slot.child, self._epoll), (slot.channel, self._words)):
-            if held is not None:
-                epoll.register(held.fileno(), select.EPOLLIN)
-                self._slots[held.fileno()] = slot
+        """Watch the process and the channel of this slot."""
+        for source, epoll in ((slot.child, self._epoll), (slot.channel, self._channels)):
+            if source is not None:
+                epoll.register(source.fileno(), select.EPOLLIN)
+                self._slots[source.fileno()] = slot
 
     def tracks(self, descriptor: int) -> bool:
-        """Whether it is watched."""
+        """Whether the descriptor is watched."""
         return descriptor in self._slots
 
     def forget(self, descriptor: int) -> None:
-        """Watch it no longer; to be called before it is closed, as its number may return."""
+        """Stop watching a descriptor; call it before the close, as the number may be reused."""
         slot = self._slots.pop(descriptor, None)
         if slot is not None:
-            (self._epoll if _is_of_process(slot, descriptor) else self._words).unregister(descriptor)
+            (self._epoll if _is_of_process(slot, descriptor) else self._channels).unregister(descriptor)
 
     def follow_zygote(self, descriptors: tuple[int, ...]) -> None:
-        """They change with each zygote and each spare; closed ones have left the epoll by themselves."""
+        """Watch these descriptors of zygote and spare; closed ones have left the epoll by themselves."""
         if descriptors != self._zygote:
             for descriptor in set(descriptors) - set(self._zygote):
                 self._epoll.register(descriptor, select.EPOLLIN)
             self._zygote = descriptors
 
-    def poll(self, now: float, *, hear_all: bool) -> list[tuple[Slot, bool]]:
-        """The slots with news, and whether the news is the process's end.
+    def poll(self, now: float, *, read_all: bool) -> list[tuple[Slot, bool]]:
+        """The slots that are ready, and whether the process has ended (else: its channel is readable).
 
         Args:
             now: seconds of the boot-time clock.
-            hear_all: also what still gathers.
+            read_all: channels too, before ``next_read_at``.
         """
         ready = [descriptor for descriptor, _ in self._epoll.poll(0)]
-        if hear_all or now >= self.next_read_at or self._words.fileno() in ready:
-            said = [descriptor for descriptor, _ in self._words.poll(0)]
-            self._gather(now) if said else self._listen()
-            ready += said
+        if read_all or now >= self.next_read_at or self._channels.fileno() in ready:
+            readable = [descriptor for descriptor, _ in self._channels.poll(0)]
+            self._mute_channels(now) if readable else self._unmute_channels()
+            ready += readable
         slots = [(self._slots.get(descriptor), descriptor) for descriptor in ready]
         return [(slot, _is_of_process(slot, descriptor)) for slot, descriptor in slots if slot is not None]
 
     def close(self) -> None:
-        """Let go of the epolls."""
-        self._words.close()
+        """Close the epolls."""
+        self._channels.close()
         self._epoll.close()
 
-    def _gather(self, now: float) -> None:
+    def _mute_channels(self, now: float) -> None:
         if self.next_read_at == math.inf:
-            self._epoll.modify(self._words.fileno(), 0)
-        self.next_read_at = now + GATHERING_SECONDS
+            self._epoll.modify(self._channels.fileno(), 0)
+        self.next_read_at = now + READ_INTERVAL_SECONDS
 
-    def _listen(self) -> None:
+    def _unmute_channels(self) -> None:
         if self.next_read_at != math.inf:
-            self._epoll.modify(self._words.fileno(), select.EPOLLIN)
+            self._epoll.modify(self._channels.fileno(), select.EPOLLIN)
         self.next_read_at = math.inf
 
 

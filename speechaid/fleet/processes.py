@@ -1,10 +1,9 @@
-"""Child processes by pidfd: signalled, reaped and told apart without a race on the pid."""
+"""Child processes by pidfd: signalled and reaped without a race on the pid."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
 import os
 import resource
 import select
@@ -15,17 +14,18 @@ from typing import Final
 
 from speechaid.errors import ConfigError, FleetError
 from speechaid.protocol.text import plural
+from speechaid.telemetry.logs import get_logger
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
-#: Descriptors beside the workers' two each: sockets, files, the clerk's connections, the metrics' clients.
+#: Descriptors beside two for each worker: sockets, files, database connections, clients of the metrics.
 _OTHER_DESCRIPTORS: Final = 512
-#: As many it cannot do without. With fewer, the loop could neither hold a new worker nor see one off.
+#: Least number of those: with fewer, the loop could neither start a worker nor reap one.
 _LEAST_OTHER_DESCRIPTORS: Final = 128
-#: In thousandths of the memory there is. Neither supervisor nor database holds half of it.
+#: In thousandths of the machine's memory. Neither supervisor nor database uses half of it.
 _OOM_SCORE_ABOVE_SUPERVISOR: Final = 500
 _HIGHEST_OOM_SCORE: Final = 1000
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Exit:
 
 
 class Child:
-    """One child process, held by its pidfd until it has been reaped.
+    """One child process, identified by its pidfd until it has been reaped.
 
     Raises:
         FleetError: there is no such process.
@@ -56,14 +56,14 @@ class Child:
         try:
             self._pidfd = os.pidfd_open(pid)
         except OSError as exc:
-            raise FleetError(f"process {pid} cannot be held: {exc}") from exc
+            raise FleetError(f"process {pid} cannot be opened by pidfd: {exc}") from exc
 
     def fileno(self) -> int:
         """Readable once the process has ended."""
         return self._pidfd
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Signal this very process; nothing happens where it has ended."""
+        """Signal this process; does nothing where it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
@@ -74,11 +74,11 @@ class Child:
         return bool(poller.poll(timeout_seconds * 1000))
 
     def reap(self) -> Exit | None:
-        """How it ended, or None while it runs; after that the pid may belong to somebody else."""
+        """How it ended, or None while it runs; after that the pid may be reused."""
         try:
             found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
-            return Exit(status=None, signal=signal.SIGKILL)  # somebody else has reaped it: assume the worst
+            return Exit(status=None, signal=signal.SIGKILL)  # reaped elsewhere: assume the worst
         if found is None:
             return None
         if found.si_code == os.CLD_EXITED:
@@ -86,12 +86,12 @@ class Child:
         return Exit(signal=found.si_status)
 
     def close(self) -> None:
-        """Let go of the descriptor."""
+        """Close the pidfd."""
         os.close(self._pidfd)
 
 
 def become_subreaper() -> None:
-    """Make orphaned descendants our children, so that workers forked by the zygote are ours to reap.
+    """Make orphaned descendants our children, so that workers forked by the zygote are reaped here.
 
     Raises:
         FleetError: the kernel refuses.
@@ -101,31 +101,31 @@ def become_subreaper() -> None:
         raise FleetError(f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(ctypes.get_errno())}")
 
 
-def be_first_to_go() -> None:
-    """Have the kernel choose this worker before supervisor and database when memory runs out.
+def raise_oom_score() -> None:
+    """Have the kernel kill this worker before supervisor and database when memory runs out.
 
-    Its call is adopted and itself replaced within seconds; the others' end would end every worker. Raising
-    the score takes no rights. Under the unit, which shelters the supervisor by as much (``OOMScoreAdjust=``),
-    a worker so comes to stand where every ordinary process does.
+    A worker is replaced and its call adopted within seconds; the end of the others would end every worker.
+    Raising the score takes no privilege. Under the systemd unit, which lowers the supervisor's score by as
+    much (``OOMScoreAdjust=``), a worker ends up with the score of an ordinary process.
     """
     try:
-        # Bare bytes: right after a fork a Path or a codec costs a quarter MiB of pages.
-        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as own:  # noqa: PTH123 - as above
-            score = int(own.read()) + _OOM_SCORE_ABOVE_SUPERVISOR
-            own.write(b"%d" % min(score, _HIGHEST_OOM_SCORE))
+        # Bytes, no Path: right after a fork a Path or a codec copies a quarter MiB of pages.
+        with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:  # noqa: PTH123 - as above
+            score = int(file.read()) + _OOM_SCORE_ABOVE_SUPERVISOR
+            file.write(b"%d" % min(score, _HIGHEST_OOM_SCORE))
     except (OSError, ValueError) as exc:
-        log.warning("the kernel may choose the supervisor before this worker when memory runs out: %s", exc)
+        log.warning("worker.oom_score_not_raised", error=str(exc))
 
 
 def reap_strays(known: Collection[int]) -> list[int]:
-    """Reap ended children that nobody holds, such as a worker whose zygote died before it could name it."""
+    """Reap ended children without a ``Child``, such as a worker whose zygote died before it sent the pid."""
     reaped: list[int] = []
     while True:
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return reaped
-        # The first in line may be a known one: its holder reaps it; those behind it come at the next look.
+        # A known child may be first in line: its ``Child`` reaps it; those behind it come at the next call.
         if found is None or found.si_pid in known:
             return reaped
         os.waitpid(found.si_pid, 0)
@@ -133,15 +133,15 @@ def reap_strays(known: Collection[int]) -> list[int]:
 
 
 def descriptors_needed(workers: int, *, at_least: bool = False) -> int:
-    """How many files the supervisor may have to hold open with so many workers, on a busy or a quiet day."""
+    """Descriptors that the supervisor needs for this many workers: at most, or ``at_least``."""
     return 2 * workers + (_LEAST_OTHER_DESCRIPTORS if at_least else _OTHER_DESCRIPTORS)
 
 
-def make_room(workers: int) -> None:
-    """Let this process open as many files as so many workers take, as far as the hard limit goes.
+def reserve_descriptors(workers: int) -> None:
+    """Raise the soft limit of open files for this many workers, up to the hard limit.
 
     Raises:
-        ConfigError: that is not enough to supervise them.
+        ConfigError: the hard limit is too low to supervise them.
     """
     needed = descriptors_needed(workers)
     limit = _raise_descriptor_limit(needed)
@@ -150,12 +150,12 @@ def make_room(workers: int) -> None:
     wanted = f"{plural(workers, 'worker needs', 'workers need')} {needed} descriptors"
     shortage = f"{wanted}, and the system allows {limit}"
     if limit < descriptors_needed(workers, at_least=True):
-        raise ConfigError([f"WORKER_COUNT: {shortage}: raise LimitNOFILE= or ulimit -Hn, or want fewer"])
-    log.warning("%s: raise LimitNOFILE", shortage)
+        raise ConfigError([f"WORKER_COUNT: {shortage}: raise LimitNOFILE= or ulimit -Hn, or set fewer"])
+    log.warning("fleet.few_descriptors", text=f"{shortage}: raise LimitNOFILE=")
 
 
 def _raise_descriptor_limit(needed: int) -> int:
-    """Raise the soft limit where it is lower, as far as the hard one goes; the limit then."""
+    """Raise the soft limit where it is lower, up to the hard one; the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= needed:
         return soft

@@ -16,23 +16,23 @@ from speechaid.rules.respawn import ExitCause, ExitHistory, cause_of
 
 
 class SlotState(StrEnum):
-    """Where a slot stands, as far as its process goes; what a running worker does is in its beat."""
+    """State of a slot's process; what a running worker does is in its beat."""
 
     #: No process; the next one is due at ``due``.
     WAITING = "waiting"
-    #: The zygote has been asked for one.
+    #: The zygote has been asked for a process.
     SPAWNING = "spawning"
-    #: Forked; it has to say that it is ready by ``due``.
+    #: Forked; its ``ready`` report is due by ``due``.
     BOOTING = "booting"
-    #: At work; it has to report by ``due``.
+    #: At work; its next beat is due by ``due``.
     RUNNING = "running"
-    #: It did not, and was told to dump its stack; killed at ``due`` unless it reports after all.
+    #: Past its deadline, asked to dump its stack; killed at ``due`` unless it reports after all.
     HUNG = "hung"
-    #: Killed by us; its end is awaited.
+    #: Killed by the supervisor; its exit is awaited.
     KILLED = "killed"
 
 
-#: What a slot may become. The door is ``Slot.move``.
+#: Allowed changes of state; every change goes through ``Slot.move``.
 ARROWS: Final[dict[SlotState, frozenset[SlotState]]] = {
     SlotState.WAITING: frozenset({SlotState.SPAWNING}),
     SlotState.SPAWNING: frozenset({SlotState.BOOTING, SlotState.WAITING}),
@@ -42,17 +42,17 @@ ARROWS: Final[dict[SlotState, frozenset[SlotState]]] = {
     SlotState.KILLED: frozenset({SlotState.WAITING}),
 }
 
-#: A process of ours lives in these.
+#: States with a process.
 ALIVE: Final = frozenset({SlotState.BOOTING, SlotState.RUNNING, SlotState.HUNG, SlotState.KILLED})
 
 
 class Slot:
-    """The record of one slot; the fleet's loop is its only writer.
+    """One slot; written by the fleet's loop only.
 
     Attributes:
-        due: when the present state has to end (seconds of the boot-time clock); None where nothing presses.
-        asked: its process was told to leave.
-        was_hung: its process was found hung, so its death is our doing.
+        due: when the present state has to end (seconds of the boot-time clock); None: no limit.
+        asked: its process was ordered to leave.
+        was_hung: its process was found hung, so that the supervisor killed it.
     """
 
     def __init__(self, number: int, due: float) -> None:
@@ -80,57 +80,57 @@ class Slot:
 
     @property
     def alive(self) -> bool:
-        """A process fills it."""
+        """It has a process."""
         return self.state in ALIVE
 
     @property
     def calls_done(self) -> int:
-        """Calls finished by all processes that have filled it."""
+        """Calls finished by all its processes."""
         return self._calls_before + (self.beat.done if self.beat is not None else 0)
 
     @property
     def doing(self) -> str:
-        """What is shown as its state: the worker's own word where one runs."""
+        """State for people: of the running worker's latest beat, else of the slot."""
         if self.state is SlotState.RUNNING:
             return (WorkerState.STARTING if self.beat is None else self.beat.state).value
         return self.state.value
 
     def move(self, state: SlotState, due: float | None) -> None:
-        """The one door through which the state changes.
+        """Change the state; the only place that does.
 
         Raises:
-            FleetError: there is no such arrow, which is a fault of ours.
+            FleetError: ``ARROWS`` does not allow it: a bug.
         """
         if state not in ARROWS[self.state]:
             raise FleetError(f"{self.name} cannot become {state} from {self.state}")
         self.state, self.due = state, due
 
     def spawning(self, request: int, channel: Channel) -> None:
-        """The zygote has been asked, and the channel's other end is on its way."""
+        """The zygote has been asked, and was sent the channel's other end."""
         self.move(SlotState.SPAWNING, None)
         self.request, self.channel = request, channel
 
     def started(self, child: Child, worker_id: str, now: float, ready_by: float) -> None:
-        """The process is there."""
+        """The process has been forked."""
         self.move(SlotState.BOOTING, ready_by)
         self.child, self.worker_id, self.started_at = child, worker_id, now
 
     def vacate(self) -> None:
-        """The process is gone and reaped, or never was; what it was doing has been noted."""
+        """The process has been reaped, or was never forked: close its descriptors, forget it."""
         self.move(SlotState.WAITING, None)
         self._calls_before = self.calls_done
-        for held in (self.child, self.channel):
-            if held is not None:
-                held.close()
+        for handle in (self.child, self.channel):
+            if handle is not None:
+                handle.close()
         self._forget_process()
 
     def note_beat(self, beat: Beat, due: float) -> None:
-        """It has reported: the latest report stands, until the next one is due."""
+        """Take the latest beat and its deadline."""
         self.beat = beat
         self.extend_deadline(due)
 
     def extend_deadline(self, due: float) -> None:
-        """It has said something by itself; one that was thought to be hung is forgiven."""
+        """The worker has reported: move its deadline; a hung one runs again."""
         self.ready = True
         if self.state is SlotState.RUNNING:
             self.due = due
@@ -139,52 +139,45 @@ class Slot:
             self.move(SlotState.RUNNING, due)
 
     def send_order(self, order: Order, /, **data: Any) -> None:
-        """Give an order; one that does not fit into the line now follows as soon as it does."""
+        """Send an order; one that the channel cannot take now is queued."""
         if self.channel is not None:
             self._outbox.append(encode_command(order, data))
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits, in order."""
+        """Send queued orders, in order."""
         while self._outbox and self.channel is not None and self.channel.send(self._outbox[0]):
             self._outbox.popleft()
 
     def cause(self, end: Exit | None) -> ExitCause:
-        """Why its process is no more; None where there never was one."""
+        """Why its process ended; ``end`` is None where it was never forked."""
         if end is None:
             return ExitCause.NOT_SPAWNED
-        willingly = end.status in {ExitStatus.OK, ExitStatus.RECYCLE}
-        put_down = self.state is SlotState.KILLED and not self.was_hung
+        by_itself = end.status in {ExitStatus.OK, ExitStatus.RECYCLE}
+        killed_in_shutdown = self.state is SlotState.KILLED and not self.was_hung
         return cause_of(
             status=end.status,
             signal=end.signal,
             ready=self.ready,
-            asked=self.asked and (willingly or put_down),
+            asked=self.asked and (by_itself or killed_in_shutdown),
             hung=self.state is SlotState.KILLED and self.was_hung,
         )
 
-    def describe(self, now: float | None) -> str:
-        """What its process is doing, as part of a sentence."""
-        if self.beat is None:
-            return "it had not reported anything yet"
-        parts = [f"{self.beat.state.value}, step {self.beat.step}"]
-        parts += [f"job {self.beat.job}"] if self.beat.job else []
-        parts += [f"call {self.beat.call}"] if self.beat.call else []
-        parts += [f"for {now - self.beat.since:.1f} s"] if now is not None else []
-        return ", ".join(parts)
-
-    def fields(self) -> dict[str, str | None]:
-        """The same for a program."""
+    def fields(self, now: float | None) -> dict[str, str | float | None]:
+        """What its process is doing, for a log line; ``for_seconds`` is left out where ``now`` is None."""
         beat = self.beat
+        if beat is None:
+            return {"state": self.state.value}
         return {
-            "state": self.doing,
-            "step": beat.step if beat else None,
-            "job": beat.job if beat else None,
-            "call": beat.call if beat else None,
+            "state": beat.state.value,
+            "step": beat.step,
+            "job": beat.job,
+            "call": beat.call,
+            "for_seconds": None if now is None else round(now - beat.since, 1),
         }
 
     def row(self, now: float) -> dict[str, Any]:
-        """One line of status; ``for_seconds`` is how long the present step has lasted."""
+        """One row of ``status``; ``for_seconds`` is how long the present state has lasted."""
         beat, child = self.beat, self.child
         since = self.started_at if beat is None else beat.since
         waiting = self.state is SlotState.WAITING and self.due is not None

@@ -1,4 +1,4 @@
-"""What ``status`` is told of supervisor and fleet, as JSON-ready data."""
+"""Supervisor and fleet as ``status`` shows them: JSON-ready data."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) ->
 
 @functools.lru_cache(maxsize=4096)
 def _instant(second: int) -> str:
-    """ISO 8601; most workers are at what they were at a second ago."""
+    """ISO 8601; cached, as most workers are in the state of a second ago."""
     return datetime.fromtimestamp(second, UTC).isoformat()
 
 
 def status_line(summary: str, fleet: Fleet) -> str:
-    """What ``systemctl status`` shows: more than the title in ``ps`` has room for."""
+    """One line for ``systemctl status``; longer than the process title."""
     parts = [summary, f"{fleet.in_calls} in calls"]
     parts += ["dialling held"] if fleet.may_not_dial else []
     parts += ["a dependency is away"] if fleet.dependency_away else []

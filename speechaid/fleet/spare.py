@@ -1,13 +1,12 @@
-"""The spare: one process more than there are slots, forked and waiting, so that a successor is there at once.
+"""The spare: one worker process forked in advance, so that a successor is there at once.
 
-It is what a worker is before it knows its slot, and a child of the supervisor's as they are. Its line carries
-one message, ``{slot, host}`` with the worker's end of its channel as SCM_RIGHTS, and makes it that worker.
+It is a worker that does not know its slot yet, and a child of the supervisor like them. Its line carries one
+message, ``{slot, host}`` with the worker's end of its channel as SCM_RIGHTS, and makes it that worker.
 End-of-file on the line is its order to leave.
 """
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,22 +14,23 @@ from typing import Any, Final
 from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.processes import Child
+from speechaid.telemetry.logs import get_logger
 
-#: A killed process is gone in no time, unless the kernel holds it.
+#: A killed process is gone at once, unless the kernel holds it.
 CLOSING_SECONDS: Final = 1.0
-#: None is made so soon after the last birth, which it would be in the way of, nor after one that failed.
-REST_SECONDS: Final = 1.0
+#: Delay after a fork, so that a spare does not compete with workers that start, and after a failed one.
+DELAY_SECONDS: Final = 1.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Spares:
-    """The spare, or the want of one; who makes it is the spawner's affair."""
+    """The state of the spare; the spawner makes it."""
 
     def __init__(self) -> None:
         self._child: Child | None = None
         self._line: Channel | None = None
-        #: Settings that it was made for, and those of the last request. None: no worker has been wanted yet.
+        #: Settings that it was made for, and those of the last request; None: no worker was requested yet.
         self._made_for: Mapping[str, Any] | None = None
         self._wanted: Mapping[str, Any] | None = None
         self._due_at = 0.0
@@ -42,49 +42,49 @@ class Spares:
 
     @property
     def due_at(self) -> float | None:
-        """When one is to be made (seconds of the boot-time clock); None where that is not wanted."""
+        """When to make one (seconds of the boot-time clock); None: not now."""
         return None if self._wanted is None or self._line is not None else self._due_at
 
     def use(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
-        """Make it the worker that is asked for; its pid, or None where there is none of these settings."""
-        self._wanted, self._due_at = request["settings"], now + REST_SECONDS
+        """Make it the requested worker; its pid, or None where there is no spare of these settings."""
+        self._wanted, self._due_at = request["settings"], now + DELAY_SECONDS
         if self._child is None or self._line is None:
             return None
-        call = {name: value for name, value in request.items() if name != "settings"}
+        message = {name: value for name, value in request.items() if name != "settings"}
         fits = self._wanted == self._made_for
-        pid = self._child.pid if fits and self._line.send(call, descriptors=(descriptor,)) else None
-        self.drop(now)  # a worker now; or it sees the end of its line, leaves, and is reaped as a stray
+        pid = self._child.pid if fits and self._line.send(message, descriptors=(descriptor,)) else None
+        self.drop(now)  # a worker now; or it sees end-of-file, leaves, and is reaped as a stray
         return pid
 
-    def ordered(self, line: Channel) -> dict[str, Any]:
-        """One is being made, with the other end of this line; what to ask the zygote for."""
+    def starting(self, line: Channel) -> dict[str, Any]:
+        """One is being made, with the other end of this line; the request to the zygote."""
         self._line, self._made_for = line, self._wanted
         return {"settings": self._made_for}
 
-    def arrived(self, pid: int | None, now: float) -> None:
-        """It is there, or could not be made."""
+    def started(self, pid: int | None, now: float) -> None:
+        """It has been forked, or could not be (pid None)."""
         try:
             self._child = None if pid is None else Child(pid)
         except FleetError as fault:
-            log.warning("there is no spare worker: %s", fault)
+            log.warning("zygote.no_spare", text=str(fault))
         if self._child is None:
             self.drop(now)
 
     def check(self, now: float) -> None:
-        """Bury it where it has ended."""
+        """Reap the spare if it has exited."""
         if self._child is not None and self._child.reap() is not None:
             self.drop(now)
 
     def drop(self, now: float) -> None:
-        """Have none."""
-        for held in (self._child, self._line):
-            if held is not None:
-                held.close()
+        """Close the descriptors and forget the spare; the next one is due after the delay."""
+        for handle in (self._child, self._line):
+            if handle is not None:
+                handle.close()
         self._child = self._line = None
-        self._due_at = now + REST_SECONDS
+        self._due_at = now + DELAY_SECONDS
 
     def end(self) -> None:
-        """Kill and bury it; want no other."""
+        """Kill and reap the spare; make no other."""
         if self._child is not None:
             self._child.send_signal(signal.SIGKILL)
             self._child.wait(CLOSING_SECONDS)

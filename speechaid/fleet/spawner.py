@@ -1,11 +1,10 @@
 """The supervisor's side of the zygote: started, asked without waiting, replaced when it dies or hangs.
 
-Where it has nothing else to do it makes a spare (``fleet.spare``), which serves the next request at once.
+When idle, it makes a spare (``fleet.spare``), which serves the next request at once.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -18,31 +17,32 @@ from typing import Any, Final
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.processes import Child
 from speechaid.fleet.spare import CLOSING_SECONDS, Spares
+from speechaid.telemetry.logs import get_logger
 
-#: glibc's malloc gives memory back only above these thresholds, which by default grow with use: 9 instead of
-#: 12 MiB a worker after it has read large bodies.
+#: glibc's malloc returns memory only above these thresholds, which by default grow with use: a worker has 9
+#: instead of 12 MiB after it has read large bodies.
 MALLOC_ENVIRONMENT: Final = {"MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
-_FOR_THE_SUPERVISOR: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
+_SUPERVISOR_ONLY_VARIABLES: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
 
-#: Requests under way at once: enough to keep the zygote busy, few enough for its socket's buffer.
-MAX_ASKED: Final = 8
-#: The zygote imports all that workers use before it answers for the first time.
+#: Open requests: enough to keep the zygote busy, few enough for its socket's buffer.
+MAX_OPEN_REQUESTS: Final = 8
+#: The zygote imports everything that workers use before it reports ready.
 BOOT_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 10.0
-#: Between two zygotes that die young; doubled each time.
+#: Delay before the next zygote; doubled after each that died young.
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 10.0
-#: A zygote that lived so long was a good one.
+#: A zygote that lived this long did not die young.
 SETTLED_SECONDS: Final = 30.0
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class ZygoteState(StrEnum):
-    """Where the zygote stands."""
+    """State of the zygote."""
 
-    #: None runs; the next is started when its time comes.
+    #: None runs; the next one starts after its delay.
     AWAY = "away"
     #: Started, still importing.
     BOOTING = "booting"
@@ -51,7 +51,7 @@ class ZygoteState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ForkResult:
-    """What came of one request: a pid, or the reason why there is none."""
+    """Result of one request: a pid, or the error."""
 
     request: int
     pid: int | None
@@ -59,7 +59,7 @@ class ForkResult:
 
 
 class Spawner:
-    """Keeps one zygote and a spare, and asks them for workers; never waits for either."""
+    """Keeps one zygote and a spare, and requests workers from them; never waits for either."""
 
     def __init__(self, target: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.state = ZygoteState.AWAY
@@ -75,33 +75,33 @@ class Spawner:
         self._start_at = 0.0
         self._young_deaths = 0
         self._spares = Spares()
-        #: The request that asks the zygote for a spare; 0: none is under way.
+        #: Number of the open request for a spare; 0: none.
         self._spare_request = 0
-        #: What the spare has answered, to be told at the next turn.
+        #: Results of requests that the spare served, returned by the next tick.
         self._results: list[ForkResult] = []
 
     @property
     def can_ask(self) -> bool:
-        """A worker can be asked for now."""
+        """Whether a worker can be requested now."""
         return self._zygote_can_fork or self._spares.child is not None
 
     @property
     def busy(self) -> bool:
-        """An answer is awaited: a child may exist whose pid nobody knows yet."""
+        """Whether a result is awaited: a child may exist whose pid is not known yet."""
         return bool(self._asked or self._results)
 
     @property
     def pids(self) -> set[int]:
-        """The children that are held here."""
+        """The children that this object reaps."""
         return {child.pid for child in (self._child, self._spares.child) if child is not None}
 
     def descriptors(self) -> tuple[int, ...]:
-        """What to watch: the zygote's line, its process, and the spare; they change with each of them."""
+        """Descriptors to watch: the zygote's channel and process, and the spare."""
         watched = (self._line, self._child, self._spares.child)
         return tuple(each.fileno() for each in watched if each is not None)
 
     def next_tick_at(self) -> float | None:
-        """When something falls due (seconds of the boot-time clock), or None."""
+        """When the next tick is due (seconds of the boot-time clock); None: no limit."""
         if self._results:
             return 0.0
         if self.state is ZygoteState.AWAY:
@@ -111,7 +111,7 @@ class Spawner:
         return min(self._asked.values(), default=self._spares.due_at)
 
     def ask(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
-        """Ask for a worker that gets this descriptor; the request's number, or None: not now."""
+        """Request a worker that gets this descriptor; the request's number, or None: not now."""
         if (pid := self._spares.use(request, descriptor, now)) is None:
             return self._ask_zygote(request, descriptor, now)
         self._last_request += 1
@@ -119,20 +119,20 @@ class Spawner:
         return self._last_request
 
     def tick(self, now: float, *, needed: bool = True) -> list[ForkResult]:
-        """Take what it said, see whether it lives, start another where one is needed; answers that came."""
-        answers, self._results = [*self._results, *self._read()], []
+        """Read results, replace a dead or hung zygote where one is needed, keep a spare; the results."""
+        results, self._results = [*self._results, *self._read()], []
         fault = self._fault(now)
         if fault is not None:
-            answers += self._give_up(fault, now)
+            results += self._give_up(fault, now)
         if needed and self.state is ZygoteState.AWAY and now >= self._start_at:
             self._start(now)
-        answers = self._keep_spare(answers, now)
+        results = self._update_spare(results, now)
         if needed:
-            self._order_spare(now)
-        return answers
+            self._request_spare(now)
+        return results
 
     def close(self) -> None:
-        """End zygote and spare; workers live on."""
+        """Kill zygote and spare; workers live on."""
         self._spares.end()
         if self._line is not None:
             self._line.close()
@@ -147,7 +147,7 @@ class Spawner:
 
     @property
     def _zygote_can_fork(self) -> bool:
-        return self.state is ZygoteState.READY and len(self._asked) < MAX_ASKED
+        return self.state is ZygoteState.READY and len(self._asked) < MAX_OPEN_REQUESTS
 
     def _ask_zygote(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
         if not self._zygote_can_fork or self._line is None:
@@ -159,24 +159,24 @@ class Spawner:
         self._asked[self._last_request] = now + self._answer_seconds
         return self._last_request
 
-    def _order_spare(self, now: float) -> None:
+    def _request_spare(self, now: float) -> None:
         due_at = self._spares.due_at
         if self._asked or due_at is None or now < due_at:
             return
         ours, theirs = Channel.pair()
         with theirs:
-            number = self._ask_zygote(self._spares.ordered(ours), theirs.fileno(), now)
+            number = self._ask_zygote(self._spares.starting(ours), theirs.fileno(), now)
         if number is None:
             self._spares.drop(now)
         self._spare_request = number or 0
 
-    def _keep_spare(self, answers: list[ForkResult], now: float) -> list[ForkResult]:
-        """See to the spare: whether it still waits, and whether it is among the answers; the others."""
+    def _update_spare(self, results: list[ForkResult], now: float) -> list[ForkResult]:
+        """Reap an ended spare, take a new one from the results; the other results."""
         self._spares.check(now)
-        for answer in answers:
-            if answer.request == self._spare_request:
-                self._spares.arrived(answer.pid, now)
-        return [answer for answer in answers if answer.request != self._spare_request]
+        for result in results:
+            if result.request == self._spare_request:
+                self._spares.started(result.pid, now)
+        return [result for result in results if result.request != self._spare_request]
 
     def _start(self, now: float) -> None:
         ours, theirs = Channel.pair()
@@ -189,30 +189,30 @@ class Spawner:
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     env=_environment(),
-                    start_new_session=True,  # a terminal's signals are for the supervisor alone
+                    start_new_session=True,  # keeps signals of a terminal away
                 )
             except OSError as exc:
                 ours.close()
                 self._give_up(f"could not be started: {exc}", now)
                 return
-        # Held by pidfd like every other child; this object must not reap it too, nor warn that nobody did.
+        # ``Child`` reaps it: Popen must not do so too, nor warn about a running process.
         process.returncode = 0
         self._line, self._child, self.pid = ours, Child(process.pid), process.pid
         self.state, self._started_at = ZygoteState.BOOTING, now
 
     def _read(self) -> list[ForkResult]:
-        answers = []
+        results = []
         for message in self._line.receive() if self._line is not None else ():
             if "ready" in message:
                 self.state = ZygoteState.READY
             elif self._asked.pop(message.get("id", 0), None) is not None:
-                answers.append(
+                results.append(
                     ForkResult(request=message["id"], pid=message.get("pid"), error=message.get("error"))
                 )
-        return answers
+        return results
 
     def _fault(self, now: float) -> str | None:
-        """Why this zygote has to be given up, if so."""
+        """Why this zygote has to be replaced; None: it need not."""
         if self._line is None or self._child is None:
             return None
         if self._line.eof:
@@ -224,29 +224,24 @@ class Spawner:
         return None
 
     def _give_up(self, reason: str, now: float) -> list[ForkResult]:
-        """Give this one up; its open requests are answered with the reason."""
+        """Kill the zygote; its open requests fail with the reason."""
         if self._child is not None and self._line is not None:
-            # Nobody waits for its end: nobody holds it from here on, so it is reaped as a stray.
+            # Not waited for: it is reaped as a stray.
             self._child.send_signal(signal.SIGKILL)
             self._child.close()
             self._line.close()
         self._young_deaths = 0 if now - self._started_at >= SETTLED_SECONDS else self._young_deaths + 1
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(self._young_deaths, 20))
-        log.error(
-            "the zygote %s; workers run on, another is started in %.1f s",
-            reason,
-            delay,
-            extra={"event": "zygote.lost", "reason": reason},
-        )
-        answers = [ForkResult(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
+        log.error("zygote.lost", reason=reason, next_in_seconds=round(delay, 1))
+        results = [ForkResult(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
         self._asked.clear()
         self._line = self._child = self.pid = None
         self.restarts += 1
         self.state, self._start_at = ZygoteState.AWAY, now + delay
-        return answers
+        return results
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with malloc's thresholds, without what systemd said to the supervisor alone."""
-    ours = {name: value for name, value in os.environ.items() if name not in _FOR_THE_SUPERVISOR}
+    """This process's environment with malloc's thresholds, without systemd's variables for the supervisor."""
+    ours = {name: value for name, value in os.environ.items() if name not in _SUPERVISOR_ONLY_VARIABLES}
     return {**ours, **MALLOC_ENVIRONMENT}

@@ -1,24 +1,24 @@
-"""Orders that outlive the supervisor: a drain, a hold, paused workers; one small file on disk."""
+"""State that survives a restart: drain, hold, paused workers; one small file on disk."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import json
-import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from speechaid.errors import FleetError
+from speechaid.telemetry.logs import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PersistedState:
-    """What holds until an operator takes it back, whatever crashes in between."""
+    """Orders that hold until an operator reverts them, whatever crashes in between."""
 
     draining: bool = False
     held: bool = False
@@ -26,10 +26,10 @@ class PersistedState:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From the file's text.
+        """Read the file's text.
 
         Raises:
-            ValueError: it is not what we write.
+            ValueError: it is not what ``text`` writes.
         """
         data = json.loads(text)
         if not isinstance(data, dict):
@@ -46,7 +46,7 @@ class PersistedState:
 
 
 class StateDirectory:
-    """One supervisor's memory on disk; its lock keeps a second one out.
+    """The directory of one supervisor's state file; its lock keeps a second supervisor out.
 
     Raises:
         FleetError: it cannot be used, or another supervisor uses it.
@@ -65,31 +65,34 @@ class StateDirectory:
             holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._lock)
             raise FleetError(f"another speechaid (pid {holder}) uses the state directory {path}") from exc
-        # The lock counts; whose it is, is told for people, and on a full disk it is not.
+        # The pid is for people; on a full disk it is missing, and the lock holds all the same.
         with contextlib.suppress(OSError):
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def load(self) -> PersistedState:
-        """What was ordered before; a file that cannot be read counts as a drain.
+        """Read the state; a file that cannot be read counts as a drain.
 
-        Nobody can tell what it said, and a drain too much costs a command, one too few an unwanted call.
+        Its content is unknown: an unneeded drain costs a command, a missing one unwanted calls.
         """
         try:
             return PersistedState.parse(self._path.read_text())
         except FileNotFoundError:
             return PersistedState()
         except (OSError, ValueError, TypeError) as exc:
-            log.error(  # noqa: TRY400 - the sentence says it all
-                "%s cannot be read (%s): starting drained; look at it, then undrain", self._path, exc
+            log.error(  # noqa: TRY400 - no traceback for a damaged file
+                "supervisor.state_unreadable",
+                file=str(self._path),
+                error=str(exc),
+                text="starting drained; check the file, then speechctl undrain",
             )
             return PersistedState(draining=True)
 
-    def save(self, orders: PersistedState) -> None:
-        """Keep them. Replaced by rename: whole, whenever the process dies.
+    def save(self, state: PersistedState) -> None:
+        """Write the state; atomic by rename.
 
-        Not synced: a page in the cache survives every crash but the machine's, and the loop must not wait
-        for a disk.
+        Not synced: the page cache survives every crash but the machine's, and the loop must not wait for a
+        disk.
 
         Raises:
             FleetError: the file cannot be written.
@@ -97,11 +100,11 @@ class StateDirectory:
         fresh = self._path.with_suffix(".new")
         try:
             fresh.touch(mode=0o640)
-            fresh.write_text(orders.text() + "\n")
+            fresh.write_text(state.text() + "\n")
             fresh.replace(self._path)
         except OSError as exc:
             raise FleetError(f"{self._path} cannot be written: {exc.strerror}") from exc
 
     def close(self) -> None:
-        """Give the lock back; its file stays, or two could hold locks on two files of one name."""
+        """Release the lock; its file stays, or two processes could lock two files of one name."""
         os.close(self._lock)

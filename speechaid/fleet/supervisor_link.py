@@ -1,7 +1,7 @@
-"""A worker's place in the fleet: it reports here, hears orders here, and sleeps here.
+"""A worker's end of the channel to its supervisor: reports go out, orders come in, and it waits here.
 
-A worker has no helper thread: before each step that may block it says what it is about to do and by when it
-will speak again (``report``), and it rests in ``commands``, where an order or a signal wakes it at once.
+A worker has no helper thread: before each step that may block it sends a beat with the step and the deadline
+of the next beat (``report_step``), and it waits in ``commands``, where an order or a signal wakes it at once.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from speechaid.fleet.messages import (
 from speechaid.fleet.signals import SignalQueue, ignore
 from speechaid.model.states import WorkerState
 
-#: A worker stops for these; a second one, or SIGQUIT, makes it let go of its call.
+#: A worker stops for these; on a second one, or on SIGQUIT, it hands its call over.
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-#: Meant for the supervisor; a worker that one hits by mistake (``pkill -HUP``) goes on.
-FOREIGN_SIGNALS: Final = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2)
+#: Meant for the supervisor; a worker that gets one by mistake (``pkill -HUP``) ignores it.
+SUPERVISOR_SIGNALS: Final = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2)
 #: Makes a worker write the stacks of all its threads to standard error.
 DUMP_SIGNAL: Final = signal.SIGUSR1
 
-#: Increments in one message, so that it stays well under the channel's limit.
+#: Increments in one message, which keeps it well under the channel's limit.
 COUNTS_PER_MESSAGE: Final = 200
 EVENTS_KEPT: Final = 200
-#: A step that begins so soon after the last report, and has to be over by the same moment, is not told apart.
+#: A step that begins this soon after the last beat, with about the same deadline, sends no beat of its own.
 SAME_STEP_SECONDS: Final = 0.25
 
 
 class SupervisorLink:
-    """The worker's end of everything that ties it to its supervisor.
+    """The worker's connection to its supervisor: beats, counts and events out; orders and signals in.
 
     Attributes:
-        orphaned: the supervisor is gone: finish the call in hand and leave.
-        stop_requested: claim nothing more, finish the call in hand and leave.
-        let_go_requested: let go of the call in hand at once and leave.
-        paused, draining, held: why nothing may be claimed for now; kept up by ``commands``.
+        orphaned: the supervisor is gone: finish the live call and leave.
+        stop_requested: claim nothing more, finish the live call and leave.
+        hand_over_requested: hand the live call over at once and leave.
+        paused, draining, held: why nothing may be claimed for now; updated by ``commands``.
         calls_done: calls that this process has finished.
     """
 
@@ -76,24 +76,24 @@ class SupervisorLink:
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._doing: tuple[object, ...] = ()
         self._since = self._clock.boottime()
-        #: Of the last report that went out: what it was about, when, and what it promised.
+        #: The last beat that was sent: its subject (state, job, call), time and deadline.
         self._last_report: tuple[object, ...] = ()
         self._last_report_at = self._last_deadline = 0.0
         self._stop_signals = 0
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
-        ignore(FOREIGN_SIGNALS)
+        ignore(SUPERVISOR_SIGNALS)
         self._signals = SignalQueue([*STOP_SIGNALS, signal.SIGQUIT])
-        # A pause or a drain sent before this process was born holds from its very first step.
+        # A pause or a drain sent before the fork holds from the first step.
         _, self._unread = self._receive()
 
     @property
     def may_claim(self) -> bool:
-        """Nothing that this supervisor said, and no signal, forbids a new claim."""
+        """Whether no order and no signal forbids a new claim."""
         leaving = self.stop_requested or self.hand_over_requested or self.orphaned
         return not (leaving or self.paused or self.draining or self.held)
 
     def ready(self) -> None:
-        """Say that the handlers stand and the worker's own code begins."""
+        """Report that the signal handlers are set and the worker's code begins."""
         self._channel.send(encode_report(Ready(pid=self.identity.pid)))
 
     def report_step(
@@ -105,15 +105,15 @@ class SupervisorLink:
         job: str | None = None,
         call: str | None = None,
     ) -> None:
-        """Say what is done next, and that the next report comes within so many seconds.
+        """Send a beat: the next step, and that the next beat comes within so many seconds.
 
-        Past that moment and a grace the supervisor takes this worker for hung, and kills it. A step right
-        behind another of the same job, and as long, is left out: it is over within what was promised.
+        Past that deadline and a grace time the supervisor takes this worker for hung, and kills it. A step
+        right after another of the same job, with about the same deadline, sends no beat.
         """
         now = self._clock.boottime()
         deadline = now + within_seconds
-        about = (state, job, call)
-        if about == self._last_report and now - self._last_report_at < SAME_STEP_SECONDS > abs(
+        subject = (state, job, call)
+        if subject == self._last_report and now - self._last_report_at < SAME_STEP_SECONDS > abs(
             deadline - self._last_deadline
         ):
             self._send()
@@ -135,64 +135,64 @@ class SupervisorLink:
             counts=counts,
         )
         if self._send(beat):
-            self._last_report, self._last_report_at, self._last_deadline = about, now, deadline
+            self._last_report, self._last_report_at, self._last_deadline = subject, now, deadline
         else:
             self._restore_counts(counts)  # a beat may be lost, an increment may not
 
     def count(self, name: str, value: float = 1, /, **labels: str) -> None:
-        """Add to a counter that lives in the supervisor; rides on the next report."""
+        """Add to a counter of the supervisor; sent with the next beat."""
         key = count_key(name, labels)
         self._counts[key] = self._counts.get(key, 0) + value
 
     def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
-        """Add to counters for a deed that must count exactly once, also if this worker dies in it.
+        """Add to counters for an operation that must count exactly once, even if this worker dies in it.
 
-        To be called right before the write that makes the deed final: it is told at once, so that it outlives
-        this process, and whoever has to repeat the deed tells it under the same name.
+        Call it right before the write that makes the operation final: the increments are sent at once, so
+        that they survive this process; a worker that repeats the operation sends them under the same name.
         """
         counts = {count_key(name, labels): float(value) for name, labels, value in increments}
         self._idempotent_counts.append(IdempotentCount(once=once, counts=counts))
         self._send()
 
     def call_finished(self) -> None:
-        """One call more is over and written: progress, in the eyes of the supervisor."""
+        """Count a call that has ended and is written: progress, as the supervisor sees it."""
         self.calls_done += 1
 
     def emit(self, name: str, /, **fields: Any) -> None:
-        """Tell the supervisor's listeners, with the next report: no step that may block begins without one.
+        """Send an event to the supervisor's listeners, with the next beat, before any step that may block.
 
-        Kept for a while when the line is full.
+        Kept while the channel is full, up to ``EVENTS_KEPT``.
         """
         self._events.append(Event(name=name, fields=fields))
 
     def commands(self, timeout_seconds: float) -> list[Command]:
-        """Rest so long, or until an order or a signal comes, or the supervisor goes; what was ordered.
+        """Wait until the time is up, an order or signal comes, or the supervisor ends; the orders.
 
-        The flags of this seat are up to date when it returns. A pass through here with 0 only looks.
+        The attributes are up to date when it returns. With 0 it does not wait.
         """
-        news, commands = self._receive()
+        interrupted, commands = self._receive()
         commands, self._unread = [*self._unread, *commands], []
-        if not (news or commands) and timeout_seconds > 0:
+        if not (interrupted or commands) and timeout_seconds > 0:
             self._send()
             self._channel.wait(timeout_seconds, self._signals.fileno())
             _, commands = self._receive()
         return commands
 
     def bye(self, reason: str) -> None:
-        """The last word: why this worker leaves by itself."""
+        """Send the last message: why this worker exits by itself."""
         while counts := self._take_counts():
             if not self._send(Bye(reason=reason, counts=counts)):
                 return
         self._send(Bye(reason=reason))
 
     def close(self) -> None:
-        """Give up the seat; the supervisor sees end-of-file."""
+        """Close the channel; the supervisor sees end-of-file."""
         self._signals.close()
         faulthandler.unregister(DUMP_SIGNAL)
         self._channel.close()
 
     def _receive(self) -> tuple[bool, list[Command]]:
-        """What came by signal or by channel; the flag tells whether any signal or end-of-file did."""
+        """Whether a signal or end-of-file came, and the orders that came."""
         arrived = self._signals.take()
         for number in arrived:
             self._handle_signal(number)
@@ -213,7 +213,7 @@ class SupervisorLink:
             self._stop_signals += 1
         self.stop_requested = True
         # An order to stop does not count here: one from the supervisor and one SIGTERM from a service manager
-        # that signals the whole group are one wish, not two.
+        # that signals the whole group are one request, not two.
         if number == signal.SIGQUIT or self._stop_signals > 1:
             self.hand_over_requested = True
 
@@ -230,14 +230,14 @@ class SupervisorLink:
             case Order.HOLD:
                 self.held = bool(command.data.get("on"))
             case Order.SETTINGS | Order.LOG_LEVEL | Order.HANG_UP:
-                pass  # the worker's own to obey
+                pass  # handled by the worker
 
     def _send(self, *last: Report) -> bool:
-        """Send what waits and this behind it, together where they fit; whether this is on its way."""
+        """Send queued reports and then these, in one packet where they fit; whether these were sent."""
         waiting: list[Report] = [*self._idempotent_counts, *self._events]
-        told = [encode_report(report) for report in (*waiting, *last)]
+        messages = [encode_report(report) for report in (*waiting, *last)]
         try:
-            sent = not told or self._channel.send_all(told)
+            sent = not messages or self._channel.send_all(messages)
         except FleetError:
             self._send_one_by_one()
             return all(self._channel.send(encode_report(report)) for report in last)
@@ -247,7 +247,7 @@ class SupervisorLink:
         return sent
 
     def _send_one_by_one(self) -> None:
-        """Send what waits one by one: together it is too long."""
+        """Send queued reports one by one: together they are too long."""
         while self._idempotent_counts and self._channel.send(encode_report(self._idempotent_counts[0])):
             self._idempotent_counts.popleft()
         while self._events:
@@ -255,7 +255,7 @@ class SupervisorLink:
                 if not self._channel.send(encode_report(self._events[0])):
                     return
             except FleetError:
-                self.count("speechaid_events_too_long_total")  # a listener's loss, never the call's
+                self.count("speechaid_events_too_long_total")  # lost to listeners, no harm to the call
             self._events.popleft()
 
     def _take_counts(self) -> Counts:

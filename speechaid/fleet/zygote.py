@@ -1,15 +1,16 @@
-"""The process that workers are forked from: single-threaded, imports warm, nothing open but its line.
+"""The process that workers are forked from: single-threaded, imports done, nothing open but its line.
 
-Started once by exec, so that it has none of the supervisor's threads and descriptors. Messages on its line:
+Started by exec, so that it has none of the supervisor's threads and descriptors. Messages on its line (a
+``Channel`` to the supervisor):
 
     to it    {id, slot, host, settings} with the worker's end of its channel as SCM_RIGHTS
-             {id, settings} with a spare's end of its line: it learns its slot there (``fleet.spare``)
-    from it  {ready: pid}            imports are warm
-             {id, pid}               that worker was forked, and is the supervisor's child
+             {id, settings} with a spare's end of its line, on which it gets its slot (``fleet.spare``)
+    from it  {ready: pid}            imports are done
+             {id, pid}               the worker was forked, and is the supervisor's child
              {id, error}             it was not
 
-It forks twice, so that the worker's parent is gone at once and the worker falls to the nearest subreaper:
-the supervisor. End-of-file on the line is its order to leave.
+It forks twice, so that the worker's parent exits at once and the worker becomes a child of the nearest
+subreaper, the supervisor. End-of-file on the line is its order to leave.
 """
 
 from __future__ import annotations
@@ -32,53 +33,54 @@ import setproctitle
 from speechaid.errors import ExitStatus, FleetError, SpeechaidError
 from speechaid.fleet.channel import MAX_MESSAGE_BYTES, Channel, decode, encode
 from speechaid.fleet.messages import WorkerIdentity
-from speechaid.fleet.processes import be_first_to_go
+from speechaid.fleet.processes import raise_oom_score
 from speechaid.fleet.signals import ALL_SIGNALS, blocked, ignore
 from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.settings import Settings
+from speechaid.telemetry.logs import get_logger
 
-#: Says ``seat.ready()`` once it is able to work, and returns an exit status.
+#: Calls ``link.ready()`` once it can work, and returns an exit status.
 WorkerMain = Callable[[SupervisorLink, WorkerIdentity, Settings], int]
-#: The same with its settings in it already.
+#: A ``WorkerMain`` with its settings bound.
 PreparedMain = Callable[[SupervisorLink, WorkerIdentity], int]
 
-#: Meant for the supervisor; a terminal's Ctrl-C and a ``pkill -HUP`` pass by.
-_FOREIGN_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+#: Meant for the supervisor; ignored here (Ctrl-C in a terminal, ``pkill -HUP``).
+_SUPERVISOR_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
 
-log = logging.getLogger(__name__)
+log = get_logger("speechaid.fleet.zygote")  # not __name__: it runs as __main__
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Warm up, then fork a worker for each request until the line ends."""
+    """Import and prepare, then fork a worker for each request until end-of-file."""
     parser = argparse.ArgumentParser(prog="speechaid-zygote")
     parser.add_argument("--line", type=int, required=True, help="descriptor of the supervisor's line")
     parser.add_argument("--target", required=True, help="module:function of the worker")
     options = parser.parse_args(arguments)
     setproctitle.setproctitle("speechaid: zygote")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how a fork ended
-    ignore(_FOREIGN_SIGNALS)
+    ignore(_SUPERVISOR_SIGNALS)
     faulthandler.enable()
     line = socket.socket(fileno=options.line)
-    nursery = PreparedMains(options.target)
+    prepared = PreparedMains(options.target)
     line.send(encode({"ready": os.getpid()}))
-    while serve_one(line, nursery):
+    while serve_one(line, prepared):
         pass
     return 0
 
 
 class PreparedMains:
-    """What workers have from before their birth: the module, warm, and what it prepares for their settings.
+    """What is done before the fork: the worker's module imported, and its preparation for given settings.
 
-    What runs here runs once; what a worker runs after the fork copies each page that it touches, be it only
-    to count a reference.
+    Code runs here once; after the fork each worker copies every page that it touches, be it only to count a
+    reference.
     """
 
     def __init__(self, target: str) -> None:
         name, _, function = target.partition(":")
-        gc.disable()  # garbage found now would leave holes in the pages that children share
+        gc.disable()  # collecting now would leave holes in the pages that children share
         module = importlib.import_module(name)
         self._main: WorkerMain = getattr(module, function)
-        self._prepare: Callable[[Settings], PreparedMain] = getattr(module, "prepare", self._bare)
+        self._prepare: Callable[[Settings], PreparedMain] = getattr(module, "prepare", self._bind_settings)
         self._wire: dict[str, Any] | None = None
         self._prepared: PreparedMain | None = None
         warm_up = getattr(module, "warm_up", None)
@@ -87,24 +89,24 @@ class PreparedMains:
         _freeze()
 
     def main_for(self, wire: dict[str, Any]) -> PreparedMain:
-        """What a worker of these settings runs; prepared once for as long as the settings stay the same."""
+        """The main function for these settings; prepared once, again where they change."""
         if self._prepared is None or wire != self._wire:
             self._prepared, self._wire = self._prepare(Settings.from_wire(wire)), wire
             _freeze()
         return self._prepared
 
-    def _bare(self, settings: Settings) -> PreparedMain:
+    def _bind_settings(self, settings: Settings) -> PreparedMain:
         return lambda link, identity: self._main(link, identity, settings)
 
 
 def _freeze() -> None:
-    """Collect, and hide what is left from the collector: its marks would copy every page in each worker."""
+    """Collect, then exclude all objects from collection: marking would copy every page in each worker."""
     gc.collect()
     gc.freeze()
 
 
-def serve_one(line: socket.socket, nursery: PreparedMains) -> bool:
-    """Take one request and answer it; False at the end of the line."""
+def serve_one(line: socket.socket, prepared: PreparedMains) -> bool:
+    """Serve one request; False at end-of-file."""
     try:
         data, descriptors, _, _ = socket.recv_fds(line, MAX_MESSAGE_BYTES, 1)
     except ConnectionResetError:
@@ -113,7 +115,7 @@ def serve_one(line: socket.socket, nursery: PreparedMains) -> bool:
         return False
     request = decode(data) or {}
     try:
-        worker_main = nursery.main_for(request["settings"])
+        worker_main = prepared.main_for(request["settings"])
         answer = {"id": request.get("id"), "pid": fork_worker(descriptors[0], request, worker_main)}
     except (OSError, LookupError, SpeechaidError) as exc:
         answer = {"id": request.get("id"), "error": str(exc)}
@@ -128,41 +130,41 @@ def serve_one(line: socket.socket, nursery: PreparedMains) -> bool:
 
 
 def fork_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMain) -> int:
-    """Fork twice; the worker's pid, once it has become the subreaper's child."""
+    """Fork twice; the worker's pid, once it is the subreaper's child."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    with blocked():  # a signal must not hit the child before its own handlers stand
+    with blocked():  # no signal may reach the child before its own handlers are set
         middle = os.fork()
         if middle == 0:
             _fork_again(writer, descriptor, request, worker_main)
     os.close(writer)
-    told = os.read(reader, 32)  # one write, one read: end-of-file would wait for the worker to close its copy
+    pid = os.read(reader, 32)  # one write, one read: end-of-file would wait for the worker to close its copy
     os.close(reader)
-    # Only once the middle one is gone has the worker its new parent: answering earlier, the supervisor
-    # might wait for a child that is not yet its own.
+    # The worker has its new parent only once the middle process is gone: answered earlier, the supervisor
+    # might wait for a process that is not its child yet.
     os.waitpid(middle, 0)
-    if not told:
+    if not pid:
         raise FleetError("the fork failed")
-    return int(told)
+    return int(pid)
 
 
 def _fork_again(writer: int, descriptor: int, request: dict[str, Any], worker_main: PreparedMain) -> NoReturn:
-    """The short-lived middle process: fork the worker, tell its pid, leave."""
+    """The short-lived middle process: fork the worker, send its pid, exit."""
     try:
         pid = os.fork()
         if pid == 0:
             run_worker(descriptor, request, worker_main)
         os.write(writer, str(pid).encode())
     finally:
-        os._exit(0)  # never back into the zygote's own loop
+        os._exit(0)  # never return into the zygote's loop
 
 
 def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMain) -> NoReturn:
-    """The worker's life, from fork to exit; signals are blocked when it begins."""
+    """Run a worker from fork to exit; signals are blocked at the start."""
     status = int(ExitStatus.SOFTWARE)
     try:
         _close_all_but(descriptor)
         gc.enable()
-        be_first_to_go()
+        raise_oom_score()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         if "slot" not in request:
@@ -174,14 +176,14 @@ def run_worker(descriptor: int, request: dict[str, Any], worker_main: PreparedMa
         status = int(worker_main(link, identity))
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else status
-    except BaseException:  # the last frame of the process: nothing may climb into the zygote
-        log.exception("worker %s ends by a fault of its own", request.get("slot"))
+    except BaseException:  # the last frame of the process: nothing may return into the zygote
+        log.exception("worker.fault", worker=request.get("slot"))
     finally:
-        _leave(status)
+        _exit(status)
 
 
 def _wait_for_slot(descriptor: int) -> tuple[dict[str, Any], int]:
-    """A spare's life: until it is told which worker it is, and given that worker's end of its channel."""
+    """Wait as a spare for the message with slot and channel; both."""
     setproctitle.setproctitle("speechaid: spare")
     with socket.socket(fileno=descriptor) as line:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ALL_SIGNALS)
@@ -192,8 +194,8 @@ def _wait_for_slot(descriptor: int) -> tuple[dict[str, Any], int]:
     return decode(data) or {}, descriptors[0]
 
 
-def _leave(status: int) -> NoReturn:
-    """End this process with that status, also where there is no memory left to do it tidily."""
+def _exit(status: int) -> NoReturn:
+    """Exit with this status, even where no memory is left to clean up."""
     try:
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
@@ -204,11 +206,11 @@ def _leave(status: int) -> NoReturn:
 
 
 def _close_all_but(keep: int) -> None:
-    """Close every descriptor but stdio and the worker's own: the line, pipes, what a hook left open."""
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a tenth of the pages that a Path touches
+    """Close every descriptor but stdio and ``keep``: the line, pipes, what a hook left open."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - touches a tenth of the pages of a Path
         number = int(name)
         if number > 2 and number != keep:
-            with contextlib.suppress(OSError):  # the listing's own descriptor is gone already
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed already
                 os.close(number)
 
 

@@ -65,6 +65,7 @@ class Housekeeper:
         self._clock = clock or SystemClock()
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
+        self._log_retention_days: int | None = None
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
@@ -155,6 +156,7 @@ class Housekeeper:
             self._store.batches.write_counts(batch.batch_id, wanted)
 
     def _tidy(self, settings: Settings) -> None:
+        self._set_log_retention(settings.telemetry.log_retention_days)
         queue = self._store.queue
         taken = (
             queue.convert_text_times()
@@ -168,6 +170,12 @@ class Housekeeper:
             log.info("reservations.given_back", jobs=released)
         self._resume_suspended()
         self._release_leaks()
+
+    def _set_log_retention(self, days: int) -> None:
+        """Set it after the start and after a reload that changed it; changes by other hosts stay."""
+        if days != self._log_retention_days:
+            self._store.logs.keep_for(days)
+            self._log_retention_days = days
 
     def _requeue_legacy_retries(self, settings: Settings) -> int:
         """Requeue SpeechAI's due retries, if the batch's maximum of attempts, else the settings', allows."""

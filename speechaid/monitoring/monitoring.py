@@ -12,11 +12,11 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.fleet.messages import Counts
 from speechaid.monitoring.alerts import AlertMonitor
 from speechaid.monitoring.retell_concurrency import RetellConcurrencyMonitor
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings
 from speechaid.telemetry.alerts import Webhook
 from speechaid.telemetry.http import MetricsServer
 from speechaid.telemetry.snapshot import SnapshotHolder
-from speechaid.worker import open_retell
 
 OFF = "off"
 

@@ -1,1 +1,1 @@
-"""What daemon and clients exchange; standard library only, and all that ``speechctl`` may import."""
+"""The control protocol of daemon and clients: all that ``speechctl`` may import. Standard library only."""

@@ -1,7 +1,7 @@
-"""The one table of control commands: parser, dispatch, ``--help``, completion and manual come from it.
+"""The table of control commands, from which parser, dispatch, ``--help``, completion and manual are made.
 
-Standard library only, and light: ``speechctl`` reads it at every start. What the daemon does for a row stands
-in ``speechaid.commands``; a test holds the two together. A row without its handler does not belong here.
+Standard library only, and light: ``speechctl`` imports it at every start. ``speechaid.commands.registry`` has
+the handler of each row; a test compares the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """What an argument is, on the command line and on the wire."""
+    """The type of an argument, on the command line and on the wire."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -26,28 +26,28 @@ class Kind(StrEnum):
 
 
 class Access(StrEnum):
-    """What a client must be allowed to do."""
+    """The right that a client needs for a command."""
 
     READ = "read"
     WRITE = "write"
 
 
 class Runs(StrEnum):
-    """Which thread of the daemon does the work."""
+    """Which thread of the daemon runs a command."""
 
-    #: The thread that supervises: answered at once, whatever the database does.
+    #: The loop thread: answered at once, whatever the database does.
     LOOP = "loop"
-    #: The clerk, who talks to the database: acknowledged at once, answered when done.
-    BACKGROUND = "desk"
-    #: The supervising thread, on and on: there is no last answer, the client leaves when it has enough.
+    #: The database thread: acknowledged at once, answered when done.
+    BACKGROUND = "background"
+    #: The loop thread: a stream without a last answer, which the client ends by leaving.
     STREAM = "stream"
-    #: None: speechctl does it by itself, with other commands or without a daemon.
+    #: None: speechctl carries it out, with other commands or without a daemon.
     CLIENT = "client"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Argument:
-    """One argument of a command. ``name`` is the wire's; the flag has hyphens for underscores."""
+    """One argument of a command. ``name`` is used on the wire; the flag has hyphens for underscores."""
 
     name: str
     help: str
@@ -61,9 +61,9 @@ class Argument:
     maximum: float | None = None
     #: What shell completion offers: ``batch``, ``job`` or ``worker``.
     completes: str | None = None
-    #: Concerns speechctl alone and is never sent.
+    #: Used by speechctl only, and never sent.
     local: bool = False
-    #: A letter that stands for the flag: ``f`` for ``-f``.
+    #: A one-letter flag: ``f`` for ``-f``.
     short: str | None = None
 
     @property
@@ -74,16 +74,16 @@ class Argument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandSpec:
-    """One command: what it is called, takes, needs and does."""
+    """One command: its name, arguments, required access and thread."""
 
     name: str
     help: str
     arguments: tuple[Argument, ...] = ()
     access: Access = Access.READ
     runs: Runs = Runs.BACKGROUND
-    #: The question that speechctl asks first unless ``--yes``; ``{name}`` stands for an argument.
+    #: The confirmation that speechctl asks for unless ``--yes``; ``{name}`` is replaced by an argument.
     question: str | None = None
-    #: How long a client waits for the answer unless told otherwise, in seconds.
+    #: A client's default time-out for the answer, in seconds.
     timeout_seconds: float = 60.0
 
     @property
@@ -98,7 +98,7 @@ class CommandSpec:
 
 
 def _loop(name: str, text: str, *arguments: Argument, question: str | None = None) -> CommandSpec:
-    """A write that the supervising thread does at once."""
+    """A write that the loop thread does at once."""
     return CommandSpec(
         name=name,
         help=text,
@@ -113,7 +113,7 @@ def _loop(name: str, text: str, *arguments: Argument, question: str | None = Non
 def _write(
     name: str, text: str, *arguments: Argument, question: str | None = None, timeout_seconds: float = 60.0
 ) -> CommandSpec:
-    """A write of the clerk's."""
+    """A write that the database thread does."""
     return CommandSpec(
         name=name,
         help=text,
@@ -126,21 +126,21 @@ def _write(
 
 _BATCH: Final = Argument(
     name="batch",
-    help="the batch's id, or a beginning of it that no other has",
+    help="the batch's id, or its unique beginning",
     positional=True,
     required=True,
     completes="batch",
 )
 _JOB: Final = Argument(
     name="job",
-    help="the job's id, or a beginning of it that no other has",
+    help="the job's id, or its unique beginning",
     positional=True,
     required=True,
     completes="job",
 )
 _ACCOUNT: Final = Argument(
     name="account",
-    help="the account's id, or a beginning of it that no other has",
+    help="the account's id, or its unique beginning",
     positional=True,
     required=True,
     completes="account",
@@ -149,24 +149,28 @@ _OF_BATCH: Final = Argument(
     name="batch", help="of this batch only (id, or its unique beginning)", completes="batch"
 )
 _WORKER: Final = Argument(
-    name="worker", help="as status names it: worker-3", positional=True, required=True, completes="worker"
+    name="worker",
+    help="the worker's name in status: worker-3",
+    positional=True,
+    required=True,
+    completes="worker",
 )
-_REASON: Final = Argument(name="reason", help="why; kept with who and when")
-_COUNTRY: Final = Argument(name="country", help="of numbers written without a country code: CL")
+_REASON: Final = Argument(name="reason", help="the reason; recorded with author and time")
+_COUNTRY: Final = Argument(name="country", help="country of numbers without a country code: CL")
 _NUMBER: Final = Argument(
     name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
 )
-_NUMBER_ASKED: Final = Argument(name="number", positional=True, help="is this number on it?")
-_DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="say what would happen, change nothing")
+_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help="check whether this number is listed")
+_DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="show what would happen, and change nothing")
 
 _BATCH_SETTINGS: Final = (
     Argument(name="description", help="what the campaign is about"),
     Argument(name="account", help="the account that pays (account_id)"),
+    Argument(name="country", help="country of phones without a country code: CL (default: the account's)"),
     Argument(
-        name="country", help="of phones written without a country code: CL (default: the account's own)"
+        name="priority", help="which batch goes first", choices=("normal", "high", "urgent"), default="normal"
     ),
-    Argument(name="priority", help="who goes first", choices=("normal", "high", "urgent"), default="normal"),
-    Argument(name="hours", help="when people may be called: 09:00-18:00; 24:00 is the day's end"),
+    Argument(name="hours", help="when people may be called: 09:00-18:00; 24:00 is the end of the day"),
     Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5"),
     Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago"),
     Argument(
@@ -174,14 +178,14 @@ _BATCH_SETTINGS: Final = (
         kind=Kind.INTEGER,
         minimum=1,
         maximum=100,
-        help="passes through a contact's phones",
+        help="attempts, each a pass through a contact's phones",
     ),
     Argument(
         name="retry_delay_hours",
         kind=Kind.NUMBER,
         minimum=0,
         maximum=8760,
-        help="between two passes, in place of both delays of the settings",
+        help="delay between two attempts, instead of both delays of the settings",
     ),
     Argument(
         name="ring_timeout",
@@ -202,9 +206,11 @@ _BATCH_SETTINGS: Final = (
         kind=Kind.INTEGER,
         minimum=1,
         maximum=100_000,
-        help="calls at a time; to have none placed say --paused, or pause-batch later",
+        help="calls at a time; for none use --paused, or pause-batch later",
     ),
-    Argument(name="voicemail_counts", kind=Kind.FLAG, help="reaching a voicemail serves the purpose"),
+    Argument(
+        name="voicemail_counts", kind=Kind.FLAG, help="a call that reaches a voicemail completes the job"
+    ),
     Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),
 )
 
@@ -217,14 +223,14 @@ _TABLE: Final = (
     ),
     _loop(
         "drain",
-        "no worker of this host takes a new job; calls in hand finish; outlives a restart",
+        "stop taking new jobs on this host; calls in progress finish; stays after a restart",
         Argument(name="wait", kind=Kind.FLAG, local=True, help="return when the last call has ended"),
         Argument(name="stop", kind=Kind.FLAG, help="then stop the daemon (it starts drained)"),
     ),
-    _loop("undrain", "workers of this host take jobs again"),
+    _loop("undrain", "take new jobs on this host again"),
     _loop(
         "pause-worker",
-        "one worker takes no new job; outlives its crash and replacement",
+        "one worker takes no new job, nor do its replacements; stays after a restart",
         _WORKER,
     ),
     _loop("resume-worker", "one worker takes jobs again", _WORKER),
@@ -241,7 +247,7 @@ _TABLE: Final = (
             help="workers wanted",
         ),
     ),
-    _loop("reload", "read the settings again; a bad set is refused whole and the old one kept"),
+    _loop("reload", "read the settings again; if one is invalid, all are refused and the old ones stay"),
     _loop(
         "log-level",
         "how much the daemon logs, until the next reload",
@@ -250,38 +256,43 @@ _TABLE: Final = (
             positional=True,
             required=True,
             choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-            help="the least that is logged",
+            help="the lowest level that is logged",
         ),
     ),
     _loop(
         "shutdown",
-        "stop the daemon: calls in hand finish first, or are handed over with --now",
-        Argument(name="now", kind=Kind.FLAG, help="let go of live calls; the next start follows them on"),
+        "stop the daemon: calls in progress finish first, or are handed over with --now",
+        Argument(name="now", kind=Kind.FLAG, help="hand over live calls; the next start follows them"),
         question="Stop the daemon?",
     ),
     CommandSpec(
         name="batches",
-        help="the batches, newest first, and how far they are",
+        help="the batches, newest first, with their jobs by status",
         arguments=(
             Argument(
-                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=20, help="at most so many"
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=20,
+                help="show at most this many",
             ),
         ),
     ),
     _write(
         "create-batch",
-        "make an empty batch; import fills it",
-        Argument(name="name", positional=True, required=True, help="what people call it"),
+        "create an empty batch; import fills it",
+        Argument(name="name", positional=True, required=True, help="the batch's name"),
         *_BATCH_SETTINGS,
     ),
     _write(
         "pause-batch",
-        "no new call of this batch, on any host, once this has answered",
+        "stop new calls of this batch on all hosts, from the answer on",
         _BATCH,
         _REASON,
         timeout_seconds=120.0,
     ),
-    _write("resume-batch", "the batch's jobs may be called again", _BATCH),
+    _write("resume-batch", "allow calls of the batch again", _BATCH),
     _write(
         "pause-all",
         "pause every active batch, as pause-batch does",
@@ -291,7 +302,7 @@ _TABLE: Final = (
     _write("resume-all", "resume the batches that pause-all paused, and no others"),
     _write(
         "cancel-batch",
-        "call a batch off: what waits is cancelled, what is in a call once that is over",
+        "cancel a batch: waiting jobs at once, jobs in a call when it ends",
         _BATCH,
         _REASON,
         _DRY_RUN,
@@ -311,19 +322,17 @@ _TABLE: Final = (
         Argument(
             name="batch",
             completes="batch",
-            help="add to this batch; without it a new one is made with the settings below",
+            help="add to this batch; without it a new one is created with the settings below",
         ),
         Argument(name="name", help="the new batch's name (default: the file's)"),
-        Argument(name="strict", kind=Kind.FLAG, help="import nothing where any row is bad"),
+        Argument(name="strict", kind=Kind.FLAG, help="import nothing if any row is bad"),
         Argument(
             name="duplicates",
             choices=("batch", "account"),
             default="batch",
             help="leave out contacts that this batch, or any batch of the account, has already",
         ),
-        Argument(
-            name="return_bad_rows", kind=Kind.FLAG, help="answer with the bad rows as they were written"
-        ),
+        Argument(name="return_bad_rows", kind=Kind.FLAG, help="return the bad rows as written"),
         Argument(name="bad_rows", local=True, help="write bad rows with line and reason to this CSV file"),
         _DRY_RUN,
         *_BATCH_SETTINGS,
@@ -331,10 +340,15 @@ _TABLE: Final = (
     ),
     CommandSpec(
         name="imports",
-        help="how far imports are, or what came of them: the latest of each batch",
+        help="progress or result of the latest import of each batch",
         arguments=(
             Argument(
-                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=20, help="at most so many"
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=20,
+                help="show at most this many",
             ),
         ),
     ),
@@ -346,16 +360,21 @@ _TABLE: Final = (
             Argument(
                 name="status",
                 choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
-                help="only jobs that stand so",
+                help="only jobs with this status",
             ),
             Argument(
-                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=50, help="at most so many"
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=50,
+                help="show at most this many",
             ),
         ),
     ),
     CommandSpec(
         name="job",
-        help="one job and its whole history: every call, every event",
+        help="one job with its whole history: every call, every event",
         arguments=(_JOB,),
     ),
     CommandSpec(
@@ -369,15 +388,20 @@ _TABLE: Final = (
         arguments=(
             _OF_BATCH,
             Argument(
-                name="limit", kind=Kind.INTEGER, minimum=1, maximum=1000, default=50, help="at most so many"
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=50,
+                help="show at most this many",
             ),
         ),
     ),
-    _write("suspend-job", "set a job aside; one in a call once that is over", _JOB, _REASON),
-    _write("resume-job", "a suspended job may be called again", _JOB),
+    _write("suspend-job", "set a job aside; if it is in a call, when the call ends", _JOB, _REASON),
+    _write("resume-job", "allow calls of a suspended job again", _JOB),
     _write(
         "cancel-job",
-        "call a job off; a call that is going on ends as it may",
+        "cancel a job; a call in progress is not ended",
         _JOB,
         _REASON,
         question="Cancel {job}?",
@@ -391,58 +415,58 @@ _TABLE: Final = (
     ),
     _write(
         "release-stuck",
-        "give back jobs whose worker is gone; those with a call are left to be followed on",
+        "requeue jobs whose worker is gone, except those with a call, which workers adopt",
         Argument(
             name="older_than",
             kind=Kind.DURATION,
             minimum=0,
             maximum=31_536_000,
             default=300,
-            help="the lease ran out at least so long ago: 5m",
+            help="minimum time since the lease ran out: 5m",
         ),
         _DRY_RUN,
         timeout_seconds=300.0,
     ),
     _write(
         "reset-jobs",
-        "jobs that ended begin anew: no attempt spent, first phone; history is kept",
+        "start finished jobs again, with all attempts and the first phone; history is kept",
         Argument(
             name="status",
             choices=("failed", "cancelled", "suspended", "done"),
             default="failed",
-            help="jobs that ended so",
+            help="only jobs with this status",
         ),
         Argument(
             name="max_age_hours",
             kind=Kind.NUMBER,
             minimum=0,
             maximum=87_600,
-            help="that ended at most so long ago",
+            help="only jobs that ended within this many hours",
         ),
         _OF_BATCH,
         _DRY_RUN,
-        question="Have all these people called again, from the beginning?",
+        question="Call all these people again, from the beginning?",
         timeout_seconds=600.0,
     ),
-    _write("suspend-account", "no new call that this account pays, until resume-account", _ACCOUNT, _REASON),
-    _write("resume-account", "a suspended account's jobs may be called again", _ACCOUNT, _REASON),
+    _write("suspend-account", "stop new calls of this account until resume-account", _ACCOUNT, _REASON),
+    _write("resume-account", "allow calls of a suspended account again", _ACCOUNT, _REASON),
     _write(
         "hold",
-        "emergency stop: no new dial on any host, once this has answered, until unhold",
+        "emergency stop: no new dial on any host, from the answer on, until unhold",
         _REASON,
         timeout_seconds=120.0,
     ),
-    _write("unhold", "dials may go out again"),
+    _write("unhold", "end the hold: dials are placed again"),
     CommandSpec(
         name="report",
-        help="what came of the calls: jobs, outcomes, minutes and cost",
+        help="results of the calls: jobs, outcomes, minutes and cost",
         arguments=(
             _OF_BATCH,
             Argument(
                 name="format",
                 choices=("terminal", "markdown", "json", "xlsx"),
                 default="terminal",
-                help="how it is shown; xlsx needs --output",
+                help="output format; xlsx needs --output",
             ),
             Argument(name="output", local=True, help="write it to this file"),
         ),
@@ -453,7 +477,12 @@ _TABLE: Final = (
         arguments=(
             _OF_BATCH,
             Argument(
-                name="limit", kind=Kind.INTEGER, minimum=1, maximum=5000, default=200, help="at most so many"
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=5000,
+                default=200,
+                help="show at most this many",
             ),
         ),
     ),
@@ -472,40 +501,40 @@ _TABLE: Final = (
                 name="what",
                 choices=("calls", "jobs", "promises", "dnc"),
                 default="calls",
-                help="one row for each of these",
+                help="what to export, one row each",
             ),
             _OF_BATCH,
-            Argument(name="after", help="a place that an earlier page named as its next"),
+            Argument(name="after", help="the position that an earlier page gave as its next"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,
                 minimum=1,
                 maximum=5000,
-                # Others' work goes between two pages.
+                # Other commands run between two pages.
                 default=1000,
-                help="rows of one page",
+                help="rows per page",
             ),
         ),
         timeout_seconds=120.0,
     ),
     CommandSpec(
         name="dnc",
-        help="the do-not-call list: how long it is, and whether a number is on it",
-        arguments=(_NUMBER_ASKED, _COUNTRY),
+        help="the do-not-call list: its length, and whether a number is on it",
+        arguments=(_OPTIONAL_NUMBER, _COUNTRY),
     ),
     _write(
         "dnc-add",
-        "nobody dials this number any more, on any host",
+        "put a number on the do-not-call list: no host dials it",
         _NUMBER,
         _COUNTRY,
         _REASON,
     ),
     _write(
         "dnc-remove",
-        "this number may be dialled again",
+        "take a number off the do-not-call list",
         _NUMBER,
         _COUNTRY,
-        question="Let this number be dialled again?",
+        question="Allow calls to this number again?",
     ),
     _write(
         "dnc-import",
@@ -515,7 +544,7 @@ _TABLE: Final = (
             kind=Kind.FILE,
             positional=True,
             required=True,
-            help="one number a line, or a column of phones under its name",
+            help="one number per line, or a table with a phone column",
         ),
         _COUNTRY,
         _DRY_RUN,
@@ -531,16 +560,16 @@ _TABLE: Final = (
                 minimum=0.2,
                 maximum=3600,
                 default=1,
-                help="between two looks: 2s",
+                help="refresh interval: 2s",
             ),
-            Argument(name="once", kind=Kind.FLAG, help="one look, as plain text"),
+            Argument(name="once", kind=Kind.FLAG, help="print once, as plain text"),
         ),
         runs=Runs.CLIENT,
         timeout_seconds=5.0,
     ),
     CommandSpec(
         name="events",
-        help="what happens on this host, as it happens, until Ctrl-C",
+        help="events of this host as they happen, until Ctrl-C",
         arguments=(
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
@@ -549,7 +578,7 @@ _TABLE: Final = (
     ),
     CommandSpec(
         name="logs",
-        help="what is on record: events of jobs on all hosts, operators' commands",
+        help="recorded events of jobs on all hosts, and operators' commands",
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
             Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
@@ -559,16 +588,16 @@ _TABLE: Final = (
                 minimum=1,
                 maximum=1000,
                 default=30,
-                help="so many, the latest",
+                help="show the latest, at most this many",
             ),
-            Argument(name="after", help="only what was written after a place that an earlier answer named"),
-            Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="go on with what comes"),
+            Argument(name="after", help="only lines after the place that an earlier answer gave"),
+            Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="keep printing new lines"),
         ),
     ),
     CommandSpec(
         name="alerts",
-        help="what fires, since when, what it means and what to do",
-        arguments=(Argument(name="all", kind=Kind.FLAG, help="the alerts that are quiet too"),),
+        help="firing alerts: since when, what they mean and what to do",
+        arguments=(Argument(name="all", kind=Kind.FLAG, help="show the quiet alerts too"),),
         runs=Runs.LOOP,
         timeout_seconds=5.0,
     ),
@@ -587,10 +616,12 @@ _TABLE: Final = (
                 choices=("server", "add", "revoke", "list"),
                 help="what to do with the keys on this machine",
             ),
-            Argument(name="name", positional=True, help="of a client: maria"),
+            Argument(name="name", positional=True, help="the client's name: maria"),
             Argument(name="access", choices=("read", "write"), default="read", help="what the client may do"),
-            Argument(name="dir", help="where they lie (default: the daemon's SPEECHAID_CONTROL_KEYS)"),
-            Argument(name="out", help="where the client's own key file goes (default: NAME.key)"),
+            Argument(
+                name="dir", help="the directory of the keys (default: the daemon's SPEECHAID_CONTROL_KEYS)"
+            ),
+            Argument(name="out", help="the client's key file to write (default: NAME.key)"),
         ),
         runs=Runs.CLIENT,
     ),
@@ -599,23 +630,31 @@ _TABLE: Final = (
         help='a shell\'s completion script: eval "$(speechctl completion bash)"',
         arguments=(
             Argument(
-                name="shell", positional=True, required=True, choices=("bash", "zsh", "fish"), help="which"
+                name="shell",
+                positional=True,
+                required=True,
+                choices=("bash", "zsh", "fish"),
+                help="the shell",
             ),
         ),
         runs=Runs.CLIENT,
     ),
     CommandSpec(
         name="ids",
-        help="ids that begin so, for shell completion",
+        help="ids with a prefix, for shell completion",
         arguments=(
             Argument(
-                name="kind", positional=True, required=True, choices=("batch", "job", "account"), help="what"
+                name="kind",
+                positional=True,
+                required=True,
+                choices=("batch", "job", "account"),
+                help="what the ids name",
             ),
-            Argument(name="prefix", positional=True, help="how they begin"),
+            Argument(name="prefix", positional=True, help="the beginning of the ids"),
         ),
         timeout_seconds=2.0,
     ),
 )
 
-#: Every command by name, in the order in which help shows them.
+#: Every command by name, in the order of the help.
 COMMANDS: Final = {spec.name: spec for spec in _TABLE}

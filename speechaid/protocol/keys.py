@@ -1,13 +1,13 @@
-"""Keys for control over TCP, as files: the server's pair, and one file for each client that may come in.
+"""Key files for control over TCP: the server's pair, and one file for each allowed client.
 
-    DIR/server.json          {"public": ..., "secret": ...}          mode 0600, the daemon's alone
+    DIR/server.json          {"public": ..., "secret": ...}          mode 0600, read by the daemon only
     DIR/clients/NAME.json    {"name": ..., "access": "read" or "write", "public": ...}
 
-and, wherever the client is, its own file (``speechctl --key FILE``), mode 0600::
+and, on the client's machine, its credentials (``speechctl --key FILE``), mode 0600::
 
     {"name": ..., "public": ..., "secret": ..., "server": the server's public key}
 
-Keys are CURVE's, 40 characters of Z85. Standard library only: daemon and speechctl share this module.
+Keys are CURVE keys, 40 characters of Z85. Standard library only: daemon and speechctl share this module.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ ACCESSES: Final = ("read", "write")
 
 
 class KeyringError(Exception):
-    """Keys cannot be used or made; the text says why and what to do."""
+    """Keys cannot be used or created; the text says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyPair:
-    """A public key and its secret."""
+    """A public key and its secret key."""
 
     public: str
     secret: str = field(repr=False)
@@ -40,7 +40,7 @@ class KeyPair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllowedClient:
-    """A client that may come in."""
+    """A client that may connect."""
 
     name: str
     access: str
@@ -49,7 +49,7 @@ class AllowedClient:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """What a client proves itself with, and the server that it believes."""
+    """A client's keys, and the public key of the server that it trusts."""
 
     name: str
     pair: KeyPair
@@ -57,9 +57,13 @@ class Credentials:
 
 
 def check_name(name: object) -> str:
-    """The name, if it can be a client's."""
+    """Return the name if it is valid for a client.
+
+    Raises:
+        KeyringError: it is not.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise KeyringError(f"{name!r} is no name for a client: up to 64 letters, digits or ._-")
+        raise KeyringError(f"{name!r} is not a valid client name: up to 64 letters, digits or ._-")
     return name
 
 
@@ -67,20 +71,20 @@ def server_pair(directory: Path) -> KeyPair:
     """The server's keys.
 
     Raises:
-        KeyringError: there are none, or others could read them.
+        KeyringError: there are none, or other users could read them.
     """
     path = directory / "server.json"
     if not path.exists():
-        raise KeyringError(f"{path} is not there: make it with: speechctl keys server --dir {directory}")
+        raise KeyringError(f"{path} does not exist: create it with: speechctl keys server --dir {directory}")
     fields = _read(path, private=True)
     return KeyPair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
 
 
 def allowed_clients(directory: Path) -> dict[str, AllowedClient]:
-    """Who may come in, by public key.
+    """The allowed clients by public key.
 
     Raises:
-        KeyringError: a file cannot be understood; better nobody than the wrong one.
+        KeyringError: a file is invalid; then no client is allowed at all.
     """
     found: dict[str, AllowedClient] = {}
     for path in sorted((directory / "clients").glob("*.json")):
@@ -95,10 +99,10 @@ def allowed_clients(directory: Path) -> dict[str, AllowedClient]:
 
 
 def credentials(path: Path) -> Credentials:
-    """A client's own keys.
+    """Read a client's credentials.
 
     Raises:
-        KeyringError: the file is not there, others can read it, or it cannot be understood.
+        KeyringError: the file does not exist, is readable by other users, or is invalid.
     """
     fields = _read(path, private=True)
     pair = KeyPair(public=_key(path, fields, "public"), secret=_key(path, fields, "secret"))
@@ -106,31 +110,31 @@ def credentials(path: Path) -> Credentials:
 
 
 def write_server(directory: Path, pair: KeyPair) -> None:
-    """Keep the server's keys; those that are there stay."""
+    """Write the server's keys; an existing file is not overwritten."""
     _prepare(directory)
     _write(directory / "server.json", {"public": pair.public, "secret": pair.secret})
 
 
 def write_client(directory: Path, client: AllowedClient) -> None:
-    """Let a client in, from the daemon's next reload on."""
+    """Allow a client, from the daemon's next reload on."""
     _prepare(directory / "clients")
     path = directory / "clients" / f"{check_name(client.name)}.json"
     _write(path, {"name": client.name, "access": client.access, "public": client.public})
 
 
-def write_credentials(path: Path, own: Credentials) -> None:
-    """Make a client's own file."""
+def write_credentials(path: Path, credentials: Credentials) -> None:
+    """Write a client's credentials; an existing file is not overwritten."""
     fields = {
-        "name": own.name,
-        "public": own.pair.public,
-        "secret": own.pair.secret,
-        "server": own.server,
+        "name": credentials.name,
+        "public": credentials.pair.public,
+        "secret": credentials.pair.secret,
+        "server": credentials.server,
     }
     _write(path, fields)
 
 
 def revoke(directory: Path, name: str) -> bool:
-    """Let a client in no more, from the daemon's next reload on; whether it was let in."""
+    """Revoke a client, from the daemon's next reload on; returns whether it was allowed."""
     path = directory / "clients" / f"{check_name(name)}.json"
     try:
         path.unlink()
@@ -149,7 +153,7 @@ def _read(path: Path, *, private: bool) -> Mapping[str, Any]:
         raise KeyringError(f"{path} is not a key file") from exc
     if mode & (stat.S_IRWXG | stat.S_IRWXO if private else stat.S_IWOTH):
         raise KeyringError(
-            f"{path} is open to others: chmod 600 {path}, and make new keys if it was for long"
+            f"{path} is readable by others: chmod 600 {path}, and create new keys if others may have read it"
         )
     if not isinstance(fields, dict):
         raise KeyringError(f"{path} is not a key file")
@@ -159,7 +163,7 @@ def _read(path: Path, *, private: bool) -> Mapping[str, Any]:
 def _key(path: Path, fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not _KEY.fullmatch(value):
-        raise KeyringError(f"{path}: {name} is no key")
+        raise KeyringError(f"{path}: {name} is not a key")
     return value
 
 
@@ -171,11 +175,11 @@ def _prepare(directory: Path) -> None:
 
 
 def _write(path: Path, fields: Mapping[str, str]) -> None:
-    """Made closed from the first moment, never over another."""
+    """Create a file with mode 0600 from the start; never overwrite one."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError as exc:
-        raise KeyringError(f"{path} is there already: it is left alone") from exc
+        raise KeyringError(f"{path} exists already and is not overwritten") from exc
     except OSError as exc:
         raise KeyringError(f"{path}: {exc.strerror}") from exc
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

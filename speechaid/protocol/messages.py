@@ -1,4 +1,4 @@
-"""What daemon and clients say to each other; the standard library suffices to speak it.
+"""The messages between daemon and clients. Standard library only.
 
 Wire format: ZeroMQ, ROUTER in the daemon, DEALER in the client, JSON in UTF-8::
 
@@ -8,8 +8,8 @@ Wire format: ZeroMQ, ROUTER in the daemon, DEALER in the client, JSON in UTF-8::
               last      {"v": 1, "id": "7f3a", "ok": true, "result": {...}}
               or        {"v": 1, "id": "7f3a", "ok": false, "error": {"code": "...", "message": "..."}}
 
-A client makes up the ``id`` and skips replies that carry another. What could not be read far enough to know
-its id is answered with ``"id": null``. The number after ``"v"`` grows when an old client would misunderstand.
+A client chooses the ``id`` and ignores replies with another one. A request whose id could not be read is
+answered with ``"id": null``. The number after ``"v"`` grows when an old client would misunderstand a message.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION: Final = 1
-#: Bytes of a request's JSON.
+#: Limit of a request's JSON, in bytes.
 JSON_LIMIT: Final = 1024 * 1024
-#: Bytes of an attached file.
+#: Limit of an attached file, in bytes.
 ATTACHMENT_LIMIT: Final = 64 * 1024 * 1024
-#: Characters of one text argument.
+#: Limit of a text argument, in characters.
 TEXT_LIMIT: Final = 4096
-#: Bytes of a unix socket's path: ``sun_path`` has 108 with its closing NUL.
+#: Limit of a unix socket's path, in bytes: ``sun_path`` has 108 with its closing NUL.
 SOCKET_PATH_LIMIT: Final = 107
-#: Where root's daemon and the system's service listen.
+#: The socket of root's daemon and of the system service.
 SYSTEM_SOCKET: Final = Path("/run/speechaid/control.sock")
 
 
 class ErrorCode(StrEnum):
-    """Why a request was not done; programs look at this, people at the message."""
+    """Why a request was refused: for programs; the message is for people."""
 
     #: The first frame is not JSON.
     BAD_JSON = "bad_json"
@@ -76,22 +76,22 @@ class ErrorCode(StrEnum):
     UNKNOWN_COMMAND = "unknown_command"
     BAD_ARGUMENT = "bad_argument"
     TOO_LARGE = "too_large"
-    #: This client may not give this command.
+    #: The client lacks the right to this command.
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
-    #: The beginning of an id fits more than one.
+    #: More than one id begins with the text given.
     AMBIGUOUS_ID = "ambiguous_id"
-    #: Understood, and not done, for the reason that the message gives.
+    #: Not carried out, for the reason in the message.
     REFUSED = "refused"
     #: The database is away; the same request may succeed later.
     UNAVAILABLE = "unavailable"
-    #: The work did not end in time; the message says what is known.
+    #: The command did not end in time; the message says what is known.
     TIMEOUT = "timeout"
-    #: A fault of the daemon's own; its log has the details.
+    #: A programming error of the daemon; its log has the details.
     INTERNAL = "internal"
 
 
-#: What speechctl's exit status is for each: 1 refused, 2 wrong usage.
+#: speechctl's exit status for each code: 1 refused, 2 wrong usage.
 EXIT_STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.BAD_JSON: 2,
     ErrorCode.BAD_REQUEST: 2,
@@ -111,39 +111,39 @@ EXIT_STATUS: Final[Mapping[ErrorCode, int]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peer:
-    """Who sent a request, as the kernel vouches for it; None where it cannot."""
+    """The sender of a request: uid, gid and pid from the kernel, or None where they are unknown."""
 
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
-    #: Of a client on TCP: the name of its key, and where it is.
+    #: Of a client on TCP: the name of its key, and its address.
     name: str | None = None
     address: str | None = None
-    #: What this client may do; a client of the unix socket has passed its permission bits.
+    #: The client's right; a client of the unix socket has passed its permission bits.
     access: Access = Access.WRITE
 
     def may(self, access: Access) -> bool:
-        """Whether a command of this access is open to the client."""
+        """Whether the client may give commands that need this access."""
         return self.access is Access.WRITE or access is Access.READ
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A request that passed validation; ``args`` is complete, defaults filled in."""
+    """A valid request; ``args`` is complete, with defaults."""
 
     id: str
     command: CommandSpec
     args: Mapping[str, Any]
     attachment: bytes | None = field(default=None, repr=False)
     peer: Peer = Peer()
-    #: The socket's name for the client, to answer it by, and whether it came over TCP.
+    #: The socket's routing id of the client, and whether it is connected over TCP.
     route: bytes = b""
     remote: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """Why a request is not done. ``id`` is None where it could not be read."""
+    """Why a request is refused. ``id`` is None where it could not be read."""
 
     code: ErrorCode
     message: str
@@ -151,12 +151,12 @@ class Refusal:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """One message as it travels; instants become ISO 8601 text."""
+    """Encode a message; times become ISO 8601 text."""
     return _ENCODER.encode({"v": PROTOCOL_VERSION, **message}).encode()
 
 
 def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
-    """A request from its frames, or what is wrong with it; never raises."""
+    """Decode and validate a request; returns a refusal where it is invalid, and never raises."""
     if len(frame) > JSON_LIMIT:
         return _too_large("the request", len(frame), JSON_LIMIT)
     if attachment is not None and len(attachment) > ATTACHMENT_LIMIT:
@@ -171,17 +171,17 @@ def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | R
 
 
 def validate(header: object, attachment: bytes | None = None) -> Request | Refusal:
-    """A request from its decoded header, or exactly what is wrong with it."""
+    """Validate a decoded request; returns a refusal that names the fault where it is invalid."""
     if not isinstance(header, dict):
         return Refusal(
             code=ErrorCode.BAD_REQUEST,
-            message=f"a request is a JSON object with v, id, command and args, not {_named(header)}",
+            message=f"a request is a JSON object with v, id, command and args, not {_type_name(header)}",
         )
     request_id = header.get("id")
     if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
         return Refusal(
             code=ErrorCode.BAD_REQUEST,
-            message="id: 1 to 64 letters, digits or .:_- are needed, made up by the client",
+            message="id: 1 to 64 letters, digits or .:_- are required, chosen by the client",
         )
     fault = _fault_of_header(header)
     if fault is not None:
@@ -197,7 +197,7 @@ def validate(header: object, attachment: bytes | None = None) -> Request | Refus
 
 
 def default_socket(environment: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
-    """Where daemon and clients meet unless told otherwise."""
+    """The default socket of the daemon."""
     environment = os.environ if environment is None else environment
     uid = os.getuid() if uid is None else uid
     if environment.get("SPEECHAID_SOCKET"):
@@ -215,13 +215,13 @@ def default_socket(environment: Mapping[str, str] | None = None, uid: int | None
 def client_socket(
     environment: Mapping[str, str] | None = None, uid: int | None = None, system: Path | None = None
 ) -> Path:
-    """Where a client looks unless told otherwise: its own user's daemon, else the system's service.
+    """The default socket of a client: that of the user's daemon, else that of the system service.
 
     Args:
         environment: the process's own unless given.
         uid: the process's own unless given.
-        system: the service's socket, ``SYSTEM_SOCKET`` unless given. Whoever may not enter its directory is
-            sent there all the same, and told which group may.
+        system: the service's socket, ``SYSTEM_SOCKET`` unless given. It is also returned to users who may not
+            enter its directory, so that the error names the group that may.
     """
     environment = os.environ if environment is None else environment
     own = default_socket(environment, uid)
@@ -232,17 +232,17 @@ def client_socket(
 
 
 def lock_path(socket_path: Path) -> Path:
-    """The file whose lock the daemon holds, and in which its pid stands."""
+    """The file that the daemon locks, and that has its pid."""
     return socket_path.with_name(socket_path.name + ".lock")
 
 
 def path_fault(socket_path: Path) -> str | None:
-    """What makes this path unfit for a unix socket, or None."""
+    """Why this path cannot be used for a unix socket, or None."""
     length = len(os.fsencode(socket_path))
     if length <= SOCKET_PATH_LIMIT:
         return None
     return (
-        f"the socket path has {length} bytes, and the system allows {SOCKET_PATH_LIMIT}: "
+        f"the socket path has {length} bytes, the system allows {SOCKET_PATH_LIMIT}: "
         f"{socket_path} (set SPEECHAID_SOCKET to a shorter one)"
     )
 
@@ -251,7 +251,7 @@ def parse_duration(text: str) -> float:
     """Seconds from ``90``, ``90s``, ``5m``, ``1.5h`` or ``2d``.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is not a duration.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
@@ -262,7 +262,7 @@ def parse_duration(text: str) -> float:
 _ID: Final = re.compile(r"[A-Za-z0-9.:_-]{1,64}")
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)")
 _UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-#: Control characters, lone surrogates and marks that reorder text: none may reach a log or a terminal.
+#: Control characters, lone surrogates and marks that reorder text; they must not reach a log or a terminal.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -276,7 +276,7 @@ def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
         return ErrorCode.BAD_VERSION, message
     command = header.get("command")
     if not isinstance(command, str):
-        return ErrorCode.BAD_REQUEST, f"command: a text is needed, not {_named(command)}"
+        return ErrorCode.BAD_REQUEST, f"command: a text is required, not {_type_name(command)}"
     if command not in COMMANDS or COMMANDS[command].runs is Runs.CLIENT:
         message = f"there is no command {_shown(command)}{_did_you_mean(command, COMMANDS)}"
         return ErrorCode.UNKNOWN_COMMAND, message
@@ -284,9 +284,9 @@ def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
 
 
 def _check_arguments(spec: CommandSpec, given: object) -> dict[str, Any] | str:
-    """All arguments with defaults filled in, or the first fault."""
+    """All arguments with defaults, or the first fault."""
     if not isinstance(given, dict):
-        return f"args: a JSON object is needed, not {_named(given)}"
+        return f"args: a JSON object is required, not {_type_name(given)}"
     known = {argument.name: argument for argument in spec.wire_arguments}
     for name in given:
         if name not in known:
@@ -309,7 +309,7 @@ def _check_arguments(spec: CommandSpec, given: object) -> dict[str, Any] | str:
 
 def _fault_of_value(argument: Argument, value: object) -> str | None:
     if argument.kind is Kind.FLAG:
-        return None if isinstance(value, bool) else f"true or false is needed, not {_named(value)}"
+        return None if isinstance(value, bool) else f"true or false is required, not {_type_name(value)}"
     if argument.kind in {Kind.TEXT, Kind.FILE}:
         return _fault_of_text(argument, value)
     whole = argument.kind is Kind.INTEGER
@@ -317,7 +317,7 @@ def _fault_of_value(argument: Argument, value: object) -> str | None:
         "a whole number" if whole else "a number of seconds" if argument.kind is Kind.DURATION else "a number"
     )
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        return f"{wanted} is needed, not {_named(value)}"
+        return f"{wanted} is required, not {_type_name(value)}"
     low, high = argument.minimum, argument.maximum
     if (low is not None and value < low) or (high is not None and value > high):
         allowed = f"allowed are {_number(low)} to {_number(high)}"
@@ -329,13 +329,13 @@ def _fault_of_value(argument: Argument, value: object) -> str | None:
 
 def _fault_of_text(argument: Argument, value: object) -> str | None:
     if not isinstance(value, str):
-        return f"a text is needed, not {_named(value)}"
+        return f"a text is required, not {_type_name(value)}"
     if not value.strip():
-        return "it is empty"
+        return "the text is empty"
     if len(value) > TEXT_LIMIT:
-        return f"{len(value)} characters are too many: at most {TEXT_LIMIT}"
+        return f"{len(value)} characters are too many: at most {TEXT_LIMIT} are allowed"
     if _UNPRINTABLE.search(value):
-        return "it has control characters"
+        return "the text has control characters"
     if argument.choices and value not in argument.choices:
         hint = _did_you_mean(value, argument.choices)
         return f"{_shown(value)} is not allowed{hint}; allowed: {', '.join(argument.choices)}"
@@ -353,7 +353,7 @@ def _too_large(what: str, size: int, limit: int) -> Refusal:
     return Refusal(code=ErrorCode.TOO_LARGE, message=f"{what} has {size} bytes; at most {limit} are allowed")
 
 
-def _named(value: object) -> str:
+def _type_name(value: object) -> str:
     """The JSON name of a value's type."""
     if value is None:
         return "null"
@@ -362,7 +362,7 @@ def _named(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A stranger's value, short and printable."""
+    """A client's value, shortened and printable."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 64 else text[:60] + "..."
 
@@ -371,8 +371,8 @@ def _number(value: float | None) -> str:
     return "any" if value is None else f"{value:g}"
 
 
-def _plain(value: object) -> object:
-    """JSON for what has no JSON of its own."""
+def _jsonable(value: object) -> object:
+    """A JSON-compatible form of other types."""
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, set | frozenset):
@@ -384,5 +384,5 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-_ENCODER: Final = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":"))
+_ENCODER: Final = json.JSONEncoder(default=_jsonable, allow_nan=False, separators=(",", ":"))
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)

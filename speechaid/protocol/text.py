@@ -1,8 +1,8 @@
-"""Counts as people read them; pure."""
+"""Numbers with nouns, for people; pure."""
 
 from __future__ import annotations
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:
-    """``1 call``, ``2 calls``; ``many`` where an s does not do: ``1 job waits``, ``2 jobs wait``."""
+    """``1 call``, ``2 calls``; ``many`` is a plural without s: ``1 job waits``, ``2 jobs wait``."""
     return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"

@@ -1,4 +1,4 @@
-"""Reading what came back from Retell: JSON that the database can hold, waits, dates, and safe words."""
+"""Reading Retell's answers: JSON that the database can hold, waits, dates, and messages without secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 from speechaid.model.masking import mask_bare_phones
 from speechaid.model.verdict import storable
 
-#: The longest wait that is believed, in seconds: a wild date must not stop dialling for a year.
+#: Upper bound of a wait that Retell asks for, in seconds: a wrong date must not stop dialling for a year.
 LONGEST_WAIT_SECONDS: Final = 3600.0
 
 _LONGEST_MESSAGE: Final = 200
@@ -33,29 +33,29 @@ def parse(content: bytes) -> Any:
 
 
 def message(body: object) -> str:
-    """Retell's own words for an error: one short line, numbers and keys masked; may be empty."""
-    said = next(_messages(body), "")
-    line = " ".join(said.split())
+    """Retell's error message: one line of at most 200 characters, numbers and keys masked; may be empty."""
+    text = next(_messages(body), "")
+    line = " ".join(text.split())
     return mask(line)[:_LONGEST_MESSAGE]
 
 
 def mask(text: str) -> str:
-    """The text with its phone numbers and keys made unreadable."""
+    """The text with its phone numbers and keys masked."""
     return mask_bare_phones(_SECRET.sub("***", text))
 
 
 def all_text(body: object) -> str:
-    """Every key and string of an answer in one line, to search in."""
+    """All keys and strings of an answer in one line, for searching."""
     return " ".join(_strings(body))
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:
-    """``x-should-retry``, where it was sent."""
+    """The header ``x-should-retry``; None where it was not sent."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """How long to wait: ``retry-after-ms``, else ``Retry-After`` in seconds or as a date."""
+    """Seconds to wait, 0 to 3600: the header ``retry-after-ms``, else ``Retry-After`` (seconds or a date)."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000)
@@ -64,7 +64,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = No
     if seconds is not None:
         return _bounded(seconds)
     until = _date(value)
-    # Retell's own clock is the better one to read Retell's date by.
+    # Retell's date is relative to Retell's clock, which the Date header shows.
     reference = date(headers) or now
     if until is None or reference is None:
         return None
@@ -72,7 +72,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime | None = No
 
 
 def date(headers: Mapping[str, str]) -> datetime | None:
-    """The ``Date`` header as aware UTC."""
+    """The ``Date`` header as aware UTC; None where it is missing or unreadable."""
     return _date(headers.get("date"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from speechaid import __version__
 from speechaid.model import reading
 from speechaid.model.call import Call
 from speechaid.model.masking import fingerprint
@@ -26,6 +28,7 @@ from speechaid.retell.faults import (
     other_fault_for,
 )
 from speechaid.retell.requests_body import DIAL_KEY
+from speechaid.settings import Settings
 
 #: A create does not travel on a connection that rested for longer: the server may be closing it this moment,
 #: and the reset would leave the dial ambiguous.
@@ -373,3 +376,14 @@ def _fits(call: Call, metadata: Mapping[str, str] | None, to_number: str | None)
     if not metadata or call.document.get("metadata") is None:
         return True
     return all(call.metadata.get(key) == value for key, value in metadata.items())
+
+
+def open_retell(settings: Settings, *, observe: Observer | None = None) -> RetellClient:
+    """A client under the settings' key; it connects at its first request."""
+    return RetellClient(
+        base_url=str(settings.retell.base_url),
+        api_key=settings.retell.api_key.get_secret_value(),
+        timeout_seconds=settings.retell.timeout_seconds,
+        user_agent=f"speechaid/{__version__} ({socket.gethostname()})",
+        observe=observe,
+    )

@@ -1,7 +1,7 @@
-"""What can go wrong with Retell, as errors that say what a caller may conclude.
+"""Faults of Retell as errors that say what a caller may conclude.
 
-For a create there are two families. ``NotPlaced`` is proof that Retell made no call; ``Ambiguous`` is no
-proof of anything: the dial stays open until it is settled. What the tables below do not name is ambiguous.
+For a create there are two families. ``NotPlaced`` proves that Retell made no call; ``Ambiguous`` proves
+nothing: the dial stays open until it is resolved. A status that the tables below do not name is ambiguous.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from speechaid.retell import answers
 
 
 class RetellError(SpeechaidError):
-    """Base of all faults of Retell or of the way to it; the text holds no key and no full phone number.
+    """Base of all faults of Retell or of the connection; the message has no key and no full phone number.
 
     Attributes:
-        status: the HTTP status, where there was an answer.
-        retry_after_seconds: how long Retell asks to be left alone, where it said so.
+        status: the HTTP status; None without an answer.
+        retry_after_seconds: how long Retell asks to wait; None where it does not.
     """
 
     def __init__(
@@ -37,38 +37,38 @@ class NotPlaced(RetellError):  # noqa: N818 - a statement about the call, not a 
 
 
 class NumberRefused(NotPlaced):
-    """Retell blames the number called."""
+    """Retell refuses the number called."""
 
 
 class DoNotCallRefused(NotPlaced):
-    """Retell has the number marked as do-not-call."""
+    """The number is marked as do-not-call in Retell."""
 
 
 class Blocked(NotPlaced):
-    """The key, the money or the request is at fault, not the number called; any endpoint may say so."""
+    """The API key, the payment or the request is at fault, not the number called; for any endpoint."""
 
 
 class RateLimited(NotPlaced):
-    """Too fast or too many: the same create may succeed later."""
+    """Too many requests or calls: the same create may succeed later."""
 
 
 class NotSent(NotPlaced):
-    """Not one byte of the request left: no name, no connection, no TLS."""
+    """No byte of the request was sent: name resolution, connection or TLS failed."""
 
 
 class Ambiguous(RetellError):  # noqa: N818 - a statement about the call, not a mistake
-    """There may be a call, or not."""
+    """There may be a call or not."""
 
 
 class CallUnknown(RetellError):  # noqa: N818 - an answer, not a mistake
-    """Retell knows no call of that id."""
+    """Retell has no call with that id."""
 
 
 class RetellUnavailable(RetellError):  # noqa: N818 - a condition of the world, not a mistake
-    """Temporary, for everything but a create: the same question may be asked again."""
+    """A temporary fault of any request but a create: the same request may be sent again."""
 
 
-#: What each status to a create proves. A status that is not here proves nothing.
+#: What each status of a create proves. Other statuses prove nothing.
 CREATE_FAULTS: Final[Mapping[int, type[RetellError]]] = MappingProxyType(
     {
         400: Blocked,
@@ -83,10 +83,10 @@ CREATE_FAULTS: Final[Mapping[int, type[RetellError]]] = MappingProxyType(
     }
 )
 
-#: Only these may be the fault of the number called, or tell of its do-not-call mark.
+#: Only these can be about the number called, or its do-not-call mark.
 _ABOUT_THE_NUMBER: Final = frozenset({400, 422})
 
-#: What each status to any other request means. A status that is not here is temporary.
+#: What each status of any other request means. Other statuses are temporary.
 OTHER_FAULTS: Final[Mapping[int, type[RetellError]]] = MappingProxyType(
     {400: Blocked, 401: Blocked, 402: Blocked, 403: Blocked, 404: CallUnknown, 422: Blocked}
 )
@@ -104,22 +104,22 @@ def create_fault_for(
     headers: Mapping[str, str] = MappingProxyType({}),
     now: datetime | None = None,
 ) -> RetellError:
-    """The fault that an answer to a create stands for.
+    """The fault that an answer to a create means.
 
-    ``x-should-retry`` outranks the status only where that cannot cause a second call: ``true`` makes a
+    ``x-should-retry`` overrides the status only where that cannot cause a second call: ``true`` makes a
     refusal of the number temporary, ``false`` makes a 429 a block, which is probed with back-off.
-    It never turns an ambiguous answer into proof, and never overrides a do-not-call mark.
+    It never makes an ambiguous answer a proof, and never overrides a do-not-call mark.
 
     Args:
         status: any status that is not a success.
         body: the answer's JSON, or anything else.
-        to_number: the number called: an answer that quotes it blames it.
+        to_number: the number called; an answer that quotes it is about it.
         headers: the answer's, with a case-insensitive ``get``.
-        now: to read a ``Retry-After`` date where the answer has no ``Date``.
+        now: the reference for a ``Retry-After`` date where the answer has no ``Date``.
     """
     kind = CREATE_FAULTS.get(status, Ambiguous)
     if status in _ABOUT_THE_NUMBER:
-        kind = _blamed(answers.all_text(body), to_number) or kind
+        kind = _refused_subject(answers.all_text(body), to_number) or kind
     should_retry = answers.should_retry(headers)
     if kind is NumberRefused and should_retry is True:
         kind = RateLimited
@@ -135,9 +135,9 @@ def other_fault_for(
     headers: Mapping[str, str] = MappingProxyType({}),
     now: datetime | None = None,
 ) -> RetellError:
-    """The fault that an answer to any other request stands for; ``x-should-retry: true`` makes it temporary.
+    """The fault that an answer to any other request means; ``x-should-retry: true`` makes it temporary.
 
-    ``false`` changes nothing: the next poll of a live call is a new question, and must be asked.
+    ``false`` changes nothing: the next poll of a live call is a new request, and must be sent.
     """
     kind = OTHER_FAULTS.get(status, RetellUnavailable)
     if answers.should_retry(headers):
@@ -145,11 +145,11 @@ def other_fault_for(
     return _fault(kind, status, body, headers, now)
 
 
-def _blamed(text: str, to_number: str | None) -> type[RetellError] | None:
-    """Who a refusal blames: the mark, the number called, or (None) neither for sure."""
+def _refused_subject(text: str, to_number: str | None) -> type[RetellError] | None:
+    """What a refusal is about: the do-not-call mark, the number called, or (None) neither for certain."""
     if _DO_NOT_CALL.search(text):
         return DoNotCallRefused
-    # A text that names both numbers may well mean the caller's; blocking burns nobody's phone.
+    # A text that names both numbers may mean the caller's; a block marks no phone as invalid.
     called = _CALLED.search(text) or (to_number is not None and to_number in text)
     if called and not _CALLER.search(text):
         return NumberRefused
@@ -159,9 +159,9 @@ def _blamed(text: str, to_number: str | None) -> type[RetellError] | None:
 def _fault(
     kind: type[RetellError], status: int, body: object, headers: Mapping[str, str], now: datetime | None
 ) -> RetellError:
-    said = answers.message(body)
+    text = answers.message(body)
     return kind(
-        f"Retell answered {status}" + (f": {said}" if said else ""),
+        f"Retell answered {status}" + (f": {text}" if text else ""),
         status=status,
         retry_after_seconds=answers.retry_after_seconds(headers, now=now),
     )

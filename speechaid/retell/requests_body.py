@@ -1,4 +1,4 @@
-"""The body of a create request, built once: it is stored with the intent and replayed word for word."""
+"""The body of a create request, built once: it is stored with the intent and sent again byte for byte."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Final
 
 from speechaid.model.reading import Document
 
-#: The entry of a call's metadata that holds the dial key, by which a lost create is looked up.
+#: The metadata entry with the dial key, by which a dial with a lost answer is looked up.
 DIAL_KEY: Final = "speechaid_dial_key"
 
-#: Retell refuses values outside these, in milliseconds.
+#: Limits in milliseconds; Retell refuses values outside them.
 RING_LIMITS_MS: Final = (5_000, 300_000)
 DURATION_LIMITS_MS: Final = (60_000, 7_200_000)
 
@@ -32,11 +32,12 @@ def create_body(
         from_number: E.164, as is ``to_number``.
         to_number: the number called.
         agent_id: Retell's id of the agent that speaks.
-        variables: what the agent's prompt may use; all strings.
-        metadata: comes back on the call; values become strings (the list filters on those), None is left out.
-        key: the dial key; goes out as ``idempotency_key`` and in the metadata.
-        ring_seconds: how long to let it ring; None leaves it to the agent.
-        max_call_seconds: how long a connected call may last; None leaves it to the agent.
+        variables: dynamic variables for the agent's prompt; all strings.
+        metadata: Retell returns it with the call; values become strings (the list filters on strings), None
+            is left out.
+        key: the dial key; sent as ``idempotency_key`` and in the metadata.
+        ring_seconds: how long to let it ring, clamped to 5 to 300 s; None uses the agent's setting.
+        max_call_seconds: longest connected call, clamped to 60 to 7200 s; None uses the agent's setting.
     """
     body: Document = {
         "from_number": from_number,

@@ -1,41 +1,38 @@
-"""One HTTP exchange, bounded in time and size, and certain about what was sent.
+"""One HTTP exchange by requests, bounded in time and size, and certain about what was sent.
 
-``http.client`` bounds each wait for bytes, not the whole: a server that drips a byte now and then holds a
-client for ever. Here what is left of the request's time bounds every read, from the status line to the last
-byte. And a fault before the first byte of a request was handed over is proof that nothing was sent: the
-connections below note it themselves.
+The adapter below is used without a ``requests.Session``: what a session adds (redirects, cookies, ``.netrc``,
+the environment read anew for each request) is what must not happen here. ``retell.connections`` keeps to the
+deadline and refuses answers whose end is in doubt.
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
-import io
 import ipaddress
 import os
-import queue
-import select
-import socket
 import ssl
-import threading
-import time
 import urllib.request
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import certifi
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
-#: No answer is longer; two hours' transcript with word timings stays well below.
-LARGEST_ANSWER_BYTES: Final = 32 * 1024 * 1024
-#: A connection takes at most this long, within the request's whole time.
-CONNECT_SECONDS: Final = 10.0
+from speechaid.retell.connections import LARGEST_ANSWER_BYTES, Connection, Exchange, SecureConnection
 
-#: Faults of the network, of the server's HTTP, and of a compressed answer.
-_FAULTS: Final = (OSError, http.client.HTTPException, ValueError, zlib.error)
+#: Faults of the network, of the server's HTTP, and of a compressed answer; those of requests are OSErrors.
+_FAULTS: Final = (OSError, HTTPError, http.client.HTTPException, ValueError, zlib.error)
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - the deed failed
@@ -64,18 +61,19 @@ class Answer:
     content: bytes
 
 
-class BearerAuth:
+class BearerAuth(AuthBase):
     """The API key, which no representation of this object shows."""
 
     def __init__(self, api_key: str) -> None:
-        # http.client would refuse such a key with a message that quotes it.
+        # requests would refuse such a key with a message that quotes it.
         if not (api_key and api_key.isascii() and api_key.isprintable() and " " not in api_key):
             raise ValueError("the API key is empty or has characters that no key has")
         self._key = api_key
 
-    def header(self) -> str:
-        """The value of ``Authorization``."""
-        return f"Bearer {self._key}"
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign a request."""
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
 
     def redact(self, content: bytes) -> bytes:
         """The content without the key."""
@@ -83,18 +81,36 @@ class BearerAuth:
 
 
 class Session:
-    """One connection to one server, straight or through the environment's proxy; reopened as needed."""
+    """One connection to one server, direct or through the environment's proxy; reopened as needed.
 
-    def __init__(self, base_url: str, *, auth: BearerAuth, user_agent: str) -> None:
-        self._address = urlsplit(base_url)
+    It may be made and prepared before a fork, and used after it. For one thread.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        user_agent: str,
+        auth: BearerAuth | None = None,
+        accept: str = "application/json",
+        system_certificates: bool = False,
+    ) -> None:
+        """A session that is not connected yet.
+
+        Args:
+            base_url: what the paths of requests are appended to.
+            user_agent: of every request.
+            auth: signs every request.
+            accept: the media types that may come back.
+            system_certificates: whether those of the system are trusted too, not Mozilla's alone.
+        """
+        self._base_url = base_url
         self._auth = auth
-        self._headers = {
-            "User-Agent": user_agent,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        }
-        self._prefix = self._address.path.rstrip("/")
-        self._connection: _Connection | None = None
+        self._headers = {"User-Agent": user_agent, "Accept": accept, "Accept-Encoding": "gzip"}
+        self._system_certificates = system_certificates
+        self._exchange = Exchange()
+        self._adapter: _Adapter | None = None
+        self._proxies: dict[str, str] = {}
 
     def prepare(self) -> None:
         """Make what an exchange needs, short of connecting.
@@ -103,167 +119,130 @@ class Session:
             OSError: the certificates that the environment names cannot be read.
             ValueError: the address, or that of the environment's proxy, is none that can be connected to.
         """
-        if self._connection is None:
-            self._connection = self._unconnected(_proxy_for(self._address))
+        if self._adapter is not None:
+            return
+        address = urlsplit(self._base_url)
+        if address.scheme not in {"http", "https"} or not address.hostname:
+            raise ValueError("the address is neither http:// nor https://")
+        proxy = _proxy_for(address)
+        context = _tls_context(system=self._system_certificates) if address.scheme == "https" else None
+        self._proxies = {} if proxy is None else {address.scheme: proxy}
+        self._adapter = _Adapter(self._exchange, context)
 
-    def exchange(self, method: str, path: str, *, content: bytes | None, seconds: float) -> Answer:
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None,
+        seconds: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        read_content: bool = True,
+    ) -> Answer:
         """Send one request and read its whole answer within ``seconds``.
+
+        Args:
+            method: of HTTP.
+            path: appended to the session's address.
+            content: JSON to send.
+            seconds: for names, connection, request and answer together.
+            headers: of this request, beside the session's.
+            read_content: False leaves the answer's content unread, and drops the connection.
 
         Raises:
             ExchangeFailed: there is no whole answer.
         """
+        self._exchange.begin(seconds)
         try:
             self.prepare()
-            assert self._connection is not None  # noqa: S101 - prepare has made it
-            self._connection.begin(seconds)
-            headers = {**self._headers, "Authorization": self._auth.header()}
-            if content is not None:
-                headers["Content-Type"] = "application/json"
-            self._connection.request(method, self._prefix + path, body=content, headers=headers)
-            with self._connection.getresponse() as response:
-                found = {name.lower(): value for name, value in response.getheaders()}
-                return Answer(status=response.status, headers=found, content=_read(response))
+            assert self._adapter is not None  # noqa: S101 - prepare has made it
+            request = self._request(method, path, content, headers)
+            response = self._adapter.send(request, stream=True, timeout=seconds, proxies=self._proxies)
+            with response:
+                found = {name.lower(): value for name, value in response.raw.headers.items()}
+                unpacked = _read(response.raw) if read_content else b""
+                return Answer(status=response.status_code, headers=found, content=unpacked)
         except _FAULTS as exc:
-            sent = self._connection is not None and self._connection.sent
             self.close()
-            word = _word_for(exc) if sent else "not_sent"
-            raise ExchangeFailed(word, sent=sent, reason=str(exc) or type(exc).__name__) from exc
+            # From the root: what requests and urllib3 say about it names the whole address.
+            raise _failure_of(exc, sent=self._exchange.sent) from _root_of(exc)
 
     def close(self) -> None:
         """Close the connection; the next exchange opens another."""
-        if self._connection is not None:
-            self._connection.close()
+        if self._adapter is not None:
+            self._adapter.close()
 
-    def _unconnected(self, proxy: SplitResult | None) -> _Connection:
-        address = self._address
-        if address.scheme not in {"http", "https"} or not address.hostname:
-            raise ValueError("the address of Retell is neither http:// nor https://")
-        if address.scheme == "https":
-            connection = _Connection(address.hostname, address.port or 443, tls=_tls_context())
-            if proxy is not None:
-                connection.through(proxy)
-            return connection
-        if proxy is None:
-            return _Connection(address.hostname, address.port or 80, tls=None)
-        # Asked for plain HTTP, a proxy wants the whole address.
-        self._prefix = f"http://{address.netloc}{self._prefix}"
-        self._headers |= _proxy_headers(proxy)
-        return _Connection(proxy.hostname or "", proxy.port or 80, tls=None)
+    def _request(
+        self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        sent = {**self._headers, **headers}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        url = self._base_url + path
+        return requests.Request(method, url, headers=sent, data=content, auth=self._auth).prepare()
 
 
-class _DeadlineReader(io.RawIOBase):
-    """A socket's bytes until a moment, however slowly they drip."""
+class _Adapter(HTTPAdapter):
+    """Sends to one server, by connections that keep to the exchange's deadline; retries nothing."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: float) -> None:
-        super().__init__()
-        self._raw = raw
-        self._sock = sock
-        self._deadline = deadline
+    def __init__(self, exchange: Exchange, context: ssl.SSLContext | None) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        self._exchange = exchange
+        self._context = context
+        self._pool: urllib3.HTTPConnectionPool | None = None
 
-    def readable(self) -> bool:
-        return True
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> urllib3.HTTPConnectionPool:
+        """The one pool; requests would work out for each request which of its pools fits."""
+        if self._pool is None:
+            pool = cast(
+                "urllib3.HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs)
+            )
+            secure = isinstance(pool, urllib3.HTTPSConnectionPool)
+            pool.ConnectionCls = SecureConnection if secure else Connection
+            pool.conn_kw["exchange"] = self._exchange
+            self._pool = pool
+        return self._pool
 
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_remaining(self._deadline))
-        return self._raw.readinto(buffer)
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """The server, and our certificates: requests would read them after the fork, in each worker."""
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {} if self._context is None else {"ssl_context": self._context}
+
+    def cert_verify(self, *_args: Any) -> None:
+        """Nothing to add: the context has the certificates, and requires one that fits the host."""
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """The proxy's password in UTF-8 (RFC 7617), of which requests knows Latin-1 alone."""
+        address = urlsplit(proxy)
+        if address.username is None:
+            return {}
+        pair = f"{unquote(address.username)}:{unquote(address.password or '')}"
+        return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
     def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
+        """Close the connection; the next request opens another."""
         super().close()
+        self._pool = None
 
 
-class _DeadlineResponse(http.client.HTTPResponse):
-    """An answer whose every read is bounded by what is left of the request's time: the socket's time-out."""
+def _tls_context(*, system: bool) -> ssl.SSLContext:
+    """Checks certificates against the bundle that the environment names, or Mozilla's.
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        seconds = sock.gettimeout()
-        if seconds is not None:
-            raw = self.fp.detach()
-            self.fp = io.BufferedReader(_DeadlineReader(raw, sock, time.monotonic() + seconds))
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection that notes when a request begins to leave, and keeps to the request's whole time.
-
-    Attributes:
-        sent: whether any of the present request may have left.
+    Args:
+        system: whether the system's certificates (or those of ``SSL_CERT_FILE``) are trusted as well.
     """
-
-    response_class = _DeadlineResponse
-
-    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None) -> None:
-        super().__init__(host, port)
-        self.default_port = 443 if tls is not None else 80  # of the Host header
-        self.sent = False
-        self._tls = tls
-        self._name = host
-        self._deadline = 0.0
-        self._create_connection = self._reach
-
-    def through(self, proxy: SplitResult) -> None:
-        """Have the proxy connect us."""
-        self.set_tunnel(self.host, self.port, _proxy_headers(proxy))
-        self.host, self.port = proxy.hostname or "", proxy.port or 80
-
-    def begin(self, seconds: float) -> None:
-        """A request that may take so long; a connection that the server has left is dropped."""
-        self.sent = False
-        self._deadline = time.monotonic() + seconds
-        if self.sock is not None and _is_readable(self.sock):
-            self.close()
-
-    def connect(self) -> None:
-        """Connect, through the proxy if there is one, and agree on keys."""
-        try:
-            super().connect()
-            if self._tls is not None:
-                self.sock.settimeout(_remaining(self._deadline))
-                self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
-        finally:
-            self.sent = False  # what a proxy was sent to open the way is not the request
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(_remaining(self._deadline))
-        self.sent = True
-        super().send(data)
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        """The answer's head; its reads keep to what is left of the time."""
-        if self.sock is not None:
-            self.sock.settimeout(_remaining(self._deadline))
-        return super().getresponse()
-
-    def _reach(self, address: tuple[str, int], *_more: Any) -> socket.socket:
-        """Resolve and connect within one time-out, whichever of the name's addresses answers."""
-        deadline = min(self._deadline, time.monotonic() + CONNECT_SECONDS)
-        failure: Exception = TimeoutError("no address answered in time")
-        for found in _resolve(*address, _remaining(deadline)):
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                break
-            try:
-                return socket.create_connection((found, address[1]), remaining)
-            except OSError as exc:
-                failure = exc
-        raise failure
-
-
-def _tls_context() -> ssl.SSLContext:
-    """Checks certificates against the bundle that the environment names, or Mozilla's."""
-    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
-    is_directory = Path(named).is_dir()
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = named or certifi.where()
+    is_directory = Path(bundle).is_dir()
     context = ssl.create_default_context(
-        cafile=None if is_directory else named, capath=named if is_directory else None
+        cafile=None if is_directory else bundle, capath=bundle if is_directory else None
     )
-    context.set_alpn_protocols(["http/1.1"])
+    if system:
+        context.load_default_certs()
     return context
 
 
-def _proxy_for(address: SplitResult) -> SplitResult | None:
+def _proxy_for(address: SplitResult) -> str | None:
     """The environment's proxy for an address; it is for the world outside, not for a simulator beside us."""
     host = address.hostname or ""
     if _is_loopback(host) or urllib.request.proxy_bypass(address.netloc.rpartition("@")[2]):
@@ -272,36 +251,47 @@ def _proxy_for(address: SplitResult) -> SplitResult | None:
     named = proxies.get(address.scheme) or proxies.get("all")
     if not named:
         return None
+    url = named if "://" in named else f"http://{named}"
     try:
-        proxy = urlsplit(named if "://" in named else f"http://{named}")
-        usable = proxy.scheme == "http" and proxy.hostname and proxy.port != 0
+        proxy = urlsplit(url)
+        usable = proxy.scheme == "http" and proxy.hostname and proxy.port != 0 and parse_url(url).host
     except ValueError:  # its message may quote a password
-        usable = False
+        usable = None
     if not usable:
         raise ValueError("the environment's proxy is no http:// address")
-    return proxy
+    return url
 
 
-def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(raw: Any) -> bytes:
+    """The content of an answer, unpacked; urllib3 would take half a gzip stream for a whole one."""
     unpack = None
-    if response.getheader("Content-Encoding", "").strip().lower() in {"gzip", "x-gzip"}:
+    if raw.headers.get("Content-Encoding", "").strip().lower() in {"gzip", "x-gzip"}:
         unpack = zlib.decompressobj(wbits=31)
     content = bytearray()
-    while chunk := response.read(65536):
+    while chunk := raw.read(65536, decode_content=False):
         content += chunk if unpack is None else unpack.decompress(chunk, LARGEST_ANSWER_BYTES + 1)
         if len(content) > LARGEST_ANSWER_BYTES:
             raise http.client.HTTPException("the answer is too large")
-    # A read that was told how much to read does not say that the rest never came.
-    if response.length or (unpack is not None and content and not unpack.eof):
-        raise http.client.IncompleteRead(bytes(content), response.length)
+    if unpack is not None and content and not unpack.eof:
+        raise http.client.IncompleteRead(b"")
     return bytes(content)
+
+
+def _failure_of(exc: BaseException, *, sent: bool) -> ExchangeFailed:
+    root = _root_of(exc)
+    return ExchangeFailed(
+        _word_for(root) if sent else "not_sent", sent=sent, reason=str(root) or type(root).__name__
+    )
+
+
+def _root_of(exc: BaseException) -> BaseException:
+    """The fault itself, below what requests and urllib3 made of it."""
+    while isinstance(exc, (requests.RequestException, HTTPError)):
+        below = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
+        if below is None:
+            break
+        exc = below
+    return exc
 
 
 def _word_for(exc: BaseException) -> str:
@@ -312,42 +302,6 @@ def _word_for(exc: BaseException) -> str:
         ("unreadable", (http.client.HTTPException, ValueError, zlib.error)),
     ]
     return next((word for word, types in kinds if isinstance(exc, types)), "reset")
-
-
-def _remaining(deadline: float) -> float:
-    """Seconds left; ``TimeoutError`` where there are none."""
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError("the request took too long")
-    return remaining
-
-
-def _is_readable(sock: socket.socket) -> bool:
-    """Between two exchanges nothing is to be read but the end of the connection, or rubbish."""
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    return bool(poller.poll(0))
-
-
-def _resolve(host: str, port: int, seconds: float) -> list[str]:
-    """The addresses of a name; the system's resolver knows no time-out, so it runs in a thread of its own."""
-    found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.put([str(entry[4][0]) for entry in entries])
-        except (OSError, UnicodeError) as exc:
-            found.put(exc)
-
-    threading.Thread(target=look_up, name="resolve", daemon=True).start()
-    try:
-        result = found.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no address for {host} in time") from None
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 def _is_loopback(host: str) -> bool:

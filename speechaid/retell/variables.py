@@ -1,4 +1,4 @@
-"""What an agent is told about the person that it calls: a job as Retell's dynamic variables, all strings."""
+"""A job as Retell's dynamic variables, which the agent's prompt uses; all values are strings."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from speechaid.model import reading
 from speechaid.model.job import Job
 
-#: The zone whose time every agent is told: SpeechAI's prompts were written for it.
+#: The current time in this zone is always among the variables: SpeechAI's prompts use it.
 HOME_ZONE: Final = "America/Santiago"
 
-#: The names in existing agents' prompts, each with the name that its value stands under in the job.
+#: Names that existing prompts use, and the job's field with the value.
 ALIASES: Final = {
     "nombre": "name",
     "RUT": "dni",
@@ -26,20 +26,20 @@ ALIASES: Final = {
     "fecha_maxima": "fecha_maxima",
 }
 
-#: What programs keep among the contact's fields for themselves.
-_BOOKKEEPING: Final = frozenset({"next_phone_index", "_id"})
+#: Fields of contact and payload that programs write for themselves.
+_INTERNAL_FIELDS: Final = frozenset({"next_phone_index", "_id"})
 
 
 def variables_for(job: Job, *, now: datetime, zone: str) -> dict[str, str]:
     """The variables for one call; empty ones are left out.
 
-    A name that several places use means the contact's first, then the payload's, then ``additional_info``'s.
-    What a job says itself under an alias's name is kept.
+    Where a name occurs more than once, the contact's value wins over the payload's, and that over
+    ``additional_info``'s. A job's own value under an alias's name wins over the alias.
 
     Args:
-        job: whose contact and payload they are.
-        now: aware; the agent is told the time in ``zone`` and in ``HOME_ZONE``.
-        zone: the calling window's IANA zone; one that nobody knows is left out.
+        job: its contact and payload are used.
+        now: aware; the time is given in ``zone`` and in ``HOME_ZONE``.
+        zone: the calling window's IANA zone; an unknown one is left out.
     """
     payload = reading.mapping(job.document.get("payload"))
     own: dict[str, str] = {}
@@ -55,7 +55,7 @@ def variables_for(job: Job, *, now: datetime, zone: str) -> dict[str, str]:
 
 
 def plain(value: object, zone: str = "UTC") -> str:
-    """A scalar as one would write it: no exponent, no ``.0``, dates without a needless time; else empty."""
+    """A scalar as plain text: no exponent, no ``.0``, dates without a time of midnight; else empty."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool):
@@ -73,7 +73,7 @@ def plain(value: object, zone: str = "UTC") -> str:
 
 def _texts(source: Mapping[str, object], zone: str) -> dict[str, str]:
     texts = {name.strip(): plain(value, zone) for name, value in source.items()}
-    return {name: text for name, text in texts.items() if name and text and name not in _BOOKKEEPING}
+    return {name: text for name, text in texts.items() if name and text and name not in _INTERNAL_FIELDS}
 
 
 def _kind_of_call(own: Mapping[str, str]) -> dict[str, str]:
@@ -83,22 +83,22 @@ def _kind_of_call(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def _times(now: datetime, zones: tuple[str, ...]) -> dict[str, str]:
-    """In the form of Retell's own time variables; the weekday is what an agent needs for "on Friday"."""
+    """In the form of Retell's own time variables; an agent needs the weekday to understand "on Friday"."""
     times: dict[str, str] = {}
     for zone in zones:
-        place = _zone(zone)
-        if place is not None:
-            local = now.astimezone(place)
+        zone_info = _zone(zone)
+        if zone_info is not None:
+            local = now.astimezone(zone_info)
             times[f"current_time_{zone.replace('/', '_')}"] = f"{local:%A, %B %d, %Y at %I:%M:%S %p %Z}"
     return times
 
 
 def _moment(value: datetime, zone: str) -> str:
-    """A date alone where the time says nothing: midnight, in UTC or in the zone of the campaign."""
+    """Date and time in ``zone``; only the date where the time is midnight, in UTC or in ``zone``."""
     stamp = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     try:
         local = stamp.astimezone(_zone(zone) or UTC)
-    except OverflowError:  # the first or last day that there is
+    except OverflowError:  # the first or last representable day
         return stamp.date().isoformat()
     for reading_of in (stamp, local):
         if reading_of.time() == time():
@@ -116,5 +116,5 @@ def _amount(value: Decimal) -> str:
 def _zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):  # unknown, absurd, or a directory
+    except (ValueError, OSError, LookupError):  # unknown, malformed, or a directory
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speechaid.settings import CallSettings
+from speechaid.settings.groups import CallSettings
 
 #: While Retell tells nothing at all, so many seconds pass before the same call is asked for again.
 OUTAGE_REST_SECONDS = 300.0

@@ -10,6 +10,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 
 from speechaid.model.reading import Document
+from speechaid.store.indexes import DAY_SECONDS, LOG_RETENTION
 from speechaid.store.table import Table
 
 #: Seconds within which lines of other hosts arrive, clock differences included.
@@ -22,8 +23,14 @@ class CallLogs:
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
         self.table = table
         self._now = now
-        #: Days that a line is kept.
-        self.retention_days = 90.0
+
+    def keep_for(self, days: int) -> None:
+        """Have the database delete lines ``days`` after their ``at``, existing ones too, within minutes.
+
+        All hosts share one span, the last one set.
+        """
+        index = LOG_RETENTION
+        self.table.expire_after(days * DAY_SECONDS, index.keys, name=index.name, **index.options)
 
     def write(self, event: str, *, job_id: str | None = None, **fields: Any) -> None:
         """Add a line about a job."""
@@ -31,8 +38,7 @@ class CallLogs:
 
     def write_many(self, lines: Sequence[Document]) -> None:
         """Add lines about jobs, each with its ``event``, ``job_id`` and ``at``."""
-        expires_at = self._now() + timedelta(days=self.retention_days)
-        self.table.insert_many([{**line, "expires_at": expires_at} for line in lines])
+        self.table.insert_many([dict(line) for line in lines])
 
     def audit(self, *, actor: str, command: str, args: Mapping[str, Any], outcome: str) -> None:
         """Add a line about an operator's command: who, what, and its outcome."""
@@ -72,9 +78,8 @@ class CallLogs:
         return self.table.find({"event": "command"}, sort=[("at", -1)], limit=limit)
 
     def _insert(self, fields: Document) -> None:
-        now = self._now()
         kept = {name: value for name, value in fields.items() if value is not None}
-        self.table.insert({**kept, "at": now, "expires_at": now + timedelta(days=self.retention_days)})
+        self.table.insert({**kept, "at": self._now()})
 
 
 def _object_id(position: str) -> ObjectId:

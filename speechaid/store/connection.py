@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import re
 import threading
 import time
 import warnings
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import split_options
 from pymongo.write_concern import WriteConcern
 
 from speechaid.clock import Clock, SystemClock
@@ -201,8 +203,10 @@ class Store:
         return self._client.topology_description.has_writable_server()
 
     def prepare(self) -> None:
-        """Create the missing indexes."""
+        """Create the missing indexes, and drop those that earlier versions made."""
         create_indexes(self.indexed())
+        for name in indexes.RETIRED_LOGS:
+            self.logs.table.drop_index(name)
 
     def indexed(self) -> list[tuple[Table, tuple[Index, ...]]]:
         """Each collection with the indexes that it should have."""
@@ -249,10 +253,11 @@ def connect(
     }
     try:
         # The driver would print its warnings with a line of its source, again in each process.
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             client: MongoClient[Document] = MongoClient(address, **options)
-        return Store(client, settings, clock=clock, remarks=tuple(_remark(one.message) for one in caught))
+            remarks = tuple(_remark(name) for name in _ignored_options(address))
+        return Store(client, settings, clock=clock, remarks=remarks)
     except (InvalidURI, ConfigurationError, ValueError) as exc:
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
@@ -261,10 +266,20 @@ def connect(
         raise ConfigError([f"{fault}; {allowed}; {hint}"]) from exc
 
 
-def _remark(warning: Warning | str) -> str:
-    """A warning of the driver as one line, without its advice to programmers."""
-    text = " ".join(str(warning).split()).partition(" or maybe a camelCase")[0].partition(" Refer to")[0]
-    return f"MONGO_URI: {text.rstrip('.')}; the option is ignored"
+def _ignored_options(address: str) -> list[str]:
+    """Names, as written, of the options of an address that the driver leaves out of what it uses.
+
+    The driver's own warnings do not serve: their wording changes between versions, newer ones do not name
+    the option, and they may quote its value, which may be a secret.
+    """
+    options = [option for option in re.split("[&;]", address.partition("?")[2]) if option]
+    return [option.partition("=")[0] for option in options if not split_options(option, warn=True)]
+
+
+def _remark(option: str) -> str:
+    return (
+        f"MONGO_URI: the driver does not know the option {option}, or not this value; the option is ignored"
+    )
 
 
 def _unless_given(address: str) -> dict[str, Any]:

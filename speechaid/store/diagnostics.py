@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
@@ -13,6 +14,8 @@ from speechaid.store.table import Table
 
 #: Statuses of jobs that wait or failed.
 _NOT_DONE: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.FAILED)
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Diagnostics:
@@ -55,7 +58,7 @@ class Diagnostics:
         return [Job.read(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
 
     def unreadable(self, limit: int) -> list[str]:
-        """Names of jobs that wait or failed and have no readable phone; at most ``limit``."""
+        """Names of jobs that wait or failed and have no readable phone, sorted; at most ``limit``."""
         no_text = {"$not": {"$type": "string"}}
         query: Document = {
             "status": {"$in": [*_NOT_DONE]},
@@ -65,7 +68,7 @@ class Diagnostics:
             "to_number": no_text,
         }
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))
-        return [text(row.get("job_id")) or str(row["_id"]) for row in rows]
+        return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
     def suspended_for(self) -> dict[str, int]:
         """Count suspended jobs by reason."""
@@ -88,7 +91,7 @@ class Diagnostics:
             ]
         )
         named = ((text(row["_id"]), int(row["jobs"])) for row in rows)
-        return {account_id: jobs for account_id, jobs in named if account_id is not None}
+        return _summed((account_id, jobs) for account_id, jobs in named if account_id is not None)
 
     def tried_again(self) -> dict[int, int]:
         """Count pending and failed jobs by the attempts that they have used."""
@@ -98,7 +101,7 @@ class Diagnostics:
                 {"$group": {"_id": "$attempts", "jobs": {"$sum": 1}}},
             ]
         )
-        return {int(number(row["_id"]) or 0): int(row["jobs"]) for row in rows}
+        return _summed((int(number(row["_id"]) or 0), int(row["jobs"])) for row in rows)
 
     def recent_outcomes(self, seconds: float) -> dict[tuple[str, str], int]:
         """Count calls that ended within the last ``seconds``, by outcome and Retell's reason."""
@@ -113,12 +116,21 @@ class Diagnostics:
                 },
             ]
         )
-        return {
-            (str(row["_id"].get("outcome")), str(row["_id"].get("reason"))): int(row["calls"]) for row in rows
-        }
+        return _summed(
+            ((str(row["_id"].get("outcome")), str(row["_id"].get("reason"))), int(row["calls"]))
+            for row in rows
+        )
 
     def recent_calls(self, limit: int) -> list[Document]:
         """Find the latest results, with length and cost only."""
         return self._results.find(
             {}, sort=[("_id", -1)], limit=limit, fields=("duration_ms", "connected", "cost", "placed_at")
         )
+
+
+def _summed(counts: Iterable[tuple[Key, int]]) -> dict[Key, int]:
+    """Counts by key: values that the database tells apart (2 and "2", null and none) may be read as one."""
+    sums: Counter[Key] = Counter()
+    for key, count in counts:
+        sums[key] += count
+    return dict(sums)

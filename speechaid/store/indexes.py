@@ -1,4 +1,4 @@
-"""The indexes of speechaid's queries; created at start, never dropped.
+"""The indexes of speechaid's queries; created at start, dropped only where a version retires one.
 
 SpeechAI's indexes stay as they are. Unique indexes cover only what speechaid writes (partial indexes), since
 SpeechAI's collections may hold duplicates.
@@ -27,6 +27,8 @@ class Index:
 def _keys(*names: str) -> tuple[tuple[str, int], ...]:
     return tuple((name, 1) for name in names)
 
+
+DAY_SECONDS = 86_400
 
 JOBS = (
     Index(
@@ -88,6 +90,14 @@ RESULTS = (
         {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
     ),
 )
+#: ``CallLogs.keep_for`` sets its span. Descending, since the field has an ascending index already; only for
+#: lines with an event, since lines of other programs must not be deleted.
+LOG_RETENTION = Index(
+    "speechaid_log_retention",
+    (("at", -1),),
+    "old lines are deleted by the database",
+    {"expireAfterSeconds": 90 * DAY_SECONDS, "partialFilterExpression": {"event": {"$exists": True}}},
+)
 LOGS = (
     Index(
         "speechaid_log_commands",
@@ -96,10 +106,10 @@ LOGS = (
         {"partialFilterExpression": {"event": "command"}},
     ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
-    Index(
-        "speechaid_log_expiry", _keys("expires_at"), "expired lines are deleted", {"expireAfterSeconds": 0}
-    ),
+    LOG_RETENTION,
 )
+#: Indexes of ``call_logs`` that earlier versions created and that are dropped now.
+RETIRED_LOGS = ("speechaid_log_expiry",)
 
 
 def create_indexes(tables: Iterable[tuple[Table, tuple[Index, ...]]]) -> None:

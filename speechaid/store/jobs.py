@@ -367,8 +367,10 @@ class Jobs:
         )
         counts: dict[str | None, dict[str, int]] = {}
         for row in rows:
-            key = text(row["_id"].get("batch_id"))
-            counts.setdefault(key, {})[str(row["_id"].get("status"))] = int(row["jobs"])
+            of_batch = counts.setdefault(text(row["_id"].get("batch_id")), {})
+            status = str(row["_id"].get("status"))
+            # The database tells a missing field from null: both are jobs without a batch.
+            of_batch[status] = of_batch.get(status, 0) + int(row["jobs"])
         return counts
 
     def open_dials(self, batch_id: str | None = None, *, of_batches: bool = False) -> OpenDials:

@@ -36,6 +36,10 @@ PASSING_CODES = frozenset(
 #: Unauthorized, authentication failed, and Atlas' code for both.
 FORBIDDEN_CODES = frozenset({13, 18, 8000})
 
+#: The index exists with other options, or under another name.
+INDEX_CONFLICT_CODES = frozenset({85, 86})
+INDEX_NOT_FOUND_CODE = 27
+
 Pipeline = Sequence[Document]
 Update = Document | list[Document]
 
@@ -177,6 +181,32 @@ class Table:
         """Create an index, if it does not exist."""
         with translated():
             self._collection.create_index(list(keys), **options)
+
+    def expire_after(
+        self, seconds: int, keys: Sequence[tuple[str, int]], *, name: str, **options: Any
+    ) -> None:
+        """Delete documents ``seconds`` after the indexed date: create the index or change it."""
+        with translated():
+            try:
+                self._collection.create_index(
+                    list(keys), name=name, **{**options, "expireAfterSeconds": seconds}
+                )
+            except OperationFailure as exc:
+                if exc.code not in INDEX_CONFLICT_CODES:
+                    raise
+                changed = {"name": name, "expireAfterSeconds": seconds}
+                self._collection.database.command("collMod", self.name, index=changed)
+
+    def drop_index(self, name: str) -> None:
+        """Drop an index if it exists; another host may do the same meanwhile."""
+        with translated():
+            if name not in self._collection.index_information():
+                return
+            try:
+                self._collection.drop_index(name)
+            except OperationFailure as exc:
+                if exc.code != INDEX_NOT_FOUND_CODE:
+                    raise
 
     def index_keys(self) -> set[tuple[tuple[str, int], ...]]:
         """The keys, in order, of the existing indexes, whatever their names."""

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import datetime
-from http.client import HTTPException
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from speechaid import __version__
+from speechaid.retell.transport import ExchangeFailed, Session
 from speechaid.rules.alerting import Alert
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metric_table import WEBHOOK_RESULTS
@@ -32,7 +28,7 @@ log = get_logger("speechaid.alerts")
 
 #: Messages that wait at most; past that the oldest is dropped.
 QUEUE: Final = 200
-#: Time limit of one delivery, in seconds.
+#: Time limit of one whole delivery, in seconds.
 DELIVERY_SECONDS: Final = 10.0
 #: Delays before a repetition, in seconds; after the last one the message is given up.
 PAUSES_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0, 300.0)
@@ -82,10 +78,12 @@ class Webhook:
     def __init__(
         self, url: str, secret: str | None, *, pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
     ) -> None:
-        self._url = url
         self._secret = secret
         self._pauses = pauses_seconds
-        self._opener = _opener(url)
+        # Trusts the system's certificates too: the receiver may be a server of the operator's own.
+        self._session = Session(
+            url, user_agent=f"speechaid/{__version__}", accept="*/*", system_certificates=True
+        )
         self._waiting: deque[Message] = deque()
         self._results: Counter[str] = Counter(dict.fromkeys(WEBHOOK_RESULTS, 0))
         self._news = threading.Condition()
@@ -151,40 +149,15 @@ class Webhook:
     def _post(self, body: bytes, delivery: str) -> str | None:
         """Post once; what went wrong, without the address, which may hold a token."""
         timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"speechaid/{__version__}",
-            "X-Speechaid-Delivery": delivery,
-            "X-Speechaid-Timestamp": timestamp,
-        }
+        headers = {"X-Speechaid-Delivery": delivery, "X-Speechaid-Timestamp": timestamp}
         if self._secret is not None:
             headers["X-Speechaid-Signature"] = signature(self._secret, timestamp, body)
-        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - checked
         try:
-            with self._opener.open(request, timeout=DELIVERY_SECONDS):
-                return None
-        except urllib.error.HTTPError as exc:
-            with exc:
-                return f"HTTP {exc.code}"
-        except urllib.error.URLError as exc:
-            return type(exc.reason).__name__ if isinstance(exc.reason, Exception) else "no connection"
-        except (OSError, HTTPException, ValueError) as exc:
-            return type(exc).__name__
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect is an answer that is no 2xx: what is signed for one place goes to no other."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """What opens the address; never a loopback one through a proxy of the environment."""
-    host = urlsplit(url).hostname or ""
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    proxies = [urllib.request.ProxyHandler({})] if loopback else []
-    return urllib.request.build_opener(_NoRedirects, *proxies)
+            answer = self._session.exchange(
+                "POST", "", content=body, seconds=DELIVERY_SECONDS, headers=headers, read_content=False
+            )
+        except ExchangeFailed as exc:
+            return f"{exc.word}: {type(exc.__cause__).__name__}"
+        finally:
+            self._session.close()  # alerts are minutes apart
+        return None if 200 <= answer.status < 300 else f"HTTP {answer.status}"

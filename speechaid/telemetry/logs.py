@@ -134,6 +134,11 @@ def set_level(level: int | str) -> None:
     logging.getLogger().setLevel(max(own, logging.WARNING))
 
 
+def add_handler(handler: logging.Handler) -> None:
+    """Give our own loggers' records to this handler too."""
+    logging.getLogger(_OWN[0]).addHandler(handler)
+
+
 def set_context(**fields: object) -> None:
     """Set the fields of every later line of this process: a worker's name, after the fork."""
     _context.clear()

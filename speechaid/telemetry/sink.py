@@ -86,6 +86,11 @@ def file_fault(path: Path, *, make: bool = True) -> str | None:
     return None
 
 
+def log_refused(path: Path, fault: str) -> str:
+    """The text of a settings fault: no log can be written to ``SPEECHAID_LOG_FILE``."""
+    return f"SPEECHAID_LOG_FILE={path}: {fault}; allowed: a file that can be written to"
+
+
 class LogFile:
     """A file found by its name, to which many processes append, each line with one write.
 

@@ -1,8 +1,7 @@
-"""The supervisor as a process of its own, with ``tests.support.fleet_worker`` as its worker."""
+"""The supervisor as a process, with ``tests.support.fleet_worker`` as its worker."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -16,12 +15,14 @@ from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.rules.respawn import ExitCause
 from speechaid.settings import get_settings
 from speechaid.supervisor import Supervisor
+from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
 
-log = logging.getLogger("fleet_daemon")
+log = get_logger("speechaid.fleet_daemon")
 
 
 class QuietDatabaseThread:
-    """No database: what a lost worker had in hand is only logged."""
+    """No database: the job of a crashed worker is only logged."""
 
     def __init__(self) -> None:
         self._reader, _ = os.pipe()
@@ -36,20 +37,20 @@ class QuietDatabaseThread:
         return []
 
     def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
-        log.info("worker gone: %s, job %s, %s", worker_id, job, cause.value)
+        log.info("database_thread.worker_exit", worker_id=worker_id, job=job, cause=cause.value)
 
     def close(self) -> None:
-        log.info("clerk closed")
+        log.info("database_thread.closed")
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     settings = get_settings()
+    logs.configure(settings.logging.level)
     control = ControlSocket(settings.control.socket)
 
-    def obey(supervisor: Supervisor, request: Request) -> None:
+    def on_request(request: Request) -> None:
         args = request.args
-        verbs: dict[str, Callable[[], Any]] = {
+        handlers: dict[str, Callable[[], Any]] = {
             "status": supervisor.snapshot,
             "drain": lambda: supervisor.drain(True),
             "undrain": lambda: supervisor.drain(False),
@@ -60,7 +61,7 @@ def main() -> int:
             "shutdown": lambda: supervisor.shutdown(now=args["now"]),
         }
         try:
-            control.reply(request, {"done": verbs[request.command.name]()})
+            control.reply(request, {"done": handlers[request.command.name]()})
         except (FleetError, ConfigError) as exc:
             control.refuse(request, ErrorCode.REFUSED, str(exc))
 
@@ -68,19 +69,19 @@ def main() -> int:
         settings,
         spawner=Spawner("tests.support.fleet_worker:main"),
         control=control,
-        obey=obey,
+        on_request=on_request,
         database_thread=QuietDatabaseThread(),
         read_settings=get_settings,
     )
-    blind = Path(os.environ["FLEET_WORKER_DIR"]) / "blind"
+    break_fleet = Path(os.environ["FLEET_WORKER_DIR"]) / "break-fleet"
 
-    def go_blind(_now: float) -> None:
-        """Take the supervisor's eyes: from now on every turn of the fleet fails."""
-        if blind.exists():
+    def break_when_asked(_now: float) -> None:
+        """Close the fleet's epoll: from then on every tick of the fleet fails."""
+        if break_fleet.exists():
             os.close(supervisor._fleet.fileno())
-            supervisor.on_tick.remove(go_blind)
+            supervisor.on_tick.remove(break_when_asked)
 
-    supervisor.on_tick.append(go_blind)
+    supervisor.on_tick.append(break_when_asked)
     return supervisor.run()
 
 

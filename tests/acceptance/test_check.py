@@ -1,4 +1,4 @@
-"""``speechaid check`` as an operator or a script runs it: a process, its lines, its exit status."""
+"""``speechaid check`` as a process: its output and exit status."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def variables(place: Path, simulator: SimulatorProcess, server: EmbeddedDatabase) -> Environ:
-    """All that a daemon needs, in good order."""
+    """Valid settings for a daemon."""
     return {
         "MONGO_URI": server.uri,
         "MONGO_DB": f"check_{secrets.token_hex(4)}",
@@ -85,7 +85,7 @@ def run(variables: Environ, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def levels(variables: Environ, *words: str, status: int) -> Levels:
-    """Name to level, the last of a name; the exit status must be as said."""
+    """The level by name, of the last finding of each name; asserts the exit status."""
     done = run(variables, "--json", *words)
     assert (done.returncode, done.stderr) == (status, ""), done.stdout
     return {row["name"]: row["level"] for row in json.loads(done.stdout)["checks"]}
@@ -96,7 +96,7 @@ def text_of(variables: Environ, name: str) -> str:
     return str(next(row["text"] for row in rows if row["name"] == name))
 
 
-def test_where_all_is_there_every_line_says_so_and_nothing_is_dialled(
+def test_with_everything_in_order_all_checks_pass_and_nothing_is_dialled(
     variables: Environ, simulator: SimulatorProcess
 ) -> None:
     with closing(connect(DatabaseSettings(name=variables["MONGO_DB"]), uri=variables["MONGO_URI"])) as store:
@@ -105,12 +105,12 @@ def test_where_all_is_there_every_line_says_so_and_nothing_is_dialled(
     found = levels(variables, status=0)
     assert set(found) >= {"settings", "database", "durability", "indexes", "clock", "other workers", "retell"}
     assert set(found) >= {"socket", "state directory", "descriptors"}
-    assert {name for name, level in found.items() if level != "ok"} <= {"database"}  # a server on its own
+    assert {name for name, level in found.items() if level != "ok"} <= {"database"}  # a standalone server
     assert list(simulator.requests()["counts"]) == ["concurrency"]
     assert simulator.ledger() == []
 
 
-def test_settings_at_fault_are_told_each_and_end_with_78(variables: Environ) -> None:
+def test_each_invalid_setting_is_reported_and_the_exit_status_is_78(variables: Environ) -> None:
     variables["WORKER_COUNT"] = "many"
     del variables["RETELL_AGENT_ID"]
     done = run(variables)
@@ -121,12 +121,12 @@ def test_settings_at_fault_are_told_each_and_end_with_78(variables: Environ) -> 
     assert levels(variables, "--before-start", status=78) == {"settings": "fail"}
 
 
-def test_a_slip_of_the_pen_is_a_warning(variables: Environ) -> None:
+def test_a_misspelt_variable_is_a_warning(variables: Environ) -> None:
     variables["WORKER_COUTN"] = "9"
     assert levels(variables, status=0)["settings"] == "warn"
 
 
-def test_a_database_that_is_away_fails_and_the_rest_is_looked_at_all_the_same(variables: Environ) -> None:
+def test_an_unavailable_database_fails_and_the_other_checks_run(variables: Environ) -> None:
     variables["MONGO_URI"] = "mongodb://somebody:the_password@127.0.0.1:1/"
     done = run(variables)
     assert done.returncode == 1
@@ -135,21 +135,21 @@ def test_a_database_that_is_away_fails_and_the_rest_is_looked_at_all_the_same(va
     assert "the_password" not in done.stdout + done.stderr
 
 
-def test_a_wrong_password_of_the_database_fails(variables: Environ, server: EmbeddedDatabase) -> None:
+def test_a_wrong_database_password_fails(variables: Environ, server: EmbeddedDatabase) -> None:
     password = read_credentials(server.directory).password
     variables["MONGO_URI"] = variables["MONGO_URI"].replace(password, "wrong")
     assert levels(variables, status=1)["database"] == "fail"
 
 
-def test_a_wrong_key_fails_also_before_a_start(variables: Environ) -> None:
+def test_a_wrong_retell_key_fails_even_before_a_start(variables: Environ) -> None:
     variables["RETELL_API_KEY"] = "another_key"
     assert levels(variables, "--before-start", status=1)["retell"] == "fail"
     assert "another_key" not in run(variables).stdout
 
 
-def test_an_outage_of_retell_fails_but_does_not_keep_the_daemon_from_starting(variables: Environ) -> None:
+def test_a_retell_outage_fails_but_is_a_warning_before_a_start(variables: Environ) -> None:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # nobody listens there
+        closed.bind(("127.0.0.1", 0))  # nothing listens there
         variables["RETELL_BASE_URL"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
         assert levels(variables, status=1)["retell"] == "fail"
         assert levels(variables, "--before-start", status=0)["retell"] == "warn"
@@ -158,10 +158,10 @@ def test_an_outage_of_retell_fails_but_does_not_keep_the_daemon_from_starting(va
 def test_more_workers_than_retell_allows_calls_is_a_warning(variables: Environ) -> None:
     variables["WORKER_COUNT"] = "21"
     assert levels(variables, status=0)["retell"] == "warn"
-    assert text_of(variables, "retell") == "the key is good; 0 of 20 calls going on, but WORKER_COUNT=21"
+    assert text_of(variables, "retell") == "the key is valid; 0 of 20 calls in progress, but WORKER_COUNT=21"
 
 
-def test_jobs_that_another_program_has_in_hand_are_a_warning(variables: Environ) -> None:
+def test_jobs_in_progress_of_another_program_are_a_warning(variables: Environ) -> None:
     job = {"status": "in_progress", "worker_id": "bot-7", "updated_at": datetime.now(UTC)}
     ours = {**job, "claim_token": "token", "worker_id": "worker-1@host:7"}
     with MongoClient[dict[str, Any]](variables["MONGO_URI"]) as client:
@@ -170,7 +170,7 @@ def test_jobs_that_another_program_has_in_hand_are_a_warning(variables: Environ)
     assert text_of(variables, "other workers").startswith("1 job is in progress under another program")
 
 
-def test_a_socket_or_directory_that_cannot_be_used_fails(variables: Environ, place: Path) -> None:
+def test_an_unusable_socket_or_directory_fails(variables: Environ, place: Path) -> None:
     (place / "file").write_text("")
     variables["SPEECHAID_SOCKET"] = str(place / "file")
     variables["SPEECHAID_STATE_DIR"] = str(place / "file" / "state")
@@ -182,7 +182,7 @@ def test_a_socket_or_directory_that_cannot_be_used_fails(variables: Environ, pla
     ("variable", "value"),
     [("SPEECHAID_LOG_FILE", "/nosuch/dir/log"), ("SPEECHAID_CONTROL_TCP", "tcp://127.0.0.1:17433")],
 )
-def test_what_a_start_refuses_fails_with_the_same_sentence(
+def test_a_fault_that_stops_a_start_fails_with_the_same_sentence(
     variables: Environ, variable: str, value: str
 ) -> None:
     environ = {**variables, variable: value}
@@ -192,18 +192,18 @@ def test_what_a_start_refuses_fails_with_the_same_sentence(
     sentence = next(line for line in refused.stderr.splitlines() if variable in line)
     checked = run(environ)
     assert checked.returncode == 1
-    told = next(line for line in checked.stdout.splitlines() if variable in line)
-    assert told.startswith("fail")
-    assert sentence.endswith(told[told.index(variable) :])
+    finding = next(line for line in checked.stdout.splitlines() if variable in line)
+    assert finding.startswith("fail")
+    assert sentence.endswith(finding[finding.index(variable) :])
 
 
-def test_a_look_at_the_log_file_makes_none(variables: Environ, place: Path) -> None:
+def test_the_check_of_the_log_file_creates_none(variables: Environ, place: Path) -> None:
     log = place / "log"
     assert run({**variables, "SPEECHAID_LOG_FILE": str(log)}).returncode == 0
     assert not log.exists()
 
 
-def test_a_port_that_is_taken_fails_and_names_who_has_it(variables: Environ) -> None:
+def test_a_port_in_use_fails_and_names_the_program(variables: Environ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         variables["SPEECHAID_METRICS_ADDRESS"] = address
@@ -227,7 +227,7 @@ def test_too_few_descriptors_fail(variables: Environ) -> None:
     assert "fail  descriptors" in done.stdout
 
 
-def test_a_running_daemon_is_good_news_unless_another_is_to_start(variables: Environ, place: Path) -> None:
+def test_a_running_daemon_is_ok_unless_another_is_to_start(variables: Environ, place: Path) -> None:
     variables["MONGO_URI"] = f"embedded:{place / 'database'}"
     assert levels(variables, "--before-start", status=0)["database"] == "ok"
     daemon = DaemonProcess(place, variables)
@@ -243,9 +243,7 @@ def test_a_running_daemon_is_good_news_unless_another_is_to_start(variables: Env
 
 
 @pytest.mark.parametrize("output", ["> /dev/full", ">&-"])
-def test_findings_that_cannot_be_written_are_a_failure_in_one_line(
-    variables: Environ, place: Path, output: str
-) -> None:
+def test_an_unwritable_output_is_one_line_of_error(variables: Environ, place: Path, output: str) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m speechaid check {output}"],
         env=variables,

@@ -1,10 +1,11 @@
-"""Control over the network: a whole daemon, real keys, and those who have none or the wrong ones."""
+"""Control over TCP: a whole daemon, real keys, and clients with wrong keys or none."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -47,7 +48,14 @@ class Network:
         words = ["keys", "add", name, "--access", access, "--dir", str(self.keys)]
         self.terminal.type(*words, "--out", str(self.keys_of(name)))
 
-    def logged(self, text: str) -> None:
+    def admits(self, name: str) -> bool:
+        with self.client(name) as client:
+            try:
+                return bool(client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS))
+            except Unreachable:
+                return False
+
+    def wait_for_log(self, text: str) -> None:
         self.terminal.until(lambda: text in self.terminal.daemon.log.read_text())
 
 
@@ -65,7 +73,7 @@ def network() -> Iterator[Network]:
         yield opened
 
 
-def test_key_files_are_closed_to_others_from_the_first_moment(network: Network) -> None:
+def test_key_files_are_readable_for_their_owner_only(network: Network) -> None:
     for path in (network.keys / "server.json", network.keys_of("maria")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     listed = network.terminal.ask("keys", "list", "--dir", str(network.keys))
@@ -74,10 +82,10 @@ def test_key_files_are_closed_to_others_from_the_first_moment(network: Network) 
         ("grafana", "read"),
     }
     assert "secret" not in json.dumps(listed)
-    assert "is there already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
+    assert "exists already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
 
 
-def test_a_client_with_its_key_reads_and_writes_and_is_on_record_by_name(network: Network) -> None:
+def test_a_client_with_a_write_key_reads_and_writes_and_is_recorded_by_name(network: Network) -> None:
     with network.client("maria") as client:
         assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)["supervisor"]["pid"]
         client.ask("create-batch", {"name": "from afar"}, timeout_seconds=PATIENCE_SECONDS)
@@ -92,35 +100,35 @@ def test_the_command_line_takes_a_key_file(network: Network, monkeypatch: pytest
     assert main(["status", "--socket", network.address]) == 2
 
 
-def test_a_reader_reads_and_its_writes_are_refused_and_logged(network: Network) -> None:
+def test_a_client_with_a_read_key_reads_and_its_writes_are_refused_and_logged(network: Network) -> None:
     with network.client("grafana") as client:
         assert "workers" in client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
         with pytest.raises(Refused) as caught:
             client.ask("drain", {}, timeout_seconds=PATIENCE_SECONDS)
     assert caught.value.code == "forbidden"
     assert not network.terminal.ask("status")["supervisor"]["draining"]
-    network.logged("drain changes things, and this client may only read")
+    network.wait_for_log("drain needs write access, and this client may only read")
 
 
 def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -> None:
     known = credentials(network.keys_of("maria"))
     stranger = Credentials(name="stranger", pair=new_pair(), server=known.server)
     remote = Remote(address=network.address, credentials=stranger)
-    with Client(remote) as client, pytest.raises(Unreachable, match="does not let this key in"):
+    with Client(remote) as client, pytest.raises(Unreachable, match="does not accept this key"):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
-    network.logged(f"its key {stranger.pair.public} is not allowed")
+    network.wait_for_log(f"its key {stranger.pair.public} is not allowed")
 
 
-def test_a_client_that_believes_another_server_is_refused_and_logged(network: Network) -> None:
+def test_a_client_with_another_server_key_is_refused_and_logged(network: Network) -> None:
     known = credentials(network.keys_of("maria"))
     misled = Credentials(name="maria", pair=known.pair, server=new_pair().public)
     remote = Remote(address=network.address, credentials=misled)
     with Client(remote) as client, pytest.raises(Unreachable):
         client.ask("status", {}, timeout_seconds=5.0)
-    network.logged("was refused: no CURVE, or the wrong server key")
+    network.wait_for_log("was refused: no CURVE, or the wrong server key")
 
 
-def test_a_plain_connection_gets_nothing_and_is_logged(network: Network) -> None:
+def test_an_unencrypted_connection_gets_no_answer_and_is_logged(network: Network) -> None:
     context = zmq.Context()
     plain = context.socket(zmq.DEALER)
     plain.linger = 0
@@ -132,16 +140,16 @@ def test_a_plain_connection_gets_nothing_and_is_logged(network: Network) -> None
     with socket.create_connection(("127.0.0.1", int(network.address.rpartition(":")[2])), timeout=5) as raw:
         raw.sendall(b"GET /status HTTP/1.1\r\n\r\n")
         raw.settimeout(5)
-        heard = b""
-        with contextlib.suppress(OSError):  # silence, or the door slammed
+        received = b""
+        with contextlib.suppress(OSError):  # a time-out, or a reset connection
             while piece := raw.recv(4096):
-                heard += piece
-    assert b"{" not in heard
-    network.logged(f"a connection to {network.address} was refused")
+                received += piece
+    assert b"{" not in received
+    network.wait_for_log(f"a connection to {network.address} was refused")
     assert network.terminal.ask("status")["supervisor"]["state"] == "running"
 
 
-def test_a_client_added_comes_in_after_a_reload_and_a_revoked_one_does_not_even_if_connected(
+def test_a_reload_admits_added_clients_and_refuses_revoked_ones_even_connected(
     network: Network,
 ) -> None:
     network.add("jorge", "write")
@@ -155,13 +163,20 @@ def test_a_client_added_comes_in_after_a_reload_and_a_revoked_one_does_not_even_
         assert caught.value.code == "forbidden"
     with network.client("jorge") as client, pytest.raises(Unreachable):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
-    network.logged("a revoked client at 127.0.0.1 was refused")
+    network.wait_for_log("a revoked client at 127.0.0.1 was refused")
 
 
-def test_keys_that_others_can_read_stop_a_reload_and_the_old_ones_stay(network: Network) -> None:
+def test_sighup_admits_added_clients(network: Network) -> None:
+    pid = network.terminal.ask("status")["supervisor"]["pid"]
+    network.add("ana", "write")
+    os.kill(pid, signal.SIGHUP)
+    network.terminal.until(lambda: network.admits("ana"))
+
+
+def test_keys_that_others_can_read_are_refused_on_reload_and_the_old_ones_stay(network: Network) -> None:
     server = network.keys / "server.json"
     server.chmod(0o644)
-    assert "open to others" in network.terminal.refused("reload")
+    assert "readable by others" in network.terminal.refused("reload")
     server.chmod(0o600)
     with network.client("maria") as client:
         assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
@@ -172,18 +187,18 @@ def test_events_stream_over_the_network_too(network: Network) -> None:
         stream = client.stream("events", {})
         assert next(stream) == {"state": "listening"}
         network.terminal.type("log-level", "INFO")
-        texts = (str(item.get("event", {}).get("text")) for item in stream)
-        assert any("log-level" in text for text in texts)
+        commands = (item.get("event", {}).get("command") for item in stream)
+        assert any(command == "log-level" for command in commands)
 
 
-def test_a_key_file_is_never_written_over(tmp_path: Path) -> None:
+def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
     own = Credentials(name="x", pair=new_pair(), server=new_pair().public)
     write_credentials(tmp_path / "x.key", own)
     before = (tmp_path / "x.key").read_bytes()
-    with pytest.raises(Exception, match="is there already"):
+    with pytest.raises(Exception, match="exists already"):
         write_credentials(tmp_path / "x.key", own)
     assert (tmp_path / "x.key").read_bytes() == before
-    with pytest.raises(Exception, match="no name for a client"):
+    with pytest.raises(Exception, match="not a valid client name"):
         write_client(tmp_path, AllowedClient(name="../x", access="read", public=own.server))
 
 

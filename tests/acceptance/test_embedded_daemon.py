@@ -1,4 +1,4 @@
-"""A whole daemon on its embedded database, when one of the two is killed in the middle of a campaign."""
+"""A whole daemon on its embedded database: one of the two is killed during a campaign."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
@@ -45,7 +46,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def simulator() -> Iterator[SimulatorProcess]:
-    """Every call is answered, and lasts a second or so."""
+    """Every call is answered, and lasts about a second."""
     with SimulatorProcess(speed=60.0, odds={"agent_hangup": 1}, talk_seconds=(50, 70)) as process:
         yield process
 
@@ -77,7 +78,7 @@ def live_calls(simulator: SimulatorProcess) -> list[dict[str, Any]]:
 
 
 def recorded(place: Path) -> list[str]:
-    """The ids of all calls on record."""
+    """The ids of all recorded calls."""
     with closing(connect(DatabaseSettings(), uri=published_uri(place / "database"))) as store:
         return [result["call_id"] for result in store.results.aggregate([{"$match": {}}])]
 
@@ -87,13 +88,13 @@ def all_done(place: Path) -> bool:
         return store.jobs.counts() == {"done": JOBS}
 
 
-def assert_everybody_was_called_once(place: Path, simulator: SimulatorProcess) -> None:
+def assert_each_contact_was_called_once(place: Path, simulator: SimulatorProcess) -> None:
     ledger = simulator.ledger()
     assert len(ledger) == JOBS
     assert sorted(recorded(place)) == sorted(call["call_id"] for call in ledger)
 
 
-def test_killed_supervisor_is_followed_by_one_that_takes_database_and_campaign_over(
+def test_after_a_killed_supervisor_the_next_one_adopts_database_and_campaign(
     place: Path, simulator: SimulatorProcess
 ) -> None:
     first = DaemonProcess(place, variables(place, simulator))
@@ -107,19 +108,19 @@ def test_killed_supervisor_is_followed_by_one_that_takes_database_and_campaign_o
     first.stop()
     second = DaemonProcess(place, variables(place, simulator))
     try:
-        # The last calls may end while it starts, and a database whom nobody asks any more leaves by itself.
+        # The last calls may end while it starts; without a client the orphaned database would exit.
         with closing(connect(DatabaseSettings(), uri=published_uri(place / "database"))) as store:
             store.jobs.counts()
             second.start()
         assert database_pid(place) == pid
         until(lambda: all_done(place))
-        assert_everybody_was_called_once(place, simulator)
+        assert_each_contact_was_called_once(place, simulator)
     finally:
         assert second.stop() == 0
     assert read_address(place / "database") is None
 
 
-def test_killed_database_comes_back_and_no_call_is_lost_or_doubled(
+def test_a_killed_database_is_restarted_and_no_call_is_lost_or_repeated(
     place: Path, simulator: SimulatorProcess
 ) -> None:
     daemon = DaemonProcess(place, variables(place, simulator))
@@ -131,12 +132,12 @@ def test_killed_database_comes_back_and_no_call_is_lost_or_doubled(
         os.kill(pid, signal.SIGKILL)
         until(lambda: (address := read_address(place / "database")) is not None and address.pid != pid)
         until(lambda: all_done(place))
-        assert_everybody_was_called_once(place, simulator)
+        assert_each_contact_was_called_once(place, simulator)
     finally:
         assert daemon.stop() == 0
 
 
-def test_an_impatient_row_of_sigterms_ends_in_exit_0(place: Path, simulator: SimulatorProcess) -> None:
+def test_many_sigterms_in_a_row_end_in_exit_0(place: Path, simulator: SimulatorProcess) -> None:
     daemon = DaemonProcess(place, variables(place, simulator))
     daemon.start()
     pid = int(daemon.ask("status")["supervisor"]["pid"])
@@ -144,3 +145,33 @@ def test_an_impatient_row_of_sigterms_ends_in_exit_0(place: Path, simulator: Sim
         while not process.wait(0.001):
             process.send_signal(signal.SIGTERM)
     assert daemon.stop() == 0
+
+
+def log_retention_days(place: Path) -> float:
+    with MongoClient[dict[str, Any]](published_uri(place / "database")) as client:
+        indexes = client[DatabaseSettings().name]["call_logs"].index_information().values()
+        (seconds,) = [index["expireAfterSeconds"] for index in indexes if "expireAfterSeconds" in index]
+        return float(seconds) / 86_400
+
+
+def test_lines_are_kept_as_long_as_the_settings_say_from_the_start_and_after_a_reload(
+    place: Path, simulator: SimulatorProcess
+) -> None:
+    file = place / "speechaid.env"
+    file.write_text("SPEECHAID_LOG_RETENTION_DAYS=7\n")
+    environ = variables(place, simulator) | {"SPEECHAID_ENV_FILE": str(file)}
+    first, second = DaemonProcess(place, environ), DaemonProcess(place, environ)
+    try:
+        first.start()
+        assert log_retention_days(place) == 7
+        file.write_text("SPEECHAID_LOG_RETENTION_DAYS=30\n")
+        assert first.ask("reload")["applied"] == ["SPEECHAID_LOG_RETENTION_DAYS: 7 -> 30"]
+        until(lambda: log_retention_days(place) == 30)
+    finally:
+        assert first.stop() == 0
+    file.write_text("SPEECHAID_LOG_RETENTION_DAYS=3\n")
+    try:
+        second.start()
+        assert log_retention_days(place) == 3
+    finally:
+        assert second.stop() == 0

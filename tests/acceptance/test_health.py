@@ -1,4 +1,4 @@
-"""What befalls the machine, and what the daemon makes of it: no space, memory, reader or descriptors."""
+"""The daemon on a machine without space, memory, descriptors or a reader of the log."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ JOBS = 12
 DEADLINE_SECONDS = 150.0
 
 
-def until(look: Callable[[], bool], what: str) -> None:
-    fleet_harness.until(look, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
+def until(condition: Callable[[], bool], what: str) -> None:
+    fleet_harness.until(condition, what, between=lambda: time.sleep(0.2), within_seconds=DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -84,13 +84,13 @@ def jobs_by_status(place: Path) -> dict[str, int]:
 
 
 def jobs_by_status_or_none(place: Path) -> dict[str, int] | None:
-    """None while the database is being started anew."""
+    """None while the database is being restarted."""
     with contextlib.suppress(SpeechaidError):
         return jobs_by_status(place)
     return None
 
 
-def assert_everybody_was_called_once(simulator: SimulatorProcess) -> None:
+def assert_each_contact_was_called_once(simulator: SimulatorProcess) -> None:
     called = [call["to_number"] for call in simulator.ledger()]
     assert len(called) == len(set(called)) == JOBS
 
@@ -112,7 +112,7 @@ def is_up(client: Client) -> bool:
     return False
 
 
-def test_a_daemon_that_starts_held_tells_whom_it_would_call_and_calls_nobody_until_unhold(
+def test_a_daemon_that_starts_held_forecasts_dials_and_places_none_until_unhold(
     place: Path, simulator: SimulatorProcess
 ) -> None:
     contacts = [{"name": "Ana", "phones": [f"+1212555{number:04d}"]} for number in range(JOBS)]
@@ -139,10 +139,10 @@ def test_a_daemon_that_starts_held_tells_whom_it_would_call_and_calls_nobody_unt
         until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_SECONDS) == 0
-    assert_everybody_was_called_once(simulator)
+    assert_each_contact_was_called_once(simulator)
 
 
-def test_a_log_that_nobody_reads_keeps_nobody_from_work(place: Path, simulator: SimulatorProcess) -> None:
+def test_a_log_without_a_reader_stops_no_work(place: Path, simulator: SimulatorProcess) -> None:
     process = start(place, variables(place, simulator, LOG_LEVEL="DEBUG"), stderr=subprocess.PIPE)
     assert process.stderr is not None
     with process.stderr, Client(place / "control.sock") as client:
@@ -153,23 +153,23 @@ def test_a_log_that_nobody_reads_keeps_nobody_from_work(place: Path, simulator: 
         until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_SECONDS) == 0
-    assert_everybody_was_called_once(simulator)
+    assert_each_contact_was_called_once(simulator)
 
 
-def test_more_workers_than_there_are_descriptors_for_are_refused_at_the_start_and_later(
+def test_too_many_workers_for_the_descriptor_limit_are_refused_at_the_start_and_later(
     place: Path, simulator: SimulatorProcess
 ) -> None:
-    def few() -> None:
+    def limit_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 
     many = variables(place, simulator, WORKER_COUNT="200")
-    refused = start(place, many, stderr=subprocess.PIPE, preexec_fn=few)
-    _, said = refused.communicate(timeout=DEADLINE_SECONDS)
+    refused = start(place, many, stderr=subprocess.PIPE, preexec_fn=limit_descriptors)
+    _, stderr = refused.communicate(timeout=DEADLINE_SECONDS)
     assert refused.returncode == 78
-    assert b"200 workers need" in said.splitlines()[-1]
+    assert b"200 workers need" in stderr.splitlines()[-1]
 
     with (place / "log").open("wb") as log, Client(place / "control.sock") as client:
-        process = start(place, variables(place, simulator), stderr=log, preexec_fn=few)
+        process = start(place, variables(place, simulator), stderr=log, preexec_fn=limit_descriptors)
         until(lambda: is_up(client), "the daemon's start")
         with pytest.raises(Refused, match="200 workers need"):
             client.ask("scale", {"count": 200}, timeout_seconds=60.0)
@@ -178,18 +178,18 @@ def test_more_workers_than_there_are_descriptors_for_are_refused_at_the_start_an
         assert process.wait(DEADLINE_SECONDS) == 0
 
 
-class Swollen(ThreadingHTTPServer):
-    """The simulator, but that one call has a transcript larger than a worker's memory."""
+class LargeTranscriptProxy(ThreadingHTTPServer):
+    """Passes requests to the simulator; one call gets a transcript larger than a worker's memory."""
 
     def __init__(self, behind: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Passage)
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
         self.behind = behind
         self.call: str | None = None
         self.base_url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Passage(BaseHTTPRequestHandler):
-    server: Swollen
+class _ProxyHandler(BaseHTTPRequestHandler):
+    server: LargeTranscriptProxy
     protocol_version = "HTTP/1.1"
 
     def _pass(self) -> None:
@@ -221,8 +221,8 @@ class _Passage(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def swollen(simulator: SimulatorProcess) -> Iterator[Swollen]:
-    with Swollen(simulator.base_url) as server:
+def proxy(simulator: SimulatorProcess) -> Iterator[LargeTranscriptProxy]:
+    with LargeTranscriptProxy(simulator.base_url) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -230,11 +230,11 @@ def swollen(simulator: SimulatorProcess) -> Iterator[Swollen]:
         thread.join()
 
 
-def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
-    place: Path, simulator: SimulatorProcess, swollen: Swollen
+def test_a_worker_without_memory_dies_alone_and_its_call_is_adopted(
+    place: Path, simulator: SimulatorProcess, proxy: LargeTranscriptProxy
 ) -> None:
     simulator.change(speed=1.0, talk_seconds=(900, 1000))
-    environ = variables(place, simulator, RETELL_BASE_URL=swollen.base_url, CALL_MAX_DURATION_MINUTES="60")
+    environ = variables(place, simulator, RETELL_BASE_URL=proxy.base_url, CALL_MAX_DURATION_MINUTES="60")
     daemon = DaemonProcess(place, environ)
 
     def workers() -> dict[str, tuple[int, str]]:
@@ -245,23 +245,23 @@ def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
         daemon.start()
         batch = daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="starved")["batch_id"]
         until(lambda: len(workers()) == 3, "three calls")
-        # The successor may be there before the lease is free, and would be in a call of its own for long.
+        # Else the successor, which may start before the lease lapses, would begin a long call of its own.
         daemon.ask("pause-batch", batch=batch)
         before = workers()
         starved, (pid, call) = min(before.items())
         scores = [int(Path(f"/proc/{who}/oom_score_adj").read_text()) for who in ("self", pid)]
-        assert scores[1] == min(scores[0] + 500, 1000)  # the kernel would choose it, not the supervisor
+        assert scores[1] == min(scores[0] + 500, 1000)  # the kernel would kill it before the supervisor
         used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
         resource.prlimit(pid, resource.RLIMIT_AS, (used + 8 * 2**20,) * 2)
-        swollen.call = call
-        until(lambda: "MemoryError" in daemon.log.read_text(), "the end of its memory")
-        swollen.call = None
+        proxy.call = call
+        until(lambda: "MemoryError" in daemon.log.read_text(), "the MemoryError")
+        proxy.call = None
 
         def adopted() -> bool:
-            """It says so before it dies: its row stands for a moment more."""
+            """The MemoryError is logged before the exit: its row remains for a moment."""
             return any(held == call and holder != pid for holder, held in workers().values())
 
-        until(adopted, "the call, as it was, in another's hands")
+        until(adopted, "the call adopted by another worker")
         after = workers()
         assert pid not in {holder for holder, _ in after.values()}
         assert {slot: before[slot] for slot in before if slot != starved}.items() <= after.items()
@@ -269,38 +269,38 @@ def test_a_worker_without_memory_dies_alone_and_its_call_goes_on_under_another(
         simulator.change(speed=30.0, talk_seconds=(40, 60))
         simulator.advance(3600)
         until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
-        assert_everybody_was_called_once(simulator)
+        assert_each_contact_was_called_once(simulator)
     finally:
         assert daemon.stop() == 0
 
 
 @pytest.fixture
 def small_disk(place: Path) -> Iterator[Path]:
-    """A file system that is soon full."""
+    """A small file system."""
     disk = place / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256m,mode=0700", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a file system can be mounted by root alone")
+        pytest.skip("only root can mount a file system")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill_up(disk: Path) -> None:
-    """Leave no room on the disk."""
+    """Fill the disk."""
     with contextlib.suppress(OSError), (disk / "ballast").open("ab", buffering=0) as ballast:
         while True:
             ballast.write(bytes(65_536))
 
 
-def run_short(disk: Path) -> None:
-    """Leave some room, and less than calls in hand may need."""
+def leave_too_little(disk: Path) -> None:
+    """Leave less space than live calls may need."""
     room = shutil.disk_usage(disk).free - 40 * 2**20
     (disk / "ballast").write_bytes(bytes(room))
 
 
 def fill(disk: Path) -> None:
-    """Leave no room: on the disk, nor in what the database had set aside for itself."""
+    """Fill the disk, and the space that the database had reserved."""
     fill_up(disk)
     with contextlib.suppress(PyMongoError):
         address = published_uri(disk / "database")
@@ -309,7 +309,7 @@ def fill(disk: Path) -> None:
                 client["ballast"]["pieces"].insert_one({"piece": os.urandom(500_000)})
 
 
-def test_an_emergency_stop_waits_for_no_disk_and_is_kept_as_soon_as_it_can_be(
+def test_a_hold_works_without_a_writable_state_file_and_is_saved_once_it_can_be(
     place: Path, simulator: SimulatorProcess
 ) -> None:
     daemon = DaemonProcess(place, variables(place, simulator))
@@ -329,7 +329,7 @@ def test_an_emergency_stop_waits_for_no_disk_and_is_kept_as_soon_as_it_can_be(
         found = daemon.ask("doctor")["findings"]
         assert {"held", "orders_not_kept"} <= {row["code"] for row in found}
         (state / "standing.new").rmdir()
-        until(lambda: supervisor()["orders_not_kept"] is None, "the order on disk")
+        until(lambda: supervisor()["orders_not_kept"] is None, "the hold on disk")
         assert json.loads((state / "standing.json").read_text())["held"]
         assert "not_kept" not in daemon.ask("hold")
         assert simulator.ledger() == []
@@ -337,7 +337,7 @@ def test_an_emergency_stop_waits_for_no_disk_and_is_kept_as_soon_as_it_can_be(
         assert daemon.stop() == 0
 
 
-def test_a_disk_that_runs_full_stops_dialling_while_there_is_still_room_for_the_calls_in_hand(
+def test_a_disk_that_fills_up_holds_dials_while_there_is_space_for_live_calls(
     small_disk: Path, place: Path, simulator: SimulatorProcess
 ) -> None:
     control = str(place / "control.sock")
@@ -349,23 +349,23 @@ def test_a_disk_that_runs_full_stops_dialling_while_there_is_still_room_for_the_
 
     try:
         daemon.start()
-        run_short(small_disk)
-        until(lambda: no_space() is not None, "the daemon's noticing")
+        leave_too_little(small_disk)
+        until(lambda: no_space() is not None, "no_space in status")
         daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="short")
         first = daemon.ask("doctor")["findings"][0]
         assert (first["code"], str(small_disk) in first["evidence"]) == ("no_space", True)
-        daemon.ask("unhold")  # an operator's word is not room
+        daemon.ask("unhold")  # unhold does not override the lack of space
         assert jobs_by_status(small_disk) == {"pending": JOBS}
         assert simulator.ledger() == []
         (small_disk / "ballast").unlink()
         until(lambda: jobs_by_status(small_disk) == {"done": JOBS}, "all jobs done")
         assert no_space() is None
-        assert_everybody_was_called_once(simulator)
+        assert_each_contact_was_called_once(simulator)
     finally:
         assert daemon.stop() == 0
 
 
-def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is_room(
+def test_a_full_disk_holds_dials_and_loses_or_repeats_no_call(
     small_disk: Path, place: Path, simulator: SimulatorProcess
 ) -> None:
     log = small_disk / "log"
@@ -376,9 +376,9 @@ def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is
         daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full")
         until(lambda: len(simulator.ledger()) > 0, "the first call")
         fill(small_disk)
-        assert daemon.ask("status")["supervisor"]["present"]  # it answers, and goes on trying
-        fill_up(small_disk)  # a database that starts anew may have tidied up
-        assert "No space left" in daemon.ask("drain")["not_kept"]  # it stands all the same
+        assert daemon.ask("status")["supervisor"]["present"]  # it answers
+        fill_up(small_disk)  # a restarted database may have freed some
+        assert "No space left" in daemon.ask("drain")["not_kept"]  # it holds all the same
         assert daemon.ask("status")["supervisor"]["draining"]
         assert {disk["of"]: disk["full"] for disk in daemon.ask("status")["disks"]} == {
             "state directory": True,
@@ -390,7 +390,7 @@ def test_a_full_disk_stops_dialling_and_nothing_is_lost_or_doubled_once_there_is
         until(lambda: kept.exists() and json.loads(kept.read_text())["draining"], "the drain on disk")
         daemon.ask("undrain")
         until(lambda: jobs_by_status_or_none(small_disk) == {"done": JOBS}, "all jobs done")
-        until(lambda: log.stat().st_size > logged, "the log's going on")
-        assert_everybody_was_called_once(simulator)
+        until(lambda: log.stat().st_size > logged, "new lines in the log")
+        assert_each_contact_was_called_once(simulator)
     finally:
         assert daemon.stop() == 0

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +22,7 @@ from speechaid.demo.contacts import contacts
 from speechaid.demo.simulator.process import SimulatorProcess
 from tests.support import fleet_harness
 from tests.support.fleet_harness import ROOT
-from tests.support.machine import CannotBoot, Machine
+from tests.support.machine import CannotBoot, Machine, next_version, unpacked_sdist
 
 CALLS = 8
 NEXT_VERSION = "0.2.0"
@@ -35,7 +32,8 @@ ENVIRONMENT = "/etc/speechaid/speechaid.env"
 OTHER_DATABASE = "/var/lib/speechaid/other"
 TUNED = "/etc/systemd/system/speechaid.service.d/test.conf"
 
-INSTALL = ("install.md", "Steps")
+ONE_COMMAND = ("install.md", "In one command")
+INSTALL = ("install.md", "By hand")
 ENCRYPT = ("install.md", "Secrets that lie encrypted on disk")
 UPGRADE = ("upgrade.md", "Steps")
 EMBEDDED = ("databases.md", "The embedded database")
@@ -74,7 +72,7 @@ def test_no_block_of_commands_on_these_pages_is_left_out() -> None:
     told = {
         (page, heading) for page in ("install.md", "upgrade.md", "databases.md") for heading in sections(page)
     }
-    assert told == {INSTALL, ENCRYPT, UPGRADE, EMBEDDED}
+    assert told == {ONE_COMMAND, INSTALL, ENCRYPT, UPGRADE, EMBEDDED}
     assert len(commands_of(EMBEDDED)) == 3  # backup, restore, moving
 
 
@@ -94,14 +92,7 @@ def simulator() -> Iterator[SimulatorProcess]:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two unpacked sdists: this version, and one that calls itself the next."""
     directory = tmp_path_factory.mktemp("sources")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(directory)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (packed,) = directory.glob("*.tar.gz")
-    subprocess.run(["tar", "-xzf", str(packed), "-C", str(directory)], check=True)
-    (directory / f"speechaid-{__version__}").rename(directory / "now")
-    shutil.copytree(directory / "now", directory / "next")
-    named = directory / "next" / "speechaid" / "__init__.py"
-    named.write_text(named.read_text().replace(__version__, NEXT_VERSION))
+    next_version(unpacked_sdist(directory), NEXT_VERSION)
     return directory
 
 
@@ -312,6 +303,23 @@ def test_every_document_is_moved_to_another_database(running: Machine) -> None:
     assert copied["jobs"] == (jobs, jobs)
     assert all(old == new for old, new in copied.values()), copied
     running.say(f"pkill --full [{OTHER_DATABASE[0]}]{OTHER_DATABASE[1:]}")
+
+
+def test_a_service_installed_by_hand_is_taken_over_with_its_settings_and_drop_ins(running: Machine) -> None:
+    program = "/opt/speechaid/bin/speechaid"
+    kept = f"cat {ENVIRONMENT} /etc/systemd/system/speechaid.service.d/*.conf; readlink /opt/speechaid"
+    before = running.say(kept)
+    said = running.say(f"{program} install-service")
+    assert "a service that was installed by hand is here" in said
+    assert "restart speechaid.service; live calls are handed over" in said
+    assert running.say(kept) == before
+    assert "# speechaid as a systemd service" in running.say(
+        "head -1 /etc/systemd/system/speechaid.service.orig"
+    )
+
+    pid = shown(running, "MainPID")
+    assert "installed by hand" not in running.say(f"{program} install-service")
+    assert (shown(running), shown(running, "MainPID")) == ("active", pid)
 
 
 def test_settings_that_cannot_be_used_fail_once_and_are_not_tried_again(machine: Machine) -> None:

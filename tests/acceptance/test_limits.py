@@ -1,4 +1,4 @@
-"""Limits that hold across processes and hosts, exactly: eight workers under two supervisors, one database."""
+"""Limits hold exactly across processes and hosts: eight workers, two supervisors, one database."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def at_once(ledger: list[Document]) -> int:
-    """The most calls that were live at one instant; one that has just ended makes room for the next."""
+def most_at_once(ledger: list[Document]) -> int:
+    """Largest number of calls that were live at one instant; an end counts before a start."""
     starts = [(call["placed_at"], 1) for call in ledger]
     ends = [(call["ended_at"], -1) for call in ledger if call["ended_at"] is not None]
     live = most = 0
@@ -120,7 +120,7 @@ def statuses(jobs: Database[Document]) -> dict[str, int]:
     return {row["_id"]: row["jobs"] for row in rows}
 
 
-def test_never_four_at_once_and_never_an_eleventh_until_credit_comes(
+def test_account_concurrency_and_credit_are_never_exceeded(
     place: Path, database: Database[Document], database_uri: str, simulator: SimulatorProcess
 ) -> None:
     database.accounts.insert_one(
@@ -137,14 +137,14 @@ def test_never_four_at_once_and_never_an_eleventh_until_credit_comes(
     with Hosts(place, database_uri, database.name, simulator):
         until(lambda: statuses(database) == {"done": 10, "suspended": 30})
         assert len(simulator.ledger()) == 10
-        assert at_once(simulator.ledger()) == 3
+        assert most_at_once(simulator.ledger()) == 3
 
         database.accounts.update_one({}, {"$inc": {"credit_balance": 5}})
         until(lambda: statuses(database) == {"done": 15, "suspended": 25})
 
     ledger = simulator.ledger()
     assert len(ledger) == 15
-    assert at_once(ledger) == 3
+    assert most_at_once(ledger) == 3
     assert simulator.overlaps() == []
     account = database.accounts.find_one({})
     assert account is not None
@@ -152,7 +152,7 @@ def test_never_four_at_once_and_never_an_eleventh_until_credit_comes(
     assert (account["open_dials"], account["credit_reserved"]) == ([], pytest.approx(0))
 
 
-def test_a_batch_s_own_number_of_calls_and_the_day_s_limit_are_never_passed(
+def test_batch_concurrency_and_the_daily_limit_are_never_exceeded(
     place: Path, database: Database[Document], database_uri: str, simulator: SimulatorProcess
 ) -> None:
     limit = {"plan_type": "unlimited", "daily_call_limit": 12, "timezone": noon_zone()}
@@ -167,7 +167,7 @@ def test_a_batch_s_own_number_of_calls_and_the_day_s_limit_are_never_passed(
     )
     with Hosts(place, database_uri, database.name, simulator):
         until(lambda: statuses(database).get("done") == 12)
-        # The workers go on with what is nobody's, past what they may not call any more.
+        # A job without an account is still dialled, past those that may not be called any more.
         free = {"status": "pending", "attempts": 0, "contact": {"phones": ["+12025559999"]}}
         database.jobs.insert_one({"job_id": "free", **free})
         until(lambda: statuses(database).get("done") == 13)
@@ -175,4 +175,4 @@ def test_a_batch_s_own_number_of_calls_and_the_day_s_limit_are_never_passed(
     assert statuses(database) == {"done": 13, "pending": 8}
     of_batch = [call for call in simulator.ledger() if call["to_number"] != "+12025559999"]
     assert len(of_batch) == 12
-    assert at_once(of_batch) == 2
+    assert most_at_once(of_batch) == 2

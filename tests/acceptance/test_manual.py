@@ -1,4 +1,4 @@
-"""A newcomer's walk through the manual: every command of the operator's pages, as written, in one shell."""
+"""Every command of the operators' pages, typed as written in one shell, prints what the page shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.walk import PAGES, ROOT, Shell, blocks, open_shell, walk
 
 DOCS = ROOT / "docs"
 
-#: Commands that want a host of one's own, root and systemd; the tests of the installation try them.
+#: Pages whose commands need a whole host, root and systemd; the installation tests run them.
 ON_A_HOST = {"install.md", "upgrade.md", "databases.md"}
 
 
@@ -20,7 +20,7 @@ def test_every_command_of_the_operators_pages_does_what_the_page_shows() -> None
     assert not faults, "\n\n".join(faults)
 
 
-def test_commands_that_the_walk_leaves_out_are_those_of_the_installation() -> None:
+def test_only_the_pages_of_the_installation_have_commands_that_are_not_run() -> None:
     with_commands = {
         page.name for page in DOCS.glob("*.md") if any(block.info[:1] == ("sh",) for block in blocks(page))
     }

@@ -1,4 +1,4 @@
-"""Every command, typed at a terminal: real client, socket, daemon, workers, database. One daemon for all."""
+"""Every command, with a real client, socket, daemon, workers and database. One daemon serves all tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shared() -> Iterator[Terminal]:
 
 @pytest.fixture
 def terminal(shared: Terminal) -> Iterator[Terminal]:
-    """The daemon as a test should find it: nothing is held, nothing of another test waits."""
+    """The daemon, left without a drain, a hold and active batches after each test."""
     yield shared
     shared.type("undrain")
     shared.type("unhold")
@@ -41,7 +41,7 @@ def terminal(shared: Terminal) -> Iterator[Terminal]:
 
 
 def worker_pid(terminal: Terminal, slot: str) -> int:
-    """Once it has one: a worker that has just been born, or is about to be, is nobody yet."""
+    """The pid of a worker; waits while the slot has none yet."""
 
     def pid() -> int | None:
         rows = terminal.ask("status")["workers"]
@@ -51,7 +51,7 @@ def worker_pid(terminal: Terminal, slot: str) -> int:
 
 
 def not_today() -> list[str]:
-    """A window of another day, whatever the time zone."""
+    """Options for a calling window on another day, in any time zone."""
     day = (datetime.now(UTC) + timedelta(days=3)).isoweekday()
     return ["--hours", "00:00-00:01", "--days", str(day)]
 
@@ -68,8 +68,8 @@ def test_status_and_top_show_workers_and_queue(terminal: Terminal) -> None:
     assert batch in shown
 
 
-def test_drain_says_how_long_it_may_take_and_undrain_ends_it(terminal: Terminal) -> None:
-    batch = terminal.import_contacts(30, "drained")  # more than are called before the drain, however late
+def test_drain_reports_how_long_it_may_take_and_undrain_ends_it(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(30, "drained")  # more than can be called before the drain
     terminal.a_live_call(batch)
     answer = terminal.ask("drain")
     assert answer["draining"]
@@ -124,7 +124,7 @@ def test_a_paused_batch_places_no_call_and_a_resumed_one_does(terminal: Terminal
     terminal.until(lambda: len(terminal.simulator.ledger()) > calls)
 
 
-def test_resume_all_brings_back_just_what_pause_all_paused(terminal: Terminal) -> None:
+def test_resume_all_resumes_only_what_pause_all_paused(terminal: Terminal) -> None:
     mine = terminal.ask("create-batch", "mine")["batch_id"]
     other = terminal.ask("create-batch", "other")["batch_id"]
     terminal.type("pause-batch", mine)
@@ -134,7 +134,7 @@ def test_resume_all_brings_back_just_what_pause_all_paused(terminal: Terminal) -
     assert (active[mine], active[other]) == (False, True)
 
 
-def test_a_cancelled_batch_ends_what_waits_at_once_and_calls_when_they_are_over(terminal: Terminal) -> None:
+def test_cancel_batch_ends_waiting_jobs_at_once_and_others_when_their_calls_end(terminal: Terminal) -> None:
     batch = terminal.import_contacts(30, "off")
     terminal.a_live_call(batch)
     assert terminal.ask("cancel-batch", batch, "--dry-run")["dry_run"]
@@ -142,18 +142,18 @@ def test_a_cancelled_batch_ends_what_waits_at_once_and_calls_when_they_are_over(
     assert answer["when_their_calls_end"] >= 1
     assert terminal.jobs(batch, "pending") == []
     terminal.until(lambda: terminal.jobs(batch, "in_progress") == [])
-    # A call that served its purpose did so, whatever was asked meanwhile.
+    # A call that reached its goal makes the job done, in spite of the cancellation.
     assert {job["status"] for job in terminal.jobs(batch)} <= {"cancelled", "done"}
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------
 
 
-def test_one_job_is_suspended_resumed_cancelled_and_its_history_tells(terminal: Terminal) -> None:
+def test_a_job_is_suspended_resumed_and_cancelled(terminal: Terminal) -> None:
     batch = terminal.import_contacts(1, "single", *not_today())
     job = terminal.jobs(batch)[0]["job_id"]
     assert terminal.ask("suspend-job", job, "--reason", "asked to wait")["status"] == "suspended"
-    assert "waits for resume-job" in terminal.ask("explain", job)["sentence"]
+    assert "stays suspended until speechctl resume-job" in terminal.ask("explain", job)["sentence"]
     assert terminal.ask("resume-job", job)["status"] == "pending"
     assert "is not suspended" in terminal.refused("resume-job", job)
     assert terminal.ask("cancel-job", job, "--yes")["status"] == "cancelled"
@@ -161,19 +161,19 @@ def test_one_job_is_suspended_resumed_cancelled_and_its_history_tells(terminal: 
     assert terminal.ask("job", job)["status"] == "cancelled"
 
 
-def test_a_reset_revives_what_was_cancelled_but_nobody_who_asked_not_to_be_called(terminal: Terminal) -> None:
+def test_a_reset_leaves_out_people_who_asked_not_to_be_called(terminal: Terminal) -> None:
     batch = terminal.import_contacts(3, "reset", *not_today())
     terminal.type("cancel-batch", batch, "--yes")
     asked = terminal.jobs(batch)[0]["job_id"]
     terminal.database.jobs.update_one({"job_id": asked}, {"$set": {"cancel_reason": "do_not_call"}})
-    words = ["reset-jobs", "--status", "cancelled", "--max-age-hours", "1", "--batch", batch]
-    assert terminal.ask(*words, "--dry-run")["would_reset"] == 2
-    assert terminal.ask(*words, "--yes")["reset"] == 2
+    argv = ["reset-jobs", "--status", "cancelled", "--max-age-hours", "1", "--batch", batch]
+    assert terminal.ask(*argv, "--dry-run")["would_reset"] == 2
+    assert terminal.ask(*argv, "--yes")["reset"] == 2
     assert [job["job_id"] for job in terminal.jobs(batch, "cancelled")] == [asked]
 
 
 def test_hang_up_ends_the_call_in_retell(terminal: Terminal) -> None:
-    terminal.simulator.change(talk_seconds=(600, 600))  # it must not end by itself meanwhile
+    terminal.simulator.change(talk_seconds=(600, 600))  # it must not end by itself before the hang-up
     batch = terminal.import_contacts(1, "hung-up")
     job = terminal.a_live_call(batch)
     terminal.simulator.change(talk_seconds=TALK_SECONDS)
@@ -183,15 +183,15 @@ def test_hang_up_ends_the_call_in_retell(terminal: Terminal) -> None:
     assert "has no call" in terminal.refused("hang-up", job["job_id"], "--yes")
 
 
-def test_release_stuck_gives_back_what_a_gone_worker_left(terminal: Terminal) -> None:
-    terminal.type("hold")  # nobody must dial what is given back
+def test_release_stuck_releases_the_job_of_a_worker_that_is_gone(terminal: Terminal) -> None:
+    terminal.type("hold")  # the released job must not be dialled
     batch = terminal.import_contacts(1, "stuck", "--paused")
     job = terminal.jobs(batch)[0]["job_id"]
     past = datetime.now(UTC) - timedelta(hours=1)
     left = {"status": "in_progress", "reserved_until": past, "claim_token": "gone", "worker_id": "w@x:1"}
     assert terminal.ask("release-stuck", "--older-than", "5m", "--dry-run")["released"] == 0
     terminal.database.jobs.update_one({"job_id": job}, {"$set": left})
-    # A worker's own rescue may be quicker than the command: either way the job is pending, once.
+    # A worker may recover the job before the command does; either way it becomes pending once.
     answer = terminal.ask("release-stuck", "--older-than", "5m")
     assert answer["released"] + answer["moved_meanwhile"] <= 1
     terminal.until(lambda: terminal.ask("job", job)["status"] == "pending")
@@ -200,7 +200,7 @@ def test_release_stuck_gives_back_what_a_gone_worker_left(terminal: Terminal) ->
 # -- accounts ------------------------------------------------------------------------------------------------
 
 
-def test_a_suspended_account_pays_for_no_call(terminal: Terminal) -> None:
+def test_no_call_is_placed_for_a_suspended_account(terminal: Terminal) -> None:
     terminal.database.accounts.insert_one(
         {"account_id": "acc-blue", "status": "active", "plan_type": "unlimited"}
     )
@@ -214,18 +214,18 @@ def test_a_suspended_account_pays_for_no_call(terminal: Terminal) -> None:
     terminal.a_live_call(batch)
 
 
-# -- what will be, what is, what was -------------------------------------------------------------------------
+# -- forecast, diagnosis, history ----------------------------------------------------------------------------
 
 
 def jobs_of_paused_batches(terminal: Terminal) -> int:
-    """Those of the other tests' batches are among them."""
+    """Their number in the forecast, with those of other tests' batches."""
     skipped = terminal.ask("forecast")["skipped"]
     return sum(int(row["jobs"]) for row in skipped if row["reason"] == "batch_paused")
 
 
 def test_a_forecast_names_who_would_be_called_when_and_who_not(terminal: Terminal) -> None:
     terminal.type("drain")
-    # Until a minute ago, and again tomorrow at this hour: the window is closed just now.
+    # The window has closed an hour ago, and opens again tomorrow.
     now = datetime.now(UTC)
     closed = f"{now - timedelta(hours=2):%H:%M}-{now - timedelta(hours=1):%H:%M}"
     batch = terminal.import_contacts(4, "later", "--hours", closed, "--timezone", "UTC")
@@ -236,22 +236,24 @@ def test_a_forecast_names_who_would_be_called_when_and_who_not(terminal: Termina
     paused_before = jobs_of_paused_batches(terminal)
     terminal.type("pause-batch", batch)
     assert jobs_of_paused_batches(terminal) == paused_before + 4
-    # Who names a paused batch wants to know what resuming it would do.
+    # For a paused batch that is named, the forecast shows what resuming it would do.
     assert len(terminal.ask("forecast", "--batch", batch)["dials"]) == 4
     assert f"after speechctl resume-batch {batch}" in terminal.type("forecast", "--batch", batch)
-    assert "nothing is dialled by this" in terminal.type("forecast")
+    assert "(nothing is dialled)" in terminal.type("forecast")
 
 
-def test_doctor_names_causes_with_their_remedies(terminal: Terminal) -> None:
+def test_doctor_finds_causes_and_their_remedies(terminal: Terminal) -> None:
     terminal.type("drain")
     batch = terminal.import_contacts(2, "orphans", "--paused")
     terminal.type("hold", "--reason", "fire drill")
-    terminal.database.jobs.update_many({"batch_id": batch}, {"$set": {"batch_id": "batch-of-nobody"}})
+    terminal.database.jobs.update_many(
+        {"batch_id": batch}, {"$set": {"batch_id": "batch-that-does-not-exist"}}
+    )
     found = {row["code"]: row for row in terminal.ask("doctor")["findings"]}
     assert {"draining", "held", "orphaned_jobs"} <= set(found)
     assert "fire drill" in found["held"]["evidence"]
     assert "speechctl unhold" in terminal.type("doctor")
-    terminal.database.jobs.delete_many({"batch_id": "batch-of-nobody"})
+    terminal.database.jobs.delete_many({"batch_id": "batch-that-does-not-exist"})
     workers = [row["slot"] for row in terminal.ask("status")["workers"]]
     for name in workers:
         terminal.type("pause-worker", name)
@@ -263,7 +265,7 @@ def test_doctor_names_causes_with_their_remedies(terminal: Terminal) -> None:
     terminal.type("scale", str(len(workers)))
 
 
-def test_hold_is_for_every_job_and_explain_says_so(terminal: Terminal) -> None:
+def test_hold_stops_every_job_and_explain_says_so(terminal: Terminal) -> None:
     batch = terminal.import_contacts(20, "held")
     terminal.a_live_call(batch)
     answer = terminal.ask("hold", "--reason", "fire")
@@ -273,21 +275,21 @@ def test_hold_is_for_every_job_and_explain_says_so(terminal: Terminal) -> None:
     assert len(terminal.simulator.ledger()) == calls
     shown = terminal.ask("explain", terminal.jobs(batch, "pending")[0]["job_id"])
     assert "fire" in shown["sentence"]
-    # Who holds wants to know what lifting it would do.
+    # Under a hold, the forecast shows what unhold would do.
     assert len(terminal.ask("forecast", "--batch", batch)["dials"]) == len(terminal.jobs(batch, "pending"))
     assert "after speechctl unhold" in terminal.type("forecast", "--batch", batch)
     assert terminal.ask("unhold")["was_held"]
 
 
-def test_events_tell_a_call_from_its_placing_to_its_end(terminal: Terminal) -> None:
+def test_events_show_a_call_from_its_dial_to_its_settlement(terminal: Terminal) -> None:
     command = [sys.executable, "-m", "speechctl", "events", "--json", "--socket", str(terminal.daemon.socket)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stream:
         watchdog = threading.Timer(100, stream.kill)
         watchdog.start()
-        # What happens before the stream has begun is not told; that it has is counted as any command is.
+        # Events before the stream begins are not sent; that it has begun is counted like any command.
         begun = 'speechaid_commands_total{command="events",result="done"} 1.0'
         terminal.until(lambda: begun in metrics(terminal))
-        batch = terminal.import_contacts(1, "told")
+        batch = terminal.import_contacts(1, "streamed")
         seen = []
         assert stream.stdout is not None
         for line in stream.stdout:
@@ -303,13 +305,13 @@ def test_events_tell_a_call_from_its_placing_to_its_end(terminal: Terminal) -> N
 
 
 def metrics(terminal: Terminal) -> str:
-    """What Prometheus would be told."""
+    """The metrics page of the daemon."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"http://{terminal.ask('status')['metrics']}/metrics", timeout=30) as response:
         return str(response.read().decode())
 
 
-def test_logs_hold_commands_and_a_job_s_history(terminal: Terminal) -> None:
+def test_logs_show_commands_and_a_jobs_history(terminal: Terminal) -> None:
     batch = terminal.import_contacts(1, "logged")
     job = terminal.a_live_call(batch)["job_id"]
     terminal.until(lambda: "call.placed" in terminal.type("logs", "--job", job))
@@ -319,7 +321,7 @@ def test_logs_hold_commands_and_a_job_s_history(terminal: Terminal) -> None:
     assert "no place" in terminal.refused("logs", "--after", "yesterday", status=2)
 
 
-def test_logs_follow_what_is_written(terminal: Terminal) -> None:
+def test_logs_follow_shows_new_entries(terminal: Terminal) -> None:
     command = [sys.executable, "-m", "speechctl", "logs", "-f", "--commands"]
     command += ["--socket", str(terminal.daemon.socket)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stream:
@@ -328,7 +330,7 @@ def test_logs_follow_what_is_written(terminal: Terminal) -> None:
         seen = threading.Event()
 
         def keep_writing() -> None:
-            """What is written before the stream has begun is not followed: write until it is seen."""
+            """Entries before the stream begins are not shown: write until one is."""
             while not seen.is_set():
                 terminal.type("create-batch", "seen-in-the-log")
                 seen.wait(1)
@@ -344,7 +346,7 @@ def test_logs_follow_what_is_written(terminal: Terminal) -> None:
         stream.terminate()
 
 
-def test_a_report_counts_what_was_called(terminal: Terminal) -> None:
+def test_a_report_counts_the_calls(terminal: Terminal) -> None:
     batch = terminal.import_contacts(1, "reported")
     terminal.until(lambda: terminal.jobs(batch, "done"))
     assert terminal.ask("report", "--batch", batch)["calls"]["successful"] == 1
@@ -368,7 +370,7 @@ def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> 
     assert "is not on the list" in terminal.type("dnc", "+12125550177")
 
 
-def test_results_leave_as_a_file_and_promises_as_a_list(terminal: Terminal) -> None:
+def test_results_are_exported_to_a_file_and_promises_listed(terminal: Terminal) -> None:
     batch = terminal.import_contacts(1, "exported")
     terminal.until(lambda: terminal.jobs(batch, "done"))
     file = terminal.place / "calls.csv"
@@ -377,15 +379,15 @@ def test_results_leave_as_a_file_and_promises_as_a_list(terminal: Terminal) -> N
     assert terminal.ask("promises", "--batch", batch)["limit"]
 
 
-def test_alerts_that_fire_are_listed_with_their_remedy(terminal: Terminal) -> None:
+def test_firing_alerts_are_listed(terminal: Terminal) -> None:
     terminal.type("hold", "--reason", "drill")
     terminal.until(lambda: "DiallingHeld" in terminal.type("alerts"))
 
 
-# -- speechctl's own -----------------------------------------------------------------------------------------
+# -- completion, usage, nonsense -----------------------------------------------------------------------------
 
 
-def test_ids_complete_from_their_beginning(terminal: Terminal) -> None:
+def test_ids_are_completed_from_a_prefix(terminal: Terminal) -> None:
     batch = terminal.ask("create-batch", "completed")["batch_id"]
     assert batch in terminal.ask("ids", "batch", batch[:-2])["ids"]
     assert terminal.ask("ids", "job", "no-such")["ids"] == []
@@ -401,7 +403,7 @@ def test_ids_complete_from_their_beginning(terminal: Terminal) -> None:
         ("pause-batch batch-", "batch-"),
     ],
 )
-def test_bash_offers_what_may_come_next(terminal: Terminal, line: str, offered: str) -> None:
+def test_bash_completes_commands_options_and_ids(terminal: Terminal, line: str, offered: str) -> None:
     terminal.type("create-batch", "offered")
     script = terminal.type("completion", "bash")
     words = f"speechctl {line}".split(" ")
@@ -413,7 +415,7 @@ def test_bash_offers_what_may_come_next(terminal: Terminal, line: str, offered: 
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
 
     def offers() -> bool:
-        """Whoever is kept waiting for a second is offered nothing, and asks again."""
+        """After a second without an answer completion offers nothing: it is tried again."""
         done = subprocess.run(
             ["bash", "-c", f"{script}\n{probe}"], env=environment, capture_output=True, text=True, check=True
         )
@@ -423,17 +425,17 @@ def test_bash_offers_what_may_come_next(terminal: Terminal, line: str, offered: 
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_other_shells_know_every_command(terminal: Terminal, shell: str) -> None:
+def test_completion_for_zsh_and_fish_has_every_command(terminal: Terminal, shell: str) -> None:
     script = terminal.type("completion", shell)
     assert all(name in script for name in COMMANDS)
 
 
-def test_a_misspelt_command_is_met_with_the_right_one(terminal: Terminal) -> None:
+def test_for_a_misspelt_command_the_right_one_is_suggested(terminal: Terminal) -> None:
     assert "did you mean pause-batch" in terminal.refused("puase-batch", status=2)
 
 
-def test_nonsense_gets_its_own_error_each_time_and_the_daemon_supervises_on(terminal: Terminal) -> None:
-    # python -m tests.support.fuzz_control --messages 100000 is the long run of the same.
+def test_malformed_messages_get_an_error_each_and_the_daemon_goes_on_calling(terminal: Terminal) -> None:
+    # python -m tests.support.fuzz_control --messages 100000 does this with more messages.
     batch = terminal.import_contacts(20, "meanwhile")
     findings = fuzz(terminal.daemon.socket, 3_000, seed=7, warm_up=2_000)
     assert findings.wrong == []
@@ -442,7 +444,7 @@ def test_nonsense_gets_its_own_error_each_time_and_the_daemon_supervises_on(term
     terminal.until(lambda: terminal.jobs(batch, "done"))
 
 
-def test_every_command_of_the_table_is_typed_in_these_tests() -> None:
+def test_every_command_of_the_table_occurs_in_the_acceptance_tests() -> None:
     here = Path(__file__).parent
     typed = "".join(path.read_text(encoding="utf-8") for path in sorted(here.glob("test_*.py")))
     assert [name for name in COMMANDS if f'"{name}"' not in typed] == []

@@ -1,4 +1,4 @@
-"""The supervisor as an operator meets it: a whole process, real signals, its real control socket."""
+"""The supervisor as a whole process: real signals, its real control socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.fleet_harness import ROOT, Found, environment, is_alive, titl
 
 
 class Daemon:
-    """One supervisor with fake workers in a directory of its own."""
+    """One supervisor with fake workers, in its own directory."""
 
     def __init__(self, directory: Path, **extra: str) -> None:
         self.directory = directory
@@ -43,7 +43,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
             )
-        # A fresh line to each process: what is sent down one whose end was not noticed yet is lost.
+        # A new connection for each process: what is sent on the old one before its end is noticed is lost.
         self._context.destroy(linger=0)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -52,10 +52,10 @@ class Daemon:
         return self.process
 
     def request(self, command: str, **args: object) -> dict[str, Any]:
-        """Ask, and wait for the answer; the error's text where it was refused."""
+        """Send a command, and wait for the answer; the error's text where it was refused."""
         self._socket.send_json({"v": 1, "id": "1", "command": command, "args": args})
         if not self._socket.poll(30_000):
-            pytest.fail(f"no answer to {command}; the log says:\n{self.log.read_text()}")
+            pytest.fail(f"no answer to {command}; the log:\n{self.log.read_text()}")
         answer = json.loads(self._socket.recv())
         return {"result": answer["result"]["done"]} if answer["ok"] else {"error": answer["error"]["message"]}
 
@@ -68,7 +68,7 @@ class Daemon:
         return {row["slot"]: row["pid"] for row in rows if row["pid"] and row["state"] in states}
 
     def at_work(self, workers: int = 2) -> dict[str, int]:
-        """The pids, once so many workers idle or are paused, and no more."""
+        """The pids, once exactly this many workers are idle or paused."""
 
         def all_of_them() -> dict[str, int] | None:
             pids = self.pids("idle", "paused")
@@ -76,8 +76,8 @@ class Daemon:
 
         return self.until(all_of_them, f"{workers} workers at work")
 
-    def until(self, look: Callable[[], Found | None], what: str) -> Found:
-        return until(look, what, log=self.log)
+    def until(self, condition: Callable[[], Found | None], what: str) -> Found:
+        return until(condition, what, log=self.log)
 
     def task(self, slot: str, text: str) -> None:
         fresh = self.tasks / ".fresh"
@@ -91,11 +91,11 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def says(self, text: str) -> None:
+    def wait_for_log(self, text: str) -> None:
         self.until(lambda: text in self.log.read_text(), f"{text!r} in the log")
 
-    def left(self, slot: str) -> list[str]:
-        """How this slot's workers left, by their own account."""
+    def exits(self, slot: str) -> list[str]:
+        """How this slot's workers exited, by their own files."""
         return sorted(path.suffix[1:] for path in self.tasks.glob(f"{slot}.*"))
 
     def close(self) -> None:
@@ -120,45 +120,45 @@ def test_a_signal_to_stop_lets_calls_finish(daemon: Daemon, number: signal.Signa
     daemon.at_work()
     daemon.in_call()
     daemon.signal(number)
-    daemon.until(lambda: daemon.left("worker-2") == ["finished"], "the idle worker's leave")
+    daemon.until(lambda: daemon.exits("worker-2") == ["finished"], "the exit of the idle worker")
     state = daemon.snapshot()  # it answers while it waits for the call
     assert state["supervisor"]["state"] == "stopping"
     assert daemon.pids("following").keys() == {"worker-1"}
     daemon.task("worker-1", "idle")
     assert daemon.process.wait(40) == 0
-    assert daemon.left("worker-1") == ["finished"]
-    assert "clerk closed" in daemon.log.read_text()
+    assert daemon.exits("worker-1") == ["finished"]
+    assert "database_thread.closed" in daemon.log.read_text()
 
 
-def test_a_second_sigterm_lets_go_of_calls(daemon: Daemon) -> None:
+def test_a_second_sigterm_hands_calls_over(daemon: Daemon) -> None:
     daemon.at_work()
     daemon.in_call()
     daemon.signal(signal.SIGTERM)
     daemon.until(lambda: daemon.snapshot()["supervisor"]["state"] == "stopping", "the stop")
     daemon.signal(signal.SIGTERM)
     assert daemon.process.wait(40) == 0
-    assert daemon.left("worker-1") == ["let_go"]
+    assert daemon.exits("worker-1") == ["handed_over"]
 
 
-def test_sigquit_lets_go_of_calls_at_once(daemon: Daemon) -> None:
+def test_sigquit_hands_calls_over_at_once(daemon: Daemon) -> None:
     daemon.at_work()
     daemon.in_call()
     daemon.signal(signal.SIGQUIT)
     assert daemon.process.wait(40) == 0
-    assert daemon.left("worker-1") == ["let_go"]
-    assert daemon.left("worker-2") == ["finished"]
+    assert daemon.exits("worker-1") == ["handed_over"]
+    assert daemon.exits("worker-2") == ["finished"]
 
 
-def test_ttin_and_ttou_add_and_take_a_worker(daemon: Daemon) -> None:
+def test_ttin_adds_a_worker_and_ttou_removes_one(daemon: Daemon) -> None:
     daemon.at_work(2)
     daemon.signal(signal.SIGTTIN)
     daemon.at_work(3)
     daemon.signal(signal.SIGTTOU)
     daemon.at_work(2)
-    assert daemon.left("worker-3") == ["finished"]
+    assert daemon.exits("worker-3") == ["finished"]
 
 
-def test_a_reload_applies_what_it_can_and_refuses_a_bad_set_whole(tmp_path: Path) -> None:
+def test_a_reload_applies_what_it_can_and_refuses_invalid_settings_as_a_whole(tmp_path: Path) -> None:
     file = tmp_path / "daemon.env"
     file.write_text("WORKER_COUNT=2\n")
     daemon = Daemon(tmp_path, SPEECHAID_ENV_FILE=str(file))
@@ -167,10 +167,10 @@ def test_a_reload_applies_what_it_can_and_refuses_a_bad_set_whole(tmp_path: Path
         file.write_text("WORKER_COUNT=3\nMONGO_DB=other_db\n")
         daemon.signal(signal.SIGHUP)
         daemon.at_work(3)
-        daemon.says("settings that need a restart: MONGO_DB")
+        daemon.wait_for_log('settings.need_restart changed=["MONGO_DB')
         file.write_text("WORKER_COUNT=1\nLEASE_SECONDS=-1\n")
         daemon.signal(signal.SIGHUP)
-        daemon.says("the new settings are refused")
+        daemon.wait_for_log("settings.refused")
         assert "LEASE_SECONDS=-1" in daemon.log.read_text()
         assert len(daemon.at_work(3)) == 3
         assert "LEASE_SECONDS=-1" in daemon.request("reload")["error"]
@@ -183,18 +183,18 @@ def test_a_reload_applies_what_it_can_and_refuses_a_bad_set_whole(tmp_path: Path
         daemon.close()
 
 
-def test_a_killed_worker_is_replaced_and_its_job_is_told(daemon: Daemon) -> None:
+def test_a_killed_worker_is_replaced_and_its_job_is_reported(daemon: Daemon) -> None:
     daemon.at_work()
     victim = daemon.in_call()
     os.kill(victim, signal.SIGKILL)
-    daemon.says(f":{victim}, job job-7, killed")
+    daemon.wait_for_log(f":{victim} job=job-7 cause=killed")
     daemon.until(lambda: daemon.pids("following").get("worker-1", victim) != victim, "a successor")
 
 
-def test_a_hung_worker_is_named_with_its_call_dumped_and_replaced(daemon: Daemon) -> None:
+def test_a_hung_worker_is_logged_with_its_call_dumped_and_replaced(daemon: Daemon) -> None:
     victim = daemon.at_work()["worker-1"]
     daemon.task("worker-1", "hang")
-    daemon.says("is hung: following, step get_call, job job-9, call call-9")
+    daemon.wait_for_log("state=following step=get_call job=job-9 call=call-9")
     daemon.task("worker-1", "idle")
     daemon.until(lambda: daemon.pids("idle").get("worker-1", victim) != victim, "a successor")
     assert "in _perform" in daemon.log.read_text()
@@ -207,7 +207,7 @@ def test_workers_outlive_a_killed_zygote(daemon: Daemon) -> None:
     os.kill(before["worker-2"], signal.SIGKILL)
     daemon.until(lambda: daemon.pids("idle").get("worker-2", before["worker-2"]) != before["worker-2"], "two")
     assert daemon.at_work()["worker-1"] == before["worker-1"]
-    # A spare took the worker's place: that may be before the end of the zygote is known.
+    # A spare replaced the worker, perhaps before the end of the zygote was noticed.
     daemon.until(
         lambda: daemon.snapshot()["supervisor"]["zygote"]["pid"] not in {None, zygote}, "another zygote"
     )
@@ -219,7 +219,7 @@ def test_a_killed_supervisor_leaves_workers_that_finish_and_a_new_one_starts(dae
     zygote = daemon.snapshot()["supervisor"]["zygote"]["pid"]
     daemon.process.kill()
     daemon.process.wait()
-    daemon.until(lambda: daemon.left("worker-2") == ["orphaned"], "the idle orphan's leave")
+    daemon.until(lambda: daemon.exits("worker-2") == ["orphaned"], "the exit of the idle orphan")
     daemon.until(lambda: not is_alive(zygote), "the zygote's end")
     assert is_alive(orphan)  # it is still in its call
     daemon.start()
@@ -227,21 +227,21 @@ def test_a_killed_supervisor_leaves_workers_that_finish_and_a_new_one_starts(dae
     assert daemon.pids("following")["worker-1"] != orphan
     daemon.task("worker-1", "idle")
     daemon.until(lambda: not is_alive(orphan), "the orphan's end after its call")
-    daemon.until(lambda: "orphaned" in daemon.left("worker-1"), "its own word")
+    daemon.until(lambda: "orphaned" in daemon.exits("worker-1"), "its file")
 
 
-def test_a_frozen_supervisor_does_not_take_its_workers_for_hung(daemon: Daemon) -> None:
+def test_a_supervisor_that_was_suspended_does_not_take_its_workers_for_hung(daemon: Daemon) -> None:
     before = daemon.at_work()
     daemon.signal(signal.SIGSTOP)
-    frozen_for = 6.0  # well past the grace, and past what the loop allows itself
+    suspended_for = 6.0  # well past the grace time, and past the limit of the loop
     with pytest.raises(subprocess.TimeoutExpired):
-        daemon.process.wait(frozen_for)
+        daemon.process.wait(suspended_for)
     daemon.signal(signal.SIGCONT)
-    daemon.says("did not run for")
+    daemon.wait_for_log("supervisor.was_suspended")
     assert daemon.at_work() == before
 
 
-def test_drain_and_pauses_outlive_the_supervisor(daemon: Daemon) -> None:
+def test_drain_and_pauses_survive_the_supervisor(daemon: Daemon) -> None:
     daemon.at_work()
     daemon.request("pause-worker", worker="worker-2")
     daemon.request("drain")

@@ -1,4 +1,4 @@
-"""What systemd hears of a whole daemon: a real datagram socket in its place, and real signals."""
+"""What a whole daemon sends to systemd: a real datagram socket in its place, and real signals."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WATCHDOG_USEC = "30000000"
 
 
 class Systemd:
-    """Starts the daemon, and keeps what it hears in order, one dict a datagram."""
+    """Starts the daemon, and keeps the notifications in order, one dict for each datagram."""
 
     def __init__(self, directory: Path, address: str) -> None:
         self.directory = directory
-        self.heard: list[dict[str, str]] = []
+        self.received: list[dict[str, str]] = []
         self._searched = 0
         self.env_file = directory / "daemon.env"
         self.env_file.write_text("WORKER_COUNT=2\n")
@@ -54,8 +54,8 @@ class Systemd:
                 stderr=log,
             )
 
-    def listen(self) -> list[dict[str, str]]:
-        """What has come since the last time."""
+    def receive(self) -> list[dict[str, str]]:
+        """The notifications since the last call."""
         fresh = []
         while True:
             try:
@@ -63,26 +63,26 @@ class Systemd:
             except BlockingIOError:
                 break
             fresh.append(dict(line.split("=", 1) for line in text.split("\n")))
-        self.heard += fresh
+        self.received += fresh
         return fresh
 
-    def hears(self, found: Callable[[dict[str, str]], bool], what: str) -> dict[str, str]:
-        """The first such message after the one that was heard last."""
+    def wait_for(self, matches: Callable[[dict[str, str]], bool], what: str) -> dict[str, str]:
+        """The first matching notification after the one that was found last."""
 
-        def look() -> dict[str, str] | None:
-            self.listen()
-            for number, message in enumerate(self.heard[self._searched :], self._searched):
-                if found(message):
+        def find() -> dict[str, str] | None:
+            self.receive()
+            for number, message in enumerate(self.received[self._searched :], self._searched):
+                if matches(message):
                     self._searched = number + 1
                     return message
             return None
 
-        return until(look, what, log=self.log)
+        return until(find, what, log=self.log)
 
-    def hears_status(self, text: str) -> None:
-        self.hears(lambda message: message.get("STATUS") == text, f"STATUS={text}")
+    def wait_for_status(self, text: str) -> None:
+        self.wait_for(lambda message: message.get("STATUS") == text, f"STATUS={text}")
 
-    def says(self, text: str, times: int = 1) -> None:
+    def wait_for_log(self, text: str, times: int = 1) -> None:
         until(lambda: self.log.read_text().count(text) >= times, f"{text!r} in the log", log=self.log)
 
     def task(self, name: str, text: str) -> None:
@@ -99,7 +99,7 @@ class Systemd:
 
 @pytest.fixture(params=["path"])
 def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
-    """Listening on a socket of either kind; nothing is started."""
+    """A bound socket of either kind; the daemon is not started."""
     named = {"path": str(tmp_path / "notify"), "abstract": f"@{tmp_path}"}
     systemd = Systemd(tmp_path, named[request.param])
     yield systemd
@@ -111,85 +111,89 @@ def is_ready(message: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("systemd", ["path", "abstract"], indirect=True)
-def test_a_start_a_reload_a_call_and_a_stop_as_systemd_hears_them(systemd: Systemd) -> None:
+def test_systemd_is_notified_of_start_reload_calls_and_stop(systemd: Systemd) -> None:
     systemd.start()
-    ready = systemd.hears(is_ready, "READY")
+    ready = systemd.wait_for(is_ready, "READY")
     assert ready["MAINPID"] == str(systemd.main.pid)
     assert ready["STATUS"].startswith("running, ")
-    assert "is up as" in systemd.log.read_text()  # a worker had said that it is up
-    before = [message for message in systemd.heard if message is not ready]
+    assert "worker.ready" in systemd.log.read_text()  # a worker was ready before
+    before = [message for message in systemd.received if message is not ready]
     assert not any(is_ready(message) for message in before)
-    systemd.hears(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
+    systemd.wait_for(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
 
     systemd.env_file.write_text("WORKER_COUNT=3\n")
     systemd.main.send_signal(signal.SIGHUP)
-    reloading = systemd.hears(lambda message: message.get("RELOADING") == "1", "RELOADING")
+    reloading = systemd.wait_for(lambda message: message.get("RELOADING") == "1", "RELOADING")
     assert int(reloading["MONOTONIC_USEC"]) > 0
-    systemd.hears_status("running, 3 workers, 0 in calls")
-    assert any(map(is_ready, systemd.heard[systemd.heard.index(reloading) :]))
+    systemd.wait_for_status("running, 3 workers, 0 in calls")
+    assert any(map(is_ready, systemd.received[systemd.received.index(reloading) :]))
 
     systemd.task("worker-1", "call")
-    systemd.hears_status("running, 3 workers, 1 in calls")
+    systemd.wait_for_status("running, 3 workers, 1 in calls")
     systemd.main.send_signal(signal.SIGTERM)
-    systemd.hears(lambda message: message.get("STOPPING") == "1", "STOPPING")
-    systemd.hears_status("stopping, 1 worker, 1 in calls")
-    systemd.hears(lambda message: "EXTEND_TIMEOUT_USEC" in message, "a wish for time while a call goes on")
+    systemd.wait_for(lambda message: message.get("STOPPING") == "1", "STOPPING")
+    systemd.wait_for_status("stopping, 1 worker, 1 in calls")
+    systemd.wait_for(
+        lambda message: "EXTEND_TIMEOUT_USEC" in message, "a request for more time during a call"
+    )
     assert systemd.main.poll() is None
     (systemd.directory / "tasks" / "worker-1").unlink()
     assert systemd.main.wait(40) == 0
-    systemd.listen()
-    assert int(systemd.heard[-1]["EXTEND_TIMEOUT_USEC"]) >= 60_000_000  # for what is closed after the workers
+    systemd.receive()
+    assert (
+        int(systemd.received[-1]["EXTEND_TIMEOUT_USEC"]) >= 60_000_000
+    )  # for what is closed after the workers
 
 
-def test_a_stop_by_hand_over_is_told_too(systemd: Systemd) -> None:
+def test_systemd_is_notified_of_a_stop_by_hand_over(systemd: Systemd) -> None:
     systemd.task("worker-1", "call")
     systemd.start()
-    systemd.hears_status("running, 2 workers, 1 in calls")
+    systemd.wait_for_status("running, 2 workers, 1 in calls")
     systemd.main.send_signal(signal.SIGQUIT)
-    stopping = systemd.hears(lambda message: message.get("STOPPING") == "1", "STOPPING")
+    stopping = systemd.wait_for(lambda message: message.get("STOPPING") == "1", "STOPPING")
     assert stopping["STATUS"].startswith("letting go")
     assert systemd.main.wait(40) == 0
 
 
-def test_a_refused_reload_ends_as_one_that_was_taken(systemd: Systemd) -> None:
+def test_a_refused_reload_is_notified_like_an_applied_one(systemd: Systemd) -> None:
     systemd.start()
-    systemd.hears(is_ready, "READY")
+    systemd.wait_for(is_ready, "READY")
     systemd.env_file.write_text("WORKER_COUNT=many\n")
     systemd.main.send_signal(signal.SIGHUP)
-    systemd.says("the new settings are refused")
-    systemd.listen()
-    words = [next(iter(m)) for m in systemd.heard if m.keys() & {"READY", "RELOADING"}]
-    assert words == ["READY", "RELOADING", "READY"]
+    systemd.wait_for_log("settings.refused")
+    systemd.receive()
+    kinds = [next(iter(m)) for m in systemd.received if m.keys() & {"READY", "RELOADING"}]
+    assert kinds == ["READY", "RELOADING", "READY"]
 
 
-def test_a_start_whose_workers_do_not_come_up_is_never_ready(systemd: Systemd) -> None:
+def test_a_daemon_whose_workers_do_not_start_is_never_ready(systemd: Systemd) -> None:
     systemd.environment["SPEECHAID_RESPAWN_MAX_SECONDS"] = "0.5"
-    systemd.task("every", "stillborn")
+    systemd.task("every", "not-ready")
     systemd.start()
-    systemd.says("it had not reported anything yet; the next one starts", times=6)
-    systemd.listen()
-    assert not any(map(is_ready, systemd.heard))
+    systemd.wait_for_log("state=booting next_in_seconds=", times=6)
+    systemd.receive()
+    assert not any(map(is_ready, systemd.received))
 
 
-def test_a_loop_that_no_longer_looks_after_its_workers_starves_the_watchdog(systemd: Systemd) -> None:
+def test_a_loop_whose_fleet_ticks_fail_does_not_feed_the_watchdog(systemd: Systemd) -> None:
     systemd.start()
-    systemd.hears(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
-    systemd.task("blind", "")
-    systemd.says("a step of the supervisor failed")
-    systemd.listen()
-    failed = systemd.log.read_text().count("a step of the supervisor failed")
-    systemd.says("a step of the supervisor failed", times=failed + 60)  # a few ticks of the loop
-    assert not any("WATCHDOG" in message for message in systemd.listen())
+    systemd.wait_for(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
+    systemd.task("break-fleet", "")
+    systemd.wait_for_log("supervisor.fault")
+    systemd.receive()
+    failed = systemd.log.read_text().count("supervisor.fault")
+    systemd.wait_for_log("supervisor.fault", times=failed + 60)  # a few ticks of the loop
+    assert not any("WATCHDOG" in message for message in systemd.receive())
 
 
-def test_a_stopped_loop_says_nothing_and_says_so_when_it_goes_on(systemd: Systemd) -> None:
+def test_a_suspended_loop_sends_nothing_and_feeds_the_watchdog_again_after_it(systemd: Systemd) -> None:
     systemd.start()
-    systemd.hears(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
+    systemd.wait_for(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
     systemd.main.send_signal(signal.SIGSTOP)
     until(lambda: " T " in Path(f"/proc/{systemd.main.pid}/stat").read_text(), "the stop")
-    systemd.listen()
+    systemd.receive()
     with pytest.raises(subprocess.TimeoutExpired):
         systemd.main.wait(3)  # three of its ticks
-    assert systemd.listen() == []
+    assert systemd.receive() == []
     systemd.main.send_signal(signal.SIGCONT)
-    systemd.hears(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")
+    systemd.wait_for(lambda message: message.get("WATCHDOG") == "1", "WATCHDOG")

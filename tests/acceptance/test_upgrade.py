@@ -1,4 +1,8 @@
-"""A new version under live calls: the old daemon hands over, a new one adopts, all are called once."""
+"""An upgrade under live calls: the old daemon hands over, the new one adopts, everybody is called once.
+
+``data/speechaid-0.1.0.tar.xz`` holds the code of version 0.1.0, as it was before its modules, classes and
+functions were renamed: what is stored or sent must have kept its name.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -94,6 +99,79 @@ def test_twenty_live_calls_outlive_an_upgrade_and_end_once_each(
             recorded = [row["call_id"] for row in store.results.aggregate([{"$match": {}}])]
         ledger = [call["call_id"] for call in simulator.ledger()]
         assert sorted(ledger) == sorted(recorded) == sorted(live)  # nobody was called anew, none was lost
+    finally:
+        old.stop(at_once=True)
+        assert new.stop(at_once=True) in {0, None}
+
+
+@pytest.fixture
+def version_0_1_0(tmp_path: Path) -> Path:
+    """The directory of version 0.1.0's code."""
+    with tarfile.open(Path(__file__).parent / "data" / "speechaid-0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def rows_of(people: bytes, first: int, last: int) -> bytes:
+    """Some of the people of a contacts file."""
+    header, *rows = people.decode().splitlines(keepends=True)
+    return "".join([header, *rows[first:last]]).encode()
+
+
+@pytest.mark.timeout(600)
+def test_calls_orders_and_lists_of_version_0_1_0_are_taken_over(
+    place: Path, simulator: SimulatorProcess, variables: dict[str, str], version_0_1_0: Path
+) -> None:
+    old = DaemonProcess(place, {**variables, "PYTHONPATH": str(version_0_1_0)})
+    new = DaemonProcess(place, variables)
+    people = contacts(8)
+    try:
+        old.start()
+        supervisor = old.ask("status")["supervisor"]["pid"]
+        assert old.ask("status")["supervisor"]["version"] == "0.1.0"
+
+        # Four live calls; an operator hangs up one of them, while Retell's stop-call does not answer.
+        old.ask("import", rows_of(people, 0, 4), filename="live.csv", name="live")
+        until(lambda: len(in_calls(old)) == 4, "four calls", log=old.log)
+        live = in_calls(old)
+        hung_up = next(row for row in old.ask("status")["workers"] if row["call"] in live)
+        simulator.fault("outage", endpoints=["stop"])
+        old.ask("hang-up", job=hung_up["job"])
+        # A fifth that Retell has placed, while its answer never came: a dial that is ambiguous.
+        simulator.fault("reset", endpoints=["create"], when="after")
+        old.ask("import", rows_of(people, 4, 5), filename="ambiguous.csv", name="ambiguous")
+        until(lambda: len(simulator.ledger()) == 5, "a fifth call placed", log=old.log)
+        # Orders: a paused batch with three jobs, a paused worker, a hold. A number on the do-not-call list.
+        paused = old.ask("create-batch", name="paused")["batch_id"]
+        old.ask("pause-batch", batch=paused, reason="wrong amounts")
+        old.ask("import", rows_of(people, 5, 8), filename="paused.csv", batch=paused)
+        old.ask("pause-worker", worker="worker-2")
+        old.ask("dnc-add", number="+12025550199", reason="asked by letter")
+        old.ask("hold", reason="upgrade")
+        os.kill(supervisor, signal.SIGQUIT)
+        until(lambda: not old.is_alive(), "the old daemon's end", log=old.log)
+        simulator.clear_faults()
+
+        new.start()
+        others = live - {hung_up["call"]}
+        until(lambda: in_calls(new) >= others, "the same calls, adopted", log=new.log)
+        status = new.ask("status")
+        assert status["fleet_hold"]["reason"] == "upgrade"
+        assert [row["slot"] for row in status["workers"] if row["paused"]] == ["worker-2"]
+        assert new.ask("dnc", number="+12025550199")["listed"]
+        (batch,) = (row for row in new.ask("batches")["batches"] if row["batch_id"] == paused)
+        assert (batch["active"], batch["pause"]["reason"]) == (False, "wrong amounts")
+
+        new.ask("unhold")
+        until(lambda: len(in_calls(new)) == 4, "the ambiguous dial's own call, followed", log=new.log)
+        simulator.advance(3600)
+        with closing(connect(DatabaseSettings(), uri=published_uri(place / "database"))) as store:
+            ended = {"done": 4, "cancelled": 1, "pending": 3}
+            until(lambda: store.jobs.counts() == ended, "five jobs ended", log=new.log)
+            recorded = [row["call_id"] for row in store.results.aggregate([{"$match": {}}])]
+        assert new.ask("job", job=hung_up["job"])["status"] == "cancelled"
+        assert sorted(call["call_id"] for call in simulator.ledger()) == sorted(recorded)
+        assert len(recorded) == 5  # nobody was called anew, and none was lost
     finally:
         old.stop(at_once=True)
         assert new.stop(at_once=True) in {0, None}

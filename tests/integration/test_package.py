@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -66,3 +67,25 @@ def test_the_sdist_holds_what_the_wheel_is_made_of_and_the_tests(sdist: set[str]
     assert {f"systemd/{unit}" for unit in UNITS} <= sdist
     assert {f"docs/{page}" for page in PAGES} <= sdist
     assert {"pyproject.toml", "LICENSE", "README.md", ".env.example", "tests/conftest.py"} <= sdist
+
+
+@pytest.mark.slow
+def test_the_same_sources_make_the_same_files_wherever_and_whenever_they_are_built(
+    packages: Path, tmp_path: Path
+) -> None:
+    built = []
+    for place, mode, zone, changed_at in (("one", 0o644, "UTC", 1e9), ("two", 0o600, "Asia/Tokyo", 1.5e9)):
+        with tarfile.open(packages / f"speechaid-{__version__}.tar.gz") as archive:
+            archive.extractall(tmp_path / place, filter="data")
+        (sources,) = (tmp_path / place).iterdir()
+        for path in sources.rglob("*"):
+            if path.is_file():
+                path.chmod(mode)
+            os.utime(path, (changed_at, changed_at))
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-t", "sdist"]
+        environ = {**os.environ, "SOURCE_DATE_EPOCH": "1750000000", "TZ": zone}
+        subprocess.run(command, cwd=sources, env=environ, check=True, capture_output=True)
+        built.append({path.name: path.read_bytes() for path in (sources / "dist").iterdir()})
+    first, second = built
+    assert len(first) == 2
+    assert [name for name in first if first[name] != second[name]] == []

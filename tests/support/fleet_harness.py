@@ -1,4 +1,4 @@
-"""What the tests of zygote, fleet and supervisor share: settings, tasks for the fake worker, patience."""
+"""Shared by the tests of zygote, fleet and supervisor: settings, tasks for the fake worker, waiting."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Found = TypeVar("Found")
 
 
 def until(
-    look: Callable[[], Found | None],
+    condition: Callable[[], Found | None],
     what: str,
     *,
     between: Callable[[], object] | None = None,
     log: Path | None = None,
     within_seconds: float = DEADLINE_SECONDS,
 ) -> Found:
-    """Look until something is found, and give it back."""
+    """Poll the condition until it returns something; returns that."""
     deadline = time.monotonic() + within_seconds
-    while not (found := look()):
+    while not (found := condition()):
         if time.monotonic() > deadline:
-            said = f"; the log says:\n{log.read_text()}" if log is not None else ""
-            pytest.fail(f"waited in vain for: {what}{said}")
+            logged = f"; the log:\n{log.read_text()}" if log is not None else ""
+            pytest.fail(f"timed out waiting for: {what}{logged}")
         if between is not None:
             between()
         time.sleep(0.01)
@@ -40,7 +40,7 @@ def until(
 
 
 def environment(directory: Path, **extra: str) -> dict[str, str]:
-    """Variables of a daemon that has all its places in one directory."""
+    """Environment of a daemon with all its files in one directory."""
     (directory / "tasks").mkdir(exist_ok=True)
     return {
         "RETELL_API_KEY": "key_of_a_test",
@@ -56,12 +56,12 @@ def environment(directory: Path, **extra: str) -> dict[str, str]:
 
 
 def settings(directory: Path) -> Settings:
-    """The settings that this environment gives."""
+    """The settings of this environment."""
     return get_settings(environ=environment(directory), env_file=None)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that only waits to be reaped does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -75,11 +75,11 @@ def parent_of(pid: int) -> int:
 
 
 def title_of(pid: int) -> str:
-    """As ``ps`` shows it."""
+    """The process title that ``ps`` shows."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
 
 
 def use_environment(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-    """Give this process, and so the zygote that it starts, such an environment."""
+    """Set this environment in this process, and so in the zygote that it starts."""
     for name, value in environment(directory).items():
         monkeypatch.setenv(name, value)

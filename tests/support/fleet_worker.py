@@ -1,8 +1,8 @@
-"""A worker without a database: it does what a small file in ``FLEET_WORKER_DIR`` tells it, call by call.
+"""A worker without a database: a file in ``FLEET_WORKER_DIR`` is its task.
 
 ``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``exit N``,
-``crash`` (an exception), ``stillborn`` (it leaves before it is ready). Without a file it idles. ``every``
-holds the same for all slots. Files named ``<slot>.<word>`` tell the test how a worker left.
+``crash`` (an exception), ``not-ready`` (it exits before it is ready). Without a file it idles. ``every``
+holds a task for all slots. Files named ``<slot>.<reason>`` show the test how a worker exited.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from speechaid.settings import Settings
 def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> int:
     directory = Path(os.environ["FLEET_WORKER_DIR"])
     in_call = False
-    if _task(directory, identity.slot) == "stillborn":
+    if _task(directory, identity.slot) == "not-ready":
         return ExitStatus.SOFTWARE
     link.ready()
     while True:
@@ -31,13 +31,13 @@ def main(link: SupervisorLink, identity: WorkerIdentity, settings: Settings) -> 
             link.count("fleet_calls_total", outcome="answered")
         in_call = task == "call"
         if link.hand_over_requested or (not in_call and (link.stop_requested or link.orphaned)):
-            return _leave(link, directory, in_call=in_call)
+            return _exit(link, directory, in_call=in_call)
         _perform(link, task)
         state = (
             WorkerState.FOLLOWING if in_call else WorkerState.IDLE if link.may_claim else WorkerState.PAUSED
         )
         job, call = ("job-7", "call-7") if in_call else (None, None)
-        link.report_step(state, "resting", within_seconds=30, job=job, call=call)
+        link.report_step(state, "waiting", within_seconds=30, job=job, call=call)
         link.commands(0.02)
 
 
@@ -60,8 +60,8 @@ def _perform(link: SupervisorLink, task: str) -> None:
         raise SystemExit(int(task.split()[1]))
 
 
-def _leave(link: SupervisorLink, directory: Path, *, in_call: bool) -> int:
-    reason = "let_go" if in_call else "orphaned" if link.orphaned else "finished"
+def _exit(link: SupervisorLink, directory: Path, *, in_call: bool) -> int:
+    reason = "handed_over" if in_call else "orphaned" if link.orphaned else "finished"
     (directory / f"{link.identity.slot}.{reason}").touch()
     link.bye(reason)
     return ExitStatus.ORPHANED if link.orphaned else ExitStatus.OK

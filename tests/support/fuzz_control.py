@@ -1,8 +1,8 @@
-"""Nonsense by the hundred thousand against a live control socket: ``python -m tests.support.fuzz_control``.
+"""Fuzzes a live control socket with invalid messages: ``python -m tests.support.fuzz_control``.
 
-Every message is one of a kind whose answer is known: its own error code, under its own id where that can be
-read; errors without an id come in the order of the questions. Between them the
-socket is also met by clients that speak no ZeroMQ at all, and by ones that leave before their answer.
+Every message is of a kind whose answer is known: an error code, with the message's id where that can be read;
+errors without an id come in the order of the messages. In between, clients connect that speak no ZeroMQ, or
+disconnect before their answer.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Kind, Runs
 from speechctl.client import Client
 from tests.support.terminal import open_terminal
 
-#: Questions on their way at a time.
+#: Messages without an answer at a time.
 WINDOW = 48
 PATIENCE_MS = 60_000
-#: The clumsy clients, one for so many messages.
-RUDE_EVERY = 200
-#: Share of the messages that hypothesis makes up.
-INVENTED_SHARE = 0.1
+#: One misbehaving client for this many messages.
+MISBEHAVE_EVERY = 200
+#: Share of the messages that hypothesis generates.
+GENERATED_SHARE = 0.1
 
-Question = tuple[list[bytes], str, str | None]
+Message = tuple[list[bytes], str, str | None]
 
 
 @dataclass
 class Findings:
-    """What a run came to."""
+    """Result of a run."""
 
     messages: int = 0
     seconds: float = 0.0
@@ -58,22 +58,22 @@ class Findings:
 
 
 class Fuzzer:
-    """One client that asks nonsense and checks each answer."""
+    """A client that sends invalid messages and checks each answer."""
 
     def __init__(self, path: Path, seed: int, findings: Findings) -> None:
         self._path = path
-        self._dice = random.Random(seed)
+        self._random = random.Random(seed)
         self._findings = findings
         self._context = zmq.Context()
         self._dealer = self._context.socket(zmq.DEALER)
         self._dealer.linger = 0
         self._dealer.connect(f"ipc://{path}")
         self._open: dict[str, tuple[str, bytes]] = {}
-        #: Those whose answer can have no id.
-        self._nameless: deque[tuple[str, bytes]] = deque()
-        self._kinds: list[Callable[[], Question]] = [
+        #: Those whose answer has no id.
+        self._without_id: deque[tuple[str, bytes]] = deque()
+        self._kinds: list[Callable[[], Message]] = [
             self._noise,
-            self._torn,
+            self._truncated,
             self._not_an_object,
             self._bad_id,
             self._bad_version,
@@ -88,36 +88,36 @@ class Fuzzer:
         ]
         self._weights = [8, 8, 6, 6, 6, 8, 12, 8, 6, 4, 2, 0.02, 8]
 
-    def ask(self, question: Question) -> None:
-        """Send one; take answers while too many are on their way."""
-        frames, code, request_id = question
+    def send(self, message: Message) -> None:
+        """Send one; receive answers while too many are open."""
+        frames, code, request_id = message
         self._dealer.send_multipart(frames)
-        asked = (code, frames[0][:120])
+        expected = (code, frames[0][:120])
         if request_id is None:
-            self._nameless.append(asked)
+            self._without_id.append(expected)
         else:
-            self._open[request_id] = asked
+            self._open[request_id] = expected
         self._findings.messages += 1
-        while len(self._open) + len(self._nameless) >= WINDOW:
-            self._hear()
+        while len(self._open) + len(self._without_id) >= WINDOW:
+            self._receive()
 
-    def any(self) -> Question:
+    def any(self) -> Message:
         """A message of any kind."""
-        return self._dice.choices(self._kinds, self._weights)[0]()
+        return self._random.choices(self._kinds, self._weights)[0]()
 
     def finish(self) -> None:
-        """Take what is still to come."""
-        while self._open or self._nameless:
-            self._hear()
+        """Receive the answers that are still open."""
+        while self._open or self._without_id:
+            self._receive()
         self._dealer.close(linger=0)
         self._context.term()
 
-    def rude(self) -> None:
-        """A client that speaks no ZeroMQ, or leaves before its answer."""
-        if self._dice.random() < 0.5:
+    def misbehave(self) -> None:
+        """Connect as a client that speaks no ZeroMQ, or disconnects before its answer."""
+        if self._random.random() < 0.5:
             with socket.socket(socket.AF_UNIX) as raw:
                 raw.connect(str(self._path))
-                raw.sendall(self._dice.randbytes(self._dice.randrange(1, 300)))
+                raw.sendall(self._random.randbytes(self._random.randrange(1, 300)))
             return
         context = zmq.Context()
         dealer = context.socket(zmq.DEALER)
@@ -127,21 +127,21 @@ class Fuzzer:
         dealer.close(linger=0)
         context.term()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         if not self._dealer.poll(PATIENCE_MS):
-            raise SystemExit(f"no answer within {PATIENCE_MS / 1000:g} s: {self._open} {self._nameless}")
+            raise SystemExit(f"no answer within {PATIENCE_MS / 1000:g} s: {self._open} {self._without_id}")
         reply = json.loads(self._dealer.recv())
         got = "ok" if reply.get("ok") else str(reply.get("error", {}).get("code"))
         self._findings.answers[got] += 1
         request_id = reply.get("id")
-        if request_id is None and self._nameless:
-            code, asked = self._nameless.popleft()
+        if request_id is None and self._without_id:
+            code, sent = self._without_id.popleft()
         else:
-            code, asked = self._open.pop(str(request_id), ("nothing", b"nothing"))
+            code, sent = self._open.pop(str(request_id), ("nothing", b"nothing"))
         if got != code:
-            self._findings.wrong.append(f"{asked!r}: {got}, not {code}")
+            self._findings.wrong.append(f"{sent!r}: {got}, not {code}")
 
-    # -- what is asked -------------------------------------------------------------------------------------
+    # -- kinds of messages ---------------------------------------------------------------------------------
 
     def _id(self) -> str:
         return f"q{self._findings.messages}"
@@ -149,36 +149,36 @@ class Fuzzer:
     def _header(self, **fields: Any) -> bytes:
         return json.dumps({"v": 1, "id": self._id(), "command": "status", "args": {}, **fields}).encode()
 
-    def _noise(self) -> Question:
-        return [b"\xff" + self._dice.randbytes(self._dice.randrange(0, 200))], "bad_json", None
+    def _noise(self) -> Message:
+        return [b"\xff" + self._random.randbytes(self._random.randrange(0, 200))], "bad_json", None
 
-    def _torn(self) -> Question:
-        whole = self._header(args={"a": "b" * self._dice.randrange(50)})
-        return [whole[: self._dice.randrange(1, len(whole))]], "bad_json", None
+    def _truncated(self) -> Message:
+        whole = self._header(args={"a": "b" * self._random.randrange(50)})
+        return [whole[: self._random.randrange(1, len(whole))]], "bad_json", None
 
-    def _not_an_object(self) -> Question:
-        value = self._dice.choice([None, 1, -2.5, True, "status", [], [1, {"v": 1}]])
+    def _not_an_object(self) -> Message:
+        value = self._random.choice([None, 1, -2.5, True, "status", [], [1, {"v": 1}]])
         return [json.dumps(value).encode()], "bad_request", None
 
-    def _bad_id(self) -> Question:
-        value = self._dice.choice([None, 7, "", "x" * 65, "a b", "ñ", ["q"], {"id": 1}, "\n"])
+    def _bad_id(self) -> Message:
+        value = self._random.choice([None, 7, "", "x" * 65, "a b", "ñ", ["q"], {"id": 1}, "\n"])
         return [self._header(id=value)], "bad_request", None
 
-    def _bad_version(self) -> Question:
+    def _bad_version(self) -> Message:
         return (
-            [self._header(v=self._dice.choice([0, 2, -1, "1", None, True, [1], 1.5]))],
+            [self._header(v=self._random.choice([0, 2, -1, "1", None, True, [1], 1.5]))],
             "bad_version",
             self._id(),
         )
 
-    def _unknown_command(self) -> Question:
-        word = "".join(self._dice.choices(string.printable, k=self._dice.randrange(1, 30))) + "?"
+    def _unknown_command(self) -> Message:
+        word = "".join(self._random.choices(string.printable, k=self._random.randrange(1, 30))) + "?"
         return [self._header(command=word)], "unknown_command", self._id()
 
-    def _bad_argument(self) -> Question:
+    def _bad_argument(self) -> Message:
         specs = [spec for spec in COMMANDS.values() if spec.wire_arguments and spec.runs is not Runs.CLIENT]
-        spec = self._dice.choice([spec for spec in specs if not spec.takes_file])
-        argument = self._dice.choice(spec.wire_arguments)
+        spec = self._random.choice([spec for spec in specs if not spec.takes_file])
+        argument = self._random.choice(spec.wire_arguments)
         wrong: list[Any] = [[], {}, ["x"], {"a": 1}]
         wrong += ["yes", 1] if argument.kind is Kind.FLAG else [True]
         if argument.kind in {Kind.INTEGER, Kind.NUMBER, Kind.DURATION}:
@@ -186,37 +186,37 @@ class Fuzzer:
         if argument.kind is Kind.TEXT:
             wrong += ["", "   ", "a\x00b", "\u202e", "x" * 5000, 3]
         return (
-            [self._header(command=spec.name, args={argument.name: self._dice.choice(wrong)})],
+            [self._header(command=spec.name, args={argument.name: self._random.choice(wrong)})],
             "bad_argument",
             self._id(),
         )
 
-    def _unknown_argument(self) -> Question:
-        name = "no_such_" + "".join(self._dice.choices(string.ascii_letters, k=5))
-        spec = self._dice.choice([spec for spec in COMMANDS.values() if spec.runs is not Runs.CLIENT])
+    def _unknown_argument(self) -> Message:
+        name = "no_such_" + "".join(self._random.choices(string.ascii_letters, k=5))
+        spec = self._random.choice([spec for spec in COMMANDS.values() if spec.runs is not Runs.CLIENT])
         if spec.takes_file:
             return self._status()
         return [self._header(command=spec.name, args={name: 1})], "bad_argument", self._id()
 
-    def _attachment(self) -> Question:
-        if self._dice.random() < 0.5:
-            return [self._header(), self._dice.randbytes(20)], "bad_request", self._id()
+    def _attachment(self) -> Message:
+        if self._random.random() < 0.5:
+            return [self._header(), self._random.randbytes(20)], "bad_request", self._id()
         return [self._header(command="import", args={"filename": "x.csv"})], "bad_request", self._id()
 
-    def _frames(self) -> Question:
-        return [self._header()] + [b"x"] * self._dice.randrange(2, 6), "bad_request", None
+    def _frames(self) -> Message:
+        return [self._header()] + [b"x"] * self._random.randrange(2, 6), "bad_request", None
 
-    def _deep(self) -> Question:
-        return [b"[" * self._dice.randrange(2_000, 50_000)], "bad_json", None
+    def _deep(self) -> Message:
+        return [b"[" * self._random.randrange(2_000, 50_000)], "bad_json", None
 
-    def _too_large(self) -> Question:
+    def _too_large(self) -> Message:
         return [b" " * (JSON_LIMIT + 1)], "too_large", None
 
-    def _status(self) -> Question:
+    def _status(self) -> Message:
         return [self._header()], "ok", self._id()
 
-    def invented(self, command: object, args: object, request_id: str) -> Question | None:
-        """A message that hypothesis made up; None where it would be a sound request."""
+    def generated(self, command: object, args: object, request_id: str) -> Message | None:
+        """A message that hypothesis generated; None where it is a valid request."""
         header = {"v": 1, "id": request_id, "command": command, "args": args}
         from speechaid.protocol.messages import Refusal, validate
 
@@ -227,22 +227,22 @@ class Fuzzer:
 
 
 def fuzz(path: Path, messages: int, *, seed: int = 1, warm_up: int = 5_000) -> Findings:
-    """Ask so many; the daemon's memory is measured after a warm-up, and at the end."""
+    """Send this many messages; measures the daemon's memory after a warm-up and at the end."""
     findings = Findings()
     with Client(path) as client:
         pid = int(client.ask("status", {}, timeout_seconds=30)["supervisor"]["pid"])
     warm = Fuzzer(path, seed, Findings())
     for _ in range(warm_up):
-        warm.ask(warm.any())
+        warm.send(warm.any())
     warm.finish()
     findings.memory_before_kb = resident_kb(pid)
     fuzzer = Fuzzer(path, seed + 1, findings)
     began = time.monotonic()
-    _invent(fuzzer, int(messages * INVENTED_SHARE))
+    _send_generated(fuzzer, int(messages * GENERATED_SHARE))
     while findings.messages < messages:
-        fuzzer.ask(fuzzer.any())
-        if findings.messages % RUDE_EVERY == 0:
-            fuzzer.rude()
+        fuzzer.send(fuzzer.any())
+        if findings.messages % MISBEHAVE_EVERY == 0:
+            fuzzer.misbehave()
     fuzzer.finish()
     findings.seconds = time.monotonic() - began
     findings.memory_after_kb = resident_kb(pid)
@@ -253,7 +253,7 @@ def fuzz(path: Path, messages: int, *, seed: int = 1, warm_up: int = 5_000) -> F
     return findings
 
 
-def _invent(fuzzer: Fuzzer, count: int) -> None:
+def _send_generated(fuzzer: Fuzzer, count: int) -> None:
     values = st.recursive(
         st.none()
         | st.booleans()
@@ -264,7 +264,7 @@ def _invent(fuzzer: Fuzzer, count: int) -> None:
         max_leaves=6,
     )
     names = sorted({argument.name for spec in COMMANDS.values() for argument in spec.wire_arguments})
-    sound = st.sampled_from(sorted(COMMANDS))
+    valid = st.sampled_from(sorted(COMMANDS))
 
     @settings(
         max_examples=max(count, 1),
@@ -274,13 +274,13 @@ def _invent(fuzzer: Fuzzer, count: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(
-        command=sound | values,
+        command=valid | values,
         args=st.dictionaries(st.sampled_from(names) | st.text(), values, min_size=1, max_size=4) | values,
     )
     def run(command: object, args: object) -> None:
-        question = fuzzer.invented(command, args, f"h{next(numbers)}")
-        if question is not None:
-            fuzzer.ask(question)
+        message = fuzzer.generated(command, args, f"h{next(numbers)}")
+        if message is not None:
+            fuzzer.send(message)
 
     numbers = itertools.count()
     run()
@@ -293,11 +293,11 @@ def resident_kb(pid: int) -> int:
 
 
 def main() -> int:
-    """A run against a daemon of its own, or the one at --socket; exit 1 where anything was amiss."""
+    """Fuzz the daemon at --socket, else a new one; exit status 1 where an answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--socket", type=Path, help="a running daemon (default: one of its own)")
+    parser.add_argument("--socket", type=Path, help="a running daemon (default: starts one)")
     options = parser.parse_args()
     if options.socket is not None:
         findings = fuzz(options.socket, options.messages, seed=options.seed)

@@ -1,17 +1,22 @@
 """As much of MongoDB as the store asks for, in memory: for days simulated in seconds.
 
 Only what stands behind pymongo's collection is played; the store, its tables and everything above are real.
-Jobs are found by status and batch without a scan. An operator that is not known here raises.
+Jobs are found by status and batch without a scan. An operator that is not known here raises. It runs the
+store's contract (``tests.integration.contract``), whose ``known_gaps`` list what it does without.
 """
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
 Document = dict[str, Any]
 _MISSING = object()
@@ -21,7 +26,7 @@ class Place:
     """Rows of one status and one batch in the order in which they are due: none is first."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[tuple[bool, Any], int, Document]] = []
+        self._entries: list[tuple[tuple[int, Any], int, Document]] = []
 
     def add(self, serial: int, row: Document) -> None:
         insort(self._entries, (_due(row), serial, row), key=lambda entry: entry[:2])
@@ -53,6 +58,9 @@ class MemoryCursor:
             self._rows = rows
         return self
 
+    def clone(self) -> MemoryCursor:
+        return self
+
     def hint(self, _: object) -> MemoryCursor:
         return self
 
@@ -69,7 +77,7 @@ class MemoryCursor:
                     return
             elif due is None and row.get("reserved_until") is not None:
                 return  # what follows is due at some time, too
-            elif isinstance(due, dict) and "$lte" in due and _due(row) > (True, due["$lte"]):
+            elif isinstance(due, dict) and "$lte" in due and _due(row) > _order(due["$lte"]):
                 return
 
     def __iter__(self) -> Iterator[Document]:
@@ -86,7 +94,10 @@ class MemoryCollection:
         #: By status and batch.
         self.places: dict[tuple[Any, Any], Place] = defaultdict(Place)
         self._serials: dict[Any, int] = {}
-        self._serial = 0
+        #: Each index's keys, by its name.
+        self._indexes: dict[str, list[tuple[str, int]]] = {}
+        #: Of each field that no two documents may have the same value of: whose each value is.
+        self._unique: dict[str, dict[Any, Any]] = {}
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -121,6 +132,8 @@ class MemoryCollection:
                 rows = _grouped(rows, what)
             elif verb == "$project":
                 rows = [_reshaped(row, what) for row in rows]
+            elif verb == "$sample":
+                rows = random.sample(rows, min(what["size"], len(rows)))
             elif verb == "$lookup":
                 rows = [row | {what["as"]: self._joined(row, what)} for row in rows]
             else:
@@ -145,13 +158,22 @@ class MemoryCollection:
 
     def insert_one(self, document: Document) -> None:
         row = _copied(document)
-        self._serial += 1
-        row.setdefault("_id", self._serial)
+        row.setdefault("_id", ObjectId())
+        if row["_id"] in self.rows:
+            raise DuplicateKeyError("E11000 duplicate key", 11000)
+        self._check_unique(row)
         self._keep(row)
 
     def insert_many(self, documents: Iterable[Document], **_: object) -> None:
+        """Unordered: what can be inserted is."""
+        faults = []
         for document in documents:
-            self.insert_one(document)
+            try:
+                self.insert_one(document)
+            except DuplicateKeyError:
+                faults.append({"code": 11000})
+        if faults:
+            raise BulkWriteError({"writeErrors": faults})
 
     def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> SimpleNamespace:
         for row in list(MemoryCursor(self._candidates(query), query, None, 1).rows()):
@@ -176,8 +198,24 @@ class MemoryCollection:
             self._drop(row)
         return SimpleNamespace(deleted_count=len(rows))
 
-    def create_index(self, *_: object, **__: object) -> None:
-        """Finds what it finds without."""
+    def create_index(
+        self, keys: list[tuple[str, int]], *, name: str, unique: bool = False, **_: object
+    ) -> None:
+        """Nothing is found by it; a unique one holds for the documents that have its one field."""
+        if any(known == keys and other != name for other, known in self._indexes.items()):
+            raise OperationFailure("the same index is there under another name", 85)
+        if unique and name not in self._indexes:
+            ((path, _direction),) = keys
+            values = [value for row in self.rows.values() for value in _values(row, path)]
+            if len(set(values)) < len(values):
+                raise DuplicateKeyError("E11000 duplicate key", 11000)
+            self._unique[path] = {
+                value: row["_id"] for row in self.rows.values() for value in _values(row, path)
+            }
+        self._indexes[name] = keys
+
+    def index_information(self) -> dict[str, Document]:
+        return {name: {"key": keys} for name, keys in self._indexes.items()}
 
     # -- inside ------------------------------------------------------------------------------------------
 
@@ -188,8 +226,9 @@ class MemoryCollection:
         """Rows by ``_id``, or by status and batch, where the query names them."""
         wanted = query.get("_id", _MISSING)
         if isinstance(wanted, dict):
-            return [self.rows[key] for key in wanted["$in"] if key in self.rows]
-        if wanted is not _MISSING:
+            if "$in" in wanted:
+                return [self.rows[key] for key in wanted["$in"] if key in self.rows]
+        elif wanted is not _MISSING:
             return [self.rows[wanted]] if wanted in self.rows else []
         statuses, batches = _named(query, "status"), _named(query, "batch_id")
         if statuses is None:
@@ -203,21 +242,35 @@ class MemoryCollection:
         )
         return [row for place in places for row in self.places.get(place, ())]
 
+    def _check_unique(self, row: Document) -> None:
+        for path, holders in self._unique.items():
+            for value in _values(row, path):
+                if holders.get(value, row["_id"]) != row["_id"]:
+                    raise DuplicateKeyError("E11000 duplicate key", 11000)
+
     def _keep(self, row: Document) -> None:
         self.rows[row["_id"]] = row
+        for path, holders in self._unique.items():
+            holders.update(dict.fromkeys(_values(row, path), row["_id"]))
         serial = self._serials.setdefault(row["_id"], len(self._serials))
         self.places[row.get("status"), row.get("batch_id")].add(serial, row)
 
     def _drop(self, row: Document) -> None:
         del self.rows[row["_id"]]
         self.places[row.get("status"), row.get("batch_id")].drop(self._serials[row["_id"]], row)
+        for path, holders in self._unique.items():
+            for value in _values(row, path):
+                del holders[value]
 
     def _change(self, row: Document, change: Document) -> None:
-        self._drop(row)
+        """All of the change, or nothing."""
+        changed = _copied(row)
         for verb, fields in change.items():
             for path, value in fields.items():
-                _CHANGES[verb](row, path, _copied(value))
-        self._keep(row)
+                _CHANGES[verb](changed, path, _copied(value))
+        self._check_unique(changed)
+        self._drop(row)
+        self._keep(changed)
 
 
 class MemoryMongo:
@@ -278,7 +331,9 @@ def _reshaped(row: Document, fields: Document) -> Document:
     for name, value in fields.items():
         if name == "_id":
             continue
-        if isinstance(value, dict):
+        if value == 1:
+            found |= {name: row[name]} if name in row else {}
+        elif isinstance(value, dict):
             found[name] = value["$literal"]
         elif value == "$$ROOT":
             found[name] = row
@@ -305,9 +360,10 @@ def _matcher(query: Document) -> Callable[[Document], bool]:
 
 
 def _test(path: str, wanted: Any) -> Callable[[Document], bool]:
-    if path == "$or":
+    if path in {"$and", "$or"}:
         branches = [_matcher(branch) for branch in wanted]
-        return lambda row: any(branch(row) for branch in branches)
+        suffice = all if path == "$and" else any
+        return lambda row: suffice(branch(row) for branch in branches)
     if isinstance(wanted, dict) and wanted and all(key.startswith("$") for key in wanted):
         checks = [(_TESTS[verb], what) for verb, what in wanted.items()]
         if "." in path:
@@ -334,12 +390,33 @@ def _equal(values: list[Any], wanted: Any) -> bool:
 def _compared(test: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bool]:
     """Within one type alone, as the database compares; all numbers are one."""
     return lambda values, wanted: any(
-        _kind(value) is _kind(wanted) and test(value, wanted) for value in values
+        _kind(value) == _kind(wanted) and test(value, wanted) for value in values
     )
 
 
-def _kind(value: Any) -> type:
-    return float if type(value) is int else type(value)
+#: In the database's order, but for bool: it stands before the numbers, since it is an int as well.
+_KINDS: tuple[Any, ...] = (type(None), bool, (int, float), str, dict, list, ObjectId, datetime)
+
+
+#: Each class that was met, and its place in ``_KINDS``.
+_KIND_OF: dict[type, int] = {}
+
+
+def _kind(value: Any) -> int:
+    cls = type(value)
+    if cls not in _KIND_OF:
+        places = (place for place, kinds in enumerate(_KINDS) if isinstance(value, kinds))
+        _KIND_OF[cls] = next(places, len(_KINDS))
+    return _KIND_OF[cls]
+
+
+#: As queries name them.
+_TYPES: dict[str, Any] = {"string": str, "number": (int, float), "objectId": ObjectId}
+
+
+def _is_of(value: Any, names: str | list[str]) -> bool:
+    wanted = [names] if isinstance(names, str) else names
+    return any(isinstance(value, _TYPES[name]) and not isinstance(value, bool) for name in wanted)
 
 
 _TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
@@ -352,7 +429,7 @@ _TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
     "$lte": _compared(lambda value, wanted: value <= wanted),
     "$gt": _compared(lambda value, wanted: value > wanted),
     "$gte": _compared(lambda value, wanted: value >= wanted),
-    "$type": lambda values, wanted: any(isinstance(value, {"string": str}[wanted]) for value in values),
+    "$type": lambda values, wanted: any(_is_of(value, wanted) for value in values),
 }
 
 
@@ -361,7 +438,7 @@ def _parent(row: Document, path: str) -> tuple[Document, str]:
     for name in parents:
         row = row.setdefault(name, {})
         if not isinstance(row, dict):
-            raise TypeError(f"cannot set a field of {row!r}")
+            raise WriteError(f"cannot set a field of {row!r}", 28)
     return row, last
 
 
@@ -377,7 +454,10 @@ def _unset(row: Document, path: str, _: Any) -> None:
 
 def _inc(row: Document, path: str, value: Any) -> None:
     parent, name = _parent(row, path)
-    parent[name] = parent.get(name, 0) + value
+    before = parent.get(name, 0)
+    if isinstance(before, bool) or not isinstance(before, int | float):
+        raise WriteError(f"cannot add to {before!r}", 14)
+    parent[name] = before + value
 
 
 def _push(row: Document, path: str, value: Any) -> None:
@@ -404,13 +484,14 @@ _CHANGES: dict[str, Callable[[Document, str, Any], None]] = {
 }
 
 
-def _due(row: Document) -> tuple[bool, Any]:
-    value = row.get("reserved_until")
-    return (value is not None, value)
+def _due(row: Document) -> tuple[int, Any]:
+    return _order(row.get("reserved_until"))
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    return (0, 0) if value is None else (1, value)
+    """First by kind, then by value; of a kind that has no order, all are equal."""
+    kind = _kind(value)
+    return kind, 0 if value is None or isinstance(value, dict) else value
 
 
 def _projected(row: Document, fields: Sequence[str] | None) -> Document:
@@ -445,5 +526,13 @@ def _grouped(rows: list[Document], how: Document) -> list[Document]:
 
 def _evaluated(row: Document, what: Any) -> Any:
     if isinstance(what, dict):
-        return {name: _evaluated(row, value) for name, value in what.items()}
+        fields = {name: _evaluated(row, value) for name, value in what.items() if _is_there(row, value)}
+        if any(name.startswith("$") for name in fields):
+            raise NotImplementedError(what)
+        return fields
     return _first(row, what[1:]) if isinstance(what, str) and what.startswith("$") else what
+
+
+def _is_there(row: Document, what: Any) -> bool:
+    """Whether a path leads anywhere; all that is no path does."""
+    return not (isinstance(what, str) and what.startswith("$")) or bool(_values(row, what[1:]))

@@ -1,6 +1,6 @@
-"""A stage for one worker: a real database on the wire, a Retell simulator, and a kit without a process.
+"""A stage for one worker: a real database on the wire, a Retell simulator, a worker context, no process.
 
-The kit's rests turn the simulator's clock forward instead of waiting, so that a call of minutes takes a
+A wait of the context advances the simulator's clock instead of waiting, so that a call of minutes takes a
 moment.
 """
 
@@ -23,32 +23,32 @@ from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
 from speechaid.model.states import WorkerState
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
-from speechaid.worker import open_retell
 
 Document = dict[str, Any]
 API_KEY = "key_of_the_stage"
-#: Rounds without anything to do, after which a worker would find nothing in the next one either.
-ROUNDS_IN_VAIN = 3
+#: After this many passes without work the next one would find none either.
+IDLE_PASSES = 3
 
 
 def noon_zone() -> str:
-    """A time zone in which it is about noon: what is counted by the day is all of one day there."""
+    """A time zone in which it is about noon, so that a test does not cross midnight there."""
     return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
 
 
 class QuietLink:
-    """A seat without a supervisor: keeps what it is told, orders nothing unless a test does."""
+    """A supervisor link without a supervisor: keeps what is reported; sends no command unless a test does."""
 
     def __init__(self) -> None:
         self.hand_over_requested = False
         self.may_claim = True
         self.steps: list[str] = []
-        #: The call that the worker said it has in hand, by the latest report.
+        #: The worker's call in the latest report.
         self.call: str | None = None
         self.counts: Counter[str] = Counter()
-        self.told: set[str] = set()
+        self.counted_once: set[str] = set()
         self.finished = 0
 
     def report_step(
@@ -68,8 +68,8 @@ class QuietLink:
         self.counts[name + "".join(f" {key}={word}" for key, word in sorted(labels.items()))] += int(value)
 
     def count_once(self, once: str, increments: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
-        if once not in self.told:
-            self.told.add(once)
+        if once not in self.counted_once:
+            self.counted_once.add(once)
             for name, labels, value in increments:
                 self.count(name, value, **labels)
 
@@ -80,8 +80,8 @@ class QuietLink:
         self.finished += 1
 
 
-class Standing(SystemClock):
-    """A boot-time clock that stands still: nothing that is due in a second ever comes."""
+class FrozenClock(SystemClock):
+    """A boot-time clock that does not advance: what is due in a second stays so."""
 
     def __init__(self, at: float) -> None:
         self._at = at
@@ -91,7 +91,7 @@ class Standing(SystemClock):
 
 
 class Stage:
-    """What a test of a job's life works with."""
+    """Database, simulator, worker contexts and shortcuts for a test of a job's life."""
 
     def __init__(self, database: Database[Document], uri: str, simulator: SimulatorProcess) -> None:
         self.database = database
@@ -100,13 +100,13 @@ class Stage:
         self.settings = settings_for(database.name, uri, simulator)
         self.store = connect(self.settings.database)
         self.store.prepare()
-        self.kits: list[WorkerContext] = []
-        self._forgotten = 0
-        #: Called at each rest of any kit, before the clock is turned: where a test lets things happen.
-        self.on_rest: Callable[[], None] = lambda: None
+        self.contexts: list[WorkerContext] = []
+        self._cleared_calls = 0
+        #: Called at each wait of any context, before the clock advances: where a test lets things happen.
+        self.on_wait: Callable[[], None] = lambda: None
 
     def context(self, name: str = "worker-1@host-a:1", **changes: Any) -> WorkerContext:
-        """A worker's things; ``changes`` are settings by variable."""
+        """A worker context; ``changes`` are settings by variable."""
         settings = settings_for(self.database.name, self.uri, self.simulator, **changes)
         context = WorkerContext(
             store=connect(settings.database),
@@ -114,14 +114,14 @@ class Stage:
             settings=settings,
             link=QuietLink(),
             worker_id=name,
-            wait=self._rest,
-            random=random.Random(len(self.kits)),
+            wait=self._wait,
+            random=random.Random(len(self.contexts)),
         )
-        self.kits.append(context)
+        self.contexts.append(context)
         return context
 
-    def _rest(self, seconds: float) -> None:
-        self.on_rest()
+    def _wait(self, seconds: float) -> None:
+        self.on_wait()
         self.simulator.advance(seconds)
 
     # -- the data ------------------------------------------------------------------------------------------
@@ -146,9 +146,9 @@ class Stage:
         return job_id
 
     def job(self, job_id: str = "job-1") -> Document:
-        found = self.database.jobs.find_one({"job_id": job_id})
-        assert found is not None
-        return found
+        job = self.database.jobs.find_one({"job_id": job_id})
+        assert job is not None
+        return job
 
     def results(self) -> list[Document]:
         return list(self.database.call_results.find({}).sort("created_at", 1))
@@ -159,17 +159,17 @@ class Stage:
         self.database.jobs.update_one({"job_id": job_id}, {"$set": {"reserved_until": past}})
 
     def make_due_if_pending(self, job_id: str = "job-1") -> None:
-        """As if the delay of a job that waits had passed."""
+        """As if the delay of a pending job had passed."""
         if self.job(job_id)["status"] == "pending":
             self.make_due(job_id)
 
     def age_dial(self, seconds: float, job_id: str = "job-1") -> None:
-        """As if the intent had been written so much earlier, and the key grown old at Retell too."""
+        """As if the intent had been written this much earlier, and Retell's key were older too."""
         intent_at = self.job(job_id)["dial"]["intent_at"] - timedelta(seconds=seconds)
         self.database.jobs.update_one({"job_id": job_id}, {"$set": {"dial.intent_at": intent_at}})
         self.simulator.advance(seconds)
 
-    # -- the deeds -----------------------------------------------------------------------------------------
+    # -- what workers do -----------------------------------------------------------------------------------
 
     def claim(self, context: WorkerContext) -> Job | None:
         claimed = JobClaimer(context).claim()
@@ -185,17 +185,17 @@ class Stage:
 
     def run_dry(self, context: WorkerContext, job_id: str = "job-1", at_most: int = 50) -> Document:
         """Dial one job again and again, as if every delay had passed, until it is over; the job."""
-        in_vain = 0
+        idle_passes = 0
         for _ in range(at_most):
-            # Paused or held it stays pending: more rounds would only look again.
-            if self.job(job_id)["status"] != "pending" or in_vain == ROUNDS_IN_VAIN:
+            # A paused or held job stays pending: more passes change nothing.
+            if self.job(job_id)["status"] != "pending" or idle_passes == IDLE_PASSES:
                 break
             self.make_due(job_id)
-            dialled, taken_over = self.dial_next(context), self.take_over(context)
-            in_vain = 0 if dialled or taken_over else in_vain + 1
+            dialled, recovered = self.dial_next(context), self.recover_one(context)
+            idle_passes = 0 if dialled or recovered else idle_passes + 1
         return self.job(job_id)
 
-    def take_over(self, context: WorkerContext) -> bool:
+    def recover_one(self, context: WorkerContext) -> bool:
         """Recover one lapsed job, if there is one."""
         try:
             return recovery.recover_one(context)
@@ -208,27 +208,27 @@ class Stage:
         self.database.jobs.update_one({"job_id": job_id}, {"$set": {"reserved_until": past}})
 
     def clear(self) -> None:
-        """An empty stage: no document, no fault, no script, and the calls so far forgotten."""
-        self._close_kits()
+        """Remove all documents, faults and scripts, and forget the calls so far."""
+        self._close_contexts()
         for name in self.database.list_collection_names():
             self.database[name].delete_many({})
         self.simulator.clear_faults()
         self.simulator.clear_script()
-        self._forgotten = len(self.simulator.ledger())
+        self._cleared_calls = len(self.simulator.ledger())
 
-    def ledger(self) -> list[Document]:
-        """Calls truly placed since the stage was cleared."""
-        return self.simulator.ledger()[self._forgotten :]
+    def placed_calls(self) -> list[Document]:
+        """Calls that the simulator placed since the stage was cleared."""
+        return self.simulator.ledger()[self._cleared_calls :]
 
     def close(self) -> None:
         self.store.close()
-        self._close_kits()
+        self._close_contexts()
 
-    def _close_kits(self) -> None:
-        for context in self.kits:
+    def _close_contexts(self) -> None:
+        for context in self.contexts:
             context.store.close()
             context.retell.close()
-        self.kits.clear()
+        self.contexts.clear()
 
 
 def settings_for(name: str, uri: str, simulator: SimulatorProcess, **changes: Any) -> Settings:
@@ -250,9 +250,8 @@ def settings_for(name: str, uri: str, simulator: SimulatorProcess, **changes: An
 
 @contextmanager
 def open_stage(database: Database[Document], uri: str) -> Iterator[Stage]:
-    """A stage with a simulator of its own."""
-    # Ends between two polls, far from either: how many polls a call takes must not hang on the machine's
-    # speed.
+    """A stage with a new simulator."""
+    # The call ends halfway between two polls: the number of polls must not depend on the machine's speed.
     with SimulatorProcess(api_key=API_KEY, ring_seconds=[2, 2], talk_seconds=[13, 13]) as simulator:
         stage = Stage(database, uri, simulator)
         try:
@@ -262,5 +261,5 @@ def open_stage(database: Database[Document], uri: str) -> Iterator[Stage]:
 
 
 def open_store(database: Database[Document], uri: str, simulator: SimulatorProcess) -> Store:
-    """A store of a test's own."""
+    """A store on the test's database."""
     return connect(settings_for(database.name, uri, simulator).database)

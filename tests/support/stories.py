@@ -1,7 +1,6 @@
-"""Stories of one job, told step by step: every database write and every HTTP request is a step.
+"""Stories of one job, step by step: every database write and every HTTP request is a step.
 
-The steps are counted by instrumentation, so that a step which is added to the code is told without a word
-here.
+The steps are counted by instrumentation, so that a step added to the code is covered without a change here.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ Hook = Callable[[int, str, bool], None]
 
 
 class Steps:
-    """Counts the steps of whoever runs, and calls a hook before and after each."""
+    """Counts the steps, and calls a hook before and after each."""
 
     def __init__(self, hook: Hook | None = None) -> None:
         self.names: list[str] = []
         self._hook = hook or (lambda _number, _name, _done: None)
 
-    def take(self, name: str, operation: Callable[[], Any]) -> Any:
+    def run(self, name: str, operation: Callable[[], Any]) -> Any:
         """One step."""
         number = len(self.names)
         self.names.append(name)
@@ -48,7 +47,7 @@ class Steps:
 
 @contextmanager
 def instrumented(steps: Steps) -> Iterator[None]:
-    """Have every write of a table and every request to Retell counted."""
+    """Count every write of a table and every request to Retell."""
     with pytest.MonkeyPatch.context() as patch:
         for name in WRITES:
             patch.setattr(Table, name, _counted(steps, getattr(Table, name), name))
@@ -57,8 +56,8 @@ def instrumented(steps: Steps) -> Iterator[None]:
 
 
 @contextmanager
-def plain() -> Iterator[None]:
-    """Nothing is counted in here: somebody else is at work."""
+def uncounted() -> Iterator[None]:
+    """Count nothing in here: another worker or an operator acts."""
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in ((Table, name) for name in WRITES):
             patch.setattr(owner, name, ORIGINALS[owner, name])
@@ -75,31 +74,31 @@ ORIGINALS: dict[tuple[type, str], Any] = {
 def _counted(steps: Steps, method: Callable[..., Any], verb: str) -> Callable[..., Any]:
     def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         what = f"{verb} {self.name}" if isinstance(self, Table) else f"{args[0]} {args[1].split('/')[2]}"
-        return steps.take(what, lambda: method(self, *args, **kwargs))
+        return steps.run(what, lambda: method(self, *args, **kwargs))
 
     return counted
 
 
 @dataclass(frozen=True)
 class Story:
-    """What happens to one job, told by the simulator."""
+    """What happens to one job, played by the simulator."""
 
     name: str
-    #: What comes of the calls to the first and to the second phone.
+    #: How the calls to the first and to the second phone end.
     first: list[str]
     second: list[str]
     status: str
-    #: Calls that ring somebody, by phone.
+    #: The phones that ring, in order.
     rung: str
     fault: dict[str, Any] | None = None
-    #: Retell has the first phone marked as do-not-call.
+    #: Retell has the first phone on its do-not-call list.
     marked: bool = False
 
 
 STORIES = [
     Story("answered", ["user_hangup"], [], "done", "A"),
     Story("second_phone_answers", ["dial_busy"], ["user_hangup"], "done", "AB"),
-    Story("nobody_home", ["dial_no_answer"], ["dial_no_answer"], "failed", "AB"),
+    Story("not_answered", ["dial_no_answer"], ["dial_no_answer"], "failed", "AB"),
     Story("asks_not_to_be_called", ["user_requested_dnc"], [], "cancelled", "A"),
     Story("concurrency_limit_once", ["concurrency_limit_reached", "user_hangup"], [], "done", "A"),
     Story("answer_lost", ["user_hangup"], [], "done", "A", {"kind": "reset", "when": "after", "count": 1}),
@@ -107,11 +106,11 @@ STORIES = [
     Story("on_retells_own_list", [], [], "cancelled", "", marked=True),
 ]
 
-#: Each telling has numbers of its own: Retell remembers who asked not to be called.
+#: Each run uses new numbers: Retell remembers who asked not to be called.
 _numbers = itertools.count(100)
 
 
-def set_the_scene(stage: Stage, story: Story) -> None:
+def set_up_story(stage: Stage, story: Story) -> None:
     phones = [f"+1202555{next(_numbers):04d}" for _ in "AB"]
     scripts = zip(phones, (story.first, story.second), strict=True)
     stage.simulator.script({phone: outcomes for phone, outcomes in scripts if outcomes})
@@ -123,20 +122,20 @@ def set_the_scene(stage: Stage, story: Story) -> None:
     stage.add_job(*phones, batch_id=BATCH, account_id="acc-1")
 
 
-def go_through(stage: Stage, context: WorkerContext) -> None:
-    """All that a worker does for the job, until it is over."""
+def run_to_end(stage: Stage, context: WorkerContext) -> None:
+    """Everything that a worker does for the job, until it is over."""
     stage.run_dry(context)
 
 
-def finish_what_is_left(stage: Stage, context: WorkerContext) -> None:
-    """Another worker, in its round: takes over what has lapsed, dials what is due."""
+def finish_with(stage: Stage, context: WorkerContext) -> None:
+    """Another worker: recovers the job if its lease lapsed, dials it if it is due, until it is over."""
     for _ in range(40):
         status = stage.job()["status"]
         if status == "in_progress":
             stage.lapse()
-            stage.take_over(context)
+            stage.recover_one(context)
             if "call_id" not in stage.job().get("dial", {"call_id": None}):
-                stage.age_dial(900)  # nobody knows yet whether there was a call: time tells
+                stage.age_dial(900)  # an ambiguous dial is resolved with time
         elif status == "pending":
             stage.make_due()
             stage.dial_next(context)
@@ -146,13 +145,13 @@ def finish_what_is_left(stage: Stage, context: WorkerContext) -> None:
 
 
 def check(stage: Stage, story: Story) -> None:
-    job, results, ledger = stage.job(), stage.results(), stage.ledger()
+    job, results, calls = stage.job(), stage.results(), stage.placed_calls()
     assert job["status"] == story.status
     assert "dial" not in job
     assert "claim_token" not in job
-    assert sorted(call["call_id"] for call in ledger) == sorted(row["call_id"] for row in results)
+    assert sorted(call["call_id"] for call in calls) == sorted(row["call_id"] for row in results)
     assert stage.simulator.overlaps() == []
-    assert rung(job, ledger) == story.rung
+    assert rung(job, calls) == story.rung
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None
     assert account.get("open_dials", []) == []
@@ -166,19 +165,19 @@ def check(stage: Stage, story: Story) -> None:
     )
 
 
-def rung(job: Document, ledger: list[Document]) -> str:
-    """Which phones rang, in order; a call that met a limit rang nobody."""
+def rung(job: Document, calls: list[Document]) -> str:
+    """Which phones rang, in order; a call that met a limit rang none."""
     phones = job["contact"]["phones"]
-    calls = [call for call in ledger if call["disconnection_reason"] != "concurrency_limit_reached"]
-    return "".join("AB"[phones.index(call["to_number"])] for call in calls)
+    rang = [call for call in calls if call["disconnection_reason"] != "concurrency_limit_reached"]
+    return "".join("AB"[phones.index(call["to_number"])] for call in rang)
 
 
 def steps_of(story: Story, stage: Stage) -> list[str]:
-    """The steps of a story that nothing disturbs."""
-    set_the_scene(stage, story)
+    """The steps of a story without a fault of ours."""
+    set_up_story(stage, story)
     steps = Steps()
     with instrumented(steps):
-        go_through(stage, stage.context())
+        run_to_end(stage, stage.context())
     check(stage, story)
     assert {"POST create-phone-call", "update jobs", "update accounts", "update batches"} <= set(steps.names)
     return steps.names

@@ -1,4 +1,4 @@
-"""An operator's terminal: speechctl's own ``main`` against a whole daemon, on its embedded database."""
+"""An operator's terminal: speechctl's ``main`` with a whole daemon on its embedded database."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from speechctl.cli import main
 
 Document = dict[str, Any]
 DEADLINE_SECONDS = 120.0
-#: Of the simulator's clock, which goes ten times as fast as ours.
+#: In seconds of the simulator's clock, which runs ten times as fast as real time.
 TALK_SECONDS = (40.0, 60.0)
 
 
 class Terminal:
-    """One daemon, and somebody who gives it commands."""
+    """One daemon, and commands to it in this process."""
 
     def __init__(self, place: Path, simulator: SimulatorProcess, **changes: str) -> None:
         self.place = place
@@ -38,79 +38,79 @@ class Terminal:
 
     @property
     def database(self) -> Database[Document]:
-        """The database behind the daemon's back."""
+        """The daemon's database, read and written directly."""
         if self._client is None:
             uri = published_uri(self.place / "database")
             self._client = MongoClient(uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
         return self._client["speechai_db"]
 
-    def type(self, *words: str, status: int = 0) -> str:
-        """One command line; what it printed. The exit status must be the one awaited."""
+    def type(self, *argv: str, status: int = 0) -> str:
+        """Run a command line with the expected exit status; returns what it printed."""
         out, err = io.StringIO(), io.StringIO()
-        # Some commands give up after a few seconds, as a person would: not here, where much goes on at once.
-        patience = ["--timeout", "60s"] if _is_hasty(words[0]) else []
+        # Some commands wait only a few seconds, too short for a machine that runs many tests.
+        timeout = ["--timeout", "60s"] if _has_short_timeout(argv[0]) else []
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                got = main([*words, *patience, "--socket", str(self.daemon.socket)])
-            except SystemExit as left:
-                got = left.code if isinstance(left.code, int) else 1
-        assert got == status, f"{words}: exit {got}: {err.getvalue()}{out.getvalue()}"
+                actual = main([*argv, *timeout, "--socket", str(self.daemon.socket)])
+            except SystemExit as exc:
+                actual = exc.code if isinstance(exc.code, int) else 1
+        assert actual == status, f"{argv}: exit {actual}: {err.getvalue()}{out.getvalue()}"
         return out.getvalue() + err.getvalue()
 
-    def ask(self, *words: str) -> Any:
-        """The same for a program: the answer as JSON."""
-        return json.loads(self.type(*words, "--json"))
+    def ask(self, *argv: str) -> Any:
+        """Run a command with ``--json``; returns the answer."""
+        return json.loads(self.type(*argv, "--json"))
 
-    def refused(self, *words: str, status: int = 1) -> str:
-        """What a refused command says."""
-        return self.type(*words, status=status)
+    def refused(self, *argv: str, status: int = 1) -> str:
+        """Run a command that must be refused; returns what it printed."""
+        return self.type(*argv, status=status)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """Wait for something to come true; what it came to."""
+        """Wait until the condition returns something true; returns that."""
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (found := condition()):
-            assert time.monotonic() < deadline, "the awaited event did not come"
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"not true within {DEADLINE_SECONDS:g} s"
             time.sleep(0.05)
-        return found
+        return value
 
-    def import_contacts(self, count: int, name: str, *words: str) -> str:
-        """A new batch of so many people, one phone each, that nobody else has; its id."""
+    def import_contacts(self, count: int, name: str, *options: str) -> str:
+        """Import a new batch of ``count`` people with one phone each, used nowhere else; returns its id."""
         area = secrets.randbelow(700) + 210
         rows = [f"Persona {number},+1{area}555{number:04d}" for number in range(count)]
         file = self.place / f"{name}.csv"
         file.write_text("\n".join(["nombre,telefono", *rows, ""]))
-        return str(self.ask("import", str(file), "--name", name, *words)["batch_id"])
+        return str(self.ask("import", str(file), "--name", name, *options)["batch_id"])
 
     def jobs(self, batch_id: str, status: str | None = None) -> list[Document]:
-        """The batch's jobs as speechctl lists them."""
-        words = ["jobs", "--batch", batch_id, "--limit", "500"]
-        found: list[Document] = self.ask(*words, *(["--status", status] if status else []))["jobs"]
-        return found
+        """The batch's jobs as ``speechctl jobs`` lists them."""
+        argv = ["jobs", "--batch", batch_id, "--limit", "500"]
+        rows: list[Document] = self.ask(*argv, *(["--status", status] if status else []))["jobs"]
+        return rows
 
     def a_live_call(self, batch_id: str) -> Document:
-        """A job of the batch that is in a call."""
+        """Wait for a job of the batch that is in a call; returns it as ``speechctl job`` does."""
 
-        def found() -> Document | None:
+        def job_in_call() -> Document | None:
             rows = self.jobs(batch_id, "in_progress")
             details = (self.ask("job", row["job_id"]) for row in rows)
             return next((job for job in details if (job["dial"] or {}).get("call_id")), None)
 
-        job: Document = self.until(found)
+        job: Document = self.until(job_in_call)
         return job
 
     def close(self) -> None:
-        """End the daemon, handing calls over."""
+        """Stop the daemon; it hands its calls over."""
         if self._client is not None:
             self._client.close()
         self.daemon.stop(at_once=True)
 
 
-def _is_hasty(command: str) -> bool:
+def _has_short_timeout(command: str) -> bool:
     return command in COMMANDS and COMMANDS[command].timeout_seconds < 60
 
 
 def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
-    """A daemon that dials quickly and forgets slowly."""
+    """Settings of a daemon with three workers, short polls and long leases."""
     return {
         "MONGO_URI": f"embedded:{place / 'database'}",
         "RETELL_API_KEY": simulator.api_key,
@@ -130,7 +130,7 @@ def variables(place: Path, simulator: SimulatorProcess) -> dict[str, str]:
 def open_terminal(
     *, talk_seconds: tuple[float, float] = TALK_SECONDS, start: bool = True, **changes: str
 ) -> Iterator[Terminal]:
-    """A daemon of one's own, every call of which is answered; in a directory short enough for a socket."""
+    """A new daemon whose calls are all answered; its directory's name is short enough for a socket."""
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     place.mkdir(mode=0o700)
     with SimulatorProcess(speed=10.0, odds={"agent_hangup": 1}, talk_seconds=list(talk_seconds)) as simulator:

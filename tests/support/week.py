@@ -1,7 +1,8 @@
-"""A simulated week: the daemon's own turns, dials, settlements and housekeeping on a clock of our making.
+"""A simulated week: the real claims, dials, settlements and housekeeping, on a simulated clock.
 
-Everything between the database's driver and Retell's client is real. The driver is played in memory, Retell
-by ``Line``, time by ``Scheduler``: one thread a worker, of which one runs at a time, until it rests.
+Everything between the database driver and the Retell client is real. The driver is replaced by
+``memory_mongo``, Retell by ``FakeRetell``, time by ``Scheduler``: one thread per worker, of which one runs at
+a time, until it waits.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from tests.support.memory_mongo import MemoryMongo
 from tests.support.stage import QuietLink
 
 Document = dict[str, Any]
-#: A worker that finds nothing to do looks again so much later, in seconds.
+#: A worker that finds nothing to do looks again after this many seconds.
 IDLE_SECONDS = 60.0
-#: The same where something seems to wait.
+#: The same if a job seems to be waiting.
 SOON_SECONDS = 2.0
-#: Between two turns of housekeeping.
+#: Between two runs of housekeeping.
 TIDY_SECONDS = 600.0
 
 
@@ -42,7 +43,7 @@ class _Over(BaseException):
 
 
 class Scheduler:
-    """A clock, and whose turn it is at which moment."""
+    """A clock, and which thread runs at which moment."""
 
     def __init__(self, start: datetime) -> None:
         self.start = start
@@ -60,7 +61,7 @@ class Scheduler:
         return self.seconds
 
     def at(self, moment: float, operation: Callable[[], None]) -> None:
-        """Do this in the main thread when it is time, unless all is over by then."""
+        """Run this in the main thread at that moment, unless the week is over by then."""
         self._push(moment, lambda: None if self._over else operation())
 
     def _push(self, moment: float, operation: Callable[[], None]) -> None:
@@ -68,62 +69,62 @@ class Scheduler:
         heapq.heappush(self._heap, (moment, self._serial, operation))
 
     def sleep(self, seconds: float) -> None:
-        """In a worker's thread: others go on until it is time."""
-        turn = threading.Semaphore(0)
-        self._push(self.seconds + max(0.0, seconds), lambda: self._hand_over(turn))
-        self._wait(turn)
+        """In a worker's thread: let others run until then."""
+        wakeup = threading.Semaphore(0)
+        self._push(self.seconds + max(0.0, seconds), lambda: self._switch_to(wakeup))
+        self._wait(wakeup)
 
     def park(self, idle: list[threading.Semaphore]) -> None:
-        """In a worker's thread: others go on until somebody wakes it."""
-        turn = threading.Semaphore(0)
-        idle.append(turn)
-        self._wait(turn)
+        """In a worker's thread: let others run until one of them wakes it."""
+        wakeup = threading.Semaphore(0)
+        idle.append(wakeup)
+        self._wait(wakeup)
 
-    def wake(self, turn: threading.Semaphore) -> None:
-        self._push(self.seconds, lambda: self._hand_over(turn))
+    def wake(self, wakeup: threading.Semaphore) -> None:
+        self._push(self.seconds, lambda: self._switch_to(wakeup))
 
     def spawn(self, work: Callable[[], None]) -> None:
-        """A thread that begins at this moment."""
-        turn = threading.Semaphore(0)
+        """Start a thread at this moment."""
+        wakeup = threading.Semaphore(0)
 
         def run() -> None:
-            turn.acquire()
+            wakeup.acquire()
             try:
                 with suppress(_Over):
                     work()
-            except BaseException as exc:  # noqa: BLE001 - told in the main thread
+            except BaseException as exc:  # noqa: BLE001 - raised in the main thread
                 self.faults.append(exc)
             self._control.release()
 
         threading.Thread(target=run, daemon=True).start()
-        self.wake(turn)
+        self.wake(wakeup)
 
     def run(self, until: float, idle: list[threading.Semaphore]) -> None:
-        """Let everybody have their turns until then, and end them."""
+        """Run the threads until then, and end them."""
         while self._heap and self._heap[0][0] <= until and not self.faults:
             self.seconds, _, operation = heapq.heappop(self._heap)
             operation()
         self._over = True
-        for turn in idle:
-            self.wake(turn)
+        for wakeup in idle:
+            self.wake(wakeup)
         while self._heap:
             heapq.heappop(self._heap)[2]()
         if self.faults:
             raise self.faults[0]
 
-    def _hand_over(self, turn: threading.Semaphore) -> None:
-        turn.release()
+    def _switch_to(self, wakeup: threading.Semaphore) -> None:
+        wakeup.release()
         self._control.acquire()
 
-    def _wait(self, turn: threading.Semaphore) -> None:
+    def _wait(self, wakeup: threading.Semaphore) -> None:
         self._control.release()
-        turn.acquire()
+        wakeup.acquire()
         if self._over:
             raise _Over
 
 
 @dataclass
-class Placed:
+class PlacedCall:
     """A call as Retell knows it; instants are seconds of the week."""
 
     call_id: str
@@ -142,8 +143,8 @@ class Placed:
         )
 
 
-#: What comes of a call, and how often: status, reason, weight.
-FATES = (
+#: How calls end: status, reason, weight.
+CALL_ENDS = (
     ("ended", "user_hangup", 30),
     ("ended", "agent_hangup", 10),
     ("ended", "voicemail_reached", 10),
@@ -155,8 +156,8 @@ FATES = (
 )
 
 
-class Line:
-    """Retell, as far as a worker asks it."""
+class FakeRetell:
+    """The part of the Retell client that a worker uses."""
 
     fingerprint = "week"
     timeout_seconds = 5.0
@@ -164,7 +165,7 @@ class Line:
     def __init__(self, clock: Scheduler, seed: int) -> None:
         self._clock = clock
         self._random = random.Random(seed)
-        self.calls: dict[str, Placed] = {}
+        self.calls: dict[str, PlacedCall] = {}
         self._by_key: dict[str, str] = {}
 
     def create_call(self, body: Document) -> Call:
@@ -196,15 +197,15 @@ class Line:
         raise AssertionError(f"{call_id} was stopped: no call of this week passes a limit")
 
     def server_now(self) -> None:
-        """Tells no time."""
+        """This Retell sends no date."""
 
-    def _placed(self, call_id: str, body: Document) -> Placed:
-        status, reason, _ = self._random.choices(FATES, [weight for _, _, weight in FATES])[0]
+    def _placed(self, call_id: str, body: Document) -> PlacedCall:
+        status, reason, _ = self._random.choices(CALL_ENDS, [weight for _, _, weight in CALL_ENDS])[0]
         now = self._clock.seconds
         ringing = self._random.uniform(4, 28) if status != "error" else 0.0
         talk = self._random.uniform(10, 150) if status == "ended" else None
         connected_at = None if talk is None else now + ringing
-        return Placed(
+        return PlacedCall(
             call_id=call_id,
             number=body["to_number"],
             metadata=body["metadata"],
@@ -218,22 +219,22 @@ class Line:
 
 @dataclass
 class Week:
-    """The whole: a database, a line, workers, and what an operator does at which moment."""
+    """A database, a Retell, workers, and what an operator does at which moment."""
 
     start: datetime
     workers: int = 10
     seed: int = 1
-    #: Called when a worker has found nothing to do; whether something seems to wait all the same.
+    #: Called when a worker has found nothing to do; whether a job seems to be waiting all the same.
     on_idle: Callable[[], bool] = lambda: False
     clock: Scheduler = field(init=False)
-    line: Line = field(init=False)
+    retell: FakeRetell = field(init=False)
     mongo: MemoryMongo = field(init=False)
     store: Store = field(init=False)
     settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
         self.clock = Scheduler(self.start)
-        self.line = Line(self.clock, self.seed)
+        self.retell = FakeRetell(self.clock, self.seed)
         self.mongo = MemoryMongo(self.clock.now)
         self.settings = get_settings(
             {
@@ -253,15 +254,15 @@ class Week:
         self._scouting = False
 
     def rows(self, collection: str) -> dict[Any, Document]:
-        """The documents themselves."""
+        """The documents of a collection, by their ``_id``."""
         return self.mongo.get_collection(collection).rows
 
     def run(self, days: float) -> None:
-        """Let it all happen."""
+        """Run the week."""
         for number in range(self.workers):
             context = WorkerContext(
                 store=self.store,
-                retell=cast("RetellClient", self.line),
+                retell=cast("RetellClient", self.retell),
                 settings=self.settings,
                 link=QuietLink(),
                 worker_id=f"worker-{number + 1}@week:{number}",
@@ -270,20 +271,20 @@ class Week:
                 random=random.Random(self.seed * 1000 + number),
             )
             self.clock.spawn(lambda context=context: self._work(context))  # type: ignore[misc]
-        keeper = Housekeeper(self.store, self.clock)
+        housekeeper = Housekeeper(self.store, self.clock)
 
         def tidy() -> None:
-            keeper._tidy(self.settings)
+            housekeeper._tidy(self.settings)
             self.clock.at(self.clock.seconds + TIDY_SECONDS, tidy)
 
         self.clock.at(30, tidy)
         self.clock.run(days * 86_400, self._idle)
 
     def _work(self, context: WorkerContext) -> None:
-        """A worker's round; of those that find nothing one looks again soon, and wakes the others."""
-        turns = JobClaimer(context)
+        """A worker's loop; of the idle workers one looks again soon, and wakes the others."""
+        claimer = JobClaimer(context)
         while True:
-            claimed = turns.claim()
+            claimed = claimer.claim()
             if claimed is not None:
                 if self._idle:
                     self.clock.wake(self._idle.pop())
@@ -293,6 +294,6 @@ class Week:
                 self.clock.park(self._idle)
                 continue
             self._scouting = True
-            # What a worker knows of places is a second old, give or take: it may have looked too early.
+            # What a worker knows of free places is about a second old: it may have looked too early.
             self.clock.sleep(SOON_SECONDS if self.on_idle() else IDLE_SECONDS)
             self._scouting = False

@@ -1,4 +1,4 @@
-"""The arithmetic under the benchmarks: what /proc says, spreads, tables."""
+"""The arithmetic of the benchmarks: /proc, spreads, tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.processes import TICKS_PER_SECOND, parse_rollup, parse_stat
 STAT = "4711 (a (strange) name) S 17 4711 4711 0 -1 4194304 900 0 0 0 200 100 30 20 20 0 1 0 5000 1000 2\n"
 
 
-def test_processor_time_counts_the_buried_children_and_the_parent_is_found_behind_any_name() -> None:
+def test_processor_time_includes_reaped_children_and_the_name_may_hold_brackets() -> None:
     parent, seconds = parse_stat(STAT)
     assert parent == 17
     assert seconds == pytest.approx((200 + 100 + 30 + 20) / TICKS_PER_SECOND)
@@ -22,7 +22,7 @@ def test_a_rollup_is_read_in_mib() -> None:
     assert parse_rollup(text) == {"Rss": 2.0, "Pss": 1.5, "Pss_Dirty": 0.5}
 
 
-def test_a_spread_has_the_extremes_and_the_middle() -> None:
+def test_a_spread_has_minimum_median_and_maximum() -> None:
     spread = Spread.of([5.0, 1.0, 2.0])
     assert (spread.low, spread.median, spread.high, spread.count) == (1.0, 2.0, 5.0, 3)
 
@@ -41,7 +41,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([7.0], 0.5) == 7.0
 
 
-def test_a_table_has_names_to_the_left_and_figures_to_the_right() -> None:
+def test_a_table_aligns_names_left_and_figures_right() -> None:
     rows = [["long name", 1.5, None], ["x", "12 s", 3]]
     assert layout(["what", "a", "b"], rows).splitlines() == [
         "what          a  b",
@@ -51,5 +51,5 @@ def test_a_table_has_names_to_the_left_and_figures_to_the_right() -> None:
     ]
 
 
-def test_the_least_writes_are_among_those_that_speechaid_makes() -> None:
+def test_the_writes_of_each_variant_are_a_subset_of_the_next_one() -> None:
     assert STEPS["plain"] < STEPS["least"] < STEPS["same"]

@@ -1,4 +1,4 @@
-"""The supervisor's sums: increments add up, and a deed told twice under one name counts once."""
+"""The supervisor's sums: increments add up, and an idempotent count is added once per name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLACED = count_key("speechaid_calls_placed_total", {})
 
 
 class QuietDatabaseThread:
-    """Takes note of nothing."""
+    """Ignores every report."""
 
     def on_worker_exit(self, worker_id: str, job: str | None, cause: ExitCause) -> None:
         pass
@@ -24,13 +24,13 @@ class QuietDatabaseThread:
 
 @pytest.fixture
 def supervisor(settings: Settings) -> Supervisor:
-    """One that was never started."""
-    nobody = cast("Any", None)
+    """A supervisor that was never started."""
+    unused = cast("Any", None)
     return Supervisor(
         settings,
-        spawner=Spawner("nobody:main"),
-        control=nobody,
-        obey=nobody,
+        spawner=Spawner("unused:main"),
+        control=unused,
+        on_request=unused,
         database_thread=cast("Any", QuietDatabaseThread()),
         read_settings=lambda: settings,
     )
@@ -42,7 +42,7 @@ def test_increments_of_all_workers_add_up(supervisor: Supervisor) -> None:
     assert supervisor.counts == {PLACED: 3.0}
 
 
-def test_a_deed_that_two_workers_tell_counts_once(supervisor: Supervisor) -> None:
+def test_a_count_that_two_workers_send_is_added_once(supervisor: Supervisor) -> None:
     first = IdempotentCount(once="placed:key-1", counts={PLACED: 1.0})
     supervisor.on_idempotent_count(first)
     supervisor.on_idempotent_count(IdempotentCount(once="placed:key-1", counts={PLACED: 1.0}))
@@ -50,12 +50,12 @@ def test_a_deed_that_two_workers_tell_counts_once(supervisor: Supervisor) -> Non
     assert supervisor.counts[PLACED] == 2.0
 
 
-def test_a_tally_survives_the_way_through_the_channel() -> None:
-    tally = IdempotentCount(once="settled:key-1", counts={count_key("x_total", {"outcome": "busy"}): 1.0})
-    assert decode_report(encode_report(tally)) == tally
+def test_an_idempotent_count_survives_encoding() -> None:
+    count = IdempotentCount(once="settled:key-1", counts={count_key("x_total", {"outcome": "busy"}): 1.0})
+    assert decode_report(encode_report(count)) == count
 
 
-def test_what_is_remembered_is_bounded(supervisor: Supervisor) -> None:
+def test_the_number_of_remembered_names_is_bounded(supervisor: Supervisor) -> None:
     for number in range(IDEMPOTENT_COUNTS_KEPT + 500):
         supervisor.on_idempotent_count(IdempotentCount(once=str(number), counts={PLACED: 1.0}))
     supervisor.on_idempotent_count(
@@ -65,7 +65,7 @@ def test_what_is_remembered_is_bounded(supervisor: Supervisor) -> None:
     assert len(supervisor._counted_once) == IDEMPOTENT_COUNTS_KEPT
 
 
-def test_every_end_but_the_asked_for_is_a_restart(supervisor: Supervisor) -> None:
+def test_every_exit_without_an_order_counts_as_a_restart(supervisor: Supervisor) -> None:
     for cause in ExitCause:
         supervisor.on_worker_exit("worker-1@here:1", None, cause)
     causes = {dict(labels)["cause"] for _, labels in supervisor.counts}

@@ -1,4 +1,4 @@
-"""The units as they ship: what systemd's own tools say of them, and that they agree with the daemon."""
+"""The shipped systemd units: systemd's tools accept them, and they agree with the daemon."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from pathlib import Path
 import pytest
 
 from speechaid.errors import ExitStatus
-from speechaid.settings import Settings
-from speechaid.settings_secrets import SECRETS
+from speechaid.settings import Settings, get_settings, profile
+from speechaid.settings.secrets import SECRETS
 from speechaid.supervisor import HAND_OVER_GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
-SERVICES = ("speechaid.service", "speechaid-check@.service", "speechaid-backup.service")
-#: An exposure that ``systemd-analyze security`` calls OK begins far above this.
-MOST_EXPOSURE = 2.0
+SERVICES = (
+    "speechaid.service",
+    "speechaid-check@.service",
+    "speechaid-backup.service",
+    "speechaid-simulator.service",
+)
+#: Highest accepted exposure; ``systemd-analyze security`` calls far higher ones OK.
+MAX_EXPOSURE = 2.0
 
 has_tools = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
-is_root = pytest.mark.skipif(os.geteuid() != 0, reason="files of other users are made by root alone")
+is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can create files of other users")
 
 
 def directives(name: str) -> dict[str, list[str]]:
-    """Every value of every directive, in order."""
-    found: dict[str, list[str]] = {}
+    """All values of each directive, in order."""
+    values: dict[str, list[str]] = {}
     for line in (UNITS / name).read_text(encoding="utf-8").splitlines():
         key, equals, value = line.partition("=")
         if equals and not line.startswith(("#", ";")):
-            found.setdefault(key, []).append(value)
-    return found
+            values.setdefault(key, []).append(value)
+    return values
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
@@ -41,7 +46,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 @has_tools
-def test_systemd_finds_nothing_to_say_about_any_unit(tmp_path: Path) -> None:
+def test_systemd_analyze_verify_accepts_every_unit(tmp_path: Path) -> None:
     binaries = tmp_path / "bin"
     binaries.mkdir()
     for name in ("speechaid", "speechctl"):
@@ -54,27 +59,27 @@ def test_systemd_finds_nothing_to_say_about_any_unit(tmp_path: Path) -> None:
         text = re.sub(r"/opt/(speechaid|%i)/bin/", f"{binaries}/", text)
         copies[-1].write_text(text, encoding="utf-8")
     done = run("systemd-analyze", "verify", "--man=no", *copies)
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)  # an unknown key is only told, as text
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)  # unknown keys are only printed
 
 
 @has_tools
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_sandbox_is_tight(service: str) -> None:
+def test_the_sandbox_has_a_low_exposure(service: str) -> None:
     done = run("systemd-analyze", "security", "--offline=yes", "--no-pager", UNITS / service)
     exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert exposure is not None, done.stderr
-    assert float(exposure[1]) < MOST_EXPOSURE, done.stdout
+    assert float(exposure[1]) < MAX_EXPOSURE, done.stdout
 
 
 @has_tools
-def test_the_backups_schedule_is_one() -> None:
+def test_the_schedule_of_the_backup_is_valid() -> None:
     (schedule,) = directives("speechaid-backup.timer")["OnCalendar"]
     assert run("systemd-analyze", "calendar", schedule).returncode == 0
 
 
 @is_root
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="no systemd-sysusers here")
-def test_user_and_directories_come_out_as_the_service_needs_them(tmp_path: Path) -> None:
+def test_user_and_directories_are_created_as_the_service_needs_them(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     done = run("systemd-sysusers", f"--root={tmp_path}", UNITS / "sysusers.d" / "speechaid.conf")
     assert done.returncode == 0, done.stderr
@@ -92,13 +97,13 @@ def test_user_and_directories_come_out_as_the_service_needs_them(tmp_path: Path)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_directive_is_given_twice_by_mistake(service: str) -> None:
+def test_only_list_directives_are_repeated(service: str) -> None:
     lists = {"After", "Environment", "ExecStart", "LoadCredential", "SystemCallFilter"}
     repeated = {key for key, values in directives(service).items() if len(values) > 1}
     assert repeated <= lists
 
 
-def test_the_unit_is_at_one_with_the_daemon(settings: Settings) -> None:
+def test_the_unit_agrees_with_the_daemon(settings: Settings) -> None:
     unit = directives("speechaid.service")
     assert unit["RestartPreventExitStatus"] == [str(int(ExitStatus.CONFIG))]
     assert set(map(str.lower, SECRETS)) <= {value.partition(":")[0] for value in unit["LoadCredential"]}
@@ -108,15 +113,15 @@ def test_the_unit_is_at_one_with_the_daemon(settings: Settings) -> None:
     assert (unit["KillMode"], unit["KillSignal"]) == (["mixed"], ["SIGQUIT"])
 
 
-def test_the_check_sees_what_the_service_sees() -> None:
+def test_the_check_runs_in_the_environment_of_the_service() -> None:
     service, check = directives("speechaid.service"), directives("speechaid-check@.service")
     alike = {"User", "Group", "Environment", "LoadCredential", "RuntimeDirectory", "RuntimeDirectoryMode"}
     alike |= {"StateDirectory", "StateDirectoryMode", "UMask", "LimitNOFILE", "SystemCallFilter"}
     assert {key: service[key] for key in alike} == {key: check[key] for key in alike}
-    assert check["RuntimeDirectoryPreserve"] == ["yes"]  # else it would take a running daemon's socket away
+    assert check["RuntimeDirectoryPreserve"] == ["yes"]  # else it would remove a running daemon's socket
 
 
-def test_the_unit_starts_what_the_package_installs() -> None:
+def test_the_unit_starts_programs_that_the_package_installs() -> None:
     scripts = set(
         re.findall(r"^(\w+) = \"\w+\.cli:main\"$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     )
@@ -128,7 +133,20 @@ def test_the_unit_starts_what_the_package_installs() -> None:
         assert program.name in scripts
 
 
-def test_what_the_unit_reads_lies_where_the_directories_are_made() -> None:
+def test_the_simulators_profile_is_complete_and_leads_to_the_simulators_unit() -> None:
+    settings = get_settings({"STATE_DIRECTORY": "/var/lib/speechaid"}, profile("simulator"))
+    unit = directives("speechaid-simulator.service")
+    (command,) = unit["ExecStart"]
+    assert settings.retell.base_url == f"http://127.0.0.1:{command.split('--port ')[1].split()[0]}"
+    assert unit["Environment"] == [f"SIMULATOR_API_KEY={settings.retell.api_key.get_secret_value()}"]
+    # Nothing of it may meet the data of real calls.
+    directory = settings.database.embedded_directory
+    assert directory is not None
+    assert directory.parent == settings.control.state_dir == Path(command.split("--ledger ")[1]).parent
+    assert settings.control.state_dir == Path("/var/lib/speechaid/simulator")
+
+
+def test_the_files_of_the_unit_are_in_directories_that_tmpfiles_creates() -> None:
     made = (UNITS / "tmpfiles.d" / "speechaid.conf").read_text(encoding="utf-8")
     (variable,) = directives("speechaid.service")["Environment"]
     assert f"d {Path(variable.partition('=')[2]).parent} " in made

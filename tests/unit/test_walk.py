@@ -1,4 +1,4 @@
-"""What a page shows and what was printed: the same shape, whatever differs from run to run."""
+"""Output matches what a page shows by shape: times, ids and numbers may differ."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ the last line"""
         ("", False),
     ],
 )
-def test_times_ids_and_numbers_may_differ_and_words_may_not(printed: str, fits: bool) -> None:
+def test_times_ids_and_numbers_may_differ_but_words_may_not(printed: str, fits: bool) -> None:
     assert looks_like(SHOWN, printed) is fits
 
 
-def test_three_dots_in_a_line_stand_for_its_rest() -> None:
+def test_three_dots_in_a_line_match_its_rest() -> None:
     assert looks_like("jobs: ...", "jobs: pending 3")
     assert not looks_like("jobs: ...", "batches: 3")
 
 
-def test_blocks_keep_their_order_and_say_which_are_typed(tmp_path: Path) -> None:
+def test_blocks_are_in_order_and_say_which_are_typed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "```sh status=3\none\n```\n```text\ntwo\n```\n<!-- practice\nthree\n-->\n- a\n  ```\n  four\n  ```\n"

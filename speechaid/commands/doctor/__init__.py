@@ -1,1 +1,1 @@
-"""``doctor``: facts gathered, then checks that turn them into findings."""
+"""``doctor``: gathers facts, and evaluates checks on them."""

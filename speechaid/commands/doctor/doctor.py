@@ -1,6 +1,6 @@
-"""``doctor``: the facts for the diagnosis, gathered; what they mean is ``commands.ailments``'.
+"""``doctor``: gathers the facts and evaluates the checks of ``host_checks`` and ``job_checks``.
 
-Whatever cannot be asked is itself a finding: a doctor that fails when something is broken is none.
+A source that does not answer is itself a finding: the command must work when something is broken.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
-from speechaid.commands.doctor.host_checks import AILMENTS
-from speechaid.commands.dry_run import dry_run_context, retell_of
+from speechaid.commands.doctor.host_checks import CHECKS
+from speechaid.commands.dry_run import dry_run_context, retell_client
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
@@ -28,127 +28,130 @@ from speechaid.rules.windows import WindowFault
 from speechaid.store.connection import Store
 from speechaid.store.inspection import missing_indexes
 
-#: Calls of so many seconds back are looked at.
+#: How far back calls are counted, in seconds.
 _RECENT_SECONDS: Final = 86_400.0
-#: Open dials looked at, and accounts and batches.
-_MOST_DIALS: Final = 2000
-#: Longest wait for Retell, in seconds.
+#: Upper bound of the open dials and of the stuck jobs that are read.
+_MAX_DIALS: Final = 2000
+#: Time-out of the request to Retell, in seconds.
 _RETELL_SECONDS: Final = 5.0
 _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 
 T = TypeVar("T")
 
 
-def doctor(context: HandlerContext, call: Invocation) -> Result:
-    """What keeps calls from being made, gravest first."""
-    chart = DoctorFacts(fleet=call.fleet, settings=context.settings, retell=_retell(context))
-    started_at = instant(chart.supervisor.get("started_at"))
+def doctor(context: HandlerContext, command: Invocation) -> Result:
+    """What keeps calls from being placed, most severe first."""
+    facts = DoctorFacts(fleet=command.fleet, settings=context.settings, retell=_retell(context))
+    started_at = instant(facts.supervisor.get("started_at"))
     if started_at is not None:
-        chart.up_seconds = (SystemClock().now() - started_at).total_seconds()
+        facts.up_seconds = (SystemClock().now() - started_at).total_seconds()
     try:
-        _examine(context, chart)
+        _read_database(context, facts)
     except StoreError as exc:
-        chart.database_fault = str(exc)
-    findings = [finding for ailment in AILMENTS for finding in ailment(chart)]
+        facts.database_fault = str(exc)
+    findings = [finding for check in CHECKS for finding in check(facts)]
     order = list(FindingSeverity)
-    findings.sort(key=lambda finding: order.index(finding.weight))
+    findings.sort(key=lambda finding: order.index(finding.severity))
     return {
-        "findings": [vars_of(finding) for finding in findings],
-        "healthy": not any(finding.weight is FindingSeverity.FAULT for finding in findings),
-        "database_ms": chart.database_ms,
-        "retell_ms": chart.retell.milliseconds,
+        "findings": [_row(finding) for finding in findings],
+        "healthy": not any(finding.severity is FindingSeverity.FAULT for finding in findings),
+        "database_ms": facts.database_ms,
+        "retell_ms": facts.retell.milliseconds,
     }
 
 
-def vars_of(finding: DoctorFinding) -> Result:
-    """A finding as it travels."""
+def _row(finding: DoctorFinding) -> Result:
     return {
         "code": finding.code,
-        "weight": finding.weight,
+        "weight": finding.severity,
         "cause": finding.cause,
         "evidence": finding.evidence,
         "remedy": finding.remedy,
     }
 
 
-def _examine(context: HandlerContext, chart: DoctorFacts) -> None:
+def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     store, now = context.store, context.store.now()
-    chart.database_ms = _milliseconds(store.ping)
-    chart.now = now
-    chart.skew_seconds = store.skew_seconds()
+    facts.database_ms = _milliseconds(store.ping)
+    facts.now = now
+    facts.skew_seconds = store.skew_seconds()
     fleet = store.holds.fleet()
-    chart.fleet_hold = None if fleet is None else f"by {fleet.by}: {fleet.reason or 'no reason given'}"
+    facts.fleet_hold = None if fleet is None else f"by {fleet.by}: {fleet.reason or 'no reason given'}"
     worker_context = dry_run_context(context)
     _, document = store.holds.read(worker_context.retell.fingerprint)
-    chart.breaker = _breaker(document)
+    facts.breaker = _breaker(document)
     counts = store.jobs.counts_by_batch()
-    chart.waiting = {
+    facts.waiting = {
         name: waiting
         for name, by_status in counts.items()
         if (waiting := sum(by_status.get(status, 0) for status in _WAITING))
     }
-    names = sorted(name for name in chart.waiting if name is not None)
-    chart.batches = {batch.batch_id: batch for batch in store.batches.among(names)}
-    payers = sorted({batch.account_id for batch in chart.batches.values() if batch.account_id is not None})
-    chart.accounts = {account.account_id: account for account in store.accounts.among(payers)}
-    _look_at_windows(context, chart)
-    chart.suspended = store.diagnostics.suspended_for()
-    chart.unknown_accounts = _unknown_accounts(store)
-    chart.tried_again = store.diagnostics.tried_again()
-    chart.outcomes = store.diagnostics.recent_outcomes(_RECENT_SECONDS)
-    chart.dials = store.diagnostics.open_dials(_MOST_DIALS)
-    chart.lapsed = len(store.operator_actions.stuck(300, _MOST_DIALS))
-    chart.unreadable = store.diagnostics.unreadable(COUNTED)
-    chart.missing_indexes = missing_indexes(store)
+    names = sorted(name for name in facts.waiting if name is not None)
+    facts.batches = {batch.batch_id: batch for batch in store.batches.among(names)}
+    account_ids = sorted(
+        {batch.account_id for batch in facts.batches.values() if batch.account_id is not None}
+    )
+    facts.accounts = {account.account_id: account for account in store.accounts.among(account_ids)}
+    _read_windows(context, facts)
+    facts.suspended = store.diagnostics.suspended_for()
+    facts.unknown_accounts = _unknown_accounts(store)
+    facts.tried_again = store.diagnostics.tried_again()
+    facts.outcomes = store.diagnostics.recent_outcomes(_RECENT_SECONDS)
+    facts.dials = store.diagnostics.open_dials(_MAX_DIALS)
+    facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
+    facts.unreadable = store.diagnostics.unreadable(COUNTED)
+    facts.missing_indexes = missing_indexes(store)
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:
-    """Jobs by an account that does not exist, most first; those that wait are suspended at their turn."""
-    named = store.diagnostics.awaiting_account()
-    known = {account.account_id for account in store.accounts.among(sorted(named))}
-    return dict(
-        sorted(((name, n) for name, n in named.items() if name not in known), key=lambda row: -row[1])
-    )
+    """Jobs by account that does not exist, most jobs first; waiting ones are suspended when they are due."""
+    counts = store.diagnostics.awaiting_account()
+    existing = {account.account_id for account in store.accounts.among(sorted(counts))}
+    unknown = [(name, jobs) for name, jobs in counts.items() if name not in existing]
+    return dict(sorted(unknown, key=lambda row: -row[1]))
 
 
 def _breaker(document: Document | None) -> Hold | None:
-    """The breaker of this host's key, unless it is closed; also while it lets a probe through."""
-    found = Breaker.read(document)
-    if found.state is BreakerState.CLOSED:
+    """The breaker of this host's key, also while it lets a probe through; None while it is closed."""
+    breaker = Breaker.read(document)
+    if breaker.state is BreakerState.CLOSED:
         return None
     return Hold(
-        scope="key", reason=found.reason or str(found.kind), since=found.opened_at, until=found.probe_at
+        scope="key",
+        reason=breaker.reason or str(breaker.kind),
+        since=breaker.opened_at,
+        until=breaker.probe_at,
     )
 
 
-def _look_at_windows(context: HandlerContext, chart: DoctorFacts) -> None:
-    """Which batches with waiting jobs may be called now, when the next may, and which are not understood."""
+def _read_windows(context: HandlerContext, facts: DoctorFacts) -> None:
+    """When the windows of batches with waiting jobs open, and which windows are invalid or missing."""
     defaults, now = dialling_defaults(context.settings), context.store.now()
-    for name in chart.waiting:
-        batch = None if name is None else chart.batches.get(name)
+    for name in facts.waiting:
+        batch = None if name is None else facts.batches.get(name)
         if name is not None and batch is None:
             continue
-        zone = _zone(chart, batch)
+        zone = _zone(facts, batch)
         window = eligibility.window_for(batch, zone, defaults)
         if isinstance(window, WindowFault):
-            chart.window_faults[str(name)] = window.sentence
+            facts.window_faults[str(name)] = window.sentence
         elif batch is None or batch.is_active:
             opens = windows.next_opening(window, now)
-            chart.opens_at[name] = None if opens is None or opens <= now + timedelta(seconds=1) else opens
+            facts.opens_at[name] = None if opens is None or opens <= now + timedelta(seconds=1) else opens
         if batch is not None and batch.call_settings.allowed_hours is None and defaults.hours is None:
-            chart.without_hours.append(str(name))
+            facts.without_hours.append(str(name))
 
 
-def _zone(chart: DoctorFacts, batch: Batch | None) -> str | None:
-    account = chart.accounts.get(batch.account_id or "") if batch is not None else None
+def _zone(facts: DoctorFacts, batch: Batch | None) -> str | None:
+    account = facts.accounts.get(batch.account_id or "") if batch is not None else None
     return None if account is None else account.timezone
 
 
 def _retell(context: HandlerContext) -> RetellFacts:
-    """Whether Retell can be reached with this host's key."""
+    """Send Retell one request with this host's key."""
     timeout_seconds = min(_RETELL_SECONDS, context.settings.retell.timeout_seconds)
-    began = time.monotonic()
-    with retell_of(context, timeout_seconds) as client:
+    started = time.monotonic()
+    with retell_client(context, timeout_seconds) as client:
         try:
             concurrency = client.get_concurrency()
         except Blocked as exc:
@@ -156,7 +159,7 @@ def _retell(context: HandlerContext) -> RetellFacts:
         except RetellError as exc:
             return RetellFacts(unreachable=str(exc))
         return RetellFacts(
-            milliseconds=round((time.monotonic() - began) * 1000, 1),
+            milliseconds=round((time.monotonic() - started) * 1000, 1),
             calls=concurrency.current,
             limit=concurrency.limit,
             date=client.server_date,
@@ -164,6 +167,6 @@ def _retell(context: HandlerContext) -> RetellFacts:
 
 
 def _milliseconds(operation: Callable[[], T]) -> float:
-    began = time.monotonic()
+    started = time.monotonic()
     operation()
-    return round((time.monotonic() - began) * 1000, 1)
+    return round((time.monotonic() - started) * 1000, 1)

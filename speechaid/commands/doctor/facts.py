@@ -1,4 +1,4 @@
-"""What a diagnosis is made of: the facts of the daemon, the database and Retell, and a finding's form."""
+"""The facts that ``doctor`` gathers from daemon, database and Retell, and the form of its findings."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.settings import Settings
 
-#: Of several things so many are named.
+#: Items that a finding names; of the others it gives the number.
 NAMED: Final = 5
-#: Of some so many are counted.
+#: Upper bound of what is counted by reading documents.
 COUNTED: Final = 1000
 
 
 class FindingSeverity(StrEnum):
-    """How grave a finding is, gravest first."""
+    """Severity of a finding, in the order of the answer. The values are sent to clients."""
 
-    #: Calls are not made that should be.
+    #: Calls are not placed that should be.
     FAULT = "fault"
-    #: Somebody wanted it so; it may have been forgotten.
-    ORDERED = "ordered"
+    #: The result of a command or a setting, which may have been forgotten.
+    INTENDED = "ordered"
     WARNING = "warning"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorFinding:
-    """One thing that is not as it should be."""
+    """One deviation from normal, its evidence, and what to do about it."""
 
     code: str
-    weight: FindingSeverity
+    severity: FindingSeverity
     cause: str
     evidence: str
     remedy: str
@@ -43,7 +43,7 @@ class DoctorFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class RetellFacts:
-    """What became of one question to Retell."""
+    """The result of one request to Retell."""
 
     refused: str | None = None
     unreachable: str | None = None
@@ -55,56 +55,56 @@ class RetellFacts:
 
 @dataclass(kw_only=True)
 class DoctorFacts:
-    """All that was found out; what could not be is empty."""
+    """All facts; those that could not be read keep their defaults."""
 
     fleet: Mapping[str, Any]
     settings: Settings
     retell: RetellFacts
-    #: Since the daemon's start; None where nobody knows.
+    #: Seconds since the daemon's start; None where unknown.
     up_seconds: float | None = None
     database_fault: str | None = None
     database_ms: float | None = None
     now: datetime | None = None
     skew_seconds: float = 0.0
     fleet_hold: str | None = None
-    #: The breaker of this host's key: as a hold where it holds dials at this moment.
+    #: The circuit breaker of this host's key, as a hold; None while it is closed.
     breaker: Hold | None = None
     #: Waiting jobs by batch.
     waiting: dict[str | None, int] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
-    #: Of active batches with waiting jobs: when their window opens; None where it is open.
+    #: When the window of each active batch with waiting jobs opens; None where it is open.
     opens_at: dict[str | None, datetime | None] = field(default_factory=dict)
     window_faults: dict[str, str] = field(default_factory=dict)
     without_hours: list[str] = field(default_factory=list)
     suspended: dict[str, int] = field(default_factory=dict)
-    #: Jobs that wait, or were suspended for it, by the account that they name and that does not exist.
+    #: Jobs that wait for, or were suspended for, an account that does not exist, by account.
     unknown_accounts: dict[str, int] = field(default_factory=dict)
-    #: Pending and failed jobs by passes used up.
+    #: Pending and failed jobs by attempts used.
     tried_again: dict[int, int] = field(default_factory=dict)
-    #: A day's calls by outcome and Retell's reason.
+    #: Calls of the last 24 hours by outcome and Retell's reason.
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
     dials: list[Job] = field(default_factory=list)
     #: Jobs whose lease ran out more than five minutes ago.
     lapsed: int = 0
-    #: Jobs without a phone that can be read, as many as were looked for.
+    #: Jobs without a readable phone, up to ``COUNTED``.
     unreadable: list[str] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property
     def supervisor(self) -> Mapping[str, Any]:
-        """The loop's own state."""
+        """The supervisor's part of the snapshot; empty where there is none."""
         found = self.fleet.get("supervisor", {})
         return found if isinstance(found, Mapping) else {}
 
     @property
     def workers(self) -> list[Mapping[str, Any]]:
-        """One row a worker."""
+        """One row for each worker."""
         return list(self.fleet.get("workers", []))
 
     @property
     def jobs_waiting(self) -> int:
-        """Jobs that could be called if nothing forbade it."""
+        """Jobs that would be called if no check failed."""
         return sum(self.waiting.values())
 
 
@@ -112,28 +112,28 @@ Findings = Iterator[DoctorFinding]
 
 
 def fault(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
-    """Calls are not made that should be."""
+    """A finding that keeps calls from being placed."""
     return DoctorFinding(
-        code=code, weight=FindingSeverity.FAULT, cause=cause, evidence=evidence, remedy=remedy
+        code=code, severity=FindingSeverity.FAULT, cause=cause, evidence=evidence, remedy=remedy
     )
 
 
-def ordered(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
-    """Somebody wanted it so."""
+def intended(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
+    """A finding that follows from a command or a setting."""
     return DoctorFinding(
-        code=code, weight=FindingSeverity.ORDERED, cause=cause, evidence=evidence, remedy=remedy
+        code=code, severity=FindingSeverity.INTENDED, cause=cause, evidence=evidence, remedy=remedy
     )
 
 
 def warning(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
-    """Worth a look."""
+    """A finding that does not stop calls."""
     return DoctorFinding(
-        code=code, weight=FindingSeverity.WARNING, cause=cause, evidence=evidence, remedy=remedy
+        code=code, severity=FindingSeverity.WARNING, cause=cause, evidence=evidence, remedy=remedy
     )
 
 
-def listed(rows: Mapping[str, str]) -> str:
-    """The first names, each with what is said of it, and how many more there are."""
-    shown = [f"{name} ({what})" if what else name for name, what in list(rows.items())[:NAMED]]
-    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+def listed(details: Mapping[str, str]) -> str:
+    """The first names, each with its detail in parentheses, and the number of the others."""
+    shown = [f"{name} ({detail})" if detail else name for name, detail in list(details.items())[:NAMED]]
+    more = f" and {len(details) - NAMED} more" if len(details) > NAMED else ""
     return ", ".join(shown) + more

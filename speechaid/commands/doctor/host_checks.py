@@ -1,7 +1,7 @@
-"""What facts of the daemon, the database and Retell mean: cause, evidence and remedy. Pure; one row each.
+"""Checks of the host: workers, disks, holds, breaker, Retell, settings, clocks, indexes. Pure.
 
-``AILMENTS`` is the whole of it, in the order in which an operator would ask. A row finds nothing, one thing,
-or several. What concerns the jobs of a campaign stands in ``ailments_of_jobs``.
+``CHECKS`` lists all checks of ``doctor`` in the order in which an operator would ask. Each yields no finding,
+one or several. The checks of a campaign's jobs are in ``job_checks``.
 """
 
 from __future__ import annotations
@@ -10,74 +10,75 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from speechaid.commands.doctor import job_checks as of_jobs
-from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, ordered, warning
+from speechaid.commands.doctor import job_checks
+from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
 from speechaid.protocol.text import plural
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
 
-#: A clock that is off by more than this, in seconds, is worth a word.
+#: A clock difference above this is a warning, in seconds.
 _SKEW_SECONDS: Final = 2.0
-#: Slower than this, in milliseconds, and each claim and each poll suffer.
+#: Above this, in milliseconds, a ping delays each claim and each poll.
 _SLOW_DATABASE_MS: Final = 100.0
 _SLOW_RETELL_MS: Final = 3000.0
-#: An idle fleet notices a free job this late, and a lease longer than this delays every rescue, in seconds.
+#: A longer lease delays every recovery by as much, in seconds.
 _LONG_LEASE_SECONDS: Final = 3600.0
+#: With a longer polling interval a worker notices the end of a call late, in seconds.
 _SLOW_POLL_SECONDS: Final = 60.0
-#: A daemon that has been up for longer, in seconds, ought to have workers.
+#: A daemon that has been up for longer, in seconds, should have workers.
 _STARTING_SECONDS: Final = 30.0
 
 
-def _database(chart: DoctorFacts) -> Findings:
-    if chart.database_fault is not None:
+def _database(facts: DoctorFacts) -> Findings:
+    if facts.database_fault is not None:
         yield fault(
             "database_away",
-            "the database cannot be asked: nothing is claimed, calls in hand are kept until it is back",
-            chart.database_fault,
-            "make room on its disk; it is started anew by itself"
-            if chart.supervisor.get("no_space")
-            else "see that it runs and can be reached from here; speechaid check tells more",
+            "the database does not answer: no job is claimed; calls in progress are recorded once it is back",
+            facts.database_fault,
+            "free space on its disk; it is then restarted automatically"
+            if facts.supervisor.get("no_space")
+            else "check that it runs and can be reached from this host; speechaid check shows more",
         )
-    elif chart.database_ms is not None and chart.database_ms > _SLOW_DATABASE_MS:
+    elif facts.database_ms is not None and facts.database_ms > _SLOW_DATABASE_MS:
         yield warning(
             "slow_database",
             "the database is slow to answer: claims and dials wait for it",
-            f"a ping took {chart.database_ms:.0f} ms",
-            "look at its load and at the network between",
+            f"a ping took {facts.database_ms:.0f} ms",
+            "check its load, and the network to it",
         )
 
 
-def _workers(chart: DoctorFacts) -> Findings:
-    supervisor, rows = chart.supervisor, chart.workers
+def _workers(facts: DoctorFacts) -> Findings:
+    supervisor, rows = facts.supervisor, facts.workers
     if not supervisor:
         return
     loops = supervisor.get("crash_loops") or []
     if loops:
         yield fault(
             "crash_loop",
-            "workers die again and again as they start",
+            "workers crash again and again when they start",
             ", ".join(loops[:NAMED]),
-            "the log tells why; speechctl logs and speechctl events show the last ones",
+            "the daemon's log has the reason; speechctl logs and speechctl events show the latest crashes",
         )
     if supervisor.get("dependency_away"):
         yield fault(
             "workers_cannot_start",
-            "workers cannot start: something that they need is away",
-            f"{supervisor.get('present')} of {supervisor.get('wanted')} are there",
-            "the log says what; they are tried again by themselves",
+            "workers cannot start: a service that they need is unavailable",
+            f"{supervisor.get('present')} of {supervisor.get('wanted')} workers are running",
+            "the daemon's log names the service; the starts are retried automatically",
         )
     if supervisor.get("wanted") == 0:
-        yield ordered("no_workers", "no worker is wanted on this host", "scaled to 0", "speechctl scale N")
-    elif not any(row.get("pid") for row in rows) and _is_starting(chart):
+        yield intended("no_workers", "this host is scaled to 0 workers", "0 wanted", "speechctl scale N")
+    elif not any(row.get("pid") for row in rows) and _is_starting(facts):
         yield warning(
             "workers_starting",
-            "the daemon has just begun: its workers are being started",
-            f"up for {chart.up_seconds:.0f} s, none of {supervisor.get('wanted')} is there yet",
-            "wait a moment and ask again",
+            "the daemon has just started: its workers are starting",
+            f"up for {facts.up_seconds:.0f} s, 0 of {supervisor.get('wanted')} workers are running",
+            "wait a moment, then run speechctl doctor again",
         )
     elif not any(row.get("pid") for row in rows):
-        yield fault("no_workers", "no worker is there", "none has started", "see the log of the daemon")
+        yield fault("no_workers", "no worker is running", "none has started", "see the daemon's log")
     elif all(row.get("paused") for row in rows):
-        yield ordered(
+        yield intended(
             "all_workers_paused",
             "every worker of this host is paused",
             plural(len(rows), "worker"),
@@ -85,171 +86,174 @@ def _workers(chart: DoctorFacts) -> Findings:
         )
 
 
-def _is_starting(chart: DoctorFacts) -> bool:
-    """Whether it is too early to miss a worker; one that died at its start is not."""
-    early = chart.up_seconds is not None and chart.up_seconds < _STARTING_SECONDS
-    troubled = chart.supervisor.get("crash_loops") or chart.supervisor.get("dependency_away")
-    return early and not troubled and not any(row.get("restarts") for row in chart.workers)
+def _is_starting(facts: DoctorFacts) -> bool:
+    """Whether the daemon's start explains missing workers; a worker that crashed at its start is a fault."""
+    early = facts.up_seconds is not None and facts.up_seconds < _STARTING_SECONDS
+    troubled = facts.supervisor.get("crash_loops") or facts.supervisor.get("dependency_away")
+    return early and not troubled and not any(row.get("restarts") for row in facts.workers)
 
 
-def _disks(chart: DoctorFacts) -> Findings:
-    if why := chart.supervisor.get("no_space"):
+def _disks(facts: DoctorFacts) -> Findings:
+    if reason := facts.supervisor.get("no_space"):
         yield fault(
             "no_space",
-            "this host places no call: its database's disk is full, or nearly; calls in hand are followed",
-            why,
-            "make room; all goes on by itself then",
+            "this host places no new calls: the disk of its database is full, or nearly; "
+            "calls in progress are followed",
+            reason,
+            "free disk space; calling then resumes automatically",
         )
-    for disk in chart.fleet.get("disks") or []:
+    for disk in facts.fleet.get("disks") or []:
         text = f"{disk['free_mb']} MiB free in {disk['path']}"
         if disk["full"]:
             yield fault(
                 "disk_full",
-                f"the disk of the {disk['of']} is full: what cannot be recorded is not dialled",
+                f"the disk of the {disk['of']} is full: calls that cannot be recorded are not placed",
                 text,
-                "make room; all goes on by itself then",
+                "free disk space; calling then resumes automatically",
             )
         elif disk["free_mb"] < LITTLE_SPACE_MB:
             yield warning(
                 "disk_filling",
                 f"the disk of the {disk['of']} is filling up",
                 text,
-                "make room before it is full: then no call can be recorded, and none is placed",
+                "free disk space: while the disk is full, no call can be recorded and none is placed",
             )
 
 
-def _orders(chart: DoctorFacts) -> Findings:
-    not_kept = chart.supervisor.get("orders_not_kept")
-    if not_kept is not None:
+def _holds(facts: DoctorFacts) -> Findings:
+    not_saved = facts.supervisor.get("orders_not_kept")
+    if not_saved is not None:
         yield warning(
             "orders_not_kept",
-            "hold, drain and paused workers of this host stand, but a restart would not know them",
-            not_kept,
-            "see why that file cannot be written; it is tried each second",
+            "hold, drain and paused workers of this host could not be saved: a restart will lose them",
+            not_saved,
+            "find out why that file cannot be written; the daemon tries again each second",
         )
-    if chart.supervisor.get("draining"):
-        yield ordered("draining", "no worker of this host takes a new job", "drained", "speechctl undrain")
-    if chart.fleet_hold is not None:
-        yield ordered("held", "every dial on every host is held", chart.fleet_hold, "speechctl unhold")
-    elif chart.supervisor.get("held"):
-        yield ordered("held_here", "every dial of this host is held", "held here alone", "speechctl unhold")
+    if facts.supervisor.get("draining"):
+        yield intended("draining", "no worker of this host takes a new job", "drained", "speechctl undrain")
+    if facts.fleet_hold is not None:
+        yield intended("held", "every dial on every host is held", facts.fleet_hold, "speechctl unhold")
+    elif facts.supervisor.get("held"):
+        yield intended(
+            "held_here", "every dial of this host is held", "held on this host only", "speechctl unhold"
+        )
 
 
-def _breaker(chart: DoctorFacts) -> Findings:
-    if chart.breaker is None:
+def _breaker(facts: DoctorFacts) -> Findings:
+    if facts.breaker is None:
         return
-    probe = f", next probe {chart.breaker.until:%H:%M:%S} UTC" if chart.breaker.until else ""
+    probe = f", next probe {facts.breaker.until:%H:%M:%S} UTC" if facts.breaker.until else ""
     yield fault(
         "breaker_open",
         "dialling with this host's key is held by the circuit breaker",
-        f"{chart.breaker.reason.rstrip('.')}{probe}",
-        "it lets one call through at a time until that proves the fault gone; the reason says whose it is",
+        f"{facts.breaker.reason.rstrip('.')}{probe}",
+        "correct what Retell reports; the breaker tries one dial at a time and closes when one succeeds",
     )
 
 
-def _retell(chart: DoctorFacts) -> Findings:
-    facts = chart.retell
-    if facts.refused is not None:
+def _retell(facts: DoctorFacts) -> Findings:
+    retell = facts.retell
+    if retell.refused is not None:
         yield fault(
             "wrong_key",
             "Retell refuses this host's key",
-            facts.refused,
-            "check RETELL_API_KEY, restart; jobs keep their attempts meanwhile",
+            retell.refused,
+            "correct RETELL_API_KEY and restart the daemon; no job loses an attempt meanwhile",
         )
-    elif facts.unreachable is not None:
+    elif retell.unreachable is not None:
         yield fault(
             "retell_unreachable",
             "Retell cannot be reached",
-            facts.unreachable,
-            "check the network of this host and RETELL_BASE_URL; calls going on are followed once it is back",
+            retell.unreachable,
+            "check this host's network and RETELL_BASE_URL; calls in progress are followed once it answers",
         )
-    elif facts.milliseconds is not None and facts.milliseconds > _SLOW_RETELL_MS:
+    elif retell.milliseconds is not None and retell.milliseconds > _SLOW_RETELL_MS:
         yield warning(
             "slow_retell",
             "Retell is slow to answer: each dial and each poll waits for it",
-            f"one question took {facts.milliseconds:.0f} ms",
-            "nothing to do here but to wait; RETELL_TIMEOUT_SECONDS is the longest that one may take",
+            f"one request took {retell.milliseconds:.0f} ms",
+            "wait, there is nothing to do on this host; RETELL_TIMEOUT_SECONDS limits each request",
         )
-    if facts.limit is not None and len(chart.workers) > facts.limit:
+    if retell.limit is not None and len(facts.workers) > retell.limit:
         yield warning(
             "concurrency_limit",
-            "more workers than Retell allows calls at a time",
-            f"{plural(len(chart.workers), 'worker')} here, {plural(facts.limit, 'call')} allowed, "
-            f"{facts.calls} going on",
-            "speechctl scale, or have Retell raise the limit",
+            "there are more workers than Retell allows calls at a time",
+            f"{plural(len(facts.workers), 'worker')} on this host, {plural(retell.limit, 'call')} allowed, "
+            f"{retell.calls} in progress",
+            "lower the number of workers with speechctl scale, or ask Retell for a higher limit",
         )
 
 
-def _settings(chart: DoctorFacts) -> Findings:
-    worker, call, retell = chart.settings.worker, chart.settings.call, chart.settings.retell
+def _settings(facts: DoctorFacts) -> Findings:
+    worker, call, retell = facts.settings.worker, facts.settings.call, facts.settings.retell
     shortest = retell.timeout_seconds + 2 * call.polling_interval_seconds
     if worker.lease_seconds < 1.5 * shortest:
         yield warning(
             "short_lease",
-            "the lease is hardly longer than a request and two polls: a slow moment loses it",
+            "the lease is hardly longer than a request and two polls: a short delay makes it lapse",
             f"LEASE_SECONDS={worker.lease_seconds:g}, a request and two polls take up to {shortest:g}",
             "raise LEASE_SECONDS or lower CALL_POLLING_INTERVAL",
         )
     if worker.lease_seconds > _LONG_LEASE_SECONDS:
         yield warning(
             "long_lease",
-            "after a power cut jobs wait for their lease to run out",
+            "after a power failure, jobs wait until their lease has run out",
             f"LEASE_SECONDS={worker.lease_seconds:g}",
-            "a few minutes are enough: it is renewed while a call is followed",
+            "lower LEASE_SECONDS to a few minutes: the lease is renewed while a call is followed",
         )
     if call.polling_interval_seconds > _SLOW_POLL_SECONDS:
         yield warning(
             "slow_polling",
-            "a worker hears of a call's end late, and is not free for the next",
+            "a worker notices the end of a call late, and is not free for the next call until then",
             f"CALL_POLLING_INTERVAL={call.polling_interval_seconds:g}",
-            "5 to 10 seconds are usual",
+            "lower CALL_POLLING_INTERVAL: 5 to 10 seconds are usual",
         )
 
 
-def _clocks(chart: DoctorFacts) -> Findings:
-    if abs(chart.skew_seconds) > _SKEW_SECONDS:
+def _clocks(facts: DoctorFacts) -> Findings:
+    if abs(facts.skew_seconds) > _SKEW_SECONDS:
         yield warning(
             "clock_skew",
             "this host's clock differs from the database's",
-            f"{abs(chart.skew_seconds):.1f} s {'ahead' if chart.skew_seconds > 0 else 'behind'}",
-            "run a time service (chrony, systemd-timesyncd) on both",
+            f"{abs(facts.skew_seconds):.1f} s {'ahead' if facts.skew_seconds > 0 else 'behind'}",
+            "synchronise the clocks of both (chrony, systemd-timesyncd)",
         )
-    if chart.retell.date is not None and chart.now is not None:
-        apart = abs((chart.now - chart.retell.date) / timedelta(seconds=1))
+    if facts.retell.date is not None and facts.now is not None:
+        apart = abs((facts.now - facts.retell.date) / timedelta(seconds=1))
         if apart > 60:
             yield warning(
                 "clock_skew_retell",
-                "the database's clock differs from Retell's: lost dials are looked up, not replayed",
+                "the database's clock differs from Retell's: unanswered dials are looked up, not replayed",
                 f"{apart:.0f} s",
-                "set the database host's clock",
+                "synchronise the clock of the database's host (chrony, systemd-timesyncd)",
             )
 
 
-def _indexes(chart: DoctorFacts) -> Findings:
-    if chart.missing_indexes:
+def _indexes(facts: DoctorFacts) -> Findings:
+    if facts.missing_indexes:
         yield warning(
             "missing_indexes",
-            "indexes are missing: every claim scans",
-            ", ".join(chart.missing_indexes[:NAMED]),
-            "the next start of the daemon makes them",
+            "indexes are missing: every claim reads the whole collection",
+            ", ".join(facts.missing_indexes[:NAMED]),
+            "restart the daemon: it creates them",
         )
 
 
-AILMENTS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
+CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     _disks,
     _database,
     _workers,
-    _orders,
+    _holds,
     _breaker,
     _retell,
-    of_jobs.batches,
-    of_jobs.windows,
-    of_jobs.credit,
-    of_jobs.calls,
-    of_jobs.unreadable,
-    of_jobs.retries,
+    job_checks.batches,
+    job_checks.windows,
+    job_checks.credit,
+    job_checks.calls,
+    job_checks.unreadable,
+    job_checks.retries,
     _settings,
     _clocks,
     _indexes,
-    of_jobs.nothing_to_do,
+    job_checks.nothing_to_do,
 )

@@ -1,4 +1,4 @@
-"""What keeps jobs from being called: batches, windows, credit, calls, the jobs themselves. Pure."""
+"""Checks of a campaign: batches, windows, credit, calls, the jobs themselves. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from speechaid.commands.doctor.facts import (
     DoctorFacts,
     Findings,
     fault,
+    intended,
     listed,
-    ordered,
     warning,
 )
 from speechaid.model.batch import Batch
@@ -21,102 +21,107 @@ from speechaid.model.job import Job
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
 
-#: Shares of recent calls and of jobs that are worth a word, given enough of them.
+#: Shares of recent calls and of jobs that are a finding, given at least ``_ENOUGH`` of them.
 _ENOUGH: Final = 20
 _FEW_ANSWERED: Final = 0.2
 _MANY_FAULTS: Final = 0.25
 _MANY_RETRIED: Final = 0.5
 
 
-def batches(chart: DoctorFacts) -> Findings:
-    """Batches that are paused, or are not there."""
-    named = [name for name in chart.waiting if name is not None]
-    orphans = {name: chart.waiting[name] for name in named if name not in chart.batches}
-    if orphans and not chart.database_fault:
+def batches(facts: DoctorFacts) -> Findings:
+    """Batches that are paused or do not exist."""
+    named = [name for name in facts.waiting if name is not None]
+    orphans = {name: facts.waiting[name] for name in named if name not in facts.batches}
+    if orphans and not facts.database_fault:
         yield fault(
             "orphaned_jobs",
             "jobs whose batch does not exist are not called",
             listed({name: plural(jobs, "job") for name, jobs in orphans.items()}),
-            "make the batch again under its id, or have the jobs cancelled",
+            "create the batch again under its id, or cancel the jobs",
         )
-    yield from _paused(chart, [chart.batches[name] for name in named if name in chart.batches])
+    yield from _paused(facts, [facts.batches[name] for name in named if name in facts.batches])
 
 
-def _paused(chart: DoctorFacts, batches: list[Batch]) -> Findings:
-    """Those that nobody on record paused come first, then those that keep most jobs waiting."""
+def _paused(facts: DoctorFacts, batches: list[Batch]) -> Findings:
+    """Batches without a recorded pause come first, then those with the most waiting jobs."""
     paused = sorted(
         (batch.batch_id for batch in batches if not batch.is_active),
-        key=lambda name: (_has_owner(chart.batches[name]), -chart.waiting[name], name),
+        key=lambda name: (_is_recorded(facts.batches[name]), -facts.waiting[name], name),
     )
     for name in paused[:NAMED]:
-        pause = chart.batches[name].pause or {}
-        by = pause.get("by") or "nobody on record: is_active was written in the database"
-        why = f": {pause['reason']}" if pause.get("reason") else ""
-        yield ordered(
+        pause = facts.batches[name].pause or {}
+        by = (
+            f"by {pause['by']}"
+            if pause.get("by")
+            else "not by speechctl: is_active was changed in the database"
+        )
+        reason = f": {pause['reason']}" if pause.get("reason") else ""
+        yield intended(
             "batch_paused",
             f"batch {name} is paused",
-            f"by {by}{why}; {plural(chart.waiting[name], 'job waits', 'jobs wait')}",
+            f"{by}{reason}; {plural(facts.waiting[name], 'job waits', 'jobs wait')}",
             "speechctl resume-all" if pause.get("all") else f"speechctl resume-batch {name}",
         )
-    folded = paused[NAMED:]
-    if folded:
-        waiting = sum(chart.waiting[name] for name in folded)
-        found = f"{len(folded)} more, in which {plural(waiting, 'job waits', 'jobs wait')}"
-        yield ordered("batches_paused", "more batches are paused", found, "speechctl batches")
+    others = paused[NAMED:]
+    if others:
+        waiting = sum(facts.waiting[name] for name in others)
+        found = f"{len(others)} more, with {plural(waiting, 'waiting job')}"
+        yield intended("batches_paused", "more batches are paused", found, "speechctl batches")
 
 
-def _has_owner(batch: Batch) -> bool:
+def _is_recorded(batch: Batch) -> bool:
+    """Whether the batch was paused by a command, and not by another program in the database."""
     return bool((batch.pause or {}).get("by"))
 
 
-def windows(chart: DoctorFacts) -> Findings:
-    """When batches may be called."""
-    for name, sentence in list(chart.window_faults.items())[:NAMED]:
+def windows(facts: DoctorFacts) -> Findings:
+    """Calling windows: invalid, closed, or missing."""
+    for name, sentence in list(facts.window_faults.items())[:NAMED]:
         yield fault(
             "window_fault",
             f"the call settings of batch {name} cannot be understood, so it is not called",
             sentence,
             "correct the batch's call_settings",
         )
-    closed = {name: at for name, at in chart.opens_at.items() if at is not None}
-    if closed and len(closed) == len(chart.opens_at):
+    closed = {name: at for name, at in facts.opens_at.items() if at is not None}
+    if closed and len(closed) == len(facts.opens_at):
         first = min(closed.values())
-        yield ordered(
+        yield intended(
             "windows_closed",
             "every batch with waiting jobs is outside its calling window",
             plural(len(closed), "batch", "batches"),
             f"the first opens {first:%Y-%m-%d %H:%M} UTC",
         )
-    if chart.without_hours:
+    if facts.without_hours:
         yield warning(
             "no_allowed_hours",
             "batches without allowed_hours are called day and night",
-            listed(dict.fromkeys(chart.without_hours, "")),
-            "give them hours, or set SPEECHAID_DEFAULT_ALLOWED_HOURS",
+            listed(dict.fromkeys(facts.without_hours, "")),
+            "set their allowed_hours, or SPEECHAID_DEFAULT_ALLOWED_HOURS",
         )
 
 
-def credit(chart: DoctorFacts) -> Findings:
-    """Who pays."""
-    jobs = chart.suspended.get("no_credit", 0)
+def credit(facts: DoctorFacts) -> Findings:
+    """Accounts and their balance."""
+    jobs = facts.suspended.get("no_credit", 0)
     if jobs:
         yield fault(
             "no_credit",
             "jobs are suspended because their account has no credit left",
             plural(jobs, "job"),
-            "add credit: they return by themselves within a minute",
+            "add credit: the jobs resume automatically within a minute",
         )
-    unknown = chart.unknown_accounts
+    unknown = facts.unknown_accounts
     if unknown:
         yield fault(
             "account_unknown",
             "jobs are not called because their account does not exist",
             listed({account_id: plural(count, "job") for account_id, count in unknown.items()}),
-            "make the account under that account_id: they return by themselves within a minute",
+            "create the account under that account_id: the jobs resume automatically within a minute",
         )
-    for account in chart.accounts.values():
+    for account in facts.accounts.values():
         if account.status != "active":
-            yield ordered(
+            yield intended(
                 "account_inactive",
                 f"account {account.account_id} is {account.status}: its jobs are not called",
                 f"status {account.status}",
@@ -125,118 +130,120 @@ def credit(chart: DoctorFacts) -> Findings:
         elif account.plan is not None and not metering.has_balance(account) and not jobs:
             yield fault(
                 "balance_used_up",
-                f"account {account.account_id} has no balance left beside what calls in progress hold",
+                f"account {account.account_id} has no balance left beyond what calls in progress reserve",
                 f"plan {account.plan}",
                 "add credit",
             )
 
 
-def retries(chart: DoctorFacts) -> Findings:
-    """What calls come to."""
-    calls = sum(chart.outcomes.values())
+def retries(facts: DoctorFacts) -> Findings:
+    """Outcomes of recent calls, and attempts used."""
+    calls = sum(facts.outcomes.values())
     if calls >= _ENOUGH:
         good = sum(
-            n for (outcome, _), n in chart.outcomes.items() if outcome in {"answered", "callback_requested"}
+            n for (outcome, _), n in facts.outcomes.items() if outcome in {"answered", "callback_requested"}
         )
-        bad = {key: n for key, n in chart.outcomes.items() if key[0] == "failed"}
+        bad = {key: n for key, n in facts.outcomes.items() if key[0] == "failed"}
         if good / calls < _FEW_ANSWERED:
             yield warning(
                 "few_answered",
                 "few calls are answered",
-                f"{good} of {calls} in a day; most often {_most(chart.outcomes)}",
-                "look at the hours, the numbers and the calling number's reputation",
+                f"{good} of {calls} in 24 hours; most often {_most_frequent(facts.outcomes)}",
+                "check the calling hours, the numbers, and the reputation of the calling number",
             )
         if sum(bad.values()) / calls > _MANY_FAULTS:
             yield warning(
                 "many_failed_calls",
                 "many calls fail",
-                f"{sum(bad.values())} of {calls} in a day; most often {_most(bad)}",
-                "the reason is Retell's own word: its dashboard shows such a call in full",
+                f"{sum(bad.values())} of {calls} in 24 hours; most often {_most_frequent(bad)}",
+                "the reason is Retell's: its dashboard shows the details of such a call",
             )
-    jobs = sum(chart.tried_again.values())
-    again = sum(n for attempts, n in chart.tried_again.items() if attempts > 0)
+    jobs = sum(facts.tried_again.values())
+    again = sum(n for attempts, n in facts.tried_again.items() if attempts > 0)
     if jobs >= _ENOUGH and again / jobs > _MANY_RETRIED:
         yield warning(
             "many_retries",
-            "most jobs that are not done have been tried in vain",
-            f"{again} of {jobs} pending or failed jobs have used up a pass or more",
+            "most unfinished jobs have been called without success",
+            f"{again} of {jobs} pending or failed jobs have used an attempt or more",
             "speechctl report shows the outcomes by attempt and by hour",
         )
 
 
-def calls(chart: DoctorFacts) -> Findings:
-    """Dials and calls that do not end."""
-    if chart.now is None:
+def calls(facts: DoctorFacts) -> Findings:
+    """Dials and calls that do not end, and leases that have lapsed."""
+    if facts.now is None:
         return
-    longest = timedelta(minutes=2 * chart.settings.call.max_duration_minutes)
-    parked = [job for job in chart.dials if job.dial and job.dial.parked_at]
+    longest = timedelta(minutes=2 * facts.settings.call.max_duration_minutes)
+    parked = [job for job in facts.dials if job.dial and job.dial.parked_at]
     hanging = [
         job
-        for job in chart.dials
+        for job in facts.dials
         if job.dial
         and job.dial.placed_at
         and not job.dial.parked_at
-        and chart.now - job.dial.placed_at > longest
+        and facts.now - job.dial.placed_at > longest
     ]
     ambiguous = [
         job
-        for job in chart.dials
+        for job in facts.dials
         if job.dial and job.dial.is_ambiguous and job.dial.next_lookup_at is not None
     ]
     if parked:
         yield fault(
             "parked_calls",
             "Retell does not confirm the end of calls that are past their limits",
-            _jobs(parked),
-            "look for them in Retell's dashboard; they are asked for every other minute",
+            _ids(parked),
+            "look for them in Retell's dashboard; they are polled every two minutes",
         )
     if hanging:
         yield warning(
             "hanging_calls",
-            "calls go on far longer than they may",
-            _jobs(hanging),
-            "speechctl explain JOB; speechctl hang-up JOB ends one",
+            "calls last far longer than their limit",
+            _ids(hanging),
+            "speechctl explain JOB shows one; speechctl hang-up JOB ends it",
         )
     if ambiguous:
         yield warning(
             "ambiguous_dials",
-            "of some dials nobody knows yet whether they became calls",
-            _jobs(ambiguous),
-            "nothing: they are looked up in Retell's list until that is plain, and never dialled twice",
+            "it is not yet known whether some dials became calls",
+            _ids(ambiguous),
+            "nothing to do: they are looked up in Retell's call list, and never dialled twice",
         )
-    if chart.lapsed:
+    if facts.lapsed:
         yield fault(
             "stuck_jobs",
-            "jobs in progress that nobody has taken over",
-            f"{chart.lapsed} leases ran out more than 5 minutes ago",
-            "a worker must be free to take them over; speechctl release-stuck returns those without a call",
+            "jobs in progress have lost their worker, and no other has taken them over",
+            f"{facts.lapsed} leases ran out more than 5 minutes ago",
+            "have a worker free to take them over; speechctl release-stuck requeues those without a call",
         )
 
 
-def unreadable(chart: DoctorFacts) -> Findings:
-    """Documents that others have written, and in which nothing is where it belongs."""
-    if chart.unreadable:
-        count = len(chart.unreadable)
+def unreadable(facts: DoctorFacts) -> Findings:
+    """Documents of other programs whose fields are not where they belong."""
+    if facts.unreadable:
+        count = len(facts.unreadable)
         yield warning(
             "unreadable_jobs",
-            "jobs in which no phone can be read fail, or have failed, as all_phones_dead without a call",
+            "jobs without a readable phone fail, or have failed, with all_phones_dead and without a call",
             f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
-            + listed(dict.fromkeys(chart.unreadable, "")),
-            "contact.phones must be a list of texts: mend it in the database and say speechctl reset-jobs, "
-            "or speechctl cancel-job JOB",
+            + listed(dict.fromkeys(facts.unreadable, "")),
+            "contact.phones must be a list of texts: correct it in the database and run "
+            "speechctl reset-jobs, or run speechctl cancel-job JOB",
         )
 
 
-def nothing_to_do(chart: DoctorFacts) -> Findings:
-    """A queue that is empty."""
-    if not chart.jobs_waiting and chart.database_fault is None:
-        yield ordered("nothing_waits", "no job waits to be called", "0 pending", "speechctl import FILE")
+def nothing_to_do(facts: DoctorFacts) -> Findings:
+    """The empty queue."""
+    if not facts.jobs_waiting and facts.database_fault is None:
+        yield intended(
+            "nothing_waits", "no job is waiting to be called", "0 pending", "speechctl import FILE"
+        )
 
 
-def _jobs(jobs: list[Job]) -> str:
+def _ids(jobs: list[Job]) -> str:
     return listed({job.job_id: "" for job in jobs})
 
 
-def _most(counts: Mapping[tuple[str, str], int]) -> str:
+def _most_frequent(counts: Mapping[tuple[str, str], int]) -> str:
     outcome, reason = max(counts, key=lambda key: counts[key])
     return f"{outcome} ({reason})" if reason not in {"None", outcome} else outcome

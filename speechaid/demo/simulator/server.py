@@ -26,6 +26,7 @@ from speechaid.demo.simulator.exchange import Exchange
 from speechaid.demo.simulator.settings import Settings
 from speechaid.demo.simulator.spoiled import ResettableProtocol
 from speechaid.errors import ExitStatus
+from speechaid.fleet.systemd import SystemdNotifier
 
 #: Where the key may stand instead of the command line, which every user of the machine can read.
 KEY_VARIABLE: Final = "SIMULATOR_API_KEY"
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.port_file is not None:
         options.port_file.write_text(address.rsplit(":", 1)[1] + "\n")
     print(f"{GREETING} {address}", flush=True)
+    SystemdNotifier().notify(address, up=True, supervising=False, leaving=False)
     asyncio.run(_serve(server, listener, watch_input=options.exit_with_parent))
     return ExitStatus.OK
 

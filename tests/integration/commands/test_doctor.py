@@ -1,6 +1,6 @@
-"""The doctor's causes, each one caused: in the database, at Retell, in the settings.
+"""``doctor`` with a real database and Retell simulator: each cause is brought about and found.
 
-The fleet's own causes and the database's absence are caused under a whole daemon, in ``tests/acceptance``.
+Faults of workers and an unavailable database are tested with a whole daemon in ``tests/acceptance``.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FLEET = {
     "supervisor": {"wanted": 3, "present": 3, "crash_loops": [], "dependency_away": False},
     "workers": [{"slot": f"worker-{number}", "pid": number, "paused": False} for number in (1, 2, 3)],
 }
-#: What is not the matter here: the sample batch has no hours, as most of SpeechAI's have none.
+#: The sample batch has no allowed hours, like most of SpeechAI's.
 USUAL = {"no_allowed_hours"}
-#: What is the matter with a machine that does ten things at once.
+#: Findings of a test machine under load.
 BUSY = {"slow_database", "slow_retell"}
 
 
-class Patient:
-    """A campaign in good health, until a test does something to it."""
+class Campaign:
+    """A healthy campaign, which a test then disturbs."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -71,152 +71,152 @@ class Patient:
         self.stage.database.batches.update_one({"batch_id": BATCH}, {"$set": fields})
 
     def set(self, **changes: str) -> None:
-        """Other settings."""
+        """Change settings."""
         stage = self.stage
         self.settings = settings_for(stage.database.name, stage.uri, stage.simulator, **changes)
 
     def findings(self) -> dict[str, Document]:
         context = HandlerContext(store=self.store, settings=self.settings, in_loop=lambda answer: answer())
-        call = Invocation(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
-        return {row["code"]: row for row in doctor(context, call)["findings"]}
+        command = Invocation(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
+        return {row["code"]: row for row in doctor(context, command)["findings"]}
 
 
 @pytest.fixture
-def patient(common_stage: Stage) -> Patient:
+def campaign(common_stage: Stage) -> Campaign:
     common_stage.simulator.change(concurrency_limit=20, date_skew_seconds=0)
-    return Patient(common_stage)
+    return Campaign(common_stage)
 
 
-def test_in_good_health_nothing_is_found(patient: Patient) -> None:
-    assert patient.findings().keys() - BUSY == USUAL
+def test_a_healthy_campaign_has_no_finding(campaign: Campaign) -> None:
+    assert campaign.findings().keys() - BUSY == USUAL
 
 
-def open_breaker(patient: Patient) -> None:
-    """As a run of refused creates leaves it."""
-    patient.stage.simulator.fault("unauthorized")
-    worker_context = patient.stage.context(SPEECHAID_BREAKER_FAULTS=1)
-    patient.stage.dial_next(worker_context)
+def open_breaker(campaign: Campaign) -> None:
+    """Open the breaker by refused create requests."""
+    campaign.stage.simulator.fault("unauthorized")
+    worker_context = campaign.stage.context(SPEECHAID_BREAKER_FAULTS=1)
+    campaign.stage.dial_next(worker_context)
 
 
-def closed_window(patient: Patient) -> None:
+def closed_window(campaign: Campaign) -> None:
     now = datetime.now(UTC)
     start, end = now + timedelta(hours=2), now + timedelta(hours=3)
     hours = {"start": f"{start:%H:%M}", "end": f"{end:%H:%M}"}
-    patient.batch(call_settings={"allowed_hours": hours, "timezone": "UTC"})
+    campaign.batch(call_settings={"allowed_hours": hours, "timezone": "UTC"})
 
 
-def wrong_key(patient: Patient) -> None:
-    patient.set(RETELL_API_KEY="key_of_somebody_else")
+def wrong_key(campaign: Campaign) -> None:
+    campaign.set(RETELL_API_KEY="key_of_somebody_else")
 
 
-def slow_retell(patient: Patient) -> None:
-    patient.set(RETELL_TIMEOUT_SECONDS="60")  # slow, and yet heard
-    patient.stage.simulator.fault("latency", endpoints=["concurrency"], seconds=3.2)
+def slow_retell(campaign: Campaign) -> None:
+    campaign.set(RETELL_TIMEOUT_SECONDS="60")  # longer than the latency below
+    campaign.stage.simulator.fault("latency", endpoints=["concurrency"], seconds=3.2)
 
 
-def unreachable(patient: Patient) -> None:
-    patient.set(RETELL_BASE_URL="http://127.0.0.1:1")
+def unreachable(campaign: Campaign) -> None:
+    campaign.set(RETELL_BASE_URL="http://127.0.0.1:1")
 
 
-def many_bad_calls(patient: Patient) -> None:
-    patient.results(30, outcome="failed", disconnection_reason="error_asr")
-    patient.results(10, outcome="answered", disconnection_reason="agent_hangup")
+def many_bad_calls(campaign: Campaign) -> None:
+    campaign.results(30, outcome="failed", disconnection_reason="error_asr")
+    campaign.results(10, outcome="answered", disconnection_reason="agent_hangup")
 
 
-def unanswered_calls(patient: Patient) -> None:
-    patient.results(30, outcome="no_answer", disconnection_reason="dial_no_answer")
+def unanswered_calls(campaign: Campaign) -> None:
+    campaign.results(30, outcome="no_answer", disconnection_reason="dial_no_answer")
 
 
-def lapsed_lease(patient: Patient) -> None:
-    past = patient.stage.store.now() - timedelta(minutes=10)
-    patient.job("job-lapsed", status="in_progress", reserved_until=past, claim_token="t")
+def lapsed_lease(campaign: Campaign) -> None:
+    past = campaign.stage.store.now() - timedelta(minutes=10)
+    campaign.job("job-lapsed", status="in_progress", reserved_until=past, claim_token="t")
 
 
-def long_call(patient: Patient) -> None:
-    patient.dial(call_id="call_long", placed_at=patient.stage.store.now() - timedelta(hours=2))
+def long_call(campaign: Campaign) -> None:
+    campaign.dial(call_id="call_long", placed_at=campaign.stage.store.now() - timedelta(hours=2))
 
 
-def parked_call(patient: Patient) -> None:
-    now = patient.stage.store.now()
-    patient.dial(call_id="call_lost", placed_at=now, parked_at=now)
+def parked_call(campaign: Campaign) -> None:
+    now = campaign.stage.store.now()
+    campaign.dial(call_id="call_lost", placed_at=now, parked_at=now)
 
 
-def missing_index(patient: Patient) -> None:
-    patient.stage.database.jobs.drop_index("speechaid_turn")
+def missing_index(campaign: Campaign) -> None:
+    campaign.stage.database.jobs.drop_index("speechaid_turn")
 
 
-CAUSES: dict[str, Callable[[Patient], object]] = {
+CAUSES: dict[str, Callable[[Campaign], object]] = {
     "breaker_open": open_breaker,
     "wrong_key": wrong_key,
     "retell_unreachable": unreachable,
     "slow_retell": slow_retell,
-    "concurrency_limit": lambda patient: patient.stage.simulator.change(concurrency_limit=2),
-    "clock_skew_retell": lambda patient: patient.stage.simulator.change(date_skew_seconds=600),
-    "orphaned_jobs": lambda patient: patient.job("job-2", batch_id="batch-of-nobody"),
-    "batch_paused": lambda patient: patient.batch(is_active=False),
-    "window_fault": lambda patient: patient.batch(call_settings={"allowed_hours": {"start": "9am"}}),
+    "concurrency_limit": lambda campaign: campaign.stage.simulator.change(concurrency_limit=2),
+    "clock_skew_retell": lambda campaign: campaign.stage.simulator.change(date_skew_seconds=600),
+    "orphaned_jobs": lambda campaign: campaign.job("job-2", batch_id="batch-of-nobody"),
+    "batch_paused": lambda campaign: campaign.batch(is_active=False),
+    "window_fault": lambda campaign: campaign.batch(call_settings={"allowed_hours": {"start": "9am"}}),
     "windows_closed": closed_window,
-    "no_credit": lambda patient: patient.job("job-2", status="suspended", suspend_reason="no_credit"),
-    "account_unknown": lambda patient: patient.job("job-2", account_id="acc-lost"),
-    "account_inactive": lambda patient: patient.account(status="expired"),
-    "balance_used_up": lambda patient: patient.account(minutes_used=100),
+    "no_credit": lambda campaign: campaign.job("job-2", status="suspended", suspend_reason="no_credit"),
+    "account_unknown": lambda campaign: campaign.job("job-2", account_id="acc-lost"),
+    "account_inactive": lambda campaign: campaign.account(status="expired"),
+    "balance_used_up": lambda campaign: campaign.account(minutes_used=100),
     "few_answered": unanswered_calls,
     "many_failed_calls": many_bad_calls,
-    "many_retries": lambda patient: patient.jobs(30, attempts=2),
+    "many_retries": lambda campaign: campaign.jobs(30, attempts=2),
     "hanging_calls": long_call,
     "parked_calls": parked_call,
-    "ambiguous_dials": lambda patient: patient.dial(next_lookup_at=patient.stage.store.now()),
+    "ambiguous_dials": lambda campaign: campaign.dial(next_lookup_at=campaign.stage.store.now()),
     "stuck_jobs": lapsed_lease,
     "missing_indexes": missing_index,
-    "held": lambda patient: patient.stage.store.holds.hold(by="maria", reason="fire"),
-    "short_lease": lambda patient: patient.set(LEASE_SECONDS="26"),
-    "long_lease": lambda patient: patient.set(LEASE_SECONDS="7200"),
-    "slow_polling": lambda patient: patient.set(CALL_POLLING_INTERVAL="90", LEASE_SECONDS="600"),
-    "nothing_waits": lambda patient: patient.stage.database.jobs.delete_many({}),
+    "held": lambda campaign: campaign.stage.store.holds.hold(by="maria", reason="fire"),
+    "short_lease": lambda campaign: campaign.set(LEASE_SECONDS="26"),
+    "long_lease": lambda campaign: campaign.set(LEASE_SECONDS="7200"),
+    "slow_polling": lambda campaign: campaign.set(CALL_POLLING_INTERVAL="90", LEASE_SECONDS="600"),
+    "nothing_waits": lambda campaign: campaign.stage.database.jobs.delete_many({}),
 }
 
 
 @pytest.mark.parametrize(("code", "cause"), CAUSES.items(), ids=CAUSES)
 def test_a_cause_is_found_with_evidence_and_remedy(
-    patient: Patient, code: str, cause: Callable[[Patient], object]
+    campaign: Campaign, code: str, cause: Callable[[Campaign], object]
 ) -> None:
-    cause(patient)
+    cause(campaign)
     try:
-        found = patient.findings()[code]
+        found = campaign.findings()[code]
         assert found["evidence"]
         assert found["remedy"]
     finally:
-        patient.stage.store.prepare()
+        campaign.stage.store.prepare()
 
 
-def test_jobs_in_which_no_phone_can_be_read_are_named(patient: Patient) -> None:
-    add = patient.job
+def test_jobs_without_a_readable_phone_are_listed(campaign: Campaign) -> None:
+    add = campaign.job
     odd: list[object] = [{"phones": 56912345671}, "Ana", {"phones": [7]}, {"phones": []}, None]
     for number, contact in enumerate(odd):
         add(f"job-odd-{number}", contact=contact, status="failed" if number else "pending")
     add("job-flat", contact={"name": "Ana"}, to_number=phone())
     add("job-old", contact="Ana", status="done")
-    evidence = patient.findings()["unreadable_jobs"]["evidence"]
+    evidence = campaign.findings()["unreadable_jobs"]["evidence"]
     assert evidence.startswith("5 jobs: job-odd-0, job-odd-1")
     assert "job-flat" not in evidence
 
 
-def test_accounts_that_jobs_name_and_that_do_not_exist_are_listed_with_their_jobs(patient: Patient) -> None:
+def test_accounts_that_do_not_exist_are_listed_with_the_number_of_their_jobs(campaign: Campaign) -> None:
     suspended = {"status": "suspended", "suspend_reason": "account_unknown"}
-    patient.job("job-2", account_id="acc-lost")
-    patient.job("job-3", account_id="acc-lost", **suspended)
-    patient.job("job-4", account_id="acc-gone", **suspended)
-    patient.job("job-5", account_id="acc-gone", status="done")
-    assert patient.findings()["account_unknown"]["evidence"] == "acc-lost (2 jobs), acc-gone (1 job)"
-    patient.stage.add_account(account_id="acc-lost")
-    assert patient.findings()["account_unknown"]["evidence"] == "acc-gone (1 job)"
+    campaign.job("job-2", account_id="acc-lost")
+    campaign.job("job-3", account_id="acc-lost", **suspended)
+    campaign.job("job-4", account_id="acc-gone", **suspended)
+    campaign.job("job-5", account_id="acc-gone", status="done")
+    assert campaign.findings()["account_unknown"]["evidence"] == "acc-lost (2 jobs), acc-gone (1 job)"
+    campaign.stage.add_account(account_id="acc-lost")
+    assert campaign.findings()["account_unknown"]["evidence"] == "acc-gone (1 job)"
 
 
-def test_a_clock_that_runs_ahead_of_the_database_s_is_found(patient: Patient) -> None:
+def test_a_clock_ahead_of_the_databases_is_found(campaign: Campaign) -> None:
     class Ahead(SystemClock):
         def now(self) -> datetime:
             return super().now() + timedelta(minutes=5)
 
-    with closing(connect(patient.settings.database, clock=Ahead())) as patient.store:
-        evidence = patient.findings()["clock_skew"]["evidence"]
+    with closing(connect(campaign.settings.database, clock=Ahead())) as campaign.store:
+        evidence = campaign.findings()["clock_skew"]["evidence"]
     assert re.fullmatch(r"(299|300)\.\d s ahead", evidence)

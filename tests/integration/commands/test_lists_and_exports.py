@@ -1,4 +1,4 @@
-"""The do-not-call list, imports with their bad rows, and exports, from the command line to the database."""
+"""The do-not-call list, imports with bad rows, and exports: from the command line to the database."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
-from speechaid.campaign.importer import read_contacts
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.store.connection import connect
 from speechctl.cli import main
 from tests.integration.control.test_commands import settings_for
+from tests.support.contacts import parse_contacts
 from tests.support.fakes import served
 
 Document = dict[str, Any]
@@ -28,7 +28,7 @@ Speechctl = Callable[..., str]
 def speechctl(
     tmp_path: Path, database: Database[Document], database_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Speechctl]:
-    """The command line against a served clerk; returns what it printed, and minds its exit status."""
+    """Runs speechctl against a served database thread; returns its output and asserts its exit status."""
     settings = settings_for(database_uri, database.name)
     store = connect(settings.database)
     store.prepare()
@@ -51,10 +51,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_number_on_the_list_is_found_and_taken_off_again(
-    speechctl: Speechctl, database: Database[Document]
-) -> None:
-    assert "not called any more" in speechctl(
+def test_a_number_can_be_added_found_and_removed(speechctl: Speechctl, database: Database[Document]) -> None:
+    assert "will not be called again" in speechctl(
         "dnc-add", "9 1234 5678", "--country", "CL", "--reason", "asked"
     )
     (entry,) = database.speechaid_do_not_call.find({})
@@ -71,7 +69,7 @@ def test_a_number_on_the_list_is_found_and_taken_off_again(
     assert "12345678" not in str(recorded.get("dnc-remove"))
 
 
-def test_a_list_goes_in_and_comes_out_as_a_file(
+def test_the_list_can_be_imported_and_exported(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare.txt"
@@ -92,25 +90,25 @@ def test_a_list_goes_in_and_comes_out_as_a_file(
 
 
 class Keyboard(io.StringIO):
-    """Somebody who can be asked."""
+    """Standard input of an interactive terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-def test_nobody_is_asked_to_confirm_what_cannot_be_done(
+def test_a_command_that_cannot_be_done_asks_for_no_confirmation(
     speechctl: Speechctl, database: Database[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", Keyboard("n\nn\n"))
-    for order in (
+    for words in (
         ["hang-up", "zzz"],
         ["cancel-job", "zzz"],
         ["cancel-batch", "zzz"],
         ["reset-jobs", "--batch", "z"],
     ):
-        told = speechctl(*order, status=1, yes=False)
-        assert "there is no" in told
-        assert "[y/N]" not in told
+        printed = speechctl(*words, status=1, yes=False)
+        assert "there is no" in printed
+        assert "[y/N]" not in printed
     database.jobs.insert_one({"job_id": "job-1", "status": "pending", "contact": {}})
     assert "Cancel job-1? [y/N]" in speechctl("cancel-job", "job-1", status=1, yes=False)
     database.batches.insert_one({"batch_id": "batch-1"})
@@ -125,7 +123,7 @@ Sol,+56912345674,3000,A-4
 """
 
 
-def test_bad_rows_are_written_down_mended_and_imported(
+def test_bad_rows_can_be_written_corrected_and_imported(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
     file, bad = tmp_path / "march.csv", tmp_path / "bad.csv"
@@ -142,8 +140,10 @@ def test_bad_rows_are_written_down_mended_and_imported(
     batch = database.batches.find_one({})
     assert batch is not None
     into = ("import", str(bad), "--batch", batch["batch_id"])
-    told = speechctl(*into, "--hours", "09:00-18:00", "--days", "1-5", "--retry-delay-hours", "0", status=2)
-    assert told.strip().endswith("leave out --hours, --days, --retry-delay-hours")
+    refused = speechctl(
+        *into, "--hours", "09:00-18:00", "--days", "1-5", "--retry-delay-hours", "0", status=2
+    )
+    assert refused.strip().endswith("leave out --hours, --days, --retry-delay-hours")
     assert "leave out --priority" in speechctl(*into, "--priority", "high", status=2)
     assert "2 contacts imported" in speechctl(*into)
     assert database.jobs.count_documents({"batch_id": batch["batch_id"]}) == 4
@@ -152,17 +152,17 @@ def test_bad_rows_are_written_down_mended_and_imported(
     assert eva["payload"] == {"debt_amount": 500, "reference_number": "A-3", "additional_info": {}}
 
 
-def test_contacts_that_the_account_has_already_are_left_out_where_that_is_wanted(
+def test_duplicates_account_leaves_out_contacts_of_the_accounts_batches(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
     database.accounts.insert_many([{"account_id": "acc-1"}, {"account_id": "acc-2"}])
     file = tmp_path / "march.csv"
     file.write_text(CONTACTS)
     speechctl("import", str(file), "--account", "acc-1")
-    speechctl("import", str(file), "--account", "acc-1")  # another campaign calls everybody anew
+    speechctl("import", str(file), "--account", "acc-1")  # another batch may have the same contacts
     assert database.jobs.count_documents({}) == 4
     preview = speechctl("import", str(file), "--account", "acc-1", "--duplicates", "account", "--dry-run")
-    assert "0 contacts would be imported; 2 were there already" in preview
+    assert "0 contacts would be imported; 2 were already there" in preview
     speechctl("import", str(file), "--account", "acc-1", "--duplicates", "account")
     assert database.jobs.count_documents({}) == 4
     speechctl("import", str(file), "--account", "acc-2", "--duplicates", "account")
@@ -190,7 +190,7 @@ def add_results(database: Database[Document], count: int) -> None:
         }
         for number in range(count)
     )
-    # SpeechAI's own: another kind of _id, no outcome.
+    # As SpeechAI writes it: another kind of _id, no outcome.
     database.call_results.insert_one({"_id": "old-1", "call_id": "call_old", "job_id": "j", "duration_ms": 0})
     promise = {"fecha_pago_cliente": "15/03/2026", "monto_pago_cliente": "$ 15.000"}
     contact = {"name": "Ana", "phones": ["+56912345671"]}
@@ -202,7 +202,7 @@ def add_results(database: Database[Document], count: int) -> None:
     )
 
 
-def test_results_come_out_page_by_page_as_csv(
+def test_results_are_exported_page_by_page_as_csv(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
     add_results(database, 7)
@@ -216,10 +216,12 @@ def test_results_come_out_page_by_page_as_csv(
     assert (row["attempt"], row["phone_number"], row["summary"]) == ("1", "2", "said yes")
     speechctl("export", str(out), "--batch", "batch-1", "--what", "jobs")
     assert [row["status"] for row in rows_of(out)] == ["done", "done"]
-    assert "is of no batch" in speechctl("export", str(out), "--batch", "batch-1", "--what", "dnc", status=2)
+    assert "belongs to no batch" in speechctl(
+        "export", str(out), "--batch", "batch-1", "--what", "dnc", status=2
+    )
 
 
-def test_spreadsheets_can_be_read_back(
+def test_exported_spreadsheets_can_be_read_back(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
     import python_calamine
@@ -242,7 +244,7 @@ def test_spreadsheets_can_be_read_back(
     assert (tmp_path / "report.md").read_text().startswith("# Campaign report")
 
 
-def test_promises_are_a_list_of_their_own(speechctl: Speechctl, database: Database[Document]) -> None:
+def test_promises_lists_the_promises_to_pay(speechctl: Speechctl, database: Database[Document]) -> None:
     add_results(database, 1)
     shown = speechctl("promises")
     assert "1 promise to pay" in shown
@@ -250,7 +252,7 @@ def test_promises_are_a_list_of_their_own(speechctl: Speechctl, database: Databa
     assert "15000" in shown
 
 
-def test_a_spreadsheet_of_contacts_is_read_as_a_csv_file_is(tmp_path: Path) -> None:
+def test_a_spreadsheet_of_contacts_is_read_like_a_csv_file(tmp_path: Path) -> None:
     from xlsxwriter import Workbook
 
     path = tmp_path / "march.xlsx"
@@ -259,7 +261,7 @@ def test_a_spreadsheet_of_contacts_is_read_as_a_csv_file_is(tmp_path: Path) -> N
     for number, line in enumerate(csv.reader(CONTACTS.splitlines())):
         sheet.write_row(number, 0, line)
     book.close()
-    of_sheet = read_contacts(path.read_bytes(), path.name, country="CL", today=date(2026, 7, 3))
-    of_text = read_contacts(CONTACTS.encode(), "march.csv", country="CL", today=date(2026, 7, 3))
+    of_sheet = parse_contacts(path.read_bytes(), path.name)
+    of_text = parse_contacts(CONTACTS.encode(), "march.csv")
     assert of_sheet.rows == of_text.rows
     assert [row.reason for row in of_sheet.bad_rows] == [row.reason for row in of_text.bad_rows]

@@ -1,4 +1,4 @@
-"""speechctl against a real socket: exit statuses, output for people and programs, and silence explained."""
+"""speechctl against a real socket: exit statuses, output for people and programs, missing answers."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def service(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 @contextlib.contextmanager
 def never_done(path: Path) -> Iterator[None]:
-    """A daemon that takes requests, and tells of their progress on and on."""
+    """A daemon that receives requests and sends progress without end."""
     control = ControlSocket(path)
-    over = threading.Event()
+    stop = threading.Event()
 
     def serve() -> None:
-        taken: list[Request] = []
-        while not over.is_set():
+        received: list[Request] = []
+        while not stop.is_set():
             control.wait([], 20)
-            taken += control.receive()
-            for request in taken:
+            received += control.receive()
+            for request in received:
                 control.progress(request, {"state": "importing", "done": 1, "of": 2})
 
     thread = threading.Thread(target=serve)
     thread.start()
     yield
-    over.set()
+    stop.set()
     thread.join()
     control.close()
 
@@ -62,19 +62,21 @@ def never_done(path: Path) -> Iterator[None]:
 # -- exit statuses and output ------------------------------------------------------------------------------
 
 
-def test_done_is_exit_0_and_text_for_people(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_done_command_exits_0_with_text_for_people(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["status"]) == 0
     assert "worker-2  following  job-7" in capsys.readouterr().out
 
 
-def test_json_is_the_result_itself(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_the_result(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drain", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["draining"], answer["stopping"], answer["calls_in_hand"]) == (True, False, 1)
     assert service.daemon.draining is True
 
 
-def test_a_refusal_is_exit_1_with_its_reason(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_exits_1_with_its_reason(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pause-worker", "9"]) == 1
     assert "speechctl: there is no worker '9'" in capsys.readouterr().err
 
@@ -84,7 +86,7 @@ def test_a_refusal_as_json_has_its_code(service: Service, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "not_found"
 
 
-def test_a_dangerous_command_goes_through_with_yes(service: Service) -> None:
+def test_a_dangerous_command_runs_with_yes(service: Service) -> None:
     assert main(["shutdown", "--now", "--yes"]) == 0
     assert service.daemon.stopping == "now"
 
@@ -92,20 +94,20 @@ def test_a_dangerous_command_goes_through_with_yes(service: Service) -> None:
 def test_drain_with_wait_returns_when_the_last_call_has_ended(
     service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = []
+    polls = []
 
-    def look_again(seconds: float) -> None:
-        looks.append(seconds)
-        service.daemon.in_call = len(looks) < 3
+    def poll_again(seconds: float) -> None:
+        polls.append(seconds)
+        service.daemon.in_call = len(polls) < 3
 
-    # The name in that module alone: the driver's threads of this process sleep by ``time.sleep`` too.
-    monkeypatch.setattr("speechctl.live.time", SimpleNamespace(sleep=look_again, monotonic=time.monotonic))
+    # Only the name in that module: the database driver's threads use ``time.sleep`` too.
+    monkeypatch.setattr("speechctl.live.time", SimpleNamespace(sleep=poll_again, monotonic=time.monotonic))
     assert main(["drain", "--wait"]) == 0
-    assert len(looks) == 3
+    assert len(polls) == 3
     assert "drained" in capsys.readouterr().out
 
 
-def test_the_installed_command_answers_in_a_process_of_its_own(service: Service) -> None:
+def test_the_installed_command_answers_as_a_process(service: Service) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "speechctl", "status"], capture_output=True, text=True, check=False
     )
@@ -113,7 +115,7 @@ def test_the_installed_command_answers_in_a_process_of_its_own(service: Service)
     assert run.stdout.startswith("speechaid 0.1.0 on host-a")
 
 
-def test_a_reader_of_the_output_may_leave_early(service: Service) -> None:
+def test_a_closed_pipe_on_the_output_is_no_error(service: Service) -> None:
     command = f"{sys.executable} -m speechctl status | true; exit ${{PIPESTATUS[0]}}"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert run.stderr == ""
@@ -122,7 +124,7 @@ def test_a_reader_of_the_output_may_leave_early(service: Service) -> None:
 @pytest.mark.parametrize("command", ["status", "status --json", "completion bash", "--version"])
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize(("output", "why"), [("> /dev/full", "No space left"), (">&-", "it is closed")])
-def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(
+def test_output_that_cannot_be_written_is_an_error_in_one_line(
     service: Service, command: str, buffered: str, output: str, why: str
 ) -> None:
     run = subprocess.run(
@@ -137,19 +139,19 @@ def test_an_answer_that_cannot_be_written_is_a_failure_in_one_line(
     assert why in run.stderr
 
 
-def test_nobody_can_be_asked_where_the_input_is_closed(service: Service) -> None:
+def test_a_confirmation_without_input_asks_for_yes(service: Service) -> None:
     command = f"{sys.executable} -m speechctl shutdown --now <&-"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "say --yes" in run.stderr
+    assert "confirm with --yes" in run.stderr
 
 
-def test_letters_that_the_output_cannot_write_are_replaced(
+def test_characters_that_the_output_cannot_encode_are_replaced(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = service.daemon.snapshot()
-    told["supervisor"]["host"] = "ñuñoa"
-    monkeypatch.setattr(service.daemon, "snapshot", lambda: told)
+    snapshot = service.daemon.snapshot()
+    snapshot["supervisor"]["host"] = "ñuñoa"
+    monkeypatch.setattr(service.daemon, "snapshot", lambda: snapshot)
     run = subprocess.run(
         [sys.executable, "-m", "speechctl", "status"],
         capture_output=True,
@@ -161,7 +163,7 @@ def test_letters_that_the_output_cannot_write_are_replaced(
     assert run.stdout.startswith("speechaid 0.1.0 on ?u?oa")
 
 
-def test_what_starts_speechctl_does_not_load_the_daemon_or_rich(service: Service) -> None:
+def test_speechctl_does_not_import_the_daemon_or_rich(service: Service) -> None:
     program = (
         "import sys; from speechctl.cli import main; main(['status', '--json']);"
         "heavy = {'rich', 'pymongo', 'pydantic', 'requests', 'speechaid.settings'} & set(sys.modules);"
@@ -171,10 +173,10 @@ def test_what_starts_speechctl_does_not_load_the_daemon_or_rich(service: Service
     assert (run.returncode, run.stderr) == (0, "")
 
 
-# -- silence explained -------------------------------------------------------------------------------------
+# -- missing answers ---------------------------------------------------------------------------------------
 
 
-def test_no_daemon_is_exit_3_at_once_and_says_how_to_start_one(
+def test_without_a_daemon_it_exits_3_at_once_and_says_how_to_start_one(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPEECHAID_SOCKET", str(path))
@@ -182,12 +184,12 @@ def test_no_daemon_is_exit_3_at_once_and_says_how_to_start_one(
     assert "start it with: speechaid run" in capsys.readouterr().err
 
 
-def test_another_socket_than_the_usual_one_is_pointed_out(path: Path) -> None:
+def test_a_socket_other_than_the_default_is_pointed_out(path: Path) -> None:
     with Client(path) as client, pytest.raises(Unreachable, match="without --socket it would be"):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
 
 
-def test_a_left_over_socket_is_told_apart(path: Path) -> None:
+def test_a_left_over_socket_is_reported_as_such(path: Path) -> None:
     import socket
 
     with socket.socket(socket.AF_UNIX) as dead:
@@ -196,14 +198,14 @@ def test_a_left_over_socket_is_told_apart(path: Path) -> None:
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
 
 
-def test_a_file_that_is_no_socket_is_told_apart(path: Path) -> None:
+def test_a_file_that_is_no_socket_is_reported_as_such(path: Path) -> None:
     path.write_text("")
     with Client(path) as client, pytest.raises(Unreachable, match="is not a socket"):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_socket_of_another_group_is_told_apart(service: Service, path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+def test_a_socket_of_another_group_is_reported_as_such(service: Service, path: Path) -> None:
     os.seteuid(65534)
     try:
         with Client(path) as client, pytest.raises(Unreachable, match="join the group"):
@@ -219,27 +221,27 @@ def test_a_daemon_that_does_not_answer_is_named_with_its_pid(path: Path) -> None
     control.close()
 
 
-def test_work_that_goes_on_is_told_apart_from_silence_and_does_not_lengthen_the_wait(path: Path) -> None:
-    seen: list[object] = []
+def test_progress_is_reported_as_such_and_does_not_extend_the_time_out(path: Path) -> None:
+    progress: list[object] = []
     with (
         never_done(path),
         Client(path) as client,
-        pytest.raises(Unanswered, match=r"took the request.*it goes on"),
+        pytest.raises(Unanswered, match=r"accepted the request.*it continues"),
     ):
-        client.ask("batches", {}, timeout_seconds=2.0, on_progress=seen.append)
-    assert seen
+        client.ask("batches", {}, timeout_seconds=2.0, on_progress=progress.append)
+    assert progress
 
 
-def test_an_answer_that_comes_late_is_not_taken_for_the_next_ones(path: Path) -> None:
+def test_a_late_answer_is_not_taken_for_the_next_one(path: Path) -> None:
     control = ControlSocket(path)
     with Client(path) as client:
         with pytest.raises(Unanswered):
             client.ask("status", {}, timeout_seconds=0.2)
-        over = threading.Event()
+        stop = threading.Event()
 
         def serve() -> None:
             number = 0
-            while not over.is_set():
+            while not stop.is_set():
                 control.wait([], 20)
                 for request in control.receive():
                     number += 1
@@ -249,7 +251,7 @@ def test_an_answer_that_comes_late_is_not_taken_for_the_next_ones(path: Path) ->
         thread.start()
         first, second = (client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)["number"] for _ in "ab")
         assert second == first + 1
-        over.set()
+        stop.set()
         thread.join()
     control.close()
 
@@ -260,37 +262,37 @@ def test_a_refusal_carries_its_code_and_exit_status(service: Service, path: Path
     assert (caught.value.code, caught.value.exit_status) == (ErrorCode.UNKNOWN_COMMAND, 2)
 
 
-def test_the_lock_file_of_a_daemon_that_left_names_nobody(path: Path) -> None:
+def test_the_lock_file_of_a_stopped_daemon_has_no_pid(path: Path) -> None:
     ControlSocket(path).close()
     assert lock_path(path).read_text() == ""
 
 
-def test_an_export_goes_on_where_it_was_when_the_database_is_back(
+def test_an_export_continues_where_it_was_when_the_database_is_back(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(exporting, "RETRY_SECONDS", 0.01)
     page = {"what": "dnc", "columns": ["phone"], "rows": [["+569"]]}
-    asked: list[str | None] = []
+    pages_requested: list[str | None] = []
     control = ControlSocket(path)
-    over = threading.Event()
+    stop = threading.Event()
 
     def serve() -> None:
-        while not over.is_set():
+        while not stop.is_set():
             control.wait([], 20)
             for request in control.receive():
-                asked.append(request.args["after"])
-                if len(asked) in {2, 3}:
+                pages_requested.append(request.args["after"])
+                if len(pages_requested) in {2, 3}:
                     control.refuse(request, ErrorCode.UNAVAILABLE, "the database is away")
                 else:
-                    control.reply(request, {**page, "next": "1:+569" if len(asked) == 1 else None})
+                    control.reply(request, {**page, "next": "1:+569" if len(pages_requested) == 1 else None})
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
         assert main(["export", str(tmp_path / "list.csv"), "--what", "dnc", "--socket", str(path)]) == 0
     finally:
-        over.set()
+        stop.set()
         thread.join()
         control.close()
-    assert asked == [None, "1:+569", "1:+569", "1:+569"]
+    assert pages_requested == [None, "1:+569", "1:+569", "1:+569"]
     assert len((tmp_path / "list.csv").read_text().splitlines()) == 3

@@ -1,4 +1,4 @@
-"""Commands through the real client, socket, clerk and database; only the fleet is a stand-in."""
+"""Commands through the real client, socket, database thread and database; only the fleet is a fake."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Eva Diaz,+56912345673,,3000
 
 
 class Operator:
-    """Somebody at a terminal, and what the daemon and the database look like behind it."""
+    """A client of the daemon, with direct access to the daemon and its database."""
 
     def __init__(self, client: Client, service: Service, store: Store, database: Database[Document]) -> None:
         self.client = client
@@ -39,7 +39,7 @@ class Operator:
         self.store = store
         self.database = database
 
-    def does(self, command: str, *, file: str | None = None, **args: Any) -> Document:
+    def run(self, command: str, *, file: str | None = None, **args: Any) -> Document:
         return self.client.ask(
             command,
             args,
@@ -47,19 +47,19 @@ class Operator:
             timeout_seconds=PATIENCE_SECONDS,
         )
 
-    def waits(self, command: str, **args: Any) -> Document:
-        """The same for a command that waits for a lease; this runs out once it does."""
+    def run_until_lapsed(self, command: str, **args: Any) -> Document:
+        """Run a command that waits for leases; they lapse once it waits."""
 
-        def run_out(progress: Any) -> None:
+        def let_lapse(progress: Any) -> None:
             if progress["state"] == "waiting":
                 past = self.store.now() - timedelta(seconds=1)
                 self.database.jobs.update_many({}, {"$set": {"reserved_until": past}})
 
-        return self.client.ask(command, args, timeout_seconds=PATIENCE_SECONDS, on_progress=run_out)
+        return self.client.ask(command, args, timeout_seconds=PATIENCE_SECONDS, on_progress=let_lapse)
 
-    def is_refused(self, command: str, *, file: str | None = None, **args: Any) -> Refused:
+    def refusal(self, command: str, *, file: str | None = None, **args: Any) -> Refused:
         with pytest.raises(Refused) as caught:
-            self.does(command, file=file, **args)
+            self.run(command, file=file, **args)
         return caught.value
 
     def batch(self, batch_id: str) -> Document:
@@ -72,7 +72,7 @@ class Operator:
         self.database.jobs.insert_one({"job_id": job_id, "status": "pending", "contact": contact, **fields})
 
     def recorded(self, lines: int) -> list[Document]:
-        """Commands on record, once there are so many."""
+        """The recorded commands, once there are this many."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             found = list(self.database.call_logs.find({"event": "command"}).sort("at", 1))
@@ -110,8 +110,8 @@ def operator(tmp_path: Path, database: Database[Document], database_uri: str) ->
 # -- batches -----------------------------------------------------------------------------------------------
 
 
-def test_create_batch_writes_what_was_asked_and_says_its_id(operator: Operator) -> None:
-    answer = operator.does(
+def test_create_batch_writes_the_arguments_and_returns_the_id(operator: Operator) -> None:
+    answer = operator.run(
         "create-batch",
         name="March reminders",
         priority="high",
@@ -130,8 +130,8 @@ def test_create_batch_writes_what_was_asked_and_says_its_id(operator: Operator) 
     }
 
 
-def test_a_batch_made_paused_says_who_paused_it(operator: Operator) -> None:
-    batch = operator.batch(operator.does("create-batch", name="later", paused=True)["batch_id"])
+def test_a_batch_created_paused_records_who_paused_it(operator: Operator) -> None:
+    batch = operator.batch(operator.run("create-batch", name="later", paused=True)["batch_id"])
     assert batch["is_active"] is False
     assert batch["pause"]["reason"] == "created paused"
 
@@ -145,43 +145,43 @@ def test_a_batch_made_paused_says_who_paused_it(operator: Operator) -> None:
         ({"account": "nobody"}, "not_found"),
     ],
 )
-def test_a_batch_that_could_never_be_called_is_not_made(
+def test_a_batch_that_could_never_be_called_is_not_created(
     operator: Operator, args: dict[str, str], code: str
 ) -> None:
-    assert operator.is_refused("create-batch", name="x", **args).code == code
+    assert operator.refusal("create-batch", name="x", **args).code == code
     assert operator.database.batches.count_documents({}) == 0
 
 
-def test_pause_and_resume_say_who_when_and_why(operator: Operator) -> None:
+def test_pause_and_resume_record_who_when_and_why(operator: Operator) -> None:
     batch_id = operator.store.batches.create({"name": "March"})
-    answer = operator.does("pause-batch", batch=batch_id, reason="wrong amounts")
+    answer = operator.run("pause-batch", batch=batch_id, reason="wrong amounts")
     assert (answer["was_active"], answer["waited_for"], answer["live_calls"]) == (True, 0, 0)
     pause = operator.batch(batch_id)["pause"]
     assert (pause["reason"], "uid" in pause["by"]) == ("wrong amounts", True)
-    assert operator.does("resume-batch", batch=batch_id)["was_active"] is False
+    assert operator.run("resume-batch", batch=batch_id)["was_active"] is False
     assert operator.batch(batch_id)["is_active"] is True
 
 
-def test_a_batch_that_nobody_understands_says_so_when_it_is_resumed_and_listed(operator: Operator) -> None:
+def test_a_batch_with_invalid_settings_shows_the_fault_when_resumed_and_listed(operator: Operator) -> None:
     settings = {"allowed_hours": {"start": "9am", "end": "6pm"}}
     batch_id = operator.store.batches.create({"name": "March", "call_settings": settings})
-    fault = operator.does("resume-batch", batch=batch_id)["fault"]
+    fault = operator.run("resume-batch", batch=batch_id)["fault"]
     assert "9am" in fault
-    (row,) = operator.does("batches")["batches"]
+    (row,) = operator.run("batches")["batches"]
     assert (row["active"], row["fault"]) == (True, fault)
 
 
-def test_an_id_may_be_shortened_as_long_as_it_is_the_only_one(operator: Operator) -> None:
+def test_an_id_may_be_shortened_while_it_is_unique(operator: Operator) -> None:
     for batch_id in ("batch-20260101-aa", "batch-20260101-ab"):
         operator.store.batches.create({"batch_id": batch_id})
-    assert operator.does("pause-batch", batch="batch-20260101-aa")["batch_id"] == "batch-20260101-aa"
-    refused = operator.is_refused("pause-batch", batch="batch-2026")
+    assert operator.run("pause-batch", batch="batch-20260101-aa")["batch_id"] == "batch-20260101-aa"
+    refused = operator.refusal("pause-batch", batch="batch-2026")
     assert refused.code == "ambiguous_id"
     assert "batch-20260101-aa, batch-20260101-ab" in str(refused)
-    assert operator.is_refused("pause-batch", batch="nothing").code == "not_found"
+    assert operator.refusal("pause-batch", batch="nothing").code == "not_found"
 
 
-def test_pause_batch_answers_when_no_dial_is_on_its_way_any_more(operator: Operator) -> None:
+def test_pause_batch_answers_when_no_dial_is_in_flight(operator: Operator) -> None:
     batch_id = operator.store.batches.create({"name": "March"})
     soon = operator.store.now() + timedelta(seconds=60)
     past = operator.store.now() - timedelta(seconds=60)
@@ -217,7 +217,7 @@ def test_batches_are_listed_with_their_counts(operator: Operator) -> None:
     operator.add_job("j1", batch_id=batch_id)
     operator.add_job("j2", batch_id=batch_id, status="done")
     operator.add_job("j3")
-    answer = operator.does("batches")
+    answer = operator.run("batches")
     (row,) = answer["batches"]
     assert (row["batch_id"], row["jobs"]) == (batch_id, {"pending": 1, "done": 1})
     assert answer["without_batch"] == {"pending": 1}
@@ -227,7 +227,7 @@ def test_batches_are_listed_with_their_counts(operator: Operator) -> None:
 
 
 def test_an_import_makes_a_batch_of_the_good_rows_and_lists_the_bad_ones(operator: Operator) -> None:
-    answer = operator.does("import", file=CSV, filename="march.csv", country="CL")
+    answer = operator.run("import", file=CSV, filename="march.csv", country="CL")
     assert (answer["imported"], answer["created"], answer["name"], answer["active"]) == (
         2,
         True,
@@ -242,23 +242,23 @@ def test_an_import_makes_a_batch_of_the_good_rows_and_lists_the_bad_ones(operato
     assert {job["status"] for job in jobs} == {"pending"}
 
 
-def test_the_same_file_again_adds_nobody_twice(operator: Operator) -> None:
-    batch_id = operator.does("import", file=CSV, filename="march.csv")["batch_id"]
+def test_the_same_file_again_adds_no_contact_twice(operator: Operator) -> None:
+    batch_id = operator.run("import", file=CSV, filename="march.csv")["batch_id"]
     more = CSV + "Rosa Paz,+56912345679,,100\n"
-    answer = operator.does("import", file=more, filename="march.csv", batch=batch_id)
+    answer = operator.run("import", file=more, filename="march.csv", batch=batch_id)
     assert (answer["imported"], answer["already_there"]) == (1, 2)
     assert operator.database.jobs.count_documents({"batch_id": batch_id}) == 3
 
 
-def test_a_dry_run_tells_and_changes_nothing(operator: Operator) -> None:
-    answer = operator.does("import", file=CSV, filename="march.csv", dry_run=True)
+def test_a_dry_run_reports_and_changes_nothing(operator: Operator) -> None:
+    answer = operator.run("import", file=CSV, filename="march.csv", dry_run=True)
     assert (answer["would_import"], answer["imported"], answer["bad_rows_count"]) == (2, 0, 1)
     assert operator.database.jobs.count_documents({}) == 0
     assert operator.database.batches.count_documents({}) == 0
 
 
 @pytest.mark.parametrize(
-    ("file", "args", "words"),
+    ("file", "args", "message"),
     [
         (CSV, {"strict": True}, "line 3"),
         ("nombre,telefono\nAna,none\n", {}, "no row can be used"),
@@ -268,14 +268,14 @@ def test_a_dry_run_tells_and_changes_nothing(operator: Operator) -> None:
     ids=["strict", "all-bad", "no-phones", "empty"],
 )
 def test_a_file_that_cannot_be_used_changes_nothing(
-    operator: Operator, file: str, args: dict[str, Any], words: str
+    operator: Operator, file: str, args: dict[str, Any], message: str
 ) -> None:
-    refused = operator.is_refused("import", file=file, filename="march.csv", **args)
-    assert (refused.code, words in str(refused)) == ("refused", True)
+    refused = operator.refusal("import", file=file, filename="march.csv", **args)
+    assert (refused.code, message in str(refused)) == ("refused", True)
     assert operator.database.batches.count_documents({}) == 0
 
 
-def test_a_large_file_is_written_in_parts_and_its_batch_starts_when_all_is_in(operator: Operator) -> None:
+def test_a_large_file_is_written_in_parts_and_its_batch_starts_after_the_last(operator: Operator) -> None:
     rows = "".join(f"Person {n},+5691{n:07}\n" for n in range(1200))
     states: list[Any] = []
 
@@ -297,7 +297,7 @@ def test_a_large_file_is_written_in_parts_and_its_batch_starts_when_all_is_in(op
     assert "pause" not in operator.batch(answer["batch_id"])
 
 
-def test_an_import_can_be_looked_at_while_it_goes_on_and_when_it_is_over(operator: Operator) -> None:
+def test_an_import_is_listed_while_it_runs_and_when_it_is_done(operator: Operator) -> None:
     rows = "".join(f"Person {n},+5691{n:07}\n" for n in range(1100))
     seen: list[Any] = []
 
@@ -314,19 +314,19 @@ def test_an_import_can_be_looked_at_while_it_goes_on_and_when_it_is_over(operato
         on_progress=on_progress,
     )
     assert [(noted["done"], noted["of"], noted.get("finished_at")) for noted in seen] == [(1000, 1100, None)]
-    (row,) = operator.does("imports")["imports"]
+    (row,) = operator.run("imports")["imports"]
     assert (row["batch_id"], row["file"], row["state"]) == (answer["batch_id"], "big.csv", "done")
     assert (row["imported"], row["already_there"], row["bad_rows"]) == (1100, 0, 1)
 
 
-def test_an_import_that_is_silent_for_long_is_said_to_have_broken_off(operator: Operator) -> None:
+def test_an_import_without_progress_for_long_is_listed_as_broken_off(operator: Operator) -> None:
     now = operator.store.now()
     noted = {"file": "march.csv", "by": "maria", "started_at": now, "done": 2000, "of": 5000, "at": now}
     operator.store.batches.create({"last_import": noted})
-    assert operator.does("imports")["imports"][0]["state"] == "importing"
+    assert operator.run("imports")["imports"][0]["state"] == "importing"
     long_ago = {"last_import.at": now - timedelta(minutes=10)}
     operator.database.batches.update_one({}, {"$set": long_ago})
-    assert operator.does("imports")["imports"][0]["state"] == "broke_off"
+    assert operator.run("imports")["imports"][0]["state"] == "broke_off"
 
 
 NATIONAL = "nombre,telefono\nAna,5512345678\n"
@@ -342,34 +342,34 @@ def test_national_numbers_take_the_country_of_the_batch_else_of_the_account(
 ) -> None:
     operator.database.accounts.insert_one({"account_id": "acc", "country": of_account})
     country = {} if of_batch is None else {"country": of_batch.lower()}
-    batch_id = operator.does("create-batch", name="March", account="acc", **country)["batch_id"]
+    batch_id = operator.run("create-batch", name="March", account="acc", **country)["batch_id"]
     assert operator.batch(batch_id).get("country") == of_batch
-    operator.does("import", file=NATIONAL, filename="march.csv", batch=batch_id)
+    operator.run("import", file=NATIONAL, filename="march.csv", batch=batch_id)
     found = operator.database.jobs.find_one({"batch_id": batch_id})
     assert found is not None
     assert found["contact"]["phones"] == [number]
 
 
-def test_the_file_s_own_country_wins_and_a_new_batch_keeps_it(operator: Operator) -> None:
+def test_the_country_of_the_file_wins_and_a_new_batch_keeps_it(operator: Operator) -> None:
     operator.database.accounts.insert_one({"account_id": "acc", "country": "US"})
-    answer = operator.does("import", file=NATIONAL, filename="march.csv", account="acc", country="MX")
+    answer = operator.run("import", file=NATIONAL, filename="march.csv", account="acc", country="MX")
     assert operator.batch(answer["batch_id"])["country"] == "MX"
     found = operator.database.jobs.find_one({"batch_id": answer["batch_id"]})
     assert found is not None
     assert found["contact"]["phones"] == ["+525512345678"]
 
 
-def test_a_word_that_is_no_country_is_refused_wherever_it_stands(operator: Operator) -> None:
-    assert operator.is_refused("create-batch", name="March", country="UK").code == "bad_argument"
+def test_an_invalid_country_is_refused_in_batch_and_account(operator: Operator) -> None:
+    assert operator.refusal("create-batch", name="March", country="UK").code == "bad_argument"
     operator.database.accounts.insert_one({"account_id": "acc", "country": "Chile"})
-    refused = operator.is_refused("import", file=NATIONAL, filename="march.csv", account="acc")
-    assert "the account's country, 'Chile', is none" in str(refused)
+    refused = operator.refusal("import", file=NATIONAL, filename="march.csv", account="acc")
+    assert "the account's country 'Chile' is not a country code" in str(refused)
     assert operator.database.batches.count_documents({}) == 0
 
 
-def test_settings_of_a_new_batch_do_not_go_with_an_old_one(operator: Operator) -> None:
+def test_settings_of_a_new_batch_are_refused_for_an_existing_one(operator: Operator) -> None:
     batch_id = operator.store.batches.create({})
-    refused = operator.is_refused("import", file=CSV, filename="a.csv", batch=batch_id, hours="09:00-10:00")
+    refused = operator.refusal("import", file=CSV, filename="a.csv", batch=batch_id, hours="09:00-10:00")
     assert (refused.code, "--hours" in str(refused)) == ("bad_argument", True)
 
 
@@ -380,11 +380,11 @@ def test_jobs_are_listed_by_batch_and_status(operator: Operator) -> None:
     batch_id = operator.store.batches.create({})
     operator.add_job("j1", batch_id=batch_id)
     operator.add_job("j2", batch_id=batch_id, status="failed", last_outcome="busy")
-    answer = operator.does("jobs", batch=batch_id, status="failed")
+    answer = operator.run("jobs", batch=batch_id, status="failed")
     assert [(row["job_id"], row["outcome"]) for row in answer["jobs"]] == [("j2", "busy")]
 
 
-def test_a_job_tells_its_history_and_no_number(operator: Operator) -> None:
+def test_a_job_shows_its_history_with_masked_numbers(operator: Operator) -> None:
     operator.add_job("job-aa11", last_error="no answer from +56912345671")
     operator.database.call_results.insert_one(
         {
@@ -395,7 +395,7 @@ def test_a_job_tells_its_history_and_no_number(operator: Operator) -> None:
         }
     )
     operator.store.logs.write("call.placed", job_id="job-aa11", phone="+56912345671")
-    answer = operator.does("job", job="job-aa")
+    answer = operator.run("job", job="job-aa")
     assert answer["calls"][0]["call_id"] == "call_1"
     assert answer["events"][0]["event"] == "call.placed"
     assert answer["phones"] == ["+569******71"]
@@ -408,35 +408,35 @@ def test_a_report_counts_jobs_and_calls_of_one_batch_or_of_all(operator: Operato
     operator.add_job("j2", status="pending")
     result = {"job_id": "j1", "batch_id": batch_id, "outcome": "answered", "duration_ms": 60_000, "cost": 0.5}
     operator.database.call_results.insert_one(result)
-    everything = operator.does("report")
+    everything = operator.run("report")
     assert (everything["jobs"]["total"], everything["calls"]["by_outcome"]) == (2, {"answered": 1})
-    one = operator.does("report", batch=batch_id[:14])
+    one = operator.run("report", batch=batch_id[:14])
     assert (one["batch_id"], one["jobs"]["total"], one["calls"]["minutes"]) == (batch_id, 1, 1.0)
-    assert operator.does("report", format="markdown")["markdown"].startswith("# ")
+    assert operator.run("report", format="markdown")["markdown"].startswith("# ")
 
 
 # -- hold --------------------------------------------------------------------------------------------------
 
 
 def test_hold_stops_this_host_at_once_and_the_others_through_the_database(operator: Operator) -> None:
-    answer = operator.does("hold", reason="complaints")
+    answer = operator.run("hold", reason="complaints")
     assert (answer["held"], operator.daemon.held) == (True, True)
     fleet_hold = operator.database.speechaid_holds.find_one({"_id": "fleet"})
     assert fleet_hold is not None
     assert (fleet_hold["on"], fleet_hold["reason"]) == (True, "complaints")
-    answer = operator.does("unhold")
+    answer = operator.run("unhold")
     assert (answer["was_held"], operator.daemon.held) == (True, False)
     assert operator.store.holds.fleet() is None
 
 
-# -- the record --------------------------------------------------------------------------------------------
+# -- the audit log -----------------------------------------------------------------------------------------
 
 
-def test_every_write_is_on_record_with_who_what_and_how_it_ended(operator: Operator) -> None:
-    operator.does("drain")
-    operator.is_refused("pause-worker", worker="worker-9")
-    operator.does("create-batch", name="March")
-    operator.is_refused("pause-batch", batch="nothing")
+def test_every_write_is_recorded_with_actor_arguments_and_outcome(operator: Operator) -> None:
+    operator.run("drain")
+    operator.refusal("pause-worker", worker="worker-9")
+    operator.run("create-batch", name="March")
+    operator.refusal("pause-batch", batch="nothing")
     lines = operator.recorded(4)
     assert [(line["command"], line["outcome"]) for line in lines] == [
         ("drain", "done"),
@@ -448,10 +448,10 @@ def test_every_write_is_on_record_with_who_what_and_how_it_ended(operator: Opera
     assert lines[1]["args"] == {"worker": "worker-9"}
 
 
-def test_reading_leaves_no_record(operator: Operator) -> None:
-    operator.does("status")
-    operator.does("jobs")
-    operator.does("drain")
+def test_reads_are_not_recorded(operator: Operator) -> None:
+    operator.run("status")
+    operator.run("jobs")
+    operator.run("drain")
     assert [line["command"] for line in operator.recorded(1)] == ["drain"]
 
 
@@ -474,22 +474,22 @@ def test_reading_leaves_no_record(operator: Operator) -> None:
         ("alerts", {"all": True}, lambda daemon: daemon.stopping is None),
     ],
 )
-def test_a_command_of_the_fleet_moves_what_it_says(
+def test_a_fleet_command_changes_the_fleet(
     operator: Operator, command: str, args: dict[str, Any], seen: Callable[[FakeDaemon], bool]
 ) -> None:
-    assert operator.does(command, **args)
+    assert operator.run(command, **args)
     assert seen(operator.daemon)
 
 
-def test_a_bad_reload_is_refused_with_every_fault(operator: Operator) -> None:
+def test_a_reload_of_invalid_settings_is_refused_with_every_fault(operator: Operator) -> None:
     operator.daemon.faults = ["WORKER_COUNT: 'x' is no number", "MAX_ATTEMPTS: 0 is too small"]
-    refused = operator.is_refused("reload")
+    refused = operator.refusal("reload")
     assert (refused.code, "MAX_ATTEMPTS" in str(refused)) == ("refused", True)
 
 
-def test_an_order_that_a_restart_would_not_know_is_carried_out_and_says_so(operator: Operator) -> None:
+def test_an_order_that_could_not_be_saved_is_done_and_reported(operator: Operator) -> None:
     operator.daemon.orders_not_kept = "standing.json cannot be written"
-    assert operator.does("drain")["not_kept"] == operator.daemon.orders_not_kept
+    assert operator.run("drain")["not_kept"] == operator.daemon.orders_not_kept
     assert operator.daemon.draining
 
 
@@ -510,7 +510,7 @@ def cut_off(tmp_path: Path) -> Iterator[tuple[Client, FakeDaemon]]:
     database_thread.close()
 
 
-def test_without_a_database_the_fleet_obeys_and_the_rest_says_why_not(
+def test_without_a_database_fleet_commands_work_and_others_are_refused(
     cut_off: tuple[Client, FakeDaemon],
 ) -> None:
     client, daemon = cut_off
@@ -523,67 +523,67 @@ def test_without_a_database_the_fleet_obeys_and_the_rest_says_why_not(
     assert daemon.held is True
 
 
-def test_without_database_and_room_a_hold_of_this_host_tells_both(
+def test_a_hold_without_database_and_disk_space_reports_both(
     cut_off: tuple[Client, FakeDaemon],
 ) -> None:
     client, daemon = cut_off
     daemon.orders_not_kept = "standing.json cannot be written"
-    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart would not know it"):
+    with pytest.raises(Refused, match=r"this host is held, the others are not.*a restart will lose it"):
         client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
     assert daemon.held is True
 
 
-# -- dials on their way, and those of which nobody knows -----------------------------------------------------
+# -- dials in flight, and ambiguous dials ------------------------------------------------------------------
 
 
-def test_a_dial_that_rests_until_its_next_look_up_is_not_waited_for(operator: Operator) -> None:
-    batch_id = operator.does("create-batch", name="unsettled")["batch_id"]
+def test_an_ambiguous_dial_between_two_searches_is_not_waited_for(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="unsettled")["batch_id"]
     rests_until = operator.store.now() + timedelta(minutes=5)
     dial = {"key": "k", "number": "+56912345671", "batch_id": batch_id, "intent_at": rests_until}
     lease = {"status": "in_progress", "claim_token": "t", "reserved_until": rests_until}
     operator.add_job("job-1", batch_id=batch_id, dial={**dial, "next_lookup_at": rests_until}, **lease)
-    answer = operator.does("pause-batch", batch=batch_id)
+    answer = operator.run("pause-batch", batch=batch_id)
     assert (answer["waited_for"], answer["ambiguous"]) == (0, 1)
 
 
-def test_a_look_up_in_a_worker_s_hands_is_waited_for_as_it_may_yet_replay(operator: Operator) -> None:
-    batch_id = operator.does("create-batch", name="looked up")["batch_id"]
+def test_an_ambiguous_dial_that_a_worker_searches_is_waited_for(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="looked up")["batch_id"]
     now = operator.store.now()
     dial = {"key": "k", "number": "+56912345671", "batch_id": batch_id, "intent_at": now}
     lease = {"status": "in_progress", "claim_token": "t", "reserved_until": now + timedelta(minutes=5)}
     operator.add_job("job-1", batch_id=batch_id, dial={**dial, "next_lookup_at": now}, **lease)
-    answer = operator.waits("pause-batch", batch=batch_id)
+    answer = operator.run_until_lapsed("pause-batch", batch=batch_id)
     assert (answer["waited_for"], answer["ambiguous"]) == (1, 1)
 
 
-def test_hold_waits_for_dials_on_their_way(operator: Operator) -> None:
+def test_hold_waits_for_dials_in_flight(operator: Operator) -> None:
     now = operator.store.now()
     dial = {"key": "k", "number": "+56912345671", "intent_at": now}
     lease = {"status": "in_progress", "claim_token": "t", "reserved_until": now + timedelta(minutes=5)}
     operator.add_job("job-1", dial=dial, **lease)
-    assert operator.waits("hold")["waited_for"] == 1
+    assert operator.run_until_lapsed("hold")["waited_for"] == 1
 
 
-# -- orders against what happens meanwhile -------------------------------------------------------------------
+# -- operator actions and requests -------------------------------------------------------------------------
 
 
-def test_an_order_about_a_job_in_a_dial_waits_as_its_request(operator: Operator) -> None:
+def test_an_action_on_a_job_with_an_open_dial_becomes_its_request(operator: Operator) -> None:
     now = operator.store.now()
     dial = {"key": "k", "number": "+56912345671", "intent_at": now, "call_id": "call_1"}
     operator.add_job("job-1", status="in_progress", claim_token="t", dial=dial, reserved_until=now)
-    assert operator.does("suspend-job", job="job-1", reason="wait")["how"] == "recorded"
+    assert operator.run("suspend-job", job="job-1", reason="wait")["how"] == "recorded"
     job = operator.database.jobs.find_one({"job_id": "job-1"})
     assert job is not None
     assert (job["status"], job["request"]["action"]) == ("in_progress", "suspend")
-    assert operator.does("resume-job", job="job-1")["how"] == "taken back"
-    assert operator.does("hang-up", job="job-1")["call_id"] == "call_1"
+    assert operator.run("resume-job", job="job-1")["how"] == "taken back"
+    assert operator.run("hang-up", job="job-1")["call_id"] == "call_1"
 
 
 def test_a_reset_leaves_jobs_with_an_open_dial_alone(operator: Operator) -> None:
     dial = {"key": "k", "number": "+56912345671", "intent_at": operator.store.now()}
     operator.add_job("job-1", status="failed", dial=dial, attempts=3)
     operator.add_job("job-2", status="failed", attempts=3)
-    assert operator.does("reset-jobs", status="failed")["reset"] == 1
+    assert operator.run("reset-jobs", status="failed")["reset"] == 1
     again = operator.database.jobs.find_one({"job_id": "job-2"})
     assert again is not None
     assert (again["status"], again["attempts"], again["contact"]["next_phone_index"]) == ("pending", 0, 0)
@@ -604,7 +604,7 @@ def test_release_leaves_calls_and_other_programs_jobs_to_the_workers(operator: O
     operator.add_job("in-a-call", claim_token="t", dial=dial, **left)
     operator.add_job("of-another-program", **left)
     operator.add_job("left-alone", claim_token="t", **left)
-    answer = operator.does("release-stuck", older_than=300)
+    answer = operator.run("release-stuck", older_than=300)
     assert (answer["released"], answer["left_to_workers"]) == (1, 2)
     assert [row["job_id"] for row in answer["jobs"] if row["then"] == "released"] == ["left-alone"]
 
@@ -612,50 +612,50 @@ def test_release_leaves_calls_and_other_programs_jobs_to_the_workers(operator: O
 # -- the database away ---------------------------------------------------------------------------------------
 
 
-def test_what_needs_a_database_known_to_be_away_is_refused_at_once(
+def test_commands_that_need_a_database_known_to_be_away_are_refused_at_once(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operator.dispatcher, "_database_away", lambda: "the database is away (test)")
-    refused = operator.is_refused("batches")
+    refused = operator.refusal("batches")
     assert refused.code == "unavailable"
-    refused = operator.is_refused("hold")
+    refused = operator.refusal("hold")
     assert "this host is held, the others are not" in str(refused)
     assert operator.daemon.held
-    assert "findings" in operator.does("doctor")
+    assert "findings" in operator.run("doctor")
 
 
-def test_explain_says_why_a_job_is_over_in_words(operator: Operator) -> None:
+def test_explain_says_why_a_job_has_ended(operator: Operator) -> None:
     operator.add_job("job-1")
-    operator.does("cancel-job", job="job-1")
-    cancelled = operator.does("explain", job="job-1")["sentence"]
-    assert cancelled.startswith("Nothing more happens by itself: cancelled since 20")
-    assert cancelled.endswith(", nobody wrote down why")
+    operator.run("cancel-job", job="job-1")
+    cancelled = operator.run("explain", job="job-1")["sentence"]
+    assert cancelled.startswith("The job is finished: cancelled since 20")
+    assert cancelled.endswith(", no reason recorded")
     operator.add_job("job-2", status="cancelled", cancel_reason="do_not_call")
-    assert operator.does("explain", job="job-2")["sentence"].endswith("cancelled, do not call")
+    assert operator.run("explain", job="job-2")["sentence"].endswith("cancelled, do not call")
 
 
 def test_explain_says_how_a_suspended_job_comes_back(operator: Operator) -> None:
-    def way_back() -> str:
-        return str(operator.does("explain", job="job-1")["sentence"]).partition("; it ")[2]
+    def resumption() -> str:
+        return str(operator.run("explain", job="job-1")["sentence"]).partition("; it ")[2]
 
     def set_job(**fields: object) -> None:
         operator.database.jobs.update_one({"job_id": "job-1"}, {"$set": fields})
 
     account = {"account_id": "acme", "status": "active", "plan_type": "minutes_based", "minutes_purchased": 0}
     operator.add_job("job-1", status="suspended", suspend_reason="account_unknown", account_id="acme")
-    assert way_back() == "returns by itself once there is an account acme"
+    assert resumption() == "resumes automatically once account acme exists"
     operator.database.accounts.insert_one(account)
-    assert way_back() == "returns by itself once account acme has credit"
+    assert resumption() == "resumes automatically once account acme has credit"
     set_job(suspend_reason="no_credit")
-    assert way_back() == "returns by itself once account acme has credit"
+    assert resumption() == "resumes automatically once account acme has credit"
     operator.database.accounts.update_one({"account_id": "acme"}, {"$set": {"minutes_purchased": 60}})
-    assert way_back() == "returns by itself within a minute: account acme has credit"
+    assert resumption() == "resumes automatically within a minute: account acme has credit"
     set_job(suspend_reason="operator")
-    assert way_back() == "waits for resume-job"
+    assert resumption() == "stays suspended until speechctl resume-job"
 
 
 @pytest.mark.parametrize("account_id", [None, "acme"])
-def test_a_forecast_puts_off_what_its_window_closes_on_and_skips_nobody(
+def test_a_forecast_postpones_jobs_whose_window_closes_and_skips_none(
     operator: Operator, account_id: str | None
 ) -> None:
     operator.database.accounts.insert_one(
@@ -664,14 +664,14 @@ def test_a_forecast_puts_off_what_its_window_closes_on_and_skips_nobody(
     now = operator.store.now()
     opened, closes = now - timedelta(hours=2), now + timedelta(seconds=90)
     hours = {"start": f"{opened:%H:%M:%S}", "end": f"{closes:%H:%M:%S}"}
-    batch_id = operator.does("create-batch", name="closing", timezone="UTC")["batch_id"]
+    batch_id = operator.run("create-batch", name="closing", timezone="UTC")["batch_id"]
     operator.database.batches.update_one(
         {"batch_id": batch_id}, {"$set": {"call_settings.allowed_hours": hours}}
     )
     for number in range(40):
         contact = {"name": "Ana", "phones": [f"+569123450{number:02}"]}
         operator.add_job(f"job-{number}", batch_id=batch_id, account_id=account_id, contact=contact)
-    answer = operator.does("forecast", batch=batch_id, limit=40)
+    answer = operator.run("forecast", batch=batch_id, limit=40)
     assert (answer["skipped"], len(answer["dials"])) == ([], 40)
     starts = [datetime.fromisoformat(row["at"]) for row in answer["dials"]]
     opens_again = opened.replace(microsecond=0) + timedelta(days=1)
@@ -689,21 +689,24 @@ def test_a_forecast_puts_off_what_its_window_closes_on_and_skips_nobody(
         (None, False),
     ],
 )
-def test_hours_over_midnight_are_taken_with_a_warning(
+def test_hours_over_midnight_are_accepted_with_a_warning(
     operator: Operator, hours: str | None, warned: bool
 ) -> None:
-    warning = "calls from 20:00 through midnight until 09:00 the next day; by day it is 09:00-20:00"
-    created = operator.does("create-batch", name="night", hours=hours)
+    warning = (
+        "people are called from 20:00 through midnight until 09:00 the next day; "
+        "for calls by day write --hours 09:00-20:00"
+    )
+    created = operator.run("create-batch", name="night", hours=hours)
     assert created["warning"] == (warning if warned else None)
-    imported = operator.does("import", file=CSV, filename="a.csv", hours=hours, dry_run=True)
+    imported = operator.run("import", file=CSV, filename="a.csv", hours=hours, dry_run=True)
     assert imported["warning"] == (warning if warned else None)
 
 
-def test_a_window_may_end_with_the_day(operator: Operator) -> None:
-    batch_id = operator.does("create-batch", name="all day", hours="0:00-24:00")["batch_id"]
+def test_a_window_may_end_at_midnight(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="all day", hours="0:00-24:00")["batch_id"]
     assert operator.batch(batch_id)["call_settings"]["allowed_hours"] == {"start": "00:00", "end": "24:00"}
     operator.add_job("job-1", batch_id=batch_id)
-    checks = {row["name"]: row["value"] for row in operator.does("explain", job="job-1")["checks"]}
+    checks = {row["name"]: row["value"] for row in operator.run("explain", job="job-1")["checks"]}
     assert checks["window"] == "always open"
-    assert operator.is_refused("create-batch", name="odd", hours="24:00-09:00").code == "bad_argument"
-    assert "00:00-24:00" in str(operator.is_refused("create-batch", name="odd", hours="00:00-00:00"))
+    assert operator.refusal("create-batch", name="odd", hours="24:00-09:00").code == "bad_argument"
+    assert "00:00-24:00" in str(operator.refusal("create-batch", name="odd", hours="00:00-00:00"))

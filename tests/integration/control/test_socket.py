@@ -1,4 +1,4 @@
-"""The control socket against real clients: who gets in, who is refused, and what no client can do."""
+"""The control socket against real clients: access, refusals, and protection from bad clients."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from speechaid.protocol import messages
 from speechaid.protocol.messages import ErrorCode, Request
 from tests.support.fakes import Service, served
 
-#: Long enough for a machine that does ten things at once; nothing waits for it unless a test fails.
+#: Long enough for a busy machine; reached only where a test fails.
 PATIENCE_MS = 20_000
 
 
 class RawClient:
-    """A DEALER that sends whatever it is given."""
+    """A DEALER that sends arbitrary frames."""
 
     def __init__(self, path: Path) -> None:
         self._context = zmq.Context()
@@ -73,7 +73,7 @@ def client(service: Service, path: Path) -> Iterator[RawClient]:
     raw.close()
 
 
-# -- taking the socket -------------------------------------------------------------------------------------
+# -- binding the socket ------------------------------------------------------------------------------------
 
 
 def test_only_owner_and_group_may_use_the_socket_and_enter_its_directory(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_second_daemon_is_refused_with_the_pid_of_the_first(service: Service, 
     assert f"ControlError: another speechaid (pid {os.getpid()}) holds" in second.stderr
 
 
-def test_the_first_daemon_is_still_there_after_a_second_was_refused(client: RawClient, path: Path) -> None:
+def test_the_first_daemon_answers_after_a_second_was_refused(client: RawClient, path: Path) -> None:
     with pytest.raises(ControlError):
         ControlSocket(path)
     assert client.ask(command="status")["ok"] is True
@@ -126,7 +126,7 @@ def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_a_failed_start_gives_the_lock_back(path: Path) -> None:
+def test_a_failed_start_releases_the_lock(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_text("in the way")
     with pytest.raises(ControlError):
@@ -135,29 +135,29 @@ def test_a_failed_start_gives_the_lock_back(path: Path) -> None:
     ControlSocket(path).close()
 
 
-def test_a_daemon_that_leaves_takes_its_socket_with_it(path: Path) -> None:
+def test_a_closed_socket_is_removed(path: Path) -> None:
     ControlSocket(path).close()
     assert not path.exists()
     assert messages.lock_path(path).read_text() == ""
     ControlSocket(path).close()
 
 
-def test_a_directory_that_everybody_may_write_to_is_refused(path: Path) -> None:
+def test_a_directory_that_every_user_may_write_to_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.parent.chmod(0o777)
-    with pytest.raises(ControlError, match="writable by everybody"):
+    with pytest.raises(ControlError, match="writable by every user"):
         ControlSocket(path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-def test_a_strangers_directory_is_refused(path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a directory")
+def test_a_directory_of_another_user_is_refused(path: Path) -> None:
     path.parent.mkdir()
     os.chown(path.parent, 12345, 12345)
     with pytest.raises(ControlError, match="belongs to uid 12345"):
         ControlSocket(path)
 
 
-def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="allows 107"):
         ControlSocket(tmp_path / ("x" * 120))
 
@@ -165,12 +165,12 @@ def test_a_path_that_no_socket_can_have_is_refused(tmp_path: Path) -> None:
 # -- answering ---------------------------------------------------------------------------------------------
 
 
-def test_an_answer_carries_the_id_of_its_question(client: RawClient) -> None:
+def test_an_answer_has_the_id_of_its_request(client: RawClient) -> None:
     reply = client.ask(command="status", id="abc.1")
     assert (reply["v"], reply["id"], reply["ok"]) == (1, "abc.1", True)
 
 
-def test_a_request_without_business_here_gets_its_error_and_the_next_one_its_answer(
+def test_an_invalid_request_gets_an_error_and_the_next_one_its_answer(
     client: RawClient,
 ) -> None:
     client.send(b"not json")
@@ -186,18 +186,18 @@ def test_a_wrong_number_of_frames_is_refused(client: RawClient, frames: list[byt
     assert client.receive()["error"]["code"] in {"bad_json", "bad_request"}
 
 
-def test_a_request_that_is_too_large_is_told_so(client: RawClient) -> None:
+def test_a_request_that_is_too_large_is_refused(client: RawClient) -> None:
     client.send(b" " * (messages.JSON_LIMIT + 1))
     assert client.receive()["error"]["code"] == ErrorCode.TOO_LARGE
 
 
-def test_a_file_beyond_the_limit_is_told_so(client: RawClient) -> None:
+def test_a_file_above_the_limit_is_refused(client: RawClient) -> None:
     header = {"v": 1, "id": "q1", "command": "import", "args": {"filename": "a.csv"}}
     client.send(json.dumps(header).encode(), bytes(messages.ATTACHMENT_LIMIT + 1))
     assert client.receive()["error"]["code"] == ErrorCode.TOO_LARGE
 
 
-def test_a_frame_far_beyond_the_limit_cuts_its_sender_off_and_nobody_else(
+def test_a_frame_far_above_the_limit_disconnects_its_sender_only(
     service: Service, client: RawClient, path: Path
 ) -> None:
     client.send(bytes(messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT + 1))
@@ -206,7 +206,7 @@ def test_a_frame_far_beyond_the_limit_cuts_its_sender_off_and_nobody_else(
     other.close()
 
 
-def test_the_kernel_tells_who_asks(path: Path) -> None:
+def test_a_request_has_the_peer_from_the_kernel(path: Path) -> None:
     requests: list[Request] = []
     control = ControlSocket(path)
     client = RawClient(path)
@@ -220,7 +220,7 @@ def test_the_kernel_tells_who_asks(path: Path) -> None:
     control.close()
 
 
-def test_a_client_that_left_before_its_answer_does_no_harm(path: Path) -> None:
+def test_answers_to_a_disconnected_client_raise_nothing(path: Path) -> None:
     control = ControlSocket(path)
     client = RawClient(path)
     client.send(b'{"v": 1, "id": "q1", "command": "status"}')
@@ -243,21 +243,21 @@ def _still_connected(control: ControlSocket, request: Request) -> bool:
     return True
 
 
-def test_a_client_that_never_reads_does_not_stop_the_others(service: Service, path: Path) -> None:
-    deaf = RawClient(path)
-    deaf.dealer.rcvhwm = 1
+def test_a_client_that_never_reads_does_not_block_the_others(service: Service, path: Path) -> None:
+    unread = RawClient(path)
+    unread.dealer.rcvhwm = 1
     for _ in range(2000):
         try:
-            deaf.dealer.send(b'{"v": 1, "id": "q1", "command": "status"}', zmq.NOBLOCK)
+            unread.dealer.send(b'{"v": 1, "id": "q1", "command": "status"}', zmq.NOBLOCK)
         except zmq.Again:
             break
     client = RawClient(path)
     assert client.ask(command="status")["ok"] is True
     client.close()
-    deaf.close()
+    unread.close()
 
 
-def test_an_answer_that_is_no_json_becomes_an_error(path: Path) -> None:
+def test_an_answer_that_is_not_json_becomes_an_error(path: Path) -> None:
     control = ControlSocket(path)
     client = RawClient(path)
     client.send(b'{"v": 1, "id": "q1", "command": "batches"}')
@@ -281,7 +281,7 @@ def test_waiting_ends_when_a_descriptor_of_the_caller_is_readable(path: Path) ->
     assert (ready.fds, ready.control) == (frozenset({busy_end}), False)
     os.read(busy_end, 1)
     assert control.wait([quiet_end], 0).fds == frozenset(), (
-        "a descriptor that is no longer named is not polled"
+        "a descriptor that is not passed any more is not polled"
     )
     os.close(quiet)
     assert control.wait([quiet_end], PATIENCE_MS).fds == frozenset({quiet_end}), "end-of-file wakes as well"
@@ -290,7 +290,7 @@ def test_waiting_ends_when_a_descriptor_of_the_caller_is_readable(path: Path) ->
     control.close()
 
 
-def test_a_flood_is_taken_in_bursts(path: Path) -> None:
+def test_a_flood_is_received_in_bursts(path: Path) -> None:
     control = ControlSocket(path)
     client = RawClient(path)
 
@@ -310,7 +310,7 @@ def test_a_flood_is_taken_in_bursts(path: Path) -> None:
     control.close()
 
 
-def test_an_answer_of_the_loop_is_json_whatever_is_in_it(path: Path) -> None:
+def test_an_answer_of_a_loop_command_is_always_json(path: Path) -> None:
     control = ControlSocket(path)
     client = RawClient(path)
     client.send(b'{"v": 1, "id": "q1", "command": "status"}')
@@ -325,7 +325,7 @@ def test_an_answer_of_the_loop_is_json_whatever_is_in_it(path: Path) -> None:
     control.close()
 
 
-# -- whatever comes ----------------------------------------------------------------------------------------
+# -- arbitrary input ---------------------------------------------------------------------------------------
 
 frames = st.lists(
     st.binary(max_size=200)
@@ -359,7 +359,9 @@ def test_every_message_gets_an_answer_and_the_service_goes_on(client: RawClient,
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage=st.binary(max_size=300))
-def test_bytes_that_are_not_even_zeromq_do_no_harm(client: RawClient, path: Path, garbage: bytes) -> None:
+def test_bytes_that_are_not_zeromq_do_not_stop_the_service(
+    client: RawClient, path: Path, garbage: bytes
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
         raw.connect(str(path))
         raw.sendall(garbage)

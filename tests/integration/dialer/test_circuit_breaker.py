@@ -1,4 +1,4 @@
-"""Faults of Retell and many jobs: nothing is burnt, one probe goes at a time, and dialling comes back."""
+"""Faults of Retell with many jobs due: no attempt is spent, one probe goes at a time, dialling resumes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer import circuit_breaker as gate
+from speechaid.dialer import circuit_breaker
 from speechaid.dialer.context import WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.rules.circuit_breaker import BreakerState
@@ -41,13 +41,13 @@ def creates(stage: Stage) -> int:
     return len(stage.simulator.requests()["creates"])
 
 
-def everything_is_due(stage: Stage) -> None:
+def make_all_due(stage: Stage) -> None:
     """As if every delay had passed."""
     past = stage.store.now() - timedelta(seconds=1)
     stage.database.jobs.update_many({}, {"$set": {"reserved_until": past}})
 
 
-def the_probe_is_due(stage: Stage, context: WorkerContext) -> None:
+def make_probe_due(stage: Stage, context: WorkerContext) -> None:
     """As if the pause before the next probe had passed."""
     past = stage.store.now() - timedelta(seconds=1)
     stage.database.speechaid_holds.update_one(
@@ -55,19 +55,19 @@ def the_probe_is_due(stage: Stage, context: WorkerContext) -> None:
     )
 
 
-def a_round(stage: Stage, *kits: WorkerContext) -> None:
-    """Every worker looks after lapsed leases, then dials as long as there is something to dial."""
-    for context in kits:
-        while stage.take_over(context):
+def run_all(stage: Stage, *contexts: WorkerContext) -> None:
+    """Every worker recovers lapsed leases, then dials as long as there is something to dial."""
+    for context in contexts:
+        while stage.recover_one(context):
             pass
         try:
             while stage.dial_next(context):
                 pass
         except LeaseLost:
-            pytest.fail("nobody else was at work")
+            pytest.fail("no other worker was active")
 
 
-def nothing_is_spent(stage: Stage) -> bool:
+def nothing_spent(stage: Stage) -> bool:
     jobs = list(stage.database.jobs.find({}))
     return all(
         job["attempts"] == 0
@@ -78,76 +78,77 @@ def nothing_is_spent(stage: Stage) -> bool:
     )
 
 
-def all_are_done(stage: Stage, *kits: WorkerContext) -> bool:
-    """Go on until nothing moves any more."""
+def all_get_done(stage: Stage, *contexts: WorkerContext) -> bool:
+    """Run all workers until every job is done; False if that takes too many passes."""
     for _ in range(10):
-        everything_is_due(stage)
-        a_round(stage, *kits)
+        make_all_due(stage)
+        run_all(stage, *contexts)
         if stage.database.jobs.count_documents({"status": "done"}) == JOBS:
             return True
     return False
 
 
 @pytest.mark.parametrize("fault", KEY_FAULTS)
-def test_a_refusal_that_blames_no_number_holds_dialling_burns_nothing_and_recovers(
+def test_a_refusal_that_is_not_about_a_number_holds_dialling_spends_nothing_and_recovers(
     stage: Stage, fault: Document
 ) -> None:
-    kits = [stage.context(f"worker-{number}@host-a:1") for number in (1, 2)]
+    contexts = [stage.context(f"worker-{number}@host-a:1") for number in (1, 2)]
     fault_id = stage.simulator.fault(**fault, endpoints=["create"])
-    a_round(stage, *kits)
-    assert creates(stage) == 1  # the first refusal tells all
-    assert breaker(stage, kits[0])["state"] == BreakerState.OPEN
+    run_all(stage, *contexts)
+    assert creates(stage) == 1  # the first refusal opens the breaker
+    assert breaker(stage, contexts[0])["state"] == BreakerState.OPEN
 
     backoffs = []
     for _ in range(3):
-        the_probe_is_due(stage, kits[0])
+        make_probe_due(stage, contexts[0])
         before = creates(stage)
-        everything_is_due(stage)
-        a_round(stage, *kits)
+        make_all_due(stage)
+        run_all(stage, *contexts)
         assert creates(stage) == before + 1  # one probe at a time
-        backoffs.append(breaker(stage, kits[0])["backoff_seconds"])
+        backoffs.append(breaker(stage, contexts[0])["backoff_seconds"])
     assert backoffs == sorted(set(backoffs))  # longer each time
-    assert nothing_is_spent(stage)
+    assert nothing_spent(stage)
 
     stage.simulator.clear_faults(fault_id)
-    the_probe_is_due(stage, kits[0])
-    assert all_are_done(stage, *kits)
-    assert breaker(stage, kits[0])["state"] == BreakerState.CLOSED
-    assert len(stage.ledger()) == len(stage.results()) == JOBS
+    make_probe_due(stage, contexts[0])
+    assert all_get_done(stage, *contexts)
+    assert breaker(stage, contexts[0])["state"] == BreakerState.CLOSED
+    assert len(stage.placed_calls()) == len(stage.results()) == JOBS
 
 
-def test_a_hosts_wrong_key_does_not_stop_the_others_nor_does_their_success_lift_its_hold(
+def test_a_host_with_a_wrong_key_neither_stops_other_hosts_nor_is_released_by_their_success(
     stage: Stage,
 ) -> None:
-    wrong = stage.context("worker-1@host-b:1", RETELL_API_KEY="key_that_nobody_knows")
+    wrong = stage.context("worker-1@host-b:1", RETELL_API_KEY="unknown_key")
     right = stage.context("worker-1@host-a:1")
-    a_round(stage, wrong)
+    run_all(stage, wrong)
     assert breaker(stage, wrong)["state"] == BreakerState.OPEN
-    assert nothing_is_spent(stage)
+    assert nothing_spent(stage)
 
-    everything_is_due(stage)
+    make_all_due(stage)
     assert stage.dial_next(right)
     assert breaker(stage, right)["state"] == BreakerState.CLOSED
     assert breaker(stage, wrong)["state"] == BreakerState.OPEN
-    everything_is_due(stage)
+    make_all_due(stage)
     assert not stage.dial_next(wrong)
-    assert all_are_done(stage, wrong, right)
-    assert all(call["api_key_fingerprint"] == right.retell.fingerprint for call in stage.ledger())
+    assert all_get_done(stage, wrong, right)
+    assert all(call["api_key_fingerprint"] == right.retell.fingerprint for call in stage.placed_calls())
 
 
-def test_a_429_is_obeyed_for_as_long_as_it_says_and_burns_nothing(stage: Stage) -> None:
+def test_a_429_holds_dialling_for_its_retry_after_and_spends_nothing(stage: Stage) -> None:
     context = stage.context()
     stage.simulator.fault("rate_limit", endpoints=["create"], count=1, retry_after_seconds=40)
     before = stage.store.now()
-    a_round(stage, context)
+    run_all(stage, context)
     assert creates(stage) == 1
     held_until = breaker(stage, context)["probe_at"]
     assert before + timedelta(seconds=35) < held_until < stage.store.now() + timedelta(seconds=60)
-    assert nothing_is_spent(stage)
-    the_probe_is_due(stage, context)
-    assert all_are_done(stage, context)
+    assert nothing_spent(stage)
+    make_probe_due(stage, context)
+    assert all_get_done(stage, context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -155,61 +156,59 @@ def test_a_429_is_obeyed_for_as_long_as_it_says_and_burns_nothing(stage: Stage) 
         pytest.param({"kind": "garbage"}, id="garbage instead of a call"),
     ],
 )
-def test_an_outage_of_an_hour_with_many_jobs_due_burns_no_attempt_and_calls_nobody_twice(
+def test_an_hour_s_outage_with_many_jobs_due_spends_no_attempt_and_calls_no_number_twice(
     stage: Stage, fault: Document
 ) -> None:
-    kits = [stage.context(f"worker-{number}@host-a:1") for number in (1, 2)]
+    contexts = [stage.context(f"worker-{number}@host-a:1") for number in (1, 2)]
     fault_id = stage.simulator.fault(**fault)
-    a_round(stage, *kits)
-    assert breaker(stage, kits[0])["state"] == BreakerState.OPEN
+    run_all(stage, *contexts)
+    assert breaker(stage, contexts[0])["state"] == BreakerState.OPEN
     at_first = creates(stage)
-    assert at_first <= kits[0].settings.breaker.faults
+    assert at_first <= contexts[0].settings.breaker.faults
     for _ in range(6):  # the pauses double: some six probes an hour
-        the_probe_is_due(stage, kits[0])
-        everything_is_due(stage)
-        a_round(stage, *kits)
+        make_probe_due(stage, contexts[0])
+        make_all_due(stage)
+        run_all(stage, *contexts)
     # Each probe is one request, whether it is a fresh dial or the repetition of one that got no answer.
     assert creates(stage) - at_first <= 6
-    assert nothing_is_spent(stage)
-    assert stage.ledger() == []
+    assert nothing_spent(stage)
+    assert stage.placed_calls() == []
 
     stage.simulator.clear_faults(fault_id)
-    the_probe_is_due(stage, kits[0])
-    assert all_are_done(stage, *kits)
-    assert len(stage.ledger()) == len({call["to_number"] for call in stage.ledger()}) == JOBS
+    make_probe_due(stage, contexts[0])
+    assert all_get_done(stage, *contexts)
+    assert len(stage.placed_calls()) == len({call["to_number"] for call in stage.placed_calls()}) == JOBS
 
 
-def test_retell_that_cannot_be_reached_at_all_burns_nothing(stage: Stage) -> None:
+def test_an_unreachable_retell_spends_nothing(stage: Stage) -> None:
     context = stage.context(RETELL_BASE_URL="http://127.0.0.1:1")
     for _ in range(4):
-        everything_is_due(stage)
-        the_probe_is_due(stage, context)
-        a_round(stage, context)
-    assert nothing_is_spent(stage)
-    assert all(
-        "dial" not in job for job in stage.database.jobs.find({})
-    )  # not one byte left: nothing is open
+        make_all_due(stage)
+        make_probe_due(stage, context)
+        run_all(stage, context)
+    assert nothing_spent(stage)
+    assert all("dial" not in job for job in stage.database.jobs.find({}))  # no byte was sent: no dial is open
     assert breaker(stage, context)["state"] == BreakerState.OPEN
 
 
 @pytest.mark.parametrize("reason", ["error_retell", "error_llm_websocket_open"])
-def test_a_run_of_broken_calls_holds_dialling_until_a_conversation_succeeds(
+def test_several_broken_calls_in_a_row_hold_dialling_until_a_conversation_succeeds(
     stage: Stage, reason: str
 ) -> None:
     context = stage.context(SPEECHAID_BREAKER_FAULTS=3)
     stage.simulator.script({"*": [reason]})
-    a_round(stage, context)
-    assert len(stage.ledger()) == 3
+    run_all(stage, context)
+    assert len(stage.placed_calls()) == 3
     assert breaker(stage, context)["state"] == BreakerState.OPEN
 
     stage.simulator.script({"*": ["dial_busy"]})
-    the_probe_is_due(stage, context)
-    everything_is_due(stage)
-    assert stage.dial_next(context)  # met nobody, and proves nothing
+    make_probe_due(stage, context)
+    make_all_due(stage)
+    assert stage.dial_next(context)  # not answered: proves nothing
     assert breaker(stage, context)["state"] == BreakerState.OPEN
 
     stage.simulator.script({"*": ["user_hangup"]})
-    everything_is_due(stage)
+    make_all_due(stage)
     assert stage.dial_next(context)
     assert breaker(stage, context)["state"] == BreakerState.CLOSED
 
@@ -217,41 +216,46 @@ def test_a_run_of_broken_calls_holds_dialling_until_a_conversation_succeeds(
 def test_a_call_that_ends_unpaid_holds_dialling_and_spends_nothing(stage: Stage) -> None:
     context = stage.context()
     stage.simulator.script({"*": ["no_valid_payment"]})
-    a_round(stage, context)
-    assert len(stage.ledger()) == 1
+    run_all(stage, context)
+    assert len(stage.placed_calls()) == 1
     assert breaker(stage, context)["state"] == BreakerState.OPEN
-    assert nothing_is_spent(stage)
+    assert nothing_spent(stage)
 
 
-def test_a_number_that_is_refused_is_no_fault_of_the_key(stage: Stage) -> None:
+def test_a_refused_number_is_no_fault_of_the_key(stage: Stage) -> None:
     context = stage.context()
     stage.simulator.fault(
         "status", status=422, message="to_number is not valid", endpoints=["create"], count=5
     )
-    a_round(stage, context)
+    run_all(stage, context)
     assert breaker(stage, context)["state"] == BreakerState.CLOSED
     assert stage.database.jobs.count_documents({"status": "failed"}) == 5
     assert stage.database.jobs.count_documents({"status": "done"}) == JOBS - 5
 
 
-def test_only_one_of_many_workers_that_look_at_once_becomes_the_probe(stage: Stage) -> None:
-    kits = [stage.context(f"worker-{number}@host-{number}:1") for number in range(5)]
+def test_only_one_of_many_workers_at_once_becomes_the_probe(stage: Stage) -> None:
+    contexts = [stage.context(f"worker-{number}@host-{number}:1") for number in range(5)]
     stage.simulator.fault("unauthorized", endpoints=["create"])
-    assert stage.dial_next(kits[0])
-    the_probe_is_due(stage, kits[0])
-    seen = [stage.store.holds.read(context.retell.fingerprint)[1] for context in kits]
-    passed = [gate.admit_dial(context, document) for context, document in zip(kits, seen, strict=True)]
-    assert passed.count(True) == 1
-    assert not stage.dial_next(kits[1])
+    assert stage.dial_next(contexts[0])
+    make_probe_due(stage, contexts[0])
+    documents = [stage.store.holds.read(context.retell.fingerprint)[1] for context in contexts]
+    admitted = [
+        circuit_breaker.admit_dial(context, document)
+        for context, document in zip(contexts, documents, strict=True)
+    ]
+    assert admitted.count(True) == 1
+    assert not stage.dial_next(contexts[1])
 
 
-def test_a_probe_that_is_never_heard_of_again_does_not_hold_the_key_for_ever(stage: Stage) -> None:
+def test_a_probe_whose_worker_dies_does_not_hold_the_key_for_ever(stage: Stage) -> None:
     context, other = stage.context(), stage.context("worker-2@host-b:2")
     stage.simulator.fault("unauthorized", endpoints=["create"], count=1)
     assert stage.dial_next(context)
-    the_probe_is_due(stage, context)
-    assert gate.admit_dial(context, stage.store.holds.read(context.retell.fingerprint)[1])  # and dies
-    everything_is_due(stage)
+    make_probe_due(stage, context)
+    assert circuit_breaker.admit_dial(
+        context, stage.store.holds.read(context.retell.fingerprint)[1]
+    )  # and dies
+    make_all_due(stage)
     assert not stage.dial_next(other)
-    the_probe_is_due(stage, context)  # its patience is over
-    assert all_are_done(stage, other)
+    make_probe_due(stage, context)  # its time is over
+    assert all_get_done(stage, other)

@@ -1,4 +1,4 @@
-"""Whose jobs a worker claims, and whose it does not even touch, against the real wire database."""
+"""Which jobs a worker claims, and which it does not even read, against the real wire database."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer.claim import CANDIDATES, CROWDED_MISSES, JobClaimer
+from speechaid.dialer.claim import CONTENDED_MISSES, FETCH_SIZE, JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.store.table import Table
-from tests.support.stage import Document, Stage, Standing
+from tests.support.stage import Document, FrozenClock, Stage
 
 A, B = "batch-20260101-0000000a", "batch-20260101-0000000b"
 CLOSED = {"allowed_hours": {"start": "09:00", "end": "18:00"}, "days_of_week": ["never"]}
@@ -38,7 +38,7 @@ def add_jobs(stage: Stage, prefix: str, count: int, **fields: Any) -> None:
 
 
 class Touched:
-    """Documents of the jobs collection that were read or written, by their name's first word."""
+    """Jobs that were read, by their batch, and how many claims were tried."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
@@ -61,15 +61,15 @@ class Touched:
 
 
 def claimed(stage: Stage, context: WorkerContext, at_most: int) -> list[str]:
-    """The jobs that one worker claims, and keeps, until nothing is left for it."""
-    turns = JobClaimer(context)
+    """The jobs that one worker claims, and keeps, until none is left for it."""
+    claimer = JobClaimer(context)
     names: list[str] = []
-    while len(names) < at_most and (found := turns.claim()) is not None:
+    while len(names) < at_most and (found := claimer.claim()) is not None:
         names.append(found.job.job_id)
     return names
 
 
-def test_a_batch_outside_its_window_costs_one_inside_nothing(
+def test_a_batch_outside_its_window_costs_a_batch_inside_its_window_no_read(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_batch(A, call_settings=CLOSED, priority=3)
@@ -98,9 +98,9 @@ def test_a_batch_outside_its_window_costs_one_inside_nothing(
             "open_dials": [{"key": "k", "job_id": "x", "minutes": 3}],
         },
     ],
-    ids=["all places taken", "the day's calls made", "not active", "calls in progress hold the balance"],
+    ids=["no free call slot", "daily limit reached", "not active", "balance reserved by calls in progress"],
 )
-def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_in_a_circle(
+def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_and_requeued_over_and_over(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, fields: Document
 ) -> None:
     stage.add_account(**({"plan_type": "unlimited"} | fields))
@@ -109,10 +109,10 @@ def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_in_a_circle(
     touched = Touched(monkeypatch)
     context = stage.context()
 
-    turns = JobClaimer(context)
-    assert [turns.claim() for _ in range(50)] == [None] * 50
+    claimer = JobClaimer(context)
+    assert [claimer.claim() for _ in range(50)] == [None] * 50
     assert touched.claims == 0
-    assert len(touched.read) <= 100  # looked at once, then known
+    assert len(touched.read) <= 100  # read once, then known
 
     stage.database.accounts.update_one(
         {},
@@ -121,27 +121,27 @@ def test_jobs_of_an_account_that_allows_no_call_now_are_not_claimed_in_a_circle(
             "$unset": {"open_dials": ""},
         },
     )
-    turns = JobClaimer(context)
-    assert turns.claim() is not None
+    claimer = JobClaimer(context)
+    assert claimer.claim() is not None
 
 
-def test_a_place_that_becomes_free_is_seen_by_the_very_worker_that_saw_none(
+def test_a_slot_that_becomes_free_is_used_by_the_worker_that_saw_none(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_account(plan_type="unlimited", max_concurrent_calls=1, open_dials=[{"key": "k", "job_id": "x"}])
     stage.add_batch(A, account_id="acc-1")
     add_jobs(stage, "waiting", 3, batch_id=A, account_id="acc-1")
     context = stage.context()
-    turns = JobClaimer(context)
-    assert turns.claim() is None
+    claimer = JobClaimer(context)
+    assert claimer.claim() is None
 
     stage.database.accounts.update_one({}, {"$set": {"open_dials": []}})
     now = context.clock.boottime()
-    monkeypatch.setattr(context.clock, "boottime", lambda: now + 1.3)  # a look lasts a second, give or take
-    assert turns.claim() is not None
+    monkeypatch.setattr(context.clock, "boottime", lambda: now + 1.3)  # a read is valid for about a second
+    assert claimer.claim() is not None
 
 
-def test_a_batch_that_is_full_is_left_alone_and_others_go_on(stage: Stage) -> None:
+def test_a_full_batch_is_skipped_and_others_go_on(stage: Stage) -> None:
     stage.add_batch(A, call_settings={"max_concurrent_calls": 1}, open_dials=[{"key": "k"}], priority=3)
     stage.add_batch(B)
     add_jobs(stage, "full", 5, batch_id=A)
@@ -149,26 +149,28 @@ def test_a_batch_that_is_full_is_left_alone_and_others_go_on(stage: Stage) -> No
     assert {name.split("-")[0] for name in claimed(stage, stage.context(), 20)} == {"free"}
 
 
-def test_in_a_mixed_batch_jobs_of_another_account_go_out_although_the_owner_s_is_full(stage: Stage) -> None:
+def test_in_a_mixed_batch_jobs_of_another_account_are_claimed_although_the_owner_s_is_full(
+    stage: Stage,
+) -> None:
     stage.add_account("full", plan_type="unlimited", max_concurrent_calls=0)
     stage.add_account("free", plan_type="unlimited")
     stage.add_batch(A, account_id="full")
     add_jobs(stage, "full", 100, batch_id=A, account_id="full")
     add_jobs(stage, "free", 3, batch_id=A, account_id="free")
-    add_jobs(stage, "nobody's", 2, batch_id=A)
+    add_jobs(stage, "unowned", 2, batch_id=A)
     names = claimed(stage, stage.context(), 20)
-    assert sorted(name.split("-")[0] for name in names) == ["free"] * 3 + ["nobody's"] * 2
+    assert sorted(name.split("-")[0] for name in names) == ["free"] * 3 + ["unowned"] * 2
 
 
-def test_jobs_without_a_batch_go_out_past_those_of_an_account_that_allows_none(stage: Stage) -> None:
+def test_jobs_without_a_batch_are_claimed_past_those_of_an_account_that_allows_no_call(stage: Stage) -> None:
     stage.add_account("full", plan_type="unlimited", daily_call_limit=0)
     add_jobs(stage, "full", 100, account_id="full")
     add_jobs(stage, "free", 3)
     assert {name.split("-")[0] for name in claimed(stage, stage.context(), 20)} == {"free"}
 
 
-def test_a_window_without_a_zone_is_judged_by_each_job_s_own_account(stage: Stage) -> None:
-    """Noon in one zone is midnight in the other; the batch's own account is the one that sleeps."""
+def test_a_window_without_a_zone_uses_the_zone_of_each_job_s_account(stage: Stage) -> None:
+    """Noon in one zone is midnight in the other; the batch's account is the one at midnight."""
     hour = stage.store.now().hour
     noon, midnight = f"Etc/GMT{hour - 12:+d}", f"Etc/GMT{hour if hour < 12 else hour - 24:+d}"
     stage.add_account("awake", plan_type="unlimited", timezone=noon)
@@ -181,7 +183,8 @@ def test_a_window_without_a_zone_is_judged_by_each_job_s_own_account(stage: Stag
     assert [name.split("-")[0] for name in names] == ["awake"] * 3
 
 
-def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_brought_back(
+@pytest.mark.slow
+def test_one_claim_suspends_all_jobs_of_an_account_without_credit_and_a_top_up_resumes_them(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_account(plan_type="credit_based", credit_balance=0, cost_per_call_setup=1)
@@ -199,20 +202,20 @@ def test_an_account_without_credit_has_all_its_jobs_suspended_by_one_claim_and_b
     counts = stage.store.jobs.counts(A)
     assert counts == {"suspended": 702}
     assert touched.claims <= 3
-    assert stage.ledger() == []
-    keeper = Housekeeper(stage.store)
-    keeper.tick(context.settings, now=100.0)
+    assert stage.placed_calls() == []
+    housekeeper = Housekeeper(stage.store)
+    housekeeper.tick(context.settings, now=100.0)
     assert stage.store.jobs.counts(A) == {"suspended": 702}
 
     stage.database.accounts.update_one({"account_id": "acc-1"}, {"$set": {"credit_balance": 10}})
-    keeper.tick(context.settings, now=200.0)
+    housekeeper.tick(context.settings, now=200.0)
 
     assert stage.store.jobs.counts(A) == {"suspended": 1, "pending": 701}
     assert stage.job("other-0")["suspend_reason"] == "operator"
     assert "suspend_reason" not in stage.job("poor-1")
 
 
-def test_an_account_that_nobody_knows_suspends_its_jobs_until_it_exists(stage: Stage) -> None:
+def test_an_unknown_account_suspends_its_jobs_until_it_exists(stage: Stage) -> None:
     stage.add_batch(A)
     add_jobs(stage, "lost", 30, batch_id=A, account_id="acc-9")
     context = stage.context()
@@ -226,37 +229,37 @@ def test_an_account_that_nobody_knows_suspends_its_jobs_until_it_exists(stage: S
     assert stage.store.jobs.counts(A) == {"pending": 30}
 
 
-def test_a_worker_of_short_calls_claims_on_without_waiting_for_the_next_second(stage: Stage) -> None:
+def test_a_worker_with_short_calls_claims_on_without_waiting_for_the_next_read(stage: Stage) -> None:
     stage.add_batch(A)
-    add_jobs(stage, "job", 3 * CANDIDATES, batch_id=A)
+    add_jobs(stage, "job", 3 * FETCH_SIZE, batch_id=A)
     context = stage.context()
-    context.clock = Standing(context.clock.boottime())
-    assert len(set(claimed(stage, context, 1000))) == 3 * CANDIDATES
+    context.clock = FrozenClock(context.clock.boottime())
+    assert len(set(claimed(stage, context, 1000))) == 3 * FETCH_SIZE
 
 
-def test_a_worker_whom_others_are_ahead_of_looks_among_more_jobs_instead_of_trying_each(
+def test_a_worker_that_loses_its_claims_fetches_more_jobs_instead_of_trying_each(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_batch(A)
-    add_jobs(stage, "job", 2 * CANDIDATES, batch_id=A)
-    turns = JobClaimer(stage.context())
-    assert turns.claim() is not None
+    add_jobs(stage, "job", 2 * FETCH_SIZE, batch_id=A)
+    claimer = JobClaimer(stage.context())
+    assert claimer.claim() is not None
     others = JobClaimer(stage.context("worker-2@host-a:1"))
     while others.claim() is not None:  # all but the last few
         if stage.database.jobs.count_documents({"status": "pending"}) == 4:
             break
     touched = Touched(monkeypatch)
-    assert turns.claim() is not None
-    assert touched.claims <= CROWDED_MISSES + 1
+    assert claimer.claim() is not None
+    assert touched.claims <= CONTENDED_MISSES + 1
 
 
-def test_a_full_batch_is_left_after_one_look_at_it(stage: Stage) -> None:
+def test_a_full_batch_is_left_after_one_read(stage: Stage) -> None:
     stage.add_batch(A, call_settings={"max_concurrent_calls": 1})
     add_jobs(stage, "job", 5, batch_id=A)
     context = stage.context()
-    turns = JobClaimer(context)
-    assert turns.claim() is not None
+    claimer = JobClaimer(context)
+    assert claimer.claim() is not None
     stage.store.batches.register_live_dial(A, "dial-1")
-    assert turns.claim() is None
+    assert claimer.claim() is None
     stage.store.batches.settle_dial(A, "dial-1", {})
     assert JobClaimer(context).claim() is not None

@@ -1,4 +1,4 @@
-"""What is seen with a job in the trip that reads it after its claim, against the real wire database."""
+"""The preflight that is read together with a claimed job, against the real wire database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speechaid.dialer.preflight import ClaimedJob
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import connect
 from speechaid.store.jobs import Jobs
-from tests.support.stage import Document, Stage, Standing
+from tests.support.stage import Document, FrozenClock, Stage
 
 NATIONAL, NUMBER = "9 6123 4567", "+56961234567"
 OTHER = "+12025550191"
@@ -21,9 +21,9 @@ BATCH, ACCOUNT = "batch-20260101-00000001", "acc-1"
 
 
 def claimed(stage: Stage) -> ClaimedJob:
-    found = JobClaimer(stage.context()).claim()
-    assert found is not None
-    return found
+    job = JobClaimer(stage.context()).claim()
+    assert job is not None
+    return job
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def claimed(stage: Stage) -> ClaimedJob:
     ids=["e164", "national", "a_number", "no_list", "one_phone", "flat"],
 )
 @pytest.mark.parametrize("on_the_list", [True, False])
-def test_a_number_on_the_do_not_call_list_is_seen_however_the_job_writes_it(
+def test_a_number_on_the_do_not_call_list_is_found_in_every_notation_of_the_job(
     stage: Stage, contact: Document, on_the_list: bool
 ) -> None:
     stage.add_batch(BATCH, call_settings={"country": "CL"})
@@ -64,28 +64,28 @@ def test_batch_account_and_holds_are_those_of_the_job(stage: Stage) -> None:
     assert found.preflight.holds == []
 
 
-def test_a_job_of_neither_batch_nor_account_is_seen_with_neither(stage: Stage) -> None:
+def test_a_job_without_batch_and_account_is_read_with_neither(stage: Stage) -> None:
     stage.database.batches.insert_one({"name": "a batch without a name of ours"})
     stage.database.accounts.insert_one({"name": "an account without a name of ours"})
     stage.add_job(OTHER)
-    seen = claimed(stage).preflight
-    assert (seen.batch, seen.account) == (None, None)
+    preflight = claimed(stage).preflight
+    assert (preflight.batch, preflight.account) == (None, None)
 
 
 def between_claim_and_read(monkeypatch: pytest.MonkeyPatch, operation: Callable[[], object]) -> None:
-    """Another program is quick: it does this when the claim has been written and nothing read yet."""
+    """Another program does this after the claim is written and before anything is read."""
     claim = Jobs.claim
 
     def claim_then(jobs: Jobs, *args: Any, **options: Any) -> bool:
-        taken = claim(jobs, *args, **options)
-        if taken:
+        won = claim(jobs, *args, **options)
+        if won:
             operation()
-        return taken
+        return won
 
     monkeypatch.setattr(Jobs, "claim", claim_then)
 
 
-def test_a_job_that_was_given_another_account_meanwhile_is_seen_with_that_one(
+def test_a_job_whose_account_changed_meanwhile_is_read_with_the_new_one(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_account(ACCOUNT, plan_type="unlimited")
@@ -100,7 +100,7 @@ def test_a_job_that_was_given_another_account_meanwhile_is_seen_with_that_one(
     assert found.preflight.account.account_id == "acc-2"
 
 
-def test_a_job_that_was_taken_away_meanwhile_is_not_dialled(
+def test_a_job_whose_claim_was_lost_meanwhile_is_not_dialled(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_job(OTHER)
@@ -109,11 +109,11 @@ def test_a_job_that_was_taken_away_meanwhile_is_not_dialled(
     )
     assert JobClaimer(stage.context()).claim() is None
     assert not stage.dial_next(stage.context())
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 class Counting(CommandListener):
-    """How many commands were sent."""
+    """Counts the commands that are sent."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -122,13 +122,13 @@ class Counting(CommandListener):
         self.sent += event.command_name in {"find", "aggregate", "update"}
 
     def succeeded(self, event: Any) -> None:
-        """Counted when it was sent."""
+        """It was counted when it was sent."""
 
     failed = succeeded
 
 
 @pytest.mark.parametrize(("phone", "trips"), [(NUMBER, 2), (NATIONAL, 3)])
-def test_a_claim_costs_its_write_and_one_read_where_numbers_stand_in_e164(
+def test_a_claim_costs_one_write_and_one_read_if_numbers_are_in_e164(
     stage: Stage, phone: str, trips: int
 ) -> None:
     stage.add_batch(BATCH, call_settings={"country": "CL"}, account_id=ACCOUNT)
@@ -139,9 +139,9 @@ def test_a_claim_costs_its_write_and_one_read_where_numbers_stand_in_e164(
     context = stage.context()
     context.store.close()
     context.store = connect(context.settings.database, more={"event_listeners": [counting]})
-    context.clock = Standing(context.clock.boottime())
-    turns = JobClaimer(context)
-    assert turns.claim() is not None  # whose turn it is was asked with it
+    context.clock = FrozenClock(context.clock.boottime())
+    claimer = JobClaimer(context)
+    assert claimer.claim() is not None  # this one also read the due batches
     before = counting.sent
-    assert turns.claim() is not None
+    assert claimer.claim() is not None
     assert counting.sent - before == trips

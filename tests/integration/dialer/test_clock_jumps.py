@@ -1,4 +1,4 @@
-"""The database's clock is set forward or back by an hour: nobody is hung up on, nobody is called again."""
+"""The database's clock jumps forward or back by an hour: no call is ended, no one is called again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR = 3600.0
 
 
 def set_clock(context: WorkerContext, seconds: float) -> None:
-    """As if somebody had set the clock of the database's host by so much."""
+    """As if the clock of the database's host had been set by this much."""
     clock = context.store._clock
     clock.now()
     assert clock._offset is not None
@@ -22,28 +22,28 @@ def set_clock(context: WorkerContext, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["forward", "back"])
-@pytest.mark.parametrize("polls", [0, 2], ids=["while it rings", "while they talk"])
-def test_a_live_call_outlives_a_clock_that_is_set(stage: Stage, by: float, polls: int) -> None:
+@pytest.mark.parametrize("polls", [0, 2], ids=["while ringing", "while talking"])
+def test_a_live_call_survives_a_clock_jump(stage: Stage, by: float, polls: int) -> None:
     stage.simulator.script({"*": ["agent_hangup"]})
     stage.add_job(PHONE)
     context = stage.context(CALL_POLLING_INTERVAL=1)
-    rests = 0
+    waits = 0
 
     def jump() -> None:
-        nonlocal rests
-        if rests == polls:
+        nonlocal waits
+        if waits == polls:
             set_clock(context, by)
-        rests += 1
+        waits += 1
 
-    stage.on_rest = jump
+    stage.on_wait = jump
     assert stage.dial_next(context)
-    assert rests > polls + 2  # it was followed on
-    (call,) = stage.ledger()
+    assert waits > polls + 2  # it was followed further
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] != "manual_stopped"
     assert stage.job()["status"] == "done"
 
 
-def test_a_call_adopted_under_a_clock_set_forward_is_not_hung_up_on(stage: Stage) -> None:
+def test_a_call_adopted_after_a_forward_clock_jump_is_not_ended(stage: Stage) -> None:
     stage.simulator.script({"*": ["agent_hangup"]})
     stage.add_job(PHONE)
     first, second = (
@@ -52,19 +52,19 @@ def test_a_call_adopted_under_a_clock_set_forward_is_not_hung_up_on(stage: Stage
     )
     link = first.link
     assert isinstance(link, QuietLink)
-    rests = 0
+    waits = 0
 
     def leave() -> None:
-        nonlocal rests
-        rests += 1
-        link.hand_over_requested = rests > 4  # they are talking by now
+        nonlocal waits
+        waits += 1
+        link.hand_over_requested = waits > 4  # the call is connected by now
 
-    stage.on_rest = leave
+    stage.on_wait = leave
     with contextlib.suppress(HandOver):
         stage.dial_next(first)
     set_clock(second, HOUR)
-    stage.on_rest = lambda: None
-    assert stage.take_over(second)
-    (call,) = stage.ledger()
+    stage.on_wait = lambda: None
+    assert stage.recover_one(second)
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] != "manual_stopped"
     assert stage.job()["status"] == "done"

@@ -1,4 +1,4 @@
-"""A worker stopped dead at every step between claim and settled: what another makes of it."""
+"""A worker killed at every step from claim to settlement, and another that continues its job."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from tests.support.stories import (
     Steps,
     Story,
     check,
-    finish_what_is_left,
-    go_through,
+    finish_with,
     instrumented,
-    set_the_scene,
+    run_to_end,
+    set_up_story,
     steps_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs any more."""
+    """The process is gone: no code of it runs any more."""
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(stage: Stage, story: Story) -> None:
+def test_a_worker_that_dies_at_any_step_loses_nothing_and_repeats_nothing(stage: Stage, story: Story) -> None:
     names = steps_of(story, stage)
-    told = 0
+    runs = 0
     for fatal in range(len(names)):
         for after in (False, True):
 
@@ -34,13 +36,13 @@ def test_a_worker_that_dies_at_any_step_loses_and_doubles_nothing(stage: Stage, 
                     raise Killed
 
             stage.clear()
-            set_the_scene(stage, story)
+            set_up_story(stage, story)
             with instrumented(Steps(kill)), pytest.raises(Killed):
-                go_through(stage, stage.context("worker-1@host-a:1"))
-            finish_what_is_left(stage, stage.context("worker-2@host-b:2"))
+                run_to_end(stage, stage.context("worker-1@host-a:1"))
+            finish_with(stage, stage.context("worker-2@host-b:2"))
             try:
                 check(stage, story)
             except AssertionError as exc:
                 pytest.fail(f"killed {'after' if after else 'before'} step {fatal} ({names[fatal]}): {exc}")
-            told += 1
-    assert told == 2 * len(names)
+            runs += 1
+    assert runs == 2 * len(names)

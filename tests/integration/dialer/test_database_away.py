@@ -1,6 +1,6 @@
-"""The database killed with SIGKILL in every phase of a call, and back again: nothing lost, nothing doubled.
+"""The database killed with SIGKILL in every phase of a call and restarted: nothing lost, nothing repeated.
 
-The tests have a server of their own, with durable commits, that is started again on its old port.
+The tests use a separate server with durable commits, restarted on the same port.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from tests.support.common_stage import phone
 from tests.support.stage import QuietLink, Stage, open_stage
-from tests.support.stories import Steps, instrumented, plain
+from tests.support.stories import Steps, instrumented, uncounted
 
 BATCH = "batch-20260101-00000001"
 DEADLINE_SECONDS = 60.0
 
 
 class Server:
-    """The server, and ways to take it away and bring it back."""
+    """The server, and ways to stop it and bring it back."""
 
     def __init__(self, directory: Path) -> None:
         self.database = EmbeddedDatabase(directory)
@@ -81,7 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def own_stage(server: Server) -> Iterator[Stage]:
-    # Workers that do not wait for seconds before they believe that the server is gone.
+    # Workers that take less than a second to find the server gone.
     uri = f"{server.uri}&serverSelectionTimeoutMS=200&connectTimeoutMS=200"
     with (
         MongoClient[dict[str, Any]](server.uri, tz_aware=True, serverSelectionTimeoutMS=10_000) as client,
@@ -95,13 +95,13 @@ def stage(own_stage: Stage, server: Server, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(recovery, "CLOCKS_AGREE_SECONDS", float("inf"))
     set_up(own_stage)
     yield own_stage
-    own_stage.on_rest = lambda: None
+    own_stage.on_wait = lambda: None
     server.bring_back()
     own_stage.clear()
 
 
 def connected(store: Store) -> None:
-    """See that its driver has found the server: as impatient as it is, it may fail to on a busy machine."""
+    """Wait until its driver has found the server: with its short time-outs a busy machine may need tries."""
 
     def answers() -> bool:
         with contextlib.suppress(StoreUnavailable):
@@ -113,7 +113,7 @@ def connected(store: Store) -> None:
 
 
 def worker(stage: Stage, name: str = "worker-1@host-a:1") -> WorkerContext:
-    """A worker that is connected."""
+    """The context of a connected worker."""
     context = stage.context(name)
     connected(context.store)
     return context
@@ -129,8 +129,8 @@ def set_up(stage: Stage) -> None:
 
 
 def check(stage: Stage) -> None:
-    """The one call was placed once, recorded once, charged once; nothing is held any more."""
-    (call,), (result,) = stage.ledger(), stage.results()
+    """The one call was placed once, recorded once, charged once; no reservation is left."""
+    (call,), (result,) = stage.placed_calls(), stage.results()
     job = stage.job()
     assert (job["status"], job["call_id"], result["call_id"]) == ("done", call["call_id"], call["call_id"])
     assert not {"dial", "claim_token"} & job.keys()
@@ -146,14 +146,14 @@ def check(stage: Stage) -> None:
 
 
 def finish(stage: Stage) -> None:
-    """Whatever was left is taken over, or dialled, by another worker."""
+    """Another worker recovers or dials the job until it is over."""
     connected(stage.store)
     survivor = worker(stage, "worker-2@host-b:2")
     for _ in range(10):
         status = stage.job()["status"]
         if status == "in_progress":
             stage.lapse()
-            stage.take_over(survivor)
+            stage.recover_one(survivor)
         elif status == "pending":
             stage.make_due()
             stage.dial_next(survivor)
@@ -162,8 +162,8 @@ def finish(stage: Stage) -> None:
     pytest.fail(f"the job never ends: {stage.job()}")
 
 
-def number_of_steps(stage: Stage) -> list[str]:
-    """The steps of a call that nothing disturbs; the stage is as before."""
+def steps_of_a_call(stage: Stage) -> list[str]:
+    """The steps of an undisturbed call; the stage is as before."""
     steps = Steps()
     with instrumented(steps):
         stage.dial_next(worker(stage))
@@ -171,78 +171,80 @@ def number_of_steps(stage: Stage) -> list[str]:
     return steps.names
 
 
-def test_a_server_killed_before_any_step_of_a_call_loses_and_doubles_nothing(
+@pytest.mark.slow
+def test_a_server_killed_before_any_step_of_a_call_loses_nothing_and_repeats_nothing(
     stage: Stage, server: Server
 ) -> None:
-    names = number_of_steps(stage)
+    names = steps_of_a_call(stage)
     raised = 0
     # One poll is like another.
-    told = [
+    tried = [
         number for number, name in enumerate(names) if name != "GET get-call" or name not in names[:number]
     ]
-    for fatal in told:
+    for fatal in tried:
         stage.clear()
         set_up(stage)
 
         def kill(number: int, _name: str, done: bool, fatal: int = fatal) -> None:
             if (number, done) == (fatal, False):
                 server.kill()
-                stage.on_rest = second_rest_brings_it_back(stage, server)
+                stage.on_wait = bring_back_at_second_wait(stage, server)
 
         context = worker(stage)
         try:
             with instrumented(Steps(kill)):
                 stage.dial_next(context)
         except StoreUnavailable:
-            raised += 1  # nothing was begun
+            raised += 1  # nothing had begun
         server.bring_back()
-        stage.on_rest = lambda: None
+        stage.on_wait = lambda: None
         finish(stage)
         try:
             check(stage)
         except AssertionError as exc:
             pytest.fail(f"killed before step {fatal} ({names[fatal]}): {exc}")
-    assert raised < 3  # only until the intent; from then on whoever holds the job holds out
+    assert raised < 3  # only before the intent; afterwards the worker waits for the database
 
 
-def second_rest_brings_it_back(stage: Stage, server: Server) -> Callable[[], None]:
-    """The first rest passes without a database: what is tried then fails once more."""
-    rests = iter([False, True])
+def bring_back_at_second_wait(stage: Stage, server: Server) -> Callable[[], None]:
+    """The first wait passes without a database: the first retry fails too."""
+    waits = iter([False, True])
 
-    def on_rest() -> None:
-        if next(rests, False):
+    def on_wait() -> None:
+        if next(waits, False):
             server.bring_back()
 
-    return on_rest
+    return on_wait
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", ["POST create-phone-call", "GET get-call", "insert call_results", "update batches"]
 )
-def test_a_lease_that_lapsed_while_the_server_was_away_is_settled_by_the_adopter_without_a_second_call(
+def test_a_job_whose_lease_lapsed_while_the_server_was_away_is_settled_by_its_adopter_with_one_call(
     stage: Stage, server: Server, step: str
 ) -> None:
     killed: list[str] = []
-    seen: list[str] = []
+    steps_done: list[str] = []
 
     def adopt() -> None:
-        stage.on_rest = lambda: None
+        stage.on_wait = lambda: None
         server.bring_back()
-        with plain():
+        with uncounted():
             finish(stage)
 
     def kill(_number: int, name: str, done: bool) -> None:
-        seen.append(name)
-        # The batch's mark is written twice: once before the call, and in the end.
+        steps_done.append(name)
+        # The batch is written twice: before the call, and at settlement.
         if (
             name == step
             and done
-            and (step != "update batches" or "insert call_results" in seen)
+            and (step != "update batches" or "insert call_results" in steps_done)
             and not killed
         ):
             killed.append(name)
             server.kill()
-            stage.on_rest = adopt
+            stage.on_wait = adopt
 
     context = worker(stage)
     with instrumented(Steps(kill)), pytest.raises(LeaseLost):
@@ -251,29 +253,33 @@ def test_a_lease_that_lapsed_while_the_server_was_away_is_settled_by_the_adopter
     check(stage)
 
 
-def test_a_call_that_no_database_knows_of_yet_is_shown_by_its_worker(stage: Stage, server: Server) -> None:
+@pytest.mark.slow
+def test_a_call_that_the_database_does_not_have_yet_is_reported_by_its_worker(
+    stage: Stage, server: Server
+) -> None:
     context = worker(stage)
     link = cast("QuietLink", context.link)
     shown: list[tuple[str, str | None]] = []
-    bring_back = second_rest_brings_it_back(stage, server)
+    bring_back = bring_back_at_second_wait(stage, server)
 
-    def on_rest() -> None:
+    def on_wait() -> None:
         shown.append((link.steps[-1], link.call))
         bring_back()
 
     def kill(_number: int, name: str, done: bool) -> None:
         if name == "POST create-phone-call" and done:
             server.kill()
-            stage.on_rest = on_rest
+            stage.on_wait = on_wait
 
     with instrumented(Steps(kill)):
         stage.dial_next(context)
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert shown[0] == ("following: record call (database away)", call["call_id"])
     check(stage)
 
 
-def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writes_the_same(
+@pytest.mark.slow
+def test_a_worker_asked_to_leave_while_the_server_is_away_leaves_and_another_settles_its_job(
     stage: Stage, server: Server
 ) -> None:
     context = worker(stage)
@@ -284,32 +290,33 @@ def test_a_worker_told_to_leave_while_the_server_is_away_leaves_and_another_writ
     def kill(_number: int, name: str, done: bool) -> None:
         if name == "insert call_results" and not done and server.database.is_alive():
             server.kill()
-            stage.on_rest = leave
+            stage.on_wait = leave
 
     with instrumented(Steps(kill)), pytest.raises(HandOver):
         stage.dial_next(context)
     server.bring_back()
-    stage.on_rest = lambda: None
+    stage.on_wait = lambda: None
     finish(stage)
     check(stage)
 
 
-def test_nothing_is_dialled_while_the_server_is_away(stage: Stage, server: Server) -> None:
+@pytest.mark.slow
+def test_no_call_is_placed_while_the_server_is_away(stage: Stage, server: Server) -> None:
     context = worker(stage)
     claimed = JobClaimer(context).claim()
     assert claimed is not None
     server.kill()
     with pytest.raises(StoreUnavailable):
         recovery.recover_one(context)
-    stage.on_rest = second_rest_brings_it_back(stage, server)
+    stage.on_wait = bring_back_at_second_wait(stage, server)
     dial.run(context, claimed.job, claimed.preflight)
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert stage.job()["status"] == "pending"
     finish(stage)
     check(stage)
 
 
-def test_a_database_that_hangs_is_said_to_be_away_before_the_clerk_s_own_question_gives_up(
+def test_a_database_that_hangs_is_reported_away_before_the_database_thread_s_query_times_out(
     server: Server, settings: Settings
 ) -> None:
     database_thread = DatabaseThread(
@@ -317,17 +324,17 @@ def test_a_database_that_hangs_is_said_to_be_away_before_the_clerk_s_own_questio
         settings,
     )
 
-    def found(state: str) -> bool:
+    def is_reported(state: str) -> bool:
         return str(database_thread.stats()["database"]["state"]) == state
 
     try:
-        server.until(lambda: found("up"))
+        server.until(lambda: is_reported("up"))
         server.freeze()
         try:
-            server.until(lambda: found("away"))
+            server.until(lambda: is_reported("away"))
             assert "does not answer" in database_thread.stats()["database"]["error"]
         finally:
             server.thaw()
-        server.until(lambda: found("up"))
+        server.until(lambda: is_reported("up"))
     finally:
         database_thread.close()

@@ -1,4 +1,4 @@
-"""A job's life against the real wire database and the Retell simulator."""
+"""From claim to settlement, against the real wire database and the Retell simulator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_answered_call_is_done_recorded_and_charged_once(stage: Stage) -> Non
     assert batch["total_minutes"] == pytest.approx(minutes, abs=1e-6)
 
 
-def test_two_phones_and_nobody_home_make_six_calls_and_a_failed_job(stage: Stage) -> None:
+def test_two_phones_without_an_answer_make_six_calls_and_a_failed_job(stage: Stage) -> None:
     stage.add_job(A, B)
     stage.simulator.script({"*": ["dial_no_answer"]})
 
@@ -56,12 +56,10 @@ def test_a_phone_in_national_form_is_dialled_in_the_country_of_its_batch(stage: 
     batch = stage.add_batch(country="MX")
     stage.add_job("55 1234 5678", batch_id=batch, account_id="acc-1")
     assert stage.dial_next(stage.context())
-    assert [call["to_number"] for call in stage.ledger()] == ["+525512345678"]
+    assert [call["to_number"] for call in stage.placed_calls()] == ["+525512345678"]
 
 
-def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_preflight_is_one_round_trip(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.add_account(plan_type="unlimited", country="CL")
     batch = stage.add_batch(name="march")
     stage.add_job(A, B, batch_id=batch, account_id="acc-1")
@@ -80,16 +78,17 @@ def test_one_round_trip_tells_everything_that_may_forbid_a_dial(
 
         monkeypatch.setattr(Table, name, counted)
 
-    seen = read_preflight(context, job)
+    preflight = read_preflight(context, job)
 
     assert asked == ["jobs"]
-    assert seen.account is not None
-    assert seen.batch is not None
-    assert (seen.account.country, seen.batch.document["name"], set(seen.listed)) == ("CL", "march", {B})
-    assert [hold.reason for hold in seen.holds] == ["fire drill"]
+    assert preflight.account is not None
+    assert preflight.batch is not None
+    assert (preflight.account.country, preflight.batch.document["name"]) == ("CL", "march")
+    assert preflight.listed == {B}
+    assert [hold.reason for hold in preflight.holds] == ["fire drill"]
 
 
-def test_a_listed_phone_in_national_form_is_known_by_the_country_of_its_account(stage: Stage) -> None:
+def test_a_listed_phone_in_national_form_is_recognised_by_the_country_of_its_account(stage: Stage) -> None:
     stage.add_account(plan_type="unlimited", country="MX")
     stage.add_job("55 1234 5678", account_id="acc-1")
     stage.store.do_not_call.add("+525512345678", source="operator")
@@ -97,7 +96,7 @@ def test_a_listed_phone_in_national_form_is_known_by_the_country_of_its_account(
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Document) -> list[int]:
-    """Change the account right before its first reservation is written; how often one was tried."""
+    """Change the account right before its first reservation is written; returns the count of tries."""
     reserve, tries = stage.store.accounts.__class__.reserve, [0]
 
     def reserved(*args: object, **options: object) -> bool:
@@ -116,17 +115,17 @@ ANOTHERS_DIAL = {
 }
 
 
-def test_where_much_is_left_a_dial_goes_out_though_another_was_entered_meanwhile(
+def test_with_a_large_balance_a_dial_goes_out_although_another_was_entered_meanwhile(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_account(plan_type="minutes_based", minutes_purchased=100)
     stage.add_job(A, account_id="acc-1")
     tries = meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
     assert stage.dial_next(stage.context())
-    assert (len(stage.ledger()), tries) == (1, [1])
+    assert (len(stage.placed_calls()), tries) == (1, [1])
 
 
-def test_where_another_dial_took_the_last_minutes_meanwhile_none_goes_out(
+def test_no_dial_goes_out_if_another_one_took_the_last_minutes_meanwhile(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.add_account(plan_type="minutes_based", minutes_purchased=3)
@@ -135,6 +134,6 @@ def test_where_another_dial_took_the_last_minutes_meanwhile_none_goes_out(
     stage.dial_next(stage.context())
     account = stage.store.accounts.find("acc-1")
     assert account is not None
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert metering.minutes_left(account) == 0
     assert [entry.key for entry in account.reservations] == ["anothers"]

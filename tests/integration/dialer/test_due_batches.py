@@ -1,4 +1,4 @@
-"""Which batches a worker looks at where there are more than fit on one page, against the real database."""
+"""Which batches a worker reads if there are more than fit on one page, against the real database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def name(number: int) -> str:
 
 
 def add(stage: Stage, *numbers: int, jobs: int = 1, **fields: Any) -> list[str]:
-    """Batches with so many due jobs each."""
+    """Batches with ``jobs`` due jobs each."""
     for number in numbers:
         stage.add_batch(name(number), **fields)
         for job in range(jobs):
@@ -44,21 +44,21 @@ def due(worker: DueBatches) -> set[str | None]:
     return {entry.batch_id for entry in worker.read()}
 
 
-def test_where_all_batches_fit_on_a_page_each_look_sees_them_all(stage: Stage) -> None:
+def test_if_all_batches_fit_on_a_page_each_read_returns_them_all(stage: Stage) -> None:
     names = set(add(stage, *range(PAGE - 1)))
     worker = DueBatches(stage.context())
     assert [due(worker) for _ in range(3)] == [names] * 3
 
 
-def test_a_round_of_looks_sees_every_batch_each_look_a_page(stage: Stage) -> None:
+def test_a_cycle_of_reads_returns_every_batch_a_page_each(stage: Stage) -> None:
     names = set(add(stage, *range(3 * PAGE)))
     worker = DueBatches(stage.context())
-    looks = [due(worker) for _ in range(4)]  # begun in the middle, it comes to the beginning in between
-    assert set().union(*looks) == names
-    assert all(1 <= len(look) <= PAGE for look in looks)
+    reads = [due(worker) for _ in range(4)]  # started at a random batch, it wraps around in between
+    assert set().union(*reads) == names
+    assert all(1 <= len(names) <= PAGE for names in reads)
 
 
-def test_a_look_reads_no_more_of_many_batches_than_of_few(
+def test_a_claim_reads_no_more_of_many_batches_than_of_few(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: Counter[str] = Counter()
@@ -70,8 +70,8 @@ def test_a_look_reads_no_more_of_many_batches_than_of_few(
         return rows
 
     def of_one_claim() -> Counter[str]:
-        turns = JobClaimer(stage.context())
-        turns.claim()
+        claimer = JobClaimer(stage.context())
+        claimer.claim()
         read.clear()
         assert JobClaimer(stage.context()).claim() is not None
         return Counter(read)
@@ -81,39 +81,39 @@ def test_a_look_reads_no_more_of_many_batches_than_of_few(
     few = of_one_claim()
     add(stage, *range(2 * PAGE, 10 * PAGE), jobs=3)
     many = of_one_claim()
-    # The page from which the start is drawn, the page itself, and once more its batches with open dials.
+    # The first page, the page at the random start, and again its batches with their open dials.
     assert max(few["batches"], many["batches"]) <= 3 * PAGE
     assert many["jobs"] <= few["jobs"] + 3
 
 
-def test_a_batch_of_a_raised_priority_goes_first_on_whatever_page_it_stands(stage: Stage) -> None:
+def test_a_batch_of_a_raised_priority_goes_first_on_any_page(stage: Stage) -> None:
     add(stage, *range(3 * PAGE), jobs=2)
     stage.database.batches.update_one({"batch_id": name(7)}, {"$set": {"priority": 2}})
     stage.database.batches.update_one({"batch_id": name(2)}, {"$set": {"priority": "3"}})
-    turns = JobClaimer(stage.context())
-    claimed = [found.job.batch_id for _ in range(4) if (found := turns.claim()) is not None]
+    claimer = JobClaimer(stage.context())
+    claimed = [found.job.batch_id for _ in range(4) if (found := claimer.claim()) is not None]
     assert claimed == [name(2), name(2), name(7), name(7)]
 
 
-def test_one_batch_with_work_among_many_that_are_finished_is_found_in_one_look(stage: Stage) -> None:
+def test_one_batch_with_work_among_many_finished_ones_is_found_in_one_read(stage: Stage) -> None:
     add(stage, *range(20 * PAGE), jobs=0)
     add(stage, 1000)
-    for _ in range(5):  # wherever it begins
+    for _ in range(5):  # wherever it starts
         assert due(DueBatches(stage.context())) == {name(1000)}
 
 
-def test_one_batch_that_may_be_called_among_many_that_may_not_is_found_and_kept(stage: Stage) -> None:
+def test_one_active_batch_among_many_paused_ones_is_found_and_kept(stage: Stage) -> None:
     pages = 2 * due_batches.PAGES_AT_ONCE
     add(stage, *range(pages * PAGE), is_active=False)
     add(stage, 1000)
     worker = DueBatches(stage.context())
-    looks = [due(worker) for _ in range(4)]
-    assert {name(1000)} in looks
-    first = looks.index({name(1000)})
-    assert looks[first:] == [{name(1000)}] * (4 - first)
+    reads = [due(worker) for _ in range(4)]
+    assert {name(1000)} in reads
+    first = reads.index({name(1000)})
+    assert reads[first:] == [{name(1000)}] * (4 - first)
 
 
-def test_nothing_pending_is_nothing_due(stage: Stage) -> None:
+def test_without_pending_jobs_no_batch_is_due(stage: Stage) -> None:
     add(stage, *range(3 * PAGE), jobs=0)
     worker = DueBatches(stage.context())
     assert [due(worker) for _ in range(3)] == [set()] * 3

@@ -1,4 +1,4 @@
-"""A worker frozen at every step for longer than its lease, another host at work meanwhile, then thawed."""
+"""A worker frozen at each step for longer than its lease, while another host works; then thawed."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from tests.support.stories import (
     Steps,
     Story,
     check,
-    finish_what_is_left,
-    go_through,
+    finish_with,
     instrumented,
-    plain,
-    set_the_scene,
+    run_to_end,
+    set_up_story,
     steps_of,
+    uncounted,
 )
 
-#: Where nothing is lost on the way, so that the second host can end the job while the first sleeps.
-QUIET = [story for story in STORIES if story.fault is None and not story.marked]
+pytestmark = pytest.mark.slow
+
+#: Stories without a lost request: the second host can end the job while the first is frozen.
+UNDISTURBED = [story for story in STORIES if story.fault is None and not story.marked]
 
 
-@pytest.mark.parametrize("story", QUIET, ids=lambda story: story.name)
-def test_what_the_adopter_did_stands_and_the_sleeper_calls_nobody(stage: Stage, story: Story) -> None:
+@pytest.mark.parametrize("story", UNDISTURBED, ids=lambda story: story.name)
+def test_the_adopter_s_result_stands_and_the_thawed_worker_places_no_call(stage: Stage, story: Story) -> None:
     names = steps_of(story, stage)
     for frozen in range(len(names)):
         stage.clear()
-        set_the_scene(stage, story)
+        set_up_story(stage, story)
 
         def freeze(number: int, _name: str, done: bool, frozen: int = frozen) -> None:
             if (number, done) == (frozen, False):
-                with plain():
-                    finish_what_is_left(stage, stage.context("worker-2@host-b:2"))
+                with uncounted():
+                    finish_with(stage, stage.context("worker-2@host-b:2"))
 
         with instrumented(Steps(freeze)), contextlib.suppress(LeaseLost):
-            go_through(stage, stage.context("worker-1@host-a:1"))
+            run_to_end(stage, stage.context("worker-1@host-a:1"))
         try:
             check(stage, story)
         except AssertionError as exc:

@@ -1,4 +1,4 @@
-"""What SpeechAI reserved for a job goes back to its account once, whichever way the job comes to its end."""
+"""What SpeechAI reserved for a job is released to its account once, however the job ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.stage import Stage
 
 BATCH = "batch-20260101-00000001"
 A, B = "+12025550101", "+12025550102"
-Deed = Callable[[Stage], Any]
+Ending = Callable[[Stage], Any]
 
 
 def cancelled_by_command(stage: Stage) -> None:
@@ -22,7 +22,7 @@ def cancelled_by_command(stage: Stage) -> None:
 
 def cancelled_while_suspended(stage: Stage) -> None:
     stage.store.requests.ask("job-1", "suspend", reason="wait", by="maria")
-    assert not legacy_reservations.release_ended_reservations(stage.store, 10), "it may be called yet"
+    assert not legacy_reservations.release_ended_reservations(stage.store, 10), "it may still be called"
     stage.store.requests.ask("job-1", "cancel", reason=None, by="maria")
 
 
@@ -30,20 +30,20 @@ def cancelled_with_its_batch(stage: Stage) -> None:
     assert stage.store.operator_actions.cancel_waiting(BATCH, 10, {"finished_at": datetime.now(UTC)}) == 1
 
 
-def cancelled_in_hand(stage: Stage) -> None:
+def cancelled_while_claimed(stage: Stage) -> None:
     job = stage.claim(stage.context())
     assert job is not None
     stage.store.requests.ask("job-1", "cancel", reason=None, by="maria")
 
 
-def cancelled_by_a_request_heeded_when_put_back(stage: Stage) -> None:
+def cancelled_by_a_request_applied_at_requeue(stage: Stage) -> None:
     job = stage.claim(stage.context())
     assert job is not None
     stage.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"request": {"action": "cancel"}}})
     stage.store.jobs.requeue(job)
 
 
-def failed_for_it_killed_its_workers(stage: Stage) -> None:
+def failed_because_its_workers_crashed(stage: Stage) -> None:
     stage.claim(stage.context("worker-9@host-a:9"))
     assert stage.store.jobs.worker_crashed("worker-9@host-a:9", 1)[0][1] == "failed"
 
@@ -58,21 +58,21 @@ def called_and_answered(stage: Stage) -> None:
     stage.dial_next(stage.context())
 
 
-def called_in_vain(stage: Stage) -> None:
+def called_without_answer(stage: Stage) -> None:
     stage.simulator.script({A: ["dial_no_answer"]})
     stage.run_dry(stage.context())
 
 
-ENDS: dict[str, Deed] = {
+ENDS: dict[str, Ending] = {
     "cancelled": cancelled_by_command,
     "suspended, then cancelled": cancelled_while_suspended,
     "cancelled with its batch": cancelled_with_its_batch,
-    "cancelled in hand": cancelled_in_hand,
-    "cancelled by a request": cancelled_by_a_request_heeded_when_put_back,
-    "failed, crashed worker": failed_for_it_killed_its_workers,
+    "cancelled while claimed": cancelled_while_claimed,
+    "cancelled by a request": cancelled_by_a_request_applied_at_requeue,
+    "failed, crashed worker": failed_because_its_workers_crashed,
     "failed, no phone": failed_without_a_phone,
     "done": called_and_answered,
-    "failed": called_in_vain,
+    "failed": called_without_answer,
 }
 
 
@@ -86,13 +86,13 @@ def reserved(stage: Stage) -> Stage:
 
 
 def account(stage: Stage) -> dict[str, Any]:
-    found = stage.database.accounts.find_one({"account_id": "acc-1"})
-    assert found is not None
-    return found
+    document = stage.database.accounts.find_one({"account_id": "acc-1"})
+    assert document is not None
+    return document
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_at_every_end_of_a_job_its_reservation_goes_back_once(reserved: Stage, end: Deed) -> None:
+def test_at_every_end_of_a_job_its_reservation_is_released_once(reserved: Stage, end: Ending) -> None:
     end(reserved)
     job = reserved.job()
     assert job["status"] in {"done", "failed", "cancelled"}
@@ -104,7 +104,7 @@ def test_at_every_end_of_a_job_its_reservation_goes_back_once(reserved: Stage, e
     assert "reserved_to_give_back" not in reserved.job()
 
 
-def test_a_suspended_job_and_one_that_is_reset_keep_theirs(reserved: Stage) -> None:
+def test_a_job_that_is_suspended_then_reset_keeps_its_reservation(reserved: Stage) -> None:
     reserved.store.requests.ask("job-1", "suspend", reason="wait", by="maria")
     reserved.store.requests.ask("job-1", "reset", reason=None, by="maria")
     assert reserved.job()["status"] == "pending"
@@ -113,27 +113,25 @@ def test_a_suspended_job_and_one_that_is_reset_keep_theirs(reserved: Stage) -> N
     assert account(reserved)["credit_reserved"] == 8
 
 
-def test_who_dies_between_the_account_and_the_job_gives_back_nothing_twice(reserved: Stage) -> None:
+def test_a_crash_between_account_and_job_releases_nothing_twice(reserved: Stage) -> None:
     cancelled_by_command(reserved)
-    whose = reserved.store.accounts.find("acc-1")
-    assert whose is not None
-    assert reserved.store.accounts.release_legacy_reservation(whose, "job-1", minutes=0, credit=5)
+    owner = reserved.store.accounts.find("acc-1")
+    assert owner is not None
+    assert reserved.store.accounts.release_legacy_reservation(owner, "job-1", minutes=0, credit=5)
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
 
-def test_a_sleeper_that_wakes_after_another_gave_back_finds_nothing_to_do(reserved: Stage) -> None:
+def test_a_worker_that_stalls_while_another_releases_releases_nothing(reserved: Stage) -> None:
     cancelled_by_command(reserved)
-    as_read_before = reserved.store.accounts.find("acc-1")
-    assert as_read_before is not None
+    stale = reserved.store.accounts.find("acc-1")
+    assert stale is not None
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1
-    assert not reserved.store.accounts.release_legacy_reservation(
-        as_read_before, "job-1", minutes=0, credit=5
-    )
+    assert not reserved.store.accounts.release_legacy_reservation(stale, "job-1", minutes=0, credit=5)
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
 
-def test_a_cancelled_job_that_is_reset_at_once_is_called_on_its_own_money(reserved: Stage) -> None:
+def test_a_job_cancelled_and_reset_at_once_is_charged_without_the_old_reservation(reserved: Stage) -> None:
     cancelled_by_command(reserved)
     reserved.store.requests.ask("job-1", "reset", reason=None, by="maria")
     called_and_answered(reserved)
@@ -141,13 +139,13 @@ def test_a_cancelled_job_that_is_reset_at_once_is_called_on_its_own_money(reserv
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
 
-def test_what_ended_under_speechai_is_not_touched(reserved: Stage) -> None:
+def test_a_job_that_ended_under_speechai_is_not_touched(reserved: Stage) -> None:
     reserved.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"status": "cancelled"}})
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 0
     assert reserved.job()["reserved_amount"] == "5"
 
 
-def test_an_account_that_is_gone_is_owed_nothing(reserved: Stage) -> None:
+def test_a_deleted_account_is_no_obstacle(reserved: Stage) -> None:
     cancelled_by_command(reserved)
     reserved.database.accounts.delete_many({})
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1

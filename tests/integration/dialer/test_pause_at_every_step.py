@@ -1,4 +1,4 @@
-"""A pause that lands at every step of a dial: once it has answered, no call of that batch is placed."""
+"""A pause at every step of a dial: once the pause command has answered, no call of the batch is placed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from tests.support.stories import (
     STORIES,
     Steps,
     Story,
-    go_through,
     instrumented,
-    plain,
-    set_the_scene,
+    run_to_end,
+    set_up_story,
     steps_of,
+    uncounted,
 )
 
-LIVELY = [story for story in STORIES if story.name in {"answered", "nobody_home", "answer_lost"}]
+pytestmark = pytest.mark.slow
+
+PAUSED = [story for story in STORIES if story.name in {"answered", "not_answered", "answer_lost"}]
 
 
-@pytest.mark.parametrize("story", LIVELY, ids=lambda story: story.name)
-def test_after_the_answer_no_call_of_the_batch_is_placed(stage: Stage, story: Story) -> None:
+@pytest.mark.parametrize("story", PAUSED, ids=lambda story: story.name)
+def test_after_the_answer_to_a_pause_no_call_of_the_batch_is_placed(stage: Stage, story: Story) -> None:
     names = steps_of(story, stage)
     answered_early = 0
     for pausing in range(len(names)):
         stage.clear()
-        set_the_scene(stage, story)
+        set_up_story(stage, story)
         placed_by_answer: list[int] = []
 
         def pause(
@@ -34,19 +36,19 @@ def test_after_the_answer_no_call_of_the_batch_is_placed(stage: Stage, story: St
         ) -> None:
             if number < pausing or done:
                 return
-            with plain():
+            with uncounted():
                 if number == pausing:
                     stage.store.batches.pause(BATCH, by="operator", reason=None)
                 # What pause-batch waits for before it answers.
                 if not placed and stage.store.jobs.open_dials(BATCH).on_their_way == 0:
-                    placed.append(len(stage.ledger()))
+                    placed.append(len(stage.placed_calls()))
 
         with instrumented(Steps(pause)):
-            go_through(stage, stage.context())
+            run_to_end(stage, stage.context())
         stage.make_due_if_pending()
-        go_through(stage, stage.context("worker-2@host-b:2"))
+        run_to_end(stage, stage.context("worker-2@host-b:2"))
         if placed_by_answer:
             answered_early += 1
             when = f"paused before step {pausing} ({names[pausing]})"
-            assert len(stage.ledger()) == placed_by_answer[0], when
+            assert len(stage.placed_calls()) == placed_by_answer[0], when
     assert answered_early > len(names) // 2

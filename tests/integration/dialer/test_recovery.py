@@ -1,4 +1,4 @@
-"""What the dead leave behind, and what becomes of it in another worker's round."""
+"""Jobs that a dead worker left in every state, recovered by another worker."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def die(*_: object) -> None:
 
 
 def leave_live_call(stage: Stage, *outcomes: str, **fields: Any) -> str:
-    """A worker dies in the middle of its first rest in a call; its lease runs out. The number."""
+    """A worker dies during its first wait in a call; its lease runs out. Returns the number."""
     number = phone()
     stage.simulator.script({number: list(outcomes or ("user_hangup",))})
     stage.add_job(number, **fields)
-    stage.on_rest = die
+    stage.on_wait = die
     with pytest.raises(Died):
         stage.dial_next(stage.context())
-    stage.on_rest = lambda: None
+    stage.on_wait = lambda: None
     stage.lapse()
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     return number
 
 
-def intend(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
+def write_intent(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     """A job with a fresh intent, nothing sent yet."""
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
@@ -74,7 +74,7 @@ def intend(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
 def leave_ambiguous(stage: Stage, *, placed: bool, **fields: Any) -> Job:
     """A worker dies right before its POST, or right after Retell has made the call; its lease runs out."""
     context = stage.context()
-    job = intend(stage, context, **fields)
+    job = write_intent(stage, context, **fields)
     assert job.dial is not None
     if placed:
         context.retell.create_call(json.loads(job.dial.body))
@@ -88,15 +88,15 @@ def creates(stage: Stage) -> int:
     return len(stage.simulator.requests()["creates"])
 
 
-def look_again(stage: Stage, context: WorkerContext, times: int = 1) -> None:
-    """Rounds of a worker, each as if the rest between had passed."""
+def recover_again(stage: Stage, context: WorkerContext, times: int = 1) -> None:
+    """Have a worker recover the job this many times, as if each retry delay had passed."""
     for _ in range(times):
         stage.lapse()
-        assert stage.take_over(context)
+        assert stage.recover_one(context)
 
 
 def closed_window(stage: Stage) -> Document:
-    """Call settings under which nobody is called today."""
+    """Call settings that allow no call today."""
     another_day = (stage.store.now() + timedelta(days=3)).isoweekday()
     return {
         "allowed_hours": {"start": "09:00", "end": "18:00"},
@@ -114,9 +114,9 @@ def test_a_live_call_is_followed_by_its_id_and_never_dialled_again(
     leave_live_call(stage)
     assert not stage.dial_next(survivor)
 
-    assert stage.take_over(survivor)
+    assert stage.recover_one(survivor)
 
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert stage.job()["status"] == "done"
     assert result["call_id"] == stage.job()["call_id"] == call["call_id"]
     assert result["worker"] == survivor.worker_id
@@ -127,7 +127,7 @@ def test_a_live_call_is_left_alone_while_its_lease_runs(stage: Stage, survivor: 
     leave_live_call(stage)
     ahead = stage.store.now() + timedelta(seconds=60)
     stage.database.jobs.update_one({}, {"$set": {"reserved_until": ahead}})
-    assert not stage.take_over(survivor)
+    assert not stage.recover_one(survivor)
 
 
 def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_then(stage: Stage) -> None:
@@ -141,7 +141,7 @@ def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_the
     before = stage.store.now()
 
     other = stage.context("worker-2@host-b:2", SPEECHAID_VOICEMAIL_COUNTS="true", NO_ANSWER_RETRY_MINUTES=1)
-    assert stage.take_over(other)
+    assert stage.recover_one(other)
 
     job, (result,) = stage.job(), stage.results()
     assert (job["status"], job["attempts"], result["outcome"]) == ("pending", 1, "voicemail")
@@ -151,7 +151,7 @@ def test_a_stored_verdict_is_applied_as_decided_whatever_the_settings_say_by_the
 def test_a_job_without_a_dial_goes_back_untouched(stage: Stage, survivor: WorkerContext) -> None:
     stage.add_job(phone(), attempts=1)
     assert stage.claim(stage.context()) is not None
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     job = stage.job()
     assert (job["status"], job["attempts"]) == ("pending", 1)
     assert "claim_token" not in job
@@ -164,16 +164,16 @@ def test_a_create_whose_answer_was_lost_is_sent_again_and_gives_the_same_call(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     leave_ambiguous(stage, placed=True)
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert creates(stage) == 1
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
-def test_a_create_that_never_left_is_sent_by_the_adopter(stage: Stage, survivor: WorkerContext) -> None:
+def test_a_create_that_was_never_sent_is_sent_by_the_adopter(stage: Stage, survivor: WorkerContext) -> None:
     job = leave_ambiguous(stage, placed=False)
-    look_again(stage, survivor)
-    (call,) = stage.ledger()
+    recover_again(stage, survivor)
+    (call,) = stage.placed_calls()
     assert job.dial is not None
     assert call["idempotency_key"] == job.dial.key
     assert stage.job()["status"] == "done"
@@ -181,7 +181,7 @@ def test_a_create_that_never_left_is_sent_by_the_adopter(stage: Stage, survivor:
 
 @pytest.mark.parametrize("placed", [True, False], ids=["placed", "not placed"])
 @pytest.mark.parametrize("obstacle", ["paused", "window closed", "held", "account closed", "do not call"])
-def test_where_no_call_may_be_placed_now_a_lost_create_is_looked_up_and_not_repeated(
+def test_an_ambiguous_dial_that_may_not_be_placed_now_is_looked_up_and_not_replayed(
     stage: Stage, survivor: WorkerContext, obstacle: str, placed: bool
 ) -> None:
     stage.add_batch(BATCH)
@@ -200,55 +200,55 @@ def test_where_no_call_may_be_placed_now_a_lost_create_is_looked_up_and_not_repe
         case "do not call":
             stage.store.do_not_call.add(job.dial.number, source="operator")
 
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
 
     assert creates(stage) == 0
     assert stage.job()["status"] == ("done" if placed else "in_progress")
-    assert len(stage.ledger()) == int(placed)
+    assert len(stage.placed_calls()) == int(placed)
 
 
-def test_when_the_batch_is_resumed_the_lost_create_goes_out_after_all_and_once(
+def test_an_ambiguous_dial_is_replayed_once_when_its_batch_is_resumed(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.add_batch(BATCH)
     leave_ambiguous(stage, placed=False, batch_id=BATCH)
     stage.store.batches.pause(BATCH, by="operator", reason=None)
-    look_again(stage, survivor, 3)
+    recover_again(stage, survivor, 3)
     stage.store.batches.resume(BATCH, by="operator")
-    look_again(stage, survivor)
-    assert len(stage.ledger()) == 1
+    recover_again(stage, survivor)
+    assert len(stage.placed_calls()) == 1
     assert stage.job()["status"] == "done"
 
 
 @pytest.mark.parametrize("placed", [True, False], ids=["placed", "not placed"])
-def test_after_45_minutes_a_lost_create_is_only_looked_up(
+def test_after_45_minutes_an_ambiguous_dial_is_only_looked_up(
     stage: Stage, survivor: WorkerContext, placed: bool
 ) -> None:
     leave_ambiguous(stage, placed=placed)
     stage.age_dial(45 * 60 + 1)
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert creates(stage) == 0
     assert stage.job()["status"] == ("done" if placed else "in_progress")
 
 
-def test_a_call_that_no_list_shows_is_presumed_not_placed_only_past_the_horizon_and_after_three_looks(
+def test_an_unlisted_call_is_presumed_not_placed_only_past_the_horizon_and_after_three_searches(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.add_batch(BATCH)
     stage.add_account(plan_type="credit_based", credit_balance=100, cost_per_call_setup=1)
     leave_ambiguous(stage, placed=False, batch_id=BATCH, account_id="acc-1", attempts=1)
     stage.age_dial(PAST_THE_HORIZON - 60)
-    look_again(stage, survivor, 5)
+    recover_again(stage, survivor, 5)
     assert stage.job()["dial"]["empty_lookups"] == 0
     stage.age_dial(60)
     for expected in (1, 2):
-        look_again(stage, survivor)
+        recover_again(stage, survivor)
         job = stage.job()
         assert job["dial"]["empty_lookups"] == expected
         assert job["reserved_until"] - stage.store.now() > timedelta(seconds=30)  # spaced
-        assert not stage.take_over(survivor)
+        assert not stage.recover_one(survivor)
 
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
 
     job = stage.job()
     assert (job["status"], job["attempts"], creates(stage)) == ("pending", 1, 0)
@@ -275,13 +275,13 @@ def test_a_call_that_no_list_shows_is_presumed_not_placed_only_past_the_horizon_
     ],
     ids=lambda fault: "-".join(map(str, fault.values())),
 )
-def test_where_the_replays_answer_is_not_plain_the_list_decides(
+def test_if_the_replay_s_answer_settles_nothing_the_call_list_decides(
     stage: Stage, survivor: WorkerContext, fault: Document
 ) -> None:
     leave_ambiguous(stage, placed=True)
     stage.simulator.fault(**fault, endpoints=["create"])
-    look_again(stage, survivor)
-    (call,) = stage.ledger()
+    recover_again(stage, survivor)
+    (call,) = stage.placed_calls()
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call["call_id"])
 
 
@@ -291,39 +291,39 @@ def test_a_refusal_of_the_replay_is_no_proof_that_the_first_request_made_no_call
     leave_ambiguous(stage, placed=True)
     stage.simulator.change(list_delay_seconds=100_000)
     stage.simulator.fault("status", status=422, message="to_number is not valid", endpoints=["create"])
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     job = stage.job()
     assert job["status"] == "in_progress"
     assert job.get("dead_phones", []) == []
 
 
-def test_a_list_that_is_late_is_asked_again_until_it_shows_the_call(
+def test_a_late_call_list_is_searched_again_until_it_shows_the_call(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.add_batch(BATCH)
     leave_ambiguous(stage, placed=True, batch_id=BATCH)
     stage.store.batches.pause(BATCH, by="operator", reason=None)
     stage.simulator.change(list_delay_seconds=30)
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert stage.job()["status"] == "in_progress"
     stage.simulator.advance(31)
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert stage.job()["status"] == "done"
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
 
 
-def test_where_retell_cannot_be_asked_nothing_is_concluded(stage: Stage, survivor: WorkerContext) -> None:
+def test_while_retell_does_not_answer_nothing_is_concluded(stage: Stage, survivor: WorkerContext) -> None:
     leave_ambiguous(stage, placed=False)
     stage.age_dial(PAST_THE_HORIZON)
     stage.simulator.fault("outage")
-    look_again(stage, survivor, 5)
+    recover_again(stage, survivor, 5)
     job = stage.job()
     assert job["status"] == "in_progress"
     assert job["dial"].get("empty_lookups", 0) == 0
 
 
 @pytest.mark.parametrize("placed", [True, False], ids=["placed", "not placed"])
-def test_a_dial_under_another_hosts_key_is_looked_up_but_neither_repeated_nor_presumed_away(
+def test_a_dial_under_another_host_s_key_is_looked_up_but_neither_replayed_nor_presumed_not_placed(
     stage: Stage, placed: bool
 ) -> None:
     stage.simulator.change(api_keys=[API_KEY, "key_of_another_host"])
@@ -331,43 +331,43 @@ def test_a_dial_under_another_hosts_key_is_looked_up_but_neither_repeated_nor_pr
     other = stage.context("worker-2@host-b:2", RETELL_API_KEY="key_of_another_host")
     if not placed:
         stage.age_dial(PAST_THE_HORIZON)
-    look_again(stage, other, 1 if placed else 5)
+    recover_again(stage, other, 1 if placed else 5)
     assert creates(stage) == 0
     assert stage.job()["status"] == ("done" if placed else "in_progress")
     if not placed:
-        look_again(stage, stage.context(), 3)
+        recover_again(stage, stage.context(), 3)
         assert stage.job()["status"] == "pending"
 
 
 # -- clocks ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("minutes", "repeated"), [(0, 1), (4, 1), (-4, 1), (6, 0), (-6, 0)])
-def test_a_create_is_repeated_only_where_retells_clock_agrees_with_the_databases(
-    stage: Stage, survivor: WorkerContext, monkeypatch: pytest.MonkeyPatch, minutes: int, repeated: int
+@pytest.mark.parametrize(("minutes", "replays"), [(0, 1), (4, 1), (-4, 1), (6, 0), (-6, 0)])
+def test_a_dial_is_replayed_only_if_retell_s_clock_agrees_with_the_database_s(
+    stage: Stage, survivor: WorkerContext, monkeypatch: pytest.MonkeyPatch, minutes: int, replays: int
 ) -> None:
     monkeypatch.setattr(recovery, "CLOCKS_AGREE_SECONDS", 300.0)
     leave_ambiguous(stage, placed=False)
     ahead = stage.simulator.health()["now"] - stage.store.now().timestamp()
     stage.simulator.change(date_skew_seconds=minutes * 60 - ahead)
     survivor.retell.get_concurrency()
-    look_again(stage, survivor)
-    assert creates(stage) == repeated
+    recover_again(stage, survivor)
+    assert creates(stage) == replays
     stage.simulator.change(date_skew_seconds=0)
 
 
-def test_a_date_that_retell_told_long_ago_is_no_sign_of_a_clock_that_is_wrong(
+def test_an_old_date_header_of_retell_is_no_sign_of_a_wrong_clock(
     stage: Stage, survivor: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "CLOCKS_AGREE_SECONDS", 300.0)
     leave_ambiguous(stage, placed=False)
     survivor.retell.server_date = stage.store.now() - timedelta(hours=2)
     survivor.retell.server_date_read_at = survivor.clock.boottime() - 7200
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert creates(stage) == 1
 
 
-# -- what an operator asks meanwhile ---------------------------------------------------------------------
+# -- operator requests meanwhile --------------------------------------------------------------------------
 
 
 def ask(stage: Stage, action: str, reason: str | None = None) -> str:
@@ -375,14 +375,14 @@ def ask(stage: Stage, action: str, reason: str | None = None) -> str:
 
 
 def in_the_call(stage: Stage, action: str) -> None:
-    """Have an operator ask something at the first rest in the call."""
+    """Have an operator make a request at the first wait in the call."""
 
     def once() -> None:
-        stage.on_rest = lambda: None
+        stage.on_wait = lambda: None
         assert ask(stage, action, "because") == "recorded"
         assert stage.job()["status"] == "in_progress"
 
-    stage.on_rest = once
+    stage.on_wait = once
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def in_the_call(stage: Stage, action: str) -> None:
         ("suspend", "user_requested_dnc", "cancelled"),
     ],
 )
-def test_a_request_waits_for_the_end_of_the_live_call_which_is_recorded_and_charged(
+def test_a_request_is_applied_at_the_end_of_the_live_call_which_is_recorded_and_charged(
     stage: Stage, action: str, outcome: str, status: str
 ) -> None:
     number = phone()
@@ -426,27 +426,25 @@ def test_a_request_waits_for_the_end_of_the_live_call_which_is_recorded_and_char
     assert account["credit_used"] > 0
 
 
-def test_hanging_up_stops_the_live_call_and_cancels_the_job(stage: Stage) -> None:
+def test_a_hang_up_request_stops_the_live_call_and_cancels_the_job(stage: Stage) -> None:
     number = phone()
     stage.simulator.script({number: [{"reason": "user_hangup", "talk_seconds": 500}]})
     stage.add_job(number)
     in_the_call(stage, "hang_up")
     stage.dial_next(stage.context())
-    (call,) = stage.ledger()
+    (call,) = stage.placed_calls()
     assert call["disconnection_reason"] == "manual_stopped"
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "because")
 
 
 @pytest.mark.parametrize(("action", "status"), [("cancel", "cancelled"), ("suspend", "suspended")])
-def test_a_request_between_intent_and_post_keeps_the_call_from_being_placed(
-    stage: Stage, action: str, status: str
-) -> None:
+def test_a_request_between_intent_and_post_prevents_the_call(stage: Stage, action: str, status: str) -> None:
     stage.add_batch(BATCH)
     stage.add_job(phone(), batch_id=BATCH)
     asked: list[str] = []
 
     def on_step(_number: int, name: str, done: bool) -> None:
-        # The batch's mark is entered right after the intent.
+        # The dial is entered in its batch right after the intent.
         if name == "update batches" and done and not asked:
             asked.append(ask(stage, action))
 
@@ -454,14 +452,14 @@ def test_a_request_between_intent_and_post_keeps_the_call_from_being_placed(
         stage.dial_next(stage.context())
 
     assert asked == ["recorded"]
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert stage.job()["status"] == status
     batch = stage.database.batches.find_one({})
     assert batch is not None
     assert batch["open_dials"] == []
 
 
-def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_calls_nobody(
+def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_places_no_call(
     stage: Stage,
 ) -> None:
     stage.add_job(phone())
@@ -471,35 +469,35 @@ def test_a_claimed_job_without_an_intent_is_cancelled_at_once_and_its_worker_cal
     assert ask(stage, "cancel") == "done"
     with pytest.raises(LeaseLost):
         dial.run(context, claimed.job, claimed.preflight)
-    assert (stage.job()["status"], stage.ledger()) == ("cancelled", [])
+    assert (stage.job()["status"], stage.placed_calls()) == ("cancelled", [])
 
 
 @pytest.mark.parametrize(
     ("action", "status"), [("cancel", "cancelled"), ("suspend", "suspended"), ("reset", "pending")]
 )
-def test_a_request_on_a_lost_create_waits_until_its_fate_is_known_and_then_stands(
+def test_a_request_on_an_ambiguous_dial_is_applied_once_the_dial_is_resolved(
     stage: Stage, survivor: WorkerContext, action: str, status: str
 ) -> None:
     leave_ambiguous(stage, placed=False, attempts=2)
     assert ask(stage, action) == "recorded"
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert (stage.job()["status"], creates(stage)) == ("in_progress", 0)
     stage.age_dial(PAST_THE_HORIZON)
-    look_again(stage, survivor, 3)
+    recover_again(stage, survivor, 3)
     job = stage.job()
     assert (job["status"], job["attempts"]) == (status, 0 if action == "reset" else 2)
     assert "request" not in job
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 @pytest.mark.parametrize("status", ["pending", "failed", "suspended"])
-def test_a_job_that_nobody_has_in_hand_is_cancelled_at_once(stage: Stage, status: str) -> None:
+def test_an_unclaimed_job_is_cancelled_at_once(stage: Stage, status: str) -> None:
     stage.add_job(phone(), status=status)
     assert ask(stage, "cancel", "moved away") == "done"
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "moved away")
 
 
-def test_what_leads_nowhere_is_refused(stage: Stage) -> None:
+def test_a_request_that_the_job_s_status_does_not_allow_is_refused(stage: Stage) -> None:
     stage.add_job(phone(), status="done")
     assert ask(stage, "cancel") == ask(stage, "suspend") == ask(stage, "hang_up") == "refused"
     stage.database.jobs.update_one({}, {"$set": {"status": "cancelled", "cancel_reason": "do_not_call"}})
@@ -509,7 +507,7 @@ def test_what_leads_nowhere_is_refused(stage: Stage) -> None:
     assert stage.job()["status"] == "pending"
 
 
-# -- what SpeechAI left in progress ----------------------------------------------------------------------
+# -- jobs that SpeechAI left in progress -------------------------------------------------------------------
 
 
 def speechai_calls(stage: Stage, context: WorkerContext, number: str) -> str:
@@ -523,30 +521,28 @@ def speechai_calls(stage: Stage, context: WorkerContext, number: str) -> str:
 def speechai_leaves(stage: Stage, number: str, *, minutes_ago: float = 1.0, **fields: Any) -> None:
     began = stage.store.now() - timedelta(minutes=minutes_ago)
     past = stage.store.now() - timedelta(seconds=1)
-    left = {"status": "in_progress", "worker_id": "bot-1", "started_at": began, "reserved_until": past}
-    stage.add_job(number, **{**left, **fields})
+    legacy = {"status": "in_progress", "worker_id": "bot-1", "started_at": began, "reserved_until": past}
+    stage.add_job(number, **{**legacy, **fields})
 
 
 @pytest.mark.parametrize("known", ["by its id", "by number and time"])
-def test_a_call_that_speechai_left_going_on_is_adopted(
-    stage: Stage, survivor: WorkerContext, known: str
-) -> None:
+def test_a_live_call_of_speechai_is_adopted(stage: Stage, survivor: WorkerContext, known: str) -> None:
     number = phone()
     stage.simulator.script({number: [{"reason": "user_hangup", "ring_seconds": 2, "talk_seconds": 400}]})
     call_id = speechai_calls(stage, survivor, number)
-    # It has been going on for longer than a phone may ring.
+    # It has lasted longer than a phone may ring.
     stage.simulator.advance(350)
     fields: dict[str, Any] = {"call_id": call_id} if known == "by its id" else {}
     speechai_leaves(stage, number, **fields)
 
-    assert stage.take_over(survivor)
+    assert stage.recover_one(survivor)
 
-    (call,), (result,) = stage.ledger(), stage.results()
+    (call,), (result,) = stage.placed_calls(), stage.results()
     assert call["disconnection_reason"] == "user_hangup"
     assert (stage.job()["status"], result["call_id"], creates(stage)) == ("done", call_id, 0)
 
 
-def test_while_retell_cannot_be_asked_speechais_job_is_not_put_back(
+def test_while_retell_does_not_answer_a_legacy_job_is_not_requeued(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     number = phone()
@@ -554,17 +550,17 @@ def test_while_retell_cannot_be_asked_speechais_job_is_not_put_back(
     call_id = speechai_calls(stage, survivor, number)
     speechai_leaves(stage, number)
     stage.simulator.fault("outage")
-    look_again(stage, survivor, 3)
+    recover_again(stage, survivor, 3)
     assert stage.job()["status"] == "in_progress"
 
     stage.simulator.clear_faults()
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call_id)
     assert creates(stage) == 0
 
 
 @pytest.mark.parametrize("step", range(1, 8))
-def test_a_worker_that_dies_over_speechais_job_leaves_it_as_it_found_it(
+def test_a_legacy_job_survives_the_death_of_its_worker_at_every_step(
     stage: Stage, survivor: WorkerContext, step: int
 ) -> None:
     number = phone()
@@ -573,46 +569,46 @@ def test_a_worker_that_dies_over_speechais_job_leaves_it_as_it_found_it(
     speechai_leaves(stage, number)
     steps = Steps(lambda count, _name, _done: die() if count == step else None)
     with instrumented(steps), pytest.raises(Died):
-        stage.take_over(stage.context())
+        stage.recover_one(stage.context())
 
     stage.store.jobs.worker_crashed("worker-1@host-a:1", 1)
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
 
     assert (stage.job()["status"], stage.job()["call_id"]) == ("done", call_id)
     assert len(stage.results()) == 1
     assert creates(stage) == 0
 
 
-def test_speechais_job_without_a_call_rests_until_no_call_of_it_can_go_on(
+def test_a_legacy_job_without_a_known_call_waits_until_no_call_of_it_can_be_live(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     speechai_leaves(stage, phone(), minutes_ago=50)
-    look_again(stage, survivor, 3)
+    recover_again(stage, survivor, 3)
     assert stage.job()["status"] == "in_progress"
     assert stage.job()["reserved_until"] > stage.store.now() + timedelta(minutes=5)
 
     began = stage.store.now() - timedelta(minutes=61)
     stage.database.jobs.update_one({}, {"$set": {"started_at": began}})
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     job = stage.job()
     assert job["status"] == "pending"
     assert not {"claim_token", "foreign"} & job.keys()
     assert creates(stage) == 0
 
 
-def test_speechais_job_that_does_not_say_when_it_began_is_judged_by_its_last_change(
+def test_a_legacy_job_without_a_start_time_counts_from_its_last_change(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     last_change = stage.store.now() - timedelta(minutes=50)
     speechai_leaves(stage, phone(), started_at=None, created_at=None, updated_at=last_change)
-    look_again(stage, survivor, 3)
+    recover_again(stage, survivor, 3)
     assert stage.job()["status"] == "in_progress"
     stage.database.jobs.update_one({}, {"$set": {"updated_at": last_change - timedelta(minutes=11)}})
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert stage.job()["status"] == "pending"
 
 
-def test_speechais_call_is_found_though_its_job_does_not_say_when_it_began(
+def test_a_legacy_call_is_found_although_its_job_has_no_start_time(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     number = phone()
@@ -620,18 +616,18 @@ def test_speechais_call_is_found_though_its_job_does_not_say_when_it_began(
     call_id = speechai_calls(stage, survivor, number)
     hour_ago = stage.store.now() - timedelta(minutes=61)
     speechai_leaves(stage, number, started_at=None, updated_at=hour_ago)
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert (stage.job()["status"], stage.job()["call_id"], creates(stage)) == ("done", call_id, 0)
 
 
-def test_speechais_call_that_retell_does_not_know_parks_the_job_instead_of_calling_again(
+def test_a_legacy_call_that_retell_does_not_know_is_parked_and_not_called_again(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     speechai_leaves(stage, phone(), call_id="call_of_another_workspace")
     survivor.settings = survivor.settings.model_copy(
         update={"call": survivor.settings.call.model_copy(update={"poll_timeout_seconds": 0.0})}
     )
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     job = stage.job()
     assert job["status"] == "in_progress"
     assert job["dial"]["parked_at"] is not None
@@ -639,16 +635,16 @@ def test_speechais_call_that_retell_does_not_know_parks_the_job_instead_of_calli
     assert creates(stage) == 0
 
 
-def test_an_old_call_id_that_is_settled_already_is_not_taken_for_the_present_call(
+def test_a_call_id_that_is_settled_already_is_not_taken_for_the_current_call(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     stage.database.call_results.insert_one({"call_id": "call_of_the_last_attempt"})
     speechai_leaves(stage, phone(), minutes_ago=90, call_id="call_of_the_last_attempt")
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert stage.job()["status"] == "pending"
 
 
-def test_an_operators_word_about_speechais_job_waits_until_its_call_is_found(
+def test_a_request_on_a_legacy_job_is_applied_once_its_call_is_found(
     stage: Stage, survivor: WorkerContext
 ) -> None:
     number = phone()
@@ -656,6 +652,6 @@ def test_an_operators_word_about_speechais_job_waits_until_its_call_is_found(
     speechai_calls(stage, survivor, number)
     speechai_leaves(stage, number)
     assert ask(stage, "cancel") == "recorded"
-    look_again(stage, survivor)
+    recover_again(stage, survivor)
     assert stage.job()["status"] == "cancelled"
     assert len(stage.results()) == 1

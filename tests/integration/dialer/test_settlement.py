@@ -1,4 +1,4 @@
-"""An ended dial, written once: result, list, account, batch, job; whoever writes it, whatever it holds."""
+"""An ended dial is settled once (result, list, account, batch, job), by any worker, whatever Retell sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from speechaid.model.states import Outcome
 from speechaid.retell import answers
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
-from tests.support.stories import Steps, instrumented, plain
+from tests.support.stories import Steps, instrumented, uncounted
 
 BATCH = "batch-20260101-00000001"
 
@@ -45,19 +45,19 @@ def stage(common_stage: Stage) -> Stage:
 
 
 def account(stage: Stage) -> Document:
-    found = stage.database.accounts.find_one({})
-    assert found is not None
-    return found
+    document = stage.database.accounts.find_one({})
+    assert document is not None
+    return document
 
 
 def batch(stage: Stage) -> Document:
-    found = stage.database.batches.find_one({})
-    assert found is not None
-    return found
+    document = stage.database.batches.find_one({})
+    assert document is not None
+    return document
 
 
 def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
-    """A job with a call placed a moment ago, its marks entered."""
+    """A job with a call placed a moment ago, its reservation entries added."""
     number = phone()
     stage.add_job(number, **{"batch_id": BATCH, "account_id": "acc-1", **fields})
     job = stage.claim(context)
@@ -78,8 +78,8 @@ def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     return context.store.jobs.record_call(job, f"call_{dial.key}")
 
 
-def told(job: Job, **fields: Any) -> Call:
-    """The end of the job's call as Retell's JSON tells it."""
+def reported_end(job: Job, **fields: Any) -> Call:
+    """The end of the job's call as Retell's JSON reports it."""
     assert job.dial is not None
     document = {
         "call_id": job.dial.call_id,
@@ -92,12 +92,12 @@ def told(job: Job, **fields: Any) -> Call:
     return Call.read(answers.parse(json.dumps(document).encode()))
 
 
-def test_a_connected_call_is_charged_listed_and_summed_once(stage: Stage) -> None:
+def test_a_connected_call_is_charged_recorded_and_summed_once(stage: Stage) -> None:
     context = stage.context()
     job = placed(stage, context)
     assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
 
-    settlement.settle_ended_call(context, job, told(job))
+    settlement.settle_ended_call(context, job, reported_end(job))
 
     assert account(stage)["credit_used"] == pytest.approx(1 + 1.5 * 2)
     assert account(stage)["credit_reserved"] == pytest.approx(0)
@@ -127,39 +127,39 @@ def test_a_call_that_did_not_connect_costs_what_the_account_says(
     settlement.settle_ended_call(
         context,
         job,
-        told(job, disconnection_reason=reason, call_status=status, duration_ms=0, call_cost=None),
+        reported_end(job, disconnection_reason=reason, call_status=status, duration_ms=0, call_cost=None),
     )
     assert account(stage)["credit_used"] == pytest.approx(credit)
     assert account(stage).get("calls_today", 0) == calls
     assert account(stage)["open_dials"] == []
 
 
-def test_who_asks_not_to_be_called_is_listed_and_cancelled_with_the_reason(stage: Stage) -> None:
+def test_a_person_who_asks_not_to_be_called_is_listed_and_the_job_cancelled(stage: Stage) -> None:
     context = stage.context()
     job = placed(stage, context)
-    settlement.settle_ended_call(context, job, told(job, disconnection_reason="user_requested_dnc"))
+    settlement.settle_ended_call(context, job, reported_end(job, disconnection_reason="user_requested_dnc"))
     assert job.dial is not None
     assert stage.store.do_not_call.listed([job.dial.number]) == {job.dial.number}
     assert (stage.job()["status"], stage.job()["cancel_reason"]) == ("cancelled", "do_not_call")
 
 
 @pytest.mark.parametrize("missing", ["batches", "accounts"])
-def test_a_batch_or_account_that_is_gone_counts_as_settled(stage: Stage, missing: str) -> None:
+def test_a_deleted_batch_or_account_counts_as_settled(stage: Stage, missing: str) -> None:
     context = stage.context()
     job = placed(stage, context)
     stage.database[missing].delete_many({})
-    settlement.settle_ended_call(context, job, told(job))
+    settlement.settle_ended_call(context, job, reported_end(job))
     assert stage.job()["status"] == "done"
     assert len(stage.results()) == 1
 
 
 HOSTILE: dict[str, Document] = {
     "operators as keys": {"$set": {"status": "pending"}, "a": {"$where": "1"}, "metadata": {"$gt": ""}},
-    "dots, NULs and nothing as keys": {"a.b": 1, "a\0b": 2, "": 3, "transcript": "before\0after"},
+    "dots, NULs and an empty string as keys": {"a.b": 1, "a\0b": 2, "": 3, "transcript": "before\0after"},
     "numbers past 64 bits": {"duration_ms": 2**70, "end_timestamp": 2**70, "x": [-(2**64), 1e308]},
-    "a duration of ages": {"duration_ms": 1e300},
+    "an enormous duration": {"duration_ms": 1e300},
     "a negative duration": {"duration_ms": -5},
-    "half characters": {"transcript": "\ud83d", "\udc00": "x", "disconnection_reason": "user_hangup\ud83d"},
+    "lone surrogates": {"transcript": "\ud83d", "\udc00": "x", "disconnection_reason": "user_hangup\ud83d"},
     "deep": {"call_analysis": json.loads('{"a":' * 300 + "1" + "}" * 300)},
     "wrong types": {
         "call_cost": "free",
@@ -168,7 +168,7 @@ HOSTILE: dict[str, Document] = {
         "start_timestamp": {},
         "transcript": {"$ref": "x"},
     },
-    "promises that are none": {
+    "promises of a wrong type": {
         "collected_dynamic_variables": {"fecha_pago_cliente": {"$date": 1}, "monto_pago_cliente": [2**80]}
     },
     "a long transcript": {"transcript": "bla " * 250_000},
@@ -180,7 +180,7 @@ def test_no_odd_answer_of_retell_stops_a_settlement(stage: Stage, name: str) -> 
     context = stage.context()
     job = placed(stage, context)
 
-    settlement.settle_ended_call(context, job, told(job, **HOSTILE[name]))
+    settlement.settle_ended_call(context, job, reported_end(job, **HOSTILE[name]))
 
     assert stage.job()["status"] in {"done", "pending", "failed"}
     assert "dial" not in stage.job()
@@ -194,18 +194,18 @@ def test_no_odd_answer_of_retell_stops_a_settlement(stage: Stage, name: str) -> 
 def test_a_finished_settlement_that_is_applied_again_changes_nothing(stage: Stage) -> None:
     context = stage.context()
     job = placed(stage, context)
-    kept: list[Job] = []
+    stored: list[Job] = []
 
     def keep(_number: int, name: str, done: bool) -> None:
         if name == "insert call_results" and not done:
-            kept.append(context.store.jobs.reread(job))
+            stored.append(context.store.jobs.reread(job))
 
     with instrumented(Steps(keep)):
-        settlement.settle_ended_call(context, job, told(job))
+        settlement.settle_ended_call(context, job, reported_end(job))
     before = (stage.job(), account(stage), batch(stage), stage.results())
 
     with pytest.raises(LeaseLost):
-        settlement.apply(context, kept[0])
+        settlement.apply(context, stored[0])
 
     after = (stage.job(), account(stage), batch(stage), stage.results())
     assert _without_times(after) == _without_times(before)
@@ -217,21 +217,21 @@ def _without_times(value: Any) -> Any:
     return [_without_times(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def test_a_withdrawal_gives_back_all_that_the_dial_held_and_spends_nothing(stage: Stage) -> None:
+def test_a_withdrawal_releases_what_the_dial_held_and_spends_nothing(stage: Stage) -> None:
     context = stage.context()
     number = phone()
     stage.add_job(number, batch_id=BATCH, account_id="acc-1", attempts=1)
 
     def pause(_number: int, name: str, done: bool) -> None:
         if name == "update accounts" and done:
-            with plain():
+            with uncounted():
                 stage.store.batches.pause(BATCH, by="operator", reason=None)
 
     with instrumented(Steps(pause)):
         stage.dial_next(context)
 
     job = stage.job()
-    assert (job["status"], job["attempts"], stage.ledger()) == ("pending", 1, [])
+    assert (job["status"], job["attempts"], stage.placed_calls()) == ("pending", 1, [])
     assert "dial" not in job
     assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
     assert account(stage)["credit_reserved"] == pytest.approx(0)
@@ -239,34 +239,34 @@ def test_a_withdrawal_gives_back_all_that_the_dial_held_and_spends_nothing(stage
     assert stage.results() == []
 
 
-def test_a_sleeper_that_wakes_to_a_pause_takes_nothing_from_the_adopters_call(stage: Stage) -> None:
+def test_a_worker_thawed_into_a_pause_releases_nothing_of_the_adopter_s_call(stage: Stage) -> None:
     number = phone()
     stage.simulator.script({number: ["user_hangup"]})
     stage.add_job(number, batch_id=BATCH, account_id="acc-1")
-    seen: list[str] = []
+    steps_done: list[str] = []
 
-    def sleep(_number: int, name: str, done: bool) -> None:
-        """Between the renewal that proves the lease and the look behind it, for longer than the lease."""
+    def freeze(_number: int, name: str, done: bool) -> None:
+        """Between the renewal of the lease and the preflight after it, for longer than the lease."""
         if not done:
             return
-        seen.append(name)
-        if seen[-2:] != ["update accounts", "update jobs"]:
+        steps_done.append(name)
+        if steps_done[-2:] != ["update accounts", "update jobs"]:
             return
-        with plain():
+        with uncounted():
             stage.lapse()
-            stage.on_rest = die
+            stage.on_wait = die
             with pytest.raises(Died):
-                stage.take_over(stage.context("worker-2@host-b:2"))
-            stage.on_rest = lambda: None
+                stage.recover_one(stage.context("worker-2@host-b:2"))
+            stage.on_wait = lambda: None
             stage.store.batches.pause(BATCH, by="operator", reason=None)
 
-    with instrumented(Steps(sleep)), pytest.raises(LeaseLost):
+    with instrumented(Steps(freeze)), pytest.raises(LeaseLost):
         stage.dial_next(stage.context())
-    assert len(stage.ledger()) == 1
+    assert len(stage.placed_calls()) == 1
     assert len(account(stage)["open_dials"]) == len(batch(stage)["open_dials"]) == 1
 
     stage.lapse()
-    assert stage.take_over(stage.context("worker-3@host-b:3"))
+    assert stage.recover_one(stage.context("worker-3@host-b:3"))
     (result,) = stage.results()
     assert account(stage)["credit_used"] == pytest.approx(result["charged"]["credit"])
     assert account(stage)["credit_used"] > 1
@@ -274,11 +274,13 @@ def test_a_sleeper_that_wakes_to_a_pause_takes_nothing_from_the_adopters_call(st
     assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
 
 
-def test_what_another_program_made_of_the_job_meanwhile_stands_and_the_call_is_recorded(stage: Stage) -> None:
+def test_a_status_set_by_another_program_meanwhile_stands_and_the_call_is_recorded(stage: Stage) -> None:
     context = stage.context()
     job = placed(stage, context)
     stage.database.jobs.update_one({}, {"$set": {"status": "cancelled"}})  # as SpeechAI's own API does
-    settlement.settle_ended_call(context, job, told(job, disconnection_reason="dial_busy", duration_ms=0))
+    settlement.settle_ended_call(
+        context, job, reported_end(job, disconnection_reason="dial_busy", duration_ms=0)
+    )
     assert stage.job()["status"] == "cancelled"
     assert "dial" not in stage.job()
     assert len(stage.results()) == 1
@@ -288,7 +290,7 @@ def test_what_another_program_made_of_the_job_meanwhile_stands_and_the_call_is_r
 @pytest.mark.parametrize(
     "outcome", [Outcome.TEMPORARY, Outcome.BLOCKED, Outcome.INVALID_NUMBER, Outcome.DO_NOT_CALL]
 )
-def test_a_refused_create_is_no_call_nothing_is_recorded_or_charged(stage: Stage, outcome: Outcome) -> None:
+def test_a_refused_create_is_neither_recorded_nor_charged(stage: Stage, outcome: Outcome) -> None:
     context = stage.context()
     stage.add_job(phone(), phone(), batch_id=BATCH, account_id="acc-1")
     job = stage.claim(context)

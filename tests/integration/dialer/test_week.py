@@ -1,4 +1,4 @@
-"""A week in four time zones over a change of the clock, before a judge who knows nothing of our rules."""
+"""A week in four time zones over a clock change, checked by code that uses none of our rules."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from speechaid.store.queue import Queue
-from tests.support.week import Placed, Week
+from tests.support.week import PlacedCall, Week
+
+pytestmark = pytest.mark.slow
 
 Document = dict[str, Any]
 HOUR, DAY = 3600.0, 86_400.0
 
-#: Chile puts its clocks back in the night to Sunday, 5 April 2026; New York forward on Sunday, 8 March.
+#: Chile sets its clocks back in the night to Sunday, 5 April 2026; New York forward on Sunday, 8 March.
 WEEKS = {
     "Chile's clocks go back": (datetime(2026, 4, 1, tzinfo=UTC), 1),
     # With a third of the jobs.
@@ -88,10 +90,10 @@ def week(request: pytest.FixtureRequest) -> Week:
     start, share = request.param
     week = Week(start=start)
     fill(week, share)
-    judge = Judge(week)
-    week.on_idle = judge.nothing_should_wait
+    idle_check = IdleCheck(week)
+    week.on_idle = idle_check.is_waiting
     week.run(7)
-    assert judge.idle_moments > 1000
+    assert idle_check.idle_moments > 1000
     return week
 
 
@@ -105,7 +107,7 @@ def fill(week: Week, share: int) -> None:
         )
         for _ in range(jobs // share):
             serial += 1
-            # In the mixed batch every third job is another account's, in another zone.
+            # In the mixed batch every third job belongs to another account, in another zone.
             owner = "us" if name == "of its accounts" and serial % 3 == 0 else account
             add_job(week, serial, batch_id=name, account_id=owner)
     for _ in range(50):
@@ -145,11 +147,11 @@ def add_job(week: Week, serial: int, **fields: Any) -> None:
     )
 
 
-# -- the judge ---------------------------------------------------------------------------------------------
+# -- the check ---------------------------------------------------------------------------------------------
 
 
 def in_hours(settings: Document, zone: str | None, moment: datetime) -> bool:
-    """By the clock on the wall, read as text; worked out without any of the code under test."""
+    """Whether local time, compared as text, is in the window; uses none of the code under test."""
     wall = moment.astimezone(ZoneInfo(settings.get("timezone") or zone or "UTC"))
     opens, closes = settings["allowed_hours"]["start"], settings["allowed_hours"]["end"]
     if len(opens) != 5:
@@ -170,11 +172,11 @@ def window_of(job: Document, moment: datetime) -> bool:
     return in_hours(BATCHES[job["batch_id"]][3], zone, moment)
 
 
-class Judge:
-    """Looks at the raw documents whenever a worker has found nothing to do: nothing should be waiting."""
+class IdleCheck:
+    """Reads the raw documents whenever a worker has found nothing to do: no job should be waiting."""
 
-    #: A job that met a taken place, or a pause, is looked at again within so many seconds.
-    PATIENCE = 20.0
+    #: A job that was requeued for a limit or a pause is claimed again within this many seconds.
+    LONGEST_WAIT = 20.0
 
     def __init__(self, week: Week) -> None:
         self.week = week
@@ -182,40 +184,40 @@ class Judge:
         self._waiting: str | None = None
         self._since = 0.0
         self._read = 0
-        #: By account: each call and the day of the account's own zone on which it was placed.
-        self._calls: dict[str, list[tuple[Placed, date]]] = defaultdict(list)
+        #: By account: each call and the day on which it was placed in the account's zone.
+        self._calls: dict[str, list[tuple[PlacedCall, date]]] = defaultdict(list)
 
-    def nothing_should_wait(self) -> bool:
+    def is_waiting(self) -> bool:
         self.idle_moments += 1
         waiting = next(self.waiting(), None)
         now = self.week.clock
         if waiting != self._waiting:
             self._waiting, self._since = waiting, now.seconds
         waits = now.seconds - self._since
-        assert waiting is None or waits <= self.PATIENCE, f"{waiting} waits {waits} s until {now.now()}"
+        assert waiting is None or waits <= self.LONGEST_WAIT, f"{waiting} waits {waits} s until {now.now()}"
         return waiting is not None
 
     def waiting(self) -> Iterator[str]:
         week, now = self.week, self.week.clock.now()
         seconds = week.clock.seconds
-        if HELD[0] <= seconds <= HELD[1] + self.PATIENCE or seconds < self.PATIENCE:
+        if HELD[0] <= seconds <= HELD[1] + self.LONGEST_WAIT or seconds < self.LONGEST_WAIT:
             return
         for batch in [*BATCHES, None]:
             places = week.mongo.get_collection("jobs").places
             pending = places.get(("pending", batch), ())
             if not pending:
                 continue
-            if batch == "paused" and PAUSED[0] <= seconds <= PAUSED[1] + self.PATIENCE:
+            if batch == "paused" and PAUSED[0] <= seconds <= PAUSED[1] + self.LONGEST_WAIT:
                 continue
             most = BATCHES[batch][3].get("max_concurrent_calls") if batch else None
             if most is not None and len(places.get(("in_progress", batch), ())) >= most:
                 continue
-            before = now - timedelta(seconds=self.PATIENCE)
+            before = now - timedelta(seconds=self.LONGEST_WAIT)
             callable_now: dict[str | None, bool] = {}
             for job in pending:
                 due_at, owner = job.get("reserved_until"), job.get("account_id")
                 if due_at is not None and due_at > before:
-                    break  # those behind it are due later still
+                    break  # those after it are due later
                 if owner not in callable_now:
                     open_now = window_of(job, now) and window_of(job, before)
                     callable_now[owner] = open_now and self.account_allows(owner)
@@ -223,15 +225,15 @@ class Judge:
                     yield str(job["job_id"])
 
     def made_today(self, name: str) -> int:
-        """Calls of an account that were placed on this day of its own zone, and are over."""
+        """Calls of an account that were placed today in its zone, and are over."""
         week, zone = self.week, ZoneInfo(ACCOUNTS[name]["timezone"])
         today = week.clock.now().astimezone(zone).date()
-        for call in islice(week.line.calls.values(), self._read, None):
+        for call in islice(week.retell.calls.values(), self._read, None):
             self._read += 1
             owner = call.metadata.get("account_id")
             if owner is not None:
-                own_zone = ZoneInfo(ACCOUNTS[owner]["timezone"])
-                self._calls[owner].append((call, moment(week, call.placed_at).astimezone(own_zone).date()))
+                owner_zone = ZoneInfo(ACCOUNTS[owner]["timezone"])
+                self._calls[owner].append((call, moment(week, call.placed_at).astimezone(owner_zone).date()))
         made = 0
         for call, day in reversed(self._calls[name]):
             if day != today:
@@ -251,7 +253,7 @@ class Judge:
         limit = account.get("daily_call_limit")
         if limit is not None and len(mine) + self.made_today(name) >= limit:
             return False
-        # Whoever may be out of credit may wait.
+        # An account that may be out of credit may wait.
         document = next(row for row in week.rows("accounts").values() if row["account_id"] == name)
         credit = document.get("credit_balance", 0) - document.get("credit_used", 0)
         minutes = document.get("minutes_purchased", 0) - document.get("minutes_used", 0)
@@ -268,7 +270,7 @@ def moment(week: Week, seconds: float) -> datetime:
     return week.start + timedelta(seconds=seconds)
 
 
-def most_at_once(calls: list[Placed]) -> int:
+def most_at_once(calls: list[PlacedCall]) -> int:
     changes = sorted([(call.placed_at, 1) for call in calls] + [(call.ended_at, -1) for call in calls])
     live = most = 0
     for _, change in changes:
@@ -277,35 +279,35 @@ def most_at_once(calls: list[Placed]) -> int:
     return most
 
 
-# -- what must be seen -------------------------------------------------------------------------------------
+# -- what must hold ----------------------------------------------------------------------------------------
 
 
 def jobs_by_name(week: Week) -> dict[str, Document]:
     return {row["job_id"]: row for row in week.rows("jobs").values()}
 
 
-def calls_by(week: Week, name: str) -> dict[str | None, list[Placed]]:
-    found: dict[str | None, list[Placed]] = defaultdict(list)
-    for call in sorted(week.line.calls.values(), key=lambda call: call.placed_at):
+def calls_by(week: Week, name: str) -> dict[str | None, list[PlacedCall]]:
+    found: dict[str | None, list[PlacedCall]] = defaultdict(list)
+    for call in sorted(week.retell.calls.values(), key=lambda call: call.placed_at):
         found[call.metadata.get(name)].append(call)
     return found
 
 
 def test_thousands_of_calls_were_placed_in_every_zone(week: Week) -> None:
-    assert len(week.line.calls) > 1000
+    assert len(week.retell.calls) > 1000
     for batch, calls in calls_by(week, "batch_id").items():
         assert len(calls) > 10, batch
     assert set(calls_by(week, "batch_id")) == {*BATCHES, None} - {"not understood"}
 
 
-def test_no_call_fell_outside_its_window(week: Week) -> None:
+def test_no_call_was_placed_outside_its_window(week: Week) -> None:
     jobs = jobs_by_name(week)
-    for call in week.line.calls.values():
+    for call in week.retell.calls.values():
         job = jobs[call.metadata["job_id"]]
         assert window_of(job, moment(week, call.placed_at)), (job, moment(week, call.placed_at))
 
 
-def test_no_limit_was_passed_at_any_instant(week: Week) -> None:
+def test_no_limit_was_exceeded_at_any_moment(week: Week) -> None:
     for name, calls in calls_by(week, "account_id").items():
         if name is None:
             continue
@@ -320,31 +322,31 @@ def test_no_limit_was_passed_at_any_instant(week: Week) -> None:
     for batch, calls in calls_by(week, "batch_id").items():
         limit = BATCHES[batch][3].get("max_concurrent_calls") if batch else None
         assert most_at_once(calls) <= (limit or 10**9)
-    # The limits were felt, or this says nothing.
+    # The limits were reached, else this proves nothing.
     assert most_at_once(calls_by(week, "account_id")["cl"]) == 3
     assert most_at_once(calls_by(week, "batch_id")["weekend"]) == 1
 
 
-def test_no_call_went_out_during_pause_or_hold_nor_to_a_listed_number(week: Week) -> None:
+def test_no_call_was_placed_during_pause_or_hold_or_to_a_listed_number(week: Week) -> None:
     listed = {row["_id"]: row for row in week.rows("speechaid_do_not_call").values()}
     assert len(listed) > 20
-    for call in week.line.calls.values():
+    for call in week.retell.calls.values():
         assert not HELD[0] < call.placed_at < HELD[1]
         if call.metadata.get("batch_id") == "paused":
             assert not PAUSED[0] < call.placed_at < PAUSED[1]
         if call.number in listed:
             assert moment(week, call.placed_at) <= listed[call.number]["at"]
-    by_number: dict[str, list[Placed]] = defaultdict(list)
-    for call in week.line.calls.values():
+    by_number: dict[str, list[PlacedCall]] = defaultdict(list)
+    for call in week.retell.calls.values():
         by_number[call.number].append(call)
     assert all(most_at_once(calls) <= 1 for calls in by_number.values())
 
 
-def test_every_balance_comes_out_to_the_cent(week: Week) -> None:
-    """Added up from Retell's own record, in decimals."""
+def test_every_balance_is_exact_to_the_cent(week: Week) -> None:
+    """Summed from Retell's record of calls, in decimals."""
     documents = {row["account_id"]: row for row in week.rows("accounts").values()}
-    over = [call for call in week.line.calls.values() if is_settled(week, call)]
-    assert len(over) >= len(week.line.calls) - week.workers
+    over = [call for call in week.retell.calls.values() if is_settled(week, call)]
+    assert len(over) >= len(week.retell.calls) - week.workers
     for name, account in ACCOUNTS.items():
         credit = minutes = Decimal(0)
         for call in over:
@@ -372,12 +374,12 @@ def test_every_balance_comes_out_to_the_cent(week: Week) -> None:
             assert batch["total_cost"] == pytest.approx(together * 0.11, abs=0.005)
 
 
-def is_settled(week: Week, call: Placed) -> bool:
+def is_settled(week: Week, call: PlacedCall) -> bool:
     results = {row["call_id"] for row in week.rows("call_results").values()}
     return call.call_id in results
 
 
-def test_nobody_was_dialled_on_an_empty_balance_and_credit_brought_the_jobs_back(week: Week) -> None:
+def test_no_call_was_placed_on_an_empty_balance_and_a_top_up_resumed_the_jobs(week: Week) -> None:
     for name, field in (("us", "credit"), ("ar", "minutes")):
         account = ACCOUNTS[name]
         calls = calls_by(week, "account_id")[name]
@@ -395,12 +397,12 @@ def test_nobody_was_dialled_on_an_empty_balance_and_credit_brought_the_jobs_back
             had = Decimal(account["credit_balance"] if field == "credit" else account["minutes_purchased"])
             had += (150 if field == "credit" else 200) if call.placed_at > TOP_UP_AT else 0
             assert had - paid > 0, (name, call)
-        # It had run dry before the money came, and went on then.
+        # The balance was empty before the top-up, and calls went on after it.
         assert not any(TOP_UP_AT - 3 * HOUR < call.placed_at < TOP_UP_AT for call in calls)
         assert any(call.placed_at > TOP_UP_AT for call in calls)
 
 
-def test_retries_waited_their_time_and_no_job_had_more_than_its_attempts(week: Week) -> None:
+def test_retries_kept_their_delay_and_no_job_had_more_than_its_attempts(week: Week) -> None:
     jobs = jobs_by_name(week)
     for name, calls in calls_by(week, "job_id").items():
         job = jobs[str(name)]
@@ -417,7 +419,7 @@ def test_retries_waited_their_time_and_no_job_had_more_than_its_attempts(week: W
             assert sum(call.reason in {"user_hangup", "agent_hangup"} for call in rang) == 1
 
 
-def test_every_call_is_on_record_once_and_every_job_s_state_can_be_explained(week: Week) -> None:
+def test_every_call_is_recorded_once_and_every_job_s_status_has_its_reason(week: Week) -> None:
     results = [row["call_id"] for row in week.rows("call_results").values()]
     assert len(results) == len(set(results))
     unfinished = [job for job in week.rows("jobs").values() if job["status"] not in {"done", "failed"}]

@@ -1,4 +1,4 @@
-"""The embedded database as its supervisor drives it, with real processes and a real client."""
+"""The embedded database under its supervisor, with real processes and a real client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEADLINE_SECONDS = 60.0
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for an event with a generous deadline."""
+    """Wait until the condition is true, with a generous deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "the awaited event did not come"
@@ -42,14 +42,14 @@ def server(tmp_path: Path) -> Iterator[EmbeddedDatabase]:
     database.stop()
 
 
-def test_strangers_on_this_machine_are_refused(server: EmbeddedDatabase) -> None:
+def test_clients_without_the_password_are_refused(server: EmbeddedDatabase) -> None:
     address = server.uri.rpartition("@")[2]
     for uri in (f"mongodb://{address}", f"mongodb://speechaid:guess@{address}"):
         with client_of(uri) as client, pytest.raises(OperationFailure):
             client["any"]["thing"].find_one()
 
 
-def test_directory_and_secrets_are_for_the_owner_alone(server: EmbeddedDatabase) -> None:
+def test_directory_and_files_are_for_the_owner_only(server: EmbeddedDatabase) -> None:
     assert server.directory.stat().st_mode & 0o777 == 0o700
     for name in ("credentials", "address", "server.log", "server.lock"):
         assert (server.directory / name).stat().st_mode & 0o777 == 0o600, name
@@ -63,7 +63,7 @@ def test_password_is_on_no_command_line_and_in_no_log(server: EmbeddedDatabase) 
     assert password not in (server.directory / "server.log").read_text()
 
 
-def test_journaled_write_survives_a_kill_and_the_same_client_goes_on(server: EmbeddedDatabase) -> None:
+def test_journaled_write_survives_a_kill_and_the_client_reconnects(server: EmbeddedDatabase) -> None:
     with client_of(server.uri) as client:
         jobs = client.get_database("campaign", write_concern=_JOURNALED)["jobs"]
         jobs.insert_one({"_id": 1})
@@ -79,7 +79,7 @@ def test_journaled_write_survives_a_kill_and_the_same_client_goes_on(server: Emb
         assert jobs.find_one({"_id": 1}) == {"_id": 1}
 
 
-def test_data_and_port_outlive_a_clean_stop(tmp_path: Path) -> None:
+def test_data_and_port_survive_a_clean_stop(tmp_path: Path) -> None:
     first = EmbeddedDatabase(tmp_path)
     uri = first.start()
     with client_of(uri) as client:
@@ -111,7 +111,7 @@ def test_interrupt_from_a_terminal_does_not_reach_the_server(server: EmbeddedDat
         assert client.admin.command("ping")["ok"] == 1.0
 
 
-def test_server_outlives_a_killed_supervisor_and_the_next_takes_it_over(tmp_path: Path) -> None:
+def test_server_survives_a_killed_supervisor_and_the_next_adopts_it(tmp_path: Path) -> None:
     supervisor, pid = _supervisor_process(tmp_path)
     with client_of(published_uri(tmp_path)) as worker:
         worker["campaign"]["jobs"].insert_one({"_id": 1})
@@ -124,13 +124,14 @@ def test_server_outlives_a_killed_supervisor_and_the_next_takes_it_over(tmp_path
             successor.start()
             assert successor.pid == pid
             worker["campaign"]["jobs"].insert_one({"_id": 3})
-            worker.close()  # a client says good-bye, and would wait long for a server that is gone
+            worker.close()  # closing sends a message, and would wait long for a stopped server
         finally:
             successor.stop()
     assert not is_alive(pid)
 
 
-def test_orphaned_server_leaves_by_itself_when_its_last_client_has_gone(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_orphaned_server_exits_when_its_last_client_has_disconnected(tmp_path: Path) -> None:
     supervisor, pid = _supervisor_process(tmp_path)
     supervisor.kill()
     supervisor.wait()
@@ -142,7 +143,7 @@ def test_orphaned_server_leaves_by_itself_when_its_last_client_has_gone(tmp_path
         published_uri(tmp_path)
 
 
-def test_replaced_credentials_file_decides_at_the_next_start(tmp_path: Path) -> None:
+def test_replaced_credentials_file_applies_at_the_next_start(tmp_path: Path) -> None:
     first = EmbeddedDatabase(tmp_path)
     old = first.start()
     first.stop()
@@ -159,7 +160,7 @@ def test_replaced_credentials_file_decides_at_the_next_start(tmp_path: Path) -> 
         second.stop()
 
 
-def test_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_directory_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FleetError, match=r"file/db cannot be used: Not a directory"):
         EmbeddedDatabase(tmp_path / "file" / "db").start()
@@ -179,7 +180,7 @@ _JOURNALED = WriteConcern("majority", j=True)
 
 _SUPERVISE = """
 import sys, time
-from speechaid.fleet.embedded import EmbeddedDatabase
+from speechaid.embedded.database import EmbeddedDatabase
 database = EmbeddedDatabase(sys.argv[1])
 database.start()
 print(database.pid, flush=True)
@@ -188,7 +189,7 @@ time.sleep(600)
 
 
 def _supervisor_process(directory: Path) -> tuple[subprocess.Popen[str], int]:
-    """A process in charge of a database, and the database's pid."""
+    """A supervisor process of a database, and the database's pid."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SUPERVISE, str(directory)], stdout=subprocess.PIPE, text=True
     )

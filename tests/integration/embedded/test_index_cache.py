@@ -1,4 +1,4 @@
-"""The embedded database's list of indexes is read once a statement, and what a statement changes it sees."""
+"""The embedded database reads its list of indexes once per statement; a statement sees its own changes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from speechaid.embedded.index_cache import NEEDED, cache_index_reads
+from speechaid.embedded.index_cache import WRAPPED_METHODS, cache_index_reads
 
 Document = dict[str, Any]
 
 
 class CountingStorage:
-    """As much of a storage as is wrapped: it counts how often its list is read."""
+    """The wrapped methods of a storage; counts how often the list is read."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -35,7 +35,7 @@ class CountingStorage:
         return [list(self._iter_indexes(database, collection)) for _ in range(5)]
 
 
-def test_a_statement_reads_the_list_once_and_the_next_one_anew() -> None:
+def test_each_statement_reads_the_list_once() -> None:
     storage = CountingStorage()
     assert cache_index_reads(storage)
     for statement in (1, 2):
@@ -43,24 +43,24 @@ def test_a_statement_reads_the_list_once_and_the_next_one_anew() -> None:
         assert storage.read == statement
     list(storage._iter_indexes("d", "c"))
     list(storage._iter_indexes("d", "c"))
-    assert storage.read == 4, "outside a statement nothing is remembered"
+    assert storage.read == 4, "outside a statement nothing is cached"
 
 
-def test_a_storage_of_another_build_is_left_as_it_is() -> None:
+def test_a_storage_without_the_methods_is_left_unchanged() -> None:
     assert not cache_index_reads(object())
 
 
-def test_the_installed_storage_is_built_as_known(tmp_path: Path) -> None:
+def test_the_installed_storage_has_the_wrapped_methods(tmp_path: Path) -> None:
     secantus = pytest.importorskip("secantus")
     server = secantus.SecantusDBServer(host="127.0.0.1", port=0, storage_path=str(tmp_path))
     try:
-        assert all(hasattr(server.storage, name) for name in NEEDED)
+        assert all(hasattr(server.storage, name) for name in WRAPPED_METHODS)
         assert cache_index_reads(server.storage)
     finally:
         server.storage.close()
 
 
-def test_an_index_that_meets_its_first_array_within_one_insert_still_finds_and_sorts(
+def test_an_index_that_gets_its_first_array_within_one_insert_still_finds_and_sorts(
     database: Database[Document],
 ) -> None:
     table = database.jobs
@@ -72,7 +72,7 @@ def test_an_index_that_meets_its_first_array_within_one_insert_still_finds_and_s
     assert {row["_id"] for row in table.find({"tags": 9})} == {1, 2}
 
 
-def test_an_index_made_between_two_statements_binds_the_second(database: Database[Document]) -> None:
+def test_an_index_made_between_two_statements_applies_to_the_second(database: Database[Document]) -> None:
     table = database.jobs
     table.insert_one({"number": 1})
     table.create_index([("number", 1)], unique=True)

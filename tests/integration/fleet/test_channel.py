@@ -1,4 +1,4 @@
-"""Channel and seat over a real socket pair, with real signals to this very process."""
+"""Channel and supervisor link over a real socket pair, with real signals to this process."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def line() -> Iterator[tuple[Channel, Channel]]:
 
 
 @pytest.fixture
-def post() -> Iterator[tuple[Channel, SupervisorLink]]:
-    """The supervisor's end, and a seat at the other."""
+def linked() -> Iterator[tuple[Channel, SupervisorLink]]:
+    """The supervisor's end of a channel, and a link at the other."""
     ours, theirs = Channel.pair()
     link = SupervisorLink(Channel(theirs), WorkerIdentity(slot="worker-1", host="here", pid=os.getpid()))
     yield ours, link
@@ -78,7 +78,7 @@ def test_messages_sent_together_arrive_in_order(line: tuple[Channel, Channel]) -
     assert theirs.receive() == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
-def test_a_full_line_refuses_instead_of_blocking(line: tuple[Channel, Channel]) -> None:
+def test_a_full_channel_refuses_instead_of_blocking(line: tuple[Channel, Channel]) -> None:
     ours, theirs = line
     sent = fill(ours)
     assert sent > 10
@@ -86,7 +86,7 @@ def test_a_full_line_refuses_instead_of_blocking(line: tuple[Channel, Channel]) 
     assert ours.send({"n": "again"})
 
 
-def test_last_words_of_a_dead_peer_are_heard_before_its_end(line: tuple[Channel, Channel]) -> None:
+def test_last_messages_of_a_dead_peer_are_received_before_end_of_file(line: tuple[Channel, Channel]) -> None:
     ours, theirs = line
     ours.send({"unread": True})  # the peer dies with this unread: the kernel answers with a reset first
     theirs.send({"last": "words"})
@@ -102,7 +102,7 @@ def test_an_oversized_message_is_the_senders_error(line: tuple[Channel, Channel]
         ours.send({"text": "x" * MAX_MESSAGE_BYTES})
 
 
-def test_what_is_no_message_is_counted_and_passed_over() -> None:
+def test_an_invalid_packet_is_counted_and_skipped() -> None:
     ours, theirs = Channel.pair()
     for data in (b"not json", b'[{"half":1},1]', b"x" * (MAX_MESSAGE_BYTES + 1), b'{"fine":1}'):
         theirs.send(data)
@@ -123,15 +123,15 @@ def test_what_is_no_message_is_counted_and_passed_over() -> None:
         {"kind": "beat", "state": "dancing", "step": "", "since": 0, "deadline": 0},
     ],
 )
-def test_what_is_no_report_is_told_as_such(message: dict[str, object]) -> None:
-    with pytest.raises(FleetError, match="no report"):
+def test_an_invalid_report_is_refused(message: dict[str, object]) -> None:
+    with pytest.raises(FleetError, match="invalid report"):
         decode_report(message)
 
 
-def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(
-    post: tuple[Channel, SupervisorLink],
+def test_a_beat_has_the_step_and_the_deadline_of_the_next_beat(
+    linked: tuple[Channel, SupervisorLink],
 ) -> None:
-    supervisor, link = post
+    supervisor, link = linked
     link.ready()
     before = SystemClock().boottime()
     link.count("calls_total", outcome="busy")
@@ -149,8 +149,8 @@ def test_a_report_says_what_is_done_and_by_when_the_next_one_comes(
     assert beat.done == 1
 
 
-def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_a_state_that_is_reported_again_keeps_its_start(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
     for job, seconds in (("job-1", 1), ("job-1", 5), ("job-2", 1)):
         link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=seconds, job=job)
     first, again, other = (beat for beat in reports(supervisor) if isinstance(beat, Beat))
@@ -158,7 +158,7 @@ def test_a_step_reported_again_keeps_its_beginning(post: tuple[Channel, Supervis
 
 
 class HandClock(SystemClock):
-    """A clock that stands until it is turned."""
+    """A clock that the test sets."""
 
     at = 100.0
 
@@ -166,7 +166,7 @@ class HandClock(SystemClock):
         return self.at
 
 
-def test_a_step_right_behind_another_that_promises_as_much_is_not_told_apart(
+def test_a_step_right_after_another_with_the_same_deadline_sends_no_beat(
     line: tuple[Channel, Channel],
 ) -> None:
     supervisor, worker = line
@@ -177,13 +177,13 @@ def test_a_step_right_behind_another_that_promises_as_much_is_not_told_apart(
         clock.at += later
         link.report_step(WorkerState.SETTLING, step, within_seconds=within, job="job-1")
     link.report_step(WorkerState.IDLE, "rest", within_seconds=29.0)
-    told = [beat.step for beat in reports(supervisor) if isinstance(beat, Beat)]
+    sent = [beat.step for beat in reports(supervisor) if isinstance(beat, Beat)]
     link.close()
-    assert told == ["verdict", "get call", "renew", "rest"]
+    assert sent == ["verdict", "get call", "renew", "rest"]
 
 
-def test_increments_survive_a_full_line(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_increments_survive_a_full_channel(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
     link.count("calls_total")
     fill(link._channel)
     link.report_step(WorkerState.IDLE, "resting", within_seconds=1)  # lost, its increments kept
@@ -197,32 +197,32 @@ def test_increments_survive_a_full_line(post: tuple[Channel, SupervisorLink]) ->
 
 
 def test_many_increments_travel_in_several_messages_and_none_is_lost(
-    post: tuple[Channel, SupervisorLink],
+    linked: tuple[Channel, SupervisorLink],
 ) -> None:
-    supervisor, link = post
+    supervisor, link = linked
     names = [f"metric_{number}" for number in range(2 * COUNTS_PER_MESSAGE + 1)]
     for name in names:
         link.count(name)
     link.bye("done")
-    said = reports(supervisor)
-    assert all(isinstance(word, Bye) and word.reason == "done" for word in said)
-    assert sorted(n for w in said if isinstance(w, Bye) for n, _ in w.counts) == sorted(names)
+    received = reports(supervisor)
+    assert all(isinstance(report, Bye) and report.reason == "done" for report in received)
+    assert sorted(n for r in received if isinstance(r, Bye) for n, _ in r.counts) == sorted(names)
 
 
-def test_an_event_too_long_for_the_line_costs_nothing_but_itself(
-    post: tuple[Channel, SupervisorLink],
+def test_an_event_too_long_for_a_packet_is_dropped_alone(
+    linked: tuple[Channel, SupervisorLink],
 ) -> None:
-    supervisor, link = post
+    supervisor, link = linked
     link.emit("long", text="x" * MAX_MESSAGE_BYTES)
     link.emit("short")
     link.report_step(WorkerState.IDLE, "resting", within_seconds=1)
     assert [r.name for r in reports(supervisor) if isinstance(r, Event)] == ["short"]
 
 
-def test_what_a_worker_tells_goes_out_with_its_next_report_in_one_packet(
-    post: tuple[Channel, SupervisorLink],
+def test_events_go_out_with_the_next_beat_in_one_packet(
+    linked: tuple[Channel, SupervisorLink],
 ) -> None:
-    supervisor, link = post
+    supervisor, link = linked
     link.emit("call.placed", job="job-1")
     link.emit("call.ended", job="job-1")
     assert reports(supervisor) == []
@@ -231,79 +231,83 @@ def test_what_a_worker_tells_goes_out_with_its_next_report_in_one_packet(
     assert [message["kind"] for message in json.loads(packet)] == ["event", "event", "beat"]
 
 
-def test_what_a_worker_tells_goes_out_though_its_next_step_is_not_told_apart(
-    post: tuple[Channel, SupervisorLink],
+def test_events_go_out_with_a_step_that_sends_no_beat(
+    linked: tuple[Channel, SupervisorLink],
 ) -> None:
-    supervisor, link = post
+    supervisor, link = linked
     link.report_step(WorkerState.SETTLING, "verdict", within_seconds=40, job="job-1")
     link.emit("call.ended", job="job-1")
     link.report_step(WorkerState.SETTLING, "result", within_seconds=40, job="job-1")
     assert [type(report) for report in reports(supervisor)] == [Beat, Event]
 
 
-def test_what_a_worker_tells_is_out_before_it_rests(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_events_go_out_before_a_worker_waits(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
     link.emit("call.ended", job="job-1")
     link.commands(0.001)
     assert [type(report) for report in reports(supervisor)] == [Event]
 
 
-def test_a_deed_that_counts_once_is_told_at_once(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_an_idempotent_count_is_sent_at_once(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
     link.emit("call.ended", job="job-1")
     link.count_once("settled:key", [("calls_total", {}, 1)])
     assert IdempotentCount(once="settled:key", counts={("calls_total", ()): 1}) in reports(supervisor)
 
 
-def test_an_order_wakes_a_resting_worker(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_an_order_wakes_a_waiting_worker(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
     threading.Timer(0.05, supervisor.send, [encode_command(Order.HANG_UP, {"job": "job-1"})]).start()
     (command,) = link.commands(LONG)
     assert (command.order, command.data) == (Order.HANG_UP, {"job": "job-1"})
 
 
-def test_a_signal_wakes_a_resting_worker(post: tuple[Channel, SupervisorLink]) -> None:
-    _, link = post
+def test_a_signal_wakes_a_waiting_worker(linked: tuple[Channel, SupervisorLink]) -> None:
+    _, link = linked
     threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
     assert link.commands(LONG) == []
     assert link.stop_requested
     assert not link.hand_over_requested
 
 
-def test_a_signal_before_the_rest_is_not_slept_over(post: tuple[Channel, SupervisorLink]) -> None:
-    _, link = post
+def test_a_signal_before_the_wait_ends_it_at_once(linked: tuple[Channel, SupervisorLink]) -> None:
+    _, link = linked
     os.kill(os.getpid(), signal.SIGTERM)
     link.commands(LONG)
     assert link.stop_requested
 
 
-def test_the_end_of_the_supervisor_wakes_a_resting_worker_once(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_the_end_of_the_supervisor_wakes_a_waiting_worker_once(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = linked
     threading.Timer(0.05, supervisor.close).start()
     link.commands(LONG)
     assert link.orphaned
     assert not link.may_claim
-    assert link.commands(0.01) == []  # and it can still rest
+    assert link.commands(0.01) == []  # and it can still wait
 
 
-def test_a_second_sigterm_lets_go(post: tuple[Channel, SupervisorLink]) -> None:
-    _, link = post
+def test_a_second_sigterm_hands_the_call_over(linked: tuple[Channel, SupervisorLink]) -> None:
+    _, link = linked
     for expected in (False, True):
         os.kill(os.getpid(), signal.SIGTERM)
         link.commands(LONG)
         assert link.hand_over_requested is expected
 
 
-def test_sigquit_lets_go_at_once(post: tuple[Channel, SupervisorLink]) -> None:
-    _, link = post
+def test_sigquit_hands_the_call_over_at_once(linked: tuple[Channel, SupervisorLink]) -> None:
+    _, link = linked
     os.kill(os.getpid(), signal.SIGQUIT)
     link.commands(LONG)
     assert link.stop_requested
     assert link.hand_over_requested
 
 
-def test_an_order_to_stop_and_one_sigterm_are_one_wish(post: tuple[Channel, SupervisorLink]) -> None:
-    supervisor, link = post
+def test_an_order_to_stop_and_one_sigterm_count_as_one_request(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = linked
     supervisor.send(encode_command(Order.STOP, {}))
     os.kill(os.getpid(), signal.SIGTERM)
     link.commands(LONG)
@@ -313,10 +317,10 @@ def test_an_order_to_stop_and_one_sigterm_are_one_wish(post: tuple[Channel, Supe
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2])
-def test_the_supervisors_signals_pass_a_worker_by(
-    post: tuple[Channel, SupervisorLink], number: signal.Signals
+def test_a_worker_ignores_the_supervisors_signals(
+    linked: tuple[Channel, SupervisorLink], number: signal.Signals
 ) -> None:
-    _, link = post
+    _, link = linked
     os.kill(os.getpid(), number)
     link.commands(0)
     assert link.may_claim
@@ -330,10 +334,10 @@ def test_the_supervisors_signals_pass_a_worker_by(
         (encode_command(Order.HOLD, {"on": True}), encode_command(Order.HOLD, {"on": False})),
     ],
 )
-def test_an_order_that_forbids_claims_holds_until_it_is_taken_back(
-    post: tuple[Channel, SupervisorLink], on: dict[str, object], off: dict[str, object]
+def test_an_order_that_forbids_claims_holds_until_it_is_reverted(
+    linked: tuple[Channel, SupervisorLink], on: dict[str, object], off: dict[str, object]
 ) -> None:
-    supervisor, link = post
+    supervisor, link = linked
     supervisor.send(on)
     link.commands(LONG)
     assert not link.may_claim
@@ -342,7 +346,7 @@ def test_an_order_that_forbids_claims_holds_until_it_is_taken_back(
     assert link.may_claim
 
 
-def test_an_order_given_before_birth_holds_from_the_first_step() -> None:
+def test_an_order_sent_before_the_fork_holds_from_the_first_step() -> None:
     ours, theirs = Channel.pair()
     ours.send(encode_command(Order.PAUSE, {}))
     ours.send(encode_command(Order.SETTINGS, {"wire": {}}))

@@ -1,4 +1,4 @@
-"""The fleet with real processes, its loop turned by the test."""
+"""The fleet with real processes; the test runs its loop."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from speechaid.rules.respawn import ExitCause, RespawnPolicy
 from tests.support.fleet_harness import TARGET, settings, until, use_environment
 
 now = SystemClock().boottime
-#: A slot's second quick end in a row is answered so late that no test sees the answer.
-PATIENCE = Timeouts(
+#: After a slot's second quick end in a row the next start comes too late for any test.
+TIMEOUTS = Timeouts(
     grace_seconds=0.5,
     dump_seconds=0.3,
     respawn=RespawnPolicy(first_delay_seconds=300, longest_delay_seconds=300, outage_delay_seconds=300),
 )
 
 
-class Notes:
-    """A listener that writes down."""
+class RecordingListener:
+    """A listener that records."""
 
     def __init__(self) -> None:
         self.counts: Counts = {}
@@ -41,8 +41,8 @@ class Notes:
         for key, value in counts.items():
             self.counts[key] = self.counts.get(key, 0) + value
 
-    def on_idempotent_count(self, tally: IdempotentCount) -> None:
-        self.on_counts(tally.counts)
+    def on_idempotent_count(self, count: IdempotentCount) -> None:
+        self.on_counts(count.counts)
 
     def on_worker_event(self, slot: str, event: Event) -> None:
         pass
@@ -52,16 +52,16 @@ class Notes:
 
 
 class Stage:
-    """A fleet, what it told, and what its workers are told to do."""
+    """A fleet, its listener, and the tasks of its workers."""
 
     def __init__(self, directory: Path) -> None:
-        self.notes = Notes()
+        self.listener = RecordingListener()
         self.tasks = directory / "tasks"
         wire = settings(directory).to_wire()
-        self.fleet = Fleet(Spawner(TARGET), self.notes, host="here", wire=wire, timeouts=PATIENCE)
+        self.fleet = Fleet(Spawner(TARGET), self.listener, host="here", wire=wire, timeouts=TIMEOUTS)
 
-    def until(self, look: Callable[[], object], what: str) -> None:
-        until(look, what, between=lambda: self.fleet.tick(now()))
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        until(condition, what, between=lambda: self.fleet.tick(now()))
 
     def start(self, workers: int) -> None:
         self.fleet.scale(workers)
@@ -71,7 +71,7 @@ class Stage:
         return {r["slot"]: r["pid"] for r in self.fleet.rows(now()) if r["pid"] and r["state"] in states}
 
     def has(self, **fields: object) -> bool:
-        """Whether the first worker's row says so."""
+        """Whether the first worker's row has these values."""
         row = self.fleet.rows(now())[0]
         return all(row[name] == value for name, value in fields.items())
 
@@ -95,43 +95,44 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     stage.fleet.close()
 
 
-def test_a_killed_worker_is_replaced_at_once_and_its_job_is_told(stage: Stage) -> None:
+def test_a_killed_worker_is_replaced_at_once_and_its_job_is_reported(stage: Stage) -> None:
     stage.start(2)
     stage.task("worker-2", "call")
     stage.until(lambda: stage.pids("following"), "a call")
     victim = stage.pids("following")["worker-2"]
     os.kill(victim, signal.SIGKILL)
     stage.until(lambda: stage.pids("following").get("worker-2", victim) != victim, "a successor at work")
-    assert stage.notes.ends == [("worker-2", "job-7", ExitCause.KILLED)]
+    assert stage.listener.ends == [("worker-2", "job-7", ExitCause.KILLED)]
     assert stage.fleet.rows(now())[1]["restarts"] == {"killed": 1}
 
 
-def test_a_hung_worker_is_named_dumped_killed_and_replaced(
+def test_a_hung_worker_is_logged_dumped_killed_and_replaced(
     stage: Stage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stage.fleet.timeouts = replace(PATIENCE, dump_seconds=300)  # until it has been seen
+    stage.fleet.timeouts = replace(TIMEOUTS, dump_seconds=300)  # until the test has seen it
     stage.start(1)
     victim = stage.pids("idle")["worker-1"]
     slot = stage.fleet.slots[1]
     stage.task("worker-1", "hang")
-    stage.until(lambda: slot.state is SlotState.HUNG, "suspicion")
-    said: list[str] = []
+    stage.until(lambda: slot.state is SlotState.HUNG, "the state hung")
+    stderr: list[str] = []
 
     def dumped() -> bool:
-        said.append(capfd.readouterr().err)
-        return "in _perform" in "".join(said)  # the innermost frame of the stack
+        stderr.append(capfd.readouterr().err)
+        return "in _perform" in "".join(stderr)  # the innermost frame of the stack
 
     stage.until(dumped, "its stack")
     stage.task("worker-1", "idle")
     slot.due = stage.fleet._review_at = now()
     stage.until(lambda: stage.pids("idle").get("worker-1", victim) != victim, "a successor")
-    assert stage.notes.ends == [("worker-1", "job-9", ExitCause.HUNG)]
-    told = next(r.getMessage() for r in caplog.records if "is hung" in r.getMessage())
-    assert all(word in told for word in ("worker-1@here", "get_call", "job-9", "call-9"))
+    assert stage.listener.ends == [("worker-1", "job-9", ExitCause.HUNG)]
+    logged = next(vars(record)["fields"] for record in caplog.records if record.message == "worker.hung")
+    assert logged["worker_id"].startswith("worker-1@here")
+    assert (logged["step"], logged["job"], logged["call"]) == ("get_call", "job-9", "call-9")
 
 
-def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    stage.fleet.timeouts = replace(PATIENCE, dump_seconds=300)
+def test_a_worker_that_was_only_late_is_not_killed(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.fleet.timeouts = replace(TIMEOUTS, dump_seconds=300)
     stage.start(1)
     pid = stage.pids("idle")["worker-1"]
     slot = stage.fleet.slots[1]
@@ -142,15 +143,15 @@ def test_a_worker_that_was_only_late_is_spared(stage: Stage, caplog: pytest.LogC
         return slot.state is SlotState.HUNG
 
     os.kill(pid, signal.SIGSTOP)
-    stage.until(overdue, "suspicion")
+    stage.until(overdue, "the state hung")
     os.kill(pid, signal.SIGCONT)
     stage.until(lambda: stage.pids("idle") == {"worker-1": pid}, "its next report")
-    assert "reports after all" in caplog.text
+    assert "worker.late" in caplog.text
     assert not slot.was_hung
 
 
-def test_time_in_which_we_did_not_look_hangs_nobody(stage: Stage) -> None:
-    stage.fleet.timeouts = replace(PATIENCE, grace_seconds=300)  # until its last report has been heard
+def test_time_in_which_the_supervisor_did_not_run_makes_no_worker_hung(stage: Stage) -> None:
+    stage.fleet.timeouts = replace(TIMEOUTS, grace_seconds=300)  # until its last beat has been received
     stage.start(1)
     slot = stage.fleet.slots[1]
     stage.task("worker-1", "hang")
@@ -162,11 +163,11 @@ def test_time_in_which_we_did_not_look_hangs_nobody(stage: Stage) -> None:
     assert slot.state is SlotState.RUNNING
 
 
-def test_a_worker_that_keeps_crashing_backs_off_and_the_others_work_on(stage: Stage) -> None:
+def test_a_slot_whose_workers_crash_backs_off_and_the_others_work_on(stage: Stage) -> None:
     stage.start(2)
     stage.task("worker-1", "crash")
-    stage.until(lambda: len(stage.notes.ends) == 2, "two crashes")
-    assert {cause for _, _, cause in stage.notes.ends} == {ExitCause.CRASHED}
+    stage.until(lambda: len(stage.listener.ends) == 2, "two crashes")
+    assert {cause for _, _, cause in stage.listener.ends} == {ExitCause.CRASHED}
     row = stage.fleet.rows(now())[0]
     assert row["state"] == "waiting"
     assert row["starts_in_seconds"] > 100
@@ -176,11 +177,13 @@ def test_a_worker_that_keeps_crashing_backs_off_and_the_others_work_on(stage: St
 @pytest.mark.parametrize(
     ("status", "cause"), [(0, ExitCause.QUIT), (10, ExitCause.RECYCLED), (69, ExitCause.UNAVAILABLE)]
 )
-def test_a_worker_that_leaves_by_itself_says_why(stage: Stage, status: int, cause: ExitCause) -> None:
+def test_a_worker_that_exits_by_itself_has_its_cause_reported(
+    stage: Stage, status: int, cause: ExitCause
+) -> None:
     stage.start(1)
     stage.task("worker-1", f"exit {status}")
-    stage.until(lambda: stage.notes.ends, "its end")
-    assert stage.notes.ends[0] == ("worker-1", None, cause)
+    stage.until(lambda: stage.listener.ends, "its end")
+    assert stage.listener.ends[0] == ("worker-1", None, cause)
     assert stage.fleet.dependency_away == (cause is ExitCause.UNAVAILABLE)
 
 
@@ -193,29 +196,29 @@ def test_counts_and_calls_survive_the_worker(stage: Stage) -> None:
         stage.until(partial(stage.has, calls_done=calls), "the call's end")
         os.kill(stage.pids("idle")["worker-1"], signal.SIGKILL)
         stage.until(partial(stage.has, restarts={"killed": calls}, state="idle"), "a successor")
-    assert stage.notes.counts == {("fleet_calls_total", (("outcome", "answered"),)): 2}
+    assert stage.listener.counts == {("fleet_calls_total", (("outcome", "answered"),)): 2}
     stage.fleet.scale(0)
-    stage.until(lambda: not stage.fleet.slots, "its leave")
+    stage.until(lambda: not stage.fleet.slots, "its exit")
     stage.start(1)
-    assert stage.has(calls_done=0, restarts={})  # the slot's own counts begin anew, the fleet's go on
+    assert stage.has(calls_done=0, restarts={})  # the slot's counts start anew, the fleet's go on
     assert (stage.fleet.calls_done, stage.fleet.restarts) == (2, 2)
 
 
-def test_scaling_down_lets_the_surplus_finish_its_call(stage: Stage) -> None:
+def test_scaling_down_lets_surplus_workers_finish_their_calls(stage: Stage) -> None:
     stage.start(3)
     stage.task("worker-3", "call")
     stage.until(lambda: stage.pids("following"), "a call")
     stage.fleet.scale(1)
-    stage.until(lambda: len(stage.fleet.slots) == 2, "the idle one's leave")
+    stage.until(lambda: len(stage.fleet.slots) == 2, "the exit of the idle one")
     assert stage.pids("following").keys() == {"worker-3"}
     stage.task("worker-3", "idle")
     stage.until(lambda: len(stage.fleet.slots) == 1, "the end of the surplus")
-    assert [cause for _, _, cause in stage.notes.ends] == [ExitCause.ASKED, ExitCause.ASKED]
+    assert [cause for _, _, cause in stage.listener.ends] == [ExitCause.ASKED, ExitCause.ASKED]
     stage.start(2)  # and up again
     assert stage.pids("idle").keys() == {"worker-1", "worker-2"}
 
 
-def test_a_worker_of_the_surplus_that_is_wanted_again_is_replaced_when_it_has_left(stage: Stage) -> None:
+def test_a_surplus_worker_that_is_wanted_again_is_replaced_once_it_has_left(stage: Stage) -> None:
     stage.start(2)
     stage.task("worker-2", "call")
     stage.until(lambda: stage.pids("following"), "a call")
@@ -227,7 +230,7 @@ def test_a_worker_of_the_surplus_that_is_wanted_again_is_replaced_when_it_has_le
     stage.until(lambda: stage.pids("idle").get("worker-2", leaving) != leaving, "its successor")
 
 
-def test_a_pause_outlives_the_worker_it_was_given_to(stage: Stage) -> None:
+def test_a_pause_holds_for_the_successor_of_a_worker(stage: Stage) -> None:
     stage.start(2)
     stage.fleet.pause("worker-1", True)
     stage.until(lambda: stage.pids("paused"), "the pause")
@@ -245,33 +248,34 @@ def test_a_worker_that_does_not_exist_cannot_be_paused(stage: Stage) -> None:
         stage.fleet.require("worker-9")
 
 
-def test_every_state_of_a_slot_has_its_arrows_and_the_door_keeps_them() -> None:
+def test_every_state_of_a_slot_has_arrows_and_move_enforces_them() -> None:
     assert set(ARROWS) == set(SlotState)
     with pytest.raises(FleetError, match="running from waiting"):
         Slot(1, 0.0).move(SlotState.RUNNING, None)
 
 
+@pytest.mark.slow
 def test_sixty_four_workers_start_and_stop(stage: Stage) -> None:
     stage.start(64)
     stage.fleet.stop()
     stage.until(lambda: stage.fleet.empty, "all to have left")
-    assert {cause for _, _, cause in stage.notes.ends} == {ExitCause.ASKED}
-    assert len(stage.notes.ends) == 64
+    assert {cause for _, _, cause in stage.listener.ends} == {ExitCause.ASKED}
+    assert len(stage.listener.ends) == 64
 
 
 def test_a_crash_loop_is_over_once_the_worker_runs_well(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.fleet.timeouts = replace(
-        PATIENCE, respawn=RespawnPolicy(crash_loop_after=1, first_delay_seconds=0.01)
+        TIMEOUTS, respawn=RespawnPolicy(crash_loop_after=1, first_delay_seconds=0.01)
     )
     stage.start(2)
     stage.task("worker-1", "crash")
     stage.until(lambda: stage.fleet.crash_loops == ["worker-1"], "a crash loop")
     stage.task("worker-1", "idle")
     stage.until(lambda: "worker-1" in stage.pids("idle"), "a worker that lives")
-    assert stage.fleet.crash_loops == ["worker-1"]  # it has proved nothing yet
-    stage.fleet.timeouts = replace(PATIENCE, respawn=RespawnPolicy(settled_seconds=0.01))
+    assert stage.fleet.crash_loops == ["worker-1"]  # it has not finished a call or run long enough
+    stage.fleet.timeouts = replace(TIMEOUTS, respawn=RespawnPolicy(settled_seconds=0.01))
     with caplog.at_level("INFO"):
         stage.until(lambda: not stage.fleet.crash_loops, "the loop's end")
-    assert "worker-1 runs well again" in caplog.text
+    assert "worker.well" in caplog.text

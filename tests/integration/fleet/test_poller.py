@@ -1,4 +1,4 @@
-"""What the fleet's loop is woken for: ends at once, words in gatherings."""
+"""What wakes the fleet's loop: the end of a process at once, messages in batches."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from collections.abc import Iterator
 import pytest
 
 from speechaid.fleet.channel import Channel
-from speechaid.fleet.poller import GATHERING_SECONDS, ProcessPoller
+from speechaid.fleet.poller import READ_INTERVAL_SECONDS, ProcessPoller
 from speechaid.fleet.slots import Slot
 
 NOW = 100.0
 
 
 class Scene:
-    """A watched slot, and its worker's end of the line."""
+    """A watched slot, and its worker's end of the channel."""
 
     def __init__(self) -> None:
-        self.watch = ProcessPoller()
+        self.poller = ProcessPoller()
         self.slot = Slot(1, 0.0)
         self.slot.channel, theirs = Channel.pair()
         self.worker = Channel(theirs)
-        self.watch.add(self.slot)
+        self.poller.add(self.slot)
 
-    def says(self) -> None:
+    def send(self) -> None:
         assert self.worker.send({"n": 1})
 
     def is_woken(self) -> bool:
-        poll = select.poll()
-        poll.register(self.watch.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        waiter = select.poll()
+        waiter.register(self.poller.fileno(), select.POLLIN)
+        return bool(waiter.poll(0))
 
-    def hears(self, now: float, *, hear_all: bool = False) -> bool:
-        news = self.watch.poll(now, hear_all=hear_all)
-        if news and self.slot.channel is not None:
+    def poll(self, now: float, *, read_all: bool = False) -> bool:
+        ready = self.poller.poll(now, read_all=read_all)
+        if ready and self.slot.channel is not None:
             self.slot.channel.receive()
-        return news == [(self.slot, False)]
+        return ready == [(self.slot, False)]
 
     def close(self) -> None:
         assert self.slot.channel is not None
         self.slot.channel.close()
         self.worker.close()
-        self.watch.close()
+        self.poller.close()
 
 
 @pytest.fixture
@@ -52,33 +52,33 @@ def scene() -> Iterator[Scene]:
     scene.close()
 
 
-def test_the_first_word_wakes_at_once(scene: Scene) -> None:
+def test_the_first_message_wakes_the_loop_at_once(scene: Scene) -> None:
     assert not scene.is_woken()
-    scene.says()
+    scene.send()
     assert scene.is_woken()
-    assert scene.hears(NOW)
+    assert scene.poll(NOW)
 
 
-def test_words_right_behind_others_gather_for_a_moment(scene: Scene) -> None:
-    scene.says()
-    scene.hears(NOW)
-    scene.says()
+def test_messages_right_after_a_read_wait_for_the_next_read(scene: Scene) -> None:
+    scene.send()
+    scene.poll(NOW)
+    scene.send()
     assert not scene.is_woken()
-    assert not scene.hears(NOW + GATHERING_SECONDS / 2)
-    assert scene.watch.next_read_at == NOW + GATHERING_SECONDS
-    assert scene.hears(NOW + GATHERING_SECONDS)
+    assert not scene.poll(NOW + READ_INTERVAL_SECONDS / 2)
+    assert scene.poller.next_read_at == NOW + READ_INTERVAL_SECONDS
+    assert scene.poll(NOW + READ_INTERVAL_SECONDS)
 
 
-def test_after_a_moment_of_silence_a_word_wakes_at_once_again(scene: Scene) -> None:
-    scene.says()
-    scene.hears(NOW)
-    assert not scene.hears(NOW + GATHERING_SECONDS)
-    scene.says()
+def test_after_a_read_without_messages_the_next_one_wakes_at_once(scene: Scene) -> None:
+    scene.send()
+    scene.poll(NOW)
+    assert not scene.poll(NOW + READ_INTERVAL_SECONDS)
+    scene.send()
     assert scene.is_woken()
 
 
-def test_what_gathers_is_heard_before_anybody_is_judged(scene: Scene) -> None:
-    scene.says()
-    scene.hears(NOW)
-    scene.says()
-    assert scene.hears(NOW, hear_all=True)
+def test_waiting_messages_can_be_read_before_deadlines_are_checked(scene: Scene) -> None:
+    scene.send()
+    scene.poll(NOW)
+    scene.send()
+    assert scene.poll(NOW, read_all=True)

@@ -1,4 +1,4 @@
-"""The orders that outlive a supervisor, on a real disk."""
+"""State that survives a supervisor, on a real disk."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from speechaid.errors import FleetError
 from speechaid.fleet.state_file import PersistedState, StateDirectory
 
 
-def test_orders_come_back_as_they_were_kept(tmp_path: Path) -> None:
-    orders = PersistedState(draining=True, held=True, paused=frozenset({"worker-2", "worker-1"}))
+def test_the_state_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
+    saved = PersistedState(draining=True, held=True, paused=frozenset({"worker-2", "worker-1"}))
     first = StateDirectory(tmp_path / "deep" / "state")
     assert first.load() == PersistedState()
-    first.save(orders)
+    first.save(saved)
     first.close()
     second = StateDirectory(tmp_path / "deep" / "state")
-    assert second.load() == orders
+    assert second.load() == saved
     second.close()
 
 
@@ -38,7 +38,7 @@ def test_a_second_supervisor_is_refused_with_the_pid_of_the_first(tmp_path: Path
     StateDirectory(tmp_path).close()
 
 
-def test_orders_that_cannot_be_written_are_refused_and_the_old_ones_stay(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_written_raises_and_the_old_one_stays(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     state.save(PersistedState(draining=True))
     (tmp_path / "standing.new").mkdir()  # in the way of the fresh file, also for root

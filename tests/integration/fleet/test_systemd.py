@@ -1,4 +1,4 @@
-"""What systemd would hear, on a plain datagram socket in its place."""
+"""Notifications to systemd, received on a plain datagram socket in its place."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
         yield listener, named
 
 
-def heard_by(listener: socket.socket) -> list[list[str]]:
-    """Every datagram that lies there, its lines."""
-    heard = []
+def received_by(listener: socket.socket) -> list[list[str]]:
+    """The lines of every datagram that has arrived."""
+    received = []
     listener.setblocking(False)
     while True:
         try:
-            heard.append(listener.recv(4096).decode().split("\n"))
+            received.append(listener.recv(4096).decode().split("\n"))
         except BlockingIOError:
-            return heard
+            return received
 
 
-def tell(notifier: SystemdNotifier, status: str, *, leaving: bool = False, supervising: bool = True) -> None:
+def notify(
+    notifier: SystemdNotifier, status: str, *, leaving: bool = False, supervising: bool = True
+) -> None:
     notifier.notify(status, up=True, supervising=supervising, leaving=leaving)
 
 
-def test_each_word_arrives_as_one_datagram(systemd: tuple[socket.socket, str]) -> None:
+def test_each_notification_is_one_datagram(systemd: tuple[socket.socket, str]) -> None:
     listener, address = systemd
     notifier = SystemdNotifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
-    tell(notifier, "running")
+    notify(notifier, "running")
     notifier.reloading()
     notifier.reloaded()
     notifier.stopping("stopping")
-    tell(notifier, "leaving", leaving=True)
-    heard = heard_by(listener)
-    reloading = heard.pop(3)
+    notify(notifier, "leaving", leaving=True)
+    received = received_by(listener)
+    reloading = received.pop(3)
     assert reloading[0] == "RELOADING=1"
     assert int(reloading[1].removeprefix("MONOTONIC_USEC=")) > 0
-    assert heard == [
+    assert received == [
         ["READY=1", "STATUS=running", f"MAINPID={os.getpid()}"],
         ["STATUS=running"],
         ["WATCHDOG=1"],
@@ -61,44 +63,44 @@ def test_each_word_arrives_as_one_datagram(systemd: tuple[socket.socket, str]) -
     ]
 
 
-def test_it_is_ready_once_there_are_workers_and_a_status_is_told_when_it_changes(
+def test_ready_is_sent_once_there_are_workers_and_status_when_it_changes(
     systemd: tuple[socket.socket, str],
 ) -> None:
     listener, address = systemd
     notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
     notifier.notify("0 of 2 workers", up=False, supervising=True, leaving=False)
-    notifier.reloading()  # a start is not over for being interrupted
+    notifier.reloading()  # a reload does not end the start
     notifier.reloaded()
-    assert heard_by(listener) == [["STATUS=0 of 2 workers"]]
-    tell(notifier, "2 workers")
-    tell(notifier, "2 workers")
-    assert heard_by(listener) == [
+    assert received_by(listener) == [["STATUS=0 of 2 workers"]]
+    notify(notifier, "2 workers")
+    notify(notifier, "2 workers")
+    assert received_by(listener) == [
         ["READY=1", "STATUS=2 workers", f"MAINPID={os.getpid()}"],
         ["STATUS=2 workers"],
     ]
 
 
-def test_a_loop_that_does_not_supervise_neither_feeds_the_watchdog_nor_asks_for_time(
+def test_a_loop_whose_ticks_fail_neither_feeds_the_watchdog_nor_asks_for_time(
     systemd: tuple[socket.socket, str],
 ) -> None:
     listener, address = systemd
     notifier = SystemdNotifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "30000000"})
-    tell(notifier, "running", supervising=False)
-    tell(notifier, "stopping", supervising=False, leaving=True)
-    assert not {"WATCHDOG", "EXTEND_TIMEOUT_USEC"} & {m[0].split("=")[0] for m in heard_by(listener)}
+    notify(notifier, "running", supervising=False)
+    notify(notifier, "stopping", supervising=False, leaving=True)
+    assert not {"WATCHDOG", "EXTEND_TIMEOUT_USEC"} & {m[0].split("=")[0] for m in received_by(listener)}
 
 
-def test_a_systemd_that_is_behind_is_told_again_and_never_waited_for(tmp_path: Path) -> None:
+def test_what_systemd_could_not_take_is_sent_again_without_waiting(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
-    tell(notifier, "running")  # nobody listens yet
+    notify(notifier, "running")  # no listener yet
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
-        for number in range(1000):  # more than a socket takes
-            tell(notifier, f"status {number}")
-        assert heard_by(listener)[0][0] == "READY=1"
-        tell(notifier, "status 999")
-        assert heard_by(listener) == [["STATUS=status 999"]]
+        for number in range(1000):  # more than the socket buffers
+            notify(notifier, f"status {number}")
+        assert received_by(listener)[0][0] == "READY=1"
+        notify(notifier, "status 999")
+        assert received_by(listener) == [["STATUS=status 999"]]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_systemd_that_is_behind_is_told_again_and_never_waited_for(tmp_path: P
         ({}, None),
     ],
 )
-def test_the_watchdog_is_fed_only_where_it_is_ours(
+def test_the_watchdog_is_fed_only_where_it_is_for_this_process(
     environment: dict[str, str], seconds: float | None
 ) -> None:
     assert SystemdNotifier(environment).watchdog_seconds == seconds
@@ -119,4 +121,4 @@ def test_the_watchdog_is_fed_only_where_it_is_ours(
 
 def test_without_systemd_or_with_a_dead_one_nothing_happens(tmp_path: Path) -> None:
     for environment in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}):
-        tell(SystemdNotifier(environment), "running")
+        notify(SystemdNotifier(environment), "running")

@@ -1,4 +1,4 @@
-"""The zygote as a real process, asked for workers by this one, which makes itself their subreaper."""
+"""The zygote as a real process; this one requests workers and is their subreaper."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def _children() -> set[int]:
 
 
 def wait_ready(spawner: Spawner) -> int:
-    """The pid of a zygote that can be asked."""
+    """The pid of a zygote that is ready."""
     until(lambda: spawner.can_ask, "a zygote", between=lambda: spawner.tick(now()))
     assert spawner.pid is not None
     return spawner.pid
 
 
-def ask(spawner: Spawner, directory: Path, slot: str = "worker-1") -> Channel:
-    """Ask for a worker; our end of its channel."""
+def request_worker(spawner: Spawner, directory: Path, slot: str = "worker-1") -> Channel:
+    """Request a worker; our end of its channel."""
     ours, theirs = Channel.pair()
     request = {"slot": slot, "host": "here", "settings": settings(directory).to_wire()}
     with theirs:
@@ -64,17 +64,17 @@ def ask(spawner: Spawner, directory: Path, slot: str = "worker-1") -> Channel:
     return ours
 
 
-def answers(spawner: Spawner) -> list[ForkResult]:
-    return until(lambda: spawner.tick(now()), "an answer of the zygote")
+def fork_results(spawner: Spawner) -> list[ForkResult]:
+    return until(lambda: spawner.tick(now()), "a result of the zygote")
 
 
 def spawn(spawner: Spawner, directory: Path) -> tuple[Child, Channel]:
-    """A worker that has reported."""
-    channel = ask(spawner, directory)
-    (answer,) = answers(spawner)
-    assert answer.pid is not None
-    until(channel.receive, "a worker's first word")
-    return Child(answer.pid), channel
+    """A worker that has sent a report."""
+    channel = request_worker(spawner, directory)
+    (result,) = fork_results(spawner)
+    assert result.pid is not None
+    until(channel.receive, "a worker's first report")
+    return Child(result.pid), channel
 
 
 def end(child: Child) -> Exit:
@@ -100,7 +100,7 @@ def test_a_worker_is_our_child_and_inherits_its_channel_and_stdio_only(
     channel.close()
 
 
-def test_a_worker_leaves_by_itself_when_its_channel_ends(spawner: Spawner, tmp_path: Path) -> None:
+def test_a_worker_exits_when_its_channel_is_closed(spawner: Spawner, tmp_path: Path) -> None:
     wait_ready(spawner)
     child, channel = spawn(spawner, tmp_path)
     channel.close()
@@ -117,11 +117,15 @@ def test_a_fault_in_a_worker_ends_that_worker_alone(spawner: Spawner, tmp_path: 
     channel.close()
 
 
-def test_a_killed_zygote_harms_no_worker_and_is_replaced(spawner: Spawner, tmp_path: Path) -> None:
+def test_a_killed_zygote_is_replaced_and_its_workers_live_on(spawner: Spawner, tmp_path: Path) -> None:
     first = wait_ready(spawner)
     child, channel = spawn(spawner, tmp_path)
     os.kill(first, signal.SIGKILL)
-    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.tick(now()))
+    until(
+        lambda: spawner.state is ZygoteState.AWAY,
+        "the end of the zygote",
+        between=lambda: spawner.tick(now()),
+    )
     assert wait_ready(spawner) != first
     assert spawner.restarts == 1
     assert child.reap() is None
@@ -132,36 +136,32 @@ def test_a_killed_zygote_harms_no_worker_and_is_replaced(spawner: Spawner, tmp_p
         end(each)
 
 
-def test_a_zygote_that_hangs_is_given_up_with_its_requests_and_replaced(
-    spawner: Spawner, tmp_path: Path
-) -> None:
+def test_a_hung_zygote_is_replaced_and_its_requests_fail(spawner: Spawner, tmp_path: Path) -> None:
     first = wait_ready(spawner)
     os.kill(first, signal.SIGSTOP)
     spawner._answer_seconds = 0.2
-    channel = ask(spawner, tmp_path)
-    (answer,) = answers(spawner)
-    assert answer.pid is None
-    assert answer.error is not None
-    assert "did not answer" in answer.error
+    channel = request_worker(spawner, tmp_path)
+    (result,) = fork_results(spawner)
+    assert result.pid is None
+    assert result.error is not None
+    assert "did not answer" in result.error
     until(lambda: not is_alive(first), "the end of the hung one")
     assert wait_ready(spawner) != first
     channel.close()
 
 
-def test_a_request_that_dies_with_its_zygote_leaves_no_worker_behind(
-    spawner: Spawner, tmp_path: Path
-) -> None:
+def test_a_request_that_dies_with_its_zygote_leaves_no_worker(spawner: Spawner, tmp_path: Path) -> None:
     first = wait_ready(spawner)
     os.kill(first, signal.SIGSTOP)
-    channel = ask(spawner, tmp_path)
+    channel = request_worker(spawner, tmp_path)
     os.kill(first, signal.SIGKILL)
-    (answer,) = answers(spawner)
-    assert answer.pid is None
-    until(lambda: channel.receive() == [] and channel.eof, "the end of the line")
+    (result,) = fork_results(spawner)
+    assert result.pid is None
+    until(lambda: channel.receive() == [] and channel.eof, "end-of-file")
     channel.close()
 
 
-def test_a_target_that_cannot_be_imported_is_tried_again_ever_later(
+def test_a_target_that_cannot_be_imported_is_retried_with_growing_delay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_environment(monkeypatch, tmp_path)
@@ -203,12 +203,16 @@ def test_the_next_worker_is_the_spare_and_another_spare_follows(spawner: Spawner
     second_channel.close()
 
 
-def test_a_spare_serves_also_while_there_is_no_zygote(spawner: Spawner, tmp_path: Path) -> None:
+def test_a_spare_serves_a_request_while_there_is_no_zygote(spawner: Spawner, tmp_path: Path) -> None:
     zygote = wait_ready(spawner)
     first, first_channel = spawn(spawner, tmp_path)
     spare = wait_for_spare(spawner)
     os.kill(zygote, signal.SIGKILL)
-    until(lambda: spawner.state is ZygoteState.AWAY, "the news", between=lambda: spawner.tick(now()))
+    until(
+        lambda: spawner.state is ZygoteState.AWAY,
+        "the end of the zygote",
+        between=lambda: spawner.tick(now()),
+    )
     second, second_channel = spawn(spawner, tmp_path)
     assert second.pid == spare
     for child, channel in ((first, first_channel), (second, second_channel)):
@@ -216,16 +220,16 @@ def test_a_spare_serves_also_while_there_is_no_zygote(spawner: Spawner, tmp_path
         end(child)
 
 
-@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("noticed", [True, False])
 def test_a_spare_that_died_costs_no_worker_and_is_replaced(
-    spawner: Spawner, tmp_path: Path, seen: bool
+    spawner: Spawner, tmp_path: Path, noticed: bool
 ) -> None:
     wait_ready(spawner)
     first, first_channel = spawn(spawner, tmp_path)
     spare = wait_for_spare(spawner)
     os.kill(spare, signal.SIGTERM)
     until(lambda: not is_alive(spare), "its end")
-    if seen:
+    if noticed:
         spawner.tick(now())
         assert spare not in spawner.pids
     second, second_channel = spawn(spawner, tmp_path)
@@ -236,7 +240,9 @@ def test_a_spare_that_died_costs_no_worker_and_is_replaced(
         end(child)
 
 
-def test_a_spare_of_other_settings_leaves_and_the_zygote_is_asked(spawner: Spawner, tmp_path: Path) -> None:
+def test_a_spare_of_other_settings_exits_and_the_zygote_forks_instead(
+    spawner: Spawner, tmp_path: Path
+) -> None:
     wait_ready(spawner)
     first, first_channel = spawn(spawner, tmp_path)
     spare = wait_for_spare(spawner)

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import gzip
+import io
+import ipaddress
+import logging
+import random
 import socket
 import ssl
 import struct
+import subprocess
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from urllib3.util import connection
+from urllib3.util.wait import wait_for_read
 
 from speechaid.model.reading import Document
 from speechaid.retell import client as client_module
-from speechaid.retell import transport
+from speechaid.retell import connections, transport
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import Ambiguous, Blocked, NotSent, RetellUnavailable
 from speechaid.retell.requests_body import DIAL_KEY, create_body
 
 KEY = "key_of_the_tests"
+LOOPBACK = ipaddress.ip_address("127.0.0.1")
 NUMBER = "+56900000001"
 
 
@@ -56,9 +68,9 @@ Behaviour = Callable[[socket.socket], None]
 class RawServer:
     """Accepts connections, and lets a function do what it likes with each, in a thread of its own."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._behaviour = behaviour
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(address)
         self._done = threading.Event()
         self.connections = 0
         self.requests = 0
@@ -100,7 +112,7 @@ def read_request(connection: socket.socket) -> bytes:
     ]
     while len(content) < sum(lengths):
         content += connection.recv(65536)
-    return head + content
+    return head + b"\r\n\r\n" + content
 
 
 def drip(head: bytes, piece: bytes) -> Behaviour:
@@ -295,6 +307,17 @@ def full_backlog() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@contextlib.contextmanager
+def serving_at(address: str, base_url: str, behaviour: Behaviour) -> Iterator[int]:
+    """A server at another address of this host, with the port of a server there is; yields that port."""
+    port = int(base_url.rpartition(":")[2])
+    server = RawServer(behaviour, (address, port))
+    try:
+        yield port
+    finally:
+        server.close()
+
+
 NOWHERE: dict[str, str] = {
     "connection refused": "http://127.0.0.1:{port}",
     "no such name": "http://retell.invalid",
@@ -318,6 +341,19 @@ def test_a_connection_that_takes_too_long_is_surely_no_call() -> None:
         pytest.raises(NotSent),
     ):
         client.create_call(body("slow connect"))
+
+
+def test_a_connection_that_is_reset_while_it_is_made_is_surely_no_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """urllib3 goes on to read an answer after this very fault, if it meets it while sending."""
+
+    def reset_at_once(*_arguments: object, **_options: object) -> socket.socket:
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    monkeypatch.setattr(connection, "create_connection", reset_at_once)
+    with client_of("http://127.0.0.1:9") as client, pytest.raises(NotSent, match="reset by peer"):
+        client.create_call(body("reset"))
 
 
 def test_a_name_that_is_looked_up_for_ever_is_surely_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,7 +517,7 @@ def test_certificates_that_are_not_there_are_surely_no_call(
 
 
 def certificate(directory: Path, host: str) -> Path:
-    """A file with a key and a certificate that this key has signed for a host."""
+    """A file with a key and a certificate that this key has signed for a host, and for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     today = datetime.now(UTC)
@@ -493,7 +529,9 @@ def certificate(directory: Path, host: str) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(today - timedelta(days=1))
         .not_valid_after(today + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(host), x509.IPAddress(LOOPBACK)]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
@@ -536,3 +574,330 @@ def test_through_a_proxy_the_server_itself_has_to_prove_who_it_is(
             with pytest.raises(NotSent, match="certificate verify failed"):
                 client.create_call(body("unsafe"))
             assert server.requests == 0
+
+
+class TlsServer(RawServer):
+    """Speaks TLS from the first byte."""
+
+    def __init__(self, behaviour: Behaviour, certificate: Path) -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate)
+        super().__init__(behaviour)
+
+    @property
+    def base_url(self) -> str:
+        return super().base_url.replace("http://", "https://")
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            super()._serve(self._tls.wrap_socket(connection, server_side=True))
+
+
+def trusted(monkeypatch: pytest.MonkeyPatch, directory: Path, host: str = "retell.test") -> Path:
+    """A certificate that the environment's bundle has."""
+    proof = certificate(directory, host)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(proof))
+    return proof
+
+
+def session_to(base_url: str) -> transport.Session:
+    return transport.Session(base_url, user_agent="speechaid/test", auth=transport.BearerAuth(KEY))
+
+
+def test_on_loopback_the_proxy_is_passed_by_and_the_bundle_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    proxied(monkeypatch, f"http://127.0.0.1:{closed_port()}")
+    proof = trusted(monkeypatch, tmp_path)
+    answer = http(b'{"call_id": "call_1"}')
+    with contextlib.closing(TlsServer(lambda connection: connection.sendall(answer), proof)) as server:
+        with client_of(server.base_url) as client:
+            assert client.create_call(body("trusted")).call_id == "call_1"
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+        with client_of(server.base_url) as client, pytest.raises(NotSent, match="certificate verify failed"):
+            client.create_call(body("not trusted"))
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("form", ["file", "directory"])
+def test_the_environments_bundle_is_a_file_or_a_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, form: str
+) -> None:
+    proof = certificate(tmp_path, "retell.test")
+    if form == "directory":  # as c_rehash makes it
+        name = subprocess.run(
+            ["openssl", "x509", "-noout", "-hash", "-in", proof], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        proof.with_name(f"{name}.0").symlink_to(proof)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, str(proof if form == "file" else tmp_path))
+    answer = http(b'{"call_id": "call_1"}')
+    with (
+        contextlib.closing(TlsServer(lambda connection: connection.sendall(answer), proof)) as server,
+        client_of(server.base_url) as client,
+    ):
+        assert client.create_call(body("trusted")).call_id == "call_1"
+
+
+def test_the_environments_bundle_replaces_that_of_mozilla(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    proof = certificate(tmp_path, "retell.test")
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(proof))
+    monkeypatch.setattr(certifi, "where", lambda: str(proof))
+    answer = http(b'{"call_id": "call_1"}')
+    with contextlib.closing(TlsServer(lambda connection: connection.sendall(answer), proof)) as server:
+        with client_of(server.base_url) as client:
+            assert client.create_call(body("trusted")).call_id == "call_1"
+        trusted(monkeypatch, tmp_path, "other.test")
+        with client_of(server.base_url) as client, pytest.raises(NotSent, match="certificate verify failed"):
+            client.create_call(body("not trusted"))
+
+
+def test_what_is_left_inside_tls_is_not_taken_for_the_next_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first answer fills the reader's buffer to its last byte; the second shares its TLS record."""
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\nX-Fill: "
+    filling = io.DEFAULT_BUFFER_SIZE - 8000 - len(start) - len(b"\r\n\r\n")
+    first = start + b"x" * filling + b"\r\n\r\n" + b"1" * 8000
+    answers = iter([first + http(b"smuggled"), http(b"second")])
+    server = TlsServer(lambda connection: connection.sendall(next(answers)), trusted(monkeypatch, tmp_path))
+    session = session_to(server.base_url)
+    with contextlib.closing(server), contextlib.closing(session):
+        assert session.exchange("GET", "/1", content=None, seconds=20).content == b"1" * 8000
+        assert session.exchange("GET", "/2", content=None, seconds=20).content == b"second"
+        assert server.connections == 2
+
+
+def test_what_comes_after_an_answer_was_read_is_not_taken_for_the_next_one() -> None:
+    sent = threading.Event()
+    go = threading.Event()
+
+    def twice(connection: socket.socket) -> None:
+        connection.sendall(http(b"own"))
+        assert go.wait(20)
+        connection.sendall(http(b"smuggled"))
+        sent.set()
+
+    with serving(twice) as server, contextlib.closing(session_to(server.base_url)) as session:
+        for _ in range(3):
+            sent.clear()
+            assert session.exchange("GET", "/", content=None, seconds=20).content == b"own"
+            go.set()
+            assert sent.wait(20)
+        assert server.connections == 3
+
+
+def test_an_answer_before_the_request_is_surely_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For instance a load balancer's 503 to whoever connects."""
+    connect = connection.create_connection
+
+    def connect_and_wait(*arguments: Any, **options: Any) -> socket.socket:
+        connected = connect(*arguments, **options)
+        assert wait_for_read(connected, 20)
+        return connected
+
+    monkeypatch.setattr(connection, "create_connection", connect_and_wait)
+
+    class Talkative(RawServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(http(b'{"call_id": "call_1"}', status=b"201 Created"))
+                super()._serve(connection)
+
+    with (
+        contextlib.closing(Talkative(reset)) as server,
+        client_of(server.base_url) as client,
+        pytest.raises(NotSent, match="before the request"),
+    ):
+        client.create_call(body("too early"))
+
+
+class HeadReader(RawServer):
+    """Answers when it has read the head of a request; the rest it leaves to a function."""
+
+    def __init__(self, answer: bytes, then: Behaviour) -> None:
+        self._answer = answer
+        super().__init__(then)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += connection.recv(1024)
+            connection.sendall(self._answer)
+            self._behaviour(connection)
+
+
+def read_to_the_end(connection: socket.socket) -> None:
+    while connection.recv(1 << 20):
+        pass
+
+
+LARGE = bytes(16 * 1024 * 1024)
+
+
+def test_a_refusal_before_the_request_was_sent_whole_is_read() -> None:
+    refusal = http(b"too large", b"Connection: close", status=b"413 Content Too Large")
+    with (
+        contextlib.closing(HeadReader(refusal, read_to_the_end)) as server,
+        contextlib.closing(session_to(server.base_url)) as session,
+    ):
+        answer = session.exchange("POST", "/", content=LARGE, seconds=20)
+    assert (answer.status, answer.content) == (413, b"too large")
+
+
+def test_a_request_that_is_read_slowly_keeps_to_its_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def read_slowly(connection: socket.socket) -> None:
+        gone = threading.Event()
+        while connection.recv(16 * 1024) and not gone.wait(0.05):
+            pass
+
+    class SlowTls(TlsServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with (
+                contextlib.suppress(OSError),
+                connection,
+                self._tls.wrap_socket(connection, server_side=True) as secure,
+            ):
+                read_slowly(secure)
+
+    plain = HeadReader(b"", read_slowly)
+    tls = SlowTls(read_slowly, trusted(monkeypatch, tmp_path))
+    for server in (plain, tls):
+        session = session_to(server.base_url)
+        with contextlib.closing(server), contextlib.closing(session):
+            with pytest.raises(transport.ExchangeFailed, match="timeout") as failed:
+                session.exchange("POST", "/", content=LARGE, seconds=0.6)
+            assert failed.value.sent
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+    answer = http(b'{"call_id": "call_1"}')
+    with (
+        full_backlog() as silent,
+        serving_at("127.0.0.2", silent, lambda connection: connection.sendall(answer)) as port,
+        client_of(f"http://retell.test:{port}", seconds=2.0) as client,
+    ):
+
+        def both(host: str, *arguments: Any, **options: Any) -> list[Any]:
+            if host != "retell.test":
+                return resolve(host, *arguments, **options)
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                for address in ("127.0.0.1", "127.0.0.2")
+            ]
+
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        assert client.create_call(body("second address")).call_id == "call_1"
+
+
+def test_addresses_of_both_families_are_tried_in_turn() -> None:
+    six, four = ["fd00::1", "fd00::2", "fd00::3"], ["192.0.2.1"]
+    entries = [(socket.AF_INET6, 1, 6, "", (address, 443, 0, 0)) for address in six]
+    entries += [(socket.AF_INET, 1, 6, "", (address, 443)) for address in four]  # type: ignore[misc]
+    assert connections._in_turn(entries) == ["fd00::1", "192.0.2.1", "fd00::2", "fd00::3"]
+    assert connections._in_turn([]) == []
+
+
+CONNECT_ANSWERS: dict[str, tuple[Behaviour, str]] = {
+    "drips": (drip(b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n"), "timed out|too long"),
+    "is silent": (drip(b"", b""), "timed out"),
+    "is endless": (drip(b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n" * 50_000), "too large|headers"),
+    "is cut off": (say(b"HTTP/1.1 20"), "20"),
+    "says more": (drip(http(b"") + b"HTTP/1.1 201 Created\r\n", b""), "more than its answer"),
+    "leaves the handshake waiting": (drip(http(b""), b""), "timed out"),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "reason"), CONNECT_ANSWERS.values(), ids=CONNECT_ANSWERS)
+def test_a_proxy_that_does_not_open_the_way_is_surely_no_call(
+    monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, reason: str
+) -> None:
+    with serving(behaviour) as server:
+        proxied(monkeypatch, server.base_url)
+        with client_of("https://retell.test", seconds=0.6) as client, pytest.raises(NotSent, match=reason):
+            client.create_call(body("no way"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 16 * 1024, 16 * 1024 + 1, 1024 * 1024])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_request_arrives_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str, size: int
+) -> None:
+    heard: list[bytes] = []
+    content = random.Random(size).randbytes(size)
+
+    def answer_to(connection: socket.socket) -> None:
+        connection.sendall(http(b"{}"))
+
+    class Listening(TlsServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+                stack.enter_context(connection)
+                if scheme == "https":
+                    connection = stack.enter_context(self._tls.wrap_socket(connection, server_side=True))
+                while request := read_request(connection):
+                    heard.append(request)
+                    answer_to(connection)
+
+    server = Listening(answer_to, trusted(monkeypatch, tmp_path))
+    session = session_to(server.base_url.replace("https://", f"{scheme}://"))
+    with contextlib.closing(server), contextlib.closing(session):
+        for _ in range(2):
+            session.exchange("POST", "/", content=content, seconds=20)
+    assert [request.partition(b"\r\n\r\n")[2] for request in heard] == [content] * 2
+
+
+def test_neither_netrc_nor_cookies_nor_the_addresses_password_are_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login ana password clave\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    heard: list[bytes] = []
+
+    class Listening(RawServer):
+        def _serve(self, connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                while request := read_request(connection):
+                    heard.append(request)
+                    connection.sendall(http(b"{}", b"Set-Cookie: a=b; Path=/"))
+
+    server = Listening(reset)
+    for auth in (None, transport.BearerAuth(KEY)):
+        session = transport.Session(server.base_url, user_agent="speechaid/test", auth=auth)
+        for _ in range(2):
+            session.exchange("GET", "/", content=None, seconds=20)
+        session.close()
+    server.close()
+    assert [request.count(b"Authorization:") for request in heard] == [0, 0, 1, 1]
+    assert not any(b"Cookie" in request or b"Basic" in request for request in heard)
+
+
+def test_neither_key_nor_path_stands_in_a_fault_or_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    path = "/hidden/path"
+    faults = [
+        reset,
+        say(b"no HTTP"),
+        say(http(b"", b"X-A: \0")),
+        say(b"HTTP/1.1 200 OK\r\nX\r\n\r\n"),
+        drip(b"", b""),
+    ]
+    texts = []
+    with caplog.at_level(logging.INFO):
+        for behaviour in faults:
+            with serving(behaviour) as server, contextlib.closing(session_to(server.base_url)) as session:
+                with pytest.raises(transport.ExchangeFailed) as failed:
+                    session.exchange("POST", path, content=b"{}", seconds=0.5)
+                texts += ["".join(traceback.format_exception(failed.value)), repr(vars(session))]
+    assert not [text for text in [*texts, caplog.text] if path in text or KEY in text]

@@ -40,15 +40,38 @@ def test_a_wrong_password_is_a_fault_of_the_settings_that_names_the_address_alon
     assert "wrong-password" not in fault
 
 
-def test_an_option_that_the_driver_does_not_know_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_for("mongodb://127.0.0.1:1/?replicSet=rs0", monkeypatch)
+def remarks_on(uri: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    settings = settings_for(uri, monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store = connect(settings.database)
     store.close()
-    (remark,) = store.remarks
-    assert remark.startswith("MONGO_URI: Unknown option: replicset")
+    return store.remarks
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("replicSet=rs0", "replicSet"),  # misspelt
+        ("wtimeoutMS=secret-value", "wtimeoutMS"),  # known, but not with this value
+        ("retryWrites=true&replicSet=rs0&appName=other", "replicSet"),
+        ("retryWrites=true;replicSet=rs0", "replicSet"),
+    ],
+)
+def test_an_option_that_the_driver_does_not_know_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, option: str, name: str
+) -> None:
+    (remark,) = remarks_on(f"mongodb://maria:secret-password@127.0.0.1:1/?{option}", monkeypatch)
+    assert remark.startswith("MONGO_URI: ")
+    assert f" {name}," in remark
     assert remark.endswith("the option is ignored")
+    assert "secret" not in remark
+    assert "\n" not in remark
+
+
+def test_options_that_the_driver_knows_are_no_remark(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = "ssl=true&replicaSet=rs0&wTimeoutMS=5&readPreference=nearest&readPreferenceTags=dc:ny"
+    assert remarks_on(f"mongodb://a,b/?{options}&readPreferenceTags=", monkeypatch) == ()
 
 
 @pytest.mark.parametrize("address", ["mongodb://maria:p%ss@db/", "mongodb://maria:p@ss@db/"])

@@ -11,11 +11,10 @@ from pymongo.database import Database
 
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
+from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
-from speechaid.store.inspection import missing_indexes
 from speechaid.store.table import Table
-from speechaid.worker import open_retell
 from tests.support.stage import QuietLink
 
 Document = dict[str, Any]
@@ -191,27 +190,3 @@ def test_a_claim_looks_for_due_jobs_of_its_batch_alone_and_at_no_job_that_is_ove
     for plan in asked.explanations(database):
         assert "COLLSCAN" not in stages(plan)
         assert examined(plan) <= DUE + 1
-
-
-def test_every_index_is_there_after_the_start_and_a_second_start_changes_nothing(
-    store: Store, database: Database[Document]
-) -> None:
-    assert missing_indexes(store) == []
-    names = [table.name for table, _ in store.indexed()]
-    before = {name: database[name].index_information() for name in names}
-    for table, wanted in store.indexed():
-        assert {index.name for index in wanted} <= set(before[table.name])
-    store.prepare()
-    assert {name: database[name].index_information() for name in names} == before
-
-
-def test_an_index_of_the_same_keys_under_another_name_serves_as_well(
-    settings: Settings, database: Database[Document]
-) -> None:
-    database.jobs.create_index([("job_id", 1)], name="job_id_1")
-    opened = connect(settings.database)
-    opened.prepare()
-    opened.prepare()
-    assert "job_id_1" in database.jobs.index_information()
-    assert missing_indexes(opened) == []
-    opened.close()

@@ -10,7 +10,7 @@ from bson import ObjectId
 from pymongo.database import Database
 from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from speechaid.campaign.export_rows import EXTRACTS
+from speechaid.campaign.export_rows import EXPORTS
 from speechaid.store.connection import Store, connect
 from speechaid.store.pages import MAX_CURSORS, Pages
 from tests.integration.control.test_commands import settings_for
@@ -110,7 +110,7 @@ def test_many_who_stop_in_the_middle_leave_few_cursors_and_may_go_on(
 def test_what_is_fetched_of_a_call_is_all_that_its_row_needs(
     store: Store, database: Database[Document]
 ) -> None:
-    call = EXTRACTS["calls"]
+    call = EXPORTS["calls"]
     text = {name: f"a {name}" for name in call.columns}
     whole = {
         **text,

@@ -55,7 +55,7 @@ def test_flat_fields_stand_for_the_contact_and_unknown_ones_are_left_alone(stage
 
     assert stage.dial_next(stage.context())
 
-    job, (call,) = job_of(stage, name), stage.ledger()
+    job, (call,) = job_of(stage, name), stage.placed_calls()
     assert call["to_number"] == number
     assert (job["status"], job["attempts"]) == ("pending", 2)
     assert job["something_of_ours"] == {"deep": [1, 2]}
@@ -87,7 +87,7 @@ def test_whatever_form_a_job_has_it_is_called_once_and_done(stage: Stage, fields
     assert stage.dial_next(stage.context())
 
     assert job_of(stage, name)["status"] == "done"
-    assert [call["to_number"] for call in stage.ledger()] == [number]
+    assert [call["to_number"] for call in stage.placed_calls()] == [number]
     assert not stage.dial_next(stage.context())
 
 
@@ -105,9 +105,9 @@ def test_a_job_that_is_over_or_in_a_status_that_nobody_knows_is_not_called(
 ) -> None:
     name = insert(stage, to_number=phone(), status=status)
     assert not stage.dial_next(stage.context())
-    assert not stage.take_over(stage.context())
+    assert not stage.recover_one(stage.context())
     assert job_of(stage, name)["status"] == status
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
 
 
 def test_completed_reads_as_done(stage: Stage) -> None:
@@ -143,7 +143,7 @@ def test_is_active_in_whatever_spelling(stage: Stage, active: object, called: bo
 
     stage.dial_next(stage.context())
 
-    assert [call["to_number"] for call in stage.ledger()] == ([number] if called else [])
+    assert [call["to_number"] for call in stage.placed_calls()] == ([number] if called else [])
 
 
 @pytest.mark.parametrize("active", ["FALSE", " no ", "Off"])
@@ -157,7 +157,7 @@ def test_a_pause_in_any_spelling_is_judged_in_the_very_last_look_too(stage: Stag
     stage.database.batches.update_one({}, {"$set": {"is_active": active}})
     dial.run(context, claimed.job, claimed.preflight)
 
-    assert stage.ledger() == []
+    assert stage.placed_calls() == []
     assert job_of(stage, name)["status"] == "pending"
     assert job_of(stage, name).get("attempts", 0) == 0
 
@@ -192,7 +192,7 @@ def test_accounts_as_they_are_written(stage: Stage, fields: Document, called: bo
 
     stage.dial_next(stage.context())
 
-    assert len(stage.ledger()) == (1 if called else 0)
+    assert len(stage.placed_calls()) == (1 if called else 0)
     account = stage.database.accounts.find_one({})
     assert account is not None
     assert account.get("open_dials", []) == []
@@ -211,6 +211,6 @@ def test_doubles_that_speechai_left_among_the_results_stop_no_start_and_no_settl
 def test_a_lease_that_speechai_still_holds_is_left_to_it(stage: Stage) -> None:
     ahead = naive(stage.store.now() + timedelta(minutes=1))
     name = insert(stage, to_number=phone(), status="in_progress", reserved_until=ahead, worker_id="bot-1")
-    assert not stage.take_over(stage.context())
+    assert not stage.recover_one(stage.context())
     assert not stage.dial_next(stage.context())
     assert job_of(stage, name)["worker_id"] == "bot-1"

@@ -11,9 +11,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,11 @@ from speechaid.clock import SystemClock
 from speechaid.errors import TelemetryError
 from speechaid.fleet.messages import count_key
 from speechaid.rules.alerts import ALERTS
+from speechaid.telemetry import alerts
 from speechaid.telemetry.alerts import QUEUE, Message, Webhook, signature
 from speechaid.telemetry.http import CLIENTS_AT_ONCE, MetricsServer
 from speechaid.telemetry.snapshot import Snapshot, SnapshotHolder
+from tests.integration.retell.test_transport import RawServer, TlsServer, certificate, drip, say
 
 DEADLINE_SECONDS = 20.0
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -277,6 +280,42 @@ def test_a_message_that_nobody_takes_is_given_up_and_the_log_names_no_address(
             until(lambda: hook.results()["failed"] == 1)
     assert "webhook.given_up" in caplog.text
     assert not any("geheim" in str(vars(record)) for record in caplog.records)
+
+
+def test_a_receiver_that_drips_its_answer_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "DELIVERY_SECONDS", 0.5)
+    dripping = RawServer(drip(b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n"))
+    with closing(dripping), webhook(f"{dripping.base_url}/hook") as hook:
+        hook.send(message())
+        until(lambda: hook.results()["failed"] == 1)
+
+
+def test_a_receiver_has_taken_a_message_when_its_status_says_so() -> None:
+    """What else it says is of no interest: a repetition would wake somebody twice."""
+    dripping = RawServer(drip(b"HTTP/1.1 200 OK\r\n\r\n", b" "))
+    with closing(dripping), webhook(f"{dripping.base_url}/hook") as hook:
+        hook.send(message())
+        until(lambda: hook.results()["delivered"] == 1)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_receiver_may_have_a_certificate_that_the_system_or_the_environment_trusts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    proof = certificate(tmp_path, "receiver.test")
+    monkeypatch.setenv(variable, str(proof))
+    receiver = TlsServer(say(b"HTTP/1.1 204 No Content\r\n\r\n"), proof)
+    with closing(receiver), webhook(f"{receiver.base_url}/hook") as hook:
+        hook.send(message())
+        until(lambda: hook.results()["delivered"] == 1)
+
+
+def test_a_receiver_without_a_trusted_certificate_gets_nothing(tmp_path: Path) -> None:
+    receiver = TlsServer(say(b"HTTP/1.1 204 No Content\r\n\r\n"), certificate(tmp_path, "receiver.test"))
+    with closing(receiver), webhook(f"{receiver.base_url}/hook") as hook:
+        hook.send(message())
+        until(lambda: hook.results()["failed"] == 1)
+    assert receiver.requests == 0
 
 
 def test_a_receiver_that_hangs_costs_the_oldest_messages_and_nothing_else(receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""Amounts, days and text as people write them."""
+"""Amounts, dates and text as people write them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_amount_is_read_with_comma_or_point(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    # An UF is worth tens of thousands of pesos: a unit that is not money must not fall off.
+    # An UF is worth tens of thousands of pesos: a unit that is not a currency must not be dropped.
     "text",
     [
         "",
@@ -63,12 +63,12 @@ def test_an_amount_is_read_with_comma_or_point(text: str, value: float) -> None:
         1e30,
     ],
 )
-def test_what_is_no_sum_of_money_is_none(text: object) -> None:
+def test_text_that_is_no_amount_is_none(text: object) -> None:
     assert amount(text) is None
 
 
 @given(st.integers(min_value=0, max_value=10**12), st.sampled_from([",", ".", " ", "'", ""]))
-def test_a_whole_sum_is_read_whatever_parts_its_thousands(value: int, mark: str) -> None:
+def test_a_whole_amount_is_read_with_any_thousands_separator(value: int, mark: str) -> None:
     assert amount(f"{value:,}".replace(",", mark)) == value
 
 
@@ -110,18 +110,19 @@ def test_cents_are_read_after_comma_and_point(whole: int, cents: int, spanish: b
         ("", "CL", None),
     ],
 )
-def test_a_day_is_read_in_the_usual_forms(text: str, country: str, expected: date | None) -> None:
+def test_a_date_is_read_in_the_usual_forms(text: str, country: str, expected: date | None) -> None:
     assert day(text, country) == expected
 
 
 @given(st.dates(min_value=date(1900, 1, 1), max_value=date(2199, 12, 31)))
-def test_every_day_survives_the_forms_that_are_not_ambiguous(value: date) -> None:
+def test_every_date_is_read_from_the_unambiguous_forms(value: date) -> None:
     for form in ("%Y-%m-%d", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y"):
         assert day(value.strftime(form), "CL") == value
 
 
+@pytest.mark.slow
 @given(st.text())
-def test_no_text_upsets_the_readers(text: str) -> None:
+def test_any_text_can_be_cleaned_and_read(text: str) -> None:
     cleaned = clean(text)
     assert clean(cleaned) == cleaned
     assert "\0" not in cleaned
@@ -129,7 +130,7 @@ def test_no_text_upsets_the_readers(text: str) -> None:
     day(cleaned, "CL")
 
 
-def test_invisible_characters_and_odd_blanks_go() -> None:
+def test_invisible_characters_and_special_blanks_are_removed() -> None:
     assert clean("\u202a+56\xa09\u200b0000\u2011\x1b[31m\u202c ") == "+56 90000\u2011[31m"
     assert clean("a\tb\nc") == "a\tb\nc"
 
@@ -138,9 +139,9 @@ def test_invisible_characters_and_odd_blanks_go() -> None:
     ("value", "text"),
     [(56912345678.0, "56912345678"), (None, ""), (True, "true"), (datetime(2026, 7, 31), "2026-07-31")],  # noqa: DTZ001
 )
-def test_a_cell_of_a_spreadsheet_reads_as_it_looks(value: object, text: str) -> None:
+def test_a_spreadsheet_cell_is_read_as_shown(value: object, text: str) -> None:
     assert clean(value) == text
 
 
-def test_names_compare_without_accents_case_and_marks() -> None:
+def test_names_are_compared_without_accents_case_and_punctuation() -> None:
     assert fold("  Fecha_Límite (de  PAGO) ") == "fecha limite de pago"

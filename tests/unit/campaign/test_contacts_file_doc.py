@@ -1,13 +1,12 @@
-"""What docs/contacts-file.md tells of columns is what the importer makes of them."""
+"""docs/contacts-file.md and the importer agree on columns."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
 
 from speechaid.campaign.columns import NAMES, recognise
-from speechaid.campaign.importer import read_contacts
+from tests.support.contacts import parse_contacts
 
 PAGE = (Path(__file__).parents[3] / "docs" / "contacts-file.md").read_text()
 ROWS = {
@@ -18,11 +17,11 @@ ROWS = {
 }
 
 
-def test_each_role_has_its_row() -> None:
+def test_the_page_has_one_row_for_each_role() -> None:
     assert set(ROWS) == {"phones", *NAMES}
 
 
-def test_each_name_on_the_page_is_recognised_as_the_page_says() -> None:
+def test_each_column_name_on_the_page_is_recognised() -> None:
     for role, names in ROWS.items():
         for name in names:
             found = recognise([name] if role == "phones" else [name, "phone"])
@@ -31,7 +30,7 @@ def test_each_name_on_the_page_is_recognised_as_the_page_says() -> None:
 
 def test_the_example_can_be_imported() -> None:
     block = "\n".join(line[4:] for line in PAGE.splitlines() if line.startswith("    "))
-    parsed = read_contacts(block.encode(), "example.csv", country="CL", today=date(2026, 7, 3))
+    parsed = parse_contacts(block.encode(), "example.csv")
     assert parsed.bad_rows == []
     (row,) = parsed.rows
     assert (row.debt_amount, row.due_date, len(row.phones)) == (150000, "2026-07-31", 2)

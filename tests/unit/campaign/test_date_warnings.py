@@ -1,4 +1,4 @@
-"""What an import says of files that can be read, and perhaps do not mean what was read."""
+"""Remarks on files that can be read, but may not mean what was read."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from datetime import date
 
 import pytest
 
-from speechaid.campaign.date_warnings import DOUBTS, ReadDay, date_warning
-from speechaid.campaign.importer import Parsed, read_contacts
+from speechaid.campaign.date_warnings import DATE_WARNINGS, ReadDay, date_warning
+from speechaid.campaign.importer import Parsed
 from speechaid.errors import ImportFailed
-
-TODAY = date(2026, 7, 3)
+from tests.support.contacts import TODAY, parse_contacts
 
 
 def read(data: bytes, country: str = "CL") -> Parsed:
-    return read_contacts(data, "contacts.csv", country=country, today=TODAY)
+    return parse_contacts(data, country=country)
 
 
 @pytest.mark.parametrize(
@@ -34,36 +33,36 @@ def read(data: bytes, country: str = "CL") -> Parsed:
         ("2018-01-31", "CL", None),
     ],
 )
-def test_a_day_is_doubted_for_the_reason_of_the_table(text: str, country: str, name: str | None) -> None:
+def test_a_doubtful_date_gets_the_warning_of_the_table(text: str, country: str, name: str | None) -> None:
     parsed = read(f"telefono,vencimiento\n+56900000001,{text}\n".encode(), country)
     (row,) = parsed.rows
     assert row.due_date is not None
     day = date.fromisoformat(row.due_date)
     found = ReadDay(text=text, day=day, country=country, today=TODAY)
-    assert next((one.name for one in DOUBTS if one.applies(found)), None) == name
-    told = [remark.text for remark in parsed.remarks]
-    assert told == ([] if name is None else [f"vencimiento: {date_warning(found)}"])
-    assert name is None or (text in told[0] and row.due_date in told[0])
+    assert next((one.name for one in DATE_WARNINGS if one.applies(found)), None) == name
+    texts = [remark.text for remark in parsed.remarks]
+    assert texts == ([] if name is None else [f"vencimiento: {date_warning(found)}"])
+    assert name is None or (text in texts[0] and row.due_date in texts[0])
 
 
-def test_every_doubt_has_an_example_above() -> None:
-    marks = test_a_day_is_doubted_for_the_reason_of_the_table.pytestmark  # type: ignore[attr-defined]
-    assert {row.name for row in DOUBTS} == {case[2] for case in marks[0].args[1]} - {None}
+def test_every_warning_has_an_example_above() -> None:
+    marks = test_a_doubtful_date_gets_the_warning_of_the_table.pytestmark  # type: ignore[attr-defined]
+    assert {row.name for row in DATE_WARNINGS} == {case[2] for case in marks[0].args[1]} - {None}
 
 
-def test_a_second_column_of_one_meaning_is_kept_and_said() -> None:
+def test_a_second_column_with_the_same_meaning_is_kept_with_a_remark() -> None:
     parsed = read(b"nombre,telefono,nombre,plan,plan,saldo,monto\nAna,+56900000001,Luz,a,b,1,2\n")
     (row,) = parsed.rows
     assert (row.name, row.debt_amount) == ("Ana", 1)
     assert row.additional_info == {"nombre": "Luz", "plan": "a", "plan_5": "b", "monto": "2"}
-    told = [remark.text for remark in parsed.remarks]
+    texts = [remark.text for remark in parsed.remarks]
     assert [remark.line for remark in parsed.remarks] == [1, 1, 1]
-    assert "columns 1 ('nombre') and 3 ('nombre') both mean name: the first is used" in told[0]
-    assert "two columns are called 'plan': the second is kept as 'plan_5'" in told[1]
-    assert "columns 6 ('saldo') and 7 ('monto') both mean debt_amount" in told[2]
+    assert "columns 1 ('nombre') and 3 ('nombre') both mean name: the first is used" in texts[0]
+    assert "two columns are called 'plan': the second is kept as 'plan_5'" in texts[1]
+    assert "columns 6 ('saldo') and 7 ('monto') both mean debt_amount" in texts[2]
 
 
-def test_one_broken_byte_in_a_file_of_utf8_is_told_with_its_place() -> None:
+def test_a_broken_byte_in_a_utf8_file_is_reported_with_its_position() -> None:
     parsed = read("nombre,telefono\nMuñoz,+56900000001\nLuz@,+56900000002\n".encode().replace(b"@", b"\xff"))
     (remark,) = parsed.remarks
     assert "byte 0xFF at offset 39, line 3" in remark.text
@@ -79,7 +78,9 @@ def test_one_broken_byte_in_a_file_of_utf8_is_told_with_its_place() -> None:
         (b"\x00" * 200 + b"ab\n", "byte 0x00 at offset 0, line 1"),
     ],
 )
-def test_a_file_that_is_no_text_is_told_by_place_and_not_by_its_bytes(data: bytes, place: str) -> None:
+def test_a_file_that_is_not_text_is_refused_with_a_position_and_without_its_bytes(
+    data: bytes, place: str
+) -> None:
     with pytest.raises(ImportFailed) as failed:
         read(data)
     assert place in str(failed.value)

@@ -1,23 +1,24 @@
-"""Contacts files to jobs: which column is what, which row is good, and what a job looks like."""
+"""Contacts files to jobs: columns, good and bad rows, and the job documents."""
 
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 
 from speechaid.campaign.columns import NAMES, PHONE_NAMES, recognise
-from speechaid.campaign.importer import Parsed, Row, job_documents, read_contacts
+from speechaid.campaign.importer import Parsed, Row, job_documents
 from speechaid.errors import ImportFailed
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
+from tests.support.contacts import parse_contacts
 
 NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
 
 
 def parse(*lines: str, country: str = "CL") -> Parsed:
-    return read_contacts("\n".join(lines).encode(), "contacts.csv", country=country, today=date(2026, 7, 3))
+    return parse_contacts("\n".join(lines).encode(), country=country)
 
 
 def only(*lines: str) -> Row:
@@ -34,7 +35,7 @@ def reason(*lines: str) -> str:
     return bad.reason
 
 
-def test_a_row_in_spanish_is_read_whole() -> None:
+def test_a_spanish_row_is_read_completely() -> None:
     row = only(
         "Nombre;RUT;Teléfono 1;TELEFONO_2;Empresa;Monto Total;Fecha Límite;"
         "Referencia;Cantidad Cupones;Ciudad",
@@ -53,7 +54,7 @@ def test_a_row_in_spanish_is_read_whole() -> None:
     )
 
 
-def test_a_row_in_english_is_read_whole() -> None:
+def test_an_english_row_is_read_completely() -> None:
     row = only(
         "name,last name,document,phone1,phone2,company_name,debt_amount,due_date,reference_number,offer",
         'John,Doe,X1,+12025550101,+12025550102,"Acme, Inc.","1,500.50",2026-07-31,R1,ten percent',
@@ -73,7 +74,7 @@ def test_every_known_column_name_is_recognised_in_any_spelling() -> None:
             assert recognise([written]).phones == (0,), written
 
 
-def test_no_column_name_means_two_things() -> None:
+def test_no_column_name_has_two_meanings() -> None:
     names = [name for group in (*NAMES.values(), PHONE_NAMES) for name in group.split(", ")]
     assert len(names) == len(set(names))
 
@@ -83,12 +84,12 @@ def test_phones_are_dialled_in_the_order_of_their_numbers() -> None:
     assert row.phones == ("+56900000001", "+56900000002", "+56900000003")
 
 
-def test_a_cell_may_hold_several_phones_and_none_counts_twice() -> None:
+def test_a_cell_may_have_several_phones_and_duplicates_are_dropped() -> None:
     row = only("phone,celular", "900000001 / +56900000002; 9 0000 0001,56900000003")
     assert row.phones == ("+56900000001", "+56900000002", "+56900000003")
 
 
-def test_a_row_stays_while_one_of_its_phones_is_usable() -> None:
+def test_a_row_with_one_usable_phone_is_good() -> None:
     parsed = parse("nombre,telefono,telefono_2,telefono_3", "Ana,123,5.69E+10,900000001")
     assert parsed.rows[0].phones == ("+56900000001",)
     assert [(remark.line, remark.text.split(":")[0]) for remark in parsed.remarks] == [
@@ -98,32 +99,32 @@ def test_a_row_stays_while_one_of_its_phones_is_usable() -> None:
     assert "format the column as text" in parsed.remarks[1].text
 
 
-def test_no_reason_or_remark_tells_a_phone() -> None:
+def test_reasons_and_remarks_show_no_phone() -> None:
     parsed = parse("phone,phone2", "+569000000011234567,900000001", "+5690000000112345,")
-    told = [remark.text for remark in parsed.remarks] + [bad.reason for bad in parsed.bad_rows]
-    assert len(told) == 2
-    assert not any("5690000" in text for text in told)
+    texts = [remark.text for remark in parsed.remarks] + [bad.reason for bad in parsed.bad_rows]
+    assert len(texts) == 2
+    assert not any("5690000" in text for text in texts)
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ("Ana,,,", "no phone number"),
         ("Ana,12,,", "telefono: not a phone number"),
         ("Ana,900000001,mucho,", "the amount 'mucho' is not a sum of money"),
         ("Ana,900000001,-5,", "below zero"),
         ("Ana,900000001,,31/02/2026", "the due date '31/02/2026' is not a date"),
-        ("Ana,900000001,,,,x", "it has 6 cells, and the header 4"),
+        ("Ana,900000001,,,,x", "the row has 6 cells, the header 4"),
         ("Ana,900000001\0,,", "NUL"),
         (f"{'A' * 10_001},900000001,,", "more than 10,000 characters"),
         ('Ana,"900000001"1,,', "quotes do not match"),
     ],
 )
-def test_a_bad_row_is_told_with_its_reason(row: str, told: str) -> None:
-    assert told in reason("nombre,telefono,monto,vencimiento", row)
+def test_a_bad_row_is_listed_with_its_reason(row: str, message: str) -> None:
+    assert message in reason("nombre,telefono,monto,vencimiento", row)
 
 
-def test_a_bad_row_is_given_back_as_it_was_written_and_the_others_are_read() -> None:
+def test_a_bad_row_is_returned_as_written_and_the_others_are_read() -> None:
     parsed = parse("nombre,telefono", "Ana,900000001", "Eva,12", "", "Luz,900000003")
     assert [(row.line, row.name) for row in parsed.rows] == [(2, "Ana"), (5, "Luz")]
     (bad,) = parsed.bad_rows
@@ -136,14 +137,14 @@ def test_lines_are_counted_as_the_file_has_them() -> None:
     assert [bad.line for bad in parsed.bad_rows] == [4]
 
 
-def test_a_quote_that_is_never_closed_costs_its_own_line_alone() -> None:
+def test_an_unclosed_quote_spoils_only_its_line() -> None:
     parsed = parse("nombre,telefono", "Ana,900000001", 'Eva,"900000002', "Luz,900000003")
     assert [row.name for row in parsed.rows] == ["Ana", "Luz"]
-    assert [(bad.line, bad.reason) for bad in parsed.bad_rows] == [(3, "a quote is opened and never closed")]
+    assert [(bad.line, bad.reason) for bad in parsed.bad_rows] == [(3, "a quote is opened and not closed")]
 
 
 @pytest.mark.parametrize(
-    ("second", "is_double"),
+    ("second", "is_duplicate"),
     [
         ("Ana,1-9,900000001,R1", True),
         ("ANA  ROJAS,1.-9,900000002,r1", True),
@@ -152,24 +153,24 @@ def test_a_quote_that_is_never_closed_costs_its_own_line_alone() -> None:
         ("Ana,,900000001,R1", False),
     ],
 )
-def test_the_same_person_about_the_same_thing_is_called_once(second: str, is_double: bool) -> None:
+def test_a_second_row_of_the_same_person_and_reference_is_bad(second: str, is_duplicate: bool) -> None:
     parsed = parse("nombre,rut,telefono,referencia", "Ana,1-9,900000001,R1", second)
     assert [bad.reason for bad in parsed.bad_rows] == (
-        ["the same contact and reference as line 2"] if is_double else []
+        ["the same contact and reference as line 2"] if is_duplicate else []
     )
 
 
-def test_without_a_document_name_and_phone_tell_people_apart() -> None:
+def test_without_a_document_number_name_and_phone_identify_people() -> None:
     parsed = parse("nombre,telefono", "Ana,900000001", "ana ,+56 9 0000 0001", "Luz,900000001")
     assert [row.name for row in parsed.rows] == ["Ana", "Luz"]
 
 
-def test_a_bad_row_does_not_stand_in_the_way_of_its_correction() -> None:
+def test_a_bad_row_does_not_make_its_correction_a_duplicate() -> None:
     parsed = parse("rut,telefono", "1-9,12", "1-9,900000001")
     assert [row.line for row in parsed.rows] == [3]
 
 
-def test_free_columns_keep_their_name_and_each_has_its_own() -> None:
+def test_other_columns_keep_their_names_and_names_are_unique() -> None:
     row = only("telefono,x.y,$z,nota,nota,,nombre,name", "900000001,1,2,3,4,5,Ana,Rojas")
     assert row.name == "Ana"
     assert row.additional_info == {
@@ -178,33 +179,33 @@ def test_free_columns_keep_their_name_and_each_has_its_own() -> None:
 
 
 @pytest.mark.parametrize("header", ["a,b,c", "name,email", ",,", "teléfonos de la empresa,x"])
-def test_a_header_without_phones_is_one_clear_failure(header: str) -> None:
+def test_a_header_without_a_phone_column_is_refused(header: str) -> None:
     with pytest.raises(ImportFailed, match="no column of phone numbers"):
         parse(header, "1,2,3")
 
 
-def test_a_header_that_is_no_text_is_told_cut_and_escaped() -> None:
+def test_a_header_that_is_not_text_is_shown_shortened_and_escaped() -> None:
     with pytest.raises(ImportFailed) as failed:
         parse("\ue000\u2028" * 500 + ",\ud7ff", "1,2")
-    told = str(failed.value)
-    assert told.isprintable()
-    assert "\\ue000" in told
-    assert len(told) < 250
+    message = str(failed.value)
+    assert message.isprintable()
+    assert "\\ue000" in message
+    assert len(message) < 250
 
 
-def test_a_file_without_a_header_is_told_so_and_its_phone_is_not() -> None:
-    with pytest.raises(ImportFailed, match="must name the columns") as failed:
+def test_a_file_without_a_header_is_refused_without_showing_its_phone() -> None:
+    with pytest.raises(ImportFailed, match="instead of column names") as failed:
         parse("Ana,+56900000001", "Eva,+56900000002")
     assert "56900000001" not in str(failed.value)
 
 
 @pytest.mark.parametrize("country", ["", "ZZ", "Chile"])
 def test_an_unknown_country_is_refused(country: str) -> None:
-    with pytest.raises(ImportFailed, match="no country code"):
+    with pytest.raises(ImportFailed, match="not a country code"):
         parse("phone", "900000001", country=country)
 
 
-def test_a_job_is_in_the_form_that_the_rest_reads() -> None:
+def test_a_job_document_is_complete_and_readable() -> None:
     parsed = parse("nombre,rut,telefono,monto,color", "Ana,1-9,900000001 / 900000002,1.500,blue")
     (document,) = job_documents(parsed, batch_id="b1", account_id="acc", now=NOW, new_id=lambda: "job-1")
     key = document.pop("deduplication_key")
@@ -235,7 +236,7 @@ def test_a_job_is_in_the_form_that_the_rest_reads() -> None:
     assert (job.status, job.contact.phones) == (JobStatus.PENDING, ("+56900000001", "+56900000002"))
 
 
-def test_the_same_file_makes_the_same_keys_in_one_batch_and_others_in_the_next() -> None:
+def test_deduplication_keys_are_equal_within_a_batch_and_differ_between_batches() -> None:
     parsed = parse("nombre,telefono", "Ana,900000001", "Luz,900000002")
     names = (f"job-{number}" for number in itertools.count())
 

@@ -1,10 +1,9 @@
-"""Files as programs save them, and files that nobody should send."""
+"""Files as programs save them, and files that cannot be used."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from datetime import date
 
 import pytest
 import xlsxwriter
@@ -12,14 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.campaign import tables
-from speechaid.campaign.importer import Parsed, read_contacts
 from speechaid.errors import ImportFailed
+from tests.support.contacts import parse_contacts
 
 TEXT = "Nombre{d}Teléfono{d}Nota\nMuñoz{d}900000001{d}«ok»\n"
-
-
-def parse(data: bytes, filename: str = "contacts.csv") -> Parsed:
-    return read_contacts(data, filename, country="CL", today=date(2026, 7, 3))
 
 
 def workbook(rows: list[list[object]], *, first_sheet_empty: bool = False) -> bytes:
@@ -36,41 +31,41 @@ def workbook(rows: list[list[object]], *, first_sheet_empty: bool = False) -> by
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16"])
-def test_every_encoding_and_delimiter_of_a_spreadsheet_program_is_read(encoding: str, delimiter: str) -> None:
-    (row,) = parse(TEXT.format(d=delimiter).encode(encoding)).rows
+def test_every_encoding_and_delimiter_of_spreadsheet_programs_is_read(encoding: str, delimiter: str) -> None:
+    (row,) = parse_contacts(TEXT.format(d=delimiter).encode(encoding)).rows
     assert (row.name, row.phones) == ("Muñoz", ("+56900000001",))
     assert row.additional_info == {"Nota": "«ok»"}
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_every_kind_of_line_end_is_read(line_end: str) -> None:
-    (row,) = parse(TEXT.format(d=",").replace("\n", line_end).encode()).rows
+    (row,) = parse_contacts(TEXT.format(d=",").replace("\n", line_end).encode()).rows
     assert (row.line, row.name) == (2, "Muñoz")
 
 
-def test_a_delimiter_that_the_file_names_is_taken_and_its_line_counted() -> None:
-    (row,) = parse(b"sep=;\r\nphone;name\r\n900000001;a,b\r\n").rows
+def test_a_delimiter_line_is_used_and_counted() -> None:
+    (row,) = parse_contacts(b"sep=;\r\nphone;name\r\n900000001;a,b\r\n").rows
     assert (row.line, row.name) == (3, "a,b")
 
 
 def test_commas_in_the_names_of_columns_do_not_hide_the_delimiter() -> None:
-    (row,) = parse(b'phone;"a,b,c,d";"e,f,g"\n900000001;1;2\n').rows
+    (row,) = parse_contacts(b'phone;"a,b,c,d";"e,f,g"\n900000001;1;2\n').rows
     assert row.additional_info == {"a,b,c,d": "1", "e,f,g": "2"}
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \r\n\t", b"\xef\xbb\xbf", b"\0\0\0"])
-def test_an_empty_file_is_told_as_such(data: bytes) -> None:
+def test_an_empty_file_is_refused(data: bytes) -> None:
     with pytest.raises(ImportFailed, match=r"contacts\.csv: the file is empty"):
-        parse(data)
+        parse_contacts(data)
 
 
-def test_a_header_alone_is_no_campaign() -> None:
-    with pytest.raises(ImportFailed, match="no contact below it"):
-        parse(b"name,phone\n\n")
+def test_a_header_without_contacts_is_refused() -> None:
+    with pytest.raises(ImportFailed, match="no contact below the header"):
+        parse_contacts(b"name,phone\n\n")
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"\x00\x01\x02" * 100, "neither text nor a spreadsheet"),
         (b"PK\x03\x04 no zip at all", "cannot be read"),
@@ -80,32 +75,32 @@ def test_a_header_alone_is_no_campaign() -> None:
         (b'"phone\n900000001', "header cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_clear_failure(data: bytes, told: str) -> None:
-    with pytest.raises(ImportFailed, match=told):
-        parse(data)
+def test_an_unusable_file_is_refused_with_one_message(data: bytes, message: str) -> None:
+    with pytest.raises(ImportFailed, match=message):
+        parse_contacts(data)
 
 
-def test_a_file_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_too_large_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MAX_BYTES", 10)
     with pytest.raises(ImportFailed, match="split it"):
-        parse(b"phone\n900000001\n")
+        parse_contacts(b"phone\n900000001\n")
 
 
 def test_a_giant_cell_is_a_bad_row_and_the_next_row_is_read() -> None:
-    parsed = parse(b'phone\n"' + b"9" * 300_000 + b'"\n900000001\n')
+    parsed = parse_contacts(b'phone\n"' + b"9" * 300_000 + b'"\n900000001\n')
     assert [row.line for row in parsed.rows] == [3]
     assert "larger than 128 kB" in parsed.bad_rows[0].reason
 
 
-def test_control_characters_never_reach_a_terminal() -> None:
-    (row,) = parse(b"name,phone\nAna\x1b[2J,900000001\n").rows
+def test_control_characters_are_removed() -> None:
+    (row,) = parse_contacts(b"name,phone\nAna\x1b[2J,900000001\n").rows
     assert row.name == "Ana[2J"
 
 
 @pytest.mark.parametrize("filename", ["a.xlsx", "a.XLS", "a.ods"])
-def test_a_spreadsheet_by_name_alone_is_refused(filename: str) -> None:
-    with pytest.raises(ImportFailed, match="no spreadsheet"):
-        parse(b"phone\n900000001\n", filename)
+def test_a_text_file_with_a_spreadsheets_name_is_refused(filename: str) -> None:
+    with pytest.raises(ImportFailed, match="not a spreadsheet"):
+        parse_contacts(b"phone\n900000001\n", filename)
 
 
 def test_a_workbook_is_read_with_its_numbers_and_dates() -> None:
@@ -114,10 +109,10 @@ def test_a_workbook_is_read_with_its_numbers_and_dates() -> None:
         ["Ana", 11111111, 56900000001, 150000.5, "2026-07-31", 3],
         [],
         ["Eva", "2-7", "900000002", "1.500", "31/07/2026", 2.5],
-        # A number of the sheet itself is no text whose point might part thousands.
+        # The point of a number cell is a decimal point.
         ["Luz", "3-5", "900000003", 150.125, "", ""],
     ]
-    parsed = parse(workbook(rows, first_sheet_empty=True), "contacts.xlsx")
+    parsed = parse_contacts(workbook(rows, first_sheet_empty=True), "contacts.xlsx")
     first, second, third = parsed.rows
     assert third.debt_amount == 150.125
     assert (first.dni, first.phones, first.debt_amount) == ("11111111", ("+56900000001",), 150000.5)
@@ -125,19 +120,19 @@ def test_a_workbook_is_read_with_its_numbers_and_dates() -> None:
     assert (second.line, second.debt_amount, second.due_date) == (4, 1500, "2026-07-31")
 
 
-def test_a_workbook_that_unpacks_to_the_size_of_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MAX_UNPACKED_BYTES", 1_000_000)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b"0" * 2_000_000)
     with pytest.raises(ImportFailed, match="unpacks to more than"):
-        parse(made.getvalue(), "bomb.xlsx")
+        parse_contacts(made.getvalue(), "bomb.xlsx")
 
 
 def fault_of(data: bytes) -> str:
-    """Why the file failed as a whole, or nothing where it was read."""
+    """Why the whole file was refused; empty where it was read."""
     try:
-        parsed = parse(data)
+        parsed = parse_contacts(data)
     except ImportFailed as exc:
         return str(exc)
     assert parsed.rows or parsed.bad_rows
@@ -146,14 +141,14 @@ def fault_of(data: bytes) -> str:
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_rows_or_one_clear_failure(data: bytes) -> None:
+def test_any_bytes_are_read_or_refused_with_one_message(data: bytes) -> None:
     for content in (data, b"phone,name\n" + data, b"PK\x03\x04" + data):
         fault = fault_of(content)
         assert not fault or fault.startswith("contacts.csv: ")
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), max_size=5))
-def test_any_text_is_rows_or_one_clear_failure(cells: list[tuple[str, str]]) -> None:
+def test_any_text_is_read_or_refused_with_one_message(cells: list[tuple[str, str]]) -> None:
     lines = "".join(f'"{name}","{phone}"\n' for name, phone in cells)
     fault = fault_of(f"name,phone\n{lines}".encode("utf-8", "replace"))
     assert not fault or fault.startswith("contacts.csv: ")

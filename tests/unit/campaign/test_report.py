@@ -1,4 +1,4 @@
-"""Counted figures to a report, for programs and for people."""
+"""Query results to a report, as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EMPTY: dict[str, Any] = {
 
 def report(**fields: Any) -> Document:
     shaped = shape(ReportFigures(**{**EMPTY, **fields}))
-    json.dumps(shaped)  # fit for programs, whatever is asked
+    json.dumps(shaped)  # it must be JSON-compatible in every case
     return shaped
 
 
@@ -84,13 +84,13 @@ def test_calls_are_summed_over_batches_and_outcomes() -> None:
     assert calls["charged"] == {"minutes": 6, "credit": 0.05}
 
 
-def test_the_price_of_results_that_speechai_left_is_retells_in_cents() -> None:
+def test_the_price_of_speechais_results_is_retells_in_cents() -> None:
     calls = report(**CAMPAIGN)["calls"]
     assert calls["cost"] == 3.2
     assert calls["cost_per_success"] == 0.8
 
 
-def test_rates_leave_out_what_says_nothing_about_the_people_called() -> None:
+def test_rates_leave_out_outcomes_that_say_nothing_about_people() -> None:
     calls = report(**CAMPAIGN)["calls"]
     assert (calls["successful"], calls["success_rate"]) == (4, 0.4)
     assert not SUCCESSES & NOT_RATED
@@ -101,7 +101,7 @@ def test_every_outcome_is_counted_under_its_name() -> None:
     assert list(calls["by_outcome"]) == list(Outcome)
 
 
-def test_statuses_are_told_in_order_with_speechais_word_for_done() -> None:
+def test_statuses_are_in_order_and_speechais_completed_counts_as_done() -> None:
     jobs = report(**CAMPAIGN)["jobs"]
     assert jobs == {"total": 14, "by_status": {"pending": 6, "done": 5, "failed": 2, "odd": 1}}
 
@@ -129,7 +129,7 @@ def test_promises_are_summed_as_far_as_they_can_be_read() -> None:
     }
 
 
-def test_batches_come_with_the_most_calls_first_and_those_without_calls_too() -> None:
+def test_batches_are_sorted_by_calls_and_include_those_without_calls() -> None:
     rows = report(**CAMPAIGN | {"jobs": {**CAMPAIGN["jobs"], "b3": {"pending": 9}}})["batches"]
     assert [(row["batch_id"], row["calls"], row["jobs"]) for row in rows] == [
         ("b1", 48, 10),
@@ -140,13 +140,13 @@ def test_batches_come_with_the_most_calls_first_and_those_without_calls_too() ->
     assert rows[0]["success_rate"] == 0.375
 
 
-def test_a_campaign_that_has_not_begun_has_a_report_too() -> None:
+def test_a_campaign_without_calls_has_a_report() -> None:
     shaped = report()
     assert (shaped["calls"]["success_rate"], shaped["calls"]["cost_per_success"]) == (None, None)
     assert "**Success rate**: -" in to_markdown(shaped)
 
 
-def test_markdown_has_a_table_for_each_part_and_no_markup_from_names() -> None:
+def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
     text = to_markdown(report(**CAMPAIGN))
     assert "- **Jobs**: 14 (6 pending, 5 done, 2 failed, 1 odd)" in text
     assert "- **Success rate**: 40.0% (4 calls)" in text

@@ -1,4 +1,4 @@
-"""What the doctor makes of the facts: each cause has its finding, and health has none."""
+"""The findings of ``doctor``: one for each cause, none for a healthy campaign."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from speechaid.commands.doctor.facts import DoctorFacts, FindingSeverity, RetellFacts
-from speechaid.commands.doctor.host_checks import AILMENTS
+from speechaid.commands.doctor.facts import DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
+from speechaid.commands.doctor.host_checks import CHECKS
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -23,8 +23,8 @@ def fleet(**fields: Any) -> dict[str, Any]:
     return {"supervisor": {"wanted": 1, "present": 1, **fields}, "workers": workers}
 
 
-def chart(settings: Settings, **fields: Any) -> DoctorFacts:
-    """A healthy campaign, but for what the fields say."""
+def facts(settings: Settings, **fields: Any) -> DoctorFacts:
+    """The facts of a healthy campaign, changed by ``fields``."""
     healthy: dict[str, Any] = {
         "fleet": fleet(),
         "settings": settings,
@@ -38,8 +38,12 @@ def chart(settings: Settings, **fields: Any) -> DoctorFacts:
     return DoctorFacts(**(healthy | fields))
 
 
-def codes(found: DoctorFacts) -> set[str]:
-    return {finding.code for ailment in AILMENTS for finding in ailment(found)}
+def findings(of: DoctorFacts) -> list[DoctorFinding]:
+    return [finding for check in CHECKS for finding in check(of)]
+
+
+def codes(of: DoctorFacts) -> set[str]:
+    return {finding.code for finding in findings(of)}
 
 
 def dial(**fields: Any) -> Job:
@@ -49,7 +53,7 @@ def dial(**fields: Any) -> Job:
 
 
 def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
-    assert codes(chart(settings)) == set()
+    assert codes(facts(settings)) == set()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
     ],
 )
 def test_each_cause_has_its_finding(settings: Settings, fields: dict[str, Any], code: str) -> None:
-    assert code in codes(chart(settings, **fields))
+    assert code in codes(facts(settings, **fields))
 
 
 @pytest.mark.parametrize(
@@ -115,46 +119,47 @@ def test_each_cause_has_its_finding(settings: Settings, fields: dict[str, Any], 
         ({"CALL_POLLING_INTERVAL": "90", "LEASE_SECONDS": "600"}, "slow_polling"),
     ],
 )
-def test_settings_at_odds_are_told(environ: dict[str, str], changes: dict[str, str], code: str) -> None:
-    assert code in codes(chart(get_settings(environ | changes, env_file=None)))
+def test_settings_that_contradict_each_other_are_a_finding(
+    environ: dict[str, str], changes: dict[str, str], code: str
+) -> None:
+    assert code in codes(facts(get_settings(environ | changes, env_file=None)))
 
 
-def test_every_finding_says_what_was_found_and_what_to_do(settings: Settings) -> None:
-    sick = chart(settings, lapsed=1, without_hours=["b1"], fleet_hold="by maria", skew_seconds=9.0)
-    for finding in (finding for ailment in AILMENTS for finding in ailment(sick)):
+def test_every_finding_has_cause_evidence_and_remedy(settings: Settings) -> None:
+    sick = facts(settings, lapsed=1, without_hours=["b1"], fleet_hold="by maria", skew_seconds=9.0)
+    for finding in findings(sick):
         assert finding.cause
         assert finding.evidence
         assert finding.remedy
 
 
 def test_a_few_bad_calls_are_no_finding(settings: Settings) -> None:
-    assert codes(chart(settings, outcomes={("no_answer", "dial_no_answer"): 5})) == set()
+    assert codes(facts(settings, outcomes={("no_answer", "dial_no_answer"): 5})) == set()
 
 
-def test_a_window_that_is_closed_beside_one_that_is_open_is_no_finding(settings: Settings) -> None:
+def test_a_closed_window_is_no_finding_while_another_is_open(settings: Settings) -> None:
     opens = {"b1": None, "b2": NOW + timedelta(hours=1)}
-    assert "windows_closed" not in codes(chart(settings, opens_at=opens))
+    assert "windows_closed" not in codes(facts(settings, opens_at=opens))
 
 
-def test_orders_are_no_faults(settings: Settings) -> None:
-    held = chart(settings, fleet_hold="by maria")
-    weights = {finding.weight for ailment in AILMENTS for finding in ailment(held)}
-    assert weights == {FindingSeverity.ORDERED}
+def test_a_hold_is_intended_and_no_fault(settings: Settings) -> None:
+    held = facts(settings, fleet_hold="by maria")
+    assert {finding.severity for finding in findings(held)} == {FindingSeverity.INTENDED}
 
 
-def test_pauses_of_nobody_on_record_come_first_then_those_that_keep_most_jobs(settings: Settings) -> None:
+def test_pauses_without_a_record_come_first_then_those_with_the_most_waiting_jobs(settings: Settings) -> None:
     imported = {"by": "root (uid 0)", "reason": "imported paused"}
     batches = {f"b{n}": {"batch_id": f"b{n}", "is_active": False, "pause": imported} for n in range(1, 8)}
     batches["z"] = {"batch_id": "z", "is_active": False}
     waiting: dict[str | None, int] = {"z": 2, **{f"b{n}": n for n in range(1, 8)}}
-    found = chart(
+    paused = facts(
         settings,
         waiting=waiting,
         batches={name: Batch.read(document) for name, document in batches.items()},
         opens_at={},
     )
-    rows = [finding for ailment in AILMENTS for finding in ailment(found)]
+    rows = findings(paused)
     assert [row.cause for row in rows if row.code == "batch_paused"] == [
         f"batch {name} is paused" for name in ("z", "b7", "b6", "b5", "b4")
     ]
-    assert [row.evidence for row in rows if row.code == "batches_paused"] == ["3 more, in which 6 jobs wait"]
+    assert [row.evidence for row in rows if row.code == "batches_paused"] == ["3 more, with 6 waiting jobs"]

@@ -1,4 +1,4 @@
-"""Who listens, who has stopped listening, and what a slow reader misses."""
+"""Subscriptions to ``events``: filters, heartbeats, slow readers and clients that leave."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from speechaid.commands.events import MOST_LISTENERS, PATIENCE_SECONDS, LogTap, Subscriptions
+from speechaid.commands.events import MAX_LISTENERS, PATIENCE_SECONDS, LogTap, Subscriptions
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.protocol.messages import COMMANDS, Request
 from speechaid.telemetry.redaction import Redactor
 
 
-class Line:
-    """The socket's end: keeps what is sent; ``answer`` is what it says to it."""
+class RecordingStream:
+    """Records the items sent; ``answer`` is its result for each."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -31,83 +31,97 @@ def request(**args: Any) -> Request:
     return Request(id="q", command=COMMANDS["events"], args={"job": None, "worker": None, **args})
 
 
-def test_a_listener_hears_from_the_moment_it_came() -> None:
-    line = Line()
-    listeners = Subscriptions(line)
-    listeners.publish("worker-1", "call.placed", {"job": "job-1"})
-    listeners.subscribe(request())
-    listeners.publish("worker-1", "call.settled", {"job": "job-1"})
-    assert line.sent[0] == {"state": "listening"}
-    assert [item["event"]["event"] for item in line.sent[1:]] == ["call.settled"]
+def test_a_listener_gets_events_from_its_subscription_on() -> None:
+    stream = RecordingStream()
+    subscriptions = Subscriptions(stream)
+    subscriptions.publish("worker-1", "call.placed", {"job": "job-1"})
+    subscriptions.subscribe(request())
+    subscriptions.publish("worker-1", "call.settled", {"job": "job-1"})
+    assert stream.sent[0] == {"state": "listening"}
+    assert [item["event"]["event"] for item in stream.sent[1:]] == ["call.settled"]
 
 
 @pytest.mark.parametrize(
-    ("args", "heard"),
+    ("args", "events"),
     [({"job": "job-1"}, ["a"]), ({"worker": "2"}, ["b"]), ({"worker": "worker-1"}, ["a"]), ({}, ["a", "b"])],
 )
-def test_a_listener_may_want_one_job_or_one_worker_alone(args: dict[str, str], heard: list[str]) -> None:
-    line = Line()
-    listeners = Subscriptions(line)
-    listeners.subscribe(request(**args))
-    listeners.publish("worker-1", "a", {"job": "job-11"})
-    listeners.publish("worker-2", "b", {"job": "job-2"})
-    assert [item["event"]["event"] for item in line.sent[1:]] == heard
+def test_events_can_be_filtered_by_job_or_worker(args: dict[str, str], events: list[str]) -> None:
+    stream = RecordingStream()
+    subscriptions = Subscriptions(stream)
+    subscriptions.subscribe(request(**args))
+    subscriptions.publish("worker-1", "a", {"job": "job-11"})
+    subscriptions.publish("worker-2", "b", {"job": "job-2"})
+    assert [item["event"]["event"] for item in stream.sent[1:]] == events
 
 
-def test_a_client_that_left_is_forgotten() -> None:
-    line = Line()
-    listeners = Subscriptions(line)
-    listeners.subscribe(request())
-    line.answer = None
-    listeners.publish("worker-1", "a", {})
-    assert len(listeners) == 0
+def test_a_client_that_left_is_removed() -> None:
+    stream = RecordingStream()
+    subscriptions = Subscriptions(stream)
+    subscriptions.subscribe(request())
+    stream.answer = None
+    subscriptions.publish("worker-1", "a", {})
+    assert len(subscriptions) == 0
 
 
-def test_a_slow_reader_is_told_how_much_it_missed() -> None:
-    line = Line()
-    listeners = Subscriptions(line)
-    listeners.subscribe(request())
-    line.answer = False
+def test_a_slow_reader_gets_the_number_of_missed_events() -> None:
+    stream = RecordingStream()
+    subscriptions = Subscriptions(stream)
+    subscriptions.subscribe(request())
+    stream.answer = False
     for _ in range(3):
-        listeners.publish("worker-1", "a", {})
-    line.answer = True
-    listeners.publish("worker-1", "b", {})
-    assert line.sent[-1]["missed"] == 3
-    listeners.publish("worker-1", "c", {})
-    assert "missed" not in line.sent[-1]
+        subscriptions.publish("worker-1", "a", {})
+    stream.answer = True
+    subscriptions.publish("worker-1", "b", {})
+    assert stream.sent[-1]["missed"] == 3
+    subscriptions.publish("worker-1", "c", {})
+    assert "missed" not in stream.sent[-1]
 
 
-def test_one_that_reads_nothing_for_long_is_let_go() -> None:
-    line = Line()
-    listeners = Subscriptions(line)
-    listeners.tick(100.0)
-    listeners.subscribe(request())
-    line.answer = False
-    listeners.tick(100.0 + PATIENCE_SECONDS / 2)
-    assert len(listeners) == 1
-    listeners.tick(100.0 + PATIENCE_SECONDS + 6)
-    assert len(listeners) == 0
+def test_a_client_that_does_not_read_is_removed() -> None:
+    stream = RecordingStream()
+    subscriptions = Subscriptions(stream)
+    subscriptions.tick(100.0)
+    subscriptions.subscribe(request())
+    stream.answer = False
+    subscriptions.tick(100.0 + PATIENCE_SECONDS / 2)
+    assert len(subscriptions) == 1
+    subscriptions.tick(100.0 + PATIENCE_SECONDS + 6)
+    assert len(subscriptions) == 0
 
 
-def test_silence_is_broken_by_a_sign_of_life() -> None:
-    line = Line()
-    listeners = Subscriptions(line)
-    listeners.subscribe(request())
-    listeners.tick(1.0)
-    assert len(line.sent) == 1
-    listeners.tick(7.0)
-    assert line.sent[-1] == {"state": "listening"}
+def test_heartbeats_are_sent_while_nothing_happens() -> None:
+    stream = RecordingStream()
+    subscriptions = Subscriptions(stream)
+    subscriptions.subscribe(request())
+    subscriptions.tick(1.0)
+    assert len(stream.sent) == 1
+    subscriptions.tick(7.0)
+    assert stream.sent[-1] == {"state": "listening"}
 
 
-def test_there_is_a_bound_to_how_many_listen() -> None:
-    listeners = Subscriptions(Line())
-    for _ in range(MOST_LISTENERS):
-        listeners.subscribe(request())
+def test_the_number_of_listeners_is_limited() -> None:
+    subscriptions = Subscriptions(RecordingStream())
+    for _ in range(MAX_LISTENERS):
+        subscriptions.subscribe(request())
     with pytest.raises(CommandRefused, match="listen already"):
-        listeners.subscribe(request())
+        subscriptions.subscribe(request())
 
 
-def test_log_lines_are_told_without_secrets_and_numbers() -> None:
+def test_the_text_of_an_event_reaches_listeners() -> None:
+    tap = LogTap(Redactor())
+    record = logging.makeLogRecord(
+        {
+            "msg": "disk.full",
+            "levelname": "ERROR",
+            "event": "disk.full",
+            "fields": {"text": "63 MiB free"},
+        }
+    )
+    tap.handle(record)
+    assert tap.take() == [{"event": "disk.full", "level": "ERROR", "text": "63 MiB free"}]
+
+
+def test_log_lines_are_streamed_without_secrets_and_numbers() -> None:
     tap = LogTap(Redactor(("key_0123456789",)))
     record = logging.LogRecord(
         "speechaid", logging.INFO, "", 0, "key_0123456789 called +56912345671", None, None

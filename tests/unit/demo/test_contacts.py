@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 
 import pytest
 
-from speechaid.campaign.importer import read_contacts
 from speechaid.demo.contacts import contacts
+from tests.support.contacts import parse_contacts
 
 #: Kept for fiction by FCC and CRTC, Ofcom, Arcep, Bundesnetzagentur, PTS and ACMA.
 FICTION = re.compile(
@@ -19,20 +18,20 @@ FICTION = re.compile(
 
 @pytest.mark.parametrize("count", [1, 60, 200])
 def test_every_contact_is_imported_and_every_number_is_fiction(count: int) -> None:
-    parsed = read_contacts(contacts(count), "demo.csv", country="CL", today=date(2026, 7, 3))
+    parsed = parse_contacts(contacts(count), "demo.csv")
     assert (len(parsed.rows), parsed.bad_rows, parsed.remarks) == (count, [], [])
     assert {number for row in parsed.rows for number in row.phones if not FICTION.fullmatch(number)} == set()
     assert {len(row.phones) for row in parsed.rows} <= {1, 2, 3}
 
 
 def test_sixty_people_have_one_to_three_phones_and_two_of_them_share_one() -> None:
-    rows = read_contacts(contacts(60), "demo.csv", country="CL", today=date(2026, 7, 3)).rows
+    rows = parse_contacts(contacts(60), "demo.csv").rows
     assert {len(row.phones) for row in rows} == {1, 2, 3}
     numbers = [number for row in rows for number in row.phones]
     assert len(numbers) - len(set(numbers)) == 1
 
 
 def test_a_larger_campaign_gives_no_number_to_two_strangers() -> None:
-    rows = read_contacts(contacts(5_000), "demo.csv", country="CL", today=date(2026, 7, 3)).rows
+    rows = parse_contacts(contacts(5_000), "demo.csv").rows
     invented = [number for row in rows[60:] for number in row.phones]
     assert len(invented) == len(set(invented))

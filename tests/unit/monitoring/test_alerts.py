@@ -11,7 +11,7 @@ from speechaid.fleet.messages import Counts, count_key
 from speechaid.monitoring.alerts import AlertMonitor
 from speechaid.settings import get_settings
 from speechaid.telemetry.snapshot import SnapshotHolder
-from speechctl.render_alerts import summary_of
+from speechctl.render.alerts import summary_of
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 WORKER = {"slot": "worker-1", "state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
@@ -182,7 +182,7 @@ def test_an_alert_whose_cause_is_gone_says_when_it_clears(watch: Watch) -> None:
     watch.passes(6)
     (row,) = watch.alert_monitor.firing()
     assert row["clears_in_seconds"] == 25
-    expected = "its cause is gone; over in 25s unless it returns (was: held on this host by an operator)"
+    expected = "the cause is gone; clears in 25s unless it returns (it was: held on this host by an operator)"
     assert summary_of(row) == expected
     watch.supervisor = supervisor(held=True)
     watch.passes(1)

@@ -1,4 +1,4 @@
-"""Key files: made closed, read only when closed, never written over."""
+"""Key files: private from the start, refused when readable by others, never overwritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_written_is_read(directory: Path) -> None:
+def test_written_keys_can_be_read(directory: Path) -> None:
     keys.write_client(directory, AllowedClient(name="maria", access="write", public="c" * 40))
     assert keys.server_pair(directory) == KeyPair(public=PUBLIC, secret=SECRET)
     assert keys.allowed_clients(directory)["c" * 40].name == "maria"
@@ -30,7 +30,7 @@ def test_what_was_written_is_read(directory: Path) -> None:
     assert keys.credentials(directory / "maria.key") == own
 
 
-def test_files_are_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
+def test_key_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         keys.write_server(tmp_path / "new", KeyPair(public=PUBLIC, secret=SECRET))
@@ -40,13 +40,13 @@ def test_files_are_closed_to_others_whatever_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
 
 
-def test_a_secret_that_others_can_read_is_not_used(directory: Path) -> None:
+def test_a_secret_that_others_can_read_is_refused(directory: Path) -> None:
     (directory / "server.json").chmod(0o640)
     with pytest.raises(KeyringError, match="chmod 600"):
         keys.server_pair(directory)
 
 
-def test_missing_keys_say_how_to_make_them(tmp_path: Path) -> None:
+def test_the_error_for_missing_keys_says_how_to_create_them(tmp_path: Path) -> None:
     with pytest.raises(KeyringError, match="speechctl keys server"):
         keys.server_pair(tmp_path)
 
@@ -61,7 +61,7 @@ def test_missing_keys_say_how_to_make_them(tmp_path: Path) -> None:
         ["x"],
     ],
 )
-def test_one_entry_that_cannot_be_understood_lets_nobody_in(directory: Path, fields: object) -> None:
+def test_one_invalid_entry_refuses_every_client(directory: Path, fields: object) -> None:
     (directory / "clients").mkdir()
     path = directory / "clients" / "x.json"
     path.write_text(json.dumps(fields))
@@ -70,18 +70,18 @@ def test_one_entry_that_cannot_be_understood_lets_nobody_in(directory: Path, fie
         keys.allowed_clients(directory)
 
 
-def test_keys_that_are_there_stay(directory: Path) -> None:
-    with pytest.raises(KeyringError, match="left alone"):
+def test_existing_keys_are_not_overwritten(directory: Path) -> None:
+    with pytest.raises(KeyringError, match="not overwritten"):
         keys.write_server(directory, KeyPair(public=SECRET, secret=PUBLIC))
     assert keys.server_pair(directory).public == PUBLIC
 
 
-def test_a_revoked_client_is_gone_and_an_unknown_one_was_never_there(directory: Path) -> None:
+def test_a_client_can_be_revoked_once(directory: Path) -> None:
     keys.write_client(directory, AllowedClient(name="maria", access="read", public="c" * 40))
     assert keys.revoke(directory, "maria")
     assert not keys.revoke(directory, "maria")
     assert keys.allowed_clients(directory) == {}
 
 
-def test_no_secret_shows_in_a_record(directory: Path) -> None:
+def test_the_repr_shows_no_secret(directory: Path) -> None:
     assert SECRET not in repr(keys.server_pair(directory))

@@ -1,4 +1,4 @@
-"""The command table and the reading of requests."""
+"""The command table, and the validation of requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.commands.registry import DESK_HANDLERS, LOOP_AFTER, LOOP_BEFORE, LOOP_HANDLERS
+from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.protocol import messages
 from speechaid.protocol.commands import Argument
 from speechaid.protocol.messages import (
@@ -49,13 +49,10 @@ def accepted(header: object, attachment: bytes | None = None) -> Request:
 # -- the table ---------------------------------------------------------------------------------------------
 
 
-def test_every_command_has_exactly_one_handler_in_the_thread_that_the_table_names() -> None:
-    by_thread = {
-        runs: {spec.name for spec in SPECS if spec.runs is runs} for runs in (Runs.LOOP, Runs.BACKGROUND)
-    }
-    assert set(LOOP_HANDLERS) == by_thread[Runs.LOOP]
-    assert set(DESK_HANDLERS) == by_thread[Runs.BACKGROUND]
-    assert set(LOOP_BEFORE) | set(LOOP_AFTER) <= by_thread[Runs.BACKGROUND]
+def test_every_command_has_a_handler_of_the_thread_that_the_table_names() -> None:
+    registered = {Runs.LOOP: LoopCommand, Runs.BACKGROUND: BackgroundCommand}
+    wanted = {spec.name: registered[spec.runs] for spec in SPECS if spec.runs in registered}
+    assert {name: type(row) for name, row in REGISTRY.items()} == wanted
 
 
 def test_every_error_code_has_an_exit_status_of_a_refusal_or_of_wrong_usage() -> None:
@@ -64,7 +61,7 @@ def test_every_error_code_has_an_exit_status_of_a_refusal_or_of_wrong_usage() ->
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_a_command_is_told_in_one_line_and_names_each_argument_once(spec: CommandSpec) -> None:
+def test_a_command_has_one_line_of_help_and_each_argument_once(spec: CommandSpec) -> None:
     assert spec.help == spec.help.strip().removesuffix(".")
     names = [argument.name for argument in spec.arguments]
     assert len(names) == len(set(names))
@@ -72,7 +69,7 @@ def test_a_command_is_told_in_one_line_and_names_each_argument_once(spec: Comman
 
 
 @pytest.mark.parametrize(("spec", "argument"), ARGUMENTS, ids=[f"{s.name}-{a.name}" for s, a in ARGUMENTS])
-def test_an_argument_is_bounded_and_its_default_is_allowed(spec: CommandSpec, argument: Argument) -> None:
+def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argument: Argument) -> None:
     if argument.kind in {Kind.INTEGER, Kind.NUMBER, Kind.DURATION}:
         assert argument.minimum is not None
         assert argument.maximum is not None
@@ -84,31 +81,31 @@ def test_an_argument_is_bounded_and_its_default_is_allowed(spec: CommandSpec, ar
 # -- good requests -----------------------------------------------------------------------------------------
 
 
-def test_a_request_gets_its_defaults_filled_in() -> None:
+def test_a_request_gets_defaults() -> None:
     assert accepted(request("jobs")).args == {"batch": None, "status": None, "limit": 50}
 
 
-def test_flags_that_are_absent_are_false() -> None:
+def test_absent_flags_are_false() -> None:
     assert accepted(request("drain")).args == {"stop": False}
 
 
-def test_null_is_the_same_as_absent() -> None:
+def test_null_means_absent() -> None:
     assert accepted(request("pause-batch", {"batch": "b", "reason": None})).args["reason"] is None
 
 
-def test_a_request_may_leave_its_args_out() -> None:
+def test_args_may_be_absent() -> None:
     assert accepted({"v": 1, "id": "q1", "command": "status"}).args == {}
 
 
-def test_fields_of_a_later_version_beside_the_known_ones_are_ignored() -> None:
+def test_unknown_fields_of_the_header_are_ignored() -> None:
     assert accepted(request(trace="abc")).command.name == "status"
 
 
-def test_a_file_travels_as_the_attachment() -> None:
+def test_a_file_is_the_attachment() -> None:
     assert accepted(request("import", {"filename": "a.csv"}), b"name,phone\n").attachment == b"name,phone\n"
 
 
-# -- bad requests: each its own code, and words that help ---------------------------------------------------
+# -- bad requests: a code for each, and a helpful message --------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -141,20 +138,20 @@ def test_a_file_travels_as_the_attachment() -> None:
         (
             request("create-batch", {"name": "x", "max_concurrent_calls": 0}),
             ErrorCode.BAD_ARGUMENT,
-            "1 to 100000 (calls at a time; to have none placed say --paused, or pause-batch later)",
+            "1 to 100000 (calls at a time; for none use --paused, or pause-batch later)",
         ),
-        (request("drain", {"stop": 1}), ErrorCode.BAD_ARGUMENT, "true or false is needed"),
+        (request("drain", {"stop": 1}), ErrorCode.BAD_ARGUMENT, "true or false is required"),
         (request("log-level", {"level": "INF"}), ErrorCode.BAD_ARGUMENT, "did you mean INFO?"),
         (request("import", {"filename": "a.csv"}), ErrorCode.BAD_REQUEST, "needs a file"),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(header: object, code: ErrorCode, words: str) -> None:
+def test_a_bad_request_is_refused_with_code_and_fault(header: object, code: ErrorCode, words: str) -> None:
     refused = refusal(header)
     assert refused.code is code
     assert words in refused.message
 
 
-def test_what_speechctl_keeps_to_itself_is_not_taken_from_the_wire() -> None:
+def test_local_arguments_are_refused_on_the_wire() -> None:
     assert refusal(request("drain", {"wait": True})).code is ErrorCode.BAD_ARGUMENT
 
 
@@ -162,7 +159,7 @@ def test_a_file_for_a_command_that_takes_none_is_refused() -> None:
     assert "takes no attached file" in refusal(request("status"), b"x").message
 
 
-def test_a_refusal_carries_the_id_wherever_it_could_be_read() -> None:
+def test_a_refusal_has_the_id_where_it_could_be_read() -> None:
     assert refusal(request("nonsense")).id == "q1"
     assert refusal({"id": 7}).id is None
 
@@ -180,7 +177,7 @@ def test_a_refusal_carries_the_id_wherever_it_could_be_read() -> None:
     ],
     ids=["empty", "half", "not-utf8", "nan", "deep", "huge-number", "too-large"],
 )
-def test_bytes_that_are_no_request_are_refused(frame: bytes, code: ErrorCode) -> None:
+def test_invalid_bytes_are_refused(frame: bytes, code: ErrorCode) -> None:
     refused = messages.decode_request(frame)
     assert isinstance(refused, Refusal)
     assert refused.code is code
@@ -206,7 +203,7 @@ headers = st.fixed_dictionaries(
 
 
 @given(header=headers | json_values, attachment=st.none() | st.binary(max_size=4))
-def test_whatever_is_asked_the_answer_is_a_request_or_a_refusal_that_can_be_sent(
+def test_any_header_is_a_valid_request_or_a_refusal_that_can_be_sent(
     header: object, attachment: bytes | None
 ) -> None:
     checked = messages.decode_request(json.dumps(header).encode(), attachment)
@@ -218,17 +215,17 @@ def test_whatever_is_asked_the_answer_is_a_request_or_a_refusal_that_can_be_sent
         assert set(checked.args) == {argument.name for argument in checked.command.wire_arguments}
 
 
-# -- answers, peers, places --------------------------------------------------------------------------------
+# -- answers, peers, socket paths --------------------------------------------------------------------------
 
 
-def test_an_answer_names_the_version_and_writes_instants_as_text() -> None:
+def test_an_answer_has_the_version_and_times_as_text() -> None:
     from datetime import UTC, datetime
 
     message = json.loads(messages.encode({"id": "q", "result": {"at": datetime(2026, 3, 2, tzinfo=UTC)}}))
     assert message == {"v": 1, "id": "q", "result": {"at": "2026-03-02T00:00:00+00:00"}}
 
 
-def test_a_reader_may_not_write() -> None:
+def test_a_client_with_read_access_may_not_write() -> None:
     assert not Peer(access=Access.READ).may(Access.WRITE)
     assert Peer(access=Access.READ).may(Access.READ)
     assert Peer().may(Access.WRITE)
@@ -245,17 +242,21 @@ def test_a_reader_may_not_write() -> None:
         ({"SPEECHAID_SOCKET": ""}, 7, "/tmp/speechaid-7/control.sock"),
     ],
 )
-def test_daemon_and_clients_agree_where_to_meet(environment: dict[str, str], uid: int, path: str) -> None:
+def test_the_default_socket_depends_on_the_environment(
+    environment: dict[str, str], uid: int, path: str
+) -> None:
     assert messages.default_socket(environment, uid) == Path(path)
 
 
-def test_an_operators_client_finds_the_systems_service_unless_one_of_the_users_own_runs(
+def test_a_client_uses_the_system_service_unless_the_user_runs_a_daemon(
     tmp_path: Path,
 ) -> None:
     service = tmp_path / "service" / "control.sock"
     mine = {"XDG_RUNTIME_DIR": str(tmp_path / "user")}
     own = tmp_path / "user" / "speechaid" / "control.sock"
-    assert messages.client_socket(mine, 7, service) == own  # no service: say where it would be
+    assert (
+        messages.client_socket(mine, 7, service) == own
+    )  # no service: the user's path, for the error message
     service.parent.mkdir()
     assert messages.client_socket(mine, 7, service) == service  # also where its directory is closed to us
     assert messages.client_socket({"SPEECHAID_SOCKET": "/a/b.sock"}, 7, service) == Path("/a/b.sock")
@@ -264,7 +265,7 @@ def test_an_operators_client_finds_the_systems_service_unless_one_of_the_users_o
     assert messages.client_socket(mine, 7, service) == own
 
 
-def test_a_path_longer_than_the_system_allows_is_told_apart() -> None:
+def test_a_too_long_socket_path_is_reported() -> None:
     assert messages.path_fault(Path("/tmp") / ("x" * 102)) is None
     fault = messages.path_fault(Path("/tmp") / ("x" * 103))
     assert fault is not None
@@ -272,7 +273,7 @@ def test_a_path_longer_than_the_system_allows_is_told_apart() -> None:
     assert "107" in fault
 
 
-def test_a_path_is_measured_in_bytes() -> None:
+def test_the_length_of_a_path_is_counted_in_bytes() -> None:
     assert messages.path_fault(Path("/tmp") / ("ñ" * 60)) is not None
 
 
@@ -284,6 +285,6 @@ def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "m", "-5m", "5 min", "1e3", "inf", "٣m"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         messages.parse_duration(text)

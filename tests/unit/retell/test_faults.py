@@ -1,4 +1,4 @@
-"""What an answer of Retell proves, and what our requests look like."""
+"""What an answer of Retell proves, and the form of our requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_only_the_listed_statuses_prove_that_no_call_was_made(should_retry: str)
         assert fault.status == status
 
 
-def test_a_question_may_be_asked_again_unless_it_is_refused_or_the_call_unknown() -> None:
+def test_other_requests_may_be_sent_again_unless_refused_or_the_call_is_unknown() -> None:
     kinds = {status: type(other_fault_for(status, body("no"))) for status in FAILURES}
     assert {status for status, kind in kinds.items() if kind is Blocked} == {400, 401, 402, 403, 422}
     assert {status for status, kind in kinds.items() if kind is CallUnknown} == {404}
@@ -58,7 +58,7 @@ def test_a_question_may_be_asked_again_unless_it_is_refused_or_the_call_unknown(
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind"),
+    ("status", "text", "kind"),
     [
         (400, "to_number is not a valid E.164 phone number", NumberRefused),
         (422, "Invalid to_number", NumberRefused),
@@ -67,7 +67,7 @@ def test_a_question_may_be_asked_again_unless_it_is_refused_or_the_call_unknown(
         (422, "Phone number +56900000001 cannot be called", NumberRefused),
         (422, [{"loc": ["body", "to_number"], "msg": "bad"}], NumberRefused),
         (400, "from_number is not a number of yours", Blocked),
-        # Who is to blame is not plain: nobody's phone is given up for it.
+        # Which number is meant is not clear, so no phone is marked as invalid.
         (400, "from_number cannot call to_number", Blocked),
         (400, "override_agent_id: no such agent", Blocked),
         (400, "", Blocked),
@@ -84,10 +84,10 @@ def test_a_question_may_be_asked_again_unless_it_is_refused_or_the_call_unknown(
         (429, "to_number do not call", RateLimited),
     ],
 )
-def test_a_refused_create_blames_the_number_only_where_retell_does(
-    status: int, said: object, kind: type[RetellError]
+def test_a_refused_create_is_about_the_number_only_where_retell_says_so(
+    status: int, text: object, kind: type[RetellError]
 ) -> None:
-    assert type(create_fault_for(status, body(said), to_number="+56900000001")) is kind
+    assert type(create_fault_for(status, body(text), to_number="+56900000001")) is kind
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_an_error_body_of_any_shape_is_read(answer: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "should_retry", "kind"),
+    ("status", "text", "should_retry", "kind"),
     [
         (400, "to_number", "true", RateLimited),
         (400, "to_number", "false", NumberRefused),
@@ -111,13 +111,13 @@ def test_an_error_body_of_any_shape_is_read(answer: object) -> None:
         (503, "oops", "true", Ambiguous),
     ],
 )
-def test_should_retry_never_turns_doubt_into_proof(
-    status: int, said: str, should_retry: str, kind: type[RetellError]
+def test_should_retry_never_makes_an_ambiguous_answer_a_proof(
+    status: int, text: str, should_retry: str, kind: type[RetellError]
 ) -> None:
-    assert type(create_fault_for(status, body(said), headers=headers(x_should_retry=should_retry))) is kind
+    assert type(create_fault_for(status, body(text), headers=headers(x_should_retry=should_retry))) is kind
 
 
-def test_should_retry_makes_a_question_worth_asking_again() -> None:
+def test_should_retry_makes_a_fault_of_other_requests_temporary() -> None:
     assert type(other_fault_for(404, None, headers=headers(x_should_retry="true"))) is RetellUnavailable
     assert type(other_fault_for(503, None, headers=headers(x_should_retry="false"))) is RetellUnavailable
 
@@ -131,7 +131,7 @@ def test_should_retry_makes_a_question_worth_asking_again() -> None:
         ({"retry_after": "7", "retry_after_ms": "250"}, 0.25),
         ({"retry_after_ms": "soon", "retry_after": "7"}, 7.0),
         ({"retry_after": format_datetime(NOW + timedelta(seconds=90), usegmt=True)}, 90.0),
-        # Retell's own clock is a minute ahead of ours.
+        # Retell's clock is a minute ahead of ours.
         (
             {
                 "retry_after": format_datetime(NOW + timedelta(seconds=90), usegmt=True),
@@ -146,27 +146,25 @@ def test_should_retry_makes_a_question_worth_asking_again() -> None:
         ({"retry_after": "tomorrow"}, None),
     ],
 )
-def test_the_wait_that_retell_asks_for_is_read_in_all_its_forms(
-    sent: dict[str, str], seconds: float | None
-) -> None:
+def test_retry_after_is_read_in_all_its_forms(sent: dict[str, str], seconds: float | None) -> None:
     fault = create_fault_for(429, None, headers=headers(**sent), now=NOW)
     assert fault.retry_after_seconds == seconds
 
 
-def test_a_message_is_short_and_holds_neither_number_nor_key() -> None:
-    said = "number +56912345678 (or 2 2345 6789)\nrefused for key_0123456789abcdef, Bearer abc. " + "x" * 500
-    text = str(create_fault_for(400, body(said)))
+def test_a_message_is_short_and_has_no_number_or_key() -> None:
+    text = "number +56912345678 (or 2 2345 6789)\nrefused for key_0123456789abcdef, Bearer abc. " + "x" * 500
+    text = str(create_fault_for(400, body(text)))
     assert text.startswith("Retell answered 400: number +569******78 (or *******89) refused for ***, ***")
     assert len(text) < 240
 
 
-def test_an_answer_that_is_not_json_is_no_document() -> None:
+def test_an_answer_that_is_not_json_is_refused() -> None:
     for content in (b"", b"<html>", b'{"a": NaN}', b"\xff\xfe", b"[" * 100_000):
         with pytest.raises(ValueError):
             answers.parse(content)
 
 
-def test_what_is_lawful_json_and_no_bson_is_made_fit() -> None:
+def test_valid_json_that_bson_cannot_hold_is_converted() -> None:
     assert answers.parse(b'{"a": 99999999999999999999, "b": "\\ud800", "c\\u0000": 1}') == {
         "a": "99999999999999999999",
         "b": "?",
@@ -188,11 +186,11 @@ BODIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("fields", BODIES.values(), ids=BODIES)
 def test_a_create_body_is_what_the_official_sdk_would_send(fields: dict[str, Any]) -> None:
     made = create_body(from_number="+56200000001", to_number="+56900000001", agent_id="a", key="k", **fields)
-    # Names that the API does not know would be dropped here.
+    # Validation drops names that the API does not know.
     assert TypeAdapter(CallCreatePhoneCallParams).validate_python(made, strict=True) == made
 
 
-def test_a_create_body_carries_the_key_twice_and_strings_alone_in_its_metadata() -> None:
+def test_a_create_body_has_the_dial_key_twice_and_only_strings_in_its_metadata() -> None:
     made = create_body(
         from_number="+56200000001", to_number="+56900000001", agent_id="a", key="k", **BODIES["everything"]
     )
@@ -206,7 +204,7 @@ def test_a_create_body_carries_the_key_twice_and_strings_alone_in_its_metadata()
     ("ring", "longest", "ring_ms", "longest_ms"),
     [(0, 0, 5_000, 60_000), (5, 60, 5_000, 60_000), (1e6, 1e6, 300_000, 7_200_000)],
 )
-def test_times_are_kept_within_what_retell_takes(
+def test_times_are_clamped_to_retells_limits(
     ring: float, longest: float, ring_ms: int, longest_ms: int
 ) -> None:
     made = create_body(
@@ -255,18 +253,20 @@ def test_a_list_request_is_what_the_official_sdk_would_send() -> None:
         ({"current_concurrency": 19, "concurrency_limit": 20, "concurrency_burst_limit": 60}, 1),
     ],
 )
-def test_free_slots_count_bursting_and_what_is_kept_for_inbound(document: dict[str, Any], free: int) -> None:
+def test_free_concurrency_includes_bursting_and_excludes_what_is_reserved_for_inbound(
+    document: dict[str, Any], free: int
+) -> None:
     assert Concurrency.read(document).free == free
 
 
 @pytest.mark.parametrize("document", [{}, {"current_concurrency": 3}, {"concurrency_limit": "many"}])
-def test_concurrency_without_figures_is_no_answer(document: dict[str, Any]) -> None:
+def test_concurrency_without_numbers_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         Concurrency.read(document)
 
 
 @pytest.mark.parametrize("key", ["", "key\n", "two words", "clé"])
-def test_a_key_that_no_header_can_hold_is_refused_without_being_quoted(key: str) -> None:
+def test_a_key_that_a_header_cannot_hold_is_refused_and_not_quoted(key: str) -> None:
     with pytest.raises(ValueError) as refused:
         RetellClient(base_url="http://127.0.0.1", api_key=key, timeout_seconds=1, user_agent="t")
     assert not key or key not in str(refused.value)

@@ -1,4 +1,4 @@
-"""What the agent is told about a job."""
+"""A job's dynamic variables, which the agent's prompt uses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def variables(zone: str = "America/Santiago", **fields: Any) -> dict[str, str]:
     return variables_for(Job.read({"_id": 1, **fields}), now=NOW, zone=zone)
 
 
-def test_a_collection_job_gives_every_name_that_prompts_use() -> None:
-    told = variables(
+def test_a_collection_job_has_every_variable_that_prompts_use() -> None:
+    result = variables(
         contact={"name": "Ana Rojas", "dni": "11.111.111-1", "phones": ["+56900000001"]},
         payload={
             "company_name": "Acme",
@@ -33,7 +33,7 @@ def test_a_collection_job_gives_every_name_that_prompts_use() -> None:
             "additional_info": {"cantidad_cupones": 3, "fecha_maxima": "2026-08-15", "urgent": True},
         },
     )
-    assert told == {
+    assert result == {
         "name": "Ana Rojas",
         "dni": "11.111.111-1",
         "company_name": "Acme",
@@ -54,14 +54,14 @@ def test_a_collection_job_gives_every_name_that_prompts_use() -> None:
     }
 
 
-def test_the_windows_own_zone_is_told_beside_santiago() -> None:
-    told = variables("America/Argentina/Buenos_Aires")
-    assert told["current_time_America_Argentina_Buenos_Aires"] == "Friday, July 03, 2026 at 01:05:09 PM -03"
-    assert told["current_time_America_Santiago"] == "Friday, July 03, 2026 at 12:05:09 PM -04"
+def test_the_time_is_given_in_the_windows_zone_and_in_santiago() -> None:
+    result = variables("America/Argentina/Buenos_Aires")
+    assert result["current_time_America_Argentina_Buenos_Aires"] == "Friday, July 03, 2026 at 01:05:09 PM -03"
+    assert result["current_time_America_Santiago"] == "Friday, July 03, 2026 at 12:05:09 PM -04"
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd", "America", "\0"])
-def test_an_unknown_zone_is_left_out_and_stops_nothing(zone: str) -> None:
+def test_an_unknown_zone_is_left_out(zone: str) -> None:
     assert list(variables(zone)) == ["current_time_America_Santiago"]
 
 
@@ -82,37 +82,37 @@ def test_the_kind_of_call_follows_from_the_payload(payload: dict[str, Any], kind
 
 
 def test_the_contact_outranks_the_payload_which_outranks_the_additional_info() -> None:
-    told = variables(
+    result = variables(
         contact={"name": "person"},
         payload={"name": "product", "plan": "gold", "additional_info": {"name": "x", "plan": "tin"}},
     )
-    assert (told["name"], told["nombre"], told["plan"]) == ("person", "person", "gold")
+    assert (result["name"], result["nombre"], result["plan"]) == ("person", "person", "gold")
 
 
 def test_flat_fields_of_older_jobs_count_as_the_contact() -> None:
-    told = variables(nombre="Ana", rut="1-9", to_number="+56900000001")
-    assert (told["nombre"], told["name"], told["RUT"]) == ("Ana", "Ana", "1-9")
+    result = variables(nombre="Ana", rut="1-9", to_number="+56900000001")
+    assert (result["nombre"], result["name"], result["RUT"]) == ("Ana", "Ana", "1-9")
 
 
 @pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
-def test_the_ends_of_time_stop_nothing(moment: datetime) -> None:
+def test_the_first_and_last_dates_are_accepted(moment: datetime) -> None:
     assert variables(payload={"due_date": moment})["due_date"][:4] in {"0001", "9999"}
 
 
-def test_what_programs_keep_beside_the_persons_data_is_not_told() -> None:
-    told = variables(
+def test_internal_fields_of_programs_are_left_out() -> None:
+    result = variables(
         contact={"name": "Ana", "next_phone_index": 1, "_id": "66f0"},
         payload={"next_phone_index": 0},
     )
-    assert set(told) == {"name", "nombre", "current_time_America_Santiago"}
+    assert set(result) == {"name", "nombre", "current_time_America_Santiago"}
 
 
 def test_lists_documents_and_empty_values_are_left_out() -> None:
-    told = variables(
+    result = variables(
         contact={"phones": ["+56900000001"], "name": "  "},
         payload={"a": None, "b": "", "c": [1], "d": {"e": 1}, "f": ObjectId(), "g": b"x"},
     )
-    assert set(told) == {"current_time_America_Santiago"}
+    assert set(result) == {"current_time_America_Santiago"}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_lists_documents_and_empty_values_are_left_out() -> None:
         (datetime(2026, 7, 31, 15, 30, tzinfo=UTC), "2026-07-31 11:30"),
     ],
 )
-def test_a_value_reads_as_one_would_write_it(value: object, text: str) -> None:
+def test_a_value_is_written_as_plain_text(value: object, text: str) -> None:
     assert plain(value, "America/Santiago") == text
 
 
@@ -151,10 +151,10 @@ VALUES = st.recursive(
 
 
 @given(payload=VALUES, contact=VALUES, extra=VALUES)
-def test_whatever_a_job_holds_only_filled_strings_come_out(payload: Any, contact: Any, extra: Any) -> None:
+def test_any_job_gives_only_non_empty_strings(payload: Any, contact: Any, extra: Any) -> None:
     if isinstance(payload, dict):
         payload["additional_info"] = extra
-    told = variables(payload=payload, contact=contact)
-    assert all(told), "an empty name"
-    assert all(value.strip() for value in told.values())
-    json.dumps(told)
+    result = variables(payload=payload, contact=contact)
+    assert all(result), "an empty name"
+    assert all(value.strip() for value in result.values())
+    json.dumps(result)

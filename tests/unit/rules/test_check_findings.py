@@ -1,4 +1,4 @@
-"""What ``speechaid check`` makes of what it found."""
+"""The level, text and remedy of the findings of ``speechaid check``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from speechaid.rules.check_findings import (
 )
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-NOBODY = OtherWorkers(jobs=0, worker=None, last_at=None)
+NO_WORKER = OtherWorkers(jobs=0, worker=None, last_at=None)
 SCRIPT = OtherWorkers(jobs=3, worker="bot-7", last_at=AT)
 
 
@@ -44,8 +44,8 @@ def server(
         (check_findings.clock(-1.9), Level.OK),
         (check_findings.clock(3600.0), Level.WARN),
         (check_findings.clock(-3600.0), Level.WARN),
-        (check_findings.foreign_work(NOBODY), Level.OK),
-        (check_findings.foreign_work(SCRIPT), Level.WARN),
+        (check_findings.other_workers(NO_WORKER), Level.OK),
+        (check_findings.other_workers(SCRIPT), Level.WARN),
         (check_findings.retell_answered(current=2, limit=20, workers=20), Level.OK),
         (check_findings.retell_answered(current=2, limit=20, workers=21), Level.WARN),
         (check_findings.retell_refused("HTTP 401"), Level.FAIL),
@@ -57,29 +57,35 @@ def server(
         (check_findings.descriptors(limit=139, needed=524, least=140, workers=6), Level.FAIL),
         (check_findings.socket_held("/run/s", "7", before_start=False), Level.OK),
         (check_findings.socket_held("/run/s", "7", before_start=True), Level.FAIL),
-        (check_findings.socket_unfit("/run/s", "is there, and is no socket"), Level.FAIL),
+        (check_findings.socket_unusable("/run/s", "exists and is not a socket"), Level.FAIL),
         (check_findings.port("metrics port", "127.0.0.1:9478", fault=None, daemon_runs=False), Level.OK),
-        (check_findings.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=True), Level.OK),
         (
-            check_findings.port("metrics port", "127.0.0.1:9478", fault="is taken", daemon_runs=False),
+            check_findings.port("metrics port", "127.0.0.1:9478", fault="is in use", daemon_runs=True),
+            Level.OK,
+        ),
+        (
+            check_findings.port("metrics port", "127.0.0.1:9478", fault="is in use", daemon_runs=False),
             Level.FAIL,
         ),
-        (check_findings.place("state directory", "/s", fault=None, free_mb=5000), Level.OK),
-        (check_findings.place("state directory", "/s", fault=None, free_mb=500), Level.WARN),
-        (check_findings.place("state directory", "/s", fault=None, free_mb=5), Level.FAIL),
-        (check_findings.place("state directory", "/s", fault="not ours", free_mb=None), Level.FAIL),
+        (check_findings.directory("state directory", "/s", fault=None, free_mb=5000), Level.OK),
+        (check_findings.directory("state directory", "/s", fault=None, free_mb=500), Level.WARN),
+        (check_findings.directory("state directory", "/s", fault=None, free_mb=5), Level.FAIL),
+        (
+            check_findings.directory(
+                "state directory", "/s", fault="this user may not write to /s", free_mb=None
+            ),
+            Level.FAIL,
+        ),
         (check_findings.embedded_missing(), Level.FAIL),
         (check_findings.embedded_at_rest("/s"), Level.OK),
     ],
 )
-def test_each_finding_has_its_weight_and_whatever_is_not_fine_has_a_remedy(
-    finding: CheckFinding, level: Level
-) -> None:
+def test_a_finding_has_a_level_and_a_remedy_unless_it_is_ok(finding: CheckFinding, level: Level) -> None:
     assert finding.level is level
     assert (finding.remedy is None) == (level is Level.OK)
 
 
-def test_the_worst_finding_weighs_for_the_whole() -> None:
+def test_the_worst_finding_is_the_level_of_the_report() -> None:
     fine, warning, failure = (
         CheckFinding(name="x", level=level, text="") for level in (Level.OK, Level.WARN, Level.FAIL)
     )
@@ -88,8 +94,8 @@ def test_the_worst_finding_weighs_for_the_whole() -> None:
     assert check_findings.worst([failure, warning, fine]) is Level.FAIL
 
 
-def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
-    text = check_findings.foreign_work(SCRIPT).text
+def test_another_programs_worker_is_named_with_the_time_of_its_last_update() -> None:
+    text = check_findings.other_workers(SCRIPT).text
     assert text == "3 jobs are in progress under another program, the latest by bot-7 at 12:30:00 UTC"
 
 
@@ -102,7 +108,7 @@ def test_somebody_elses_worker_is_named_with_its_last_deed() -> None:
         (NO_SPACE_MB + SPACE_MARGIN_MB, True, True),
     ],
 )
-def test_dialling_stops_for_want_of_room_and_goes_on_with_some_to_spare(
+def test_dialling_stops_without_disk_space_and_resumes_with_a_margin(
     free_mb: int, held: bool, enough: bool
 ) -> None:
     assert (check_findings.no_space("/d", free_mb, held=held) is None) == enough

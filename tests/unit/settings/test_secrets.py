@@ -9,7 +9,7 @@ import pytest
 
 from speechaid.errors import ConfigError
 from speechaid.settings import get_settings, settings_warnings
-from speechaid.settings_secrets import FILE_VARIABLES, SECRETS
+from speechaid.settings.secrets import FILE_VARIABLES, SECRETS
 
 Environ = dict[str, str]
 KEY = "key_from_a_file_42"
@@ -123,6 +123,44 @@ def test_a_file_that_is_not_there_is_one_fault(keyless: Environ, tmp_path: Path)
     assert faults_of(keyless) == [
         f"RETELL_API_KEY_FILE={tmp_path / 'key'}: cannot be read: No such file or directory"
     ]
+
+
+def test_a_file_in_the_home_of_a_user_that_does_not_exist_is_one_fault(keyless: Environ) -> None:
+    keyless["RETELL_API_KEY_FILE"] = "~no-such-user/key"
+    (line,) = faults_of(keyless)
+    assert line.startswith("RETELL_API_KEY_FILE=~no-such-user/key: ")
+    assert settings_warnings(keyless, env_file=None) == []
+
+
+def test_a_file_that_the_environment_replaces_is_not_read(keyless: Environ, tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text(f"RETELL_API_KEY_FILE={tmp_path / 'missing'}\n")
+    keyless["RETELL_API_KEY"] = KEY
+    assert key_of(keyless, env_file) == KEY
+
+
+def test_a_secret_that_cannot_be_read_is_reported_beside_the_other_faults(
+    keyless: Environ, tmp_path: Path
+) -> None:
+    keyless |= {"RETELL_API_KEY_FILE": str(tmp_path / "key"), "WORKER_COUNT": "many", "LEASE_SECONDS": "1"}
+    assert [line.split(":")[0] for line in faults_of(keyless)] == [
+        f"RETELL_API_KEY_FILE={tmp_path / 'key'}",
+        "WORKER_COUNT=many",
+        "LEASE_SECONDS=1",
+    ]
+
+
+def test_a_secret_that_is_wrong_is_reported_with_the_line_that_names_its_file(
+    keyless: Environ, tmp_path: Path
+) -> None:
+    env_file = tmp_path / "env"
+    path = secret_file(tmp_path / "key", "two words")
+    env_file.write_text(f"WORKER_COUNT=3\nRETELL_API_KEY_FILE={path}\n")
+    with pytest.raises(ConfigError) as caught:
+        get_settings(keyless, env_file)
+    (line,) = caught.value.faults
+    assert line.startswith("RETELL_API_KEY=(hidden): must be the key")
+    assert line.endswith(f"({env_file}, line 2)")
 
 
 def test_a_pipe_nobody_writes_to_is_a_fault_and_no_wait(keyless: Environ, tmp_path: Path) -> None:

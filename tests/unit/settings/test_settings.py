@@ -21,7 +21,8 @@ from speechaid.settings import (
     settings_table,
     settings_warnings,
 )
-from speechaid.settings_table import BY_VARIABLE, DECLARATIONS, TABLE_BEGINS
+from speechaid.settings.sources import VariableSource
+from speechaid.settings.table import BY_VARIABLE, DECLARATIONS, TABLE_BEGINS
 
 ROOT = Path(__file__).parents[3]
 Environ = dict[str, str]
@@ -273,6 +274,30 @@ def test_the_socket_is_where_systemd_says(environ: Environ) -> None:
     assert settings.control.socket == Path("/run/sp/control.sock")
 
 
+@pytest.mark.parametrize("variable", ["SPEECHAID_SOCKET", "SPEECHAID_STATE_DIR"])
+def test_a_place_in_the_home_of_a_user_that_does_not_exist_is_a_fault(
+    environ: Environ, variable: str
+) -> None:
+    (line,) = faults_of(environ | {variable: "~no-such-user/place"})
+    assert line.startswith(f"{variable}=~no-such-user/place: must be an absolute path")
+
+
+def test_a_relative_place_is_taken_from_the_working_directory(
+    environ: Environ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"SPEECHAID_SOCKET": "control.sock", "SPEECHAID_STATE_DIR": "state"}
+    control = get_settings(environ | places, None).control
+    assert (control.socket, control.state_dir) == (tmp_path / "control.sock", tmp_path / "state")
+
+
+def test_what_a_source_hands_over_shows_no_secret(environ: Environ) -> None:
+    # pydantic-settings logs it where PYDANTIC_SETTINGS_DEBUG is set.
+    shown = repr(VariableSource(environ | {"WORKER_COUNT": "77"}, "here")())
+    assert "77" in shown
+    assert environ["RETELL_API_KEY"] not in shown
+
+
 # -- the environment file ----------------------------------------------------------------------------------
 
 
@@ -352,6 +377,34 @@ def test_a_line_that_is_none_is_a_fault_and_is_not_shown(environ: Environ, tmp_p
         f"{file}: line 2 cannot be read: must be NAME=value",
         f"{file}: line 3 cannot be read: must be NAME=value",
     ]
+
+
+def test_a_wrong_value_of_the_file_is_named_with_its_line(environ: Environ, tmp_path: Path) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("# first\n\nMAX_ATTEMPTS=3\n\n\nWORKER_COUNT=many\n")
+    assert faults_of(environ, file) == [
+        f"WORKER_COUNT=many: must be a whole number from 1 to 2000 ({file}, line 6)"
+    ]
+    assert faults_of(environ | {"WORKER_COUNT": "few"}, file) == [
+        "WORKER_COUNT=few: must be a whole number from 1 to 2000"
+    ]
+
+
+def test_blank_lines_do_not_change_the_number_of_a_line_that_cannot_be_read(
+    environ: Environ, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.env"
+    file.write_text("WORKER_COUNT=2\n\n\nRETELL_API_KEY secret\n")
+    assert faults_of(environ, file) == [f"{file}: line 4 cannot be read: must be NAME=value"]
+
+
+def test_of_two_lines_of_one_variable_the_last_counts_also_an_empty_one(
+    environ: Environ, tmp_path: Path
+) -> None:
+    file = tmp_path / "my.env"
+    file.write_text("WORKER_COUNT=2\nWORKER_COUNT=4\nMAX_ATTEMPTS=9\nMAX_ATTEMPTS=\n")
+    settings = get_settings(environ, file)
+    assert (settings.worker.count, settings.worker.max_attempts) == (4, 3)
 
 
 PROFILES = {
@@ -485,7 +538,7 @@ def test_limits_delays_and_windows_are_live_and_places_are_not() -> None:
 def test_the_page_in_the_docs_is_what_the_declarations_say() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     _, _, table = page.partition(TABLE_BEGINS)
-    assert table == settings_table(), "run: python -m speechaid.settings_table docs/settings.md"
+    assert table == settings_table(), "run: python -m speechaid.settings docs/settings.md"
 
 
 def test_the_example_shows_every_setting_with_its_default() -> None:

@@ -1,4 +1,4 @@
-"""The command line: built from the table, and strict before anybody is asked."""
+"""The command line: built from the command table, and checked before the daemon is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 from speechaid.protocol import messages
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
 from speechctl.cli import main
-from speechctl.manual import manual
 from speechctl.parser import build_parser, wire_arguments
 
 ROOT = Path(__file__).parents[3]
@@ -35,41 +34,41 @@ def sample(argument: Argument) -> list[str]:
 
 
 @pytest.mark.parametrize("spec", COMMANDS.values(), ids=lambda spec: spec.name)
-def test_a_command_with_all_its_arguments_makes_a_request_that_the_daemon_understands(
+def test_a_command_with_all_its_arguments_makes_a_valid_request(
     spec: CommandSpec,
 ) -> None:
     argv = [spec.name, *(word for argument in spec.arguments for word in sample(argument))]
     args = parsed(*argv)
     assert set(args) == {argument.name for argument in spec.wire_arguments}
     if spec.runs is Runs.CLIENT:
-        return  # never asked of a daemon
+        return  # not sent to a daemon
     header = {"v": 1, "id": "q", "command": spec.name, "args": args}
-    faults = validate(header, b"x" if spec.takes_file else None)
-    # Some samples are out of bounds; their shape is what counts here.
-    assert isinstance(faults, Request) or "out of range" in faults.message
+    request = validate(header, b"x" if spec.takes_file else None)
+    # Some samples are out of range; this test is about their type.
+    assert isinstance(request, Request) or "out of range" in request.message
 
 
 @pytest.mark.parametrize("spec", COMMANDS.values(), ids=lambda spec: spec.name)
-def test_what_is_not_given_is_not_sent(spec: CommandSpec) -> None:
+def test_an_argument_that_is_not_given_is_not_sent(spec: CommandSpec) -> None:
     required = [argument for argument in spec.arguments if argument.required]
     argv = [spec.name, *(word for argument in required for word in sample(argument))]
     assert set(parsed(*argv)) == {argument.name for argument in required if not argument.local}
 
 
-def test_a_word_in_capitals_may_be_typed_small() -> None:
+def test_an_upper_case_choice_may_be_typed_in_lower_case() -> None:
     assert parsed("log-level", "debug")["level"] == "DEBUG"
 
 
-def test_a_duration_travels_in_seconds() -> None:
+def test_a_duration_is_sent_in_seconds() -> None:
     assert parsed("create-batch", "March", "--ring-timeout", "1m")["ring_timeout"] == 60
 
 
-def test_of_a_path_only_the_name_travels() -> None:
+def test_of_a_path_only_the_name_is_sent() -> None:
     assert parsed("import", "/secret/place/march.csv") == {"filename": "march.csv"}
 
 
 @pytest.mark.parametrize("argv", [("--json", "status"), ("status", "--json")])
-def test_options_for_every_command_stand_before_or_after_it(argv: tuple[str, ...]) -> None:
+def test_common_options_may_be_given_before_or_after_the_command(argv: tuple[str, ...]) -> None:
     assert build_parser(argv).parse_args(argv).json is True
 
 
@@ -79,7 +78,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in shown for name in COMMANDS)
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("speechctl ")
 
@@ -99,9 +98,9 @@ def test_wrong_usage_is_exit_2(argv: list[str], words: str, capsys: pytest.Captu
     assert main(argv) == 2
     assert words in capsys.readouterr().err
     assert main(["--json", *argv]) == 2
-    told = json.loads(capsys.readouterr().out)
-    assert told["ok"] is False
-    assert words in told["error"]["message"]
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert words in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -116,14 +115,14 @@ def test_wrong_usage_is_exit_2(argv: list[str], words: str, capsys: pytest.Captu
         (["export", "calls.xml"], ".csv or .xlsx"),
     ],
 )
-def test_what_the_daemon_would_refuse_is_told_without_it(
+def test_what_the_daemon_would_refuse_is_refused_without_asking_it(
     argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*argv, "--socket", "/nothing/here.sock"]) == 2
     assert words in capsys.readouterr().err
 
 
-def test_a_pipe_is_read_no_further_than_the_limit(
+def test_a_pipe_is_read_up_to_the_limit_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "ATTACHMENT_LIMIT", 1000)
@@ -142,32 +141,27 @@ def test_a_pipe_is_read_no_further_than_the_limit(
     assert "split it" in capsys.readouterr().err
 
 
-def test_what_a_terminal_would_obey_is_not_told_in_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_failure_are_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "/nothing/\x1b[2Jthere.csv", "--socket", "/nothing/here.sock"]) == 2
-    told = capsys.readouterr().err
-    assert "there.csv" in told
-    assert "\x1b" not in told
+    printed = capsys.readouterr().err
+    assert "there.csv" in printed
+    assert "\x1b" not in printed
 
 
-def test_no_time_at_all_is_no_time_to_wait_for_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_timeout_of_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--timeout", "0"]) == 2
     assert "above zero" in capsys.readouterr().err
 
 
-def test_a_dangerous_command_needs_a_yes_where_nobody_can_be_asked(
+def test_a_dangerous_command_needs_yes_where_stdin_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["shutdown", "--socket", "/nothing/here.sock"]) == 2
-    assert "say --yes" in capsys.readouterr().err
+    assert "confirm with --yes" in capsys.readouterr().err
 
 
-def test_a_failure_is_json_where_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_a_failure_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--json", "--socket", "/nothing/here.sock"]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert (answer["ok"], answer["error"]["code"]) == (False, "unreachable")
-
-
-def test_the_reference_in_the_docs_is_that_of_the_table() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "control-protocol.md").read_text(encoding="utf-8")
-    assert page.endswith(manual() + "\n")

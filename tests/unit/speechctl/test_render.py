@@ -1,4 +1,4 @@
-"""What people read: answers as blocks, lines and tables."""
+"""Results for people: as blocks, lines and tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 
 from speechaid.protocol.messages import COMMANDS
-from speechctl import words
-from speechctl.blocks import Grid, Heading, as_text, grid
-from speechctl.render import progress_line, render
-from speechctl.screen import show
+from speechaid.rules.retry_table import RetryCause
+from speechctl.render.blocks import Grid, Heading, as_text, table
+from speechctl.render.commands import progress_line, render
+from speechctl.render.history import event_line
+from speechctl.render.terminal import print_blocks
+from speechctl.render.text import CAUSES, duration
 from tests.support.fakes import FakeDaemon
 
 
@@ -73,7 +75,6 @@ REPORT = {
     "promises": {"jobs": 1, "amount": 1500.0, "jobs_without_amount": 0, "by_day": [{"day": None, "jobs": 1}]},
     "batches": [],
 }
-#: An answer to each command, and words that an operator must find in it.
 ALERT = {
     "alert": "DatabaseAway",
     "severity": "critical",
@@ -82,7 +83,8 @@ ALERT = {
     "meaning": "The database does not answer: nothing is dialled, calls going on are followed to their end.",
     "remedy": "Bring the database or the way to it back; nothing has to be restarted.",
 }
-ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+#: A result of each command, and text that an operator must find in it.
+RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
     "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
     "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 calls in hand"),
@@ -91,8 +93,11 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     "resume-worker": ({"worker": "worker-2", "paused": False}, "worker-2 takes jobs again"),
     "scale": ({"wanted": 5, "before": 3}, "5 workers wanted (before: 3)"),
     "reload": ({"applied": ["A"], "needs_restart": ["B"]}, "needs a restart: B"),
-    "log-level": ({"level": "DEBUG"}, "from DEBUG on"),
-    "shutdown": ({"stopping": True, "now": True, "calls_in_hand": 1}, "1 call in hand, handed over"),
+    "log-level": ({"level": "DEBUG"}, "level is DEBUG"),
+    "shutdown": (
+        {"stopping": True, "now": True, "calls_in_hand": 1},
+        "1 call in hand, left to the next start",
+    ),
     "batches": (
         {
             "batches": [
@@ -111,7 +116,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     "create-batch": ({"batch_id": "batch-1", "name": "March", "active": False}, "resume-batch starts it"),
     "pause-batch": (
         {"batch_id": "batch-1", "name": "March", "waited_for": 1, "live_calls": 2, "ambiguous": 1},
-        "waited for 1 dial on the way",
+        "waited for 1 dial in flight",
     ),
     "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
     "import": (IMPORTED, "line 3: no phone number"),
@@ -125,7 +130,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
         "attempt=1",
     ),
     "hold": ({"held": True, "was_held": False, "waited_for": 1, "live_calls": 4}, "HELD: no new dial"),
-    "unhold": ({"held": False, "was_held": True}, "may go out again"),
+    "unhold": ({"held": False, "was_held": True}, "dialling is allowed again"),
     "report": (REPORT, "2 successful (50 %)"),
     "pause-all": ({"paused": 2, "waited_for": 0, "live_calls": 1}, "2 batches paused"),
     "resume-all": ({"resumed": 1}, "1 batch active again"),
@@ -138,17 +143,17 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
             "when_their_calls_end": 2,
             "live_calls": 2,
         },
-        "2 jobs more when their calls have ended",
+        "2 more jobs when their calls have ended",
     ),
     "suspend-job": ({"job_id": "job-1", "status": "suspended", "how": "done"}, "job-1 is suspended"),
-    "resume-job": ({"job_id": "job-1", "status": "pending", "how": "taken back"}, "is taken back"),
+    "resume-job": ({"job_id": "job-1", "status": "pending", "how": "taken back"}, "is withdrawn"),
     "cancel-job": (
         {"job_id": "job-1", "status": "in_progress", "how": "recorded", "live_call": "call_1"},
-        "done when that is over",
+        "applied when it has ended",
     ),
     "hang-up": (
         {"job_id": "job-1", "status": "in_progress", "how": "recorded", "call_id": "call_1"},
-        "its call (call_1) is stopped",
+        "follows its call (call_1) will stop it",
     ),
     "release-stuck": (
         {
@@ -167,9 +172,9 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
                 }
             ],
         },
-        "1 job would be given back",
+        "1 job would be released",
     ),
-    "reset-jobs": ({"dry_run": True, "would_reset": 3}, "3 jobs would begin anew"),
+    "reset-jobs": ({"dry_run": True, "would_reset": 3}, "3 jobs would be reset"),
     "suspend-account": (
         {"account_id": "acc-1", "status": "suspended", "was": "active", "live_calls": 1},
         "acc-1 is suspended (was active)",
@@ -216,10 +221,10 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
             "credit": 0.0,
             "retell_cost": 0.2,
         },
-        "2 jobs more wait behind these",
+        "2 more jobs wait after these",
     ),
     "top": (FakeDaemon().snapshot(), ""),
-    "events": ({"told": "as a stream"}, "as a stream"),
+    "events": ({"answered": "as a stream"}, "as a stream"),
     "logs": (
         {
             "lines": [
@@ -255,7 +260,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "keys": (
         {"client": "maria", "access": "read", "key_file": "/home/maria/maria.key", "next": "reload"},
-        "as good as a password",
+        "works like a password",
     ),
     "completion": ({"script": "for a shell"}, "for a shell"),
     "ids": ({"ids": ["batch-1", "batch-2"]}, "batch-1"),
@@ -327,28 +332,30 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def test_every_command_has_an_answer_here() -> None:
-    assert set(ANSWERS) == set(COMMANDS)
+def test_every_command_has_a_result_here() -> None:
+    assert set(RESULTS) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_answer_says_what_an_operator_needs(command: str) -> None:
-    result, needed = ANSWERS[command]
+def test_a_result_shows_what_an_operator_needs(command: str) -> None:
+    result, needed = RESULTS[command]
     shown = text(command, result)
     assert needed in shown
     assert "\n\n\n" not in shown
-    assert not re.search(r"\d-\d\dT\d\d:", shown)  # times are in the reader's own form
+    assert not re.search(r"\d-\d\dT\d\d:", shown)  # times are in the reader's time zone
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_answer_fits_a_terminal_of_eighty_columns(command: str) -> None:
+def test_a_result_fits_a_terminal_of_eighty_columns(command: str) -> None:
     screen = io.StringIO()
-    show(render(command, ANSWERS[command][0]), Console(file=screen, width=80))
+    print_blocks(render(command, RESULTS[command][0]), Console(file=screen, width=80))
     assert max(len(line) for line in screen.getvalue().splitlines()) <= 80
 
 
-def test_an_answer_of_a_newer_daemon_is_shown_field_by_field() -> None:
-    assert text("novelty", {"so_many": 3, "nothing": None, "list": ["a", "b"]}) == "so many: 3\nlist: a, b"
+def test_a_result_of_a_newer_daemon_is_shown_field_by_field() -> None:
+    assert (
+        text("new-command", {"so_many": 3, "nothing": None, "list": ["a", "b"]}) == "so many: 3\nlist: a, b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -366,7 +373,7 @@ def test_an_answer_of_a_newer_daemon_is_shown_field_by_field() -> None:
         ),
     ],
 )
-def test_status_does_not_let_trouble_be_overlooked(change: dict[str, Any], warning: str) -> None:
+def test_status_warns_of_what_stops_dialling(change: dict[str, Any], warning: str) -> None:
     assert warning in text("status", FakeDaemon().snapshot() | change)
 
 
@@ -379,7 +386,7 @@ def test_status_does_not_let_trouble_be_overlooked(change: dict[str, Any], warni
         ("crash_loops", ["worker-1"], "! crash loop: worker-1"),
     ],
 )
-def test_status_shows_what_keeps_the_fleet_from_work(field: str, value: object, warning: str) -> None:
+def test_status_warns_of_what_stops_the_workers(field: str, value: object, warning: str) -> None:
     snapshot = FakeDaemon().snapshot()
     snapshot["supervisor"][field] = value
     assert warning in text("status", snapshot)
@@ -390,11 +397,11 @@ def test_status_says_that_there_are_more_batches_than_it_names() -> None:
     assert "and 512 batches more: speechctl batches" in text("status", shown)
 
 
-def test_a_batch_whose_settings_nobody_understands_is_not_shown_as_active() -> None:
+def test_a_batch_whose_settings_cannot_be_understood_is_not_shown_as_active() -> None:
     fault = "max_concurrent_calls 'two' cannot be understood"
-    row = ANSWERS["batches"][0]["batches"][0] | {"active": True, "pause": None, "fault": fault}
+    row = RESULTS["batches"][0]["batches"][0] | {"active": True, "pause": None, "fault": fault}
     assert f"not dialled: {fault}" in text("batches", {"batches": [row]})
-    assert f"not dialled all the same: {fault}" in text("resume-batch", row | {"was_active": True})
+    assert f"still not dialled: {fault}" in text("resume-batch", row | {"was_active": True})
     snapshot = FakeDaemon().snapshot() | {
         "batches": [{"batch_id": "batch-1", "active": True}, {"batch_id": "batch-2", "active": True}],
         "census": {"not_understood": {"count": 1, "named": ["batch-1"]}},
@@ -405,7 +412,7 @@ def test_a_batch_whose_settings_nobody_understands_is_not_shown_as_active() -> N
     assert "active" in states["batch-2"]
 
 
-def test_a_closed_breaker_is_no_news() -> None:
+def test_status_does_not_mention_a_closed_circuit_breaker() -> None:
     snapshot = FakeDaemon().snapshot() | {"breakers": [{"_id": "key:ab", "state": "closed"}]}
     assert "breaker" not in text("status", snapshot)
 
@@ -418,15 +425,17 @@ def test_status_of_a_large_fleet_counts_its_workers_by_state() -> None:
     assert "worker-1" not in shown
 
 
-def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
-    shown = text("batches", {"batches": [ANSWERS["batches"][0]["batches"][0] | {"name": "\x1b[2Jx"}]})
+def test_control_characters_in_a_name_are_replaced() -> None:
+    shown = text("batches", {"batches": [RESULTS["batches"][0]["batches"][0] | {"name": "\x1b[2Jx"}]})
     assert "\x1b" not in shown
     assert "?[2Jx" in shown
 
 
 def test_markup_in_a_name_is_shown_as_it_is() -> None:
     screen = io.StringIO()
-    show([grid("", "name", [["[red]x[/red]"]]), Heading(text="[b]y[/b]")], Console(file=screen, width=80))
+    print_blocks(
+        [table("", "name", [["[red]x[/red]"]]), Heading(text="[b]y[/b]")], Console(file=screen, width=80)
+    )
     assert "[red]x[/red]" in screen.getvalue()
     assert "[b]y[/b]" in screen.getvalue()
 
@@ -442,14 +451,14 @@ def test_one_long_name_does_not_widen_every_row() -> None:
     lines = text("jobs", {"jobs": [job, JOB], "limit": 50}).splitlines()
     assert all(len(line) < 160 for line in lines)
     assert "x…  " in lines[1]
-    batch = ANSWERS["batches"][0]["batches"][0]
+    batch = RESULTS["batches"][0]["batches"][0]
     shown = text("batches", {"batches": [batch | {"name": "y" * 4096, "jobs": {"pending": 7}}]})
     assert max(map(len, shown.splitlines())) < 250
 
 
-def test_what_stops_a_batch_is_told_whole() -> None:
+def test_the_fault_of_a_batch_is_shown_in_full() -> None:
     fault = "call_settings.allowed_hours: " + "not understood " * 20 + "END"
-    batch = ANSWERS["batches"][0]["batches"][0] | {"active": True, "fault": fault}
+    batch = RESULTS["batches"][0]["batches"][0] | {"active": True, "fault": fault}
     assert text("batches", {"batches": [batch]}).endswith("END")
 
 
@@ -462,7 +471,7 @@ def test_a_line_break_in_a_name_does_not_break_its_row() -> None:
     ("progress", "line"),
     [
         ({"state": "accepted"}, ""),
-        ({"state": "waiting", "on_their_way": 1}, "done; waiting for 1 dial on the way ..."),
+        ({"state": "waiting", "on_their_way": 1}, "done; waiting for 1 dial in flight ..."),
         ({"state": "importing", "done": 500, "of": 1200}, "importing: 500 of 1200 contacts ..."),
         (
             {"state": "draining", "calls_in_hand": 2, "seconds": 65, "left": {}},
@@ -487,14 +496,14 @@ def test_progress_is_one_line(progress: dict[str, Any], line: str) -> None:
         (90_000, "1d 1h"),
     ],
 )
-def test_a_span_is_told_in_two_units(seconds: float | None, shown: str) -> None:
-    assert words.duration(seconds) == shown
+def test_a_duration_is_shown_in_two_units(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
-def test_an_import_that_broke_off_says_what_to_do() -> None:
-    answer, _ = ANSWERS["imports"]
-    broken = text("imports", {"imports": [{**row, "state": "broke_off"} for row in answer["imports"]]})
-    assert "broke off: 23,000 of 50,000" in broken
+def test_an_interrupted_import_says_what_to_do() -> None:
+    result, _ = RESULTS["imports"]
+    broken = text("imports", {"imports": [{**row, "state": "broke_off"} for row in result["imports"]]})
+    assert "interrupted: 23,000 of 50,000" in broken
     assert "again with --batch" in broken
 
 
@@ -504,17 +513,17 @@ def test_an_import_that_broke_off_says_what_to_do() -> None:
         ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no call in hand"),
         ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 call in hand finishes first"),
         ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 calls in hand finish first"),
-        ("reset-jobs", {"dry_run": False, "reset": 1}, "1 job begins anew"),
-        ("forecast", {"pending": 1}, "of 1 job that waits"),
-        ("forecast", {"beyond": 1}, "1 job more waits behind these"),
+        ("reset-jobs", {"dry_run": False, "reset": 1}, "1 job reset: pending"),
+        ("forecast", {"pending": 1}, "of 1 waiting job,"),
+        ("forecast", {"beyond": 1}, "1 more job waits after these"),
         ("drain", {"calls_in_hand": 0}, "takes a new job; no call in hand"),
     ],
 )
-def test_one_of_a_thing_is_not_told_as_many(command: str, change: dict[str, Any], line: str) -> None:
-    assert line in text(command, ANSWERS[command][0] | change)
+def test_counts_use_the_singular_and_the_plural(command: str, change: dict[str, Any], line: str) -> None:
+    assert line in text(command, RESULTS[command][0] | change)
 
 
-def test_a_list_of_jobs_has_words_where_the_database_has_codes() -> None:
+def test_a_list_of_jobs_shows_codes_as_words() -> None:
     shown = text("jobs", {"jobs": [JOB | {"outcome": "do_not_call", "status": "in_progress"}], "limit": 50})
     assert "do not call" in shown
     assert "in progress" in shown
@@ -528,30 +537,39 @@ def test_status_names_who_paused_a_batch_as_batches_does() -> None:
     )
 
 
-def test_the_head_of_a_report_names_its_zone_and_counts_in_words() -> None:
-    answer, _ = ANSWERS["report"]
-    told = text("report", {**answer, "jobs": {**answer["jobs"], "total": 1}})
-    assert datetime.fromisoformat(answer["at"]).astimezone().strftime("%H:%M:%S %Z") in told
-    assert "1 job, " in told
+def test_the_head_of_a_report_names_the_time_zone() -> None:
+    result, _ = RESULTS["report"]
+    shown = text("report", {**result, "jobs": {**result["jobs"], "total": 1}})
+    assert datetime.fromisoformat(result["at"]).astimezone().strftime("%H:%M:%S %Z") in shown
+    assert "1 job, " in shown
 
 
 @pytest.mark.parametrize("command", ["status", "alerts"])
-def test_an_alert_whose_cause_is_gone_is_not_told_as_if_it_went_on(command: str) -> None:
-    over = {**ALERT, "clears_in_seconds": 12.0}
-    answer, _ = ANSWERS[command]
-    told = text(command, {**answer, "alerts": [over], "firing": [over]})
-    assert "its cause is gone; over in 12s unless it returns (was: the database does not answer)" in told
+def test_an_alert_whose_cause_is_gone_says_so(command: str) -> None:
+    clearing = {**ALERT, "clears_in_seconds": 12.0}
+    result, _ = RESULTS[command]
+    shown = text(command, {**result, "alerts": [clearing], "firing": [clearing]})
+    assert (
+        "the cause is gone; clears in 12s unless it returns (it was: the database does not answer)" in shown
+    )
 
 
-def test_a_warning_about_a_new_batch_stands_below_its_name() -> None:
-    created, _ = ANSWERS["create-batch"]
+def test_a_warning_about_a_new_batch_is_shown_below_its_name() -> None:
+    created, _ = RESULTS["create-batch"]
     assert "\n! calls from 20:00" in text("create-batch", {**created, "warning": "calls from 20:00"})
-    imported, _ = ANSWERS["import"]
+    imported, _ = RESULTS["import"]
     assert "\n! calls from 20:00" in text("import", {**imported, "warning": "calls from 20:00"})
 
 
-def test_a_host_without_workers_is_not_overlooked() -> None:
-    answer, _ = ANSWERS["status"]
-    idle = {**answer, "supervisor": {**answer["supervisor"], "wanted": 0}}
-    assert "scaled to 0 workers" in text("status", idle)
-    assert "scaled to 0 workers" not in text("status", answer)
+def test_status_warns_of_a_host_scaled_to_zero_workers() -> None:
+    result, _ = RESULTS["status"]
+    without_workers = {**result, "supervisor": {**result["supervisor"], "wanted": 0}}
+    assert "scaled to 0 workers" in text("status", without_workers)
+    assert "scaled to 0 workers" not in text("status", result)
+
+
+def test_every_cause_of_a_settled_call_is_shown_in_words() -> None:
+    assert set(CAUSES) == set(RetryCause)
+    event = {"event": "call.settled", "cause": "served", "status": "done"}
+    assert event_line(event) == 'call.settled  cause="goal reached" status=done'
+    assert event_line({"event": "worker_ended", "cause": "hung"}) == "worker_ended  cause=hung"

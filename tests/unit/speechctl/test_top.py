@@ -1,4 +1,4 @@
-"""The live screen: readable on 80x24, whatever the size of the fleet."""
+"""The live screen: it fits 80x24 with any number of workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_two_hundred_workers_fit_on_eighty_by_twenty_four() -> None:
     assert any("more:" in line for line in shown)
 
 
-def test_batches_that_status_does_not_name_are_counted_all_the_same() -> None:
+def test_batches_that_status_does_not_list_are_counted() -> None:
     batches = [{"batch_id": f"batch-{n}", "active": True, "jobs": {"scheduled": 5}} for n in range(100)]
     shown = screen([], batches=batches, batches_left_out=400, batches_with_work=250)
     assert "  and 247 more batches with work left" in shown
@@ -49,25 +49,25 @@ def test_calls_of_workers_that_were_scaled_away_still_count_as_ended() -> None:
     assert any("  ended 186  " in line for line in screen([worker(1)]))
 
 
-def test_the_longest_call_stands_on_top() -> None:
+def test_the_longest_call_is_on_top() -> None:
     shown = screen([worker(1, call_for=5), worker(2, call_for=300), worker(3)])
     rows = [line for line in shown if line.startswith("worker-")]
     assert [row.split()[0] for row in rows] == ["worker-2", "worker-1", "worker-3"]
     assert "5m 00s" in rows[0]
 
 
-def test_what_must_not_be_overlooked_is_there_even_when_the_fleet_is_large() -> None:
+def test_warnings_are_shown_with_a_large_fleet() -> None:
     hold = {"by": "maria", "at": "2026-03-02T10:00:00+00:00", "reason": "fire"}
     shown = screen([worker(n, call_for=9.0) for n in range(200)], fleet_hold=hold)
     assert any("HELD on all hosts by maria" in line for line in shown)
 
 
-def test_a_paused_worker_is_not_lost_among_the_idle() -> None:
+def test_a_paused_worker_is_shown_among_many_idle_ones() -> None:
     shown = screen([*(worker(n) for n in range(100)), worker(100, paused=True)])
     assert any(line.startswith("worker-100 ") and "paused" in line for line in shown)
 
 
-def test_the_rate_is_that_of_the_last_minute_and_begins_anew_with_the_daemon() -> None:
+def test_the_rate_covers_the_last_minute_and_starts_afresh_with_the_daemon() -> None:
     rates = Rates()
     rates.note(0.0, 10)
     assert rates.per_minute() is None
@@ -77,6 +77,6 @@ def test_the_rate_is_that_of_the_last_minute_and_begins_anew_with_the_daemon() -
     assert rates.per_minute() is None
 
 
-def test_a_name_in_the_database_cannot_move_the_cursor() -> None:
+def test_control_characters_in_a_batch_name_are_replaced() -> None:
     batches = [{"batch_id": "b", "name": "\x1b[2J", "active": True, "jobs": {"pending": 1}}]
     assert not any("\x1b" in line for line in screen([worker(1)], batches=batches))

@@ -1,0 +1,243 @@
+"""``explain``: why a person is, or is not, being called now, and when the next chance is.
+
+The checks before a dial are evaluated by the worker's functions. Checks of the job's state precede them, and
+checks of other live calls and of this host's workers follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from speechaid.commands.dry_run import dry_run_context
+from speechaid.commands.ids import resolve_job
+from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
+from speechaid.model.job import Job
+from speechaid.model.masking import mask_phone
+from speechaid.model.states import FINISHED, JobStatus, SuspendReason
+from speechaid.protocol.text import plural
+from speechaid.rules import metering
+from speechaid.rules.eligibility import Evaluation
+from speechaid.rules.phones import Choice
+
+#: Upper bound of the jobs ahead in the queue that are counted.
+_MAX_AHEAD: Final = 1000
+_NO_REASON: Final = "no reason recorded"
+_ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")
+
+#: Checks that depend on other calls and workers: when they pass is unknown.
+_UNPREDICTABLE: Final = frozenset({"number free", "workers of this host"})
+#: Suspensions that the daemon ends automatically.
+_AUTOMATIC: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN})
+
+Check = dict[str, Any]
+
+
+def explain(context: HandlerContext, command: Invocation) -> Result:
+    """Every check with its value, a summary, and the next chance."""
+    job = resolve_job(context.store, command.args["job"])
+    worker_context = dry_run_context(context)
+    preflight = read_preflight(worker_context, job)
+    chosen = next_phone(worker_context, job, preflight)
+    number = chosen.number if isinstance(chosen, Choice) else None
+    now = context.store.now()
+    checks = [
+        _status(job, now),
+        _due(job, now),
+        _attempts(worker_context, job, preflight),
+        _phone(job, chosen),
+    ]
+    if number is not None:
+        checks += _before_dial(evaluate(worker_context, job, number, preflight))
+        checks.append(_number_free(context, job, number))
+    checks.append(_workers(command.fleet))
+    failed = [check for check in checks if not check["passed"]]
+    unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
+    chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
+    ready = not failed and job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
+    return {
+        "job_id": job.job_id,
+        "status": job.status,
+        "batch_id": job.batch_id,
+        "sentence": _summary(context, job, failed, chance, now),
+        "checks": checks,
+        "next_chance": chance,
+        "phone": None if number is None else mask_phone(number),
+        "phone_index": chosen.index if isinstance(chosen, Choice) else None,
+        "ahead_in_batch": context.store.diagnostics.ahead_of(job, _MAX_AHEAD) if ready else None,
+        "in_hand": _in_hand(job, now),
+        "at": now,
+    }
+
+
+def _check(name: str, passed: bool, value: str, next_chance: datetime | None = None) -> Check:
+    return {"name": name, "passed": passed, "value": value, "next_chance": next_chance}
+
+
+def _status(job: Job, now: datetime) -> Check:
+    waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
+    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, _described(job, now))
+
+
+def _described(job: Job, now: datetime) -> str:
+    """The job's status with its reason."""
+    if job.status is JobStatus.SUSPENDED:
+        return f"suspended: {job.suspend_reason or _NO_REASON}"
+    if job.status is JobStatus.CANCELLED:
+        reason = job.document.get("cancel_reason")
+        # A cancellation without a reason is recorded under the name of its action.
+        return f"cancelled: {_NO_REASON if reason in {None, '', 'cancel'} else _words(reason)}"
+    if job.status is JobStatus.FAILED:
+        return f"failed: {job.document.get('last_error') or _NO_REASON}"
+    if job.status is JobStatus.DONE:
+        return f"done: {_words(job.document.get('last_outcome') or 'its call was successful')}"
+    if job.status is JobStatus.IN_PROGRESS:
+        return f"in progress: {_progress(job, now)}"
+    return str(job.status)
+
+
+def _words(reason: object) -> str:
+    """A code as words: ``do not call``."""
+    return str(reason).replace("_", " ")
+
+
+def _progress(job: Job, now: datetime) -> str:
+    """What a worker is doing with the job."""
+    dial = job.dial
+    lease = job.reserved_until
+    leased = lease is not None and lease >= now
+    if dial is None:
+        return (
+            "a worker has just claimed it"
+            if leased
+            else "its worker is gone; the next free worker requeues it"
+        )
+    if dial.verdict is not None:
+        return "its call has ended, and its result is being recorded"
+    if dial.call_id is not None:
+        parked = "; Retell does not confirm its end, so it is parked" if dial.parked_at else ""
+        return f"in call {dial.call_id}{parked}" + ("" if leased else "; the next free worker follows it")
+    if dial.next_lookup_at is not None:
+        return "it is not known yet whether its dial became a call; Retell's call list is searched"
+    return (
+        "being dialled"
+        if leased
+        else "its worker is gone during a dial; the next free worker looks for its call"
+    )
+
+
+def _in_hand(job: Job, now: datetime) -> Result | None:
+    if job.status is not JobStatus.IN_PROGRESS:
+        return None
+    dial = job.dial
+    return {
+        "worker": job.worker_id,
+        "lease_until": job.reserved_until,
+        "lease_ran_out": job.reserved_until is None or job.reserved_until < now,
+        "call_id": None if dial is None else dial.call_id,
+        "since": None if dial is None else dial.placed_at or dial.intent_at,
+        "next_lookup_at": None if dial is None else dial.next_lookup_at,
+        "request": None if job.request is None else job.request.get("action"),
+    }
+
+
+def _due(job: Job, now: datetime) -> Check:
+    due = job.reserved_until
+    if job.status not in {JobStatus.PENDING, JobStatus.SCHEDULED} or due is None:
+        return _check("due", True, "at once" if due is None else "not waiting for a time")
+    if due <= now:
+        return _check("due", True, f"since {due.isoformat(timespec='seconds')}")
+    return _check("due", False, f"at {due.isoformat(timespec='seconds')}", due)
+
+
+def _attempts(worker_context: WorkerContext, job: Job, preflight: Preflight) -> Check:
+    limit = worker_context.retry_policy(preflight.batch).max_attempts
+    return _check("attempts", job.attempts < limit, f"{job.attempts} of {limit} used up")
+
+
+def _phone(job: Job, chosen: object) -> Check:
+    total = len(job.contact.phones)
+    if isinstance(chosen, Choice):
+        return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}")
+    cause = getattr(chosen, "cause", "")
+    return _check("phone", False, f"none of {total} may be dialled ({str(cause).replace('_', ' ')})")
+
+
+def _before_dial(evaluation: Evaluation) -> list[Check]:
+    return [_check(check.name, check.passed, check.value, check.next_chance) for check in evaluation.checks]
+
+
+def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
+    holder = context.store.diagnostics.holder_of(number, besides=job)
+    if holder is None:
+        return _check("number free", True, "in no other live call")
+    return _check("number free", False, f"in a live call of job {holder}")
+
+
+def _workers(fleet: Mapping[str, Any]) -> Check:
+    """Whether a worker of this host may claim the job; those of other hosts may too."""
+    supervisor, workers = fleet.get("supervisor", {}), fleet.get("workers", [])
+    free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
+    if reason := supervisor.get("no_space"):
+        return _check("workers of this host", False, f"held, too little disk space: {reason}")
+    if supervisor.get("held"):
+        return _check("workers of this host", False, "held: no new dial on this host")
+    if supervisor.get("draining"):
+        return _check("workers of this host", False, "draining: no worker takes a new job")
+    if not free:
+        return _check(
+            "workers of this host", False, f"none of {plural(len(workers), 'worker')} may claim a job"
+        )
+    busy = sum(1 for row in free if row.get("job"))
+    return _check("workers of this host", True, f"{len(free)} running, {busy} of them busy")
+
+
+def _next_chance(
+    worker_context: WorkerContext, job: Job, number: str | None, preflight: Preflight, now: datetime
+) -> datetime | None:
+    """When the job may be dialled by the worker's rules; None where something must be changed first."""
+    if number is None or job.status not in {JobStatus.PENDING, JobStatus.SCHEDULED}:
+        return None
+    due = max(now, job.reserved_until or now)
+    return evaluate(worker_context, job, number, preflight, at=due).next_chance
+
+
+def _resumption(context: HandlerContext, job: Job) -> str:
+    """How a suspended job resumes: automatically where that depends on its account alone."""
+    if job.account_id is None or job.suspend_reason not in _AUTOMATIC:
+        return "stays suspended until speechctl resume-job"
+    account = context.store.accounts.find(job.account_id)
+    if account is None:
+        return f"resumes automatically once account {job.account_id} exists"
+    if not metering.has_balance(account):
+        return f"resumes automatically once account {job.account_id} has credit"
+    return f"resumes automatically within a minute: account {job.account_id} has credit"
+
+
+def _summary(
+    context: HandlerContext, job: Job, failed: list[Check], chance: datetime | None, now: datetime
+) -> str:
+    if job.status in FINISHED:
+        when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
+        since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
+        word, _, reason = _described(job, now).partition(": ")
+        return f"The job is finished: {word}{since}, {reason}"
+    if job.status is JobStatus.SUSPENDED:
+        return f"{_described(job, now).capitalize()}; it {_resumption(context, job)}"
+    if job.status is JobStatus.IN_PROGRESS:
+        return f"Now: {_progress(job, now)}"
+    if not failed:
+        ahead = context.store.diagnostics.ahead_of(job, _MAX_AHEAD)
+        position = (
+            f"{plural(ahead, 'job of its batch comes', 'jobs of its batch come')} first"
+            if ahead
+            else "it is among the first of its batch"
+        )
+        return f"Ready: it is called as soon as a worker is free; {position}"
+    reasons = "; ".join(f"{check['name']}: {check['value']}" for check in failed)
+    if chance is None:
+        return f"Not called until this changes: {reasons}"
+    return f"Not now: {reasons}"

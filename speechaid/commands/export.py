@@ -1,0 +1,49 @@
+"""``export`` and ``promises``: calls, jobs and promises row by row, for spreadsheets and other programs."""
+
+from __future__ import annotations
+
+from speechaid.campaign.export_rows import EXPORTS
+from speechaid.commands.ids import resolve_batch
+from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.protocol.messages import ErrorCode
+
+
+def export(context: HandlerContext, command: Invocation) -> Result:
+    """One page of an export; ``next`` is the position after it, None after the last page."""
+    selected = EXPORTS[command.args["what"]]
+    query = dict(selected.query)
+    if command.args["batch"] is not None:
+        if selected.collection == "do_not_call":
+            raise CommandRefused(
+                ErrorCode.BAD_ARGUMENT, "the do-not-call list belongs to no batch: leave out --batch"
+            )
+        query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
+    table = {
+        "jobs": context.store.jobs.table,
+        "results": context.store.results.table,
+        "do_not_call": context.store.do_not_call.table,
+    }[selected.collection]
+    try:
+        documents, next_position = context.store.pages.page(
+            table, query, after=command.args["after"], limit=command.args["limit"], fields=selected.fields
+        )
+    except ValueError as exc:
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
+    return {
+        "what": command.args["what"],
+        "columns": list(selected.columns),
+        "rows": [selected.row(document) for document in documents],
+        "next": next_position,
+    }
+
+
+def promises(context: HandlerContext, command: Invocation) -> Result:
+    """Promises to pay, the soonest day first; promises without a readable day last."""
+    selected = EXPORTS["promises"]
+    query = dict(selected.query)
+    if command.args["batch"] is not None:
+        query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
+    documents = context.store.jobs.table.find(query, limit=command.args["limit"])
+    rows = [dict(zip(selected.columns, selected.row(document), strict=True)) for document in documents]
+    rows.sort(key=lambda row: (row["promised_day"] is None, str(row["promised_day"]), str(row["job_id"])))
+    return {"promises": rows, "limit": command.args["limit"]}

@@ -1,0 +1,249 @@
+"""The commands ``install-service`` and ``uninstall-service``: ask what is missing, do each step, print it."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from speechaid.errors import ConfigError, ExitStatus, SpeechaidError
+from speechaid.protocol import stdio
+from speechaid.service.host import StepFailed, perform, read_facts
+from speechaid.service.install import install_plan, value_fault
+from speechaid.service.preconditions import has_password, mode_of, unset_settings
+from speechaid.service.steps import (
+    REQUIRED,
+    SETTINGS,
+    STATE,
+    Facts,
+    Mode,
+    Plan,
+    State,
+    Step,
+    Wanted,
+    credential_path,
+)
+from speechaid.service.uninstall import uninstall_plan
+from speechaid.settings import get_settings
+from speechaid.settings.secrets import SECRETS
+from speechaid.settings.table import BY_VARIABLE
+
+#: Values that let the others be checked although these are not known yet.
+_STAND_INS: Final = {
+    "RETELL_API_KEY": "stand-in",
+    "RETELL_AGENT_ID": "stand-in",
+    "RETELL_FROM_NUMBER": "+15005550006",
+}
+#: Taken from the environment, where neither the command line nor a file gives them.
+_FROM_ENVIRONMENT: Final = (*REQUIRED, "MONGO_URI")
+_WIDTH: Final = 8
+
+
+class WrongUsage(SpeechaidError):  # noqa: N818 - a remark to whoever typed it
+    """The command line cannot be used; nothing was done."""
+
+
+def install(options: argparse.Namespace) -> ExitStatus:
+    """Install or renew the service; see ``speechaid install-service --help`` for the exit statuses."""
+    try:
+        wanted = _wanted(options)
+        facts = read_facts(wanted.operators)
+        wanted = _with_environment(facts, wanted, os.environ)
+        wanted = _with_answers(facts, wanted, dry_run=options.dry_run)
+    except WrongUsage as exc:
+        print(f"speechaid: {exc}", file=sys.stderr)
+        return ExitStatus.USAGE
+    return carry_out(install_plan(facts, wanted), dry_run=options.dry_run)
+
+
+def uninstall(options: argparse.Namespace) -> ExitStatus:
+    """Remove the service; data stays."""
+    planned = uninstall_plan(read_facts(), purge_settings=options.purge_settings)
+    return carry_out(planned, dry_run=options.dry_run)
+
+
+# -- what was asked for ------------------------------------------------------------------------------------
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    """The command line and the files that it names, checked as far as that goes.
+
+    Raises:
+        WrongUsage: something of it cannot be used.
+    """
+    values = dict(map(_assignment, options.set))
+    if options.mongo is not None:
+        uri = options.mongo or (_ask("MONGO_URI") if sys.stdin.isatty() else "")
+        if not uri:
+            raise WrongUsage("--mongo: an address, or a terminal to ask for it at; else --mongo-file FILE")
+        if options.mongo and has_password(uri):
+            raise WrongUsage(
+                "--mongo: every user of this host can see a password on the command line: change it, and give"
+                " the address in a file (--mongo-file FILE) or at the prompt (--mongo without an address)"
+            )
+        values["MONGO_URI"] = uri
+    if options.mongo_file is not None:
+        values["MONGO_URI"] = _first_line(options.mongo_file)
+    if options.api_key_file is not None:
+        values["RETELL_API_KEY"] = _first_line(options.api_key_file)
+    mode = Mode.SIMULATOR if options.simulator else Mode.LIVE if options.live else None
+    wanted = Wanted(mode=mode, operators=tuple(options.operator), start=not options.no_start)
+    return _with_values(wanted, values)
+
+
+def _with_environment(facts: Facts, wanted: Wanted, environ: Mapping[str, str]) -> Wanted:
+    """With what the environment sets and the command line does not; the simulator needs none of it."""
+    if mode_of(facts, wanted) is Mode.SIMULATOR:
+        return wanted
+    values = {name: environ[name].strip() for name in _FROM_ENVIRONMENT if environ.get(name, "").strip()}
+    return _with_values(wanted, {**values, **wanted.settings, **wanted.secrets})
+
+
+def _with_values(wanted: Wanted, values: Mapping[str, str]) -> Wanted:
+    """With these values, each where it belongs.
+
+    Raises:
+        WrongUsage: a value is not allowed.
+    """
+    _check_values(values)
+    secret = {name: value for name, value in values.items() if _is_secret(name, value)}
+    plain = {name: value for name, value in values.items() if name not in secret}
+    return replace(wanted, settings=plain, secrets=secret)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if name in SECRETS:
+        raise WrongUsage(
+            f"--set {name}: every user of this host can see the command line; use --api-key-file,"
+            f" --mongo-file, or write {credential_path(name)}"
+        )
+    if not equals or name not in BY_VARIABLE:
+        raise WrongUsage(f"--set {name}: must be NAME=VALUE with a setting of docs/settings.md")
+    if (fault := value_fault(value)) is not None:
+        raise WrongUsage(f"--set {name}: {fault}")
+    return name, value.strip()
+
+
+def _first_line(path: Path) -> str:
+    try:
+        text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise WrongUsage(f"{path}: {exc.strerror if isinstance(exc, OSError) else 'is no text'}") from exc
+    if len(text.split()) != 1:
+        raise WrongUsage(f"{path}: must hold one line with the secret")
+    return text.strip()
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """An address of a database is one where it holds a password."""
+    return name in SECRETS and (name != "MONGO_URI" or has_password(value))
+
+
+def _check_values(values: Mapping[str, str]) -> None:
+    for name in _FROM_ENVIRONMENT:
+        if (fault := value_fault(values.get(name, ""))) is not None:
+            raise WrongUsage(f"{name}: {fault}")
+    places = {"SPEECHAID_SOCKET": "/run/speechaid/control.sock", "SPEECHAID_STATE_DIR": str(STATE)}
+    try:
+        get_settings({**_STAND_INS, **places, **values}, None)
+    except ConfigError as exc:
+        raise WrongUsage("; ".join(exc.faults)) from exc
+
+
+def _with_answers(facts: Facts, wanted: Wanted, *, dry_run: bool) -> Wanted:
+    """Ask for what is still missing, where somebody can answer; an empty answer leaves it unset."""
+    unset = unset_settings(facts, wanted)
+    if dry_run or not unset or not facts.is_root or not sys.stdin.isatty():
+        return wanted
+    values = {**wanted.settings, **wanted.secrets}
+    print("Settings for real calls; an empty answer leaves one out.", file=sys.stderr)
+    for name in unset:
+        if name not in SECRETS and SETTINGS in facts.files:
+            continue  # the file is the operator's: the plan says what is missing there
+        if answer := _ask(name):
+            values[name] = answer
+    return _with_values(wanted, values)
+
+
+def _ask(name: str) -> str:
+    """The answer; the end of input is an empty one. A secret is not shown while it is typed."""
+    try:
+        answer = getpass.getpass(f"{name} (not shown): ") if name in SECRETS else input(f"{name}: ")
+    except EOFError:
+        return ""
+    return answer.strip()
+
+
+# -- doing it ----------------------------------------------------------------------------------------------
+
+
+def carry_out(planned: Plan, *, dry_run: bool) -> ExitStatus:
+    """Print each step as it is done; after a failure, also what was not done."""
+    for refusal in planned.refusals:
+        print(f"speechaid: {refusal}", file=sys.stderr)
+    if planned.refusals:
+        print("speechaid: nothing was done", file=sys.stderr)
+        return ExitStatus.REFUSED
+    if dry_run:
+        for step in planned.steps:
+            _say(step.state, step.text)
+        return ExitStatus.CONFIG if planned.unset else ExitStatus.OK
+    status = ExitStatus.OK
+    steps = iter(planned.steps)
+    for step in steps:
+        try:
+            _do(step)
+        except KeyboardInterrupt:
+            _say("failed", f"{step.text}: interrupted")
+            _say_missing(steps)
+            return ExitStatus.CANTCREAT
+        except StepFailed as exc:
+            _say("failed", f"{step.text}: {exc}")
+            _show(exc.shown)
+            if not step.optional:
+                _say_missing(steps)
+                return ExitStatus.CANTCREAT
+            status = ExitStatus.UNAVAILABLE
+        if step.state is State.CANNOT:
+            status = ExitStatus.UNAVAILABLE
+    return ExitStatus.CONFIG if planned.unset else status
+
+
+def _do(step: Step) -> None:
+    """Do one step and report it.
+
+    Raises:
+        StepFailed: it could not be done.
+    """
+    if step.action is None:
+        _say(step.state, step.text)
+        return
+    shown = perform(step.action)
+    _say("done", step.text)
+    _show(shown)
+
+
+def _say_missing(steps: Iterator[Step]) -> None:
+    for step in steps:
+        if step.state is State.TO_DO:
+            _say("missing", step.text)
+    print("speechaid: mend what failed, then run the same command again", file=sys.stderr)
+
+
+def _say(state: str, text: str) -> None:
+    """Print a line; a reader who has left must not stop the installation in the middle."""
+    try:
+        print(f"{state:<{_WIDTH}} {text}".rstrip(), flush=True)
+    except OSError:
+        stdio.give_up_output()
+
+
+def _show(text: str) -> None:
+    for line in text.rstrip("\n").splitlines():
+        _say("", line)

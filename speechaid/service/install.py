@@ -1,0 +1,386 @@
+"""Decide the steps of ``install-service`` from facts about the host; pure.
+
+``host.read_facts`` reads the facts, ``host.perform`` carries out one step, ``command`` prints both.
+docs/install.md explains the same steps, typed by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from speechaid.service.preconditions import (
+    database,
+    embedded_directory,
+    mode_of,
+    not_set,
+    refusals,
+    unset_settings,
+)
+from speechaid.service.steps import (
+    BACKUPS,
+    CHECK_UNIT,
+    COMPLETION,
+    CREDENTIALS,
+    CREDSTORE_VERSION,
+    DIRECTORIES,
+    LINK,
+    MARK,
+    SERVICE,
+    SERVICE_DROP_IN,
+    SETTINGS,
+    SIMULATOR_DROP_INS,
+    SIMULATOR_SETTINGS,
+    SIMULATOR_UNIT,
+    SPEECHCTL,
+    STATE,
+    SYSUSERS,
+    TIMER,
+    TMPFILES,
+    UNIT_DIRECTORY,
+    UNITS,
+    USER,
+    Check,
+    Directory,
+    Facts,
+    Link,
+    Mode,
+    Plan,
+    Run,
+    Show,
+    State,
+    Step,
+    Wanted,
+    Write,
+    cannot,
+    credential_path,
+    encrypted_path,
+    has_credential,
+    note,
+    remove,
+    step,
+    stop,
+    systemctl,
+    write,
+)
+from speechaid.settings.fields import hide_credentials
+
+#: What a value in the environment file may hold without quoting.
+_PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9+:/.,@=?&_~-]*")
+
+
+def install_plan(facts: Facts, wanted: Wanted) -> Plan:
+    """The steps of ``install-service``, in order."""
+    if refused := tuple(refusals(facts, wanted)):
+        return Plan(refusals=refused)
+    mode = mode_of(facts, wanted)
+    unset = unset_settings(facts, wanted)
+    steps = [*_introduction(facts), *_user(facts), *_directories(facts), *_operators(facts, wanted)]
+    steps += _simulator_settings(facts) if mode is Mode.SIMULATOR else _settings(facts, wanted)
+    check, others = _unit(facts, CHECK_UNIT, mode), [*_other_units(facts, mode), *_programs(facts)]
+    changed = facts.is_outdated or _has_work([*check, *others])
+    steps += [*check, *_check_before(facts, mode, unset, changed=changed), *others]
+    steps += [*_reload(facts, changed=changed), *_start(facts, wanted, mode, unset, changed=changed)]
+    steps += [*_backup_timer(facts, wanted, mode), *_check(facts), *_next(facts, mode, unset)]
+    return Plan(steps=tuple(steps), unset=unset)
+
+
+def fill_in(example: str, values: Mapping[str, str]) -> str:
+    """The example of an environment file with these values in the place of its own lines.
+
+    Raises:
+        KeyError: a variable has no line in the example.
+    """
+    lines = example.splitlines()
+    place = {m[1]: number for number, line in enumerate(lines) if (m := re.match(r"#?([A-Z_]+)=", line))}
+    for name, value in values.items():
+        lines[place[name]] = f"{name}={_quoted(value)}"
+    return "\n".join(lines) + "\n"
+
+
+def value_fault(value: str) -> str | None:
+    """Why a value cannot stand in the environment file; None where it can."""
+    return "must not hold a line break, a quote or a backslash" if re.search(r"[\n\r'\\]", value) else None
+
+
+# -- user, directories, settings ---------------------------------------------------------------------------
+
+
+def _introduction(facts: Facts) -> Iterator[Step]:
+    unit = facts.files.get(UNIT_DIRECTORY / SERVICE)
+    if unit is not None and not unit.startswith(MARK):
+        yield note(
+            "a service that was installed by hand is here: its units are renewed, the old ones kept as"
+            " *.orig; settings, secrets, drop-ins and data stay"
+        )
+    if facts.systemd_version is not None and facts.systemd_version < CREDSTORE_VERSION:
+        yield note(
+            f"systemd {facts.systemd_version} does not look into {CREDENTIALS} by itself:"
+            " see docs/install.md, 'With an older systemd, or none'"
+        )
+
+
+def _user(facts: Facts) -> Iterator[Step]:
+    done = facts.has_user and facts.has_group
+    if "systemd-sysusers" in facts.tools:
+        yield write(facts, SYSUSERS, _marked(facts.shipped["systemd/sysusers.d/speechaid.conf"]))
+        command: tuple[str, ...] = ("systemd-sysusers", str(SYSUSERS))
+    else:
+        group = ("--gid", USER) if facts.has_group else ("--user-group",)
+        command = ("useradd", "--system", *group, "--home-dir", str(STATE), "--no-create-home")
+        command = (*command, "--shell", "/usr/sbin/nologin", USER)
+    yield step(f"create the user and the group {USER} ({command[0]})", Run(command), already=done)
+
+
+def _directories(facts: Facts) -> Iterator[Step]:
+    if "systemd-tmpfiles" in facts.tools:
+        yield write(facts, TMPFILES, _marked(facts.shipped["systemd/tmpfiles.d/speechaid.conf"]))
+        yield step(
+            f"make {', '.join(map(str, DIRECTORIES))} (systemd-tmpfiles)",
+            Run(("systemd-tmpfiles", "--create", str(TMPFILES))),
+            already=facts.directories.issuperset(DIRECTORIES),
+        )
+    else:
+        for path, (mode, group) in DIRECTORIES.items():
+            yield step(f"make {path}", Directory(path, mode, group), already=path in facts.directories)
+
+
+def _operators(facts: Facts, wanted: Wanted) -> Iterator[Step]:
+    for name in wanted.operators:
+        yield step(
+            f"let {name} use speechctl, from the next login on: member of the group {USER}",
+            Run(("usermod", "--append", "--groups", USER, name)),
+            already=facts.operators[name],
+        )
+
+
+def _simulator_settings(facts: Facts) -> Iterator[Step]:
+    action = Write(SIMULATOR_SETTINGS, facts.shipped["simulator.env"], 0o640, USER)
+    yield step(
+        f"write {SIMULATOR_SETTINGS}: nobody is called, and the database is one of its own",
+        action,
+        already=SIMULATOR_SETTINGS in facts.files,
+    )
+
+
+def _settings(facts: Facts, wanted: Wanted) -> Iterator[Step]:
+    if SETTINGS in facts.files:
+        yield Step(text=f"write {SETTINGS}", state=State.ALREADY)
+        for name, value in wanted.settings.items():
+            there = facts.settings.get(name)
+            if there != value:
+                shown = "does not set it" if there is None else f"says {hide_credentials(there)}"
+                yield note(
+                    f"{name}={hide_credentials(value)} is not written: {SETTINGS} {shown}; edit it there"
+                )
+    else:
+        values = dict(wanted.settings)
+        if (uri := database(facts, wanted, Mode.LIVE)) is not None:
+            values.setdefault("MONGO_URI", uri)
+        text = fill_in(facts.shipped["example.env"], values)
+        yield step(f"write {SETTINGS}: {', '.join(sorted(values))}", Write(SETTINGS, text, 0o640, USER))
+    for name, value in wanted.secrets.items():
+        yield _secret(facts, name, value)
+
+
+def _secret(facts: Facts, name: str, value: str) -> Step:
+    path = credential_path(name)
+    if facts.settings.get(name):
+        return note(f"{name} is not written to {path}: {SETTINGS} sets it, and that one is used")
+    there = facts.files.get(path)
+    if there is None and has_credential(facts, name):
+        return note(f"{name} is not written to {path}: {encrypted_path(path)} is used")
+    if there is None or there.strip() == value:
+        return step(
+            f"write {path}, for root alone", Write(path, f"{value}\n", 0o600), already=there is not None
+        )
+    return note(
+        f"{name} is not written: {path} holds another value; write it there, then restart the service"
+    )
+
+
+# -- units and programs ------------------------------------------------------------------------------------
+
+
+def _other_units(facts: Facts, mode: Mode) -> Iterator[Step]:
+    """All but the check."""
+    for unit in UNITS:
+        if unit != CHECK_UNIT:
+            yield from _unit(facts, unit, mode)
+    if mode is Mode.SIMULATOR:
+        yield from _unit(facts, SIMULATOR_UNIT, mode)
+    elif UNIT_DIRECTORY / SIMULATOR_UNIT in facts.files:
+        if SIMULATOR_UNIT in facts.active | facts.enabled:
+            yield stop(facts, SIMULATOR_UNIT)
+        yield remove(UNIT_DIRECTORY / SIMULATOR_UNIT)
+
+
+def _unit(facts: Facts, unit: str, mode: Mode) -> list[Step]:
+    """Write the drop-in of the mode, then the unit for this very installation: never in another mode."""
+    text = facts.shipped[f"systemd/{unit}"].replace("/opt/speechaid/", f"{_unit_prefix(facts)}/")
+    text = _marked(text.replace("/opt/%i/", f"{facts.prefix.parent}/%i/".replace("//", "/")))
+    path = UNIT_DIRECTORY / unit
+    there = facts.files.get(path)
+    if there is None or there.startswith(MARK):
+        written = write(facts, path, text)
+    else:
+        action = Write(path, text, keep=True)
+        written = Step(text=f"write {path}; the old one is kept as {unit}.orig", action=action)
+    return [*_drop_in(facts, unit, mode), written]
+
+
+def _drop_in(facts: Facts, unit: str, mode: Mode) -> Iterator[Step]:
+    path = UNIT_DIRECTORY / f"{unit}.d" / "simulator.conf"
+    if path not in SIMULATOR_DROP_INS:
+        return
+    if mode is Mode.SIMULATOR:
+        text = SIMULATOR_DROP_INS[path].format(SIMULATOR_UNIT, SIMULATOR_SETTINGS)
+        yield write(facts, path, _marked(text))
+    elif path in facts.files:
+        yield remove(path)
+
+
+def _unit_prefix(facts: Facts) -> Path:
+    """Where units look for the program: by the link where versions lie side by side, else right there."""
+    return LINK if _link_target(facts) is not None else facts.prefix
+
+
+def _link_target(facts: Facts) -> str | None:
+    """What /opt/speechaid is to point to; None where it is no link of ours to make."""
+    beside = facts.prefix.parent == LINK.parent and facts.prefix.name.startswith(f"{LINK.name}-")
+    free = LINK in facts.links or LINK not in facts.directories
+    return facts.prefix.name if beside and free else None
+
+
+def _programs(facts: Facts) -> Iterator[Step]:
+    if (target := _link_target(facts)) is not None:
+        yield step(
+            f"point {LINK} to {target}",
+            Link(LINK, target),
+            already=facts.links.get(LINK) in {target, str(facts.prefix)},
+        )
+    target = f"{_unit_prefix(facts)}/bin/speechctl"
+    there = facts.links.get(SPEECHCTL)
+    if (there is None and SPEECHCTL in facts.files) or (
+        there is not None and not there.endswith("/speechctl")
+    ):
+        yield note(f"{SPEECHCTL} is not ours and stays: use {target}")
+    else:
+        yield step(f"link {SPEECHCTL}", Link(SPEECHCTL, target), already=there == target)
+    if COMPLETION.parent in facts.directories and facts.completion:
+        yield replace(write(facts, COMPLETION, _marked(facts.completion)), optional=True)
+
+
+def _reload(facts: Facts, *, changed: bool) -> Iterator[Step]:
+    if facts.systemd_runs and changed:
+        yield Step(text="have systemd read its units again", action=systemctl("daemon-reload"))
+
+
+# -- start and check ---------------------------------------------------------------------------------------
+
+
+def _check_before(facts: Facts, mode: Mode, unset: tuple[str, ...], *, changed: bool) -> Iterator[Step]:
+    """What could not start must not replace what runs.
+
+    A change of mode stops the service first: interrupted, it is down, and never in the wrong mode.
+    """
+    if SERVICE not in facts.active or not facts.systemd_runs or unset or mode is Mode.SIMULATOR:
+        return
+    if changed:
+        yield Step(text="have systemd read its units again", action=systemctl("daemon-reload"))
+        yield Step(text="check this version before it replaces the one that runs", action=_checking(facts))
+    if SERVICE_DROP_IN in facts.files:
+        yield Step(text=f"stop {SERVICE}, which uses the simulator", action=systemctl("stop", SERVICE))
+
+
+def _start(
+    facts: Facts, wanted: Wanted, mode: Mode, unset: tuple[str, ...], *, changed: bool
+) -> Iterator[Step]:
+    if facts.systemd_version is None:
+        yield cannot(f"enable and start {SERVICE}: systemctl is not here")
+        return
+    if not wanted.start:
+        running = SERVICE in facts.active
+        command = f"systemctl restart {SERVICE}" if running else f"systemctl enable --now {SERVICE}"
+        yield note(f"not started (--no-start): {command}")
+        return
+    if unset:
+        yield cannot(f"start {SERVICE}: {not_set(unset)}; then run this command again")
+        return
+    yield step(
+        f"start {SERVICE} at every boot", systemctl("enable", SERVICE), already=SERVICE in facts.enabled
+    )
+    if not facts.systemd_runs:
+        yield cannot(f"start {SERVICE}: systemd does not run here; it starts with the next boot")
+        return
+    if mode is Mode.SIMULATOR:
+        yield _running(facts, SIMULATOR_UNIT, changed=changed)
+    yield _running(facts, SERVICE, changed=changed)
+    yield Step(text=f"look at {SERVICE}", action=Show(SERVICE), optional=True)
+
+
+def _running(facts: Facts, unit: str, *, changed: bool) -> Step:
+    if unit not in facts.active:
+        return Step(text=f"start {unit}", action=systemctl("start", unit), optional=True)
+    how = "; live calls are handed over" if unit == SERVICE else ""
+    action = systemctl("restart", unit)
+    return (
+        Step(text=f"restart {unit}{how}", action=action, optional=True)
+        if changed
+        else step(f"start {unit}", action, already=True)
+    )
+
+
+def _backup_timer(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
+    """The nightly copy of the embedded database; once installed, the operator decides whether it is on."""
+    directory = embedded_directory(database(facts, wanted, mode))
+    if mode is Mode.SIMULATOR or directory != STATE / "db" or facts.systemd_version is None:
+        return
+    was_live = UNIT_DIRECTORY / TIMER in facts.files and SERVICE_DROP_IN not in facts.files
+    if was_live and TIMER not in facts.enabled:
+        yield note(f"the nightly backup is off: systemctl enable --now {TIMER}")
+        return
+    now = ("--now",) if facts.systemd_runs else ()
+    yield step(
+        f"back the database up every night to {BACKUPS} ({TIMER})",
+        systemctl("enable", *now, TIMER),
+        already=TIMER in facts.enabled,
+    )
+
+
+def _check(facts: Facts) -> Iterator[Step]:
+    if facts.systemd_runs:
+        yield Step(text="check as the service sees it", action=_checking(facts), optional=True)
+    else:
+        yield cannot(f"check: systemd does not run here; later: systemctl start {_checking(facts).unit}")
+
+
+def _checking(facts: Facts) -> Check:
+    return Check(CHECK_UNIT.replace("@", f"@{facts.prefix.name}"))
+
+
+def _next(facts: Facts, mode: Mode, unset: tuple[str, ...]) -> Iterator[Step]:
+    if mode is Mode.SIMULATOR:
+        contacts = f"{_unit_prefix(facts)}/share/speechaid/demo_contacts.csv"
+        yield note(f'a first test campaign: speechctl import {contacts} --name "Test campaign" --yes')
+        yield note(f"real calls: {_unit_prefix(facts)}/bin/speechaid install-service --live")
+    elif not unset:
+        yield note("the first campaign: docs/first-day.md")
+
+
+# -- small parts -------------------------------------------------------------------------------------------
+
+
+def _marked(text: str) -> str:
+    return f"{MARK}\n{text}"
+
+
+def _has_work(steps: Iterable[Step]) -> bool:
+    return any(each.state is State.TO_DO for each in steps)
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN_VALUE.fullmatch(value) else f"'{value}'"

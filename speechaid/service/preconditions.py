@@ -1,0 +1,158 @@
+"""What must hold before anything is done, and which settings are still missing; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from speechaid.service.steps import (
+    DATABASE_URI,
+    HIDDEN,
+    LINK,
+    NOT_ROOT,
+    REQUIRED,
+    SERVICE,
+    SERVICE_DROP_IN,
+    SETTINGS,
+    SIMULATOR_SETTINGS,
+    STATE,
+    UNIT_DIRECTORY,
+    USER,
+    VOLATILE,
+    Facts,
+    Mode,
+    Wanted,
+    credential_path,
+    has_credential,
+)
+from speechaid.settings.fields import hide_credentials
+from speechaid.settings.secrets import SECRETS
+
+#: What a path may hold to stand in a unit file, and its last part in a unit's name, without quoting.
+_PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9._/-]+")
+
+
+def refusals(facts: Facts, wanted: Wanted) -> Iterator[str]:
+    """Why nothing can be done, one line each."""
+    if not facts.is_root:
+        yield NOT_ROOT
+    yield from _unreadable(facts)
+    if not facts.has_user and not facts.tools & {"systemd-sysusers", "useradd"}:
+        yield f"neither systemd-sysusers nor useradd is here to create the user {USER}"
+    if facts.files.get(UNIT_DIRECTORY / SERVICE) == "":  # as systemd sees it, also a link to /dev/null
+        yield f"{SERVICE} is masked: systemctl unmask {SERVICE} if it is to run"
+    for name in wanted.operators:
+        if name not in facts.operators:
+            yield f"--operator {name}: there is no such user"
+    mode = mode_of(facts, wanted)
+    installed = UNIT_DIRECTORY / SERVICE in facts.files
+    was_simulator = SERVICE_DROP_IN in facts.files
+    if mode is Mode.SIMULATOR:
+        if installed and not was_simulator:
+            yield (
+                "--simulator: a service for real calls is installed here, and its campaigns would stop;"
+                " docs/first-day.md shows how to practise beside it"
+            )
+        if wanted.settings or wanted.secrets:
+            yield (
+                f"the service uses the simulator, whose settings are in {SIMULATOR_SETTINGS}:"
+                " settings for real calls go with --live"
+            )
+        yield from _extra(facts, "simulator")
+    elif was_simulator and (unset := unset_settings(facts, wanted)):
+        yield f"--live: {not_set(unset)}; the simulator stays until then"
+    yield from _database_refusals(facts, wanted, mode)
+
+
+def _unreadable(facts: Facts) -> Iterator[str]:
+    """Why the service could not run this installation, one line each."""
+    advice = f"install speechaid in a virtual environment of its own: python3 -m venv {LINK}"
+    if not _PLAIN_PATH.fullmatch(str(facts.prefix)):
+        yield f"{facts.prefix}: its name cannot stand in a unit file; {advice}"
+    if not any(name.startswith("systemd/") for name in facts.shipped):
+        yield f"{facts.prefix}/share/speechaid holds no units: speechaid is not installed there; {advice}"
+    faults: dict[str, None] = {}
+    for place in facts.places:
+        hidden = next((top for top in HIDDEN if place.path.is_relative_to(top)), None)
+        if hidden is not None:
+            faults[f"{place.path} is below {hidden}, which the service cannot see; {advice}"] = None
+        elif place.closed_at is not None:
+            closed = (
+                f"{place.path} cannot be read by the user {USER}, since {place.closed_at} is closed to others"
+            )
+            faults[f"{closed}: chmod -R o+rX {place.closed_at}, or {advice}"] = None
+        elif place.filesystem in VOLATILE:
+            faults[f"{place.path} is in memory ({place.filesystem}) and gone after a restart; {advice}"] = (
+                None
+            )
+    yield from faults
+
+
+def _database_refusals(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[str]:
+    directory = embedded_directory(database(facts, wanted, mode))
+    if directory is None:
+        return
+    # Where the settings are there already, a drop-in may well open another place.
+    if SETTINGS not in facts.files and not directory.is_relative_to(STATE):
+        yield f"embedded:{directory}: the service may write below {STATE} only, for example {DATABASE_URI}"
+    yield from _extra(facts, "embedded")
+
+
+def _extra(facts: Facts, extra: str) -> Iterator[str]:
+    if extra in facts.missing_extras:
+        yield (
+            f"the extra {extra} is not installed: {facts.prefix}/bin/pip install '.[{extra}]'"
+            f" in the checkout, or with the wheel's file: 'speechaid-....whl[{extra}]'"
+        )
+
+
+def database(facts: Facts, wanted: Wanted, mode: Mode) -> str | None:
+    """The database's address; None where it is a secret that is not known here."""
+    if mode is Mode.SIMULATOR:
+        return DATABASE_URI
+    if "MONGO_URI" in facts.settings:
+        return facts.settings["MONGO_URI"]
+    if "MONGO_URI" in wanted.secrets or has_credential(facts, "MONGO_URI"):
+        return None
+    return None if SETTINGS in facts.files else wanted.settings.get("MONGO_URI", DATABASE_URI)
+
+
+def embedded_directory(uri: str | None) -> Path | None:
+    """The directory of an embedded database; None for MongoDB or an unknown address."""
+    scheme, _, directory = (uri or "").partition(":")
+    return Path(directory) if scheme == "embedded" else None
+
+
+def mode_of(facts: Facts, wanted: Wanted) -> Mode:
+    """The mode that the service is to have."""
+    return wanted.mode or (Mode.SIMULATOR if SERVICE_DROP_IN in facts.files else Mode.LIVE)
+
+
+def unset_settings(facts: Facts, wanted: Wanted) -> tuple[str, ...]:
+    """Required settings without a value, in the file, among the secrets or given now."""
+    if mode_of(facts, wanted) is Mode.SIMULATOR:
+        return ()
+    if SERVICE in facts.active and SERVICE_DROP_IN not in facts.files:
+        return ()  # it runs: a drop-in of the operator's may bring what is not seen here
+    return tuple(
+        name
+        for name in REQUIRED
+        if not facts.settings.get(name)
+        and name not in wanted.secrets
+        and not (name in wanted.settings and SETTINGS not in facts.files)
+        and not (name in SECRETS and has_credential(facts, name))
+    )
+
+
+def has_password(uri: str) -> bool:
+    """Whether an address holds a password, and so is a secret."""
+    return hide_credentials(uri) != uri
+
+
+def not_set(names: Iterable[str]) -> str:
+    """Which settings are missing, and where each belongs."""
+    secret = [f"{name} (in {credential_path(name)})" for name in names if name in SECRETS]
+    plain = [f"{name} (in {SETTINGS})" for name in names if name not in SECRETS]
+    return f"not set: {', '.join([*secret, *plain])}"

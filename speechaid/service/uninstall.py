@@ -1,0 +1,72 @@
+"""Decide the steps of ``uninstall-service`` from facts about the host; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from speechaid.service.steps import (
+    BACKUPS,
+    COMPLETION,
+    LINK,
+    NOT_ROOT,
+    SERVICE,
+    SIMULATOR_DROP_INS,
+    SIMULATOR_UNIT,
+    SPEECHCTL,
+    STATE,
+    SYSUSERS,
+    TIMER,
+    TMPFILES,
+    UNIT_DIRECTORY,
+    UNITS,
+    USER,
+    Facts,
+    Plan,
+    State,
+    Step,
+    note,
+    remove,
+    settings_paths,
+    stop,
+    systemctl,
+)
+
+
+def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
+    """The steps of ``uninstall-service``: data stays, and settings unless they are to go too."""
+    if not facts.is_root:
+        return Plan(refusals=(NOT_ROOT,))
+    units = (SERVICE, TIMER, SIMULATOR_UNIT)
+    steps = [stop(facts, unit) for unit in units if UNIT_DIRECTORY / unit in facts.files]
+    paths = [UNIT_DIRECTORY / unit for unit in (*UNITS, SIMULATOR_UNIT)]
+    paths += [*SIMULATOR_DROP_INS, SYSUSERS, TMPFILES, COMPLETION]
+    steps += [remove(path) for path in paths if path in facts.files]
+    if facts.links.get(SPEECHCTL, "").endswith("/bin/speechctl"):
+        steps.append(remove(SPEECHCTL))
+    if not steps:
+        steps.append(Step(text="remove the service", state=State.ALREADY))
+    elif facts.systemd_runs:
+        steps.append(Step(text="have systemd read its units again", action=systemctl("daemon-reload")))
+    settings = [path for path in facts.files if path in settings_paths()]
+    if purge_settings:
+        steps += [remove(path) for path in settings]
+    steps += _left(facts, settings=() if purge_settings else settings)
+    return Plan(steps=tuple(steps))
+
+
+def _left(facts: Facts, *, settings: Iterable[Path]) -> Iterator[Step]:
+    """What stays, and the command that removes it."""
+    data = [path for path in (STATE, BACKUPS) if path in facts.directories]
+    if data:
+        places = " and ".join(map(str, data))
+        yield note(f"left: the data in {places}; to delete it for good: rm -r {' '.join(map(str, data))}")
+    if settings:
+        yield note(f"left: settings and secrets; to delete them: rm {' '.join(map(str, settings))}")
+    for path in sorted(facts.kept):
+        yield note(f"left, since it is yours: {path}")
+    if facts.has_user:
+        yield note(f"left: the user {USER}; to delete it: userdel {USER}")
+    yield note(
+        f"left: the program; to delete it: rm -r {facts.prefix}{f' {LINK}' if LINK in facts.links else ''}"
+    )

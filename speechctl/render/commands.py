@@ -1,0 +1,354 @@
+"""From the result of any command to blocks; pure. A command without a renderer is shown field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from speechctl.render import actions, diagnostics, lists
+from speechctl.render.alerts import alerts
+from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
+from speechctl.render.history import logs
+from speechctl.render.report import report
+from speechctl.render.status import status
+from speechctl.render.text import as_words, cause_text, duration, local_time, pause_text, plural
+
+#: Bad rows shown one by one; --json has all.
+_MAX_SHOWN: Final = 50
+#: What a progress message counts, by its state.
+_PROGRESS_UNITS: Final = {
+    "importing": "contacts",
+    "listing": "numbers",
+    "exporting": "rows",
+    "releasing": "jobs",
+    "changing": "jobs",
+}
+_STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled")
+
+
+def render(command: str, result: Result) -> list[Block]:
+    """A command's result as blocks."""
+    renderer = _RENDERERS.get(command)
+    blocks = renderer(result) if renderer is not None else _fields(result)
+    if result.get("not_kept"):
+        blocks = [*blocks, f"! in effect, but not saved, so a restart would lose it: {result['not_kept']}"]
+    return [sanitized(block) if isinstance(block, str) else block for block in blocks]
+
+
+def progress_line(progress: Result) -> str:
+    """A progress message in one line; empty for those that say nothing to a person."""
+    state = progress.get("state")
+    if state == "waiting":
+        return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} in flight ..."
+    if state in _PROGRESS_UNITS:
+        of = f" of {progress['of']}" if "of" in progress else ""
+        return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]} ..."
+    if state == "draining":
+        calls = plural(int(progress["calls_in_hand"]), "call")
+        return (
+            f"draining: {calls} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
+        )
+    return "" if state == "accepted" else f"{state} ..."
+
+
+def _drain(result: Result) -> list[Block]:
+    calls = int(result["calls_in_hand"])
+    if result.get("stopped"):
+        return ["the daemon has stopped; it will start drained: speechctl undrain then lets it call again"]
+    if result.get("drained"):
+        return ["drained: no worker of this host takes jobs, no call is in hand; undrain ends this"]
+    stopping = "; the daemon stops after the last one, and starts drained" if result.get("stopping") else ""
+    in_hand = f"{plural(calls, 'call')} in hand{_left(result)}" if calls else "no call in hand"
+    return [f"draining: no worker of this host takes a new job; {in_hand}{stopping}"]
+
+
+def _left(drain: Result) -> str:
+    """How long the calls in hand may still take."""
+    estimate, at_most = drain.get("estimate_seconds"), drain.get("at_most_seconds")
+    if not at_most:
+        return ""
+    estimated = "" if estimate is None else f", about {duration(estimate)} left"
+    return f"{estimated}, at most {duration(at_most)}"
+
+
+def _undrain(_: Result) -> list[Block]:
+    return ["workers of this host take jobs again"]
+
+
+def _worker(result: Result) -> list[Block]:
+    return [f"{result['worker']} {'is paused' if result['paused'] else 'takes jobs again'}"]
+
+
+def _scale(result: Result) -> list[Block]:
+    return [f"{plural(int(result['wanted']), 'worker')} wanted (before: {result['before']})"]
+
+
+def _reload(result: Result) -> list[Block]:
+    applied = ", ".join(result.get("applied", [])) or "nothing new"
+    lines: list[Block] = [f"settings read again; applied: {applied}"]
+    if result.get("needs_restart"):
+        lines.append(f"needs a restart: {', '.join(result['needs_restart'])}")
+    return lines
+
+
+def _log_level(result: Result) -> list[Block]:
+    return [f"the log level is {result['level']} until the next reload"]
+
+
+def _shutdown(result: Result) -> list[Block]:
+    calls = int(result["calls_in_hand"])
+    if not calls:
+        return ["stopping: no call in hand"]
+    if result["now"]:
+        return [f"stopping: {plural(calls, 'call')} in hand, left to the next start or another host"]
+    return [f"stopping: {plural(calls, 'call in hand finishes first', 'calls in hand finish first')}"]
+
+
+def _create_batch(result: Result) -> list[Block]:
+    state = "" if result["active"] else " (paused; resume-batch starts it)"
+    return [
+        f"{result['batch_id']}: {result['name']}{state}",
+        *_warning(result),
+        f"to add contacts: speechctl import FILE --batch {result['batch_id']}",
+    ]
+
+
+def _warning(result: Result) -> list[Block]:
+    return [f"! {result['warning']}"] if result.get("warning") else []
+
+
+def _pause_batch(result: Result) -> list[Block]:
+    return [f"{_batch_name(result)} is paused: no new call of it is placed", *actions.dial_wait(result)]
+
+
+def _resume_batch(result: Result) -> list[Block]:
+    lines: list[Block] = [
+        f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"
+    ]
+    if result.get("fault"):
+        lines.append(f"! it is still not dialled: {result['fault']}; correct the batch's call_settings")
+    return lines
+
+
+def _hold(result: Result) -> list[Block]:
+    if not result["held"]:
+        return ["dialling is allowed again" if result["was_held"] else "there was no hold"]
+    return ["HELD: no new dial on any host until unhold", *actions.dial_wait(result)]
+
+
+def _batches(result: Result) -> list[Block]:
+    rows = [
+        [row["batch_id"], row["name"], _state(row), *(row["jobs"].get(word, "") for word in _STATUSES)]
+        for row in result["batches"]
+    ]
+    blocks: list[Block] = [table("", f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)]
+    if not rows:
+        blocks = ["there are no batches; speechctl import FILE creates one"]
+    # The table cuts long faults; an operator needs the whole text to correct the batch.
+    cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > MAX_CELL_WIDTH]
+    blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
+    if result.get("without_batch"):
+        blocks.append(f"jobs without a batch: {_counts(result['without_batch'])}")
+    return blocks
+
+
+def _state(row: Result) -> str:
+    if row["active"]:
+        return f"not dialled: {row['fault']}" if row.get("fault") else "active"
+    return pause_text(row.get("pause"))
+
+
+def _jobs(result: Result) -> list[Block]:
+    rows = [
+        [
+            row["job_id"],
+            as_words(row["status"]),
+            row["name"],
+            row["attempts"],
+            f"{min(row['phone'] + 1, row['phones_count'])}/{row['phones_count']}",
+            as_words(row["outcome"] or ""),
+            local_time(row["due_at"] or row["lease_until"]),
+        ]
+        for row in result["jobs"]
+    ]
+    if not rows:
+        return ["there are no such jobs"]
+    blocks: list[Block] = [
+        table("", "job status name #attempts phone last_outcome due_or_leased_until", rows)
+    ]
+    if len(rows) >= result["limit"]:
+        blocks.append(f"the first {len(rows)} are shown; --limit shows more")
+    return blocks
+
+
+def _job(result: Result) -> list[Block]:
+    hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request"}
+    shown = {
+        name: value
+        for name, value in result.items()
+        if name not in hidden and (name, value) != ("crashes", 0)
+    }
+    shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
+    blocks: list[Block] = [
+        Heading(text=f"{result['job_id']}: {as_words(result['status'])}"),
+        *_fields(shown),
+    ]
+    if result.get("dial"):
+        blocks.append(f"open dial: {_pairs(result['dial'])}")
+    if result.get("request"):
+        blocks.append(f"requested, applied when the call has ended: {_pairs(result['request'])}")
+    calls = [
+        [
+            local_time(row.get("created_at")),
+            row.get("call_id"),
+            row.get("phone"),
+            as_words(row.get("outcome") or row.get("call_status") or ""),
+            row.get("disconnection_reason"),
+            duration(float(row.get("duration_ms") or 0) / 1000),
+        ]
+        for row in result["calls"]
+    ]
+    blocks.append(
+        table("calls", "ended call phone outcome reason #talked", calls) if calls else "no calls yet"
+    )
+    blocks += [_analysis(row) for row in result["calls"] if row.get("analysis") or row.get("analysis_due_at")]
+    events = [
+        [local_time(row.get("at")), row.get("event"), _pairs(row, without={"at", "event"})]
+        for row in result["events"]
+    ]
+    if events:
+        blocks.append(table("events", "at event details", events))
+    return blocks
+
+
+def _analysis(call: Result) -> str:
+    """Retell's analysis of a call."""
+    analysis = call.get("analysis")
+    if not analysis:
+        return f"analysis of {call['call_id']}: will be read {local_time(call['analysis_due_at'])}"
+    success = {True: "successful", False: "not successful"}.get(analysis.get("call_successful"))
+    parts = [success, analysis.get("user_sentiment"), "voicemail" if analysis.get("in_voicemail") else None]
+    judged = ", ".join(str(part) for part in parts if part)
+    summary = analysis.get("call_summary")
+    return f"analysis of {call['call_id']}: {judged}{f': {summary}' if summary else ''}"
+
+
+def _import(result: Result) -> list[Block]:
+    there = f"; {result['already_there']} were already there" if result["already_there"] else ""
+    if result["dry_run"]:
+        head = f"{result['file']}: {plural(int(result['would_import']), 'contact')} would be imported{there}"
+    else:
+        head = f"{_batch_name(result)}: {plural(int(result['imported']), 'contact')} imported{there}"
+        head += "" if result["active"] else " (paused; resume-batch starts it)"
+    blocks: list[Block] = [head, *_warning(result)]
+    blocks += _listed(result, "bad_rows", "bad row", "reason")
+    if result.get("bad_rows_file"):
+        blocks.append(f"bad rows are written to {result['bad_rows_file']}: correct them and import that file")
+    blocks += _listed(result, "remarks", "remark", "text")
+    return blocks
+
+
+def _listed(result: Result, name: str, noun: str, field: str) -> list[Block]:
+    count, rows = int(result[f"{name}_count"]), result[name][:_MAX_SHOWN]
+    if not count:
+        return []
+    lines: list[Block] = [f"{plural(count, noun)}{', not imported' if name == 'bad_rows' else ''}:"]
+    lines += [f"  line {row['line']}: {row[field]}" for row in rows]
+    if count > len(rows):
+        where = "--bad-rows FILE writes all to a file" if name == "bad_rows" else "--json lists them"
+        lines.append(f"  and {count - len(rows)} more ({where})")
+    return lines
+
+
+def _batch_name(result: Result) -> str:
+    name = result.get("name")
+    return f"{result['batch_id']} ({name})" if name else str(result["batch_id"])
+
+
+def _counts(counts: Result) -> str:
+    return ", ".join(f"{number} {as_words(word)}" for word, number in counts.items()) or "none"
+
+
+def _fields(result: Result) -> list[Block]:
+    """Any result: one line for each field that is not empty."""
+    return [
+        f"{name.replace('_', ' ')}: {_value(value)}"
+        for name, value in result.items()
+        if value not in (None, "", [], {})
+    ]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return _pairs(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_value, value))
+    return local_time(value) if _is_time(value) else str(value)
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str) or len(value) < 19 or value[10] != "T":
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _pairs(fields: Result, without: frozenset[str] | set[str] = frozenset()) -> str:
+    return " ".join(
+        f"{name}={cause_text(value) if name == 'cause' else _value(value)}"
+        for name, value in fields.items()
+        if name not in without and value is not None
+    )
+
+
+#: A command's name, and what renders its result.
+_RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
+    "status": status,
+    "alerts": alerts,
+    "drain": _drain,
+    "undrain": _undrain,
+    "pause-worker": _worker,
+    "resume-worker": _worker,
+    "scale": _scale,
+    "reload": _reload,
+    "log-level": _log_level,
+    "shutdown": _shutdown,
+    "batches": _batches,
+    "create-batch": _create_batch,
+    "pause-batch": _pause_batch,
+    "resume-batch": _resume_batch,
+    "import": _import,
+    "jobs": _jobs,
+    "job": _job,
+    "hold": _hold,
+    "unhold": _hold,
+    "report": report,
+    "promises": lists.promises,
+    "export": lists.export,
+    "imports": lists.imports,
+    "dnc": lists.dnc,
+    "dnc-add": lists.dnc_add,
+    "dnc-remove": lists.dnc_remove,
+    "dnc-import": lists.dnc_import,
+    "pause-all": actions.pause_all,
+    "resume-all": actions.resume_all,
+    "cancel-batch": actions.cancel_batch,
+    "suspend-job": actions.job_action,
+    "resume-job": actions.job_action,
+    "cancel-job": actions.job_action,
+    "hang-up": actions.hang_up,
+    "release-stuck": actions.release,
+    "reset-jobs": actions.reset,
+    "suspend-account": actions.account,
+    "resume-account": actions.account,
+    "explain": diagnostics.explain,
+    "forecast": diagnostics.forecast,
+    "doctor": diagnostics.doctor,
+    "keys": lists.keys,
+    "ids": lists.ids,
+    "logs": logs,
+}

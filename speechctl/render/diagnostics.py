@@ -1,0 +1,103 @@
+"""The results of ``explain``, ``forecast`` and ``doctor`` as blocks; pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words, duration, local_time, plural, with_local_times
+
+#: How findings are marked, by their weight.
+_SEVERITIES: Final = {"fault": "FAULT", "ordered": "note", "warning": "warning"}
+
+
+def explain(result: Result) -> list[Block]:
+    """The result of ``explain``."""
+    heading = Heading(text=f"{result['job_id']}: {as_words(result['status'])}")
+    blocks: list[Block] = [heading, with_local_times(result["sentence"])]
+    chance = result.get("next_chance")
+    if chance is not None and any(not check["passed"] for check in result["checks"]):
+        blocks.append(f"next chance: {local_time(chance)}")
+    holder = result.get("in_hand")
+    if holder is not None and holder.get("worker"):
+        lease = "ran out at" if holder["lease_ran_out"] else "until"
+        blocks.append(f"held by {holder['worker']}, lease {lease} {local_time(holder['lease_until'])}")
+    rows = [
+        ["ok" if check["passed"] else "NO", check["name"], with_local_times(check["value"])]
+        for check in result["checks"]
+    ]
+    return [*blocks, table("", "_ check found", rows)]
+
+
+def forecast(result: Result) -> list[Block]:
+    """The result of ``forecast``."""
+    of = f" of {result['batch_id']}" if result.get("batch_id") else ""
+    dials, cost = result["dials"], result.get("retell_cost")
+    assumed = (
+        f"assuming {plural(int(result['workers']), 'worker')} and {duration(result['call_seconds'])} a call"
+    )
+    waiting = plural(int(result["pending"]), "waiting job")
+    at_retell = "" if cost is None else f"; {cost:g} at Retell"
+    blocks: list[Block] = [
+        Heading(text=f"Forecast{of}, {local_time(result['at'])} (nothing is dialled)"),
+        f"{plural(len(dials), 'dial')} shown of {waiting}, {assumed}",
+        f"estimated: {result['minutes']:g} minutes and {result['credit']:g} credit of accounts{at_retell}",
+    ]
+    if result.get("as_if_unheld"):
+        blocks.append("dialling is held: this is what would happen after speechctl unhold")
+    if result.get("as_if_resumed"):
+        resume = f"speechctl resume-batch {result['batch_id']}"
+        blocks.append(f"the batch is paused: this is what would happen after {resume}")
+    rows = [
+        [
+            local_time(row["at"]),
+            row["job_id"],
+            row["batch_id"],
+            row["phone"],
+            row["attempt"] + 1,
+            _estimate(row),
+        ]
+        for row in dials
+    ]
+    blocks += (
+        [table("would be called, at the earliest", "at job batch phone #pass estimate", rows)] if rows else []
+    )
+    skipped = [
+        [as_words(row["reason"]), row["jobs"], ", ".join(row["examples"][:2])] for row in result["skipped"]
+    ]
+    blocks += [table("would be skipped", "why #jobs for_example", skipped)] if skipped else []
+    if result["beyond"]:
+        more = plural(int(result["beyond"]), "more job waits", "more jobs wait")
+        blocks.append(f"{more} after these; --limit shows more")
+    return blocks
+
+
+def _estimate(row: Result) -> str:
+    parts = [
+        f"{row[name]:g} {word}" for name, word in (("minutes", "min"), ("credit", "credit")) if row.get(name)
+    ]
+    return ", ".join(parts)
+
+
+def doctor(result: Result) -> list[Block]:
+    """The result of ``doctor``."""
+    findings = result["findings"]
+    took = ", ".join(
+        f"{name} answered in {result[key]:g} ms"
+        for name, key in (("database", "database_ms"), ("Retell", "retell_ms"))
+        if result.get(key) is not None
+    )
+    if not findings:
+        return [Heading(text="No problem found: nothing prevents calls"), took]
+    blocks: list[Block] = [
+        Heading(text=plural(len(findings), "finding")),
+        *([took] if took else []),
+    ]
+    for finding in findings:
+        blocks += [
+            "",
+            f"{_SEVERITIES.get(finding['weight'], finding['weight'])}: {finding['cause']}",
+            f"  found: {finding['evidence']}",
+            f"  do:    {finding['remedy']}",
+        ]
+    return blocks

@@ -1,0 +1,39 @@
+"""Lines of ``events`` and ``logs``; pure."""
+
+from __future__ import annotations
+
+from speechctl.render.blocks import Block, Result, sanitized
+from speechctl.render.text import cause_text, local_time
+
+_HEAD = frozenset({"id", "at", "event", "job_id", "job", "worker"})
+
+
+def logs(result: Result) -> list[Block]:
+    """The result of ``logs``."""
+    return [log_line(line) for line in result["lines"]] or ["there are no such entries"]
+
+
+def log_line(line: Result) -> str:
+    """An entry of ``call_logs``."""
+    if line.get("event") == "command":
+        given = " ".join(f"{name}={value}" for name, value in (line.get("args") or {}).items())
+        what = " ".join(filter(None, [str(line.get("command")), given]))
+        return sanitized(f"{local_time(line.get('at'))}  {line.get('actor')}: {what}: {line.get('outcome')}")
+    return event_line({**line, "job": line.get("job_id")})
+
+
+def event_line(item: Result) -> str:
+    """An event of a job or a worker."""
+    fields = " ".join(
+        f"{name}={cause_text(value) if name == 'cause' else value}"
+        for name, value in item.items()
+        if name not in _HEAD and value not in (None, "")
+    )
+    parts = [
+        local_time(item.get("at")),
+        str(item.get("worker") or ""),
+        str(item.get("event")),
+        item.get("job"),
+        fields,
+    ]
+    return sanitized("  ".join(str(part) for part in parts if part))

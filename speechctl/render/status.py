@@ -1,0 +1,193 @@
+"""The result of ``status`` as blocks: the whole daemon on one screen; pure.
+
+The supervisor's own state is always current. What its database thread read last may be missing or old, and
+is shown with its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from speechctl.render.alerts import summary_of
+from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words, duration, local_time, local_time_with_zone, pause_text, plural
+
+#: More workers than this are counted by state; --json lists all.
+_MAX_WORKERS: Final = 60
+#: Order of the counts, the same each time so that two readings can be compared; other statuses come last.
+_STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled")
+_QUEUE_ORDER: Final = {status: place for place, status in enumerate(_STATUSES)}
+
+
+def status(result: Result) -> list[Block]:
+    """The result of ``status``."""
+    supervisor = result["supervisor"]
+    blocks: list[Block] = [Heading(text=head_of(supervisor)), *_warnings(result)]
+    blocks.append(_fleet_line(supervisor, result["workers"]))
+    if result.get("database"):
+        blocks.append(_database_line(result["database"]))
+    if result.get("counted_at"):
+        blocks.append(_queue_line(result))
+    if result.get("metrics"):
+        blocks.append(f"metrics: http://{result['metrics']}/metrics")
+    blocks += _workers(result["workers"])
+    if result.get("batches"):
+        invalid = _not_understood(result).get("named", [])
+        rows = [
+            [row["batch_id"], row.get("name"), _batch_state(row, invalid), *_job_cells(row.get("jobs", {}))]
+            for row in result["batches"]
+        ]
+        blocks.append(table("batches", "batch name state #pending #in_progress #done #failed #other", rows))
+    if result.get("batches_left_out"):
+        blocks.append(f"and {plural(result['batches_left_out'], 'batch', 'batches')} more: speechctl batches")
+    return blocks
+
+
+def warnings_of(result: Result) -> list[str]:
+    """The warnings, one line each."""
+    return [str(line) for line in _warnings(result)]
+
+
+def head_of(supervisor: Result) -> str:
+    """Version, host, pid, state and start of the daemon."""
+    started = supervisor.get("started_at")
+    since = f", up since {local_time_with_zone(started)}" if started else ""
+    return (
+        f"speechaid {supervisor.get('version')} on {supervisor.get('host')}, pid {supervisor.get('pid')}: "
+        f"{supervisor.get('state')}{since}"
+    )
+
+
+def _warnings(result: Result) -> list[Block]:
+    """What an operator must notice, each with its remedy."""
+    supervisor = result["supervisor"]
+    lines: list[Block] = []
+    hold = result.get("fleet_hold")
+    if hold:
+        why = f": {hold['reason']}" if hold.get("reason") else ""
+        since = local_time(hold.get("at"))
+        lines.append(f"! HELD on all hosts by {hold.get('by')} since {since}{why} (speechctl unhold)")
+    elif supervisor.get("held"):
+        lines.append("! HELD on this host: no new dial (speechctl unhold)")
+    if supervisor.get("no_space"):
+        lines.append(f"! HELD on this host, no disk space: {supervisor['no_space']}")
+    if supervisor.get("orders_not_kept"):
+        lines.append(
+            f"! in effect, but not saved, so a restart would lose it: {supervisor['orders_not_kept']}"
+        )
+    lines += [
+        f"! the disk of the {disk['of']} is full: {disk['free_mb']} MiB free in {disk['path']} (free space)"
+        for disk in result.get("disks") or []
+        if disk["full"]
+    ]
+    if supervisor.get("draining"):
+        lines.append("! draining: no worker of this host takes a new job (speechctl undrain)")
+    if supervisor.get("wanted") == 0:
+        lines.append("! this host is scaled to 0 workers: it places no call (speechctl scale N)")
+    if supervisor.get("dependency_away"):
+        lines.append("! workers cannot start: a service that they need is away (see the log)")
+    loops = supervisor.get("crash_loops") or []
+    if loops:
+        lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
+    lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
+    lines += [f"! alert {row.get('alert')}: {summary_of(row)}" for row in result.get("alerts") or []]
+    invalid = _not_understood(result)
+    if invalid.get("count"):
+        names = ", ".join(invalid["named"]) + (", ..." if invalid["count"] > len(invalid["named"]) else "")
+        lines.append(
+            f"! {plural(invalid['count'], 'batch', 'batches')} not dialled, call settings not understood:"
+            f" {names} (speechctl batches says why)"
+        )
+    return lines
+
+
+def _not_understood(result: Result) -> Result:
+    """Batches that are not called because their call settings cannot be understood: count and first names."""
+    return (result.get("census") or {}).get("not_understood") or {}
+
+
+def _breaker(row: Result) -> str:
+    probe = f", next probe {local_time(row['probe_at'])}" if row.get("probe_at") else ""
+    key = str(row.get("_id", "")).removeprefix("key:")
+    why = row.get("reason") or row.get("kind")
+    return (
+        f"dialling with key {key} is held, circuit breaker {row.get('state')}: {str(why).rstrip('.')}{probe}"
+    )
+
+
+def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
+    calls = sum(1 for worker in workers if worker.get("call"))
+    jobs = sum(1 for worker in workers if worker.get("job"))
+    parts = [
+        f"workers: {supervisor.get('present')} of {supervisor.get('wanted')}",
+        f"{plural(jobs, 'job')} in hand, {plural(calls, 'call')} going on",
+        f"{plural(int(supervisor.get('calls_done') or 0), 'call')} done",
+        plural(int(supervisor.get("restarts") or 0), "restart"),
+    ]
+    return "; ".join(parts)
+
+
+def _database_line(database: Result) -> str:
+    state = database.get("state")
+    if state == "up":
+        return "database: up"
+    if state == "unknown":
+        return "database: not checked yet"
+    return f"! database: {state}: {database.get('error') or 'no answer'}"
+
+
+def _queue_line(result: Result) -> str:
+    queue = sorted(result["queue"].items(), key=lambda item: _QUEUE_ORDER.get(item[0], len(_QUEUE_ORDER)))
+    counts = ", ".join(f"{number} {as_words(name)}" for name, number in queue) or "none"
+    return f"jobs: {counts} (as of {local_time(result['counted_at'])})"
+
+
+def _workers(workers: list[Result]) -> list[Block]:
+    if len(workers) > _MAX_WORKERS:
+        states: dict[str, int] = {}
+        for worker in workers:
+            states[_worker_state(worker)] = states.get(_worker_state(worker), 0) + 1
+        rows = sorted(states.items(), key=lambda item: -item[1])
+        return [table("workers by state (--json lists them)", "state #workers", rows)]
+    return [
+        table(
+            "workers",
+            "worker state job call #for #calls #restarts",
+            [
+                [
+                    worker["slot"],
+                    _worker_state(worker),
+                    worker.get("job"),
+                    worker.get("call"),
+                    duration(worker.get("for_seconds")),
+                    worker.get("calls_done"),
+                    sum(worker.get("restarts", {}).values()),
+                ]
+                for worker in workers
+            ],
+        )
+    ]
+
+
+def _worker_state(worker: Result) -> str:
+    state = str(worker.get("state"))
+    if worker.get("starts_in_seconds"):
+        state = f"starts in {duration(worker['starts_in_seconds'])}"
+    flags = [flag for flag in ("crash_loop", "leaving", "paused") if worker.get(flag) and flag != state]
+    return ", ".join([as_words(state), *(as_words(flag) for flag in flags)])
+
+
+def _batch_state(row: Result, not_understood: Sequence[str]) -> str:
+    if row.get("active") is None:
+        return "not dialled: there is no such batch"
+    if row["active"]:
+        is_invalid = row["batch_id"] in not_understood
+        return "not dialled: settings not understood" if is_invalid else "active"
+    return pause_text(row.get("pause"))
+
+
+def _job_cells(counts: Mapping[str, int]) -> list[object]:
+    shown = ("pending", "in_progress", "done", "failed")
+    other = sum(number for name, number in counts.items() if name not in shown)
+    return [*(counts.get(name, 0) for name in shown), other]

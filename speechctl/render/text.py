@@ -1,0 +1,101 @@
+"""Times, durations, statuses and shares as people read them; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from speechaid.protocol.text import plural
+
+__all__ = [
+    "as_words",
+    "cause_text",
+    "duration",
+    "local_time",
+    "local_time_with_zone",
+    "pause_text",
+    "percent",
+    "plural",
+    "with_local_times",
+]
+
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+#: The stored cause of a settled call (``rules.retry_table.RetryCause``) in words.
+CAUSES: Final[Mapping[str, str]] = {
+    "served": "goal reached",
+    "rotated": "next phone",
+    "retry": "another attempt later",
+    "exhausted": "no attempts left",
+    "all_phones_dead": "no usable phone left",
+    "temporary": "temporary fault, no attempt used",
+    "do_not_call": "asked not to be called",
+    "no_credit": "account has no credit",
+    "blocked": "Retell refuses all calls, no attempt used",
+    "stopped_by_operator": "stopped by an operator",
+    "stopped_in_retell": "stopped in Retell",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """``42s``, ``3m 05s``, ``2h 10m``, ``3d 4h``; empty for None."""
+    if seconds is None:
+        return ""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d {whole % 86_400 // 3600}h"
+
+
+def local_time(value: object) -> str:
+    """An ISO time in the reader's time zone, to the second; other values unchanged, None as ``""``."""
+    if value is None:
+        return ""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return str(value)
+    if moment.tzinfo is None:
+        return str(value)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def local_time_with_zone(value: object) -> str:
+    """``local_time`` with the zone's name: for the head of what may be sent to others."""
+    try:
+        name = datetime.fromisoformat(str(value)).astimezone().strftime("%Z")
+    except ValueError:
+        return local_time(value)
+    return f"{local_time(value)} {name}"
+
+
+def with_local_times(sentence: str) -> str:
+    """A sentence of the daemon with each ISO time in it replaced by ``local_time``."""
+    return _INSTANT.sub(lambda match: local_time(match[0]), sentence)
+
+
+def as_words(code: object) -> str:
+    """A status or outcome as words: ``in progress``."""
+    return str(code).replace("_", " ")
+
+
+def cause_text(cause: object) -> str:
+    """Why a job moved on after a call, in quoted words; a cause of a newer daemon as it is."""
+    words = CAUSES.get(str(cause))
+    return str(cause) if words is None else f'"{words}"'
+
+
+def pause_text(pause: Mapping[str, Any] | None) -> str:
+    """A batch's pause with what is recorded about it: ``paused by maria (uid 1000): wrong amounts``."""
+    by, reason = (pause or {}).get("by"), (pause or {}).get("reason")
+    return f"paused{f' by {by}' if by else ''}{f': {reason}' if reason else ''}"
+
+
+def percent(share: float | None) -> str:
+    """``0.25`` as ``25 %``; ``-`` for None."""
+    return "-" if share is None else f"{share * 100:.0f} %"

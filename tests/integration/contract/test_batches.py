@@ -1,0 +1,213 @@
+"""Batches: pause and resume, and the marks of open dials, which a settlement consumes once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from speechaid.errors import NotFound
+from speechaid.store.batches import INACTIVE, SELECTION_FIELDS
+from speechaid.store.connection import Store
+from tests.integration.contract.documents import ago, one
+
+
+def add_batch(store: Store, batch_id: str = "batch-1", **fields: Any) -> None:
+    """Insert a batch that holds nothing but these fields."""
+    store.batches.table.insert({"batch_id": batch_id, **fields})
+
+
+def batch(store: Store, batch_id: str = "batch-1") -> dict[str, Any]:
+    return one(store.batches.table, {"batch_id": batch_id})
+
+
+def open_keys(store: Store, batch_id: str = "batch-1") -> list[str]:
+    return [entry["key"] for entry in batch(store, batch_id).get("open_dials", [])]
+
+
+# -- finding ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_batch_is_active_and_has_speechais_counters(store: Store) -> None:
+    name = store.batches.create({"name": "July", "priority": 2})
+    document = batch(store, name)
+    assert (document["name"], document["priority"], document["is_active"]) == ("July", 2, True)
+    assert (document["total_jobs"], document["total_cost"], document["total_minutes"]) == (0, 0, 0)
+    assert store.batches.get(name).batch_id == name
+    assert store.batches.find("nobody") is None
+    with pytest.raises(NotFound):
+        store.batches.get("nobody")
+
+
+def test_batches_are_found_by_the_beginning_of_their_name_and_several_at_once(store: Store) -> None:
+    for name in ("a-1", "a-2", "b-1", "a"):
+        add_batch(store, name)
+    assert sorted(store.batches.find_by_prefix("a-")) == ["a-1", "a-2"]
+    assert len(store.batches.find_by_prefix("a", limit=2)) == 2
+    assert {found.batch_id for found in store.batches.among(["a-1", "b-1", "c"])} == {"a-1", "b-1"}
+
+
+def test_pages_of_batches_go_by_name_and_begin_with_or_behind_one(store: Store) -> None:
+    for name in ("c", "a", "d", "b"):
+        add_batch(store, name, name="left out", is_active=name != "c")
+    first = store.batches.page("b", 2, including=True)
+    assert [found.batch_id for found in first] == ["b", "c"]
+    assert [found.batch_id for found in store.batches.page("b", 9, including=False)] == ["c", "d"]
+    assert all(set(found.document) <= {"_id", *SELECTION_FIELDS} for found in first)
+
+
+def test_batches_of_a_raised_priority_come_highest_first_and_newest_by_name(store: Store) -> None:
+    for name, priority in (("a", 2), ("b", 3), ("c", 2), ("d", 1), ("e", "3"), ("f", "1"), ("g", None)):
+        add_batch(store, name, priority=priority)
+    add_batch(store, "h")
+    assert [found.batch_id for found in store.batches.above_normal_priority(9)] == ["b", "c", "a", "e"]
+    assert [found.batch_id for found in store.batches.above_normal_priority(1)] == ["b", "e"]
+
+
+def test_a_batch_drawn_by_lot_is_one_of_those_that_exist(store: Store) -> None:
+    assert store.batches.random_name() is None
+    for name in ("a", "b"):
+        add_batch(store, name)
+    assert store.batches.random_name() in {"a", "b"}
+
+
+def test_the_newest_batches_come_first_and_those_without_a_time_last(store: Store) -> None:
+    add_batch(store, "no time")
+    for hours in (1, 3, 2):
+        add_batch(store, f"{hours} h", created_at=ago(store, hours=hours))
+    assert [found.batch_id for found in store.batches.newest()] == ["1 h", "2 h", "3 h", "no time"]
+    assert [found.batch_id for found in store.batches.newest(2)] == ["1 h", "2 h"]
+
+
+# -- pause and resume ------------------------------------------------------------------------------------
+
+
+def test_a_pause_says_who_and_why_until_the_batch_is_resumed(store: Store) -> None:
+    add_batch(store)
+    paused = store.batches.pause("batch-1", by="ana", reason="lunch")
+    assert not paused.is_active
+    assert (batch(store)["pause"]["by"], batch(store)["pause"]["reason"]) == ("ana", "lunch")
+
+    assert store.batches.resume("batch-1", by="eva").is_active
+    assert batch(store)["resumed"]["by"] == "eva"
+    assert "pause" not in batch(store)
+    with pytest.raises(NotFound):
+        store.batches.pause("nobody", by="ana", reason=None)
+
+
+def test_resuming_all_leaves_what_was_paused_before_or_for_itself(store: Store) -> None:
+    for name, fields in (
+        ("active", {"is_active": True}),
+        ("no field", {}),
+        ("paused before", {"is_active": False}),
+        ("as text", {"is_active": "false"}),
+        ("paused since", {}),
+    ):
+        add_batch(store, name, **fields)
+
+    assert store.batches.pause_all(by="ana", reason=None) == 3
+    store.batches.pause("paused since", by="eva", reason=None)
+    assert store.batches.resume_all(by="ana") == 2
+
+    active = {row["batch_id"] for row in store.batches.table.find({"is_active": True})}
+    assert active == {"active", "no field"}
+
+
+def test_a_batch_that_is_called_off_is_paused_and_says_so(store: Store) -> None:
+    add_batch(store)
+    assert not store.batches.cancel("batch-1", by="ana", reason=None).is_active
+    assert batch(store)["cancelled"]["by"] == "ana"
+    assert batch(store)["pause"]["reason"] == "cancelled"
+
+
+# -- open dials ------------------------------------------------------------------------------------------
+
+
+def test_no_more_dials_are_registered_than_a_batch_has_room_for(store: Store) -> None:
+    add_batch(store)
+    registered = [store.batches.register_dial("batch-1", f"key-{n}", at_most=2) for n in range(3)]
+    assert registered == [True, True, False]
+    assert open_keys(store) == ["key-0", "key-1"]
+
+    assert store.batches.settle_dial("batch-1", "key-0", {})
+    assert store.batches.register_dial("batch-1", "key-2", at_most=2)
+    assert not store.batches.register_dial("batch-1", "key-3", at_most=0)
+    assert store.batches.register_dial("batch-1", "key-4", at_most=None)
+
+
+def test_a_dial_that_is_registered_again_is_entered_once(store: Store) -> None:
+    add_batch(store)
+    for _ in range(2):
+        assert store.batches.register_dial("batch-1", "key-1", at_most=1)
+    for _ in range(2):
+        store.batches.register_live_dial("batch-1", "key-2")
+    assert open_keys(store) == ["key-1", "key-2"]
+
+
+@pytest.mark.parametrize("active", INACTIVE)
+def test_a_paused_batch_registers_no_dial_but_one_that_goes_on_already(store: Store, active: object) -> None:
+    add_batch(store, is_active=active)
+    assert not store.batches.register_dial("batch-1", "key-1", at_most=None)
+    store.batches.register_live_dial("batch-1", "key-1")
+    assert open_keys(store) == ["key-1"]
+    assert store.batches.register_dial("batch-1", "key-1", at_most=None), "it is entered already"
+
+
+@pytest.mark.parametrize("active", [True, 1, "yes", None], ids=["true", "1", "yes", "null"])
+def test_whatever_does_not_say_no_is_active(store: Store, active: object) -> None:
+    add_batch(store, is_active=active)
+    assert store.batches.register_dial("batch-1", "key-1", at_most=None)
+
+
+def test_a_batch_that_does_not_exist_registers_no_dial(store: Store) -> None:
+    assert not store.batches.register_dial("nobody", "key-1", at_most=None)
+
+
+def test_figures_of_a_settled_dial_count_once(store: Store) -> None:
+    add_batch(store, total_minutes=10)
+    store.batches.register_dial("batch-1", "key-1", at_most=None)
+    figures = {"total_cost": 0.25, "total_minutes": 1.5}
+
+    settled = [store.batches.settle_dial("batch-1", "key-1", figures) for _ in range(2)]
+
+    assert settled == [True, False]
+    assert (batch(store)["total_cost"], batch(store)["total_minutes"]) == (0.25, 11.5)
+    assert open_keys(store) == []
+
+
+@pytest.mark.parametrize(("written", "expected"), [("10.5", 12.0), (None, 1.5), ("odd", 1.5)])
+def test_sums_that_are_text_or_null_are_counted_on_as_the_numbers_that_they_read_as(
+    store: Store, written: object, expected: float
+) -> None:
+    add_batch(store, total_minutes=written)
+    store.batches.register_dial("batch-1", "key-1", at_most=None)
+    assert store.batches.settle_dial("batch-1", "key-1", {"total_minutes": 1.5})
+    assert batch(store)["total_minutes"] == expected
+
+
+def test_stale_dials_are_found_by_the_time_of_each(store: Store) -> None:
+    entries = [{"key": f"{hours} h", "at": ago(store, hours=hours)} for hours in (3, 1)]
+    add_batch(store, "old", open_dials=entries)
+    add_batch(store, "fresh", open_dials=entries[1:])
+    add_batch(store, "none")
+    assert store.batches.stale_dials(ago(store, hours=2)) == [("old", "3 h")]
+
+
+# -- imports and counters --------------------------------------------------------------------------------
+
+
+def test_imports_are_found_latest_first(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        add_batch(store, name)
+    store.batches.note_import("a", {"started_at": ago(store, hours=1), "rows": 1})
+    store.batches.note_import("b", {"started_at": ago(store, hours=2)})
+    store.batches.note_import("a", {"started_at": ago(store, hours=3)})
+    found = store.batches.imported_into(9)
+    assert [entry.batch_id for entry in found] == ["b", "a"]
+    assert "rows" not in batch(store, "a")["last_import"]
+
+
+def test_counters_are_written_over(store: Store) -> None:
+    add_batch(store, pending_jobs="7")
+    store.batches.write_counts("batch-1", {"pending_jobs": 2, "failed_jobs": 1})
+    assert (batch(store)["pending_jobs"], batch(store)["failed_jobs"]) == (2, 1)

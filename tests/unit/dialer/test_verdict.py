@@ -1,0 +1,132 @@
+"""What an ended dial means for its job, account and batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from speechaid.dialer.verdict import BillingView, DecisionInputs, DialEnd, decide, withdrawal
+from speechaid.model.account import Account
+from speechaid.model.call import Call
+from speechaid.model.job import Dial, Job
+from speechaid.model.states import JobStatus, Outcome
+from speechaid.model.verdict import Verdict
+from speechaid.rules.retries import RetryPolicy
+
+A, B = "+56912340001", "+56912340002"
+PLACED_AT = datetime(2026, 3, 4, 2, 59, tzinfo=UTC)  # 23:59 of the day before in Santiago
+NOW = PLACED_AT + timedelta(minutes=5)
+JOB = Job.read({"_id": 1, "job_id": "job-1", "contact": {"phones": [A, B]}, "attempts": 0})
+DIAL = Dial(
+    key="key-1",
+    number=A,
+    phone_index=0,
+    attempt=0,
+    intent_at=PLACED_AT,
+    body="{}",
+    api_key_fingerprint="fingerprint",
+    account_id="acc-1",
+    call_id="call-1",
+    placed_at=PLACED_AT,
+)
+ACCOUNT = Account.read(
+    {
+        "account_id": "acc-1",
+        "plan_type": "credit_based",
+        "credit_balance": 100,
+        "cost_per_call_setup": 1,
+        "cost_per_minute": 2,
+        "timezone": "America/Santiago",
+    }
+)
+INPUTS = DecisionInputs(
+    retry_policy=RetryPolicy(
+        max_attempts=3,
+        retry_delay_seconds=1800,
+        no_answer_delay_seconds=3600,
+        temporary_min_seconds=60,
+        temporary_max_seconds=120,
+        voicemail_counts=False,
+    ),
+    default_timezone="UTC",
+    default_country="CL",
+    analysis_after_seconds=60,
+    worker_id="worker-1@host-a:1",
+    jitter=0.5,
+)
+
+
+def answered(**fields: Any) -> DialEnd:
+    call = {"call_id": "call-1", "call_status": "ended", "duration_ms": 90_000, **fields}
+    return DialEnd(outcome=Outcome.ANSWERED, call=Call.read(call), connected=True)
+
+
+def no_call(outcome: Outcome) -> DialEnd:
+    return DialEnd(outcome=outcome, call=None, connected=False, error="refused")
+
+
+def verdict_on(end: DialEnd, inputs: DecisionInputs = INPUTS) -> Verdict:
+    billing = BillingView(batch=None, account=ACCOUNT)
+    return decide(JOB, DIAL, end, billing=billing, inputs=inputs, now=NOW)
+
+
+def test_an_answered_call_completes_the_job_and_counts_for_the_day_on_which_it_was_placed() -> None:
+    verdict = verdict_on(answered())
+    assert (verdict.status, verdict.job["completed_at"]) == (JobStatus.DONE, NOW)
+    assert (verdict.charge.credit, verdict.charge.calls) == (1 + 1.5 * 2, 1)
+    assert verdict.charge.day == "2026-03-03"
+    assert verdict.result is not None
+    assert verdict.result["worker"] == INPUTS.worker_id
+
+
+def test_a_temporary_fault_spends_nothing_and_is_due_again_after_a_delay_spread_by_the_jitter() -> None:
+    verdict = verdict_on(no_call(Outcome.TEMPORARY))
+    assert (verdict.status, verdict.job["attempts"]) == (JobStatus.PENDING, 0)
+    assert verdict.job["reserved_until"] == NOW + timedelta(seconds=90)
+    assert (verdict.charge.credit, verdict.result, verdict.figures) == (0, None, {})
+
+
+def test_an_invalid_number_is_dead_and_the_next_phone_follows() -> None:
+    verdict = verdict_on(no_call(Outcome.INVALID_NUMBER))
+    assert (verdict.job["dead_phones"], verdict.job["next_phone_index"]) == ([A], 1)
+
+
+def test_a_person_who_asks_not_to_be_called_is_listed() -> None:
+    assert verdict_on(no_call(Outcome.DO_NOT_CALL)).do_not_call == A
+    assert verdict_on(answered()).do_not_call is None
+
+
+@pytest.mark.parametrize(
+    ("end", "inputs", "due_at"),
+    [
+        (answered(), INPUTS, NOW + timedelta(seconds=60)),
+        (answered(call_analysis={"call_summary": "paid"}), INPUTS, None),
+        (answered(), replace(INPUTS, analysis_after_seconds=None), None),
+        (replace(answered(), connected=False), INPUTS, None),
+    ],
+    ids=["missing", "already there", "switched off", "not connected"],
+)
+def test_the_analysis_is_asked_for_later_only_if_a_connected_call_came_without_it(
+    end: DialEnd, inputs: DecisionInputs, due_at: datetime | None
+) -> None:
+    result = verdict_on(end, inputs).result
+    assert result is not None
+    assert result.get("analysis_wait", {}).get("due_at") == due_at
+
+
+def test_a_withdrawn_dial_leaves_the_job_pending_and_costs_nothing() -> None:
+    verdict = withdrawal(NOW, delay_seconds=10)
+    assert verdict.job == {
+        "status": JobStatus.PENDING,
+        "reserved_until": NOW + timedelta(seconds=10),
+        "updated_at": NOW,
+    }
+    assert (verdict.charge.credit, verdict.charge.calls, verdict.result) == (0, 0, None)
+
+
+def test_a_verdict_read_back_from_its_document_is_equal() -> None:
+    verdict = verdict_on(answered())
+    assert Verdict.read(verdict.document()) == verdict
