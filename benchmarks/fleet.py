@@ -178,7 +178,7 @@ def measure(server: Server, options: argparse.Namespace, interval: float) -> Doc
         finally:
             daemon.stop(at_once=True)
         logged = events(daemon.log)
-        placed = len(setup.simulator.ledger())
+        placed = len(setup.simulator.placed_calls())
     return figures(before, after, workers) | {
         "interval": interval,
         "dialling": dialling,

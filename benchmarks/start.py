@@ -108,7 +108,7 @@ def hand_over(server: Server, calls: int) -> Document:
             adopted = time.monotonic() - began
         finally:
             successor.stop(at_once=True)
-        ledger, overlaps = setup.simulator.ledger(), setup.simulator.overlaps()
+        placed_calls, overlaps = setup.simulator.placed_calls(), setup.simulator.overlaps()
     return {
         "calls": calls,
         "exit_status": status,
@@ -116,9 +116,9 @@ def hand_over(server: Server, calls: int) -> Document:
         "up": up,
         "adopted": adopted,
         "same_calls": found == live,
-        "placed": len(ledger),
-        "repeated": len(ledger) - calls + len(overlaps),
-        "ended": sum(call["ended_at"] is not None for call in ledger),
+        "placed": len(placed_calls),
+        "repeated": len(placed_calls) - calls + len(overlaps),
+        "ended": sum(call["ended_at"] is not None for call in placed_calls),
     }
 
 

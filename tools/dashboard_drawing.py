@@ -21,7 +21,7 @@ from typing import Any, Final
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.demo.simulator.settings import LIVELY
+from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.embedded.database import published_uri
 from speechaid.rules.alerting import Thresholds
 from speechaid.settings import DatabaseSettings
@@ -48,7 +48,7 @@ def main(target: Path) -> None:
     place.mkdir(mode=0o700)
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, place)
-        simulator = leaving.enter_context(SimulatorProcess(speed=30.0, seed=4, odds=LIVELY))
+        simulator = leaving.enter_context(SimulatorProcess(speed=30.0, seed=4, odds=TYPICAL_ODDS))
         daemon = DaemonProcess(place, variables(place, simulator))
         leaving.callback(daemon.stop, at_once=True)
         daemon.start()

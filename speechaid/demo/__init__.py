@@ -1,1 +1,1 @@
-"""A first run without anything: simulator, sample campaign."""
+"""``speechaid demo``: a sample campaign against a Retell simulator, without an account or a database."""

@@ -1,4 +1,4 @@
-"""A daemon of the demo's own, started as an operator would: a command and environment variables."""
+"""The demo's daemon, started as an operator would: a command and environment variables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, Final
 from speechaid.errors import FleetError
 from speechctl.client import Client, Refused, Unreachable
 
-#: What any program may need to know of its surroundings; nothing of ours is among it.
-EVERYBODYS: Final = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+#: Environment variables that are passed on; no settings of speechaid.
+INHERITED_VARIABLES: Final = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 60.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -29,18 +29,18 @@ class DaemonProcess:
     command: tuple[str, ...] = (sys.executable, "-m", "speechaid", "run")
 
     def __init__(self, directory: Path, variables: Mapping[str, str]) -> None:
-        """Nothing is started yet.
+        """Prepare the daemon without starting it.
 
         Args:
-            directory: where it runs, logs and has its socket.
-            variables: its settings; of our own environment it sees only what every program needs.
+            directory: its working directory, with its log and socket.
+            variables: its settings; of our environment it gets only ``INHERITED_VARIABLES``.
         """
         self.socket = directory / "control.sock"
         self.log = directory / "daemon.log"
         self._directory = directory
-        # Several may run side by side: each takes a free port for its metrics, and ``status`` tells it.
-        places = {"SPEECHAID_SOCKET": str(self.socket), "SPEECHAID_METRICS_ADDRESS": "127.0.0.1:0"}
-        self._variables = {**places, **variables}
+        # Several may run at once: each takes a free port for its metrics, which ``status`` reports.
+        defaults = {"SPEECHAID_SOCKET": str(self.socket), "SPEECHAID_METRICS_ADDRESS": "127.0.0.1:0"}
+        self._variables = {**defaults, **variables}
         self._process: subprocess.Popen[bytes] | None = None
         self._client = Client(self.socket)
 
@@ -48,9 +48,9 @@ class DaemonProcess:
         """Start it and wait until it answers and has a worker.
 
         Raises:
-            FleetError: it ended, or did not come up in time; the last line of its log tells why.
+            FleetError: it exited, or was not up in time; with the last line of its log.
         """
-        kept = {name: os.environ[name] for name in EVERYBODYS if name in os.environ}
+        kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own
                 self.command,
@@ -59,14 +59,14 @@ class DaemonProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A Ctrl-C in the terminal is the demo's to handle; its death ends the daemon all the same.
+                # The demo handles Ctrl-C in the terminal; if the demo dies, the daemon ends too.
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet, and one system call
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._is_up():
             if not self.is_alive() or time.monotonic() > deadline:
-                raise FleetError(f"the daemon did not start: {self._last_words()}")
+                raise FleetError(f"the daemon did not start: {self._last_log_line()}")
             time.sleep(0.1)
 
     def is_alive(self) -> bool:
@@ -74,10 +74,10 @@ class DaemonProcess:
         return self._process is not None and self._process.poll() is None
 
     def ask(self, command: str, attachment: bytes | None = None, **arguments: object) -> dict[str, Any]:
-        """Give a control command; its result.
+        """Send a control command; return its result.
 
         Raises:
-            FleetError: it was refused, or nobody answered.
+            FleetError: it was refused, or there was no answer.
         """
         try:
             return self._client.ask(command, arguments, attachment=attachment, timeout_seconds=60.0)
@@ -85,7 +85,7 @@ class DaemonProcess:
             raise FleetError(f"{command}: {exc}") from exc
 
     def stop(self, *, at_once: bool = False) -> int | None:
-        """End it as an operator would: after the calls in hand, or handing them over; its exit status."""
+        """Stop it as an operator would, after live calls or (at once) handing them over; its exit status."""
         self._client.close()
         process, self._process = self._process, None
         if process is None:
@@ -108,14 +108,15 @@ class DaemonProcess:
             return False
         return bool(status["supervisor"]["present"])
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return lines[-1].removeprefix("speechaid: ") if lines else f"it said nothing in {self.log}"
+        return lines[-1].removeprefix("speechaid: ") if lines else f"{self.log} is empty"
 
 
 def _die_with_parent() -> None:
-    """In the child, before exec: have the kernel end it when the demo dies, however it dies.
+    """In the child, before exec: have the kernel signal it when the demo dies in any way.
 
-    SIGQUIT, not SIGTERM: the simulator dies at that moment too, and no call would ever be told to have ended.
+    SIGQUIT, not SIGTERM: the simulator dies at the same moment, so live calls would never be reported as
+    ended.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

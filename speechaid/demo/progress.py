@@ -1,4 +1,4 @@
-"""How the campaign goes, on a terminal as it moves, elsewhere as a line now and then."""
+"""Progress of the campaign: a live view on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-#: Between two lines where nothing can move.
+#: Seconds between lines where there is no live view.
 LINE_SECONDS = 2.0
 LAST_OUTCOMES = 6
 #: Calls in progress that fit on a screen of 24 lines.
@@ -34,19 +34,20 @@ STYLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class CallInProgress:
-    """One worker's call; a second of it passes faster than a second."""
+    """One worker's live call; its seconds are call seconds, which pass faster than real ones."""
 
     worker: str
     #: Masked.
     number: str
-    #: Ringing or talking, and for how long.
+    #: Ringing or talking.
     state: str
+    #: In this state.
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A call that is over."""
+    """An ended call."""
 
     #: Masked.
     number: str
@@ -67,12 +68,12 @@ class CampaignView:
 
     @property
     def finished(self) -> int:
-        """Jobs of which nothing more is to be done."""
+        """Jobs with a final status."""
         return sum(self.by_status.get(status, 0) for status in ("done", "failed", "cancelled"))
 
 
 class Progress(Protocol):
-    """What the campaign is shown on; a context manager."""
+    """Shows the campaign; a context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -80,19 +81,19 @@ class Progress(Protocol):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def show(self, picture: CampaignView) -> None:
-        """The campaign has moved."""
+    def show(self, view: CampaignView) -> None:
+        """Show the campaign's new state."""
 
 
 def progress(*, silent: bool) -> Progress:
-    """The kind of progress that standard output can show."""
+    """The progress display for this standard output."""
     if silent:
         return _Silent()
     return _Screen() if sys.stdout.isatty() else _Lines()
 
 
 class _Silent:
-    """Shows nothing: standard output belongs to a program."""
+    """Shows nothing: a program reads standard output."""
 
     def __enter__(self) -> Self:
         return self
@@ -100,27 +101,27 @@ class _Silent:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to end."""
+        """Nothing to close."""
 
-    def show(self, picture: CampaignView) -> None:
-        """Nothing."""
+    def show(self, view: CampaignView) -> None:
+        """Show nothing."""
 
 
 class _Lines(_Silent):
-    """A line every two seconds, if anything has changed."""
+    """Prints a line every two seconds, if anything has changed."""
 
     def __init__(self) -> None:
-        self._told = ""
-        self._due = 0.0
+        self._last_line = ""
+        self._next_at = 0.0
 
-    def show(self, picture: CampaignView) -> None:
+    def show(self, view: CampaignView) -> None:
         line = (
-            f"{picture.finished}/{picture.jobs} jobs finished ({_statuses(picture)}), "
-            f"{picture.calls_ended} calls ended, {len(picture.in_progress)} in progress"
+            f"{view.finished}/{view.jobs} jobs finished ({_statuses(view)}), "
+            f"{view.calls_ended} calls ended, {len(view.in_progress)} in progress"
         )
-        if line != self._told and (time.monotonic() >= self._due or picture.finished == picture.jobs):
+        if line != self._last_line and (time.monotonic() >= self._next_at or view.finished == view.jobs):
             print(f"  {line}", flush=True)
-            self._told, self._due = line, time.monotonic() + LINE_SECONDS
+            self._last_line, self._next_at = line, time.monotonic() + LINE_SECONDS
 
 
 class _Screen(_Silent):
@@ -138,32 +139,32 @@ class _Screen(_Silent):
     ) -> None:
         self._live.__exit__(kind, exc, trace)
 
-    def show(self, picture: CampaignView) -> None:
-        self._live.update(_drawn(picture))
+    def show(self, view: CampaignView) -> None:
+        self._live.update(_render(view))
 
 
-def _drawn(picture: CampaignView) -> RenderableType:
+def _render(view: CampaignView) -> RenderableType:
     head = Table.grid(padding=(0, 1))
     head.add_row(
-        Text(f"{picture.finished}/{picture.jobs} jobs", style="bold"),
-        ProgressBar(total=picture.jobs, completed=picture.finished, width=36),
-        Text(f"{picture.calls_ended} calls ended"),
+        Text(f"{view.finished}/{view.jobs} jobs", style="bold"),
+        ProgressBar(total=view.jobs, completed=view.finished, width=36),
+        Text(f"{view.calls_ended} calls ended"),
     )
     calls = Table(title="calls in progress", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("worker", "number", "state", "for"):
         calls.add_column(name)
-    for call in picture.in_progress[:MOST_CALLS]:
+    for call in view.in_progress[:MOST_CALLS]:
         calls.add_row(call.worker, call.number, call.state, f"{call.seconds:.0f} s")
     last = Table(title="last outcomes", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("person", "number", "outcome", "talked"):
         last.add_column(name)
-    for ended in picture.last[:LAST_OUTCOMES]:
+    for ended in view.last[:LAST_OUTCOMES]:
         outcome = Text(ended.outcome.replace("_", " "), style=STYLES.get(ended.outcome, ""))
         last.add_row(ended.name, ended.number, outcome, f"{ended.seconds:.0f} s" if ended.seconds else "")
-    return Group(head, Text(_statuses(picture), style="dim"), "", calls, "", last)
+    return Group(head, Text(_statuses(view), style="dim"), "", calls, "", last)
 
 
-def _statuses(picture: CampaignView) -> str:
+def _statuses(view: CampaignView) -> str:
     return ", ".join(
-        f"{count} {status.replace('_', ' ')}" for status, count in sorted(picture.by_status.items())
+        f"{count} {status.replace('_', ' ')}" for status, count in sorted(view.by_status.items())
     )

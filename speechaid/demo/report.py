@@ -1,4 +1,4 @@
-"""What came of the demo: the figures, and how people are told of them."""
+"""The demo's result, and the report for people."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ BAR_CHARACTERS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What came of it; ``--json`` prints just this."""
+    """The result; ``--json`` prints these fields."""
 
-    #: Every job is done or failed, the books agree, and every dial was justified.
+    #: Every job is done or failed, the records agree, and the rules allow every dial.
     ok: bool
     seed: int
     seconds: float
     jobs: int
     jobs_by_status: dict[str, int]
     calls_by_outcome: dict[str, int]
+    #: Calls that the simulator placed.
     calls_in_ledger: int
     calls_recorded: int
     ledger_and_results_agree: bool
     unjustified_dials: int
     minutes_talked: float
     cost: float
-    #: What is wrong, a sentence each.
+    #: What is wrong, one sentence each.
     faults: list[str] = field(default_factory=list)
 
 
 def as_text(summary: Summary) -> str:
-    """The report, some twenty lines."""
+    """The report, about twenty lines."""
     agree = "agree call by call" if summary.ledger_and_results_agree else "DO NOT AGREE"
     talked = f"{summary.minutes_talked:g} minutes talked, cost {summary.cost:.2f}"
-    books = f"{summary.calls_in_ledger}; recorded: {summary.calls_recorded}; they {agree}"
+    comparison = f"{summary.calls_in_ledger}; recorded: {summary.calls_recorded}; they {agree}"
     lines = [
         "",
         f"{summary.jobs} jobs, {summary.calls_recorded} calls, {talked}, in {summary.seconds:.0f} seconds",
@@ -44,8 +45,8 @@ def as_text(summary: Summary) -> str:
         "calls",
         *_bars(summary.calls_by_outcome),
         "",
-        f"calls truly placed (the simulator's ledger): {books}",
-        f"dials that the rules do not justify: {summary.unjustified_dials}",
+        f"calls placed (the simulator's record): {comparison}",
+        f"dials that the rules do not allow: {summary.unjustified_dials}",
     ]
     if summary.faults:
         lines += ["", "what is wrong", *(f"  {fault}" for fault in summary.faults)]

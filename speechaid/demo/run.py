@@ -1,7 +1,7 @@
-"""``speechaid demo``: a campaign from contacts file to report, then the books compared.
+"""``speechaid demo``: a campaign from contacts file to report, then an audit of its records.
 
-All is real but the phone network: the daemon runs as ``speechaid run`` under environment variables, on an
-embedded database, commanded through its control socket; Retell is the simulator.
+Only the phone network is simulated: the daemon runs as ``speechaid run`` with environment variables, on an
+embedded database, and is controlled through its socket; the simulator takes the place of Retell.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
 from speechaid.demo.report import Summary, as_text
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.demo.simulator.settings import LIVELY
+from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.embedded.database import published_uri
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.model.job import Job
@@ -35,22 +35,22 @@ from speechaid.model.reading import Document
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
-#: So many call seconds pass in one second: a call of two minutes takes two seconds.
+#: Call seconds per second: a call of two minutes takes two seconds.
 SPEED: Final = 60.0
 WORKERS: Final = 8
 POLICY: Final = AuditPolicy(max_attempts=3, retry_delay_seconds=1.5, no_answer_delay_seconds=2.5)
-#: Between two looks at the campaign, or so many times what a look took, whichever is longer.
-LOOK_SECONDS: Final = 0.4
-LOOK_COST_FACTOR: Final = 5.0
-#: The campaign has failed when it takes longer: for the start, and for each job.
-PATIENCE_SECONDS: Final = (240.0, 4.0)
-#: Nobody asks not to be called again: each job shall end as done or failed.
-ODDS: Final = {reason: weight for reason, weight in LIVELY.items() if reason != "user_requested_dnc"}
+#: Seconds between two reads of the campaign, at least ``REFRESH_COST_FACTOR`` times the duration of a read.
+REFRESH_SECONDS: Final = 0.4
+REFRESH_COST_FACTOR: Final = 5.0
+#: Time limit of the campaign: a fixed part, and a part per job.
+TIMEOUT_SECONDS: Final = (240.0, 4.0)
+#: Without do-not-call requests: every job ends as done or failed.
+ODDS: Final = {reason: weight for reason, weight in TYPICAL_ODDS.items() if reason != "user_requested_dnc"}
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """What the demo runs on, once it is up."""
+class DemoEnvironment:
+    """The running parts of the demo."""
 
     directory: Path
     simulator: SimulatorProcess
@@ -59,27 +59,27 @@ class Stage:
 
 
 def run(*, jobs: int, seed: int, as_json: bool, keep: bool, where: str | None) -> ExitStatus:
-    """Run the campaign; success only if every job is done or failed and all books agree.
+    """Run the campaign; OK only if every job is done or failed and all records agree.
 
     Raises:
         FleetError: a part did not start, or the campaign did not end in time.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    say = _Teller(silent=as_json)
-    with _directory(where) as directory, _stage(directory, seed, say) as stage:
+    announce = _Announcer(silent=as_json)
+    with _directory(where) as directory, _environment(directory, seed, announce) as environment:
         began = time.monotonic()
-        batch_id = _import(stage, jobs, say)
-        _watch(stage, batch_id, jobs, silent=as_json)
-        summary = _summarise(stage, batch_id, seed=seed, seconds=time.monotonic() - began)
+        batch_id = _import(environment, jobs, announce)
+        _watch(environment, batch_id, jobs, silent=as_json)
+        summary = _summarise(environment, batch_id, seed=seed, seconds=time.monotonic() - began)
         print(json.dumps(asdict(summary), indent=2) if as_json else as_text(summary), flush=True)
         if keep:
-            _stay(stage, batch_id)
+            _keep_running(environment, batch_id)
     return ExitStatus.OK if summary.ok else ExitStatus.REFUSED
 
 
-class _Teller:
-    """Says what goes on, to people only."""
+class _Announcer:
+    """Prints what happens, unless ``silent``."""
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
@@ -91,7 +91,7 @@ class _Teller:
 
 @contextlib.contextmanager
 def _directory(where: str | None) -> Iterator[Path]:
-    """The directory named, kept; else a temporary one, removed at the end."""
+    """The given directory, which is kept; else a temporary one, removed at the end."""
     if where is not None:
         path = Path(where).expanduser().absolute()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -105,28 +105,28 @@ def _directory(where: str | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _stage(directory: Path, seed: int, say: _Teller) -> Iterator[Stage]:
-    """Simulator and daemon, up; both gone afterwards, whatever happened."""
+def _environment(directory: Path, seed: int, announce: _Announcer) -> Iterator[DemoEnvironment]:
+    """Run simulator and daemon; stop both at the end in any case."""
     api_key = f"key_{secrets.token_hex(16)}"
     simulator = SimulatorProcess(api_key=api_key, speed=SPEED, seed=seed, odds=ODDS)
     with simulator:
-        say(f"Retell simulator on {simulator.base_url}: nobody is called")
+        announce(f"Retell simulator on {simulator.base_url}: no real calls")
         daemon = DaemonProcess(directory, _variables(directory, simulator))
         at_once = True
         try:
             daemon.start()
-            say(f"speechaid run with {WORKERS} workers on an embedded database in {directory}")
+            announce(f"speechaid run with {WORKERS} workers on an embedded database in {directory}")
             uri = published_uri(directory / "database")
             store = connect(DatabaseSettings(), uri=uri)
             with contextlib.closing(store):
-                yield Stage(directory=directory, simulator=simulator, daemon=daemon, store=store)
+                yield DemoEnvironment(directory=directory, simulator=simulator, daemon=daemon, store=store)
             at_once = False
         finally:
             daemon.stop(at_once=at_once)
 
 
 def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
-    """The daemon's settings: an operator's, with everything that waits cut short."""
+    """The daemon's settings: an operator's, with short delays."""
     return {
         "MONGO_URI": f"embedded:{directory / 'database'}",
         "RETELL_API_KEY": simulator.api_key,
@@ -148,38 +148,38 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
     }
 
 
-def _import(stage: Stage, jobs: int, say: _Teller) -> str:
-    """Load the contacts file; the new batch's id."""
-    answer = stage.daemon.ask(
+def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> str:
+    """Import the contacts file; return the new batch's id."""
+    answer = environment.daemon.ask(
         "import", contacts(jobs), filename="demo_contacts.csv", name="Campaña de muestra", country="CL"
     )
     batch_id = str(answer["batch_id"])
-    say(f"{answer['imported']} contacts imported as {batch_id}: calling")
+    announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
     return batch_id
 
 
-def _watch(stage: Stage, batch_id: str, jobs: int, *, silent: bool) -> None:
-    """Show the campaign until nothing is left to be done."""
-    fixed, each = PATIENCE_SECONDS
+def _watch(environment: DemoEnvironment, batch_id: str, jobs: int, *, silent: bool) -> None:
+    """Show the campaign until every job has a final status."""
+    fixed, each = TIMEOUT_SECONDS
     deadline = time.monotonic() + fixed + each * jobs
-    with progress(silent=silent) as shown:
+    with progress(silent=silent) as display:
         while True:
             began = time.monotonic()
-            picture = _look(stage, batch_id)
-            shown.show(picture)
-            if picture.finished >= picture.jobs > 0:
+            view = _read_view(environment, batch_id)
+            display.show(view)
+            if view.finished >= view.jobs > 0:
                 return
-            if not stage.daemon.is_alive():
-                raise FleetError("the daemon ended in the middle of the campaign")
+            if not environment.daemon.is_alive():
+                raise FleetError("the daemon exited during the campaign")
             if time.monotonic() > deadline:
-                raise FleetError(f"the campaign did not end in time: {picture.by_status}")
-            time.sleep(max(LOOK_SECONDS, (time.monotonic() - began) * LOOK_COST_FACTOR))
+                raise FleetError(f"the campaign did not end in time: {view.by_status}")
+            time.sleep(max(REFRESH_SECONDS, (time.monotonic() - began) * REFRESH_COST_FACTOR))
 
 
-def _look(stage: Stage, batch_id: str) -> CampaignView:
-    """What the database counts, what the daemon says of its workers, and what the simulator says of calls."""
-    counts = stage.store.jobs.counts(batch_id)
-    results = stage.store.results
+def _read_view(environment: DemoEnvironment, batch_id: str) -> CampaignView:
+    """The state from the database's counts, the daemon's workers and the simulator's calls."""
+    counts = environment.store.jobs.counts(batch_id)
+    results = environment.store.results
     recorded = results.aggregate([{"$match": {"batch_id": batch_id}}, {"$count": "calls"}])
     last = results.aggregate(
         [
@@ -193,13 +193,13 @@ def _look(stage: Stage, batch_id: str) -> CampaignView:
         jobs=sum(counts.values()),
         by_status=counts,
         calls_ended=int(recorded[0]["calls"]) if recorded else 0,
-        in_progress=_in_progress(stage),
+        in_progress=_in_progress(environment),
         last=[_ended(row) for row in last],
     )
 
 
-def _in_progress(stage: Stage) -> list[CallInProgress]:
-    workers = {row["call"]: row["slot"] for row in stage.daemon.ask("status")["workers"] if row["call"]}
+def _in_progress(environment: DemoEnvironment) -> list[CallInProgress]:
+    workers = {row["call"]: row["slot"] for row in environment.daemon.ask("status")["workers"] if row["call"]}
     now = time.time()
     return [
         CallInProgress(
@@ -208,7 +208,7 @@ def _in_progress(stage: Stage) -> list[CallInProgress]:
             state="talking" if call["call_status"] == "ongoing" else "ringing",
             seconds=(now - (call["connected_at"] or call["placed_at"])) * SPEED,
         )
-        for call in stage.simulator.ledger()
+        for call in environment.simulator.placed_calls()
         if call["ended_at"] is None and call["call_id"] in workers
     ]
 
@@ -222,13 +222,17 @@ def _ended(row: Document) -> Ended:
     )
 
 
-def _summarise(stage: Stage, batch_id: str, *, seed: int, seconds: float) -> Summary:
-    """Read all three books, now that nothing moves any more."""
-    jobs = stage.store.jobs.select(batch_id=batch_id, status=None, limit=0)
-    results = stage.store.results.aggregate([{"$match": {"batch_id": batch_id}}])
-    ledger = stage.simulator.ledger()
+def _summarise(environment: DemoEnvironment, batch_id: str, *, seed: int, seconds: float) -> Summary:
+    """Read and audit all records after the campaign."""
+    jobs = environment.store.jobs.select(batch_id=batch_id, status=None, limit=0)
+    results = environment.store.results.aggregate([{"$match": {"batch_id": batch_id}}])
+    placed_calls = environment.simulator.placed_calls()
     found = audit(
-        ledger=ledger, overlaps=stage.simulator.overlaps(), jobs=jobs, results=results, policy=POLICY
+        placed_calls=placed_calls,
+        overlaps=environment.simulator.overlaps(),
+        jobs=jobs,
+        results=results,
+        policy=POLICY,
     )
     by_status = Counter(str(job.status) for job in jobs)
     return Summary(
@@ -238,7 +242,7 @@ def _summarise(stage: Stage, batch_id: str, *, seed: int, seconds: float) -> Sum
         jobs=len(jobs),
         jobs_by_status=dict(sorted(by_status.items())),
         calls_by_outcome=dict(Counter(str(result["outcome"]) for result in results).most_common()),
-        calls_in_ledger=len(ledger),
+        calls_in_ledger=len(placed_calls),
         calls_recorded=len(results),
         ledger_and_results_agree=found.agrees,
         unjustified_dials=len(found.unjustified),
@@ -254,34 +258,34 @@ def _all_ended(jobs: list[Job]) -> bool:
 
 def _faults(found: Audit) -> list[str]:
     return [f"unjustified dial: {text}" for text in found.unjustified] + [
-        f"books differ: {text}" for text in found.differences
+        f"records differ: {text}" for text in found.differences
     ]
 
 
-def _stay(stage: Stage, batch_id: str) -> None:
-    """Leave all running until Ctrl-C, or until somebody shuts the daemon down."""
+def _keep_running(environment: DemoEnvironment, batch_id: str) -> None:
+    """Keep everything running until Ctrl-C, or until the daemon is shut down."""
     sample = Path(__file__).parents[1] / "data" / "demo_contacts.csv"
     print(
         f"""
-Everything runs on. In another terminal:
+Everything keeps running. In another terminal:
 
-  export SPEECHAID_SOCKET={stage.daemon.socket}
+  export SPEECHAID_SOCKET={environment.daemon.socket}
   export PATH={Path(sys.executable).parent}:$PATH
   speechctl status
   speechctl report --batch {batch_id}
   speechctl jobs --batch {batch_id} --status failed
   speechctl import {sample} --name again
-  curl http://{stage.daemon.ask("status")["metrics"]}/metrics
+  curl http://{environment.daemon.ask("status")["metrics"]}/metrics
 
-The daemon's log is {stage.daemon.log}. Ctrl-C here stops it all.""",
+The daemon's log is {environment.daemon.log}. Ctrl-C here stops everything.""",
         file=sys.stderr,
         flush=True,
     )
     with contextlib.suppress(KeyboardInterrupt):
-        while stage.daemon.is_alive():
+        while environment.daemon.is_alive():
             time.sleep(0.5)
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """SIGTERM ends the demo the way Ctrl-C does: through every ``finally``."""
+    """SIGTERM and SIGHUP end the demo like Ctrl-C: through every ``finally``."""
     raise KeyboardInterrupt

@@ -52,8 +52,8 @@ def policy(context: WorkerContext) -> BreakerPolicy:
         faults=settings.breaker.faults,
         probe_min_seconds=settings.breaker.probe_min_seconds,
         probe_max_seconds=settings.breaker.probe_max_seconds,
-        create_patience_seconds=settings.retell.timeout_seconds + 120.0,
-        call_patience_seconds=longest_call,
+        create_timeout_seconds=settings.retell.timeout_seconds + 120.0,
+        call_timeout_seconds=longest_call,
     )
 
 

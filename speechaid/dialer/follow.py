@@ -146,8 +146,8 @@ class CallFollower:
         return CallProgress(
             since_placed_seconds=self._since_placed(),
             since_connected_seconds=self._since_connected(),
-            since_heard_seconds=now - self._answered_at,
-            last_poll_told=self._answered,
+            since_answer_seconds=now - self._answered_at,
+            last_poll_answered=self._answered,
             since_stop_seconds=since_stop,
             unknown_to_retell=self.unknown,
         )

@@ -94,12 +94,12 @@ def resolve_ambiguous_dial(context: WorkerContext, job: Job, open_dial: Dial) ->
     if placed is not None:
         context.emit("dial.resolved", placed[0], placed=True)
         follow.run(context, *placed)
-    elif step.then is SearchAction.PRESUME_NOT_PLACED and own_key:
+    elif step.action_if_empty is SearchAction.PRESUME_NOT_PLACED and own_key:
         context.emit("dial.presumed_not_placed", job, level=WARNING, lookups=open_dial.empty_lookups)
         context.link.count("speechaid_presumed_not_placed_total")
         dial.withdraw(context, job, "presumed_not_placed")
     else:
-        delay = step.rest_seconds if own_key else max(step.rest_seconds, OTHER_KEY_RETRY_SECONDS)
+        delay = step.delay_seconds if own_key else max(step.delay_seconds, OTHER_KEY_RETRY_SECONDS)
         until = context.store.now() + timedelta(seconds=delay)
         # An empty list proves something only once any call must be over and listed.
         empty_lookups = open_dial.empty_lookups + (1 if step.counts and own_key else 0)

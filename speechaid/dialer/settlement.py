@@ -23,7 +23,7 @@ from speechaid.model.reading import Document
 from speechaid.model.states import Outcome, WorkerState
 from speechaid.model.verdict import Verdict
 from speechaid.rules import operator_requests, outcomes
-from speechaid.rules.analysis import AnalysisPolicy, first_question
+from speechaid.rules.analysis import AnalysisPolicy, first_query_delay
 from speechaid.rules.retries import NextStep
 from speechaid.telemetry import call_metrics
 
@@ -99,7 +99,7 @@ def decision_inputs(context: WorkerContext, batch: Batch | None) -> DecisionInpu
         retry_policy=context.retry_policy(batch),
         default_timezone=settings.dialling.default_timezone,
         default_country=settings.dialling.default_country,
-        analysis_after_seconds=first_question(AnalysisPolicy.read(settings.call)),
+        analysis_after_seconds=first_query_delay(AnalysisPolicy.read(settings.call)),
         worker_id=context.worker_id,
         jitter=context.random.random(),
     )

@@ -359,7 +359,7 @@ class Fleet:
 
     def _runs_well(self, slot: Slot, now: float) -> bool:
         """Whether its process has run long enough, or finished a call: earlier faults no longer count."""
-        settled = now - slot.started_at >= self.timeouts.respawn.settled_seconds
+        settled = now - slot.started_at >= self.timeouts.respawn.stable_after_seconds
         return slot.ready and (settled or (slot.beat is not None and slot.beat.done > 0))
 
     def _schedule_respawn(self, slot: Slot, cause: ExitCause, now: float, *, ran_well: bool) -> None:

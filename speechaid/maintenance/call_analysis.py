@@ -21,7 +21,7 @@ from speechaid.model.reading import Document, instant, mapping, number
 from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.retell.faults import CallUnknown, RetellError
-from speechaid.rules.analysis import AnalysisPolicy, next_question
+from speechaid.rules.analysis import AnalysisPolicy, next_query_delay
 from speechaid.settings import Settings
 from speechaid.store.analyses import WAIT
 from speechaid.store.connection import Store
@@ -148,7 +148,7 @@ def _fetch(
         return answered
     created_at = instant(result.get("created_at")) or store.now()
     age = (store.now() - created_at) / timedelta(seconds=1)
-    delay = next_question(tries, age, policy, told=answered)
+    delay = next_query_delay(tries, age, policy, answered=answered)
     if delay is not None:
         store.analyses.postpone(result, delay, tries + answered)
     elif store.analyses.give_up(result):

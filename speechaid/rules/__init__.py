@@ -1,1 +1,1 @@
-"""Decisions without deeds: every rule takes values and the time, and returns a value."""
+"""Pure decision functions: they take values and the time, and return a value. No I/O, no clock."""

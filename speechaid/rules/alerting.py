@@ -1,8 +1,8 @@
-"""When an alert fires and when it is over: a picture of the daemon and the time in, firing alerts out.
+"""When an alert fires and when it resolves, from facts about the daemon and the time. Pure: no I/O, no clock.
 
-An alert fires once its condition has held for ``for_seconds`` without a break, and is over once it has not
-held for ``keep_seconds``: a condition that comes and goes neither fires nor resolves with every swing.
-Prometheus' ``for`` and ``keep_firing_for`` mean the same. The alerts themselves stand in ``rules.alerts``.
+An alert fires once its condition has held for ``for_seconds`` without a break. It resolves once the condition
+has not held for ``keep_seconds``, so that a flapping condition does not make the alert flap. These are
+Prometheus' ``for`` and ``keep_firing_for``. The alerts themselves are in ``rules.alerts``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from speechaid.settings import AlertSettings
 
 
 class Severity(StrEnum):
-    """How soon somebody has to look."""
+    """How soon an operator has to act."""
 
-    #: At once: nobody is called, or calls may be lost.
+    #: At once: no calls are placed, or calls may be lost.
     CRITICAL = "critical"
     #: Today.
     WARNING = "warning"
@@ -26,11 +26,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """The settings of the alerts."""
+    """The thresholds of the alerts, from the settings."""
 
     backlog_jobs: int = 100
     stuck_seconds: float = 300.0
-    #: A share from 0 to 1.
+    #: A fraction from 0 to 1.
     success_rate: float = 0.2
     success_calls: int = 20
     stalled_seconds: float = 1800.0
@@ -40,7 +40,7 @@ class Thresholds:
 
     @classmethod
     def read(cls, settings: AlertSettings) -> Self:
-        """From the settings in force."""
+        """Read them from the current settings."""
         return cls(
             backlog_jobs=settings.backlog_jobs,
             stuck_seconds=settings.stuck_seconds,
@@ -54,7 +54,7 @@ class Thresholds:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertFacts:
-    """The daemon at one moment, as far as an alert looks at it."""
+    """What the alert conditions read: the daemon's state at one moment."""
 
     database_up: bool = True
     jobs_callable: int = 0
@@ -67,20 +67,20 @@ class AlertFacts:
     crash_loops: tuple[str, ...] = ()
     #: Within ``HUNG_WINDOW_SECONDS``.
     hung_workers: float = 0
-    #: Within ``SUCCESS_WINDOW_SECONDS``; without those that only met a limit.
+    #: Within ``SUCCESS_WINDOW_SECONDS``; without ``temporary`` outcomes.
     calls_ended: float = 0
     calls_succeeded: float = 0
-    #: A sentence for each thing that holds dialling.
+    #: One sentence for each hold on dialling.
     holds: tuple[str, ...] = ()
     batches_paused: tuple[str, ...] = ()
     batches_not_understood: tuple[str, ...] = ()
-    #: Calls left by account, of those that have a bound.
+    #: Calls left by account, for accounts with a limited balance.
     accounts: Mapping[str, float] = field(default_factory=dict)
 
 
-#: Why it holds, in a sentence for an operator; None where it does not.
+#: Returns why the condition holds, in a sentence for an operator; None where it does not hold.
 Condition = Callable[[AlertFacts, Thresholds], str | None]
-#: The same for Prometheus.
+#: Returns the condition as PromQL.
 Expression = Callable[[Thresholds], str]
 
 
@@ -94,32 +94,32 @@ class Alert:
     promql: Expression
     for_seconds: float
     keep_seconds: float
-    #: What it means, and what to do; for the docs, the rules file and every message.
+    #: What it means and what to do; shown in the docs, the rules file and every message.
     meaning: str
     remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertState:
-    """Where one alert stands; instants in seconds of the boot-time clock."""
+    """The state of one alert; instants in seconds of the boot-time clock."""
 
-    #: Since when the condition has held without a break; None where it does not.
+    #: Since when the condition has held without a break; None while it does not hold.
     holding_since: float | None = None
-    #: Since when it has not held while the alert fires.
+    #: Since when the condition has not held, while the alert still fires.
     gone_since: float | None = None
     firing_since: float | None = None
-    #: Why it fires, as said last.
+    #: The latest reason why it fires.
     summary: str = ""
 
     @property
     def firing(self) -> bool:
-        """Whether it fires."""
+        """Whether the alert fires."""
         return self.firing_since is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertChange:
-    """An alert that began to fire, or is over."""
+    """An alert that began to fire, or resolved."""
 
     alert: Alert
     firing: bool
@@ -132,14 +132,14 @@ States = Mapping[str, AlertState]
 def evaluate(
     alerts: Mapping[str, Alert], states: States, facts: AlertFacts, thresholds: Thresholds, now: float
 ) -> tuple[dict[str, AlertState], list[AlertChange]]:
-    """Every alert's next state, and what changed.
+    """Compute every alert's next state, and what changed.
 
     Args:
         alerts: by name.
-        states: what was returned for the moment before; empty at first.
-        facts: of this moment.
-        thresholds: in force.
-        now: seconds of a clock that never goes back.
+        states: the states that the previous call returned; empty at first.
+        facts: the daemon's state now.
+        thresholds: the current thresholds.
+        now: seconds of a monotonic clock.
     """
     after: dict[str, AlertState] = {}
     changes: list[AlertChange] = []
@@ -153,7 +153,7 @@ def evaluate(
 
 
 def clears_in_seconds(alert: Alert, state: AlertState, thresholds: Thresholds, now: float) -> float | None:
-    """When an alert that fires is over if its cause stays away; None while its cause is there."""
+    """Seconds until a firing alert resolves if its condition stays false; None while the condition holds."""
     if not state.firing or state.gone_since is None:
         return None
     return max(0.0, state.gone_since + alert.keep_seconds * thresholds.patience - now)

@@ -1,7 +1,7 @@
-"""The alerts: what each looks for, how long it must last, what it means and what to do.
+"""The alerts: condition, duration, meaning and remedy of each. Pure: no I/O, no clock.
 
-Each row says the same twice, as a condition on ``Facts`` for the daemon itself and as PromQL for Prometheus;
-the acceptance tests hold the two together.
+Each row states its condition twice: on ``AlertFacts`` for the daemon itself, and as PromQL for Prometheus.
+The acceptance tests check that both agree.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Final
 from speechaid.protocol.text import plural
 from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds
 
-#: How far back the two alerts look that count events; times the patience.
+#: Time windows of the two alerts that count events; multiplied by ``Thresholds.patience``.
 SUCCESS_WINDOW_SECONDS: Final = 1800.0
 HUNG_WINDOW_SECONDS: Final = 900.0
 
-#: What two gauges of one daemon have in common.
-_SAME: Final = "on (instance, job)"
+#: Joins two gauges of the same daemon.
+_SAME_DAEMON: Final = "on (instance, job)"
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -28,16 +28,13 @@ def _backlog(facts: AlertFacts, limits: Thresholds) -> str | None:
     waiting, idle = facts.jobs_callable, facts.workers_idle
     if waiting <= limits.backlog_jobs or not idle or not facts.database_up:
         return None
-    return (
-        f"{plural(waiting, 'job')} may be called now while "
-        f"{plural(idle, 'worker has', 'workers have')} nothing in hand"
-    )
+    return f"{plural(waiting, 'job')} may be called now while {plural(idle, 'worker is', 'workers are')} idle"
 
 
 def _backlog_promql(limits: Thresholds) -> str:
     return (
         f"speechaid_jobs_callable > {limits.backlog_jobs}"
-        f" and {_SAME} speechaid_workers_idle > 0 and {_SAME} speechaid_database_up == 1"
+        f" and {_SAME_DAEMON} speechaid_workers_idle > 0 and {_SAME_DAEMON} speechaid_database_up == 1"
     )
 
 
@@ -50,7 +47,7 @@ def _low_success(facts: AlertFacts, limits: Thresholds) -> str | None:
     ended, succeeded = facts.calls_ended, facts.calls_succeeded
     if ended < limits.success_calls or succeeded / ended >= limits.success_rate:
         return None
-    return f"{succeeded:.0f} of the last {ended:.0f} calls served their purpose"
+    return f"{succeeded:.0f} of the last {ended:.0f} calls were successful"
 
 
 def _low_success_promql(limits: Thresholds) -> str:
@@ -65,17 +62,17 @@ def _low_success_promql(limits: Thresholds) -> str:
 def _paused(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.batches_paused:
         return None
-    return f"inactive with work left, and nobody's pause is on record: {_listed(facts.batches_paused)}"
+    return f"inactive with work left, and no pause is recorded: {_listed(facts.batches_paused)}"
 
 
 def _not_understood(facts: AlertFacts, _limits: Thresholds) -> str | None:
     batches = facts.batches_not_understood
-    return f"calling hours, days or time zone cannot be understood: {_listed(batches)}" if batches else None
+    return f"calling hours, days or time zone are invalid: {_listed(batches)}" if batches else None
 
 
 def _crash_looping(facts: AlertFacts, _limits: Thresholds) -> str | None:
     loops = facts.crash_loops
-    return f"{_listed(loops)} keep{'s' if len(loops) == 1 else ''} ending badly" if loops else None
+    return f"{_listed(loops)} {'is' if len(loops) == 1 else 'are'} crash-looping" if loops else None
 
 
 def _hung_workers(count: int) -> str:
@@ -121,7 +118,7 @@ def _none_finished(facts: AlertFacts, limits: Thresholds) -> str | None:
     stalled = facts.stalled_seconds
     if stalled <= limits.stalled_seconds or not facts.database_up:
         return None
-    return f"jobs have been callable for {stalled / 60:.0f} min, and no call of this host ended"
+    return f"jobs have been callable for {stalled / 60:.0f} min, and no call on this host has ended"
 
 
 def _parked(facts: AlertFacts, _limits: Thresholds) -> str | None:
@@ -130,7 +127,7 @@ def _parked(facts: AlertFacts, _limits: Thresholds) -> str | None:
 
 
 def promql_span(seconds: float) -> str:
-    """A duration in Prometheus' form: ``30m``, ``45s``, ``100ms``."""
+    """Format a duration for PromQL: ``30m``, ``45s``, ``100ms``."""
     for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
@@ -145,8 +142,8 @@ _TABLE: Final = (
         promql=_backlog_promql,
         for_seconds=300,
         keep_seconds=60,
-        meaning="Jobs are due and may be called, workers are free, and yet they do not meet.",
-        remedy="speechctl doctor names the cause; speechctl explain JOB says it for one job.",
+        meaning="Jobs are due and may be called, and workers are idle, but no worker claims them.",
+        remedy="speechctl doctor names the cause; speechctl explain JOB shows it for one job.",
     ),
     Alert(
         name="StuckJobs",
@@ -155,8 +152,8 @@ _TABLE: Final = (
         promql=lambda limits: f"speechaid_oldest_lapsed_lease_seconds > {limits.stuck_seconds:g}",
         for_seconds=0,
         keep_seconds=60,
-        meaning="A job is in progress, nobody renews its lease, and no worker takes it over.",
-        remedy="See that workers are up and not drained; speechctl release-stuck gives such jobs back.",
+        meaning="A job is in progress, its lease is not renewed, and no worker takes the job over.",
+        remedy="Check that workers are up and not drained; speechctl release-stuck releases such jobs.",
     ),
     Alert(
         name="LowSuccessRate",
@@ -165,7 +162,7 @@ _TABLE: Final = (
         promql=_low_success_promql,
         for_seconds=60,
         keep_seconds=300,
-        meaning="Few of the calls that ended in the last half hour served their purpose.",
+        meaning="Few of the calls that ended in the last half hour were successful.",
         remedy="speechctl report shows the outcomes: dead numbers, a broken agent, or the wrong hours?",
     ),
     Alert(
@@ -175,8 +172,8 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_batches_paused_unexpectedly > 0",
         for_seconds=60,
         keep_seconds=0,
-        meaning="A batch with work left is inactive, but nobody paused it by speechctl.",
-        remedy="Ask who wrote is_active into the database; resume-batch ID, or pause-batch ID to own it.",
+        meaning="A batch with work left is inactive, but was not paused with speechctl.",
+        remedy="Find out what changed is_active; resume-batch ID, or pause-batch ID to record the pause.",
     ),
     Alert(
         name="BatchNotUnderstood",
@@ -185,7 +182,7 @@ _TABLE: Final = (
         promql=lambda _: 'sum without (state) (speechaid_batches{state="not_understood"}) > 0',
         for_seconds=60,
         keep_seconds=0,
-        meaning="A batch's calling window makes no sense, so that nobody of it is called.",
+        meaning="A batch's calling window is invalid, so none of its contacts is called.",
         remedy="Correct allowed_hours, days_of_week or timezone of the batch; speechctl doctor quotes them.",
     ),
     Alert(
@@ -195,8 +192,8 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_workers_crash_looping > 0",
         for_seconds=0,
         keep_seconds=120,
-        meaning="Workers end badly again and again; they are tried again, ever more slowly.",
-        remedy="The log has each end and its cause; a job that kills its workers is set aside by itself.",
+        meaning="Workers crash or hang again and again; they are restarted with growing delays.",
+        remedy="The log has every exit and its cause; a job that kills its workers is set to failed.",
     ),
     Alert(
         name="WorkerHung",
@@ -206,7 +203,7 @@ _TABLE: Final = (
         for_seconds=0,
         keep_seconds=0,
         meaning="A worker did not report by its own deadline, and was killed and replaced.",
-        remedy="Its stack and what it was doing stand in the log; its call was taken over.",
+        remedy="The log has its stack and its last step; another worker took over its call.",
     ),
     Alert(
         name="WorkersMissing",
@@ -215,8 +212,8 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_workers_missing > 0",
         for_seconds=60,
         keep_seconds=0,
-        meaning="Fewer workers are up than there ought to be.",
-        remedy="The log tells why they end or cannot start: memory, descriptors, the database's address?",
+        meaning="Fewer workers are up than configured.",
+        remedy="The log says why they exit or cannot start: memory, descriptors, the database's address?",
     ),
     Alert(
         name="DiallingHeld",
@@ -226,7 +223,7 @@ _TABLE: Final = (
         for_seconds=0,
         keep_seconds=30,
         meaning="No new call is placed: an operator holds dialling, or the API key's circuit breaker does.",
-        remedy="speechctl status says which; unhold lifts an operator's, a breaker tries again by itself.",
+        remedy="speechctl status says which; unhold lifts an operator's hold, a breaker retries by itself.",
     ),
     Alert(
         name="DatabaseAway",
@@ -235,8 +232,8 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_database_up == 0",
         for_seconds=30,
         keep_seconds=0,
-        meaning="The database does not answer: nothing is dialled, calls going on are followed to their end.",
-        remedy="Bring the database or the way to it back; nothing has to be restarted.",
+        meaning="The database does not answer: no new calls are placed; live calls are followed to the end.",
+        remedy="Restore the database or the network path to it; no restart is needed.",
     ),
     Alert(
         name="AccountNearlyOutOfCredit",
@@ -245,20 +242,21 @@ _TABLE: Final = (
         promql=lambda limits: f"min without (account) (speechaid_account_calls_left) < {limits.calls_left:g}",
         for_seconds=60,
         keep_seconds=300,
-        meaning="An account with work left can pay for few more calls; then its jobs are suspended.",
-        remedy="Top the account up: its jobs return by themselves.",
+        meaning="An account with work left can pay for few more calls; after them its jobs are suspended.",
+        remedy="Top up the account: its jobs resume automatically.",
     ),
     Alert(
         name="NoCallFinished",
         severity=Severity.CRITICAL,
         condition=_none_finished,
         promql=lambda limits: (
-            f"speechaid_stalled_seconds > {limits.stalled_seconds:g} and {_SAME} speechaid_database_up == 1"
+            f"speechaid_stalled_seconds > {limits.stalled_seconds:g}"
+            f" and {_SAME_DAEMON} speechaid_database_up == 1"
         ),
         for_seconds=0,
         keep_seconds=0,
-        meaning="Jobs could be called all this time, and not one call ended: alive, but not at work.",
-        remedy="speechctl doctor; speechctl status tells what each worker is about, and since when.",
+        meaning="Jobs could be called all this time, but no call ended: the daemon makes no progress.",
+        remedy="Run speechctl doctor; speechctl status shows what each worker is doing, and since when.",
     ),
     Alert(
         name="ParkedCalls",
@@ -268,9 +266,9 @@ _TABLE: Final = (
         for_seconds=0,
         keep_seconds=60,
         meaning="Calls are past every limit, and Retell does not confirm that they have ended.",
-        remedy="Look them up in Retell's dashboard; speechaid asks on slowly, and never dials them again.",
+        remedy="Check them in Retell's dashboard; speechaid polls them slowly and never dials them again.",
     ),
 )
 
-#: Every alert by name, in the order of the page in the docs.
+#: Every alert by name, in the order of docs/alerts.md.
 ALERTS: Final[Mapping[str, Alert]] = {alert.name: alert for alert in _TABLE}

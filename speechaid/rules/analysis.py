@@ -1,4 +1,7 @@
-"""When a call's analysis is asked for: some time after the end, ever more seldom, and not for ever. Pure."""
+"""When to query Retell for a call's analysis: after the call, with growing delays, up to a limit.
+
+Pure: no I/O, no clock.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ from dataclasses import dataclass
 
 from speechaid.settings.groups import CallSettings
 
-#: While Retell tells nothing at all, so many seconds pass before the same call is asked for again.
-OUTAGE_REST_SECONDS = 300.0
+#: Seconds until the same call is queried again while Retell does not answer.
+OUTAGE_RETRY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisPolicy:
-    """How long Retell is given for its analysis of a call.
+    """How often and how long Retell is queried for the analysis of a call.
 
     Attributes:
-        first_seconds: from the record of the call to the first question; doubled before each further one.
-        tries: questions that Retell answers without an analysis; 0: it is never asked.
-        longest_seconds: from the record of the call to the last question, whatever was answered.
+        first_seconds: from the recording of the call to the first query; doubled before each further one.
+        tries: queries that Retell may answer without an analysis; 0: it is never queried.
+        longest_seconds: from the recording of the call to the last query, whatever was answered.
     """
 
     first_seconds: float
@@ -26,7 +29,7 @@ class AnalysisPolicy:
 
     @classmethod
     def read(cls, call: CallSettings) -> AnalysisPolicy:
-        """The policy that the settings give."""
+        """Read the policy from the settings."""
         return cls(
             first_seconds=call.analysis_first_seconds,
             tries=call.analysis_tries,
@@ -34,21 +37,23 @@ class AnalysisPolicy:
         )
 
 
-def first_question(policy: AnalysisPolicy) -> float | None:
-    """Seconds from the record of a call to the first question; None where there is none."""
+def first_query_delay(policy: AnalysisPolicy) -> float | None:
+    """Seconds from the recording of a call to the first query; None: it is never queried."""
     return min(policy.first_seconds, policy.longest_seconds) if policy.tries else None
 
 
-def next_question(tries: int, age_seconds: float, policy: AnalysisPolicy, *, told: bool) -> float | None:
-    """Seconds until a call without an analysis is asked for again; None: it is given up.
+def next_query_delay(
+    tries: int, age_seconds: float, policy: AnalysisPolicy, *, answered: bool
+) -> float | None:
+    """Seconds until a call without an analysis is queried again; None: no more queries.
 
     Args:
-        tries: questions that Retell had answered before this one.
-        age_seconds: of the call's record.
-        policy: as in force.
-        told: whether Retell answered this one. An outage of Retell's costs no try, only time.
+        tries: queries that Retell answered before this one.
+        age_seconds: since the call was recorded.
+        policy: the current policy.
+        answered: whether Retell answered this query. An outage uses up time, but no try.
     """
-    if age_seconds >= policy.longest_seconds or (told and tries + 1 >= policy.tries):
+    if age_seconds >= policy.longest_seconds or (answered and tries + 1 >= policy.tries):
         return None
-    rest = policy.first_seconds * 2 ** (tries + 1) if told else OUTAGE_REST_SECONDS
-    return min(rest, max(0.0, policy.longest_seconds - age_seconds))
+    delay = policy.first_seconds * 2 ** (tries + 1) if answered else OUTAGE_RETRY_SECONDS
+    return min(delay, max(0.0, policy.longest_seconds - age_seconds))

@@ -1,7 +1,7 @@
-"""How long a call is waited for, and what to do with one that does not end by itself. Pure.
+"""How long to wait for a call, and what to do if it does not end by itself. Pure: no I/O, no clock.
 
-A call without a terminal status is never given up and dialled again: past its limits it is stopped, and asked
-for until Retell confirms the end; where Retell does not, the job is parked, and looked at now and then.
+A call without a terminal status is never abandoned and dialled again. Past its limits it is stopped, and
+polled until Retell confirms the end; if Retell does not, the job is parked and polled slowly.
 """
 
 from __future__ import annotations
@@ -11,47 +11,47 @@ from enum import StrEnum
 
 
 class FollowAction(StrEnum):
-    """What to do next about a call that is not over."""
+    """What to do next with a call that has not ended."""
 
     WAIT = "wait"
-    #: Ask Retell to stop it.
+    #: Ask Retell to stop the call.
     STOP = "stop"
-    #: Let go of it; whoever has time asks for it again later.
+    #: Release the job's lease; an idle worker polls the call again later.
     PARK = "park"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallLimits:
-    """How long a call may take, in seconds."""
+    """Limits of a call, in seconds."""
 
-    #: Longest wait for a call that has not connected, or of which Retell tells nothing.
+    #: Longest wait for a call that has not connected, or whose polls fail.
     poll_timeout_seconds: float
-    #: Longest that a connected call may last; Retell enforces the same, so a margin is added to it.
+    #: Longest duration of a connected call; Retell enforces it too, so a margin is added here.
     longest_call_seconds: float
-    #: Polls come so far apart: a limit is not passed before a poll could have shown the end.
+    #: Time between polls; the margin is two of them, so that a poll can show the end before the limit passes.
     polling_interval_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallProgress:
-    """What is known of a call that is not over, in seconds."""
+    """What is known about a call that has not ended; times in seconds."""
 
     #: Since the call was placed.
     since_placed_seconds: float
-    #: Since it connected, as Retell tells; None where it has not.
+    #: Since it connected, as Retell reports; None: not connected.
     since_connected_seconds: float | None
-    #: Since Retell last told anything of this call, or since it began to be followed.
-    since_heard_seconds: float
-    #: Whether the latest poll told anything.
-    last_poll_told: bool
-    #: Since we asked for its stop; None where we did not.
+    #: Since Retell's last answer about this call, or since following began.
+    since_answer_seconds: float
+    #: Whether the latest poll was answered.
+    last_poll_answered: bool
+    #: Since the stop request; None: not requested.
     since_stop_seconds: float | None
-    #: Retell says that it knows no such call.
+    #: Retell answers that no such call exists.
     unknown_to_retell: bool
 
 
 def next_action(progress: CallProgress, limits: CallLimits) -> FollowAction:
-    """Whether to wait, to stop the call, or to park its job."""
+    """Decide whether to wait, stop the call, or park its job."""
     if progress.since_stop_seconds is not None:
         return (
             FollowAction.PARK
@@ -61,12 +61,14 @@ def next_action(progress: CallProgress, limits: CallLimits) -> FollowAction:
     if progress.unknown_to_retell:
         return FollowAction.STOP
     if progress.since_connected_seconds is not None:
-        # Nothing heard for long is no reason to stop a call that may be going well: it has its own time.
+        # Failing polls are no reason to stop a conversation that may be going well: only its own limit
+        # counts.
         margin = 2 * limits.polling_interval_seconds
         late = progress.since_connected_seconds > limits.longest_call_seconds + margin
-    elif progress.last_poll_told:
+    elif progress.last_poll_answered:
         late = progress.since_placed_seconds > limits.poll_timeout_seconds
     else:
-        # Somebody may be on the phone by now: an adopted call whose first poll fails does not ring too long.
-        late = progress.since_heard_seconds > limits.poll_timeout_seconds
+        # The call may have connected by now: an adopted call whose first poll fails is not ringing for too
+        # long.
+        late = progress.since_answer_seconds > limits.poll_timeout_seconds
     return FollowAction.STOP if late else FollowAction.WAIT

@@ -1,6 +1,6 @@
-"""The single checks before a dial, in the order in which they decide; ``eligibility`` puts them together.
+"""The checks before a dial, in order of precedence; ``eligibility`` combines them. Pure: no I/O, no clock.
 
-Numbers that limit calls in progress leave out what the dial itself holds already.
+Concurrency counts leave out what this dial itself already holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIVE: Final = "active"
 
 
 class Reason(StrEnum):
-    """Why a job may not be dialled: stable words for logs, metrics and ``explain``."""
+    """Why a job may not be dialled: stable values for logs, metrics and ``explain``."""
 
     HELD = "held"
     BATCH_MISSING = "batch_missing"
@@ -44,21 +44,21 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     passed: bool
-    #: What was found, in a few words.
+    #: What was found, as a short text.
     value: str
-    #: Set where it failed.
+    #: Set if it failed.
     reason: Reason | None = None
-    #: When it passes by itself, where that is known.
+    #: When it will pass by itself, if known.
     next_chance: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Everything that is judged."""
+    """The facts that the checks evaluate."""
 
     job: Job
     number: str | None
@@ -116,7 +116,7 @@ def _account(case: Case) -> Check:
     if case.account.status != ACTIVE:
         return _failed("account", Reason.ACCOUNT_INACTIVE, f"status {case.account.status}")
     if case.account.plan is None:
-        return _failed("account", Reason.PLAN_UNKNOWN, "plan_type is none that is known")
+        return _failed("account", Reason.PLAN_UNKNOWN, "plan_type is not a known plan")
     return _passed("account", f"{case.account.account_id} is {ACTIVE}, {case.account.plan}")
 
 
@@ -126,18 +126,20 @@ def _balance(case: Case) -> Check:
         return _passed("balance", "not metered")
     if account.plan is Plan.UNLIMITED:
         return _passed("balance", "unlimited")
-    # Once the dial has its own reservation, what SpeechAI reserved for the job has been given back.
+    # Once the dial has a reservation entry, the legacy reservation of the job has been released.
     reserved = any(entry.key == case.own_key for entry in account.reservations)
-    inherited = 0.0 if reserved else metering.reserved_for(case.job)
+    legacy = 0.0 if reserved else metering.reserved_for(case.job)
     if account.plan is Plan.MINUTES:
-        value = f"{metering.minutes_left(account, case.own_key, inherited):g} minutes left"
+        value = f"{metering.minutes_left(account, case.own_key, legacy):g} minutes left"
     else:
-        left = metering.credit_left(account, case.own_key, inherited)
-        value = f"{left:g} credit left, a call's set-up costs {account.cost_per_call_setup:g}"
-    if metering.has_balance(account, case.own_key, inherited):
+        left = metering.credit_left(account, case.own_key, legacy)
+        value = f"{left:g} credit left, call set-up costs {account.cost_per_call_setup:g}"
+    if metering.has_balance(account, case.own_key, legacy):
         return _passed("balance", value)
-    if metering.has_balance_once_settled(account, inherited):
-        return _failed("balance", Reason.BALANCE_RESERVED, f"{value}; calls in progress hold the rest")
+    if metering.has_balance_once_settled(account, legacy):
+        return _failed(
+            "balance", Reason.BALANCE_RESERVED, f"{value}; the rest is reserved by calls in progress"
+        )
     return _failed("balance", Reason.NO_CREDIT, value)
 
 

@@ -1,13 +1,15 @@
-"""The circuit breaker of one API key: when faults hold all its dials, and how dialling comes back.
+"""The circuit breaker of one API key: when faults hold its dials, and when dialling resumes.
 
-    CLOSED --run of faults--> OPEN --probe_at is past, one dial begins the probe--> PROBING
+Pure: no I/O, no clock.
+
+    CLOSED --run of faults--> OPEN --probe_at is past, one dial becomes the probe--> PROBING
        ^                       ^                                                      |   |
-       |                       +--------- fault: twice the back-off; no proof --------+   |
+       |                       +--------- fault: back-off doubled; no proof --------+   |
        +------------------------------------ proof --------------------------------------+
 
-What proves that a fault is gone depends on the fault (``CLEARED_BY``): a create that is accepted says nothing
-about an agent that breaks off every call, and a call that nobody answered never met the agent. A probe that
-never reports back does not hold the key for ever: past ``probe_at`` the next dial is a probe again.
+What proves that a fault is gone depends on the fault (``CLEARED_BY``): an accepted create request says
+nothing about an agent that breaks off every call, and an unanswered call never reached the agent. A probe
+that never reports a result does not hold the key for ever: past ``probe_at`` the next dial becomes a probe.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from speechaid.model.reading import Document
 
 
 class BreakerState(StrEnum):
-    """Whether dials go out."""
+    """Whether dials may be placed."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -33,28 +35,28 @@ class BreakerState(StrEnum):
 
 
 class FaultKind(StrEnum):
-    """What went wrong; the graver stands later, and is not forgotten for a lighter one."""
+    """What went wrong, by rising severity; a severe fault is not replaced by a lighter one."""
 
-    #: 429: too fast.
+    #: 429: too many requests.
     RATE_LIMITED = "rate_limited"
-    #: Retell cannot be reached, or fails.
+    #: Retell cannot be reached, or answers with a server error.
     OUTAGE = "outage"
-    #: A call ended by a fault of the agent or of Retell.
+    #: A fault of the agent or of Retell ended a call.
     AGENT = "agent"
-    #: A call ended because Retell is not paid or a limit is reached.
+    #: A call ended because a payment is missing at Retell, or a limit is reached.
     UNPAID = "unpaid"
-    #: A create was refused, and not because of the number called.
+    #: A create request was refused for a reason other than the number called.
     BLOCKED = "blocked"
 
 
 class Proof(StrEnum):
-    """What went right."""
+    """What succeeded."""
 
-    #: A create was answered with a call.
+    #: A create request was answered with a call.
     ACCEPTED = "accepted"
-    #: A call is over that never connected, and no fault of agent or Retell ended it.
+    #: A call ended without having connected, and without a fault of the agent or of Retell.
     FINISHED = "finished"
-    #: A call is over that had connected, likewise.
+    #: A connected call ended without such a fault.
     TALKED = "talked"
 
 
@@ -68,54 +70,55 @@ CLEARED_BY: Final[Mapping[FaultKind, frozenset[Proof]]] = MappingProxyType(
     }
 )
 
-#: One of these is enough: the next dial would fare no better.
+#: One of these is enough to open: the next dial would fail too.
 _OPENS_AT_ONCE: Final = frozenset({FaultKind.RATE_LIMITED, FaultKind.UNPAID, FaultKind.BLOCKED})
-#: A probe for these is over only when its call is.
+#: A probe for these ends only when its call ends.
 _PROBED_BY_A_CALL: Final = frozenset({FaultKind.AGENT, FaultKind.UNPAID})
-_GRAVITY: Final = {kind: rank for rank, kind in enumerate(FaultKind)}
-#: 429 passes in seconds: the first pause after it, where the policy's own is not shorter.
-_RATE_LIMIT_PAUSE_SECONDS: Final = 1.0
+_SEVERITY: Final = {kind: rank for rank, kind in enumerate(FaultKind)}
+#: The first back-off after 429, unless the policy's is shorter: a rate limit passes within seconds.
+_RATE_LIMIT_BACKOFF_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class BreakerPolicy:
-    """When to hold and how soon to probe."""
+    """When to hold dialling, and how soon to probe."""
 
-    #: Faults running that hold dialling, where one alone does not.
+    #: Consecutive faults that hold dialling, for kinds of which one alone does not.
     faults: int
     probe_min_seconds: float
     probe_max_seconds: float
-    #: How long a probe may take whose create must answer, or whose call must end, before another is let go.
-    create_patience_seconds: float = 150.0
-    call_patience_seconds: float = 1200.0
-    #: The longest ``Retry-After`` that is obeyed.
+    #: How long a probe may take (until the create request is answered, or until its call ends) before another
+    #: dial may probe.
+    create_timeout_seconds: float = 150.0
+    call_timeout_seconds: float = 1200.0
+    #: Upper bound on a ``Retry-After``.
     retry_after_max_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Breaker:
-    """Where the breaker of one API key stands."""
+    """The state of one API key's breaker."""
 
     state: BreakerState = BreakerState.CLOSED
-    #: Of the run of faults; None where there is none.
+    #: Of the current run of faults; None: no faults.
     kind: FaultKind | None = None
-    #: Faults running.
+    #: Consecutive faults.
     faults: int = 0
     opened_at: datetime | None = None
-    #: OPEN: when a probe may go; PROBING: when the probe counts as lost.
+    #: OPEN: when a probe may be placed; PROBING: when the probe counts as lost.
     probe_at: datetime | None = None
-    #: The pause before the next probe.
+    #: Seconds before the next probe.
     backoff_seconds: float = 0.0
-    #: The latest fault, for an operator.
+    #: The fault, as a text for an operator.
     reason: str | None = None
 
     def document(self) -> Document:
-        """As stored."""
+        """The stored form."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @classmethod
     def read(cls, document: Document | None) -> Breaker:
-        """From its document; none, or one that makes no sense, is a closed breaker."""
+        """Read it from its document; a missing or invalid one gives a closed breaker."""
         fields = document or {}
         state, kind = reading.text(fields.get("state")), reading.text(fields.get("kind"))
         if state not in set(BreakerState) or kind not in set(FaultKind):
@@ -132,17 +135,17 @@ class Breaker:
 
 
 def may_dial(breaker: Breaker, now: datetime) -> bool:
-    """Whether a dial may go out; unless the breaker is closed it must become the probe (``begin_probe``)."""
+    """Whether a dial may be placed; if the breaker is not closed, as its probe (``begin_probe``)."""
     return breaker.state is BreakerState.CLOSED or breaker.probe_at is None or breaker.probe_at <= now
 
 
 def begin_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
-    """The breaker once a dial that may go out has become its probe; a closed one needs none."""
+    """The breaker after a permitted dial has become its probe; a closed breaker stays as it is."""
     if breaker.state is BreakerState.CLOSED:
         return breaker
     by_call = breaker.kind in _PROBED_BY_A_CALL
-    patience = policy.call_patience_seconds if by_call else policy.create_patience_seconds
-    return replace(breaker, state=BreakerState.PROBING, probe_at=now + timedelta(seconds=patience))
+    timeout = policy.call_timeout_seconds if by_call else policy.create_timeout_seconds
+    return replace(breaker, state=BreakerState.PROBING, probe_at=now + timedelta(seconds=timeout))
 
 
 def after_fault(
@@ -154,39 +157,39 @@ def after_fault(
     *,
     reason: str | None = None,
 ) -> Breaker:
-    """The breaker after one more fault.
+    """The breaker after another fault.
 
     Args:
-        breaker: before it.
+        breaker: before the fault.
         now: aware.
-        policy: thresholds and pauses.
+        policy: thresholds and back-offs.
         kind: of the fault.
-        retry_after: seconds for which Retell asks to be left alone.
-        reason: what was said, for an operator.
+        retry_after: Retell's ``Retry-After``, in seconds.
+        reason: a text for an operator.
     """
-    graver = breaker.kind is None or _GRAVITY[kind] >= _GRAVITY[breaker.kind]
-    if breaker.state is BreakerState.CLOSED or graver:
+    more_severe = breaker.kind is None or _SEVERITY[kind] >= _SEVERITY[breaker.kind]
+    if breaker.state is BreakerState.CLOSED or more_severe:
         breaker = replace(breaker, kind=kind, reason=reason or str(kind))
     breaker = replace(breaker, faults=breaker.faults + 1)
-    asked = now + timedelta(seconds=min(retry_after or 0.0, policy.retry_after_max_seconds))
+    not_before = now + timedelta(seconds=min(retry_after or 0.0, policy.retry_after_max_seconds))
     if breaker.state is BreakerState.OPEN:
-        # The answers to dials that were on their way when it opened: no reason to wait longer each time.
-        return replace(breaker, probe_at=max(breaker.probe_at or asked, asked))
+        # Dials that were in flight when the breaker opened: their faults must not lengthen the back-off.
+        return replace(breaker, probe_at=max(breaker.probe_at or not_before, not_before))
     if breaker.state is BreakerState.CLOSED:
         if breaker.faults < policy.faults and kind not in _OPENS_AT_ONCE:
             return breaker
-        breaker = replace(breaker, opened_at=now, backoff_seconds=_first_pause(kind, policy))
+        breaker = replace(breaker, opened_at=now, backoff_seconds=_first_backoff(kind, policy))
     else:
-        doubled = max(breaker.backoff_seconds * 2, _first_pause(kind, policy))
+        doubled = max(breaker.backoff_seconds * 2, _first_backoff(kind, policy))
         breaker = replace(breaker, backoff_seconds=min(doubled, policy.probe_max_seconds))
     due = now + timedelta(seconds=breaker.backoff_seconds)
-    return replace(breaker, state=BreakerState.OPEN, probe_at=max(due, asked))
+    return replace(breaker, state=BreakerState.OPEN, probe_at=max(due, not_before))
 
 
 def after_success(breaker: Breaker, proof: Proof) -> Breaker:
-    """The breaker after something went right: closed where that proves the fault gone.
+    """The breaker after a success: closed if that proves the fault gone.
 
-    A probe whose call never met what is broken proves nothing: the next may go at once.
+    A probe whose call never reached the faulty part proves nothing: the next probe may be placed at once.
     """
     if breaker.kind is None or proof in CLEARED_BY[breaker.kind]:
         return Breaker()
@@ -197,7 +200,7 @@ def after_success(breaker: Breaker, proof: Proof) -> Breaker:
 
 
 def as_hold(breaker: Breaker, now: datetime, scope: str) -> Hold | None:
-    """The hold that the breaker is for a dial at this moment, or None where one may go out."""
+    """The hold that the breaker imposes at this moment; None: a dial may be placed."""
     if may_dial(breaker, now):
         return None
     return Hold(
@@ -208,7 +211,7 @@ def as_hold(breaker: Breaker, now: datetime, scope: str) -> Hold | None:
     )
 
 
-def _first_pause(kind: FaultKind, policy: BreakerPolicy) -> float:
+def _first_backoff(kind: FaultKind, policy: BreakerPolicy) -> float:
     if kind is FaultKind.RATE_LIMITED:
-        return min(_RATE_LIMIT_PAUSE_SECONDS, policy.probe_min_seconds)
+        return min(_RATE_LIMIT_BACKOFF_SECONDS, policy.probe_min_seconds)
     return policy.probe_min_seconds

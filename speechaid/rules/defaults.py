@@ -1,4 +1,4 @@
-"""What holds where neither batch nor account says otherwise."""
+"""Defaults where neither batch nor account sets a value. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from speechaid.rules.windows import DailyHours
 class DiallingDefaults:
     """The settings that the rules about dialling need."""
 
-    #: IANA.
+    #: IANA name.
     timezone: str
-    #: None is the whole day.
+    #: None: the whole day.
     hours: DailyHours | None
-    #: 1 (Monday) to 7 (Sunday); None is every day.
+    #: 1 (Monday) to 7 (Sunday); None: every day.
     days: tuple[int, ...] | None
     #: ISO 3166 alpha-2, for numbers in national form.
     country: str | None
-    #: Reserved on the account before a dial.
+    #: Minutes that are reserved on the account before a dial.
     estimate_minutes: float

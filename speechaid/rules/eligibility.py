@@ -1,7 +1,9 @@
-"""Whether a job may be dialled right now: every check, its value, and what to do where one fails.
+"""Whether a job may be dialled now: every check, its value, and what to do if one fails.
 
-``judge`` runs at claim and again right before the POST. It runs all its checks even after one has failed, so
-that an operator who asks why somebody is not called sees the whole list; the first that failed decides.
+Pure: no I/O, no clock.
+
+``evaluate`` runs after the claim and again right before the request to Retell. It runs all checks even after
+one has failed, so that ``explain`` shows the whole list; the first failed check decides.
 """
 
 from __future__ import annotations
@@ -40,13 +42,13 @@ __all__ = [
 
 
 class Action(StrEnum):
-    """What to do with the job."""
+    """What to do with a job after its evaluation."""
 
     DIAL = "dial"
-    #: Return it untouched.
+    #: Requeue it unchanged.
     PUT_BACK = "put_back"
     SUSPEND = "suspend"
-    #: Leave this phone out and look at the next.
+    #: Skip this phone and evaluate the next.
     SKIP_PHONE = "skip_phone"
 
 
@@ -80,22 +82,22 @@ SUSPENSIONS: Final[Mapping[Reason, SuspendReason]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The answer, with all its grounds."""
+    """The result of all checks."""
 
     may_dial: bool
     checks: tuple[Check, ...]
-    #: Now where it may be dialled; None where that hangs on something without a date.
+    #: Now if it may be dialled; None if it depends on something without a known time.
     next_chance: datetime | None
     action: Action
 
     @property
     def reason(self) -> Reason | None:
-        """Why not; None where it may be dialled."""
+        """The first failed check's reason; None: the job may be dialled."""
         return next((check.reason for check in self.checks if not check.passed), None)
 
     @property
     def suspend_reason(self) -> SuspendReason | None:
-        """Set where the job is to be suspended."""
+        """Set if the job is to be suspended."""
         return SUSPENSIONS.get(self.reason) if self.reason is not None else None
 
 
@@ -111,17 +113,17 @@ def evaluate(
     own_reservation_key: str | None,
     now: datetime,
 ) -> Evaluation:
-    """Say whether a job may be dialled at this instant.
+    """Evaluate whether a job may be dialled at this instant.
 
     Args:
-        job: names the batch and the account that it wants.
-        number: E.164 to be dialled; None where the phone is no usable number.
-        batch: the job's, None where there is none of that name.
-        account: the job's, None where there is none of that name.
-        holds: whatever stops this dial as a whole.
+        job: with the ids of its batch and account.
+        number: E.164 to dial; None: the phone is no usable number.
+        batch: the job's batch; None: not found.
+        account: the job's account; None: not found.
+        holds: everything that holds dialling.
         on_dnc: whether the number is on the do-not-call list.
-        defaults: where batch and account say nothing.
-        own_reservation_key: what stands reserved under it is this dial's own, and not counted against it.
+        defaults: used where batch and account set nothing.
+        own_reservation_key: reservation entries under it are this dial's own, and not counted against it.
         now: aware.
     """
     case = Case(
@@ -149,9 +151,9 @@ def evaluate(
 def window_for(
     batch: Batch | None, account_timezone: str | None, defaults: DiallingDefaults
 ) -> Window | WindowFault:
-    """The calling window of a batch's jobs; the default one for jobs without a batch.
+    """The calling window of a batch's jobs; the default window for jobs without a batch.
 
-    Settings that limit calls and are not understood leave no window: whoever asks for it fails closed.
+    Invalid settings that limit calls give a fault instead of a window: no call is placed under them.
     """
     settings = batch.call_settings if batch is not None else None
     if settings is not None and settings.faults:
@@ -169,9 +171,9 @@ def window_for(
 def batch_may_be_called(
     batch: Batch | None, account_timezone: str | None, defaults: DiallingDefaults, now: datetime
 ) -> bool:
-    """Whether a batch is active and its window open: cheap enough to ask of every batch each second.
+    """Whether a batch is active and its window open; cheap enough for every batch each second.
 
-    None asks it of the jobs without a batch.
+    None stands for the jobs without a batch.
     """
     if batch is not None and not batch.is_active:
         return False
@@ -180,31 +182,30 @@ def batch_may_be_called(
 
 
 def batch_has_room(batch: Batch) -> bool:
-    """Whether the batch's own number of calls at a time allows one more."""
+    """Whether the batch's concurrency limit allows one more call."""
     limit = batch.call_settings.max_concurrent_calls
     return limit is None or len(batch.open_dials) < limit
 
 
 def account_is_open(account: Account, defaults: DiallingDefaults, now: datetime) -> bool:
-    """Whether it is worth while to claim a job of the account at this moment.
+    """Whether claiming a job of the account now makes sense.
 
-    An account whose balance is used up is: claiming one of its jobs is what suspends them all. One whose
-    balance is only held by open dials is not, nor is one that has reached a limit: its jobs would be claimed
-    and put back in a circle.
+    It does if the balance is used up: claiming one of its jobs suspends them all. It does not if the balance
+    is only reserved by open dials, or a limit is reached: its jobs would be claimed and requeued in a loop.
     """
     if account.status != ACTIVE or account.plan is None:
         return False
     if not metering.has_room(account) or not metering.has_calls_left(account, defaults.timezone, now):
         return False
-    # What SpeechAI reserved counts as left: the very jobs that it is reserved for may be called.
-    everything = max(metering.legacy_minutes(account), metering.legacy_credit(account))
-    return metering.has_balance(account, inherited=everything) or not metering.has_balance_once_settled(
-        account, inherited=everything
+    # Legacy reservations count as left: the jobs that they are reserved for may be called.
+    legacy = max(metering.legacy_minutes(account), metering.legacy_credit(account))
+    return metering.has_balance(account, legacy=legacy) or not metering.has_balance_once_settled(
+        account, legacy=legacy
     )
 
 
 def _next_chance(case: Case, checks: Sequence[Check]) -> datetime | None:
-    """When every failed check passes by itself, moved on into the window; None where one has no date."""
+    """When every failed check will pass by itself, moved into the window; None: unknown for one of them."""
     chance = case.now
     for check in checks:
         if check.passed:

@@ -1,4 +1,4 @@
-"""Whose turn it is: by priority, and within one priority in fair rotation."""
+"""The order in which batches are served: by priority, then round-robin. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-_EVER: Final = datetime.min.replace(tzinfo=UTC)
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EligibleBatch:
     """A batch that has due jobs and may be called."""
 
-    #: None stands for the jobs without a batch.
+    #: None: the jobs without a batch.
     batch_id: str | None
     priority: int
-    #: Since when its longest due job is due; None where no job says: due since ever.
+    #: Since when its longest due job is due; None: no job has a scheduled time, so it sorts as longest due.
     first_due: datetime | None
 
 
-def order(turns: Iterable[EligibleBatch], last_served: Mapping[str | None, int]) -> list[EligibleBatch]:
-    """The batches in the order in which to claim from them.
+def order(batches: Iterable[EligibleBatch], last_served: Mapping[str | None, int]) -> list[EligibleBatch]:
+    """Sort the batches into the order in which to claim from them.
 
-    A higher priority goes first, always. Within a priority the batch whose last turn is longest past goes
-    first, one that never had a turn before all others: however many jobs a batch has, it waits one round. The
-    longest due goes first among equals.
+    A higher priority always comes first. Within a priority the least recently served batch comes first, a
+    batch never served before all others: a batch waits one round, however many jobs it has. Ties go to the
+    longest due.
 
     Args:
-        turns: in any order.
-        last_served: for each batch that had a turn a number that grows with every turn.
+        batches: in any order.
+        last_served: by batch id, a number that grows with every claim; absent: never served.
     """
     return sorted(
-        turns,
-        key=lambda turn: (
-            -turn.priority,
-            last_served.get(turn.batch_id, -1),
-            turn.first_due or _EVER,
-            turn.batch_id or "",
+        batches,
+        key=lambda batch: (
+            -batch.priority,
+            last_served.get(batch.batch_id, -1),
+            batch.first_due or _EARLIEST,
+            batch.batch_id or "",
         ),
     )

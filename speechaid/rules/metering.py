@@ -1,10 +1,10 @@
-"""What an account has left, what a dial reserves of it, and what a call costs.
+"""Account balances, what a dial reserves, and what a call costs. Pure: no I/O, no clock.
 
-Amounts are currency units and minutes, rounded to ``PLACES`` decimals where they are worked out: sums of many
-small floats drift far less than that, and a ten-thousandth of a cent is owed by nobody.
+Amounts are in currency units and minutes, rounded to ``PLACES`` decimals where they are computed: float drift
+in long sums is far smaller than that, and a ten-thousandth of a cent is not charged.
 
-An account whose plan nobody knows (or that names none) has no balance that could be judged: it is not
-dialled, and a call of it that ends all the same is counted, but costs nothing.
+An account with an unknown or missing plan has no balance to evaluate: its jobs are not dialled, and a call of
+it that ends nevertheless is counted, but costs nothing.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PLACES: Final = 6
 
 _UTC: Final = ZoneInfo("UTC")
 
-#: Nobody was rung: these cost nothing and do not count.
+#: No phone rang: these cost nothing and do not count.
 _NOT_A_CALL: Final = frozenset({Outcome.TEMPORARY, Outcome.BLOCKED, Outcome.NO_CREDIT})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reserve:
-    """What a dial holds of a balance while it is open."""
+    """What an open dial reserves of a balance."""
 
     minutes: float
     #: In currency units.
@@ -41,13 +41,13 @@ class Reserve:
 
 @dataclass(frozen=True, kw_only=True)
 class Headroom:
-    """What may stand in an account at most, for one dial more to be entered without judging it anew."""
+    """Upper bounds of an account's fields under which one more dial fits without a new evaluation."""
 
-    #: By the account's fields.
+    #: Upper bound by field name.
     at_most: Mapping[str, float]
-    #: Open dials of others; None: any number.
+    #: Upper bound on the open dials of others; None: no limit.
     open_dials: int | None
-    #: The day that the calls of ``at_most`` are counted for; None where they are not limited.
+    #: The day for which ``at_most`` bounds the calls; None: no daily limit.
     day: str | None
 
 
@@ -58,50 +58,50 @@ class CallCost:
     minutes: float
     #: In currency units.
     credit: float
-    #: Whether it counts among the day's calls.
+    #: Whether it counts towards the daily limit.
     counts_call: bool
 
 
-def minutes_left(account: Account, own_key: str | None = None, inherited: float = 0.0) -> float:
-    """Minutes neither used nor held by others; what ``own_key`` itself holds counts as left.
+def minutes_left(account: Account, own_key: str | None = None, legacy: float = 0.0) -> float:
+    """Minutes neither used nor reserved by others; what ``own_key`` itself reserves counts as left.
 
     Args:
-        account: whose balance it is.
-        own_key: of the dial that asks.
-        inherited: what SpeechAI reserved for the job that asks: in the account's figure, and the job's own.
+        account: to read.
+        own_key: reservation key of this dial.
+        legacy: the legacy reservation of this dial's job; it is part of the account's reserved amount.
     """
     own = sum(entry.minutes for entry in account.reservations if entry.key == own_key)
-    own += min(inherited, legacy_minutes(account))
+    own += min(legacy, legacy_minutes(account))
     return round(account.minutes_purchased - account.minutes_used - account.minutes_reserved + own, PLACES)
 
 
-def credit_left(account: Account, own_key: str | None = None, inherited: float = 0.0) -> float:
-    """Credit neither used nor held by others; arguments as for ``minutes_left``."""
+def credit_left(account: Account, own_key: str | None = None, legacy: float = 0.0) -> float:
+    """Credit neither used nor reserved by others; arguments as for ``minutes_left``."""
     own = sum(entry.credit for entry in account.reservations if entry.key == own_key)
-    own += min(inherited, legacy_credit(account))
+    own += min(legacy, legacy_credit(account))
     return round(account.credit_balance - account.credit_used - account.credit_reserved + own, PLACES)
 
 
-def has_balance(account: Account, own_key: str | None = None, inherited: float = 0.0) -> bool:
-    """Whether the balance allows one dial more; arguments as for ``minutes_left``.
+def has_balance(account: Account, own_key: str | None = None, legacy: float = 0.0) -> bool:
+    """Whether the balance allows one more dial; arguments as for ``minutes_left``.
 
-    On a credit plan the price of a set-up must be left; where that is free but minutes are not, anything at
-    all must be.
+    On a credit plan the call set-up price must be left; if the set-up is free but minutes are not, the
+    balance must be above 0.
     """
     if account.plan is Plan.UNLIMITED:
         return True
     if account.plan is Plan.MINUTES:
-        return minutes_left(account, own_key, inherited) > 0
+        return minutes_left(account, own_key, legacy) > 0
     if account.plan is Plan.CREDIT:
-        left = credit_left(account, own_key, inherited)
+        left = credit_left(account, own_key, legacy)
         return left >= account.cost_per_call_setup and (left > 0 or account.cost_per_minute <= 0)
     return False
 
 
-def has_balance_once_settled(account: Account, inherited: float = 0.0) -> bool:
-    """Whether there would be balance for a dial if the dials that are open now cost nothing in the end.
+def has_balance_once_settled(account: Account, legacy: float = 0.0) -> bool:
+    """Whether the balance would allow a dial if all open dials turned out to cost nothing.
 
-    Where not even then, the balance is used up; else it is worth while to wait for them.
+    If not, the balance is used up; otherwise it makes sense to wait for them.
     """
     return has_balance(
         replace(
@@ -110,29 +110,29 @@ def has_balance_once_settled(account: Account, inherited: float = 0.0) -> bool:
             credit_reserved=legacy_credit(account),
             reservations=(),
         ),
-        inherited=inherited,
+        legacy=legacy,
     )
 
 
 def legacy_minutes(account: Account) -> float:
-    """Minutes in the account's figure that no open dial of ours holds: SpeechAI reserved them for jobs."""
+    """Reserved minutes without a reservation entry of an open dial: SpeechAI reserved them for jobs."""
     ours = sum(entry.minutes for entry in account.reservations)
     return max(0.0, round(account.minutes_reserved - ours, PLACES))
 
 
 def legacy_credit(account: Account) -> float:
-    """As ``inherited_minutes``, of credit."""
+    """Like ``legacy_minutes``, for credit."""
     ours = sum(entry.credit for entry in account.reservations)
     return max(0.0, round(account.credit_reserved - ours, PLACES))
 
 
 def reserved_for(job: Job) -> float:
-    """What SpeechAI reserved for this job (``reserved_amount``), in its plan's minutes or credit."""
+    """The legacy reservation of this job (``reserved_amount``), in its plan's minutes or credit."""
     return max(0.0, reading.number(job.document.get("reserved_amount")) or 0.0)
 
 
 def estimate(account: Account, defaults: DiallingDefaults) -> Reserve:
-    """What to reserve before a dial: the price of the estimated minutes, capped by what is left."""
+    """What to reserve before a dial: the estimated minutes or their price, at most what is left."""
     if account.plan is Plan.MINUTES:
         left = max(0.0, minutes_left(account))
         return Reserve(minutes=round(min(defaults.estimate_minutes, left), PLACES), credit=0.0)
@@ -144,11 +144,10 @@ def estimate(account: Account, defaults: DiallingDefaults) -> Reserve:
 
 
 def headroom(account: Account, reserve: Reserve, default_timezone: str, now: datetime) -> Headroom | None:
-    """How far others' dials and charges may have moved an account that was judged, and one more still fits.
+    """How far other dials and charges may have changed an evaluated account while one more dial still fits.
 
-    What is left beyond the reserve is shared out among the figures that others move, so that each can be
-    compared by itself. None where nothing is left to share: then only the account just as it was read
-    will do.
+    The amount left beyond the reserve is split between the fields that others change, so that each field can
+    be compared on its own. None if nothing is left to split: then the account must be exactly as it was read.
     """
     at_most: dict[str, float] = {}
     spare = 0.0
@@ -164,7 +163,7 @@ def headroom(account: Account, reserve: Reserve, default_timezone: str, now: dat
             "credit_used": account.credit_used + spare,
             "credit_reserved": account.credit_reserved + spare,
         }
-    places = [] if account.max_concurrent_calls is None else [account.max_concurrent_calls - 1]
+    slots = [] if account.max_concurrent_calls is None else [account.max_concurrent_calls - 1]
     day = None
     if account.daily_call_limit is not None:
         day = account_day(account, default_timezone, now)
@@ -172,21 +171,21 @@ def headroom(account: Account, reserve: Reserve, default_timezone: str, now: dat
         if account.calls_today_date != day or calls < 0:
             return None
         at_most["calls_today"] = account.calls_today + calls // 2
-        places.append(len(account.reservations) + calls - calls // 2)
-    open_dials = min(places, default=None)
+        slots.append(len(account.reservations) + calls - calls // 2)
+    open_dials = min(slots, default=None)
     if spare < 0 or (open_dials is not None and open_dials < 0):
         return None
     return Headroom(at_most=at_most, open_dials=open_dials, day=day)
 
 
 def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) -> CallCost:
-    """What a call costs once it is over.
+    """What an ended call costs.
 
     Args:
-        account: whose balance pays.
-        outcome: what the call came to; a fault that rang nobody is free.
+        account: to charge.
+        outcome: of the call; a fault before any phone rang is free.
         minutes: of talk.
-        connected: whether somebody or something took the call.
+        connected: whether a person or a machine answered.
     """
     if outcome in _NOT_A_CALL:
         return CallCost(minutes=0.0, credit=0.0, counts_call=False)
@@ -201,9 +200,9 @@ def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) 
 
 
 def account_zone(account: Account, default_timezone: str) -> ZoneInfo:
-    """The zone in which the account counts its days.
+    """The time zone in which the account counts its days.
 
-    A zone that nobody knows reads as the default: a count needs some day, and forbids nothing by itself.
+    An unknown zone is replaced by the default: counting needs some day, and a count alone blocks no call.
     """
     return find_zone(account.timezone or default_timezone) or find_zone(default_timezone) or _UTC
 
@@ -214,28 +213,28 @@ def account_day(account: Account, default_timezone: str, now: datetime) -> str:
 
 
 def calls_today(account: Account, day: str) -> int:
-    """Calls counted on this day: a count of an earlier day is 0, one without a day is today's."""
+    """Calls counted on this day: a count of an earlier day reads as 0, one without a day as this day's."""
     counted = account.calls_today_date
     return 0 if counted is not None and counted < day else account.calls_today
 
 
 def other_dials(account: Account, own_key: str | None = None) -> int:
-    """Open dials of the account beside this one."""
+    """Open dials of the account, without this one."""
     return sum(1 for entry in account.reservations if entry.key != own_key)
 
 
 def has_room(account: Account, own_key: str | None = None) -> bool:
-    """Whether the account's own number of calls at a time allows one more."""
+    """Whether the account's concurrency limit allows one more call."""
     limit = account.max_concurrent_calls
     return limit is None or other_dials(account, own_key) < limit
 
 
 def made_today(account: Account, day: str, own_key: str | None = None) -> int:
-    """Calls that count against the day's limit: those counted, and those still open, counted at their end."""
+    """Calls that use up the daily limit: those counted, and open dials, which are counted at their end."""
     return calls_today(account, day) + other_dials(account, own_key)
 
 
 def has_calls_left(account: Account, default_timezone: str, now: datetime) -> bool:
-    """Whether the day's limit allows one call more."""
+    """Whether the daily limit allows one more call."""
     limit = account.daily_call_limit
     return limit is None or made_today(account, account_day(account, default_timezone, now)) < limit

@@ -1,4 +1,7 @@
-"""What an operator's request, recorded while a dial was open, makes of the job in the end. Pure."""
+"""How an operator request, recorded while a dial was open, changes the job at settlement.
+
+Pure: no I/O, no clock.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Final
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
 
-#: The status that each request asks for.
+#: The status that each request leads to.
 REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
     {
         "cancel": JobStatus.CANCELLED,
@@ -18,15 +21,15 @@ REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
         "reset": JobStatus.PENDING,
     }
 )
-#: Why a job is cancelled that nothing may revive.
+#: ``cancel_reason`` of a job that no request may reopen.
 DO_NOT_CALL: Final = "do_not_call"
 
 
 def reclassify(changes: Document, request: Document | None) -> Document:
-    """The changes to a job, ``status`` among them, as the request would have them."""
+    """Adapt a settlement's changes to the job, ``status`` included, to the request."""
     action = str((request or {}).get("action"))
     status = REQUESTED_STATUS.get(action)
-    if request is None or status is None or _stands(changes):
+    if request is None or status is None or _is_final(changes):
         return changes
     reason = request.get("reason") or action
     if status is JobStatus.CANCELLED:
@@ -39,6 +42,6 @@ def reclassify(changes: Document, request: Document | None) -> Document:
     return {**changes, **first_phone, "status": status, "attempts": 0}
 
 
-def _stands(changes: Document) -> bool:
-    """What served its purpose, or must never be called again, stays so whatever was asked."""
+def _is_final(changes: Document) -> bool:
+    """Done, or on the do-not-call list: no request changes that."""
     return changes["status"] == JobStatus.DONE or changes.get("cancel_reason") == DO_NOT_CALL

@@ -1,8 +1,8 @@
-"""What a call's end means: Retell's word for it to one of our outcomes, as a table.
+"""The outcome of an ended call, from Retell's ``disconnection_reason``, as a table. Pure: no I/O, no clock.
 
-The reason decides; the status is asked only where there is none, because Retell documents which reasons come
-with which status for some of them alone. Two facts about the call bend the table's word (``bend``): who
-stopped it, and whether somebody had been on the line.
+The reason decides. The status is used only if there is no reason, because Retell documents the status of only
+some reasons. Two facts about the call can change the table's outcome (``reclassify``): who stopped it, and
+whether it had connected.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ REASONS: Final[Mapping[str, Outcome]] = MappingProxyType(
         "max_duration_reached": Outcome.ANSWERED,
         "user_requested_dnc": Outcome.DO_NOT_CALL,
         "user_requested_callback": Outcome.CALLBACK_REQUESTED,
-        # A machine took it.
+        # A machine answered.
         "voicemail_reached": Outcome.VOICEMAIL,
         "ivr_reached": Outcome.VOICEMAIL,
-        # Nobody was reached.
+        # No answer.
         "dial_busy": Outcome.BUSY,
         "user_declined": Outcome.BUSY,
         "dial_no_answer": Outcome.NO_ANSWER,
@@ -40,14 +40,14 @@ REASONS: Final[Mapping[str, Outcome]] = MappingProxyType(
         "invalid_destination": Outcome.INVALID_NUMBER,
         "registered_call_timeout": Outcome.FAILED,
         "error_user_not_joined": Outcome.FAILED,
-        # The carrier.
+        # Faults of the carrier.
         "telephony_provider_permission_denied": Outcome.FAILED,
         "telephony_provider_unavailable": Outcome.TEMPORARY,
         "sip_routing_error": Outcome.FAILED,
         "marked_as_spam": Outcome.FAILED,
         "network_blocked": Outcome.FAILED,
         "scam_detected": Outcome.FAILED,
-        # Limits and money.
+        # Limits and payment.
         "concurrency_limit_reached": Outcome.TEMPORARY,
         "no_concurrency_fallback": Outcome.TEMPORARY,
         "no_valid_payment": Outcome.BLOCKED,
@@ -62,12 +62,12 @@ REASONS: Final[Mapping[str, Outcome]] = MappingProxyType(
         "error_asr": Outcome.FAILED,
         "error_retell": Outcome.FAILED,
         "error_unknown": Outcome.FAILED,
-        # An operator, or we ourselves.
+        # Stopped by an operator in Retell, or by speechaid.
         "manual_stopped": Outcome.STOPPED,
     }
 )
 
-#: A terminal status that came without a reason.
+#: For a terminal status without a reason.
 STATUSES: Final[Mapping[CallStatus, Outcome]] = MappingProxyType(
     {
         CallStatus.ENDED: Outcome.ANSWERED,
@@ -76,7 +76,7 @@ STATUSES: Final[Mapping[CallStatus, Outcome]] = MappingProxyType(
     }
 )
 
-#: Reasons that blame the agent or Retell, not the person or the number: a run of them opens the breaker.
+#: Faults of the agent or of Retell, not of the person or the number: a run of them opens the breaker.
 AGENT_FAULTS: Final = frozenset(
     {
         "error_llm_websocket_open",
@@ -91,7 +91,7 @@ AGENT_FAULTS: Final = frozenset(
     }
 )
 
-#: Reasons that say by themselves that nobody and nothing took the call, whatever its time stamps suggest.
+#: Reasons for which the call never connected, whatever its time stamps suggest.
 NEVER_CONNECTED: Final = frozenset(
     {
         "dial_busy",
@@ -106,59 +106,59 @@ NEVER_CONNECTED: Final = frozenset(
     }
 )
 
-#: Outcomes that only somebody or something on the line can bring about, even where Retell tells no duration.
-_TAKES_A_LISTENER: Final = frozenset(
+#: Outcomes that only a connected call can have, even if Retell reports no duration.
+_REQUIRES_CONNECTION: Final = frozenset(
     {Outcome.ANSWERED, Outcome.VOICEMAIL, Outcome.DO_NOT_CALL, Outcome.CALLBACK_REQUESTED}
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classified:
-    """What an ended call means for its job, for the bill and for the breaker."""
+    """What an ended call means for its job, its cost and the circuit breaker."""
 
     outcome: Outcome
-    #: False: a reason or status that no table has; treated as ``failed``, to be logged and counted.
+    #: False: the reason or status is in no table; treated as ``failed``, logged and counted.
     known: bool
-    #: Somebody or something took the call: it is charged as such.
+    #: A person or a machine answered: the call is charged as connected.
     connected: bool
-    #: The agent or Retell is to blame: feeds the circuit breaker.
+    #: A fault of the agent or of Retell, for the circuit breaker.
     agent_fault: bool
-    #: Retell will not dial for this key until somebody pays or raises a limit: hold dialling.
+    #: Retell places no calls for this key until a payment is made or a limit is raised: hold dialling.
     blocks_dialling: bool
 
 
 def classify(call: Call, *, stopped_by: Stopper | None) -> Classified:
-    """Say what an ended call means.
+    """Classify an ended call.
 
     Args:
-        call: as Retell describes it, over.
-        stopped_by: who of us asked Retell to stop it; None where nobody did.
+        call: as Retell describes it.
+        stopped_by: who on our side asked Retell to stop it; None: no stop was requested.
 
     Raises:
-        ValueError: Retell says that the call is still going on; it must not be taken for a failed one.
+        ValueError: the call has not ended; it must not be classified as failed.
     """
     if call.call_status is not None and call.call_status not in TERMINAL_CALL_STATUSES:
-        raise ValueError(f"call {call.call_id} is {call.call_status}, not over")
-    word = _table_word(call)
-    connected = _connected(call, word)
+        raise ValueError(f"call {call.call_id} is {call.call_status}: it has not ended")
+    outcome = _outcome_from_tables(call)
+    connected = _connected(call, outcome)
     return Classified(
         outcome=Outcome.FAILED
-        if word is None
-        else reclassify(word, connected=connected, stopped_by=stopped_by),
-        known=word is not None,
+        if outcome is None
+        else reclassify(outcome, connected=connected, stopped_by=stopped_by),
+        known=outcome is not None,
         connected=connected,
         agent_fault=call.disconnection_reason in AGENT_FAULTS
         or (call.call_status is CallStatus.ERROR and call.disconnection_reason not in REASONS),
-        blocks_dialling=word is Outcome.BLOCKED,
+        blocks_dialling=outcome is Outcome.BLOCKED,
     )
 
 
 def reclassify(outcome: Outcome, *, connected: bool, stopped_by: Stopper | None) -> Outcome:
-    """What the table's word becomes in the light of the call itself; bending twice changes nothing.
+    """Adapt the table's outcome to facts about the call; idempotent.
 
-    A call that one of our limits stopped was answered or failed. A fault that costs nothing (``temporary``,
-    ``blocked``) on a call that had connected is an ordinary failure: a person was on the phone and minutes
-    are owed, and without an attempt spent such calls could be repeated for ever.
+    A call that one of our limits stopped was answered if it had connected, else it failed. A fault without
+    cost (``temporary``, ``blocked``) on a connected call is an ordinary failure: a person was on the phone
+    and minutes are charged, and if no attempt were spent, such calls could be repeated without limit.
     """
     if outcome is Outcome.STOPPED and stopped_by is Stopper.LIMIT:
         return Outcome.ANSWERED if connected else Outcome.FAILED
@@ -167,13 +167,13 @@ def reclassify(outcome: Outcome, *, connected: bool, stopped_by: Stopper | None)
     return outcome
 
 
-def _table_word(call: Call) -> Outcome | None:
+def _outcome_from_tables(call: Call) -> Outcome | None:
     if call.disconnection_reason is not None:
         return REASONS.get(call.disconnection_reason)
     return None if call.call_status is None else STATUSES.get(call.call_status)
 
 
-def _connected(call: Call, word: Outcome | None) -> bool:
+def _connected(call: Call, outcome: Outcome | None) -> bool:
     if call.call_status is CallStatus.NOT_CONNECTED or call.disconnection_reason in NEVER_CONNECTED:
         return False
-    return call.duration_ms > 0 or word in _TAKES_A_LISTENER
+    return call.duration_ms > 0 or outcome in _REQUIRES_CONNECTION

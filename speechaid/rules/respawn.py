@@ -1,8 +1,10 @@
-"""From a worker's end to its successor's beginning: when the next one starts, and what the end says of us.
+"""When a worker's successor starts after an exit, and whether the slot is in a crash loop.
 
-Nothing here gives up for good: whatever is wrong may pass by itself, so a slot that keeps dying is tried
-again at the longest delay, under an alert. Every way out that nobody asked for backs off, a quick clean exit
-too: a loop of any kind must not respawn hot.
+Pure: no I/O, no clock.
+
+A slot is never given up: the cause may go away, so a slot that keeps failing is retried at the longest delay,
+with an alert. Every exit that was not requested backs off, a quick clean exit too: no loop may respawn
+without delay.
 """
 
 from __future__ import annotations
@@ -15,63 +17,63 @@ from speechaid.errors import ExitStatus
 
 
 class ExitCause(StrEnum):
-    """Why a worker process is no more; the label of the restart counter."""
+    """Why a worker process ended; the label of the restart counter."""
 
     #: The supervisor or an operator asked it to stop, or its slot is no longer wanted.
     ASKED = "asked"
-    #: By its own settings, between two calls.
+    #: It reached a recycling limit of its settings, between two calls.
     RECYCLED = "recycled"
-    #: Exit 0 that nobody asked for.
+    #: Exit status 0 without a request.
     QUIT = "quit"
     #: Any other exit status.
     CRASHED = "crashed"
-    #: A signal that we did not send: SIGKILL, a segmentation fault, the kernel short of memory.
+    #: A signal that we did not send: SIGKILL, a segmentation fault, the kernel's OOM killer.
     KILLED = "killed"
-    #: It did not report by its own deadline, and we killed it.
+    #: It sent no beat by its deadline, and we killed it.
     HUNG = "hung"
-    #: It ended, or was killed, before it had said that it is ready.
+    #: It ended, or was killed, before it reported ready.
     NEVER_READY = "never_ready"
     #: The zygote could not fork it.
     NOT_SPAWNED = "not_spawned"
-    #: EX_UNAVAILABLE: something that it depends on is away.
+    #: EX_UNAVAILABLE: a dependency does not answer.
     UNAVAILABLE = "unavailable"
 
 
-#: Ends that speak against the job in hand: a job that was there three times running may be what kills.
+#: Exits that may be caused by the current job: a job that had three in a row may kill its workers.
 CRASHES: Final = frozenset({ExitCause.CRASHED, ExitCause.KILLED, ExitCause.HUNG, ExitCause.NEVER_READY})
 
 
 class Pace(StrEnum):
-    """How soon the next one starts."""
+    """How soon the successor starts."""
 
-    #: At once; nothing is wrong.
-    AT_ONCE = "at_once"
-    #: At once the first time, then after a delay that doubles.
+    #: Without delay.
+    IMMEDIATE = "immediate"
+    #: Without delay the first time, then after a delay that doubles.
     BACK_OFF = "back_off"
-    #: After the same delay each time: a probe, for as long as the outage lasts.
-    STEADY = "steady"
+    #: After a constant delay: a probe for as long as the outage lasts.
+    CONSTANT = "constant"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RespawnRule:
-    """What follows from one cause."""
+    """What follows an exit with one cause."""
 
     pace: Pace
-    #: Repeated, it is a crash loop: something in us is wrong, not around us.
-    our_fault: bool
+    #: Repeated, it is a crash loop: the fault is in the worker, not in its surroundings.
+    counts_as_crash: bool
 
 
 RESPAWN: Final[dict[ExitCause, RespawnRule]] = {
-    ExitCause.ASKED: RespawnRule(pace=Pace.AT_ONCE, our_fault=False),
-    # Too quick, a recycling worker backs off as well: a memory bound under what a fresh one needs.
-    ExitCause.RECYCLED: RespawnRule(pace=Pace.BACK_OFF, our_fault=False),
-    ExitCause.QUIT: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
-    ExitCause.CRASHED: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
-    ExitCause.KILLED: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
-    ExitCause.HUNG: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
-    ExitCause.NEVER_READY: RespawnRule(pace=Pace.BACK_OFF, our_fault=True),
-    ExitCause.NOT_SPAWNED: RespawnRule(pace=Pace.BACK_OFF, our_fault=False),
-    ExitCause.UNAVAILABLE: RespawnRule(pace=Pace.STEADY, our_fault=False),
+    ExitCause.ASKED: RespawnRule(pace=Pace.IMMEDIATE, counts_as_crash=False),
+    # A worker that recycles too quickly backs off: its memory limit may be below what a fresh one needs.
+    ExitCause.RECYCLED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=False),
+    ExitCause.QUIT: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
+    ExitCause.CRASHED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
+    ExitCause.KILLED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
+    ExitCause.HUNG: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
+    ExitCause.NEVER_READY: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
+    ExitCause.NOT_SPAWNED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=False),
+    ExitCause.UNAVAILABLE: RespawnRule(pace=Pace.CONSTANT, counts_as_crash=False),
 }
 
 _BY_STATUS: Final = {
@@ -83,33 +85,33 @@ _BY_STATUS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class RespawnPolicy:
-    """How patient the fleet is; seconds."""
+    """Delays and thresholds; times in seconds."""
 
     first_delay_seconds: float = 0.5
     longest_delay_seconds: float = 60.0
-    #: Between two tries while a dependency is away.
+    #: Between two starts while a dependency does not answer.
     outage_delay_seconds: float = 5.0
-    #: A worker that lived so long (or finished a call) ran well: what came before is forgotten.
-    settled_seconds: float = 30.0
-    #: Bad ends in a row that make a crash loop.
+    #: A worker that lived this long (or finished a call) ran well: the slot's history is reset.
+    stable_after_seconds: float = 30.0
+    #: Consecutive faults that make a crash loop.
     crash_loop_after: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExitHistory:
-    """What a slot's ends so far say."""
+    """A slot's recent exits."""
 
-    #: Ends in a row after which the next one had to back off.
+    #: Consecutive exits after which the successor had to back off.
     ends: int = 0
-    #: Those among them that were faults of ours.
+    #: Those among them that count as crashes.
     faults: int = 0
-    #: The last end was for want of a dependency.
+    #: The latest exit was because a dependency did not answer.
     dependency_away: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Respawn:
-    """The decision: when the next one starts, and what is known now."""
+    """The decision: when the successor starts, and the slot's history after this exit."""
 
     delay_seconds: float
     history: ExitHistory
@@ -119,13 +121,13 @@ class Respawn:
 def cause_of(
     *, status: int | None, signal: int | None, ready: bool, asked: bool = False, hung: bool = False
 ) -> ExitCause:
-    """Why a worker ended, from how it did and what was known of it; a signal comes with no status."""
+    """The cause of an exit, from its status or signal (one is None) and the worker's state."""
     if asked:
         return ExitCause.ASKED
     if hung:
         return ExitCause.HUNG if ready else ExitCause.NEVER_READY
     if status == ExitStatus.UNAVAILABLE:
-        return ExitCause.UNAVAILABLE  # also before it was ready: the database is often the first thing missed
+        return ExitCause.UNAVAILABLE  # also before ready: often the database does not answer
     if not ready:
         return ExitCause.NEVER_READY
     if signal is not None:
@@ -136,26 +138,26 @@ def cause_of(
 def decide(
     cause: ExitCause, history: ExitHistory, policy: RespawnPolicy, *, ran_well: bool, jitter: float = 0.5
 ) -> Respawn:
-    """When a slot's next worker starts.
+    """Decide when a slot's next worker starts.
 
     Args:
-        cause: why the last one ended.
-        history: as the last decision left it.
-        policy: the fleet's patience.
-        ran_well: it lived for ``policy.settled_seconds``, or finished a call.
-        jitter: from 0 to 1, so that a fleet that fell together does not come back in one breath.
+        cause: of the exit.
+        history: from the previous decision.
+        policy: delays and thresholds.
+        ran_well: the worker lived for ``policy.stable_after_seconds``, or finished a call.
+        jitter: from 0 to 1, so that workers that failed together do not all restart at once.
     """
-    row = RESPAWN[cause]
+    rule = RESPAWN[cause]
     if ran_well:
         history = ExitHistory()
-    if row.pace is Pace.AT_ONCE:
+    if rule.pace is Pace.IMMEDIATE:
         return Respawn(delay_seconds=0.0, history=ExitHistory(), crash_loop=False)
     spread = 0.75 + 0.5 * jitter
-    if row.pace is Pace.STEADY:
+    if rule.pace is Pace.CONSTANT:
         delay = policy.outage_delay_seconds * spread
         return Respawn(delay_seconds=delay, history=replace(history, dependency_away=True), crash_loop=False)
     ends = history.ends + 1
-    faults = history.faults + 1 if row.our_fault else history.faults
+    faults = history.faults + 1 if rule.counts_as_crash else history.faults
     delay = 0.0
     if ends > 1:
         # The exponent is bounded: 2.0 ** 1024 overflows.

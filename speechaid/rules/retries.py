@@ -1,15 +1,18 @@
-"""What happens to a job after a dial: rotation, passes, delays. Pure; ``decide`` is the door.
+"""What happens to a job after a dial: phone rotation, attempts, delays; see ``decide``.
 
-An attempt is one pass through the contact's phones. A failed dial moves on to the next phone at once; the
-last phone of the pass ends it, which costs an attempt and a delay. Phones that are dead (not a number, on the
-do-not-call list) are left out of a pass, and so is a phone that the contact lists twice.
+Pure: no I/O, no clock.
 
-A call that broke off *after it had connected* does not rotate. It ends the pass where it stands: the attempt
-is spent, the next pass begins with the first phone after the retry delay. That keeps three promises at once:
-a person who was on the phone a moment ago is not rung again at once on another phone, every pass tries the
-phones in order from the first, and attempts stay bounded however often the agent breaks.
+An attempt is one pass through the contact's phones. A failed dial rotates to the next phone at once; the last
+phone ends the pass, which costs an attempt and a delay. Dead phones (not a number, on the do-not-call list)
+are skipped, and so is a phone that the contact lists twice.
 
-Only ``temporary`` and ``blocked`` cost nothing, so only a stream of these can keep a job alive for ever.
+A call that broke off *after it had connected* does not rotate. It ends the pass: the attempt is spent, and
+the next pass begins with the first phone after the retry delay. This gives three guarantees: a person who was
+just on the phone is not called again at once on another phone, every pass tries the phones in order from the
+first, and attempts stay bounded however often the agent fails.
+
+Only ``temporary`` and ``blocked`` cost nothing, so only a series of these can keep a job pending without
+limit.
 """
 
 from __future__ import annotations
@@ -20,7 +23,15 @@ from typing import Final
 from speechaid.model.batch import CallSettings
 from speechaid.model.states import JobStatus, Outcome, Stopper, SuspendReason
 from speechaid.rules.outcomes import reclassify
-from speechaid.rules.retry_table import RULES, SERVED, STOPPED_BY_OPERATOR, Delay, RetryCause, Rule, Then
+from speechaid.rules.retry_table import (
+    RULES,
+    STOPPED_BY_OPERATOR,
+    SUCCESS,
+    Delay,
+    NextAction,
+    RetryCause,
+    Rule,
+)
 
 __all__ = [
     "NextStep",
@@ -33,61 +44,61 @@ __all__ = [
     "policy_for",
 ]
 
-_SECONDS_AN_HOUR: Final = 3600.0
+_SECONDS_PER_HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often and how soon to try again."""
+    """How often and how soon to retry."""
 
     max_attempts: int
-    #: After a pass whose last dial was anything but unanswered.
+    #: After a pass whose last dial failed otherwise than below.
     retry_delay_seconds: float
     #: After a pass whose last dial was not answered, or reached a machine.
     no_answer_delay_seconds: float
-    #: Bounds of the random wait after a temporary fault.
+    #: Bounds of the random delay after a temporary fault.
     temporary_min_seconds: float
     temporary_max_seconds: float
-    #: Whether a voicemail reached serves the call's purpose.
+    #: Whether reaching a voicemail counts as success.
     voicemail_counts: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where a job stands in its phones and passes."""
+    """A job's phones and attempts at the time of a dial."""
 
     #: As the contact lists them.
     phones: tuple[str, ...]
-    #: Those of ``phones``, as listed, that are never to be dialled (again); see ``phones.undialable``.
+    #: Those of ``phones``, as listed, that must not be dialled (again); see ``phones.undialable``.
     dead: frozenset[str]
-    #: The phone that was dialled.
+    #: Index of the dialled phone.
     index: int
-    #: Passes used up before this one.
+    #: Attempts spent before this one.
     attempts: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class NextStep:
-    """What to write on the job."""
+    """The changes to write to the job."""
 
     status: JobStatus
     attempts: int
     next_phone_index: int
-    #: Seconds until the job is due again; 0 is at once.
+    #: Seconds until the job is due again; 0: at once.
     delay_seconds: float
     cause: RetryCause
     suspend_reason: SuspendReason | None = None
     cancel_reason: str | None = None
-    #: A phone, as the contact lists it, that is dead from now on.
+    #: A phone, as the contact lists it, that must not be dialled any more.
     dead_phone: str | None = None
 
 
 def policy_for(defaults: RetryPolicy, settings: CallSettings | None) -> RetryPolicy:
-    """The policy of a batch: what its ``call_settings`` say, the environment's for the rest."""
+    """The policy of a batch: its ``call_settings``, with the defaults for what they leave out."""
     if settings is None:
         return defaults
     hours = settings.retry_delay_hours
-    delay = None if hours is None else hours * _SECONDS_AN_HOUR
+    delay = None if hours is None else hours * _SECONDS_PER_HOUR
     counts = settings.voicemail_counts
     return RetryPolicy(
         max_attempts=defaults.max_attempts if settings.max_attempts is None else settings.max_attempts,
@@ -108,21 +119,21 @@ def decide(
     policy: RetryPolicy,
     jitter: float,
 ) -> NextStep:
-    """Say what becomes of the job after a dial.
+    """Decide what happens to the job after a dial.
 
     Args:
-        outcome: what the dial came to.
-        position: the phone that was dialled, and the passes before it.
-        connected: whether somebody or something had taken the call.
-        stopped_by: who of us asked Retell to stop it.
-        policy: the batch's.
-        jitter: in [0, 1), spreads temporary waits.
+        outcome: of the dial.
+        position: the dialled phone, and the attempts before it.
+        connected: whether a person or a machine answered the call.
+        stopped_by: who on our side asked Retell to stop the call; None: no stop was requested.
+        policy: of the batch.
+        jitter: in [0, 1), spreads the delays after temporary faults.
     """
     outcome = reclassify(outcome, connected=connected, stopped_by=stopped_by)
     rule = _rule(outcome, stopped_by, policy)
     dialled = position.phones[position.index] if 0 <= position.index < len(position.phones) else None
-    dead_phone = dialled if rule.kills_phone else None
-    if rule.then is Then.NEXT_PHONE:
+    dead_phone = dialled if rule.marks_phone_dead else None
+    if rule.action is NextAction.NEXT_PHONE:
         return _next_phone(
             position,
             policy,
@@ -143,10 +154,10 @@ def decide(
 
 
 def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
-    """What becomes of a job that has no phone to dial from ``position.index`` on, though nothing was dialled.
+    """The next step of a claimed job that has no phone to dial from ``position.index`` on.
 
-    Numbers may land on the do-not-call list between two dials. The rest of the pass is left out: the pass is
-    over, with the retry delay; where no phone is left at all, the job fails at once.
+    Numbers can be put on the do-not-call list between two dials. The rest of the pass is skipped, with the
+    retry delay; if no phone is left at all, the job fails at once.
     """
     step = _next_phone(
         position,
@@ -156,7 +167,7 @@ def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
         delay_seconds=policy.retry_delay_seconds,
     )
     if step.cause is RetryCause.ALL_PHONES_DEAD and position.index == 0:
-        # Not one dial was made in this pass.
+        # No dial was made in this pass.
         return NextStep(
             status=step.status,
             attempts=position.attempts,
@@ -179,16 +190,16 @@ def exhausted(attempts: int) -> NextStep:
 
 
 def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
-    """Whether a job may not be dialled any more because its passes are used up.
+    """Whether a job may not be dialled any more because its attempts are spent.
 
-    Possible on a pending job where the limit was lowered after its last dial.
+    A pending job can be exhausted if the limit was lowered after its last dial.
     """
     return attempts >= policy.max_attempts
 
 
 def _rule(outcome: Outcome, stopped_by: Stopper | None, policy: RetryPolicy) -> Rule:
     if outcome is Outcome.VOICEMAIL and policy.voicemail_counts:
-        return SERVED
+        return SUCCESS
     if outcome is Outcome.STOPPED and stopped_by is Stopper.OPERATOR:
         return STOPPED_BY_OPERATOR
     return RULES[outcome]
@@ -218,16 +229,16 @@ def _next_phone(
             cause=RetryCause.ROTATED,
             dead_phone=dead_phone,
         )
-    # The limit may have been lowered while the call went on: never count past it, nor back.
+    # The limit may have been lowered during the call: never count beyond it, nor backwards.
     attempts = max(position.attempts, min(position.attempts + 1, policy.max_attempts))
-    goes_on = bool(dialable) and not is_exhausted(attempts, policy)
+    retries = bool(dialable) and not is_exhausted(attempts, policy)
     return NextStep(
-        status=JobStatus.PENDING if goes_on else JobStatus.FAILED,
+        status=JobStatus.PENDING if retries else JobStatus.FAILED,
         attempts=attempts,
         next_phone_index=0,
-        delay_seconds=delay_seconds if goes_on else 0.0,
+        delay_seconds=delay_seconds if retries else 0.0,
         cause=RetryCause.RETRY
-        if goes_on
+        if retries
         else RetryCause.EXHAUSTED
         if dialable
         else RetryCause.ALL_PHONES_DEAD,

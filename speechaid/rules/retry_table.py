@@ -1,4 +1,7 @@
-"""What follows each outcome of a dial, as a table; ``retries`` works it out for a job."""
+"""What follows each outcome of a dial, as a table; ``retries`` applies it to a job.
+
+Pure: no I/O, no clock.
+"""
 
 from __future__ import annotations
 
@@ -12,31 +15,40 @@ from speechaid.model.states import JobStatus, Outcome, SuspendReason
 
 
 class RetryCause(StrEnum):
-    """Why a job moved on as it did, for logs and metrics."""
+    """Why a job got its next step; stable values for logs and metrics."""
 
+    #: The call was successful: the job is done.
     SERVED = "served"
+    #: Next phone of the same attempt, at once.
     ROTATED = "rotated"
+    #: The attempt is spent; the next one follows after a delay.
     RETRY = "retry"
+    #: The last attempt is spent: the job failed.
     EXHAUSTED = "exhausted"
     ALL_PHONES_DEAD = "all_phones_dead"
     TEMPORARY = "temporary"
     DO_NOT_CALL = "do_not_call"
     NO_CREDIT = "no_credit"
     BLOCKED = "blocked"
+    #: An operator's ``hang-up``.
     STOPPED_BY_OPERATOR = "stopped_by_operator"
+    #: Stopped outside speechaid, in Retell's dashboard or API.
     STOPPED_IN_RETELL = "stopped_in_retell"
 
 
-class Then(StrEnum):
-    """The kinds of things that can follow a dial."""
+class NextAction(StrEnum):
+    """The kinds of steps after a dial."""
 
+    #: Give the job a final status, or suspend it.
     FINISH = "finish"
+    #: Dial the next phone, or end the pass after the last one.
     NEXT_PHONE = "next_phone"
+    #: Dial the same phone again; nothing is spent.
     TRY_AGAIN = "try_again"
 
 
 class Delay(StrEnum):
-    """Which of the policy's waits comes next."""
+    """Which of the policy's delays applies."""
 
     NONE = "none"
     RETRY = "retry"
@@ -48,28 +60,28 @@ class Delay(StrEnum):
 class Rule:
     """One row: what follows an outcome."""
 
-    then: Then
-    #: Where it finishes or is tried again: what the job becomes, and why.
+    action: NextAction
+    #: For ``FINISH`` and ``TRY_AGAIN``: the job's new status, and why.
     status: JobStatus = JobStatus.PENDING
     cause: RetryCause = RetryCause.RETRY
-    #: Where it goes to the next phone: the delay once the pass is over; else the delay itself.
+    #: For ``NEXT_PHONE``: the delay after the pass ends; otherwise the delay itself.
     delay: Delay = Delay.NONE
-    kills_phone: bool = False
+    marks_phone_dead: bool = False
     suspend_reason: SuspendReason | None = None
     cancel_reason: str | None = None
 
 
-SERVED: Final = Rule(then=Then.FINISH, status=JobStatus.DONE, cause=RetryCause.SERVED)
-_UNANSWERED: Final = Rule(then=Then.NEXT_PHONE, delay=Delay.NO_ANSWER)
-_FAILED: Final = Rule(then=Then.NEXT_PHONE, delay=Delay.RETRY)
+SUCCESS: Final = Rule(action=NextAction.FINISH, status=JobStatus.DONE, cause=RetryCause.SERVED)
+_UNANSWERED: Final = Rule(action=NextAction.NEXT_PHONE, delay=Delay.NO_ANSWER)
+_FAILED: Final = Rule(action=NextAction.NEXT_PHONE, delay=Delay.RETRY)
 _STOPPED_IN_RETELL: Final = Rule(
-    then=Then.FINISH,
+    action=NextAction.FINISH,
     status=JobStatus.SUSPENDED,
     cause=RetryCause.STOPPED_IN_RETELL,
     suspend_reason=SuspendReason.STOPPED_IN_RETELL,
 )
 STOPPED_BY_OPERATOR: Final = Rule(
-    then=Then.FINISH,
+    action=NextAction.FINISH,
     status=JobStatus.CANCELLED,
     cause=RetryCause.STOPPED_BY_OPERATOR,
     cancel_reason="hang_up",
@@ -77,30 +89,32 @@ STOPPED_BY_OPERATOR: Final = Rule(
 
 RULES: Final[Mapping[Outcome, Rule]] = MappingProxyType(
     {
-        Outcome.ANSWERED: SERVED,
-        Outcome.CALLBACK_REQUESTED: SERVED,
+        Outcome.ANSWERED: SUCCESS,
+        Outcome.CALLBACK_REQUESTED: SUCCESS,
         Outcome.VOICEMAIL: _UNANSWERED,
         Outcome.NO_ANSWER: _UNANSWERED,
         Outcome.BUSY: _FAILED,
         Outcome.FAILED: _FAILED,
-        Outcome.INVALID_NUMBER: Rule(then=Then.NEXT_PHONE, delay=Delay.RETRY, kills_phone=True),
+        Outcome.INVALID_NUMBER: Rule(action=NextAction.NEXT_PHONE, delay=Delay.RETRY, marks_phone_dead=True),
         Outcome.DO_NOT_CALL: Rule(
-            then=Then.FINISH,
+            action=NextAction.FINISH,
             status=JobStatus.CANCELLED,
             cause=RetryCause.DO_NOT_CALL,
             cancel_reason="do_not_call",
-            kills_phone=True,
+            marks_phone_dead=True,
         ),
         Outcome.STOPPED: _STOPPED_IN_RETELL,
-        Outcome.TEMPORARY: Rule(then=Then.TRY_AGAIN, cause=RetryCause.TEMPORARY, delay=Delay.TEMPORARY),
+        Outcome.TEMPORARY: Rule(
+            action=NextAction.TRY_AGAIN, cause=RetryCause.TEMPORARY, delay=Delay.TEMPORARY
+        ),
         Outcome.NO_CREDIT: Rule(
-            then=Then.FINISH,
+            action=NextAction.FINISH,
             status=JobStatus.SUSPENDED,
             cause=RetryCause.NO_CREDIT,
             suspend_reason=SuspendReason.NO_CREDIT,
         ),
-        # No delay: the hold that a blocked dial puts on the API key paces it, and a host with a good key may
-        # take the job at once.
-        Outcome.BLOCKED: Rule(then=Then.TRY_AGAIN, cause=RetryCause.BLOCKED),
+        # No delay: a blocked dial opens the circuit breaker of the API key, and a host with another key may
+        # claim the job at once.
+        Outcome.BLOCKED: Rule(action=NextAction.TRY_AGAIN, cause=RetryCause.BLOCKED),
     }
 )

@@ -1,12 +1,11 @@
-"""Calling windows: when a batch may be dialled, by the clock on the wall of its time zone.
+"""Calling windows: when a batch may be dialled, by the local time of its time zone. Pure: no I/O, no clock.
 
-A window is open at an instant exactly when the wall clock of its zone then shows a time inside it. That
-settles changes of the clock by themselves: an hour that is skipped is never inside, and a wall time that
-comes twice is judged alike both times, even if that closes the window and opens it anew. A window over
-midnight belongs to the day on which it opens.
+A window is open at an instant if the local time of its zone is inside it. This also covers daylight saving: a
+skipped hour is never inside, and a local time that comes twice is treated alike both times, even if the
+window thereby closes and opens again. A window over midnight belongs to the day on which it opens.
 
-Whatever cannot be understood is a ``WindowFault``: the batch is not dialled, and the fault says why. Start
-and end alike is such a case: it may mean always or never, and a call cannot be taken back.
+Invalid settings give a ``WindowFault``: the batch is not dialled, and the fault says why. Equal start and end
+are invalid too: they could mean always or never, and a call cannot be taken back.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from speechaid.model.reading import shown
 _DAY: Final = 86_400
 ALL_DAYS: Final = frozenset(range(1, 8))
 _TIME: Final = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
-#: How far ahead to look for an opening or closing: a change of the clock can swallow a weekly window once.
+#: How far ahead openings are searched: a clock change can skip a weekly window once.
 _HORIZON_DAYS: Final = 22
 
 
 class DailyHours(Protocol):
-    """A daily span as the settings hold it: ``HH:MM`` each."""
+    """Daily hours as in the settings, each ``HH:MM``."""
 
     @property
     def start(self) -> str:
@@ -37,17 +36,17 @@ class DailyHours(Protocol):
 
     @property
     def end(self) -> str:
-        """When it closes; before the start: on the next day."""
+        """When it closes; if before the start, on the next day."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """When a batch may be called. Seconds since midnight by the wall clock; the end is outside."""
+    """When a batch may be called. Seconds since local midnight; the end is exclusive."""
 
     start_seconds: int
-    #: 86,400 is midnight at the day's end. Not after the start: on the next day.
+    #: 86,400: midnight at the end of the day. If not after the start, on the next day.
     end_seconds: int
-    #: 1 is Monday, 7 Sunday; of a window over midnight the day on which it opens.
+    #: 1 (Monday) to 7 (Sunday); for a window over midnight the day on which it opens.
     days: frozenset[int]
     zone: ZoneInfo
 
@@ -63,7 +62,7 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowFault:
-    """A window, or a limit beside it, that cannot be understood; nothing is dialled under it."""
+    """Invalid settings of a window or of a limit beside it; nothing is dialled under them."""
 
     #: One sentence for an operator.
     sentence: str
@@ -78,14 +77,14 @@ def read_window(
     default_days: Sequence[int] | None,
     default_timezone: str,
 ) -> Window | WindowFault:
-    """The window that the values of a batch's ``call_settings`` describe.
+    """Read the window from the values of a batch's ``call_settings``.
 
     Args:
-        allowed_hours: ``{start, end}``, each ``HH:MM``; None takes the default.
-        days_of_week: a list of 1 (Monday) to 7 (Sunday), 0 read as Sunday; None takes the default.
-        timezone: an IANA name; None takes the default.
-        default_hours: None is the whole day.
-        default_days: None is every day.
+        allowed_hours: ``{start, end}``, each ``HH:MM``; None: the default.
+        days_of_week: a list of 1 (Monday) to 7 (Sunday), 0 read as Sunday; None: the default.
+        timezone: an IANA name; None: the default.
+        default_hours: None: the whole day.
+        default_days: None: every day.
         default_timezone: the account's, else the settings'.
     """
     try:
@@ -96,7 +95,7 @@ def read_window(
             days=_days(default_days if days_of_week is None else days_of_week),
             zone=_zone(default_timezone if timezone is None else timezone),
         )
-    except _NotUnderstoodError as fault:
+    except _InvalidSettingError as fault:
         return WindowFault(sentence=str(fault))
 
 
@@ -114,17 +113,17 @@ def is_open(window: Window, now: datetime) -> bool:
 
 
 def next_opening(window: Window, now: datetime) -> datetime | None:
-    """The first instant from now on at which the window is open, aware UTC: now itself where it is open.
+    """The first instant from now on at which the window is open, aware UTC; now itself if it is open.
 
-    None where no opening is found within three weeks.
+    None if there is no opening within three weeks.
     """
     if is_open(window, now):
         return now.astimezone(UTC)
     return next((moment for moment in _changes(window, now) if is_open(window, moment)), None)
 
 
-class _NotUnderstoodError(Exception):
-    """Carries the sentence of a fault up to ``read_window``."""
+class _InvalidSettingError(Exception):
+    """Carries a fault's sentence to ``read_window``."""
 
 
 def _hours(value: object) -> tuple[int, int]:
@@ -136,11 +135,11 @@ def _hours(value: object) -> tuple[int, int]:
         start_text, end_text = getattr(value, "start", None), getattr(value, "end", None)
     start, end = _seconds(start_text), _seconds(end_text)
     if start is None or end is None or start == _DAY:
-        raise _NotUnderstoodError(
+        raise _InvalidSettingError(
             f"allowed_hours {shown(value)} cannot be understood: start and end must be HH:MM"
         )
     if start == end:
-        raise _NotUnderstoodError(f"allowed_hours {shown(value)} starts and ends at the same time")
+        raise _InvalidSettingError(f"allowed_hours {shown(value)} starts and ends at the same time")
     return start, end
 
 
@@ -160,14 +159,14 @@ def _days(value: object) -> frozenset[int]:
     days = [_day(entry) for entry in value] if isinstance(value, list | tuple | set | frozenset) else []
     known = [day for day in days if day is not None]
     if not days or len(known) < len(days):
-        raise _NotUnderstoodError(
+        raise _InvalidSettingError(
             f"days_of_week {shown(value)} cannot be understood: a list of days from 1 (Monday) to 7 (Sunday)"
         )
     return frozenset(known)
 
 
 def _day(value: object) -> int | None:
-    """1 to 7; 0 is Sunday; digits in a string and whole floats are read; names are not."""
+    """1 to 7; 0 is Sunday; accepts digits in a string and whole floats, no names."""
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(8):
@@ -178,13 +177,13 @@ def _day(value: object) -> int | None:
 def _zone(value: object) -> ZoneInfo:
     zone = find_zone(value.strip()) if isinstance(value, str) else None
     if zone is None:
-        raise _NotUnderstoodError(f"timezone {shown(value)} is not a known IANA zone")
+        raise _InvalidSettingError(f"timezone {shown(value)} is not a known IANA zone")
     return zone
 
 
 @lru_cache(maxsize=256)
 def find_zone(name: str) -> ZoneInfo | None:
-    """The zone of an IANA name, or None where nobody knows it."""
+    """The zone of an IANA name, or None if it is unknown."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # unknown, a path, or a folder such as "America"
@@ -192,7 +191,7 @@ def find_zone(name: str) -> ZoneInfo | None:
 
 
 def _changes(window: Window, now: datetime) -> list[datetime]:
-    """Every instant after now, in order, at which the window may open or close."""
+    """Every instant after now at which the window may open or close, sorted."""
     first = now.astimezone(window.zone).date() - timedelta(days=1)
     moments = set(_clock_changes(window.zone, now))
     for day in (first + timedelta(days=ahead) for ahead in range(_HORIZON_DAYS)):
@@ -202,14 +201,14 @@ def _changes(window: Window, now: datetime) -> list[datetime]:
 
 
 def _instants(day: date, seconds: int, zone: ZoneInfo) -> Iterator[datetime]:
-    """When the wall clock shows this time: once, or twice in an hour that is repeated."""
-    shown = time(seconds // 3600, seconds // 60 % 60, seconds % 60)
+    """The instants of this local time: one, or two in a repeated hour."""
+    local = time(seconds // 3600, seconds // 60 % 60, seconds % 60)
     for fold in (0, 1):
-        yield datetime.combine(day, shown.replace(fold=fold), zone).astimezone(UTC)
+        yield datetime.combine(day, local.replace(fold=fold), zone).astimezone(UTC)
 
 
 def _clock_changes(zone: ZoneInfo, now: datetime) -> Iterator[datetime]:
-    """Instants at which the zone's clock is put forward or back, to the second."""
+    """Instants at which the zone's UTC offset changes, to the second."""
     before = now.astimezone(UTC).replace(microsecond=0)
     for _ in range(_HORIZON_DAYS):
         after = before + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The chaos run in small: whole daemons, real signals, real faults, closed books."""
+"""A small chaos run: whole daemons, real signals, real faults, and an audit of all records."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.timeout(300)
-def test_whatever_is_killed_frozen_or_lies_no_call_is_lost_doubled_or_charged_wrongly(tmp_path: Path) -> None:
-    # Given two hosts on one database, and a seed that says what befalls them
+def test_under_kills_freezes_and_faults_no_call_is_lost_doubled_or_charged_wrongly(tmp_path: Path) -> None:
+    # Given two hosts on one database, and a seed for the actions
     sizes = {
         "jobs": 100,
         "hosts": 2,
@@ -31,9 +31,9 @@ def test_whatever_is_killed_frozen_or_lies_no_call_is_lost_doubled_or_charged_wr
     command = [sys.executable, "-m", "tests.chaos", "--seed=1", "--json", "--quiet", "--patience=240"]
     command += [f"--{name}={number}" for name, number in sizes.items()]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    # When a campaign is run under all of that
+    # When a campaign runs under these actions
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    # Then every deed was done, every job is over, and all books agree
+    # Then every action was performed, every job has ended, and all records agree
     assert ended.stdout, ended.stderr
     report = json.loads(ended.stdout)
     wrong = (

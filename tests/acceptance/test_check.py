@@ -107,7 +107,7 @@ def test_with_everything_in_order_all_checks_pass_and_nothing_is_dialled(
     assert set(found) >= {"socket", "state directory", "descriptors"}
     assert {name for name, level in found.items() if level != "ok"} <= {"database"}  # a standalone server
     assert list(simulator.requests()["counts"]) == ["concurrency"]
-    assert simulator.ledger() == []
+    assert simulator.placed_calls() == []
 
 
 def test_each_invalid_setting_is_reported_and_the_exit_status_is_78(variables: Environ) -> None:

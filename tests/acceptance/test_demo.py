@@ -1,4 +1,4 @@
-"""``speechaid demo`` as a newcomer meets it: processes, output, exit status, and nothing left behind."""
+"""``speechaid demo`` as a new user runs it: processes, output, exit status, clean-up."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DEADLINE_SECONDS = 150.0
 
 @pytest.fixture
 def temporary(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment whose temporary directory is this test's, and short enough for a socket's path."""
+    """An environment with a temporary directory of this test; its path is short enough for a socket."""
     place = Path("/tmp") / f"sa-{os.getpid()}-{tmp_path.name[-8:]}"
     place.mkdir()
     yield {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(place)}
-    place.rmdir()  # fails where the demo left anything behind
+    place.rmdir()  # fails if the demo left files behind
 
 
 Demo = Callable[..., subprocess.Popen[str]]
@@ -32,12 +32,12 @@ Demo = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def demo(temporary: dict[str, str]) -> Iterator[Demo]:
-    """Start ``speechaid demo`` with these words; what a failed test leaves running is ended."""
+    """Start ``speechaid demo`` with arguments; terminates what a failed test leaves running."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
+    def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "speechaid", "demo", *words],
+            [sys.executable, "-m", "speechaid", "demo", *arguments],
             env=temporary,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -57,26 +57,26 @@ def demo(temporary: dict[str, str]) -> Iterator[Demo]:
 
 
 def read_until(pipe: IO[str] | None, word: str) -> str:
-    """Read lines until one holds the word; that line."""
+    """Read lines until one contains the word; return that line."""
     assert pipe is not None
     read = []
     for line in pipe:
         if word in line:
             return line
         read.append(line)
-    pytest.fail(f"{word!r} was never said: {''.join(read)}")
+    pytest.fail(f"{word!r} was not printed: {''.join(read)}")
 
 
 def processes_of(place: str) -> list[str]:
-    """Command lines and titles of processes that work in a directory or have it in their environment."""
+    """Titles of processes with a directory in their command line or environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            told = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            texts = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except OSError:
             continue
-        if place.encode() in told and process.name != str(os.getpid()):
-            found.append(told.split(b"\0")[0].decode(errors="replace"))
+        if place.encode() in texts and process.name != str(os.getpid()):
+            found.append(texts.split(b"\0")[0].decode(errors="replace"))
     return found
 
 
@@ -87,7 +87,7 @@ def wait_until_nothing_runs(place: str) -> None:
     assert left == []
 
 
-def test_one_json_object_says_that_every_job_ended_and_the_books_agree(
+def test_the_json_summary_shows_that_every_job_ended_and_the_records_agree(
     temporary: dict[str, str], demo: Demo
 ) -> None:
     process = demo("--json", "--jobs", "14", "--seed", "3")
@@ -106,7 +106,7 @@ def test_one_json_object_says_that_every_job_ended_and_the_books_agree(
     wait_until_nothing_runs(temporary["TMPDIR"])
 
 
-def test_output_for_people_names_no_full_number_and_ends_with_the_report(
+def test_text_output_has_no_full_number_and_ends_with_the_report(
     temporary: dict[str, str], demo: Demo
 ) -> None:
     process = demo("--jobs", "4")
@@ -115,13 +115,13 @@ def test_output_for_people_names_no_full_number_and_ends_with_the_report(
     assert (process.returncode, err) == (0, "")
     assert "4 contacts imported" in out
     assert "they agree call by call" in out
-    assert "dials that the rules do not justify: 0" in out
+    assert "dials that the rules do not allow: 0" in out
     assert not re.search(r"\+\d{9,}", out)
     wait_until_nothing_runs(temporary["TMPDIR"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_demo_cut_short_leaves_no_process_behind(
+def test_an_interrupted_demo_leaves_no_process_behind(
     temporary: dict[str, str], demo: Demo, number: signal.Signals
 ) -> None:
     process = demo("--jobs", "40")
@@ -130,22 +130,22 @@ def test_a_demo_cut_short_leaves_no_process_behind(
     process.wait(DEADLINE_SECONDS)
     wait_until_nothing_runs(temporary["TMPDIR"])
     if number is signal.SIGKILL:
-        # Nobody was left to clear up: only files are.
+        # After SIGKILL nothing could clean up: files are left.
         subprocess.run(["rm", "-r", *map(str, Path(temporary["TMPDIR"]).iterdir())], check=True)
     else:
         assert process.returncode == 130
 
 
-def test_kept_demo_takes_commands_until_it_is_told_to_stop(temporary: dict[str, str], demo: Demo) -> None:
+def test_a_kept_demo_accepts_commands_until_it_is_stopped(temporary: dict[str, str], demo: Demo) -> None:
     process = demo("--keep", "--jobs", "3")
     socket = read_until(process.stderr, "SPEECHAID_SOCKET=").split("=", 1)[1].strip()
-    asked = subprocess.run(
+    status = subprocess.run(
         [sys.executable, "-m", "speechctl", "--socket", socket, "--timeout", "60s", "status", "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert json.loads(asked.stdout)["supervisor"]["state"] == "running"
+    assert json.loads(status.stdout)["supervisor"]["state"] == "running"
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=DEADLINE_SECONDS)
     assert "they agree call by call" in out

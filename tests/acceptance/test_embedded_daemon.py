@@ -74,7 +74,7 @@ def database_pid(place: Path) -> int:
 
 
 def live_calls(simulator: SimulatorProcess) -> list[dict[str, Any]]:
-    return [call for call in simulator.ledger() if call["ended_at"] is None]
+    return [call for call in simulator.placed_calls() if call["ended_at"] is None]
 
 
 def recorded(place: Path) -> list[str]:
@@ -89,9 +89,9 @@ def all_done(place: Path) -> bool:
 
 
 def assert_each_contact_was_called_once(place: Path, simulator: SimulatorProcess) -> None:
-    ledger = simulator.ledger()
-    assert len(ledger) == JOBS
-    assert sorted(recorded(place)) == sorted(call["call_id"] for call in ledger)
+    placed_calls = simulator.placed_calls()
+    assert len(placed_calls) == JOBS
+    assert sorted(recorded(place)) == sorted(call["call_id"] for call in placed_calls)
 
 
 def test_after_a_killed_supervisor_the_next_one_adopts_database_and_campaign(

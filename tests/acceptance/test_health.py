@@ -91,7 +91,7 @@ def jobs_by_status_or_none(place: Path) -> dict[str, int] | None:
 
 
 def assert_each_contact_was_called_once(simulator: SimulatorProcess) -> None:
-    called = [call["to_number"] for call in simulator.ledger()]
+    called = [call["to_number"] for call in simulator.placed_calls()]
     assert len(called) == len(set(called)) == JOBS
 
 
@@ -132,7 +132,7 @@ def test_a_daemon_that_starts_held_forecasts_dials_and_places_none_until_unhold(
         until(lambda: idle() == 3, "workers that claim nothing")
         answer = client.ask("forecast", {}, timeout_seconds=60.0)
         assert (len(answer["dials"]), answer["as_if_unheld"]) == (JOBS, True)
-        assert simulator.ledger() == []
+        assert simulator.placed_calls() == []
         hold = client.ask("status", {}, timeout_seconds=60.0)["fleet_hold"]
         assert (hold["by"], hold["reason"]) == ("speechaid run --held", "started held")
         client.ask("unhold", {}, timeout_seconds=60.0)
@@ -332,7 +332,7 @@ def test_a_hold_works_without_a_writable_state_file_and_is_saved_once_it_can_be(
         until(lambda: supervisor()["orders_not_kept"] is None, "the hold on disk")
         assert json.loads((state / "standing.json").read_text())["held"]
         assert "not_kept" not in daemon.ask("hold")
-        assert simulator.ledger() == []
+        assert simulator.placed_calls() == []
     finally:
         assert daemon.stop() == 0
 
@@ -356,7 +356,7 @@ def test_a_disk_that_fills_up_holds_dials_while_there_is_space_for_live_calls(
         assert (first["code"], str(small_disk) in first["evidence"]) == ("no_space", True)
         daemon.ask("unhold")  # unhold does not override the lack of space
         assert jobs_by_status(small_disk) == {"pending": JOBS}
-        assert simulator.ledger() == []
+        assert simulator.placed_calls() == []
         (small_disk / "ballast").unlink()
         until(lambda: jobs_by_status(small_disk) == {"done": JOBS}, "all jobs done")
         assert no_space() is None
@@ -374,7 +374,7 @@ def test_a_full_disk_holds_dials_and_loses_or_repeats_no_call(
     try:
         daemon.start()
         daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full")
-        until(lambda: len(simulator.ledger()) > 0, "the first call")
+        until(lambda: len(simulator.placed_calls()) > 0, "the first call")
         fill(small_disk)
         assert daemon.ask("status")["supervisor"]["present"]  # it answers
         fill_up(small_disk)  # a restarted database may have freed some

@@ -241,8 +241,8 @@ def test_live_calls_outlive_all_that_systemd_does_to_the_service_and_end_once_ea
     until(lambda: jobs(running) == {"done": CALLS}, "the end of the calls that the backup knows as live")
     assert ctl(running, "status")["supervisor"]["held"]
     running.say("speechctl unhold")
-    assert {call["call_id"] for call in simulator.ledger()} == live
-    assert len(simulator.ledger()) == CALLS
+    assert {call["call_id"] for call in simulator.placed_calls()} == live
+    assert len(simulator.placed_calls()) == CALLS
 
 
 def jobs(machine: Machine) -> dict[str, int]:

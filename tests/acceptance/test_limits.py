@@ -104,10 +104,10 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def most_at_once(ledger: list[Document]) -> int:
+def most_at_once(placed_calls: list[Document]) -> int:
     """Largest number of calls that were live at one instant; an end counts before a start."""
-    starts = [(call["placed_at"], 1) for call in ledger]
-    ends = [(call["ended_at"], -1) for call in ledger if call["ended_at"] is not None]
+    starts = [(call["placed_at"], 1) for call in placed_calls]
+    ends = [(call["ended_at"], -1) for call in placed_calls if call["ended_at"] is not None]
     live = most = 0
     for _, change in sorted(starts + ends):
         live += change
@@ -136,15 +136,15 @@ def test_account_concurrency_and_credit_are_never_exceeded(
     fill(database_uri, database.name, 40, {"account_id": "acc-1"}, account_id="acc-1")
     with Hosts(place, database_uri, database.name, simulator):
         until(lambda: statuses(database) == {"done": 10, "suspended": 30})
-        assert len(simulator.ledger()) == 10
-        assert most_at_once(simulator.ledger()) == 3
+        assert len(simulator.placed_calls()) == 10
+        assert most_at_once(simulator.placed_calls()) == 3
 
         database.accounts.update_one({}, {"$inc": {"credit_balance": 5}})
         until(lambda: statuses(database) == {"done": 15, "suspended": 25})
 
-    ledger = simulator.ledger()
-    assert len(ledger) == 15
-    assert most_at_once(ledger) == 3
+    placed_calls = simulator.placed_calls()
+    assert len(placed_calls) == 15
+    assert most_at_once(placed_calls) == 3
     assert simulator.overlaps() == []
     account = database.accounts.find_one({})
     assert account is not None
@@ -173,6 +173,6 @@ def test_batch_concurrency_and_the_daily_limit_are_never_exceeded(
         until(lambda: statuses(database).get("done") == 13)
 
     assert statuses(database) == {"done": 13, "pending": 8}
-    of_batch = [call for call in simulator.ledger() if call["to_number"] != "+12025559999"]
+    of_batch = [call for call in simulator.placed_calls() if call["to_number"] != "+12025559999"]
     assert len(of_batch) == 12
     assert most_at_once(of_batch) == 2

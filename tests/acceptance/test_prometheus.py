@@ -32,7 +32,7 @@ import pytest
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
-from speechaid.demo.simulator.settings import LIVELY
+from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.model.states import Outcome
 from speechaid.rules.alerting import Thresholds
@@ -193,7 +193,7 @@ def scene() -> Iterator[Scene]:
     tool("prometheus")
     place = Path(f"/tmp/sa-{secrets.token_hex(4)}")
     place.mkdir(mode=0o700)
-    odds = {reason: weight for reason, weight in LIVELY.items() if reason != "user_requested_dnc"}
+    odds = {reason: weight for reason, weight in TYPICAL_ODDS.items() if reason != "user_requested_dnc"}
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, place)
         database = EmbeddedDatabase(place / "database")
@@ -251,11 +251,11 @@ def campaign(scene: Scene) -> None:
 
 
 def test_counters_equal_the_simulators_calls_and_the_database_exactly(scene: Scene) -> None:
-    ledger = scene.simulator.ledger()
+    placed_calls = scene.simulator.placed_calls()
     results = scene.store.results.aggregate([{"$match": {}}])
     connected = [row for row in results if row["connected"]]
     served = [row for row in results if row["outcome"] in {Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED}]
-    assert len(ledger) == len(results) > JOBS
+    assert len(placed_calls) == len(results) > JOBS
     ask = scene.prometheus
 
     def counted() -> dict[str, object]:
@@ -272,7 +272,7 @@ def test_counters_equal_the_simulators_calls_and_the_database_exactly(scene: Sce
         }
 
     expected: dict[str, object] = {
-        "placed": len(ledger),
+        "placed": len(placed_calls),
         "outcomes": dict(Counter(row["outcome"] for row in results)),
         "succeeded": len(served),
         "connected": len(connected),
@@ -313,7 +313,7 @@ def test_the_rotated_log_of_all_processes_is_complete_and_has_no_phone_number(sc
     results = {(row["job_id"], row["call_id"]) for row in scene.store.results.aggregate([{"$match": {}}])}
     # A worker that was killed right after Retell's answer could not log it.
     assert len(placed & results) >= len(results) - len(scene.killed) - 1
-    for call in scene.simulator.ledger():
+    for call in scene.simulator.placed_calls():
         assert call["to_number"] not in text
         assert call["to_number"].lstrip("+") not in text
 

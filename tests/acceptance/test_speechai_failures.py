@@ -1,6 +1,6 @@
-"""The eight ways in which the script that speechaid replaces fails: none of them happens to a whole daemon.
+"""The eight known failures of the script that speechaid replaces; none of them happens with a whole daemon.
 
-One daemon with its embedded database and a simulator serves all of them; each test brings its own people.
+All tests share one daemon with its embedded database and a simulator; each test adds its own contacts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from speechaid.embedded.database import published_uri
 Document = dict[str, Any]
 
 DEADLINE_SECONDS = 90.0
-#: Shorter than some calls; and the delay after a pass that nobody answered.
+#: The poll timeout, shorter than some calls; the retry delay after an unanswered pass.
 POLL_TIMEOUT_SECONDS, NO_ANSWER_SECONDS = 2.0, 1.5
 _numbers = itertools.count(100)
 
 
 class Campaign:
-    """The daemon at work, its database and its telephone network."""
+    """The running daemon, its database and the simulator."""
 
     def __init__(self, place: Path, simulator: SimulatorProcess) -> None:
         self.simulator = simulator
@@ -47,9 +47,9 @@ class Campaign:
         return self.daemon.stop()
 
     def job(self, *outcomes: Any, fault: Document | None = None, **fields: Any) -> str:
-        """Somebody to be called, and what comes of it; the job's name, which is the number.
+        """Add a job for a new number with these outcomes; return its id, which is the number.
 
-        A fault that is to befall the dial stands before there is a job: the workers are looking for one.
+        A fault for the dial is set before the job exists, because the workers poll for jobs.
         """
         number = f"+1202555{next(_numbers):04d}"
         self.simulator.script({number: list(outcomes)})
@@ -67,30 +67,30 @@ class Campaign:
         self.database.batches.insert_one({"batch_id": name, "is_active": True, **fields})
         return name
 
-    def look(self, number: str) -> Document:
+    def read(self, number: str) -> Document:
         found = self.database.jobs.find_one({"job_id": number})
         assert found is not None
         return found
 
-    def ends(self, number: str, *statuses: str) -> Document:
-        """The job once it has come to its end."""
-        until(lambda: self.look(number)["status"] in (statuses or ("done", "failed", "cancelled")))
-        return self.look(number)
+    def wait_for_end(self, number: str, *statuses: str) -> Document:
+        """The job, once it has ended."""
+        until(lambda: self.read(number)["status"] in (statuses or ("done", "failed", "cancelled")))
+        return self.read(number)
 
     def calls(self, number: str) -> list[Document]:
-        return [call for call in self.simulator.ledger() if call["to_number"] == number]
+        return [call for call in self.simulator.placed_calls() if call["to_number"] == number]
 
-    def others_are_called(self) -> None:
-        """People who came later are called: the workers had every chance to call those before them."""
+    def wait_for_later_jobs(self) -> None:
+        """Add jobs and wait for their calls: by then the workers could have called all earlier jobs."""
         for _ in range(2):
             for number in [self.job("user_hangup") for _ in range(3)]:
-                assert self.ends(number)["status"] == "done"
+                assert self.wait_for_end(number)["status"] == "done"
 
 
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "the awaited event did not come"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -134,23 +134,23 @@ def campaign(running: Campaign) -> Iterator[Campaign]:
     yield running
     running.simulator.clear_faults()
     running.simulator.clear_script()
-    # What a test left for nobody to call.
+    # Jobs that a test left pending.
     running.database.jobs.delete_many({"status": "pending"})
     running.database.batches.delete_many({})
 
 
-def test_no_answer_redialled_at_once_without_limit(campaign: Campaign) -> None:
+def test_an_unanswered_number_is_redialled_with_delay_and_limit(campaign: Campaign) -> None:
     number = campaign.job("dial_no_answer")
-    job = campaign.ends(number)
+    job = campaign.wait_for_end(number)
     calls = campaign.calls(number)
     assert (job["status"], job["attempts"], len(calls)) == ("failed", 3, 3)
     for before, after in itertools.pairwise(calls):
         assert after["placed_at"] - before["ended_at"] >= NO_ANSWER_SECONDS
 
 
-def test_refused_create_leaves_the_job_in_progress_for_ever(campaign: Campaign) -> None:
+def test_a_refused_create_does_not_leave_the_job_in_progress(campaign: Campaign) -> None:
     invalid: Document = {"kind": "status", "status": 422, "message": "to_number is not valid"}
-    assert campaign.ends(campaign.job("user_hangup", fault=invalid))["status"] == "failed"
+    assert campaign.wait_for_end(campaign.job("user_hangup", fault=invalid))["status"] == "failed"
     refusals: list[Document] = [
         {"kind": "unauthorized"},
         {"kind": "status", "status": 500},
@@ -158,24 +158,24 @@ def test_refused_create_leaves_the_job_in_progress_for_ever(campaign: Campaign) 
     ]
     for refusal in refusals:
         number = campaign.job("user_hangup", fault={**refusal, "count": 1})
-        job = campaign.ends(number)
+        job = campaign.wait_for_end(number)
         assert (job["status"], job.get("attempts", 0), len(campaign.calls(number))) == ("done", 0, 1)
 
 
-def test_the_only_batch_paused_is_dialled(campaign: Campaign) -> None:
+def test_a_paused_batch_is_not_dialled_even_if_it_is_the_only_one(campaign: Campaign) -> None:
     batch = campaign.batch(is_active=False)
     number = campaign.job("user_hangup", batch_id=batch)
-    campaign.others_are_called()
+    campaign.wait_for_later_jobs()
     assert campaign.calls(number) == []
-    assert campaign.look(number)["status"] == "pending"
+    assert campaign.read(number)["status"] == "pending"
 
     campaign.daemon.ask("resume-batch", batch=batch)
-    assert campaign.ends(number)["status"] == "done"
+    assert campaign.wait_for_end(number)["status"] == "done"
 
 
-def test_voicemail_counted_as_success(campaign: Campaign) -> None:
+def test_a_voicemail_is_not_counted_as_success(campaign: Campaign) -> None:
     number = campaign.job("voicemail_reached", "voicemail_reached", "user_hangup")
-    job = campaign.ends(number)
+    job = campaign.wait_for_end(number)
     results = list(campaign.database.call_results.find({"job_id": number}).sort("created_at", 1))
     assert [(row["outcome"], row["is_successful"]) for row in results] == [
         ("voicemail", False),
@@ -185,40 +185,40 @@ def test_voicemail_counted_as_success(campaign: Campaign) -> None:
     assert (job["status"], job["attempts"]) == ("done", 2)
 
 
-def test_lapsed_lease_never_reclaimed(campaign: Campaign) -> None:
+def test_a_lapsed_lease_is_reclaimed(campaign: Campaign) -> None:
     long_ago = datetime.now(UTC) - timedelta(hours=2)
     left: Document = {"status": "in_progress", "worker_id": "bot-3", "started_at": long_ago}
     with_lease = campaign.job("user_hangup", **left, reserved_until=long_ago + timedelta(minutes=2))
     without = campaign.job("user_hangup", **left)
     for number in (with_lease, without):
-        assert campaign.ends(number)["status"] == "done"
+        assert campaign.wait_for_end(number)["status"] == "done"
         assert len(campaign.calls(number)) == 1
 
 
-def test_a_long_call_redialled_while_live(campaign: Campaign) -> None:
-    # Three times as long as a call that does not connect is waited for.
+def test_a_long_call_is_not_redialled_while_live(campaign: Campaign) -> None:
+    # Three times the poll timeout of a call that does not connect.
     number = campaign.job({"reason": "user_hangup", "talk_seconds": 60 * 3 * POLL_TIMEOUT_SECONDS})
-    job = campaign.ends(number)
+    job = campaign.wait_for_end(number)
     (call,) = campaign.calls(number)
     assert (job["status"], call["disconnection_reason"]) == ("done", "user_hangup")
 
 
-def test_attempts_burnt_outside_the_window(campaign: Campaign) -> None:
+def test_no_attempts_are_spent_outside_the_window(campaign: Campaign) -> None:
     another_day = (datetime.now(UTC) + timedelta(days=3)).isoweekday()
     closed = {"allowed_hours": {"start": "09:00", "end": "18:00"}, "days_of_week": [another_day]}
     batch = campaign.batch(call_settings={**closed, "timezone": "UTC"})
     number = campaign.job("user_hangup", batch_id=batch, attempts=1)
-    before = campaign.look(number)
-    campaign.others_are_called()
-    assert campaign.look(number) == before  # not even claimed and put back
+    before = campaign.read(number)
+    campaign.wait_for_later_jobs()
+    assert campaign.read(number) == before  # not even claimed and requeued
     assert campaign.calls(number) == []
 
     campaign.database.batches.update_one({"batch_id": batch}, {"$set": {"call_settings": {}}})
-    job = campaign.ends(number)
+    job = campaign.wait_for_end(number)
     assert (job["status"], job["attempts"]) == ("done", 1)
 
 
-def test_a_malformed_hour_dialled(campaign: Campaign) -> None:
+def test_a_batch_with_malformed_hours_is_not_dialled(campaign: Campaign) -> None:
     all_day = {"start": "00:00", "end": "24:00"}
     malformed: list[Document] = [
         {"allowed_hours": {"start": "9am", "end": "6pm"}},
@@ -229,7 +229,7 @@ def test_a_malformed_hour_dialled(campaign: Campaign) -> None:
     numbers = [
         campaign.job("user_hangup", batch_id=campaign.batch(call_settings=settings)) for settings in malformed
     ]
-    campaign.others_are_called()
+    campaign.wait_for_later_jobs()
     for number in numbers:
         assert campaign.calls(number) == []
-        assert campaign.look(number)["status"] == "pending"
+        assert campaign.read(number)["status"] == "pending"

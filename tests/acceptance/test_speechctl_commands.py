@@ -112,16 +112,16 @@ def test_a_paused_batch_places_no_call_and_a_resumed_one_does(terminal: Terminal
     terminal.a_live_call(batch)
     answer = terminal.ask("pause-batch", batch, "--reason", "wrong amounts")
     assert answer["was_active"]
-    calls = len(terminal.simulator.ledger())
+    calls = len(terminal.simulator.placed_calls())
     assert "wrong amounts" in terminal.type("batches")
     shown = terminal.ask("explain", terminal.jobs(batch, "pending")[0]["job_id"])
     assert "paused" in shown["sentence"]
     assert shown["next_chance"] is None
     terminal.type("drain", "--wait")
-    assert len(terminal.simulator.ledger()) == calls
+    assert len(terminal.simulator.placed_calls()) == calls
     terminal.type("undrain")
     terminal.type("resume-batch", batch)
-    terminal.until(lambda: len(terminal.simulator.ledger()) > calls)
+    terminal.until(lambda: len(terminal.simulator.placed_calls()) > calls)
 
 
 def test_resume_all_resumes_only_what_pause_all_paused(terminal: Terminal) -> None:
@@ -270,9 +270,9 @@ def test_hold_stops_every_job_and_explain_says_so(terminal: Terminal) -> None:
     terminal.a_live_call(batch)
     answer = terminal.ask("hold", "--reason", "fire")
     assert answer["held"]
-    calls = len(terminal.simulator.ledger())
+    calls = len(terminal.simulator.placed_calls())
     terminal.until(lambda: terminal.jobs(batch, "in_progress") == [])
-    assert len(terminal.simulator.ledger()) == calls
+    assert len(terminal.simulator.placed_calls()) == calls
     shown = terminal.ask("explain", terminal.jobs(batch, "pending")[0]["job_id"])
     assert "fire" in shown["sentence"]
     # Under a hold, the forecast shows what unhold would do.
@@ -365,7 +365,7 @@ def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> 
     people.write_text("nombre,telefono\nUna Persona,+12125550177\nOtra Persona,+12125550178\n")
     batch = terminal.ask("import", str(people), "--name", "listed")["batch_id"]
     terminal.until(lambda: len(terminal.jobs(batch, "failed")) == 2)
-    assert not [call for call in terminal.simulator.ledger() if "+1212555017" in str(call["to_number"])]
+    assert not [call for call in terminal.simulator.placed_calls() if "+1212555017" in str(call["to_number"])]
     terminal.type("dnc-remove", "+12125550177", "--yes")
     assert "is not on the list" in terminal.type("dnc", "+12125550177")
 

@@ -88,7 +88,7 @@ def test_twenty_live_calls_outlive_an_upgrade_and_end_once_each(
         supervisor = old.ask("status")["supervisor"]["pid"]
         os.kill(supervisor, signal.SIGQUIT)
         until(lambda: not old.is_alive(), "the old daemon's end", log=old.log)
-        assert {call["call_id"] for call in simulator.ledger() if call["ended_at"] is None} == live
+        assert {call["call_id"] for call in simulator.placed_calls() if call["ended_at"] is None} == live
 
         new.start()
         until(lambda: in_calls(new) == live, "the same twenty calls, adopted", log=new.log)
@@ -97,8 +97,9 @@ def test_twenty_live_calls_outlive_an_upgrade_and_end_once_each(
         with closing(connect(DatabaseSettings(), uri=published_uri(place / "database"))) as store:
             until(lambda: store.jobs.counts() == {"done": CALLS}, "twenty jobs done", log=new.log)
             recorded = [row["call_id"] for row in store.results.aggregate([{"$match": {}}])]
-        ledger = [call["call_id"] for call in simulator.ledger()]
-        assert sorted(ledger) == sorted(recorded) == sorted(live)  # nobody was called anew, none was lost
+        placed_calls = [call["call_id"] for call in simulator.placed_calls()]
+        # No contact was called again, and no call was lost.
+        assert sorted(placed_calls) == sorted(recorded) == sorted(live)
     finally:
         old.stop(at_once=True)
         assert new.stop(at_once=True) in {0, None}
@@ -140,7 +141,7 @@ def test_calls_orders_and_lists_of_version_0_1_0_are_taken_over(
         # A fifth that Retell has placed, while its answer never came: a dial that is ambiguous.
         simulator.fault("reset", endpoints=["create"], when="after")
         old.ask("import", rows_of(people, 4, 5), filename="ambiguous.csv", name="ambiguous")
-        until(lambda: len(simulator.ledger()) == 5, "a fifth call placed", log=old.log)
+        until(lambda: len(simulator.placed_calls()) == 5, "a fifth call placed", log=old.log)
         # Orders: a paused batch with three jobs, a paused worker, a hold. A number on the do-not-call list.
         paused = old.ask("create-batch", name="paused")["batch_id"]
         old.ask("pause-batch", batch=paused, reason="wrong amounts")
@@ -170,7 +171,7 @@ def test_calls_orders_and_lists_of_version_0_1_0_are_taken_over(
             until(lambda: store.jobs.counts() == ended, "five jobs ended", log=new.log)
             recorded = [row["call_id"] for row in store.results.aggregate([{"$match": {}}])]
         assert new.ask("job", job=hung_up["job"])["status"] == "cancelled"
-        assert sorted(call["call_id"] for call in simulator.ledger()) == sorted(recorded)
+        assert sorted(call["call_id"] for call in simulator.placed_calls()) == sorted(recorded)
         assert len(recorded) == 5  # nobody was called anew, and none was lost
     finally:
         old.stop(at_once=True)

@@ -1,4 +1,4 @@
-"""The chaos run: whole hosts at work while everything that they stand on is killed, frozen or lies.
+"""The chaos run: whole hosts at work while processes, database and Retell are killed, frozen or made to fail.
 
-``python -m tests.chaos --help`` starts one; ``docs/chaos.md`` says what it shows.
+``python -m tests.chaos --help`` shows its options; ``docs/chaos.md`` describes what it checks.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: prints its seed first and a table at the end; exit 1 where anything is wrong."""
+"""``python -m tests.chaos``: prints its seed, and at the end a table; exit status 1 if anything is wrong."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 from tests.chaos.plan import Options
-from tests.chaos.run import run, teller
+from tests.chaos.run import progress_printer, run
 
 
 def main() -> int:
-    """Run once."""
+    """Run once; return the exit status."""
     arguments = _parser().parse_args()
-    # A run that is stopped clears up after itself, as one does that was interrupted from the keyboard.
+    # On SIGTERM a run cleans up as on Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     print(f"seed {seed}", file=sys.stderr if arguments.json else sys.stdout, flush=True)
@@ -32,12 +32,12 @@ def main() -> int:
         hand_overs=arguments.hand_overs,
         pauses=arguments.pauses,
         faults=arguments.faults,
-        patience_seconds=arguments.patience,
+        timeout_seconds=arguments.patience,
     )
-    report = run(options, keep=arguments.keep, say=teller(silent=arguments.quiet))
+    report = run(options, keep=arguments.keep, announce=progress_printer(silent=arguments.quiet))
     print(json.dumps(report.document(), indent=2) if arguments.json else report.text(), flush=True)
     if not report.clean:
-        print(f"logs, ledger and database: {report.directory}", file=sys.stderr)
+        print(f"logs, placed calls and database: {report.directory}", file=sys.stderr)
     return 0 if report.clean else 1
 
 
@@ -45,24 +45,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     for name, default, text in (
         ("jobs", 120, "jobs of the campaign"),
-        ("hosts", 3, "supervisors on the one database"),
-        ("workers", 5, "workers of each"),
-        ("kill-workers", 15, "SIGKILL of a worker"),
-        ("kill-supervisors", 2, "SIGKILL of a supervisor; every third with all its workers"),
-        ("kill-database", 1, "SIGKILL of the database, back after 1 to 5 s"),
-        ("freezes", 6, "SIGSTOP past the lease: workers, supervisors, whole hosts"),
-        ("hand-overs", 1, "two SIGTERMs to a supervisor"),
-        ("pauses", 2, "pause-batch, resumed some seconds after its answer"),
-        ("faults", 8, "spells in which Retell fails, stalls or lies"),
+        ("hosts", 3, "supervisors on one database"),
+        ("workers", 5, "workers per host"),
+        ("kill-workers", 15, "SIGKILLs of a worker"),
+        ("kill-supervisors", 2, "SIGKILLs of a supervisor; every third with all its workers"),
+        ("kill-database", 1, "SIGKILLs of the database, back after 1 to 5 s"),
+        ("freezes", 6, "SIGSTOPs longer than the lease: workers, supervisors, whole hosts"),
+        ("hand-overs", 1, "hand-overs: two SIGTERMs to a supervisor"),
+        ("pauses", 2, "batch pauses, resumed some seconds after the answer"),
+        ("faults", 8, "periods in which Retell fails, hangs or misreports"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default {default})")
-    parser.add_argument("--seed", type=int, help="what is drawn, and in which order (default: a random one)")
+    parser.add_argument("--seed", type=int, help="for all random choices (default: a random seed)")
     parser.add_argument(
-        "--patience", type=float, default=7200.0, help="seconds until what is not over counts as lost"
+        "--patience", type=float, default=7200.0, help="seconds after which unfinished jobs count as lost"
     )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs, ledger and database in DIR")
-    parser.add_argument("--json", action="store_true", help="one object instead of the table")
-    parser.add_argument("--quiet", action="store_true", help="say nothing on the way")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep logs, placed calls and database in DIR"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--quiet", action="store_true", help="print no progress")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The work: accounts of every plan, batches with limits, jobs with one to three phones; from the seed."""
+"""The campaign: accounts of every plan, batches with limits, jobs with one to three phones; from the seed."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from speechaid.demo.simulator.settings import LIVELY
+from speechaid.demo.simulator.settings import TYPICAL_ODDS
 from speechaid.store.connection import Store
 
 Document = dict[str, Any]
 
-#: Retell's outcomes: enough is answered that a run comes to its end.
+#: Weights of Retell's reasons: enough calls are answered that a run ends.
 ODDS: Final[dict[str, float]] = {
-    **LIVELY,
+    **TYPICAL_ODDS,
     "user_hangup": 24,
     "concurrency_limit_reached": 2,
     "telephony_provider_unavailable": 2,
     "sip_routing_error": 1,
 }
-#: A number of two jobs never asks not to be called: what that does to the other job is another test's.
+#: For numbers of two jobs, without do-not-call requests: another test covers their effect on the other job.
 SHARED_ODDS: Final = {reason: weight for reason, weight in ODDS.items() if reason != "user_requested_dnc"}
 SHARED_CALLS: Final = 60
-#: The share of jobs that share a number with the job before them.
-SHARE: Final = 0.08
-#: Attempts of jobs without a batch, as the daemons' environment has it.
+#: The fraction of jobs that share a number with the job before them.
+SHARED_FRACTION: Final = 0.08
+#: Attempts of jobs without a batch, as in the daemons' environment.
 MAX_ATTEMPTS: Final = 2
-#: The account that runs out of credit on the way, and is topped up later.
-LEAN: Final = "acc-lean"
+#: The account that runs out of credit during the run and is topped up later.
+LOW_CREDIT_ACCOUNT: Final = "acc-lean"
 PRICES: Final = {"cost_per_call_setup": 0.05, "cost_per_minute": 0.13, "cost_failed_call": 0.01}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
-    """What is loaded into the database before the start."""
+    """The documents that are loaded before the start."""
 
     accounts: list[Document]
     batches: list[Document]
     jobs: list[Document]
-    #: What comes of the calls to each number that two jobs share.
+    #: The outcomes of calls to each number that two jobs share.
     script: dict[str, list[str]]
 
     def load(self, store: Store) -> None:
-        """Insert all of it."""
+        """Insert all documents."""
         store.accounts.table.insert_many(self.accounts)
         for batch in self.batches:
             store.batches.create(batch)
@@ -52,27 +52,27 @@ class Campaign:
 
 
 def campaign(jobs: int, seed: int, workers: int) -> Campaign:
-    """A campaign of so many jobs for so many workers in all."""
-    dice = random.Random(f"campaign {seed}")
+    """A campaign of ``jobs`` jobs, with limits for ``workers`` workers in total."""
+    rng = random.Random(f"campaign {seed}")
     accounts = _accounts(jobs, workers)
-    batches = _batches(dice, accounts, workers)
+    batches = _batches(rng, accounts, workers)
     documents: list[Document] = []
     script: dict[str, list[str]] = {}
     numbers = iter(range(10_000_000, 99_999_999))
     for index in range(jobs):
-        phones = [f"+569{next(numbers)}" for _ in range(dice.choices([1, 2, 3], [5, 3, 2])[0])]
-        if documents and dice.random() < SHARE:
+        phones = [f"+569{next(numbers)}" for _ in range(rng.choices([1, 2, 3], [5, 3, 2])[0])]
+        if documents and rng.random() < SHARED_FRACTION:
             shared = documents[-1]["contact"]["phones"][0]
-            if shared not in script:  # by two jobs, not by a row of them
+            if shared not in script:  # shared by two jobs, not by more
                 phones[-1] = shared
-                reasons = dice.choices(list(SHARED_ODDS), list(SHARED_ODDS.values()), k=SHARED_CALLS)
+                reasons = rng.choices(list(SHARED_ODDS), list(SHARED_ODDS.values()), k=SHARED_CALLS)
                 script[shared] = reasons
-        documents.append(_job(index, phones, dice.choice([*batches, None])))
+        documents.append(_job(index, phones, rng.choice([*batches, None])))
     return Campaign(accounts=accounts, batches=batches, jobs=documents, script=script)
 
 
 def _accounts(jobs: int, workers: int) -> list[Document]:
-    common = {"status": "active", "country": "CL", "timezone": _zone_near_noon(), "calls_today": 0}
+    common = {"status": "active", "country": "CL", "timezone": _zone_at_noon(), "calls_today": 0}
     plenty = {"credit_balance": 1e6, **PRICES}
     return [
         {"account_id": "acc-minutes", "plan_type": "minutes_based", "minutes_purchased": 1e6, **common}
@@ -80,29 +80,29 @@ def _accounts(jobs: int, workers: int) -> list[Document]:
         {"account_id": "acc-credit", "plan_type": "credit_based", **plenty, **common}
         | {"max_concurrent_calls": max(2, workers // 4)},
         {"account_id": "acc-unlimited", "plan_type": "unlimited", **common},
-        {"account_id": LEAN, "plan_type": "credit_based", **plenty, **common}
+        {"account_id": LOW_CREDIT_ACCOUNT, "plan_type": "credit_based", **plenty, **common}
         | {"credit_balance": round(1 + jobs * 0.01, 2)},
     ]
 
 
-def _zone_near_noon() -> str:
-    """A zone in which no day ends during the run, so that the day's calls can be counted."""
+def _zone_at_noon() -> str:
+    """A time zone in which no day ends during the run, so that the calls of the day can be counted."""
     ahead = 12 - datetime.now(UTC).hour
     # POSIX signs: Etc/GMT-3 is three hours ahead.
     return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
-def _batches(dice: random.Random, accounts: list[Document], workers: int) -> list[Document]:
+def _batches(rng: random.Random, accounts: list[Document], workers: int) -> list[Document]:
     names = [account["account_id"] for account in accounts]
     return [
         {
             "batch_id": f"batch-20260101-{index:08x}",
             "name": f"Chaos {index}",
             "account_id": names[index % len(names)],
-            "priority": dice.randint(1, 3),
+            "priority": rng.randint(1, 3),
             "call_settings": {
-                "max_attempts": dice.choice([1, 2, 2, 3]),
-                "max_concurrent_calls": dice.choice([None, None, max(2, workers // 5)]),
+                "max_attempts": rng.choice([1, 2, 2, 3]),
+                "max_concurrent_calls": rng.choice([None, None, max(2, workers // 5)]),
             },
         }
         for index in range(8)

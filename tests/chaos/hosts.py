@@ -1,4 +1,4 @@
-"""A host of the fleet: ``speechaid run`` with a socket, a state directory and a log of its own."""
+"""A host: ``speechaid run`` with its own socket, state directory and log."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any, Final
 from speechctl.client import Client, Refused, Unreachable
 from tests.chaos.processes import Process, children, send
 
-#: The checkout under test, for children that run in a directory of their own.
+#: The checkout under test, for children with another working directory.
 ROOT: Final = Path(__file__).resolve().parents[2]
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class Host:
-    """One supervisor after the other, at one place."""
+    """A directory in which one supervisor after the other runs."""
 
     def __init__(self, name: str, directory: Path, variables: Mapping[str, str]) -> None:
         self.name = name
         self.directory = directory / name
         self.directory.mkdir()
         self.log = self.directory / "daemon.log"
-        #: Every worker process ever seen here, to tell hosts' workers apart.
-        self.seen: set[tuple[int, int]] = set()
-        #: Stopped by SIGSTOP for a while.
+        #: Every worker process seen on this host, to check that no other host has it.
+        self.workers_seen: set[tuple[int, int]] = set()
+        #: Whether it is stopped by SIGSTOP.
         self.frozen = False
         self.socket = self.directory / "control.sock"
         self._variables = {
@@ -41,7 +41,7 @@ class Host:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start a supervisor without waiting for it; one that was here before must be gone."""
+        """Start a supervisor without waiting for it; the previous one must have ended."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -58,39 +58,39 @@ class Host:
 
     @property
     def pid(self) -> int | None:
-        """The supervisor's process; None where there is none."""
+        """The supervisor's process id; None: it is not running."""
         if self._process is None or self._process.poll() is not None:
             return None
         return self._process.pid
 
     @property
     def exit_status(self) -> int | None:
-        """How the latest supervisor ended; None while it runs."""
+        """The exit status of the latest supervisor; None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def below(self) -> list[Process]:
-        """Workers and zygote."""
+    def processes(self) -> list[Process]:
+        """The supervisor's children: workers and zygote."""
         found = [] if self.pid is None else children(self.pid)
-        self.seen |= {(process.pid, process.began) for process in found if process.is_worker}
+        self.workers_seen |= {(process.pid, process.started) for process in found if process.is_worker}
         return found
 
     def workers(self) -> list[Process]:
-        """The workers that there are just now."""
-        return [process for process in self.below() if process.is_worker]
+        """The current workers."""
+        return [process for process in self.processes() if process.is_worker]
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the supervisor, if there is one."""
+        """Signal the supervisor, if it runs."""
         if self.pid is not None:
             send(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to the supervisor, and wait until it is gone; its workers live on."""
-        self.below()
+        """SIGKILL the supervisor and wait until it has ended; its workers continue."""
+        self.processes()
         self.signal(signal.SIGKILL)
         self.wait(10)
 
     def wait(self, seconds: float) -> int | None:
-        """The exit status of the supervisor, None where it does not end in time."""
+        """Wait for the supervisor; its exit status, None if it does not end in time."""
         if self._process is None:
             return None
         try:
@@ -99,7 +99,7 @@ class Host:
             return None
 
     def ask(self, command: str, timeout_seconds: float = 20.0, **arguments: object) -> dict[str, Any] | None:
-        """Give a control command; None where nobody answers or it is refused."""
+        """Send a control command; return its result, None without an answer or if refused."""
         client = Client(self.socket)
         try:
             return client.ask(command, arguments, timeout_seconds=timeout_seconds)
@@ -110,5 +110,5 @@ class Host:
 
 
 def _die_with_parent() -> None:
-    """In the child, before exec: it must not outlive the run, however that ends."""
+    """In the child, before exec: it must not outlive the run, however the run ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

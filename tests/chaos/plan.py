@@ -1,7 +1,6 @@
-"""What is going to be done to the fleet, all of it drawn from the seed before anything starts.
+"""The plan of a run: its actions, drawn from the seed before anything starts.
 
-When each deed comes, and whom it meets, hangs on the machine; which deeds there are, and in which order, does
-not.
+The actions and their order depend on the seed only. Their time and their target also depend on the machine.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 
-class Kind(StrEnum):
-    """The kinds of deeds."""
+class ActionKind(StrEnum):
+    """The kinds of actions."""
 
     KILL_WORKER = "worker killed"
     KILL_SUPERVISOR = "supervisor killed"
-    #: The supervisor and everything under it in one moment, as when a host loses its power.
+    #: The supervisor and all its children at once, like a power failure of the host.
     KILL_HOST = "host killed"
     KILL_ZYGOTE = "zygote killed"
     KILL_DATABASE = "database killed"
@@ -29,10 +28,10 @@ class Kind(StrEnum):
     FAULT = "Retell fault"
 
 
-#: Told of a call in the place of its true reason: a word that nobody knows yet.
-LIE: Final = "error_of_tomorrow"
+#: Reported instead of the actual reason of a call; a reason that does not exist.
+FALSE_REASON: Final = "error_of_tomorrow"
 
-#: What Retell does wrong, and how often each is drawn.
+#: Faults of Retell, each with its weight.
 FAULTS: Final[list[tuple[int, dict[str, Any]]]] = [
     (3, {"kind": "latency", "endpoints": ["create"], "when": "before", "seconds": [0.5, 4.5]}),
     (3, {"kind": "latency", "endpoints": ["create"], "when": "after", "seconds": [0.5, 4.5]}),
@@ -51,7 +50,7 @@ FAULTS: Final[list[tuple[int, dict[str, Any]]]] = [
     (2, {"kind": "outage"}),
     (1, {"kind": "unauthorized", "endpoints": ["create"], "probability": 0.5}),
     (3, {"kind": "not_found", "probability": 0.3}),
-    (2, {"kind": "unknown_reason", "reason": LIE, "probability": 0.5}),
+    (2, {"kind": "unknown_reason", "reason": FALSE_REASON, "probability": 0.5}),
     (2, {"kind": "revived", "probability": 0.7}),
     (1, {"kind": "status", "status": 500, "endpoints": ["list"]}),
     (1, {"kind": "status", "status": 500, "endpoints": ["stop"]}),
@@ -60,7 +59,7 @@ FAULTS: Final[list[tuple[int, dict[str, Any]]]] = [
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How large the run is."""
+    """The size of a run."""
 
     jobs: int
     seed: int
@@ -73,48 +72,49 @@ class Options:
     hand_overs: int = 1
     pauses: int = 2
     faults: int = 8
-    #: Seconds after which what is not over counts as lost.
-    patience_seconds: float = 7200.0
+    #: Seconds after which unfinished jobs count as lost.
+    timeout_seconds: float = 7200.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deed:
-    """One thing to be done."""
+class Action:
+    """One planned action."""
 
-    kind: Kind
-    #: In [0, 1): which of those that are there.
-    whom: float
-    #: In [0, 1): turned into the deed's own span of time.
-    span: float
-    #: For a fault: as the simulator takes it.
+    kind: ActionKind
+    #: In [0, 1): selects one of the possible targets.
+    target: float
+    #: In [0, 1): scaled to the action's duration.
+    duration: float
+    #: For a fault: the simulator's fields.
     fault: dict[str, Any] = field(default_factory=dict)
 
 
-def deeds(options: Options) -> list[Deed]:
-    """All deeds of a run, in order."""
-    dice = random.Random(f"deeds {options.seed}")
-    # Each third supervisor takes its workers with it.
+def plan_actions(options: Options) -> list[Action]:
+    """All actions of a run, in order."""
+    # "deeds" stays in the seed, so that known seeds give the same actions as before.
+    rng = random.Random(f"deeds {options.seed}")
+    # Every third supervisor is killed with its workers.
     hosts = options.kill_supervisors // 3
     wanted = {
-        Kind.KILL_WORKER: options.kill_workers,
-        Kind.KILL_SUPERVISOR: options.kill_supervisors - hosts,
-        Kind.KILL_HOST: hosts,
-        Kind.KILL_ZYGOTE: options.kill_supervisors // 4,
-        Kind.KILL_DATABASE: options.kill_databases,
-        Kind.FREEZE_WORKER: options.freezes - options.freezes // 3,
-        Kind.FREEZE_SUPERVISOR: options.freezes // 6,
-        Kind.FREEZE_HOST: options.freezes // 3 - options.freezes // 6,
-        Kind.HAND_OVER: options.hand_overs,
-        Kind.PAUSE: options.pauses,
-        Kind.FAULT: options.faults,
+        ActionKind.KILL_WORKER: options.kill_workers,
+        ActionKind.KILL_SUPERVISOR: options.kill_supervisors - hosts,
+        ActionKind.KILL_HOST: hosts,
+        ActionKind.KILL_ZYGOTE: options.kill_supervisors // 4,
+        ActionKind.KILL_DATABASE: options.kill_databases,
+        ActionKind.FREEZE_WORKER: options.freezes - options.freezes // 3,
+        ActionKind.FREEZE_SUPERVISOR: options.freezes // 6,
+        ActionKind.FREEZE_HOST: options.freezes // 3 - options.freezes // 6,
+        ActionKind.HAND_OVER: options.hand_overs,
+        ActionKind.PAUSE: options.pauses,
+        ActionKind.FAULT: options.faults,
     }
-    drawn = [_draw(kind, dice) for kind, number in wanted.items() for _ in range(number)]
-    dice.shuffle(drawn)
+    drawn = [_draw(kind, rng) for kind, number in wanted.items() for _ in range(number)]
+    rng.shuffle(drawn)
     return drawn
 
 
-def _draw(kind: Kind, dice: random.Random) -> Deed:
+def _draw(kind: ActionKind, rng: random.Random) -> Action:
     fault: dict[str, Any] = {}
-    if kind is Kind.FAULT:
-        fault = dice.choices([fault for _, fault in FAULTS], weights=[weight for weight, _ in FAULTS])[0]
-    return Deed(kind=kind, whom=dice.random(), span=dice.random(), fault=fault)
+    if kind is ActionKind.FAULT:
+        fault = rng.choices([fault for _, fault in FAULTS], weights=[weight for weight, _ in FAULTS])[0]
+    return Action(kind=kind, target=rng.random(), duration=rng.random(), fault=fault)

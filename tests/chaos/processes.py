@@ -1,4 +1,4 @@
-"""Processes seen through /proc: whose children they are, and what their titles say."""
+"""Processes in /proc: parents and titles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """One process as it was seen."""
+    """One process, as read from /proc."""
 
     pid: int
     parent: int
     title: str
-    #: In ticks since boot: with it a process is told from a later one that was given its pid.
-    began: int
+    #: In clock ticks since boot: distinguishes it from a later process with the same pid.
+    started: int
 
     @property
     def is_worker(self) -> bool:
@@ -29,12 +29,12 @@ class Process:
 
 
 def children(parent: int) -> list[Process]:
-    """The children of a process, zombies left out."""
+    """The children of a process, without zombies."""
     return [process for process in _all() if process.parent == parent]
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Signal a process; False where it is gone."""
+    """Signal a process; False if it has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -42,10 +42,10 @@ def send(pid: int, number: signal.Signals) -> bool:
     return True
 
 
-def reap_orphans(held: set[int]) -> None:
-    """Reap our ended children that nobody holds: workers whose supervisor was killed."""
+def reap_orphans(owned: set[int]) -> None:
+    """Reap our ended children except ``owned``: workers whose supervisor was killed."""
     for process in _all(zombies=True):
-        if process.parent == os.getpid() and process.pid not in held:
+        if process.parent == os.getpid() and process.pid not in owned:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)
 

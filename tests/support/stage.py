@@ -214,11 +214,11 @@ class Stage:
             self.database[name].delete_many({})
         self.simulator.clear_faults()
         self.simulator.clear_script()
-        self._cleared_calls = len(self.simulator.ledger())
+        self._cleared_calls = len(self.simulator.placed_calls())
 
     def placed_calls(self) -> list[Document]:
         """Calls that the simulator placed since the stage was cleared."""
-        return self.simulator.ledger()[self._cleared_calls :]
+        return self.simulator.placed_calls()[self._cleared_calls :]
 
     def close(self) -> None:
         self.store.close()

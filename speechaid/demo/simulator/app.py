@@ -1,4 +1,4 @@
-"""The five endpoints over HTTP: key check, faults, answer, tally."""
+"""The five endpoints over HTTP: key check, faults, response, request log."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from speechaid.demo.simulator.bodies import Refusal
+from speechaid.demo.simulator.broken_responses import DelayedResponse, ResetResponse, garbage
 from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.document import describe, revived
-from speechaid.demo.simulator.exchange import Exchange
-from speechaid.demo.simulator.faults import Endpoint, FaultTable, Kind, Strike, Subject
-from speechaid.demo.simulator.spoiled import Late, Reset, garbage
+from speechaid.demo.simulator.faults import Endpoint, FaultTable, Injection, Kind, Subject
+from speechaid.demo.simulator.workspace import Workspace
 from speechaid.model.masking import fingerprint
 
 #: Wall-clock seconds since the epoch.
 Clock = Callable[[], float]
-#: How many create requests are kept for a test to look at.
+#: How many create requests are kept for tests to inspect.
 CREATES_KEPT: Final = 1000
 
 
 class AdjustableClock:
-    """A clock that can be set forward, so that a test need not wait for an hour to pass."""
+    """A clock that tests can set forward instead of waiting."""
 
     def __init__(self, source: Clock) -> None:
         self._source = source
@@ -46,25 +46,25 @@ class AdjustableClock:
         self._ahead += seconds
 
 
-class Tally:
-    """Requests counted by endpoint and what came of them, and the last create requests."""
+class RequestLog:
+    """Requests counted by endpoint and result, and the latest create requests."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._creates: deque[dict[str, Any]] = deque(maxlen=CREATES_KEPT)
 
-    def note(self, endpoint: Endpoint, result: str, document: object, now: float) -> None:
-        """Count one request; ``result`` is a status, or ``reset`` or ``hang``."""
+    def add(self, endpoint: Endpoint, result: str, document: object, now: float) -> None:
+        """Count one request; ``result`` is an HTTP status, ``reset`` or ``hang``."""
         self._counts[endpoint, result] += 1
         if endpoint is Endpoint.CREATE:
             self._creates.append({"at": now, "result": result, "body": document})
 
     def clear(self) -> None:
-        """Start from zero."""
+        """ResetResponse all counts."""
         self._counts.clear()
         self._creates.clear()
 
-    def shown(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """Counts as ``{endpoint: {result: count}}``, and the creates, oldest first."""
         counts: dict[str, dict[str, int]] = {}
         for (endpoint, result), count in sorted(self._counts.items()):
@@ -73,86 +73,88 @@ class Tally:
 
 
 class Simulator:
-    """The pieces behind the routes."""
+    """The parts behind the routes."""
 
-    def __init__(self, exchange: Exchange, clock: AdjustableClock) -> None:
-        self.exchange = exchange
+    def __init__(self, workspace: Workspace, clock: AdjustableClock) -> None:
+        self.workspace = workspace
         self.clock = clock
-        self.faults = FaultTable(exchange.settings.seed)
-        self.tally = Tally()
+        self.faults = FaultTable(workspace.settings.seed)
+        self.request_log = RequestLog()
 
     async def serve(self, endpoint: Endpoint, request: Request) -> Response:
-        """Answer one request, or spoil it."""
+        """Answer one request, with the faults that apply to it."""
         document = _document(await request.body())
         subject = self._subject(endpoint, request, document)
-        strike = self.faults.strike(subject)
-        response = await self._answer(subject, request, document, strike)
-        self.tally.note(endpoint, _result(response), document, self.clock())
-        return Late(strike.delay_after, response) if strike.delay_after else response
+        injection = self.faults.inject(subject)
+        response = await self._answer(subject, request, document, injection)
+        self.request_log.add(endpoint, _result(response), document, self.clock())
+        return DelayedResponse(injection.delay_after, response) if injection.delay_after else response
 
-    async def _answer(self, subject: Subject, request: Request, document: object, strike: Strike) -> Response:
-        fault = strike.fault
+    async def _answer(
+        self, subject: Subject, request: Request, document: object, injection: Injection
+    ) -> Response:
+        fault = injection.fault
         if fault is not None and fault.when == "before":
-            await asyncio.sleep(strike.delay_before)
-            return self._spoil(strike, None)
+            await asyncio.sleep(injection.delay_before)
+            return self._faulty_response(injection, None)
         try:
             self._check_key(request)
-            honest = await self._carry_out(subject, document, strike.delay_before)
+            normal = await self._run_operation(subject, document, injection.delay_before)
         except Refusal as refusal:
-            honest = self._error(refusal.status, refusal.message, refusal.headers)
-        return honest if fault is None else self._spoil(strike, honest)
+            normal = self._error(refusal.status, refusal.message, refusal.headers)
+        return normal if fault is None else self._faulty_response(injection, normal)
 
-    async def _carry_out(self, subject: Subject, document: object, delay: float) -> Response:
-        """Do what the endpoint is for, ``delay`` seconds late; a client that has left changes nothing."""
+    async def _run_operation(self, subject: Subject, document: object, delay: float) -> Response:
+        """Run the endpoint's operation, ``delay`` seconds late, even if the client has disconnected."""
         if subject.endpoint is Endpoint.CREATE:
             return await self._create(subject, document, delay)
         await asyncio.sleep(delay)
-        exchange, now, call_id = self.exchange, self.clock(), subject.call_id or ""
+        workspace, now, call_id = self.workspace, self.clock(), subject.call_id or ""
         if subject.endpoint is Endpoint.STOP:
-            exchange.stop(call_id, now)
+            workspace.stop(call_id, now)
             return Response(status_code=204)
         if subject.endpoint is Endpoint.LIST:
-            return self.json(exchange.list_calls(document, now, self.told(Endpoint.LIST)))
+            return self.json(workspace.list_calls(document, now, self.rewriter(Endpoint.LIST)))
         if subject.endpoint is Endpoint.CONCURRENCY:
-            return self.json(exchange.concurrency_document(now))
-        call = exchange.get(call_id)
-        return self.json(self.told(Endpoint.GET)(call, describe(call, now)))
+            return self.json(workspace.concurrency_document(now))
+        call = workspace.get(call_id)
+        return self.json(self.rewriter(Endpoint.GET)(call, describe(call, now)))
 
     async def _create(self, subject: Subject, document: object, delay: float) -> Response:
-        exchange, clock = self.exchange, self.clock
-        accepted = exchange.open(document, subject.api_key_fingerprint or "", clock())
+        workspace, clock = self.workspace, self.clock
+        accepted = workspace.open(document, subject.api_key_fingerprint or "", clock())
         if isinstance(accepted, Call):
             await asyncio.sleep(delay)
-            return self.json(describe(exchange.get(accepted.call_id), clock()), 201)
+            return self.json(describe(workspace.get(accepted.call_id), clock()), 201)
         try:
             await asyncio.sleep(delay)
         except asyncio.CancelledError:
-            exchange.abandon(accepted)
+            workspace.abandon(accepted)
             raise
-        return self.json(describe(exchange.place(accepted, clock()), clock()), 201)
+        return self.json(describe(workspace.place(accepted, clock()), clock()), 201)
 
-    def _spoil(self, strike: Strike, honest: Response | None) -> Response:
-        """The fault's answer; ``honest`` is what was to be said, where the work was done."""
-        fault = strike.fault
-        assert fault is not None  # noqa: S101 - callers have looked
+    def _faulty_response(self, injection: Injection, normal: Response | None) -> Response:
+        """The fault's response; ``normal``: the regular response, if the operation ran."""
+        fault = injection.fault
+        assert fault is not None  # noqa: S101 - callers check
         if fault.kind is Kind.RESET:
-            return Reset()
+            return ResetResponse()
         if fault.kind is Kind.HANG:
-            return Late(strike.seconds, honest or Reset())
+            return DelayedResponse(injection.seconds, normal or ResetResponse())
         if fault.kind is Kind.GARBAGE:
-            return garbage(fault.style, honest or self.json({}))
+            return garbage(fault.style, normal or self.json({}))
         status, message = fault.answer or (500, "")
         return self._error(status, message, fault.answer_headers(self.clock()))
 
     def _check_key(self, request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if not any(hmac.compare_digest(given, key.encode()) for key in self.exchange.settings.api_keys):
+        if not any(hmac.compare_digest(given, key.encode()) for key in self.workspace.settings.api_keys):
             raise Refusal(401, "API key is missing or invalid.")
 
     def _subject(self, endpoint: Endpoint, request: Request, document: object) -> Subject:
         fields = document if isinstance(document, dict) else {}
         call_id = request.path_params.get("call_id")
-        call = self.exchange.find(call_id) if call_id else None
+        call = self.workspace.find(call_id) if call_id else None
         to_number = call.to_number if call else fields.get("to_number")
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         return Subject(
@@ -162,25 +164,25 @@ class Simulator:
             api_key_fingerprint=fingerprint(key),
         )
 
-    def told(self, endpoint: Endpoint) -> Callable[[Call, dict[str, Any]], dict[str, Any]]:
-        """What changes a call object on its way out: the faults that lie about a call that is over."""
+    def rewriter(self, endpoint: Endpoint) -> Callable[[Call, dict[str, Any]], dict[str, Any]]:
+        """A function that applies the faults which misreport an ended call to its document."""
 
-        def tell(call: Call, document: dict[str, Any]) -> dict[str, Any]:
+        def rewrite(call: Call, document: dict[str, Any]) -> dict[str, Any]:
             if not call.is_over(self.clock()):
                 return document
             subject = Subject(endpoint=endpoint, call_id=call.call_id, to_number=call.to_number)
-            for fault in self.faults.tales(subject):
+            for fault in self.faults.rewrites(subject):
                 if fault.kind is Kind.REVIVED:
                     document = revived(document)
                 else:
                     document = {**document, "disconnection_reason": fault.reason}
             return document
 
-        return tell
+        return rewrite
 
     def json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        """A JSON answer with the simulator's own date."""
-        skew = self.exchange.settings.date_skew_seconds
+        """A JSON response with the date of the simulator's clock."""
+        skew = self.workspace.settings.date_skew_seconds
         date = formatdate(self.clock() + skew, usegmt=True)
         return JSONResponse(content, status_code=status, headers={"date": date, **(headers or {})})
 
@@ -191,7 +193,7 @@ class Simulator:
 
 
 def _document(body: bytes) -> object:
-    """The JSON of a request; bytes that are none read as null, which no endpoint takes for a body."""
+    """The JSON of a request; invalid JSON reads as null, which no endpoint accepts as a body."""
     try:
         return json.loads(body)
     except ValueError:
@@ -199,9 +201,9 @@ def _document(body: bytes) -> object:
 
 
 def _result(response: Response) -> str:
-    if isinstance(response, Reset):
+    if isinstance(response, ResetResponse):
         return "reset"
-    return "hang" if isinstance(response, Late) else str(response.status_code)
+    return "hang" if isinstance(response, DelayedResponse) else str(response.status_code)
 
 
 _ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
@@ -213,8 +215,8 @@ _ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
 )
 
 
-def build(simulator: Simulator, panel: Sequence[BaseRoute]) -> Starlette:
-    """The ASGI application: Retell's endpoints, and the simulator's own ``panel``."""
+def build(simulator: Simulator, control_routes: Sequence[BaseRoute]) -> Starlette:
+    """The ASGI application: Retell's endpoints and the simulator's control endpoints."""
 
     def handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
@@ -222,12 +224,12 @@ def build(simulator: Simulator, panel: Sequence[BaseRoute]) -> Starlette:
 
         return handle
 
-    async def no_such_thing(request: Request, exc: Exception) -> Response:
+    async def not_found(request: Request, exc: Exception) -> Response:
         status = exc.status_code if isinstance(exc, HTTPException) else 500
         return simulator.json({"status": "error", "message": f"No such endpoint: {request.url.path}"}, status)
 
     routes = [Route(path, handler(endpoint), methods=[method]) for method, path, endpoint in _ROUTES]
     return Starlette(
-        routes=[*routes, *panel],
-        exception_handlers={HTTPException: no_such_thing},
+        routes=[*routes, *control_routes],
+        exception_handlers={HTTPException: not_found},
     )

@@ -1,4 +1,4 @@
-"""What a create request must look like, and the refusals in Retell's own form."""
+"""Validation of create requests, with refusals in Retell's format."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-#: A phone number as the API wants it.
+#: A phone number as the API requires it.
 E164: Final = re.compile(r"\+[1-9]\d{6,14}")
 #: Bytes of JSON that metadata may hold.
 METADATA_LIMIT: Final = 50_000
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of ours
-    """An answer other than success."""
+class Refusal(Exception):  # noqa: N818 - a response of the API, not an error of ours
+    """A response other than success."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of o
 
 
 class AgentSettings(BaseModel):
-    """The part of ``agent_override.agent`` that shapes a call here; bounds are the API's."""
+    """The used part of ``agent_override.agent``; the bounds are the API's."""
 
     model_config = ConfigDict(strict=True)
 
@@ -43,7 +43,7 @@ class AgentOverride(BaseModel):
 
 
 class CreateBody(BaseModel):
-    """The body of create-phone-call; null is no value for any field, an unknown field is passed over."""
+    """The body of create-phone-call; null is invalid for every field, unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -60,25 +60,26 @@ class CreateBody(BaseModel):
     ignore_e164_validation: bool = False
 
     def given(self, field: str) -> Any:
-        """The field's value where the request has it, else None."""
+        """The field's value if the request has it, else None."""
         return getattr(self, field) if field in self.model_fields_set else None
 
     @property
     def ring_limit_seconds(self) -> float:
-        """How long the phone may ring."""
+        """The longest ring."""
         return self.agent_override.agent.ring_duration_ms / 1000
 
     @property
     def talk_limit_seconds(self) -> float:
-        """How long a connected call may last."""
+        """The longest connected duration."""
         return self.agent_override.agent.max_call_duration_ms / 1000
 
 
 def read_create(document: object) -> CreateBody:
-    """Check the body of a create request.
+    """Validate the body of a create request.
 
     Raises:
-        Refusal: 400 for a wrong type or range, 422 for a number that is not E.164; the text names the field.
+        Refusal: 400 for a wrong type or range, 422 for a number that is not E.164; the message names the
+            field.
     """
     try:
         body = CreateBody.model_validate(document)
@@ -96,5 +97,5 @@ def read_create(document: object) -> CreateBody:
 
 
 def digest(document: object) -> str:
-    """A fingerprint of a request body: equal for equal JSON, whatever the order of its fields."""
+    """A digest of a request body: equal for equal JSON in any field order."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""A call as a plan made when it is placed; where it stands is computed from the time when somebody asks.
+"""A call, planned in full when it is placed; its state is computed from the time on request.
 
-No timer runs for a call, so that a thousand of them cost nothing. Instants are seconds since the epoch by
-the simulator's clock; spans inside a call are call seconds, of which ``speed`` pass in one clock second.
+No timer runs for a call, so a thousand of them cost nothing. Instants are seconds since the epoch by the
+simulator's clock; durations inside a call are call seconds, of which ``speed`` pass in one clock second.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from speechaid.demo.simulator.script import Outcome
 from speechaid.demo.simulator.settings import Settings
 from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus
 
-#: A call that nothing but a stop ends: long past any test.
+#: Duration of an endless call, which only a stop ends: longer than any test.
 ENDLESS_SECONDS: Final = 10_000_000.0
-#: The share of the ringing time after which the network reports that it failed.
+#: The fraction of the ringing time after which the network reports a failure.
 NETWORK_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One placed call, with the whole of its future unless somebody stops it."""
+    """One placed call, with its whole course unless it is stopped."""
 
     call_id: str
-    #: Order of placing, from 0.
+    #: Order of placement, from 0.
     serial: int
     to_number: str
     from_number: str
@@ -39,7 +39,7 @@ class Call:
     variables: dict[str, str] | None
     sip_headers: dict[str, str] | None
     idempotency_key: str | None
-    #: Digest of the create request, to tell a replay from another request under the same key.
+    #: Digest of the create request, to distinguish a replay from another request with the same key.
     body_digest: str
     key_fingerprint: str
     placed_at: float
@@ -57,28 +57,28 @@ class Call:
     collected: dict[str, str] | None
 
     def status(self, now: float) -> CallStatus:
-        """Where the call stands."""
+        """The call's status at this instant."""
         if now >= self.ends_at:
             return self.end_status
         connected = self.connects_at is not None and now >= self.connects_at
         return CallStatus.ONGOING if connected else CallStatus.REGISTERED
 
     def is_over(self, now: float) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return self.status(now) in TERMINAL_CALL_STATUSES
 
     @property
     def talk_seconds(self) -> float:
-        """Call seconds from the connection to the end."""
+        """Call seconds from connection to end."""
         return 0.0 if self.connects_at is None else (self.ends_at - self.connects_at) * self.speed
 
     @property
     def cost_cents(self) -> float:
-        """What it costs once it is over."""
+        """The cost of the ended call."""
         return round(self.talk_seconds / 60 * self.cents_per_minute, 4)
 
     def stopped(self, now: float) -> Call:
-        """The same call, ended now by a stop request; one that had not connected never does."""
+        """The call ended now by a stop request; if it had not connected, it never connects."""
         connected = self.connects_at is not None and now >= self.connects_at
         delay = 0.0 if self.analysis_at is None else self.analysis_at - self.ends_at
         return replace(
@@ -94,7 +94,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What tells a call from every other."""
+    """What identifies a call."""
 
     call_id: str
     serial: int
@@ -104,22 +104,22 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Placing:
-    """What is known when a call is placed."""
+    """The inputs of a placement."""
 
     body: CreateBody
     outcome: Outcome
-    dice: random.Random
+    rng: random.Random
     settings: Settings
     now: float
 
     @property
     def ending(self) -> Ending:
-        """The row of the table for the reason."""
+        """The reason's row in the table."""
         return ENDINGS.get(self.outcome.reason, UNKNOWN)
 
 
 def plan(identity: Identity, placing: Placing) -> Call:
-    """Place a call: draw what the outcome leaves open, and cut it at the limits that the request sets."""
+    """Place a call: draw what the outcome leaves open, and apply the limits of the request."""
     body, settings, now = placing.body, placing.settings, placing.now
     course = _course(placing)
     connects_at = None if course.talk is None else now + course.ring / settings.speed
@@ -153,7 +153,7 @@ def plan(identity: Identity, placing: Placing) -> Call:
 
 @dataclass(frozen=True)
 class _Course:
-    """Ringing and talking in call seconds (talk None: never connects), and the end that follows."""
+    """Ring and talk time in call seconds (talk None: never connects), and how the call ends."""
 
     ring: float
     talk: float | None
@@ -181,11 +181,11 @@ def _course(placing: Placing) -> _Course:
 
 
 def _intended(placing: Placing, ring_limit: float) -> tuple[float, float | None]:
-    """Ringing and talking as the outcome has them, not yet cut at any limit; talk None: never connects."""
+    """Ring and talk time of the outcome, before any limit; talk None: never connects."""
     ending, outcome, settings = placing.ending, placing.outcome, placing.settings
-    # Both are always drawn, so that a scripted span does not shift the dice of what comes after.
-    drawn_ring = placing.dice.uniform(*settings.ring_seconds)
-    drawn_talk = placing.dice.uniform(*settings.talk_seconds)
+    # Both are always drawn, so that a scripted duration does not change the later random numbers.
+    drawn_ring = placing.rng.uniform(*settings.ring_seconds)
+    drawn_talk = placing.rng.uniform(*settings.talk_seconds)
     usual_ring = {
         Stage.REFUSED: 0.0,
         Stage.NETWORK: drawn_ring * NETWORK_SHARE,
@@ -200,9 +200,9 @@ def _intended(placing: Placing, ring_limit: float) -> tuple[float, float | None]
 
 
 def _collected(placing: Placing) -> dict[str, str] | None:
-    """What the agent noted: in some answered calls, a promise to pay."""
-    ending, outcome, dice = placing.ending, placing.outcome, placing.dice
-    promises, days = dice.random() < placing.settings.promise_odds, dice.randint(2, 20)
+    """The collected variables: in some answered calls, a promise to pay."""
+    ending, outcome, rng = placing.ending, placing.outcome, placing.rng
+    promises, days = rng.random() < placing.settings.promise_odds, rng.randint(2, 20)
     if outcome.collected is not None:
         return outcome.collected or None
     if not (ending.person and ending.status is CallStatus.ENDED and promises):

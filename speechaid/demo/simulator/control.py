@@ -1,6 +1,6 @@
-"""The endpoints under ``/_simulator``: script, settings, faults and clock in; ledger and figures out.
+"""The endpoints under ``/_simulator``: set script, settings, faults and clock; read placed calls and counts.
 
-They ask for no key, and answer on this machine only.
+They require no key, and accept requests from this machine only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from speechaid.demo.simulator import ledger
+from speechaid.demo.simulator import placed_calls
 from speechaid.demo.simulator.app import Simulator
 from speechaid.demo.simulator.faults import Fault
 
@@ -29,41 +29,41 @@ class _Advance(BaseModel):
 
 
 def routes(simulator: Simulator) -> list[Mount]:
-    """All of them, for the application to mount."""
-    panel = _Panel(simulator)
+    """All control endpoints, for the application to mount."""
+    endpoints = _ControlEndpoints(simulator)
     table: list[tuple[str, str, Callable[[Request, Any], Any]]] = [
-        ("GET", "/health", panel.health),
-        ("GET", "/settings", panel.settings),
-        ("POST", "/settings", panel.change_settings),
-        ("POST", "/script", panel.add_script),
-        ("DELETE", "/script", panel.clear_script),
-        ("GET", "/faults", panel.faults),
-        ("POST", "/faults", panel.add_fault),
-        ("DELETE", "/faults", panel.clear_faults),
-        ("DELETE", "/faults/{fault_id}", panel.remove_fault),
-        ("POST", "/clock", panel.advance),
-        ("GET", "/ledger", panel.ledger),
-        ("GET", "/overlaps", panel.overlaps),
-        ("GET", "/requests", panel.requests),
-        ("DELETE", "/requests", panel.clear_requests),
+        ("GET", "/health", endpoints.health),
+        ("GET", "/settings", endpoints.settings),
+        ("POST", "/settings", endpoints.change_settings),
+        ("POST", "/script", endpoints.add_script),
+        ("DELETE", "/script", endpoints.clear_script),
+        ("GET", "/faults", endpoints.faults),
+        ("POST", "/faults", endpoints.add_fault),
+        ("DELETE", "/faults", endpoints.clear_faults),
+        ("DELETE", "/faults/{fault_id}", endpoints.remove_fault),
+        ("POST", "/clock", endpoints.advance),
+        ("GET", "/placed-calls", endpoints.placed_calls),
+        ("GET", "/overlaps", endpoints.overlaps),
+        ("GET", "/requests", endpoints.requests),
+        ("DELETE", "/requests", endpoints.clear_requests),
     ]
     return [
         Mount(
             "/_simulator",
-            routes=[Route(path, _guarded(act), methods=[method]) for method, path, act in table],
+            routes=[Route(path, _guarded(operation), methods=[method]) for method, path, operation in table],
         )
     ]
 
 
-def _guarded(act: Callable[[Request, Any], Any]) -> _Handler:
-    """Turn a plain function of request and JSON body into a handler for callers on this machine."""
+def _guarded(operation: Callable[[Request, Any], Any]) -> _Handler:
+    """Make a handler from a function of request and JSON body; requests from other machines get 403."""
 
     async def handle(request: Request) -> Response:
         if request.client is None or not ipaddress.ip_address(request.client.host).is_loopback:
             return JSONResponse({"message": "only from this machine"}, status_code=403)
         try:
             body = json.loads(await request.body() or b"null")
-            return JSONResponse(act(request, body))
+            return JSONResponse(operation(request, body))
         except LookupError as exc:
             return JSONResponse({"message": str(exc)}, status_code=404)
         except ValidationError as exc:
@@ -78,36 +78,36 @@ def _guarded(act: Callable[[Request, Any], Any]) -> _Handler:
     return handle
 
 
-class _Panel:
-    """What each control endpoint does."""
+class _ControlEndpoints:
+    """The operation of each control endpoint."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._exchange = simulator.exchange
+        self._workspace = simulator.workspace
 
     def health(self, _request: Request, _body: Any) -> dict[str, Any]:
         now = self._simulator.clock()
-        calls = len(self._exchange.all_calls())
-        return {"status": "ok", "now": now, "calls": calls, "live": self._exchange.concurrency(now)}
+        calls = len(self._workspace.all_calls())
+        return {"status": "ok", "now": now, "calls": calls, "live": self._workspace.concurrency(now)}
 
     def settings(self, _request: Request, _body: Any) -> dict[str, Any]:
-        return self._exchange.settings.shown()
+        return self._workspace.settings.document()
 
     def change_settings(self, _request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        self._exchange.settings = self._exchange.settings.changed({**body})
-        return self._exchange.settings.shown()
+        self._workspace.settings = self._workspace.settings.changed({**body})
+        return self._workspace.settings.document()
 
     def add_script(self, _request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        script = {**self._exchange.settings.script, **body}
-        self._exchange.settings = self._exchange.settings.changed({"script": script})
+        script = {**self._workspace.settings.script, **body}
+        self._workspace.settings = self._workspace.settings.changed({"script": script})
         return {"numbers": len(script)}
 
     def clear_script(self, _request: Request, _body: Any) -> dict[str, Any]:
-        self._exchange.settings = self._exchange.settings.changed({"script": {}})
+        self._workspace.settings = self._workspace.settings.changed({"script": {}})
         return {"numbers": 0}
 
     def faults(self, _request: Request, _body: Any) -> dict[str, Any]:
-        return {"faults": self._simulator.faults.shown()}
+        return {"faults": self._simulator.faults.document()}
 
     def add_fault(self, _request: Request, body: Any) -> dict[str, Any]:
         return {"id": self._simulator.faults.add(Fault.model_validate(body))}
@@ -126,17 +126,17 @@ class _Panel:
         self._simulator.clock.advance(_Advance.model_validate(body).advance_seconds)
         return {"now": self._simulator.clock()}
 
-    def ledger(self, _request: Request, _body: Any) -> dict[str, Any]:
+    def placed_calls(self, _request: Request, _body: Any) -> dict[str, Any]:
         now = self._simulator.clock()
-        return {"now": now, "calls": self._exchange.records(now)}
+        return {"now": now, "calls": self._workspace.placed_calls(now)}
 
     def overlaps(self, _request: Request, _body: Any) -> dict[str, Any]:
         now = self._simulator.clock()
-        return {"overlaps": ledger.overlaps(self._exchange.all_calls(), now)}
+        return {"overlaps": placed_calls.overlaps(self._workspace.all_calls(), now)}
 
     def requests(self, _request: Request, _body: Any) -> dict[str, Any]:
-        return self._simulator.tally.shown()
+        return self._simulator.request_log.document()
 
     def clear_requests(self, request: Request, body: Any) -> dict[str, Any]:
-        self._simulator.tally.clear()
+        self._simulator.request_log.clear()
         return self.requests(request, body)

@@ -1,4 +1,4 @@
-"""A call as Retell's JSON: what get-call says, and the lighter item of list-calls."""
+"""A call as Retell's JSON: the object of get-call, and the smaller item of list-calls."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.reasons import ENDINGS, UNKNOWN
 from speechaid.model.states import CallStatus
 
-#: What list-calls leaves out.
+#: Fields that list-calls leaves out.
 HEAVY: Final = frozenset({"transcript", "transcript_object", "collected_dynamic_variables"})
-#: What only the end of a call brings.
-OF_THE_END: Final = frozenset(
+#: Fields that only an ended call has.
+ENDED_FIELDS: Final = frozenset(
     {
         "end_timestamp",
         "duration_ms",
@@ -27,12 +27,12 @@ OF_THE_END: Final = frozenset(
         "transfer_destination",
     }
 )
-#: A host that no name server knows.
+#: A host that does not resolve.
 RECORDINGS: Final = "https://recordings.retell.invalid"
 
 
 def describe(call: Call, now: float) -> dict[str, Any]:
-    """The call object as of now; a field that is not known yet is left out."""
+    """The call object at this instant; fields that are not known yet are left out."""
     fields = _basics(call, now)
     if call.connects_at is not None and now >= call.connects_at:
         fields["start_timestamp"] = _milliseconds(call.connects_at)
@@ -46,13 +46,13 @@ def describe(call: Call, now: float) -> dict[str, Any]:
 
 
 def item(document: dict[str, Any]) -> dict[str, Any]:
-    """A call object cut down to what list-calls shows."""
+    """A call object reduced to the fields of list-calls."""
     return {name: value for name, value in document.items() if name not in HEAVY}
 
 
 def revived(document: dict[str, Any]) -> dict[str, Any]:
-    """An ended call told as if it were going on again."""
-    kept = {name: value for name, value in document.items() if name not in OF_THE_END}
+    """An ended call, misreported as ongoing."""
+    kept = {name: value for name, value in document.items() if name not in ENDED_FIELDS}
     return {**kept, "call_status": CallStatus.ONGOING.value}
 
 
@@ -78,7 +78,7 @@ def _basics(call: Call, now: float) -> dict[str, Any]:
 
 def _end(call: Call) -> dict[str, Any]:
     connected = call.connects_at is not None
-    # Retell promises no duration for a call that never connected: some have 0, some have none.
+    # Retell documents no duration for a call that never connected: some have 0, some have none.
     duration = None if call.end_status is CallStatus.ERROR and not connected else call.talk_seconds * 1000
     return {
         "end_timestamp": _milliseconds(call.ends_at),
@@ -112,7 +112,7 @@ def _conversation(call: Call) -> dict[str, Any]:
 
 
 def _dialogue(call: Call) -> list[tuple[str, str]]:
-    """A short conversation in the language of the campaigns; what is said follows how the call ended."""
+    """A short conversation in the campaigns' language, depending on how the call ended."""
     variables = call.variables or {}
     name, company = variables.get("nombre", "usted"), variables.get("empresa", "la empresa")
     greeting = [("agent", f"Buenas tardes, llamo de {company}. ¿Hablo con {name}?")]
@@ -126,7 +126,7 @@ def _dialogue(call: Call) -> list[tuple[str, str]]:
     return [*asked, ("user", "Por ahora no puedo pagar.")]
 
 
-#: What follows the greeting where the agent does not come to the matter.
+#: What follows the greeting if the conversation ends early.
 _CUT_SHORT: Final[dict[str, list[tuple[str, str]]]] = {
     "voicemail_reached": [("user", "Deje su mensaje después de la señal.")],
     "ivr_reached": [("user", "Para ventas, marque uno.")],
@@ -149,7 +149,7 @@ def _analysis(call: Call) -> dict[str, Any]:
 
 
 def _cost(call: Call) -> dict[str, Any]:
-    """Cents, split over the voice engine and the line; nothing for a call that did not connect."""
+    """Cents, split between voice engine and telephony; 0 for a call that did not connect."""
     per_second = call.cents_per_minute / 60
     seconds = call.talk_seconds
     shares = {"retell_voice_engine": 0.85, "twilio_telephony": 0.15}

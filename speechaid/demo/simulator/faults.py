@@ -1,4 +1,4 @@
-"""What can go wrong, switched on and off while the simulator runs; chance comes from a seed."""
+"""Injected faults, switched on and off while the simulator runs; random choices come from a seed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from speechaid.demo.simulator.exchange import retry_headers
+from speechaid.demo.simulator.workspace import retry_headers
 
 
 class Endpoint(StrEnum):
-    """The five endpoints that a fault may be bound to."""
+    """The five endpoints, for a fault's filter."""
 
     CREATE = "create"
     GET = "get"
@@ -24,14 +24,14 @@ class Endpoint(StrEnum):
 
 
 class Kind(StrEnum):
-    """Every fault there is."""
+    """The kinds of faults."""
 
-    #: Works, but takes ``seconds``: before it the work is done late (also when the client has left), after
-    #: it only the answer is.
+    #: Takes ``seconds`` longer. When ``before``, the operation runs late (even if the client has
+    #: disconnected); when ``after``, only the response is late.
     LATENCY = "latency"
-    #: Answers with ``status``, 500 unless told otherwise.
+    #: Answers with ``status``, default 500.
     STATUS = "status"
-    #: 429 with the headers that say when to come back.
+    #: 429 with the headers that say when to retry.
     RATE_LIMIT = "rate_limit"
     #: 401.
     UNAUTHORIZED = "unauthorized"
@@ -41,20 +41,20 @@ class Kind(StrEnum):
     OUTAGE = "outage"
     #: The connection is reset.
     RESET = "reset"
-    #: A good status with a body that is none (``style``).
+    #: A success status with an invalid body (``style``).
     GARBAGE = "garbage"
-    #: No answer for ``seconds``; then the connection is reset, or where the work was done the answer comes.
+    #: No response for ``seconds``; then a connection reset, or the response if the operation ran.
     HANG = "hang"
-    #: get-call knows nothing of the call.
+    #: get-call answers 404.
     NOT_FOUND = "not_found"
-    #: A call that is over is told as ongoing.
+    #: An ended call is reported as ongoing.
     REVIVED = "revived"
-    #: A call that is over has ``reason``, whatever that word is.
+    #: An ended call is reported with ``reason``, any text.
     UNKNOWN_REASON = "unknown_reason"
 
 
-#: These change what is told of a call; the others hit the request as a whole.
-TALES: Final = frozenset({Kind.REVIVED, Kind.UNKNOWN_REASON})
+#: These change the reported call; the others affect the request as a whole.
+REWRITES: Final = frozenset({Kind.REVIVED, Kind.UNKNOWN_REASON})
 
 _STATUS: Final[dict[Kind, tuple[int, str]]] = {
     Kind.STATUS: (500, "An unexpected server error occurred."),
@@ -70,7 +70,7 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class Fault(BaseModel):
-    """One fault that is switched on; filters that are left out match everything."""
+    """One fault; a filter that is left out matches every request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,16 +78,16 @@ class Fault(BaseModel):
     endpoints: frozenset[Endpoint] | None = None
     call_id: str | None = None
     to_number: str | None = None
-    #: Digest of the API key, as the ledger shows it.
+    #: Fingerprint of the API key, as in the record of placed calls.
     api_key_fingerprint: str | None = None
     probability: float = Field(default=1.0, ge=0, le=1)
-    #: Lets so many matching requests pass first.
+    #: Number of matching requests that pass first.
     skip: int = Field(default=0, ge=0)
-    #: Hits so many and is used up then; None: for ever.
+    #: Number of hits after which it is used up; None: no limit.
     count: int | None = Field(default=None, ge=1)
-    #: Before: the request is not carried out. After: it is, and its answer is spoilt.
+    #: Before: the operation does not run. After: it runs, and its response is faulty.
     when: Literal["before", "after"] = "before"
-    #: A fixed time, or the bounds of an even draw.
+    #: A fixed time, or the bounds of a uniform distribution.
     seconds: Seconds | tuple[Seconds, Seconds] = 1.0
     status: int | None = Field(default=None, ge=200, le=599)
     message: str | None = None
@@ -106,14 +106,14 @@ class Fault(BaseModel):
 
     @property
     def answer(self) -> tuple[int, str] | None:
-        """Status and message for the kinds that answer with an error."""
+        """Status and message of the kinds that answer with an error."""
         if self.kind not in _STATUS:
             return None
         status, message = _STATUS[self.kind]
         return self.status or status, self.message or message
 
     def answer_headers(self, now: float) -> dict[str, str]:
-        """The headers that go with it."""
+        """The headers of that answer."""
         seconds = self.retry_after_seconds
         if seconds is None and self.kind is Kind.RATE_LIMIT:
             seconds = 1.0
@@ -126,7 +126,7 @@ class Fault(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What a request is about, as far as it can be told."""
+    """The request as fault filters see it, as far as known."""
 
     endpoint: Endpoint
     call_id: str | None = None
@@ -135,57 +135,57 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Strike:
-    """What befalls one request."""
+class Injection:
+    """The faults that apply to one request."""
 
-    #: Seconds that pass before the work, and between it and the answer.
+    #: Seconds before the operation, and between it and the response.
     delay_before: float = 0.0
     delay_after: float = 0.0
     fault: Fault | None = None
-    #: How long the fault lasts, where it has a length.
+    #: The fault's duration, if it has one.
     seconds: float = 0.0
 
 
 class _Active:
-    """A fault with its count and its dice."""
+    """A fault with its counters and random number generator."""
 
     def __init__(self, fault_id: str, fault: Fault, seed: int) -> None:
         self.id = fault_id
         self.fault = fault
         self.matched = 0
         self.hits = 0
-        self._dice = random.Random(f"{seed}/{fault_id}")
+        self._rng = random.Random(f"{seed}/{fault_id}")
 
     def hit(self) -> bool:
-        """Whether it strikes this matching request."""
+        """Count a matching request; return whether the fault applies to it."""
         self.matched += 1
         used_up = self.fault.count is not None and self.hits >= self.fault.count
-        if used_up or self.matched <= self.fault.skip or self._dice.random() >= self.fault.probability:
+        if used_up or self.matched <= self.fault.skip or self._rng.random() >= self.fault.probability:
             return False
         self.hits += 1
         return True
 
     def seconds(self) -> float:
         seconds = self.fault.seconds
-        return self._dice.uniform(*seconds) if isinstance(seconds, tuple) else seconds
+        return self._rng.uniform(*seconds) if isinstance(seconds, tuple) else seconds
 
-    def shown(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         fields = self.fault.model_dump(mode="json", exclude_defaults=True)
         return {"id": self.id, "matched": self.matched, "hits": self.hits, **fields}
 
 
 class FaultTable:
-    """The faults that are switched on, in the order in which they were."""
+    """The active faults, in the order in which they were added."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._made = 0
+        self._count = 0
         self._active: dict[str, _Active] = {}
 
     def add(self, fault: Fault) -> str:
         """Switch a fault on; returns its id."""
-        self._made += 1
-        fault_id = f"fault-{self._made}"
+        self._count += 1
+        fault_id = f"fault-{self._count}"
         self._active[fault_id] = _Active(fault_id, fault, self._seed)
         return fault_id
 
@@ -197,39 +197,39 @@ class FaultTable:
         """Switch all off."""
         self._active.clear()
 
-    def shown(self) -> list[dict[str, Any]]:
-        """Each with how often it matched and struck."""
-        return [active.shown() for active in self._active.values()]
+    def document(self) -> list[dict[str, Any]]:
+        """Each fault, with how often it matched and hit."""
+        return [active.document() for active in self._active.values()]
 
-    def strike(self, subject: Subject) -> Strike:
-        """What befalls this request: all latencies together, and the first other fault that strikes."""
+    def inject(self, subject: Subject) -> Injection:
+        """The faults that apply to this request: the sum of all latencies, and the first other fault."""
         before = after = 0.0
-        struck: _Active | None = None
+        hit: _Active | None = None
         for active in self._active.values():
             fault = active.fault
-            if fault.kind in TALES or not _concerns(fault, subject):
+            if fault.kind in REWRITES or not _matches(fault, subject):
                 continue
             if fault.kind is Kind.LATENCY and active.hit():
                 seconds = active.seconds()
                 before, after = (
                     (before + seconds, after) if fault.when == "before" else (before, after + seconds)
                 )
-            elif fault.kind is not Kind.LATENCY and struck is None and active.hit():
-                struck = active
-        if struck is None:
-            return Strike(before, after)
-        return Strike(before, after, struck.fault, struck.seconds())
+            elif fault.kind is not Kind.LATENCY and hit is None and active.hit():
+                hit = active
+        if hit is None:
+            return Injection(before, after)
+        return Injection(before, after, hit.fault, hit.seconds())
 
-    def tales(self, subject: Subject) -> list[Fault]:
-        """The lies that are told about a call that is over."""
+    def rewrites(self, subject: Subject) -> list[Fault]:
+        """The faults that misreport this ended call."""
         return [
             active.fault
             for active in self._active.values()
-            if active.fault.kind in TALES and _concerns(active.fault, subject) and active.hit()
+            if active.fault.kind in REWRITES and _matches(active.fault, subject) and active.hit()
         ]
 
 
-def _concerns(fault: Fault, subject: Subject) -> bool:
+def _matches(fault: Fault, subject: Subject) -> bool:
     endpoints = frozenset({Endpoint.GET}) if fault.kind is Kind.NOT_FOUND else fault.endpoints
     return (endpoints is None or subject.endpoint in endpoints) and all(
         wanted is None or wanted == present

@@ -1,4 +1,4 @@
-"""Filters and pages of list-calls, as the third version of the endpoint knows them."""
+"""Filters and pages of list-calls, version 3 of the endpoint."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Document = dict[str, Any]
 
 
 class _Model(BaseModel):
-    # Strict and closed: a misspelt filter that matched everything would be the worst answer of all.
+    # Strict, no extra fields: a misspelt filter must be refused, not ignored and so match every call.
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class _Keyed(_Model):
-    #: For metadata and dynamic variables: the entry that is looked at.
+    #: For metadata and dynamic variables: the entry to compare.
     key: str | None = None
 
 
@@ -42,7 +42,7 @@ class NumberFilter(_Keyed):
 
 
 class BooleanFilter(_Keyed):
-    """Compares a truth value."""
+    """Compares a boolean."""
 
     type: Literal["boolean"]
     op: Literal["eq"]
@@ -50,7 +50,7 @@ class BooleanFilter(_Keyed):
 
 
 class RangeFilter(_Keyed):
-    """Between two bounds, both included."""
+    """Between two inclusive bounds."""
 
     type: Literal["range"]
     op: Literal["bt"]
@@ -66,14 +66,14 @@ class EnumFilter(_Keyed):
 
 
 class PresentFilter(_Keyed):
-    """Whether there is a value at all."""
+    """Whether there is a value."""
 
     type: Literal["present"]
     op: Literal["pr", "np"]
 
 
 class StatusFilter(EnumFilter):
-    """A call that is only registered cannot be asked for."""
+    """Registered calls cannot be filtered for."""
 
     value: list[Literal["not_connected", "ongoing", "ended", "error"]]  # type: ignore[assignment]
 
@@ -93,7 +93,7 @@ _Entry = Annotated[
 
 
 class FilterCriteria(_Model):
-    """All must hold. Filters of the API that mean nothing for simulated calls are refused."""
+    """All must match. API filters without meaning for simulated calls are refused."""
 
     agent: list[AgentFilter] | None = None
     call_id: Annotated[StringFilter | EnumFilter, Field(discriminator="type")] | None = None
@@ -126,10 +126,10 @@ class ListBody(_Model):
 
 
 def read_list(document: object) -> ListBody:
-    """Check the body of a list request.
+    """Validate the body of a list request.
 
     Raises:
-        Refusal: 400; the text names the field.
+        Refusal: 400; the message names the field.
     """
     try:
         return ListBody.model_validate(document)
@@ -140,21 +140,21 @@ def read_list(document: object) -> ListBody:
 
 
 def page(body: ListBody, calls: Iterable[tuple[int, Document]]) -> Document:
-    """One page of the calls (serial and call object each) that pass the filters.
+    """One page of the calls (serial and call object each) that match the filters.
 
-    Sorted by ``start_timestamp``; a call that has none yet counts as 0, so that ``descending`` shows it last.
+    Sorted by ``start_timestamp``; a call without one counts as 0, so that ``descending`` lists it last.
     """
     found = [
         (document.get("start_timestamp", 0), serial, document)
         for serial, document in calls
         if passes(body.filter_criteria, document)
     ]
-    backwards = body.sort_order == "descending"
-    found.sort(key=lambda entry: entry[:2], reverse=backwards)
+    descending = body.sort_order == "descending"
+    found.sort(key=lambda entry: entry[:2], reverse=descending)
     total = len(found)
     if body.pagination_key is not None:
         last = _read_cursor(body.pagination_key)
-        found = [entry for entry in found if (entry[:2] < last if backwards else entry[:2] > last)]
+        found = [entry for entry in found if (entry[:2] < last if descending else entry[:2] > last)]
     found = found[body.skip :]
     shown = found[: body.limit]
     answer: Document = {"items": [entry[2] for entry in shown], "has_more": len(found) > len(shown)}
@@ -174,27 +174,27 @@ def _read_cursor(key: str) -> tuple[int, int]:
         start, serial = base64.urlsafe_b64decode(key.encode()).decode().split("/")
         return int(start), int(serial)
     except ValueError as exc:
-        raise Refusal(400, "Invalid request format: pagination_key: not one of ours") from exc
+        raise Refusal(400, "Invalid request format: pagination_key: invalid") from exc
 
 
 def passes(criteria: FilterCriteria, document: Document) -> bool:
-    """Whether a call object passes all filters."""
+    """Whether a call object matches all filters."""
     for field in criteria.model_fields_set:
         filters = getattr(criteria, field)
         if field == "agent":
-            good = not filters or any(_is_agent(wanted, document) for wanted in filters)
+            matches = not filters or any(_is_agent(wanted, document) for wanted in filters)
         elif field in _CONTAINERS:
             entries = document.get(_CONTAINERS[field]) or {}
-            good = all(_matches(wanted, entries.get(wanted.key)) for wanted in filters or ())
+            matches = all(_matches(wanted, entries.get(wanted.key)) for wanted in filters or ())
         else:
-            good = filters is None or _matches(filters, _value(document, field))
-        if not good:
+            matches = filters is None or _matches(filters, _value(document, field))
+        if not matches:
             return False
     return True
 
 
 _CONTAINERS: Final = {"metadata": "metadata", "dynamic_variables": "retell_llm_dynamic_variables"}
-#: Fields that stand inside another one.
+#: Fields inside another field.
 _NESTED: Final = {
     "combined_cost": "call_cost",
     "call_successful": "call_analysis",
@@ -231,7 +231,7 @@ _NUMBER: Final[dict[str, Callable[[float, float], bool]]] = {
 
 
 def _matches(wanted: Any, value: Any) -> bool:
-    """Whether one value passes one filter; none, or one of another type, passes only ``np`` and ``ne``."""
+    """Whether a value matches a filter; None or another type matches only ``np`` and ``ne``."""
     if isinstance(wanted, PresentFilter):
         return (value is not None) is (wanted.op == "pr")
     if isinstance(wanted, StringFilter):

@@ -1,4 +1,4 @@
-"""The simulator as a child process with its control endpoints as methods, for tests and the demo."""
+"""The simulator as a child process, with its control endpoints as methods, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from speechaid.demo.simulator.server import GREETING, KEY_VARIABLE
 from speechaid.errors import SpeechaidError
 
 Document = dict[str, Any]
-#: A start on a busy machine may take its time.
+#: Generous, for a busy machine.
 START_SECONDS: Final = 30.0
-#: It gives requests a second to end, and leaves; on a busy machine that takes its time.
+#: It waits a second for running requests, then exits; generous, for a busy machine.
 STOP_SECONDS: Final = 30.0
 
 
@@ -30,21 +30,21 @@ class SimulatorError(SpeechaidError):
 
 
 class SimulatorProcess:
-    """A simulator of one's own on a free loopback port; a context manager that starts and stops it.
+    """A private simulator on a free loopback port; a context manager that starts and stops it.
 
     ``settings`` are fields of ``simulator.settings.Settings``, as in ``SimulatorProcess(speed=50, seed=7)``.
-    The child leaves by itself when this process dies.
+    The child exits by itself when this process dies.
     """
 
     def __init__(
-        self, *, api_key: str = "key_simulated", ledger_file: Path | None = None, **settings: Any
+        self, *, api_key: str = "key_simulated", placed_calls_file: Path | None = None, **settings: Any
     ) -> None:
         self.api_key = api_key
-        self.ledger_file = ledger_file
+        self.placed_calls_file = placed_calls_file
         self.base_url = ""
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        # Loopback must never go through a proxy that the environment names.
+        # Loopback requests must not use a proxy from the environment.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __enter__(self) -> Self:
@@ -62,24 +62,24 @@ class SimulatorProcess:
         """Start the child and wait until it listens.
 
         Raises:
-            SimulatorError: it did not come up.
+            SimulatorError: it did not start.
         """
         command = [sys.executable, "-m", "speechaid.demo.simulator", f"--port={port}", "--exit-with-parent"]
         command.append(f"--settings={json.dumps(self._settings)}")
-        if self.ledger_file is not None:
-            command.append(f"--ledger={self.ledger_file}")
+        if self.placed_calls_file is not None:
+            command.append(f"--ledger={self.placed_calls_file}")
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, KEY_VARIABLE: self.api_key},
-            # A Ctrl-C in the terminal is for the parent: calls must be told to have ended until it stops us.
+            # Ctrl-C must reach only the parent: until the parent stops us, we must report how calls ended.
             start_new_session=True,
         )
         line = self._first_line(self._process)
         if not line.startswith(GREETING):
             self.stop()
-            raise SimulatorError("the simulator did not start; its own message is on standard error")
+            raise SimulatorError("the simulator did not start; see its message on standard error")
         self.base_url = line.removeprefix(GREETING).strip()
 
     @staticmethod
@@ -95,18 +95,18 @@ class SimulatorProcess:
         return text.decode()
 
     def stop(self) -> int | None:
-        """Ask it to leave, insist after a while; returns its exit status."""
+        """SIGTERM, after a while SIGKILL; returns its exit status."""
         return self._end("terminate")
 
     def kill(self) -> int | None:
-        """SIGKILL; ``start`` on the same ledger file goes on with its calls."""
+        """SIGKILL; ``start`` continues with the calls of the same file."""
         return self._end("kill")
 
-    def _end(self, manner: str) -> int | None:
+    def _end(self, method: str) -> int | None:
         process = self._process
         if process is None:
             return None
-        getattr(process, manner)()
+        getattr(process, method)()
         try:
             process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -132,7 +132,7 @@ class SimulatorProcess:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self.base_url.rsplit(":", 1)[1])
 
     def health(self) -> Document:
@@ -144,15 +144,15 @@ class SimulatorProcess:
         return self._ask("GET", "settings")
 
     def change(self, **settings: Any) -> Document:
-        """Turn settings; returns all of them."""
+        """Change settings; returns all of them."""
         return self._ask("POST", "settings", settings)
 
     def script(self, outcomes: dict[str, list[Any]]) -> None:
-        """Set the outcomes of numbers (``*``: of every other one), one a call, the last for ever after."""
+        """Set the outcomes of numbers (``*``: all others), one per call; the last one repeats."""
         self._ask("POST", "script", outcomes)
 
     def clear_script(self) -> None:
-        """Every number draws by the odds again."""
+        """Draw every outcome by the odds again."""
         self._ask("DELETE", "script")
 
     def fault(self, kind: str, **fields: Any) -> str:
@@ -160,7 +160,7 @@ class SimulatorProcess:
         return str(self._ask("POST", "faults", {"kind": kind, **fields})["id"])
 
     def faults(self) -> list[Document]:
-        """The faults that are on, with ``matched`` and ``hits``."""
+        """The active faults, with ``matched`` and ``hits``."""
         return list(self._ask("GET", "faults")["faults"])
 
     def clear_faults(self, fault_id: str | None = None) -> None:
@@ -168,15 +168,15 @@ class SimulatorProcess:
         self._ask("DELETE", "faults" if fault_id is None else f"faults/{fault_id}")
 
     def advance(self, seconds: float) -> None:
-        """Set the simulator's clock forward: calls go on, keys grow old."""
+        """Set the simulator's clock forward: calls proceed, idempotency keys expire."""
         self._ask("POST", "clock", {"advance_seconds": seconds})
 
-    def ledger(self) -> list[Document]:
-        """Every call truly placed, in order."""
-        return list(self._ask("GET", "ledger")["calls"])
+    def placed_calls(self) -> list[Document]:
+        """Every placed call, in order."""
+        return list(self._ask("GET", "placed-calls")["calls"])
 
     def overlaps(self) -> list[Document]:
-        """Pairs of calls to one number that overlapped in time."""
+        """Pairs of overlapping calls to one number."""
         return list(self._ask("GET", "overlaps")["overlaps"])
 
     def requests(self) -> Document:
@@ -184,7 +184,7 @@ class SimulatorProcess:
         return self._ask("GET", "requests")
 
     def clear_requests(self) -> None:
-        """Count from zero."""
+        """Reset the request counts."""
         self._ask("DELETE", "requests")
 
     def _ask(self, method: str, path: str, body: object = None) -> Document:

@@ -1,4 +1,4 @@
-"""Each ``disconnection_reason``: the status that it comes with, and how far such a call gets."""
+"""Each ``disconnection_reason``: its call status, and how far such a call gets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from speechaid.model.states import CallStatus
 class Stage(StrEnum):
     """How far a call gets before it ends."""
 
-    #: Turned away at once: no phone was dialled.
+    #: Refused at once: no phone was dialled.
     REFUSED = "refused"
-    #: Fails in the network, within a part of the usual ringing time.
+    #: Fails in the network, after a fraction of the usual ringing time.
     NETWORK = "network"
-    #: Rings, and is not taken.
+    #: Rings, and is not answered.
     RINGING = "ringing"
-    #: Rings until Retell gives up.
+    #: Rings until the ring limit.
     RUNG_OUT = "rung_out"
-    #: Is taken, by a person or a machine.
+    #: Is answered, by a person or a machine.
     TALK = "talk"
 
 
@@ -30,9 +30,9 @@ class Ending:
 
     status: CallStatus
     stage: Stage
-    #: Multiplies the drawn talk time; None: talks until the limit cuts it off.
+    #: Factor on the drawn talk time; None: talks until the limit.
     talk: float | None = 1.0
-    #: Whether a person listens, so that there is something to promise.
+    #: Whether a person is on the line, who may promise to pay.
     person: bool = False
 
 
@@ -48,7 +48,7 @@ def _fault(stage: Stage) -> Ending:
     return Ending(CallStatus.ERROR, stage, 0.3)
 
 
-#: Statuses follow Retell's own table; where it is silent (money, transfers, stops) the likeliest is taken.
+#: Statuses follow Retell's documentation; where it has none (payment, transfers, stops), the likeliest.
 ENDINGS: Final[dict[str, Ending]] = {
     "user_hangup": _person(),
     "agent_hangup": _person(),
@@ -91,5 +91,5 @@ ENDINGS: Final[dict[str, Ending]] = {
     "error_retell": _fault(Stage.TALK),
 }
 
-#: For a reason that no table knows: Retell may add one any day.
+#: For an unknown reason: Retell may add reasons.
 UNKNOWN: Final = _person()

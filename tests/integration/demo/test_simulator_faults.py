@@ -1,4 +1,4 @@
-"""Faults over a real connection, as a plain HTTP client meets them."""
+"""Faults over a real connection, as an HTTP client sees them."""
 
 from __future__ import annotations
 
@@ -45,26 +45,28 @@ def fresh_number() -> str:
 
 
 def placed(simulator: SimulatorProcess, number: str) -> int:
-    return sum(call["to_number"] == number for call in simulator.ledger())
+    return sum(call["to_number"] == number for call in simulator.placed_calls())
 
 
 @pytest.mark.parametrize(("when", "calls"), [("before", 0), ("after", 1)])
 @pytest.mark.parametrize("fault", ["reset", "hang"])
-def test_a_broken_create_has_placed_a_call_only_where_the_fault_came_after(
+def test_a_broken_create_has_placed_a_call_only_if_the_fault_comes_after(
     simulator: SimulatorProcess, fault: str, when: str, calls: int
 ) -> None:
     number, key = fresh_number(), uuid.uuid4().hex
     simulator.fault(fault, when=when, endpoints=["create"], seconds=30, count=1)
     with pytest.raises((requests.ConnectionError, requests.Timeout)):
         create(simulator, timeout=0.5, to_number=number, idempotency_key=key)
-    wait_until(lambda: placed(simulator, number) == calls)  # the client's patience may end before the work
+    wait_until(
+        lambda: placed(simulator, number) == calls
+    )  # the client may time out before the operation ends
     replay = create(simulator, to_number=number, idempotency_key=key)
     assert replay.status_code == 201
     assert placed(simulator, number) == 1
     assert simulator.requests()["counts"]["create"] == {"201": 1, fault: 1}
 
 
-def test_a_reset_is_a_reset_and_no_orderly_end(simulator: SimulatorProcess) -> None:
+def test_a_reset_is_a_tcp_reset_and_no_orderly_end(simulator: SimulatorProcess) -> None:
     simulator.fault("reset", endpoints=["get"])
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
         ask(simulator, "GET", "/v2/get-call/call_1")
@@ -84,7 +86,7 @@ def test_an_error_answer_may_hide_a_call(
 
 
 @pytest.mark.parametrize("style", ["html", "truncated", "empty"])
-def test_garbage_comes_with_a_good_status_and_no_json(simulator: SimulatorProcess, style: str) -> None:
+def test_garbage_has_a_success_status_and_is_no_json(simulator: SimulatorProcess, style: str) -> None:
     number = fresh_number()
     simulator.fault("garbage", when="after", style=style, endpoints=["create"])
     answer = create(simulator, to_number=number)
@@ -95,14 +97,14 @@ def test_garbage_comes_with_a_good_status_and_no_json(simulator: SimulatorProces
 
 
 @pytest.mark.parametrize("style", ["array", "wrong_types"])
-def test_garbage_may_be_json_of_another_kind(simulator: SimulatorProcess, style: str) -> None:
+def test_garbage_can_be_json_of_another_type(simulator: SimulatorProcess, style: str) -> None:
     simulator.fault("garbage", style=style)
     answer = ask(simulator, "GET", "/v2/get-call/call_1")
     assert answer.status_code == 200
     assert not isinstance(answer.json(), dict) or answer.json()["call_id"] == 7
 
 
-def test_the_key_of_a_slow_create_is_at_work(simulator: SimulatorProcess) -> None:
+def test_the_key_of_a_slow_create_is_in_use(simulator: SimulatorProcess) -> None:
     fields: dict[str, Any] = {"to_number": fresh_number(), "idempotency_key": uuid.uuid4().hex}
     simulator.fault("latency", seconds=60, endpoints=["create"], count=1)
     with pytest.raises(requests.Timeout):
@@ -110,7 +112,7 @@ def test_the_key_of_a_slow_create_is_at_work(simulator: SimulatorProcess) -> Non
     assert create(simulator, **fields).status_code == 409
 
 
-def test_a_slow_create_goes_on_after_its_client_has_left(simulator: SimulatorProcess) -> None:
+def test_a_slow_create_completes_after_its_client_has_disconnected(simulator: SimulatorProcess) -> None:
     fields: dict[str, Any] = {"to_number": fresh_number(), "idempotency_key": uuid.uuid4().hex}
     simulator.fault("latency", seconds=1, endpoints=["create"], count=1)
     with pytest.raises(requests.Timeout):
@@ -126,10 +128,10 @@ def wait_until(holds: Callable[[], bool]) -> None:
         if holds():
             return
         pause.wait(0.05)
-    pytest.fail("it did not happen")
+    pytest.fail("the condition was not met in time")
 
 
-def test_a_latency_after_the_work_delays_the_answer_alone(simulator: SimulatorProcess) -> None:
+def test_a_latency_after_the_operation_delays_only_the_response(simulator: SimulatorProcess) -> None:
     number = fresh_number()
     simulator.fault("latency", seconds=30, when="after", endpoints=["create"], count=1)
     with pytest.raises(requests.Timeout):
@@ -137,7 +139,7 @@ def test_a_latency_after_the_work_delays_the_answer_alone(simulator: SimulatorPr
     wait_until(lambda: placed(simulator, number) == 1)
 
 
-def test_the_other_refusals_name_their_cause(simulator: SimulatorProcess) -> None:
+def test_refusals_have_the_status_of_their_kind(simulator: SimulatorProcess) -> None:
     for kind, status in (("rate_limit", 429), ("unauthorized", 401), ("payment_required", 402)):
         fault = simulator.fault(kind, headers={"x-should-retry": "false"})
         answer = create(simulator)
@@ -147,7 +149,7 @@ def test_the_other_refusals_name_their_cause(simulator: SimulatorProcess) -> Non
         simulator.clear_faults(fault)
 
 
-def test_a_call_can_vanish_from_get_call_alone(simulator: SimulatorProcess) -> None:
+def test_a_call_can_be_missing_from_get_call_only(simulator: SimulatorProcess) -> None:
     call_id = create(simulator).json()["call_id"]
     fault = simulator.fault("not_found", call_id=call_id)
     assert ask(simulator, "GET", f"/v2/get-call/{call_id}").status_code == 404
@@ -167,7 +169,7 @@ def test_a_stop_can_be_acknowledged_and_ignored(simulator: SimulatorProcess) -> 
     assert ask(simulator, "GET", f"/v2/get-call/{call_id}").json()["call_status"] == "ended"
 
 
-def test_a_body_that_is_not_json_and_a_path_that_does_not_exist_get_plain_answers(
+def test_invalid_json_and_unknown_paths_get_error_responses(
     simulator: SimulatorProcess,
 ) -> None:
     assert ask(simulator, "POST", "/v2/create-phone-call", data=b"{").status_code == 400
@@ -176,23 +178,23 @@ def test_a_body_that_is_not_json_and_a_path_that_does_not_exist_get_plain_answer
     assert ask(simulator, "GET", "/v2/create-phone-call").status_code == 405
 
 
-def test_the_date_header_is_the_simulators_own(simulator: SimulatorProcess) -> None:
+def test_the_date_header_follows_the_simulators_clock(simulator: SimulatorProcess) -> None:
     before = ask(simulator, "GET", "/get-concurrency").headers["date"]
     simulator.advance(86_400)
     assert ask(simulator, "GET", "/get-concurrency").headers["date"][:16] != before[:16]
 
 
-def test_the_creates_that_arrived_can_be_read_back(simulator: SimulatorProcess) -> None:
+def test_received_create_requests_can_be_read_back(simulator: SimulatorProcess) -> None:
     number = fresh_number()
     create(simulator, to_number=number, agent_id="a name the API does not know")
     create(simulator, to_number="12")
-    told = simulator.requests()
-    assert [(entry["result"], entry["body"]["to_number"]) for entry in told["creates"]] == [
+    requests_log = simulator.requests()
+    assert [(entry["result"], entry["body"]["to_number"]) for entry in requests_log["creates"]] == [
         ("201", number),
         ("422", "12"),
     ]
-    assert told["creates"][0]["body"]["agent_id"] == "a name the API does not know"
-    assert told["counts"] == {"create": {"201": 1, "422": 1}}
+    assert requests_log["creates"][0]["body"]["agent_id"] == "a name the API does not know"
+    assert requests_log["counts"] == {"create": {"201": 1, "422": 1}}
 
 
 @pytest.mark.parametrize(
@@ -207,15 +209,15 @@ def test_the_creates_that_arrived_can_be_read_back(simulator: SimulatorProcess) 
         (lambda s: s.advance(-1), "advance_seconds"),
     ],
 )
-def test_a_wrong_control_request_is_refused_with_its_reason(
+def test_an_invalid_control_request_is_refused_with_its_reason(
     simulator: SimulatorProcess, refused: Callable[[SimulatorProcess], object], message: str
 ) -> None:
     with pytest.raises(SimulatorError, match=message):
         refused(simulator)
 
 
-def test_settings_can_be_turned_while_it_runs_and_show_no_key(simulator: SimulatorProcess) -> None:
-    told = simulator.change(list_delay_seconds=60)
+def test_settings_can_be_changed_while_it_runs_and_show_no_key(simulator: SimulatorProcess) -> None:
+    settings = simulator.change(list_delay_seconds=60)
     number = fresh_number()
     create(simulator, to_number=number)
     criteria = {"to_number": {"type": "string", "op": "eq", "value": number}}
@@ -223,5 +225,5 @@ def test_settings_can_be_turned_while_it_runs_and_show_no_key(simulator: Simulat
     assert ask(simulator, "POST", "/v3/list-calls", json=body).json()["items"] == []
     simulator.change(list_delay_seconds=0)
     assert len(ask(simulator, "POST", "/v3/list-calls", json=body).json()["items"]) == 1
-    assert told["list_delay_seconds"] == 60
-    assert simulator.api_key not in str(told)
+    assert settings["list_delay_seconds"] == 60
+    assert simulator.api_key not in str(settings)

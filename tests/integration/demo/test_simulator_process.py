@@ -1,4 +1,4 @@
-"""The simulator as a process: start, end, its ledger file, its command line."""
+"""The simulator as a process: start, stop, its file of placed calls, its command line."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def create(simulator: SimulatorProcess, **fields: object) -> requests.Response:
     )
 
 
-def test_the_ledger_outlives_a_kill_and_the_next_simulator_goes_on_with_it(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
-    simulator = SimulatorProcess(ledger_file=path, script={"*": ["user_hangup"]})
+def test_placed_calls_survive_a_kill_and_the_next_simulator_continues_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "placed-calls.jsonl"
+    simulator = SimulatorProcess(placed_calls_file=path, script={"*": ["user_hangup"]})
     with simulator:
         first = create(simulator, idempotency_key="dial-1", metadata={"job": "7"}).json()
         port = simulator.port
@@ -43,13 +43,13 @@ def test_the_ledger_outlives_a_kill_and_the_next_simulator_goes_on_with_it(tmp_p
         assert create(simulator, idempotency_key="dial-1", metadata={"job": "7"}).json() == first
         second = create(simulator, idempotency_key="dial-2").json()
         simulator.advance(7200)
-        ledger = simulator.ledger()
-        assert [call["call_id"] for call in ledger] == [first["call_id"], second["call_id"]]
-        assert {call["disconnection_reason"] for call in ledger} == {"user_hangup"}
+        calls = simulator.placed_calls()
+        assert [call["call_id"] for call in calls] == [first["call_id"], second["call_id"]]
+        assert {call["disconnection_reason"] for call in calls} == {"user_hangup"}
         assert [pair["call_ids"] for pair in simulator.overlaps()] == [[first["call_id"], second["call_id"]]]
 
 
-def test_it_leaves_with_status_0_when_asked_even_while_a_client_hangs() -> None:
+def test_it_exits_with_status_0_on_sigterm_even_while_a_client_hangs() -> None:
     simulator = SimulatorProcess()
     simulator.start()
     simulator.fault("hang", seconds=600)
@@ -60,7 +60,7 @@ def test_it_leaves_with_status_0_when_asked_even_while_a_client_hangs() -> None:
         assert simulator.stop() == 0
 
 
-def test_it_leaves_when_its_parent_dies() -> None:
+def test_it_exits_when_its_parent_dies() -> None:
     parent = (
         "import os, signal, sys\n"
         "from speechaid.demo.simulator.process import SimulatorProcess\n"
@@ -71,7 +71,7 @@ def test_it_leaves_when_its_parent_dies() -> None:
     )
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        # The simulator holds no copy of this pipe, so that the line ends with the parent.
+        # The simulator holds no copy of this pipe, so it closes with the parent.
         orphan = int(process.stdout.readline())
         process.wait()
     for _ in range(600):
@@ -112,7 +112,7 @@ def test_the_command_line_prints_its_address_and_writes_its_port(tmp_path: Path)
         ([], "api_keys"),
     ],
 )
-def test_wrong_options_end_with_their_name(
+def test_the_error_for_an_invalid_option_names_it(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -121,7 +121,7 @@ def test_wrong_options_end_with_their_name(
     assert message in capsys.readouterr().err
 
 
-def test_a_taken_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -130,16 +130,16 @@ def test_a_taken_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_a_simulator_that_cannot_start_says_so() -> None:
+def test_a_simulator_that_cannot_start_raises_an_error() -> None:
     with pytest.raises(SimulatorError, match="did not start"):
         SimulatorProcess(speed=0).start()
 
 
-def test_a_stopped_simulator_has_no_pid_and_answers_nothing() -> None:
+def test_a_stopped_simulator_has_no_pid_and_does_not_answer() -> None:
     simulator = SimulatorProcess()
     simulator.start()
     assert os.getpid() != simulator.pid
-    # The very moment after it said where it listens: a signal must not be lost then.
+    # Directly after it printed its address: a signal must not be lost then.
     assert simulator.stop() == 0
     with pytest.raises(SimulatorError, match="not running"):
         _ = simulator.pid

@@ -28,8 +28,8 @@ def client(simulator: SimulatorProcess) -> Iterator[Retell]:
     simulator.clear_faults()
     simulator.clear_script()
     simulator.clear_requests()
-    with sdk(simulator) as made:
-        yield made
+    with sdk(simulator) as created:
+        yield created
 
 
 def sdk(simulator: SimulatorProcess, api_key: str | None = None) -> Retell:
@@ -61,12 +61,12 @@ def test_every_reason_in_every_state_passes_strict_validation(
     for seconds in (10.5, 3_700, 10):
         simulator.advance(seconds)
         for call in calls:
-            told = client.call.retrieve(call.call_id)
-            assert isinstance(told, PhoneCallResponse)
-            states.add(told.call_status)
+            answer = client.call.retrieve(call.call_id)
+            assert isinstance(answer, PhoneCallResponse)
+            states.add(answer.call_status)
             if seconds == 10:
-                assert told.disconnection_reason == numbers[call.to_number]
-                assert (told.call_analysis is not None) is ("transcript" in told.to_dict())
+                assert answer.disconnection_reason == numbers[call.to_number]
+                assert (answer.call_analysis is not None) is ("transcript" in answer.to_dict())
         page = client.call.list(filter_criteria=metadata("batch", batch), limit=1000)
         assert {item.call_id for item in page.items} == {call.call_id for call in calls}
     assert states == {"registered", "ongoing", "ended", "not_connected", "error"}
@@ -76,7 +76,7 @@ def metadata(key: str, value: str) -> Any:
     return {"metadata": [{"key": key, "type": "string", "op": "eq", "value": value}]}
 
 
-def test_a_create_with_every_field_that_matters_comes_back_on_the_call(client: Retell) -> None:
+def test_every_used_field_of_a_create_is_on_the_call(client: Retell) -> None:
     call = create(
         client,
         override_agent_id="agent_7",
@@ -96,14 +96,14 @@ def test_a_create_with_every_field_that_matters_comes_back_on_the_call(client: R
     assert call.direction == "outbound"
 
 
-def test_a_key_stands_for_one_call_within_its_hour(simulator: SimulatorProcess, client: Retell) -> None:
+def test_a_key_has_one_call_within_its_hour(simulator: SimulatorProcess, client: Retell) -> None:
     fields = {"to_number": fresh_number(), "idempotency_key": uuid.uuid4().hex}
     first = create(client, **fields)
     simulator.advance(3_590)
     assert create(client, **fields).call_id == first.call_id
     simulator.advance(20)
     assert create(client, **fields).call_id != first.call_id
-    placed = [call for call in simulator.ledger() if call["to_number"] == fields["to_number"]]
+    placed = [call for call in simulator.placed_calls() if call["to_number"] == fields["to_number"]]
     assert len(placed) == 2
 
 
@@ -115,18 +115,18 @@ def test_stopping_ends_a_call_and_a_second_stop_is_refused(
     call = create(client, to_number=number)
     simulator.advance(20)
     client.call.stop(call.call_id)
-    told = client.call.retrieve(call.call_id)
-    assert isinstance(told, PhoneCallResponse)
-    assert (told.call_status, told.disconnection_reason) == ("ended", "manual_stopped")
-    assert told.duration_ms is not None
-    assert 10_000 <= told.duration_ms < 40_000
+    answer = client.call.retrieve(call.call_id)
+    assert isinstance(answer, PhoneCallResponse)
+    assert (answer.call_status, answer.disconnection_reason) == ("ended", "manual_stopped")
+    assert answer.duration_ms is not None
+    assert 10_000 <= answer.duration_ms < 40_000
     with pytest.raises(retell.BadRequestError):
         client.call.stop(call.call_id)
 
 
-def test_the_list_is_read_page_by_page(client: Retell) -> None:
+def test_the_list_can_be_read_page_by_page(client: Retell) -> None:
     batch = uuid.uuid4().hex
-    made = {create(client, metadata={"batch": batch}).call_id for _ in range(5)}
+    created = {create(client, metadata={"batch": batch}).call_id for _ in range(5)}
     seen: list[str] = []
     page = client.call.list(filter_criteria=metadata("batch", batch), limit=2, include_total=True)
     while True:
@@ -142,16 +142,16 @@ def test_the_list_is_read_page_by_page(client: Retell) -> None:
             pagination_key=page.pagination_key,
         )
     assert len(seen) == 5
-    assert set(seen) == made
+    assert set(seen) == created
 
 
-def test_concurrency_counts_the_calls_that_are_not_over(simulator: SimulatorProcess, client: Retell) -> None:
+def test_concurrency_counts_live_calls(simulator: SimulatorProcess, client: Retell) -> None:
     simulator.advance(7_500)
     number = fresh_number()
     simulator.script({number: ["user_hangup"]})
     create(client, to_number=number)
-    told = client.concurrency.retrieve()
-    assert (told.current_concurrency, told.concurrency_limit) == (1, 1000)
+    answer = client.concurrency.retrieve()
+    assert (answer.current_concurrency, answer.concurrency_limit) == (1, 1000)
     simulator.advance(60)
     assert client.concurrency.retrieve().current_concurrency == 0
 
@@ -164,7 +164,7 @@ def test_concurrency_counts_the_calls_that_are_not_over(simulator: SimulatorProc
         ({"metadata": "text"}, retell.BadRequestError, "metadata"),
     ],
 )
-def test_the_sdk_sees_a_refusal_for_what_it_is(
+def test_the_sdk_raises_the_error_of_each_refusal(
     client: Retell, fields: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -173,22 +173,22 @@ def test_the_sdk_sees_a_refusal_for_what_it_is(
 
 def test_an_unknown_call_is_not_found(client: Retell) -> None:
     with pytest.raises(retell.NotFoundError):
-        client.call.retrieve("call_of_nobody")
+        client.call.retrieve("call_unknown")
     with pytest.raises(retell.NotFoundError):
-        client.call.stop("call_of_nobody")
+        client.call.stop("call_unknown")
 
 
-def test_a_wrong_key_is_refused_everywhere_and_places_nothing(
+def test_a_wrong_key_is_refused_by_every_endpoint_and_places_no_call(
     simulator: SimulatorProcess, client: Retell
 ) -> None:
     placed = simulator.health()["calls"]
-    with sdk(simulator, "key_of_a_stranger") as stranger:
+    with sdk(simulator, "key_unknown") as other:
         for request in (
-            lambda: create(stranger),
-            lambda: stranger.call.retrieve("call_1"),
-            stranger.call.list,
-            lambda: stranger.call.stop("call_1"),
-            stranger.concurrency.retrieve,
+            lambda: create(other),
+            lambda: other.call.retrieve("call_1"),
+            other.call.list,
+            lambda: other.call.stop("call_1"),
+            other.concurrency.retrieve,
         ):
             with pytest.raises(retell.AuthenticationError):
                 request()
@@ -196,15 +196,13 @@ def test_a_wrong_key_is_refused_everywhere_and_places_nothing(
     assert {tuple(results) for results in simulator.requests()["counts"].values()} == {("401",)}
 
 
-def test_the_sdk_comes_back_after_a_rate_limit_and_succeeds(
-    simulator: SimulatorProcess, client: Retell
-) -> None:
+def test_the_sdk_retries_after_a_rate_limit_and_succeeds(simulator: SimulatorProcess, client: Retell) -> None:
     simulator.fault("rate_limit", count=1, retry_after_seconds=0.2, endpoints=["concurrency"])
     assert client.with_options(max_retries=1).concurrency.retrieve().concurrency_limit == 1000
     assert simulator.requests()["counts"]["concurrency"] == {"200": 1, "429": 1}
 
 
-def test_a_reason_of_tomorrow_and_a_revived_call_are_told_on_demand(
+def test_unknown_reasons_and_revived_calls_are_reported_on_demand(
     simulator: SimulatorProcess, client: Retell
 ) -> None:
     number = fresh_number()
@@ -212,9 +210,9 @@ def test_a_reason_of_tomorrow_and_a_revived_call_are_told_on_demand(
     call = create(client, to_number=number)
     simulator.advance(100)
     simulator.fault("revived", call_id=call.call_id, skip=1, count=1)
-    told = [client.call.retrieve(call.call_id) for _ in range(3)]
-    assert [answer.call_status for answer in told] == ["ended", "ongoing", "ended"]
-    assert told[1].duration_ms is None
+    answers = [client.call.retrieve(call.call_id) for _ in range(3)]
+    assert [answer.call_status for answer in answers] == ["ended", "ongoing", "ended"]
+    assert answers[1].duration_ms is None
     simulator.fault("unknown_reason", call_id=call.call_id)
     with pytest.raises(retell.APIResponseValidationError):
         client.call.retrieve(call.call_id)

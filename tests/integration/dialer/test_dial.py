@@ -25,7 +25,7 @@ def test_an_answered_call_is_done_recorded_and_charged_once(stage: Stage) -> Non
     assert "dial" not in job
     assert "claim_token" not in job
     assert job["call_result"]["success"] is True
-    assert result["call_id"] == job["call_id"] == stage.simulator.ledger()[0]["call_id"]
+    assert result["call_id"] == job["call_id"] == stage.simulator.placed_calls()[0]["call_id"]
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None
     minutes = result["duration_ms"] / 60_000
@@ -46,7 +46,7 @@ def test_two_phones_without_an_answer_make_six_calls_and_a_failed_job(stage: Sta
     job = stage.run_dry(stage.context())
 
     assert (job["status"], job["attempts"]) == ("failed", 3)
-    assert [call["to_number"] for call in stage.simulator.ledger()] == [A, B] * 3
+    assert [call["to_number"] for call in stage.simulator.placed_calls()] == [A, B] * 3
     assert len(stage.results()) == 6
     assert stage.simulator.overlaps() == []
 

@@ -275,7 +275,7 @@ def test_a_crash_loop_is_over_once_the_worker_runs_well(
     stage.task("worker-1", "idle")
     stage.until(lambda: "worker-1" in stage.pids("idle"), "a worker that lives")
     assert stage.fleet.crash_loops == ["worker-1"]  # it has not finished a call or run long enough
-    stage.fleet.timeouts = replace(TIMEOUTS, respawn=RespawnPolicy(settled_seconds=0.01))
+    stage.fleet.timeouts = replace(TIMEOUTS, respawn=RespawnPolicy(stable_after_seconds=0.01))
     with caplog.at_level("INFO"):
         stage.until(lambda: not stage.fleet.crash_loops, "the loop's end")
     assert "worker.well" in caplog.text

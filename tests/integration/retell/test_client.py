@@ -67,7 +67,7 @@ def client(simulator: SimulatorProcess) -> Iterator[RetellClient]:
 
 
 def placed(simulator: SimulatorProcess, key: str) -> int:
-    return sum(call["metadata"].get(DIAL_KEY) == key for call in simulator.ledger())
+    return sum(call["metadata"].get(DIAL_KEY) == key for call in simulator.placed_calls())
 
 
 def test_a_call_is_created_followed_and_stopped(simulator: SimulatorProcess, client: RetellClient) -> None:
@@ -90,10 +90,10 @@ def test_the_same_body_again_is_the_same_call(simulator: SimulatorProcess, clien
 
 
 def test_a_create_without_its_key_is_never_sent(simulator: SimulatorProcess, client: RetellClient) -> None:
-    before = len(simulator.ledger())
+    before = len(simulator.placed_calls())
     with pytest.raises(ValueError, match="idempotency_key"):
         client.create_call({**body("x"), "idempotency_key": ""})
-    assert len(simulator.ledger()) == before
+    assert len(simulator.placed_calls()) == before
 
 
 def test_a_call_that_still_rings_is_found_by_its_key(client: RetellClient) -> None:

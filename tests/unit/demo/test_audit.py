@@ -1,4 +1,4 @@
-"""The demo's audit must see every kind of wrong; one that cannot fail proves nothing."""
+"""The demo's audit must detect every kind of fault: an audit that cannot fail proves nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 def call(
     name: str, number: str, reason: str, at: float, *, job: str = "job-1", connected: bool = False
 ) -> Document:
-    """A ledger entry of a call of two seconds."""
+    """A placed call of two seconds."""
     return {
         "call_id": name,
         "to_number": number,
@@ -33,7 +33,7 @@ def call(
 
 
 def result(entry: Document, **changes: Any) -> Document:
-    """What the daemon records of a ledger entry."""
+    """The result that the daemon records of a placed call."""
     return {
         "call_id": entry["call_id"],
         "job_id": entry["metadata"]["job_id"],
@@ -46,7 +46,7 @@ def result(entry: Document, **changes: Any) -> Document:
     }
 
 
-def examine(
+def audit_job(
     calls: list[Document], *, status: str, attempts: int, results: list[Document] | None = None
 ) -> Audit:
     """The audit of one job with two phones."""
@@ -60,7 +60,7 @@ def examine(
         }
     )
     recorded = [result(entry) for entry in calls] if results is None else results
-    return audit(ledger=calls, overlaps=[], jobs=[job], results=recorded, policy=POLICY)
+    return audit(placed_calls=calls, overlaps=[], jobs=[job], results=recorded, policy=POLICY)
 
 
 NEVER_ANSWERED = [
@@ -95,12 +95,12 @@ NEVER_ANSWERED = [
             [call("c1", A, "concurrency_limit_reached", 0), call("c2", A, "user_hangup", 9)],
             "done",
             0,
-            id="turned away costs nothing",
+            id="a refused call costs nothing",
         ),
     ],
 )
-def test_a_campaign_by_the_rules_passes(calls: list[Document], status: str, attempts: int) -> None:
-    assert examine(calls, status=status, attempts=attempts) == Audit(unjustified=[], differences=[])
+def test_a_campaign_that_follows_the_rules_passes(calls: list[Document], status: str, attempts: int) -> None:
+    assert audit_job(calls, status=status, attempts=attempts) == Audit(unjustified=[], differences=[])
 
 
 @pytest.mark.parametrize(
@@ -108,43 +108,43 @@ def test_a_campaign_by_the_rules_passes(calls: list[Document], status: str, atte
     [
         pytest.param(
             [call("c1", A, "user_hangup", 0), call("c2", B, "dial_busy", 3)],
-            "c2: the job was done already",
+            "c2: the job was already done",
             id="after it was done",
         ),
         pytest.param(
             [*NEVER_ANSWERED, call("c5", A, "dial_busy", 40)],
-            "c5: the job was failed already",
+            "c5: the job was already failed",
             id="one attempt too many",
         ),
         pytest.param(
             [call("c1", A, "invalid_destination", 0), call("c2", A, "user_hangup", 3)],
-            "c2: +121******01 was known not to exist",
+            "c2: +121******01 is known to be invalid",
             id="a dead number",
         ),
         pytest.param(
             [call("c1", A, "dial_busy", 0), call("c2", A, "user_hangup", 3)],
-            "c2: +121******01 was called, +121******02 was next",
+            "c2: +121******01 was called instead of +121******02",
             id="the wrong phone",
         ),
         pytest.param(
             [*NEVER_ANSWERED[:2], call("c3", A, "user_hangup", 14)],
-            "c3: +121******01 was called 1.00 s before its time",
+            "c3: +121******01 was called 1.00 s too early",
             id="too early",
         ),
         pytest.param(
-            [call("c1", A, "user_hangup", 0, job="job-of-nobody")],
-            "c1: a call of no job of this campaign",
-            id="of no job",
+            [call("c1", A, "user_hangup", 0, job="job-unknown")],
+            "c1: a call without a job of this campaign",
+            id="without a job",
         ),
     ],
 )
-def test_a_dial_that_the_rules_do_not_justify_is_named(calls: list[Document], fault: str) -> None:
-    assert examine(calls, status="done", attempts=0).unjustified == [fault]
+def test_a_dial_that_the_rules_do_not_allow_is_reported(calls: list[Document], fault: str) -> None:
+    assert audit_job(calls, status="done", attempts=0).unjustified == [fault]
 
 
-def test_two_calls_at_once_to_one_number_are_named() -> None:
+def test_overlapping_calls_to_one_number_are_reported() -> None:
     pair = {"call_ids": ["c1", "c2"], "to_number": A, "seconds": 1.0}
-    found = audit(ledger=[], overlaps=[pair], jobs=[], results=[], policy=POLICY)
+    found = audit(placed_calls=[], overlaps=[pair], jobs=[], results=[], policy=POLICY)
     assert found.unjustified == ["c1 and c2: two calls at once to +121******01"]
 
 
@@ -155,32 +155,32 @@ ANSWERED = call("c1", A, "user_hangup", 0)
     ("results", "fault"),
     [
         pytest.param([], "c1: placed, but not recorded", id="lost"),
-        pytest.param([result(ANSWERED)] * 2, "c1: recorded 2 times", id="doubled"),
+        pytest.param([result(ANSWERED)] * 2, "c1: recorded 2 times", id="recorded twice"),
         pytest.param(
             [result(ANSWERED), result(ANSWERED, call_id="c9")],
             "c9: recorded, but never placed",
-            id="made up",
+            id="not placed",
         ),
         pytest.param(
             [result(ANSWERED, duration_ms=900)],
-            "c1: duration_ms is 900 on record, 1000 in truth",
-            id="a wrong figure",
+            "c1: duration_ms is recorded as 900, actual 1000",
+            id="a wrong duration",
         ),
         pytest.param(
             [result(ANSWERED, cost=0.03)],
-            "c1: it cost 3.000 cents on record, 2.000 in truth",
+            "c1: cost is recorded as 3.000 cents, actual 2.000",
             id="a wrong cost",
         ),
     ],
 )
-def test_a_record_that_is_not_the_truth_is_named(results: list[Document], fault: str) -> None:
-    assert examine([ANSWERED], status="done", attempts=0, results=results).differences == [fault]
+def test_a_wrong_record_is_reported(results: list[Document], fault: str) -> None:
+    assert audit_job([ANSWERED], status="done", attempts=0, results=results).differences == [fault]
 
 
-def test_a_job_that_stands_otherwise_than_its_calls_say_is_named() -> None:
-    assert examine([ANSWERED], status="failed", attempts=1).differences == [
-        "job-1 is failed after 1 attempts; its calls say done after 0"
+def test_a_job_whose_status_does_not_follow_from_its_calls_is_reported() -> None:
+    assert audit_job([ANSWERED], status="failed", attempts=1).differences == [
+        "job-1 is failed after 1 attempts; expected from its calls: done after 0"
     ]
-    assert examine(NEVER_ANSWERED[:1], status="failed", attempts=2).differences == [
-        "job-1 is failed, but its calls have not decided it yet"
+    assert audit_job(NEVER_ANSWERED[:1], status="failed", attempts=2).differences == [
+        "job-1 is failed, but its calls have not ended it"
     ]

@@ -1,4 +1,4 @@
-"""The demo's people: nobody's numbers, and a file that imports without a remark."""
+"""The demo's contacts: fictional numbers, and a file that imports without remarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from speechaid.demo.contacts import contacts
 from tests.support.contacts import parse_contacts
 
-#: Kept for fiction by FCC and CRTC, Ofcom, Arcep, Bundesnetzagentur, PTS and ACMA.
+#: Reserved for fiction by FCC and CRTC, Ofcom, Arcep, Bundesnetzagentur, PTS and ACMA.
 FICTION = re.compile(
     r"\+1[2-9]\d\d55501\d\d|\+447700900\d{3}|\+442079460\d{3}|\+3363998\d{4}|\+493023125\d{3}"
     r"|\+467017406\d\d|\+6125550\d{4}"

@@ -1,4 +1,4 @@
-"""Which request a fault strikes."""
+"""Which requests a fault applies to."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ GET = Subject(endpoint=Endpoint.GET, call_id="call_1", to_number="+56922220001")
 
 
 def table(*faults: Fault, seed: int = 1) -> FaultTable:
-    made = FaultTable(seed)
+    new_table = FaultTable(seed)
     for fault in faults:
-        made.add(fault)
-    return made
+        new_table.add(fault)
+    return new_table
 
 
-def struck(faults: FaultTable, subject: Subject, times: int) -> list[bool]:
-    return [faults.strike(subject).fault is not None for _ in range(times)]
+def hits(faults: FaultTable, subject: Subject, times: int) -> list[bool]:
+    return [faults.inject(subject).fault is not None for _ in range(times)]
 
 
-def test_a_fault_lets_some_pass_strikes_some_and_is_used_up() -> None:
+def test_a_fault_skips_requests_hits_some_and_is_used_up() -> None:
     faults = table(Fault(kind=Kind.RESET, skip=2, count=3))
-    assert struck(faults, CREATE, 7) == [False, False, True, True, True, False, False]
-    assert faults.shown()[0] == {
+    assert hits(faults, CREATE, 7) == [False, False, True, True, True, False, False]
+    assert faults.document()[0] == {
         "id": "fault-1",
         "matched": 7,
         "hits": 3,
@@ -49,45 +49,47 @@ def test_a_fault_lets_some_pass_strikes_some_and_is_used_up() -> None:
         ({"api_key_fingerprint": "abc"}, True, False),
     ],
 )
-def test_a_fault_strikes_only_what_its_filters_name(filters: dict[str, Any], create: bool, get: bool) -> None:
+def test_a_fault_hits_only_requests_that_match_its_filters(
+    filters: dict[str, Any], create: bool, get: bool
+) -> None:
     faults = table(Fault.model_validate({"kind": "status", **filters}))
-    assert (struck(faults, CREATE, 1), struck(faults, GET, 1)) == ([create], [get])
+    assert (hits(faults, CREATE, 1), hits(faults, GET, 1)) == ([create], [get])
 
 
-def test_chance_follows_the_seed() -> None:
+def test_random_hits_follow_the_seed() -> None:
     def drawn(seed: int) -> list[bool]:
-        return struck(table(Fault(kind=Kind.RESET, probability=0.5), seed=seed), CREATE, 200)
+        return hits(table(Fault(kind=Kind.RESET, probability=0.5), seed=seed), CREATE, 200)
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
     assert 70 < sum(drawn(1)) < 130
 
 
-def test_latencies_add_up_beside_the_first_other_fault() -> None:
+def test_latencies_add_up_and_combine_with_the_first_other_fault() -> None:
     faults = table(
         Fault(kind=Kind.LATENCY, seconds=2),
         Fault(kind=Kind.LATENCY, seconds=(1, 1), when="after"),
         Fault(kind=Kind.OUTAGE),
         Fault(kind=Kind.RESET),
     )
-    strike = faults.strike(CREATE)
-    assert (strike.delay_before, strike.delay_after) == (2, 1)
-    assert strike.fault is not None
-    assert strike.fault.kind is Kind.OUTAGE
+    injection = faults.inject(CREATE)
+    assert (injection.delay_before, injection.delay_after) == (2, 1)
+    assert injection.fault is not None
+    assert injection.fault.kind is Kind.OUTAGE
 
 
-def test_a_call_that_is_not_found_concerns_get_call_alone() -> None:
+def test_not_found_applies_to_get_call_only() -> None:
     faults = table(Fault(kind=Kind.NOT_FOUND))
-    assert struck(faults, GET, 1) == [True]
-    assert struck(faults, Subject(endpoint=Endpoint.STOP, call_id="call_1"), 1) == [False]
+    assert hits(faults, GET, 1) == [True]
+    assert hits(faults, Subject(endpoint=Endpoint.STOP, call_id="call_1"), 1) == [False]
 
 
-def test_a_removed_fault_strikes_no_more() -> None:
+def test_a_removed_fault_has_no_effect() -> None:
     faults = table()
     fault_id = faults.add(Fault(kind=Kind.RESET))
     assert faults.remove(fault_id)
     assert not faults.remove(fault_id)
-    assert struck(faults, CREATE, 1) == [False]
+    assert hits(faults, CREATE, 1) == [False]
 
 
 @pytest.mark.parametrize("kind", [k for k in Kind if Fault(kind=k).answer is not None])
@@ -97,7 +99,7 @@ def test_an_error_answer_has_an_error_status(kind: Kind) -> None:
     assert 400 <= answer[0] < 600
 
 
-def test_the_time_to_come_back_comes_as_seconds_or_as_a_date() -> None:
+def test_retry_after_is_given_in_seconds_or_as_a_date() -> None:
     seconds = Fault(kind=Kind.RATE_LIMIT, retry_after_seconds=2.5).answer_headers(0)
     assert seconds == {"retry-after": "3", "retry-after-ms": "2500"}
     date = Fault(kind=Kind.OUTAGE, retry_after_seconds=60, retry_after_form="date").answer_headers(1000)
@@ -109,6 +111,6 @@ def test_the_time_to_come_back_comes_as_seconds_or_as_a_date() -> None:
     "fields",
     [{"kind": "meteor"}, {"kind": "reset", "endpoint": "create"}, {"kind": "hang", "seconds": [2, 1]}],
 )
-def test_a_fault_that_does_not_exist_is_refused(fields: dict[str, Any]) -> None:
+def test_an_invalid_fault_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Fault.model_validate(fields)

@@ -72,7 +72,7 @@ def finds(criteria: dict[str, Any], call: dict[str, Any] = CALL) -> bool:
         {"user_sentiment": enum("Positive")},
     ],
 )
-def test_a_filter_that_holds_finds_the_call(criteria: dict[str, Any]) -> None:
+def test_a_matching_filter_finds_the_call(criteria: dict[str, Any]) -> None:
     assert finds(criteria)
 
 
@@ -90,18 +90,18 @@ def test_a_filter_that_holds_finds_the_call(criteria: dict[str, Any]) -> None:
         {"in_voicemail": {"type": "boolean", "op": "eq", "value": True}},
     ],
 )
-def test_a_filter_that_does_not_hold_hides_it(criteria: dict[str, Any]) -> None:
+def test_a_filter_that_does_not_match_excludes_the_call(criteria: dict[str, Any]) -> None:
     assert not finds(criteria)
 
 
-def test_a_ringing_call_has_no_start_and_passes_no_filter_on_it() -> None:
+def test_a_ringing_call_has_no_start_and_matches_no_filter_on_it() -> None:
     ringing = {name: value for name, value in CALL.items() if name != "start_timestamp"}
     assert not finds({"start_timestamp": number(0, "ge")}, ringing)
     assert finds({}, ringing)
 
 
 @pytest.mark.parametrize(
-    ("body", "blamed"),
+    ("body", "field"),
     [
         ({"filter_criteria": {"call_status": enum("registered")}}, "call_status"),
         ({"filter_criteria": {"to_numbre": string("x")}}, "to_numbre"),
@@ -114,19 +114,19 @@ def test_a_ringing_call_has_no_start_and_passes_no_filter_on_it() -> None:
         (None, "body"),
     ],
 )
-def test_a_bad_list_request_is_refused_by_the_name_of_its_field(body: object, blamed: str) -> None:
-    with pytest.raises(Refusal, match=blamed) as caught:
+def test_the_refusal_of_an_invalid_list_request_names_the_field(body: object, field: str) -> None:
+    with pytest.raises(Refusal, match=field) as caught:
         read_list(body)
     assert caught.value.status == 400
 
 
-def test_a_made_up_pagination_key_is_refused() -> None:
+def test_an_invalid_pagination_key_is_refused() -> None:
     with pytest.raises(Refusal, match="pagination_key"):
         page(read_list({"pagination_key": "call_1"}), [])
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending"])
-def test_pages_show_each_call_once_in_order_of_their_start(order: str) -> None:
+def test_pages_list_each_call_once_in_order_of_start(order: str) -> None:
     starts = [5, 3, None, 3, 9, 1, None]
     calls = [
         (serial, {"call_id": str(serial)} | ({} if start is None else {"start_timestamp": start}))
@@ -149,7 +149,7 @@ def test_pages_show_each_call_once_in_order_of_their_start(order: str) -> None:
     assert seen == (ascending if order == "ascending" else ascending[::-1])
 
 
-def test_skip_passes_over_the_first_calls() -> None:
+def test_skip_leaves_out_the_first_calls() -> None:
     calls = [(serial, {"call_id": str(serial), "start_timestamp": serial}) for serial in range(3)]
     answer = page(read_list({"skip": 1, "sort_order": "ascending"}), calls)
     assert [shown["call_id"] for shown in answer["items"]] == ["1", "2"]

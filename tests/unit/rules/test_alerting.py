@@ -1,4 +1,4 @@
-"""Alerts: what each fires on, when, and when it is over."""
+"""Alerts: the condition of each, and when it fires and resolves."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from speechaid.telemetry.metric_table import METRICS
 
 ROOT = Path(__file__).parents[3]
 LIMITS = Thresholds()
-WELL = AlertFacts(workers_wanted=6, workers_idle=2)
+HEALTHY = AlertFacts(workers_wanted=6, workers_idle=2)
 
-#: What each alert fires on, and the nearest that it does not.
-EDGES: dict[str, list[tuple[dict[str, Any], bool]]] = {
+#: Facts that just fire each alert, and facts that just do not.
+THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "PendingBacklog": [
         ({"jobs_callable": 101, "workers_idle": 1}, True),
         ({"jobs_callable": 100, "workers_idle": 1}, False),
@@ -55,22 +55,24 @@ EDGES: dict[str, list[tuple[dict[str, Any], bool]]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "facts", "holds"), [(name, *edge) for name, edges in EDGES.items() for edge in edges]
+    ("name", "facts", "holds"), [(name, *edge) for name, edges in THRESHOLD_CASES.items() for edge in edges]
 )
-def test_an_alert_looks_for_just_that(name: str, facts: dict[str, Any], holds: bool) -> None:
-    reason = ALERTS[name].condition(replace(WELL, **facts), LIMITS)
+def test_the_condition_of_an_alert_holds_just_beyond_its_threshold(
+    name: str, facts: dict[str, Any], holds: bool
+) -> None:
+    reason = ALERTS[name].condition(replace(HEALTHY, **facts), LIMITS)
     assert (reason is not None) is holds
     assert reason is None or (reason.strip() and not reason.endswith("."))
 
 
-def test_every_alert_has_its_edges_here() -> None:
-    assert EDGES.keys() == ALERTS.keys()
-    assert all(any(holds for _, holds in edges) for edges in EDGES.values())
-    assert all(any(not holds for _, holds in edges) for edges in EDGES.values())
+def test_every_alert_has_threshold_cases() -> None:
+    assert THRESHOLD_CASES.keys() == ALERTS.keys()
+    assert all(any(holds for _, holds in edges) for edges in THRESHOLD_CASES.values())
+    assert all(any(not holds for _, holds in edges) for edges in THRESHOLD_CASES.values())
 
 
-def test_a_daemon_that_is_well_fires_nothing() -> None:
-    states, changes = evaluate(ALERTS, {}, WELL, LIMITS, 0.0)
+def test_a_healthy_daemon_fires_no_alert() -> None:
+    states, changes = evaluate(ALERTS, {}, HEALTHY, LIMITS, 0.0)
     assert changes == []
     assert not any(state.firing for state in states.values())
 
@@ -86,15 +88,15 @@ def test_a_daemon_that_is_well_fires_nothing() -> None:
         ("calls_left", 100.0, "AccountNearlyOutOfCredit", {"accounts": {"a": 99.0}}),
     ],
 )
-def test_a_threshold_is_a_setting(setting: str, value: Any, name: str, facts: dict[str, Any]) -> None:
-    seen = replace(WELL, **facts)
-    assert ALERTS[name].condition(seen, LIMITS) is None
+def test_thresholds_are_settings(setting: str, value: Any, name: str, facts: dict[str, Any]) -> None:
+    changed = replace(HEALTHY, **facts)
+    assert ALERTS[name].condition(changed, LIMITS) is None
     limits = replace(LIMITS, **{setting: value})
-    assert ALERTS[name].condition(seen, limits) is not None
+    assert ALERTS[name].condition(changed, limits) is not None
     assert ALERTS[name].promql(limits) != ALERTS[name].promql(LIMITS)
 
 
-# -- for how long ------------------------------------------------------------------------------------------
+# -- durations ---------------------------------------------------------------------------------------------
 
 
 def alert(for_seconds: float = 10, keep_seconds: float = 5) -> dict[str, Alert]:
@@ -114,77 +116,78 @@ def alert(for_seconds: float = 10, keep_seconds: float = 5) -> dict[str, Alert]:
 def history(
     alerts: dict[str, Alert], parked: dict[float, int], patience: float = 1.0
 ) -> list[tuple[float, bool, str]]:
-    """What changed when: (moment, firing, summary)."""
+    """The changes as (time, firing, summary)."""
     states: dict[str, Any] = {}
-    told = []
+    happened = []
     for now, calls in parked.items():
         facts = AlertFacts(parked_calls=calls)
         states, changes = evaluate(alerts, states, facts, Thresholds(patience=patience), now)
-        told += [(now, change.firing, change.summary) for change in changes]
-    return told
+        happened += [(now, change.firing, change.summary) for change in changes]
+    return happened
 
 
-def test_it_fires_once_the_condition_has_lasted_and_is_over_once_it_has_been_gone() -> None:
+def test_an_alert_fires_after_for_seconds_and_resolves_after_keep_seconds() -> None:
     parked = {0.0: 1, 9.0: 1, 10.0: 2, 20.0: 3, 21.0: 0, 24.0: 0, 25.0: 0, 26.0: 0}
     assert history(alert(), parked) == [(10.0, True, "2 parked"), (26.0, False, "3 parked")]
 
 
-def test_a_condition_that_comes_and_goes_never_fires() -> None:
+def test_a_flapping_condition_never_fires() -> None:
     parked = {float(now): now % 9 for now in range(100)}
     assert history(alert(), parked) == []
 
 
-def test_an_alert_that_fires_does_not_flap_with_its_condition() -> None:
+def test_a_firing_alert_does_not_flap_with_its_condition() -> None:
     parked = {float(now): int(now < 12 or now % 4 == 0) for now in range(60)}
     assert history(alert(), parked) == [(10.0, True, "1 parked")]
 
 
-def test_one_without_times_fires_and_is_over_at_once() -> None:
+def test_an_alert_without_durations_fires_and_resolves_at_once() -> None:
     parked = {0.0: 0, 1.0: 1, 2.0: 0, 3.0: 1}
-    told = [(now, firing) for now, firing, _ in history(alert(0, 0), parked)]
-    assert told == [(1.0, True), (2.0, False), (3.0, True)]
+    changes = [(now, firing) for now, firing, _ in history(alert(0, 0), parked)]
+    assert changes == [(1.0, True), (2.0, False), (3.0, True)]
 
 
-def test_patience_stretches_and_shrinks_both_times() -> None:
+def test_patience_scales_both_durations() -> None:
     parked = {0.0: 1, 1.0: 1, 2.0: 0, 2.5: 0}
     assert [now for now, *_ in history(alert(), parked, patience=0.1)] == [1.0, 2.5]
 
 
-# -- sums over a window --------------------------------------------------------------------------------------
+# -- increase over a window
+# --------------------------------------------------------------------------------------
 
 
-def test_an_increase_counts_what_came_within_the_window_and_forgets_the_rest() -> None:
-    sum_ = Increase(60.0)
-    assert sum_.note(0.0, 100.0) == 0.0
-    assert sum_.note(30.0, 103.0) == 3.0
-    assert sum_.note(60.0, 103.0) == 3.0
-    assert sum_.note(90.0, 103.0) == 0.0
-    assert sum_.note(1000.0, 104.0) == 1.0
+def test_an_increase_counts_only_growth_within_the_window() -> None:
+    increase = Increase(60.0)
+    assert increase.note(0.0, 100.0) == 0.0
+    assert increase.note(30.0, 103.0) == 3.0
+    assert increase.note(60.0, 103.0) == 3.0
+    assert increase.note(90.0, 103.0) == 0.0
+    assert increase.note(1000.0, 104.0) == 1.0
 
 
-def test_an_increase_remembers_a_bounded_past() -> None:
-    sum_ = Increase(60.0)
+def test_an_increase_keeps_a_bounded_number_of_samples() -> None:
+    increase = Increase(60.0)
     for tick in range(10_000):
-        grown = sum_.note(tick / 10, float(tick))
+        grown = increase.note(tick / 10, float(tick))
     assert 600 <= grown <= 620
-    assert len(sum_._past) <= 63
+    assert len(increase._past) <= 63
 
 
-# -- the same for Prometheus -------------------------------------------------------------------------------
+# -- Prometheus rules -------------------------------------------------------------------------------
 
 
-def test_the_shipped_rules_are_what_the_table_says() -> None:
+def test_the_shipped_rules_file_matches_the_table() -> None:
     assert RULES_FILE.read_text(encoding="utf-8") == rules_file(LIMITS), (
         "run: python -m speechaid.telemetry.alert_rules"
     )
 
 
-def test_the_page_in_the_docs_is_what_the_table_says() -> None:
+def test_the_documentation_page_matches_the_table() -> None:
     _, _, table = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8").partition(TABLE_BEGINS)
     assert table == alerts_table(), "run: python -m speechaid.telemetry.alert_rules"
 
 
-def test_rules_for_other_settings_hold_their_thresholds_and_times() -> None:
+def test_rules_for_other_settings_contain_their_thresholds_and_durations() -> None:
     text = rules_file(Thresholds(backlog_jobs=7, success_rate=0.5, patience=0.05))
     assert "speechaid_jobs_callable > 7 and" in text
     assert "[90s]" in text
@@ -192,13 +195,13 @@ def test_rules_for_other_settings_hold_their_thresholds_and_times() -> None:
     assert "keep_firing_for: 3s" in text
 
 
-def test_every_rule_asks_for_metrics_that_exist() -> None:
+def test_every_rule_queries_existing_metrics() -> None:
     names = set(METRICS) | {f"{name}_bucket" for name in METRICS}
     for row in (*ALERTS.values(), DOWN):
         expression = row.promql(LIMITS)
-        asked = {word for word in _words(expression) if word.startswith("speechaid_")}
-        assert asked <= names, row.name
-        assert asked, row.name
+        queried = {word for word in _words(expression) if word.startswith("speechaid_")}
+        assert queried <= names, row.name
+        assert queried, row.name
 
 
 def _words(expression: str) -> list[str]:
@@ -208,5 +211,5 @@ def _words(expression: str) -> list[str]:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(1800, "30m"), (90, "90s"), (7200, "2h"), (0.5, "500ms"), (1.5, "1500ms")]
 )
-def test_a_duration_is_written_as_prometheus_reads_it(seconds: float, text: str) -> None:
+def test_durations_are_in_prometheus_format(seconds: float, text: str) -> None:
     assert promql_span(seconds) == text

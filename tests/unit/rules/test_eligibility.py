@@ -1,4 +1,4 @@
-"""Who may be called right now, and what is done where nobody may."""
+"""Whether a job may be dialled now, and what happens to it if not."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def account(**fields: Any) -> Account:
     return Account.read({"account_id": "acme", "plan_type": "unlimited", **fields})
 
 
-def judged(**changes: Any) -> Evaluation:
-    """A judgement of a job that nothing forbids, but for the changes."""
+def evaluated(**changes: Any) -> Evaluation:
+    """The evaluation of a job that passes every check, with these facts changed."""
     case: dict[str, Any] = {
         "job": job(),
         "number": "+56911111111",
@@ -61,22 +61,22 @@ def judged(**changes: Any) -> Evaluation:
     return evaluate(**(case | changes))
 
 
-def test_a_job_that_nothing_forbids_is_dialled_now() -> None:
-    judgement = judged()
-    assert judgement.may_dial
-    assert judgement.action is Action.DIAL
-    assert judgement.next_chance == NOON
-    assert judgement.reason is None
-    assert judgement.suspend_reason is None
-    assert all(check.passed and check.reason is None for check in judgement.checks)
+def test_a_job_that_passes_every_check_is_dialled_now() -> None:
+    evaluation = evaluated()
+    assert evaluation.may_dial
+    assert evaluation.action is Action.DIAL
+    assert evaluation.next_chance == NOON
+    assert evaluation.reason is None
+    assert evaluation.suspend_reason is None
+    assert all(check.passed and check.reason is None for check in evaluation.checks)
 
 
-def test_every_reason_has_an_action_and_every_suspension_its_word() -> None:
+def test_every_reason_has_an_action_and_every_suspension_a_reason() -> None:
     assert set(ACTIONS) == set(Reason)
     assert set(SUSPENSIONS) == {reason for reason, action in ACTIONS.items() if action is Action.SUSPEND}
 
 
-FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
+PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
     "a hold": (
         {"holds": [Hold(scope="fleet", reason="fire")]},
         Reason.HELD,
@@ -84,23 +84,23 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
     ),
     "no such batch": ({"batch": None}, Reason.BATCH_MISSING, Action.PUT_BACK),
     "a paused batch": ({"batch": batch(is_active=False)}, Reason.BATCH_PAUSED, Action.PUT_BACK),
-    "a window that cannot be understood": (
+    "an invalid window": (
         {"batch": batch({"allowed_hours": "9am"})},
         Reason.WINDOW_FAULT,
         Action.PUT_BACK,
     ),
     "no day of the week": ({"batch": batch({"days_of_week": []})}, Reason.WINDOW_FAULT, Action.PUT_BACK),
-    "a zone that nobody knows": (
+    "an unknown zone": (
         {"batch": batch({"timezone": "Mars/Olympus"})},
         Reason.WINDOW_FAULT,
         Action.PUT_BACK,
     ),
-    "the account's zone that nobody knows": (
+    "an unknown zone of the account": (
         {"account": account(timezone="Mars/Olympus")},
         Reason.WINDOW_FAULT,
         Action.PUT_BACK,
     ),
-    "a limit that cannot be understood": (
+    "an invalid limit": (
         {"batch": batch({"max_concurrent_calls": "two"})},
         Reason.WINDOW_FAULT,
         Action.PUT_BACK,
@@ -117,7 +117,7 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Action.PUT_BACK,
     ),
     "an expired account": ({"account": account(status="Expired")}, Reason.ACCOUNT_INACTIVE, Action.PUT_BACK),
-    "a plan that nobody knows": (
+    "an unknown plan": (
         {"account": account(plan_type="gold")},
         Reason.PLAN_UNKNOWN,
         Action.PUT_BACK,
@@ -127,7 +127,7 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.NO_CREDIT,
         Action.SUSPEND,
     ),
-    "calls in progress hold the rest": (
+    "the rest is reserved by calls in progress": (
         {
             "account": account(
                 plan_type="credit_based",
@@ -140,7 +140,7 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.BALANCE_RESERVED,
         Action.PUT_BACK,
     ),
-    "other jobs' reservations of SpeechAI hold the rest": (
+    "the rest is reserved by legacy reservations of other jobs": (
         {
             "account": account(
                 plan_type="credit_based", credit_balance=5, credit_reserved=5, cost_per_call_setup=1
@@ -150,27 +150,27 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Action.SUSPEND,
     ),
     "no minutes": ({"account": account(plan_type="minutes_based")}, Reason.NO_CREDIT, Action.SUSPEND),
-    "the day's calls are made": (
+    "the daily limit is reached": (
         {"account": account(daily_call_limit=5, calls_today=5)},
         Reason.DAILY_LIMIT,
         Action.PUT_BACK,
     ),
-    "the day's last calls are in progress": (
+    "the last calls of the daily limit are in progress": (
         {"account": account(daily_call_limit=5, calls_today=4, open_dials=[{"key": "x"}])},
         Reason.DAILY_LIMIT,
         Action.PUT_BACK,
     ),
-    "the account's calls at once": (
+    "the account's concurrency limit": (
         {"account": account(max_concurrent_calls=1, open_dials=[{"key": "x"}])},
         Reason.ACCOUNT_CONCURRENCY,
         Action.PUT_BACK,
     ),
-    "the batch's calls at once": (
+    "the batch's concurrency limit": (
         {"batch": batch({"max_concurrent_calls": 1}, open_dials=[{"key": "x"}])},
         Reason.BATCH_CONCURRENCY,
         Action.PUT_BACK,
     ),
-    "no calls at once allowed": (
+    "a concurrency limit of 0": (
         {"batch": batch({"max_concurrent_calls": 0})},
         Reason.BATCH_CONCURRENCY,
         Action.PUT_BACK,
@@ -180,18 +180,18 @@ FORBIDDING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
 }
 
 
-@pytest.mark.parametrize(("changes", "reason", "action"), FORBIDDING.values(), ids=FORBIDDING.keys())
-def test_what_forbids_a_dial(changes: dict[str, Any], reason: Reason, action: Action) -> None:
-    judgement = judged(**changes)
-    assert not judgement.may_dial
-    assert (judgement.reason, judgement.action) == (reason, action)
-    failed = [check for check in judgement.checks if not check.passed]
+@pytest.mark.parametrize(("changes", "reason", "action"), PREVENTING.values(), ids=PREVENTING.keys())
+def test_facts_that_prevent_a_dial(changes: dict[str, Any], reason: Reason, action: Action) -> None:
+    evaluation = evaluated(**changes)
+    assert not evaluation.may_dial
+    assert (evaluation.reason, evaluation.action) == (reason, action)
+    failed = [check for check in evaluation.checks if not check.passed]
     assert [check.reason for check in failed] == [reason]
-    assert all(check.value for check in judgement.checks)
+    assert all(check.value for check in evaluation.checks)
 
 
 def test_the_table_of_cases_covers_every_reason() -> None:
-    assert {reason for _, reason, _ in FORBIDDING.values()} == set(Reason)
+    assert {reason for _, reason, _ in PREVENTING.values()} == set(Reason)
 
 
 @pytest.mark.parametrize(
@@ -211,23 +211,23 @@ def test_the_table_of_cases_covers_every_reason() -> None:
         "no account",
         "a batch that does not say whether it is active",
         "an account without a status",
-        "a full count of yesterday",
+        "yesterday's limit was reached",
         "one call of the day is left",
-        "one call at once is left",
+        "one concurrent call is left",
         "inside the window",
     ],
 )
-def test_what_does_not_forbid_a_dial(changes: dict[str, Any]) -> None:
-    assert judged(**changes).may_dial
+def test_facts_that_do_not_prevent_a_dial(changes: dict[str, Any]) -> None:
+    assert evaluated(**changes).may_dial
 
 
-def test_what_speechai_reserved_for_a_job_is_the_job_s_own() -> None:
+def test_a_legacy_reservation_counts_as_balance_for_its_own_job_only() -> None:
     mine = job(reserved_amount=5)
     whose = account(plan_type="credit_based", credit_balance=5, credit_reserved=5, cost_per_call_setup=1)
-    assert judged(job=mine, account=whose).may_dial
-    assert judged(job=job(), account=whose).reason is Reason.NO_CREDIT
-    assert judged(job=job(reserved_amount="5"), account=whose).may_dial
-    # Given back already: the dial has a reservation of its own.
+    assert evaluated(job=mine, account=whose).may_dial
+    assert evaluated(job=job(), account=whose).reason is Reason.NO_CREDIT
+    assert evaluated(job=job(reserved_amount="5"), account=whose).may_dial
+    # The legacy reservation was released: the dial has its own reservation entry.
     swapped = account(
         plan_type="credit_based",
         credit_balance=5,
@@ -235,10 +235,10 @@ def test_what_speechai_reserved_for_a_job_is_the_job_s_own() -> None:
         cost_per_call_setup=1,
         open_dials=[{"key": "mine", "credit": 4}],
     )
-    assert judged(job=mine, account=swapped, own_reservation_key="mine").reason is Reason.NO_CREDIT
+    assert evaluated(job=mine, account=swapped, own_reservation_key="mine").reason is Reason.NO_CREDIT
 
 
-class TestWhetherAnAccountIsWorthAClaim:
+class TestAccountIsOpen:
     @pytest.mark.parametrize(
         "fields",
         [
@@ -251,12 +251,12 @@ class TestWhetherAnAccountIsWorthAClaim:
         ids=[
             "no limit",
             "used up: a claim suspends its jobs",
-            "SpeechAI reserved it all for jobs",
+            "all of it is reserved by legacy reservations",
             "room for one",
             "yesterday's count",
         ],
     )
-    def test_it_is(self, fields: dict[str, Any]) -> None:
+    def test_it_is_open(self, fields: dict[str, Any]) -> None:
         assert account_is_open(account(**fields), DEFAULTS, NOON)
 
     @pytest.mark.parametrize(
@@ -273,13 +273,19 @@ class TestWhetherAnAccountIsWorthAClaim:
                 "open_dials": [{"key": "x", "minutes": 3}],
             },
         ],
-        ids=["suspended", "unknown plan", "full", "the day's last call rings", "open dials hold the rest"],
+        ids=[
+            "suspended",
+            "unknown plan",
+            "full",
+            "the day's last call is ringing",
+            "open dials reserve the rest",
+        ],
     )
-    def test_it_is_not(self, fields: dict[str, Any]) -> None:
+    def test_it_is_not_open(self, fields: dict[str, Any]) -> None:
         assert not account_is_open(account(**fields), DEFAULTS, NOON)
 
 
-def test_a_batch_has_room_below_its_own_number_of_calls() -> None:
+def test_a_batch_has_room_below_its_concurrency_limit() -> None:
     one = [{"key": "x"}]
     assert batch_has_room(batch())
     assert batch_has_room(batch({"max_concurrent_calls": 2}, open_dials=one))
@@ -287,7 +293,7 @@ def test_a_batch_has_room_below_its_own_number_of_calls() -> None:
     assert not batch_has_room(batch({"max_concurrent_calls": 0}))
 
 
-def test_a_dial_s_own_marks_are_not_counted_against_it() -> None:
+def test_a_dial_s_own_reservation_entries_are_not_counted_against_it() -> None:
     mine = [{"key": "mine", "minutes": 3}]
     held = {
         "account": account(
@@ -300,19 +306,19 @@ def test_a_dial_s_own_marks_are_not_counted_against_it() -> None:
         ),
         "batch": batch({"max_concurrent_calls": 1}, open_dials=mine),
     }
-    assert judged(**held, own_reservation_key="mine").may_dial
-    assert judged(**held, own_reservation_key="another's").reason is Reason.BALANCE_RESERVED
+    assert evaluated(**held, own_reservation_key="mine").may_dial
+    assert evaluated(**held, own_reservation_key="another's").reason is Reason.BALANCE_RESERVED
 
 
-def test_every_check_is_shown_even_after_one_has_failed_and_the_first_decides() -> None:
-    judgement = judged(
+def test_all_checks_run_even_after_one_has_failed_and_the_first_failed_one_decides() -> None:
+    evaluation = evaluated(
         holds=[Hold(scope="fleet", reason="fire")], batch=batch(is_active=False), account=None, on_dnc=True
     )
-    assert len(judgement.checks) == len(CHECKS)
-    assert len({check.name for check in judgement.checks}) == len(CHECKS)
-    assert judgement.reason is Reason.HELD
-    assert judgement.action is Action.PUT_BACK
-    assert [check.reason for check in judgement.checks if not check.passed] == [
+    assert len(evaluation.checks) == len(CHECKS)
+    assert len({check.name for check in evaluation.checks}) == len(CHECKS)
+    assert evaluation.reason is Reason.HELD
+    assert evaluation.action is Action.PUT_BACK
+    assert [check.reason for check in evaluation.checks if not check.passed] == [
         Reason.HELD,
         Reason.BATCH_PAUSED,
         Reason.ACCOUNT_UNKNOWN,
@@ -320,50 +326,50 @@ def test_every_check_is_shown_even_after_one_has_failed_and_the_first_decides() 
     ]
 
 
-def test_suspensions_say_why() -> None:
-    assert judged(account=None).suspend_reason is SuspendReason.ACCOUNT_UNKNOWN
+def test_suspensions_have_a_reason() -> None:
+    assert evaluated(account=None).suspend_reason is SuspendReason.ACCOUNT_UNKNOWN
     broke = account(plan_type="minutes_based")
-    assert judged(account=broke).suspend_reason is SuspendReason.NO_CREDIT
-    assert judged(batch=None).suspend_reason is None
+    assert evaluated(account=broke).suspend_reason is SuspendReason.NO_CREDIT
+    assert evaluated(batch=None).suspend_reason is None
 
 
-def test_the_batch_s_zone_wins_over_the_account_s_and_that_over_the_setting() -> None:
+def test_the_batch_s_zone_precedes_the_account_s_and_that_precedes_the_setting() -> None:
     hours = {"allowed_hours": BUSINESS_HOURS}
     early = datetime(2026, 3, 2, 10, tzinfo=UTC)
     tokyo, santiago = "Asia/Tokyo", "America/Santiago"
-    assert judged(batch=batch(hours), now=early).may_dial
-    assert not judged(batch=batch(hours), account=account(timezone=santiago), now=early).may_dial
+    assert evaluated(batch=batch(hours), now=early).may_dial
+    assert not evaluated(batch=batch(hours), account=account(timezone=santiago), now=early).may_dial
     in_utc = batch({**hours, "timezone": "UTC"})
-    assert judged(batch=in_utc, account=account(timezone=tokyo), now=early).may_dial
+    assert evaluated(batch=in_utc, account=account(timezone=tokyo), now=early).may_dial
 
 
 class TestNextChance:
-    def test_a_closed_window_names_its_opening(self) -> None:
+    def test_of_a_closed_window_is_its_opening(self) -> None:
         closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}})
-        assert judged(batch=closed).next_chance == datetime(2026, 3, 2, 13, tzinfo=UTC)
+        assert evaluated(batch=closed).next_chance == datetime(2026, 3, 2, 13, tzinfo=UTC)
 
-    def test_a_full_day_names_the_next_one_in_the_account_s_zone(self) -> None:
+    def test_of_a_reached_daily_limit_is_the_next_day_in_the_account_s_zone(self) -> None:
         full = account(daily_call_limit=1, calls_today=1, timezone="America/Santiago")
-        assert judged(account=full).next_chance == datetime(2026, 3, 3, 3, tzinfo=UTC)
+        assert evaluated(account=full).next_chance == datetime(2026, 3, 3, 3, tzinfo=UTC)
 
-    def test_a_full_day_and_a_window_together_name_the_opening_on_the_next_day(self) -> None:
+    def test_of_a_reached_daily_limit_and_a_window_is_the_opening_on_the_next_day(self) -> None:
         full = account(daily_call_limit=1, calls_today=1)
-        judgement = judged(account=full, batch=batch({"allowed_hours": BUSINESS_HOURS}))
-        assert judgement.next_chance == datetime(2026, 3, 3, 9, tzinfo=UTC)
+        evaluation = evaluated(account=full, batch=batch({"allowed_hours": BUSINESS_HOURS}))
+        assert evaluation.next_chance == datetime(2026, 3, 3, 9, tzinfo=UTC)
 
-    def test_a_breaker_names_its_probe(self) -> None:
+    def test_of_an_open_breaker_is_its_probe(self) -> None:
         probe = NOON + timedelta(minutes=1)
         holds = [Hold(scope="key", reason="401", until=probe)]
-        assert judged(holds=holds).next_chance == probe
+        assert evaluated(holds=holds).next_chance == probe
 
-    def test_what_waits_for_an_operator_has_no_date(self) -> None:
+    def test_is_unknown_if_an_operator_must_act(self) -> None:
         probe = Hold(scope="key", reason="401", until=NOON)
-        assert judged(holds=[probe, Hold(scope="fleet", reason="fire")]).next_chance is None
+        assert evaluated(holds=[probe, Hold(scope="fleet", reason="fire")]).next_chance is None
         closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}, is_active=False)
-        assert judged(batch=closed).next_chance is None
+        assert evaluated(batch=closed).next_chance is None
 
 
-class TestTheRing:
+class TestBatchMayBeCalled:
     def test_an_active_batch_in_its_window_may_be_called(self) -> None:
         assert batch_may_be_called(batch({"allowed_hours": BUSINESS_HOURS}), None, DEFAULTS, NOON)
 
@@ -377,18 +383,25 @@ class TestTheRing:
             batch({"max_attempts": -1}),
             Batch.read({"batch_id": "batch-1", "call_settings": "fast"}),
         ],
-        ids=["paused", "outside its window", "not understood", "calls at a time", "attempts", "no document"],
+        ids=[
+            "paused",
+            "outside its window",
+            "invalid hours",
+            "invalid concurrency",
+            "invalid attempts",
+            "settings are no document",
+        ],
     )
-    def test_others_may_not_and_the_judgement_agrees(self, which: Batch) -> None:
+    def test_other_batches_may_not_and_the_evaluation_agrees(self, which: Batch) -> None:
         assert not batch_may_be_called(which, None, DEFAULTS, NOON)
-        assert not judged(batch=which).may_dial
+        assert not evaluated(batch=which).may_dial
 
-    def test_the_account_s_zone_counts(self) -> None:
+    def test_the_account_s_zone_applies(self) -> None:
         hours = batch({"allowed_hours": {"start": "12:00", "end": "13:00"}})
         assert batch_may_be_called(hours, None, DEFAULTS, NOON)
         assert not batch_may_be_called(hours, "Asia/Tokyo", DEFAULTS, NOON)
 
-    def test_default_hours_hold_for_jobs_without_a_batch_too(self) -> None:
+    def test_default_hours_apply_to_jobs_without_a_batch_too(self) -> None:
         class Night:
             start = "22:00"
             end = "23:00"
@@ -398,5 +411,5 @@ class TestTheRing:
         )
         assert not batch_may_be_called(None, None, at_night, NOON)
         assert batch_may_be_called(None, None, DEFAULTS, NOON)
-        lonely = judged(job=job(batch_id=None), batch=None, defaults=at_night)
-        assert lonely.reason is Reason.OUTSIDE_WINDOW
+        without_batch = evaluated(job=job(batch_id=None), batch=None, defaults=at_night)
+        assert without_batch.reason is Reason.OUTSIDE_WINDOW

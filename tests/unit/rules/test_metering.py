@@ -53,17 +53,17 @@ def dial(key: str, minutes: float = 0, credit: float = 0) -> dict[str, Any]:
     return {"key": key, "minutes": minutes, "credit": credit}
 
 
-def test_what_speechai_reserved_for_a_job_is_left_for_that_job_alone() -> None:
+def test_a_legacy_reservation_is_available_to_its_own_job_only() -> None:
     whose = on_credit(10, 0, 10, open_dials=[dial("ours", credit=4)])
     assert legacy_credit(whose) == 6
     assert credit_left(whose) == 0
-    assert credit_left(whose, inherited=2) == 2
-    # Never more than stands in the account's figure.
-    assert credit_left(whose, inherited=100) == 6
-    assert minutes_left(on_minutes(10, 4, 6), inherited=3) == 3
+    assert credit_left(whose, legacy=2) == 2
+    # Never more than the account's reserved amount.
+    assert credit_left(whose, legacy=100) == 6
+    assert minutes_left(on_minutes(10, 4, 6), legacy=3) == 3
 
 
-def test_a_balance_that_only_open_dials_hold_is_not_used_up() -> None:
+def test_a_balance_reserved_only_by_open_dials_is_not_used_up() -> None:
     assert has_balance_once_settled(on_credit(10, 0, 10, open_dials=[dial("ours", credit=10)]))
     assert not has_balance_once_settled(on_credit(10, 10, 0))
     assert not has_balance_once_settled(on_credit(10, 0, 10))
@@ -92,13 +92,13 @@ def test_a_balance_that_only_open_dials_hold_is_not_used_up() -> None:
         "all used",
         "more than all used",
         "the rest is reserved",
-        "nothing left but a float's dust",
+        "only a rounding error left",
         "just one set-up",
         "less than a set-up",
         "the rest is reserved, credit",
         "nothing left where only minutes cost",
         "everything is free",
-        "a plan that nobody knows",
+        "an unknown plan",
         "no plan named",
     ],
 )
@@ -106,7 +106,7 @@ def test_whether_the_balance_allows_a_dial(whose: Account, expected: bool) -> No
     assert has_balance(whose) is expected
 
 
-def test_what_a_dial_holds_itself_is_not_counted_against_it() -> None:
+def test_a_dial_s_own_reservation_is_not_counted_against_it() -> None:
     last_minutes = on_minutes(3, 0, 3, open_dials=[dial("mine", minutes=3)])
     assert minutes_left(last_minutes) == 0
     assert not has_balance(last_minutes)
@@ -132,12 +132,12 @@ def test_what_a_dial_holds_itself_is_not_counted_against_it() -> None:
     ],
     ids=[
         "minutes",
-        "minutes, capped by what is left",
+        "minutes, at most what is left",
         "minutes, overdrawn",
         "credit",
-        "credit, capped by what is left",
+        "credit, at most what is left",
         "unlimited",
-        "a plan that nobody knows",
+        "an unknown plan",
     ],
 )
 def test_what_a_dial_reserves(whose: Account, reserve: Reserve) -> None:
@@ -170,11 +170,11 @@ def test_what_a_dial_reserves(whose: Account, reserve: Reserve) -> None:
         "credit, stopped",
         "credit, answered and hung up at once",
         "credit, not connected",
-        "credit, not connected though time stamps say so",
+        "credit, not connected, with a duration",
         "temporary",
         "blocked",
         "unlimited",
-        "a plan that nobody knows",
+        "an unknown plan",
     ],
 )
 def test_what_a_call_costs(
@@ -194,7 +194,7 @@ def test_amounts_are_rounded_to_six_decimals() -> None:
     st.floats(0, 1000),
     st.booleans(),
 )
-def test_a_call_never_earns_anybody_money(
+def test_a_cost_is_never_negative(
     plan: str | None, outcome: Outcome, minutes: float, connected: bool
 ) -> None:
     cost = charge(account(plan, cost_per_minute=0.2, cost_failed_call=0.1), outcome, minutes, connected)
@@ -222,16 +222,16 @@ def test_a_reservation_never_overdraws(purchased: float, used: float, reserved: 
         ("Mars/Olympus", "Mars/Olympus", "2026-03-02"),
     ],
 )
-def test_a_day_is_one_of_the_account_s_zone(zone: str | None, default: str, day: str) -> None:
+def test_days_are_counted_in_the_account_s_zone(zone: str | None, default: str, day: str) -> None:
     assert account_day(account(timezone=zone), default, datetime(2026, 3, 2, 1, tzinfo=UTC)) == day
 
 
 @pytest.mark.parametrize(
     ("counted", "expected"),
     [("2026-03-02", 7), ("2026-03-01", 0), ("2025-12-31", 0), (None, 7), ("2026-03-03", 7)],
-    ids=["today", "yesterday", "last year", "no day: today's", "a day ahead is not forgiven"],
+    ids=["today", "yesterday", "last year", "no day: today's", "a day ahead counts"],
 )
-def test_a_count_of_an_earlier_day_reads_as_none(counted: str | None, expected: int) -> None:
+def test_a_count_of_an_earlier_day_reads_as_zero(counted: str | None, expected: int) -> None:
     whose = account(calls_today=7, calls_today_date=counted)
     assert calls_today(whose, "2026-03-02") == expected
 
@@ -244,7 +244,7 @@ def test_the_dials_of_others_are_counted_without_this_one() -> None:
 # -- headroom ----------------------------------------------------------------------------------------------
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-SHARE = st.floats(0, 1)
+FRACTION = st.floats(0, 1)
 
 
 @given(
@@ -253,12 +253,12 @@ SHARE = st.floats(0, 1)
     concurrent=st.none() | st.integers(1, 5),
     daily=st.none() | st.integers(1, 9),
     open_now=st.integers(0, 4),
-    used=SHARE,
-    held=SHARE,
-    made=SHARE,
-    opened=SHARE,
+    used=FRACTION,
+    held=FRACTION,
+    made=FRACTION,
+    opened=FRACTION,
 )
-def test_whatever_others_do_within_the_headroom_one_more_dial_fits(
+def test_for_any_changes_within_the_headroom_one_more_dial_fits(
     *,
     plan: Plan,
     left: float,
@@ -279,23 +279,23 @@ def test_whatever_others_do_within_the_headroom_one_more_dial_fits(
     }
     counted: dict[str, Any] = {"calls_today": 0, "calls_today_date": "2026-03-02"}
     read = make(left, 1, -1, **limits, **counted) if make else account(**limits, **counted)
-    judged = has_balance(read) and has_room(read) and has_calls_left(read, "UTC", NOON)
+    has_space = has_balance(read) and has_room(read) and has_calls_left(read, "UTC", NOON)
     room = headroom(read, estimate(read, DEFAULTS), "UTC", NOON)
-    if not judged or room is None:
-        assert not (judged and (left > 4 or plan is Plan.UNLIMITED)), "an account with room has headroom"
+    if not has_space or room is None:
+        assert not (has_space and (left > 4 or plan is Plan.UNLIMITED)), "an account with room has headroom"
         return
-    moved = {
-        name: getattr(read, name) + share * (most - getattr(read, name))
-        for share, (name, most) in zip((used, held), room.at_most.items(), strict=False)
+    changed = {
+        name: getattr(read, name) + fraction * (most - getattr(read, name))
+        for fraction, (name, most) in zip((used, held), room.at_most.items(), strict=False)
         if name != "calls_today"
     }
     if "calls_today" in room.at_most:
-        moved["calls_today"] = int(made * room.at_most["calls_today"])
+        changed["calls_today"] = int(made * room.at_most["calls_today"])
     most_open = 50 if room.open_dials is None else room.open_dials
     others = int(opened * most_open)
     now = replace(
         read,
-        **moved,
+        **changed,
         reservations=tuple(Reservation(key=f"x{n}", minutes=0, credit=0) for n in range(others)),
     )
     assert has_balance(now)
@@ -303,7 +303,7 @@ def test_whatever_others_do_within_the_headroom_one_more_dial_fits(
     assert has_calls_left(now, "UTC", NOON)
 
 
-def test_where_nothing_is_left_beyond_the_reserve_nobody_may_have_moved_anything() -> None:
+def test_without_a_rest_beyond_the_reserve_the_headroom_is_the_current_amounts() -> None:
     read = on_minutes(10, 6, 2)
     room = headroom(read, Reserve(minutes=2, credit=0), "UTC", NOON)
     assert room is not None
@@ -311,7 +311,7 @@ def test_where_nothing_is_left_beyond_the_reserve_nobody_may_have_moved_anything
     assert headroom(read, Reserve(minutes=3, credit=0), "UTC", NOON) is None
 
 
-def test_a_count_of_another_day_leaves_no_headroom_for_a_limit_a_day() -> None:
+def test_a_count_of_another_day_gives_no_headroom_under_a_daily_limit() -> None:
     read = account(daily_call_limit=100, calls_today=100, calls_today_date="2026-03-01")
     assert has_calls_left(read, "UTC", NOON)
     assert headroom(read, Reserve(minutes=0, credit=0), "UTC", NOON) is None

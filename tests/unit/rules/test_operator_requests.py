@@ -1,4 +1,4 @@
-"""What a request that waited makes of a job: every action against every end."""
+"""How an operator request changes a job at settlement: every action with every final status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def changes(status: JobStatus, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", [*ENDS, JobStatus.DONE])
 @pytest.mark.parametrize("request_", [None, {}, {"action": "dance"}, {"action": None}])
-def test_without_a_request_that_means_something_nothing_is_bent(
+def test_without_a_valid_request_the_changes_stay_as_they_are(
     status: JobStatus, request_: dict[str, Any] | None
 ) -> None:
     assert reclassify(changes(status), request_) == changes(status)
@@ -30,35 +30,43 @@ def test_without_a_request_that_means_something_nothing_is_bent(
 @pytest.mark.parametrize(
     "end",
     [changes(JobStatus.DONE), changes(JobStatus.CANCELLED, cancel_reason="do_not_call")],
-    ids=["served", "do not call"],
+    ids=["done", "do not call"],
 )
-def test_what_served_its_purpose_or_must_not_be_called_stays_so(action: str, end: dict[str, Any]) -> None:
+def test_no_request_changes_a_done_or_do_not_call_job(action: str, end: dict[str, Any]) -> None:
     assert reclassify(end, {"action": action, "reason": "because"}) == end
 
 
 @pytest.mark.parametrize("status", ENDS)
 @pytest.mark.parametrize("action", ["cancel", "hang_up"])
-def test_cancelling_keeps_what_the_call_cost_and_says_why(action: str, status: JobStatus) -> None:
-    bent = reclassify(changes(status), {"action": action, "reason": "because"})
-    assert (bent["status"], bent["cancel_reason"], bent["finished_at"]) == ("cancelled", "because", NOW)
-    assert (bent["attempts"], bent["contact.next_phone_index"]) == (2, 1)
+def test_a_cancelled_job_keeps_its_attempts_and_gets_a_reason(action: str, status: JobStatus) -> None:
+    changed = reclassify(changes(status), {"action": action, "reason": "because"})
+    assert (changed["status"], changed["cancel_reason"], changed["finished_at"]) == (
+        "cancelled",
+        "because",
+        NOW,
+    )
+    assert (changed["attempts"], changed["contact.next_phone_index"]) == (2, 1)
     assert reclassify(changes(status), {"action": action})["cancel_reason"] == action
 
 
 @pytest.mark.parametrize("status", ENDS)
-def test_suspending_keeps_the_place_to_go_on_from(status: JobStatus) -> None:
-    bent = reclassify(changes(status), {"action": "suspend", "reason": None})
-    assert (bent["status"], bent["suspend_reason"], bent["suspended_at"]) == ("suspended", "suspend", NOW)
-    assert (bent["attempts"], bent["contact.next_phone_index"]) == (2, 1)
+def test_a_suspended_job_keeps_its_attempts_and_next_phone(status: JobStatus) -> None:
+    changed = reclassify(changes(status), {"action": "suspend", "reason": None})
+    assert (changed["status"], changed["suspend_reason"], changed["suspended_at"]) == (
+        "suspended",
+        "suspend",
+        NOW,
+    )
+    assert (changed["attempts"], changed["contact.next_phone_index"]) == (2, 1)
 
 
 @pytest.mark.parametrize("status", ENDS)
-def test_a_reset_begins_with_the_first_phone_and_no_attempt(status: JobStatus) -> None:
-    bent = reclassify(changes(status), {"action": "reset"})
-    assert (bent["status"], bent["attempts"], bent["contact.next_phone_index"]) == ("pending", 0, 0)
+def test_a_reset_job_starts_again_with_the_first_phone_and_no_attempts(status: JobStatus) -> None:
+    changed = reclassify(changes(status), {"action": "reset"})
+    assert (changed["status"], changed["attempts"], changed["contact.next_phone_index"]) == ("pending", 0, 0)
 
 
-def test_a_reset_names_no_path_inside_a_contact_that_is_written_whole() -> None:
+def test_a_reset_sets_no_path_inside_a_contact_that_is_written_whole() -> None:
     whole = {"status": JobStatus.PENDING, "updated_at": NOW, "contact": {"next_phone_index": 1}}
     assert reclassify(whole, {"action": "reset"})["contact"] == {"next_phone_index": 0}
     assert "contact.next_phone_index" not in reclassify(whole, {"action": "reset"})

@@ -1,4 +1,4 @@
-"""What each way for a call to end means."""
+"""The outcome of each way in which a call can end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _literals(hint: Any) -> set[str]:
     return found.union(*(_literals(argument) for argument in get_args(hint)))
 
 
-def test_every_reason_of_the_official_sdk_has_a_row_and_no_row_is_invented() -> None:
+def test_the_table_has_exactly_the_reasons_of_the_official_sdk() -> None:
     documented = _literals(PhoneCallResponse.model_fields["disconnection_reason"].annotation)
     assert len(documented) >= 39
     assert set(REASONS) == documented
@@ -54,7 +54,7 @@ def test_every_terminal_status_has_a_row_for_a_missing_reason() -> None:
     assert set(STATUSES) == TERMINAL_CALL_STATUSES
 
 
-def test_the_lists_of_reasons_name_only_reasons_of_the_table() -> None:
+def test_the_sets_of_reasons_contain_only_reasons_of_the_table() -> None:
     assert set(REASONS) > AGENT_FAULTS
     assert set(REASONS) > NEVER_CONNECTED
 
@@ -90,7 +90,7 @@ def test_the_lists_of_reasons_name_only_reasons_of_the_table() -> None:
     ],
 )
 @pytest.mark.parametrize("status", sorted(TERMINAL_CALL_STATUSES))
-def test_the_reason_decides_whatever_the_status(reason: str, outcome: Outcome, status: str) -> None:
+def test_the_reason_decides_under_any_status(reason: str, outcome: Outcome, status: str) -> None:
     assert outcome_of(status, reason) is outcome
 
 
@@ -109,7 +109,9 @@ def test_without_a_reason_the_status_decides(status: str, outcome: Outcome) -> N
     [("ended", "abducted_by_aliens"), ("not_connected", "line_cut"), ("vanished", None), (None, None)],
     ids=["new reason", "new reason, not connected", "new status", "no status"],
 )
-def test_what_nobody_knows_is_failed_and_marked_unknown(status: str | None, reason: str | None) -> None:
+def test_an_unknown_reason_or_status_is_failed_and_marked_unknown(
+    status: str | None, reason: str | None
+) -> None:
     classified = classify(call(status, reason), stopped_by=None)
     assert classified.outcome is Outcome.FAILED
     assert not classified.known
@@ -122,8 +124,8 @@ def test_a_known_reason_under_an_unknown_status_still_decides() -> None:
 
 
 @pytest.mark.parametrize("status", ["registered", "ongoing"])
-def test_a_call_that_goes_on_is_never_classified(status: str) -> None:
-    with pytest.raises(ValueError, match="not over"):
+def test_a_live_call_is_never_classified(status: str) -> None:
+    with pytest.raises(ValueError, match="has not ended"):
         classify(call(status), stopped_by=None)
 
 
@@ -146,13 +148,13 @@ def test_a_call_that_goes_on_is_never_classified(status: str) -> None:
         "in Retell's dashboard, never connected",
     ],
 )
-def test_a_stopped_call_depends_on_who_stopped_it(
+def test_the_outcome_of_a_stopped_call_depends_on_who_stopped_it(
     stopped_by: Stopper | None, duration_ms: int, outcome: Outcome
 ) -> None:
     assert outcome_of("ended", "manual_stopped", duration_ms, stopped_by=stopped_by) is outcome
 
 
-def test_a_person_who_hung_up_before_our_stop_arrived_has_answered() -> None:
+def test_a_call_hung_up_before_our_stop_arrived_is_answered() -> None:
     assert outcome_of("ended", "user_hangup", 9_000, stopped_by=Stopper.OPERATOR) is Outcome.ANSWERED
 
 
@@ -185,7 +187,7 @@ def test_a_free_fault_on_a_call_that_had_connected_is_an_ordinary_failure(reason
 
 
 @pytest.mark.parametrize("duration_ms", [0, 12_000], ids=["never connected", "connected"])
-def test_money_and_limits_of_retell_block_dialling(duration_ms: int) -> None:
+def test_missing_payment_or_limits_at_retell_block_dialling(duration_ms: int) -> None:
     assert classify(call("error", "budget_reached", duration_ms), stopped_by=None).blocks_dialling
     assert not classify(call("error", "error_retell", duration_ms), stopped_by=None).blocks_dialling
 
@@ -204,7 +206,7 @@ def test_money_and_limits_of_retell_block_dialling(duration_ms: int) -> None:
         ("ended", "user_hangup", False),
     ],
 )
-def test_faults_of_agent_and_retell_are_told_from_the_line_s(
+def test_faults_of_agent_and_retell_are_distinguished_from_faults_of_the_line(
     status: str, reason: str | None, blamed: bool
 ) -> None:
     assert classify(call(status, reason), stopped_by=None).agent_fault is blamed
@@ -213,12 +215,12 @@ def test_faults_of_agent_and_retell_are_told_from_the_line_s(
 @pytest.mark.parametrize("outcome", list(Outcome))
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("stopped_by", [None, *Stopper])
-def test_bending_twice_changes_nothing(outcome: Outcome, connected: bool, stopped_by: Stopper | None) -> None:
+def test_reclassifying_is_idempotent(outcome: Outcome, connected: bool, stopped_by: Stopper | None) -> None:
     once = reclassify(outcome, connected=connected, stopped_by=stopped_by)
     assert reclassify(once, connected=connected, stopped_by=stopped_by) is once
 
 
-def test_a_plain_answer_in_full() -> None:
+def test_every_field_of_an_answered_call() -> None:
     assert classify(call("ended", "agent_hangup", 60_000), stopped_by=None) == Classified(
         outcome=Outcome.ANSWERED, known=True, connected=True, agent_fault=False, blocks_dialling=False
     )

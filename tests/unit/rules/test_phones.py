@@ -1,4 +1,4 @@
-"""From what a contact lists to a number that Retell dials."""
+"""From a contact's phones to the number that Retell dials."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ from speechaid.rules.phones import (
         ("+", "CL", None),
     ],
 )
-def test_a_number_as_written_becomes_e164_or_nothing(
-    raw: str, country: str | None, number: str | None
-) -> None:
+def test_a_written_number_becomes_e164_or_none(raw: str, country: str | None, number: str | None) -> None:
     assert normalise(raw, country) == number
 
 
@@ -58,22 +56,22 @@ def test_the_phone_at_the_index_is_chosen_with_its_number() -> None:
 
 
 @pytest.mark.parametrize("dead", [{B}, {"+56922222222"}, {"+56 9 2222 2222"}])
-def test_a_dead_phone_is_skipped_in_whatever_spelling(dead: set[str]) -> None:
+def test_a_dead_phone_is_skipped_in_any_spelling(dead: set[str]) -> None:
     assert choose((A, B, C), 1, dead, "CL") == Choice(index=2, raw=C, number=C)
 
 
-def test_what_is_no_number_is_skipped() -> None:
+def test_text_that_is_no_number_is_skipped() -> None:
     assert choose(("none", "", A), 0, frozenset(), "CL") == Choice(index=2, raw=A, number=A)
 
 
-def test_a_pass_that_is_over_has_no_phone_left_though_the_contact_has_one() -> None:
+def test_a_finished_pass_has_no_phone_left_even_if_the_contact_has_one() -> None:
     assert choose((A, B), 1, {B}, "CL") is None
     assert choose((A, B), 0, {B}, "CL") == Choice(index=0, raw=A, number=A)
     assert choose((), 0, frozenset(), "CL") is None
 
 
 @pytest.mark.parametrize("index", [2, 7, -1])
-def test_an_index_outside_the_list_begins_the_pass_anew(index: int) -> None:
+def test_an_index_outside_the_list_starts_with_the_first_phone(index: int) -> None:
     choice = choose((A, B), index, frozenset(), "CL")
     assert choice is not None
     assert choice.index == 0
@@ -93,7 +91,7 @@ def test_the_same_phone_listed_twice_is_dialled_at_its_first_place_only() -> Non
     ("of_batch", "of_account", "expected"),
     [("MX", "US", "MX"), (None, "US", "US"), (None, None, "CL"), ("UK", "US", "UK")],
 )
-def test_a_national_number_is_read_by_the_batch_else_the_account_else_the_default(
+def test_national_numbers_use_the_country_of_the_batch_else_the_account_else_the_default(
     of_batch: str | None, of_account: str | None, expected: str
 ) -> None:
     batch = Batch.read({"batch_id": "b", "country": of_batch})
@@ -101,7 +99,7 @@ def test_a_national_number_is_read_by_the_batch_else_the_account_else_the_defaul
     assert country_of(batch, account, "CL") == expected
 
 
-def test_a_word_that_is_no_country_makes_national_numbers_unusable_and_dials_nobody_else() -> None:
+def test_an_invalid_country_makes_national_numbers_unusable() -> None:
     assert normalise("20 7946 0958", country_of(Batch.read({"country": "UK"}), None, "CL")) is None
     assert is_country("gb")
     assert not is_country("UK")

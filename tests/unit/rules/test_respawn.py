@@ -25,7 +25,7 @@ POLICY = RespawnPolicy(
 
 
 def ends(*causes: ExitCause, ran_well: bool = False) -> list[Respawn]:
-    """The decisions about one slot's ends, one after another; jitter in the middle of its range."""
+    """The decisions for successive exits of one slot; jitter in the middle of its range."""
     history, decisions = ExitHistory(), []
     for cause in causes:
         decisions.append(decide(cause, history, POLICY, ran_well=ran_well, jitter=0.5))
@@ -37,26 +37,26 @@ def test_every_cause_has_a_row() -> None:
     assert set(RESPAWN) == set(ExitCause)
 
 
-def test_only_an_end_that_was_asked_for_never_backs_off() -> None:
-    assert {cause for cause, row in RESPAWN.items() if row.pace is Pace.AT_ONCE} == {ExitCause.ASKED}
+def test_only_a_requested_exit_never_backs_off() -> None:
+    assert {cause for cause, rule in RESPAWN.items() if rule.pace is Pace.IMMEDIATE} == {ExitCause.ASKED}
 
 
-def test_what_speaks_against_a_job_is_a_fault_of_ours() -> None:
-    assert all(RESPAWN[cause].our_fault for cause in CRASHES)
+def test_exits_blamed_on_the_job_count_as_crashes() -> None:
+    assert all(RESPAWN[cause].counts_as_crash for cause in CRASHES)
 
 
-@pytest.mark.parametrize("cause", [c for c, row in RESPAWN.items() if row.pace is Pace.BACK_OFF])
-def test_the_first_end_is_answered_at_once_and_the_following_ones_ever_later(cause: ExitCause) -> None:
+@pytest.mark.parametrize("cause", [c for c, rule in RESPAWN.items() if rule.pace is Pace.BACK_OFF])
+def test_the_first_restart_is_immediate_and_later_delays_double_up_to_the_longest(cause: ExitCause) -> None:
     assert [d.delay_seconds for d in ends(*[cause] * 8)] == [0, 1, 2, 4, 8, 16, 20, 20]
 
 
-def test_a_worker_that_ran_well_is_replaced_at_once_however_often() -> None:
+def test_workers_that_ran_well_are_always_replaced_at_once() -> None:
     decisions = ends(*[ExitCause.KILLED] * 20, ran_well=True)
     assert {d.delay_seconds for d in decisions} == {0}
     assert not any(d.crash_loop for d in decisions)
 
 
-def test_repeated_faults_of_ours_are_a_crash_loop() -> None:
+def test_repeated_crashes_are_a_crash_loop() -> None:
     assert [d.crash_loop for d in ends(*[ExitCause.CRASHED] * 4)] == [False, False, True, True]
 
 
@@ -64,26 +64,26 @@ def test_quick_clean_exits_are_a_crash_loop_too() -> None:
     assert ends(ExitCause.QUIT, ExitCause.QUIT, ExitCause.QUIT)[-1].crash_loop
 
 
-def test_a_dependency_that_is_away_is_probed_steadily_and_is_no_crash_loop() -> None:
+def test_a_missing_dependency_gives_constant_delays_and_no_crash_loop() -> None:
     decisions = ends(*[ExitCause.UNAVAILABLE] * 50)
     assert {d.delay_seconds for d in decisions} == {5}
     assert not any(d.crash_loop for d in decisions)
     assert decisions[-1].history.dependency_away
 
 
-def test_an_outage_between_crashes_does_not_make_them_forgotten() -> None:
+def test_an_outage_between_crashes_does_not_reset_their_count() -> None:
     decisions = ends(ExitCause.CRASHED, ExitCause.CRASHED, ExitCause.UNAVAILABLE, ExitCause.CRASHED)
     assert decisions[-1].crash_loop
     assert not decisions[-1].history.dependency_away
 
 
-def test_a_worker_that_recycles_hot_backs_off_without_an_alarm() -> None:
+def test_quick_recycling_backs_off_without_a_crash_loop() -> None:
     last = ends(*[ExitCause.RECYCLED] * 8)[-1]
     assert last.delay_seconds == 20
     assert not last.crash_loop
 
 
-def test_being_asked_to_leave_wipes_the_slate() -> None:
+def test_a_requested_exit_resets_the_history() -> None:
     assert ends(ExitCause.CRASHED, ExitCause.CRASHED, ExitCause.ASKED)[-1].history == ExitHistory()
 
 
@@ -91,9 +91,7 @@ def test_being_asked_to_leave_wipes_the_slate() -> None:
     st.lists(st.tuples(st.sampled_from(ExitCause), st.booleans()), max_size=200),
     st.floats(min_value=0, max_value=1),
 )
-def test_no_sequence_of_ends_gives_a_slot_up_for_good(
-    sequence: list[tuple[ExitCause, bool]], jitter: float
-) -> None:
+def test_no_sequence_of_exits_gives_a_slot_up(sequence: list[tuple[ExitCause, bool]], jitter: float) -> None:
     history = ExitHistory()
     for cause, ran_well in sequence:
         decision = decide(cause, history, POLICY, ran_well=ran_well, jitter=jitter)
@@ -113,7 +111,7 @@ KILL = int(signal.SIGKILL)
     ("status", "number", "ready", "asked", "hung", "cause"),
     [
         (ExitStatus.OK, None, True, True, False, ExitCause.ASKED),
-        (None, KILL, True, True, False, ExitCause.ASKED),  # put down by us, past the time to let go
+        (None, KILL, True, True, False, ExitCause.ASKED),  # killed by us after the hand-over time
         (ExitStatus.OK, None, True, False, False, ExitCause.QUIT),
         (ExitStatus.RECYCLE, None, True, False, False, ExitCause.RECYCLED),
         (ExitStatus.UNAVAILABLE, None, True, False, False, ExitCause.UNAVAILABLE),
@@ -128,7 +126,7 @@ KILL = int(signal.SIGKILL)
         (None, KILL, False, False, True, ExitCause.NEVER_READY),
     ],
 )
-def test_an_end_is_told_by_status_signal_and_what_was_known(
+def test_the_cause_follows_from_status_signal_and_state_of_the_worker(
     *, status: int | None, number: int | None, ready: bool, asked: bool, hung: bool, cause: ExitCause
 ) -> None:
     assert cause_of(status=status, signal=number, ready=ready, asked=asked, hung=hung) is cause

@@ -1,4 +1,4 @@
-"""What becomes of a job after a dial."""
+"""What happens to a job after a dial."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_every_outcome_has_a_row() -> None:
 @pytest.mark.parametrize("outcome", list(Outcome))
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("stopped_by", [None, *Stopper])
-def test_every_step_is_an_arrow_that_a_job_in_progress_may_take(
+def test_every_step_is_a_valid_transition_of_a_job_in_progress(
     outcome: Outcome, connected: bool, stopped_by: Stopper | None
 ) -> None:
     for position in (at(0), at(1), at(1, attempts=2), at(0, phones=())):
@@ -125,7 +125,7 @@ def test_the_last_dial_of_the_last_pass_fails_the_job(outcome: Outcome) -> None:
     assert after(outcome, at(1, attempts=2)) == failed(3, RetryCause.EXHAUSTED)
 
 
-def test_two_phones_that_nobody_answers_are_dialled_six_times_in_three_passes() -> None:
+def test_two_unanswered_phones_are_dialled_six_times_in_three_passes() -> None:
     position, dials, waits = at(0), [], []
     for _ in range(6):
         dials.append(position.phones[position.index])
@@ -138,19 +138,19 @@ def test_two_phones_that_nobody_answers_are_dialled_six_times_in_three_passes() 
 
 
 @pytest.mark.parametrize("outcome", [Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED])
-def test_a_call_that_served_ends_the_job_where_it_stands(outcome: Outcome) -> None:
+def test_a_successful_call_finishes_the_job(outcome: Outcome) -> None:
     step = after(outcome, at(1, attempts=1), connected=True)
     assert step == NextStep(
         status=JobStatus.DONE, attempts=1, next_phone_index=1, delay_seconds=0, cause=RetryCause.SERVED
     )
 
 
-def test_a_voicemail_serves_where_the_operator_says_that_it_counts() -> None:
+def test_a_voicemail_is_a_success_if_the_policy_counts_it() -> None:
     counts = dataclasses.replace(POLICY, voicemail_counts=True)
     assert after(Outcome.VOICEMAIL, at(0), connected=True, policy=counts).status is JobStatus.DONE
 
 
-def test_a_voicemail_took_the_call_but_rotates_all_the_same() -> None:
+def test_a_voicemail_connects_but_still_rotates() -> None:
     assert after(Outcome.VOICEMAIL, at(0), connected=True) == pending(1, 0, 0, RetryCause.ROTATED)
 
 
@@ -159,11 +159,11 @@ def test_a_connected_call_that_broke_off_ends_the_pass_and_waits_for_the_retry_d
     assert after(Outcome.FAILED, at(index), connected=True) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
-def test_connected_calls_that_break_off_every_time_use_the_attempts_up() -> None:
+def test_connected_calls_that_always_break_off_use_up_the_attempts() -> None:
     assert after(Outcome.FAILED, at(0, attempts=2), connected=True) == failed(3, RetryCause.EXHAUSTED)
 
 
-def test_an_invalid_number_dies_and_the_next_phone_is_dialled_at_once() -> None:
+def test_an_invalid_number_is_marked_dead_and_the_next_phone_is_dialled_at_once() -> None:
     assert after(Outcome.INVALID_NUMBER, at(0)) == pending(1, 0, 0, RetryCause.ROTATED, dead_phone=A)
 
 
@@ -171,12 +171,12 @@ def test_an_invalid_number_at_the_end_of_a_pass_ends_the_pass() -> None:
     assert after(Outcome.INVALID_NUMBER, at(1)) == pending(0, 1, 1800, RetryCause.RETRY, dead_phone=B)
 
 
-def test_the_job_fails_at_once_when_its_last_living_phone_dies() -> None:
+def test_the_job_fails_at_once_when_its_last_usable_phone_is_marked_dead() -> None:
     step = after(Outcome.INVALID_NUMBER, at(1, dead=frozenset({A})))
     assert step == failed(1, RetryCause.ALL_PHONES_DEAD, dead_phone=B)
 
 
-def test_dead_phones_are_left_out_of_the_rotation() -> None:
+def test_dead_phones_are_skipped_in_the_rotation() -> None:
     position = at(0, phones=(A, B, C), dead=frozenset({B}))
     assert after(Outcome.BUSY, position) == pending(2, 0, 0, RetryCause.ROTATED)
 
@@ -185,7 +185,7 @@ def test_a_pass_whose_remaining_phones_are_dead_is_over() -> None:
     assert after(Outcome.BUSY, at(0, dead=frozenset({B}))) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
-def test_a_phone_that_is_listed_twice_is_dialled_once_a_pass() -> None:
+def test_a_phone_that_is_listed_twice_is_dialled_once_per_pass() -> None:
     assert after(Outcome.BUSY, at(0, phones=(A, A))) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
@@ -193,7 +193,7 @@ def test_a_contact_without_phones_fails_at_once() -> None:
     assert after(Outcome.INVALID_NUMBER, at(0, phones=())).cause is RetryCause.ALL_PHONES_DEAD
 
 
-def test_somebody_who_asks_not_to_be_called_cancels_the_job_and_the_phone() -> None:
+def test_a_do_not_call_request_cancels_the_job_and_marks_the_phone_dead() -> None:
     step = after(Outcome.DO_NOT_CALL, at(1, attempts=1), connected=True)
     assert step == NextStep(
         status=JobStatus.CANCELLED,
@@ -209,18 +209,18 @@ def test_somebody_who_asks_not_to_be_called_cancels_the_job_and_the_phone() -> N
 @pytest.mark.parametrize(
     ("jitter", "delay"), [(0.0, 60.0), (0.5, 90.0), (0.999, 119.94)], ids=["least", "middle", "most"]
 )
-def test_a_temporary_fault_waits_a_random_while_and_costs_nothing(jitter: float, delay: float) -> None:
+def test_a_temporary_fault_is_retried_after_a_random_delay_at_no_cost(jitter: float, delay: float) -> None:
     step = after(Outcome.TEMPORARY, at(1, attempts=2), jitter=jitter)
     assert step.delay_seconds == pytest.approx(delay)
     assert dataclasses.replace(step, delay_seconds=0) == pending(1, 2, 0, RetryCause.TEMPORARY)
 
 
-def test_a_blocked_dial_returns_the_job_untouched() -> None:
+def test_a_blocked_dial_returns_the_job_unchanged() -> None:
     assert after(Outcome.BLOCKED, at(1, attempts=2)) == pending(1, 2, 0, RetryCause.BLOCKED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.TEMPORARY, Outcome.BLOCKED])
-def test_a_free_fault_on_a_call_that_had_connected_costs_an_attempt(outcome: Outcome) -> None:
+def test_a_free_fault_on_a_connected_call_costs_an_attempt(outcome: Outcome) -> None:
     assert after(outcome, at(0), connected=True) == pending(0, 1, 1800, RetryCause.RETRY)
 
 
@@ -258,7 +258,7 @@ def test_a_stop_by_our_limit_is_an_answer_or_a_failure() -> None:
     assert after(Outcome.STOPPED, at(0), stopped_by=Stopper.LIMIT) == pending(1, 0, 0, RetryCause.ROTATED)
 
 
-def test_a_limit_lowered_while_the_call_went_on_fails_the_job_without_counting_past_it() -> None:
+def test_a_limit_lowered_during_the_call_fails_the_job_without_counting_beyond_it() -> None:
     lowered = dataclasses.replace(POLICY, max_attempts=1)
     assert after(Outcome.BUSY, at(1, attempts=2), policy=lowered) == failed(2, RetryCause.EXHAUSTED)
     assert is_exhausted(2, lowered)
@@ -266,25 +266,25 @@ def test_a_limit_lowered_while_the_call_went_on_fails_the_job_without_counting_p
 
 
 class TestSkippingTheRestOfAPass:
-    def test_phones_listed_in_mid_pass_end_it(self) -> None:
+    def test_do_not_call_entries_during_a_pass_end_it(self) -> None:
         position = at(1, dead=frozenset({B}))
         assert no_phone_left(position, POLICY) == pending(0, 1, 1800, RetryCause.RETRY)
 
-    def test_a_contact_with_nothing_left_fails_at_once_without_an_attempt_that_nobody_made(self) -> None:
+    def test_a_contact_without_usable_phones_fails_at_once_without_spending_an_attempt(self) -> None:
         assert no_phone_left(at(0, dead=frozenset({A, B})), POLICY) == failed(0, RetryCause.ALL_PHONES_DEAD)
 
-    def test_a_pass_that_had_begun_counts(self) -> None:
+    def test_a_pass_with_a_dial_counts_as_an_attempt(self) -> None:
         assert no_phone_left(at(1, dead=frozenset({A, B})), POLICY) == failed(1, RetryCause.ALL_PHONES_DEAD)
 
 
 class TestPolicyOfABatch:
-    def test_without_a_batch_the_environment_decides(self) -> None:
+    def test_without_a_batch_the_defaults_apply(self) -> None:
         assert policy_for(POLICY, None) == POLICY
 
     def test_a_batch_that_sets_nothing_changes_nothing(self) -> None:
         assert policy_for(POLICY, CallSettings()) == POLICY
 
-    def test_a_batch_wins_and_its_delay_replaces_both(self) -> None:
+    def test_a_batch_overrides_the_defaults_and_its_delay_replaces_both(self) -> None:
         policy = policy_for(
             POLICY, CallSettings(max_attempts=5, retry_delay_hours=0.5, voicemail_counts=True)
         )
@@ -296,6 +296,6 @@ class TestPolicyOfABatch:
             voicemail_counts=True,
         )
 
-    def test_a_batch_may_say_that_voicemail_does_not_count(self) -> None:
+    def test_a_batch_can_exclude_voicemail_from_success(self) -> None:
         counts = dataclasses.replace(POLICY, voicemail_counts=True)
         assert policy_for(counts, CallSettings(voicemail_counts=False)) == POLICY

@@ -1,4 +1,4 @@
-"""What holds for any sequence of outcomes."""
+"""Properties of any sequence of outcomes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from speechaid.rules.phones import choose, undialable
 from speechaid.rules.retries import NextStep, Position, RetryCause, RetryPolicy, decide
 
 FREE = {Outcome.TEMPORARY, Outcome.BLOCKED}
-#: Outcomes after which a contact is tried again.
-MOVES_ON = [
+#: Outcomes after which a contact is retried.
+RETRIED = [
     Outcome.NO_ANSWER,
     Outcome.BUSY,
     Outcome.FAILED,
@@ -22,16 +22,16 @@ MOVES_ON = [
     Outcome.TEMPORARY,
     Outcome.BLOCKED,
 ]
-#: Valid, alike in two spellings, and no numbers at all.
+#: Valid numbers, one in two spellings, and text that is no number.
 SPELLINGS = ["+56911111111", "9 1111 1111", "922222222", "+56933333333", "+14155550123", "no phone", "12"]
 
 
 @dataclass
-class Life:
-    """A job lived through: what was dialled, in which pass, and what came of it."""
+class SimulatedJob:
+    """A simulated job: what was dialled, in which pass, with which outcome."""
 
     dials: list[tuple[int, int, str]] = field(default_factory=list)
-    killed_at: dict[str, int] = field(default_factory=dict)
+    marked_dead_at: dict[str, int] = field(default_factory=dict)
     steps: list[NextStep] = field(default_factory=list)
 
     @property
@@ -55,21 +55,21 @@ phones_lists = st.lists(st.sampled_from(SPELLINGS), min_size=0, max_size=5).map(
 events = st.tuples(
     st.sampled_from(list(Outcome)), st.booleans(), st.sampled_from([None, *Stopper]), st.floats(0, 0.999)
 )
-failures = st.tuples(st.sampled_from(MOVES_ON), st.booleans(), st.none(), st.floats(0, 0.999))
+failures = st.tuples(st.sampled_from(RETRIED), st.booleans(), st.none(), st.floats(0, 0.999))
 
 
-def live(
+def simulate(
     phones: tuple[str, ...],
     policy: RetryPolicy,
-    fates: list[tuple[Outcome, bool, Stopper | None, float]],
-) -> Life:
-    """Dial as a worker would until the job ends or the fates run out."""
-    life, dead, index, attempts = Life(), set[str](), 0, 0
-    for outcome, connected, stopped_by, jitter in fates:
+    dial_events: list[tuple[Outcome, bool, Stopper | None, float]],
+) -> SimulatedJob:
+    """Dial as a worker would until the job ends or the outcomes run out."""
+    job, dead, index, attempts = SimulatedJob(), set[str](), 0, 0
+    for outcome, connected, stopped_by, jitter in dial_events:
         choice = choose(phones, index, dead, "CL")
         if choice is None:
             break
-        life.dials.append((attempts, choice.index, choice.number))
+        job.dials.append((attempts, choice.index, choice.number))
         step = decide(
             outcome,
             position=Position(
@@ -80,23 +80,23 @@ def live(
             policy=policy,
             jitter=jitter,
         )
-        life.steps.append(step)
+        job.steps.append(step)
         if step.dead_phone is not None:
             dead.add(step.dead_phone)
-            life.killed_at[choice.number] = len(life.dials)
+            job.marked_dead_at[choice.number] = len(job.dials)
         index, attempts = step.next_phone_index, step.attempts
         if step.status is not JobStatus.PENDING:
             break
-    return life
+    return job
 
 
 @given(phones_lists, policies(), st.lists(events, max_size=40))
-def test_attempts_never_fall_nor_exceed_the_limit(
+def test_attempts_never_decrease_nor_exceed_the_limit(
     phones: tuple[str, ...],
     policy: RetryPolicy,
-    fates: list[tuple[Outcome, bool, Stopper | None, float]],
+    dial_events: list[tuple[Outcome, bool, Stopper | None, float]],
 ) -> None:
-    counts = [step.attempts for step in live(phones, policy, fates).steps]
+    counts = [step.attempts for step in simulate(phones, policy, dial_events).steps]
     assert counts == sorted(counts)
     assert all(count <= policy.max_attempts for count in counts)
 
@@ -105,64 +105,66 @@ def test_attempts_never_fall_nor_exceed_the_limit(
 def test_a_dead_number_is_never_dialled_again_in_any_spelling(
     phones: tuple[str, ...],
     policy: RetryPolicy,
-    fates: list[tuple[Outcome, bool, Stopper | None, float]],
+    dial_events: list[tuple[Outcome, bool, Stopper | None, float]],
 ) -> None:
-    life = live(phones, policy, fates)
-    for number, when in life.killed_at.items():
-        assert number not in [dialled for _, _, dialled in life.dials[when:]]
+    job = simulate(phones, policy, dial_events)
+    for number, when in job.marked_dead_at.items():
+        assert number not in [dialled for _, _, dialled in job.dials[when:]]
 
 
 @given(phones_lists, policies(), st.lists(failures, max_size=60))
 def test_every_pass_tries_the_phones_in_order_from_the_first_and_each_number_once(
     phones: tuple[str, ...],
     policy: RetryPolicy,
-    fates: list[tuple[Outcome, bool, Stopper | None, float]],
+    dial_events: list[tuple[Outcome, bool, Stopper | None, float]],
 ) -> None:
-    quiet = [fate for fate in fates if fate[0] not in FREE and not fate[1]]
-    life = live(phones, policy, [(outcome, False, None, jitter) for outcome, _, _, jitter in quiet])
-    alive = undialable(phones, set(), "CL")
-    living = [place for place, phone in enumerate(phones) if phone not in alive]
-    for number in sorted({attempt for attempt, _, _ in life.dials}):
-        tried = [place for attempt, place, _ in life.dials if attempt == number]
+    without_break_offs = [event for event in dial_events if event[0] not in FREE and not event[1]]
+    job = simulate(
+        phones, policy, [(outcome, False, None, jitter) for outcome, _, _, jitter in without_break_offs]
+    )
+    unusable = undialable(phones, set(), "CL")
+    usable = [index for index, phone in enumerate(phones) if phone not in unusable]
+    for number in sorted({attempt for attempt, _, _ in job.dials}):
+        tried = [place for attempt, place, _ in job.dials if attempt == number]
         assert tried == sorted(set(tried))
-        numbers = [dialled for attempt, _, dialled in life.dials if attempt == number]
+        numbers = [dialled for attempt, _, dialled in job.dials if attempt == number]
         assert len(numbers) == len(set(numbers))
-        finished = life.steps[-1].attempts > number
+        finished = job.steps[-1].attempts > number
         if number == 0 and finished and len(set(phones)) == len(phones):
-            assert tried == living
+            assert tried == usable
 
 
 @given(phones_lists, policies(), st.lists(failures, min_size=1, max_size=10))
 def test_every_job_ends_when_faults_cost_something(
     phones: tuple[str, ...],
     policy: RetryPolicy,
-    fates: list[tuple[Outcome, bool, Stopper | None, float]],
+    dial_events: list[tuple[Outcome, bool, Stopper | None, float]],
 ) -> None:
-    costly = [fate for fate in fates if fate[0] not in FREE or fate[1]]
+    costly = [event for event in dial_events if event[0] not in FREE or event[1]]
     bound = policy.max_attempts * max(len(phones), 1)
-    life = live(phones, policy, (costly * (bound + 1)) if costly else [])
-    nobody_to_call = choose(phones, 0, set(), "CL") is None
-    assert life.ended or nobody_to_call or not costly
-    assert len(life.dials) <= bound
+    job = simulate(phones, policy, (costly * (bound + 1)) if costly else [])
+    no_usable_phone = choose(phones, 0, set(), "CL") is None
+    assert job.ended or no_usable_phone or not costly
+    assert len(job.dials) <= bound
 
 
 @settings(max_examples=30)
 @given(phones_lists, policies(), st.integers(1, 50), st.sampled_from(sorted(FREE)))
-def test_free_faults_go_on_for_ever_and_spend_nothing(
+def test_free_faults_repeat_without_limit_and_spend_nothing(
     phones: tuple[str, ...], policy: RetryPolicy, times: int, outcome: Outcome
 ) -> None:
-    life = live(phones, policy, [(outcome, False, None, 0.5)] * times)
-    assert not life.ended
-    assert {step.attempts for step in life.steps} <= {0}
-    assert len({place for _, place, _ in life.dials}) <= 1
+    job = simulate(phones, policy, [(outcome, False, None, 0.5)] * times)
+    assert not job.ended
+    assert {step.attempts for step in job.steps} <= {0}
+    assert len({place for _, place, _ in job.dials}) <= 1
 
 
 @given(phones_lists, policies(), st.lists(events, max_size=40))
 def test_only_a_rotation_or_a_blocked_dial_is_due_at_once(
     phones: tuple[str, ...],
     policy: RetryPolicy,
-    fates: list[tuple[Outcome, bool, Stopper | None, float]],
+    dial_events: list[tuple[Outcome, bool, Stopper | None, float]],
 ) -> None:
-    for step in live(phones, policy, fates).steps:
+    for step in simulate(phones, policy, dial_events).steps:
         if step.status is JobStatus.PENDING and step.delay_seconds == 0:
             assert step.cause in {RetryCause.ROTATED, RetryCause.BLOCKED}

@@ -1,4 +1,4 @@
-"""When a batch may be called, by the clock on the wall."""
+"""When a batch may be called, by local time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from speechaid.rules.windows import (
 )
 
 SANTIAGO, NEW_YORK, BERLIN = "America/Santiago", "America/New_York", "Europe/Berlin"
-#: Changes its clock by half an hour.
+#: Its daylight saving shift is half an hour.
 LORD_HOWE = "Australia/Lord_Howe"
 
 
@@ -60,7 +60,7 @@ class TestReading:
                 zone=ZoneInfo(SANTIAGO),
             )
 
-    def test_the_batch_wins_over_the_defaults(self) -> None:
+    def test_the_batch_overrides_the_defaults(self) -> None:
         result = read(
             {"start": "8:00", "end": "24:00"},
             [6],
@@ -110,7 +110,7 @@ class TestReading:
             ({"start": "-9:00", "end": "18:00"}, "-9:00"),
         ],
     )
-    def test_hours_that_cannot_be_understood_are_a_fault_that_shows_them(self, hours: Any, word: str) -> None:
+    def test_invalid_hours_are_a_fault_that_quotes_them(self, hours: Any, word: str) -> None:
         result = read(hours)
         assert isinstance(result, WindowFault)
         assert "allowed_hours" in result.sentence
@@ -119,7 +119,7 @@ class TestReading:
     @pytest.mark.parametrize(
         "days", [[], ["monday"], [8], [-1], [1, None], [True], [1.5], "1-5", 3, {"monday": True}, [[1]]]
     )
-    def test_days_that_cannot_be_understood_are_a_fault(self, days: Any) -> None:
+    def test_invalid_days_are_a_fault(self, days: Any) -> None:
         result = read(days=days)
         assert isinstance(result, WindowFault)
         assert "days_of_week" in result.sentence
@@ -128,7 +128,7 @@ class TestReading:
         "zone",
         ["Mars/Olympus", "", "America", "../etc/passwd", "/etc/localtime", -3, "UTC-3x", ["UTC"], "a\0b"],
     )
-    def test_a_zone_that_nobody_knows_is_a_fault(self, zone: Any) -> None:
+    def test_an_unknown_zone_is_a_fault(self, zone: Any) -> None:
         result = read(zone=zone)
         assert isinstance(result, WindowFault)
         assert "timezone" in result.sentence
@@ -136,7 +136,7 @@ class TestReading:
     def test_an_account_s_unknown_zone_is_a_fault_too(self) -> None:
         assert isinstance(read(default_timezone="Chile/Nowhere"), WindowFault)
 
-    def test_a_fault_quotes_no_more_than_a_line(self) -> None:
+    def test_a_fault_quotes_at_most_one_line(self) -> None:
         result = read("x" * 10_000)
         assert isinstance(result, WindowFault)
         assert len(result.sentence) < 200
@@ -188,7 +188,7 @@ def test_whether_a_window_is_open(hours: tuple[str, str], days: Any, moment: str
     assert is_open(window(*hours, days), at(moment)) is expected
 
 
-def test_the_clock_is_that_of_the_zone() -> None:
+def test_hours_are_local_to_the_zone() -> None:
     morning = window("09:00", "10:00", zone=SANTIAGO)
     assert is_open(morning, at("2026-07-01T13:30:00"))
     assert not is_open(morning, at("2026-07-01T09:30:00"))
@@ -245,7 +245,7 @@ def windows(draw: st.DrawFn) -> Window:
     )
 
 
-#: Weeks in which the clocks of the zones above are changed, and one in which none is.
+#: Weeks with a clock change in the zones above, and one without.
 WEEKS = [
     "2026-03-07",
     "2026-03-28",
@@ -264,7 +264,7 @@ moments = st.builds(
 
 
 def sampled(first: datetime, last: datetime) -> list[datetime]:
-    """Instants from the first until just before the last, every quarter of an hour of the wall clock."""
+    """Instants from the first until just before the last, every 15 minutes of local time."""
     start = first.replace(minute=0, second=0, microsecond=0)
     count = int((last - start) / timedelta(minutes=15)) + 1
     steps = [start + timedelta(minutes=15 * step) for step in range(count)]

@@ -1,4 +1,4 @@
-"""The chaos run's books: honest ones close clean, and each way to cook them is found out."""
+"""The audit of the chaos run: correct records pass, and each kind of wrong record is found."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from speechaid.demo.audit import AuditPolicy
-from tests.chaos import books
-from tests.chaos.books import Books
+from tests.chaos import audit
+from tests.chaos.audit import Records
 from tests.chaos.monkey import Pause
 
 Document = dict[str, Any]
@@ -44,15 +44,15 @@ def result(entry: Document) -> Document:
     }
 
 
-def honest() -> Books:
+def correct_records() -> Records:
     """One job: the first phone is busy, the second is answered for two minutes."""
-    ledger = [call("call-1", A, 100, "dial_busy"), call("call-2", B, 110, "user_hangup", talked=2)]
+    placed_calls = [call("call-1", A, 100, "dial_busy"), call("call-2", B, 110, "user_hangup", talked=2)]
     job = {"job_id": "job-1", "batch_id": "batch-1", "account_id": "acc-1", "status": "done", "attempts": 0}
     prices = {"cost_per_call_setup": 1.0, "cost_per_minute": 2.0, "cost_failed_call": 0.5}
     account = {"account_id": "acc-1", "plan_type": "credit_based", "max_concurrent_calls": 1, **prices}
-    return Books(
+    return Records(
         jobs=[{"_id": 1, **job, "contact": {"phones": [A, B], "next_phone_index": 1}}],
-        results=[result(entry) for entry in ledger],
+        results=[result(entry) for entry in placed_calls],
         accounts=[
             {**account, "credit_used": 5.5, "credit_reserved": 0.0, "calls_today": 2, "open_dials": []}
         ],
@@ -61,77 +61,87 @@ def honest() -> Books:
             | {"call_settings": {"max_concurrent_calls": 1}, "total_jobs": 1, "completed_jobs": 1}
             | dict.fromkeys(("failed_jobs", "pending_jobs", "suspended_jobs"), 0)
         ],
-        ledger=ledger,
+        placed_calls=placed_calls,
         overlaps=[],
         pauses=[Pause("batch-1", 50, 60)],
         policy=AuditPolicy(max_attempts=2, retry_delay_seconds=1, no_answer_delay_seconds=1),
     )
 
 
-def test_honest_books_close_clean() -> None:
-    assert books.close(honest()).clean
+def test_correct_records_are_clean() -> None:
+    assert audit.check(correct_records()).clean
 
 
-Cooked = Callable[[Books], Books]
+Corruption = Callable[[Records], Records]
 
 
-def _job(**fields: Any) -> Cooked:
-    return lambda honest: replace(honest, jobs=[{**honest.jobs[0], **fields}])
+def _job(**fields: Any) -> Corruption:
+    return lambda records: replace(records, jobs=[{**records.jobs[0], **fields}])
 
 
-def _account(**fields: Any) -> Cooked:
-    return lambda honest: replace(honest, accounts=[{**honest.accounts[0], **fields}])
+def _account(**fields: Any) -> Corruption:
+    return lambda records: replace(records, accounts=[{**records.accounts[0], **fields}])
 
 
-def _batch(**fields: Any) -> Cooked:
-    return lambda honest: replace(honest, batches=[{**honest.batches[0], **fields}])
+def _batch(**fields: Any) -> Corruption:
+    return lambda records: replace(records, batches=[{**records.batches[0], **fields}])
 
 
-def _second_call(**fields: Any) -> Cooked:
-    return lambda honest: replace(honest, ledger=[honest.ledger[0], {**honest.ledger[1], **fields}])
+def _second_call(**fields: Any) -> Corruption:
+    return lambda records: replace(
+        records, placed_calls=[records.placed_calls[0], {**records.placed_calls[1], **fields}]
+    )
 
 
-def _third_call(honest: Books) -> Books:
+def _third_call(records: Records) -> Records:
     more = call("call-3", A, 200, "dial_busy")
-    return replace(honest, ledger=[*honest.ledger, more], results=[*honest.results, result(more)])
+    return replace(
+        records, placed_calls=[*records.placed_calls, more], results=[*records.results, result(more)]
+    )
 
 
-WAYS: list[tuple[str, str, Cooked]] = [
+CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("a job without an end", "lost", _job(status="pending")),
-    ("a call without a record", "lost", lambda honest: replace(honest, results=honest.results[:1])),
-    ("a record without a call", "lost", lambda honest: replace(honest, ledger=honest.ledger[:1])),
-    ("a call after the end", "doubled", _third_call),
-    ("a call recorded twice", "doubled", lambda honest: replace(honest, results=[*honest.results] * 2)),
-    ("a call of a job that is on the phone", "doubled", _second_call(placed_at=100.5)),
-    ("a call of nobody's job", "doubled", _second_call(metadata={"job_id": "job-9"})),
-    ("the phone out of turn", "doubled", _second_call(to_number=A)),
+    ("a call without a record", "lost", lambda records: replace(records, results=records.results[:1])),
     (
-        "two calls at once to one number",
+        "a record without a call",
+        "lost",
+        lambda records: replace(records, placed_calls=records.placed_calls[:1]),
+    ),
+    ("a call after the end", "doubled", _third_call),
+    ("a call recorded twice", "doubled", lambda records: replace(records, results=[*records.results] * 2)),
+    ("a call of a job that has a live call", "doubled", _second_call(placed_at=100.5)),
+    ("a call without a job", "doubled", _second_call(metadata={"job_id": "job-9"})),
+    ("the wrong phone", "doubled", _second_call(to_number=A)),
+    (
+        "overlapping calls to one number",
         "doubled",
-        lambda honest: replace(honest, overlaps=[{"call_ids": ["call-1", "call-2"], "to_number": A}]),
+        lambda records: replace(records, overlaps=[{"call_ids": ["call-1", "call-2"], "to_number": A}]),
     ),
     ("credit not charged", "uncharged", _account(credit_used=5.4)),
     ("credit charged twice", "double_charged", _account(credit_used=10.5)),
     ("a call not counted", "uncharged", _account(calls_today=1)),
     ("a call counted twice", "double_charged", _account(calls_today=3)),
-    ("a batch that paid twice", "double_charged", _batch(total_cost=0.4)),
-    ("minutes that no batch has", "uncharged", _batch(total_minutes=1.0)),
+    ("a batch charged twice", "double_charged", _batch(total_cost=0.4)),
+    ("minutes not added to the batch", "uncharged", _batch(total_minutes=1.0)),
     ("a reservation left behind", "leaked", _account(credit_reserved=3.0)),
     ("an open dial left behind", "leaked", _batch(open_dials=[{"key": "k"}])),
-    ("a counter that nobody put right", "illegal", _batch(completed_jobs=0)),
-    ("another end than the calls say", "illegal", _job(status="failed")),
-    ("a job that is still held", "illegal", _job(claim_token="token")),
-    ("more calls at once than allowed", "over_limit", _second_call(placed_at=100.5)),
+    ("a wrong counter", "illegal", _batch(completed_jobs=0)),
+    ("a status that does not follow from the calls", "illegal", _job(status="failed")),
+    ("a job that is still claimed", "illegal", _job(claim_token="token")),
+    ("more concurrent calls than allowed", "over_limit", _second_call(placed_at=100.5)),
     (
-        "a call in a pause",
+        "a call during a pause",
         "while_paused",
-        lambda honest: replace(honest, pauses=[Pause("batch-1", 109, 111)]),
+        lambda records: replace(records, pauses=[Pause("batch-1", 109, 111)]),
     ),
 ]
 
 
-@pytest.mark.parametrize(("line", "cook"), [way[1:] for way in WAYS], ids=[way[0] for way in WAYS])
-def test_cooked_books_are_found_out(line: str, cook: Cooked) -> None:
-    found = books.close(cook(honest()))
+@pytest.mark.parametrize(
+    ("line", "corrupt"), [row[1:] for row in CORRUPTIONS], ids=[row[0] for row in CORRUPTIONS]
+)
+def test_wrong_records_are_found(line: str, corrupt: Corruption) -> None:
+    found = audit.check(corrupt(correct_records()))
     assert getattr(found, line), vars(found)
     assert not found.clean

@@ -1,7 +1,7 @@
-"""The switchboard: what each endpoint does, with the time passed in and no network.
+"""The operations of the API; the time is an argument, and there is no network.
 
-A create comes in two steps, so that a slow one can be told apart: ``open`` checks it and takes its
-idempotency key, ``place`` makes the call. Between them the same key is answered with 409.
+A create request has two steps, so that a slow one can be simulated: ``open`` validates it and takes its
+idempotency key, ``place`` places the call. Between them the same key is answered with 409.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from speechaid.demo.simulator import calls, ledger, listing
+from speechaid.demo.simulator import calls, listing, placed_calls
 from speechaid.demo.simulator.bodies import CreateBody, Refusal, digest, read_create
 from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.document import describe, item
-from speechaid.demo.simulator.ledger import LedgerFile
-from speechaid.demo.simulator.script import Outcome, choose, dice_for
+from speechaid.demo.simulator.placed_calls import PlacedCallsFile
+from speechaid.demo.simulator.script import Outcome, choose, rng_for
 from speechaid.demo.simulator.settings import Settings
 
-#: Changes a call object on its way out; the simulator's lies are told through it.
-Teller = Callable[[Call, dict[str, Any]], dict[str, Any]]
+#: Changes a call object before it is sent; used by faults that misreport calls.
+Rewrite = Callable[[Call, dict[str, Any]], dict[str, Any]]
 
 
-def truth(_call: Call, document: dict[str, Any]) -> dict[str, Any]:
-    """The teller that changes nothing."""
+def unchanged(_call: Call, document: dict[str, Any]) -> dict[str, Any]:
+    """The rewrite that changes nothing."""
     return document
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ticket:
-    """A create that has been accepted and not yet carried out."""
+class AcceptedCreate:
+    """A create request that is accepted, but whose call is not placed yet."""
 
     body: CreateBody
     body_digest: str
@@ -42,32 +42,32 @@ class Ticket:
 
 @dataclass(frozen=True, kw_only=True)
 class _Key:
-    """What is remembered of an idempotency key; no call yet: the first request is still at work."""
+    """A known idempotency key; without a call: its first request is still being processed."""
 
     body_digest: str
     expires_at: float
     call_id: str | None = None
 
 
-class Exchange:
+class Workspace:
     """All calls of one workspace."""
 
-    def __init__(self, settings: Settings, file: LedgerFile | None = None) -> None:
+    def __init__(self, settings: Settings, file: PlacedCallsFile | None = None) -> None:
         self.settings = settings
         self._file = file
         self._calls: dict[str, Call] = {}
-        #: Call ids by number, in the order of placing.
+        #: Call ids by number, in order of placement.
         self._by_number: defaultdict[str, list[str]] = defaultdict(list)
-        #: Calls that may be live; those that are over leave it when it is next looked at.
+        #: Ids of calls that may be live; ended ones are removed on the next use.
         self._live: set[str] = set()
         self._keys: dict[str, _Key] = {}
-        #: Instants of the last second's creates by from_number.
+        #: Times of the create requests of the last second, by from_number.
         self._recent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def restore(self, placed: list[Call]) -> None:
-        """Go on with the calls of a ledger file, their keys included."""
+        """Continue with the calls of a file of placed calls, idempotency keys included."""
         for call in placed:
-            self._remember(call)
+            self._add(call)
             if call.idempotency_key:
                 self._keys[call.idempotency_key] = _Key(
                     body_digest=call.body_digest,
@@ -75,11 +75,11 @@ class Exchange:
                     call_id=call.call_id,
                 )
 
-    def open(self, document: object, key_fingerprint: str, now: float) -> Ticket | Call:
-        """Accept a create request: a ticket to place it with, or the call that its key stands for.
+    def open(self, document: object, key_fingerprint: str, now: float) -> AcceptedCreate | Call:
+        """Accept a create request; return it for ``place``, or the call that its key already has.
 
         Raises:
-            Refusal: there will be no call.
+            Refusal: no call will be placed.
         """
         body = read_create(document)
         body_digest = digest(document)
@@ -94,38 +94,38 @@ class Exchange:
         expires_at = now + self.settings.key_seconds
         if body.idempotency_key:
             self._keys[body.idempotency_key] = _Key(body_digest=body_digest, expires_at=expires_at)
-        return Ticket(
+        return AcceptedCreate(
             body=body, body_digest=body_digest, key_fingerprint=key_fingerprint, key_expires_at=expires_at
         )
 
-    def place(self, ticket: Ticket, now: float) -> Call:
-        """Make the call of an accepted request."""
-        body = ticket.body
+    def place(self, accepted: AcceptedCreate, now: float) -> Call:
+        """Place the call of an accepted request."""
+        body = accepted.body
         nth = len(self._by_number[body.to_number])
-        dice = dice_for(self.settings.seed, body.to_number, nth)
+        rng = rng_for(self.settings.seed, body.to_number, nth)
         if self.concurrency(now) >= self.settings.outbound_limit:
             outcome = Outcome(reason="concurrency_limit_reached")
         else:
-            outcome = choose(self.settings.script, self.settings.odds, body.to_number, nth, dice)
+            outcome = choose(self.settings.script, self.settings.odds, body.to_number, nth, rng)
         identity = calls.Identity(
             call_id=f"call_{uuid.uuid4().hex}",
             serial=len(self._calls),
-            key_fingerprint=ticket.key_fingerprint,
-            body_digest=ticket.body_digest,
+            key_fingerprint=accepted.key_fingerprint,
+            body_digest=accepted.body_digest,
         )
-        placing = calls.Placing(body=body, outcome=outcome, dice=dice, settings=self.settings, now=now)
+        placing = calls.Placing(body=body, outcome=outcome, rng=rng, settings=self.settings, now=now)
         call = calls.plan(identity, placing)
         if body.idempotency_key:
             self._keys[body.idempotency_key] = _Key(
-                body_digest=ticket.body_digest, expires_at=ticket.key_expires_at, call_id=call.call_id
+                body_digest=accepted.body_digest, expires_at=accepted.key_expires_at, call_id=call.call_id
             )
-        self._record("placed", call)
-        self._remember(call)
+        self._append("placed", call)
+        self._add(call)
         return call
 
-    def abandon(self, ticket: Ticket) -> None:
-        """Forget an accepted request that will not be carried out."""
-        self._keys.pop(ticket.body.idempotency_key, None)
+    def abandon(self, accepted: AcceptedCreate) -> None:
+        """Forget an accepted request whose call will not be placed."""
+        self._keys.pop(accepted.body.idempotency_key, None)
 
     def find(self, call_id: str) -> Call | None:
         """A call by its id, or None."""
@@ -142,32 +142,32 @@ class Exchange:
         return self._calls[call_id]
 
     def stop(self, call_id: str, now: float) -> None:
-        """End a call that rings or is going on.
+        """End a ringing or ongoing call.
 
         Raises:
-            Refusal: 404 unknown, 400 it is over already.
+            Refusal: 404 unknown, 400 already ended.
         """
         call = self.get(call_id)
         if call.is_over(now):
             raise Refusal(400, "Call is not ongoing")
         stopped = call.stopped(now)
-        self._record("stopped", stopped)
+        self._append("stopped", stopped)
         self._calls[call_id] = stopped
 
-    def list_calls(self, document: object, now: float, tell: Teller = truth) -> dict[str, Any]:
-        """One page of list-calls; calls placed a moment ago may be missing.
+    def list_calls(self, document: object, now: float, rewrite: Rewrite = unchanged) -> dict[str, Any]:
+        """One page of list-calls; without calls placed less than ``list_delay_seconds`` ago.
 
         Raises:
             Refusal: 400.
         """
         body = listing.read_list(document)
-        settled = now - self.settings.list_delay_seconds
-        visible = (call for call in self._candidates(body) if call.placed_at <= settled)
-        shown = ((call.serial, item(tell(call, describe(call, now)))) for call in visible)
+        listed_until = now - self.settings.list_delay_seconds
+        visible = (call for call in self._candidates(body) if call.placed_at <= listed_until)
+        shown = ((call.serial, item(rewrite(call, describe(call, now)))) for call in visible)
         return listing.page(body, shown)
 
     def _candidates(self, body: listing.ListBody) -> list[Call]:
-        """The calls worth describing: the usual look-ups, by number or metadata, are narrowed down first."""
+        """Preselect calls by number or metadata, the usual filters, to save describing all of them."""
         wanted = body.filter_criteria.to_number
         found = list(self._calls.values())
         if wanted is not None and wanted.op == "eq":
@@ -178,12 +178,12 @@ class Exchange:
         return found
 
     def concurrency(self, now: float) -> int:
-        """Calls that are not over."""
+        """The number of live calls."""
         self._live = {call_id for call_id in self._live if not self._calls[call_id].is_over(now)}
         return len(self._live)
 
     def concurrency_document(self, now: float) -> dict[str, Any]:
-        """The answer of get-concurrency."""
+        """The response of get-concurrency."""
         limit = self.settings.concurrency_limit
         base = min(limit, 20)
         return {
@@ -199,12 +199,12 @@ class Exchange:
         }
 
     def all_calls(self) -> list[Call]:
-        """Every call in the order of placing."""
+        """Every call, in order of placement."""
         return list(self._calls.values())
 
-    def records(self, now: float) -> list[dict[str, Any]]:
-        """The ledger."""
-        return [ledger.record(call, now) for call in self._calls.values()]
+    def placed_calls(self, now: float) -> list[dict[str, Any]]:
+        """The record of placed calls."""
+        return [placed_calls.entry(call, now) for call in self._calls.values()]
 
     def _known_key(self, key: str, now: float) -> _Key | None:
         known = self._keys.get(key)
@@ -225,7 +225,7 @@ class Exchange:
             raise Refusal(429, message, retry_headers(1.0))
 
     def _is_do_not_call(self, number: str, now: float) -> bool:
-        """Listed by the operator, or the person asked for it in an earlier call."""
+        """Whether the operator listed the number, or the person asked for it in an earlier call."""
         if number in self.settings.do_not_call:
             return True
         earlier = (self._calls[call_id] for call_id in self._by_number.get(number, []))
@@ -238,16 +238,16 @@ class Exchange:
             recent.popleft()
         return len(recent)
 
-    def _record(self, event: str, call: Call) -> None:
+    def _append(self, event: str, call: Call) -> None:
         if self._file is not None:
             self._file.append(event, call)
 
-    def _remember(self, call: Call) -> None:
+    def _add(self, call: Call) -> None:
         self._calls[call.call_id] = call
         self._by_number[call.to_number].append(call.call_id)
         self._live.add(call.call_id)
 
 
 def retry_headers(seconds: float) -> dict[str, str]:
-    """When to come back, in both forms that the API uses."""
+    """Headers that say when to retry, in both forms of the API."""
     return {"retry-after": str(math.ceil(seconds)), "retry-after-ms": str(round(seconds * 1000))}

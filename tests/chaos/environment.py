@@ -1,4 +1,4 @@
-"""What a run stands on: database, simulator, and daemons with everything that waits cut short."""
+"""The environment of a run: database, simulator, and daemons with short delays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.chaos.hosts import Host
 from tests.chaos.monkey import Monkey
 from tests.chaos.plan import Options
 
-#: So many call seconds pass in one second.
+#: Call seconds per second.
 SPEED: Final = 30.0
 TIMEOUT_SECONDS: Final = 3.0
 POLLING_SECONDS: Final = 0.3
@@ -30,8 +30,8 @@ NO_ANSWER_SECONDS: Final = 1.8
 
 
 @dataclass(kw_only=True)
-class Stage:
-    """Everything that runs."""
+class Environment:
+    """The running parts."""
 
     directory: Path
     database: EmbeddedDatabase
@@ -42,42 +42,42 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(options: Options, directory: Path) -> Iterator[Stage]:
-    """Database, simulator and hosts; all gone afterwards."""
-    work = campaign(options.jobs, options.seed, options.hosts * options.workers)
+def open_environment(options: Options, directory: Path) -> Iterator[Environment]:
+    """Start database, simulator and hosts; stop all of them at the end."""
+    plan = campaign(options.jobs, options.seed, options.hosts * options.workers)
     database = EmbeddedDatabase(directory / "database", sync_on_commit=True)
     simulator = SimulatorProcess(
         api_key=f"key_{secrets.token_hex(16)}",
-        ledger_file=directory / "ledger.jsonl",
+        placed_calls_file=directory / "placed-calls.jsonl",
         seed=options.seed,
         speed=SPEED,
         odds=ODDS,
         concurrency_limit=options.hosts * options.workers,
     )
-    with contextlib.ExitStack() as leaving:
-        leaving.callback(database.stop)
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(database.stop)
         uri = database.start()
-        leaving.enter_context(simulator)
-        simulator.script(work.script)
-        store = leaving.enter_context(contextlib.closing(connect(DatabaseSettings(), uri=uri)))
+        cleanup.enter_context(simulator)
+        simulator.script(plan.script)
+        store = cleanup.enter_context(contextlib.closing(connect(DatabaseSettings(), uri=uri)))
         store.prepare()
-        work.load(store)
+        plan.load(store)
         variables = _variables(uri, simulator, options)
         hosts = [Host(f"host-{letter}", directory, variables) for letter in "abcdefgh"[: options.hosts]]
-        leaving.callback(_leave, hosts)
+        cleanup.callback(_stop_hosts, hosts)
         monkey = Monkey(
             hosts=hosts,
             database=database,
             simulator=simulator,
             store=store,
-            batches=[batch["batch_id"] for batch in work.batches],
+            batches=[batch["batch_id"] for batch in plan.batches],
             lease_seconds=LEASE_SECONDS,
-            log=directory / "deeds.log",
+            log=directory / "actions.log",
         )
-        leaving.callback(monkey.thaw_all)
+        cleanup.callback(monkey.thaw_all)
         for host in hosts:
             host.start()
-        yield Stage(
+        yield Environment(
             directory=directory,
             database=database,
             simulator=simulator,
@@ -87,7 +87,7 @@ def open_stage(options: Options, directory: Path) -> Iterator[Stage]:
         )
 
 
-def _leave(hosts: list[Host]) -> None:
+def _stop_hosts(hosts: list[Host]) -> None:
     for host in hosts:
         host.signal(signal.SIGQUIT)
     for host in hosts:
@@ -96,7 +96,7 @@ def _leave(hosts: list[Host]) -> None:
 
 
 def _variables(uri: str, simulator: SimulatorProcess, options: Options) -> dict[str, str]:
-    """An operator's settings, with everything that waits cut short."""
+    """An operator's settings, with short delays."""
     return {
         "MONGO_URI": uri,
         "RETELL_API_KEY": simulator.api_key,

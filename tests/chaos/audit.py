@@ -1,7 +1,8 @@
-"""The books closed: every call truly placed against every record, every charge and every limit.
+"""Audit of a run: every placed call against every record, charge and limit.
 
-Whether a dial was lawful is ``speechaid.demo.audit``'s to say, which knows the rules by its own words. Here
-stand the sums, again from the ledger alone: what each account and batch owes, and what was held of it.
+Whether the rules allow a dial is checked by ``speechaid.demo.audit``, which implements them independently.
+This module checks the sums, from the placed calls alone: what each account and batch owes, and what is
+reserved.
 """
 
 from __future__ import annotations
@@ -16,38 +17,38 @@ from speechaid.demo.audit import FREE, AuditPolicy, audit
 from speechaid.model.job import Job
 from speechaid.store.jobs import CLAIM_FIELDS
 from tests.chaos.monkey import Pause
-from tests.chaos.plan import LIE
+from tests.chaos.plan import FALSE_REASON
 
 Document = dict[str, Any]
 
-#: Where a job may stand when all is over.
+#: Final statuses of a job after the run.
 FINAL: Final = frozenset({"done", "failed", "cancelled"})
-#: A job that killed so many workers running is set aside, whatever its calls say.
+#: ``last_error`` of a job that was failed because its workers crashed repeatedly, regardless of its calls.
 QUARANTINED: Final = "crashed_worker"
-#: Sums of thousands of rounded floats: far less than a cent.
+#: Tolerance for sums of thousands of rounded floats: half a cent.
 CENT: Final = 0.005
-#: Clocks of one machine, and a call that ends in the very moment in which the next begins.
+#: For clocks of one machine, and a call that ends when the next begins.
 TOLERANCE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Books:
-    """All that was written down, when nothing moves any more."""
+class Records:
+    """Everything that was recorded, read after the run."""
 
     jobs: Sequence[Document]
     results: Sequence[Document]
     accounts: Sequence[Document]
     batches: Sequence[Document]
-    ledger: Sequence[Document]
+    placed_calls: Sequence[Document]
     overlaps: Sequence[Document]
     pauses: Sequence[Pause]
-    #: As the daemons' environment had it; a batch's own ``max_attempts`` wins.
+    #: As in the daemons' environment; a batch's ``max_attempts`` takes precedence.
     policy: AuditPolicy
 
 
 @dataclass(kw_only=True)
 class Findings:
-    """What is wrong, a sentence each."""
+    """What is wrong, one sentence each."""
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -63,27 +64,29 @@ class Findings:
         return not any(vars(self).values())
 
 
-def close(books: Books) -> Findings:
-    """Compare everything with everything."""
+def check(records: Records) -> Findings:
+    """Compare placed calls, results, jobs, accounts and batches."""
     findings = Findings()
-    told = {str(result["call_id"]): str(result["disconnection_reason"]) for result in books.results}
-    ledger = [_as_told(call, told.get(str(call["call_id"]))) for call in books.ledger]
-    _calls(findings, books, told)
-    _jobs(findings, books)
-    _dials(findings, books, ledger)
-    for account in books.accounts:
+    reported = {str(result["call_id"]): str(result["disconnection_reason"]) for result in records.results}
+    placed_calls = [_as_reported(call, reported.get(str(call["call_id"]))) for call in records.placed_calls]
+    _calls(findings, records, reported)
+    _jobs(findings, records)
+    _dials(findings, records, placed_calls)
+    for account in records.accounts:
         _account(
-            findings, account, [call for call in ledger if _of(call, "account_id") == account["account_id"]]
+            findings,
+            account,
+            [call for call in placed_calls if _of(call, "account_id") == account["account_id"]],
         )
-    for batch in books.batches:
-        _batch(findings, batch, [call for call in ledger if _of(call, "batch_id") == batch["batch_id"]])
-    findings.illegal += counted_wrongly(books.batches, books.jobs)
-    _paused(findings, books)
+    for batch in records.batches:
+        _batch(findings, batch, [call for call in placed_calls if _of(call, "batch_id") == batch["batch_id"]])
+    findings.illegal += wrong_counters(records.batches, records.jobs)
+    _paused(findings, records)
     return findings
 
 
-def counted_wrongly(batches: Sequence[Document], jobs: Sequence[Document]) -> list[str]:
-    """SpeechAI's counters of a batch against its jobs, when nothing moves any more."""
+def wrong_counters(batches: Sequence[Document], jobs: Sequence[Document]) -> list[str]:
+    """Differences between SpeechAI's counters of a batch and its jobs, after the run."""
     counts = Counter((job["batch_id"], job["status"]) for job in jobs)
     totals = Counter(job["batch_id"] for job in jobs)
     return [
@@ -100,19 +103,19 @@ def counted_wrongly(batches: Sequence[Document], jobs: Sequence[Document]) -> li
     ]
 
 
-def quarantined(books: Books) -> int:
-    """Jobs set aside because their workers were killed again and again."""
-    return sum(job.get("last_error") == QUARANTINED for job in books.jobs)
+def quarantined(records: Records) -> int:
+    """The number of jobs that were failed because their workers were killed repeatedly."""
+    return sum(job.get("last_error") == QUARANTINED for job in records.jobs)
 
 
-def _as_told(call: Document, told: str | None) -> Document:
-    """A call of the ledger with the end that the daemon was told, where Retell lied or we stopped it."""
-    reason = LIE if told == LIE else str(call["disconnection_reason"])
+def _as_reported(call: Document, reported: str | None) -> Document:
+    """A placed call with its end as reported to the daemon: a false reason, or stopped by us."""
+    reason = FALSE_REASON if reported == FALSE_REASON else str(call["disconnection_reason"])
     return {**call, "disconnection_reason": _stopped_by_limit(reason, connected=_connected(call))}
 
 
 def _stopped_by_limit(reason: str, *, connected: bool) -> str:
-    """A call that the daemon itself stopped was answered, or it failed."""
+    """The reason of a call that the daemon stopped: answered if it had connected, else failed."""
     if reason != "manual_stopped":
         return reason
     return "max_duration_reached" if connected else "dial_failed"
@@ -129,66 +132,66 @@ def _of(call: Mapping[str, Any], name: str) -> str | None:
 # -- calls, jobs, dials --------------------------------------------------------------------------------------
 
 
-def _calls(findings: Findings, books: Books, told: Mapping[str, str]) -> None:
-    placed = {str(call["call_id"]): call for call in books.ledger}
-    findings.lost += [f"{call_id}: placed, never recorded" for call_id in placed.keys() - told.keys()]
-    findings.lost += [f"{call_id}: recorded, never placed" for call_id in told.keys() - placed.keys()]
+def _calls(findings: Findings, records: Records, reported: Mapping[str, str]) -> None:
+    placed = {str(call["call_id"]): call for call in records.placed_calls}
+    findings.lost += [f"{call_id}: placed, never recorded" for call_id in placed.keys() - reported.keys()]
+    findings.lost += [f"{call_id}: recorded, never placed" for call_id in reported.keys() - placed.keys()]
     findings.lost += [
-        f"{call_id}: not over yet" for call_id, call in placed.items() if call["ended_at"] is None
+        f"{call_id}: has not ended" for call_id, call in placed.items() if call["ended_at"] is None
     ]
-    if len(told) < len(books.results):
-        findings.doubled.append(f"{len(books.results) - len(told)} results of calls that have one already")
+    if len(reported) < len(records.results):
+        findings.doubled.append(
+            f"{len(records.results) - len(reported)} results of calls that already have one"
+        )
     findings.illegal += [
-        f"{call_id}: recorded as {reason}, in truth {placed[call_id]['disconnection_reason']}"
-        for call_id, reason in told.items()
-        if call_id in placed and reason not in {LIE, str(placed[call_id]["disconnection_reason"])}
+        f"{call_id}: recorded as {reason}, actual {placed[call_id]['disconnection_reason']}"
+        for call_id, reason in reported.items()
+        if call_id in placed and reason not in {FALSE_REASON, str(placed[call_id]["disconnection_reason"])}
     ]
 
 
-def _jobs(findings: Findings, books: Books) -> None:
-    for job in books.jobs:
+def _jobs(findings: Findings, records: Records) -> None:
+    for job in records.jobs:
         name, status = job["job_id"], job["status"]
         if status not in FINAL:
-            findings.lost.append(
-                f"{name}: {status} for ever ({job.get('suspend_reason') or job.get('dial')})"
-            )
+            findings.lost.append(f"{name}: still {status} ({job.get('suspend_reason') or job.get('dial')})")
         elif held := [name for name in CLAIM_FIELDS if job.get(name) is not None]:
-            findings.illegal.append(f"{name}: {status}, and still has {', '.join(held)}")
+            findings.illegal.append(f"{name}: {status}, but still has {', '.join(held)}")
 
 
-def _dials(findings: Findings, books: Books, ledger: Sequence[Document]) -> None:
-    """Each job's calls by the rules, under its batch's own limit of attempts."""
-    recorded = {str(result["call_id"]): result for result in books.results}
-    limits = {batch["batch_id"]: batch["call_settings"].get("max_attempts") for batch in books.batches}
+def _dials(findings: Findings, records: Records, placed_calls: Sequence[Document]) -> None:
+    """Check each job's calls against the rules, with its batch's limit of attempts."""
+    recorded = {str(result["call_id"]): result for result in records.results}
+    limits = {batch["batch_id"]: batch["call_settings"].get("max_attempts") for batch in records.batches}
     calls_of: defaultdict[str, list[Document]] = defaultdict(list)
-    for call in ledger:
+    for call in placed_calls:
         calls_of[str(_of(call, "job_id"))].append(call)
     by_limit: defaultdict[int, list[Job]] = defaultdict(list)
-    for document in books.jobs:
+    for document in records.jobs:
         if document["status"] in FINAL and document.get("last_error") != QUARANTINED:
-            limit = limits.get(document["batch_id"]) or books.policy.max_attempts
+            limit = limits.get(document["batch_id"]) or records.policy.max_attempts
             by_limit[limit].append(Job.read(document))
-        findings.doubled += _at_once(calls_of[document["job_id"]])
-    strangers = calls_of.keys() - {document["job_id"] for document in books.jobs}
-    findings.doubled += [f"{name}: calls of no job of ours" for name in strangers]
+        findings.doubled += _overlapping_calls(calls_of[document["job_id"]])
+    unknown = calls_of.keys() - {document["job_id"] for document in records.jobs}
+    findings.doubled += [f"{name}: calls without a job of the campaign" for name in unknown]
     findings.doubled += [
-        f"{' and '.join(pair['call_ids'])}: at once to one number" for pair in books.overlaps
+        f"{' and '.join(pair['call_ids'])}: overlapping calls to one number" for pair in records.overlaps
     ]
     for limit, jobs in by_limit.items():
         calls = [call for job in jobs for call in calls_of[job.job_id]]
         found = audit(
-            ledger=calls,
+            placed_calls=calls,
             overlaps=[],
             jobs=jobs,
             results=[
-                _result_as_told(recorded[name], call)
+                _result_as_reported(recorded[name], call)
                 for call in calls
                 if (name := call["call_id"]) in recorded
             ],
             policy=AuditPolicy(
                 max_attempts=limit,
-                retry_delay_seconds=books.policy.retry_delay_seconds,
-                no_answer_delay_seconds=books.policy.no_answer_delay_seconds,
+                retry_delay_seconds=records.policy.retry_delay_seconds,
+                no_answer_delay_seconds=records.policy.no_answer_delay_seconds,
             ),
         )
         findings.doubled += found.unjustified
@@ -197,16 +200,16 @@ def _dials(findings: Findings, books: Books, ledger: Sequence[Document]) -> None
         ]
 
 
-def _result_as_told(result: Document, call: Document) -> Document:
+def _result_as_reported(result: Document, call: Document) -> Document:
     reason = _stopped_by_limit(str(result["disconnection_reason"]), connected=_connected(call))
     return {**result, "disconnection_reason": reason}
 
 
-def _at_once(calls: Sequence[Document]) -> list[str]:
-    """Calls of one job of which one begins before the other is over."""
+def _overlapping_calls(calls: Sequence[Document]) -> list[str]:
+    """Overlapping calls of one job."""
     ordered = sorted((call for call in calls if call["ended_at"]), key=lambda call: float(call["placed_at"]))
     return [
-        f"{earlier['call_id']} and {later['call_id']}: at once for {_of(later, 'job_id')}"
+        f"{earlier['call_id']} and {later['call_id']}: overlapping calls for {_of(later, 'job_id')}"
         for earlier, later in itertools.pairwise(ordered)
         if later["placed_at"] < earlier["ended_at"] - TOLERANCE_SECONDS
     ]
@@ -220,21 +223,21 @@ def _account(findings: Findings, account: Document, calls: Sequence[Document]) -
     counted = [call for call in calls if call["disconnection_reason"] not in FREE]
     minutes = sum(_minutes(call) for call in counted) if plan == "minutes_based" else 0.0
     credit = sum(_credit(account, call) for call in counted) if plan == "credit_based" else 0.0
-    _owes(findings, f"{name}: minutes_used", account.get("minutes_used", 0.0), minutes)
-    _owes(findings, f"{name}: credit_used", account.get("credit_used", 0.0), credit)
-    _owes(findings, f"{name}: calls_today", account.get("calls_today", 0), len(counted))
-    _holds_nothing(findings, name, account)
-    _limit(findings, name, account.get("max_concurrent_calls"), calls)
+    _check_charge(findings, f"{name}: minutes_used", account.get("minutes_used", 0.0), minutes)
+    _check_charge(findings, f"{name}: credit_used", account.get("credit_used", 0.0), credit)
+    _check_charge(findings, f"{name}: calls_today", account.get("calls_today", 0), len(counted))
+    _check_released(findings, name, account)
+    _check_concurrency(findings, name, account.get("max_concurrent_calls"), calls)
 
 
 def _batch(findings: Findings, batch: Document, calls: Sequence[Document]) -> None:
     name = batch["batch_id"]
     counted = [call for call in calls if call["disconnection_reason"] not in FREE]
     cost = sum(float(call["cost_cents"] or 0) / 100 for call in counted)
-    _owes(findings, f"{name}: total_cost", batch["total_cost"], cost)
-    _owes(findings, f"{name}: total_minutes", batch["total_minutes"], sum(map(_minutes, counted)))
-    _holds_nothing(findings, name, batch)
-    _limit(findings, name, batch["call_settings"].get("max_concurrent_calls"), calls)
+    _check_charge(findings, f"{name}: total_cost", batch["total_cost"], cost)
+    _check_charge(findings, f"{name}: total_minutes", batch["total_minutes"], sum(map(_minutes, counted)))
+    _check_released(findings, name, batch)
+    _check_concurrency(findings, name, batch["call_settings"].get("max_concurrent_calls"), calls)
 
 
 def _minutes(call: Document) -> float:
@@ -247,15 +250,15 @@ def _credit(account: Document, call: Document) -> float:
     return float(account["cost_per_call_setup"] + _minutes(call) * account["cost_per_minute"])
 
 
-def _owes(findings: Findings, what: str, charged: float, owed: float) -> None:
-    sentence = f"{what} is {charged:.4f}, by the ledger {owed:.4f}"
+def _check_charge(findings: Findings, what: str, charged: float, owed: float) -> None:
+    sentence = f"{what} is {charged:.4f}, by the placed calls {owed:.4f}"
     if charged < owed - CENT:
         findings.uncharged.append(sentence)
     elif charged > owed + CENT:
         findings.double_charged.append(sentence)
 
 
-def _holds_nothing(findings: Findings, name: str, document: Document) -> None:
+def _check_released(findings: Findings, name: str, document: Document) -> None:
     for entry in document.get("open_dials", ()):
         findings.leaked.append(f"{name}: dial {entry.get('key')} of {entry.get('job_id')} is still open")
     for amount in ("minutes_reserved", "credit_reserved"):
@@ -263,8 +266,8 @@ def _holds_nothing(findings: Findings, name: str, document: Document) -> None:
             findings.leaked.append(f"{name}: {amount} is {document[amount]:.4f}")
 
 
-def _limit(findings: Findings, name: str, at_most: int | None, calls: Iterable[Document]) -> None:
-    """No more calls at once than allowed, at any instant."""
+def _check_concurrency(findings: Findings, name: str, at_most: int | None, calls: Iterable[Document]) -> None:
+    """Check that there were never more concurrent calls than allowed."""
     if at_most is None:
         return
     steps = [
@@ -278,11 +281,11 @@ def _limit(findings: Findings, name: str, at_most: int | None, calls: Iterable[D
         live += change
         most = max(most, live)
     if most > at_most:
-        findings.over_limit.append(f"{name}: {most} calls at once, {at_most} are allowed")
+        findings.over_limit.append(f"{name}: {most} concurrent calls, {at_most} allowed")
 
 
-def _paused(findings: Findings, books: Books) -> None:
-    """Between a pause's answer and the resume no call of the batch was placed."""
+def _paused(findings: Findings, records: Records) -> None:
+    """Check that no call of the batch was placed between a pause's answer and the resume."""
     inside: Callable[[Pause, Document], bool] = lambda pause, call: (  # noqa: E731
         _of(call, "batch_id") == pause.batch_id
         and pause.answered_at < float(call["placed_at"]) < pause.resumed_at
@@ -290,7 +293,7 @@ def _paused(findings: Findings, books: Books) -> None:
     findings.while_paused += [
         f"{call['call_id']}: placed {float(call['placed_at']) - pause.answered_at:.2f} s after the pause of "
         f"{pause.batch_id} was answered"
-        for pause in books.pauses
-        for call in books.ledger
+        for pause in records.pauses
+        for call in records.placed_calls
         if inside(pause, call)
     ]

@@ -1,8 +1,8 @@
-"""The record of every call truly placed, and the calls to one number that overlapped.
+"""The record of every placed call, and of overlapping calls to one number.
 
-In the file each line is one call in full as of one event (``placed``, ``stopped``), written before the
-request is answered: the last line of a ``call_id`` holds. It survives SIGKILL, and a simulator started on
-the same file goes on with the calls in it.
+Each line of the file is one complete call at one event (``placed``, ``stopped``), written before the request
+is answered; the last line of a ``call_id`` is valid. The file survives SIGKILL, and a simulator started with
+the same file continues with its calls.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from speechaid.demo.simulator.calls import Call
 from speechaid.model.states import CallStatus
 
 
-class LedgerFile:
+class PlacedCallsFile:
     """Appends calls to a file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
-        _end_the_last_line(path)
+        _terminate_last_line(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def append(self, event: str, call: Call) -> None:
-        """Write one line in one write, so that a kill leaves it whole or absent."""
+        """Append one line with one write, so that a kill leaves it complete or absent."""
         line = json.dumps({"event": event, **asdict(call)}) + "\n"
         os.write(self._descriptor, line.encode())
 
@@ -36,14 +36,14 @@ class LedgerFile:
         os.close(self._descriptor)
 
 
-def _end_the_last_line(path: Path) -> None:
-    """Close a line that a power cut left open, so that the next one stands alone."""
+def _terminate_last_line(path: Path) -> None:
+    """Terminate a line that a power failure cut off, so that the next line starts on its own."""
     if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
         path.write_bytes(text + b"\n")
 
 
 def read_calls(path: Path) -> list[Call]:
-    """The calls of a ledger file in the order of placing; a broken line is passed over."""
+    """Read the calls of a file in order of placement; broken lines are skipped."""
     calls: dict[str, Call] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -56,8 +56,8 @@ def read_calls(path: Path) -> list[Call]:
     return sorted(calls.values(), key=lambda call: call.serial)
 
 
-def record(call: Call, now: float) -> dict[str, Any]:
-    """One ledger entry; what has not happened yet is None. Instants are seconds since the epoch."""
+def entry(call: Call, now: float) -> dict[str, Any]:
+    """One call's entry; None for what has not happened yet. Instants are seconds since the epoch."""
     over = call.is_over(now)
     connected = call.connects_at is not None and now >= call.connects_at
     return {
@@ -79,9 +79,9 @@ def record(call: Call, now: float) -> dict[str, Any]:
 
 
 def overlaps(calls: Iterable[Call], now: float) -> list[dict[str, Any]]:
-    """Pairs of calls to one number of which the second was placed before the first was over.
+    """Pairs of calls to one number of which the second was placed before the first ended.
 
-    A call that was turned away at once, dialling nobody, lasts no time and overlaps with none.
+    A call that was refused at once has no duration and overlaps with none.
     """
     ordered = sorted(calls, key=lambda call: (call.to_number, call.placed_at, call.serial))
     lasting = (call for call in ordered if call.ends_at > call.placed_at)
