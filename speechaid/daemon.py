@@ -21,7 +21,7 @@ from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
-from speechaid.maintenance.call_analysis_thread import CallAnalysisThread
+from speechaid.maintenance.call_analysis import CallAnalysisThread
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import disks

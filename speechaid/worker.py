@@ -18,7 +18,7 @@ from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.settings import Settings
-from speechaid.store.connection import REHEARSALS, Store, connect, rehearse, warm_up_driver
+from speechaid.store.connection import WARM_UP_PASSES, Store, connect, warm_up_driver, warm_up_queries
 from speechaid.telemetry import logs
 
 #: Wait of a worker that found nothing to do, in seconds: from the first to the second, growing.
@@ -37,7 +37,7 @@ def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], Ex
     """
     logging = settings.logging
     logs.configure(logging.level, logging.format, file=logging.file, secrets=settings.secrets())
-    rehearse(settings.database)
+    warm_up_queries(settings.database)
     retell = open_retell(settings)
     retell.prepare()
     parts = WorkerParts(settings=settings, store=connect(settings.database), retell=retell)
@@ -221,7 +221,7 @@ class Worker:
 def warm_up() -> None:
     """Do once in the zygote what is costly the first time, so that its workers share the memory."""
     warm_up_driver()
-    for last in range(REHEARSALS):
+    for last in range(WARM_UP_PASSES):
         mask_phone(phones.normalise(f"+569123456{last:02}", "CL") or "")
 
 

@@ -95,7 +95,7 @@ def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[CheckFin
         yield _durability(store)
         yield check_findings.missing_indexes(inspection.missing_indexes(store))
         yield check_findings.clock(store.skew_seconds())
-        yield check_findings.other_workers(inspection.foreign_work(store))
+        yield check_findings.other_workers(inspection.other_workers(store))
     except StoreError as exc:
         yield check_findings.database_away(str(exc), address)
 

@@ -39,7 +39,7 @@ def resume_account(context: HandlerContext, command: Invocation) -> Result:
         raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != _ACTIVE:
         _set_status(context, command, account, _ACTIVE)
-    revived = context.store.operator_actions.revive_suspended(account.account_id, _REVIVED)
+    revived = context.store.operator_actions.resume_suspended(account.account_id, _REVIVED)
     return {
         "account_id": account.account_id,
         "status": _ACTIVE,

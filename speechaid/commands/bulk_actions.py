@@ -103,7 +103,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
         counts = context.store.jobs.counts(batch.batch_id)
         return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
     reason = command.args["reason"]
-    context.store.batches.call_off(batch.batch_id, by=command.actor, reason=reason)
+    context.store.batches.cancel(batch.batch_id, by=command.actor, reason=reason)
     changes = {"cancel_reason": reason or "batch_cancelled", "finished_at": context.store.now()}
 
     def finish(context: HandlerContext, cancelled: int) -> Result | Continue:
@@ -134,7 +134,9 @@ def _cancel_in_hand(
         context.store.operator_actions.cancel_waiting(
             batch_id, _PORTION, {"cancel_reason": reason or "batch_cancelled"}
         )
-        remaining = [job for job in context.store.operator_actions.in_hand(batch_id) if not _is_ending(job)]
+        remaining = [
+            job for job in context.store.operator_actions.in_progress(batch_id) if not _is_ending(job)
+        ]
         if not remaining:
             break
         answers += [

@@ -38,7 +38,7 @@ def resume_job(context: HandlerContext, command: Invocation) -> Result:
     for _ in range(_MAX_TRIES):
         job = resolve_job(context.store, command.args["job"])
         if (job.request or {}).get("action") == "suspend" and job.dial is not None:
-            if context.store.operator_actions.take_back(job):
+            if context.store.operator_actions.drop_request(job):
                 return _answer(job, job.status, "taken back")
         elif job.status is JobStatus.SUSPENDED:
             if context.store.operator_actions.resume(job):

@@ -69,7 +69,11 @@ class DueBatches:
             due += of_page
             if number == 0 and not self._is_whole:
                 checked = {batch.batch_id for batch in page}
-                raised = [batch for batch in store.batches.raised(RAISED) if batch.batch_id not in checked]
+                raised = [
+                    batch
+                    for batch in store.batches.above_normal_priority(RAISED)
+                    if batch.batch_id not in checked
+                ]
                 due += self._with_work(raised)
                 checked |= {batch.batch_id for batch in raised}
             if due:
@@ -126,7 +130,7 @@ class DueBatches:
     def _first_page(self) -> list[Batch]:
         page = self._read_page(self._next)
         if not self._has_random_start and self._next != BEGIN:
-            name = self._context.store.batches.any_name()
+            name = self._context.store.batches.random_name()
             page = self._read_page(BEGIN if name is None else PagePosition(name))
         self._has_random_start = True
         return page

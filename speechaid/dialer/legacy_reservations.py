@@ -18,7 +18,7 @@ from speechaid.dialer.context import WorkerContext
 from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
 from speechaid.rules import metering
-from speechaid.store.accounts import gives_back
+from speechaid.store.accounts import has_release_mark
 from speechaid.store.connection import Store
 
 
@@ -40,12 +40,12 @@ def release_legacy_reservation(context: WorkerContext, job: Job) -> Job:
         if not amount:
             break
         minutes, credit = _shares(account, amount)
-        if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
+        if store.accounts.release_legacy_reservation(account, job.job_id, minutes=minutes, credit=credit):
             job = store.jobs.drop_reserved_amount(job)
             context.emit("account.reservation_given_back", job, minutes=minutes, credit=credit)
             break
-    if gives_back(account, job.job_id) or amount:
-        store.accounts.forget_given_back(account.account_id, job.job_id)
+    if has_release_mark(account, job.job_id) or amount:
+        store.accounts.clear_release_mark(account.account_id, job.job_id)
     return job
 
 
@@ -64,11 +64,11 @@ def _release_ended(store: Store, job: Job) -> None:
         if account is None or amount is None:
             break
         minutes, credit = _shares(account, amount)
-        if store.accounts.give_back(account, job.job_id, minutes=minutes, credit=credit):
+        if store.accounts.release_legacy_reservation(account, job.job_id, minutes=minutes, credit=credit):
             break
-    store.legacy.forget(job)
+    store.legacy.clear(job)
     if account is not None:
-        store.accounts.forget_given_back(account.account_id, job.job_id)
+        store.accounts.clear_release_mark(account.account_id, job.job_id)
 
 
 def _shares(account: Account, amount: float) -> tuple[float, float]:

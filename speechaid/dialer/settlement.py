@@ -147,11 +147,11 @@ def settle_reservation_entries(
             credit=charge.credit,
             calls=charge.calls,
             day=charge.day,
-            seen=None if billing is None else billing.account,
+            as_read=None if billing is None else billing.account,
         )
     if dial.batch_id is not None:
         batch = None if billing is None else billing.batch
-        context.store.batches.settle_dial(dial.batch_id, dial.key, stored.figures, seen=batch)
+        context.store.batches.settle_dial(dial.batch_id, dial.key, stored.figures, as_read=batch)
 
 
 def finish(context: WorkerContext, job: Job, stored: Verdict) -> None:
@@ -187,7 +187,7 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Enter a dial whose call already exists, regardless of limits, so that it counts and is charged."""
     if dial.batch_id is not None:
-        context.store.batches.enter_dial(dial.batch_id, dial.key)
+        context.store.batches.register_live_dial(dial.batch_id, dial.key)
     if dial.account_id is None:
         return
     empty = Reservation(key=dial.key, minutes=0.0, credit=0.0)

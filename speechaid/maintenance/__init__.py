@@ -1,1 +1,1 @@
-"""Periodic work that no call depends on: counts, housekeeping, call analyses."""
+"""Periodic work on which no call depends: counts, housekeeping, call analyses."""

@@ -1,7 +1,7 @@
-"""The small things that no call depends on: counts, SpeechAI's old retries, credit that is back.
+"""Periodic work on which no call depends: counts, SpeechAI's retries, resuming jobs with credit again.
 
-Each turn asks the database little, and the next comes the later the longer this one took: on a slow server
-the counts are older, never the server busier.
+Each tick queries little, and the next one comes later the longer this one took: a slow server gets older
+counts, not more load.
 """
 
 from __future__ import annotations
@@ -16,33 +16,32 @@ from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
-from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
+from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.store.jobs import ENDED
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.maintenance.database_thread")
 
-#: Seconds between two turns, or so many times what a turn took, whichever is longer; at most the last.
-TURN_SECONDS = 2.0
-TURN_COST_FACTOR = 20.0
-TURN_MAX_SECONDS = 30.0
-#: A breaker whose next probe was due so long ago belongs to a key that nobody dials with any more.
-BREAKER_FORGOTTEN_SECONDS = 3600.0
-#: Seconds between two turns of what may wait.
-SLOW_TURN_SECONDS = 10.0
-#: Jobs of one account that return in one turn at most.
-BROUGHT_BACK_AT_ONCE = 5000
-#: Ended jobs whose SpeechAI reservation is given back in one turn at most.
-GIVEN_BACK_AT_ONCE = 500
-#: A reservation whose dial is open nowhere is a leak when it is older than this, in seconds: it was entered
-#: by a worker that lost its job between the intent and the reservation.
+#: Seconds between two ticks, or a multiple of what a tick took, whichever is longer; and the maximum.
+TICK_SECONDS = 2.0
+TICK_COST_FACTOR = 20.0
+TICK_MAX_SECONDS = 30.0
+#: A breaker whose next probe was due this many seconds ago belongs to a key that is no longer used.
+BREAKER_UNUSED_SECONDS = 3600.0
+#: Seconds between two ticks of less urgent work.
+SLOW_TICK_SECONDS = 10.0
+#: Jobs of one account that are resumed in one tick at most.
+RESUMED_PER_TICK = 5000
+#: Ended jobs whose SpeechAI reservation is released in one tick at most.
+RELEASED_PER_TICK = 500
+#: A reservation entry older than this, in seconds, whose dial no job has open, is a leak: a worker wrote it
+#: that had lost its job between the intent and the reservation.
 LEAK_SECONDS = 600.0
 
-#: Batches that status names at most: a company's finished ones are thousands in time, and each answer of the
+#: Batches that status names at most: over time there are thousands of finished ones, and each answer of the
 #: loop would carry them all.
 BATCHES_SHOWN = 100
 #: A batch with a job in one of these has work left for the workers.
@@ -58,25 +57,25 @@ COUNTERS = {
 
 
 class Housekeeper:
-    """Keeps house in the clerk's thread; ``figures`` may be read from any."""
+    """Does the housekeeping in the database thread; ``stats`` may be called from any thread."""
 
     def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
-        self._census = QueueStatsCollector(store)
+        self._collector = QueueStatsCollector(store)
         self._clock = clock or SystemClock()
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
         self._log_retention_days: int | None = None
-        self._figures: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
-        #: When the next turn is due, by the boot-time clock.
+        self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
+        #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
 
     def stats(self) -> dict[str, Any]:
-        """What was counted last."""
-        return self._figures
+        """The latest counts."""
+        return self._stats
 
     def tick(self, settings: Settings, now: float) -> None:
-        """One turn of everything that is due."""
+        """Do everything that is due."""
         began = self._clock.boottime()
         try:
             self._read_holds(settings)
@@ -86,23 +85,23 @@ class Housekeeper:
                 self._count_due_at = now + counting + self._delay_after(counting)
                 began += counting
             if now >= self._slow_due_at:
-                self._slow_due_at = now + SLOW_TURN_SECONDS
+                self._slow_due_at = now + SLOW_TICK_SECONDS
                 self._tidy(settings)
-            self._figures = {**self._figures, "database": {"state": "up"}}
+            self._stats = {**self._stats, "database": {"state": "up"}}
         except StoreUnavailable as exc:
-            if self._figures["database"]["state"] != "away":
+            if self._stats["database"]["state"] != "away":
                 log.warning("database.away", error=str(exc))
-            self._figures = {**self._figures, "database": {"state": "away", "error": str(exc)}}
+            self._stats = {**self._stats, "database": {"state": "away", "error": str(exc)}}
         except StoreError as exc:
             log.exception("housekeeping.failed", error=str(exc))
         took = self._clock.boottime() - began
-        away = self._figures["database"]["state"] == "away"
-        # A database that is away is not spared by waiting long: commands are refused until it is found back.
-        self.due_at = self._clock.boottime() + (TURN_SECONDS if away else self._delay_after(took))
+        away = self._stats["database"]["state"] == "away"
+        # A long wait does not help an unavailable database: commands are refused until it is seen to answer.
+        self.due_at = self._clock.boottime() + (TICK_SECONDS if away else self._delay_after(took))
 
     def _delay_after(self, seconds: float) -> float:
-        """Until the same may be done again that took so long."""
-        return min(TURN_MAX_SECONDS, max(TURN_SECONDS, seconds * TURN_COST_FACTOR))
+        """Seconds until work that took this long is repeated."""
+        return min(TICK_MAX_SECONDS, max(TICK_SECONDS, seconds * TICK_COST_FACTOR))
 
     def _read_holds(self, settings: Settings) -> None:
         """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
@@ -110,8 +109,8 @@ class Housekeeper:
         breaker = Breaker.read(document)
         key_held = breaker.state is not BreakerState.CLOSED
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
-        self._figures = {
-            **self._figures,
+        self._stats = {
+            **self._stats,
             "fleet_hold": held,
             "breakers": self._breakers(),
             "key_held": key_held,
@@ -119,7 +118,7 @@ class Housekeeper:
         }
 
     def _count(self, settings: Settings) -> None:
-        """Jobs by batch and status: for status, for metrics, and into SpeechAI's counters."""
+        """Count jobs by batch and status, for status and metrics, and write SpeechAI's counters."""
         counts = {batch_id: _aliased(found) for batch_id, found in self._store.jobs.counts_by_batch().items()}
         queue: dict[str, int] = {}
         for by_status in counts.values():
@@ -130,25 +129,25 @@ class Housekeeper:
         for batch_id, batch in known.items():
             self._write_counters(batch, named[batch_id])
         rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
-        held = bool(self._figures["fleet_hold"] or self._figures["key_held"])
-        self._figures = {
-            **self._figures,
+        held = bool(self._stats["fleet_hold"] or self._stats["key_held"])
+        self._stats = {
+            **self._stats,
             "queue": queue,
-            "batches": (shown := worth_showing(rows)),
+            "batches": (shown := batches_to_show(rows)),
             "batches_left_out": len(rows) - len(shown),
             "batches_with_work": sum(1 for row in rows if not WORK_LEFT.isdisjoint(row["jobs"])),
-            "census": self._census.collect(settings, counts, known, held=held),
+            "census": self._collector.collect(settings, counts, known, held=held),
             "counted_at": self._store.now().isoformat(),
         }
 
     def _breakers(self) -> list[dict[str, Any]]:
-        """The circuit breakers of keys that are in use."""
-        forgotten = self._store.now() - timedelta(seconds=BREAKER_FORGOTTEN_SECONDS)
+        """The circuit breakers of keys in use."""
+        unused = self._store.now() - timedelta(seconds=BREAKER_UNUSED_SECONDS)
         rows = self._store.holds.breakers()
-        return [_plain(row) for row in rows if (instant(row.get("probe_at")) or forgotten) >= forgotten]
+        return [_plain(row) for row in rows if (instant(row.get("probe_at")) or unused) >= unused]
 
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
-        """Put right what stands in the batch, also where a keeper elsewhere wrote an old count and died."""
+        """Correct the batch's counters, also where another host wrote an old count and stopped."""
         wanted = {
             name: sum(jobs for status, jobs in by_status.items() if status in statuses)
             for name, statuses in COUNTERS.items()
@@ -159,71 +158,79 @@ class Housekeeper:
     def _tidy(self, settings: Settings) -> None:
         self._set_log_retention(settings.telemetry.log_retention_days)
         queue = self._store.queue
-        taken = queue.read_written_times() + queue.take_up_scheduled() + self._take_up_old_retries(settings)
+        taken = (
+            queue.convert_text_times()
+            + queue.make_scheduled_pending()
+            + self._requeue_legacy_retries(settings)
+        )
         if taken:
             log.info("jobs.taken_up", jobs=taken)
-        given_back = legacy_reservations.release_ended_reservations(self._store, GIVEN_BACK_AT_ONCE)
-        if given_back:
-            log.info("reservations.given_back", jobs=given_back)
-        self._bring_back()
+        released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)
+        if released:
+            log.info("reservations.given_back", jobs=released)
+        self._resume_suspended()
         self._release_leaks()
 
     def _set_log_retention(self, days: int) -> None:
-        """Once after the start and after a reload that changed it; other hosts' changes stay."""
+        """Set it after the start and after a reload that changed it; changes by other hosts stay."""
         if days != self._log_retention_days:
             self._store.logs.keep_for(days)
             self._log_retention_days = days
 
-    def _take_up_old_retries(self, settings: Settings) -> int:
-        """SpeechAI's retries that are due, as far as their batch's attempts, else the settings', allow."""
+    def _requeue_legacy_retries(self, settings: Settings) -> int:
+        """Requeue SpeechAI's due retries, if the batch's maximum of attempts, else the settings', allows."""
         now = self._store.now()
-        retries = self._store.queue.old_retries()
+        retries = self._store.queue.legacy_retries()
         names = sorted({job.batch_id for job in retries if job.batch_id is not None})
         batches = {batch.batch_id: batch for batch in self._store.batches.among(names)} if names else {}
         taken = 0
         for job in retries:
             batch = batches.get(job.batch_id or "")
-            own = None if batch is None else batch.call_settings.max_attempts
+            of_batch = None if batch is None else batch.call_settings.max_attempts
             due_at = instant(job.document.get("next_try_at"))
-            if due_at is not None and due_at <= now and job.attempts < (own or settings.worker.max_attempts):
-                taken += self._store.queue.take_up_old_retry(job)
+            if (
+                due_at is not None
+                and due_at <= now
+                and job.attempts < (of_batch or settings.worker.max_attempts)
+            ):
+                taken += self._store.queue.requeue_legacy_retry(job)
         return taken
 
-    def _bring_back(self) -> None:
-        """Jobs return once their account has credit again, or exists."""
+    def _resume_suspended(self) -> None:
+        """Resume jobs whose account has credit again, or exists now."""
         for reason in (SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN):
             for account_id in self._store.queue.accounts_with_suspended(reason):
                 account = self._store.accounts.find(account_id)
                 if account is not None and metering.has_balance(account):
-                    jobs = self._store.queue.bring_back(account_id, reason, BROUGHT_BACK_AT_ONCE)
+                    jobs = self._store.queue.resume_suspended(account_id, reason, RESUMED_PER_TICK)
                     log.info("jobs.brought_back", account=account_id, reason=reason, jobs=jobs)
 
     def _release_leaks(self) -> None:
-        """Reservations of dials that are open nowhere: entered by a worker that had lost its job already."""
+        """Release reservation entries of dials that no job has open (``LEAK_SECONDS``)."""
         before = self._store.now() - timedelta(seconds=LEAK_SECONDS)
-        for account_id, key in self._store.accounts.old_reservations(before):
+        for account_id, key in self._store.accounts.stale_reservations(before):
             if not self._store.jobs.has_dial(key):
                 self._store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
                 log.warning("reservation.leak_released", dial=key, account=account_id)
-        for batch_id, key in self._store.batches.old_dials(before):
+        for batch_id, key in self._store.batches.stale_dials(before):
             if not self._store.jobs.has_dial(key):
                 self._store.batches.settle_dial(batch_id, key, {})
                 log.warning("reservation.leak_released", dial=key, batch=batch_id)
 
 
-def worth_showing(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The batches that status names: those with work left before the others, of each the newest."""
+def batches_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The batches that status names: those with work left before finished ones, the newest of each first."""
 
-    def over(row: dict[str, Any]) -> bool:
-        return set(row["jobs"]) <= ENDED
+    def is_finished(row: dict[str, Any]) -> bool:
+        return set(row["jobs"]) <= FINISHED
 
     newest = sorted(rows, key=lambda row: str(row["batch_id"]), reverse=True)
-    shown = sorted(newest, key=over)[:BATCHES_SHOWN]
+    shown = sorted(newest, key=is_finished)[:BATCHES_SHOWN]
     return sorted(shown, key=lambda row: str(row["batch_id"]), reverse=True)
 
 
 def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) -> dict[str, Any]:
-    """A batch as status shows it; None for what a batch that does not exist cannot tell."""
+    """A batch as status shows it; None for fields of a batch that does not exist."""
     return {
         "batch_id": batch_id,
         "jobs": by_status,
@@ -243,7 +250,7 @@ def _aliased(by_status: dict[str, int]) -> dict[str, int]:
 
 
 def _plain(value: Any) -> Any:
-    """A document as JSON knows it."""
+    """A value in JSON's types."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""What waits, what is stuck, and what will run dry: counted for metrics and alerts in the clerk's thread.
+"""Counts for metrics and alerts, in the database thread: waiting and stuck jobs, accounts low on credit.
 
-Nothing that a dial depends on; the rules that judge a dial judge here too, so that a batch outside its
-window is no backlog.
+No dial depends on them. They use the same rules as a dial, so that a batch outside its calling window is no
+backlog.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
-from speechaid.store.queue_stats import Due, QueueStats
+from speechaid.store.queue_stats import DueJobs, QueueStats
 
-#: Accounts that are told of, those with the least left first.
+#: Accounts reported at most, those with the least left first.
 ACCOUNTS_SHOWN = 20
-#: Batches of which the longest waiting job is asked for, one by one.
-BATCHES_ASKED = 20
-#: Batches that are named where something is wrong with them.
+#: Batches queried at most for their longest waiting job, one by one.
+MAX_BATCH_QUERIES = 20
+#: Batches with a fault that are named at most.
 BATCHES_NAMED = 10
-#: A batch that has jobs in these has work left.
+#: A batch with jobs in one of these statuses has work left.
 OPEN_STATUSES = (JobStatus.PENDING, JobStatus.IN_PROGRESS, JobStatus.SCHEDULED)
 
 Counts = Mapping[str | None, Mapping[str, int]]
@@ -36,7 +36,7 @@ Counts = Mapping[str | None, Mapping[str, int]]
 
 @dataclass(frozen=True, kw_only=True)
 class _Readings:
-    """What is judged by."""
+    """What the counts are evaluated with."""
 
     batches: Mapping[str, Batch]
     accounts: Mapping[str, Account]
@@ -46,26 +46,26 @@ class _Readings:
 
 
 class QueueStatsCollector:
-    """Counts what the batches and their jobs are about."""
+    """Collects the counts of batches, jobs and accounts."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._figures = QueueStats(store.jobs.table, store.now)
+        self._queries = QueueStats(store.jobs.table, store.now)
 
     def collect(
         self, settings: Settings, counts: Counts, batches: Mapping[str, Batch], *, held: bool
     ) -> dict[str, Any]:
-        """All of it, ready for JSON.
+        """Collect all counts, ready for JSON.
 
         Args:
-            settings: in force.
+            settings: the current ones.
             counts: jobs by batch and status.
             batches: those of ``counts`` that exist.
             held: whether no dial of this host may go out at all.
         """
         store = self._store
         names = {batch.account_id for batch in batches.values() if batch.account_id is not None}
-        scene = _Readings(
+        readings = _Readings(
             batches=batches,
             accounts={account.account_id: account for account in store.accounts.among(sorted(names))},
             defaults=dialling_defaults(settings),
@@ -74,33 +74,35 @@ class QueueStatsCollector:
         )
         working = {name for name, by_status in counts.items() if _has_work(by_status)}
         return {
-            **self._waiting(scene),
-            **self._stuck(scene),
-            **_batches(scene, counts, working),
-            "accounts": _accounts(scene, counts),
+            **self._waiting(readings),
+            **self._stuck(readings),
+            **_batches(readings, counts, working),
+            "accounts": _accounts(readings, counts),
         }
 
-    def _waiting(self, scene: _Readings) -> dict[str, Any]:
-        due = self._figures.due()
-        callable_now = [] if scene.held else [entry for entry in due if _may_be_called(scene, entry.batch_id)]
+    def _waiting(self, readings: _Readings) -> dict[str, Any]:
+        due = self._queries.due()
+        callable_now = (
+            [] if readings.held else [entry for entry in due if _may_be_called(readings, entry.batch_id)]
+        )
         return {
             "due": sum(entry.jobs for entry in due),
             "callable": sum(entry.jobs for entry in callable_now),
-            "oldest_due_seconds": self._oldest(scene, callable_now),
+            "oldest_due_seconds": self._oldest(readings, callable_now),
         }
 
-    def _oldest(self, scene: _Readings, due: list[Due]) -> float:
+    def _oldest(self, readings: _Readings, due: list[DueJobs]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
-        untimed = [self._figures.waiting_since(entry.batch_id) for entry in due[:BATCHES_ASKED]]
+        untimed = [self._queries.waiting_since(entry.batch_id) for entry in due[:MAX_BATCH_QUERIES]]
         moments += [moment for moment in untimed if moment is not None]
-        return max((_seconds(scene.now - moment) for moment in moments), default=0.0)
+        return max((_seconds(readings.now - moment) for moment in moments), default=0.0)
 
-    def _stuck(self, scene: _Readings) -> dict[str, Any]:
-        found = self._figures.in_hand()
+    def _stuck(self, readings: _Readings) -> dict[str, Any]:
+        found = self._queries.in_progress()
         since = found.lapsed_since
         return {
             "lapsed": found.lapsed,
-            "oldest_lapsed_seconds": 0.0 if since is None else _seconds(scene.now - since),
+            "oldest_lapsed_seconds": 0.0 if since is None else _seconds(readings.now - since),
             "parked": found.parked,
         }
 
@@ -109,37 +111,37 @@ def _has_work(by_status: Mapping[str, int]) -> bool:
     return any(by_status.get(status) for status in OPEN_STATUSES)
 
 
-def _may_be_called(scene: _Readings, batch_id: str | None) -> bool:
-    """Whether a job of the batch could be dialled at this moment, as far as the batch tells."""
+def _may_be_called(readings: _Readings, batch_id: str | None) -> bool:
+    """Whether batch and account allow a job of the batch to be dialled now."""
     if batch_id is None:
-        return eligibility.batch_may_be_called(None, None, scene.defaults, scene.now)
-    batch = scene.batches.get(batch_id)
+        return eligibility.batch_may_be_called(None, None, readings.defaults, readings.now)
+    batch = readings.batches.get(batch_id)
     if batch is None or not eligibility.batch_has_room(batch):
         return False
-    account = _account(scene, batch)
+    account = _account(readings, batch)
     if batch.account_id is not None and (
-        account is None or not eligibility.account_is_open(account, scene.defaults, scene.now)
+        account is None or not eligibility.account_is_open(account, readings.defaults, readings.now)
     ):
         return False
     zone = None if account is None else account.timezone
-    return eligibility.batch_may_be_called(batch, zone, scene.defaults, scene.now)
+    return eligibility.batch_may_be_called(batch, zone, readings.defaults, readings.now)
 
 
-def _account(scene: _Readings, batch: Batch) -> Account | None:
-    return None if batch.account_id is None else scene.accounts.get(batch.account_id)
+def _account(readings: _Readings, batch: Batch) -> Account | None:
+    return None if batch.account_id is None else readings.accounts.get(batch.account_id)
 
 
-def _batches(scene: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
-    """How many batches are about what, and the names of those with which something is wrong."""
+def _batches(readings: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
+    """Batches by state, and the names of those with a fault."""
     states: dict[str, int] = {}
     unexpected: list[str] = []
     not_understood: list[str] = []
     for name in counts:
         if name is None:
             continue
-        state = _state(scene, name) if name in working else "finished"
+        state = _state(readings, name) if name in working else "finished"
         states[state] = states.get(state, 0) + 1
-        if state == "paused" and not scene.batches[name].pause:
+        if state == "paused" and not readings.batches[name].pause:
             unexpected.append(name)
         elif state == "not_understood":
             not_understood.append(name)
@@ -150,46 +152,46 @@ def _batches(scene: _Readings, counts: Counts, working: set[str | None]) -> dict
     }
 
 
-def _state(scene: _Readings, name: str) -> str:
-    batch = scene.batches.get(name)
+def _state(readings: _Readings, name: str) -> str:
+    batch = readings.batches.get(name)
     if batch is None:
         return "missing"
     if not batch.is_active:
         return "paused"
-    account = _account(scene, batch)
-    window = eligibility.window_for(batch, None if account is None else account.timezone, scene.defaults)
+    account = _account(readings, batch)
+    window = eligibility.window_for(batch, None if account is None else account.timezone, readings.defaults)
     if isinstance(window, WindowFault):
         return "not_understood"
     assert isinstance(window, Window)  # noqa: S101
-    return "dialling" if windows.is_open(window, scene.now) else "outside_window"
+    return "dialling" if windows.is_open(window, readings.now) else "outside_window"
 
 
 def _named(names: Iterable[str]) -> dict[str, Any]:
-    """How many, and the first few by name."""
+    """The number of names, and the first few."""
     listed = sorted(names)
     return {"count": len(listed), "named": listed[:BATCHES_NAMED]}
 
 
-def _accounts(scene: _Readings, counts: Counts) -> list[dict[str, Any]]:
-    """Accounts of batches with work left that have the least left; those that never run dry are left out.
+def _accounts(readings: _Readings, counts: Counts) -> list[dict[str, Any]]:
+    """Accounts of batches with work left, those with the least left first; without unlimited ones.
 
-    A job that was suspended for want of credit is work left as well.
+    Jobs that are suspended without credit count as work left.
     """
     wanted = {
         batch.account_id
-        for name, batch in scene.batches.items()
+        for name, batch in readings.batches.items()
         if _has_work(counts[name]) or counts[name].get(JobStatus.SUSPENDED)
     }
     rows = [
         row
-        for account in scene.accounts.values()
-        if account.account_id in wanted and (row := _balance(account, scene.defaults)) is not None
+        for account in readings.accounts.values()
+        if account.account_id in wanted and (row := _balance(account, readings.defaults)) is not None
     ]
     return sorted(rows, key=lambda row: (row["calls_left"], row["account_id"]))[:ACCOUNTS_SHOWN]
 
 
 def _balance(account: Account, defaults: DiallingDefaults) -> dict[str, Any] | None:
-    """What is left, and how many calls of the estimated length that pays for."""
+    """What is left, and how many calls of the estimated length it pays for; None without a limit."""
     if account.plan is Plan.MINUTES:
         minutes = metering.minutes_left(account)
         calls = minutes / defaults.estimate_minutes

@@ -1,1 +1,1 @@
-"""What the words of the trade mean: states, documents read into records, facts."""
+"""The domain model: statuses, and records read leniently from documents."""

@@ -19,7 +19,7 @@ class Plan(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """What one open dial holds of an account, under the dial's key."""
+    """The amounts that one open dial reserves, under the dial's key."""
 
     key: str
     minutes: float
@@ -31,7 +31,7 @@ class Account:
     """An account as read; money in currency units, time in minutes."""
 
     account_id: str
-    #: None where the document names a plan that nobody knows: not dialled.
+    #: None where the document names an unknown plan: not dialled.
     plan: Plan | None
     status: str
     country: str | None
@@ -48,7 +48,8 @@ class Account:
     max_concurrent_calls: int | None
     daily_call_limit: int | None
     calls_today: int
-    #: ``YYYY-MM-DD`` in the account's zone that ``calls_today`` counts; None in SpeechAI's documents.
+    #: The day that ``calls_today`` counts, ``YYYY-MM-DD`` in the account's zone; None in SpeechAI's
+    #: documents.
     calls_today_date: str | None
     reservations: tuple[Reservation, ...]
     document: Document = field(repr=False)

@@ -10,20 +10,20 @@ from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
-#: Limits that must be understood where they are set, and the least that each may be.
+#: Limits that must be readable where they are set, and the minimum of each.
 _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallSettings:
-    """``batch.call_settings``: where set, they win over the environment."""
+    """``batch.call_settings``: values set here take precedence over the environment."""
 
     max_attempts: int | None = None
     #: Hours; replaces both retry delays.
     retry_delay_hours: float | None = None
-    #: As written: ``{start, end}`` or whatever stands there. ``rules.windows`` judges it.
+    #: As stored: ``{start, end}`` or anything else; ``rules.windows`` evaluates it.
     allowed_hours: Any = None
-    #: As written; ``rules.windows`` judges it.
+    #: As stored; ``rules.windows`` evaluates it.
     days_of_week: Any = None
     timezone: Any = None
     #: Seconds that a phone may ring.
@@ -33,14 +33,15 @@ class CallSettings:
     max_concurrent_calls: int | None = None
     #: Whether reaching a voicemail counts as done; None leaves it to the environment.
     voicemail_counts: bool | None = None
-    #: A sentence for each limit that is there and says nothing: nothing is dialled under such settings.
+    #: A sentence for each limit that cannot be read: no call is placed under such settings.
     faults: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, document: object) -> CallSettings:
-        """From the sub-document; unusable values read as not set, except where calls would be too many.
+        """From the sub-document; unreadable values count as not set.
 
-        The window's values are kept as they are, and unusable limits are told in ``faults``.
+        Where that would allow more calls they do not: the window's values are kept as stored, and unreadable
+        limits are named in ``faults``.
         """
         fields = reading.mapping(document)
         attempts = reading.number(fields.get("max_attempts"))
@@ -69,12 +70,12 @@ class Batch:
     name: str | None
     is_active: bool
     priority: int
-    #: ISO 3166 alpha-2, as written: of phones in national form; None leaves it to the account.
+    #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
     country: str | None
     call_settings: CallSettings
-    #: Who paused it, when and why, where speechctl did.
+    #: Who paused it, when and why, if speechctl did.
     pause: Document | None
-    #: Keys of the dials that it has open now.
+    #: Keys of its open dials.
     open_dials: frozenset[str]
     document: Document = field(repr=False)
 
@@ -99,7 +100,7 @@ class Batch:
 
 
 def _faults(document: object) -> tuple[str, ...]:
-    """What an operator wrote to limit calls, and nobody understands: taken as no limit it would call more."""
+    """Limits that an operator set and that cannot be read: without them more calls would be placed."""
     if document is None:
         return ()
     if not isinstance(document, Mapping):

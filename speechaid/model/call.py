@@ -1,4 +1,4 @@
-"""A Retell call object, read leniently: what Retell calls it, with our types."""
+"""A Retell call object, read leniently: Retell's names, speechaid's types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus
 
-#: Longer than any call that Retell allows, by far; a longer duration is not believed, and would not fit BSON.
+#: In ms, far longer than any call that Retell allows; a longer duration is ignored, and would not fit BSON.
 LONGEST_CALL_MS = 7 * 24 * 3_600_000.0
 
 
@@ -18,7 +18,7 @@ class Call:
     """A call as Retell describes it; ``document`` is its whole answer."""
 
     call_id: str
-    #: None where Retell sends a status that nobody knows.
+    #: None where Retell sends an unknown status.
     call_status: CallStatus | None
     disconnection_reason: str | None
     to_number: str | None
@@ -27,20 +27,20 @@ class Call:
     started_at: datetime | None
     ended_at: datetime | None
     duration_ms: int
-    #: Retell's price in cents (``call_cost.combined_cost``); None until Retell tells it.
+    #: Retell's price in cents (``call_cost.combined_cost``); None until Retell reports it.
     cost_cents: float | None
     metadata: Document
-    #: As Retell told it, made fit for the database where it was read (``retell.answers.parse``).
+    #: Retell's answer, made storable where it was read (``retell.answers.parse``).
     document: Document = field(repr=False)
 
     @property
     def is_over(self) -> bool:
-        """Whether Retell says that the call has come to its end."""
+        """Whether Retell reports that the call has ended."""
         return self.call_status in TERMINAL_CALL_STATUSES
 
     @property
     def connected(self) -> bool:
-        """Whether somebody or something took the call: it has a duration, or it is going on."""
+        """Whether the call was answered: it has a duration, or is ongoing."""
         return self.duration_ms > 0 or self.call_status is CallStatus.ONGOING
 
     @property
@@ -65,7 +65,7 @@ class Call:
         )
         duration = reading.number(document.get("duration_ms"))
         if duration is not None and duration > LONGEST_CALL_MS:
-            duration = None  # no call lasts for weeks: not a duration, and nothing to charge anybody for
+            duration = None  # not a duration, and not to be charged
         if duration is None and started is not None and ended is not None:
             duration = (ended - started).total_seconds() * 1000
         return cls(
@@ -85,8 +85,7 @@ class Call:
 
 def _milliseconds(value: object) -> datetime | None:
     stamp = reading.number(value)
-    if (
-        stamp is None or not 0 < stamp < 32_503_680_000_000
-    ):  # until the year 3000: datetime's own range is no guard
+    # Until the year 3000: datetime's range is too wide to catch wrong values.
+    if stamp is None or not 0 < stamp < 32_503_680_000_000:
         return None
     return datetime.fromtimestamp(stamp / 1000, UTC)

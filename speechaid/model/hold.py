@@ -1,4 +1,4 @@
-"""A hold on dialling, as the rules see it."""
+"""A hold on dialling, as the rules use it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """Something that stops every dial in its scope."""
+    """A hold stops every dial in its scope."""
 
-    #: What it covers: the fleet, an API key, a host.
+    #: The scope: the fleet, an API key, a host.
     scope: str
     #: Why, for an operator.
     reason: str
-    #: Aware UTC; None where nobody wrote it down.
+    #: Aware UTC; None where it was not recorded.
     since: datetime | None = None
-    #: When the next chance comes by itself (a breaker's probe); None: an operator must lift it.
+    #: When dialling is tried again without an operator (a breaker's probe); None: an operator must lift it.
     until: datetime | None = None

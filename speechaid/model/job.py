@@ -1,14 +1,14 @@
-"""A job, read leniently from its document; and the dial that it may have open.
+"""A job, read leniently from its document; and its open dial.
 
-Beside SpeechAI's fields a job carries, while speechaid has it in hand:
+Besides SpeechAI's fields, a job has these of speechaid:
 
-``claim_token``     fresh for each claim; every later write of the job names it (the fence)
-``revision``        grows by one with each of our writes; a claim names the one it read
+``claim_token``     new for each claim; every later write of the job filters on it (the fence)
+``revision``        incremented by the writes of speechaid; a claim filters on the one it read
 ``dial``            the open dial (class ``Dial``), from the intent to the settled call
 ``dead_phones``     numbers that are never dialled again for this job
-``crashes``         how often running its worker crashed with it in hand
-``request``         an operator's cancel or suspend that waits for the call to be settled
-``foreign``         another program left it in progress: it may have a call that we have yet to find
+``crashes``         how many workers in a row crashed while they held it
+``request``         an operator's request that waits for the call to be settled
+``foreign``         another program left it in progress: it may have a call that is not found yet
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ from speechaid.model.states import STATUS_ALIASES, JobStatus, Stopper
 class Dial:
     """One dial, open from the durable intent until its call is settled."""
 
-    #: Our key for this dial; Retell's ``idempotency_key``; also in the call's metadata.
+    #: The dial key: Retell's ``idempotency_key``, also in the call's metadata.
     key: str
-    #: E.164. A partial unique index on it keeps a number in one live call at a time.
+    #: E.164. A partial unique index on it allows one open dial per number.
     number: str
     #: Position in ``contact.phones``.
     phone_index: int
     #: ``attempts`` when the dial began (0-based pass).
     attempt: int
-    #: When the intent was written, by the database's clock: the key's hour is counted from here.
+    #: When the intent was written, by the database's clock: the key's hour starts here.
     intent_at: datetime
-    #: The exact create request as JSON text, replayed word for word if its answer was lost.
+    #: The exact create request as JSON text, repeated unchanged if its answer was lost.
     body: str
-    #: Fingerprint of the API key that the dial was (or will be) placed with.
+    #: Fingerprint of the API key that the dial is placed with.
     api_key_fingerprint: str
     account_id: str | None = None
     batch_id: str | None = None
-    #: Retell's name for the call, once known.
+    #: Retell's id of the call, once known.
     call_id: str | None = None
     #: When ``call_id`` became known.
     placed_at: datetime | None = None
-    #: Who asked Retell to stop this call, if anybody did.
+    #: Who asked Retell to stop this call; None: no one did.
     stop_asked_by: Stopper | None = None
-    #: Spaced look-ups of a lost create that found nothing so far, and when the next is due.
+    #: Searches for the call of an ambiguous dial that found nothing, and when the next is due.
     empty_lookups: int = 0
     next_lookup_at: datetime | None = None
-    #: Past its limits and Retell does not confirm the end: followed slowly, with an alert.
+    #: Past its limits, and Retell does not confirm the end: polled slowly, with an alert.
     parked_at: datetime | None = None
-    #: Workers that crashed with it in hand.
+    #: Workers that crashed while they held the job.
     crashes: int = 0
-    #: What is to be written about the ended call (``model.verdict.Verdict`` as a document), once decided.
+    #: The verdict (``model.verdict.Verdict`` as a document), once decided.
     verdict: Document | None = None
 
     @property
     def is_ambiguous(self) -> bool:
-        """Nobody knows yet whether Retell made a call for this dial."""
+        """Whether it is unknown if Retell made a call for this dial."""
         return self.call_id is None and self.verdict is None
 
     @classmethod
@@ -101,11 +101,11 @@ class Dial:
 
 @dataclass(frozen=True, kw_only=True)
 class Contact:
-    """Who is called."""
+    """The person to call."""
 
     name: str | None
     dni: str | None
-    #: As they stand in the document, in order of dialling; not necessarily E.164.
+    #: As stored, in order of dialling; not necessarily E.164.
     phones: tuple[str, ...]
     next_phone_index: int
 
@@ -129,9 +129,9 @@ class Contact:
 class Job:
     """A job as read; ``document`` holds all of it, unknown fields included."""
 
-    #: The document's ``_id`` (an ObjectId in SpeechAI's database; any BSON value is kept as it is).
+    #: The document's ``_id`` (an ObjectId in SpeechAI's database; any BSON value is allowed).
     id: Any
-    #: The operator's name for it: ``job_id``, else ``_id`` as text.
+    #: The job's name for operators: ``job_id``, else ``_id`` as text.
     job_id: str
     status: JobStatus
     account_id: str | None
@@ -148,9 +148,9 @@ class Job:
     crashes: int
     call_id: str | None
     suspend_reason: str | None
-    #: ``{action, reason, by, at}``: a cancel or suspend that waits for the call in hand.
+    #: ``{action, reason, by, at}``: an operator's request that waits for the open dial.
     request: Document | None
-    #: Adopted from another program, and its call, if it has one, not found yet.
+    #: Adopted from another program; its call, if it has one, is not found yet.
     foreign: bool
     document: Document = field(repr=False)
 
@@ -166,7 +166,7 @@ class Job:
         return cls(
             id=document["_id"],
             job_id=reading.text(document.get("job_id")) or str(document["_id"]),
-            # A status that nobody knows is left alone: SUSPENDED is never dialled.
+            # A job with an unknown status is not dialled: it reads as SUSPENDED.
             status=status or JobStatus.SUSPENDED,
             account_id=reading.text(document.get("account_id")),
             batch_id=reading.text(document.get("batch_id")),

@@ -1,4 +1,4 @@
-"""What may be shown of a phone number and of a secret."""
+"""Mask phone numbers, and name secrets by a fingerprint."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hashlib
 import re
 from typing import Final
 
-#: Digits of a number, blanks and the usual marks between them; at most E.164's 15.
+#: The 8 to 15 digits of a number (E.164's maximum), with blanks and the usual separators between them.
 _DIGITS: Final = r"\d(?:[ .()/-]{0,2}\d){7,14}"
-#: A number in international form, also as a URL spells the plus.
+#: A number in international form, also with the plus encoded for a URL.
 _INTERNATIONAL: Final = re.compile(rf"(?i)(\+|%2B){_DIGITS}(?!\d)")
-#: A number without its plus: only its place can tell that it is one.
+#: A number without its plus; only the context shows that it is one.
 _BARE: Final = re.compile(rf"(?<![\w+]){_DIGITS}(?!\w)")
 
 
 def mask_phone(number: str) -> str:
-    """``+56912345634`` as ``+569******34``: the beginning of the country and area, and the last two digits.
+    """``+56912345634`` as ``+569******34``: the first three digits, and the last two.
 
-    Of a number of fewer than ten digits the beginning would tell too much, of one below eight any part.
+    With fewer than ten digits the first three are masked too, with fewer than eight all.
     """
     plus = "+" if number.strip().startswith("+") else ""
     digits = re.sub(r"\D", "", number)
@@ -27,17 +27,17 @@ def mask_phone(number: str) -> str:
 
 
 def mask_phones(text: str) -> str:
-    """Any text with every number in international form masked."""
+    """Mask every number in international form in a text."""
     if "+" not in text and "%" not in text:
-        return text  # no regular expression for each word of each line of a log
+        return text  # saves a regular expression for most log fields
     return _INTERNATIONAL.sub(lambda match: mask_phone("+" + match[0].removeprefix(match[1])), text)
 
 
 def mask_bare_phones(text: str) -> str:
-    """As ``mask_phones``, and what looks like a number without its plus; for places where numbers stand."""
+    """As ``mask_phones``, and also what looks like a number without a plus; for fields that hold numbers."""
     return _BARE.sub(lambda match: mask_phone(match[0]), mask_phones(text))
 
 
 def fingerprint(secret: str) -> str:
-    """A short name for a secret, from which it cannot be had."""
+    """A short name for a secret, from which the secret cannot be recovered."""
     return hashlib.sha256(secret.encode()).hexdigest()[:12]

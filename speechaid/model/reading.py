@@ -1,4 +1,4 @@
-"""Lenient reading of documents that another program wrote: a wrong type is a missing field, never a crash."""
+"""Read documents of another program leniently: a wrong type counts as a missing field, never an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Document = dict[str, Any]
 
 
 def text(value: object) -> str | None:
-    """A non-blank string, stripped; whole numbers read as their digits; anything else is None."""
+    """A non-blank string, stripped; a whole number as its digits; anything else is None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -40,13 +40,13 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object, default: int = 0) -> int:
-    """A number cut to a whole one, or the default."""
+    """A number truncated to an integer, or the default."""
     result = number(value)
     return default if result is None else int(result)
 
 
 def flag(value: object, *, default: bool) -> bool:
-    """A boolean; 0 and 1 and the usual words are understood; anything else is the default."""
+    """A boolean, a number, or one of yes, no, on, off, true, false, 1, 0; anything else is the default."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -61,7 +61,7 @@ def flag(value: object, *, default: bool) -> bool:
 
 
 def instant(value: object) -> datetime | None:
-    """A datetime as aware UTC: naive ones are UTC (as SpeechAI wrote them); ISO strings are read."""
+    """A datetime or ISO string as aware UTC, else None; one without a zone is UTC, as SpeechAI writes it."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
@@ -88,6 +88,6 @@ def sequence(value: object) -> list[Any]:
 
 
 def shown(value: object) -> str:
-    """A foreign value, short enough for a sentence."""
+    """The ``repr`` of a stored value, cut to 60 characters."""
     result = repr(value)
     return result if len(result) <= 60 else f"{result[:57]}..."

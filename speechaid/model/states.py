@@ -1,6 +1,7 @@
-"""The words for where a job, a call and a worker stand; imports nothing of ours.
+"""Statuses and states of jobs, calls and workers, and the outcomes of calls; imports nothing of speechaid.
 
-Arrows between job statuses are data (``ARROWS``): the one door through which a status changes checks them.
+The allowed changes of a job's status are data (``ARROWS``): every status that the store writes to an existing
+job passes ``transition``, which checks them. The write's filter names the expected status or the claim.
 """
 
 from __future__ import annotations
@@ -10,28 +11,28 @@ from typing import Final
 
 
 class JobStatus(StrEnum):
-    """Where a job stands."""
+    """A job's status."""
 
     #: Ready to be claimed, or scheduled where ``reserved_until`` lies ahead.
     PENDING = "pending"
-    #: A worker holds it under a lease (``worker_id``, ``reserved_until``).
+    #: Claimed by a worker under a lease (``worker_id``, ``reserved_until``).
     IN_PROGRESS = "in_progress"
-    #: The call served its purpose.
+    #: A call succeeded.
     DONE = "done"
-    #: No more attempts; the end until an operator resets it.
+    #: No attempts left; final until an operator resets it.
     FAILED = "failed"
-    #: No credit, or an operator's word; ``suspend_reason`` says which.
+    #: Set aside; ``suspend_reason`` says why.
     SUSPENDED = "suspended"
-    #: Batch or job called off, or the person asked not to be called.
+    #: Batch or job cancelled, or the person asked not to be called.
     CANCELLED = "cancelled"
-    #: SpeechAI's word for pending with a time ahead.
+    #: SpeechAI's name for a pending job with a time in the future.
     SCHEDULED = "scheduled"
 
 
 #: Other spellings found in SpeechAI's database.
 STATUS_ALIASES: Final = {"completed": JobStatus.DONE}
 
-#: What a job may become, from what. Everything else is a fault of ours.
+#: The statuses that each status may change to. Any other change is a bug.
 ARROWS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
     JobStatus.PENDING: frozenset(
         {JobStatus.IN_PROGRESS, JobStatus.SUSPENDED, JobStatus.CANCELLED, JobStatus.FAILED}
@@ -54,8 +55,21 @@ ARROWS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
     ),
 }
 
-#: Nothing more happens to these by itself.
+#: Final until an operator resets the job.
 FINISHED: Final = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+def transition(status: str, *origins: JobStatus) -> JobStatus:
+    """Return ``status``, if a job may change to it from each of the origins; it may also stay as it is.
+
+    Raises:
+        ValueError: ``ARROWS`` forbids it, or there is no such status: a bug.
+    """
+    wanted = JobStatus(status)
+    for origin in origins:
+        if wanted is not origin and wanted not in ARROWS[origin]:
+            raise ValueError(f"a job cannot change from {origin} to {wanted}")
+    return wanted
 
 
 class Outcome(StrEnum):
@@ -85,7 +99,7 @@ class CallStatus(StrEnum):
     ERROR = "error"
 
 
-#: A call with one of these is over.
+#: A call with one of these statuses has ended.
 TERMINAL_CALL_STATUSES: Final = frozenset({CallStatus.ENDED, CallStatus.NOT_CONNECTED, CallStatus.ERROR})
 
 
@@ -102,14 +116,14 @@ class SuspendReason(StrEnum):
 class Stopper(StrEnum):
     """Who asked Retell to stop a live call."""
 
-    #: The call passed one of our own limits.
+    #: The call exceeded one of speechaid's limits.
     LIMIT = "limit"
-    #: An operator's ``hang-up``, or a cancellation of what has a live call.
+    #: An operator's ``hang-up``, or the cancellation of a job with a live call.
     OPERATOR = "operator"
 
 
 class WorkerState(StrEnum):
-    """What a worker is about; reported with every beat."""
+    """What a worker is doing; reported with every beat."""
 
     STARTING = "starting"
     IDLE = "idle"

@@ -1,7 +1,7 @@
-"""What is to be written about an ended dial: decided once, stored with the dial, then applied step by step.
+"""The verdict on an ended dial: decided once, stored with the dial, then applied step by step.
 
-Whoever applies it, when and under whatever settings, writes the same. A step that was applied finds its mark
-consumed and does nothing.
+Every process that applies it writes the same, whenever and under whatever settings. A step that was applied
+already finds its mark removed and does nothing.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, Outcome
 
 _BSON_INT: Final = range(-(2**63), 2**63)
-#: MongoDB nests to 100 levels; what Retell sends lies a few levels down in ours.
-_DEEPEST: Final = 60
+#: MongoDB allows 100 levels of nesting; Retell's answer is stored a few levels down.
+_MAX_DEPTH: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountCharge:
-    """What a dial costs its account."""
+    """What a dial is charged to its account."""
 
     minutes: float = 0.0
     #: In currency units.
     credit: float = 0.0
-    #: 1 where it counts among today's calls, else 0.
+    #: 1 where it counts as a call of ``day``, else 0.
     calls: int = 0
     #: ``YYYY-MM-DD`` in the account's zone.
     day: str = ""
@@ -33,21 +33,21 @@ class AccountCharge:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The whole consequence of one dial."""
+    """Everything that will be written about one dial."""
 
     outcome: Outcome
-    #: Why the job moves on as it does (``rules.retries.Cause``).
+    #: Why the job goes on in this way (``rules.retry_table.RetryCause``).
     cause: str
-    #: What the job becomes, unless an operator asked for something else meanwhile.
+    #: The job's next status, unless an operator's request changes it.
     status: JobStatus
     #: Fields to set on the job, status included.
     job: Document
     #: The ``call_results`` document; None where no call was placed.
     result: Document | None
     charge: AccountCharge
-    #: What the batch's sums grow by.
+    #: What to add to which of the batch's sums.
     figures: dict[str, float] = field(default_factory=dict)
-    #: The number, where the person asked not to be called again.
+    #: The number, if the person asked not to be called again.
     do_not_call: str | None = None
 
     def document(self) -> Document:
@@ -70,7 +70,7 @@ class Verdict:
 
     @classmethod
     def read(cls, document: Document) -> Verdict:
-        """From ``dial.verdict``; only ever written by ``document``."""
+        """From ``dial.verdict``, as ``document`` wrote it."""
         charge = document["charge"]
         return cls(
             outcome=Outcome(document["outcome"]),
@@ -90,11 +90,12 @@ class Verdict:
 
 
 def storable(value: Any, depth: int = 0) -> Any:
-    """Foreign JSON made fit for BSON, so that no odd answer of Retell can stop a settlement.
+    """Make JSON storable as BSON, so that no odd answer of Retell can stop a settlement.
 
-    Keys lose NULs and a leading ``$``; whole numbers past 64 bits become text; what lies too deep is cut.
+    Keys lose NULs, and a leading ``$`` gets a prefix; integers past 64 bits become text; deeper levels than
+    ``_MAX_DEPTH`` become None.
     """
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return None
     if isinstance(value, dict):
         return {_key(str(name)): storable(item, depth + 1) for name, item in value.items()}
@@ -103,7 +104,7 @@ def storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and value not in _BSON_INT:
         return str(value)
     if isinstance(value, str) and not value.isascii():
-        # A lone surrogate is lawful JSON, but no UTF-8.
+        # A lone surrogate is valid JSON, but not valid UTF-8.
         return value.encode("utf-8", "replace").decode("utf-8")
     return value
 

@@ -1,1 +1,1 @@
-"""What the daemon observes about itself, and the alerts computed from it."""
+"""Observation of the daemon, and the alerts computed from it."""

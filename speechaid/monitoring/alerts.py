@@ -1,7 +1,7 @@
-"""Keeps watch: each second a fresh picture for the metrics, and the alerts judged by it.
+"""Evaluate the alerts and publish a snapshot for the metrics, each second.
 
-Called by the supervisor's loop and never waits: what it knows of the database the clerk counted, what it
-knows of Retell's limits another thread asked for, and alerts are delivered by a thread of their own.
+Called by the supervisor's loop; never waits: the database thread counts, another thread queries Retell's
+limits, and another delivers alerts.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from speechaid.telemetry.snapshot import ConcurrencyReading, Snapshot, SnapshotH
 
 log = get_logger("speechaid.alerts")
 
-#: Ends of calls that say nothing about success.
+#: The outcome that does not count for the success rate.
 _NO_RESULT: Final = "temporary"
 
 
 class AlertMonitor:
-    """The board's writer and the alerts' judge; used in the loop's thread alone.
+    """Publishes snapshots and evaluates the alerts; used only in the loop's thread.
 
     Attributes:
-        board: what metrics and health are read from.
+        holder: what metrics and health are read from.
     """
 
     def __init__(
-        self, settings: Settings, *, snapshots: SnapshotHolder, webhook: Webhook | None, clock: Clock
+        self, settings: Settings, *, holder: SnapshotHolder, webhook: Webhook | None, clock: Clock
     ) -> None:
-        self.snapshots = snapshots
+        self.holder = holder
         self._clock = clock
         self._webhook = webhook
         self._states: dict[str, AlertState] = {}
@@ -57,7 +57,7 @@ class AlertMonitor:
         self.apply_settings(settings)
 
     def apply_settings(self, settings: Settings) -> None:
-        """New settings after a reload; how far back is looked begins anew where that changed."""
+        """Take over new settings after a reload; the counts of the alerts' windows start again."""
         self._thresholds = Thresholds.read(settings.alerts)
         patience = self._thresholds.patience
         self._hung = Increase(HUNG_WINDOW_SECONDS * patience)
@@ -65,40 +65,39 @@ class AlertMonitor:
         self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
 
     def update(
-        self, snapshot: Mapping[str, Any], counts: Counts, concurrency: ConcurrencyReading | None, now: float
+        self, status: Mapping[str, Any], counts: Counts, concurrency: ConcurrencyReading | None, now: float
     ) -> None:
-        """One look at everything: judge, tell what changed, and put the picture up.
+        """Evaluate the alerts, announce changes, and publish a snapshot.
 
         Args:
-            snapshot: of supervisor, workers and figures, fresh.
-            counts: every counter's sum.
-            concurrency: what Retell said last.
+            status: current, of supervisor and workers, with the database thread's stats.
+            counts: the sum of every counter.
+            concurrency: Retell's latest answer.
             now: seconds of the boot-time clock.
         """
-        picture = Snapshot(
+        snapshot = Snapshot(
             at=self._clock.now(),
             boottime=now,
-            started_at=datetime.fromisoformat(snapshot["supervisor"]["started_at"]),
+            started_at=datetime.fromisoformat(status["supervisor"]["started_at"]),
             version=__version__,
-            supervisor=snapshot["supervisor"],
-            workers=snapshot["workers"],
+            supervisor=status["supervisor"],
+            workers=status["workers"],
             counts=self._with_webhook(counts),
-            figures=snapshot,
-            stalled_seconds=self._stalled(snapshot, counts, now),
+            stats=status,
+            stalled_seconds=self._stalled(status, counts, now),
             concurrency=concurrency,
         )
-        facts = self._facts(picture, now)
+        facts = self._facts(snapshot, now)
         self._states, changes = evaluate(ALERTS, self._states, facts, self._thresholds, now)
         for change in changes:
-            self._announce(change, picture)
+            self._announce(change, snapshot)
         firing = frozenset(name for name, state in self._states.items() if state.firing)
-        self.snapshots.publish(Snapshot(**{**vars(picture), "firing": firing}))
+        self.holder.publish(Snapshot(**{**vars(snapshot), "firing": firing}))
 
     def firing(self) -> list[dict[str, Any]]:
-        """The alerts that fire, the gravest first, ready for JSON.
+        """The firing alerts, critical ones first, ready for JSON.
 
-        ``clears_in_seconds`` is None while the cause is there: until then the summary says what is, after
-        that what was.
+        ``clears_in_seconds`` is None while the cause lasts; after that the summary describes the past.
         """
         now = self._clock.boottime()
         rows = [
@@ -116,11 +115,11 @@ class AlertMonitor:
         ]
         return sorted(rows, key=lambda row: (row["severity"] != Severity.CRITICAL, row["since"]))
 
-    def _announce(self, change: AlertChange, picture: Snapshot) -> None:
-        """To the log, to ``status``, and to whoever listens behind the webhook."""
+    def _announce(self, change: AlertChange, snapshot: Snapshot) -> None:
+        """Report a change in the log, in ``status``, and to the webhook."""
         name = change.alert.name
         if change.firing:
-            self._fired_at[name] = picture.at
+            self._fired_at[name] = snapshot.at
         log.event(
             WARNING if change.firing else INFO,
             "alert.firing" if change.firing else "alert.resolved",
@@ -136,8 +135,8 @@ class AlertMonitor:
                     firing=change.firing,
                     summary=change.summary,
                     since=self._fired_at[name],
-                    at=picture.at,
-                    host=str(picture.supervisor["host"]),
+                    at=snapshot.at,
+                    host=str(snapshot.supervisor["host"]),
                 )
             )
         if not change.firing:
@@ -148,63 +147,63 @@ class AlertMonitor:
         name = "speechaid_alert_webhooks_total"
         return counts | {(name, (("result", word),)): float(count) for word, count in results.items()}
 
-    def _stalled(self, snapshot: Mapping[str, Any], counts: Counts, now: float) -> float:
-        """Seconds for which jobs have been callable here without any call having ended."""
-        supervisor = snapshot["supervisor"]
+    def _stalled(self, status: Mapping[str, Any], counts: Counts, now: float) -> float:
+        """Seconds for which jobs have been callable on this host without a call having ended."""
+        supervisor = status["supervisor"]
         ended = _sum(counts, "speechaid_calls_ended_total")
-        idle = supervisor["draining"] or supervisor["held"] or supervisor["no_space"]
-        at_work = supervisor["state"] == "running" and not idle
-        waiting = at_work and database_up(snapshot) and _queue_stats(snapshot, "callable", 0) > 0
+        stopped = supervisor["draining"] or supervisor["held"] or supervisor["no_space"]
+        dialling = supervisor["state"] == "running" and not stopped
+        waiting = dialling and database_up(status) and _queue_stats(status, "callable", 0) > 0
         if self._progress_at is None or not waiting or ended != self._ended_before:
             self._progress_at = now
         self._ended_before = ended
         return now - self._progress_at
 
-    def _facts(self, picture: Snapshot, now: float) -> AlertFacts:
-        figures, supervisor = picture.figures, picture.supervisor
-        unexpected = _queue_stats(figures, "paused_unexpectedly", {"named": []})["named"]
-        not_understood = _queue_stats(figures, "not_understood", {"named": []})["named"]
-        counts = picture.counts
+    def _facts(self, snapshot: Snapshot, now: float) -> AlertFacts:
+        stats, supervisor = snapshot.stats, snapshot.supervisor
+        unexpected = _queue_stats(stats, "paused_unexpectedly", {"named": []})["named"]
+        not_understood = _queue_stats(stats, "not_understood", {"named": []})["named"]
+        counts = snapshot.counts
         hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
         ended = _sum(counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != _NO_RESULT)
         return AlertFacts(
-            database_up=database_up(figures),
-            jobs_callable=_queue_stats(figures, "callable", 0),
-            oldest_lapsed_seconds=_queue_stats(figures, "oldest_lapsed_seconds", 0.0),
-            stalled_seconds=picture.stalled_seconds,
-            parked_calls=_queue_stats(figures, "parked", 0),
+            database_up=database_up(stats),
+            jobs_callable=_queue_stats(stats, "callable", 0),
+            oldest_lapsed_seconds=_queue_stats(stats, "oldest_lapsed_seconds", 0.0),
+            stalled_seconds=snapshot.stalled_seconds,
+            parked_calls=_queue_stats(stats, "parked", 0),
             workers_wanted=supervisor["wanted"],
             workers_missing=missing_workers(supervisor),
-            workers_idle=idle_workers(list(picture.workers)),
+            workers_idle=idle_workers(list(snapshot.workers)),
             crash_loops=tuple(supervisor["crash_loops"]),
             hung_workers=self._hung.note(now, hung),
             calls_ended=self._ended.note(now, ended),
             calls_succeeded=self._succeeded.note(now, _sum(counts, "speechaid_calls_succeeded_total")),
-            holds=_hold_sentences(picture),
+            holds=_hold_sentences(snapshot),
             batches_paused=tuple(unexpected),
             batches_not_understood=tuple(not_understood),
-            accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(figures, "accounts", [])},
+            accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(stats, "accounts", [])},
         )
 
 
-def _hold_sentences(picture: Snapshot) -> tuple[str, ...]:
-    held = holds(picture)
+def _hold_sentences(snapshot: Snapshot) -> tuple[str, ...]:
+    held = holds(snapshot)
     sentences = []
     if held["fleet"]:
-        hold = picture.figures.get("fleet_hold") or {}
+        hold = snapshot.stats.get("fleet_hold") or {}
         why = f": {hold['reason']}" if hold.get("reason") else ""
         sentences.append(f"held on all hosts by {hold.get('by')}{why}")
-    elif picture.supervisor["held"]:
+    elif snapshot.supervisor["held"]:
         sentences.append("held on this host by an operator")
-    if picture.supervisor["no_space"]:
-        sentences.append(f"held on this host for want of room: {picture.supervisor['no_space']}")
+    if snapshot.supervisor["no_space"]:
+        sentences.append(f"held on this host, too little disk space: {snapshot.supervisor['no_space']}")
     if held["key"]:
-        sentences.append(f"the circuit breaker is open: {picture.figures.get('key_reason')}")
+        sentences.append(f"the circuit breaker is open: {snapshot.stats.get('key_reason')}")
     return tuple(sentences)
 
 
-def _queue_stats(figures: Mapping[str, Any], name: str, default: Any) -> Any:
-    return (figures.get("census") or {}).get(name, default)
+def _queue_stats(stats: Mapping[str, Any], name: str, default: Any) -> Any:
+    return (stats.get("census") or {}).get(name, default)
 
 
 def _sum(counts: Sums, name: str, wanted: Callable[[Mapping[str, str]], bool] | None = None) -> float:

@@ -1,4 +1,4 @@
-"""Room on the disks that a daemon writes to."""
+"""Free space on the disks that the daemon writes to."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from speechaid.rules.check_findings import NO_SPACE_MB
 
 
 def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """The room that each place has, in MiB; one that cannot be asked is left out.
+    """The free space of each path, in MiB; a path that cannot be read is left out.
 
-    ``full`` is told before the last byte is gone: then nothing could be written about it any more.
+    ``full`` is True below ``NO_SPACE_MB``: on a disk without any space, no result could be recorded.
     """
     found = []
     for name, path in places.items():

@@ -1,7 +1,6 @@
-"""Everything that watches the daemon, as one thing to open, feed each second, and close.
+"""All monitoring of the daemon as one object: open it, update it each second, close it.
 
-The address for metrics is taken before anything else is started, so that a taken one stops the start; it is
-served from the first picture to the end.
+The metrics address is bound before anything else is started, so that an address in use stops the start.
 """
 
 from __future__ import annotations
@@ -23,29 +22,29 @@ OFF = "off"
 
 
 class Monitoring:
-    """Metrics, health, alerts and what they need; fed by the supervisor's loop, which never waits for it.
+    """Metrics, health and alerts; updated by the supervisor's loop, which never waits for it.
 
     Raises:
-        TelemetryError: the address for metrics is taken, or none of this machine's.
+        TelemetryError: the metrics address is in use, or not one of this machine.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._board = SnapshotHolder(self._clock)
+        self._holder = SnapshotHolder(self._clock)
         address = settings.telemetry.metrics_address
-        self._server = None if address == OFF else MetricsServer(address, self._board)
+        self._server = None if address == OFF else MetricsServer(address, self._holder)
         self._webhook: Webhook | None = None
         self._concurrency: RetellConcurrencyMonitor | None = None
-        self._lookout: AlertMonitor | None = None
+        self._alert_monitor: AlertMonitor | None = None
 
     @property
     def address(self) -> str | None:
-        """Where metrics are served; None where they are not."""
+        """The address of the metrics; None where they are off."""
         return None if self._server is None else self._server.address
 
     def start(self) -> None:
-        """Begin to watch and to answer."""
+        """Start the threads and serve the metrics."""
         alerts = self._settings.alerts
         if alerts.webhook_url is not None:
             secret = alerts.webhook_secret
@@ -54,30 +53,30 @@ class Monitoring:
             )
         settings = self._settings
         self._concurrency = RetellConcurrencyMonitor(lambda observe: open_retell(settings, observe=observe))
-        self._lookout = AlertMonitor(
-            settings, snapshots=self._board, webhook=self._webhook, clock=self._clock
+        self._alert_monitor = AlertMonitor(
+            settings, holder=self._holder, webhook=self._webhook, clock=self._clock
         )
         if self._server is not None:
             self._server.start()
 
-    def update(self, snapshot: Mapping[str, Any], counts: Counts, now: float) -> Counts:
-        """One second's look; what was counted here meanwhile, to be added to the sums."""
-        if self._lookout is None or self._concurrency is None:
+    def update(self, status: Mapping[str, Any], counts: Counts, now: float) -> Counts:
+        """Update alerts and snapshot; return what was counted meanwhile, to be added to the sums."""
+        if self._alert_monitor is None or self._concurrency is None:
             return {}
-        self._lookout.update(snapshot, dict(counts), self._concurrency.latest(), now)
+        self._alert_monitor.update(status, dict(counts), self._concurrency.latest(), now)
         return self._concurrency.take_counts()
 
     def firing(self) -> list[dict[str, Any]]:
-        """The alerts that fire, ready for JSON."""
-        return [] if self._lookout is None else self._lookout.firing()
+        """The firing alerts, ready for JSON."""
+        return [] if self._alert_monitor is None else self._alert_monitor.firing()
 
     def apply_settings(self, settings: Settings) -> None:
-        """New settings after a reload."""
-        if self._lookout is not None:
-            self._lookout.apply_settings(settings)
+        """Take over new settings after a reload."""
+        if self._alert_monitor is not None:
+            self._alert_monitor.apply_settings(settings)
 
     def close(self) -> None:
-        """Answer no more; what was not delivered is tried once more, within a bound."""
+        """Stop serving; undelivered alerts are tried once more, within a bound."""
         if self._server is not None:
             self._server.close()
         if self._concurrency is not None:

@@ -1,7 +1,7 @@
-"""Calls at once, as Retell counts them: asked for now and then by one thread of the supervisor's process.
+"""Retell's count of concurrent calls, queried now and then by one thread of the supervisor's process.
 
-For the eyes of operators alone. No dial waits for it and no breaker hears of it, so that a question that
-fails changes nothing; it is asked the less often the longer it fails.
+Only operators use it: no dial waits for it, and its faults do not count for the circuit breaker. While the
+query fails, it is repeated less and less often.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from speechaid.telemetry.snapshot import ConcurrencyReading
 
 log = get_logger("speechaid.monitoring.retell_concurrency")
 
-#: Between two questions, in seconds; twice as long after each that failed, up to the second.
-REST_SECONDS: Final = (30.0, 600.0)
+#: Seconds between two queries: the least, and the most; doubled after each that failed.
+INTERVAL_SECONDS: Final = (30.0, 600.0)
 
 
 class RetellConcurrencyMonitor:
-    """Asks from its making to ``close``; the rest is for the loop's thread and returns at once."""
+    """Runs from its construction to ``close``; the methods are for the loop's thread and return at once."""
 
     def __init__(self, open_client: Callable[[Observer], RetellClient]) -> None:
-        """Begin to ask.
+        """Start the thread.
 
         Args:
-            open_client: opens a client of its own, that tells the observer of each request.
+            open_client: opens this thread's own client, which reports each request to the observer.
         """
         self._open_client = open_client
         self._latest: ConcurrencyReading | None = None
-        self._tally = ThreadCounters()
+        self._counters = ThreadCounters()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="concurrency", daemon=True)
         self._thread.start()
 
     def latest(self) -> ConcurrencyReading | None:
-        """What Retell said last; None where it does not say."""
+        """Retell's latest answer; None where the last query failed."""
         return self._latest
 
     def take_counts(self) -> Counts:
-        """The requests since the last time, as increments."""
-        return self._tally.take()
+        """Return the counted requests since the last call, as increments."""
+        return self._counters.take()
 
     def close(self) -> None:
-        """Ask no more; a question on its way is not waited for."""
+        """Stop querying; does not wait for a request on its way."""
         self._closing.set()
 
     def _run(self) -> None:
-        least, most = REST_SECONDS
-        rest = 1.0
-        with self._open_client(self._tally.request) as client:
-            while not self._closing.wait(rest):
+        least, most = INTERVAL_SECONDS
+        delay = 1.0
+        with self._open_client(self._counters.request) as client:
+            while not self._closing.wait(delay):
                 try:
                     answer = client.get_concurrency()
                 except RetellError as fault:
                     log.debug("concurrency.unknown", error=str(fault))
-                    self._latest, rest = None, min(most, max(least, rest * 2))
+                    self._latest, delay = None, min(most, max(least, delay * 2))
                 else:
-                    self._latest, rest = ConcurrencyReading(used=answer.current, limit=answer.limit), least
+                    self._latest, delay = ConcurrencyReading(used=answer.current, limit=answer.limit), least

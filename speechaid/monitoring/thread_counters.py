@@ -1,4 +1,4 @@
-"""What a thread beside the loop counts, to be taken by the loop each second and added to the sums."""
+"""Counters of a thread other than the loop's, which takes them each second and adds them to the sums."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ KEPT: Final = 10_000
 
 
 class ThreadCounters:
-    """Increments from one thread to another; none waits for the other."""
+    """Increments passed from one thread to another; neither waits for the other."""
 
     def __init__(self) -> None:
-        self._told: deque[Increment] = deque(maxlen=KEPT)
+        self._increments: deque[Increment] = deque(maxlen=KEPT)
 
     def count(self, name: str, **labels: str) -> None:
-        """One more."""
-        self._told.append((name, labels, 1.0))
+        """Count one more."""
+        self._increments.append((name, labels, 1.0))
 
     def request(self, endpoint: str, code: str, seconds: float) -> None:
-        """A request to Retell (``retell.client.Observer``)."""
+        """Count a request to Retell (``retell.client.Observer``)."""
         self.count("speechaid_retell_requests_total", endpoint=endpoint, code=code)
-        self._told.extend(
+        self._increments.extend(
             observation("speechaid_retell_request_duration_seconds", seconds, endpoint=endpoint)
         )
 
     def take(self) -> Counts:
-        """The increments since the last time."""
+        """Return the increments since the last call."""
         counts: Counts = {}
-        while self._told:
-            name, labels, by = self._told.popleft()
+        while self._increments:
+            name, labels, by = self._increments.popleft()
             key = count_key(name, labels)
             counts[key] = counts.get(key, 0.0) + by
         return counts

@@ -1,1 +1,1 @@
-"""The database: the only place that knows pymongo; a module per collection, a named method per query."""
+"""The database, and the only package that uses pymongo: a module per collection, a named method per query."""

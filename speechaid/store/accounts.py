@@ -1,13 +1,13 @@
-"""Accounts: what an open dial holds of a balance, and what it cost in the end.
+"""Accounts: the reservation entries of open dials, and what each dial cost in the end.
 
-``open_dials`` holds one entry ``{key, job_id, minutes, credit, at}`` a dial; its amounts stand in
-``minutes_reserved`` and ``credit_reserved`` as well, where SpeechAI's reports look. A reservation is judged
-by the pure rules on an account as read, and written only if that judgement stands: what others reserved and
-settled since leaves room for it, or nobody did (``ledger_revision``). Settling consumes the entry and adds
-the charge in one update: exactly once.
+``open_dials`` holds one entry ``{key, job_id, minutes, credit, at}`` per dial; its amounts are also part of
+``minutes_reserved`` and ``credit_reserved``, which SpeechAI's reports read. Pure rules evaluate a reservation
+on an account as read; it is written only if that evaluation still holds: the changes since leave headroom for
+it, or there were none (``ledger_revision``). Settling removes the entry and adds the charge in one update:
+exactly once.
 
-``given_back`` names the jobs whose SpeechAI reservation has just been taken out of the account's figure,
-until the job itself no longer says that it has one.
+``given_back`` lists the jobs whose SpeechAI reservation has been subtracted from the account, until the job's
+own document no longer has the amount.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from speechaid.rules.metering import Headroom
 from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
 
-#: What we count on or off; SpeechAI may have written some as text, and MongoDB adds nothing to a text.
+#: Amounts that are incremented; SpeechAI may have stored some as text, to which MongoDB cannot add.
 COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used")
 
 
@@ -33,26 +33,26 @@ class Accounts:
         self._now = now
 
     def find(self, account_id: str) -> Account | None:
-        """An account by its name, or None."""
+        """Find an account by its name; None where there is none."""
         document = self.table.find_one({"account_id": account_id})
         return None if document is None else Account.read(document)
 
     def zones(self) -> set[str]:
-        """Every time zone that an account names."""
+        """Every time zone of an account."""
         found = map(text, self.table.distinct("timezone"))
         return {zone for zone in found if zone is not None}
 
     def among(self, account_ids: list[str]) -> list[Account]:
-        """Those of the named accounts that exist."""
+        """Find those of the named accounts that exist."""
         return [Account.read(document) for document in self.table.find({"account_id": {"$in": account_ids}})]
 
     def find_by_prefix(self, prefix: str, limit: int) -> list[str]:
-        """Names of accounts that begin so."""
+        """Names of accounts with this prefix."""
         rows = self.table.find(begins("account_id", prefix), limit=limit, fields=("account_id",))
         return [str(row["account_id"]) for row in rows]
 
     def set_status(self, account: Account, status: str, order: Document) -> bool:
-        """Change an account's status, if it still is as it was read; who, when and why stand beside it."""
+        """Change an account's status and record who, when and why; False where the status is not as read."""
         query = {"account_id": account.account_id, "status": account.document.get("status")}
         change = {"status": status, "status_order": {**order, "at": self._now()}, "updated_at": self._now()}
         return self.table.update(query, {"$set": change})
@@ -60,13 +60,15 @@ class Accounts:
     def reserve(
         self, account: Account, reservation: Reservation, *, job_id: str, headroom: Headroom | None = None
     ) -> bool:
-        """Enter a reservation, if the account still allows it; False: read it and judge again.
+        """Add a reservation entry; False where the account changed too much: read and evaluate it again.
+
+        Expected: no entry of this key, and the account within the headroom.
 
         Args:
-            account: as it was read and judged.
+            account: as it was read and evaluated.
             reservation: what the dial holds, under its key.
-            job_id: whose dial it is.
-            headroom: how far it may have moved since; None: not at all.
+            job_id: the dial's job.
+            headroom: how far the account may have changed since; None: not at all.
         """
         entry = {
             "key": reservation.key,
@@ -79,7 +81,7 @@ class Accounts:
         query = {
             "account_id": account.account_id,
             "open_dials.key": {"$ne": reservation.key},
-            **_as_judged(account, headroom),
+            **_still_valid(account, headroom),
         }
         change = {
             "$push": {"open_dials": entry},
@@ -100,20 +102,22 @@ class Accounts:
         credit: float,
         calls: int,
         day: str,
-        seen: Account | None = None,
+        as_read: Account | None = None,
     ) -> bool:
-        """Close a dial's reservation and charge what it cost; False where that is done already.
+        """Remove a dial's entry and charge what it cost; False where that is done already.
 
         Args:
-            account_id: whose account.
-            key: the dial's key.
+            account_id: the account.
+            key: the dial's key; expected among the entries.
             minutes: to charge on a minutes plan.
             credit: to charge on a credit plan, in currency units.
-            calls: 1 where the call counts as placed today, else 0.
-            day: ``YYYY-MM-DD`` in the account's zone on which it was placed; a new day counts anew.
-            seen: the account as read before; spares a read where it still serves.
+            calls: 1 where the call counts as placed that day, else 0.
+            day: ``YYYY-MM-DD`` in the account's zone on which it was placed; a new day resets the count.
+            as_read: the account as read before; saves a read where it is still current.
         """
-        if seen is not None and self._charge(seen, key, minutes=minutes, credit=credit, calls=calls, day=day):
+        if as_read is not None and self._charge(
+            as_read, key, minutes=minutes, credit=credit, calls=calls, day=day
+        ):
             return True
         while (account := self.find(account_id)) is not None and _held(account, key) is not None:
             if self._charge(account, key, minutes=minutes, credit=credit, calls=calls, day=day):
@@ -123,9 +127,9 @@ class Accounts:
     def _charge(
         self, account: Account, key: str, *, minutes: float, credit: float, calls: int, day: str
     ) -> bool:
-        """Close and charge by an account as read; False where it holds no such dial, or its day has changed.
+        """Settle with an account as read; False where it has no such entry, or its day has changed.
 
-        What a dial holds never changes under its key, so an older reading tells it as well as a fresh one.
+        The amounts under a key never change, so an older reading has them as well as a fresh one.
         """
         held = _held(account, key)
         if held is None:
@@ -147,7 +151,7 @@ class Accounts:
             },
         }
         if calls:
-            # A call of yesterday that is settled today does not count among today's.
+            # A call of yesterday that is settled today does not count as one of today.
             stored = account.document.get("calls_today")
             counted = account.calls_today_date or day
             if day > counted or (day == counted and not is_countable(stored)):
@@ -159,15 +163,17 @@ class Accounts:
                 change["$set"] = {"calls_today_date": day}
         return self.table.update(query, change)
 
-    # -- what SpeechAI reserved --------------------------------------------------------------------------
+    # -- SpeechAI's reservations -------------------------------------------------------------------------
 
-    def give_back(self, account: Account, job_id: str, *, minutes: float, credit: float) -> bool:
-        """Take a job's SpeechAI reservation out of the account's figure, and mark that it is.
+    def release_legacy_reservation(
+        self, account: Account, job_id: str, *, minutes: float, credit: float
+    ) -> bool:
+        """Subtract a job's SpeechAI reservation from the account and mark it as released.
 
-        Also true where it is marked already. False where the account has changed since it was read: read it
-        and the job again, in this order.
+        True also where it is marked already. False where the account's ``ledger_revision`` has changed: read
+        the account and then the job again.
         """
-        if gives_back(account, job_id):
+        if has_release_mark(account, job_id):
             return True
         self._make_countable(account)
         query = {
@@ -181,32 +187,32 @@ class Accounts:
         }
         return self.table.update(query, change)
 
-    def forget_given_back(self, account_id: str, job_id: str) -> None:
-        """The job no longer says that it has a reservation: the mark has served."""
+    def clear_release_mark(self, account_id: str, job_id: str) -> None:
+        """Remove the mark, once the job's document no longer has the amount."""
         self.table.update(
             {"account_id": account_id, "given_back": job_id},
             {"$pull": {"given_back": job_id}, "$inc": {"ledger_revision": 1}},
         )
 
     def _make_countable(self, account: Account) -> None:
-        """Write amounts that stand there as text, or as nothing, as the numbers that they are read as."""
+        """Turn amounts stored as text or null into numbers."""
         for name in COUNTED:
             value = account.document.get(name, 0)
             if not is_countable(value):
                 query = {"account_id": account.account_id, name: value}
                 self.table.update(query, {"$set": {name: number(value) or 0.0}})
 
-    def old_reservations(self, before: datetime) -> list[tuple[str, str]]:
-        """Accounts and dial keys of reservations that were entered before that moment."""
+    def stale_reservations(self, before: datetime) -> list[tuple[str, str]]:
+        """The account and dial key of each entry made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
         return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
 
 
-def _as_judged(account: Account, headroom: Headroom | None) -> Document:
-    """What must hold of an account for a judgement of it to stand."""
+def _still_valid(account: Account, headroom: Headroom | None) -> Document:
+    """The filter under which an evaluation of the account still holds."""
     if headroom is None:
         return {"ledger_revision": account.document.get("ledger_revision")}
-    # Also true of what nobody has written yet.
+    # Also true of a missing field.
     query: Document = {name: {"$not": {"$gt": value}} for name, value in headroom.at_most.items()}
     if headroom.open_dials is not None:
         query[f"open_dials.{headroom.open_dials}"] = {"$exists": False}
@@ -219,6 +225,6 @@ def _held(account: Account, key: str) -> Reservation | None:
     return next((entry for entry in account.reservations if entry.key == key), None)
 
 
-def gives_back(account: Account, job_id: str) -> bool:
-    """Whether the account's mark stands that this job's SpeechAI reservation is given back."""
+def has_release_mark(account: Account, job_id: str) -> bool:
+    """Whether the account marks this job's SpeechAI reservation as released."""
     return job_id in sequence(account.document.get("given_back"))

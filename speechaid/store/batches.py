@@ -1,9 +1,8 @@
-"""Batches: settings, pause and resume, and the marks of the dials that are open.
+"""Batches: settings, pause and resume, and the reservation entries of open dials.
 
-``open_dials`` holds one entry ``{key, at}`` a dial. Registering filters on an active batch and on room for
-one more call, so that a pause or a limit is judged by the database in the very write that lets a dial
-through; settling consumes the entry and adds the call's figures in one update, so that they count exactly
-once.
+``open_dials`` holds one entry ``{key, at}`` per dial. Registering a dial filters on an active batch and on
+capacity for one more call, so that the database checks pause and limit in the write that admits the dial.
+Settling removes the entry and adds the call's sums in one update, so that they count exactly once.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from speechaid.model.states import Priority
 from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
 
-#: How ``is_active`` may say no; missing counts as yes.
+#: Values of ``is_active`` that mean no; a missing field means yes.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
-#: What a batch's turn and its window need to be known.
-FOR_A_TURN = ("batch_id", "account_id", "is_active", "priority", "call_settings")
+#: Fields that the fair order of batches and their calling windows need.
+SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "priority", "call_settings")
 
 
 class Batches:
@@ -33,11 +32,11 @@ class Batches:
         self._now = now
 
     def new_id(self) -> str:
-        """A fresh name in SpeechAI's form: ``batch-YYYYMMDD-8hex``."""
+        """Make a new name in SpeechAI's form: ``batch-YYYYMMDD-8hex``."""
         return f"batch-{self._now():%Y%m%d}-{secrets.token_hex(4)}"
 
     def create(self, fields: Document) -> str:
-        """Insert a batch; its name is made where the fields hold none. Returns the name."""
+        """Insert a batch and return its name, which is made where the fields have none."""
         now = self._now()
         batch_id = str(fields.get("batch_id") or self.new_id())
         counters = dict.fromkeys(
@@ -60,7 +59,7 @@ class Batches:
         return batch_id
 
     def get(self, batch_id: str) -> Batch:
-        """A batch by its name.
+        """Find a batch by its name.
 
         Raises:
             NotFound: there is none.
@@ -71,52 +70,54 @@ class Batches:
         return found
 
     def find(self, batch_id: str) -> Batch | None:
-        """A batch by its name, or None."""
+        """Find a batch by its name; None where there is none."""
         document = self.table.find_one({"batch_id": batch_id})
         return None if document is None else Batch.read(document)
 
     def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
-        """Names of batches that begin so."""
+        """Names of batches with this prefix."""
         rows = self.table.find(begins("batch_id", prefix), limit=limit, fields=("batch_id",))
         return [str(row["batch_id"]) for row in rows]
 
     def among(self, batch_ids: list[str]) -> list[Batch]:
-        """Those of the named batches that exist."""
+        """Find those of the named batches that exist."""
         return [Batch.read(document) for document in self.table.find({"batch_id": {"$in": batch_ids}})]
 
     def page(self, name: str, limit: int, *, including: bool) -> list[Batch]:
-        """So many batches in the order of their names, paused ones too, from that name on or after it.
+        """Find at most ``limit`` batches in the order of names, paused ones too, from or after ``name``.
 
-        No more of each is read than its turn and its window need.
+        Only ``SELECTION_FIELDS`` of each are read.
         """
-        begins = {"$gte" if including else "$gt": name}
-        rows = self.table.find({"batch_id": begins}, sort=[("batch_id", 1)], limit=limit, fields=FOR_A_TURN)
+        names = {"$gte" if including else "$gt": name}
+        rows = self.table.find(
+            {"batch_id": names}, sort=[("batch_id", 1)], limit=limit, fields=SELECTION_FIELDS
+        )
         return [Batch.read(row) for row in rows]
 
-    def raised(self, limit: int) -> list[Batch]:
-        """Batches of more than the usual priority, highest first, as many at most, as ``page`` reads them.
+    def above_normal_priority(self, limit: int) -> list[Batch]:
+        """Find batches above normal priority, highest first, with ``SELECTION_FIELDS``.
 
-        Of one priority the newest by name come first: what ended long ago keeps its priority, and must not
-        crowd out what was made today.
+        Within a priority, the latest names come first: batches that ended long ago keep their priority, and
+        must not displace today's. At most ``limit`` with a number as priority, and as many with a text.
         """
         order = [("priority", -1), ("batch_id", -1)]
-        # A priority may stand there as text, and no query compares a text with a number.
+        # The priority may be stored as text, and a query never compares text with a number.
         rows = [
             row
-            for usual in (Priority.NORMAL, str(Priority.NORMAL.value))
+            for normal in (Priority.NORMAL, str(Priority.NORMAL.value))
             for row in self.table.find(
-                {"priority": {"$gt": usual}}, sort=order, limit=limit, fields=FOR_A_TURN
+                {"priority": {"$gt": normal}}, sort=order, limit=limit, fields=SELECTION_FIELDS
             )
         ]
         return [Batch.read(row) for row in rows]
 
-    def any_name(self) -> str | None:
-        """The name of a batch drawn by lot; None where there is none."""
+    def random_name(self) -> str | None:
+        """The name of a random batch; None where there is no batch."""
         rows = self.table.aggregate([{"$sample": {"size": 1}}, {"$project": {"batch_id": 1}}])
         return next((text(row.get("batch_id")) for row in rows), None)
 
     def newest(self, limit: int = 0) -> list[Batch]:
-        """Batches, newest first."""
+        """Find batches, newest first; ``limit`` 0 is all."""
         return [
             Batch.read(document) for document in self.table.find({}, sort=[("created_at", -1)], limit=limit)
         ]
@@ -124,14 +125,22 @@ class Batches:
     # -- pause and resume --------------------------------------------------------------------------------
 
     def pause(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
-        """No new call of this batch from now on. Who, when and why stand in ``pause``."""
+        """Stop new calls of a batch; ``pause`` records who, when and why.
+
+        Raises:
+            NotFound: there is no such batch.
+        """
         pause = {"by": by, "reason": reason, "at": self._now()}
         return self._change(
             batch_id, {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
         )
 
     def resume(self, batch_id: str, *, by: str) -> Batch:
-        """Calls of this batch may go out again."""
+        """Allow calls of a batch again.
+
+        Raises:
+            NotFound: there is no such batch.
+        """
         resumed = {"by": by, "at": self._now()}
         change = {
             "$set": {"is_active": True, "resumed": resumed, "updated_at": self._now()},
@@ -140,13 +149,13 @@ class Batches:
         return self._change(batch_id, change)
 
     def pause_all(self, *, by: str, reason: str | None) -> int:
-        """Pause every active batch, with a mark by which ``resume_all`` knows them; how many."""
+        """Pause every active batch, marked with ``pause.all`` for ``resume_all``; return how many."""
         pause = {"by": by, "reason": reason, "at": self._now(), "all": True}
         change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
         return self.table.update_many({"is_active": {"$nin": INACTIVE}}, change)
 
     def resume_all(self, *, by: str) -> int:
-        """Resume just those that ``pause_all`` paused and nobody paused for themselves since; how many."""
+        """Resume the batches that ``pause_all`` paused and no ``pause`` has paused since; return how many."""
         resumed = {"by": by, "at": self._now()}
         change = {
             "$set": {"is_active": True, "resumed": resumed, "updated_at": self._now()},
@@ -154,8 +163,12 @@ class Batches:
         }
         return self.table.update_many({"is_active": {"$in": INACTIVE}, "pause.all": True}, change)
 
-    def call_off(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
-        """Pause a batch for good: its jobs are about to be cancelled."""
+    def cancel(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
+        """Pause a batch for good, before its jobs are cancelled.
+
+        Raises:
+            NotFound: there is no such batch.
+        """
         called_off = {"by": by, "reason": reason, "at": self._now()}
         pause = {**called_off, "reason": reason or "cancelled"}
         change = {"is_active": False, "pause": pause, "cancelled": called_off, "updated_at": self._now()}
@@ -169,61 +182,68 @@ class Batches:
     # -- open dials --------------------------------------------------------------------------------------
 
     def register_dial(self, batch_id: str, key: str, *, at_most: int | None) -> bool:
-        """Enter an open dial, if the batch is active and has room; also true where it is entered already."""
-        room = {} if at_most is None else {f"open_dials.{max(at_most, 1) - 1}": {"$exists": False}}
+        """Add the entry of an open dial; True also where it is there already.
+
+        Expected: the batch is active, and has fewer than ``at_most`` open dials (None: no limit).
+        """
+        capacity = {} if at_most is None else {f"open_dials.{max(at_most, 1) - 1}": {"$exists": False}}
         if at_most == 0:
             return False
         query = {
             "batch_id": batch_id,
             "is_active": {"$nin": INACTIVE},
             "open_dials.key": {"$ne": key},
-            **room,
+            **capacity,
         }
         if self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}}):
             return True
         return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
 
-    def enter_dial(self, batch_id: str, key: str) -> None:
-        """Enter a dial whose call goes on already, whatever the batch allows."""
+    def register_live_dial(self, batch_id: str, key: str) -> None:
+        """Add the entry of a dial that has a call already, whatever the batch's pause and limit."""
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
         self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}})
 
     def settle_dial(
-        self, batch_id: str, key: str, figures: Mapping[str, float], *, seen: Batch | None = None
+        self, batch_id: str, key: str, figures: Mapping[str, float], *, as_read: Batch | None = None
     ) -> bool:
-        """Close an open dial and add its figures (``total_cost``, …); False where that is done already.
+        """Remove a dial's entry and add to the batch's sums; False where that is done already.
 
-        ``seen`` is the batch as read before; it spares a read.
+        Args:
+            batch_id: the batch.
+            key: the dial's key; expected among the entries.
+            figures: what to add to which sum (``total_cost``, …).
+            as_read: the batch as read before; saves a read.
         """
         change: Document = {"$pull": {"open_dials": {"key": key}}, "$set": {"updated_at": self._now()}}
         query = {"batch_id": batch_id, "open_dials.key": key}
         if figures:
             change["$inc"] = dict(figures)
-            if seen is None or not all(is_countable(seen.document.get(name, 0)) for name in figures):
+            if as_read is None or not all(is_countable(as_read.document.get(name, 0)) for name in figures):
                 self._make_countable(query, figures)
         return self.table.update(query, change)
 
     def _make_countable(self, query: Document, names: Iterable[str]) -> None:
-        """Write sums that SpeechAI left as text, or as nothing, as the numbers that they are read as."""
+        """Turn sums that SpeechAI stored as text or null into numbers."""
         document = self.table.find_one(query, fields=tuple(names)) or {}
         for name in names:
             value = document.get(name, 0)
             if not is_countable(value):
                 self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
 
-    def old_dials(self, before: datetime) -> list[tuple[str, str]]:
-        """Batches and keys of dials that were entered before that moment."""
+    def stale_dials(self, before: datetime) -> list[tuple[str, str]]:
+        """The batch and key of each entry made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("batch_id", "open_dials"))
         return [(str(row.get("batch_id")), key) for row in rows for key in keys_before(row, before)]
 
     # -- imports -----------------------------------------------------------------------------------------
 
     def note_import(self, batch_id: str, fields: Document) -> None:
-        """Write down how far the import into this batch is, in place of what stood there."""
+        """Record the progress of the import into this batch, replacing the previous record."""
         self.table.update({"batch_id": batch_id}, {"$set": {"last_import": fields}})
 
     def imported_into(self, limit: int) -> list[Batch]:
-        """Batches that contacts were imported into, the latest import first."""
+        """Find batches with an import, the latest import first."""
         known = {"last_import.started_at": {"$exists": True}}
         rows = self.table.find(known, sort=[("last_import.started_at", -1)], limit=limit)
         return [Batch.read(document) for document in rows]
@@ -231,5 +251,5 @@ class Batches:
     # -- counters ----------------------------------------------------------------------------------------
 
     def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
-        """Write SpeechAI's job counters, as counted from the jobs."""
+        """Write SpeechAI's job counters."""
         self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})

@@ -1,4 +1,4 @@
-"""One line an event of a job's life and of operators' commands, kept for a set time."""
+"""One line per event of a job and per operator's command, kept for a set time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speechaid.model.reading import Document
 from speechaid.store.indexes import DAY_SECONDS, LOG_RETENTION
 from speechaid.store.table import Table
 
-#: Lines of other hosts come in within so many seconds, clocks' differences included.
+#: Seconds within which lines of other hosts arrive, clock differences included.
 OVERLAP_SECONDS = 15.0
 
 
@@ -25,9 +25,9 @@ class CallLogs:
         self._now = now
 
     def keep_for(self, days: int) -> None:
-        """Have lines deleted so many days after their ``at``, those that are there already too.
+        """Have the database delete lines ``days`` after their ``at``, existing ones too, within minutes.
 
-        The database deletes them itself, within minutes. All hosts share one span, the last one set.
+        All hosts share one span, the last one set.
         """
         index = LOG_RETENTION
         self.table.expire_after(days * DAY_SECONDS, index.keys, name=index.name, **index.options)
@@ -41,25 +41,25 @@ class CallLogs:
         self.table.insert_many([dict(line) for line in lines])
 
     def audit(self, *, actor: str, command: str, args: Mapping[str, Any], outcome: str) -> None:
-        """Add a line about an operator's command: who, what, and what came of it."""
+        """Add a line about an operator's command: who, what, and its outcome."""
         self._insert(
             {"event": "command", "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
         )
 
     def of_job(self, job_id: str) -> list[Document]:
-        """A job's lines, in order."""
+        """Find a job's lines, in order."""
         return self.table.find({"job_id": job_id}, sort=[("at", 1)])
 
     def latest(
         self, limit: int, *, job_id: str | None, commands: bool, after: str | None
     ) -> tuple[list[Document], str]:
-        """The latest lines, oldest first, and the place from which to look for more.
+        """Find the latest lines, oldest first; return them and the position from which to read on.
 
-        A place lies a little before what it was given with: another host's lines may come in late, so
-        whoever goes on from it meets some lines again, and tells them by their ``_id``.
+        A position lies ``OVERLAP_SECONDS`` in the past, since lines of other hosts may arrive late: a reader
+        who goes on from it gets some lines again, and recognises them by their ``_id``.
 
         Raises:
-            ValueError: ``after`` is no place.
+            ValueError: ``after`` is not a position.
         """
         query: Document = {}
         if job_id is not None:
@@ -68,13 +68,13 @@ class CallLogs:
             query["event"] = "command"
         if after is not None:
             query["_id"] = {"$gt": _object_id(after)}
-        place = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
+        position = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
         latest_first = [("at" if job_id or commands else "_id", -1)]
         lines = self.table.find(query, sort=latest_first, limit=limit)
-        return lines[::-1], place
+        return lines[::-1], position
 
     def commands(self, limit: int) -> list[Document]:
-        """The latest commands, newest first."""
+        """Find the latest commands, newest first."""
         return self.table.find({"event": "command"}, sort=[("at", -1)], limit=limit)
 
     def _insert(self, fields: Document) -> None:
@@ -82,8 +82,8 @@ class CallLogs:
         self.table.insert({**kept, "at": self._now()})
 
 
-def _object_id(place: str) -> ObjectId:
+def _object_id(position: str) -> ObjectId:
     try:
-        return ObjectId(place)
+        return ObjectId(position)
     except InvalidId as exc:
-        raise ValueError("this is no place that an earlier answer named") from exc
+        raise ValueError("not a position of an earlier answer") from exc

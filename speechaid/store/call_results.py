@@ -1,4 +1,4 @@
-"""What came of each call: one document a dial, in SpeechAI's form, and the figures summed over them."""
+"""The results of calls: one document per dial, in SpeechAI's form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class CallResults:
         self.table = table
 
     def record(self, document: Document) -> bool:
-        """Insert the result of a dial (``dial_key``); False where it is recorded already."""
+        """Insert the result of a dial; False where one with its ``dial_key`` exists."""
         try:
             self.table.insert(dict(document))
         except Duplicate:
@@ -21,13 +21,13 @@ class CallResults:
         return True
 
     def of_job(self, job_id: str) -> list[Document]:
-        """A job's calls, in order."""
+        """Find a job's results, in order."""
         return self.table.find({"job_id": job_id}, sort=[("created_at", 1)])
 
     def of_call(self, call_id: str) -> Document | None:
-        """The result of a call, or None."""
+        """Find the result of a call; None where there is none."""
         return self.table.find_one({"call_id": call_id})
 
     def aggregate(self, pipeline: Pipeline) -> list[Document]:
-        """Figures over the results; ``campaign.report`` says which."""
+        """Run a pipeline over the results (``store.report_queries``)."""
         return self.table.aggregate(pipeline)

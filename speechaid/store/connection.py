@@ -1,4 +1,4 @@
-"""The connection: one client a process, made after the fork, and the collections behind named methods."""
+"""The connection to the database: one client per process, made after the fork, and a class per collection."""
 
 from __future__ import annotations
 
@@ -45,29 +45,30 @@ from speechaid.store.table import Table, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
 CLOCK_REREAD_SECONDS = 60.0
-#: Seconds until it is tried again after it could not be read.
+#: Seconds until the next try after a reading failed.
 CLOCK_RETRY_SECONDS = 10.0
-#: A reading of the clock that took longer than this says too little about the offset to replace an older one.
+#: A reading that took longer than this, in seconds, is too inexact to replace an older offset.
 CLOCK_READING_MAX_SECONDS = 2.0
-#: One that took longer than this is taken again, so often at most; the quickest counts.
+#: After a reading that took longer than this, in seconds, another is made, ``CLOCK_READINGS`` in all at most;
+#: the quickest counts.
 CLOCK_READING_GOOD_SECONDS = 0.05
 CLOCK_READINGS = 5
-#: The interpreter settles on how to run a piece of code within so many passes.
-REHEARSALS = 12
-#: A rehearsal never holds up a start for long.
-REHEARSAL_LIMITS = ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS")
-REHEARSAL_LIMIT_MS = 1_000
-#: A closed client's threads look for their end each half second.
+#: Passes after which the interpreter has specialised the code that runs.
+WARM_UP_PASSES = 12
+#: Options that bound the warm-up: it must not delay a start for long.
+WARM_UP_TIMEOUTS = ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS")
+WARM_UP_TIMEOUT_MS = 1_000
+#: A closed client's threads check every half second whether to end.
 THREADS_END_SECONDS = 3.0
 
 
 class DatabaseClock:
-    """The database's time, without asking it each time: its offset from this machine's boot-time clock.
+    """The database's time without a query each time: this machine's boot-time clock plus an offset.
 
-    Leases and due times are judged by this clock alone, so hosts whose wall clocks differ or jump agree.
-    An error is at most half the round trip of the reading, of several the quickest. A process that was
-    frozen between computing the time and using it errs to the early side: it sees fewer leases lapsed, and
-    writes shorter ones.
+    Leases and due times are compared with this clock alone, so that hosts whose wall clocks differ or jump
+    agree. The error is at most half the round trip of the quickest reading. A process that was frozen between
+    computing the time and using it errs to the early side: it sees fewer leases lapsed, and writes shorter
+    ones.
     """
 
     def __init__(self, client: MongoClient[Document], clock: Clock) -> None:
@@ -98,8 +99,8 @@ class DatabaseClock:
         try:
             took, local_time, after = self._quickest_reading()
         except StoreError:
-            # An old offset is still right to the millisecond; the outage is another's to report. Asking again
-            # at each reading would make every step of a worker wait for the database.
+            # An old offset is still right to the millisecond, and others report the outage. Another query at
+            # each call of ``now`` would make every step of a worker wait for the database.
             if self._offset is None:
                 raise
             self._read_at = self._clock.boottime() - CLOCK_REREAD_SECONDS + CLOCK_RETRY_SECONDS
@@ -108,17 +109,17 @@ class DatabaseClock:
             self._offset = local_time - after + took / 2
             self._read_at = after
             return
-        # Frozen in the middle, or a database that crawls: behind by that much at worst, never ahead, or
-        # leases that others hold would look lapsed.
+        # The process was frozen meanwhile, or the database is very slow: the clock is behind by that much at
+        # worst, never ahead, or leases of others would seem lapsed.
         if self._offset is None:
             self._offset = local_time - after
         self._read_at = after - CLOCK_REREAD_SECONDS + CLOCK_RETRY_SECONDS
 
     def _quickest_reading(self) -> tuple[float, float, float]:
-        """Seconds that it took, the database's time in it, and the boot-time clock after it.
+        """The seconds that it took, the database's time (a timestamp), and the boot-time clock after it.
 
-        The first one of a process also connects and logs in before the question goes out: that alone may
-        take a second, all of it on one side of the answer.
+        The first reading of a process also connects and logs in before the query goes out: that may take a
+        second, all of it before the answer.
         """
         readings = []
         for _ in range(CLOCK_READINGS):
@@ -128,7 +129,7 @@ class DatabaseClock:
             after = self._clock.boottime()
             local_time = instant(answer.get("localTime"))
             if local_time is None:
-                raise StoreError("the database does not tell its time (no localTime in the answer to hello)")
+                raise StoreError("the database does not report its time (no localTime in answer to hello)")
             readings.append((after - before, local_time.timestamp(), after))
             if after - before <= CLOCK_READING_GOOD_SECONDS:
                 break
@@ -136,7 +137,7 @@ class DatabaseClock:
 
 
 class Store:
-    """All collections of one database; what may be asked of each is a named method of its class."""
+    """All collections of one database, each as a class with a named method per query."""
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class Store:
         remarks: tuple[str, ...] = (),
     ) -> None:
         self._client = client
-        #: What the driver does not understand in the address, one line each; it goes on without.
+        #: The driver's warnings about options in the address, one line each; it ignores those options.
         self.remarks = remarks
         self._clock = DatabaseClock(client, clock or SystemClock())
         database = client.get_database(
@@ -182,27 +183,27 @@ class Store:
         )
 
     def now(self) -> datetime:
-        """The time by the database's clock."""
+        """The time by the database's clock, aware UTC (``DatabaseClock.now``)."""
         return self._clock.now()
 
     def skew_seconds(self) -> float:
-        """How far this host's wall clock is ahead of the database's."""
+        """How far this host's wall clock is ahead of the database's, in seconds."""
         return self._clock.skew_seconds()
 
     def ping(self) -> None:
-        """Ask the database for a sign of life; ``StoreUnavailable`` where it gives none."""
+        """Check that the database answers; raises ``StoreUnavailable`` where it does not."""
         with translated():
             self._client.admin.command("ping")
 
     def has_primary(self) -> bool:
-        """Whether the driver's own watch, every ten seconds, found a server that takes writes; asks nothing.
+        """Whether the driver's monitor, which checks every ten seconds, knows a writable server; no query.
 
-        A server that hangs is found out by it long before the question that waits there gives up.
+        It detects a server that hangs long before a query that waits there times out.
         """
         return self._client.topology_description.has_writable_server()
 
     def prepare(self) -> None:
-        """Make the indexes that are missing, and remove those of earlier versions."""
+        """Create the missing indexes, and drop those that earlier versions made."""
         create_indexes(self.indexed())
         for name in indexes.RETIRED_LOGS:
             self.logs.table.drop_index(name)
@@ -218,7 +219,7 @@ class Store:
         ]
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._client.close()
 
 
@@ -229,29 +230,29 @@ def connect(
     clock: Clock | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Store:
-    """A store on the settings' database; nothing is sent until it is used.
+    """Open a store on the settings' database; nothing is sent until it is used.
 
     Args:
-        settings: where the database is; ``uri`` replaces its address (the embedded database has its own).
-        uri: the address to use instead; a secret.
-        clock: this machine's clocks; a test brings its own.
-        more: options of the driver that hold against all others.
+        settings: address, database and collection names, pool size.
+        uri: replaces the settings' address (the embedded database has its own); a secret.
+        clock: this machine's clocks; tests pass another.
+        more: options of the driver that override all others.
 
     Raises:
-        ConfigError: the address cannot be understood.
+        ConfigError: the address is invalid.
     """
     address = uri if uri is not None else settings.uri.get_secret_value()
     options: dict[str, Any] = {
         "appname": "speechaid",
         "tz_aware": True,
         "maxPoolSize": settings.max_pool_size,
-        # Opened at the first use, so that a client may be made before a fork: until then it has no thread.
+        # Connected at the first use, so that a client may be made before a fork: until then it has no thread.
         "connect": False,
         **_unless_given(address),
         **(more or {}),
     }
     try:
-        # The driver would print its warnings with a line of its own source, again in each process.
+        # The driver would print its warnings with a line of its source, again in each process.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             client: MongoClient[Document] = MongoClient(address, **options)
@@ -282,13 +283,13 @@ def _remark(option: str) -> str:
 
 
 def _unless_given(address: str) -> dict[str, Any]:
-    """Options of the driver where the address has none of its own: what an operator wrote there stands."""
+    """Options of the driver that the operator's address does not set."""
     options = {
-        # One thread and one connection less a process than the streaming protocol needs.
+        # One thread and one connection fewer per process than the streaming protocol needs.
         "serverMonitoringMode": "poll",
         "connectTimeoutMS": 5_000,
         "serverSelectionTimeoutMS": 5_000,
-        # Longer than any lawful operation; without it a silent database would be waited for without end.
+        # Longer than any valid operation; without it, a silent database would block without end.
         "socketTimeoutMS": 30_000,
     }
     given = {name.lower() for name, _ in parse_qsl(address.partition("?")[2])}
@@ -296,20 +297,20 @@ def _unless_given(address: str) -> dict[str, Any]:
 
 
 @functools.cache
-def rehearse(settings: DatabaseSettings) -> None:
-    """Connect, read as a worker reads, and let go again, before any fork: saves a MiB in each worker.
+def warm_up_queries(settings: DatabaseSettings) -> None:
+    """Run a worker's queries and disconnect, before any fork: saves a MiB in each worker.
 
-    The interpreter rewrites code as it is used, and the driver makes what it needs at the first use: after
-    the fork each worker would have a copy of its own. Nothing is left open. Without a database there is none.
+    The interpreter specialises code as it runs, and the driver allocates at the first use: after the fork
+    each worker would hold a copy. Nothing is left open. Without a database nothing happens.
     """
-    store = connect(settings, more=dict.fromkeys(REHEARSAL_LIMITS, REHEARSAL_LIMIT_MS))
+    store = connect(settings, more=dict.fromkeys(WARM_UP_TIMEOUTS, WARM_UP_TIMEOUT_MS))
     try:
-        for _ in range(REHEARSALS):
+        for _ in range(WARM_UP_PASSES):
             store.ping()
-            store.holds.read("rehearsal")
-            store.batches.find("rehearsal")
-            store.accounts.among(["rehearsal"])
-            store.queue.candidates("rehearsal", 1)
+            store.holds.read("warm-up")
+            store.batches.find("warm-up")
+            store.accounts.among(["warm-up"])
+            store.queue.candidates("warm-up", 1)
     except StoreError:
         pass
     finally:
@@ -318,16 +319,16 @@ def rehearse(settings: DatabaseSettings) -> None:
 
 
 def _wait_for_threads(seconds: float) -> None:
-    """The driver's threads end soon after their client was closed; none may live across a fork."""
+    """Wait until the closed client's threads have ended; none may live across a fork."""
     deadline = time.monotonic() + seconds
     while threading.active_count() > 1 and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
 def warm_up_driver() -> None:
-    """Build and drop a client that never connects: what that costs once is shared by forked workers.
+    """Build and close a client that never connects, so that forked workers share what that loads.
 
-    The driver imports what it logs in with only then, which is after the fork: 1.2 MiB a worker.
+    The driver imports its authentication modules when it logs in, after the fork: 1.2 MiB per worker.
     """
     for name in ("saslprep", "synchronous.auth", "synchronous.auth_aws", "synchronous.auth_oidc"):
         with contextlib.suppress(ImportError):  # internals: another version may have them elsewhere

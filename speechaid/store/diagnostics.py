@@ -1,4 +1,4 @@
-"""Questions of ``explain``, ``forecast`` and ``doctor``; none is on a hot path, each is bounded."""
+"""Queries of ``explain``, ``forecast`` and ``doctor``; none is on a hot path, each is bounded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.store.table import Table
 
-#: What a job waits in, or failed.
+#: Statuses of jobs that wait or failed.
 _NOT_DONE: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.FAILED)
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 class Diagnostics:
-    """Jobs and results as somebody looks at them who wonders."""
+    """Queries over jobs and results that explain a state to an operator."""
 
     def __init__(self, jobs: Table, results: Table, now: Callable[[], datetime]) -> None:
         self._jobs = jobs
@@ -27,15 +27,15 @@ class Diagnostics:
         self._now = now
 
     def ahead_of(self, job: Job, limit: int) -> int:
-        """How many due jobs of the same batch come before this one; at most ``limit``."""
+        """How many due jobs of the batch come before this one; at most ``limit``."""
         ready: Document = {"status": JobStatus.PENDING, "batch_id": job.batch_id, "_id": {"$ne": job.id}}
         if job.reserved_until is None:
-            return 0  # as early as any
+            return 0  # such jobs come first
         earlier = [{"reserved_until": None}, {"reserved_until": {"$lt": job.reserved_until}}]
         return len(self._jobs.find({**ready, "$or": earlier}, limit=limit, fields=("_id",)))
 
     def pending_of(self, batch_id: str | None, limit: int) -> list[Job]:
-        """A batch's pending jobs, soonest due first."""
+        """Find a batch's pending jobs, soonest due first."""
         ready: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}, "batch_id": batch_id}
         found = self._jobs.find({**ready, "reserved_until": None}, limit=limit)
         if len(found) < limit:
@@ -44,25 +44,25 @@ class Diagnostics:
         return [Job.read(row) for row in found]
 
     def holder_of(self, number_: str, besides: Job) -> str | None:
-        """The other job that has this number in a live call."""
+        """The name of another job with an open dial to this number; None where there is none."""
         row = self._jobs.find_one({"dial.number": number_, "_id": {"$ne": besides.id}}, fields=("job_id",))
         return None if row is None else text(row.get("job_id")) or str(row["_id"])
 
     def busy_numbers(self, numbers: Collection[str]) -> frozenset[str]:
-        """Those of the numbers that are in a live call."""
+        """Those of the numbers that have an open dial."""
         rows = self._jobs.find({"dial.number": {"$in": sorted(numbers)}}, fields=("dial.number",))
         return frozenset(str(row["dial"]["number"]) for row in rows)
 
     def open_dials(self, limit: int) -> list[Job]:
-        """Jobs with a dial open."""
+        """Find jobs with an open dial."""
         return [Job.read(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
 
     def unreadable(self, limit: int) -> list[str]:
-        """Names of jobs that wait or failed, and in which no phone can be read, sorted; at most ``limit``."""
+        """Names of jobs that wait or failed and have no readable phone, sorted; at most ``limit``."""
         no_text = {"$not": {"$type": "string"}}
         query: Document = {
             "status": {"$in": [*_NOT_DONE]},
-            # Also where the contact is a text, or its phones a number: then there is no first one.
+            # Also true where the contact is text, or its phones a number: then there is no first phone.
             "contact.phones.0": no_text,
             "contact.phone": no_text,
             "to_number": no_text,
@@ -71,7 +71,7 @@ class Diagnostics:
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
     def suspended_for(self) -> dict[str, int]:
-        """Suspended jobs by reason."""
+        """Count suspended jobs by reason."""
         rows = self._jobs.aggregate(
             [
                 {"$match": {"status": JobStatus.SUSPENDED}},
@@ -81,7 +81,7 @@ class Diagnostics:
         return {str(row["_id"]): int(row["jobs"]) for row in rows}
 
     def awaiting_account(self) -> dict[str, int]:
-        """Jobs that wait or are suspended for want of their account, by the account that they name."""
+        """Count jobs by account that wait, or are suspended because their account is unknown."""
         waiting: Document = {"status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]}}
         suspended = {"status": JobStatus.SUSPENDED, "suspend_reason": SuspendReason.ACCOUNT_UNKNOWN}
         rows = self._jobs.aggregate(
@@ -94,7 +94,7 @@ class Diagnostics:
         return _summed((account_id, jobs) for account_id, jobs in named if account_id is not None)
 
     def tried_again(self) -> dict[int, int]:
-        """Pending and failed jobs by the passes that they have used up."""
+        """Count pending and failed jobs by the attempts that they have used."""
         rows = self._jobs.aggregate(
             [
                 {"$match": {"status": {"$in": [JobStatus.PENDING, JobStatus.FAILED]}}},
@@ -104,7 +104,7 @@ class Diagnostics:
         return _summed((int(number(row["_id"]) or 0), int(row["jobs"])) for row in rows)
 
     def recent_outcomes(self, seconds: float) -> dict[tuple[str, str], int]:
-        """Calls that ended within so many seconds, by outcome and by Retell's reason."""
+        """Count calls that ended within the last ``seconds``, by outcome and Retell's reason."""
         rows = self._results.aggregate(
             [
                 {"$match": {"created_at": {"$gte": self._now() - timedelta(seconds=seconds)}}},
@@ -122,7 +122,7 @@ class Diagnostics:
         )
 
     def recent_calls(self, limit: int) -> list[Document]:
-        """The latest results, as far as length and cost go."""
+        """Find the latest results, with length and cost only."""
         return self._results.find(
             {}, sort=[("_id", -1)], limit=limit, fields=("duration_ms", "connected", "cost", "placed_at")
         )

@@ -1,4 +1,4 @@
-"""The do-not-call list: numbers that no job dials, in E.164."""
+"""The do-not-call list: numbers that are never dialled, in E.164."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class DoNotCallList:
         self._now = now
 
     def add(self, number: str, *, source: str, job_id: str | None = None) -> None:
-        """Put a number on the list; who put it there first stands."""
+        """Add a number; an existing entry stays as it is."""
         entry = {"source": source, "job_id": job_id, "at": self._now()}
         self.table.update({"_id": number}, {"$setOnInsert": entry}, upsert=True)
 
     def add_many(self, numbers: Sequence[str], *, source: str) -> int:
-        """Put many on the list; how many were not on it before."""
+        """Add many numbers; return how many were new."""
         known = self.listed(numbers)
         fresh = [number for number in dict.fromkeys(numbers) if number not in known]
         entry = {"source": source, "at": self._now()}
@@ -32,13 +32,13 @@ class DoNotCallList:
                 self.table.insert_many([{"_id": number, **entry} for number in fresh])
         except StoreUnavailable:
             raise
-        except StoreError:  # somebody else listed one of them meanwhile
+        except StoreError:  # another process added one of them meanwhile
             for number in fresh:
                 self.add(number, source=source)
         return len(fresh)
 
     def entry(self, number: str) -> Document | None:
-        """What is on record about a listed number: ``source``, ``job_id``, ``at``; None where it is not."""
+        """Find a number's entry (``source``, ``job_id``, ``at``); None where it is not listed."""
         return self.table.find_one({"_id": number})
 
     def size(self) -> int:
@@ -55,5 +55,5 @@ class DoNotCallList:
         )
 
     def remove(self, number: str) -> bool:
-        """Take a number off the list; whether it was on it."""
+        """Remove a number; return whether it was listed."""
         return self.table.delete({"_id": number}) > 0

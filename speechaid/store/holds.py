@@ -1,4 +1,4 @@
-"""What stops dialling: an operator's fleet hold, and the circuit breaker of each API key.
+"""Holds on dialling: an operator's fleet hold, and the circuit breaker of each API key.
 
 Documents: ``{_id: "fleet", on, reason, by, at}`` and ``{_id: "key:<fingerprint>", revision, …breaker}``. A
 breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
@@ -18,7 +18,7 @@ FLEET = "fleet"
 
 @dataclass(frozen=True, kw_only=True)
 class FleetHold:
-    """An operator's emergency stop."""
+    """An operator's hold on every host."""
 
     reason: str | None
     by: str | None
@@ -33,29 +33,35 @@ class Holds:
         self._now = now
 
     def fleet(self) -> FleetHold | None:
-        """The fleet hold, or None where there is none."""
+        """Find the fleet hold; None where there is none."""
         return read_fleet_hold(self.table.find_one({"_id": FLEET}))
 
     def hold(self, *, by: str, reason: str | None) -> None:
-        """Stop every new dial of every host."""
+        """Hold every new dial of every host."""
         fields = {"on": True, "by": by, "reason": reason, "at": self._now()}
         self.table.update({"_id": FLEET}, {"$set": fields}, upsert=True)
 
     def unhold(self, *, by: str) -> bool:
-        """Let dials go out again; whether there was a hold."""
+        """Lift the fleet hold; return whether there was one."""
         return self.table.update({"_id": FLEET, "on": True}, {"$set": {"on": False, "lifted_by": by}})
 
     def read(self, fingerprint: str) -> tuple[FleetHold | None, Document | None]:
-        """The fleet hold and the breaker document of an API key, in one look."""
+        """Read the fleet hold and the breaker document of an API key, in one query."""
         rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, key_of(fingerprint)]}})}
         return read_fleet_hold(rows.get(FLEET)), rows.get(key_of(fingerprint))
 
     def breakers(self) -> list[Document]:
-        """All breaker documents; ``_id`` is ``key:<fingerprint>``."""
+        """Find all breaker documents; ``_id`` is ``key:<fingerprint>``."""
         return [row for row in self.table.find({}) if str(row["_id"]).startswith("key:")]
 
     def write_breaker(self, fingerprint: str, fields: Document, *, expected_revision: int | None) -> bool:
-        """Write a breaker, if it still is as it was read (revision None: not there); False: read it again."""
+        """Write a breaker; False where its revision is not as expected: read it again.
+
+        Args:
+            fingerprint: of the API key.
+            fields: the breaker.
+            expected_revision: as read; None: there was no document.
+        """
         if expected_revision is None:
             try:
                 self.table.insert({"_id": key_of(fingerprint), **fields, "revision": 1})
@@ -67,7 +73,7 @@ class Holds:
 
 
 def read_fleet_hold(document: Document | None) -> FleetHold | None:
-    """The hold that a document says is on, or None."""
+    """The fleet hold in a document; None where it is off or missing."""
     if document is None or not flag(document.get("on"), default=False):
         return None
     return FleetHold(
@@ -76,5 +82,5 @@ def read_fleet_hold(document: Document | None) -> FleetHold | None:
 
 
 def key_of(fingerprint: str) -> str:
-    """The name of a key's breaker."""
+    """The ``_id`` of a key's breaker."""
     return f"key:{fingerprint}"

@@ -1,7 +1,7 @@
-"""The indexes that speechaid's look-ups stand on; made at start, dropped only where a version retires one.
+"""The indexes of speechaid's queries; created at start, dropped only where a version retires one.
 
-SpeechAI's own indexes stay as they are. Uniqueness is asked only of what speechaid writes itself (partial
-indexes), since SpeechAI's collections may hold doubles.
+SpeechAI's indexes stay as they are. Unique indexes cover only what speechaid writes (partial indexes), since
+SpeechAI's collections may hold duplicates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from speechaid.store.table import Duplicate, Table
 
 @dataclass(frozen=True)
 class Index:
-    """One index: its name, its keys in order, and what it is for."""
+    """One index: its name, its keys in order, and its purpose."""
 
     name: str
     keys: tuple[tuple[str, int], ...]
@@ -33,14 +33,14 @@ DAY_SECONDS = 86_400
 JOBS = (
     Index(
         "speechaid_turn",
-        # The account at the end lets jobs of a closed one be passed over without reading them.
+        # The account at the end lets a query skip jobs of a closed account without reading them.
         _keys("status", "batch_id", "reserved_until", "account_id"),
         "due jobs of one batch, longest due first",
     ),
     Index(
         "speechaid_account_jobs",
         _keys("status", "account_id", "suspend_reason"),
-        "jobs of an account to suspend or to bring back",
+        "jobs of an account to suspend or to resume",
     ),
     Index("speechaid_lapsed", _keys("status", "reserved_until"), "jobs in progress whose lease has run out"),
     Index("speechaid_counts", _keys("batch_id", "status"), "jobs of a batch by status"),
@@ -54,24 +54,24 @@ JOBS = (
     Index(
         "speechaid_given_back",
         _keys("reserved_to_give_back"),
-        "ended jobs whose SpeechAI reservation is to be given back",
+        "ended jobs whose SpeechAI reservation is to be released",
         {"sparse": True},
     ),
-    Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that are there already"),
+    Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that exist already"),
     Index(
         "speechaid_live_number",
         _keys("dial.number"),
-        "a number is in one live call at a time",
+        "a number has one open dial at a time",
         {"unique": True, "partialFilterExpression": {"dial.number": {"$exists": True}}},
     ),
 )
 BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
-    Index("speechaid_priority", _keys("priority", "batch_id"), "batches that go before others"),
+    Index("speechaid_priority", _keys("priority", "batch_id"), "batches above normal priority"),
 )
 ACCOUNTS = (
     Index("speechaid_account_id", _keys("account_id"), "an account by its name"),
-    Index("speechaid_account_zone", _keys("timezone"), "time zones that accounts have"),
+    Index("speechaid_account_zone", _keys("timezone"), "time zones of accounts"),
 )
 RESULTS = (
     Index("speechaid_call_id", _keys("call_id"), "a result by its call"),
@@ -80,18 +80,18 @@ RESULTS = (
     Index(
         "speechaid_result_dial",
         _keys("dial_key"),
-        "one result a dial of ours",
+        "one result per dial of speechaid",
         {"unique": True, "partialFilterExpression": {"dial_key": {"$exists": True}}},
     ),
     Index(
         "speechaid_analysis_due",
         _keys("analysis_wait.due_at"),
-        "calls whose analysis has yet to be asked for",
+        "calls whose analysis is still to be fetched",
         {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
     ),
 )
-#: ``CallLogs.keep_for`` sets its span. Descending, since the same field has an ascending index already; only
-#: of lines with an event, since what another program wrote is not ours to delete.
+#: ``CallLogs.keep_for`` sets its span. Descending, since the field has an ascending index already; only for
+#: lines with an event, since lines of other programs must not be deleted.
 LOG_RETENTION = Index(
     "speechaid_log_retention",
     (("at", -1),),
@@ -108,12 +108,12 @@ LOGS = (
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
     LOG_RETENTION,
 )
-#: Made by earlier versions, in the way now: of ``call_logs``.
+#: Indexes of ``call_logs`` that earlier versions created and that are dropped now.
 RETIRED_LOGS = ("speechaid_log_expiry",)
 
 
 def create_indexes(tables: Iterable[tuple[Table, tuple[Index, ...]]]) -> None:
-    """Make what each collection is missing; an index of the same keys under another name serves as well."""
+    """Create the missing indexes; an index of the same keys under another name is good enough."""
     for table, wanted in tables:
         for index in wanted:
             _create(table, index)
@@ -126,9 +126,9 @@ def _create(table: Table, index: Index) -> None:
         raise
     except Duplicate as exc:
         raise StoreError(
-            f"index {index.name} on {table.name} cannot be made: the collection holds doubles"
+            f"index {index.name} on {table.name} cannot be created: the collection holds duplicates"
         ) from exc
     except StoreError as exc:
-        # Codes 85 and 86: such an index is there under another name or with other options.
+        # Codes 85 and 86: such an index exists under another name or with other options.
         if "code 85" not in str(exc) and "code 86" not in str(exc):
             raise

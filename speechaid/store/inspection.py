@@ -1,4 +1,4 @@
-"""What ``speechaid check`` asks of a database; nothing of an operator's is changed."""
+"""Queries of ``speechaid check`` on a database; no data of an operator is changed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from speechaid.model.states import JobStatus
 from speechaid.rules.check_findings import LATELY_SECONDS, OtherWorkers, Topology
 from speechaid.store.connection import Store
 
-#: Written to and cleared again by the check alone.
+#: Written and cleared again only by the check.
 SCRATCH_COLLECTION = "speechaid_checks"
-#: More would not change the verdict.
+#: More would not change the finding.
 _MOST_JOBS = 1000
 
 
 def read_topology(store: Store) -> Topology:
-    """What kind of server answers.
+    """Read what kind of server answers.
 
     Raises:
-        StoreError: it cannot be asked, or does not let us in.
+        StoreError: it does not answer, or refuses the login.
     """
     hello = store.jobs.table.hello()
     return Topology(
@@ -34,12 +34,12 @@ def read_topology(store: Store) -> Topology:
 
 
 def write_durably(store: Store) -> float:
-    """Seconds that a write takes until a majority has it in its journal.
+    """Make a durable write; return the seconds until a majority had it in its journal.
 
     Raises:
-        StoreError: it was not confirmed.
+        StoreError: the write was not confirmed.
     """
-    scratch = store.jobs.table.beside(SCRATCH_COLLECTION)
+    scratch = store.jobs.table.sibling(SCRATCH_COLLECTION)
     mine = f"{socket.gethostname()}:{os.getpid()}"
     started = time.monotonic()
     scratch.update({"_id": mine}, {"$set": {"at": store.now()}}, upsert=True)
@@ -49,7 +49,7 @@ def write_durably(store: Store) -> float:
 
 
 def missing_indexes(store: Store) -> list[str]:
-    """Indexes that no collection has, under whatever name."""
+    """Names of the indexes of speechaid whose keys no index of the collection has."""
     return [
         f"{table.name}.{index.name}"
         for table, wanted in store.indexed()
@@ -59,8 +59,8 @@ def missing_indexes(store: Store) -> list[str]:
     ]
 
 
-def foreign_work(store: Store) -> OtherWorkers:
-    """Jobs in progress that no speechaid claimed, and that somebody touched lately."""
+def other_workers(store: Store) -> OtherWorkers:
+    """Count jobs in progress without a claim of speechaid that changed within ``LATELY_SECONDS``."""
     since = store.now() - timedelta(seconds=LATELY_SECONDS)
     rows = store.jobs.table.find(
         {

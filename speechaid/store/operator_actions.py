@@ -1,7 +1,7 @@
-"""Operators' orders on jobs that have no dial open, many at a time; what has one is left to the workers.
+"""Operators' changes to jobs without an open dial, many at a time; jobs with one are left to the workers.
 
-Each write names what it expects of the job, so that a claim in between makes it miss. Orders about one job,
-whatever it is in, are ``store.operator_requests``'.
+Each write's filter names the expected state of the job, so that it misses a job claimed meanwhile. Requests
+about one job in any state are in ``store.operator_requests``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import JobStatus
+from speechaid.model.states import STATUS_ALIASES, JobStatus, transition
 from speechaid.store.jobs import clear_claim
 from speechaid.store.table import Table
 
-#: These wait, with nobody's hands on them.
+#: Statuses of jobs that wait and that no worker holds.
 WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED)
-#: What a reset takes away: the end that the job had come to, and SpeechAI's own retry.
+#: Fields that a reset removes: how the job ended, and SpeechAI's retry.
 _ENDS: Final = (
     "failed_at",
     "finished_at",
@@ -32,7 +32,7 @@ _ENDS: Final = (
 
 
 class OperatorActions:
-    """The jobs collection as operators change it."""
+    """Operators' writes to the jobs collection."""
 
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
         self.table = table
@@ -41,21 +41,33 @@ class OperatorActions:
     # -- one job -----------------------------------------------------------------------------------------
 
     def resume(self, job: Job) -> bool:
-        """A suspended job is pending again, when it was due; False where it changed meanwhile: read again."""
+        """Make a suspended job pending, due as before; False where it changed meanwhile: read it again.
+
+        Expected: status and revision as read, no open dial.
+        """
         as_read = {name: job.document.get(name) for name in ("status", "revision")}
-        update = clear_claim({"status": JobStatus.PENDING}, self._now())
+        update = clear_claim({"status": JobStatus.PENDING}, self._now(), job.status)
         update["$unset"] |= {"suspend_reason": "", "suspended_at": ""}
         return self.table.update({"_id": job.id, **as_read, "dial": None}, update)
 
-    def take_back(self, job: Job) -> bool:
-        """Forget the request that waits for a job's open dial; False where it changed meanwhile."""
+    def drop_request(self, job: Job) -> bool:
+        """Remove the request that waits for a job's open dial.
+
+        Expected: the request as read, and an open dial; False where that changed meanwhile.
+        """
         query = {"_id": job.id, "request": job.request, "dial": {"$ne": None}}
         return self.table.update(query, {"$unset": {"request": ""}})
 
     # -- leases that ran out -----------------------------------------------------------------------------
 
     def stuck(self, older_than_seconds: float, limit: int, *, after: Any = None) -> list[Job]:
-        """Jobs in progress whose lease ran out so long ago, or that never had one and rest as long."""
+        """Find jobs in progress whose lease ran out that long ago, or without one and unchanged that long.
+
+        Args:
+            older_than_seconds: at least that long.
+            limit: at most this many, in the order of ``_id``.
+            after: the ``_id`` to go on after.
+        """
         before = self._now() - timedelta(seconds=older_than_seconds)
         query: Document = {
             "status": JobStatus.IN_PROGRESS,
@@ -70,7 +82,14 @@ class OperatorActions:
         return [Job.read(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
 
     def release(self, job: Job, changes: Document) -> bool:
-        """Give back a job whose holder is gone and that has no dial; False where it moved meanwhile."""
+        """Clear the claim of a job whose holder is gone, and apply the changes.
+
+        Expected: status in progress, a lapsed lease, no dial, and revision, token, lease and request as read;
+        False where that changed meanwhile.
+
+        Raises:
+            ValueError: the new status is forbidden.
+        """
         if job.reserved_until is not None and job.reserved_until >= self._now():
             return False
         query = {
@@ -82,14 +101,20 @@ class OperatorActions:
             },
             "dial": None,
         }
-        return self.table.update(query, clear_claim(changes, self._now()))
+        return self.table.update(query, clear_claim(changes, self._now(), JobStatus.IN_PROGRESS))
 
     # -- many jobs ---------------------------------------------------------------------------------------
 
     def resettable(
         self, statuses: Sequence[str], *, max_age_seconds: float | None, batch_id: str | None
     ) -> Document:
-        """The query for jobs that a reset may revive: never one whose person asked not to be called."""
+        """The query for jobs that may be reset: without a dial; never one that asked not to be called.
+
+        Args:
+            statuses: as stored, aliases included.
+            max_age_seconds: since the last change; None: any age.
+            batch_id: None: any batch.
+        """
         query: Document = {
             "status": {"$in": list(statuses)},
             "dial": None,
@@ -108,9 +133,9 @@ class OperatorActions:
         return query
 
     def reset(self, query: Document, limit: int) -> int:
-        """Revive at most so many of the jobs that a query finds: pending, from the first phone on."""
+        """Reset at most ``limit`` jobs of a query: pending, no attempts, first phone; return how many."""
         fresh = {"status": JobStatus.PENDING, "attempts": 0, "crashes": 0, "reserved_until": None}
-        # No field can be set inside SpeechAI's null; the other way round nobody's contact would be kept.
+        # No field can be set inside SpeechAI's null contact; replacing a real contact would lose it.
         flat = {**fresh, "contact": {"next_phone_index": 0}}
         full = {**fresh, "contact.next_phone_index": 0}
         done = self._change({**query, "contact": None}, limit, flat, without=_ENDS)
@@ -120,28 +145,31 @@ class OperatorActions:
         return done + self._change(with_contact, limit - done, full, without=_ENDS)
 
     def cancel_waiting(self, batch_id: str, limit: int, changes: Document) -> int:
-        """Cancel at most so many of a batch's jobs that nobody has in hand."""
+        """Cancel at most ``limit`` of a batch's jobs that wait and have no dial; return how many."""
         query = {"batch_id": batch_id, "status": {"$in": list(WAITING)}, "dial": None}
         return self._change(query, limit, {"status": JobStatus.CANCELLED, **changes})
 
-    def in_hand(self, batch_id: str) -> list[Job]:
-        """A batch's jobs that workers hold, or that have a dial open."""
+    def in_progress(self, batch_id: str) -> list[Job]:
+        """Find a batch's jobs in progress."""
         query = {"batch_id": batch_id, "status": JobStatus.IN_PROGRESS}
         return [Job.read(row) for row in self.table.find(query)]
 
     def count(self, query: Document) -> int:
-        """How many jobs a query finds."""
+        """Count the jobs of a query."""
         return self.table.count(query)
 
-    def revive_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
-        """An account's jobs that were suspended for one of these reasons are pending again; how many."""
+    def resume_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
+        """Make an account's jobs pending that are suspended for one of these reasons; return how many."""
         query = {
             "status": JobStatus.SUSPENDED,
             "account_id": account_id,
             "suspend_reason": {"$in": list(reasons)},
         }
         change = {
-            "$set": {"status": JobStatus.PENDING, "updated_at": self._now()},
+            "$set": {
+                "status": transition(JobStatus.PENDING, JobStatus.SUSPENDED),
+                "updated_at": self._now(),
+            },
             "$unset": {"suspend_reason": "", "suspended_at": ""},
             "$inc": {"revision": 1},
         }
@@ -150,10 +178,11 @@ class OperatorActions:
     def _change(
         self, query: Mapping[str, Any], limit: int, changes: Document, *, without: Sequence[str] = ()
     ) -> int:
-        """One portion: by ``_id``, so that a large collection is never locked into one long write."""
+        """Change one chunk, selected by ``_id``, so that no single write of a large collection takes long."""
         ids = [row["_id"] for row in self.table.find(dict(query), limit=limit, fields=("_id",))]
         if not ids:
             return 0
-        update = clear_claim(changes, self._now())
+        origins = [STATUS_ALIASES.get(word) or JobStatus(word) for word in query["status"]["$in"]]
+        update = clear_claim(changes, self._now(), *origins)
         update["$unset"] |= dict.fromkeys(without, "")
         return self.table.update_many({**query, "_id": {"$in": ids}}, update)

@@ -1,7 +1,7 @@
-"""What an operator wants of one job: done at once, or recorded until its open dial is settled.
+"""Operators' requests about one job: done at once, or recorded until its open dial is settled.
 
-Nothing is done to a job whose dial is open, since nobody may know yet whether there is a call; the request
-waits in ``request`` and bends what the settlement, or the withdrawal of the dial, makes of the job.
+A job with an open dial is not changed, since it may be unknown whether there is a call. The request waits in
+``request``, and the settlement or the withdrawal of the dial applies it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from speechaid.store.jobs import Jobs, clear_claim
 
 
 class Requested(StrEnum):
-    """What became of a request."""
+    """The answer to a request."""
 
     DONE = "done"
-    #: A dial is open: done when that is settled, unless the call serves its purpose.
+    #: A dial is open: applied when that is settled, unless the call succeeds.
     RECORDED = "recorded"
-    #: From where the job stands nothing leads to what is asked.
+    #: The job's status does not allow it.
     REFUSED = "refused"
 
 
@@ -35,27 +35,28 @@ class OperatorRequests:
         self._now = now
 
     def ask(self, job_id: str, action: str, *, reason: str | None, by: str) -> Requested:
-        """Do it, record it, or refuse it; against workers, whoever writes first is heeded by the other.
+        """Do it, record it, or refuse it; in a race with a worker the first write wins.
 
-        A worker that has claimed the job and written no intent yet finds its lease gone, and calls nobody.
+        Expected by the write: status, token and dial as read; else the job is read again. A worker that has
+        claimed the job and not yet written an intent finds its lease lost and places no call.
 
         Args:
             job_id: the job's name.
-            action: ``cancel``, ``suspend``, ``reset`` or ``hang_up`` (of an open dial alone).
+            action: ``cancel``, ``suspend``, ``reset`` or ``hang_up`` (only with an open dial).
             reason: in the operator's words.
-            by: who asks.
+            by: the operator.
 
         Raises:
             NotFound: there is no such job.
         """
         while True:
             job, now = self._jobs.get(job_id), self._now()
-            if _may_have_a_call(job):
+            if _may_have_call(job):
                 wanted = {"action": action, "reason": reason, "by": by, "at": now}
                 change: Document = {"$set": {"request": wanted, "updated_at": now}}
                 answer = Requested.RECORDED
-            elif _leads_there(job, action):
-                change = clear_claim(_as_asked(action, reason, now), now)
+            elif _is_allowed(job, action):
+                change = clear_claim(_changes(action, reason, now), now, job.status)
                 answer = Requested.DONE
             else:
                 return Requested.REFUSED
@@ -69,22 +70,22 @@ class OperatorRequests:
                 return answer
 
 
-def _may_have_a_call(job: Job) -> bool:
-    """Whether a dial is open, or another program left it in progress with a call that we have yet to find."""
+def _may_have_call(job: Job) -> bool:
+    """Whether a dial is open, or another program left the job in progress, perhaps with a call."""
     left = job.status is JobStatus.IN_PROGRESS and (job.foreign or job.claim_token is None)
     return job.dial is not None or left
 
 
-def _leads_there(job: Job, action: str) -> bool:
-    """Whether the job may become what is asked; who asked not to be called again is not revived."""
+def _is_allowed(job: Job, action: str) -> bool:
+    """Whether the status allows the action; a job whose person asked not to be called is never reset."""
     if action == "hang_up" or (action == "reset" and job.document.get("cancel_reason") == "do_not_call"):
         return False
     wanted = operator_requests.REQUESTED_STATUS[action]
     return wanted in ARROWS[job.status] or (action == "reset" and job.status is wanted)
 
 
-def _as_asked(action: str, reason: str | None, now: datetime) -> Document:
-    """The changes to a job without a dial: as if one that led nowhere had just been withdrawn."""
+def _changes(action: str, reason: str | None, now: datetime) -> Document:
+    """The changes to a job without a dial: as if a dial had just been withdrawn."""
     untouched: Document = {"status": JobStatus.PENDING, "updated_at": now}
     if action == "reset":
         untouched["reserved_until"] = now

@@ -1,7 +1,7 @@
-"""A collection page by page, in the order of ``_id``: for exports, which are not held as a whole.
+"""Read a collection page by page, in the order of ``_id``: for exports, which are not held in memory whole.
 
-One cursor is kept from the first page to the last: a find for each would have the database sort everything
-anew each time. Nothing is lost with it, since each page can be found by the place where the one before ended.
+One cursor is kept from the first page to the last: with a query per page, the database would sort everything
+each time. Losing it loses no data, since each page can be found by the position where the last one ended.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from speechaid.errors import StoreError
 from speechaid.model.reading import Document
 from speechaid.store.table import Table
 
-#: What an ``_id`` may be, in the database's order of kinds; it compares within one of these alone.
+#: Types of ``_id``, in the database's order of types; a comparison stays within one type.
 _KINDS: Final = ("number", "string", "objectId")
-#: How each is read back from its text.
+#: How each is parsed from text.
 _READ: Final[tuple[Callable[[str], Any], ...]] = (float, str, ObjectId)
 _ORDER: Final = (("_id", 1),)
 
-#: Cursors kept at most; the one left alone for longest goes first. The database forgets them in time, too.
-KEPT_AT_MOST: Final = 4
+#: Cursors kept at most; the least recently used is closed first. The database drops idle cursors, too.
+MAX_CURSORS: Final = 4
 
 
 class Pages:
     """Reads collections page by page; for one thread."""
 
     def __init__(self) -> None:
-        #: By what is read and the place that the cursor has come to, those used last at the end.
+        #: By collection, query and position of the cursor, the most recently used last.
         self._cursors: dict[tuple[str, str, str], Generator[Document]] = {}
 
     def __len__(self) -> int:
@@ -47,44 +47,44 @@ class Pages:
         limit: int,
         fields: Sequence[str] | None = None,
     ) -> tuple[list[Document], str | None]:
-        """The next documents, and the place behind them; None where there are no more.
+        """Read the next documents; return them and the position after them, None at the end.
 
         Args:
             table: the collection.
             query: which documents.
-            after: a place that an earlier page named; None begins.
-            limit: at most so many.
+            after: the position of an earlier page; None: from the start.
+            limit: at most this many.
             fields: of each, beside ``_id``; None is all.
 
         Raises:
-            ValueError: ``after`` is no such place.
+            ValueError: ``after`` is not a position.
         """
-        wanted = {**query, "$and": [*query.get("$and", ()), _behind(after)]}
-        # Taken out: two who read the same never share a cursor.
+        wanted = {**query, "$and": [*query.get("$and", ()), _after(after)]}
+        # Removed meanwhile: two readers of the same query never share a cursor.
         cursor = None if after is None else self._cursors.pop((table.name, str(query), after), None)
         cursor = cursor or table.stream(wanted, sort=_ORDER, fields=fields)
         try:
             found = list(islice(cursor, limit))
         except StoreError:
-            # The cursor is gone with its server, or there is none to be had: the place alone will do.
+            # The cursor is lost, or none could be opened: the position is enough.
             found = table.find(wanted, sort=_ORDER, limit=limit, fields=fields)
-            return found, _place(found, limit)
-        following = _place(found, limit)
+            return found, _position(found, limit)
+        following = _position(found, limit)
         if following is not None:
             self._keep((table.name, str(query), following), cursor)
         return found, following
 
     def _keep(self, key: tuple[str, str, str], cursor: Generator[Document]) -> None:
-        gone = [self._cursors.pop(key)] if key in self._cursors else []
+        dropped = [self._cursors.pop(key)] if key in self._cursors else []
         self._cursors[key] = cursor
-        while len(self._cursors) > KEPT_AT_MOST:
-            gone.append(self._cursors.pop(next(iter(self._cursors))))
-        for old in gone:
-            with contextlib.suppress(StoreError):  # the database forgets it by itself
+        while len(self._cursors) > MAX_CURSORS:
+            dropped.append(self._cursors.pop(next(iter(self._cursors))))
+        for old in dropped:
+            with contextlib.suppress(StoreError):  # the database drops it in time
                 old.close()
 
 
-def _place(found: Sequence[Document], limit: int) -> str | None:
+def _position(found: Sequence[Document], limit: int) -> str | None:
     if len(found) < limit:
         return None
     last = found[-1]["_id"]
@@ -92,17 +92,17 @@ def _place(found: Sequence[Document], limit: int) -> str | None:
     return f"{kind}:{last}"
 
 
-def _behind(after: str | None) -> Document:
-    """Which documents come behind a place."""
+def _after(after: str | None) -> Document:
+    """The query for the documents after a position."""
     if after is None:
         return {"_id": {"$type": list(_KINDS)}}
     word, _, value = after.partition(":")
     if word not in {"0", "1", "2"}:
-        raise ValueError(f"{after!r} is no place that an earlier page named")
+        raise ValueError(f"{after!r} is not a position of an earlier page")
     kind = int(word)
     try:
         rest: Document = {"_id": {"$gt": _READ[kind](value)}}
     except (ValueError, InvalidId) as exc:
-        raise ValueError(f"{after!r} is no place that an earlier page named") from exc
+        raise ValueError(f"{after!r} is not a position of an earlier page") from exc
     later = list(_KINDS[kind + 1 :])
     return {"$or": [rest, {"_id": {"$type": later}}]} if later else rest

@@ -1,7 +1,7 @@
-"""All that may forbid a dial, read in one round trip: holds, account, batch and do-not-call list.
+"""Everything that may forbid a dial, read in one round trip: holds, account, batch and do-not-call list.
 
-It is read twice for each dial: with the job, once that is claimed, and right before the call is placed, where
-each millisecond is one in which a pause may come too late.
+It is read twice for each dial: with the job after the claim, and right before the call is placed, where a
+pause can still come too late by as long as the read takes.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from speechaid.store.table import Table
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightDocuments:
-    """What stood in the database at one moment."""
+    """The documents of one preflight, read at one moment."""
 
     fleet: FleetHold | None
-    #: The circuit breaker of the API key that was asked for.
+    #: The circuit breaker of the requested API key.
     breaker: Document | None
     account: Account | None
     batch: Batch | None
-    #: The numbers that were looked for on the do-not-call list, and those of them that are there.
+    #: The numbers searched for in the do-not-call list, and those of them that are listed.
     asked: frozenset[str]
     listed: frozenset[str]
 
 
 class PreflightQueries:
-    """Four collections, looked at together from a job's place.
+    """Queries that join four collections to a job.
 
-    Each is joined by equality on an indexed field, which every server of the family finds by that index; a
-    ``$unionWith`` would have some of them read whole collections.
+    Each join compares an indexed field for equality, which every MongoDB-compatible server serves from that
+    index; with ``$unionWith`` some of them read whole collections.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class PreflightQueries:
         batch_id: str | None,
         numbers: Collection[str],
     ) -> PreflightDocuments:
-        """Read what there is of these.
+        """Read the documents of a preflight.
 
         Args:
-            job_id: the ``_id`` of a job that exists; where it does not, nothing is found.
-            fingerprint: of the API key whose breaker is wanted.
-            account_id: None: no account is wanted.
-            batch_id: None: no batch is wanted.
-            numbers: in E.164.
+            job_id: the ``_id`` of a job; where there is none, nothing is found.
+            fingerprint: of the API key whose breaker is read.
+            account_id: None: no account is read.
+            batch_id: None: no batch is read.
+            numbers: searched for in the do-not-call list, in E.164.
         """
         wanted = {"listed": {"$literal": sorted(numbers)}} if numbers else {}
         found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
@@ -74,9 +74,9 @@ class PreflightQueries:
     def read_with_job(
         self, job_id: Any, token: str, fingerprint: str, *, account_id: str | None, batch_id: str | None
     ) -> tuple[Job, PreflightDocuments] | None:
-        """The same, and the job that has just been claimed under this token; None where it is gone again.
+        """As ``read``, with the job claimed under this token; None where the claim was lost.
 
-        Asked for are the numbers of its contact as they stand there, be they in E.164 or not.
+        The numbers searched for are those of the job's contact as stored, in E.164 or not.
         """
         own = {"_id": job_id, "claim_token": token}
         wanted = {"job": "$$ROOT", "listed": "$contact.phones"}
@@ -96,7 +96,7 @@ class PreflightQueries:
         batch_id: str | None,
         wanted: Document,
     ) -> Document:
-        """What is wanted of one job, and beside it the documents that it points to, a list of each table."""
+        """The wanted fields of one job and the documents that it refers to, as a list per collection."""
         keys = {
             "holds": {"$literal": [holds.FLEET, holds.key_of(fingerprint)]},
             **({"account": {"$literal": account_id}} if account_id else {}),

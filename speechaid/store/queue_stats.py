@@ -1,4 +1,4 @@
-"""Questions whose answers are counted for metrics and alerts: what an index holds, or bounded."""
+"""Counts for metrics and alerts: served by an index, or bounded."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from speechaid.model.reading import Document, instant, mapping, text
 from speechaid.model.states import JobStatus
 from speechaid.store.table import Table
 
-#: Jobs that are looked at one by one: a fleet has no more of them in hand.
-AT_MOST = 2000
+#: Jobs in progress that are read at most; no fleet has more.
+MAX_JOBS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Due:
-    """The due jobs of one batch (None: those without one)."""
+class DueJobs:
+    """The due jobs of one batch (None: the jobs without one)."""
 
     batch_id: str | None
     jobs: int
-    #: When the first of those with a time became due; None where none has one.
+    #: The earliest due time; None where no job has one.
     since: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class InHand:
-    """Jobs in progress that somebody should look at."""
+class InProgress:
+    """Jobs in progress that may need attention."""
 
     #: Jobs whose lease has run out.
     lapsed: int
@@ -37,15 +37,15 @@ class InHand:
 
 
 class QueueStats:
-    """The jobs collection as those see it who count."""
+    """Counts over the jobs collection."""
 
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
         self.table = table
         self._now = now
 
-    def due(self) -> list[Due]:
-        """Pending jobs whose time has come, by batch."""
-        # What has no time at all sorts before every date.
+    def due(self) -> list[DueJobs]:
+        """Count due jobs by batch."""
+        # A missing time sorts before every date.
         is_due: Document = {"$lte": ["$reserved_until", self._now()]}
         rows = self.table.aggregate(
             [
@@ -60,25 +60,25 @@ class QueueStats:
             ]
         )
         return [
-            Due(batch_id=text(row["_id"]), jobs=int(row["jobs"]), since=instant(row.get("since")))
+            DueJobs(batch_id=text(row["_id"]), jobs=int(row["jobs"]), since=instant(row.get("since")))
             for row in rows
             if row["jobs"]
         ]
 
     def waiting_since(self, batch_id: str | None) -> datetime | None:
-        """When the first job of a batch that never had a time was created; None where there is none."""
+        """When a pending job of the batch without a due time was created; None where there is none."""
         query: Document = {"status": JobStatus.PENDING, "batch_id": batch_id, "reserved_until": None}
         rows = self.table.find(query, limit=1, fields=("created_at",))
         return next((instant(row.get("created_at")) for row in rows), None)
 
-    def in_hand(self) -> InHand:
-        """Jobs in progress: leases that have run out (or never were), and calls that are parked."""
+    def in_progress(self) -> InProgress:
+        """Count jobs in progress whose lease has run out or is missing, and parked calls."""
         fields = ("reserved_until", "dial.parked_at")
-        rows = self.table.find({"status": JobStatus.IN_PROGRESS}, limit=AT_MOST, fields=fields)
+        rows = self.table.find({"status": JobStatus.IN_PROGRESS}, limit=MAX_JOBS, fields=fields)
         now = self._now()
         leases = [instant(row.get("reserved_until")) for row in rows]
         ran_out = [lease for lease in leases if lease is not None and lease < now]
-        return InHand(
+        return InProgress(
             lapsed=len(ran_out) + leases.count(None),
             lapsed_since=min(ran_out, default=None),
             parked=sum(mapping(row.get("dial")).get("parked_at") is not None for row in rows),

@@ -1,4 +1,4 @@
-"""What the database counts for a report: jobs by status, calls by outcome, attempt and hour, promises."""
+"""Counts for a report: jobs by status, calls by outcome, attempt and hour, promises to pay."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from speechaid.store.table import Pipeline
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFigures:
-    """What the database counted; rows as its pipelines yield them."""
+    """The counts of a report; rows as the pipelines return them."""
 
     #: By the database's clock.
     at: datetime
-    #: The zone whose hours are told.
+    #: The time zone of the report's hours.
     zone: str
     #: None: all batches.
     batch_id: str | None
@@ -40,7 +40,7 @@ class ReportFigures:
 
 
 def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> ReportFigures:
-    """Have the database count; a scan of the results (of the batch): never on a hot path."""
+    """Query the counts; scans the results (of the batch): never on a hot path."""
     counts: dict[str | None, dict[str, int]] = (
         store.jobs.counts_by_batch() if batch_id is None else {batch_id: store.jobs.counts(batch_id)}
     )
@@ -64,7 +64,8 @@ def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> Re
 def outcomes_pipeline(batch_id: str | None) -> Pipeline:
     """Calls, minutes and money by batch and outcome.
 
-    ``$sum`` passes over what is no number, so that no odd document of another program stops the report.
+    ``$sum`` ignores values that are not numbers, so that an odd document of another program does not stop the
+    report.
     """
     return [
         *_of(batch_id),
@@ -84,21 +85,21 @@ def outcomes_pipeline(batch_id: str | None) -> Pipeline:
 
 
 def attempts_pipeline(batch_id: str | None) -> Pipeline:
-    """Calls by the attempt (0-based) that they belong to, and outcome."""
+    """Calls by attempt (0-based) and outcome."""
     return [*_of(batch_id), _counted({"attempt": "$attempt", "outcome": "$outcome"})]
 
 
 def hours_pipeline(batch_id: str | None) -> Pipeline:
-    """Calls by the hour, in UTC, in which they were placed, and outcome."""
+    """Calls by the hour (UTC) in which they were placed, and outcome."""
     hour = {"$dateToString": {"format": "%Y-%m-%dT%H:00:00", "date": "$placed_at"}}
-    # Zones apart by half an hour need to know the half; the rows stay few all the same.
+    # Zones with an offset of half an hour need the half; the rows stay few.
     half = {"$gte": [{"$minute": "$placed_at"}, 30]}
     placed = {"$match": {"placed_at": {"$type": "date"}}}
     return [*_of(batch_id), placed, _counted({"hour": hour, "half": half, "outcome": "$outcome"})]
 
 
 def promises_pipeline(batch_id: str | None) -> Pipeline:
-    """Jobs whose contact promised to pay, by day and amount as the agent wrote them down."""
+    """Jobs whose contact promised to pay, by day and amount as the agent recorded them."""
     given = {"$nin": [None, ""]}
     promised = [{"fecha_pago_cliente": given}, {"monto_pago_cliente": given}]
     return [
@@ -114,12 +115,12 @@ def promises_pipeline(batch_id: str | None) -> Pipeline:
 
 
 def analyses_pipeline(batch_id: str | None) -> Pipeline:
-    """Conversations by what Retell made of them: the mood of who was called, and whether it served."""
+    """Connected calls by Retell's analysis: the person's sentiment, and whether the call succeeded."""
     analysis = "$call_data.call_analysis"
     key = {
         "sentiment": f"{analysis}.user_sentiment",
         "successful": f"{analysis}.call_successful",
-        # Before all other types in the order of BSON: a field that is not there.
+        # A missing field sorts before all other types of BSON.
         "analysed": {"$gt": [analysis, None]},
         "waiting": {"$gt": ["$analysis_wait", None]},
     }
@@ -135,5 +136,5 @@ def _counted(key: dict[str, Any]) -> Document:
 
 
 def _is_positive(field: str) -> Document:
-    """A number above zero; in the order of BSON, texts lie above all numbers."""
+    """Whether a field is a positive number; in the order of BSON, text sorts above all numbers."""
     return {"$and": [{"$gt": [field, 0]}, {"$lt": [field, 1e15]}]}

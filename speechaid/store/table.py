@@ -1,4 +1,4 @@
-"""One collection, with pymongo's faults turned into ours; the only door to the driver's calls.
+"""One collection, with pymongo's exceptions turned into speechaid's; all calls of the driver go through it.
 
 Every write is durable (majority and journal) before it counts as done. The driver may send a write twice
 around a fail-over, so no caller may rely on a bare increment: a write's filter names what it expects.
@@ -27,13 +27,13 @@ from pymongo.errors import (
 from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.reading import Document
 
-#: Server faults that pass by themselves though the driver does not call them connection failures:
+#: Server faults that pass without action, though the driver does not call them connection failures:
 #: shutdown, stepdown, no primary, write concern not reached in time, snapshot gone, no space to journal.
 PASSING_CODES = frozenset(
     {6, 7, 63, 64, 89, 91, 100, 112, 133, 189, 216, 262, 9001, 10107, 11600, 11602, 13435, 13436}
 )
 
-#: Who we are, or what we may do: unauthorized, authentication failed, and Atlas' own word for both.
+#: Unauthorized, authentication failed, and Atlas' code for both.
 FORBIDDEN_CODES = frozenset({13, 18, 8000})
 
 #: The index exists with other options, or under another name.
@@ -45,12 +45,12 @@ Update = Document | list[Document]
 
 
 class Duplicate(StoreError):  # noqa: N818 - a condition of the data
-    """A unique index holds such a document already."""
+    """A document with this unique key exists already."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's faults into ``StoreUnavailable``, ``Duplicate`` or ``StoreError``."""
+    """Turn the driver's exceptions into ``StoreUnavailable``, ``Duplicate`` or ``StoreError``."""
     try:
         yield
     except DuplicateKeyError as exc:
@@ -58,7 +58,7 @@ def translated() -> Iterator[None]:
     except (ConnectionFailure, AutoReconnect, WTimeoutError, ExecutionTimeout, WaitQueueTimeoutError) as exc:
         raise StoreUnavailable(f"the database is away ({type(exc).__name__})") from exc
     except BulkWriteError as exc:
-        # The details hold whole documents, and so people's numbers: only codes leave this place.
+        # The details hold whole documents, and so people's numbers: only codes may be passed on.
         codes = sorted({int(error.get("code", 0)) for error in exc.details.get("writeErrors", [])})
         raise StoreError(f"the database refused part of a bulk write (codes {codes})") from exc
     except OperationFailure as exc:
@@ -69,17 +69,17 @@ def translated() -> Iterator[None]:
     except PyMongoError as exc:
         raise StoreError(f"the database driver failed: {type(exc).__name__}: {_first_line(exc)}") from exc
     except (BSONError, OverflowError, UnicodeError, RecursionError) as exc:
-        # The driver lets these out as they are; a document that cannot be written must not kill its writers.
+        # The driver does not wrap these; a document that cannot be written must not kill its writers.
         raise StoreError(f"a document cannot be stored ({type(exc).__name__})") from exc
 
 
 def _first_line(exc: Exception) -> str:
-    """The start of a server's message without the values it quotes after ``dup key`` or ``full error``."""
+    """The start of a server's message, without the values that follow ``dup key`` or ``full error``."""
     return str(exc).split(", full error", 1)[0].split("dup key", 1)[0].splitlines()[0][:200]
 
 
 class Table:
-    """A thin, translating view of one collection."""
+    """A thin wrapper of one collection; every method raises the exceptions of ``translated``."""
 
     def __init__(self, collection: Collection[Document]) -> None:
         self._collection = collection
@@ -90,7 +90,7 @@ class Table:
         return self._collection.name
 
     def find_one(self, query: Document, fields: Sequence[str] | None = None) -> Document | None:
-        """One document, or None."""
+        """Find one document; None where there is none."""
         with translated():
             return self._collection.find_one(query, _projection(fields))
 
@@ -103,7 +103,7 @@ class Table:
         fields: Sequence[str] | None = None,
         hint: str | None = None,
     ) -> list[Document]:
-        """All matching documents, in order; ``limit`` 0 is no limit, ``hint`` names the index to read."""
+        """Find the matching documents, in order; ``limit`` 0: all; ``hint`` names the index to read."""
         with translated():
             cursor = self._collection.find(query, _projection(fields), limit=limit)
             if sort:
@@ -124,13 +124,13 @@ class Table:
         sort: Sequence[tuple[str, int]] = (),
         fields: Sequence[str] | None = None,
     ) -> Generator[Document]:
-        """All matching documents, in order, without holding them all; closing it ends the cursor."""
+        """Yield the matching documents, in order, read in parts; closing the generator closes the cursor."""
         with translated():
             cursor = self._collection.find(query, _projection(fields), batch_size=500, allow_disk_use=True)
             yield from cursor.sort(list(sort)) if sort else cursor
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
-        """What a pipeline yields; ``hint`` names the keys of the index to read."""
+        """Return the pipeline's documents; ``hint`` names the keys of the index to read."""
         with translated():
             if not hint:
                 return list(self._collection.aggregate(list(pipeline)))
@@ -142,17 +142,17 @@ class Table:
                 return list(self._collection.aggregate(list(pipeline)))
 
     def distinct(self, field: str) -> list[Any]:
-        """Every value that a field has; with an index on it one key is read for each."""
+        """Return every value of a field; with an index on it, one key is read for each."""
         with translated():
             return list(self._collection.distinct(field))
 
     def count(self, query: Document) -> int:
-        """How many documents match. Slow on large collections: never on a hot path."""
+        """Count the matching documents. Slow on large collections: never on a hot path."""
         with translated():
             return int(self._collection.count_documents(query))
 
     def insert(self, document: Document) -> None:
-        """Insert one document; ``Duplicate`` where a unique index forbids it."""
+        """Insert one document; raises ``Duplicate`` where a unique index forbids it."""
         with translated():
             self._collection.insert_one(document)
 
@@ -162,30 +162,30 @@ class Table:
             self._collection.insert_many(documents, ordered=False)
 
     def update(self, query: Document, change: Update, *, upsert: bool = False) -> bool:
-        """Change at most one document; whether one matched."""
+        """Update at most one document; return whether one matched or was inserted."""
         with translated():
             result = self._collection.update_one(query, change, upsert=upsert)
             return result.matched_count == 1 or result.upserted_id is not None
 
     def update_many(self, query: Document, change: Update) -> int:
-        """Change all that match; how many did."""
+        """Update all matching documents; return how many changed."""
         with translated():
             return int(self._collection.update_many(query, change).modified_count)
 
     def delete(self, query: Document) -> int:
-        """Delete all that match; how many did."""
+        """Delete all matching documents; return how many."""
         with translated():
             return int(self._collection.delete_many(query).deleted_count)
 
     def create_index(self, keys: Sequence[tuple[str, int]], **options: Any) -> None:
-        """Make an index, or find it made."""
+        """Create an index, if it does not exist."""
         with translated():
             self._collection.create_index(list(keys), **options)
 
     def expire_after(
         self, seconds: int, keys: Sequence[tuple[str, int]], *, name: str, **options: Any
     ) -> None:
-        """Have documents deleted so long after the indexed date: make the index, or change the one there."""
+        """Delete documents ``seconds`` after the indexed date: create the index or change it."""
         with translated():
             try:
                 self._collection.create_index(
@@ -198,7 +198,7 @@ class Table:
                 self._collection.database.command("collMod", self.name, index=changed)
 
     def drop_index(self, name: str) -> None:
-        """Remove an index if it is there; another host may do the same meanwhile."""
+        """Drop an index if it exists; another host may do the same meanwhile."""
         with translated():
             if name not in self._collection.index_information():
                 return
@@ -208,35 +208,30 @@ class Table:
                 if exc.code != INDEX_NOT_FOUND_CODE:
                     raise
 
-    def index_names(self) -> set[str]:
-        """The names of the indexes that exist."""
-        with translated():
-            return set(self._collection.index_information())
-
     def index_keys(self) -> set[tuple[tuple[str, int], ...]]:
-        """The keys, in order, of the indexes that exist, whatever they are called."""
+        """The keys, in order, of the existing indexes, whatever their names."""
         with translated():
             indexes = self._collection.index_information().values()
         return {tuple((str(name), direction) for name, direction in index["key"]) for index in indexes}
 
-    def beside(self, name: str) -> Table:
-        """Another collection of the same database, written to as durably."""
+    def sibling(self, name: str) -> Table:
+        """Another collection of the same database, with the same write concern."""
         return Table(self._collection.database.get_collection(name))
 
     def hello(self) -> Document:
-        """The server's account of itself."""
+        """The server's answer to ``hello``."""
         with translated():
             return dict(self._collection.database.client.admin.command("hello"))
 
     def explain(self, query: Document, *, sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> Document:
-        """The server's account of how it would find these documents."""
+        """The server's plan for finding these documents."""
         with translated():
             cursor = self._collection.find(query, limit=limit)
             return dict((cursor.sort(list(sort)) if sort else cursor).explain())
 
 
 def _lacks_index(exc: OperationFailure) -> bool:
-    """A hint names an index that somebody dropped: slow is better than not at all."""
+    """Whether the hinted index was dropped: then the query runs without it, slowly."""
     return exc.code == 2 and "hint" in str(exc)
 
 

@@ -1,1 +1,1 @@
-"""What an operator sees: logs, metrics, alerts."""
+"""Logs, metrics and alerts, as operators see them."""

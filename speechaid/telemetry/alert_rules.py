@@ -1,7 +1,7 @@
 """The alerts as a Prometheus rules file, and as the table of the page in the docs.
 
-``python -m speechaid.telemetry.alert_rules`` writes the shipped file and the page anew;
-``speechaid alert-rules`` prints the file for the settings in force.
+``python -m speechaid.telemetry.alert_rules`` rewrites the shipped file and the page; ``speechaid
+alert-rules`` prints the file for the current settings.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from speechaid.rules.alerting import Alert, Severity, Thresholds
 from speechaid.rules.alerts import ALERTS, promql_span
 
 RULES_FILE: Final = Path(__file__).parents[1] / "data" / "alerts.rules.yml"
-#: What comes after this line of the page is written from the table.
+#: The part of the page after this line is generated.
 TABLE_BEGINS: Final = "<!-- From here on written by `python -m speechaid.telemetry.alert_rules` -->\n"
 
-#: What only Prometheus can see.
+#: The alert that only Prometheus can evaluate.
 DOWN: Final = Alert(
     name="SpeechaidDown",
     severity=Severity.CRITICAL,
@@ -26,13 +26,13 @@ DOWN: Final = Alert(
     promql=lambda _: 'up{job=~"speechaid.*"} == 0 or time() - speechaid_snapshot_timestamp_seconds > 30',
     for_seconds=60,
     keep_seconds=0,
-    meaning="The daemon does not answer Prometheus, or its loop hangs; only Prometheus can tell.",
+    meaning="The daemon does not answer Prometheus, or its loop hangs; only Prometheus can detect that.",
     remedy="systemctl status speechaid, the end of its log; is the address of the metrics right?",
 )
 
 _HEAD: Final = """\
 # Alerts of speechaid for Prometheus (2.42 or newer: keep_firing_for).
-# Written from speechaid/rules/alerts.py with {settings}; `speechaid alert-rules` writes it anew.
+# Generated from speechaid/rules/alerts.py with {settings}, by `speechaid alert-rules`.
 # {down} expects the scrape job's name to begin with speechaid.
 groups:
   - name: speechaid
@@ -63,12 +63,12 @@ def _rule(alert: Alert, thresholds: Thresholds) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A YAML scalar that nobody has to unescape where that can be had."""
+    """A YAML scalar, without escapes where possible."""
     return f"'{text}'" if "'" not in text else json.dumps(text)
 
 
 def alerts_table() -> str:
-    """Every alert in Markdown."""
+    """Every alert, in Markdown."""
     return "\n".join(_page_lines(Thresholds())) + "\n"
 
 

@@ -1,8 +1,8 @@
-"""Alerts posted to an operator's address: signed, in order, repeated until they are taken; in its own thread.
+"""Post alerts to an operator's webhook, from its own thread: signed, in order, repeated until delivered.
 
 Each message is one JSON object. ``X-Speechaid-Signature`` is ``sha256=`` and the HMAC-SHA256, in hex, of
 ``X-Speechaid-Timestamp``, a dot and the body; ``X-Speechaid-Delivery`` stays the same when a message is
-repeated. Anything but a 2xx counts as not delivered; redirects are not followed.
+repeated. Any status but a 2xx counts as not delivered; redirects are not followed.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from speechaid.telemetry.metric_table import WEBHOOK_RESULTS
 
 log = get_logger("speechaid.alerts")
 
-#: Messages that wait; past that the oldest is dropped.
+#: Messages that wait at most; past that the oldest is dropped.
 QUEUE: Final = 200
-#: One delivery may take so long altogether, in seconds.
+#: Time limit of one whole delivery, in seconds.
 DELIVERY_SECONDS: Final = 10.0
-#: Pauses before a repetition, in seconds; after the last one the message is given up.
+#: Delays before a repetition, in seconds; after the last one the message is given up.
 PAUSES_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0, 300.0)
-#: At the end of the daemon what waits is tried once more, within so many seconds.
+#: ``close`` waits at most this long, in seconds, while waiting messages are tried once more.
 CLOSING_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """An alert that fires, or is over."""
+    """An alert that fires, or is resolved."""
 
     alert: Alert
     firing: bool
     summary: str
-    #: When it began to fire, and when this was said; aware UTC.
+    #: When it began to fire, and when this message was made; aware UTC.
     since: datetime
     at: datetime
     host: str
 
     def body(self) -> dict[str, Any]:
-        """As posted; ``text`` is what chat services show."""
+        """The JSON object to post; chat services show ``text``."""
         state = "firing" if self.firing else "resolved"
         return {
             "version": 1,
@@ -67,7 +67,7 @@ class Message:
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """What a receiver works out as well, and compares."""
+    """The signature, which a receiver computes as well and compares."""
     signed = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
     return f"sha256={signed.hexdigest()}"
 
@@ -92,7 +92,7 @@ class Webhook:
         self._thread.start()
 
     def send(self, message: Message) -> None:
-        """Have it delivered; never waits."""
+        """Queue a message; never waits."""
         with self._news:
             self._waiting.append(message)
             if len(self._waiting) > QUEUE:
@@ -101,11 +101,11 @@ class Webhook:
             self._news.notify()
 
     def results(self) -> dict[str, int]:
-        """How many messages were delivered, given up and dropped."""
+        """The numbers of messages delivered, failed and dropped."""
         return dict(self._results)
 
     def close(self) -> None:
-        """Try what waits once more, within a bound."""
+        """Try waiting messages once more, within ``CLOSING_SECONDS``."""
         with self._news:
             self._closing = True
             self._news.notify()

@@ -1,4 +1,4 @@
-"""What a placed and a settled call count for; told once a call, whoever has to repeat its settlement."""
+"""The increments of a placed and of a settled call; counted once per dial, also if settlement is repeated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from speechaid.telemetry.metric_table import Increment, observation
 
 
 def placed(key: str) -> tuple[str, list[Increment]]:
-    """A dial became a call: the name under which it counts once, and its increments."""
+    """For a dial that became a call: the name under which it counts once, and its increments."""
     return f"placed:{key}", [("speechaid_calls_placed_total", {}, 1.0)]
 
 
 def settled(key: str, verdict: Verdict) -> tuple[str, list[Increment]]:
-    """A dial is over and decided, likewise."""
+    """For a dial with a verdict, likewise."""
     outcome = str(verdict.outcome)
     increments: list[Increment] = [("speechaid_next_steps_total", {"cause": verdict.cause}, 1.0)]
     if verdict.cause == RetryCause.ROTATED:

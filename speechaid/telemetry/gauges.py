@@ -1,4 +1,4 @@
-"""From the picture on the board to the samples of every gauge, and of what the supervisor itself counts."""
+"""Turn a snapshot into the samples of every gauge, and of the supervisor's own counters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from speechaid.telemetry import logs
 from speechaid.telemetry.metric_table import Increment
 from speechaid.telemetry.snapshot import Snapshot
 
-#: Workers in these states would take a job, if they had none.
+#: Workers in these states would claim a job, if they had none.
 FREE_STATES = frozenset({"idle", "claiming", "recovering"})
 
 
-def samples(picture: Snapshot) -> Iterator[Increment]:
-    """Each as (name, labels, value)."""
-    yield from _fleet(picture)
-    yield from _queue(picture.figures)
-    yield from _outside(picture)
-    yield from _daemon(picture)
+def samples(snapshot: Snapshot) -> Iterator[Increment]:
+    """Yield each sample as (name, labels, value)."""
+    yield from _fleet(snapshot)
+    yield from _queue(snapshot.stats)
+    yield from _outside(snapshot)
+    yield from _daemon(snapshot)
 
 
 def idle_workers(workers: list[Mapping[str, Any]]) -> int:
-    """Workers that might take a job and have none in hand."""
+    """Count workers that could claim a job and have none."""
     return sum(
         row["state"] in FREE_STATES and not row["job"] and not row["paused"] and not row["leaving"]
         for row in workers
@@ -34,29 +34,29 @@ def idle_workers(workers: list[Mapping[str, Any]]) -> int:
 
 
 def missing_workers(supervisor: Mapping[str, Any]) -> int:
-    """Workers that ought to run and do not."""
+    """Count workers that should run and do not; 0 while the daemon stops."""
     if supervisor["state"] != "running":
         return 0
     return max(0, int(supervisor["wanted"]) - int(supervisor["present"]))
 
 
-def holds(picture: Snapshot) -> dict[str, bool]:
+def holds(snapshot: Snapshot) -> dict[str, bool]:
     """Whether dialling is held, by scope."""
-    figures = picture.figures
+    stats = snapshot.stats
     return {
-        "fleet": bool(figures.get("fleet_hold")),
-        "host": bool(picture.supervisor["held"] or picture.supervisor["no_space"]),
-        "key": bool(figures.get("key_held")),
+        "fleet": bool(stats.get("fleet_hold")),
+        "host": bool(snapshot.supervisor["held"] or snapshot.supervisor["no_space"]),
+        "key": bool(stats.get("key_held")),
     }
 
 
-def database_up(figures: Mapping[str, Any]) -> bool:
-    """Whether the database answered when it was asked last; no daemon starts without it."""
-    return bool(figures.get("database", {}).get("state") != "away")
+def database_up(stats: Mapping[str, Any]) -> bool:
+    """Whether the database answered the last query; the daemon does not start without it."""
+    return bool(stats.get("database", {}).get("state") != "away")
 
 
-def _fleet(picture: Snapshot) -> Iterator[Increment]:
-    supervisor, workers = picture.supervisor, picture.workers
+def _fleet(snapshot: Snapshot) -> Iterator[Increment]:
+    supervisor, workers = snapshot.supervisor, snapshot.workers
     for state, count in Counter(str(row["state"]) for row in workers).items():
         yield "speechaid_workers", {"state": state}, count
     yield "speechaid_workers_wanted", {}, supervisor["wanted"]
@@ -69,27 +69,27 @@ def _fleet(picture: Snapshot) -> Iterator[Increment]:
     yield "speechaid_draining", {}, supervisor["draining"]
 
 
-def _queue(figures: Mapping[str, Any]) -> Iterator[Increment]:
-    """What the clerk counted; nothing before its first count, rather than a wrong 0."""
-    if figures.get("counted_at") is None:
+def _queue(stats: Mapping[str, Any]) -> Iterator[Increment]:
+    """The database thread's counts; nothing before the first count, rather than a wrong 0."""
+    if stats.get("counted_at") is None:
         return
-    counted = datetime.fromisoformat(figures["counted_at"])
+    counted = datetime.fromisoformat(stats["counted_at"])
     yield "speechaid_counted_timestamp_seconds", {}, counted.timestamp()
-    for status, jobs in figures.get("queue", {}).items():
+    for status, jobs in stats.get("queue", {}).items():
         yield "speechaid_jobs", {"status": status}, jobs
-    census = _queue_stats(figures)
-    if not census:
+    queue_stats = _queue_stats(stats)
+    if not queue_stats:
         return
-    yield "speechaid_jobs_due", {}, census["due"]
-    yield "speechaid_jobs_callable", {}, census["callable"]
-    yield "speechaid_oldest_due_age_seconds", {}, census["oldest_due_seconds"]
-    yield "speechaid_jobs_lapsed", {}, census["lapsed"]
-    yield "speechaid_oldest_lapsed_lease_seconds", {}, census["oldest_lapsed_seconds"]
-    yield "speechaid_parked_calls", {}, census["parked"]
-    for state, batches in census["batch_states"].items():
+    yield "speechaid_jobs_due", {}, queue_stats["due"]
+    yield "speechaid_jobs_callable", {}, queue_stats["callable"]
+    yield "speechaid_oldest_due_age_seconds", {}, queue_stats["oldest_due_seconds"]
+    yield "speechaid_jobs_lapsed", {}, queue_stats["lapsed"]
+    yield "speechaid_oldest_lapsed_lease_seconds", {}, queue_stats["oldest_lapsed_seconds"]
+    yield "speechaid_parked_calls", {}, queue_stats["parked"]
+    for state, batches in queue_stats["batch_states"].items():
         yield "speechaid_batches", {"state": state}, batches
-    yield "speechaid_batches_paused_unexpectedly", {}, census["paused_unexpectedly"]["count"]
-    for row in census["accounts"]:
+    yield "speechaid_batches_paused_unexpectedly", {}, queue_stats["paused_unexpectedly"]["count"]
+    for row in queue_stats["accounts"]:
         labels = {"account": str(row["account_id"])}
         yield "speechaid_account_calls_left", labels, row["calls_left"]
         if "talk_left_seconds" in row:
@@ -98,27 +98,27 @@ def _queue(figures: Mapping[str, Any]) -> Iterator[Increment]:
             yield "speechaid_account_credit_left", labels, row["credit_left"]
 
 
-def _outside(picture: Snapshot) -> Iterator[Increment]:
-    for scope, held in holds(picture).items():
+def _outside(snapshot: Snapshot) -> Iterator[Increment]:
+    for scope, held in holds(snapshot).items():
         yield "speechaid_dialling_held", {"scope": scope}, held
-    yield "speechaid_database_up", {}, database_up(picture.figures)
-    yield "speechaid_stalled_seconds", {}, picture.stalled_seconds
-    if picture.concurrency is not None:
-        yield "speechaid_retell_concurrency_used", {}, picture.concurrency.used
-        yield "speechaid_retell_concurrency_limit", {}, picture.concurrency.limit
+    yield "speechaid_database_up", {}, database_up(snapshot.stats)
+    yield "speechaid_stalled_seconds", {}, snapshot.stalled_seconds
+    if snapshot.concurrency is not None:
+        yield "speechaid_retell_concurrency_used", {}, snapshot.concurrency.used
+        yield "speechaid_retell_concurrency_limit", {}, snapshot.concurrency.limit
 
 
-def _daemon(picture: Snapshot) -> Iterator[Increment]:
+def _daemon(snapshot: Snapshot) -> Iterator[Increment]:
     for alert in ALERTS.values():
         labels = {"alert": alert.name, "severity": alert.severity.value}
-        yield "speechaid_alert_active", labels, alert.name in picture.firing
+        yield "speechaid_alert_active", labels, alert.name in snapshot.firing
     yield "speechaid_log_lines_dropped_total", {}, logs.dropped_lines()
-    versions = {"version": picture.version, "python": platform.python_version()}
+    versions = {"version": snapshot.version, "python": platform.python_version()}
     yield "speechaid_build_info", versions, 1
-    yield "speechaid_start_timestamp_seconds", {}, picture.started_at.timestamp()
-    yield "speechaid_snapshot_timestamp_seconds", {}, picture.at.timestamp()
+    yield "speechaid_start_timestamp_seconds", {}, snapshot.started_at.timestamp()
+    yield "speechaid_snapshot_timestamp_seconds", {}, snapshot.at.timestamp()
 
 
-def _queue_stats(figures: Mapping[str, Any]) -> Mapping[str, Any]:
-    census: Mapping[str, Any] = figures.get("census") or {}
-    return census
+def _queue_stats(stats: Mapping[str, Any]) -> Mapping[str, Any]:
+    queue_stats: Mapping[str, Any] = stats.get("census") or {}
+    return queue_stats

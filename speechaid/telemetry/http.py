@@ -1,8 +1,8 @@
-"""``/metrics``, ``/healthz`` and ``/readyz``: the only HTTP server of the daemon, in threads of its own.
+"""``/metrics``, ``/healthz`` and ``/readyz``: the only HTTP server of the daemon, in its own threads.
 
-It reads the board and nothing else: no database, no lock of the loop's. It listens from the start on, so that
-a taken address stops the start; it answers few clients at a time, each within a bound, and the oldest of too
-many gives way, so that none can keep the others out.
+It reads only the latest snapshot: no database, no lock of the loop. It binds at the start, so that an address
+in use stops the start. It serves few clients at a time, each within a time limit; of too many, the oldest is
+disconnected, so that no client can block the others.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metrics import Exposition
 from speechaid.telemetry.snapshot import SnapshotHolder
 
-#: A client has so long for its request, and for each piece of the answer, in seconds.
+#: Seconds that a client may take for its request, and for each part of the answer.
 CLIENT_SECONDS: Final = 10.0
-#: Answered at a time; for one more the connection that has been there longest is closed.
+#: Clients served at a time; for one more, the oldest connection is closed.
 CLIENTS_AT_ONCE: Final = 16
-#: ``shutdown`` is noticed after so many seconds.
+#: Seconds within which ``shutdown`` takes effect.
 _POLL_SECONDS: Final = 0.2
 
 log = get_logger("speechaid.metrics")
@@ -37,19 +37,19 @@ Answer = tuple[HTTPStatus, str, bytes]
 
 
 class MetricsServer:
-    """Listens from the start on; serves from ``start`` to ``close``."""
+    """Binds at construction; serves from ``start`` to ``close``."""
 
-    def __init__(self, address: str, snapshots: SnapshotHolder) -> None:
-        """Bind.
+    def __init__(self, address: str, holder: SnapshotHolder) -> None:
+        """Bind the address.
 
         Args:
             address: ``HOST:PORT``; port 0 takes a free one.
-            snapshots: what is served.
+            holder: the source of the snapshots.
 
         Raises:
-            TelemetryError: the address is taken, or none of this machine's.
+            TelemetryError: the address is in use, or not one of this machine.
         """
-        pages = _Pages(snapshots)
+        pages = _Pages(holder)
         host, _, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         try:
@@ -65,19 +65,19 @@ class MetricsServer:
 
     @property
     def address(self) -> str:
-        """Where it listens: ``HOST:PORT``."""
+        """The bound address: ``HOST:PORT``."""
         host, port = self._server.server_address[:2]
         return f"[{host!s}]:{port}" if ":" in str(host) else f"{host!s}:{port}"
 
     def start(self) -> None:
-        """Answer, from now on."""
+        """Start serving."""
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True
         )
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more, and give the address back."""
+        """Stop serving and release the address."""
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
@@ -85,16 +85,16 @@ class MetricsServer:
 
 
 class _Pages:
-    """What is told on each path."""
+    """The page of each path."""
 
-    def __init__(self, snapshots: SnapshotHolder) -> None:
-        self._board = snapshots
-        self._exposition = Exposition(snapshots)
+    def __init__(self, holder: SnapshotHolder) -> None:
+        self._holder = holder
+        self._exposition = Exposition(holder)
         self.by_path: dict[str, Callable[[str], Answer]] = {
             "/": self._index,
             "/metrics": self._metrics,
-            "/healthz": lambda _: _verdict(self._board.unhealthy()),
-            "/readyz": lambda _: _verdict(self._board.not_ready()),
+            "/healthz": lambda _: _verdict(self._holder.unhealthy()),
+            "/readyz": lambda _: _verdict(self._holder.not_ready()),
         }
 
     def _metrics(self, accept: str) -> Answer:
@@ -112,16 +112,16 @@ def _verdict(reasons: list[str]) -> Answer:
 
 
 class _Server(ThreadingMixIn, TCPServer):
-    # Not the library's HTTPServer, which asks the resolver for this host's name, however long that takes.
+    # Not the library's HTTPServer, which resolves this host's name, however long that takes.
     allow_reuse_address = True
     daemon_threads = True
-    # The end of the daemon waits for no client.
+    # ``server_close`` does not wait for clients.
     block_on_close = False
     request_queue_size = 64
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._lock = threading.Lock()
-        #: Connections that are not over, the oldest first.
+        #: Open connections, the oldest first.
         self._open: deque[Any] = deque()
         super().__init__(*args, **kwargs)
 
@@ -129,7 +129,7 @@ class _Server(ThreadingMixIn, TCPServer):
         with self._lock:
             self._open.append(request)
             if len(self._open) > CLIENTS_AT_ONCE:
-                # Its thread finds the end of the line, and closes it.
+                # Its thread reads the end of the stream, and closes the connection.
                 with contextlib.suppress(OSError):
                     self._open.popleft().shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
@@ -140,7 +140,7 @@ class _Server(ThreadingMixIn, TCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away in the middle is nobody's trouble."""
+        """Ignore clients that disconnect in the middle."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -178,4 +178,4 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Scrapes are no events."""
+        """Do not log scrapes."""

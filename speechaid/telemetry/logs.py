@@ -1,12 +1,12 @@
-"""Structured logs: one event a line, with fields; what is secret is taken out last of all.
+"""Structured logs: one event per line, with fields; secrets are removed as the last step.
 
     log = get_logger("speechaid.worker")
     log.info("call.placed", job=job.job_id, phone=number)
 
     2026-05-04T12:00:00.123Z INFO     call.placed worker=worker-1 job=job-17 phone=+569******34
 
-The standard library's ``logging`` carries it, so that plain records of other modules and libraries come out
-in the same form. How a line reaches its reader without tearing or blocking is in ``telemetry.sink``.
+Based on the standard library's ``logging``, so that plain records of other modules and libraries are written
+in the same form. ``telemetry.sink`` writes lines whole and without blocking.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from typing import Final, Literal, TextIO
 from speechaid.telemetry.redaction import Redactor
 from speechaid.telemetry.sink import LINE_LIMIT, LogFile, Sink, goes_to_journald, open_sink
 
-#: Where speechaid's own level applies. Libraries never log below WARNING: pymongo's and urllib3's debug
-#: lines hold whole documents and addresses.
+#: Loggers to which the configured level applies. Libraries never log below WARNING: pymongo's and urllib3's
+#: debug lines hold whole documents and URLs.
 _OWN: Final = ("speechaid", "speechctl")
-#: Longest text of one field, tried in this order until the line fits.
+#: Maximum lengths of a field's text, tried in this order until the line fits.
 _CLIPS: Final = (3000, 1000, 300, 100, 30)
-#: What every record has, whoever made it.
+#: Attributes of every record.
 _STANDARD_ATTRIBUTES: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "event", "fields"}
 )
-#: How systemd's journal is told a line's priority (sd-daemon(3)), by the least level that has it.
+#: Prefixes that give a line's priority to systemd's journal (sd-daemon(3)), by minimum level.
 _PRIORITIES: Final = (
     (logging.CRITICAL, b"<2>"),
     (logging.ERROR, b"<3>"),
@@ -43,9 +43,9 @@ _PRIORITIES: Final = (
     (logging.INFO, b"<6>"),
     (logging.NOTSET, b"<7>"),
 )
-#: Longest that a line waits for a reader that kept up so far.
-_PATIENCE_SECONDS: Final = 0.2
-#: Fields that every line of this process carries, by ``set_context``.
+#: How long a line waits for a reader that has kept up so far.
+_MAX_WAIT_SECONDS: Final = 0.2
+#: Fields of every line of this process, set by ``set_context``.
 _context: dict[str, object] = {}
 
 
@@ -57,31 +57,31 @@ class EventLogger:
         self._fields = dict(fields or {})
 
     def bind(self, **fields: object) -> EventLogger:
-        """A logger whose every event carries these fields too."""
+        """A logger that adds these fields to every event."""
         return EventLogger(self._logger, {**self._fields, **fields})
 
     def event(self, level: int, event: str, /, **fields: object) -> None:
-        """One event at one of ``logging``'s levels."""
+        """Log an event at one of ``logging``'s levels."""
         self._log(level, event, fields)
 
     def debug(self, event: str, /, **fields: object) -> None:
-        """For those who look for a fault."""
+        """Log details for finding a fault."""
         self._log(logging.DEBUG, event, fields)
 
     def info(self, event: str, /, **fields: object) -> None:
-        """What happens on a good day."""
+        """Log normal operation."""
         self._log(logging.INFO, event, fields)
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """What somebody may have to look at."""
+        """Log what may need attention."""
         self._log(logging.WARNING, event, fields)
 
     def error(self, event: str, /, **fields: object) -> None:
-        """What somebody has to look at."""
+        """Log what needs attention."""
         self._log(logging.ERROR, event, fields)
 
     def exception(self, event: str, /, **fields: object) -> None:
-        """An error with the exception in hand, its traceback folded into a field."""
+        """Log an error with the current exception; its traceback becomes a field."""
         self._log(logging.ERROR, event, fields, exc_info=True)
 
     def _log(self, level: int, event: str, fields: dict[str, object], *, exc_info: bool = False) -> None:
@@ -105,14 +105,14 @@ def configure(
 ) -> None:
     """Send all logs of this process, and of those that it forks, to ``stream`` (standard error).
 
-    Where systemd's journal reads that stream, each line begins with its priority; the journal takes it off.
+    Where systemd's journal reads that stream, each line begins with its priority, which the journal removes.
 
     Args:
-        level: of our own loggers.
-        format: the form of a line.
+        level: of speechaid's own loggers.
+        format: of the lines.
         stream: anything with ``write``; where it has a file descriptor, lines are written to that.
-        file: takes the lines in the stream's place.
-        secrets: what no line may show (``settings.secrets()``).
+        file: written to instead of the stream.
+        secrets: texts that no line may show (``settings.secrets()``).
     """
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, LineHandler)]:
@@ -127,7 +127,7 @@ def configure(
 
 
 def set_level(level: int | str) -> None:
-    """Change the level of our own loggers."""
+    """Change the level of speechaid's own loggers."""
     for name in _OWN:
         logging.getLogger(name).setLevel(level)
     own = logging.getLogger(_OWN[0]).level
@@ -140,30 +140,30 @@ def add_handler(handler: logging.Handler) -> None:
 
 
 def set_context(**fields: object) -> None:
-    """Fields that every later line of this process carries: a worker's name, after the fork."""
+    """Set the fields of every later line of this process: a worker's name, after the fork."""
     _context.clear()
     _context.update(fields)
 
 
 def dropped_lines() -> int:
-    """How many lines this process could not write since it configured its logs."""
+    """The number of lines that this process could not write since ``configure``."""
     return sum(h.dropped for h in logging.getLogger().handlers if isinstance(h, LineHandler))
 
 
 def priority(level: int) -> bytes:
-    """What a line of this level begins with for systemd's journal: ``<3>`` for an error."""
+    """The prefix of a line of this level for systemd's journal: ``<3>`` for an error."""
     return next(prefix for least, prefix in _PRIORITIES if level >= least)
 
 
 @dataclass(frozen=True)
 class LineFormatter:
-    """A record as one line without its end, at most ``LINE_LIMIT`` bytes with it."""
+    """Formats a record as one line, of at most ``LINE_LIMIT`` bytes with its newline."""
 
     as_json: bool = False
     redactor: Redactor = field(default_factory=Redactor)
 
     def line(self, record: logging.LogRecord) -> bytes:
-        """The line; a value that cannot be shown is named as such, never raised."""
+        """The line, without its newline; a value whose ``str`` fails is replaced, never raised."""
         instant = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         head = {
             "at": instant.replace("+00:00", "Z"),
@@ -183,7 +183,7 @@ def _fields_of(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
     yield from _context.items()
     fields = getattr(record, "fields", None)
     if fields is None:
-        # A plain record, perhaps with ``extra``: its sentence, and what was added to the standard attributes.
+        # A plain record, perhaps with ``extra``: its message, and the attributes that are not standard.
         if not hasattr(record, "event"):
             yield "logger", record.name
         yield "message", _message(record)
@@ -200,12 +200,12 @@ def _fields_of(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception as exc:  # noqa: BLE001 - a wrong %-argument in a library is no reason to lose the line
+    except Exception as exc:  # noqa: BLE001 - a library's wrong %-argument must not lose the line
         return f"{record.msg} (not formatted: {type(exc).__name__})"
 
 
 def _clip(value: object, longest: int) -> object:
-    """Cut a long value in the middle: the end of a traceback tells most."""
+    """Cut a long value in the middle: the end of a traceback matters most."""
     text = value if isinstance(value, str) else json.dumps(value)
     if len(text) <= longest:
         return value
@@ -224,7 +224,7 @@ def _text_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:
 
 
 def _quoted(value: object) -> str:
-    """Bare where that is unmistakable, else as a JSON string; nothing that could move a terminal's cursor."""
+    """Unquoted where that is unambiguous, else a JSON string; without control characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if text and text.isprintable() and not set(text) & set(' "=\\'):
         return text
@@ -238,17 +238,17 @@ def _escaped(text: str) -> str:
 
 
 class LineHandler(logging.Handler):
-    """Writes records as lines; what cannot be written is counted, and told of when writing works again.
+    """Writes records as lines; counts those that cannot be written, and reports them once writing works.
 
-    A reader that is behind is waited for, briefly and once: from the first line that it let drop until it
-    takes one again, nothing waits for it.
+    A slow reader is waited for briefly and once: after the first dropped line, no line waits until one is
+    written again.
     """
 
     def __init__(self, sink: Sink, formatter: LineFormatter, *, prioritised: bool = False) -> None:
         super().__init__()
         self._prioritised = prioritised
         self.dropped = 0
-        self._told = 0
+        self._reported = 0
         self._reader_keeps_up = True
         self._sink = sink
         self._lines = formatter
@@ -256,21 +256,21 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, or count it as dropped; never raises."""
         try:
-            if self.dropped > self._told and self._write(self._line(self._report())):
-                self._told = self.dropped
+            if self.dropped > self._reported and self._write(self._line(self._report())):
+                self._reported = self.dropped
             written = self._write(self._line(record))
-        except Exception:  # noqa: BLE001 - a fault of the log is no fault of the call
+        except Exception:  # noqa: BLE001 - a fault of logging must not become a fault of a call
             written = False
         if not written:
             self.dropped += 1
 
     def close(self) -> None:
-        """Let go of the descriptor that was opened for the lines."""
+        """Close what was opened for the lines."""
         self._sink.close()
         super().close()
 
     def _write(self, line: bytes) -> bool:
-        deadline = time.monotonic() + (_PATIENCE_SECONDS if self._reader_keeps_up else 0.0)
+        deadline = time.monotonic() + (_MAX_WAIT_SECONDS if self._reader_keeps_up else 0.0)
         while not (written := self._sink.write(line + b"\n")):
             left = deadline - time.monotonic()
             if left <= 0 or not self._sink.wait(left):
@@ -288,6 +288,6 @@ class LineHandler(logging.Handler):
                 "levelname": "WARNING",
                 "levelno": logging.WARNING,
                 "event": "log.dropped",
-                "fields": {"lines": self.dropped - self._told, "reason": "nobody read them"},
+                "fields": {"lines": self.dropped - self._reported, "reason": "not read in time"},
             }
         )

@@ -1,11 +1,11 @@
-"""Every metric, declared once: name, kind, labels, help, buckets; and where its numbers come from.
+"""Every metric, declared once: name, kind, labels, help, buckets.
 
-Workers count and observe, their increments ride to the supervisor, and ``telemetry.metrics`` writes the sums
-out. A name or a label that is not declared here is a fault of ours: tests find it, a daemon leaves it out.
+Workers count and observe, send their increments to the supervisor, and ``telemetry.metrics`` exposes the
+sums. A name or a label that is not declared here is a bug: tests find it, the daemon leaves it out.
 
-A histogram's observations travel as two increments: one of the bucket that the value falls in, under the
-metric's own name and ``le``, and one of the sum, under ``<name>_sum``. Sums over processes stay right, and
-the buckets are made cumulative when they are written out.
+An observation of a histogram is two increments: one of the value's bucket, under the metric's name and
+``le``, and one of the sum, under ``<name>_sum``. So sums over processes are right; the buckets are made
+cumulative when they are exposed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INFINITE: Final = "+Inf"
 
 
 class Kind(StrEnum):
-    """What a metric is to Prometheus."""
+    """The type of a metric in Prometheus."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -38,16 +38,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric."""
+    """The declaration of one metric."""
 
     name: str
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
-    #: Upper bounds of a histogram's buckets, rising, in its base unit; +Inf follows.
+    #: Upper bounds of a histogram's buckets, ascending, in its base unit; +Inf follows.
     buckets: tuple[float, ...] = ()
-    #: Values that the only label may have and that are written out from the start, at 0 where nothing was
-    #: counted: a series that appears with its first event hides that event from ``increase``.
+    #: Values of the only label that are exposed from the start, at 0: a series that appears with its first
+    #: event hides that event from ``increase``.
     values: tuple[str, ...] = ()
 
     @property
@@ -70,18 +70,18 @@ def _histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -
     return Metric(name=name, kind=Kind.HISTOGRAM, help=text, labels=labels, buckets=buckets)
 
 
-#: One database round trip to a hopelessly slow one.
+#: From one database round trip to a very slow one.
 _QUICK: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-#: One HTTP request, up to the longest time-outs.
+#: One HTTP request, up to the longest time-out.
 _REQUEST: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RINGING: Final = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0)
 _TALKING: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 3600.0)
 
-#: How a job that its worker left behind went on.
+#: How a job with a lapsed lease went on.
 RECOVERIES: Final = ("adopted", "returned", "settled", "resolved")
 #: Causes of a worker's end that count as a restart.
 RESTARTS: Final = tuple(cause.value for cause in EndCause if cause is not EndCause.ASKED)
-#: What a worker is shown as; ``fleet.slots`` and ``model.states`` have the words.
+#: States of a worker in ``fleet.slots`` and ``model.states``.
 WORKER_STATES: Final = (
     "waiting",
     "spawning",
@@ -99,9 +99,9 @@ WORKER_STATES: Final = (
     "draining",
     "stopping",
 )
-#: Where a batch that still has something to be done stands, and those that have not.
+#: States of batches with work left, and ``finished`` for the others.
 BATCH_STATES: Final = ("dialling", "outside_window", "paused", "not_understood", "missing", "finished")
-#: What holds dialling: an operator on all hosts, one on this host, the circuit breaker of this host's key.
+#: Scopes of holds: an operator's on all hosts, on this host, the circuit breaker of this host's API key.
 HOLD_SCOPES: Final = ("fleet", "host", "key")
 #: Whether Retell's analysis of a call came in time.
 ANALYSES: Final = ("added", "missing")
@@ -125,17 +125,15 @@ _OF_CALLS: Final = (
     ),
     _counter(
         "speechaid_dials_refused_total",
-        "Dials that surely made no call, by what the refusal amounts to.",
+        "Dials that surely made no call, by the outcome of the refusal.",
         "outcome",
         values=("invalid_number", "do_not_call", "blocked", "temporary"),
     ),
-    _counter(
-        "speechaid_ambiguous_dials_total", "Dials whose answer was lost: looked up before anything else."
-    ),
-    _counter("speechaid_presumed_not_placed_total", "Lost dials that were presumed not placed in the end."),
+    _counter("speechaid_ambiguous_dials_total", "Dials whose answer was lost: searched for at Retell first."),
+    _counter("speechaid_presumed_not_placed_total", "Ambiguous dials that were finally presumed not placed."),
     _counter(
         "speechaid_analyses_total",
-        "Calls whose analysis was waited for: added to their records, or given up.",
+        "Calls whose analysis was awaited: added to their records, or missing in the end.",
         "result",
         values=ANALYSES,
     ),
@@ -148,13 +146,13 @@ _OF_CALLS: Final = (
 _OF_JOBS: Final = (
     _counter(
         "speechaid_next_steps_total",
-        "Dials settled, by why the job moved on as it did.",
+        "Dials settled, by the reason for the job's next step.",
         "cause",
         values=StepCause,
     ),
     _counter(
         "speechaid_retries_total",
-        "Jobs scheduled to be tried again, by the outcome of the last dial.",
+        "Jobs scheduled for a retry, by the outcome of the last dial.",
         "cause",
         values=Outcome,
     ),
@@ -166,19 +164,19 @@ _OF_JOBS: Final = (
     ),
     _counter(
         "speechaid_put_back_total",
-        "Claimed jobs that were given back undialled, by reason.",
+        "Claimed jobs that were requeued without a dial, by reason.",
         "reason",
         values=Reason,
     ),
     _counter(
         "speechaid_recoveries_total",
-        "Jobs that were found with a lapsed lease, by how they went on; adopted: the live call is followed.",
+        "Jobs found with a lapsed lease, by how they went on; adopted: the live call is followed.",
         "how",
         values=RECOVERIES,
     ),
-    _counter("speechaid_lease_losses_total", "Times that a worker found its job in other hands."),
+    _counter("speechaid_lease_losses_total", "Times that a worker found that it had lost its job's lease."),
     _gauge("speechaid_jobs", "Jobs by status, as last counted.", "status", values=JobStatus),
-    _gauge("speechaid_jobs_due", "Pending jobs whose time has come, whether or not they may be called now."),
+    _gauge("speechaid_jobs_due", "Due jobs, whether or not they may be called now."),
     _gauge(
         "speechaid_jobs_callable",
         "Due jobs that may be called now: batch, window, account and holds allow it.",
@@ -186,51 +184,51 @@ _OF_JOBS: Final = (
     _gauge("speechaid_oldest_due_age_seconds", "How long the longest due callable job has been waiting."),
     _gauge("speechaid_jobs_lapsed", "Jobs in progress whose lease has run out."),
     _gauge("speechaid_oldest_lapsed_lease_seconds", "How long ago the oldest of these leases ran out."),
-    _gauge("speechaid_parked_calls", "Calls whose end Retell does not confirm, followed slowly."),
+    _gauge("speechaid_parked_calls", "Calls whose end Retell does not confirm, polled slowly."),
     _gauge(
         "speechaid_stalled_seconds",
-        "How long jobs have been callable without any call of this host having finished.",
+        "How long jobs have been callable without a call of this host having ended.",
     ),
-    _gauge("speechaid_batches", "Batches with jobs, by what they are about.", "state", values=BATCH_STATES),
+    _gauge("speechaid_batches", "Batches with jobs, by state.", "state", values=BATCH_STATES),
     _gauge(
         "speechaid_batches_paused_unexpectedly",
-        "Batches with work left that are inactive although no operator's pause is on record.",
+        "Batches with work left that are inactive without a recorded pause by an operator.",
     ),
     _gauge(
         "speechaid_account_calls_left",
-        "Calls of usual length that an account's balance pays for; the accounts with the fewest, of those"
-        " with work left.",
+        "Calls of the estimated length that an account's balance pays for; for the accounts with the fewest,"
+        " among those with work left.",
         "account",
     ),
     _gauge(
         "speechaid_account_talk_left_seconds",
-        "Talking time left on a minutes plan; of the same accounts.",
+        "Talking time left on a minutes plan; for the same accounts.",
         "account",
     ),
     _gauge(
         "speechaid_account_credit_left",
-        "Credit left on a credit plan, in its own currency; of the same accounts.",
+        "Credit left on a credit plan, in the account's currency; for the same accounts.",
         "account",
     ),
 )
 
 _OF_WORKERS: Final = (
-    _gauge("speechaid_workers", "Workers by what they do.", "state", values=WORKER_STATES),
-    _gauge("speechaid_workers_wanted", "Workers that there ought to be."),
+    _gauge("speechaid_workers", "Workers by state.", "state", values=WORKER_STATES),
+    _gauge("speechaid_workers_wanted", "Workers that should run."),
     _gauge("speechaid_workers_present", "Workers that run and report."),
-    _gauge("speechaid_workers_missing", "Workers that ought to run and do not; none while stopping."),
-    _gauge("speechaid_workers_idle", "Workers that might take a job and have none in hand."),
+    _gauge("speechaid_workers_missing", "Workers that should run and do not; 0 while stopping."),
+    _gauge("speechaid_workers_idle", "Workers that could claim a job and have none."),
     _gauge("speechaid_workers_crash_looping", "Workers that keep ending badly."),
     _gauge("speechaid_calls_in_progress", "Calls that workers of this host follow."),
     _counter(
         "speechaid_worker_restarts_total",
-        "Worker processes that ended without having been asked to, by cause.",
+        "Worker processes that ended without a request, by cause.",
         "cause",
         values=RESTARTS,
     ),
     _counter("speechaid_worker_faults_total", "Faults that a worker survived, by kind.", "kind"),
     _counter("speechaid_zygote_restarts_total", "Times that the process which forks workers was replaced."),
-    _gauge("speechaid_draining", "1 while no worker of this host takes a new job by order."),
+    _gauge("speechaid_draining", "1 while this host drains: its workers claim no job."),
 )
 
 _OF_OTHERS: Final = (
@@ -246,17 +244,17 @@ _OF_OTHERS: Final = (
         "endpoint",
         buckets=_REQUEST,
     ),
-    _gauge("speechaid_retell_concurrency_used", "Calls that the Retell workspace has at this time."),
-    _gauge("speechaid_retell_concurrency_limit", "Calls that the Retell workspace may have at once."),
+    _gauge("speechaid_retell_concurrency_used", "Concurrent calls of the Retell workspace."),
+    _gauge("speechaid_retell_concurrency_limit", "Limit of concurrent calls of the Retell workspace."),
     _gauge(
         "speechaid_dialling_held",
-        "1 while new dials are held, by who holds them.",
+        "1 while new dials are held, by scope.",
         "scope",
         values=HOLD_SCOPES,
     ),
     _counter(
         "speechaid_breaker_faults_total",
-        "Faults told to the circuit breaker, by kind.",
+        "Faults that the circuit breaker counted, by kind.",
         "kind",
         values=FaultKind,
     ),
@@ -267,31 +265,29 @@ _OF_OTHERS: Final = (
         values=BreakerState,
     ),
     _gauge("speechaid_database_up", "1 while the database answers the supervisor."),
-    _counter(
-        "speechaid_database_faults_total", "Times that the database was found away, by the step.", "step"
-    ),
-    _gauge("speechaid_counted_timestamp_seconds", "When jobs and batches were counted last."),
+    _counter("speechaid_database_faults_total", "Times that the database did not answer, by step.", "step"),
+    _gauge("speechaid_counted_timestamp_seconds", "When jobs and batches were last counted."),
     _counter("speechaid_commands_total", "Control commands, by name and result.", "command", "result"),
     _gauge(
         "speechaid_alert_active", "1 while an alert fires, as evaluated by the daemon.", "alert", "severity"
     ),
     _counter(
         "speechaid_alert_webhooks_total",
-        "Alert messages to the webhook, by what became of them.",
+        "Alert messages to the webhook, by result.",
         "result",
         values=WEBHOOK_RESULTS,
     ),
-    _counter("speechaid_events_too_long_total", "Events that were too long to be told."),
-    _counter("speechaid_log_lines_dropped_total", "Log lines of the supervisor that nobody read in time."),
-    _gauge("speechaid_build_info", "Always 1; the labels tell what runs.", "version", "python"),
+    _counter("speechaid_events_too_long_total", "Events of workers that were too long to be sent."),
+    _counter("speechaid_log_lines_dropped_total", "Log lines of the supervisor that were not read in time."),
+    _gauge("speechaid_build_info", "Always 1; the labels name the versions.", "version", "python"),
     _gauge("speechaid_start_timestamp_seconds", "When the supervisor started."),
     _gauge(
         "speechaid_snapshot_timestamp_seconds",
-        "When the supervisor last told what all these gauges say; it does so each second.",
+        "When the supervisor last updated these gauges; it does so each second.",
     ),
 )
 
-#: All of them by name, in the order of the page in the docs.
+#: All metrics by name, in the order of the page in the docs.
 METRICS: Final[Mapping[str, Metric]] = {
     metric.name: metric for metric in (*_OF_CALLS, *_OF_JOBS, *_OF_WORKERS, *_OF_OTHERS)
 }
@@ -309,6 +305,6 @@ def observation(name: str, value: float, **labels: str) -> tuple[Increment, Incr
 
 
 def observe(count: Callable[..., None], name: str, value: float, **labels: str) -> None:
-    """Tell a counting function (``Seat.count``) of an observed value."""
+    """Count an observed value with ``SupervisorLink.count`` or a function like it."""
     for increment_name, increment_labels, by in observation(name, value, **labels):
         count(increment_name, by, **increment_labels)

@@ -1,7 +1,7 @@
-"""The sums and gauges of the board in Prometheus' words; the only home of prometheus_client.
+"""The page for Prometheus, from a snapshot's sums and gauges; the only module that uses prometheus_client.
 
-Workers do not know the library: their increments are summed by the supervisor, so that no multiprocess files
-are needed and nothing is lost with a worker.
+Workers do not use the library: the supervisor sums their increments, so that no multiprocess files are needed
+and no count is lost with a worker.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from speechaid.telemetry.metric_table import INFINITE, METRICS, Increment, Kind
 from speechaid.telemetry.metric_table import Metric as Declared
 from speechaid.telemetry.snapshot import Snapshot, SnapshotHolder
 
-#: Sums of one metric by label values, in the order of the declared labels.
+#: Sums of one metric by label values, which are in the order of the declared labels.
 _Series = dict[tuple[str, ...], float]
 _SUM: Final = "_sum"
 
 
 class SnapshotCollector(Collector):
-    """Every declared metric, from whatever picture hangs on the board."""
+    """Collects every declared metric from the latest snapshot."""
 
-    def __init__(self, snapshots: SnapshotHolder) -> None:
-        self._board = snapshots
+    def __init__(self, holder: SnapshotHolder) -> None:
+        self._holder = holder
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for; nothing before the first picture."""
-        picture = self._board.snapshot()
-        return iter(()) if picture is None else families(picture)
+        """Collect for one scrape; nothing before the first snapshot."""
+        snapshot = self._holder.latest()
+        return iter(()) if snapshot is None else families(snapshot)
 
 
 class Exposition:
-    """The whole page, in the form that a client asks for."""
+    """The whole page, in the format that the client accepts."""
 
-    def __init__(self, snapshots: SnapshotHolder) -> None:
+    def __init__(self, holder: SnapshotHolder) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(SnapshotCollector(snapshots))
+        self._registry.register(SnapshotCollector(holder))
         # The supervisor's own memory, processor time and descriptors.
         ProcessCollector(registry=self._registry)
 
@@ -56,10 +56,10 @@ class Exposition:
         return encode(self._registry), content_type
 
 
-def families(picture: Snapshot) -> Iterator[Metric]:
-    """Every declared metric, also those of which nothing has been heard yet."""
+def families(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield every declared metric, also those not counted yet."""
     collected: dict[str, _Series] = {}
-    for name, labels, value in (*_counted(picture), *samples(picture)):
+    for name, labels, value in (*_counted(snapshot), *samples(snapshot)):
         key = _label_values(name, labels)
         if key is not None:
             series = collected.setdefault(name, {})
@@ -73,12 +73,12 @@ def families(picture: Snapshot) -> Iterator[Metric]:
 
 
 def undeclared(increments: Iterable[Increment]) -> list[str]:
-    """What no metric of the table can take: a fault of ours, that tests look for."""
+    """The increments whose name or labels are not declared: bugs, found by tests."""
     return [f"{name} {labels}" for name, labels, _ in increments if _label_values(name, labels) is None]
 
 
-def _counted(picture: Snapshot) -> Iterator[Increment]:
-    for (name, labels), value in picture.counts.items():
+def _counted(snapshot: Snapshot) -> Iterator[Increment]:
+    for (name, labels), value in snapshot.counts.items():
         yield name, dict(labels), value
 
 

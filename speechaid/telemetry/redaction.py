@@ -1,4 +1,4 @@
-"""The last line of defence: whatever a caller logs, numbers are masked and known secrets taken out."""
+"""Redaction of all log fields, whatever the caller passes: numbers are masked and known secrets removed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from urllib.parse import quote
 
 from speechaid.model.masking import mask_bare_phones, mask_phones
 
-#: Fields with such a name hold numbers, with or without a plus.
+#: Names of fields that hold phone numbers, with or without a plus.
 _PHONE_FIELD: Final = re.compile(r"(?i)phone|number|msisdn|telefono|celular|caller|callee|^to$|^from$")
-#: Fields with such a name are not shown at all.
+#: Names of fields that are not shown at all.
 _SECRET_FIELD: Final = re.compile(r"(?i)api_?key$|password|authorization|secret|curve_?key")
-#: The password in an address, also of one that nobody told us: the embedded database has its own.
+#: The password in a URL, also one that the settings do not know: the embedded database makes its own.
 _CREDENTIALS: Final = re.compile(r"(://[^\s:/?#@]*):\S*@")
 HIDDEN: Final = "(hidden)"
-#: A secret shorter than this would take harmless text with it.
+#: Removing a shorter secret would remove harmless text as well.
 _SHORTEST_SECRET: Final = 4
-_DEEPEST: Final = 6
-#: A whole number below this is a count, not a phone number.
+_MAX_DEPTH: Final = 6
+#: An integer below this is a count, not a phone number.
 _SMALLEST_PHONE: Final = 10_000_000
 
 
 @dataclass(frozen=True)
 class Redactor:
-    """Makes plain values of anything, without numbers and secrets.
+    """Turns any value into plain JSON types, without phone numbers and secrets.
 
     Attributes:
-        secrets: in clear, as the settings hold them; what is quoted for a URL is found as well.
+        secrets: in clear, as the settings hold them; also found where quoted for a URL.
     """
 
     secrets: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Redactor:
         return {self.text(name): self._value(value, name, 0) for name, value in fields.items()}
 
     def text(self, text: str, *, of_phones: bool = False) -> str:
-        """A text without secrets, and with its numbers masked."""
+        """A text without secrets and with numbers masked; ``of_phones``: also numbers without a plus."""
         for form in self._forms:
             text = text.replace(form, HIDDEN)
         if "://" in text:
@@ -52,7 +52,7 @@ class Redactor:
 
     @functools.cached_property
     def _forms(self) -> tuple[str, ...]:
-        """The secrets, each as it may stand in a text; worked out once, not for each word of each line."""
+        """Every form in which a secret may appear in a text; computed once."""
         forms = {form for one in self.secrets for form in (one, quote(one, safe=""), repr(one)[1:-1])}
         return tuple(sorted((form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True))
 
@@ -60,11 +60,11 @@ class Redactor:
         of_phones, of_secrets = _meaning(name)
         if of_secrets and isinstance(value, str | bytes):
             return HIDDEN
-        if depth < _DEEPEST and isinstance(value, Mapping):
+        if depth < _MAX_DEPTH and isinstance(value, Mapping):
             return {
                 self.text(str(key)): self._value(each, str(key), depth + 1) for key, each in value.items()
             }
-        if depth < _DEEPEST and isinstance(value, list | tuple | AbstractSet):
+        if depth < _MAX_DEPTH and isinstance(value, list | tuple | AbstractSet):
             return [self._value(each, name, depth + 1) for each in value]
         if value is None or isinstance(value, bool):
             return value
@@ -75,12 +75,12 @@ class Redactor:
 
 @functools.lru_cache(maxsize=1024)
 def _meaning(name: str) -> tuple[bool, bool]:
-    """Whether a field of this name holds a number, and whether it holds a secret."""
+    """Whether a field of this name holds a phone number, and whether it holds a secret."""
     return _PHONE_FIELD.search(name) is not None, _SECRET_FIELD.search(name) is not None
 
 
 def _number(value: float) -> object:
-    """Milliseconds suffice; JSON has no infinity."""
+    """Rounded to three decimals; JSON has no infinity, so that becomes text."""
     if isinstance(value, int):
         return int(value)
     return round(value, 3) if math.isfinite(value) else str(value)
@@ -92,5 +92,5 @@ def _as_text(value: object) -> str:
         return aware.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         return str(value)
-    except Exception as exc:  # noqa: BLE001 - whatever it is, the line is worth more
+    except Exception as exc:  # noqa: BLE001 - whatever the fault, the log line must be written
         return f"(a {type(value).__name__} that cannot be shown: {type(exc).__name__})"

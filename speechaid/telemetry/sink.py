@@ -1,11 +1,11 @@
-"""Where lines go: one write each, so that many processes never tear them, and without waiting for a reader.
+"""Destinations of log lines: one write per line, so that processes never mix lines, and without blocking.
 
-A pipe takes up to ``PIPE_BUF`` bytes whole or not at all; that bounds a line. Setting ``O_NONBLOCK`` on
-standard error itself would change it for everybody who shares it (a shell, the parent), so pipes and
-terminals are opened anew, for us alone, and sockets are asked not to wait, message by message. A file never
-makes wait, and opening it anew would lose its offset.
+A pipe takes up to ``PIPE_BUF`` bytes whole or not at all, which limits a line. ``O_NONBLOCK`` on standard
+error would change it for every process that shares it (a shell, the parent), so pipes and terminals are
+opened again for this process alone, and sockets are written with ``MSG_DONTWAIT``. A file never blocks, and
+opening it again would lose its offset.
 
-A log file of our own is found by its name before each line: whoever rotates it need tell nobody.
+A log file is looked up by its name before each line: rotating it needs no signal.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
-#: Bytes of a line with its end: POSIX's PIPE_BUF, as Linux has it.
+#: Maximum bytes of a line with its newline: POSIX's PIPE_BUF on Linux.
 LINE_LIMIT: Final = min(select.PIPE_BUF, 4096)
-#: Who may read a log file that is made here, as far as the umask allows.
+#: Mode of a new log file, before the umask.
 _FILE_MODE: Final = 0o640
 
 
@@ -29,25 +29,25 @@ class Sink(Protocol):
     """Takes whole lines."""
 
     def write(self, line: bytes) -> bool:
-        """Whether the line was taken; False: not now, the reader is behind. OSError: nobody will read it."""
+        """Write a line; False where the reader is behind. OSError: it can never be read."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the reader, at most so long; whether there is room again."""
+        """Wait for the reader, at most ``seconds``; return whether it can take a line."""
 
     def close(self) -> None:
         """Release what was opened for the lines."""
 
 
 def open_sink(stream: TextIO | None) -> Sink:
-    """The right way to write to this stream; None is a process without standard error."""
+    """The sink for a stream; None is a process without standard error."""
     if stream is None or stream.closed:
         return _Nowhere()
     try:
         descriptor = stream.fileno()
         mode = os.fstat(descriptor).st_mode
-    except ValueError:  # no file behind it (io.UnsupportedOperation is a ValueError too)
+    except ValueError:  # no file descriptor (io.UnsupportedOperation is a ValueError too)
         return _Stream(stream)
-    except OSError:  # its descriptor was closed behind Python's back
+    except OSError:  # its descriptor was closed without Python's knowledge
         return _Nowhere()
     if stat.S_ISSOCK(mode):
         return _Socket(descriptor)
@@ -61,18 +61,18 @@ def goes_to_journald(stream: TextIO | None, environment: Mapping[str, str]) -> b
     if stream is None or stream.closed:
         return False
     try:
-        behind = os.fstat(stream.fileno())
+        target = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return environment.get("JOURNAL_STREAM") == f"{behind.st_dev}:{behind.st_ino}"
+    return environment.get("JOURNAL_STREAM") == f"{target.st_dev}:{target.st_ino}"
 
 
 def file_fault(path: Path, *, make: bool = True) -> str | None:
-    """Why no line can be written to a file of this name; None where one can.
+    """Why no line can be written to a file; None where one can.
 
     Args:
         path: the file.
-        make: make it for that where it is not there; without, a directory that takes files will do.
+        make: create it where it is missing; without, a writable directory is enough.
     """
     if not make and not path.exists() and path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK):
         return None
@@ -92,10 +92,10 @@ def log_refused(path: Path, fault: str) -> str:
 
 
 class LogFile:
-    """A file under a name, appended to by many processes, each line by one write at its end.
+    """A file found by its name, to which many processes append, each line with one write.
 
-    Before each line the name is looked up: where the file was moved away, a new one is begun; until there can
-    be one, lines go to the old one, which its mover still has. A file that was cut goes on at its start.
+    Before each line the name is looked up: where the file was renamed, a new one is created; until that
+    succeeds, lines go to the renamed one. A truncated file goes on at its start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,27 +105,27 @@ class LogFile:
         self._torn = False
 
     def write(self, line: bytes) -> bool:
-        """Append one line; False where the disk took only a part of it."""
-        self._follow()
+        """Append one line; False where only a part of it was written."""
+        self._reopen_if_moved()
         whole = b"\n" + line if self._torn else line
         written = os.write(self._descriptor, whole)
-        # A disk that is full takes a part: what comes next must not be read as the rest of it.
+        # A full disk takes a part of a line: the next line must not look like its continuation.
         self._torn = written < len(whole)
         return not self._torn
 
     def wait(self, seconds: float) -> bool:  # noqa: ARG002 - the protocol's
-        """Nobody waits for a full disk."""
+        """Never wait for a full disk."""
         return False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
 
-    def _follow(self) -> None:
+    def _reopen_if_moved(self) -> None:
         if self._opened_by != os.getpid():
-            self._descriptor = -1  # a forked child closes what it was not given: the number may be another's
+            self._descriptor = -1  # a forked child closes inherited descriptors: the number may be reused
         if self._descriptor >= 0 and self._is_in_place():
             return
         try:
@@ -134,7 +134,7 @@ class LogFile:
         except OSError:
             if self._descriptor < 0:
                 raise
-            return  # moved away, and no new one can be made yet: the old one is still read
+            return  # renamed, and no new file can be created yet: go on with the old one
         self.close()
         self._descriptor, self._opened_by = fresh, os.getpid()
 
@@ -146,7 +146,7 @@ class LogFile:
 
 
 class _File:
-    """A file; whoever shares its offset appends behind us."""
+    """A file; other processes that share its offset append after these lines."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -156,23 +156,23 @@ class _File:
         return True
 
     def wait(self, seconds: float) -> bool:
-        """There is always room, or the disk is full."""
+        """A file always takes a line, or the disk is full."""
         return seconds > 0
 
     def close(self) -> None:
-        """It is not ours."""
+        """Do nothing: the descriptor is shared."""
 
 
 class _Reopened:
-    """A pipe or a terminal, opened once more so as never to wait for its reader."""
+    """A pipe or a terminal, opened again without blocking."""
 
     def __init__(self, descriptor: int) -> None:
         self._shared = descriptor
         self._own = -1
 
     def write(self, line: bytes) -> bool:
-        # A forked child closes what it was not given, and may get this very number for a database's socket.
-        # A log that is rotated by dup2 changes what stands behind the shared descriptor.
+        # A forked child closes inherited descriptors, and may reuse this number for a database's socket.
+        # A log that is rotated by dup2 changes the target of the shared descriptor.
         if self._own < 0 or not _same_file(self._own, self._shared):
             self._own = _open_again(self._shared)
         if self._own < 0 and not _is_ready(self._shared):
@@ -194,7 +194,7 @@ class _Reopened:
 
 
 class _Socket:
-    """Journald, or whoever else gave us a socket for standard error."""
+    """A socket as standard error: journald, or another process that reads it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -213,11 +213,11 @@ class _Socket:
         return _is_ready(self._descriptor, seconds)
 
     def close(self) -> None:
-        """It is not ours."""
+        """Do nothing: the descriptor is shared."""
 
 
 class _Stream:
-    """An object of Python's without a file behind it, as tests use."""
+    """A Python object without a file descriptor, as tests use."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -227,11 +227,11 @@ class _Stream:
         return True
 
     def wait(self, seconds: float) -> bool:
-        """It takes all at once."""
+        """It takes everything at once."""
         return seconds > 0
 
     def close(self) -> None:
-        """It is not ours."""
+        """Do nothing: the stream belongs to the caller."""
 
 
 class _Nowhere:
@@ -255,7 +255,7 @@ def _same_file(one: int, other: int) -> bool:
 
 
 def _open_again(descriptor: int) -> int:
-    """The same pipe or terminal without waiting; -1 where it belongs to another user or has no reader."""
+    """Open a pipe or terminal again, non-blocking; -1 where it belongs to another user or has no reader."""
     try:
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         return os.open(f"/proc/self/fd/{descriptor}", flags)
@@ -264,7 +264,7 @@ def _open_again(descriptor: int) -> int:
 
 
 def _is_ready(descriptor: int, seconds: float = 0.0) -> bool:
-    """Whether a write would not wait, within so long; another process may still come first."""
+    """Whether a write would not block, waiting at most ``seconds``; another process may still write first."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return bool(poll.poll(seconds * 1000))

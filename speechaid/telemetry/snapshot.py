@@ -1,6 +1,6 @@
-"""What the supervisor told last, for those who ask from other threads; nobody waits for anybody.
+"""The supervisor's latest state, for readers in other threads; neither side waits.
 
-The loop puts up a fresh picture each second and never touches it again; a scrape reads whichever hangs there.
+The loop publishes a new snapshot each second and never changes it afterwards; a scrape reads the latest one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.clock import Clock, SystemClock
 
-#: A picture older than this, in seconds: the supervisor's loop hangs.
+#: Seconds after which a snapshot shows that the supervisor's loop hangs.
 STALE_SECONDS: Final = 15.0
 
 #: Counter sums by name and sorted label pairs.
@@ -21,7 +21,7 @@ Sums = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 @dataclass(frozen=True, kw_only=True)
 class ConcurrencyReading:
-    """What Retell said last of calls at once."""
+    """Retell's latest answer about concurrent calls."""
 
     used: int
     limit: int
@@ -29,62 +29,63 @@ class ConcurrencyReading:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The daemon at one moment; shared between threads, so nothing in it is changed."""
+    """The state of the daemon at one moment; shared between threads, so never changed."""
 
     #: Wall clock, aware UTC, and seconds of the boot-time clock.
     at: datetime
     boottime: float
     started_at: datetime
     version: str
-    #: ``snapshot()["supervisor"]`` and ``["workers"]``.
+    #: ``supervisor`` and ``workers`` of the daemon's status.
     supervisor: Mapping[str, Any]
     workers: Sequence[Mapping[str, Any]]
     counts: Sums
-    #: What the clerk counted last (``Clerk.figures``).
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    #: The latest counts of the database thread (``DatabaseThread.stats``).
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    #: For how long jobs have been callable without a call having ended.
     stalled_seconds: float = 0.0
     concurrency: ConcurrencyReading | None = None
-    #: Alerts that fire.
+    #: Names of the firing alerts.
     firing: frozenset[str] = frozenset()
 
 
 class SnapshotHolder:
-    """One picture at a time."""
+    """Holds the latest snapshot, and evaluates health and readiness from it."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._picture: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
 
-    def publish(self, picture: Snapshot) -> None:
-        """The newest picture; called in the loop's thread."""
-        self._picture = picture
+    def publish(self, snapshot: Snapshot) -> None:
+        """Replace the snapshot; called in the loop's thread."""
+        self._snapshot = snapshot
 
-    def snapshot(self) -> Snapshot | None:
-        """What hangs there; None before the first."""
-        return self._picture
+    def latest(self) -> Snapshot | None:
+        """The latest snapshot; None before the first."""
+        return self._snapshot
 
     def unhealthy(self) -> list[str]:
-        """Why the daemon is not alive in the sense of its work, a sentence each."""
-        picture = self._picture
-        if picture is None:
-            return ["the supervisor has not begun yet"]
-        age = self._clock.boottime() - picture.boottime
-        return [f"the supervisor's loop has not turned for {age:.0f} s"] if age > STALE_SECONDS else []
+        """Why the daemon is not alive, a sentence each; empty where it is."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return ["the supervisor has not started yet"]
+        age = self._clock.boottime() - snapshot.boottime
+        return [f"the supervisor's loop has not run for {age:.0f} s"] if age > STALE_SECONDS else []
 
     def not_ready(self) -> list[str]:
-        """Why no job of this host would be dialled just now, a sentence each."""
+        """Why this host would dial no job now, a sentence each; empty where it would."""
         reasons = self.unhealthy()
-        picture = self._picture
-        if picture is None:
+        snapshot = self._snapshot
+        if snapshot is None:
             return reasons
-        supervisor = picture.supervisor
+        supervisor = snapshot.supervisor
         if supervisor["state"] != "running":
             reasons.append(f"the daemon is {supervisor['state']}")
         if not supervisor["present"]:
             reasons.append("no worker is up")
         if supervisor["draining"]:
             reasons.append("the host is draining")
-        state = picture.figures.get("database", {}).get("state", "unknown")
+        state = snapshot.stats.get("database", {}).get("state", "unknown")
         if state != "up":
             reasons.append(f"the database is {state}")
         return reasons

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from speechaid.demo.audit import FREE, AuditPolicy, audit
 from speechaid.model.job import Job
-from speechaid.store.jobs import IN_HAND_FIELDS
+from speechaid.store.jobs import CLAIM_FIELDS
 from tests.chaos.monkey import Pause
 from tests.chaos.plan import FALSE_REASON
 
@@ -155,7 +155,7 @@ def _jobs(findings: Findings, records: Records) -> None:
         name, status = job["job_id"], job["status"]
         if status not in FINAL:
             findings.lost.append(f"{name}: still {status} ({job.get('suspend_reason') or job.get('dial')})")
-        elif held := [name for name in IN_HAND_FIELDS if job.get(name) is not None]:
+        elif held := [name for name in CLAIM_FIELDS if job.get(name) is not None]:
             findings.illegal.append(f"{name}: {status}, but still has {', '.join(held)}")
 
 

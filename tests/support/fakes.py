@@ -1,4 +1,4 @@
-"""Stand-ins written once: a daemon for the commands to act on, and a loop in a thread that serves them."""
+"""Shared fakes: a daemon for commands to act on, and a loop in a thread that serves commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class FakeDaemon:
-    """What commands ask of the supervisor, in memory: a fleet of three, the second one in a call."""
+    """The supervisor as commands use it, in memory: a fleet of three, the second worker in a call."""
 
     def __init__(self) -> None:
         self.draining = False
@@ -29,9 +29,9 @@ class FakeDaemon:
         self.stopping: str | None = None
         #: Whether the second worker is in a call.
         self.in_call = True
-        #: What a reload meets.
+        #: The faults that a reload finds.
         self.faults: list[str] = []
-        #: Why a restart would not know the orders that stand.
+        #: Why a restart would not find the persisted state.
         self.orders_not_kept: str | None = None
 
     def snapshot(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class FakeDaemon:
                 "state": "stopping" if self.stopping else "running",
                 "wanted": self.wanted,
                 "present": 3,
-                # Of slots that are gone, too: more than the rows below come to.
+                # Of removed slots, too: more than the sum of the rows below.
                 "calls_done": 186,
                 "restarts": 2,
                 "draining": self.draining,
@@ -106,31 +106,31 @@ class FakeDaemon:
         self.stopping = "now" if now else "gracefully"
 
 
-def no_desk(
+def no_database_thread(
     task: Callable[[HandlerContext], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
 ) -> None:
-    """A clerk that takes no work."""
-    raise ControlError("nobody is at the desk")
+    """A database thread that accepts no task."""
+    raise ControlError("there is no database thread")
 
 
 class Service:
-    """A control socket served as the supervisor serves it: one thread, which only waits in ``wait``."""
+    """A control socket served as by the supervisor: one thread, which waits only in ``wait``."""
 
     def __init__(self, path: Path, database_thread: DatabaseThread | None = None) -> None:
         self.daemon = FakeDaemon()
         self.socket = ControlSocket(path)
-        #: Turns of the loop in which something was done.
+        #: Passes of the loop that had something to do.
         self.turns = 0
         self.fault: BaseException | None = None
-        self._clerk = database_thread
-        submit: SubmitTask = no_desk if database_thread is None else database_thread.submit
+        self._database_thread = database_thread
+        submit: SubmitTask = no_database_thread if database_thread is None else database_thread.submit
         self.dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control loop")
         self._thread.start()
 
     def close(self) -> None:
-        """End the loop; what it died of, if it did, comes out here."""
+        """End the loop; raise its exception, if it had one."""
         self._over.set()
         self._thread.join()
         if self.fault is not None:
@@ -147,18 +147,18 @@ class Service:
             self.socket.close()
 
     def _turn(self) -> None:
-        descriptors = [] if self._clerk is None else [self._clerk.fileno()]
+        descriptors = [] if self._database_thread is None else [self._database_thread.fileno()]
         ready = self.socket.wait(descriptors, 50)
         self.turns += bool(ready.control or ready.fds)
         for request in self.socket.receive():
             self.dispatcher.dispatch(request)
-        for answer in self._clerk.answers() if self._clerk is not None else []:
+        for answer in self._database_thread.answers() if self._database_thread is not None else []:
             answer()
 
 
 @contextlib.contextmanager
 def served(path: Path, database_thread: DatabaseThread | None = None) -> Iterator[Service]:
-    """A service for the time of a test."""
+    """Run a service during a test."""
     service = Service(path, database_thread)
     try:
         yield service

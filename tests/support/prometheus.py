@@ -1,4 +1,4 @@
-"""A real Prometheus as a child process, and the wire between a daemon and its database, to be cut."""
+"""A real Prometheus as a child process, and a TCP proxy between daemon and database that can be cut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: Where ``scripts/test`` puts Debian's package; the system's own serves as well.
+#: Where ``scripts/test`` puts Debian's package; a system installation is also used.
 FETCHED = ROOT / ".tools" / "prometheus" / "usr" / "bin"
 START_SECONDS = 60.0
 
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 class Prometheus:
-    """Scrapes each second, with a set of rules."""
+    """A Prometheus that scrapes each second, with a rules file."""
 
     def __init__(self, directory: Path, target: str, rules: str) -> None:
         self._directory = directory
@@ -74,9 +74,9 @@ class Prometheus:
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
-            said = (self._directory / "log").read_text()
-            assert self._process.poll() is None, said
-            assert time.monotonic() < deadline, said
+            output = (self._directory / "log").read_text()
+            assert self._process.poll() is None, output
+            assert time.monotonic() < deadline, output
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -85,29 +85,29 @@ class Prometheus:
             self._process.wait(START_SECONDS)
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """An instant query: labels and value of each series."""
+        """Run an instant query; return labels and value of each series."""
         return [
             (row["metric"], float(row["value"][1])) for row in self._api("query", query=expression)["result"]
         ]
 
     def range_query(self, expression: str, seconds: float) -> list[Any]:
-        """The series of the last so many seconds."""
+        """Query the series of the last ``seconds``."""
         now = time.time()
         answer = self._api("query_range", query=expression, start=now - seconds, end=now, step=1)
         return list(answer["result"])
 
     def value(self, expression: str) -> float | None:
-        """The value of the one series; None where there is none."""
+        """The value of the only series; None where there is none."""
         rows = self.query(expression)
         assert len(rows) <= 1, rows
         return rows[0][1] if rows else None
 
     def by(self, label: str, expression: str) -> dict[str, float]:
-        """Values that are not 0, by a label."""
+        """The values other than 0, by a label."""
         return {labels[label]: value for labels, value in self.query(expression) if value}
 
     def firing(self) -> set[str]:
-        """Alerts that fire by its own judgement."""
+        """The alerts that fire in Prometheus."""
         return {labels["alertname"] for labels, _ in self.query('ALERTS{alertstate="firing"}')}
 
     def _api(self, what: str, **parameters: object) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Prometheus:
 
 
 class Wire:
-    """A way to a server on this machine that can be cut and mended: TCP, forwarded byte by byte."""
+    """A TCP proxy to a server on this machine, which can be cut and restored."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -138,10 +138,10 @@ class Wire:
         self.port = int(self._listener.getsockname()[1])
 
     def cut(self) -> None:
-        """Refuse what comes, and break off what is there."""
+        """Refuse new connections, and break existing ones."""
         with self._lock:
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept
             self._listener.close()
             for end in self._open:
                 with contextlib.suppress(OSError):
@@ -170,7 +170,7 @@ class Wire:
 
 
 def _forward(near: socket.socket, far: socket.socket) -> None:
-    """Both ways, until either end is closed or cut."""
+    """Forward in both directions, until either end is closed."""
     with near, far:
         back = threading.Thread(target=_pump, args=(far, near), daemon=True)
         back.start()

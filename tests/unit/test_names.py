@@ -52,11 +52,6 @@ _REPLACED_BY: Final = {
 }
 REPLACED: Final = {word: say for words, say in _REPLACED_BY.items() for word in words.split()}
 
-#: Names of a branch that is being merged; empty once it is.
-NOT_YET: Final[frozenset[str]] = frozenset(
-    ["beside", "cancel", "foreign_work", "raised", "rehearse", "sibling", "transition"]
-)
-
 #: Verbs of the private language: never to be added to the glossary.
 NEVER_VERBS: Final = frozenset({"look", "tell", "heed", "judge", "tend", "keep", "insist", "bury"})
 
@@ -156,7 +151,7 @@ def test_no_name_uses_a_word_that_was_replaced() -> None:
         f"{each.place} {each.kind} {each.name}": f"instead of {word!r}: {REPLACED[word]}"
         for each in ALL_NAMES
         for word in each.words
-        if word in REPLACED and each.name not in NOT_YET
+        if word in REPLACED
     }
     assert found == {}
 
@@ -171,19 +166,19 @@ def test_a_class_name_occurs_once_within_a_room() -> None:
 
 def test_a_function_of_one_word_is_a_verb_of_the_glossary_or_a_noun() -> None:
     known = {*_glossary_verbs(), *NOUNS, *OF_PYTHON}
-    unknown = {name: found for name, found in _bare().items() if name not in known | NOT_YET}
+    unknown = {name: found for name, found in _bare().items() if name not in known}
     assert unknown == {}, "a verb: add it to docs/glossary.md with its meaning; a noun: add it to NOUNS"
 
 
 def test_the_glossary_has_each_verb_once_and_only_those_in_use() -> None:
     verbs = _glossary_verbs()
     assert len(verbs) == len(set(verbs))
-    assert {*verbs} - {*_bare()} - NOT_YET == set(), "no function or method has this name any more"
+    assert {*verbs} - {*_bare()} == set(), "no function or method has this name any more"
     assert NEVER_VERBS.isdisjoint(verbs)
 
 
 def test_every_noun_is_in_use_and_no_verb() -> None:
-    assert NOUNS - {*_bare()} - NOT_YET == set(), "no function or method has this name any more"
+    assert NOUNS - {*_bare()} == set(), "no function or method has this name any more"
     assert NOUNS.isdisjoint(_glossary_verbs())
     assert NOUNS.isdisjoint(OF_PYTHON)
 

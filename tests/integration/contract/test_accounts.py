@@ -188,7 +188,7 @@ def test_an_account_as_read_before_the_dial_serves_for_settling_it(store: Store)
     reserve(store, add_account(store, calls_today_date=TODAY))
     seen = account(store)
     reserve(store, seen, "another")  # it has changed since
-    assert settle(store, seen=seen)
+    assert settle(store, as_read=seen)
     assert account(store).minutes_used == 1.5
 
 
@@ -196,7 +196,7 @@ def test_an_account_whose_day_changed_since_it_was_read_is_read_again(store: Sto
     reserve(store, add_account(store, calls_today=3, calls_today_date=YESTERDAY))
     seen = account(store)
     store.accounts.table.update({"account_id": "acc-1"}, {"$set": {"calls_today_date": TODAY}})
-    assert settle(store, seen=seen)
+    assert settle(store, as_read=seen)
     assert account(store).calls_today == 4
 
 
@@ -204,11 +204,11 @@ def test_nothing_is_settled_in_an_account_that_is_gone(store: Store) -> None:
     assert not settle(store)
 
 
-def test_old_reservations_are_found_by_the_time_of_each(store: Store) -> None:
+def test_stale_reservations_are_found_by_the_time_of_each(store: Store) -> None:
     entries = [{"key": f"{hours} h", "at": ago(store, hours=hours)} for hours in (3, 1)]
     add_account(store, "old", open_dials=entries)
     add_account(store, "fresh", open_dials=entries[1:])
-    assert store.accounts.old_reservations(ago(store, hours=2)) == [("old", "3 h")]
+    assert store.accounts.stale_reservations(ago(store, hours=2)) == [("old", "3 h")]
 
 
 # -- what SpeechAI reserved ------------------------------------------------------------------------------
@@ -217,18 +217,22 @@ def test_old_reservations_are_found_by_the_time_of_each(store: Store) -> None:
 def test_what_speechai_reserved_is_given_back_once(store: Store) -> None:
     read = add_account(store, minutes_reserved=5, credit_reserved="2")
 
-    assert store.accounts.give_back(read, "job-1", minutes=2, credit=0.5)
-    assert store.accounts.give_back(account(store), "job-1", minutes=2, credit=0.5), "it is marked already"
-    assert not store.accounts.give_back(read, "job-1", minutes=2, credit=0.5), "it has changed since"
+    assert store.accounts.release_legacy_reservation(read, "job-1", minutes=2, credit=0.5)
+    assert store.accounts.release_legacy_reservation(account(store), "job-1", minutes=2, credit=0.5), (
+        "it is marked already"
+    )
+    assert not store.accounts.release_legacy_reservation(read, "job-1", minutes=2, credit=0.5), (
+        "it has changed since"
+    )
 
     assert (account(store).minutes_reserved, account(store).credit_reserved) == (3, 1.5)
     assert document(store)["given_back"] == ["job-1"]
 
 
 def test_the_mark_goes_once_the_job_no_longer_has_a_reservation(store: Store) -> None:
-    store.accounts.give_back(add_account(store), "job-1", minutes=1, credit=0)
-    store.accounts.give_back(account(store), "job-2", minutes=1, credit=0)
+    store.accounts.release_legacy_reservation(add_account(store), "job-1", minutes=1, credit=0)
+    store.accounts.release_legacy_reservation(account(store), "job-2", minutes=1, credit=0)
     before = account(store)
-    store.accounts.forget_given_back("acc-1", "job-1")
+    store.accounts.clear_release_mark("acc-1", "job-1")
     assert document(store)["given_back"] == ["job-2"]
     assert not reserve(store, before), "whoever read the mark must read again"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from speechaid.errors import NotFound
-from speechaid.store.batches import FOR_A_TURN, INACTIVE
+from speechaid.store.batches import INACTIVE, SELECTION_FIELDS
 from speechaid.store.connection import Store
 from tests.integration.contract.documents import ago, one
 
@@ -53,22 +53,22 @@ def test_pages_of_batches_go_by_name_and_begin_with_or_behind_one(store: Store) 
     first = store.batches.page("b", 2, including=True)
     assert [found.batch_id for found in first] == ["b", "c"]
     assert [found.batch_id for found in store.batches.page("b", 9, including=False)] == ["c", "d"]
-    assert all(set(found.document) <= {"_id", *FOR_A_TURN} for found in first)
+    assert all(set(found.document) <= {"_id", *SELECTION_FIELDS} for found in first)
 
 
 def test_batches_of_a_raised_priority_come_highest_first_and_newest_by_name(store: Store) -> None:
     for name, priority in (("a", 2), ("b", 3), ("c", 2), ("d", 1), ("e", "3"), ("f", "1"), ("g", None)):
         add_batch(store, name, priority=priority)
     add_batch(store, "h")
-    assert [found.batch_id for found in store.batches.raised(9)] == ["b", "c", "a", "e"]
-    assert [found.batch_id for found in store.batches.raised(1)] == ["b", "e"]
+    assert [found.batch_id for found in store.batches.above_normal_priority(9)] == ["b", "c", "a", "e"]
+    assert [found.batch_id for found in store.batches.above_normal_priority(1)] == ["b", "e"]
 
 
 def test_a_batch_drawn_by_lot_is_one_of_those_that_exist(store: Store) -> None:
-    assert store.batches.any_name() is None
+    assert store.batches.random_name() is None
     for name in ("a", "b"):
         add_batch(store, name)
-    assert store.batches.any_name() in {"a", "b"}
+    assert store.batches.random_name() in {"a", "b"}
 
 
 def test_the_newest_batches_come_first_and_those_without_a_time_last(store: Store) -> None:
@@ -115,7 +115,7 @@ def test_resuming_all_leaves_what_was_paused_before_or_for_itself(store: Store) 
 
 def test_a_batch_that_is_called_off_is_paused_and_says_so(store: Store) -> None:
     add_batch(store)
-    assert not store.batches.call_off("batch-1", by="ana", reason=None).is_active
+    assert not store.batches.cancel("batch-1", by="ana", reason=None).is_active
     assert batch(store)["cancelled"]["by"] == "ana"
     assert batch(store)["pause"]["reason"] == "cancelled"
 
@@ -140,7 +140,7 @@ def test_a_dial_that_is_registered_again_is_entered_once(store: Store) -> None:
     for _ in range(2):
         assert store.batches.register_dial("batch-1", "key-1", at_most=1)
     for _ in range(2):
-        store.batches.enter_dial("batch-1", "key-2")
+        store.batches.register_live_dial("batch-1", "key-2")
     assert open_keys(store) == ["key-1", "key-2"]
 
 
@@ -148,7 +148,7 @@ def test_a_dial_that_is_registered_again_is_entered_once(store: Store) -> None:
 def test_a_paused_batch_registers_no_dial_but_one_that_goes_on_already(store: Store, active: object) -> None:
     add_batch(store, is_active=active)
     assert not store.batches.register_dial("batch-1", "key-1", at_most=None)
-    store.batches.enter_dial("batch-1", "key-1")
+    store.batches.register_live_dial("batch-1", "key-1")
     assert open_keys(store) == ["key-1"]
     assert store.batches.register_dial("batch-1", "key-1", at_most=None), "it is entered already"
 
@@ -185,12 +185,12 @@ def test_sums_that_are_text_or_null_are_counted_on_as_the_numbers_that_they_read
     assert batch(store)["total_minutes"] == expected
 
 
-def test_old_dials_are_found_by_the_time_of_each(store: Store) -> None:
+def test_stale_dials_are_found_by_the_time_of_each(store: Store) -> None:
     entries = [{"key": f"{hours} h", "at": ago(store, hours=hours)} for hours in (3, 1)]
     add_batch(store, "old", open_dials=entries)
     add_batch(store, "fresh", open_dials=entries[1:])
     add_batch(store, "none")
-    assert store.batches.old_dials(ago(store, hours=2)) == [("old", "3 h")]
+    assert store.batches.stale_dials(ago(store, hours=2)) == [("old", "3 h")]
 
 
 # -- imports and counters --------------------------------------------------------------------------------

@@ -118,8 +118,8 @@ def test_a_waiting_request_is_taken_back_as_it_was_read(store: Store) -> None:
     read = Job.read(job(store))
     ask(store, "suspend")
 
-    assert not store.operator_actions.take_back(read)
-    assert store.operator_actions.take_back(Job.read(job(store)))
+    assert not store.operator_actions.drop_request(read)
+    assert store.operator_actions.drop_request(Job.read(job(store)))
     assert "request" not in job(store)
 
 
@@ -226,14 +226,14 @@ def test_waiting_jobs_of_a_batch_are_cancelled_and_those_in_hand_are_left(store:
     assert store.operator_actions.cancel_waiting(BATCH, 9, {"cancel_reason": "batch"}) == 1
 
     assert store.jobs.counts(BATCH) == {"cancelled": 3, "done": 1, "in_progress": 1}
-    assert [one.job_id for one in store.operator_actions.in_hand(BATCH)] == ["held"]
+    assert [one.job_id for one in store.operator_actions.in_progress(BATCH)] == ["held"]
     assert job(store, "other")["status"] == "pending"
 
 
 def test_suspended_jobs_of_an_account_are_revived_by_reason(store: Store) -> None:
     for name, reason in (("1", "no_credit"), ("2", "account_unknown"), ("3", "operator")):
         add_job(store, job_id=name, account_id="acc-1", status="suspended", suspend_reason=reason)
-    assert store.operator_actions.revive_suspended("acc-1", ["no_credit", "account_unknown"]) == 2
+    assert store.operator_actions.resume_suspended("acc-1", ["no_credit", "account_unknown"]) == 2
     assert [job(store, name)["status"] for name in "123"] == ["pending", "pending", "suspended"]
 
 
@@ -267,6 +267,6 @@ def test_what_speechai_reserved_for_ended_jobs_is_found_until_it_is_given_back(s
     add_job(store, job_id="other", status="done")
     (found,) = store.legacy.of_ended(10)
     assert (found.job_id, store.legacy.amount(found)) == ("ended", 2.5)
-    store.legacy.forget(found)
+    store.legacy.clear(found)
     assert store.legacy.amount(found) is None
     assert store.legacy.of_ended(10) == []

@@ -10,7 +10,7 @@ import pytest
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import Store
-from speechaid.store.queue_stats import Due, QueueStats
+from speechaid.store.queue_stats import DueJobs, QueueStats
 from tests.integration.contract.documents import (
     BATCH,
     OTHER_BATCH,
@@ -249,8 +249,8 @@ def test_due_jobs_are_counted_by_batch_with_the_time_of_the_first(store: Store) 
     due = {entry.batch_id: entry for entry in figures.due()}
 
     assert due == {
-        BATCH: Due(batch_id=BATCH, jobs=2, since=first),
-        None: Due(batch_id=None, jobs=1, since=None),
+        BATCH: DueJobs(batch_id=BATCH, jobs=2, since=first),
+        None: DueJobs(batch_id=None, jobs=1, since=None),
     }
     assert figures.waiting_since(None) == first
     assert figures.waiting_since(BATCH) is None
@@ -265,5 +265,5 @@ def test_lapsed_leases_and_parked_calls_are_counted(store: Store) -> None:
     add_job(store, job_id="3", **held)
     parked: dict[str, datetime] = {"parked_at": oldest}
     add_job(store, job_id="4", reserved_until=ahead(store, hours=1), dial={"number": A, **parked}, **held)
-    found = figures.in_hand()
+    found = figures.in_progress()
     assert (found.lapsed, found.lapsed_since, found.parked) == (3, oldest, 1)

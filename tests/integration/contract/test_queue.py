@@ -10,12 +10,12 @@ import pytest
 from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
 from speechaid.store.connection import Store
-from speechaid.store.queue import ASKED_SINGLY, PORTION, DueBatch
+from speechaid.store.queue import CHUNK_SIZE, MAX_SINGLE_QUERIES, DueBatch
 from tests.integration.contract.documents import BATCH, OTHER_BATCH, add_job, ago, ahead, job, set_fields
 
 NO_CREDIT = SuspendReason.NO_CREDIT
 #: So many that they are asked about together.
-MANY = [f"batch-{number}" for number in range(ASKED_SINGLY + 1)]
+MANY = [f"batch-{number}" for number in range(MAX_SINGLE_QUERIES + 1)]
 
 
 def names(store: Store, ids: list[Any]) -> list[str]:
@@ -141,20 +141,21 @@ def test_waiting_jobs_of_an_account_are_put_aside_and_brought_back(store: Store)
     )
     assert store.queue.accounts_with_suspended(NO_CREDIT) == ["acc-1"]
     assert store.queue.accounts_with_suspended(SuspendReason.ACCOUNT_UNKNOWN) == []
-    assert store.queue.bring_back("acc-1", SuspendReason.ACCOUNT_UNKNOWN, 10) == 0
-    assert store.queue.bring_back("acc-1", NO_CREDIT, 10) == 1
+    assert store.queue.resume_suspended("acc-1", SuspendReason.ACCOUNT_UNKNOWN, 10) == 0
+    assert store.queue.resume_suspended("acc-1", NO_CREDIT, 10) == 1
     assert job(store, "1")["status"] == "pending"
     assert {"suspend_reason", "suspended_at"}.isdisjoint(job(store, "1"))
 
 
 def test_more_jobs_than_one_portion_are_put_aside_and_no_more_than_the_limit(store: Store) -> None:
     rows = [
-        {"job_id": f"{number}", "status": "pending", "account_id": "acc-1"} for number in range(PORTION + 9)
+        {"job_id": f"{number}", "status": "pending", "account_id": "acc-1"}
+        for number in range(CHUNK_SIZE + 9)
     ]
     store.jobs.insert_many(rows)
-    assert store.queue.suspend_waiting("acc-1", NO_CREDIT, PORTION + 5) == PORTION + 5
+    assert store.queue.suspend_waiting("acc-1", NO_CREDIT, CHUNK_SIZE + 5) == CHUNK_SIZE + 5
     assert store.jobs.table.count({"status": "pending"}) == 4
-    assert store.queue.bring_back("acc-1", NO_CREDIT, 3) == 3
+    assert store.queue.resume_suspended("acc-1", NO_CREDIT, 3) == 3
 
 
 # -- what SpeechAI left ----------------------------------------------------------------------------------
@@ -163,9 +164,9 @@ def test_more_jobs_than_one_portion_are_put_aside_and_no_more_than_the_limit(sto
 def test_scheduled_jobs_become_pending_and_keep_their_time(store: Store) -> None:
     at = ahead(store, hours=1)
     add_job(store, status="scheduled", reserved_until=at)
-    assert store.queue.take_up_scheduled() == 1
+    assert store.queue.make_scheduled_pending() == 1
     assert (job(store)["status"], job(store)["reserved_until"], job(store)["revision"]) == ("pending", at, 1)
-    assert store.queue.take_up_scheduled() == 0
+    assert store.queue.make_scheduled_pending() == 0
 
 
 def test_old_retries_are_found_by_a_time_that_has_come_or_that_is_text(store: Store) -> None:
@@ -176,10 +177,10 @@ def test_old_retries_are_found_by_a_time_that_has_come_or_that_is_text(store: St
     add_job(store, job_id="never", next_try_at=None, **failed)
     add_job(store, job_id="done", next_try_at=ago(store, minutes=1), status="done")
 
-    found = store.queue.old_retries()
+    found = store.queue.legacy_retries()
 
     assert [one.job_id for one in found] == ["due", "text"]
-    assert store.queue.take_up_old_retry(found[0])
+    assert store.queue.requeue_legacy_retry(found[0])
     assert (job(store, "due")["status"], job(store, "due")["reserved_until"]) == ("pending", None)
     assert "next_try_at" not in job(store, "due")
 
@@ -187,10 +188,10 @@ def test_old_retries_are_found_by_a_time_that_has_come_or_that_is_text(store: St
 @pytest.mark.parametrize("change", [{"status": "done"}, {"revision": 1}, {"next_try_at": "tomorrow"}])
 def test_an_old_retry_that_changed_since_it_was_read_is_left(store: Store, change: dict[str, Any]) -> None:
     add_job(store, status="failed", next_try_at=ago(store, minutes=1))
-    (found,) = store.queue.old_retries()
+    (found,) = store.queue.legacy_retries()
     set_fields(store, **change)
     before = job(store)
-    assert not store.queue.take_up_old_retry(found)
+    assert not store.queue.requeue_legacy_retry(found)
     assert job(store) == before
 
 
@@ -200,11 +201,11 @@ def test_times_that_are_text_become_times(store: Store) -> None:
     add_job(store, job_id="time", reserved_until=ago(store, minutes=1))
     add_job(store, job_id="done", reserved_until="soon", status="done")
 
-    assert store.queue.read_written_times() == 2
+    assert store.queue.convert_text_times() == 2
 
     text = job(store, "text")
     assert Job.read(text).reserved_until == text["reserved_until"]
     assert (text["reserved_until"].isoformat(), text["revision"]) == ("2026-01-02T03:04:05+00:00", 2)
     assert job(store, "odd")["reserved_until"] is None
     assert job(store, "done")["reserved_until"] == "soon"
-    assert store.queue.read_written_times() == 0
+    assert store.queue.convert_text_times() == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.store.analyses import ORPHANED_SECONDS, TAKEN_SECONDS, WAIT
+from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
 from speechaid.store.connection import Store
 from tests.integration.contract.documents import A, B, add_job, ago, ahead, claim_and_dial, job, one
 
@@ -68,14 +68,14 @@ def test_analyses_that_are_due_come_longest_due_first_under_their_own_key(store:
 def test_an_analysis_is_taken_by_one_who_then_has_some_time_for_it(store: Store) -> None:
     add_result(store, "call_1", due_seconds_ago=5)
     (found,) = store.analyses.due(KEY, 9)
-    taken = store.analyses.take(found)
+    taken = store.analyses.claim(found)
 
     assert taken is not None
-    assert store.analyses.take(found) is None
+    assert store.analyses.claim(found) is None
     assert store.analyses.due(KEY, 9) == []
     until = one(store.results.table, {"call_id": "call_1"})[WAIT]["due_at"]
     assert taken[WAIT]["due_at"] == until
-    assert until - store.now() <= timedelta(seconds=TAKEN_SECONDS)
+    assert until - store.now() <= timedelta(seconds=CLAIM_SECONDS)
 
 
 def test_an_analysis_is_added_to_the_result_and_to_the_job_that_shows_this_call(store: Store) -> None:
@@ -98,7 +98,7 @@ def test_an_analysis_is_added_to_the_result_and_to_the_job_that_shows_this_call(
 def test_an_analysis_is_postponed_or_given_up_by_who_has_it(store: Store) -> None:
     add_result(store, "call_1", due_seconds_ago=5)
     (stale,) = store.analyses.due(KEY, 9)
-    taken = store.analyses.take(stale)
+    taken = store.analyses.claim(stale)
     assert taken is not None
 
     assert not store.analyses.postpone(stale, 60, 1)
@@ -170,7 +170,7 @@ def test_the_latest_lines_come_oldest_first_with_a_place_to_go_on_from(store: St
     assert events(9, commands=True)[0] == ["command"]
     assert sorted(events(9, job_id="job-1")[0]) == ["0", "1", "2"]
     assert sorted(events(9, after=place)[0]) == ["0", "1", "2", "command"]
-    with pytest.raises(ValueError, match="no place"):
+    with pytest.raises(ValueError, match="not a position"):
         events(2, after="somewhere")
 
 

@@ -259,7 +259,7 @@ def test_a_full_batch_is_left_after_one_read(stage: Stage) -> None:
     context = stage.context()
     claimer = JobClaimer(context)
     assert claimer.claim() is not None
-    stage.store.batches.enter_dial(A, "dial-1")
+    stage.store.batches.register_live_dial(A, "dial-1")
     assert claimer.claim() is None
     stage.store.batches.settle_dial(A, "dial-1", {})
     assert JobClaimer(context).claim() is not None

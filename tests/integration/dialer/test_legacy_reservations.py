@@ -117,7 +117,7 @@ def test_a_crash_between_account_and_job_releases_nothing_twice(reserved: Stage)
     cancelled_by_command(reserved)
     owner = reserved.store.accounts.find("acc-1")
     assert owner is not None
-    assert reserved.store.accounts.give_back(owner, "job-1", minutes=0, credit=5)
+    assert reserved.store.accounts.release_legacy_reservation(owner, "job-1", minutes=0, credit=5)
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
@@ -127,7 +127,7 @@ def test_a_worker_that_stalls_while_another_releases_releases_nothing(reserved: 
     stale = reserved.store.accounts.find("acc-1")
     assert stale is not None
     assert legacy_reservations.release_ended_reservations(reserved.store, 10) == 1
-    assert not reserved.store.accounts.give_back(stale, "job-1", minutes=0, credit=5)
+    assert not reserved.store.accounts.release_legacy_reservation(stale, "job-1", minutes=0, credit=5)
     assert account(reserved)["credit_reserved"] == pytest.approx(3)
 
 

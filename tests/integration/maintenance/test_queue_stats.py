@@ -1,4 +1,4 @@
-"""The census against a real database: what waits, what may be called, what is stuck, what will run dry."""
+"""Queue stats on a real database: due and callable jobs, stuck jobs, accounts with little credit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Document = dict[str, Any]
 KEY = "key_0123456789abcdef"
 
 
-class Office:
-    """A database, and one turn of the clerk's counting."""
+class Counted:
+    """A database, and one tick of the housekeeping that counts it."""
 
     def __init__(self, database: Database[Document], settings: Settings) -> None:
         self.database = database
@@ -42,16 +42,16 @@ class Office:
     def ago(self, seconds: float) -> Any:
         return self.store.now() - timedelta(seconds=seconds)
 
-    def census(self) -> Document:
+    def stats(self) -> Document:
         housekeeper = Housekeeper(self.store)
         housekeeper.tick(self.settings, 0.0)
-        figures = housekeeper.stats()
-        assert figures["database"] == {"state": "up"}
-        return {**figures["census"], "key_held": figures["key_held"]}
+        stats = housekeeper.stats()
+        assert stats["database"] == {"state": "up"}
+        return {**stats["census"], "key_held": stats["key_held"]}
 
 
 @pytest.fixture
-def office(database: Database[Document], database_uri: str) -> Iterator[Office]:
+def counted(database: Database[Document], database_uri: str) -> Iterator[Counted]:
     environ = {
         "MONGO_URI": database_uri,
         "MONGO_DB": database.name,
@@ -59,42 +59,42 @@ def office(database: Database[Document], database_uri: str) -> Iterator[Office]:
         "RETELL_AGENT_ID": "agent_test",
         "RETELL_FROM_NUMBER": "+15005550006",
     }
-    found = Office(database, get_settings(environ, env_file=None))
-    yield found
-    found.store.close()
+    opened = Counted(database, get_settings(environ, env_file=None))
+    yield opened
+    opened.store.close()
 
 
-def test_due_jobs_are_told_apart_from_those_that_may_be_called(office: Office) -> None:
-    office.batch("open")
-    office.batch("paused", is_active=False, pause={"by": "maria"})
-    office.batch("odd", call_settings={"allowed_hours": {"start": "9am", "end": "6pm"}})
-    office.batch("full", call_settings={"max_concurrent_calls": 1}, open_dials=[{"key": "k"}])
+def test_due_jobs_and_callable_jobs_are_counted_apart(counted: Counted) -> None:
+    counted.batch("open")
+    counted.batch("paused", is_active=False, pause={"by": "maria"})
+    counted.batch("odd", call_settings={"allowed_hours": {"start": "9am", "end": "6pm"}})
+    counted.batch("full", call_settings={"max_concurrent_calls": 1}, open_dials=[{"key": "k"}])
     for batch_id in ("open", "paused", "odd", "full", "missing", None):
-        office.job(batch_id)
-        office.job(batch_id, reserved_until=office.ago(60))
-        office.job(batch_id, reserved_until=office.ago(-600))
-    found = office.census()
+        counted.job(batch_id)
+        counted.job(batch_id, reserved_until=counted.ago(60))
+        counted.job(batch_id, reserved_until=counted.ago(-600))
+    found = counted.stats()
     assert found["due"] == 12
-    assert found["callable"] == 4  # of the open one, and without a batch
+    assert found["callable"] == 4  # of the open batch, and without a batch
     assert found["oldest_due_seconds"] == pytest.approx(60, abs=20)
     assert found["batch_states"] == {"dialling": 2, "paused": 1, "not_understood": 1, "missing": 1}
     assert found["not_understood"] == {"count": 1, "named": ["odd"]}
 
 
-def test_a_pause_that_nobody_ordered_is_told_while_there_is_work(office: Office) -> None:
+def test_an_inactive_batch_without_a_recorded_pause_is_reported_while_it_has_work(counted: Counted) -> None:
     for batch_id, fields in {
-        "ordered": {"pause": {"by": "maria"}},
-        "unordered": {},
-        "over": {},
+        "recorded": {"pause": {"by": "maria"}},
+        "unrecorded": {},
+        "finished": {},
     }.items():
-        office.batch(batch_id, is_active=False, **fields)
-        office.job(batch_id, status="done" if batch_id == "over" else "pending")
-    found = office.census()
-    assert found["paused_unexpectedly"] == {"count": 1, "named": ["unordered"]}
+        counted.batch(batch_id, is_active=False, **fields)
+        counted.job(batch_id, status="done" if batch_id == "finished" else "pending")
+    found = counted.stats()
+    assert found["paused_unexpectedly"] == {"count": 1, "named": ["unrecorded"]}
     assert found["batch_states"] == {"paused": 2, "finished": 1}
 
 
-def test_accounts_with_the_least_left_are_told_in_calls(office: Office) -> None:
+def test_the_accounts_with_the_least_left_are_reported_in_calls(counted: Counted) -> None:
     accounts: list[Document] = [
         {"account_id": "minutes", "plan_type": "minutes_based", "minutes_purchased": 100, "minutes_used": 85},
         {
@@ -109,55 +109,57 @@ def test_accounts_with_the_least_left_are_told_in_calls(office: Office) -> None:
         {"account_id": "idle", "plan_type": "minutes_based"},
     ]
     for account in accounts:
-        office.account(**account)
-        office.batch(f"of-{account['account_id']}", account_id=account["account_id"])
-        office.job(
+        counted.account(**account)
+        counted.batch(f"of-{account['account_id']}", account_id=account["account_id"])
+        counted.job(
             f"of-{account['account_id']}", status="done" if account["account_id"] == "idle" else "pending"
         )
-    assert office.census()["accounts"] == [
+    assert counted.stats()["accounts"] == [
         {"account_id": "credit", "calls_left": 2.0, "credit_left": 32.0},
         {"account_id": "minutes", "calls_left": 5.0, "talk_left_seconds": 900.0},
     ]
 
 
-def test_jobs_suspended_for_want_of_credit_keep_their_account_in_sight(office: Office) -> None:
-    office.account("empty", plan_type="minutes_based", minutes_purchased=1, minutes_used=1)
-    office.batch("b", account_id="empty")
-    office.job("b", status="suspended", suspend_reason="no_credit")
-    assert [row["calls_left"] for row in office.census()["accounts"]] == [0.0]
+def test_the_account_of_jobs_suspended_without_credit_is_still_reported(counted: Counted) -> None:
+    counted.account("empty", plan_type="minutes_based", minutes_purchased=1, minutes_used=1)
+    counted.batch("b", account_id="empty")
+    counted.job("b", status="suspended", suspend_reason="no_credit")
+    assert [row["calls_left"] for row in counted.stats()["accounts"]] == [0.0]
 
 
-def test_lapsed_leases_and_parked_calls_are_counted(office: Office) -> None:
-    office.job(None, status="in_progress", reserved_until=office.ago(400))
-    office.job(None, status="in_progress", reserved_until=office.ago(4))
-    office.job(None, status="in_progress", reserved_until=office.ago(-60))
-    parked = {"key": "k", "number": "+56911111111", "parked_at": office.ago(10)}
-    office.job(None, status="in_progress", reserved_until=office.ago(-60), dial=parked)
-    found = office.census()
+def test_lapsed_leases_and_parked_calls_are_counted(counted: Counted) -> None:
+    counted.job(None, status="in_progress", reserved_until=counted.ago(400))
+    counted.job(None, status="in_progress", reserved_until=counted.ago(4))
+    counted.job(None, status="in_progress", reserved_until=counted.ago(-60))
+    parked = {"key": "k", "number": "+56911111111", "parked_at": counted.ago(10)}
+    counted.job(None, status="in_progress", reserved_until=counted.ago(-60), dial=parked)
+    found = counted.stats()
     assert (found["lapsed"], found["parked"]) == (2, 1)
     assert found["oldest_lapsed_seconds"] == pytest.approx(400, abs=20)
 
 
-HOLDS: list[Callable[[Office], object]] = [
-    lambda office: office.store.holds.hold(by="maria", reason="stop"),
-    lambda office: office.store.holds.write_breaker(
+HOLDS: list[Callable[[Counted], object]] = [
+    lambda counted: counted.store.holds.hold(by="maria", reason="stop"),
+    lambda counted: counted.store.holds.write_breaker(
         fingerprint(KEY), {"state": "open", "kind": "blocked", "reason": "401"}, expected_revision=None
     ),
 ]
 
 
 @pytest.mark.parametrize("hold", HOLDS, ids=["fleet", "breaker"])
-def test_nothing_is_callable_while_dialling_is_held(office: Office, hold: Callable[[Office], object]) -> None:
-    office.job(None)
-    assert office.census()["callable"] == 1
-    hold(office)
-    found = office.census()
+def test_nothing_is_callable_while_dialling_is_held(
+    counted: Counted, hold: Callable[[Counted], object]
+) -> None:
+    counted.job(None)
+    assert counted.stats()["callable"] == 1
+    hold(counted)
+    found = counted.stats()
     assert (found["due"], found["callable"]) == (1, 0)
 
 
-def test_the_breaker_of_another_key_holds_nothing_here(office: Office) -> None:
-    office.job(None)
+def test_the_breaker_of_another_key_does_not_hold_this_host(counted: Counted) -> None:
+    counted.job(None)
     fields = {"state": "open", "kind": "blocked", "reason": "401"}
-    office.store.holds.write_breaker(fingerprint("another"), fields, expected_revision=None)
-    found = office.census()
+    counted.store.holds.write_breaker(fingerprint("another"), fields, expected_revision=None)
+    found = counted.stats()
     assert (found["callable"], found["key_held"]) == (1, False)

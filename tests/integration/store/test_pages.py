@@ -12,7 +12,7 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucc
 
 from speechaid.campaign.export_rows import EXPORTS
 from speechaid.store.connection import Store, connect
-from speechaid.store.pages import KEPT_AT_MOST, Pages
+from speechaid.store.pages import MAX_CURSORS, Pages
 from tests.integration.control.test_commands import settings_for
 
 Document = dict[str, Any]
@@ -102,7 +102,7 @@ def test_many_who_stop_in_the_middle_leave_few_cursors_and_may_go_on(
 ) -> None:
     pages = Pages()
     left = [pages.page(store.jobs.table, {}, after=f"1:{begin:04}", limit=5) for begin in range(9)]
-    assert len(pages) == KEPT_AT_MOST
+    assert len(pages) == MAX_CURSORS
     rest = list(read_on(pages, store, {}, left[0][1], 100))
     assert len(rest) == database.jobs.count_documents({}) - 3 - 6
 

@@ -1,4 +1,4 @@
-"""The log file under rotation: many processes write, files are moved and cut under them, no line is torn."""
+"""The log file under rotation: many processes write while it is renamed and truncated; no line is broken."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ def start(path: Path) -> list[subprocess.Popen[bytes]]:
     ]
 
 
-def at_work(writers: list[subprocess.Popen[bytes]]) -> bool:
+def running(writers: list[subprocess.Popen[bytes]]) -> bool:
     return any(writer.poll() is None for writer in writers)
 
 
-def told(*paths: Path) -> Counter[tuple[str, str]]:
-    """Each line read as what it is; one that is torn is no JSON and raises."""
+def lines_in(*paths: Path) -> Counter[tuple[str, str]]:
+    """Count the lines by worker and job; a broken line is not JSON and raises."""
     lines = [json.loads(line) for path in paths for line in path.read_bytes().splitlines()]
     return Counter((line["worker"], line["job"]) for line in lines)
 
 
-def test_no_line_is_lost_or_torn_while_the_file_is_moved_away_under_many_writers(tmp_path: Path) -> None:
+def test_no_line_is_lost_or_broken_while_the_file_is_renamed_under_many_writers(tmp_path: Path) -> None:
     path = tmp_path / "speechaid.log"
     writers = start(path)
     moved: list[Path] = []
-    while at_work(writers):
+    while running(writers):
         if path.exists() and len(moved) < 200:
             moved.append(path.rename(tmp_path / f"speechaid.log.{len(moved)}"))
         time.sleep(0.02)
     assert [writer.wait() for writer in writers] == [0] * WRITERS
     assert len(moved) > 3
-    everything = told(*moved, *([path] if path.exists() else []))
+    everything = lines_in(*moved, *([path] if path.exists() else []))
     assert set(everything.values()) == {1}
     assert len(everything) == WRITERS * LINES
 
 
-def test_a_file_that_is_copied_and_cut_goes_on_at_its_start_with_whole_lines(tmp_path: Path) -> None:
+def test_a_file_that_is_copied_and_truncated_goes_on_at_its_start_with_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "speechaid.log"
     writers = start(path)
     copies: list[Path] = []
-    while at_work(writers):
+    while running(writers):
         if path.exists() and len(copies) < 50:
             copies.append(Path(shutil.copy(path, tmp_path / f"copy-{len(copies)}")))
             os.truncate(path, 0)
@@ -83,10 +83,10 @@ def test_a_file_that_is_copied_and_cut_goes_on_at_its_start_with_whole_lines(tmp
     log = LogFile(path)
     log.write(b'{"worker": "last", "job": "job"}\n')
     log.close()
-    assert told(path)["last", "job"] == 1
+    assert lines_in(path)["last", "job"] == 1
 
 
-def test_until_a_new_file_can_be_made_lines_go_to_the_one_that_was_moved(tmp_path: Path) -> None:
+def test_until_a_new_file_can_be_created_lines_go_to_the_renamed_one(tmp_path: Path) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
     log = LogFile(directory / "a")
@@ -100,8 +100,8 @@ def test_until_a_new_file_can_be_made_lines_go_to_the_one_that_was_moved(tmp_pat
     assert (directory / "a").read_text() == "three\n"
 
 
-def test_a_disk_that_took_half_a_line_has_the_next_one_begin_anew(tmp_path: Path) -> None:
-    """A limit on the file's size takes a part of a write, as a full disk does."""
+def test_after_half_a_line_on_a_full_disk_the_next_one_starts_on_a_new_line(tmp_path: Path) -> None:
+    """A limit on the file's size allows a part of a write, as a full disk does."""
     path = tmp_path / "a"
     script = """
 import pathlib, resource, signal, sys
@@ -118,10 +118,10 @@ assert log.write(b"third\\n")
 
 
 @pytest.mark.parametrize("name", [".", "missing/a"])
-def test_a_file_that_cannot_be_written_to_is_said_to_be_so(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_written_has_a_fault(tmp_path: Path, name: str) -> None:
     assert file_fault(tmp_path / name)
 
 
-def test_a_file_that_can_be_made_has_no_fault_and_is_for_its_owner_and_group(tmp_path: Path) -> None:
+def test_a_file_that_can_be_created_has_no_fault_and_is_private_to_owner_and_group(tmp_path: Path) -> None:
     assert file_fault(tmp_path / "a") is None
     assert (tmp_path / "a").stat().st_mode & 0o007 == 0

@@ -44,7 +44,7 @@ SUPERVISOR = {
 WORKER = {"state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
 
 
-def put_up(snapshots: SnapshotHolder, **fields: Any) -> None:
+def publish(holder: SnapshotHolder, **fields: Any) -> None:
     standard: dict[str, Any] = {
         "at": AT,
         "boottime": SystemClock().boottime(),
@@ -53,19 +53,19 @@ def put_up(snapshots: SnapshotHolder, **fields: Any) -> None:
         "supervisor": SUPERVISOR,
         "workers": [WORKER] * 200,
         "counts": {count_key("speechaid_calls_placed_total", {}): 3.0},
-        "figures": {"database": {"state": "up"}},
+        "stats": {"database": {"state": "up"}},
     }
-    snapshots.publish(Snapshot(**{**standard, **fields}))
+    holder.publish(Snapshot(**{**standard, **fields}))
 
 
 @pytest.fixture
-def snapshots() -> SnapshotHolder:
+def holder() -> SnapshotHolder:
     return SnapshotHolder()
 
 
 @pytest.fixture
-def server(snapshots: SnapshotHolder) -> Iterator[MetricsServer]:
-    serving = MetricsServer("127.0.0.1:0", snapshots)
+def server(holder: SnapshotHolder) -> Iterator[MetricsServer]:
+    serving = MetricsServer("127.0.0.1:0", holder)
     serving.start()
     yield serving
     serving.close()
@@ -92,39 +92,39 @@ def until(condition: Any) -> None:
 # -- metrics and health ------------------------------------------------------------------------------------
 
 
-def test_a_scrape_shows_the_newest_picture(snapshots: SnapshotHolder, server: MetricsServer) -> None:
-    put_up(snapshots)
+def test_a_scrape_shows_the_latest_snapshot(holder: SnapshotHolder, server: MetricsServer) -> None:
+    publish(holder)
     status, content_type, page = get(server, "/metrics")
     assert (status, content_type.partition(";")[0]) == (200, "text/plain")
     assert b"\nspeechaid_calls_placed_total 3.0\n" in page
-    put_up(snapshots, counts={count_key("speechaid_calls_placed_total", {}): 4.0})
+    publish(holder, counts={count_key("speechaid_calls_placed_total", {}): 4.0})
     assert b"\nspeechaid_calls_placed_total 4.0\n" in get(server, "/metrics")[2]
 
 
-def test_the_form_is_the_one_that_prometheus_asks_for(
-    snapshots: SnapshotHolder, server: MetricsServer
+def test_the_format_is_the_one_that_prometheus_requests(
+    holder: SnapshotHolder, server: MetricsServer
 ) -> None:
-    put_up(snapshots)
+    publish(holder)
     status, content_type, page = get(server, "/metrics", Accept="application/openmetrics-text;version=1.0.0")
     assert (status, content_type.partition(";")[0]) == (200, "application/openmetrics-text")
     assert page.endswith(b"# EOF\n")
 
 
-def test_health_and_readiness_answer_by_status_and_say_why(
-    snapshots: SnapshotHolder, server: MetricsServer
+def test_health_and_readiness_answer_with_a_status_and_reasons(
+    holder: SnapshotHolder, server: MetricsServer
 ) -> None:
     assert get(server, "/healthz")[0] == 503
-    put_up(snapshots)
+    publish(holder)
     assert get(server, "/healthz")[0] == 200
     assert get(server, "/readyz")[0] == 200
-    put_up(snapshots, figures={"database": {"state": "away"}})
+    publish(holder, stats={"database": {"state": "away"}})
     assert get(server, "/healthz")[0] == 200
     status, _, body = get(server, "/readyz")
     assert status == 503
     assert json.loads(body) == {"ok": False, "reasons": ["the database is away"]}
 
 
-def test_there_is_nothing_else(server: MetricsServer) -> None:
+def test_other_paths_are_not_found(server: MetricsServer) -> None:
     assert get(server, "/")[0] == 200
     assert get(server, "/metrics/../etc/passwd")[0] == 404
     assert get(server, "/status")[0] == 404
@@ -135,27 +135,27 @@ def test_a_taken_address_is_one_clear_error(server: MetricsServer) -> None:
         MetricsServer(server.address, SnapshotHolder())
 
 
-def test_an_address_of_another_machine_is_one_too() -> None:
+def test_an_address_of_another_machine_is_one_clear_error() -> None:
     with pytest.raises(TelemetryError, match=r"192\.0\.2\.1:9478"):
         MetricsServer("192.0.2.1:9478", SnapshotHolder())
 
 
-def test_an_address_is_free_again_after_the_end(snapshots: SnapshotHolder) -> None:
-    first = MetricsServer("127.0.0.1:0", snapshots)
+def test_an_address_is_free_again_after_close(holder: SnapshotHolder) -> None:
+    first = MetricsServer("127.0.0.1:0", holder)
     first.start()
-    put_up(snapshots)
+    publish(holder)
     assert get(first, "/healthz")[0] == 200
     first.close()
-    second = MetricsServer(first.address, snapshots)
+    second = MetricsServer(first.address, holder)
     assert second.address == first.address
     second.close()
 
 
-def test_clients_that_say_nothing_keep_nobody_out_and_the_oldest_of_them_give_way(
-    snapshots: SnapshotHolder, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+def test_silent_clients_block_no_others_and_the_oldest_are_disconnected(
+    holder: SnapshotHolder, server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("speechaid.telemetry.http._Handler.timeout", 10 * DEADLINE_SECONDS)
-    put_up(snapshots)
+    publish(holder)
     host, _, port = server.address.rpartition(":")
     silent = [
         socket.create_connection((host, int(port)), DEADLINE_SECONDS) for _ in range(CLIENTS_AT_ONCE * 4)

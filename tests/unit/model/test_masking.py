@@ -1,4 +1,4 @@
-"""What is left of a number and of a secret."""
+"""Masked phone numbers, and fingerprints of secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MASKED = [
 
 
 @pytest.mark.parametrize(("number", "shown"), MASKED)
-def test_a_number_keeps_its_beginning_and_its_last_two_digits(number: str, shown: str) -> None:
+def test_a_number_keeps_its_first_three_and_last_two_digits(number: str, shown: str) -> None:
     assert mask_phone(number) == shown
 
 
@@ -53,16 +53,16 @@ BARE = [
 
 
 @pytest.mark.parametrize(("text", "shown"), BARE)
-def test_where_numbers_stand_those_without_a_plus_are_masked_too(text: str, shown: str) -> None:
+def test_in_a_field_of_numbers_those_without_a_plus_are_masked_too(text: str, shown: str) -> None:
     assert mask_bare_phones(text) == shown
 
 
 @given(st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True), st.sampled_from(["", " ", "x", "\n", "(", ","]))
-def test_no_number_survives_whatever_stands_around_it(number: str, around: str) -> None:
+def test_every_number_is_masked_whatever_surrounds_it(number: str, around: str) -> None:
     shown = mask_phones(f"{around}{number}{around}")
     assert not re.search(r"\d{4}", shown)
 
 
-def test_a_fingerprint_names_a_secret_and_does_not_tell_it() -> None:
+def test_a_fingerprint_identifies_a_secret_without_revealing_it() -> None:
     assert fingerprint("key_a") == fingerprint("key_a") != fingerprint("key_b")
     assert re.fullmatch("[0-9a-f]{12}", fingerprint("key_a"))

@@ -1,4 +1,4 @@
-"""Documents as SpeechAI and time have left them: whatever stands there, a record comes out."""
+"""Reading documents of SpeechAI: any content gives a record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 class Decimal128:
-    """As BSON's: known by its one method."""
+    """Like BSON's: recognised by its one method."""
 
     def to_decimal(self) -> Decimal:
         return Decimal("12.5")
@@ -30,8 +30,8 @@ class Decimal128:
 READERS: list[tuple[str, Any, object, object]] = [
     ("text", reading.text, "  a ", "a"),
     ("text: blank", reading.text, " ", None),
-    ("text: whole number", reading.text, 56912345678, "56912345678"),
-    ("text: whole float, as a spreadsheet's", reading.text, 56912345678.0, "56912345678"),
+    ("text: integer", reading.text, 56912345678, "56912345678"),
+    ("text: integral float, as from a spreadsheet", reading.text, 56912345678.0, "56912345678"),
     ("text: boolean", reading.text, True, None),
     ("text: list", reading.text, ["a"], None),
     ("number", reading.number, "12.5", 12.5),
@@ -39,15 +39,15 @@ READERS: list[tuple[str, Any, object, object]] = [
     ("number: boolean", reading.number, True, None),
     ("number: word", reading.number, "many", None),
     ("number: not a number", reading.number, float("nan"), None),
-    ("number: endless", reading.number, "inf", None),
+    ("number: infinite", reading.number, "inf", None),
     ("number: too large", reading.number, 10**400, None),
-    ("whole: cut", reading.whole, "3.9", 3),
+    ("whole: truncated", reading.whole, "3.9", 3),
     ("whole: missing", reading.whole, None, 0),
     ("instant: naive is UTC", reading.instant, NOON.replace(tzinfo=None), NOON),
-    ("instant: elsewhere", reading.instant, NOON.astimezone(timezone(timedelta(hours=-4))), NOON),
+    ("instant: another zone", reading.instant, NOON.astimezone(timezone(timedelta(hours=-4))), NOON),
     ("instant: text", reading.instant, "2026-05-04T12:00:00Z", NOON),
-    ("instant: text of a day", reading.instant, "tomorrow", None),
-    ("instant: before time", reading.instant, "0001-01-01T00:00:00+05:00", None),
+    ("instant: unreadable text", reading.instant, "tomorrow", None),
+    ("instant: before year 1 in UTC", reading.instant, "0001-01-01T00:00:00+05:00", None),
     ("instant: number", reading.instant, 1746360000, None),
     ("mapping", reading.mapping, "x", {}),
     ("sequence: scalar", reading.sequence, "+56912345678", ["+56912345678"]),
@@ -60,7 +60,7 @@ READERS: list[tuple[str, Any, object, object]] = [
 @pytest.mark.parametrize(
     ("reader", "value", "expected"), [row[1:] for row in READERS], ids=[row[0] for row in READERS]
 )
-def test_a_value_of_the_wrong_kind_is_a_missing_one(reader: Any, value: object, expected: object) -> None:
+def test_a_value_of_the_wrong_type_counts_as_missing(reader: Any, value: object, expected: object) -> None:
     assert reader(value) == expected
 
 
@@ -86,7 +86,7 @@ STATUSES = [
     ("pending", JobStatus.PENDING),
     ("Completed", JobStatus.DONE),
     ("scheduled", JobStatus.SCHEDULED),
-    # Nobody knows what it means: nobody dials it.
+    # Unknown: never dialled.
     ("exploded", JobStatus.SUSPENDED),
     (None, JobStatus.SUSPENDED),
     (7, JobStatus.SUSPENDED),
@@ -98,7 +98,7 @@ def test_a_status_is_read_in_speechais_spellings(word: object, status: JobStatus
     assert Job.read({"_id": 1, "status": word}).status is status
 
 
-def test_a_job_of_today_is_read_whole() -> None:
+def test_a_job_of_the_current_form_is_read_completely() -> None:
     document = {
         "_id": 1,
         "job_id": "job-17",
@@ -150,7 +150,7 @@ FLAT: list[tuple[str, dict[str, Any], tuple[str | None, str | None, tuple[str, .
 
 
 @pytest.mark.parametrize(("document", "expected"), [row[1:] for row in FLAT], ids=[row[0] for row in FLAT])
-def test_flat_fields_stand_in_for_the_contact(
+def test_flat_fields_replace_a_missing_contact(
     document: dict[str, Any], expected: tuple[str | None, str | None, tuple[str, ...]]
 ) -> None:
     contact = Contact.read(document)
@@ -167,15 +167,15 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("document", "attempts"), COUNTS)
-def test_tries_stands_in_for_attempts(document: dict[str, Any], attempts: int) -> None:
+def test_tries_replaces_missing_attempts(document: dict[str, Any], attempts: int) -> None:
     assert Job.read({"_id": 1, **document}).attempts == attempts
 
 
-def test_a_job_without_a_name_goes_by_its_id() -> None:
+def test_a_job_without_a_name_is_named_by_its_id() -> None:
     assert Job.read({"_id": 42}).job_id == "42"
 
 
-def test_a_dial_survives_the_way_through_the_database() -> None:
+def test_a_dial_read_from_its_document_equals_the_original() -> None:
     dial = Dial(
         key="k",
         number="+56900000001",
@@ -193,7 +193,7 @@ def test_a_dial_survives_the_way_through_the_database() -> None:
 
 
 @pytest.mark.parametrize("missing", ["key", "number", "intent_at"])
-def test_what_lacks_the_marks_of_a_dial_is_none(missing: str) -> None:
+def test_a_document_without_a_required_field_is_not_a_dial(missing: str) -> None:
     document = {"key": "k", "number": "+569", "intent_at": NOON}
     assert Dial.read(document) is not None
     assert Dial.read({**document, missing: None}) is None
@@ -202,7 +202,7 @@ def test_what_lacks_the_marks_of_a_dial_is_none(missing: str) -> None:
 # -- batches, accounts, calls ------------------------------------------------------------------------------
 
 
-def test_a_bare_batch_is_active_of_normal_priority_and_sets_nothing() -> None:
+def test_an_empty_batch_is_active_with_normal_priority_and_no_settings() -> None:
     batch = Batch.read({"_id": "x"})
     assert (batch.batch_id, batch.is_active, batch.priority) == ("x", True, Priority.NORMAL)
     assert batch.call_settings.max_attempts is None
@@ -219,11 +219,11 @@ ACTIVE = [
 
 
 @pytest.mark.parametrize(("document", "active"), ACTIVE)
-def test_only_a_false_pauses_a_batch(document: dict[str, Any], active: bool) -> None:
+def test_only_a_false_value_pauses_a_batch(document: dict[str, Any], active: bool) -> None:
     assert Batch.read({"_id": 1, **document}).is_active is active
 
 
-def test_a_window_is_kept_as_written_so_that_it_can_fail_closed() -> None:
+def test_a_window_is_kept_as_stored_so_that_it_can_fail_closed() -> None:
     settings = Batch.read(
         {
             "_id": 1,
@@ -251,7 +251,7 @@ FAULTY = {
 
 
 @pytest.mark.parametrize(("written", "sentence"), FAULTY.values(), ids=FAULTY)
-def test_a_limit_that_says_nothing_is_a_fault_and_not_no_limit(written: object, sentence: str) -> None:
+def test_an_unreadable_limit_is_a_fault_and_not_a_missing_limit(written: object, sentence: str) -> None:
     (fault,) = Batch.read({"_id": 1, "call_settings": written}).call_settings.faults
     assert fault.startswith(sentence)
 
@@ -278,7 +278,7 @@ def test_a_priority_is_one_of_three(value: object, priority: int) -> None:
     assert Batch.read({"_id": 1, "priority": value}).priority == priority
 
 
-def test_a_bare_account_is_active_and_has_no_plan_that_we_know() -> None:
+def test_an_account_with_an_unknown_plan_is_active_and_has_no_plan() -> None:
     account = Account.read({"_id": 1, "account_id": "acc", "plan_type": "barter"})
     assert (account.account_id, account.status, account.plan) == ("acc", "active", None)
     assert account.minutes_purchased == 0
@@ -300,10 +300,10 @@ def test_an_account_is_read_in_money_and_minutes() -> None:
     )
     assert (account.plan, account.status) == (Plan.CREDIT, "suspended")
     assert (account.credit_balance, account.credit_used, account.daily_call_limit) == (100.5, 12.5, 5)
-    assert [(mark.key, mark.minutes, mark.credit) for mark in account.reservations] == [("k", 3.0, 0.0)]
+    assert [(entry.key, entry.minutes, entry.credit) for entry in account.reservations] == [("k", 3.0, 0.0)]
 
 
-def test_a_call_without_a_duration_takes_it_from_its_instants() -> None:
+def test_a_call_without_a_duration_takes_it_from_its_timestamps() -> None:
     call = Call.read(
         {
             "call_id": "c",
@@ -324,7 +324,7 @@ def test_a_call_of_unknown_status_is_not_over() -> None:
     assert (call.call_status, call.ended_at, call.is_over, call.connected) == (None, None, False, False)
 
 
-def test_what_has_no_call_id_is_no_call() -> None:
+def test_an_object_without_call_id_is_not_a_call() -> None:
     with pytest.raises(ValueError, match="call_id"):
         Call.read({"call_status": CallStatus.ENDED})
 
@@ -337,7 +337,7 @@ ANYTHING = st.recursive(
 
 
 def documents(record: type[Account | Batch | Call | Job]) -> st.SearchStrategy[dict[str, Any]]:
-    """Documents that have any of a record's fields, of any kind."""
+    """Documents with any of a record's fields, of any type."""
     names = [
         *record.__dataclass_fields__,
         "open_dials",

@@ -1,4 +1,4 @@
-"""The words for where things stand, and the arrows between them."""
+"""Statuses, and the allowed changes between them."""
 
 from __future__ import annotations
 
@@ -12,66 +12,85 @@ from speechaid.model.states import (
     CallStatus,
     JobStatus,
     Priority,
+    transition,
 )
 
-#: Nothing of these is in anybody's hand, and time or an operator brings them back.
+#: No worker holds a job with one of these; time or an operator makes it due again.
 WAITING = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED})
 
 
 def reachable(start: JobStatus) -> set[JobStatus]:
-    seen, ahead = set[JobStatus](), {start}
+    found, ahead = set[JobStatus](), {start}
     while ahead:
         status = ahead.pop()
-        seen.add(status)
-        ahead |= ARROWS[status] - seen
-    return seen
+        found.add(status)
+        ahead |= ARROWS[status] - found
+    return found
 
 
 def test_every_status_has_its_row_of_arrows() -> None:
     assert set(ARROWS) == set(JobStatus)
 
 
-def test_no_arrow_leads_back_to_where_it_starts() -> None:
+def test_no_arrow_leads_to_its_origin() -> None:
     assert not [status for status in JobStatus if status in ARROWS[status]]
 
 
-def test_the_groups_are_disjoint_and_leave_nothing_out() -> None:
+def test_the_groups_are_disjoint_and_complete() -> None:
     assert not FINISHED & WAITING
     assert set(JobStatus) - FINISHED - WAITING == {JobStatus.IN_PROGRESS}
 
 
-def test_every_status_is_reached_from_pending_but_speechai_s_own() -> None:
+def test_every_status_but_scheduled_can_be_reached_from_pending() -> None:
     assert reachable(JobStatus.PENDING) == set(JobStatus) - {JobStatus.SCHEDULED}
 
 
 @pytest.mark.parametrize("status", list(JobStatus))
-def test_a_job_can_be_brought_back_from_anywhere(status: JobStatus) -> None:
+def test_pending_can_be_reached_from_every_status(status: JobStatus) -> None:
     assert JobStatus.PENDING in reachable(status)
 
 
-def test_only_what_waits_for_a_dial_can_be_claimed() -> None:
+def test_only_pending_and_scheduled_jobs_can_be_claimed() -> None:
     claimable = {status for status in JobStatus if JobStatus.IN_PROGRESS in ARROWS[status]}
     assert claimable == {JobStatus.PENDING, JobStatus.SCHEDULED}
 
 
-def test_only_a_job_in_hand_can_be_done() -> None:
+def test_only_a_job_in_progress_can_become_done() -> None:
     assert {status for status in JobStatus if JobStatus.DONE in ARROWS[status]} == {JobStatus.IN_PROGRESS}
 
 
 @pytest.mark.parametrize("status", sorted(FINISHED))
-def test_a_finished_job_goes_on_only_by_way_of_pending(status: JobStatus) -> None:
+def test_a_finished_job_can_only_become_pending_or_cancelled(status: JobStatus) -> None:
     assert ARROWS[status] <= {JobStatus.PENDING, JobStatus.CANCELLED}
 
 
-def test_aliases_are_no_statuses_themselves() -> None:
+PAIRS = [(origin, status) for origin in JobStatus for status in JobStatus]
+
+
+@pytest.mark.parametrize(("origin", "status"), PAIRS)
+def test_a_status_changes_only_along_an_arrow_or_stays(origin: JobStatus, status: JobStatus) -> None:
+    if origin is status or status in ARROWS[origin]:
+        assert transition(status, origin) is status
+    else:
+        with pytest.raises(ValueError, match=f"cannot change from {origin} to {status}"):
+            transition(status, origin)
+
+
+def test_every_origin_of_a_write_to_many_jobs_must_allow_the_status() -> None:
+    assert transition("cancelled", JobStatus.PENDING, JobStatus.SUSPENDED) is JobStatus.CANCELLED
+    with pytest.raises(ValueError, match="cannot change from done to cancelled"):
+        transition("cancelled", JobStatus.PENDING, JobStatus.DONE)
+
+
+def test_aliases_are_not_statuses() -> None:
     assert not set(STATUS_ALIASES) & set(JobStatus)
     assert set(STATUS_ALIASES.values()) <= set(JobStatus)
 
 
-def test_a_call_is_over_or_going_on() -> None:
+def test_every_call_status_is_terminal_or_live() -> None:
     assert set(CallStatus) - TERMINAL_CALL_STATUSES == {CallStatus.REGISTERED, CallStatus.ONGOING}
 
 
-def test_priorities_are_numbered_as_speechai_does() -> None:
+def test_priorities_have_speechai_s_numbers() -> None:
     assert [int(priority) for priority in sorted(Priority, reverse=True)] == [3, 2, 1]
     assert max(Priority) is Priority.URGENT

@@ -1,4 +1,4 @@
-"""The verdict: stored and read again as it was; and foreign JSON made fit for the database."""
+"""The verdict: stored and read again unchanged; and JSON of others made storable."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BARE = Verdict(
 
 
 @pytest.mark.parametrize("verdict", [FULL, BARE], ids=["full", "bare"])
-def test_a_verdict_comes_back_from_bson_as_it_was_stored(verdict: Verdict) -> None:
+def test_a_verdict_read_from_bson_equals_the_stored_one(verdict: Verdict) -> None:
     options: Any = bson.CodecOptions(tz_aware=True)
     stored = bson.decode(bson.encode(verdict.document()), codec_options=options)
     assert Verdict.read(stored) == verdict
@@ -53,25 +53,25 @@ def test_every_outcome_and_status_can_be_stored(outcome: Outcome, status: JobSta
     ("value", "expected"),
     [
         pytest.param({"$where": 1}, {"_$where": 1}, id="operator"),
-        pytest.param({"a": {"$set": {"b": 1}}}, {"a": {"_$set": {"b": 1}}}, id="operator further down"),
-        pytest.param({"\0$where": 1}, {"_$where": 1}, id="operator behind a NUL"),
-        pytest.param({"a\0b": "c\0d"}, {"ab": "c\0d"}, id="NUL goes from keys, stays in values"),
-        pytest.param({"a.b": 1}, {"a.b": 1}, id="a dot is lawful"),
-        pytest.param({"": 1}, {"": 1}, id="an empty key is lawful"),
-        pytest.param(2**63 - 1, 2**63 - 1, id="largest whole number"),
+        pytest.param({"a": {"$set": {"b": 1}}}, {"a": {"_$set": {"b": 1}}}, id="nested operator"),
+        pytest.param({"\0$where": 1}, {"_$where": 1}, id="operator after a NUL"),
+        pytest.param({"a\0b": "c\0d"}, {"ab": "c\0d"}, id="NUL removed from keys, kept in values"),
+        pytest.param({"a.b": 1}, {"a.b": 1}, id="a dot is valid"),
+        pytest.param({"": 1}, {"": 1}, id="an empty key is valid"),
+        pytest.param(2**63 - 1, 2**63 - 1, id="largest integer"),
         pytest.param(2**63, "9223372036854775808", id="one more"),
-        pytest.param(-(2**63) - 1, "-9223372036854775809", id="one less than the least"),
-        pytest.param(True, True, id="true is no number"),
-        pytest.param("\ud83d", "?", id="half a character"),
-        pytest.param({"\ud83d": 1}, {"?": 1}, id="half a character in a key"),
+        pytest.param(-(2**63) - 1, "-9223372036854775809", id="one less than the smallest"),
+        pytest.param(True, True, id="true is not a number"),
+        pytest.param("\ud83d", "?", id="lone surrogate"),
+        pytest.param({"\ud83d": 1}, {"?": 1}, id="lone surrogate in a key"),
         pytest.param([1.5, None, "é\U0001f600"], [1.5, None, "é\U0001f600"], id="ordinary"),
     ],
 )
-def test_what_bson_does_not_know_is_changed_and_nothing_else(value: Any, expected: Any) -> None:
+def test_only_values_that_bson_cannot_hold_are_changed(value: Any, expected: Any) -> None:
     assert storable(value) == expected
 
 
-def test_what_lies_too_deep_is_cut_off() -> None:
+def test_levels_that_are_too_deep_are_cut_off() -> None:
     deep: Any = "bottom"
     for _ in range(500):
         deep = {"a": [deep]}
@@ -80,7 +80,7 @@ def test_what_lies_too_deep_is_cut_off() -> None:
     while kept is not None:
         kept = kept["a"] if isinstance(kept, dict) else kept[0]
         depth += 1
-    assert 40 < depth < 90  # MongoDB refuses documents of more than 100 levels, and ours wrap it in a few
+    assert 40 < depth < 90  # MongoDB refuses more than 100 levels, and our documents add a few
 
 
 characters = st.characters(codec=None)  # lone surrogates and NULs included
@@ -102,7 +102,7 @@ hostile = st.recursive(
 
 
 @given(hostile)
-def test_whatever_json_says_can_be_stored_and_comes_back(value: Any) -> None:
+def test_any_json_can_be_stored_and_read_again(value: Any) -> None:
     kept = storable(value)
     assert bson.decode(bson.encode({"it": kept}))["it"] == kept
     assert storable(kept) == kept

@@ -1,4 +1,4 @@
-"""The lookout: one picture a second in, alerts out; the time is turned by hand."""
+"""The alert monitor: one status a second in, alerts out; the test moves the clock."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 WORKER = {"slot": "worker-1", "state": "idle", "job": None, "call": None, "paused": False, "leaving": False}
 
 
-class TurnedClock:
-    """A clock that a test turns."""
+class ManualClock:
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -49,7 +49,7 @@ def supervisor(**fields: Any) -> dict[str, Any]:
     }
 
 
-def census(**fields: Any) -> dict[str, Any]:
+def queue_stats(**fields: Any) -> dict[str, Any]:
     nothing: dict[str, Any] = {"count": 0, "named": []}
     return {
         "due": 0,
@@ -67,19 +67,19 @@ def census(**fields: Any) -> dict[str, Any]:
 
 
 class Watch:
-    """A lookout, and what it is shown."""
+    """An alert monitor and its input."""
 
     def __init__(self, environ: dict[str, str], **changes: str) -> None:
         self.environ = environ
-        self.clock = TurnedClock()
-        self.snapshots = SnapshotHolder(self.clock)
+        self.clock = ManualClock()
+        self.holder = SnapshotHolder(self.clock)
         self.alert_monitor = AlertMonitor(
-            self.settings(**changes), snapshots=self.snapshots, webhook=None, clock=self.clock
+            self.settings(**changes), holder=self.holder, webhook=None, clock=self.clock
         )
         self.counts: Counts = {}
         self.supervisor = supervisor()
-        self.census = census()
-        self.figures: dict[str, Any] = {"database": {"state": "up"}, "counted_at": START.isoformat()}
+        self.queue_stats = queue_stats()
+        self.stats: dict[str, Any] = {"database": {"state": "up"}, "counted_at": START.isoformat()}
 
     def settings(self, **changes: str) -> Any:
         return get_settings(self.environ | changes, env_file=None)
@@ -89,16 +89,16 @@ class Watch:
         self.counts[key] = self.counts.get(key, 0) + value
 
     def passes(self, seconds: int) -> set[str]:
-        """So many seconds, a look each; what fires then."""
+        """Update once a second; return the alerts that fire in the end."""
         for _ in range(seconds):
             self.clock.seconds += 1
-            snapshot = {
-                **self.figures,
+            status = {
+                **self.stats,
                 "supervisor": self.supervisor,
                 "workers": [WORKER, WORKER],
-                "census": self.census,
+                "census": self.queue_stats,
             }
-            self.alert_monitor.update(snapshot, dict(self.counts), None, self.clock.seconds)
+            self.alert_monitor.update(status, dict(self.counts), None, self.clock.seconds)
         return {row["alert"] for row in self.alert_monitor.firing()}
 
 
@@ -107,42 +107,40 @@ def watch(environ: dict[str, str]) -> Watch:
     return Watch(environ)
 
 
-def test_a_quiet_daemon_fires_nothing_and_puts_up_a_picture(watch: Watch) -> None:
+def test_without_faults_nothing_fires_and_a_snapshot_is_published(watch: Watch) -> None:
     assert watch.passes(5) == set()
-    shown = watch.snapshots.snapshot()
-    assert shown is not None
-    assert (shown.boottime, shown.firing) == (watch.clock.seconds, frozenset())
+    snapshot = watch.holder.latest()
+    assert snapshot is not None
+    assert (snapshot.boottime, snapshot.firing) == (watch.clock.seconds, frozenset())
 
 
-def test_a_backlog_fires_after_five_minutes_and_the_picture_says_so(watch: Watch) -> None:
+def test_a_backlog_fires_after_five_minutes_and_the_snapshot_shows_it(watch: Watch) -> None:
     watch.passes(1)
-    watch.census = census(callable=150)
+    watch.queue_stats = queue_stats(callable=150)
     assert watch.passes(300) == set()
     assert watch.passes(1) == {"PendingBacklog"}
     (row,) = watch.alert_monitor.firing()
     assert "150 jobs" in row["summary"]
     assert row["since"] == watch.clock.now().isoformat()
-    shown = watch.snapshots.snapshot()
-    assert shown is not None
-    assert shown.firing == {"PendingBacklog"}
-    watch.census = census(callable=2)
+    snapshot = watch.holder.latest()
+    assert snapshot is not None
+    assert snapshot.firing == {"PendingBacklog"}
+    watch.queue_stats = queue_stats(callable=2)
     assert watch.passes(59) == {"PendingBacklog"}
     assert watch.passes(2) == set()
 
 
-def test_what_fires_and_what_is_over_stands_in_the_log(
-    watch: Watch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_firing_and_resolved_alerts_are_logged(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "speechaid"):
         watch.supervisor = supervisor(crash_loops=["worker-2"])
         watch.passes(3)
         watch.supervisor = supervisor()
         watch.passes(130)
-    told = [(record.levelname, record.msg % record.args) for record in caplog.records]
-    assert told == [("WARNING", "alert.firing"), ("INFO", "alert.resolved")]
+    logged = [(record.levelname, record.msg % record.args) for record in caplog.records]
+    assert logged == [("WARNING", "alert.firing"), ("INFO", "alert.resolved")]
 
 
-def test_success_is_judged_by_the_calls_of_the_last_half_hour(watch: Watch) -> None:
+def test_the_success_rate_counts_the_calls_of_the_last_half_hour(watch: Watch) -> None:
     watch.passes(1)
     watch.count("speechaid_calls_ended_total", 10, outcome="no_answer")
     watch.count("speechaid_calls_ended_total", 30, outcome="temporary")
@@ -154,7 +152,7 @@ def test_success_is_judged_by_the_calls_of_the_last_half_hour(watch: Watch) -> N
     assert watch.passes(900) == set()
 
 
-def test_a_hung_worker_is_told_of_for_a_quarter_of_an_hour(watch: Watch) -> None:
+def test_a_hung_worker_fires_for_a_quarter_of_an_hour(watch: Watch) -> None:
     watch.passes(1)
     watch.count("speechaid_worker_restarts_total", cause="killed")
     assert watch.passes(5) == set()
@@ -168,14 +166,14 @@ def test_holds_are_named_with_who_and_why(watch: Watch) -> None:
     watch.supervisor = supervisor(held=True)
     assert watch.passes(1) == {"DiallingHeld"}
     assert watch.alert_monitor.firing()[0]["summary"] == "held on this host by an operator"
-    watch.figures["fleet_hold"] = {"by": "maria", "reason": "complaints", "at": None}
-    watch.figures |= {"key_held": True, "key_reason": "401 from Retell"}
+    watch.stats["fleet_hold"] = {"by": "maria", "reason": "complaints", "at": None}
+    watch.stats |= {"key_held": True, "key_reason": "401 from Retell"}
     watch.passes(1)
     summary = watch.alert_monitor.firing()[0]["summary"]
     assert summary == "held on all hosts by maria: complaints; the circuit breaker is open: 401 from Retell"
 
 
-def test_an_alert_whose_cause_is_gone_says_when_it_is_over_and_not_that_it_goes_on(watch: Watch) -> None:
+def test_an_alert_whose_cause_is_gone_says_when_it_clears(watch: Watch) -> None:
     watch.supervisor = supervisor(held=True)
     watch.passes(1)
     (row,) = watch.alert_monitor.firing()
@@ -184,18 +182,18 @@ def test_an_alert_whose_cause_is_gone_says_when_it_is_over_and_not_that_it_goes_
     watch.passes(6)
     (row,) = watch.alert_monitor.firing()
     assert row["clears_in_seconds"] == 25
-    told = "the cause is gone; clears in 25s unless it returns (it was: held on this host by an operator)"
-    assert summary_of(row) == told
+    expected = "the cause is gone; clears in 25s unless it returns (it was: held on this host by an operator)"
+    assert summary_of(row) == expected
     watch.supervisor = supervisor(held=True)
     watch.passes(1)
     (row,) = watch.alert_monitor.firing()
     assert summary_of(row) == "held on this host by an operator"
 
 
-def test_no_call_finished_counts_only_the_time_in_which_jobs_could_be_called(environ: dict[str, str]) -> None:
+def test_no_call_finished_counts_only_time_in_which_jobs_were_callable(environ: dict[str, str]) -> None:
     watch = Watch(environ, SPEECHAID_ALERT_STALLED_MINUTES="1")
-    assert watch.passes(100) == set()  # nothing to be done
-    watch.census = census(callable=1)
+    assert watch.passes(100) == set()  # no job is callable
+    watch.queue_stats = queue_stats(callable=1)
     assert watch.passes(60) == set()
     assert watch.passes(2) == {"NoCallFinished"}
     watch.count("speechaid_calls_ended_total", outcome="busy")
@@ -204,33 +202,33 @@ def test_no_call_finished_counts_only_the_time_in_which_jobs_could_be_called(env
     watch.supervisor = supervisor(draining=True)
     watch.passes(1)
     watch.supervisor = supervisor()
-    assert watch.passes(50) == set()  # it begins anew after an order to wait
+    assert watch.passes(50) == set()  # the time starts again after a drain
 
 
-def test_a_database_that_is_away_is_the_one_alert_not_many(environ: dict[str, str]) -> None:
+def test_while_the_database_is_away_only_that_alert_fires(environ: dict[str, str]) -> None:
     watch = Watch(environ, SPEECHAID_ALERT_STALLED_MINUTES="1")
-    watch.census = census(callable=500)
-    watch.figures["database"] = {"state": "away"}
+    watch.queue_stats = queue_stats(callable=500)
+    watch.stats["database"] = {"state": "away"}
     assert watch.passes(1000) == {"DatabaseAway"}
 
 
-def test_workers_that_leave_with_the_daemon_are_not_missing(watch: Watch) -> None:
+def test_workers_that_stop_with_the_daemon_are_not_missing(watch: Watch) -> None:
     watch.supervisor = supervisor(present=1)
     assert watch.passes(62) == {"WorkersMissing"}
     watch.supervisor = supervisor(state="stopping", present=0)
     assert watch.passes(1) == set()
 
 
-def test_the_gravest_alert_comes_first(watch: Watch) -> None:
-    watch.census = census(parked=1)
+def test_critical_alerts_come_first(watch: Watch) -> None:
+    watch.queue_stats = queue_stats(parked=1)
     watch.passes(1)
     watch.supervisor = supervisor(crash_loops=["worker-1"])
     watch.passes(1)
     assert [row["alert"] for row in watch.alert_monitor.firing()] == ["WorkersCrashLooping", "ParkedCalls"]
 
 
-def test_a_reload_moves_the_thresholds(watch: Watch) -> None:
-    watch.census = census(accounts=[{"account_id": "acc-1", "calls_left": 30.0}])
+def test_a_reload_changes_the_thresholds(watch: Watch) -> None:
+    watch.queue_stats = queue_stats(accounts=[{"account_id": "acc-1", "calls_left": 30.0}])
     assert watch.passes(62) == set()
     watch.alert_monitor.apply_settings(watch.settings(SPEECHAID_ALERT_CALLS_LEFT="40"))
     assert watch.passes(62) == {"AccountNearlyOutOfCredit"}

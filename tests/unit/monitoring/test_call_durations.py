@@ -1,4 +1,4 @@
-"""The estimate of a drain's end."""
+"""The estimate of when a drain ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Clock:
         return self.now
 
 
-def told(*lengths: float) -> tuple[CallDurations, Clock]:
+def after_calls(*lengths: float) -> tuple[CallDurations, Clock]:
     clock = Clock()
     times = CallDurations(clock)
     for number, length in enumerate(lengths):
@@ -27,42 +27,42 @@ def left(times: CallDurations, *calls: str) -> dict[str, float | None]:
     return times.left([times.elapsed(call) or 0.0 for call in calls], 600.0)
 
 
-def test_nothing_in_hand_is_drained_already() -> None:
-    times, _ = told(10.0)
+def test_without_calls_the_drain_is_over() -> None:
+    times, _ = after_calls(10.0)
     assert left(times) == {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
 
 
-def test_without_a_call_to_go_by_only_the_bound_is_known() -> None:
-    times, clock = told()
+def test_before_the_first_ended_call_only_the_upper_bound_is_known() -> None:
+    times, clock = after_calls()
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 60
     assert left(times, "a") == {"estimate_seconds": None, "at_most_seconds": 540.0}
 
 
-def test_calls_are_reckoned_to_take_as_long_as_the_latest_did() -> None:
-    times, clock = told(*[30.0] * 9, 90.0)
+def test_calls_are_estimated_to_last_as_long_as_the_latest_ones() -> None:
+    times, clock = after_calls(*[30.0] * 9, 90.0)
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 20
     assert left(times, "a")["estimate_seconds"] == 70.0
 
 
-def test_the_last_of_several_decides() -> None:
-    times, clock = told(*[30.0] * 10)
+def test_the_call_that_ends_last_decides() -> None:
+    times, clock = after_calls(*[30.0] * 10)
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 25
     times.note("worker-2", "call.adopted", {"call": "b"})
     assert left(times, "a", "b")["estimate_seconds"] == 30.0
 
 
-def test_a_call_that_outlasts_all_others_does_not_make_the_estimate_negative() -> None:
-    times, clock = told(*[30.0] * 10)
+def test_a_call_longer_than_all_others_does_not_make_the_estimate_negative() -> None:
+    times, clock = after_calls(*[30.0] * 10)
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 700
     assert left(times, "a") == {"estimate_seconds": 0.0, "at_most_seconds": 0.0}
 
 
-def test_a_call_handed_over_says_nothing_about_lengths() -> None:
-    times, clock = told()
+def test_a_call_handed_over_does_not_count_as_a_length() -> None:
+    times, clock = after_calls()
     times.note("worker-1", "call.placed", {"call": "a"})
     clock.now += 5
     times.note("worker-1", "call.handed_over", {"call": "a"})

@@ -1,4 +1,4 @@
-"""Room on the disks that the daemon writes to."""
+"""Free space on the disks that the daemon writes to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from speechaid.rules.check_findings import NO_SPACE_MB
 
 
 @pytest.mark.parametrize(("free_mb", "full"), [(0, True), (NO_SPACE_MB - 1, True), (NO_SPACE_MB, False)])
-def test_a_disk_is_full_before_its_last_byte_is_gone(
+def test_a_disk_counts_as_full_before_it_has_no_space_left(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int, full: bool
 ) -> None:
     usage = SimpleNamespace(free=free_mb * 2**20)
@@ -23,5 +23,5 @@ def test_a_disk_is_full_before_its_last_byte_is_gone(
     ]
 
 
-def test_a_place_that_cannot_be_asked_is_left_out(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     assert [row["of"] for row in disks({"a": tmp_path / "gone", "b": tmp_path})] == ["b"]

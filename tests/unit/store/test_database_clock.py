@@ -1,4 +1,4 @@
-"""The database's time as one process knows it: from readings that may be slow."""
+"""The database's clock as one process estimates it, from readings that may be slow."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class World:
-    """A boot-time clock, and a server whose answers take their time; both count from the same moment."""
+    """A boot-time clock and a server with slow answers; both count from the same moment."""
 
     def __init__(self, *delays: tuple[float, float]) -> None:
-        #: Seconds on the way to the server and on the way back, one pair a question, the last for ever after.
+        #: Seconds to the server and back, one pair per query; the last pair repeats.
         self.delays = list(delays)
         self.seconds = 0.0
         self.admin = self
@@ -39,20 +39,20 @@ class World:
         return answer
 
     def error(self) -> float:
-        """How far the clock that was read is ahead of the server's, in seconds."""
+        """How far the estimated clock is ahead of the server's, in seconds."""
         clock = DatabaseClock(cast("MongoClient[dict[str, Any]]", self), self)
         return (clock.now() - self.now()) / timedelta(seconds=1)
 
 
-def test_a_slow_connection_before_the_first_question_does_not_put_the_clock_ahead() -> None:
+def test_a_slow_connection_before_the_first_query_does_not_put_the_clock_ahead() -> None:
     assert abs(World((1.5, 0.0), (0.002, 0.002)).error()) < 0.01
 
 
-def test_of_several_slow_readings_the_quickest_counts() -> None:
+def test_the_quickest_of_several_slow_readings_counts() -> None:
     assert abs(World((0.9, 0.0), (0.0, 0.4), (0.05, 0.03), (0.5, 0.5)).error()) < 0.02
 
 
-def test_a_process_that_is_frozen_in_every_reading_is_behind_rather_than_ahead() -> None:
-    # A clock that is ahead would see leases lapse that others hold.
+def test_a_process_frozen_during_every_reading_is_behind_rather_than_ahead() -> None:
+    # With a clock that is ahead, leases of others would seem lapsed.
     assert World((30.0, 0.0)).error() <= 0
     assert World((0.0, 30.0)).error() <= 0

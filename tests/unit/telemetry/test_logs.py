@@ -1,4 +1,4 @@
-"""Logs: one event a line, nothing secret, no reader that stops the daemon."""
+"""Logs: one event per line, no secrets, and no reader that can block the daemon."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = get_logger("speechaid.test")
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
+def _restored_logging() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("", "speechaid", "speechctl")]
     levels = [logger.level for logger in loggers]
     yield
@@ -48,23 +48,23 @@ def text() -> io.StringIO:
 
 @pytest.fixture
 def objects() -> Iterator[list[dict[str, Any]]]:
-    """Lines as JSON, filled in when the test has logged."""
+    """The logged lines, parsed from JSON."""
     stream = io.StringIO()
     logs.configure("INFO", "json", stream, secrets=("geheim-key",))
-    seen: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     original = stream.write
 
     def write(line: str) -> int:
-        seen.append(json.loads(line))
+        lines.append(json.loads(line))
         return original(line)
 
     stream.write = write  # type: ignore[method-assign]
-    yield seen
-    assert stream.getvalue().count("\n") == len(seen)
+    yield lines
+    assert stream.getvalue().count("\n") == len(lines)
 
 
 def tail(stream: io.StringIO) -> str:
-    """The only line, without its instant."""
+    """The only line, without its time."""
     (line,) = stream.getvalue().splitlines()
     instant, _, rest = line.partition(" ")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", instant)
@@ -93,7 +93,7 @@ def test_an_event_has_the_same_fields_as_json(objects: list[dict[str, Any]]) -> 
     }
 
 
-def test_a_process_says_who_it_is_on_every_line(text: io.StringIO) -> None:
+def test_every_line_has_the_fields_of_the_process(text: io.StringIO) -> None:
     logs.set_context(worker="worker-3")
     log.info("worker.ready", pid=7)
     assert tail(text) == "INFO     worker.ready worker=worker-3 pid=7"
@@ -117,10 +117,12 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("value", "shown"), VALUES)
-def test_a_value_stays_on_its_line_and_moves_no_cursor(text: io.StringIO, value: object, shown: str) -> None:
+def test_a_value_is_written_without_line_breaks_or_control_characters(
+    text: io.StringIO, value: object, shown: str
+) -> None:
     log.info("x", value=value)
     written = tail(text).removeprefix("INFO     x value=")
-    # JSON text may hold quotes and blanks bare where it begins with a bracket.
+    # JSON text that begins with a bracket may contain unquoted blanks.
     assert written in {shown, shown.replace('"', '\\"')}
 
 
@@ -142,7 +144,7 @@ REDACTED = [
 
 
 @pytest.mark.parametrize(("fields", "shown"), REDACTED)
-def test_numbers_and_secrets_are_taken_out_whatever_the_caller_does(
+def test_numbers_and_secrets_are_redacted_in_every_field(
     text: io.StringIO, fields: dict[str, Any], shown: str
 ) -> None:
     log.info("x", **fields)
@@ -167,28 +169,28 @@ def test_an_exception_is_one_line(objects: list[dict[str, Any]]) -> None:
     assert line["traceback"].startswith("Traceback")
 
 
-def test_a_plain_record_comes_out_in_the_same_form(text: io.StringIO) -> None:
+def test_a_plain_record_is_written_in_the_same_form(text: io.StringIO) -> None:
     logging.getLogger("speechaid.fleet").warning(
         "worker %s died", 3, extra={"event": "worker.died", "slot": 3}
     )
     assert tail(text) == 'WARNING  worker.died message="worker 3 died" slot=3'
 
 
-def test_a_message_that_does_not_fit_its_arguments_is_still_told() -> None:
+def test_a_message_that_does_not_match_its_arguments_is_still_logged() -> None:
     record = logging.makeLogRecord({"msg": "worker %d died", "args": ("three",)})
     assert b"worker %d died (not formatted: TypeError)" in LineFormatter().line(record)
 
 
-def test_a_value_that_cannot_be_shown_is_named(text: io.StringIO) -> None:
-    class Sulky:
+def test_a_value_whose_str_fails_is_replaced_by_its_type(text: io.StringIO) -> None:
+    class Unprintable:
         def __str__(self) -> str:
             raise RuntimeError
 
-    log.info("x", value=Sulky())
-    assert "(a Sulky that cannot be shown: RuntimeError)" in text.getvalue()
+    log.info("x", value=Unprintable())
+    assert "(a Unprintable that cannot be shown: RuntimeError)" in text.getvalue()
 
 
-def test_libraries_tell_warnings_only_however_low_our_own_level_is(text: io.StringIO) -> None:
+def test_libraries_log_only_warnings_whatever_the_configured_level(text: io.StringIO) -> None:
     logs.set_level("DEBUG")
     logging.getLogger("pymongo.command").info("find {...}")
     logging.getLogger("pymongo.command").warning("slow")
@@ -196,7 +198,7 @@ def test_libraries_tell_warnings_only_however_low_our_own_level_is(text: io.Stri
     assert [line.split()[2] for line in text.getvalue().splitlines()] == ["log", "step"]
 
 
-def test_the_level_is_obeyed_and_can_be_changed(text: io.StringIO) -> None:
+def test_the_level_applies_and_can_be_changed(text: io.StringIO) -> None:
     log.debug("one")
     logs.set_level("DEBUG")
     log.debug("two")
@@ -205,7 +207,7 @@ def test_the_level_is_obeyed_and_can_be_changed(text: io.StringIO) -> None:
     assert "two" in tail(text)
 
 
-def test_configuring_anew_replaces_the_old_way(text: io.StringIO) -> None:
+def test_configuring_again_replaces_the_previous_handler(text: io.StringIO) -> None:
     other = io.StringIO()
     logs.configure("INFO", "text", other)
     log.info("x")
@@ -217,7 +219,7 @@ def test_configuring_anew_replaces_the_old_way(text: io.StringIO) -> None:
 @given(
     fields=st.dictionaries(st.text(max_size=8), st.text() | st.lists(st.text()) | st.integers(), max_size=4)
 )
-def test_whatever_is_logged_is_one_printable_line(as_json: bool, fields: dict[str, Any]) -> None:
+def test_any_fields_make_one_printable_line(as_json: bool, fields: dict[str, Any]) -> None:
     record = logging.makeLogRecord({"event": "x", "fields": fields, "levelname": "INFO"})
     line = LineFormatter(as_json=as_json).line(record).decode()
     assert line.isprintable()
@@ -235,14 +237,16 @@ def test_whatever_is_logged_is_one_printable_line(as_json: bool, fields: dict[st
     ],
     ids=["long", "nested", "many"],
 )
-def test_a_line_is_never_longer_than_a_pipe_takes_whole(as_json: bool, fields: dict[str, Any]) -> None:
+def test_a_line_is_never_longer_than_one_atomic_write_to_a_pipe(
+    as_json: bool, fields: dict[str, Any]
+) -> None:
     record = logging.makeLogRecord({"event": "x", "fields": fields, "levelname": "INFO"})
     line = LineFormatter(as_json=as_json, redactor=Redactor()).line(record)
     assert len(line) < LINE_LIMIT
     assert b" x " in line or json.loads(line)["event"] == "x"
 
 
-# -- where lines go ------------------------------------------------------------------------------------------
+# -- destinations --------------------------------------------------------------------------------------------
 
 
 def read_all(descriptor: int) -> list[str]:
@@ -250,23 +254,23 @@ def read_all(descriptor: int) -> list[str]:
         return stream.read().decode().splitlines()
 
 
-def test_a_full_pipe_drops_lines_counts_them_and_says_so_afterwards() -> None:
+def test_a_full_pipe_drops_and_counts_lines_and_reports_them_afterwards() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         logs.configure("INFO", "text", stream)
         while logs.dropped_lines() < 3:
             log.info("flood", body="x" * 3900)
         lines = os.read(reader, 1 << 20).decode().splitlines()
-        log.info("heard")
+        log.info("read")
         dropped = logs.dropped_lines()
         logs.configure("INFO", "text", io.StringIO())
     lines += read_all(reader)
-    assert lines[-1].endswith(" heard")
-    told = [re.search(r" log\.dropped lines=(\d+) ", line) for line in lines]
-    assert sum(int(report[1]) for report in told if report) == dropped
+    assert lines[-1].endswith(" read")
+    reports = [re.search(r" log\.dropped lines=(\d+) ", line) for line in lines]
+    assert sum(int(report[1]) for report in reports if report) == dropped
 
 
-def test_the_shared_descriptor_itself_keeps_waiting_for_others() -> None:
+def test_the_shared_descriptor_stays_blocking_for_other_processes() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream, os.fdopen(reader):
         logs.configure("INFO", "text", stream)
@@ -274,7 +278,7 @@ def test_the_shared_descriptor_itself_keeps_waiting_for_others() -> None:
         assert os.get_blocking(writer)
 
 
-def test_a_reader_that_has_gone_stops_nobody() -> None:
+def test_a_closed_reader_raises_no_error() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         logs.configure("INFO", "text", stream)
@@ -285,7 +289,7 @@ def test_a_reader_that_has_gone_stops_nobody() -> None:
 
 
 @pytest.mark.parametrize("stream", [None, "closed"])
-def test_a_process_without_standard_error_works_on(
+def test_a_process_without_standard_error_goes_on(
     monkeypatch: pytest.MonkeyPatch, stream: str | None
 ) -> None:
     closed = io.StringIO()
@@ -296,7 +300,7 @@ def test_a_process_without_standard_error_works_on(
     assert logs.dropped_lines() == 1
 
 
-def test_a_socket_that_nobody_reads_drops_lines_too() -> None:
+def test_a_socket_without_a_reader_drops_lines_too() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, os.fdopen(os.dup(theirs.fileno()), "w") as stream:
         logs.configure("INFO", "text", stream)
@@ -305,15 +309,15 @@ def test_a_socket_that_nobody_reads_drops_lines_too() -> None:
         assert ours.recv(1 << 20).decode().splitlines()[0].split()[2] == "flood"
 
 
-def test_a_child_that_lost_its_descriptors_writes_into_nobody_elses_file(tmp_path: Path) -> None:
+def test_a_child_that_closed_its_descriptors_never_writes_into_another_file(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream:
         logs.configure("INFO", "text", stream)
         log.info("before")
-        again = max(number for number in file_descriptors() if is_pipe_of(number, writer))
-        os.close(again)
+        reopened = max(number for number in file_descriptors() if is_pipe_of(number, writer))
+        os.close(reopened)
         stranger = os.open(tmp_path / "data", os.O_RDWR | os.O_CREAT)
-        assert stranger == again
+        assert stranger == reopened
         log.info("after")
         os.close(stranger)
         logs.configure("INFO", "text", io.StringIO())
@@ -332,7 +336,7 @@ def is_pipe_of(descriptor: int, other: int) -> bool:
         return False
 
 
-def test_many_writers_never_tear_a_line() -> None:
+def test_lines_of_many_writers_are_never_mixed() -> None:
     reader, writer = os.pipe()
     lines: list[str] = []
     collector = threading.Thread(target=lambda: lines.extend(read_all(reader)))
@@ -361,11 +365,13 @@ def test_many_writers_never_tear_a_line() -> None:
 
 
 @pytest.mark.parametrize("format_", ["text", "json"])
-def test_the_journal_is_told_each_line_s_priority(monkeypatch: pytest.MonkeyPatch, format_: str) -> None:
+def test_each_line_for_the_journal_begins_with_its_priority(
+    monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, theirs.makefile("w") as stream:
-        behind = os.fstat(theirs.fileno())
-        monkeypatch.setenv("JOURNAL_STREAM", f"{behind.st_dev}:{behind.st_ino}")
+        target = os.fstat(theirs.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{target.st_dev}:{target.st_ino}")
         logs.configure("DEBUG", format_, stream)  # type: ignore[arg-type]
         for level in ("debug", "info", "warning", "error", "critical"):
             logging.getLogger("speechaid.test").log(logging.getLevelName(level.upper()), "said")
@@ -376,9 +382,9 @@ def test_the_journal_is_told_each_line_s_priority(monkeypatch: pytest.MonkeyPatc
         assert {json.loads(line[3:])["message"] for line in lines} == {"said"}
 
 
-def test_standard_error_that_is_not_the_journal_s_gets_no_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_error_without_the_journal_has_no_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
-    monkeypatch.setenv("JOURNAL_STREAM", "9:12345")  # the service's; this process was given another stream
+    monkeypatch.setenv("JOURNAL_STREAM", "9:12345")  # of the service; this process has another stream
     with os.fdopen(writer, "w") as stream:
         logs.configure("INFO", "text", stream)
         log.error("x")

@@ -1,4 +1,4 @@
-"""Metrics: one table, nothing outside it, and sums that come out as Prometheus wants them."""
+"""Metrics: one table of declarations, and the page that Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COUNTING = {"count", "observe", "observation", "count_key"}
 
 
 class StillClock:
-    """A clock that stands where it is put."""
+    """A clock that stands still."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -62,7 +62,7 @@ SUPERVISOR = {
     "crash_loops": [],
     "zygote": {"restarts": 1},
 }
-CENSUS = {
+QUEUE_STATS = {
     "due": 9,
     "callable": 7,
     "oldest_due_seconds": 12.5,
@@ -77,17 +77,17 @@ CENSUS = {
         {"account_id": "acc-2", "calls_left": 8.0, "credit_left": 31.5},
     ],
 }
-FIGURES = {
+STATS = {
     "database": {"state": "up"},
     "queue": {"pending": 9, "done": 4},
     "counted_at": AT.isoformat(),
     "fleet_hold": None,
     "key_held": True,
-    "census": CENSUS,
+    "census": QUEUE_STATS,
 }
 
 
-def picture(counts: list[tuple[str, dict[str, str], float]] | None = None, **fields: Any) -> Snapshot:
+def snapshot(counts: list[tuple[str, dict[str, str], float]] | None = None, **fields: Any) -> Snapshot:
     standard: dict[str, Any] = {
         "at": AT,
         "boottime": 100.0,
@@ -96,22 +96,22 @@ def picture(counts: list[tuple[str, dict[str, str], float]] | None = None, **fie
         "supervisor": SUPERVISOR,
         "workers": [worker(), worker("following", job="j", call="c"), worker("paused", paused=True)],
         "counts": {count_key(name, labels): value for name, labels, value in counts or []},
-        "figures": FIGURES,
+        "stats": STATS,
         "concurrency": ConcurrencyReading(used=3, limit=20),
         "firing": frozenset({"DatabaseAway"}),
     }
     return Snapshot(**{**standard, **fields})
 
 
-def snapshots(shown: Snapshot | None) -> SnapshotHolder:
-    hung = SnapshotHolder(StillClock())
-    if shown is not None:
-        hung.publish(shown)
-    return hung
+def holding(published: Snapshot | None) -> SnapshotHolder:
+    holder = SnapshotHolder(StillClock())
+    if published is not None:
+        holder.publish(published)
+    return holder
 
 
-def scraped(shown: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    page, _ = Exposition(snapshots(shown)).page("text/plain")
+def scraped(published: Snapshot) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    page, _ = Exposition(holding(published)).page("text/plain")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in plain(page.decode())
@@ -140,7 +140,7 @@ def test_a_metric_follows_the_conventions(name: str) -> None:
     assert not re.search(r"_(ms|minutes|hours|milliseconds)(_|$)", name)
 
 
-def test_no_metric_is_named_as_another_s_sample() -> None:
+def test_no_metric_has_the_name_of_another_metric_s_sample() -> None:
     for metric in METRICS.values():
         for other in METRICS.values():
             stem = other.name.removesuffix("_total")
@@ -149,8 +149,8 @@ def test_no_metric_is_named_as_another_s_sample() -> None:
 
 
 def test_every_state_of_a_worker_has_its_series() -> None:
-    shown = (set(SlotState) - {SlotState.RUNNING}) | set(WorkerState)
-    assert set(WORKER_STATES) == {str(state) for state in shown}
+    states = (set(SlotState) - {SlotState.RUNNING}) | set(WorkerState)
+    assert set(WORKER_STATES) == {str(state) for state in states}
 
 
 def counted_in_the_code() -> Iterator[tuple[str, str, set[str] | None]]:
@@ -168,7 +168,7 @@ def counted_in_the_code() -> Iterator[tuple[str, str, set[str] | None]]:
                 yield place, name, None if called == "count_key" else named
 
 
-def test_the_code_counts_nothing_that_is_not_declared_and_with_just_its_labels() -> None:
+def test_the_code_counts_only_declared_metrics_with_their_labels() -> None:
     found = list(counted_in_the_code())
     assert len(found) > 15
     for place, name, labels in found:
@@ -180,24 +180,24 @@ def test_every_counter_and_histogram_is_counted_somewhere() -> None:
     texts = [file.read_text(encoding="utf-8") for file in (ROOT / "speechaid").rglob("*.py")]
     for metric in METRICS.values():
         mentions = sum(f'"{metric.name}"' in text for text in texts)
-        assert mentions >= 2, f"{metric.name} is declared and never told"
+        assert mentions >= 2, f"{metric.name} is declared and never counted"
 
 
-def test_the_page_in_the_docs_is_what_the_declarations_say() -> None:
+def test_the_page_in_the_docs_matches_the_declarations() -> None:
     _, _, table = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").partition(TABLE_BEGINS)
     assert table == metrics_table(), "run: python -m tools.metrics_page"
 
 
-# -- what is written out -----------------------------------------------------------------------------------
+# -- the page ----------------------------------------------------------------------------------------------
 
 
-def test_sums_and_gauges_come_out_under_their_names() -> None:
+def test_sums_and_gauges_are_exposed_under_their_names() -> None:
     counts = [
         ("speechaid_calls_placed_total", {}, 5.0),
         ("speechaid_calls_ended_total", {"outcome": "busy"}, 2.0),
         ("speechaid_retell_requests_total", {"endpoint": "get-call", "code": "200"}, 40.0),
     ]
-    found = scraped(picture(counts, stalled_seconds=6.5))
+    found = scraped(snapshot(counts, stalled_seconds=6.5))
     assert value(found, "speechaid_calls_placed_total") == 5
     assert value(found, "speechaid_calls_ended_total", outcome="busy") == 2
     assert value(found, "speechaid_retell_requests_total", endpoint="get-call", code="200") == 40
@@ -218,8 +218,8 @@ def test_sums_and_gauges_come_out_under_their_names() -> None:
     assert value(found, "speechaid_zygote_restarts_total") == 1
 
 
-def test_what_never_happened_is_0_from_the_start() -> None:
-    found = scraped(picture())
+def test_declared_series_are_0_from_the_start() -> None:
+    found = scraped(snapshot())
     assert value(found, "speechaid_calls_placed_total") == 0
     assert all(value(found, "speechaid_calls_ended_total", outcome=outcome) == 0 for outcome in Outcome)
     assert value(found, "speechaid_worker_restarts_total", cause="hung") == 0
@@ -230,20 +230,20 @@ def test_what_never_happened_is_0_from_the_start() -> None:
     assert alerts == ALERTS.keys()
 
 
-def test_what_was_never_counted_in_the_database_is_left_out_rather_than_0() -> None:
-    found = scraped(picture(figures={"database": {"state": "unknown"}}, concurrency=None))
+def test_gauges_of_the_database_are_absent_before_the_first_count() -> None:
+    found = scraped(snapshot(stats={"database": {"state": "unknown"}}, concurrency=None))
     names = {name for name, _ in found}
     assert not {"speechaid_jobs_due", "speechaid_jobs_callable", "speechaid_retell_concurrency_used"} & names
     assert value(found, "speechaid_database_up") == 1
 
 
-def test_observations_of_many_workers_make_one_cumulative_histogram() -> None:
+def test_observations_of_many_workers_form_one_cumulative_histogram() -> None:
     counts: dict[Any, float] = {}
     for seconds in (0.001, 0.01, 0.02, 3.0, 99.0):
         for name, labels, by in observation("speechaid_claim_duration_seconds", seconds):
             key = count_key(name, labels)
             counts[key] = counts.get(key, 0.0) + by
-    found = scraped(Snapshot(**{**vars(picture()), "counts": counts}))
+    found = scraped(Snapshot(**{**vars(snapshot()), "counts": counts}))
     expected = {"0.005": 1, "0.01": 2, "0.025": 3, "2.5": 3, "5.0": 4, "10.0": 4, "+Inf": 5}
     for bound, total in expected.items():
         assert value(found, "speechaid_claim_duration_seconds_bucket", le=bound) == total
@@ -251,18 +251,18 @@ def test_observations_of_many_workers_make_one_cumulative_histogram() -> None:
     assert value(found, "speechaid_claim_duration_seconds_sum") == pytest.approx(102.031)
 
 
-def test_what_is_not_declared_is_left_out_and_can_be_found() -> None:
+def test_undeclared_increments_are_left_out_and_reported() -> None:
     wrong = [
         ("speechaid_made_up_total", {}, 1.0),
         ("speechaid_calls_ended_total", {"job": "j-1"}, 1.0),
         ("speechaid_calls_placed_total", {"outcome": "busy"}, 1.0),
     ]
     assert len(undeclared(wrong)) == 3
-    assert scraped(picture(wrong)) == scraped(picture())
+    assert scraped(snapshot(wrong)) == scraped(snapshot())
 
 
-def test_the_page_is_understood_in_both_of_prometheus_forms() -> None:
-    exposition = Exposition(snapshots(picture()))
+def test_the_page_parses_in_both_formats_of_prometheus() -> None:
+    exposition = Exposition(holding(snapshot()))
     page, content_type = exposition.page("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     families = {family.name for family in openmetrics(page.decode())}  # type: ignore[no-untyped-call]
@@ -271,8 +271,8 @@ def test_the_page_is_understood_in_both_of_prometheus_forms() -> None:
     assert families >= {name.removesuffix("_total") for name in METRICS}
 
 
-def test_before_the_first_picture_there_is_an_empty_page_and_no_health() -> None:
-    bare = snapshots(None)
+def test_before_the_first_snapshot_the_page_is_empty_and_health_fails() -> None:
+    bare = holding(None)
     page, _ = Exposition(bare).page("")
     assert b"speechaid_" not in page
     assert bare.unhealthy()
@@ -282,13 +282,13 @@ def test_before_the_first_picture_there_is_an_empty_page_and_no_health() -> None
 # -- health ------------------------------------------------------------------------------------------------
 
 
-def test_a_loop_that_does_not_turn_is_ill() -> None:
+def test_a_hanging_loop_is_unhealthy() -> None:
     clock = StillClock()
-    shown = SnapshotHolder(clock)
-    shown.publish(picture())
-    assert shown.unhealthy() == []
+    holder = SnapshotHolder(clock)
+    holder.publish(snapshot())
+    assert holder.unhealthy() == []
     clock.seconds += STALE_SECONDS + 1
-    assert "has not turned" in shown.unhealthy()[0]
+    assert "has not run" in holder.unhealthy()[0]
 
 
 @pytest.mark.parametrize(
@@ -297,15 +297,15 @@ def test_a_loop_that_does_not_turn_is_ill() -> None:
         ({"supervisor": {**SUPERVISOR, "state": "stopping"}}, "the daemon is stopping"),
         ({"supervisor": {**SUPERVISOR, "present": 0}}, "no worker is up"),
         ({"supervisor": {**SUPERVISOR, "draining": True}}, "the host is draining"),
-        ({"figures": {**FIGURES, "database": {"state": "away"}}}, "the database is away"),
+        ({"stats": {**STATS, "database": {"state": "away"}}}, "the database is away"),
     ],
 )
-def test_readiness_says_why_nobody_would_be_dialled(fields: dict[str, Any], reason: str) -> None:
-    assert snapshots(picture()).not_ready() == []
-    assert snapshots(picture(**fields)).not_ready() == [reason]
+def test_readiness_gives_the_reason_why_no_job_would_be_dialled(fields: dict[str, Any], reason: str) -> None:
+    assert holding(snapshot()).not_ready() == []
+    assert holding(snapshot(**fields)).not_ready() == [reason]
 
 
-# -- a call's share ----------------------------------------------------------------------------------------
+# -- the increments of one call ------------------------------------------------------------------------------
 
 
 def verdict(outcome: Outcome, cause: str, status: JobStatus, result: dict[str, Any] | None) -> Verdict:
@@ -316,7 +316,7 @@ TALKED = {"connected": True, "duration_ms": 30_500}
 RANG = {"connected": False, "duration_ms": 0}
 ENDED = {"next_steps", "calls_ended"}
 DURATION = {"call_duration_seconds", "call_duration_seconds_sum"}
-TOLD = [
+COUNTED = [
     (
         verdict(Outcome.ANSWERED, "served", JobStatus.DONE, TALKED),
         {*ENDED, *DURATION, "calls_succeeded"},
@@ -331,15 +331,15 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("decided", "names"), TOLD)
-def test_a_settled_call_counts_for_what_it_was(decided: Verdict, names: set[str]) -> None:
+@pytest.mark.parametrize(("decided", "names"), COUNTED)
+def test_a_settled_call_is_counted_by_its_outcome(decided: Verdict, names: set[str]) -> None:
     once, increments = call_metrics.settled("key-1", decided)
-    told = {name.removeprefix("speechaid_").removesuffix("_total") for name, _, _ in increments}
-    assert told == names
+    counted = {name.removeprefix("speechaid_").removesuffix("_total") for name, _, _ in increments}
+    assert counted == names
     assert undeclared(increments) == []
     assert once == "settled:key-1"
 
 
-def test_a_placed_call_counts_once_under_its_dial() -> None:
+def test_a_placed_call_is_counted_once_per_dial() -> None:
     once, increments = call_metrics.placed("key-1")
     assert (once, increments) == ("placed:key-1", [("speechaid_calls_placed_total", {}, 1.0)])
