@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from speechaid.service.steps import (
+    BACKUP_DECIDED,
     BACKUPS,
     COMPLETION,
     LINK,
@@ -40,7 +41,7 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
     units = (SERVICE, TIMER, SIMULATOR_UNIT)
     steps = [stop(facts, unit) for unit in units if UNIT_DIRECTORY / unit in facts.files]
     paths = [UNIT_DIRECTORY / unit for unit in (*UNITS, SIMULATOR_UNIT)]
-    paths += [*SIMULATOR_DROP_INS, SYSUSERS, TMPFILES, COMPLETION]
+    paths += [*SIMULATOR_DROP_INS, SYSUSERS, TMPFILES, COMPLETION, BACKUP_DECIDED]
     steps += [remove(path) for path in paths if path in facts.files]
     if facts.links.get(SPEECHCTL, "").endswith("/bin/speechctl"):
         steps.append(remove(SPEECHCTL))
@@ -48,7 +49,7 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
         steps.append(Step(text="remove the service", state=State.ALREADY))
     elif facts.systemd_runs:
         steps.append(Step(text="have systemd read its units again", action=systemctl("daemon-reload")))
-    settings = [path for path in facts.files if path in settings_paths()]
+    settings = [path for path in settings_paths() if path in facts.files]
     if purge_settings:
         steps += [remove(path) for path in settings]
     steps += _left(facts, settings=() if purge_settings else settings)
