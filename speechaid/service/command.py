@@ -7,6 +7,7 @@ import getpass
 import os
 import stat
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +131,10 @@ def _assignment(text: str) -> tuple[str, str]:
             f" --mongo-file, or write {credential_path(name)}"
         )
     if not equals or not name:
-        raise WrongUsage(f"--set {name}: must be NAME=VALUE with a setting of docs/settings.md")
+        raise WrongUsage(f"--set {name}: must be NAME=VALUE with a setting of {_settings_page()}")
     if name not in BY_VARIABLE:
         meant = similar_variable(name)
-        hint = f"did you mean {meant}?" if meant else "docs/settings.md lists them"
+        hint = f"did you mean {meant}?" if meant else f"{_settings_page()} lists them"
         raise WrongUsage(f"--set {name}: there is no such setting: {hint}")
     if not value.strip():
         raise WrongUsage(f"--set {name}: it has no value")
@@ -142,10 +143,20 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
+def _settings_page() -> Path:
+    """The manual's page as it is installed; in a checkout, its own."""
+    page = Path(sysconfig.get_path("data")) / "share" / "doc" / "speechaid" / "settings.md"
+    return page if page.exists() else Path("docs/settings.md")
+
+
 def _first_line(path: Path) -> str:
     try:
-        if str(path) != "-" and path.stat().st_mode & stat.S_IWOTH:
+        mode = 0 if str(path) == "-" else path.stat().st_mode
+        if mode & stat.S_IWOTH:
             raise WrongUsage(f"{path}: every user of this host may write it: it may hold anybody's secret")
+        if mode & stat.S_IROTH:
+            remark = "delete it, and change the secret if others use this host"
+            print(f"speechaid: {path}: every user of this host may read it: {remark}", file=sys.stderr)
         text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise WrongUsage(f"{path}: {exc.strerror if isinstance(exc, OSError) else 'is no text'}") from exc

@@ -118,7 +118,8 @@ def _unit_files() -> list[Path]:
 
 
 def _directories() -> list[Path]:
-    return [*steps.DIRECTORIES, steps.STATE, steps.LINK, steps.COMPLETION.parent]
+    versions = steps.LINK.parent.glob(f"{steps.LINK.name}-*")
+    return [*steps.DIRECTORIES, steps.STATE, steps.LINK, steps.COMPLETION.parent, *versions]
 
 
 def _kept() -> frozenset[Path]:

@@ -64,6 +64,7 @@ from speechaid.service.steps import (
     credential_path,
     encrypted_path,
     has_credential,
+    manual,
     note,
     remove,
     step,
@@ -159,7 +160,7 @@ def _introduction(facts: Facts) -> Iterator[Step]:
     if facts.systemd_version is not None and facts.systemd_version < CREDSTORE_VERSION:
         yield note(
             f"systemd {facts.systemd_version} does not look into {CREDENTIALS} by itself:"
-            " see docs/install.md, 'With an older systemd, or none'"
+            f" see {manual(facts, 'install.md')}, 'With an older systemd, or none'"
         )
 
 
@@ -256,8 +257,8 @@ def _secret(facts: Facts, wanted: Wanted, name: str, value: str) -> Step:
     there = facts.files.get(path, "").strip()
     if not there and has_credential(facts, name):
         return note(
-            f"{name} is not written to {path}: {encrypted_path(path)} is used; docs/install.md shows how to"
-            " write it anew"
+            f"{name} is not written to {path}: {encrypted_path(path)} is used;"
+            f" {manual(facts, 'install.md')} shows how to write it anew"
         )
     text = f"write {path}, for root alone"
     if not there or there == value or wanted.replace:
@@ -392,8 +393,8 @@ def _start(
     if unset:
         yield cannot(f"start {SERVICE}: {not_set(unset)}; run this command again with them: {HOW_TO_GIVE}")
         return
-    if facts.files.get(BACKUP_DECIDED) and SERVICE not in facts.enabled | facts.active:
-        yield note(f"{SERVICE} was switched off, and is switched on now: --no-start leaves it off")
+    if UNIT_DIRECTORY / SERVICE in facts.files and SERVICE not in facts.enabled | facts.active:
+        yield note(f"{SERVICE} is installed and off, and is switched on now: --no-start leaves it off")
     yield step(
         f"start {SERVICE} at every boot", systemctl("enable", SERVICE), already=SERVICE in facts.enabled
     )
@@ -474,8 +475,7 @@ def _next(facts: Facts, mode: Mode, unset: tuple[str, ...]) -> Iterator[Step]:
         yield replace(note(first), only_after_success=True)
         yield note(f"real calls: {_unit_prefix(facts)}/bin/speechaid install-service --live")
     elif not unset:
-        page = facts.prefix / "share/doc/speechaid/first-day.md"
-        yield replace(note(f"the first campaign: {page}"), only_after_success=True)
+        yield replace(note(f"the first campaign: {manual(facts, 'first-day.md')}"), only_after_success=True)
 
 
 # -- small parts -------------------------------------------------------------------------------------------

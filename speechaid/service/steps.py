@@ -272,6 +272,11 @@ def has_credential(facts: Facts, variable: str) -> bool:
     return bool(facts.files.get(path, "").strip()) or encrypted_path(path) in facts.files
 
 
+def manual(facts: Facts, page: str) -> Path:
+    """A page of the manual, as this installation brings it."""
+    return facts.prefix / "share" / "doc" / "speechaid" / page
+
+
 # -- files of ours -----------------------------------------------------------------------------------------
 
 

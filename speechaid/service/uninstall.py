@@ -9,9 +9,11 @@ from speechaid.service.steps import (
     BACKUP_DECIDED,
     BACKUPS,
     COMPLETION,
+    CREDENTIALS,
     LINK,
     NOT_ROOT,
     SERVICE,
+    SETTINGS,
     SIMULATOR_DROP_INS,
     SIMULATOR_UNIT,
     SPEECHCTL,
@@ -52,6 +54,12 @@ def uninstall_plan(facts: Facts, *, purge_settings: bool = False) -> Plan:
     settings = [path for path in settings_paths() if path in facts.files]
     if purge_settings:
         steps += [remove(path) for path in settings]
+        places = [place for place in (SETTINGS.parent, CREDENTIALS) if place in facts.directories]
+        if places:
+            names = " ".join(map(str, places))
+            steps.append(
+                note(f"left: {names}; to delete them if empty: rmdir --ignore-fail-on-non-empty {names}")
+            )
     steps += _left(facts, settings=() if purge_settings else settings)
     return Plan(steps=tuple(steps))
 
@@ -68,6 +76,10 @@ def _left(facts: Facts, *, settings: Iterable[Path]) -> Iterator[Step]:
         yield note(f"left, since it is yours: {path}")
     if facts.has_user:
         yield note(f"left: the user {USER}; to delete it: userdel {USER}")
-    yield note(
-        f"left: the program; to delete it: rm -r {facts.prefix}{f' {LINK}' if LINK in facts.links else ''}"
-    )
+    if facts.has_group:
+        yield note(f"left: the group {USER}, where operators are in it; to delete it: groupdel {USER}")
+    link = [LINK] if LINK in facts.links else []
+    yield note(f"left: the program; to delete it: rm -r {' '.join(map(str, [facts.prefix, *link]))}")
+    beside = sorted(path for path in facts.directories if path.name.startswith(f"{LINK.name}-"))
+    if others := [str(path) for path in beside if path.parent == LINK.parent and path != facts.prefix]:
+        yield note(f"left: other versions; to delete them: rm -r {' '.join(others)}")

@@ -188,6 +188,11 @@ def test_a_secret_from_a_file_that_everybody_may_write_is_refused(
     key.chmod(0o666)
     assert main(["install-service", "--api-key-file", str(key)]) == ExitStatus.USAGE
     assert "every user of this host may write it" in capsys.readouterr().err
+    key.chmod(0o644)
+    main(["install-service", "--dry-run", "--live", "--api-key-file", str(key)])
+    said = capsys.readouterr()
+    assert "every user of this host may read it" in said.err
+    assert SECRET not in said.out + said.err
 
 
 # -- command lines that are refused ------------------------------------------------------------------------

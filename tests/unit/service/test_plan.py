@@ -533,7 +533,9 @@ def test_access_that_is_only_too_narrow_or_too_wide_for_reading_is_restored() ->
 def test_a_service_that_was_switched_off_is_not_started_without_a_word() -> None:
     first = host()
     off = after(install_plan(first, LIVE), first, enabled=frozenset({TIMER}), active=frozenset())
-    assert any(f"{SERVICE} was switched off" in text for text in texts(install_plan(off, LIVE), State.NOTE))
+    assert any(
+        f"{SERVICE} is installed and off" in text for text in texts(install_plan(off, LIVE), State.NOTE)
+    )
 
 
 def test_a_directory_in_the_place_of_the_link_is_named() -> None:
@@ -667,6 +669,17 @@ def test_purging_removes_settings_and_secrets_too_and_never_data() -> None:
     removed = {action.path for action in actions(plan) if isinstance(action, Remove)}
     assert {SETTINGS, credential_path("RETELL_API_KEY")} <= removed
     assert not [path for path in removed if path.is_relative_to(STATE) or path.is_relative_to(BACKUPS)]
+    assert any("rmdir --ignore-fail-on-non-empty /etc/speechaid" in text for text in texts(plan, State.NOTE))
+
+
+def test_removing_names_other_versions_and_the_group() -> None:
+    beside = by_hand(
+        directories=frozenset({LINK, Path("/opt/speechaid-0.1.0"), Path("/opt/speechaid-0.2.0")})
+    )
+    notes = "\n".join(texts(uninstall_plan(beside), State.NOTE))
+    assert "rm -r /opt/speechaid-0.1.0 /opt/speechaid\n" in notes
+    assert "left: other versions; to delete them: rm -r /opt/speechaid-0.2.0" in notes
+    assert "groupdel speechaid" in notes
 
 
 def test_removing_leaves_an_operators_drop_ins_and_old_units_and_names_them() -> None:
