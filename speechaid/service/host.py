@@ -112,9 +112,9 @@ def _paths() -> list[Path]:
     return [*units, *steps.SIMULATOR_DROP_INS, *own, *steps.settings_paths()]
 
 
-def _unit_files() -> list[Path]:
-    """What the running service was made of."""
-    return [steps.UNIT_DIRECTORY / steps.SERVICE, steps.SERVICE_DROP_IN]
+def _service_files() -> list[Path]:
+    """What the running service was made of; a run that was killed may have replaced it without a restart."""
+    return [steps.UNIT_DIRECTORY / steps.SERVICE, steps.SERVICE_DROP_IN, *steps.settings_paths()]
 
 
 def _directories() -> list[Path]:
@@ -236,14 +236,14 @@ def _systemctl(*words: str) -> str:
 
 
 def _is_outdated() -> bool:
-    """Whether the daemon was started before this version or its units were installed."""
+    """Whether the daemon was started before this version, its units, settings or secrets were written."""
     started = _systemctl(
         "show", steps.SERVICE, "--property=ExecMainStartTimestamp", "--timestamp=unix", "--value"
     )
     with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError, OSError):
         records = [path for path in importlib.metadata.files("speechaid") or () if path.name == "RECORD"]
         files = [Path(str(path.locate())) for path in records]
-        files += [path for path in _unit_files() if path.exists()]
+        files += [path for path in _service_files() if path.exists()]
         newest = max(path.stat().st_mtime for path in files)
         return started.startswith("@") and int(started[1:]) < int(newest)
     return False

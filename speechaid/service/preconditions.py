@@ -133,8 +133,9 @@ def _database_refusals(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[str
     directory = embedded_directory(database(facts, wanted, mode))
     if directory is None:
         return
-    # Where the settings are there already, a drop-in may well open another place.
-    if SETTINGS not in facts.files and not directory.is_relative_to(STATE):
+    # Where the settings name it already, a drop-in may well open another place.
+    is_new = embedded_directory(facts.settings.get("MONGO_URI")) != directory
+    if is_new and not directory.is_relative_to(STATE):
         yield f"embedded:{directory}: the service may write below {STATE} only, for example {DATABASE_URI}"
     yield from _extra(facts, "embedded")
 

@@ -220,7 +220,7 @@ class Facts:
     active: frozenset[str]
     #: The operator's drop-ins, and units kept as ``*.orig``.
     kept: frozenset[Path]
-    #: The running daemon was started before this version or its units were installed.
+    #: The running daemon was started before this version, its units, settings or secrets were written.
     is_outdated: bool
 
 

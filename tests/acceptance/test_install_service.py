@@ -234,7 +234,10 @@ def test_a_wrong_key_is_replaced_by_the_same_command(machine: Machine) -> None:
     assert wrong.returncode == ExitStatus.CANTCREAT
     assert "fail  retell" in wrong.stdout
     assert main_pid(machine) == before
-    said = machine.say(f"echo {KEY} | {renew}")
+    # As if it were killed between the secret and the restart.
+    machine.say(f"echo {KEY} | {renew} --no-start")
+    assert main_pid(machine) == before
+    said = machine.say(f"{PROGRAM} install-service")
     assert "ok    retell" in said
     assert KEY not in said
     assert main_pid(machine) != before

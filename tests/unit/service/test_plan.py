@@ -391,6 +391,14 @@ def test_settings_that_the_file_leaves_blank_are_filled_and_its_other_lines_stay
     assert "systemctl start speechaid.service" in commands(plan)
 
 
+def test_a_database_that_the_service_cannot_write_is_refused_also_where_the_settings_exist() -> None:
+    wanted = Wanted(settings={"MONGO_URI": "embedded:/srv/db"})
+    facts = by_hand(settings=GIVEN)
+    assert any("below /var/lib/speechaid only" in text for text in install_plan(facts, wanted).refusals)
+    set_by_hand = by_hand(settings={**GIVEN, "MONGO_URI": "embedded:/srv/db"})
+    assert install_plan(set_by_hand, Wanted()).refusals == ()
+
+
 def test_an_empty_secret_is_none() -> None:
     facts = by_hand(active=frozenset())
     facts = replace(facts, files={**facts.files, credential_path("RETELL_API_KEY"): "\n"})
