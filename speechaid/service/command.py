@@ -17,7 +17,7 @@ from speechaid.errors import ConfigError, ExitStatus, SpeechaidError
 from speechaid.protocol import stdio
 from speechaid.service.host import StepFailed, perform, read_facts
 from speechaid.service.install import install_plan, value_fault
-from speechaid.service.preconditions import has_password, mode_of, unset_settings
+from speechaid.service.preconditions import HOW_TO_GIVE, has_password, mode_of, unset_settings
 from speechaid.service.steps import (
     REQUIRED,
     STATE,
@@ -185,6 +185,8 @@ def _with_answers(facts: Facts, wanted: Wanted, *, dry_run: bool) -> Wanted:
     """Ask for what is still missing, where somebody can answer; an empty answer leaves it unset."""
     unset = unset_settings(facts, wanted)
     if wanted.replace and not wanted.settings and not wanted.secrets:
+        if not sys.stdin.isatty():
+            raise WrongUsage(f"--replace: no value is given: {HOW_TO_GIVE}")
         unset = REQUIRED
     if dry_run or not unset or not facts.is_root or not sys.stdin.isatty():
         return wanted
