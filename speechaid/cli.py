@@ -170,7 +170,12 @@ def _add_service_commands(commands: argparse._SubParsersAction[argparse.Argument
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting, as in RETELL_AGENT_ID=agent_1; may be repeated. An existing file stays as it is",
+        help="a setting, as in RETELL_AGENT_ID=agent_1; may be repeated. A file that sets it stays as it is",
+    )
+    install.add_argument(
+        "--replace",
+        action="store_true",
+        help="settings and secrets given now replace those that are set; without any, they are asked for",
     )
     install.add_argument(
         "--operator",

@@ -5,9 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from speechaid.protocol import messages
+
+#: Where the service listens, and where its unit may be.
+SERVICE_SOCKET: Final = Path("/run/speechaid/control.sock")
+UNITS: Final = tuple(
+    Path(directory) / "speechaid.service" for directory in ("/etc/systemd/system", "/usr/lib/systemd/system")
+)
 
 
 def unreachable_reason(path: Path) -> str | None:
@@ -53,7 +61,7 @@ def _connect_fault(path: Path, exc: OSError) -> str:
             f"{_user_name()} may not use {path}: join the group that owns it{_group(path)}, or ask with sudo"
         )
     if isinstance(exc, ConnectionRefusedError):
-        return f"{path} is left over from a daemon that is gone: start it again with: speechaid run"
+        return f"{path} is left over from a daemon that is gone: start it again with: {start_command(path)}"
     return f"{path} cannot be reached: {exc.strerror}"
 
 
@@ -70,8 +78,19 @@ def _elsewhere(path: Path) -> str:
     """Where else the daemon may listen."""
     default = messages.client_socket()
     if path == default:
-        return " (start it with: speechaid run; --socket or SPEECHAID_SOCKET names another socket)"
+        return f" (start it with: {start_command(path)}; --socket or SPEECHAID_SOCKET names another socket)"
     return f" (without --socket it would be {default})"
+
+
+def start_command(path: Path, units: Iterable[Path] = UNITS) -> str:
+    """The command that starts the daemon: where it is a service, another one beside it would be wrong.
+
+    Args:
+        path: its socket.
+        units: where the service's unit may be.
+    """
+    is_service = path == SERVICE_SOCKET and any(unit.exists() for unit in units)
+    return "systemctl start speechaid" if is_service else "speechaid run"
 
 
 def _user_name() -> str:

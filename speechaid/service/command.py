@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import stat
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,9 @@ from speechaid.errors import ConfigError, ExitStatus, SpeechaidError
 from speechaid.protocol import stdio
 from speechaid.service.host import StepFailed, perform, read_facts
 from speechaid.service.install import install_plan, value_fault
-from speechaid.service.preconditions import has_password, mode_of, unset_settings
+from speechaid.service.preconditions import HOW_TO_GIVE, has_password, mode_of, unset_settings
 from speechaid.service.steps import (
     REQUIRED,
-    SETTINGS,
     STATE,
     Facts,
     Mode,
@@ -30,6 +31,7 @@ from speechaid.service.steps import (
 )
 from speechaid.service.uninstall import uninstall_plan
 from speechaid.settings import get_settings
+from speechaid.settings.loading import similar_variable
 from speechaid.settings.secrets import SECRETS
 from speechaid.settings.table import BY_VARIABLE
 
@@ -76,9 +78,13 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     Raises:
         WrongUsage: something of it cannot be used.
     """
+    if str(options.mongo_file) == str(options.api_key_file) == "-":
+        raise WrongUsage("--mongo-file - --api-key-file -: only one of them can read standard input")
     values = dict(map(_assignment, options.set))
     if options.mongo is not None:
         uri = options.mongo or (_ask("MONGO_URI") if sys.stdin.isatty() else "")
+        if not uri and sys.stdin.isatty():
+            raise WrongUsage("--mongo: no address was given; without --mongo the embedded database is used")
         if not uri:
             raise WrongUsage("--mongo: an address, or a terminal to ask for it at; else --mongo-file FILE")
         if options.mongo and has_password(uri):
@@ -92,7 +98,8 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     if options.api_key_file is not None:
         values["RETELL_API_KEY"] = _first_line(options.api_key_file)
     mode = Mode.SIMULATOR if options.simulator else Mode.LIVE if options.live else None
-    wanted = Wanted(mode=mode, operators=tuple(options.operator), start=not options.no_start)
+    operators = tuple(options.operator)
+    wanted = Wanted(mode=mode, operators=operators, start=not options.no_start, replace=options.replace)
     return _with_values(wanted, values)
 
 
@@ -123,15 +130,33 @@ def _assignment(text: str) -> tuple[str, str]:
             f"--set {name}: every user of this host can see the command line; use --api-key-file,"
             f" --mongo-file, or write {credential_path(name)}"
         )
-    if not equals or name not in BY_VARIABLE:
-        raise WrongUsage(f"--set {name}: must be NAME=VALUE with a setting of docs/settings.md")
+    if not equals or not name:
+        raise WrongUsage(f"--set {name}: must be NAME=VALUE with a setting of {_settings_page()}")
+    if name not in BY_VARIABLE:
+        meant = similar_variable(name)
+        hint = f"did you mean {meant}?" if meant else f"{_settings_page()} lists them"
+        raise WrongUsage(f"--set {name}: there is no such setting: {hint}")
+    if not value.strip():
+        raise WrongUsage(f"--set {name}: it has no value")
     if (fault := value_fault(value)) is not None:
         raise WrongUsage(f"--set {name}: {fault}")
     return name, value.strip()
 
 
+def _settings_page() -> Path:
+    """The manual's page as it is installed; in a checkout, its own."""
+    page = Path(sysconfig.get_path("data")) / "share" / "doc" / "speechaid" / "settings.md"
+    return page if page.exists() else Path("docs/settings.md")
+
+
 def _first_line(path: Path) -> str:
     try:
+        mode = 0 if str(path) == "-" else path.stat().st_mode
+        if mode & stat.S_IWOTH:
+            raise WrongUsage(f"{path}: every user of this host may write it: it may hold anybody's secret")
+        if mode & stat.S_IROTH:
+            remark = "delete it, and change the secret if others use this host"
+            print(f"speechaid: {path}: every user of this host may read it: {remark}", file=sys.stderr)
         text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise WrongUsage(f"{path}: {exc.strerror if isinstance(exc, OSError) else 'is no text'}") from exc
@@ -159,13 +184,15 @@ def _check_values(values: Mapping[str, str]) -> None:
 def _with_answers(facts: Facts, wanted: Wanted, *, dry_run: bool) -> Wanted:
     """Ask for what is still missing, where somebody can answer; an empty answer leaves it unset."""
     unset = unset_settings(facts, wanted)
+    if wanted.replace and not wanted.settings and not wanted.secrets:
+        if not sys.stdin.isatty():
+            raise WrongUsage(f"--replace: no value is given: {HOW_TO_GIVE}")
+        unset = REQUIRED
     if dry_run or not unset or not facts.is_root or not sys.stdin.isatty():
         return wanted
     values = {**wanted.settings, **wanted.secrets}
-    print("Settings for real calls; an empty answer leaves one out.", file=sys.stderr)
+    print("Settings for real calls; an empty answer leaves one as it is.", file=sys.stderr)
     for name in unset:
-        if name not in SECRETS and SETTINGS in facts.files:
-            continue  # the file is the operator's: the plan says what is missing there
         if answer := _ask(name):
             values[name] = answer
     return _with_values(wanted, values)
@@ -185,18 +212,25 @@ def _ask(name: str) -> str:
 
 def carry_out(planned: Plan, *, dry_run: bool) -> ExitStatus:
     """Print each step as it is done; after a failure, also what was not done."""
-    for refusal in planned.refusals:
-        print(f"speechaid: {refusal}", file=sys.stderr)
     if planned.refusals:
-        print("speechaid: nothing was done", file=sys.stderr)
+        for refusal in (*planned.refusals, "nothing was done"):
+            print(f"speechaid: {refusal}", file=sys.stderr)
         return ExitStatus.REFUSED
     if dry_run:
         for step in planned.steps:
             _say(step.state, step.text)
-        return ExitStatus.CONFIG if planned.unset else ExitStatus.OK
+        status = ExitStatus.OK
+    else:
+        status = _do_all(planned)
+    return ExitStatus.CONFIG if planned.unset and status is not ExitStatus.CANTCREAT else status
+
+
+def _do_all(planned: Plan) -> ExitStatus:
     status = ExitStatus.OK
     steps = iter(planned.steps)
     for step in steps:
+        if step.only_after_success and status is not ExitStatus.OK:
+            continue
         try:
             _do(step)
         except KeyboardInterrupt:
@@ -212,7 +246,7 @@ def carry_out(planned: Plan, *, dry_run: bool) -> ExitStatus:
             status = ExitStatus.UNAVAILABLE
         if step.state is State.CANNOT:
             status = ExitStatus.UNAVAILABLE
-    return ExitStatus.CONFIG if planned.unset else status
+    return status
 
 
 def _do(step: Step) -> None:

@@ -23,11 +23,13 @@ import speechaid
 from speechaid.errors import SpeechaidError
 from speechaid.service import steps
 from speechaid.service.steps import (
+    Access,
     Action,
     Check,
     Directory,
     Facts,
     Link,
+    Permit,
     Place,
     Remove,
     Run,
@@ -89,6 +91,7 @@ def read_facts(operators: Iterable[str] = ()) -> Facts:
         files=files,
         links={path: str(path.readlink()) for path in (steps.LINK, steps.SPEECHCTL) if path.is_symlink()},
         directories=frozenset(path for path in _directories() if path.is_dir()),
+        access=_access(),
         settings=dict(EnvFileSource(steps.SETTINGS).variables) if steps.SETTINGS in files else {},
         has_user=_has_user(steps.USER),
         has_group=_group(steps.USER) is not None,
@@ -105,22 +108,53 @@ def read_facts(operators: Iterable[str] = ()) -> Facts:
 def _paths() -> list[Path]:
     """Every file that a plan may look at."""
     units = [steps.UNIT_DIRECTORY / unit for unit in (*steps.UNITS, steps.SIMULATOR_UNIT)]
-    own = [steps.SYSUSERS, steps.TMPFILES, steps.COMPLETION, steps.SPEECHCTL]
+    own = [steps.SYSUSERS, steps.TMPFILES, steps.COMPLETION, steps.SPEECHCTL, steps.BACKUP_DECIDED]
     return [*units, *steps.SIMULATOR_DROP_INS, *own, *steps.settings_paths()]
 
 
-def _unit_files() -> list[Path]:
-    """What the running service was made of."""
-    return [steps.UNIT_DIRECTORY / steps.SERVICE, steps.SERVICE_DROP_IN]
+def _service_files() -> list[Path]:
+    """What the running service was made of; a run that was killed may have replaced it without a restart."""
+    return [steps.UNIT_DIRECTORY / steps.SERVICE, steps.SERVICE_DROP_IN, *steps.settings_paths()]
 
 
 def _directories() -> list[Path]:
-    return [*steps.DIRECTORIES, steps.STATE, steps.LINK, steps.COMPLETION.parent]
+    versions = steps.LINK.parent.glob(f"{steps.LINK.name}-*")
+    return [*steps.DIRECTORIES, steps.STATE, steps.LINK, steps.COMPLETION.parent, *versions]
 
 
 def _kept() -> frozenset[Path]:
-    found = [*steps.UNIT_DIRECTORY.glob("speechaid*.d/*.conf"), *steps.UNIT_DIRECTORY.glob("speechaid*.orig")]
+    found = [
+        *steps.UNIT_DIRECTORY.glob("speechaid*.d/*.conf"),
+        *steps.UNIT_DIRECTORY.glob("speechaid*.d/*.orig"),
+    ]
+    for path in (steps.UNIT_DIRECTORY / steps.SERVICE, steps.SYSUSERS, steps.TMPFILES, steps.COMPLETION):
+        found += path.parent.glob(f"{'speechctl' if path == steps.COMPLETION else 'speechaid'}*.orig")
     return frozenset(found) - steps.SIMULATOR_DROP_INS.keys()
+
+
+def _access() -> dict[Path, Access]:
+    """Who may do what with settings, secrets and their directories; links are followed."""
+    found = {}
+    for path in (steps.SETTINGS.parent, steps.CREDENTIALS, *steps.settings_paths()):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            mode = stat.S_IMODE(status.st_mode)
+            found[path] = Access(_user_name(status.st_uid), _group_name(status.st_gid), mode)
+    return found
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _units() -> tuple[str, ...]:
@@ -202,14 +236,14 @@ def _systemctl(*words: str) -> str:
 
 
 def _is_outdated() -> bool:
-    """Whether the daemon was started before this version or its units were installed."""
+    """Whether the daemon was started before this version, its units, settings or secrets were written."""
     started = _systemctl(
         "show", steps.SERVICE, "--property=ExecMainStartTimestamp", "--timestamp=unix", "--value"
     )
     with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError, OSError):
         records = [path for path in importlib.metadata.files("speechaid") or () if path.name == "RECORD"]
         files = [Path(str(path.locate())) for path in records]
-        files += [path for path in _unit_files() if path.exists()]
+        files += [path for path in _service_files() if path.exists()]
         newest = max(path.stat().st_mtime for path in files)
         return started.startswith("@") and int(started[1:]) < int(newest)
     return False
@@ -253,6 +287,8 @@ def perform(action: Action) -> str:
                 path.mkdir(parents=True, exist_ok=True)
                 os.chown(path, 0, _gid(group))
                 path.chmod(mode)
+            case Permit(path, mode, group):
+                _permit(path, mode, group)
             case Remove(path):
                 _remove(path)
             case Show(unit):
@@ -289,8 +325,7 @@ def _write(action: Write) -> None:
     path = action.path
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     if action.keep:
-        with contextlib.suppress(FileExistsError):
-            os.link(path, path.with_name(f"{path.name}.orig"))
+        os.link(path, steps.kept_path(path, frozenset(path.parent.iterdir())))
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -303,6 +338,19 @@ def _write(action: Write) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _permit(path: Path, mode: int, group: str) -> None:
+    """By the open file: what the name points to may be exchanged meanwhile."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise StepFailed(f"{path} is no regular file with one name")
+        os.fchown(descriptor, os.geteuid(), _gid(group))
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def _link(path: Path, target: str) -> None:

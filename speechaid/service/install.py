@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from speechaid.service.preconditions import (
+    HOW_TO_GIVE,
     database,
     embedded_directory,
     mode_of,
     not_set,
     refusals,
+    required_access,
     unset_settings,
 )
 from speechaid.service.steps import (
+    BACKUP_DECIDED,
     BACKUPS,
     CHECK_UNIT,
     COMPLETION,
@@ -43,11 +46,13 @@ from speechaid.service.steps import (
     UNIT_DIRECTORY,
     UNITS,
     USER,
+    Access,
     Check,
     Directory,
     Facts,
     Link,
     Mode,
+    Permit,
     Plan,
     Run,
     Show,
@@ -59,15 +64,26 @@ from speechaid.service.steps import (
     credential_path,
     encrypted_path,
     has_credential,
+    manual,
     note,
     remove,
     step,
     stop,
     systemctl,
-    write,
+    write_ours,
 )
 from speechaid.settings.fields import hide_credentials
+from speechaid.settings.secrets import SECRETS
 
+#: A value that ends with its line.
+_ONE_LINE: Final = re.compile(r"""[^'"]*|'[^']*'|"[^"\\]*\"""")
+_HEADER: Final = (
+    "# Settings of the service; written once by speechaid install-service, and yours to edit. Then:",
+    "# systemctl reload speechaid. What is commented out shows its default; docs/settings.md explains each.",
+    "# No secrets here, since operators can read this file. Each has a file of its own (root, mode 0600):",
+    f"# RETELL_API_KEY is in {credential_path('RETELL_API_KEY')},",
+    f"# MONGO_URI, where it holds a password, in {credential_path('MONGO_URI')}.",
+)
 #: What a value in the environment file may hold without quoting.
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9+:/.,@=?&_~-]*")
 
@@ -79,11 +95,12 @@ def install_plan(facts: Facts, wanted: Wanted) -> Plan:
     mode = mode_of(facts, wanted)
     unset = unset_settings(facts, wanted)
     steps = [*_introduction(facts), *_user(facts), *_directories(facts), *_operators(facts, wanted)]
-    steps += _simulator_settings(facts) if mode is Mode.SIMULATOR else _settings(facts, wanted)
+    settings = [*(_simulator_settings(facts) if mode is Mode.SIMULATOR else _settings(facts, wanted))]
+    steps += [*_permissions(facts), *settings, *_backup_by_hand(facts)]
     check, others = _unit(facts, CHECK_UNIT, mode), [*_other_units(facts, mode), *_programs(facts)]
-    changed = facts.is_outdated or _has_work([*check, *others])
+    changed = facts.is_outdated or _has_work([*settings, *check, *others])
     steps += [*check, *_check_before(facts, mode, unset, changed=changed), *others]
-    steps += [*_reload(facts, changed=changed), *_start(facts, wanted, mode, unset, changed=changed)]
+    steps += [*_reload(facts, mode, changed=changed), *_start(facts, wanted, mode, unset, changed=changed)]
     steps += [*_backup_timer(facts, wanted, mode), *_check(facts), *_next(facts, mode, unset)]
     return Plan(steps=tuple(steps), unset=unset)
 
@@ -101,6 +118,31 @@ def fill_in(example: str, values: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def change(text: str, values: Mapping[str, str]) -> str:
+    """An operator's environment file with these values; all its other lines stay.
+
+    A value replaces that of the last line that sets its variable, or is added at the end.
+    """
+    lines = text.splitlines()
+    for name, value in values.items():
+        line = f"{name}={_quoted(value)}"
+        setting = re.compile(rf"\s*(?:export\s+)?{name}\s*=(.*)")
+        last = max((number for number, each in enumerate(lines) if setting.fullmatch(each)), default=None)
+        # A quoted value may go on in the next line: such a line stays, and the added one counts.
+        if last is not None and _ONE_LINE.fullmatch(lines[last].partition("=")[2].strip()):
+            lines[last] = line
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def service_example(example: str) -> str:
+    """The example of an environment file, for the place where the service has it: no secrets belong there."""
+    _, _, settings = example.partition("\n\n")
+    lines = [line for line in settings.splitlines() if not line.startswith("RETELL_API_KEY=")]
+    return "\n".join([*_HEADER, "", *lines, ""])
+
+
 def value_fault(value: str) -> str | None:
     """Why a value cannot stand in the environment file; None where it can."""
     return "must not hold a line break, a quote or a backslash" if re.search(r"[\n\r'\\]", value) else None
@@ -110,8 +152,7 @@ def value_fault(value: str) -> str | None:
 
 
 def _introduction(facts: Facts) -> Iterator[Step]:
-    unit = facts.files.get(UNIT_DIRECTORY / SERVICE)
-    if unit is not None and not unit.startswith(MARK):
+    if _is_by_hand(facts, SERVICE):
         yield note(
             "a service that was installed by hand is here: its units are renewed, the old ones kept as"
             " *.orig; settings, secrets, drop-ins and data stay"
@@ -119,14 +160,14 @@ def _introduction(facts: Facts) -> Iterator[Step]:
     if facts.systemd_version is not None and facts.systemd_version < CREDSTORE_VERSION:
         yield note(
             f"systemd {facts.systemd_version} does not look into {CREDENTIALS} by itself:"
-            " see docs/install.md, 'With an older systemd, or none'"
+            f" see {manual(facts, 'install.md')}, 'With an older systemd, or none'"
         )
 
 
 def _user(facts: Facts) -> Iterator[Step]:
     done = facts.has_user and facts.has_group
     if "systemd-sysusers" in facts.tools:
-        yield write(facts, SYSUSERS, _marked(facts.shipped["systemd/sysusers.d/speechaid.conf"]))
+        yield write_ours(facts, SYSUSERS, facts.shipped["systemd/sysusers.d/speechaid.conf"])
         command: tuple[str, ...] = ("systemd-sysusers", str(SYSUSERS))
     else:
         group = ("--gid", USER) if facts.has_group else ("--user-group",)
@@ -137,7 +178,7 @@ def _user(facts: Facts) -> Iterator[Step]:
 
 def _directories(facts: Facts) -> Iterator[Step]:
     if "systemd-tmpfiles" in facts.tools:
-        yield write(facts, TMPFILES, _marked(facts.shipped["systemd/tmpfiles.d/speechaid.conf"]))
+        yield write_ours(facts, TMPFILES, facts.shipped["systemd/tmpfiles.d/speechaid.conf"])
         yield step(
             f"make {', '.join(map(str, DIRECTORIES))} (systemd-tmpfiles)",
             Run(("systemd-tmpfiles", "--create", str(TMPFILES))),
@@ -167,39 +208,84 @@ def _simulator_settings(facts: Facts) -> Iterator[Step]:
 
 
 def _settings(facts: Facts, wanted: Wanted) -> Iterator[Step]:
+    # Where a credential holds the database's address, the new one belongs there, with or without a password.
+    held = {
+        n for n in wanted.settings if n in SECRETS and has_credential(facts, n) and n not in facts.settings
+    }
+    plain = {name: value for name, value in wanted.settings.items() if name not in held}
+    secrets = {**wanted.secrets, **{name: wanted.settings[name] for name in held}}
+    for name, value in secrets.items():
+        yield _secret(facts, wanted, name, value)
     if SETTINGS in facts.files:
+        yield from _changed_settings(facts, wanted, plain)
+        return
+    if (uri := database(facts, wanted, Mode.LIVE)) is not None and "MONGO_URI" not in held:
+        plain.setdefault("MONGO_URI", uri)
+    text = fill_in(service_example(facts.shipped["example.env"]), plain)
+    yield step(f"write {SETTINGS}: {', '.join(sorted(plain))}", Write(SETTINGS, text, 0o640, USER))
+
+
+def _changed_settings(facts: Facts, wanted: Wanted, plain: Mapping[str, str]) -> Iterator[Step]:
+    """Fill what the file leaves blank; what it sets is replaced on demand only."""
+    values = {}
+    for name, value in plain.items():
+        there = facts.settings.get(name)
+        if there is None or (wanted.replace and there != value):
+            values[name] = value
+        elif there != value:
+            yield note(
+                f"{name}={hide_credentials(value)} is not written: {SETTINGS} says {hide_credentials(there)};"
+                " --replace writes it"
+            )
+    if wanted.replace:  # the file would win over the secret's own
+        values |= {name: "" for name in wanted.secrets if name in facts.settings}
+    if not values:
         yield Step(text=f"write {SETTINGS}", state=State.ALREADY)
-        for name, value in wanted.settings.items():
-            there = facts.settings.get(name)
-            if there != value:
-                shown = "does not set it" if there is None else f"says {hide_credentials(there)}"
-                yield note(
-                    f"{name}={hide_credentials(value)} is not written: {SETTINGS} {shown}; edit it there"
-                )
-    else:
-        values = dict(wanted.settings)
-        if (uri := database(facts, wanted, Mode.LIVE)) is not None:
-            values.setdefault("MONGO_URI", uri)
-        text = fill_in(facts.shipped["example.env"], values)
-        yield step(f"write {SETTINGS}: {', '.join(sorted(values))}", Write(SETTINGS, text, 0o640, USER))
-    for name, value in wanted.secrets.items():
-        yield _secret(facts, name, value)
-
-
-def _secret(facts: Facts, name: str, value: str) -> Step:
-    path = credential_path(name)
-    if facts.settings.get(name):
-        return note(f"{name} is not written to {path}: {SETTINGS} sets it, and that one is used")
-    there = facts.files.get(path)
-    if there is None and has_credential(facts, name):
-        return note(f"{name} is not written to {path}: {encrypted_path(path)} is used")
-    if there is None or there.strip() == value:
-        return step(
-            f"write {path}, for root alone", Write(path, f"{value}\n", 0o600), already=there is not None
-        )
-    return note(
-        f"{name} is not written: {path} holds another value; write it there, then restart the service"
+        return
+    text = change(facts.files[SETTINGS], values)
+    yield Step(
+        text=f"write {', '.join(sorted(values))} into {SETTINGS}", action=Write(SETTINGS, text, 0o640, USER)
     )
+
+
+def _secret(facts: Facts, wanted: Wanted, name: str, value: str) -> Step:
+    path = credential_path(name)
+    if facts.settings.get(name) and not wanted.replace:
+        return note(
+            f"{name} is not written to {path}: {SETTINGS} sets it, and that one is used; --replace moves it"
+        )
+    there = facts.files.get(path, "").strip()
+    if not there and has_credential(facts, name):
+        return note(
+            f"{name} is not written to {path}: {encrypted_path(path)} is used;"
+            f" {manual(facts, 'install.md')} shows how to write it anew"
+        )
+    text = f"write {path}, for root alone"
+    if not there or there == value or wanted.replace:
+        return step(text, Write(path, f"{value}\n", 0o600), already=there == value)
+    return note(f"{name} is not written: {path} holds another value; --replace writes it")
+
+
+def _permissions(facts: Facts) -> Iterator[Step]:
+    """What the service cannot read, and secrets that others can."""
+    for path, access in facts.access.items():
+        mode, group = required_access(path)
+        wanted = f"root:{group}, mode {mode:o}"
+        if path in {SETTINGS, SIMULATOR_SETTINGS} and not _service_may(access, 4):
+            text = f"let the user {USER} read {path}: {wanted}"
+            yield Step(text=text, action=Permit(path, mode, group))
+        elif path == SETTINGS.parent and not _service_may(access, 1):
+            text = f"let the user {USER} into {path}: {wanted}"
+            yield Step(text=text, action=Directory(path, mode, group))
+        elif path not in {SETTINGS, SIMULATOR_SETTINGS, *DIRECTORIES} and access.mode & 0o077:
+            text = f"close {path} to others ({wanted}): if any use this host, change the secret"
+            yield Step(text=text, action=Permit(path, mode, group))
+
+
+def _service_may(access: Access, bit: int) -> bool:
+    """Whether the service's user has this permission; the kernel asks only the first class that fits."""
+    shift = 6 if access.owner == USER else 3 if access.group == USER else 0
+    return bool(access.mode >> shift & bit)
 
 
 # -- units and programs ------------------------------------------------------------------------------------
@@ -221,15 +307,8 @@ def _other_units(facts: Facts, mode: Mode) -> Iterator[Step]:
 def _unit(facts: Facts, unit: str, mode: Mode) -> list[Step]:
     """Write the drop-in of the mode, then the unit for this very installation: never in another mode."""
     text = facts.shipped[f"systemd/{unit}"].replace("/opt/speechaid/", f"{_unit_prefix(facts)}/")
-    text = _marked(text.replace("/opt/%i/", f"{facts.prefix.parent}/%i/".replace("//", "/")))
-    path = UNIT_DIRECTORY / unit
-    there = facts.files.get(path)
-    if there is None or there.startswith(MARK):
-        written = write(facts, path, text)
-    else:
-        action = Write(path, text, keep=True)
-        written = Step(text=f"write {path}; the old one is kept as {unit}.orig", action=action)
-    return [*_drop_in(facts, unit, mode), written]
+    text = text.replace("/opt/%i/", f"{facts.prefix.parent}/%i/".replace("//", "/"))
+    return [*_drop_in(facts, unit, mode), write_ours(facts, UNIT_DIRECTORY / unit, text)]
 
 
 def _drop_in(facts: Facts, unit: str, mode: Mode) -> Iterator[Step]:
@@ -238,7 +317,7 @@ def _drop_in(facts: Facts, unit: str, mode: Mode) -> Iterator[Step]:
         return
     if mode is Mode.SIMULATOR:
         text = SIMULATOR_DROP_INS[path].format(SIMULATOR_UNIT, SIMULATOR_SETTINGS)
-        yield write(facts, path, _marked(text))
+        yield write_ours(facts, path, text)
     elif path in facts.files:
         yield remove(path)
 
@@ -262,6 +341,8 @@ def _programs(facts: Facts) -> Iterator[Step]:
             Link(LINK, target),
             already=facts.links.get(LINK) in {target, str(facts.prefix)},
         )
+    elif facts.prefix != LINK and LINK in facts.directories - facts.links.keys():
+        yield note(f"{LINK} is a directory and stays: the service uses {facts.prefix} itself, without a link")
     target = f"{_unit_prefix(facts)}/bin/speechctl"
     there = facts.links.get(SPEECHCTL)
     if (there is None and SPEECHCTL in facts.files) or (
@@ -271,11 +352,13 @@ def _programs(facts: Facts) -> Iterator[Step]:
     else:
         yield step(f"link {SPEECHCTL}", Link(SPEECHCTL, target), already=there == target)
     if COMPLETION.parent in facts.directories and facts.completion:
-        yield replace(write(facts, COMPLETION, _marked(facts.completion)), optional=True)
+        yield replace(write_ours(facts, COMPLETION, facts.completion), optional=True)
 
 
-def _reload(facts: Facts, *, changed: bool) -> Iterator[Step]:
-    if facts.systemd_runs and changed:
+def _reload(facts: Facts, mode: Mode, *, changed: bool) -> Iterator[Step]:
+    """Also before any start: an earlier run may have been killed between its files and this step."""
+    units = {SERVICE, SIMULATOR_UNIT} if mode is Mode.SIMULATOR else {SERVICE}
+    if facts.systemd_runs and (changed or not units <= facts.active):
         yield Step(text="have systemd read its units again", action=systemctl("daemon-reload"))
 
 
@@ -308,8 +391,10 @@ def _start(
         yield note(f"not started (--no-start): {command}")
         return
     if unset:
-        yield cannot(f"start {SERVICE}: {not_set(unset)}; then run this command again")
+        yield cannot(f"start {SERVICE}: {not_set(unset)}; run this command again with them: {HOW_TO_GIVE}")
         return
+    if UNIT_DIRECTORY / SERVICE in facts.files and SERVICE not in facts.enabled | facts.active:
+        yield note(f"{SERVICE} is installed and off, and is switched on now: --no-start leaves it off")
     yield step(
         f"start {SERVICE} at every boot", systemctl("enable", SERVICE), already=SERVICE in facts.enabled
     )
@@ -339,8 +424,8 @@ def _backup_timer(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
     directory = embedded_directory(database(facts, wanted, mode))
     if mode is Mode.SIMULATOR or directory != STATE / "db" or facts.systemd_version is None:
         return
-    was_live = UNIT_DIRECTORY / TIMER in facts.files and SERVICE_DROP_IN not in facts.files
-    if was_live and TIMER not in facts.enabled:
+    decided = BACKUP_DECIDED in facts.files or _is_by_hand(facts, TIMER)
+    if decided and TIMER not in facts.enabled:
         yield note(f"the nightly backup is off: systemctl enable --now {TIMER}")
         return
     now = ("--now",) if facts.systemd_runs else ()
@@ -349,6 +434,27 @@ def _backup_timer(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[Step]:
         systemctl("enable", *now, TIMER),
         already=TIMER in facts.enabled,
     )
+    # Not earlier: a run that is killed before must switch it on when it is repeated.
+    if BACKUP_DECIDED not in facts.files:
+        yield _decided()
+
+
+def _backup_by_hand(facts: Facts) -> Iterator[Step]:
+    """Before the timer is replaced, remember that somebody installed it, and left it on or off."""
+    if _is_by_hand(facts, TIMER) and BACKUP_DECIDED not in facts.files:
+        yield _decided()
+
+
+def _decided() -> Step:
+    text = (
+        "The nightly backup was set up: from now on install-service leaves its timer on or off, as it is.\n"
+    )
+    return Step(text=f"write {BACKUP_DECIDED}", action=Write(BACKUP_DECIDED, text))
+
+
+def _is_by_hand(facts: Facts, unit: str) -> bool:
+    there = facts.files.get(UNIT_DIRECTORY / unit)
+    return there is not None and not there.startswith(MARK)
 
 
 def _check(facts: Facts) -> Iterator[Step]:
@@ -365,17 +471,14 @@ def _checking(facts: Facts) -> Check:
 def _next(facts: Facts, mode: Mode, unset: tuple[str, ...]) -> Iterator[Step]:
     if mode is Mode.SIMULATOR:
         contacts = f"{_unit_prefix(facts)}/share/speechaid/demo_contacts.csv"
-        yield note(f'a first test campaign: speechctl import {contacts} --name "Test campaign" --yes')
+        first = f'a first test campaign: speechctl import {contacts} --name "Test campaign" --yes'
+        yield replace(note(first), only_after_success=True)
         yield note(f"real calls: {_unit_prefix(facts)}/bin/speechaid install-service --live")
     elif not unset:
-        yield note("the first campaign: docs/first-day.md")
+        yield replace(note(f"the first campaign: {manual(facts, 'first-day.md')}"), only_after_success=True)
 
 
 # -- small parts -------------------------------------------------------------------------------------------
-
-
-def _marked(text: str) -> str:
-    return f"{MARK}\n{text}"
 
 
 def _has_work(steps: Iterable[Step]) -> bool:

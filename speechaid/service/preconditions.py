@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from speechaid import __version__
 from speechaid.service.steps import (
     DATABASE_URI,
+    DIRECTORIES,
     HIDDEN,
     LINK,
     NOT_ROOT,
@@ -21,15 +24,19 @@ from speechaid.service.steps import (
     UNIT_DIRECTORY,
     USER,
     VOLATILE,
+    Access,
     Facts,
     Mode,
     Wanted,
     credential_path,
     has_credential,
+    manual,
 )
 from speechaid.settings.fields import hide_credentials
 from speechaid.settings.secrets import SECRETS
 
+#: How settings that are missing are given.
+HOW_TO_GIVE: Final = "--api-key-file FILE, --set NAME=VALUE, or answers at a terminal"
 #: What a path may hold to stand in a unit file, and its last part in a unit's name, without quoting.
 _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9._/-]+")
 
@@ -39,6 +46,7 @@ def refusals(facts: Facts, wanted: Wanted) -> Iterator[str]:
     if not facts.is_root:
         yield NOT_ROOT
     yield from _unreadable(facts)
+    yield from _writable(facts)
     if not facts.has_user and not facts.tools & {"systemd-sysusers", "useradd"}:
         yield f"neither systemd-sysusers nor useradd is here to create the user {USER}"
     if facts.files.get(UNIT_DIRECTORY / SERVICE) == "":  # as systemd sees it, also a link to /dev/null
@@ -53,7 +61,7 @@ def refusals(facts: Facts, wanted: Wanted) -> Iterator[str]:
         if installed and not was_simulator:
             yield (
                 "--simulator: a service for real calls is installed here, and its campaigns would stop;"
-                " docs/first-day.md shows how to practise beside it"
+                f" {manual(facts, 'first-day.md')} shows how to practise beside it"
             )
         if wanted.settings or wanted.secrets:
             yield (
@@ -62,13 +70,13 @@ def refusals(facts: Facts, wanted: Wanted) -> Iterator[str]:
             )
         yield from _extra(facts, "simulator")
     elif was_simulator and (unset := unset_settings(facts, wanted)):
-        yield f"--live: {not_set(unset)}; the simulator stays until then"
+        yield f"--live: {not_set(unset)}; give them ({HOW_TO_GIVE}); the simulator stays until then"
     yield from _database_refusals(facts, wanted, mode)
 
 
 def _unreadable(facts: Facts) -> Iterator[str]:
     """Why the service could not run this installation, one line each."""
-    advice = f"install speechaid in a virtual environment of its own: python3 -m venv {LINK}"
+    advice = f"install speechaid in a virtual environment of its own: python3 -m venv {LINK}-{__version__}"
     if not _PLAIN_PATH.fullmatch(str(facts.prefix)):
         yield f"{facts.prefix}: its name cannot stand in a unit file; {advice}"
     if not any(name.startswith("systemd/") for name in facts.shipped):
@@ -79,10 +87,10 @@ def _unreadable(facts: Facts) -> Iterator[str]:
         if hidden is not None:
             faults[f"{place.path} is below {hidden}, which the service cannot see; {advice}"] = None
         elif place.closed_at is not None:
-            closed = (
-                f"{place.path} cannot be read by the user {USER}, since {place.closed_at} is closed to others"
-            )
-            faults[f"{closed}: chmod -R o+rX {place.closed_at}, or {advice}"] = None
+            where = facts.prefix if place.closed_at.is_relative_to(facts.prefix) else place.closed_at
+            closed = f"{facts.prefix} cannot be read by the user {USER}, since {where} is closed to others"
+            remedy = f"chmod -R o+rX {where} (umask 077 makes it so), or {advice}"
+            faults.setdefault(f"{closed}: {remedy}")
         elif place.filesystem in VOLATILE:
             faults[f"{place.path} is in memory ({place.filesystem}) and gone after a restart; {advice}"] = (
                 None
@@ -90,12 +98,44 @@ def _unreadable(facts: Facts) -> Iterator[str]:
     yield from faults
 
 
+def _writable(facts: Facts) -> Iterator[str]:
+    """Settings and secrets that others may have changed: whoever can, takes the API key elsewhere."""
+    for path, access in facts.access.items():
+        who = _other_writer(access, is_directory=path in DIRECTORIES)
+        if who is None:
+            continue
+        mode, group = required_access(path)
+        yield (
+            f"{path} can be changed by {who}, and with it where the API key is sent: read"
+            f" {'the files in it' if path in DIRECTORIES else 'it'}, then:"
+            f" chown root:{group} {path} && chmod {mode:o} {path}"
+        )
+
+
+def _other_writer(access: Access, *, is_directory: bool) -> str | None:
+    """Who, besides root and the service, may write there; None where nobody may."""
+    sticky = is_directory and bool(access.mode & stat.S_ISVTX)
+    if access.mode & stat.S_IWOTH and not sticky:
+        return "every user of this host"
+    if access.mode & stat.S_IWGRP and access.group != "root" and not sticky:
+        return f"the group {access.group}"
+    return None if access.owner in {"root", USER} else f"the user {access.owner}"
+
+
+def required_access(path: Path) -> tuple[int, str]:
+    """Mode and group of a settings file, a secret or their directory; the owner is root."""
+    if path in DIRECTORIES:
+        return DIRECTORIES[path]
+    return (0o640, USER) if path in {SETTINGS, SIMULATOR_SETTINGS} else (0o600, "root")
+
+
 def _database_refusals(facts: Facts, wanted: Wanted, mode: Mode) -> Iterator[str]:
     directory = embedded_directory(database(facts, wanted, mode))
     if directory is None:
         return
-    # Where the settings are there already, a drop-in may well open another place.
-    if SETTINGS not in facts.files and not directory.is_relative_to(STATE):
+    # Where the settings name it already, a drop-in may well open another place.
+    is_new = embedded_directory(facts.settings.get("MONGO_URI")) != directory
+    if is_new and not directory.is_relative_to(STATE):
         yield f"embedded:{directory}: the service may write below {STATE} only, for example {DATABASE_URI}"
     yield from _extra(facts, "embedded")
 
@@ -112,11 +152,17 @@ def database(facts: Facts, wanted: Wanted, mode: Mode) -> str | None:
     """The database's address; None where it is a secret that is not known here."""
     if mode is Mode.SIMULATOR:
         return DATABASE_URI
-    if "MONGO_URI" in facts.settings:
+    if "MONGO_URI" in facts.settings and not (wanted.replace and _gives(wanted, "MONGO_URI")):
         return facts.settings["MONGO_URI"]
-    if "MONGO_URI" in wanted.secrets or has_credential(facts, "MONGO_URI"):
+    if "MONGO_URI" in wanted.secrets:
         return None
-    return None if SETTINGS in facts.files else wanted.settings.get("MONGO_URI", DATABASE_URI)
+    if has_credential(facts, "MONGO_URI") and not (wanted.replace and "MONGO_URI" in wanted.settings):
+        return None
+    return wanted.settings.get("MONGO_URI", None if SETTINGS in facts.files else DATABASE_URI)
+
+
+def _gives(wanted: Wanted, name: str) -> bool:
+    return name in wanted.settings or name in wanted.secrets
 
 
 def embedded_directory(uri: str | None) -> Path | None:
@@ -141,7 +187,7 @@ def unset_settings(facts: Facts, wanted: Wanted) -> tuple[str, ...]:
         for name in REQUIRED
         if not facts.settings.get(name)
         and name not in wanted.secrets
-        and not (name in wanted.settings and SETTINGS not in facts.files)
+        and name not in wanted.settings
         and not (name in SECRETS and has_credential(facts, name))
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,8 @@ CREDENTIALS: Final = Path("/etc/credstore")
 ENCRYPTED_CREDENTIALS: Final = Path("/etc/credstore.encrypted")
 STATE: Final = Path("/var/lib/speechaid")
 BACKUPS: Final = Path("/var/backups/speechaid")
+#: Present once the nightly backup was switched on, or found switched off: from then on the operator decides.
+BACKUP_DECIDED: Final = SETTINGS.parent / "backup-timer.decided"
 #: The version in use, where versions lie side by side (docs/upgrade.md).
 LINK: Final = Path("/opt/speechaid")
 SPEECHCTL: Final = Path("/usr/local/bin/speechctl")
@@ -94,7 +98,7 @@ class Write:
     text: str = field(repr=False)
     mode: int = 0o644
     group: str = "root"
-    #: Keep the file that is replaced beside it, with ``.orig`` added.
+    #: Keep the file that is replaced beside it (``kept_path``).
     keep: bool = False
 
 
@@ -109,6 +113,15 @@ class Link:
 @dataclass(frozen=True)
 class Directory:
     """Make a directory, owned by root."""
+
+    path: Path
+    mode: int
+    group: str
+
+
+@dataclass(frozen=True)
+class Permit:
+    """Give an existing regular file to root, with this mode and group."""
 
     path: Path
     mode: int
@@ -136,7 +149,7 @@ class Check:
     unit: str
 
 
-Action = Run | Write | Link | Directory | Remove | Show | Check
+Action = Run | Write | Link | Directory | Permit | Remove | Show | Check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +161,8 @@ class Step:
     state: State = State.TO_DO
     #: The steps after it are done although it failed.
     optional: bool = False
+    #: Left out of the report where a step before it failed.
+    only_after_success: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +174,15 @@ class Place:
     closed_at: Path | None
     #: Type of the file system that it lies on.
     filesystem: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """Owner, group and mode bits of a file or directory."""
+
+    owner: str
+    group: str
+    mode: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +208,8 @@ class Facts:
     #: Symbolic links among the places named above, and where they point.
     links: Mapping[Path, str]
     directories: frozenset[Path]
+    #: Of settings, secrets and their directories, of those that exist.
+    access: Mapping[Path, Access]
     #: What the environment file sets.
     settings: Mapping[str, str] = field(repr=False)
     has_user: bool
@@ -194,7 +220,7 @@ class Facts:
     active: frozenset[str]
     #: The operator's drop-ins, and units kept as ``*.orig``.
     kept: frozenset[Path]
-    #: The running daemon was started before this version or its units were installed.
+    #: The running daemon was started before this version, its units, settings or secrets were written.
     is_outdated: bool
 
 
@@ -209,6 +235,8 @@ class Wanted:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     operators: tuple[str, ...] = ()
     start: bool = True
+    #: Values that differ replace those that are set.
+    replace: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +269,37 @@ def settings_paths() -> list[Path]:
 def has_credential(facts: Facts, variable: str) -> bool:
     """Whether a secret is there already, plain or encrypted."""
     path = credential_path(variable)
-    return path in facts.files or encrypted_path(path) in facts.files
+    return bool(facts.files.get(path, "").strip()) or encrypted_path(path) in facts.files
+
+
+def manual(facts: Facts, page: str) -> Path:
+    """A page of the manual, as this installation brings it."""
+    return facts.prefix / "share" / "doc" / "speechaid" / page
+
+
+# -- files of ours -----------------------------------------------------------------------------------------
+
+
+def marked(text: str) -> str:
+    """A file of ours: its first line names its writer, and a checksum of the rest that shows later edits."""
+    return f"{MARK} (sha256 {_checksum(text)})\n{text}"
+
+
+def is_unedited(text: str) -> bool:
+    """Whether a file is as ``install-service`` wrote it, in this version or another."""
+    _, _, rest = text.partition("\n")
+    return text == marked(rest)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def kept_path(path: Path, taken: Container[Path]) -> Path:
+    """Where the file that is replaced is kept: ``NAME.orig``, or the first ``NAME.2.orig`` … that is free."""
+    numbered = (path.with_name(f"{path.name}.{number}.orig") for number in count(2))
+    first = path.with_name(f"{path.name}.orig")
+    return next(name for name in chain([first], numbered) if name not in taken)
 
 
 # -- steps -------------------------------------------------------------------------------------------------
@@ -255,6 +313,16 @@ def step(text: str, action: Action, *, already: bool = False) -> Step:
 def write(facts: Facts, path: Path, text: str) -> Step:
     """Write a file, unless it holds that text already."""
     return step(f"write {path}", Write(path, text), already=facts.files.get(path) == text)
+
+
+def write_ours(facts: Facts, path: Path, text: str) -> Step:
+    """Write a file of ours; what somebody else wrote or edited there is kept."""
+    there, text = facts.files.get(path), marked(text)
+    if there is None or there == text or is_unedited(there):
+        return write(facts, path, text)
+    edited = "it was edited: the old one" if there.startswith(MARK) else "the old one"
+    kept = kept_path(path, facts.kept).name
+    return Step(text=f"write {path}; {edited} is kept as {kept}", action=Write(path, text, keep=True))
 
 
 def remove(path: Path) -> Step:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
+import os
+import pwd
 import stat
 from io import StringIO
 from pathlib import Path
@@ -19,12 +23,31 @@ class EnvFileSource(VariableSource):
         self.path = path
         #: One line for each line of the file that cannot be read, or for the file as a whole.
         self.faults: list[str] = []
+        #: The file as a whole cannot be read.
+        self.is_unreadable = False
         #: Variable to the number of the line that sets it; of two lines the last one counts.
         self.lines: dict[str, int] = {}
         super().__init__({} if path is None else self._parse(path), f"in {path}")
 
     def warnings(self) -> list[str]:
         """A file with a secret that every user of the host may read; a group may be the service's own."""
+        return [*self._writable(), *self._readable()]
+
+    def _writable(self) -> list[str]:
+        """Whoever may write the file, or put another in its place, decides where the API key is sent."""
+        lines = []
+        for path in () if self.path is None else (self.path, self.path.parent):
+            with contextlib.suppress(OSError):
+                mode = path.stat().st_mode
+                sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
+                if mode & stat.S_IWOTH and not sticky:
+                    lines.append(
+                        f"{path}: every user of this host may change it, and with it where the API key is"
+                        " sent: read the settings through, then chmod o-w it"
+                    )
+        return lines
+
+    def _readable(self) -> list[str]:
         secret = [name for name in SECRETS if _is_secret(name, self.variables.get(name, ""))]
         try:
             open_to_all = self.path is not None and self.path.stat().st_mode & stat.S_IROTH
@@ -40,7 +63,10 @@ class EnvFileSource(VariableSource):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as exc:
+            self.is_unreadable = True
             reason = exc.strerror if isinstance(exc, OSError) else "it is not text in UTF-8"
+            if isinstance(exc, PermissionError):
+                reason = _permission_fault(path)
             self.faults.append(f"{path}: the environment file cannot be read: {reason}")
             return values
         # Only the parser: ${NAME} is not replaced, as systemd does not, and a password may hold a $.
@@ -53,6 +79,27 @@ class EnvFileSource(VariableSource):
                 values[line.key] = line.value or ""
                 self.lines[line.key] = number
         return values
+
+
+def _permission_fault(path: Path) -> str:
+    """Why this process may not read the file, and the command that lets it."""
+    closed = next((p for p in reversed(path.absolute().parents) if not os.access(p, os.X_OK)), path)
+    mode = "640" if closed == path else "750"
+    return f"the user {_user()} may not: as root, chgrp {_group()} {closed} && chmod {mode} {closed}"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _group() -> str:
+    try:
+        return grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return str(os.getegid())
 
 
 def _line_number(original: Original) -> int:

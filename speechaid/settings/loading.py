@@ -62,6 +62,8 @@ def get_settings(
         ConfigError: they cannot be used; one line for each fault.
     """
     sources = _open_sources(os.environ if environ is None else environ, env_file)
+    if sources.file.is_unreadable:  # what it sets is not known: no other fault would be true
+        raise ConfigError(sources.file.faults)
     try:
         settings = _load(sources)
         wrong: list[Declaration] = []
@@ -87,7 +89,10 @@ def settings_warnings(
 
     Values are not shown: the misspelt one may be the API key.
     """
-    sources = _open_sources(os.environ if environ is None else environ, env_file)
+    try:
+        sources = _open_sources(os.environ if environ is None else environ, env_file)
+    except ConfigError:
+        return []  # get_settings raises it
     variables = {**sources.file.variables, **sources.environment.variables}
     lines = [*sources.file.warnings(), *sources.secret_warnings()]
     lines += [
@@ -95,7 +100,7 @@ def settings_warnings(
         for name in sorted(sources.environment.empty & sources.file.variables.keys() & BY_VARIABLE.keys())
     ]
     for name in sorted(variables.keys() - BY_VARIABLE.keys() - _OTHER_VARIABLES):
-        meant = _meant(name)
+        meant = similar_variable(name)
         if meant is not None:
             lines.append(f"{name} is not a setting of speechaid: did you mean {meant}?")
         elif name.startswith("SPEECHAID_"):
@@ -206,7 +211,12 @@ def _env_path(environ: Mapping[str, str], env_file: Path | None) -> Path | None:
     named = environ.get("SPEECHAID_ENV_FILE", "").strip()
     if env_file != DEFAULT_ENV_FILE:
         return env_file
-    return Path(named).expanduser() if named else env_file if env_file.exists() else None
+    if not named:
+        return env_file if env_file.exists() else None
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as exc:  # ~NAME of a user that does not exist
+        raise ConfigError([f"SPEECHAID_ENV_FILE={named}: {exc}"]) from exc
 
 
 def _places(variables: Mapping[str, str]) -> dict[str, str]:
@@ -250,7 +260,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             yield {variable, other}, f"{said(variable)}: must differ from {other}, which has the same value"
 
 
-def _meant(name: str) -> str | None:
+def similar_variable(name: str) -> str | None:
     """The known name that this one is similar to: letters swapped or wrong, or a part missing."""
     upper = name.upper()
     known = [*BY_VARIABLE, *_OTHER_VARIABLES]

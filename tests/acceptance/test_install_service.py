@@ -224,6 +224,73 @@ def test_an_upgrade_takes_one_command_and_live_calls_outlive_it(machine: Machine
     assert calls_in(machine, LEDGER) == 2
 
 
+# -- wrong and missing answers -----------------------------------------------------------------------------
+
+
+def test_a_wrong_key_is_replaced_by_the_same_command(machine: Machine) -> None:
+    before = main_pid(machine)
+    renew = f"{PROGRAM} install-service --replace --api-key-file -"
+    wrong = machine.run(f"echo key_wrong | {renew}")
+    assert wrong.returncode == ExitStatus.CANTCREAT
+    assert "fail  retell" in wrong.stdout
+    assert main_pid(machine) == before
+    # As if it were killed between the secret and the restart.
+    machine.say(f"echo {KEY} | {renew} --no-start")
+    assert main_pid(machine) == before
+    said = machine.say(f"{PROGRAM} install-service")
+    assert "ok    retell" in said
+    assert KEY not in said
+    assert main_pid(machine) != before
+    assert machine.say(f"cat {CREDENTIAL}") == KEY
+
+
+def test_a_blank_setting_is_filled_by_set_and_what_the_service_cannot_read_is_opened(
+    machine: Machine,
+) -> None:
+    machine.say("systemctl stop speechaid")
+    machine.say(f"sed -i 's/^RETELL_AGENT_ID=.*/RETELL_AGENT_ID=/' {SETTINGS}; chown root:root {SETTINGS}")
+    machine.say(f"chmod 600 {SETTINGS}")
+    blank = machine.run(f"{PROGRAM} install-service")
+    assert blank.returncode == ExitStatus.CONFIG
+    assert "--set NAME=VALUE" in blank.stdout
+    machine.say(f"{PROGRAM} install-service --set RETELL_AGENT_ID=agent_1")
+    assert machine.say(f"stat -c '%a %U:%G' {SETTINGS}") == "640 root:speechaid"
+    assert machine.say("systemctl is-active speechaid") == "active"
+
+
+def test_settings_that_the_service_may_not_read_are_one_line_of_the_check(machine: Machine) -> None:
+    machine.say(f"chmod 600 {SETTINGS}")
+    machine.run("systemctl start speechaid-check@speechaid")
+    shown = machine.say("journalctl --unit=speechaid-check@speechaid --output=cat --no-pager --lines=20")
+    machine.say(f"{PROGRAM} install-service")
+    assert f"chgrp speechaid {SETTINGS} && chmod 640 {SETTINGS}" in shown
+    assert "RETELL_AGENT_ID is not set" not in shown
+    assert machine.say(f"stat -c '%a %U:%G' {SETTINGS}") == "640 root:speechaid"
+
+
+def test_settings_that_everybody_may_write_are_refused(machine: Machine) -> None:
+    machine.say(f"chmod 666 {SETTINGS}")
+    refused = machine.run(f"{PROGRAM} install-service")
+    machine.say(f"chmod 640 {SETTINGS}")
+    assert refused.returncode == ExitStatus.REFUSED
+    assert f"{SETTINGS} can be changed by every user of this host" in refused.stderr
+
+
+def test_an_edited_unit_is_kept(machine: Machine) -> None:
+    unit = "/etc/systemd/system/speechaid.service"
+    machine.say(f"sed -i 's/^TimeoutStopSec=.*/TimeoutStopSec=91/' {unit}")
+    said = machine.say(f"{PROGRAM} install-service")
+    assert f"write {unit}; it was edited: the old one is kept as speechaid.service.orig" in said
+    machine.say(f"grep TimeoutStopSec=91 {unit}.orig; grep TimeoutStopSec=90 {unit}")
+    machine.say(f"rm {unit}.orig")
+
+
+def test_where_the_service_is_stopped_speechctl_names_the_units_command(machine: Machine) -> None:
+    machine.say("systemctl stop speechaid")
+    assert "systemctl start speechaid" in machine.run("speechctl status").stderr
+    machine.say("systemctl start speechaid")
+
+
 # -- without systemd, and away -----------------------------------------------------------------------------
 
 
@@ -250,3 +317,19 @@ def test_removing_leaves_data_and_settings_and_installing_again_finds_them(machi
     assert jobs(machine) == {"in_progress": 2}
     until(lambda: len([w for w in ctl(machine, "status")["workers"] if w["call"]]) == 2, "the same two calls")
     assert calls_in(machine, LEDGER) == 2
+
+
+def test_killed_in_the_middle_and_run_again_it_switches_the_backup_on(machine: Machine) -> None:
+    machine.say(f"{PROGRAM} uninstall-service")
+    machine.say(
+        f"{PROGRAM} install-service > /tmp/report & pid=$!;"
+        " until grep -q 'start speechaid.service at every boot' /tmp/report; do sleep 0.02; done;"
+        " kill -9 $pid"
+    )
+    assert machine.run("systemctl is-enabled speechaid-backup.timer").stdout.strip() != "enabled"
+    report = states(machine.say(f"{PROGRAM} install-service"))
+    assert any("speechaid-backup.timer" in text for text in report["done"])
+    assert machine.say("systemctl is-enabled speechaid speechaid-backup.timer").split() == ["enabled"] * 2
+    assert machine.say("systemctl is-active speechaid speechaid-backup.timer").split() == ["active"] * 2
+    machine.say("systemctl disable --now speechaid-backup.timer")
+    assert "the nightly backup is off" in machine.say(f"{PROGRAM} install-service")

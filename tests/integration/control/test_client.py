@@ -20,6 +20,7 @@ from speechaid.protocol.messages import ErrorCode, Request, lock_path
 from speechctl import exporting
 from speechctl.cli import main
 from speechctl.client import Client, Refused, Unanswered, Unreachable
+from speechctl.connection_faults import SERVICE_SOCKET, start_command
 from tests.support.fakes import Service, served
 
 PATIENCE_SECONDS = 20.0
@@ -182,6 +183,14 @@ def test_without_a_daemon_it_exits_3_at_once_and_says_how_to_start_one(
     monkeypatch.setenv("SPEECHAID_SOCKET", str(path))
     assert main(["status"]) == 3
     assert "start it with: speechaid run" in capsys.readouterr().err
+
+
+def test_where_the_daemon_is_a_service_the_advice_is_to_start_that(tmp_path: Path) -> None:
+    unit = tmp_path / "speechaid.service"
+    assert start_command(SERVICE_SOCKET, [unit]) == "speechaid run"
+    unit.touch()
+    assert start_command(SERVICE_SOCKET, [unit]) == "systemctl start speechaid"
+    assert start_command(tmp_path / "control.sock", [unit]) == "speechaid run"
 
 
 def test_a_socket_other_than_the_default_is_pointed_out(path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from speechaid.service.install import fill_in, install_plan
+from speechaid.service.install import change, fill_in, install_plan
 from speechaid.service.steps import (
     BACKUPS,
     CHECK_DROP_IN,
+    CHECK_UNIT,
     COMPLETION,
     DIRECTORIES,
     LINK,
@@ -26,11 +27,13 @@ from speechaid.service.steps import (
     TIMER,
     UNIT_DIRECTORY,
     UNITS,
+    Access,
     Check,
     Directory,
     Facts,
     Link,
     Mode,
+    Permit,
     Place,
     Plan,
     Remove,
@@ -39,8 +42,10 @@ from speechaid.service.steps import (
     Wanted,
     Write,
     credential_path,
+    marked,
 )
 from speechaid.service.uninstall import uninstall_plan
+from speechaid.settings.secrets import SECRETS
 from speechaid.settings.table import BY_VARIABLE
 
 ROOT = Path(__file__).parents[3]
@@ -79,6 +84,7 @@ def host(**changes: Any) -> Facts:
         files={},
         links={},
         directories=frozenset({COMPLETION.parent, PREFIX}),
+        access={},
         settings={},
         has_user=False,
         has_group=False,
@@ -369,6 +375,199 @@ def test_existing_settings_and_secrets_are_never_overwritten_and_what_differs_is
     assert "WORKER_COUNT" not in notes
 
 
+def test_settings_that_the_file_leaves_blank_are_filled_and_its_other_lines_stay() -> None:
+    facts = replace(
+        by_hand(active=frozenset()),
+        settings={"RETELL_FROM_NUMBER": "+15005550006"},
+    )
+    text = "# mine\nRETELL_AGENT_ID=\n#WORKER_COUNT=6\nRETELL_FROM_NUMBER=+15005550006\n"
+    facts = replace(facts, files={**facts.files, SETTINGS: text})
+    wanted = Wanted(settings={"RETELL_AGENT_ID": "agent_1", "WORKER_COUNT": "20"})
+    plan = install_plan(facts, wanted)
+    assert plan.unset == ()
+    assert written(plan)[SETTINGS].text == (
+        "# mine\nRETELL_AGENT_ID=agent_1\n#WORKER_COUNT=6\nRETELL_FROM_NUMBER=+15005550006\nWORKER_COUNT=20\n"
+    )
+    assert "systemctl start speechaid.service" in commands(plan)
+
+
+def test_a_database_that_the_service_cannot_write_is_refused_also_where_the_settings_exist() -> None:
+    wanted = Wanted(settings={"MONGO_URI": "embedded:/srv/db"})
+    facts = by_hand(settings=GIVEN)
+    assert any("below /var/lib/speechaid only" in text for text in install_plan(facts, wanted).refusals)
+    set_by_hand = by_hand(settings={**GIVEN, "MONGO_URI": "embedded:/srv/db"})
+    assert install_plan(set_by_hand, Wanted()).refusals == ()
+
+
+def test_an_empty_secret_is_none() -> None:
+    facts = by_hand(active=frozenset())
+    facts = replace(facts, files={**facts.files, credential_path("RETELL_API_KEY"): "\n"})
+    assert install_plan(facts, Wanted()).unset == ("RETELL_API_KEY",)
+    plan = install_plan(facts, Wanted(secrets={"RETELL_API_KEY": KEY}))
+    assert written(plan)[credential_path("RETELL_API_KEY")].text == f"{KEY}\n"
+
+
+def test_a_wrong_answer_is_replaced_on_demand_and_the_running_service_takes_it() -> None:
+    wanted = Wanted(
+        settings={"RETELL_AGENT_ID": "agent_2"}, secrets={"RETELL_API_KEY": "key_new"}, replace=True
+    )
+    first = host()
+    plan = install_plan(after(install_plan(first, LIVE), first), wanted)
+    assert written(plan)[credential_path("RETELL_API_KEY")].text == "key_new\n"
+    assert "\nRETELL_AGENT_ID=agent_2\n" in written(plan)[SETTINGS].text
+    assert "systemctl restart speechaid.service" in commands(plan)
+    assert "key_new" not in repr(plan)
+
+
+def test_a_replaced_database_address_is_put_where_it_counts() -> None:
+    secret = "mongodb://speechaid:geheim@db1/"
+    path = credential_path("MONGO_URI")
+    plan = install_plan(by_hand(), Wanted(secrets={"MONGO_URI": secret}, replace=True))
+    assert written(plan)[path].text == f"{secret}\n"
+    assert "MONGO_URI=" in written(plan)[SETTINGS].text.splitlines()
+
+    held = by_hand(settings=GIVEN)
+    held = replace(held, files={**held.files, path: f"{secret}\n"})
+    plain = Wanted(settings={"MONGO_URI": "mongodb://db2/"})
+    assert f"MONGO_URI is not written: {path} holds another value; --replace writes it" in texts(
+        install_plan(held, plain), State.NOTE
+    )
+    replaced = written(install_plan(held, replace(plain, replace=True)))
+    assert replaced[path].text == "mongodb://db2/\n"
+    assert SETTINGS not in replaced
+
+
+@pytest.mark.parametrize(
+    ("line", "after_it"),
+    [
+        ("A_B='old'", "A_B=new\n"),
+        ("A_B=old\nA_B=older", "A_B=old\nA_B=new\n"),
+        ("export A_B=old", "A_B=new\n"),
+        ("A_B='two\nlines'", "A_B='two\nlines'\nA_B=new\n"),
+        ("#A_B=example", "#A_B=example\nA_B=new\n"),
+    ],
+    ids=["quoted", "twice", "exported", "two lines", "comment"],
+)
+def test_a_changed_value_counts_whatever_the_line_was(line: str, after_it: str) -> None:
+    assert change(line + "\n", {"A_B": "new"}) == after_it
+
+
+def killed_after(wanted: Wanted, before: Facts, number: int) -> Facts:
+    """The host on which the first steps of a plan were carried out."""
+    plan = install_plan(before, wanted)
+    return after(replace(plan, steps=plan.steps[:number]), before)
+
+
+@pytest.mark.parametrize("start", ["bare", "simulator"])
+def test_killed_anywhere_and_run_again_it_does_all_that_is_missing(start: str) -> None:
+    before = host() if start == "bare" else with_simulator()
+    wanted = replace(LIVE, mode=Mode.LIVE)
+    whole = after(install_plan(before, wanted), before)
+    for number in range(len(install_plan(before, wanted).steps)):
+        facts = killed_after(wanted, before, number)
+        again = install_plan(facts, wanted)
+        assert again.refusals == ()
+        reached = after(again, facts)
+        assert (reached.files, reached.enabled) == (whole.files, whole.enabled), number
+        done = commands(again)
+        if "systemctl start speechaid.service" in done:
+            assert done.index("systemctl daemon-reload") < done.index("systemctl start speechaid.service")
+
+
+def test_a_backup_that_somebody_left_off_by_hand_stays_off_also_when_killed() -> None:
+    before = by_hand()
+    for number in range(len(install_plan(before, Wanted()).steps)):
+        facts = killed_after(Wanted(), before, number)
+        assert not [command for command in commands(install_plan(facts, Wanted())) if TIMER in command]
+
+
+def test_an_edited_unit_is_kept_and_an_older_one_of_ours_is_not() -> None:
+    first = host()
+    installed = after(install_plan(first, LIVE), first)
+    path = UNIT_DIRECTORY / SERVICE
+    edited = installed.files[path].replace("TimeoutStopSec=90", "TimeoutStopSec=900")
+    plan = install_plan(replace(installed, files={**installed.files, path: edited}), LIVE)
+    assert written(plan)[path].keep
+    text = f"write {path}; it was edited: the old one is kept as {SERVICE}.orig"
+    assert text in [step.text for step in plan.steps]
+
+    taken = frozenset({path.with_name(f"{SERVICE}.orig")})
+    plan = install_plan(replace(installed, files={**installed.files, path: edited}, kept=taken), LIVE)
+    assert any(f"kept as {SERVICE}.2.orig" in step.text for step in plan.steps)
+
+    older = marked("[Service]\nExecStart=/opt/speechaid/bin/speechaid run\n")
+    plan = install_plan(replace(installed, files={**installed.files, path: older}), LIVE)
+    assert not written(plan)[path].keep
+
+
+@pytest.mark.parametrize(
+    ("path", "access", "who"),
+    [
+        (SETTINGS, Access("root", "speechaid", 0o666), "every user of this host"),
+        (SETTINGS.parent, Access("root", "speechaid", 0o777), "every user of this host"),
+        (SETTINGS, Access("root", "speechaid", 0o660), "the group speechaid"),
+        (SETTINGS, Access("olga", "speechaid", 0o640), "the user olga"),
+        (credential_path("RETELL_API_KEY"), Access("root", "root", 0o602), "every user of this host"),
+    ],
+)
+def test_settings_that_others_can_change_are_refused_with_the_remedy(
+    path: Path, access: Access, who: str
+) -> None:
+    (refusal,) = install_plan(by_hand(access={path: access}), Wanted()).refusals
+    assert f"{path} can be changed by {who}" in refusal
+    assert f"chown root:{'root' if 'credstore' in str(path) else 'speechaid'} {path} && chmod" in refusal
+
+
+def test_access_that_is_only_too_narrow_or_too_wide_for_reading_is_restored() -> None:
+    key = credential_path("RETELL_API_KEY")
+    access = {
+        SETTINGS: Access("root", "root", 0o600),
+        SETTINGS.parent: Access("root", "root", 0o700),
+        key: Access("root", "root", 0o644),
+    }
+    done = actions(install_plan(by_hand(access=access), Wanted()))
+    assert Permit(SETTINGS, 0o640, "speechaid") in done
+    assert Directory(SETTINGS.parent, 0o750, "speechaid") in done
+    assert Permit(key, 0o600, "root") in done
+
+    right = {
+        SETTINGS: Access("root", "speechaid", 0o640),
+        SETTINGS.parent: Access("root", "speechaid", 0o750),
+        key: Access("root", "root", 0o600),
+    }
+    assert not [a for a in actions(install_plan(by_hand(access=right), Wanted())) if isinstance(a, Permit)]
+
+
+def test_a_service_that_was_switched_off_is_not_started_without_a_word() -> None:
+    first = host()
+    off = after(install_plan(first, LIVE), first, enabled=frozenset({TIMER}), active=frozenset())
+    assert any(
+        f"{SERVICE} is installed and off" in text for text in texts(install_plan(off, LIVE), State.NOTE)
+    )
+
+
+def test_a_directory_in_the_place_of_the_link_is_named() -> None:
+    facts = host(prefix=Path("/opt/speechaid-0.1.0"))
+    notes = texts(install_plan(facts, LIVE), State.NOTE)
+    assert any(text.startswith(f"{LINK} is a directory and stays") for text in notes)
+
+
+def test_the_settings_file_has_no_line_for_the_key_and_says_where_it_is() -> None:
+    text = written(install_plan(host(), LIVE))[SETTINGS].text
+    assert "\nRETELL_API_KEY=" not in text
+    assert "Copy to" not in text
+    assert str(credential_path("RETELL_API_KEY")) in text
+
+
+@pytest.mark.parametrize("unit", [SERVICE, CHECK_UNIT])
+def test_units_and_manual_name_every_secrets_file(unit: str) -> None:
+    manual = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    for variable in SECRETS:
+        name = credential_path(variable).name
+        assert f"LoadCredential={variable.lower()}:{name}\n" in SHIPPED[f"systemd/{unit}"]
+        assert f"`{name}`" in manual
+
+
 def test_a_service_installed_by_hand_is_recognised_and_its_units_are_kept() -> None:
     plan = install_plan(by_hand(), Wanted())
     assert texts(plan, State.NOTE)[0].startswith("a service that was installed by hand is here")
@@ -478,6 +677,17 @@ def test_purging_removes_settings_and_secrets_too_and_never_data() -> None:
     removed = {action.path for action in actions(plan) if isinstance(action, Remove)}
     assert {SETTINGS, credential_path("RETELL_API_KEY")} <= removed
     assert not [path for path in removed if path.is_relative_to(STATE) or path.is_relative_to(BACKUPS)]
+    assert any("rmdir --ignore-fail-on-non-empty /etc/speechaid" in text for text in texts(plan, State.NOTE))
+
+
+def test_removing_names_other_versions_and_the_group() -> None:
+    beside = by_hand(
+        directories=frozenset({LINK, Path("/opt/speechaid-0.1.0"), Path("/opt/speechaid-0.2.0")})
+    )
+    notes = "\n".join(texts(uninstall_plan(beside), State.NOTE))
+    assert "rm -r /opt/speechaid-0.1.0 /opt/speechaid\n" in notes
+    assert "left: other versions; to delete them: rm -r /opt/speechaid-0.2.0" in notes
+    assert "groupdel speechaid" in notes
 
 
 def test_removing_leaves_an_operators_drop_ins_and_old_units_and_names_them() -> None:

@@ -370,6 +370,37 @@ def test_a_file_that_was_named_must_be_there(environ: Environ, tmp_path: Path) -
     assert line.endswith("gone.env: the environment file cannot be read: No such file or directory")
 
 
+def test_a_file_of_a_user_who_does_not_exist_is_one_fault(environ: Environ) -> None:
+    named = environ | {"SPEECHAID_ENV_FILE": "~nosuchuser/x"}
+    with pytest.raises(ConfigError) as caught:
+        get_settings(named)
+    (line,) = caught.value.faults
+    assert line.startswith("SPEECHAID_ENV_FILE=~nosuchuser/x: ")
+    assert settings_warnings(named) == []
+
+
+def test_a_file_that_cannot_be_read_is_the_one_fault(tmp_path: Path) -> None:
+    assert faults_of({}, tmp_path) == [f"{tmp_path}: the environment file cannot be read: Is a directory"]
+
+
+@pytest.mark.parametrize("open_to_all", ["file", "directory"])
+def test_settings_that_everybody_may_change_get_a_warning(
+    environ: Environ, tmp_path: Path, open_to_all: str
+) -> None:
+    file = tmp_path / "etc" / "speechaid.env"
+    file.parent.mkdir(mode=0o755)
+    file.write_text("WORKER_COUNT=7\n")
+    file.chmod(0o644)
+    assert settings_warnings(environ, file) == []
+    place = file if open_to_all == "file" else file.parent
+    place.chmod(0o777)
+    (line,) = settings_warnings(environ, file)
+    assert line.startswith(f"{place}: every user of this host may change it")
+    file.chmod(0o644)
+    file.parent.chmod(0o1777)  # only the owner may replace it there
+    assert settings_warnings(environ, file) == []
+
+
 def test_a_line_that_is_none_is_a_fault_and_is_not_shown(environ: Environ, tmp_path: Path) -> None:
     file = tmp_path / "bad.env"
     file.write_text("WORKER_COUNT=2\nRETELL_API_KEY geheim\nGEHEIM\n")
