@@ -64,7 +64,7 @@ from speechaid.service.steps import (
     credential_path,
     encrypted_path,
     has_credential,
-    manual,
+    manual_page,
     note,
     remove,
     step,
@@ -160,7 +160,7 @@ def _introduction(facts: Facts) -> Iterator[Step]:
     if facts.systemd_version is not None and facts.systemd_version < CREDSTORE_VERSION:
         yield note(
             f"systemd {facts.systemd_version} does not look into {CREDENTIALS} by itself:"
-            f" see {manual(facts, 'install.md')}, 'With an older systemd, or none'"
+            f" see {manual_page(facts, 'install.md')}, 'With an older systemd, or none'"
         )
 
 
@@ -258,7 +258,7 @@ def _secret(facts: Facts, wanted: Wanted, name: str, value: str) -> Step:
     if not there and has_credential(facts, name):
         return note(
             f"{name} is not written to {path}: {encrypted_path(path)} is used;"
-            f" {manual(facts, 'install.md')} shows how to write it anew"
+            f" {manual_page(facts, 'install.md')} shows how to write it anew"
         )
     text = f"write {path}, for root alone"
     if not there or there == value or wanted.replace:
@@ -475,7 +475,9 @@ def _next(facts: Facts, mode: Mode, unset: tuple[str, ...]) -> Iterator[Step]:
         yield replace(note(first), only_after_success=True)
         yield note(f"real calls: {_unit_prefix(facts)}/bin/speechaid install-service --live")
     elif not unset:
-        yield replace(note(f"the first campaign: {manual(facts, 'first-day.md')}"), only_after_success=True)
+        yield replace(
+            note(f"the first campaign: {manual_page(facts, 'first-day.md')}"), only_after_success=True
+        )
 
 
 # -- small parts -------------------------------------------------------------------------------------------

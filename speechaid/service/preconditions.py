@@ -30,7 +30,7 @@ from speechaid.service.steps import (
     Wanted,
     credential_path,
     has_credential,
-    manual,
+    manual_page,
 )
 from speechaid.settings.fields import hide_credentials
 from speechaid.settings.secrets import SECRETS
@@ -61,7 +61,7 @@ def refusals(facts: Facts, wanted: Wanted) -> Iterator[str]:
         if installed and not was_simulator:
             yield (
                 "--simulator: a service for real calls is installed here, and its campaigns would stop;"
-                f" {manual(facts, 'first-day.md')} shows how to practise beside it"
+                f" {manual_page(facts, 'first-day.md')} shows how to practise beside it"
             )
         if wanted.settings or wanted.secrets:
             yield (

@@ -272,7 +272,7 @@ def has_credential(facts: Facts, variable: str) -> bool:
     return bool(facts.files.get(path, "").strip()) or encrypted_path(path) in facts.files
 
 
-def manual(facts: Facts, page: str) -> Path:
+def manual_page(facts: Facts, page: str) -> Path:
     """A page of the manual, as this installation brings it."""
     return facts.prefix / "share" / "doc" / "speechaid" / page
 
@@ -280,7 +280,7 @@ def manual(facts: Facts, page: str) -> Path:
 # -- files of ours -----------------------------------------------------------------------------------------
 
 
-def marked(text: str) -> str:
+def with_checksum(text: str) -> str:
     """A file of ours: its first line names its writer, and a checksum of the rest that shows later edits."""
     return f"{MARK} (sha256 {_checksum(text)})\n{text}"
 
@@ -288,7 +288,7 @@ def marked(text: str) -> str:
 def is_unedited(text: str) -> bool:
     """Whether a file is as ``install-service`` wrote it, in this version or another."""
     _, _, rest = text.partition("\n")
-    return text == marked(rest)
+    return text == with_checksum(rest)
 
 
 def _checksum(text: str) -> str:
@@ -317,7 +317,7 @@ def write(facts: Facts, path: Path, text: str) -> Step:
 
 def write_ours(facts: Facts, path: Path, text: str) -> Step:
     """Write a file of ours; what somebody else wrote or edited there is kept."""
-    there, text = facts.files.get(path), marked(text)
+    there, text = facts.files.get(path), with_checksum(text)
     if there is None or there == text or is_unedited(there):
         return write(facts, path, text)
     edited = "it was edited: the old one" if there.startswith(MARK) else "the old one"

@@ -42,7 +42,7 @@ from speechaid.service.steps import (
     Wanted,
     Write,
     credential_path,
-    marked,
+    with_checksum,
 )
 from speechaid.service.uninstall import uninstall_plan
 from speechaid.settings.secrets import SECRETS
@@ -495,7 +495,7 @@ def test_an_edited_unit_is_kept_and_an_older_one_of_ours_is_not() -> None:
     plan = install_plan(replace(installed, files={**installed.files, path: edited}, kept=taken), LIVE)
     assert any(f"kept as {SERVICE}.2.orig" in step.text for step in plan.steps)
 
-    older = marked("[Service]\nExecStart=/opt/speechaid/bin/speechaid run\n")
+    older = with_checksum("[Service]\nExecStart=/opt/speechaid/bin/speechaid run\n")
     plan = install_plan(replace(installed, files={**installed.files, path: older}), LIVE)
     assert not written(plan)[path].keep
 
