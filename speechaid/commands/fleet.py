@@ -1,4 +1,4 @@
-"""Commands about this daemon and its workers; the loop thread runs them at once."""
+"""Commands about this daemon and this host's workers; the loop thread runs them at once."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from speechaid.commands.wait_for_dials import wait_for_dials
 
 
 def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Hold all hosts, and wait until no dial is in flight; the loop thread has held this host already."""
+    """Hold all hosts, and wait until no dial is in flight; ``fleet.hold_here`` has held this host already."""
     before = context.store.holds.fleet()
     context.store.holds.hold(by=command.actor, reason=command.args["reason"])
     return wait_for_dials(

@@ -4,6 +4,9 @@ The verdict is decided (``verdict``) and stored with the dial before any of it i
 what the dial left (the result's unique key, the reservation entries in account and batch, the job's token).
 So whoever continues after a crash repeats no step and skips none, and a worker that was frozen meanwhile
 changes nothing.
+
+After the last write the event ``call.settled`` reaches ``call_logs`` by another path, for information only:
+``context.emit``, the supervisor link, ``Supervisor.on_worker_event``, ``DatabaseThread.note_event``.
 """
 
 from __future__ import annotations

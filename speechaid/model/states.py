@@ -6,7 +6,9 @@ job passes ``transition``, which checks them. The write's filter names the expec
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from collections.abc import Mapping
+from enum import Enum, IntEnum, StrEnum, auto
+from types import MappingProxyType
 from typing import Final
 
 
@@ -73,7 +75,7 @@ def transition(status: str, *origins: JobStatus) -> JobStatus:
 
 
 class Outcome(StrEnum):
-    """What a call's end means for the job (SPEC section 3)."""
+    """What a call's end means for the job; ``rules.outcomes`` maps Retell's reasons to these."""
 
     ANSWERED = "answered"
     VOICEMAIL = "voicemail"
@@ -87,6 +89,42 @@ class Outcome(StrEnum):
     TEMPORARY = "temporary"
     NO_CREDIT = "no_credit"
     BLOCKED = "blocked"
+
+
+class OutcomeClass(Enum):
+    """What an outcome says about the person called."""
+
+    #: The call did what it was placed for.
+    SUCCESS = auto()
+    #: The dial reached a phone or a number, without success.
+    NO_SUCCESS = auto()
+    #: No phone rang: free of charge, not counted as a call, and left out of rates.
+    NO_CALL = auto()
+
+
+#: The class of every outcome.
+OUTCOME_CLASSES: Final[Mapping[Outcome, OutcomeClass]] = MappingProxyType(
+    {
+        Outcome.ANSWERED: OutcomeClass.SUCCESS,
+        Outcome.VOICEMAIL: OutcomeClass.NO_SUCCESS,
+        Outcome.NO_ANSWER: OutcomeClass.NO_SUCCESS,
+        Outcome.BUSY: OutcomeClass.NO_SUCCESS,
+        Outcome.FAILED: OutcomeClass.NO_SUCCESS,
+        Outcome.INVALID_NUMBER: OutcomeClass.NO_SUCCESS,
+        Outcome.DO_NOT_CALL: OutcomeClass.NO_SUCCESS,
+        Outcome.CALLBACK_REQUESTED: OutcomeClass.SUCCESS,
+        Outcome.STOPPED: OutcomeClass.NO_SUCCESS,
+        Outcome.TEMPORARY: OutcomeClass.NO_CALL,
+        Outcome.NO_CREDIT: OutcomeClass.NO_CALL,
+        Outcome.BLOCKED: OutcomeClass.NO_CALL,
+    }
+)
+SUCCESSFUL_OUTCOMES: Final = frozenset(
+    outcome for outcome, group in OUTCOME_CLASSES.items() if group is OutcomeClass.SUCCESS
+)
+NO_CALL_OUTCOMES: Final = frozenset(
+    outcome for outcome, group in OUTCOME_CLASSES.items() if group is OutcomeClass.NO_CALL
+)
 
 
 class CallStatus(StrEnum):

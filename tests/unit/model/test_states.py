@@ -7,10 +7,15 @@ import pytest
 from speechaid.model.states import (
     ARROWS,
     FINISHED,
+    NO_CALL_OUTCOMES,
+    OUTCOME_CLASSES,
     STATUS_ALIASES,
+    SUCCESSFUL_OUTCOMES,
     TERMINAL_CALL_STATUSES,
     CallStatus,
     JobStatus,
+    Outcome,
+    OutcomeClass,
     Priority,
     transition,
 )
@@ -85,6 +90,13 @@ def test_every_origin_of_a_write_to_many_jobs_must_allow_the_status() -> None:
 def test_aliases_are_not_statuses() -> None:
     assert not set(STATUS_ALIASES) & set(JobStatus)
     assert set(STATUS_ALIASES.values()) <= set(JobStatus)
+
+
+def test_every_outcome_is_in_exactly_one_class() -> None:
+    assert set(OUTCOME_CLASSES) == set(Outcome)
+    unsuccessful = {outcome for outcome in Outcome if OUTCOME_CLASSES[outcome] is OutcomeClass.NO_SUCCESS}
+    assert SUCCESSFUL_OUTCOMES | NO_CALL_OUTCOMES | unsuccessful == set(Outcome)
+    assert not SUCCESSFUL_OUTCOMES & NO_CALL_OUTCOMES
 
 
 def test_every_call_status_is_terminal_or_live() -> None:

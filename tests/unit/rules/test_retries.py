@@ -7,7 +7,14 @@ import dataclasses
 import pytest
 
 from speechaid.model.batch import CallSettings
-from speechaid.model.states import ARROWS, JobStatus, Outcome, Stopper, SuspendReason
+from speechaid.model.states import (
+    ARROWS,
+    SUCCESSFUL_OUTCOMES,
+    JobStatus,
+    Outcome,
+    Stopper,
+    SuspendReason,
+)
 from speechaid.rules.retries import (
     NextStep,
     Position,
@@ -18,7 +25,7 @@ from speechaid.rules.retries import (
     no_phone_left,
     policy_for,
 )
-from speechaid.rules.retry_table import RULES
+from speechaid.rules.retry_table import RULES, SUCCESS
 
 A, B, C = "+56911111111", "+56922222222", "+56933333333"
 POLICY = RetryPolicy(
@@ -78,6 +85,10 @@ def failed(attempts: int, cause: RetryCause, dead_phone: str | None = None) -> N
         cause=cause,
         dead_phone=dead_phone,
     )
+
+
+def test_the_successful_outcomes_are_those_that_complete_the_job() -> None:
+    assert {outcome for outcome, rule in RULES.items() if rule is SUCCESS} == SUCCESSFUL_OUTCOMES
 
 
 def test_every_outcome_has_a_row() -> None:
