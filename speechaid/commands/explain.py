@@ -23,7 +23,7 @@ from speechaid.rules import metering
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 
-#: Upper bound of the jobs ahead in the queue that are counted.
+#: Count at most this many jobs ahead in the queue.
 _MAX_AHEAD: Final = 1000
 _NO_REASON: Final = "no reason recorded"
 _ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")

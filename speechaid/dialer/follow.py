@@ -1,4 +1,4 @@
-"""Follow a placed call to its end: poll it, renew its lease, keep its limits, then settle it."""
+"""Follow a placed call to its end: poll it, renew its lease, enforce its limits, then settle it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def run(context: WorkerContext, job: Job, call: Call | None, preflight: Prefligh
 
 
 def hand_over(context: WorkerContext, job: Job) -> None:
-    """Release the lease, so that the call is adopted at once; without the database the lease lapses."""
+    """Release the lease, so that the call is adopted at once.
+
+    If the database is unavailable, the lease expires and the call is adopted then.
+    """
     try:
         context.store.jobs.release_lease(job)
         context.emit("call.handed_over", job)
@@ -120,7 +123,7 @@ class CallFollower:
         self._note_answer(call)
 
     def renew_lease(self) -> None:
-        """Renew the lease in good time, and read whether an operator wants the call stopped."""
+        """Renew the lease after a third of it, and reread the job for a hang-up request."""
         context = self.context
         context.report_step(WorkerState.FOLLOWING, "renew", self.job)
         try:
@@ -162,7 +165,7 @@ class CallFollower:
         )
 
     def stop_call(self, by: Stopper) -> None:
-        """Ask Retell to end the call. ``by`` is written first: it decides what the end means."""
+        """Ask Retell to end the call; ``by`` is recorded before, because the outcome depends on it."""
         context = self.context
         self.job = context.retry_until_available(
             WorkerState.FOLLOWING,
@@ -175,7 +178,7 @@ class CallFollower:
         self.resend_stop()
 
     def resend_stop(self) -> None:
-        """Send a wanted stop until Retell has received it: an outage must not lose it."""
+        """Repeat a stop request until Retell has received it: an outage must not lose it."""
         context = self.context
         if self._dial.stop_asked_by is None or self._stop_accepted:
             return
@@ -193,7 +196,7 @@ class CallFollower:
         self._stop_accepted = True
 
     def park(self) -> None:
-        """Leave a call whose end Retell does not confirm to slow polling by any worker."""
+        """Release a job whose call's end Retell does not confirm; any worker polls it every two minutes."""
         context, now = self.context, self.context.store.now()
         until = now + timedelta(seconds=PARKED_RETRY_SECONDS)
 

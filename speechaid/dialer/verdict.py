@@ -1,4 +1,4 @@
-"""Decide what an ended dial means for its job, account and batch. Pure: no I/O, no clock, no chance.
+"""Decide what an ended dial means for its job, account and batch. Pure: no I/O, no clock, no randomness.
 
 ``settlement`` reads what is needed, stores the verdict with the dial, and applies it.
 """
@@ -56,7 +56,7 @@ class DialEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class BillingView:
-    """The batch and the account by which a dial is decided and charged; None where there is none."""
+    """The batch and the account used to decide and charge the dial; None where there is none."""
 
     batch: Batch | None
     account: Account | None
@@ -244,7 +244,7 @@ def _result_document(
 def _analysis_fields(
     dial: Dial, call: Call, end: DialEnd, after_seconds: float | None, now: datetime
 ) -> Document:
-    """Have Retell asked for the analysis later, where a connected call came without one."""
+    """If a connected call has no analysis yet, schedule a query."""
     if after_seconds is None or not end.connected or call.document.get("call_analysis"):
         return {}
     wait = {"due_at": now + timedelta(seconds=after_seconds), "tries": 0, "key": dial.api_key_fingerprint}

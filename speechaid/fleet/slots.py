@@ -26,7 +26,7 @@ class SlotState(StrEnum):
     BOOTING = "booting"
     #: At work; its next beat is due by ``due``.
     RUNNING = "running"
-    #: Past its deadline, asked to dump its stack; killed at ``due`` unless it reports after all.
+    #: Past its deadline, asked to dump its stack; killed at ``due`` unless a beat arrives first.
     HUNG = "hung"
     #: Killed by the supervisor; its exit is awaited.
     KILLED = "killed"
@@ -50,7 +50,8 @@ class Slot:
     """One slot; written by the fleet's loop only.
 
     Attributes:
-        due: when the present state has to end (seconds of the boot-time clock); None: no limit.
+        due: the deadline of the present state; for WAITING, the start time. Seconds of the boot-time clock;
+            None: no limit.
         asked: its process was ordered to leave.
         was_hung: its process was found hung, so that the supervisor killed it.
     """

@@ -1,6 +1,6 @@
 """The checks before a dial, in order of precedence; ``eligibility`` combines them. Pure: no I/O, no clock.
 
-Concurrency counts leave out what this dial itself already holds.
+Concurrency counts exclude this dial's own entry.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Check:
     value: str
     #: Set if it failed.
     reason: Reason | None = None
-    #: When it will pass by itself, if known.
+    #: When the check passes next, if known.
     next_chance: datetime | None = None
 
 

@@ -52,7 +52,7 @@ class RetryPolicy:
     """How often and how soon to retry."""
 
     max_attempts: int
-    #: After a pass whose last dial failed otherwise than below.
+    #: After a pass whose last dial failed for a reason other than no answer or voicemail.
     retry_delay_seconds: float
     #: After a pass whose last dial was not answered, or reached a machine.
     no_answer_delay_seconds: float
@@ -69,7 +69,7 @@ class Position:
 
     #: As the contact lists them.
     phones: tuple[str, ...]
-    #: Those of ``phones``, as listed, that must not be dialled (again); see ``phones.undialable``.
+    #: Those of ``phones``, as listed, that must not be dialled; see ``phones.undialable``.
     dead: frozenset[str]
     #: Index of the dialled phone.
     index: int
@@ -179,7 +179,7 @@ def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
 
 
 def exhausted(attempts: int) -> NextStep:
-    """The end of a job whose passes are used up before a dial (``is_exhausted``)."""
+    """The end of a job whose attempts are used up before a dial (``is_exhausted``)."""
     return NextStep(
         status=JobStatus.FAILED,
         attempts=attempts,
@@ -232,16 +232,18 @@ def _next_phone(
     # The limit may have been lowered during the call: never count beyond it, nor backwards.
     attempts = max(position.attempts, min(position.attempts + 1, policy.max_attempts))
     retries = bool(dialable) and not is_exhausted(attempts, policy)
+    if retries:
+        cause = RetryCause.RETRY
+    elif dialable:
+        cause = RetryCause.EXHAUSTED
+    else:
+        cause = RetryCause.ALL_PHONES_DEAD
     return NextStep(
         status=JobStatus.PENDING if retries else JobStatus.FAILED,
         attempts=attempts,
         next_phone_index=0,
         delay_seconds=delay_seconds if retries else 0.0,
-        cause=RetryCause.RETRY
-        if retries
-        else RetryCause.EXHAUSTED
-        if dialable
-        else RetryCause.ALL_PHONES_DEAD,
+        cause=cause,
         dead_phone=dead_phone,
     )
 
