@@ -97,10 +97,10 @@ class Dispatcher:
             return
         # Tells the client that the daemon is alive, whatever the database does.
         self._answers.progress(request, {"state": "accepted"})
-        fleet = self._daemon.snapshot() if command.needs_snapshot else {}
+        snapshot = self._daemon.snapshot() if command.needs_snapshot else {}
         self._in_background(
             request,
-            lambda context: command.run(context, _invocation(request, context, self._answers, fleet)),
+            lambda context: command.run(context, _invocation(request, context, self._answers, snapshot)),
             command.after,
         )
 
@@ -161,10 +161,10 @@ class Dispatcher:
 
 
 def _invocation(
-    request: Request, context: HandlerContext, answers: AnswerSink, fleet: Mapping[str, Any]
+    request: Request, context: HandlerContext, answers: AnswerSink, snapshot: Mapping[str, Any]
 ) -> Invocation:
     return Invocation(
-        fleet=fleet,
+        snapshot=snapshot,
         args=request.args,
         actor=actor_of(request.peer),
         attachment=request.attachment,

@@ -98,7 +98,7 @@ def hold_here(daemon: DaemonControl, _args: Args) -> Result:
 
 
 def unhold_here(daemon: DaemonControl, _args: Args) -> Result:
-    """Release this host's hold, after the fleet hold."""
+    """Release this host's hold, after the global hold."""
     daemon.hold(False)
     return {}
 

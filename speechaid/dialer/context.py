@@ -169,7 +169,7 @@ class WorkerContext:
             no_answer_delay_seconds=call.no_answer_retry_minutes * 60,
             temporary_min_seconds=call.temporary_retry_min_seconds,
             temporary_max_seconds=call.temporary_retry_max_seconds,
-            voicemail_counts=call.voicemail_counts,
+            voicemail_is_success=call.voicemail_counts,
         )
         return retries.policy_for(defaults, None if batch is None else batch.call_settings)
 

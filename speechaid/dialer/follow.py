@@ -67,11 +67,11 @@ class CallFollower:
         #: Whether Retell does not know the call.
         self.unknown = False
         #: Whether the latest poll was answered.
-        self._answered = False
+        self._last_poll_answered = False
         now = context.clock.boottime()
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
-        self._answered_at = now
+        self._last_answer_at = now
         self._renewed_at = now
         self._stop_asked_at = now if self._dial.stop_asked_by is not None else None
         #: Whether Retell has received the stop; an earlier worker may have died before sending it.
@@ -117,7 +117,7 @@ class CallFollower:
             self.unknown = True
             return
         except RetellError as fault:
-            self._answered = False
+            self._last_poll_answered = False
             circuit_breaker.after_query_fault(context, fault)
             return
         self._note_answer(call)
@@ -149,8 +149,8 @@ class CallFollower:
         return CallProgress(
             since_placed_seconds=self._since_placed(),
             since_connected_seconds=self._since_connected(),
-            since_answer_seconds=now - self._answered_at,
-            last_poll_answered=self._answered,
+            since_answer_seconds=now - self._last_answer_at,
+            last_poll_answered=self._last_poll_answered,
             since_stop_seconds=since_stop,
             unknown_to_retell=self.unknown,
         )
@@ -226,10 +226,10 @@ class CallFollower:
 
     def _note_answer(self, call: Call) -> None:
         context = self.context
-        self.unknown, self._answered = False, True
-        self._answered_at = context.clock.boottime()
+        self.unknown, self._last_poll_answered = False, True
+        self._last_answer_at = context.clock.boottime()
         if call.connected and self._connected_at is None:
-            self._connected_at = self._answered_at
+            self._connected_at = self._last_answer_at
             if call.started_at is not None and self._dial.placed_at is not None:
                 answered_after = (call.started_at - self._dial.placed_at) / timedelta(seconds=1)
                 context.observe("speechaid_dial_to_answer_seconds", max(0.0, answered_after))

@@ -160,7 +160,7 @@ def settle_reservation_entries(
 def finish(context: WorkerContext, job: Job, stored: Verdict) -> None:
     """The last write; an operator request recorded during the call may override the new status."""
     changes = as_job_fields(job, stored.job)
-    while not context.store.jobs.finish(job, operator_requests.reclassify(changes, job.request)):
+    while not context.store.jobs.finish(job, operator_requests.apply_request(changes, job.request)):
         job = context.store.jobs.reread(job)
 
 

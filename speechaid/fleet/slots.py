@@ -33,7 +33,7 @@ class SlotState(StrEnum):
 
 
 #: Allowed changes of state; every change goes through ``Slot.move``.
-ARROWS: Final[dict[SlotState, frozenset[SlotState]]] = {
+ALLOWED_TRANSITIONS: Final[dict[SlotState, frozenset[SlotState]]] = {
     SlotState.WAITING: frozenset({SlotState.SPAWNING}),
     SlotState.SPAWNING: frozenset({SlotState.BOOTING, SlotState.WAITING}),
     SlotState.BOOTING: frozenset({SlotState.RUNNING, SlotState.HUNG, SlotState.KILLED, SlotState.WAITING}),
@@ -100,9 +100,9 @@ class Slot:
         """Change the state; the only place that does.
 
         Raises:
-            FleetError: ``ARROWS`` does not allow it: a bug.
+            FleetError: ``ALLOWED_TRANSITIONS`` does not allow it: a bug.
         """
-        if state not in ARROWS[self.state]:
+        if state not in ALLOWED_TRANSITIONS[self.state]:
             raise FleetError(f"{self.name} cannot become {state} from {self.state}")
         self.state, self.due = state, due
 

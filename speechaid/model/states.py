@@ -1,7 +1,8 @@
 """Statuses and states of jobs, calls and workers, and the outcomes of calls; imports nothing of speechaid.
 
-The allowed changes of a job's status are data (``ARROWS``): every status that the store writes to an existing
-job passes ``transition``, which checks them. The write's filter names the expected status or the claim.
+The allowed changes of a job's status are data (``ALLOWED_TRANSITIONS``): every status that the store writes
+to an existing job passes ``transition``, which checks them. The write's filter names the expected status or
+the claim.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class JobStatus(StrEnum):
 STATUS_ALIASES: Final = {"completed": JobStatus.DONE}
 
 #: The statuses that each status may change to. Any other change is a bug.
-ARROWS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
+ALLOWED_TRANSITIONS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
     JobStatus.PENDING: frozenset(
         {JobStatus.IN_PROGRESS, JobStatus.SUSPENDED, JobStatus.CANCELLED, JobStatus.FAILED}
     ),
@@ -65,11 +66,11 @@ def transition(status: str, *origins: JobStatus) -> JobStatus:
     """Return ``status``, if a job may change to it from each of the origins; it may also stay as it is.
 
     Raises:
-        ValueError: ``ARROWS`` forbids it, or there is no such status: a bug.
+        ValueError: ``ALLOWED_TRANSITIONS`` forbids it, or there is no such status: a bug.
     """
     wanted = JobStatus(status)
     for origin in origins:
-        if wanted is not origin and wanted not in ARROWS[origin]:
+        if wanted is not origin and wanted not in ALLOWED_TRANSITIONS[origin]:
             raise ValueError(f"a job cannot change from {origin} to {wanted}")
     return wanted
 

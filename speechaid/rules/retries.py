@@ -59,8 +59,8 @@ class RetryPolicy:
     #: Bounds of the random delay after a temporary fault.
     temporary_min_seconds: float
     temporary_max_seconds: float
-    #: Whether reaching a voicemail counts as success.
-    voicemail_counts: bool
+    #: Whether reaching a voicemail completes the job (``voicemail_counts`` of a batch and of the settings).
+    voicemail_is_success: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def policy_for(defaults: RetryPolicy, settings: CallSettings | None) -> RetryPol
         no_answer_delay_seconds=defaults.no_answer_delay_seconds if delay is None else delay,
         temporary_min_seconds=defaults.temporary_min_seconds,
         temporary_max_seconds=defaults.temporary_max_seconds,
-        voicemail_counts=defaults.voicemail_counts if counts is None else counts,
+        voicemail_is_success=defaults.voicemail_is_success if counts is None else counts,
     )
 
 
@@ -198,7 +198,7 @@ def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
 
 
 def _rule(outcome: Outcome, stopped_by: Stopper | None, policy: RetryPolicy) -> Rule:
-    if outcome is Outcome.VOICEMAIL and policy.voicemail_counts:
+    if outcome is Outcome.VOICEMAIL and policy.voicemail_is_success:
         return SUCCESS
     if outcome is Outcome.STOPPED and stopped_by is Stopper.OPERATOR:
         return STOPPED_BY_OPERATOR

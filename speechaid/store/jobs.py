@@ -2,7 +2,8 @@
 
 The fence: a claim writes a fresh token, and every later write of that job filters on it. If the filter
 matches nothing, ``LeaseLost`` is raised: another process owns the job now, and the writer stops. The lease is
-``reserved_until`` of a job ``in_progress``, by the database's clock. Every method may raise ``StoreUnavailable`` and ``StoreError``.
+``reserved_until`` of a job ``in_progress``, by the database's clock. Every method may raise
+``StoreUnavailable`` and ``StoreError``.
 """
 
 from __future__ import annotations
@@ -304,7 +305,7 @@ class Jobs:
         due = now + timedelta(seconds=delay_seconds)
         fields = {"status": JobStatus.PENDING, "reserved_until": due, "updated_at": now, **(changes or {})}
         while True:
-            changed = operator_requests.reclassify(fields, job.request)
+            changed = operator_requests.apply_request(fields, job.request)
             update = clear_claim(changed, now, JobStatus.IN_PROGRESS)
             if self.table.update(self._own(job) | {"request": job.request}, update):
                 return
@@ -470,7 +471,7 @@ def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Documen
         origins: the statuses that the job may have now; none where no status is set.
 
     Raises:
-        ValueError: ``model.states.ARROWS`` forbids the change of status.
+        ValueError: ``model.states.ALLOWED_TRANSITIONS`` forbids the change of status.
     """
     if "status" in fields:
         fields = {**fields, "status": transition(fields["status"], *origins)}

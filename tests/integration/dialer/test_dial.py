@@ -43,7 +43,7 @@ def test_two_phones_without_an_answer_make_six_calls_and_a_failed_job(stage: Sta
     stage.add_job(A, B)
     stage.simulator.script({"*": ["dial_no_answer"]})
 
-    job = stage.run_dry(stage.context())
+    job = stage.run_until_finished(stage.context())
 
     assert (job["status"], job["attempts"]) == ("failed", 3)
     assert [call["to_number"] for call in stage.simulator.placed_calls()] == [A, B] * 3
