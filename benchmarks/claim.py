@@ -223,7 +223,7 @@ def load(database: Database[Document], jobs: int, batches: int) -> None:
         fast.jobs.insert_many(
             [_job(n, batches, accounts, now) for n in range(begin, min(jobs, begin + PORTION))], ordered=False
         )
-    # The stored fleet hold: the daemon that is asked for its status dials nothing.
+    # The stored global hold: the daemon that is asked for its status dials nothing.
     fast.speechaid_holds.insert_one({"_id": "fleet", "on": True, "by": "benchmark"})
 
 

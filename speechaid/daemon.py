@@ -274,7 +274,7 @@ def _with_address(settings: Settings, database: EmbeddedDatabase | None) -> Sett
 
 def _hold(store: Store) -> None:
     """Hold every dial before there is a worker; an existing hold keeps its owner and reason."""
-    if store.holds.fleet() is None:
+    if store.holds.find_hold() is None:
         store.holds.hold(by=_HELD_BY, reason="started held")
     log.warning("daemon.held", text="no host dials until speechctl unhold")
 

@@ -41,14 +41,14 @@ from speechaid.telemetry.logs import get_logger
 #: that waits for the answer to a dial would leave the dial ambiguous.
 HAND_OVER_GRACE_SECONDS: Final = 5.0
 #: A loop that took this much longer than its longest wait was suspended (SIGSTOP), or the machine slept.
-SUSPENDED_SECONDS: Final = 3.0
+LOOP_STALL_SECONDS: Final = 3.0
 #: For the database thread and the embedded database to close after the last worker has left.
 CLOSING_SECONDS: Final = 120.0
 #: SIGTTIN adds no worker beyond this.
 MAX_WORKERS_BY_SIGNAL: Final = 2000
 
-#: Names of idempotent counts that are remembered: more than a fleet of any size sends between a worker's
-#: death and the repetition of its last operation.
+#: De-duplication window, in names of idempotent counts: larger than what all workers send between a crash and
+#: the retry of that operation.
 IDEMPOTENT_COUNTS_KEPT: Final = 20_000
 
 log = get_logger(__name__)
@@ -156,7 +156,7 @@ class Supervisor:
             self._start(cleanup)
             while not self._is_finished():
                 if not self._run_guarded(self._wait):
-                    # Where waiting fails, read every source: nothing may be missed.
+                    # If polling fails, treat every source as ready: no event may be missed.
                     self._ready = Readable(fds=frozenset(self._descriptors), control=True)
                 self._dispatch_events()
                 self._run_guarded(self._tick)
@@ -168,7 +168,7 @@ class Supervisor:
         self._state_directory = StateDirectory(self.settings.control.state_dir)
         cleanup.callback(self._state_directory.close)
         state = self._state_directory.load()
-        # Inherited as ignored, it would hide how children ended.
+        # If SIGCHLD is inherited as SIG_IGN, wait() returns no exit status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         become_subreaper()
         reserve_descriptors(self.settings.worker.count)
@@ -224,7 +224,7 @@ class Supervisor:
         self._ready = self._control.wait(self._descriptors, int(timeout * 1000) + 1)
         now = self._clock.boottime()
         elapsed = now - self._awake_at
-        if elapsed > REVIEW_SECONDS + SUSPENDED_SECONDS:
+        if elapsed > REVIEW_SECONDS + LOOP_STALL_SECONDS:
             log.warning("supervisor.was_suspended", for_seconds=round(elapsed, 1))
             self._fleet.extend_deadlines(elapsed, now)
         self._awake_at = now
@@ -373,7 +373,7 @@ class Supervisor:
             self._run_guarded(listener, slot, event.name, event.fields)
 
     def on_worker_exit(self, worker_id: str, beat: Beat | None, cause: ExitCause) -> None:
-        """Count the exit; report a crash with the job in hand to the database thread, other exits not."""
+        """Count the exit, and report a crash to the database thread; other exits are only counted."""
         if cause is not ExitCause.ASKED:
             self.on_counts({count_key("speechaid_worker_restarts_total", {"cause": cause.value}): 1})
         if cause in CRASHES:
@@ -409,7 +409,7 @@ class Supervisor:
             log.warning("fleet.scale_refused", text=str(exc))
 
     def _one_fewer(self) -> None:
-        self.scale(max(self._fleet.wanted - 1, 1))  # to stop all of them there is drain
+        self.scale(max(self._fleet.wanted - 1, 1))  # never below one; use drain to stop claims
 
     def _enter(self, phase: Phase) -> None:
         log.info("supervisor.phase", phase=phase.label)
@@ -420,8 +420,8 @@ class Supervisor:
     def _save_state(self) -> None:
         """Write drain, hold and pauses to the state file, for the next start.
 
-        An emergency stop must not wait for a disk: where the file cannot be written, the state holds in
-        memory, the answer says so, and the write is retried each second.
+        An emergency stop must not wait for a disk: if the file cannot be written, the state stays in effect
+        in memory, the answer says so, and the write is retried each second.
         """
         state = PersistedState(
             draining=self._fleet.draining, held=self._fleet.held, paused=frozenset(self._fleet.paused)
@@ -438,7 +438,7 @@ class Supervisor:
         self._state_not_saved = None
 
     def _check_disk_space(self, directory: Path) -> None:
-        """Hold new dials while a call's end might not fit on the disk; live calls are followed."""
+        """Hold new dials while the disk may be too full to record a result; live calls are followed."""
         held = self._fleet.no_space is not None
         try:
             disk = os.statvfs(directory)

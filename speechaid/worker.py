@@ -1,4 +1,4 @@
-"""A worker process: recover lapsed jobs, claim and dial due ones, wait; one call at a time."""
+"""A worker process: recover jobs whose lease has expired, claim and dial due ones, wait; one at a time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from speechaid.settings import Settings
 from speechaid.store.connection import WARM_UP_PASSES, Store, connect, warm_up_driver, warm_up_queries
 from speechaid.telemetry import logs
 
-#: Wait of a worker that found nothing to do, in seconds: from the first to the second, growing.
+#: Wait of an idle worker: (minimum, maximum) seconds of an exponential back-off with jitter.
 IDLE_WAIT_SECONDS = (0.5, 3.0)
-#: A worker looks for lapsed leases at this interval, in seconds, plus or minus a half.
+#: A worker searches for expired leases at this interval, in seconds, ±50 %.
 RECOVERY_EVERY_SECONDS = 5.0
-#: Wait while the database is away, in seconds: from the first to the second, growing.
-DATABASE_RETRY_SECONDS = (1.0, 10.0)
+#: The same while the database is unavailable.
+DATABASE_AWAY_SECONDS = (1.0, 10.0)
 
 
 def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], ExitStatus]:
-    """Make what a worker of these settings needs, and nothing that is open: called before the fork.
+    """Make what a worker needs, without opening a connection or starting a thread; called before fork().
 
     A driver's client that has never been used has no thread, no connection and no lock in use, and may be
     forked; the store opens it at its first use.
@@ -84,8 +84,9 @@ class Worker:
         )
         self.claimer = JobClaimer(self.context)
         self._recovery_due_at = 0.0
-        #: Passes in a row without work, and without a database.
+        #: Consecutive passes without work.
         self._idle_passes = 0
+        #: Consecutive passes without the database.
         self._away_passes = 0
 
     def run(self) -> ExitStatus:
@@ -122,7 +123,7 @@ class Worker:
         except StoreUnavailable as away:
             self.wait_for_database(away)
         except (StoreError, RetellError) as fault:
-            # As far as we can tell it will not pass by itself: log it, and go on slowly with other jobs.
+            # Probably permanent: log it, and go on slowly with other jobs.
             log.event(ERROR, "worker.fault", error=str(fault), kind=type(fault).__name__)
             self.link.count("speechaid_worker_faults_total", kind=type(fault).__name__)
             self.wait(IDLE_WAIT_SECONDS[1])
@@ -139,7 +140,7 @@ class Worker:
         if now < self._recovery_due_at:
             return False
         if recovery.recover_one(self.context):
-            return True  # there may be more: look again at once
+            return True  # there may be more: search again at once
         self._recovery_due_at = now + RECOVERY_EVERY_SECONDS * (0.5 + self.context.random.random())
         return False
 
@@ -180,7 +181,7 @@ class Worker:
         if self._away_passes == 0:
             log.event(WARNING, "database.away", error=str(away))
         self.link.count("speechaid_database_faults_total", step="round")
-        least, most = DATABASE_RETRY_SECONDS
+        least, most = DATABASE_AWAY_SECONDS
         pause = min(most, least * 2**self._away_passes) * (0.5 + self.context.random.random())
         self._away_passes = min(self._away_passes + 1, 10)
         self.context.report_step(WorkerState.IDLE, "database away", seconds=pause)
@@ -193,7 +194,7 @@ class Worker:
     # -- commands ----------------------------------------------------------------------------------------
 
     def handle_commands(self, commands: list[Command]) -> None:
-        """Handle the commands that the supervisor link leaves to us: those about settings and logs."""
+        """Apply settings and log-level orders; the supervisor link has handled the others."""
         for command in commands:
             if command.order is Order.SETTINGS:
                 self.context.settings = Settings.from_wire(command.data["wire"])

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandFailed as failed:
         return _fail(failed, as_json=as_json)
     except KeyboardInterrupt:
-        print("speechctl: interrupted; a request that was sent is still carried out", file=sys.stderr)
+        print("speechctl: interrupted; a command already sent will still run", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         stdio.give_up_output()  # the reader has closed the pipe (head, less): no fault
@@ -74,7 +74,7 @@ def _run_and_flush(parser: argparse.ArgumentParser, options: argparse.Namespace,
 
 
 def _fail(failed: CommandFailed, *, as_json: bool) -> int:
-    """Print the failure; where that cannot be written, the exit status remains."""
+    """Print the failure; if stderr is closed, only the exit status is left."""
     try:
         _print_failure(failed, as_json=as_json)
         sys.stdout.flush()
@@ -137,7 +137,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
 
 
 def _check_output(spec: CommandSpec, options: argparse.Namespace) -> None:
-    """Refuse an output file that could not be written, before the work is done."""
+    """Check the output path before sending the command."""
     option = {"export": "output", "import": "bad_rows"}.get(spec.name)
     if option is not None and getattr(options, option):
         from speechctl import sheets
@@ -294,7 +294,7 @@ def _question(spec: CommandSpec, args: Mapping[str, Any], options: argparse.Name
         return None
     question = spec.question.format_map(args)
     if not sys.stdin.isatty():
-        raise CommandFailed(2, "unconfirmed", f"{question} The input is no terminal: confirm with --yes")
+        raise CommandFailed(2, "unconfirmed", f"{question} stdin is not a terminal; use --yes")
     return question
 
 
@@ -322,7 +322,7 @@ def _check_ids(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> No
 def _confirm(question: str) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise CommandFailed(1, "unconfirmed", "nothing was done")
+        raise CommandFailed(1, "unconfirmed", "cancelled; nothing was sent")
 
 
 def _wait_for_drain(

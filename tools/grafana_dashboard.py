@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from speechaid.rules.alerts import UNRATED_OUTCOME
+
 DASHBOARD_FILE: Final = Path(__file__).parents[1] / "speechaid" / "data" / "dashboard.json"
 
 #: Selects the daemons that are chosen at the top of the dashboard.
@@ -86,7 +88,7 @@ def _stat(title: str, text: str, expr: str, *, unit: str = "short", red_from: fl
 _PER_MINUTE: Final = "cpm"
 _ENDED: Final = "speechaid_calls_ended_total"
 #: Temporary faults, such as Retell's limit of calls, say nothing about success.
-_RATED: Final = 'outcome!="temporary"'
+_RATED: Final = f'outcome!="{UNRATED_OUTCOME}"'
 
 ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     "Is it calling?": (

@@ -14,14 +14,16 @@ from zoneinfo import ZoneInfo
 from speechaid.campaign import cells
 from speechaid.model import reading
 from speechaid.model.reading import Document
-from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome
+from speechaid.model.states import (
+    NO_CALL_OUTCOMES,
+    STATUS_ALIASES,
+    SUCCESSFUL_OUTCOMES,
+    JobStatus,
+    Outcome,
+)
 from speechaid.protocol.text import plural
 from speechaid.store.report_queries import ReportFigures
 
-#: The outcomes that complete a job.
-SUCCESSES: Final = frozenset({Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED})
-#: Outcomes that say nothing about the people called; they are left out of rates.
-NOT_RATED: Final = frozenset({Outcome.TEMPORARY, Outcome.NO_CREDIT, Outcome.BLOCKED})
 #: A result without an outcome.
 UNRECORDED: Final = "unrecorded"
 
@@ -154,7 +156,7 @@ def _totals(rows: Iterable[Document]) -> Document:
             sums[name] += _number(row, name)
         recorded = outcome != UNRECORDED
         sums["cost"] += _number(row, "cost") if recorded else _number(row, "retell_cents") / 100
-    successes = sum(outcomes[name] for name in SUCCESSES)
+    successes = sum(outcomes[name] for name in SUCCESSFUL_OUTCOMES)
     cost = round(sums["cost"], 4)
     return {
         "total": sum(outcomes.values()),
@@ -173,8 +175,10 @@ def _totals(rows: Iterable[Document]) -> Document:
 
 def _rate(outcomes: Mapping[str, int]) -> Document:
     """Successes, and their share of the calls with a rated outcome."""
-    successes = sum(outcomes.get(name, 0) for name in SUCCESSES)
-    rated = sum(count for name, count in outcomes.items() if name not in NOT_RATED and name != UNRECORDED)
+    successes = sum(outcomes.get(name, 0) for name in SUCCESSFUL_OUTCOMES)
+    rated = sum(
+        count for name, count in outcomes.items() if name not in NO_CALL_OUTCOMES and name != UNRECORDED
+    )
     return {"successful": successes, "success_rate": round(successes / rated, 4) if rated else None}
 
 

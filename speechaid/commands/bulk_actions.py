@@ -66,7 +66,7 @@ def _release_one(context: HandlerContext, job: Job, *, dry: bool) -> str:
     now = context.store.now()
     requeued: Document = {"status": JobStatus.PENDING, "reserved_until": now, "updated_at": now}
     if dry or context.store.operator_actions.release(
-        job, operator_requests.reclassify(requeued, job.request)
+        job, operator_requests.apply_request(requeued, job.request)
     ):
         return "released"
     return "moved"
@@ -173,4 +173,4 @@ def _portions(
 
 def _workers(command: Invocation) -> int:
     """The number of running workers of this host, which adopt calls."""
-    return sum(1 for worker in command.fleet.get("workers", []) if worker.get("pid"))
+    return sum(1 for worker in command.snapshot.get("workers", []) if worker.get("pid"))

@@ -62,7 +62,7 @@ class Dispatcher:
             database_away: why the database is known to be unavailable, or None: a command that needs it is
                 then refused at once instead of waiting for a time-out.
             after_write: called after a write in the database, whose counts are now out of date.
-            on_listener: called when a stream begins, since no last answer will count it.
+            on_listener: called when a stream begins, because a stream has no final answer to count.
         """
         self._daemon = daemon
         self._database_away = database_away
@@ -97,10 +97,10 @@ class Dispatcher:
             return
         # Tells the client that the daemon is alive, whatever the database does.
         self._answers.progress(request, {"state": "accepted"})
-        fleet = self._daemon.snapshot() if command.needs_snapshot else {}
+        snapshot = self._daemon.snapshot() if command.needs_snapshot else {}
         self._in_background(
             request,
-            lambda context: command.run(context, _invocation(request, context, self._answers, fleet)),
+            lambda context: command.run(context, _invocation(request, context, self._answers, snapshot)),
             command.after,
         )
 
@@ -161,10 +161,10 @@ class Dispatcher:
 
 
 def _invocation(
-    request: Request, context: HandlerContext, answers: AnswerSink, fleet: Mapping[str, Any]
+    request: Request, context: HandlerContext, answers: AnswerSink, snapshot: Mapping[str, Any]
 ) -> Invocation:
     return Invocation(
-        fleet=fleet,
+        snapshot=snapshot,
         args=request.args,
         actor=actor_of(request.peer),
         attachment=request.attachment,
@@ -173,7 +173,7 @@ def _invocation(
 
 
 def _done_before(request: Request) -> str:
-    """What was done in the loop although the background handler failed."""
+    """The prefix for a refusal: what has already taken effect in the loop."""
     command = REGISTRY.get(request.command.name)
     return command.done_before if isinstance(command, BackgroundCommand) else ""
 
@@ -181,7 +181,7 @@ def _done_before(request: Request) -> str:
 def _attempt(request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
     try:
         result = step()
-    except Exception as exc:  # noqa: BLE001 - both threads must outlive any handler
+    except Exception as exc:  # noqa: BLE001 - an exception in a handler must not end a thread
         return _refusal(request, exc)
     return result if isinstance(result, Continue) else _Done(result=result)
 

@@ -23,7 +23,7 @@ from speechaid.rules import metering
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 
-#: Upper bound of the jobs ahead in the queue that are counted.
+#: Count at most this many jobs ahead in the queue.
 _MAX_AHEAD: Final = 1000
 _NO_REASON: Final = "no reason recorded"
 _ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")
@@ -53,7 +53,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     if number is not None:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
-    checks.append(_workers(command.fleet))
+    checks.append(_workers(command.snapshot))
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
     chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
@@ -167,7 +167,9 @@ def _phone(job: Job, chosen: object) -> Check:
 
 
 def _before_dial(evaluation: Evaluation) -> list[Check]:
-    return [_check(check.name, check.passed, check.value, check.next_chance) for check in evaluation.checks]
+    return [
+        _check(check.name, check.passed, check.value, check.next_eligible_at) for check in evaluation.checks
+    ]
 
 
 def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
@@ -177,9 +179,9 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     return _check("number free", False, f"in a live call of job {holder}")
 
 
-def _workers(fleet: Mapping[str, Any]) -> Check:
+def _workers(snapshot: Mapping[str, Any]) -> Check:
     """Whether a worker of this host may claim the job; those of other hosts may too."""
-    supervisor, workers = fleet.get("supervisor", {}), fleet.get("workers", [])
+    supervisor, workers = snapshot.get("supervisor", {}), snapshot.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
     if reason := supervisor.get("no_space"):
         return _check("workers of this host", False, f"held, too little disk space: {reason}")
@@ -202,7 +204,7 @@ def _next_chance(
     if number is None or job.status not in {JobStatus.PENDING, JobStatus.SCHEDULED}:
         return None
     due = max(now, job.reserved_until or now)
-    return evaluate(worker_context, job, number, preflight, at=due).next_chance
+    return evaluate(worker_context, job, number, preflight, at=due).next_eligible_at
 
 
 def _resumption(context: HandlerContext, job: Job) -> str:

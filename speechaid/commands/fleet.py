@@ -1,4 +1,4 @@
-"""Commands about this daemon and its workers; the loop thread runs them at once."""
+"""Commands about this daemon and this host's workers; the loop thread runs them at once."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def hold_here(daemon: DaemonControl, _args: Args) -> Result:
 
 
 def unhold_here(daemon: DaemonControl, _args: Args) -> Result:
-    """Release this host's hold, after the fleet hold."""
+    """Release this host's hold, after the global hold."""
     daemon.hold(False)
     return {}
 

@@ -70,11 +70,11 @@ def forecast(context: HandlerContext, command: Invocation) -> Result:
     wanted = resolve_batch_id(context.store, command.args["batch"])
     jobs_by_batch = _waiting(context, wanted)
     inputs = _Inputs.read(worker_context, list(jobs_by_batch)[:_MAX_BATCHES], limit)
-    unheld = _lift_hold(inputs) or bool(command.fleet.get("supervisor", {}).get("held"))
+    unheld = _lift_hold(inputs) or bool(command.snapshot.get("supervisor", {}).get("held"))
     resumed = wanted is not None and _resume(inputs, wanted)
     schedule = _Schedule()
     waiting = {batch_id: inputs.dials(batch_id, schedule) for batch_id in inputs.jobs}
-    workers, seconds, cost = _workers(worker_context, command.fleet), *_recent(context)
+    workers, seconds, cost = _workers(worker_context, command.snapshot), *_recent(context)
     _run(inputs, waiting, schedule, workers=workers, call_seconds=seconds, limit=limit)
     considered = len(schedule.rows) + sum(schedule.skipped.values())
     pending = sum(jobs_by_batch.values())
@@ -183,14 +183,14 @@ class _Inputs:
             evaluation = evaluate(self.worker_context, job, choice.number, preflight, at=due)
             if evaluation.may_dial or evaluation.reason in _CONCURRENCY:
                 return _Dial(job=job, choice=choice, earliest=due)
-            if evaluation.next_chance is not None:
-                return _Dial(job=job, choice=choice, earliest=evaluation.next_chance)
+            if evaluation.next_eligible_at is not None:
+                return _Dial(job=job, choice=choice, earliest=evaluation.next_eligible_at)
             schedule.skip(job, str(evaluation.reason))
         return None
 
 
 def _lift_hold(inputs: _Inputs) -> bool:
-    """Forecast as if the fleet hold were released, so that an operator sees what ``unhold`` would do."""
+    """Forecast as if the global hold were released, so that an operator sees what ``unhold`` would do."""
     others = [hold for hold in inputs.preflight.holds if hold.scope != FLEET]
     lifted = len(others) < len(inputs.preflight.holds)
     inputs.preflight = replace(inputs.preflight, holds=others)
@@ -237,9 +237,9 @@ def _run(
             ends = starts + timedelta(seconds=call_seconds)
             for free_at in (lanes, *limited):
                 heapq.heapreplace(free_at, ends)
-        elif evaluation.reason is Reason.OUTSIDE_WINDOW and evaluation.next_chance is not None:
+        elif evaluation.reason is Reason.OUTSIDE_WINDOW and evaluation.next_eligible_at is not None:
             queue.append(dial)
-            _postpone(queue, dial.job.account_id, evaluation.next_chance)
+            _postpone(queue, dial.job.account_id, evaluation.next_eligible_at)
         else:
             schedule.skip(dial.job, f"{evaluation.reason} by then")
         if not queue:
@@ -327,9 +327,9 @@ def _waiting(context: HandlerContext, wanted: str | None) -> dict[str | None, in
     return {name: jobs for name, jobs in counts.items() if jobs and (wanted is None or name == wanted)}
 
 
-def _workers(worker_context: WorkerContext, fleet: Mapping[str, Any]) -> int:
+def _workers(worker_context: WorkerContext, snapshot: Mapping[str, Any]) -> int:
     """The workers of this host that may claim, or the number in the settings where there is none."""
-    rows = fleet.get("workers", [])
+    rows = snapshot.get("workers", [])
     free = sum(1 for row in rows if row.get("pid") and not row.get("paused") and not row.get("leaving"))
     return free or worker_context.settings.worker.count
 

@@ -1,4 +1,4 @@
-"""The fleet hold: the emergency stop of new dials on all hosts."""
+"""The global hold: the emergency stop of new dials on all hosts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from speechaid.commands.wait_for_dials import wait_for_dials
 
 
 def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Hold all hosts, and wait until no dial is in flight; the loop thread has held this host already."""
-    before = context.store.holds.fleet()
+    """Hold all hosts, and wait until no dial is in flight; ``fleet.hold_here`` has held this host already."""
+    before = context.store.holds.find_hold()
     context.store.holds.hold(by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
@@ -21,5 +21,5 @@ def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
 
 
 def unhold(context: HandlerContext, command: Invocation) -> Result:
-    """Release the fleet hold."""
+    """Release the global hold."""
     return {"held": False, "was_held": context.store.holds.unhold(by=command.actor)}

@@ -82,7 +82,7 @@ class Invocation:
     #: Sends a progress message to the client.
     progress: Callable[[Mapping[str, Any]], None]
     #: ``DaemonControl.snapshot`` at the arrival of a command that needs it; otherwise empty.
-    fleet: Mapping[str, Any] = field(default_factory=dict)
+    snapshot: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

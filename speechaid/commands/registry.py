@@ -44,7 +44,7 @@ class BackgroundCommand:
     run: BackgroundHandler
     #: As in ``LoopCommand``.
     is_persisted: bool = False
-    #: ``Invocation.fleet`` gets the daemon's snapshot.
+    #: ``Invocation.snapshot`` gets the daemon's snapshot.
     needs_snapshot: bool = False
     #: While the database is away, the command is refused at once.
     needs_database: bool = True

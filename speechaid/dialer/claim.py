@@ -155,8 +155,8 @@ class JobClaimer:
     def _read_eligible(self) -> list[EligibleBatch]:
         """The batches with due jobs that may be called now, as far as holds and batches decide."""
         context = self._context
-        fleet, breaker_document = context.store.holds.read(context.retell.fingerprint)
-        if fleet is not None or circuit_breaker.holds(context, breaker_document):
+        hold, breaker_document = context.store.holds.read(context.retell.fingerprint)
+        if hold is not None or circuit_breaker.holds(context, breaker_document):
             return []
         now = context.store.now()
         due = [batch for batch in self._due if batch.first_due_at is None or batch.first_due_at <= now]

@@ -35,8 +35,9 @@ log = get_logger("speechaid.worker")
 
 #: Longest that one database operation may take: server selection, then the socket's time-out.
 DATABASE_STEP_SECONDS = 40.0
-#: Wait between tries while the database is away, in seconds: from the first to the second, growing.
-DATABASE_RETRY_SECONDS = (0.5, 5.0)
+#: Wait between tries of one operation while the database is unavailable: (minimum, maximum) seconds of an
+#: exponential back-off with jitter.
+OPERATION_RETRY_SECONDS = (0.5, 5.0)
 
 
 class HandOver(Exception):  # noqa: N818 - a request, not an error
@@ -153,7 +154,7 @@ class WorkerContext:
                     self.link.count("speechaid_database_faults_total", step=step)
                 if self.link.hand_over_requested:
                     raise HandOver from exc
-                least, most = DATABASE_RETRY_SECONDS
+                least, most = OPERATION_RETRY_SECONDS
                 pause = min(most, least * 2**tries) * (0.5 + self.random.random())
                 self.report_step(state, f"{step} (database away)", job, seconds=pause + DATABASE_STEP_SECONDS)
                 self.wait(pause)
@@ -168,7 +169,7 @@ class WorkerContext:
             no_answer_delay_seconds=call.no_answer_retry_minutes * 60,
             temporary_min_seconds=call.temporary_retry_min_seconds,
             temporary_max_seconds=call.temporary_retry_max_seconds,
-            voicemail_counts=call.voicemail_counts,
+            voicemail_is_success=call.voicemail_counts,
         )
         return retries.policy_for(defaults, None if batch is None else batch.call_settings)
 

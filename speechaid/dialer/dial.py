@@ -7,8 +7,8 @@ known. Whatever stops a worker between two of these steps leaves a job from whic
 One gap cannot be closed here: a process that the kernel freezes between its last check of the clock and the
 first byte of the POST sends that POST when it thaws. Retell's idempotency key makes it the same call for an
 hour; after that the dial has been settled by a search of the call list, and the late POST would be a call
-that no worker follows. Renewal of the lease, preflight and POST are so close together that the gap is some
-microseconds of our own code.
+that no worker follows. Between the last check of the clock and the send there are some microseconds of our
+own code; the preflight itself may be 3 to 6 s old by then.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
 PREFLIGHT_VALID_SECONDS = 3.0
-#: Seconds, between these, until a job that a window, a pause or a hold kept back is due again.
+#: Requeue delay (minimum, maximum), in seconds, after a closed window, a pause or a hold.
 REQUEUE_SECONDS = (5.0, 15.0)
-#: The same where only other calls stand in the way: those may end at any time.
+#: The same after a reason in ``NO_CAPACITY``: other calls may end at any time.
 NO_CAPACITY_SECONDS = (1.0, 3.0)
-#: Reasons that only calls in progress, or other dials just being placed, can have.
+#: Reasons that calls in progress, or other dials just being placed, can have; ``batch_not_open`` also follows
+#: from a pause.
 NO_CAPACITY = frozenset(
     {
         Reason.ACCOUNT_CONCURRENCY,
@@ -156,7 +157,7 @@ def record_intent(context: WorkerContext, job: Job, choice: Choice, preflight: P
         context.emit("dial.number_busy", job, phone=choice.number)
         context.store.jobs.requeue(job, delay_seconds=_requeue_delay(context))
     except StoreUnavailable:
-        # It may have been written; left alone, it would look like an ambiguous dial.
+        # The write may have succeeded; if the intent stayed, recovery would treat it as an ambiguous dial.
         context.retry_until_available(
             WorkerState.SETTLING, "put back", job, lambda: context.store.jobs.requeue(job)
         )
@@ -218,7 +219,7 @@ def place_or_withdraw(
             withdraw(context, job, cleared.reason)
             return None
     except LeaseLost:
-        # Entries added after the adopter had settled this very dial would be held for ever.
+        # If another worker has settled this dial, our entries would never be released.
         if job.dial is not None and not context.store.jobs.has_dial(job.dial.key):
             settlement.release_reservation_entries(context, job.dial)
         raise
@@ -261,7 +262,7 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
             continue
         if not circuit_breaker.admit_dial(context, preflight.breaker_document):
             return Obstacle("dialling_held")
-        # Only to admit a probe the breaker writes, which may take time: check the clock once more.
+        # admit_dial writes only when it admits a probe; that may take time, so check the clock again.
         if context.clock.boottime() - began <= 2 * PREFLIGHT_VALID_SECONDS:
             return preflight
         return Obstacle("look_stale")
@@ -294,7 +295,8 @@ def reserve_balance(context: WorkerContext, job: Job, dial: Dial, preflight: Pre
             return None
         estimate = metering.estimate(account, defaults)
         reservation = Reservation(key=dial.key, minutes=estimate.minutes, credit=estimate.credit)
-        # With a large balance other dials do not matter; with a small one, or after one came first, all do.
+        # The first try allows other dials within the headroom; after a lost race, require the account exactly
+        # as it was read.
         headroom = (
             None if tries else metering.headroom(account, estimate, defaults.timezone, context.store.now())
         )

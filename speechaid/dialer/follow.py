@@ -1,4 +1,4 @@
-"""Follow a placed call to its end: poll it, renew its lease, keep its limits, then settle it."""
+"""Follow a placed call to its end: poll it, renew its lease, enforce its limits, then settle it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def run(context: WorkerContext, job: Job, call: Call | None, preflight: Prefligh
 
 
 def hand_over(context: WorkerContext, job: Job) -> None:
-    """Release the lease, so that the call is adopted at once; without the database the lease lapses."""
+    """Release the lease, so that the call is adopted at once.
+
+    If the database is unavailable, the lease expires and the call is adopted then.
+    """
     try:
         context.store.jobs.release_lease(job)
         context.emit("call.handed_over", job)
@@ -64,11 +67,11 @@ class CallFollower:
         #: Whether Retell does not know the call.
         self.unknown = False
         #: Whether the latest poll was answered.
-        self._answered = False
+        self._last_poll_answered = False
         now = context.clock.boottime()
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
-        self._answered_at = now
+        self._last_answer_at = now
         self._renewed_at = now
         self._stop_asked_at = now if self._dial.stop_asked_by is not None else None
         #: Whether Retell has received the stop; an earlier worker may have died before sending it.
@@ -114,13 +117,13 @@ class CallFollower:
             self.unknown = True
             return
         except RetellError as fault:
-            self._answered = False
+            self._last_poll_answered = False
             circuit_breaker.after_query_fault(context, fault)
             return
         self._note_answer(call)
 
     def renew_lease(self) -> None:
-        """Renew the lease in good time, and read whether an operator wants the call stopped."""
+        """Renew the lease after a third of it, and reread the job for a hang-up request."""
         context = self.context
         context.report_step(WorkerState.FOLLOWING, "renew", self.job)
         try:
@@ -146,8 +149,8 @@ class CallFollower:
         return CallProgress(
             since_placed_seconds=self._since_placed(),
             since_connected_seconds=self._since_connected(),
-            since_answer_seconds=now - self._answered_at,
-            last_poll_answered=self._answered,
+            since_answer_seconds=now - self._last_answer_at,
+            last_poll_answered=self._last_poll_answered,
             since_stop_seconds=since_stop,
             unknown_to_retell=self.unknown,
         )
@@ -162,7 +165,7 @@ class CallFollower:
         )
 
     def stop_call(self, by: Stopper) -> None:
-        """Ask Retell to end the call. ``by`` is written first: it decides what the end means."""
+        """Ask Retell to end the call; ``by`` is recorded before, because the outcome depends on it."""
         context = self.context
         self.job = context.retry_until_available(
             WorkerState.FOLLOWING,
@@ -175,7 +178,7 @@ class CallFollower:
         self.resend_stop()
 
     def resend_stop(self) -> None:
-        """Send a wanted stop until Retell has received it: an outage must not lose it."""
+        """Repeat a stop request until Retell has received it: an outage must not lose it."""
         context = self.context
         if self._dial.stop_asked_by is None or self._stop_accepted:
             return
@@ -193,7 +196,7 @@ class CallFollower:
         self._stop_accepted = True
 
     def park(self) -> None:
-        """Leave a call whose end Retell does not confirm to slow polling by any worker."""
+        """Release a job whose call's end Retell does not confirm; any worker polls it every two minutes."""
         context, now = self.context, self.context.store.now()
         until = now + timedelta(seconds=PARKED_RETRY_SECONDS)
 
@@ -223,10 +226,10 @@ class CallFollower:
 
     def _note_answer(self, call: Call) -> None:
         context = self.context
-        self.unknown, self._answered = False, True
-        self._answered_at = context.clock.boottime()
+        self.unknown, self._last_poll_answered = False, True
+        self._last_answer_at = context.clock.boottime()
         if call.connected and self._connected_at is None:
-            self._connected_at = self._answered_at
+            self._connected_at = self._last_answer_at
             if call.started_at is not None and self._dial.placed_at is not None:
                 answered_after = (call.started_at - self._dial.placed_at) / timedelta(seconds=1)
                 context.observe("speechaid_dial_to_answer_seconds", max(0.0, answered_after))

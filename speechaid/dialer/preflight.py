@@ -16,7 +16,7 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
-from speechaid.store.holds import FleetHold
+from speechaid.store.holds import GlobalHold
 from speechaid.store.jobs import Candidate
 from speechaid.store.preflight import PreflightDocuments
 
@@ -103,7 +103,7 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
         read_at=read_at,
         batch=documents.batch,
         account=documents.account,
-        holds=_holds(context, read_at, documents.fleet, documents.breaker),
+        holds=_holds(context, read_at, documents.hold, documents.breaker),
         listed=documents.listed | context.store.do_not_call.listed(not_asked),
         country=country,
         breaker_document=documents.breaker,
@@ -111,14 +111,14 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
 
 
 def read_holds_only(context: WorkerContext) -> Preflight:
-    """The part of a preflight that is equal for every job: holds of the fleet and of this host's key."""
+    """The part of a preflight that is equal for every job: the global hold and that of this host's key."""
     read_at = context.clock.boottime()
-    fleet, breaker_document = context.store.holds.read(context.retell.fingerprint)
+    hold, breaker_document = context.store.holds.read(context.retell.fingerprint)
     return Preflight(
         read_at=read_at,
         batch=None,
         account=None,
-        holds=_holds(context, read_at, fleet, breaker_document),
+        holds=_holds(context, read_at, hold, breaker_document),
         listed=frozenset(),
         country=None,
         breaker_document=breaker_document,
@@ -132,13 +132,13 @@ def _numbers(job: Job, country: str | None) -> set[str]:
 
 
 def _holds(
-    context: WorkerContext, read_at: float, fleet: FleetHold | None, breaker_document: Document | None
+    context: WorkerContext, read_at: float, hold: GlobalHold | None, breaker_document: Document | None
 ) -> list[Hold]:
     """What holds every dial; the context keeps the breaker as read."""
     context.breaker_reading = BreakerReading(at=read_at, document=breaker_document)
     holds = circuit_breaker.holds(context, breaker_document)
-    if fleet is not None:
-        holds.append(Hold(scope="fleet", reason=fleet.reason or "held by an operator", since=fleet.at))
+    if hold is not None:
+        holds.append(Hold(scope="fleet", reason=hold.reason or "held by an operator", since=hold.at))
     return holds
 
 

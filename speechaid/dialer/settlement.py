@@ -1,9 +1,12 @@
 """Settle an ended dial exactly once: result, do-not-call list, account, batch, and last the job.
 
-The verdict is decided (``verdict``) and stored with the dial before any of it is applied. Each step consumes
-what the dial left (the result's unique key, the reservation entries in account and batch, the job's token).
-So whoever continues after a crash repeats no step and skips none, and a worker that was frozen meanwhile
-changes nothing.
+The verdict is decided (``verdict``) and stored with the dial before any of it is applied. Each step is
+idempotent: it removes its own entry (reservation entries in account and batch, the job's token) or has a
+unique key (the result). So a worker that continues after a crash repeats no step and skips none, and a worker
+that was frozen meanwhile changes nothing.
+
+After the last write the event ``call.settled`` reaches ``call_logs`` by another path, for information only:
+``context.emit``, the supervisor link, ``Supervisor.on_worker_event``, ``DatabaseThread.note_event``.
 """
 
 from __future__ import annotations
@@ -125,7 +128,7 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
         step("do-not-call", lambda: context.store.do_not_call.add(number, source="call", job_id=job.job_id))
     step("marks", lambda: settle_reservation_entries(context, dial, stored, billing))
     if stored.cause != WITHDRAWN:
-        # Before the last write: a worker that repeats the settlement counts under the same name again.
+        # Before the last write: the count has an id, so a repeat adds nothing.
         context.link.count_once(*call_metrics.settled(dial.key, stored))
     step("job", lambda: finish(context, job, stored))
     if stored.cause == WITHDRAWN:
@@ -155,14 +158,14 @@ def settle_reservation_entries(
 
 
 def finish(context: WorkerContext, job: Job, stored: Verdict) -> None:
-    """The last write; an operator's request that waited for the call may change where the job goes."""
+    """The last write; an operator request recorded during the call may override the new status."""
     changes = as_job_fields(job, stored.job)
-    while not context.store.jobs.finish(job, operator_requests.reclassify(changes, job.request)):
+    while not context.store.jobs.finish(job, operator_requests.apply_request(changes, job.request)):
         job = context.store.jobs.reread(job)
 
 
 def as_job_fields(job: Job, changes: Document) -> Document:
-    """A verdict's changes as paths of the job document: a stored verdict has plain names, no paths."""
+    """A verdict stores field names; translate them to dotted paths of the job document."""
     fields = dict(changes)
     if verdict.NEXT_PHONE_INDEX in fields:
         index = fields.pop(verdict.NEXT_PHONE_INDEX)
@@ -185,7 +188,7 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
 
 
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
-    """Enter a dial whose call already exists, regardless of limits, so that it counts and is charged."""
+    """Add the entries of a dial whose call exists, regardless of limits, so that it counts and is charged."""
     if dial.batch_id is not None:
         context.store.batches.register_live_dial(dial.batch_id, dial.key)
     if dial.account_id is None:

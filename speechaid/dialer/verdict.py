@@ -1,4 +1,4 @@
-"""Decide what an ended dial means for its job, account and batch. Pure: no I/O, no clock, no chance.
+"""Decide what an ended dial means for its job, account and batch. Pure: no I/O, no clock, no randomness.
 
 ``settlement`` reads what is needed, stores the verdict with the dial, and applies it.
 """
@@ -13,7 +13,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping
-from speechaid.model.states import JobStatus, Outcome
+from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.retries import NextStep, RetryPolicy
@@ -56,7 +56,7 @@ class DialEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class BillingView:
-    """The batch and the account by which a dial is decided and charged; None where there is none."""
+    """The batch and the account used to decide and charge the dial; None where there is none."""
 
     batch: Batch | None
     account: Account | None
@@ -194,7 +194,7 @@ def _call_fields(call: Call, outcome: Outcome, now: datetime) -> Document:
         "call_ended_at": call.ended_at or now,
         "call_duration_seconds": call.duration_ms / 1000,
         "call_result": {
-            "success": outcome in {Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED},
+            "success": outcome in SUCCESSFUL_OUTCOMES,
             "status": str(outcome),
             "summary": {name: document[name] for name in SUMMARY_FIELDS if name in document},
             "details": call.disconnection_reason,
@@ -223,7 +223,7 @@ def _result_document(
         "call_data": call.document,
         "call_status": None if call.call_status is None else str(call.call_status),
         "duration_ms": call.duration_ms,
-        "is_successful": end.outcome in {Outcome.ANSWERED, Outcome.CALLBACK_REQUESTED},
+        "is_successful": end.outcome in SUCCESSFUL_OUTCOMES,
         "created_at": now,
         "dial_key": dial.key,
         "batch_id": dial.batch_id,
@@ -244,7 +244,7 @@ def _result_document(
 def _analysis_fields(
     dial: Dial, call: Call, end: DialEnd, after_seconds: float | None, now: datetime
 ) -> Document:
-    """Have Retell asked for the analysis later, where a connected call came without one."""
+    """If a connected call has no analysis yet, schedule a query."""
     if after_seconds is None or not end.connected or call.document.get("call_analysis"):
         return {}
     wait = {"due_at": now + timedelta(seconds=after_seconds), "tries": 0, "key": dial.api_key_fingerprint}

@@ -50,7 +50,7 @@ class Order(StrEnum):
     LOG_LEVEL = "log_level"
     #: ``on``: whether every new dial is held on this host.
     HOLD = "hold"
-    #: ``job``: stop the live call of this job, if this worker has it.
+    #: Reserved, never sent: a hang-up travels in the job's ``request`` today, which the worker rereads.
     HANG_UP = "job.hang_up"
 
 

@@ -26,14 +26,14 @@ class SlotState(StrEnum):
     BOOTING = "booting"
     #: At work; its next beat is due by ``due``.
     RUNNING = "running"
-    #: Past its deadline, asked to dump its stack; killed at ``due`` unless it reports after all.
+    #: Past its deadline, asked to dump its stack; killed at ``due`` unless a beat arrives first.
     HUNG = "hung"
     #: Killed by the supervisor; its exit is awaited.
     KILLED = "killed"
 
 
 #: Allowed changes of state; every change goes through ``Slot.move``.
-ARROWS: Final[dict[SlotState, frozenset[SlotState]]] = {
+ALLOWED_TRANSITIONS: Final[dict[SlotState, frozenset[SlotState]]] = {
     SlotState.WAITING: frozenset({SlotState.SPAWNING}),
     SlotState.SPAWNING: frozenset({SlotState.BOOTING, SlotState.WAITING}),
     SlotState.BOOTING: frozenset({SlotState.RUNNING, SlotState.HUNG, SlotState.KILLED, SlotState.WAITING}),
@@ -50,7 +50,8 @@ class Slot:
     """One slot; written by the fleet's loop only.
 
     Attributes:
-        due: when the present state has to end (seconds of the boot-time clock); None: no limit.
+        due: the deadline of the present state; for WAITING, the start time. Seconds of the boot-time clock;
+            None: no limit.
         asked: its process was ordered to leave.
         was_hung: its process was found hung, so that the supervisor killed it.
     """
@@ -99,9 +100,9 @@ class Slot:
         """Change the state; the only place that does.
 
         Raises:
-            FleetError: ``ARROWS`` does not allow it: a bug.
+            FleetError: ``ALLOWED_TRANSITIONS`` does not allow it: a bug.
         """
-        if state not in ARROWS[self.state]:
+        if state not in ALLOWED_TRANSITIONS[self.state]:
             raise FleetError(f"{self.name} cannot become {state} from {self.state}")
         self.state, self.due = state, due
 

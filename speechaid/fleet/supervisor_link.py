@@ -229,8 +229,10 @@ class SupervisorLink:
                 self.draining = command.order is Order.DRAIN
             case Order.HOLD:
                 self.held = bool(command.data.get("on"))
-            case Order.SETTINGS | Order.LOG_LEVEL | Order.HANG_UP:
+            case Order.SETTINGS | Order.LOG_LEVEL:
                 pass  # handled by the worker
+            case Order.HANG_UP:
+                pass  # reserved: a hang-up travels in ``job.request``
 
     def _send(self, *last: Report) -> bool:
         """Send queued reports and then these, in one packet where they fit; whether these were sent."""

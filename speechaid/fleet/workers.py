@@ -1,7 +1,7 @@
 """The fleet: as many workers as wanted, each with a deadline, each replaced when it ends.
 
 Everything happens in ``tick``, called by the supervisor's loop: read reports, reap ended processes, take the
-zygote's answers, then review each slot and take at most its next step. All channels and pidfds are in one
+zygote's answers, then review each slot and make at most one state change. All channels and pidfds are in one
 epoll, whose descriptor the loop waits for, so that a beat costs the same in a fleet of any size.
 """
 
@@ -109,7 +109,7 @@ class Fleet:
         self._poller = ProcessPoller()
         self._review_at = 0.0
         self._lenient_until = 0.0
-        # Counts of slots that were removed: the fleet's counts never fall.
+        # Counts of slots that were removed: totals stay monotonic.
         self._calls_of_removed = 0
         self._restarts_of_removed = 0
 
@@ -435,7 +435,7 @@ class Fleet:
             ours.close()
             return
         slot.spawning(number, ours)
-        # Sent before the fork, so that they hold from the worker's first step.
+        # Sent before the fork, so that they take effect from the worker's first step.
         if slot.name in self.paused:
             slot.send_order(Order.PAUSE)
         if self.draining:

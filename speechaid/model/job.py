@@ -156,7 +156,7 @@ class Job:
 
     @classmethod
     def read(cls, document: Document) -> Job:
-        """Read a job document leniently (SPEC section 9)."""
+        """Read a job document leniently: a malformed field gets its default, it is no error."""
         word = (reading.text(document.get("status")) or "").lower()
         status = STATUS_ALIASES.get(word) or (JobStatus(word) if word in set(JobStatus) else None)
         attempts = reading.number(document.get("attempts"))

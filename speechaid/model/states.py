@@ -1,12 +1,15 @@
 """Statuses and states of jobs, calls and workers, and the outcomes of calls; imports nothing of speechaid.
 
-The allowed changes of a job's status are data (``ARROWS``): every status that the store writes to an existing
-job passes ``transition``, which checks them. The write's filter names the expected status or the claim.
+The allowed changes of a job's status are data (``ALLOWED_TRANSITIONS``): every status that the store writes
+to an existing job passes ``transition``, which checks them. The write's filter names the expected status or
+the claim.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from collections.abc import Mapping
+from enum import Enum, IntEnum, StrEnum, auto
+from types import MappingProxyType
 from typing import Final
 
 
@@ -33,7 +36,7 @@ class JobStatus(StrEnum):
 STATUS_ALIASES: Final = {"completed": JobStatus.DONE}
 
 #: The statuses that each status may change to. Any other change is a bug.
-ARROWS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
+ALLOWED_TRANSITIONS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
     JobStatus.PENDING: frozenset(
         {JobStatus.IN_PROGRESS, JobStatus.SUSPENDED, JobStatus.CANCELLED, JobStatus.FAILED}
     ),
@@ -63,17 +66,17 @@ def transition(status: str, *origins: JobStatus) -> JobStatus:
     """Return ``status``, if a job may change to it from each of the origins; it may also stay as it is.
 
     Raises:
-        ValueError: ``ARROWS`` forbids it, or there is no such status: a bug.
+        ValueError: ``ALLOWED_TRANSITIONS`` forbids it, or there is no such status: a bug.
     """
     wanted = JobStatus(status)
     for origin in origins:
-        if wanted is not origin and wanted not in ARROWS[origin]:
+        if wanted is not origin and wanted not in ALLOWED_TRANSITIONS[origin]:
             raise ValueError(f"a job cannot change from {origin} to {wanted}")
     return wanted
 
 
 class Outcome(StrEnum):
-    """What a call's end means for the job (SPEC section 3)."""
+    """What a call's end means for the job; ``rules.outcomes`` maps Retell's reasons to these."""
 
     ANSWERED = "answered"
     VOICEMAIL = "voicemail"
@@ -87,6 +90,42 @@ class Outcome(StrEnum):
     TEMPORARY = "temporary"
     NO_CREDIT = "no_credit"
     BLOCKED = "blocked"
+
+
+class OutcomeClass(Enum):
+    """What an outcome says about the person called."""
+
+    #: The call did what it was placed for.
+    SUCCESS = auto()
+    #: The dial reached a phone or a number, without success.
+    NO_SUCCESS = auto()
+    #: No phone rang: free of charge, not counted as a call, and left out of rates.
+    NO_CALL = auto()
+
+
+#: The class of every outcome.
+OUTCOME_CLASSES: Final[Mapping[Outcome, OutcomeClass]] = MappingProxyType(
+    {
+        Outcome.ANSWERED: OutcomeClass.SUCCESS,
+        Outcome.VOICEMAIL: OutcomeClass.NO_SUCCESS,
+        Outcome.NO_ANSWER: OutcomeClass.NO_SUCCESS,
+        Outcome.BUSY: OutcomeClass.NO_SUCCESS,
+        Outcome.FAILED: OutcomeClass.NO_SUCCESS,
+        Outcome.INVALID_NUMBER: OutcomeClass.NO_SUCCESS,
+        Outcome.DO_NOT_CALL: OutcomeClass.NO_SUCCESS,
+        Outcome.CALLBACK_REQUESTED: OutcomeClass.SUCCESS,
+        Outcome.STOPPED: OutcomeClass.NO_SUCCESS,
+        Outcome.TEMPORARY: OutcomeClass.NO_CALL,
+        Outcome.NO_CREDIT: OutcomeClass.NO_CALL,
+        Outcome.BLOCKED: OutcomeClass.NO_CALL,
+    }
+)
+SUCCESSFUL_OUTCOMES: Final = frozenset(
+    outcome for outcome, group in OUTCOME_CLASSES.items() if group is OutcomeClass.SUCCESS
+)
+NO_CALL_OUTCOMES: Final = frozenset(
+    outcome for outcome, group in OUTCOME_CLASSES.items() if group is OutcomeClass.NO_CALL
+)
 
 
 class CallStatus(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from logging import INFO, WARNING
-from typing import Any, Final
+from typing import Any
 
 from speechaid import __version__
 from speechaid.clock import Clock
@@ -23,7 +23,12 @@ from speechaid.rules.alerting import (
     clears_in_seconds,
     evaluate,
 )
-from speechaid.rules.alerts import ALERTS, HUNG_WINDOW_SECONDS, SUCCESS_WINDOW_SECONDS
+from speechaid.rules.alerts import (
+    ALERTS,
+    HUNG_WINDOW_SECONDS,
+    SUCCESS_WINDOW_SECONDS,
+    UNRATED_OUTCOME,
+)
 from speechaid.rules.increase import Increase
 from speechaid.settings import Settings
 from speechaid.telemetry.alerts import Message, Webhook
@@ -32,9 +37,6 @@ from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.snapshot import ConcurrencyReading, Snapshot, SnapshotHolder, Sums
 
 log = get_logger("speechaid.alerts")
-
-#: The outcome that does not count for the success rate.
-_NO_RESULT: Final = "temporary"
 
 
 class AlertMonitor:
@@ -165,7 +167,9 @@ class AlertMonitor:
         not_understood = _queue_stats(stats, "not_understood", {"named": []})["named"]
         counts = snapshot.counts
         hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
-        ended = _sum(counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != _NO_RESULT)
+        ended = _sum(
+            counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != UNRATED_OUTCOME
+        )
         return AlertFacts(
             database_up=database_up(stats),
             jobs_callable=_queue_stats(stats, "callable", 0),

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from speechaid.model.states import Outcome
 from speechaid.protocol.text import plural
 from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds
 
 #: Time windows of the two alerts that count events; multiplied by ``Thresholds.patience``.
 SUCCESS_WINDOW_SECONDS: Final = 1800.0
 HUNG_WINDOW_SECONDS: Final = 900.0
+#: Calls with this outcome do not count for the success rate: a limit at Retell says nothing about the calls.
+UNRATED_OUTCOME: Final = Outcome.TEMPORARY
 
 #: Joins two gauges of the same daemon.
 _SAME_DAEMON: Final = "on (instance, job)"
@@ -52,7 +55,8 @@ def _low_success(facts: AlertFacts, limits: Thresholds) -> str | None:
 
 def _low_success_promql(limits: Thresholds) -> str:
     window = promql_span(SUCCESS_WINDOW_SECONDS * limits.patience)
-    ended = f'sum without (outcome) (increase(speechaid_calls_ended_total{{outcome!="temporary"}}[{window}]))'
+    rated = f'speechaid_calls_ended_total{{outcome!="{UNRATED_OUTCOME}"}}'
+    ended = f"sum without (outcome) (increase({rated}[{window}]))"
     return (
         f"increase(speechaid_calls_succeeded_total[{window}]) / {ended} < {limits.success_rate:g}"
         f" and {ended} >= {limits.success_calls}"

@@ -1,6 +1,6 @@
 """The checks before a dial, in order of precedence; ``eligibility`` combines them. Pure: no I/O, no clock.
 
-Concurrency counts leave out what this dial itself already holds.
+Concurrency counts exclude this dial's own entry.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Check:
     value: str
     #: Set if it failed.
     reason: Reason | None = None
-    #: When it will pass by itself, if known.
-    next_chance: datetime | None = None
+    #: When the check passes next, if known.
+    next_eligible_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _hold(case: Case) -> Check:
         "hold",
         Reason.HELD,
         "; ".join(f"{hold.scope}: {hold.reason}" for hold in case.holds),
-        next_chance=max(known) if len(known) == len(until) else None,
+        next_eligible_at=max(known) if len(known) == len(until) else None,
     )
 
 
@@ -104,7 +104,7 @@ def _window(case: Case) -> Check:
         "window",
         Reason.OUTSIDE_WINDOW,
         f"{case.window}, closed",
-        next_chance=windows.next_opening(case.window, case.now),
+        next_eligible_at=windows.next_opening(case.window, case.now),
     )
 
 
@@ -158,7 +158,7 @@ def _daily_limit(case: Case) -> Check:
         "daily limit",
         Reason.DAILY_LIMIT,
         value,
-        next_chance=datetime.combine(tomorrow, time(), zone).astimezone(UTC),
+        next_eligible_at=datetime.combine(tomorrow, time(), zone).astimezone(UTC),
     )
 
 
@@ -203,8 +203,8 @@ def _passed(name: str, value: str) -> Check:
     return Check(name=name, passed=True, value=value)
 
 
-def _failed(name: str, reason: Reason, value: str, *, next_chance: datetime | None = None) -> Check:
-    return Check(name=name, passed=False, value=value, reason=reason, next_chance=next_chance)
+def _failed(name: str, reason: Reason, value: str, *, next_eligible_at: datetime | None = None) -> Check:
+    return Check(name=name, passed=False, value=value, reason=reason, next_eligible_at=next_eligible_at)
 
 
 CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (

@@ -87,7 +87,7 @@ class Evaluation:
     may_dial: bool
     checks: tuple[Check, ...]
     #: Now if it may be dialled; None if it depends on something without a known time.
-    next_chance: datetime | None
+    next_eligible_at: datetime | None
     action: Action
 
     @property
@@ -143,7 +143,7 @@ def evaluate(
     return Evaluation(
         may_dial=reason is None,
         checks=checks,
-        next_chance=_next_chance(case, checks),
+        next_eligible_at=_next_eligible_at(case, checks),
         action=Action.DIAL if reason is None else ACTIONS[reason],
     )
 
@@ -204,13 +204,13 @@ def account_is_open(account: Account, defaults: DiallingDefaults, now: datetime)
     )
 
 
-def _next_chance(case: Case, checks: Sequence[Check]) -> datetime | None:
+def _next_eligible_at(case: Case, checks: Sequence[Check]) -> datetime | None:
     """When every failed check will pass by itself, moved into the window; None: unknown for one of them."""
     chance = case.now
     for check in checks:
         if check.passed:
             continue
-        if check.next_chance is None:
+        if check.next_eligible_at is None:
             return None
-        chance = max(chance, check.next_chance)
+        chance = max(chance, check.next_eligible_at)
     return windows.next_opening(case.window, chance) if isinstance(case.window, Window) else None

@@ -18,16 +18,13 @@ from zoneinfo import ZoneInfo
 from speechaid.model import reading
 from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
-from speechaid.model.states import Outcome
+from speechaid.model.states import NO_CALL_OUTCOMES, Outcome
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import find_zone
 
 PLACES: Final = 6
 
 _UTC: Final = ZoneInfo("UTC")
-
-#: No phone rang: these cost nothing and do not count.
-_NOT_A_CALL: Final = frozenset({Outcome.TEMPORARY, Outcome.BLOCKED, Outcome.NO_CREDIT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +184,7 @@ def charge(account: Account, outcome: Outcome, minutes: float, connected: bool) 
         minutes: of talk.
         connected: whether a person or a machine answered.
     """
-    if outcome in _NOT_A_CALL:
+    if outcome in NO_CALL_OUTCOMES:
         return CallCost(minutes=0.0, credit=0.0, counts_call=False)
     used_minutes = used_credit = 0.0
     if account.plan is Plan.MINUTES and connected:

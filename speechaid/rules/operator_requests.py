@@ -25,7 +25,7 @@ REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
 DO_NOT_CALL: Final = "do_not_call"
 
 
-def reclassify(changes: Document, request: Document | None) -> Document:
+def apply_request(changes: Document, request: Document | None) -> Document:
     """Adapt a settlement's changes to the job, ``status`` included, to the request."""
     action = str((request or {}).get("action"))
     status = REQUESTED_STATUS.get(action)

@@ -3,6 +3,9 @@
 Only the length of a number is validated (``is_possible``), not the assigned ranges of the numbering plan:
 plans change faster than the library, Retell refuses numbers that do not exist, and fictional numbers must
 pass.
+
+Contacts store the text as it was imported. It is normalised (``normalize`` in US spelling) at each preflight,
+because the country may be that of the batch, the account or the settings.
 """
 
 from __future__ import annotations

@@ -52,15 +52,15 @@ class RetryPolicy:
     """How often and how soon to retry."""
 
     max_attempts: int
-    #: After a pass whose last dial failed otherwise than below.
+    #: After a pass whose last dial failed for a reason other than no answer or voicemail.
     retry_delay_seconds: float
     #: After a pass whose last dial was not answered, or reached a machine.
     no_answer_delay_seconds: float
     #: Bounds of the random delay after a temporary fault.
     temporary_min_seconds: float
     temporary_max_seconds: float
-    #: Whether reaching a voicemail counts as success.
-    voicemail_counts: bool
+    #: Whether reaching a voicemail completes the job (``voicemail_counts`` of a batch and of the settings).
+    voicemail_is_success: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Position:
 
     #: As the contact lists them.
     phones: tuple[str, ...]
-    #: Those of ``phones``, as listed, that must not be dialled (again); see ``phones.undialable``.
+    #: Those of ``phones``, as listed, that must not be dialled; see ``phones.undialable``.
     dead: frozenset[str]
     #: Index of the dialled phone.
     index: int
@@ -106,7 +106,7 @@ def policy_for(defaults: RetryPolicy, settings: CallSettings | None) -> RetryPol
         no_answer_delay_seconds=defaults.no_answer_delay_seconds if delay is None else delay,
         temporary_min_seconds=defaults.temporary_min_seconds,
         temporary_max_seconds=defaults.temporary_max_seconds,
-        voicemail_counts=defaults.voicemail_counts if counts is None else counts,
+        voicemail_is_success=defaults.voicemail_is_success if counts is None else counts,
     )
 
 
@@ -179,7 +179,7 @@ def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
 
 
 def exhausted(attempts: int) -> NextStep:
-    """The end of a job whose passes are used up before a dial (``is_exhausted``)."""
+    """The end of a job whose attempts are used up before a dial (``is_exhausted``)."""
     return NextStep(
         status=JobStatus.FAILED,
         attempts=attempts,
@@ -198,7 +198,7 @@ def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
 
 
 def _rule(outcome: Outcome, stopped_by: Stopper | None, policy: RetryPolicy) -> Rule:
-    if outcome is Outcome.VOICEMAIL and policy.voicemail_counts:
+    if outcome is Outcome.VOICEMAIL and policy.voicemail_is_success:
         return SUCCESS
     if outcome is Outcome.STOPPED and stopped_by is Stopper.OPERATOR:
         return STOPPED_BY_OPERATOR
@@ -232,16 +232,18 @@ def _next_phone(
     # The limit may have been lowered during the call: never count beyond it, nor backwards.
     attempts = max(position.attempts, min(position.attempts + 1, policy.max_attempts))
     retries = bool(dialable) and not is_exhausted(attempts, policy)
+    if retries:
+        cause = RetryCause.RETRY
+    elif dialable:
+        cause = RetryCause.EXHAUSTED
+    else:
+        cause = RetryCause.ALL_PHONES_DEAD
     return NextStep(
         status=JobStatus.PENDING if retries else JobStatus.FAILED,
         attempts=attempts,
         next_phone_index=0,
         delay_seconds=delay_seconds if retries else 0.0,
-        cause=RetryCause.RETRY
-        if retries
-        else RetryCause.EXHAUSTED
-        if dialable
-        else RetryCause.ALL_PHONES_DEAD,
+        cause=cause,
         dead_phone=dead_phone,
     )
 

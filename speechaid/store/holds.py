@@ -1,4 +1,4 @@
-"""Holds on dialling: an operator's fleet hold, and the circuit breaker of each API key.
+"""Holds on dialling: an operator's global hold, and the circuit breaker of each API key.
 
 Documents: ``{_id: "fleet", on, reason, by, at}`` and ``{_id: "key:<fingerprint>", revision, …breaker}``. A
 breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
@@ -13,11 +13,12 @@ from datetime import datetime
 from speechaid.model.reading import Document, flag, instant, text
 from speechaid.store.table import Duplicate, Table
 
+#: The ``_id`` of the global hold, as it is stored.
 FLEET = "fleet"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FleetHold:
+class GlobalHold:
     """An operator's hold on every host."""
 
     reason: str | None
@@ -32,9 +33,9 @@ class Holds:
         self.table = table
         self._now = now
 
-    def fleet(self) -> FleetHold | None:
-        """Find the fleet hold; None where there is none."""
-        return read_fleet_hold(self.table.find_one({"_id": FLEET}))
+    def find_hold(self) -> GlobalHold | None:
+        """Find the global hold; None where there is none."""
+        return read_global_hold(self.table.find_one({"_id": FLEET}))
 
     def hold(self, *, by: str, reason: str | None) -> None:
         """Hold every new dial of every host."""
@@ -42,13 +43,13 @@ class Holds:
         self.table.update({"_id": FLEET}, {"$set": fields}, upsert=True)
 
     def unhold(self, *, by: str) -> bool:
-        """Lift the fleet hold; return whether there was one."""
+        """Lift the global hold; return whether there was one."""
         return self.table.update({"_id": FLEET, "on": True}, {"$set": {"on": False, "lifted_by": by}})
 
-    def read(self, fingerprint: str) -> tuple[FleetHold | None, Document | None]:
-        """Read the fleet hold and the breaker document of an API key, in one query."""
+    def read(self, fingerprint: str) -> tuple[GlobalHold | None, Document | None]:
+        """Read the global hold and the breaker document of an API key, in one query."""
         rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, key_of(fingerprint)]}})}
-        return read_fleet_hold(rows.get(FLEET)), rows.get(key_of(fingerprint))
+        return read_global_hold(rows.get(FLEET)), rows.get(key_of(fingerprint))
 
     def breakers(self) -> list[Document]:
         """Find all breaker documents; ``_id`` is ``key:<fingerprint>``."""
@@ -72,11 +73,11 @@ class Holds:
         return self.table.update(query, {"$set": {**fields, "revision": expected_revision + 1}})
 
 
-def read_fleet_hold(document: Document | None) -> FleetHold | None:
-    """The fleet hold in a document; None where it is off or missing."""
+def read_global_hold(document: Document | None) -> GlobalHold | None:
+    """The global hold in a document; None where it is off or missing."""
     if document is None or not flag(document.get("on"), default=False):
         return None
-    return FleetHold(
+    return GlobalHold(
         reason=text(document.get("reason")), by=text(document.get("by")), at=instant(document.get("at"))
     )
 

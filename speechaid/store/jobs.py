@@ -1,8 +1,9 @@
 """Jobs: claim, lease, the open dial, and the last write of each call.
 
-The fence: a claim writes a fresh token, and every later write of that job filters on it. A miss raises
-``LeaseLost``: another process owns the job now, and the writer stops. The lease is ``reserved_until`` of a
-job ``in_progress``, by the database's clock. Every method may raise ``StoreUnavailable`` and ``StoreError``.
+The fence: a claim writes a fresh token, and every later write of that job filters on it. If the filter
+matches nothing, ``LeaseLost`` is raised: another process owns the job now, and the writer stops. The lease is
+``reserved_until`` of a job ``in_progress``, by the database's clock. Every method may raise
+``StoreUnavailable`` and ``StoreError``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from speechaid.store import legacy
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
-#: Keys of the index that counts are read from: it covers them, and is far smaller than the documents.
+#: Keys of the covering index for counts, which is far smaller than the documents.
 COUNTED = (("batch_id", 1), ("status", 1))
 #: The index of open dials; the embedded server uses a partial index only with a hint.
 LIVE_NUMBER = "speechaid_live_number"
@@ -208,7 +209,7 @@ class Jobs:
                 {"dial": None},
             )
         except Duplicate as exc:
-            raise NumberBusy(f"job {job.job_id}: its number is in a live call of another job") from exc
+            raise NumberBusy(f"job {job.job_id}: its number has an open dial in another job") from exc
         return replace(job, dial=dial)
 
     def record_call(self, job: Job, call_id: str) -> Job:
@@ -304,7 +305,7 @@ class Jobs:
         due = now + timedelta(seconds=delay_seconds)
         fields = {"status": JobStatus.PENDING, "reserved_until": due, "updated_at": now, **(changes or {})}
         while True:
-            changed = operator_requests.reclassify(fields, job.request)
+            changed = operator_requests.apply_request(fields, job.request)
             update = clear_claim(changed, now, JobStatus.IN_PROGRESS)
             if self.table.update(self._own(job) | {"request": job.request}, update):
                 return
@@ -369,14 +370,14 @@ class Jobs:
         for row in rows:
             of_batch = counts.setdefault(text(row["_id"].get("batch_id")), {})
             status = str(row["_id"].get("status"))
-            # The database tells a missing field from null: both are jobs without a batch.
+            # The database distinguishes a missing field from null: both are jobs without a batch.
             of_batch[status] = of_batch.get(status, 0) + int(row["jobs"])
         return counts
 
     def open_dials(self, batch_id: str | None = None, *, of_batches: bool = False) -> OpenDials:
         """Count open dials that have no verdict yet.
 
-        A lease that ends with the wait for the next search counts as no lease: that dial is ambiguous.
+        Recovery keeps a lease only until its next search; such a dial counts as ambiguous.
 
         Args:
             batch_id: the batch; None: all jobs.
@@ -470,7 +471,7 @@ def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Documen
         origins: the statuses that the job may have now; none where no status is set.
 
     Raises:
-        ValueError: ``model.states.ARROWS`` forbids the change of status.
+        ValueError: ``model.states.ALLOWED_TRANSITIONS`` forbids the change of status.
     """
     if "status" in fields:
         fields = {**fields, "status": transition(fields["status"], *origins)}

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import ARROWS, JobStatus
+from speechaid.model.states import ALLOWED_TRANSITIONS, JobStatus
 from speechaid.rules import operator_requests
 from speechaid.store.jobs import Jobs, clear_claim
 
@@ -81,7 +81,7 @@ def _is_allowed(job: Job, action: str) -> bool:
     if action == "hang_up" or (action == "reset" and job.document.get("cancel_reason") == "do_not_call"):
         return False
     wanted = operator_requests.REQUESTED_STATUS[action]
-    return wanted in ARROWS[job.status] or (action == "reset" and job.status is wanted)
+    return wanted in ALLOWED_TRANSITIONS[job.status] or (action == "reset" and job.status is wanted)
 
 
 def _changes(action: str, reason: str | None, now: datetime) -> Document:
@@ -89,4 +89,4 @@ def _changes(action: str, reason: str | None, now: datetime) -> Document:
     untouched: Document = {"status": JobStatus.PENDING, "updated_at": now}
     if action == "reset":
         untouched["reserved_until"] = now
-    return operator_requests.reclassify(untouched, {"action": action, "reason": reason})
+    return operator_requests.apply_request(untouched, {"action": action, "reason": reason})

@@ -15,7 +15,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, mapping, sequence
 from speechaid.store import holds
-from speechaid.store.holds import FleetHold
+from speechaid.store.holds import GlobalHold
 from speechaid.store.table import Table
 
 
@@ -23,7 +23,7 @@ from speechaid.store.table import Table
 class PreflightDocuments:
     """The documents of one preflight, read at one moment."""
 
-    fleet: FleetHold | None
+    hold: GlobalHold | None
     #: The circuit breaker of the requested API key.
     breaker: Document | None
     account: Account | None
@@ -121,7 +121,7 @@ def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> P
     held = {document["_id"]: document for document in found.get("holds", ())}
     account, batch = found.get("account"), found.get("batch")
     return PreflightDocuments(
-        fleet=holds.read_fleet_hold(held.get(holds.FLEET)),
+        hold=holds.read_global_hold(held.get(holds.FLEET)),
         breaker=held.get(holds.key_of(fingerprint)),
         account=Account.read(account[0]) if account else None,
         batch=Batch.read(batch[0]) if batch else None,

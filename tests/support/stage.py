@@ -183,7 +183,9 @@ class Stage:
         dial.run(context, claimed.job, claimed.preflight)
         return True
 
-    def run_dry(self, context: WorkerContext, job_id: str = "job-1", at_most: int = 50) -> Document:
+    def run_until_finished(
+        self, context: WorkerContext, job_id: str = "job-1", at_most: int = 50
+    ) -> Document:
         """Dial one job again and again, as if every delay had passed, until it is over; the job."""
         idle_passes = 0
         for _ in range(at_most):

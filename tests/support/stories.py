@@ -124,7 +124,7 @@ def set_up_story(stage: Stage, story: Story) -> None:
 
 def run_to_end(stage: Stage, context: WorkerContext) -> None:
     """Everything that a worker does for the job, until it is over."""
-    stage.run_dry(context)
+    stage.run_until_finished(context)
 
 
 def finish_with(stage: Stage, context: WorkerContext) -> None:

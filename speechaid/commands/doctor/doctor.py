@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 def doctor(context: HandlerContext, command: Invocation) -> Result:
     """What keeps calls from being placed, most severe first."""
-    facts = DoctorFacts(fleet=command.fleet, settings=context.settings, retell=_retell(context))
+    facts = DoctorFacts(snapshot=command.snapshot, settings=context.settings, retell=_retell(context))
     started_at = instant(facts.supervisor.get("started_at"))
     if started_at is not None:
         facts.up_seconds = (SystemClock().now() - started_at).total_seconds()
@@ -75,8 +75,8 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.database_ms = _milliseconds(store.ping)
     facts.now = now
     facts.skew_seconds = store.skew_seconds()
-    fleet = store.holds.fleet()
-    facts.fleet_hold = None if fleet is None else f"by {fleet.by}: {fleet.reason or 'no reason given'}"
+    hold = store.holds.find_hold()
+    facts.global_hold = None if hold is None else f"by {hold.by}: {hold.reason or 'no reason given'}"
     worker_context = dry_run_context(context)
     _, document = store.holds.read(worker_context.retell.fingerprint)
     facts.breaker = _breaker(document)

@@ -57,7 +57,7 @@ class RetellFacts:
 class DoctorFacts:
     """All facts; those that could not be read keep their defaults."""
 
-    fleet: Mapping[str, Any]
+    snapshot: Mapping[str, Any]
     settings: Settings
     retell: RetellFacts
     #: Seconds since the daemon's start; None where unknown.
@@ -66,7 +66,7 @@ class DoctorFacts:
     database_ms: float | None = None
     now: datetime | None = None
     skew_seconds: float = 0.0
-    fleet_hold: str | None = None
+    global_hold: str | None = None
     #: The circuit breaker of this host's key, as a hold; None while it is closed.
     breaker: Hold | None = None
     #: Waiting jobs by batch.
@@ -94,13 +94,13 @@ class DoctorFacts:
     @property
     def supervisor(self) -> Mapping[str, Any]:
         """The supervisor's part of the snapshot; empty where there is none."""
-        found = self.fleet.get("supervisor", {})
+        found = self.snapshot.get("supervisor", {})
         return found if isinstance(found, Mapping) else {}
 
     @property
     def workers(self) -> list[Mapping[str, Any]]:
         """One row for each worker."""
-        return list(self.fleet.get("workers", []))
+        return list(self.snapshot.get("workers", []))
 
     @property
     def jobs_waiting(self) -> int:

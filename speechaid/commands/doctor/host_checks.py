@@ -102,7 +102,7 @@ def _disks(facts: DoctorFacts) -> Findings:
             reason,
             "free disk space; calling then resumes automatically",
         )
-    for disk in facts.fleet.get("disks") or []:
+    for disk in facts.snapshot.get("disks") or []:
         text = f"{disk['free_mb']} MiB free in {disk['path']}"
         if disk["full"]:
             yield fault(
@@ -131,8 +131,8 @@ def _holds(facts: DoctorFacts) -> Findings:
         )
     if facts.supervisor.get("draining"):
         yield intended("draining", "no worker of this host takes a new job", "drained", "speechctl undrain")
-    if facts.fleet_hold is not None:
-        yield intended("held", "every dial on every host is held", facts.fleet_hold, "speechctl unhold")
+    if facts.global_hold is not None:
+        yield intended("held", "every dial on every host is held", facts.global_hold, "speechctl unhold")
     elif facts.supervisor.get("held"):
         yield intended(
             "held_here", "every dial of this host is held", "held on this host only", "speechctl unhold"

@@ -18,6 +18,7 @@ from speechaid.commands.doctor.facts import (
 )
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
+from speechaid.model.states import SUCCESSFUL_OUTCOMES
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
 
@@ -140,9 +141,7 @@ def retries(facts: DoctorFacts) -> Findings:
     """Outcomes of recent calls, and attempts used."""
     calls = sum(facts.outcomes.values())
     if calls >= _ENOUGH:
-        good = sum(
-            n for (outcome, _), n in facts.outcomes.items() if outcome in {"answered", "callback_requested"}
-        )
+        good = sum(n for (outcome, _), n in facts.outcomes.items() if outcome in SUCCESSFUL_OUTCOMES)
         bad = {key: n for key, n in facts.outcomes.items() if key[0] == "failed"}
         if good / calls < _FEW_ANSWERED:
             yield warning(

@@ -22,7 +22,7 @@ from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage, settings_for
 
 BATCH = "batch-20260101-00000001"
-FLEET = {
+SNAPSHOT = {
     "supervisor": {"wanted": 3, "present": 3, "crash_loops": [], "dependency_away": False},
     "workers": [{"slot": f"worker-{number}", "pid": number, "paused": False} for number in (1, 2, 3)],
 }
@@ -77,7 +77,9 @@ class Campaign:
 
     def findings(self) -> dict[str, Document]:
         context = HandlerContext(store=self.store, settings=self.settings, in_loop=lambda answer: answer())
-        command = Invocation(args={}, actor="a test", attachment=None, progress=lambda _: None, fleet=FLEET)
+        command = Invocation(
+            args={}, actor="a test", attachment=None, progress=lambda _: None, snapshot=SNAPSHOT
+        )
         return {row["code"]: row for row in doctor(context, command)["findings"]}
 
 

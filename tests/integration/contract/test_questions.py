@@ -52,11 +52,11 @@ def test_everything_that_may_forbid_a_dial_is_read_at_once(grounds: Store) -> No
     seen = grounds.preflight.read(
         job(grounds)["_id"], KEY, account_id="acc-1", batch_id=BATCH, numbers=[A, B]
     )
-    assert seen.fleet is not None
+    assert seen.hold is not None
     assert seen.breaker is not None
     assert seen.account is not None
     assert seen.batch is not None
-    assert (seen.fleet.reason, seen.breaker["failures"]) == ("x", 1)
+    assert (seen.hold.reason, seen.breaker["failures"]) == ("x", 1)
     assert (seen.account.account_id, seen.batch.batch_id) == ("acc-1", BATCH)
     assert seen.asked == {A, B}
     assert seen.listed == {B}
@@ -70,7 +70,7 @@ def test_what_is_not_there_or_not_asked_for_is_none(grounds: Store) -> None:
     assert (gone.breaker, gone.account, gone.batch, gone.listed) == (None, None, None, frozenset())
     unasked = grounds.preflight.read(name, KEY, account_id=None, batch_id=None, numbers=[])
     assert (unasked.account, unasked.batch, unasked.listed) == (None, None, frozenset())
-    assert unasked.fleet is not None
+    assert unasked.hold is not None
 
 
 def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> None:

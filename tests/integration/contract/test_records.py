@@ -207,19 +207,19 @@ def test_a_number_is_taken_off_the_list_once(store: Store) -> None:
 
 
 def test_a_hold_stands_until_it_is_lifted(store: Store) -> None:
-    assert store.holds.fleet() is None
+    assert store.holds.find_hold() is None
     assert not store.holds.unhold(by="ana")
 
     store.holds.hold(by="ana", reason="x")
-    held = store.holds.fleet()
+    held = store.holds.find_hold()
     assert held is not None
     assert (held.by, held.reason) == ("ana", "x")
     assert store.holds.read(KEY) == (held, None)
 
     assert [store.holds.unhold(by="eva") for _ in range(2)] == [True, False]
-    assert store.holds.fleet() is None
+    assert store.holds.find_hold() is None
     store.holds.hold(by="eva", reason=None)
-    assert store.holds.fleet() is not None
+    assert store.holds.find_hold() is not None
 
 
 def test_a_breaker_is_written_only_as_it_was_read(store: Store) -> None:

@@ -144,7 +144,7 @@ def test_a_confirmation_without_input_asks_for_yes(service: Service) -> None:
     command = f"{sys.executable} -m speechctl shutdown --now <&-"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "confirm with --yes" in run.stderr
+    assert "use --yes" in run.stderr
 
 
 def test_characters_that_the_output_cannot_encode_are_replaced(

@@ -426,7 +426,7 @@ def test_hold_stops_this_host_at_once_and_the_others_through_the_database(operat
     assert (fleet_hold["on"], fleet_hold["reason"]) == (True, "complaints")
     answer = operator.run("unhold")
     assert (answer["was_held"], operator.daemon.held) == (True, False)
-    assert operator.store.holds.fleet() is None
+    assert operator.store.holds.find_hold() is None
 
 
 # -- the audit log -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""From claim to settlement, against the real wire database and the Retell simulator."""
+"""From claim to settlement, against a real database server and the Retell simulator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_two_phones_without_an_answer_make_six_calls_and_a_failed_job(stage: Sta
     stage.add_job(A, B)
     stage.simulator.script({"*": ["dial_no_answer"]})
 
-    job = stage.run_dry(stage.context())
+    job = stage.run_until_finished(stage.context())
 
     assert (job["status"], job["attempts"]) == ("failed", 3)
     assert [call["to_number"] for call in stage.simulator.placed_calls()] == [A, B] * 3
@@ -95,7 +95,9 @@ def test_a_listed_phone_in_national_form_is_recognised_by_the_country_of_its_acc
     assert read_preflight(stage.context(), stage.store.jobs.get("job-1")).listed == {"+525512345678"}
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Document) -> list[int]:
+def change_account_before_reservation(
+    monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Document
+) -> list[int]:
     """Change the account right before its first reservation is written; returns the count of tries."""
     reserve, tries = stage.store.accounts.__class__.reserve, [0]
 
@@ -109,7 +111,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, stage: Stage, change: Document) -
     return tries
 
 
-ANOTHERS_DIAL = {
+OTHER_DIAL = {
     "$push": {"open_dials": {"key": "anothers", "minutes": 3.0, "credit": 0.0}},
     "$inc": {"minutes_reserved": 3.0, "ledger_revision": 1},
 }
@@ -120,7 +122,7 @@ def test_with_a_large_balance_a_dial_goes_out_although_another_was_entered_meanw
 ) -> None:
     stage.add_account(plan_type="minutes_based", minutes_purchased=100)
     stage.add_job(A, account_id="acc-1")
-    tries = meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
+    tries = change_account_before_reservation(monkeypatch, stage, OTHER_DIAL)
     assert stage.dial_next(stage.context())
     assert (len(stage.placed_calls()), tries) == (1, [1])
 
@@ -130,7 +132,7 @@ def test_no_dial_goes_out_if_another_one_took_the_last_minutes_meanwhile(
 ) -> None:
     stage.add_account(plan_type="minutes_based", minutes_purchased=3)
     stage.add_job(A, account_id="acc-1")
-    meanwhile(monkeypatch, stage, ANOTHERS_DIAL)
+    change_account_before_reservation(monkeypatch, stage, OTHER_DIAL)
     stage.dial_next(stage.context())
     account = stage.store.accounts.find("acc-1")
     assert account is not None

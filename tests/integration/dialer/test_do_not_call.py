@@ -47,5 +47,5 @@ def test_a_number_listed_between_two_calls_of_an_attempt_is_skipped(stage: Stage
 
     stage.store.do_not_call.remove(A)
     stage.simulator.script({B: ["dial_busy"], A: ["user_hangup"]})
-    assert stage.run_dry(context, "both")["status"] == "done"
+    assert stage.run_until_finished(context, "both")["status"] == "done"
     assert [call["to_number"] for call in stage.placed_calls()].count(A) == 1

@@ -60,7 +60,7 @@ def called_and_answered(stage: Stage) -> None:
 
 def called_without_answer(stage: Stage) -> None:
     stage.simulator.script({A: ["dial_no_answer"]})
-    stage.run_dry(stage.context())
+    stage.run_until_finished(stage.context())
 
 
 ENDS: dict[str, Ending] = {

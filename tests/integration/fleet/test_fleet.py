@@ -15,7 +15,7 @@ from speechaid.clock import SystemClock
 from speechaid.errors import FleetError
 from speechaid.fleet.messages import Beat, Counts, Event, IdempotentCount
 from speechaid.fleet.processes import become_subreaper
-from speechaid.fleet.slots import ARROWS, Slot, SlotState
+from speechaid.fleet.slots import ALLOWED_TRANSITIONS, Slot, SlotState
 from speechaid.fleet.spawner import Spawner
 from speechaid.fleet.workers import Fleet, Timeouts
 from speechaid.rules.respawn import ExitCause, RespawnPolicy
@@ -248,8 +248,8 @@ def test_a_worker_that_does_not_exist_cannot_be_paused(stage: Stage) -> None:
         stage.fleet.require("worker-9")
 
 
-def test_every_state_of_a_slot_has_arrows_and_move_enforces_them() -> None:
-    assert set(ARROWS) == set(SlotState)
+def test_every_state_of_a_slot_has_transitions_and_move_enforces_them() -> None:
+    assert set(ALLOWED_TRANSITIONS) == set(SlotState)
     with pytest.raises(FleetError, match="running from waiting"):
         Slot(1, 0.0).move(SlotState.RUNNING, None)
 

@@ -18,7 +18,7 @@ from speechaid.settings import Settings, get_settings
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 
 
-def fleet(**fields: Any) -> dict[str, Any]:
+def snapshot(**fields: Any) -> dict[str, Any]:
     workers = [{"slot": "worker-1", "pid": 7, "paused": False}]
     return {"supervisor": {"wanted": 1, "present": 1, **fields}, "workers": workers}
 
@@ -26,7 +26,7 @@ def fleet(**fields: Any) -> dict[str, Any]:
 def facts(settings: Settings, **fields: Any) -> DoctorFacts:
     """The facts of a healthy campaign, changed by ``fields``."""
     healthy: dict[str, Any] = {
-        "fleet": fleet(),
+        "snapshot": snapshot(),
         "settings": settings,
         "retell": RetellFacts(milliseconds=80.0, calls=1, limit=20, date=NOW),
         "database_ms": 1.0,
@@ -61,22 +61,28 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
     [
         ({"database_fault": "the database is away"}, "database_away"),
         ({"database_ms": 400.0}, "slow_database"),
-        ({"fleet": fleet(no_space="3 MiB free on the disk of /d, 64 needed")}, "no_space"),
-        ({"fleet": fleet(crash_loops=["worker-1"])}, "crash_loop"),
-        ({"fleet": fleet(dependency_away=True)}, "workers_cannot_start"),
-        ({"fleet": fleet(wanted=0)}, "no_workers"),
-        ({"fleet": fleet() | {"workers": [{"slot": "worker-1", "pid": None}]}}, "no_workers"),
-        ({"fleet": fleet() | {"workers": []}, "up_seconds": 500.0}, "no_workers"),
+        ({"snapshot": snapshot(no_space="3 MiB free on the disk of /d, 64 needed")}, "no_space"),
+        ({"snapshot": snapshot(crash_loops=["worker-1"])}, "crash_loop"),
+        ({"snapshot": snapshot(dependency_away=True)}, "workers_cannot_start"),
+        ({"snapshot": snapshot(wanted=0)}, "no_workers"),
+        ({"snapshot": snapshot() | {"workers": [{"slot": "worker-1", "pid": None}]}}, "no_workers"),
+        ({"snapshot": snapshot() | {"workers": []}, "up_seconds": 500.0}, "no_workers"),
         (
-            {"fleet": fleet() | {"workers": [{"pid": None, "restarts": {"crash": 1}}]}, "up_seconds": 1.0},
+            {
+                "snapshot": snapshot() | {"workers": [{"pid": None, "restarts": {"crash": 1}}]},
+                "up_seconds": 1.0,
+            },
             "no_workers",
         ),
-        ({"fleet": fleet() | {"workers": []}, "up_seconds": 1.0}, "workers_starting"),
+        ({"snapshot": snapshot() | {"workers": []}, "up_seconds": 1.0}, "workers_starting"),
         ({"unreadable": ["job-1"]}, "unreadable_jobs"),
-        ({"fleet": fleet() | {"workers": [{"slot": "w", "pid": 1, "paused": True}]}}, "all_workers_paused"),
-        ({"fleet": fleet(draining=True)}, "draining"),
-        ({"fleet_hold": "by maria: fire"}, "held"),
-        ({"fleet": fleet(held=True)}, "held_here"),
+        (
+            {"snapshot": snapshot() | {"workers": [{"slot": "w", "pid": 1, "paused": True}]}},
+            "all_workers_paused",
+        ),
+        ({"snapshot": snapshot(draining=True)}, "draining"),
+        ({"global_hold": "by maria: fire"}, "held"),
+        ({"snapshot": snapshot(held=True)}, "held_here"),
         ({"breaker": Hold(scope="key", reason="401")}, "breaker_open"),
         ({"retell": RetellFacts(refused="401")}, "wrong_key"),
         ({"retell": RetellFacts(unreachable="no route")}, "retell_unreachable"),
@@ -126,7 +132,7 @@ def test_settings_that_contradict_each_other_are_a_finding(
 
 
 def test_every_finding_has_cause_evidence_and_remedy(settings: Settings) -> None:
-    sick = facts(settings, lapsed=1, without_hours=["b1"], fleet_hold="by maria", skew_seconds=9.0)
+    sick = facts(settings, lapsed=1, without_hours=["b1"], global_hold="by maria", skew_seconds=9.0)
     for finding in findings(sick):
         assert finding.cause
         assert finding.evidence
@@ -143,7 +149,7 @@ def test_a_closed_window_is_no_finding_while_another_is_open(settings: Settings)
 
 
 def test_a_hold_is_intended_and_no_fault(settings: Settings) -> None:
-    held = facts(settings, fleet_hold="by maria")
+    held = facts(settings, global_hold="by maria")
     assert {finding.severity for finding in findings(held)} == {FindingSeverity.INTENDED}
 
 

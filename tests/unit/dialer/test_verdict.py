@@ -49,7 +49,7 @@ INPUTS = DecisionInputs(
         no_answer_delay_seconds=3600,
         temporary_min_seconds=60,
         temporary_max_seconds=120,
-        voicemail_counts=False,
+        voicemail_is_success=False,
     ),
     default_timezone="UTC",
     default_country="CL",

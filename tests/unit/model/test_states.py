@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from speechaid.model.states import (
-    ARROWS,
+    ALLOWED_TRANSITIONS,
     FINISHED,
+    NO_CALL_OUTCOMES,
+    OUTCOME_CLASSES,
     STATUS_ALIASES,
+    SUCCESSFUL_OUTCOMES,
     TERMINAL_CALL_STATUSES,
     CallStatus,
     JobStatus,
+    Outcome,
+    OutcomeClass,
     Priority,
     transition,
 )
@@ -24,16 +29,16 @@ def reachable(start: JobStatus) -> set[JobStatus]:
     while ahead:
         status = ahead.pop()
         found.add(status)
-        ahead |= ARROWS[status] - found
+        ahead |= ALLOWED_TRANSITIONS[status] - found
     return found
 
 
-def test_every_status_has_its_row_of_arrows() -> None:
-    assert set(ARROWS) == set(JobStatus)
+def test_every_status_has_a_row_of_transitions() -> None:
+    assert set(ALLOWED_TRANSITIONS) == set(JobStatus)
 
 
-def test_no_arrow_leads_to_its_origin() -> None:
-    assert not [status for status in JobStatus if status in ARROWS[status]]
+def test_no_transition_leads_to_its_origin() -> None:
+    assert not [status for status in JobStatus if status in ALLOWED_TRANSITIONS[status]]
 
 
 def test_the_groups_are_disjoint_and_complete() -> None:
@@ -51,25 +56,27 @@ def test_pending_can_be_reached_from_every_status(status: JobStatus) -> None:
 
 
 def test_only_pending_and_scheduled_jobs_can_be_claimed() -> None:
-    claimable = {status for status in JobStatus if JobStatus.IN_PROGRESS in ARROWS[status]}
+    claimable = {status for status in JobStatus if JobStatus.IN_PROGRESS in ALLOWED_TRANSITIONS[status]}
     assert claimable == {JobStatus.PENDING, JobStatus.SCHEDULED}
 
 
 def test_only_a_job_in_progress_can_become_done() -> None:
-    assert {status for status in JobStatus if JobStatus.DONE in ARROWS[status]} == {JobStatus.IN_PROGRESS}
+    assert {status for status in JobStatus if JobStatus.DONE in ALLOWED_TRANSITIONS[status]} == {
+        JobStatus.IN_PROGRESS
+    }
 
 
 @pytest.mark.parametrize("status", sorted(FINISHED))
 def test_a_finished_job_can_only_become_pending_or_cancelled(status: JobStatus) -> None:
-    assert ARROWS[status] <= {JobStatus.PENDING, JobStatus.CANCELLED}
+    assert ALLOWED_TRANSITIONS[status] <= {JobStatus.PENDING, JobStatus.CANCELLED}
 
 
 PAIRS = [(origin, status) for origin in JobStatus for status in JobStatus]
 
 
 @pytest.mark.parametrize(("origin", "status"), PAIRS)
-def test_a_status_changes_only_along_an_arrow_or_stays(origin: JobStatus, status: JobStatus) -> None:
-    if origin is status or status in ARROWS[origin]:
+def test_a_status_changes_only_by_allowed_transitions_or_stays(origin: JobStatus, status: JobStatus) -> None:
+    if origin is status or status in ALLOWED_TRANSITIONS[origin]:
         assert transition(status, origin) is status
     else:
         with pytest.raises(ValueError, match=f"cannot change from {origin} to {status}"):
@@ -85,6 +92,13 @@ def test_every_origin_of_a_write_to_many_jobs_must_allow_the_status() -> None:
 def test_aliases_are_not_statuses() -> None:
     assert not set(STATUS_ALIASES) & set(JobStatus)
     assert set(STATUS_ALIASES.values()) <= set(JobStatus)
+
+
+def test_every_outcome_is_in_exactly_one_class() -> None:
+    assert set(OUTCOME_CLASSES) == set(Outcome)
+    unsuccessful = {outcome for outcome in Outcome if OUTCOME_CLASSES[outcome] is OutcomeClass.NO_SUCCESS}
+    assert SUCCESSFUL_OUTCOMES | NO_CALL_OUTCOMES | unsuccessful == set(Outcome)
+    assert not SUCCESSFUL_OUTCOMES & NO_CALL_OUTCOMES
 
 
 def test_every_call_status_is_terminal_or_live() -> None:

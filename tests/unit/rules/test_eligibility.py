@@ -65,7 +65,7 @@ def test_a_job_that_passes_every_check_is_dialled_now() -> None:
     evaluation = evaluated()
     assert evaluation.may_dial
     assert evaluation.action is Action.DIAL
-    assert evaluation.next_chance == NOON
+    assert evaluation.next_eligible_at == NOON
     assert evaluation.reason is None
     assert evaluation.suspend_reason is None
     assert all(check.passed and check.reason is None for check in evaluation.checks)
@@ -346,27 +346,27 @@ def test_the_batch_s_zone_precedes_the_account_s_and_that_precedes_the_setting()
 class TestNextChance:
     def test_of_a_closed_window_is_its_opening(self) -> None:
         closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}})
-        assert evaluated(batch=closed).next_chance == datetime(2026, 3, 2, 13, tzinfo=UTC)
+        assert evaluated(batch=closed).next_eligible_at == datetime(2026, 3, 2, 13, tzinfo=UTC)
 
     def test_of_a_reached_daily_limit_is_the_next_day_in_the_account_s_zone(self) -> None:
         full = account(daily_call_limit=1, calls_today=1, timezone="America/Santiago")
-        assert evaluated(account=full).next_chance == datetime(2026, 3, 3, 3, tzinfo=UTC)
+        assert evaluated(account=full).next_eligible_at == datetime(2026, 3, 3, 3, tzinfo=UTC)
 
     def test_of_a_reached_daily_limit_and_a_window_is_the_opening_on_the_next_day(self) -> None:
         full = account(daily_call_limit=1, calls_today=1)
         evaluation = evaluated(account=full, batch=batch({"allowed_hours": BUSINESS_HOURS}))
-        assert evaluation.next_chance == datetime(2026, 3, 3, 9, tzinfo=UTC)
+        assert evaluation.next_eligible_at == datetime(2026, 3, 3, 9, tzinfo=UTC)
 
     def test_of_an_open_breaker_is_its_probe(self) -> None:
         probe = NOON + timedelta(minutes=1)
         holds = [Hold(scope="key", reason="401", until=probe)]
-        assert evaluated(holds=holds).next_chance == probe
+        assert evaluated(holds=holds).next_eligible_at == probe
 
     def test_is_unknown_if_an_operator_must_act(self) -> None:
         probe = Hold(scope="key", reason="401", until=NOON)
-        assert evaluated(holds=[probe, Hold(scope="fleet", reason="fire")]).next_chance is None
+        assert evaluated(holds=[probe, Hold(scope="fleet", reason="fire")]).next_eligible_at is None
         closed = batch({"allowed_hours": {"start": "13:00", "end": "14:00"}}, is_active=False)
-        assert evaluated(batch=closed).next_chance is None
+        assert evaluated(batch=closed).next_eligible_at is None
 
 
 class TestBatchMayBeCalled:

@@ -7,7 +7,14 @@ import dataclasses
 import pytest
 
 from speechaid.model.batch import CallSettings
-from speechaid.model.states import ARROWS, JobStatus, Outcome, Stopper, SuspendReason
+from speechaid.model.states import (
+    ALLOWED_TRANSITIONS,
+    SUCCESSFUL_OUTCOMES,
+    JobStatus,
+    Outcome,
+    Stopper,
+    SuspendReason,
+)
 from speechaid.rules.retries import (
     NextStep,
     Position,
@@ -18,7 +25,7 @@ from speechaid.rules.retries import (
     no_phone_left,
     policy_for,
 )
-from speechaid.rules.retry_table import RULES
+from speechaid.rules.retry_table import RULES, SUCCESS
 
 A, B, C = "+56911111111", "+56922222222", "+56933333333"
 POLICY = RetryPolicy(
@@ -27,7 +34,7 @@ POLICY = RetryPolicy(
     no_answer_delay_seconds=3600,
     temporary_min_seconds=60,
     temporary_max_seconds=120,
-    voicemail_counts=False,
+    voicemail_is_success=False,
 )
 
 
@@ -80,6 +87,10 @@ def failed(attempts: int, cause: RetryCause, dead_phone: str | None = None) -> N
     )
 
 
+def test_the_successful_outcomes_are_those_that_complete_the_job() -> None:
+    assert {outcome for outcome, rule in RULES.items() if rule is SUCCESS} == SUCCESSFUL_OUTCOMES
+
+
 def test_every_outcome_has_a_row() -> None:
     assert set(RULES) == set(Outcome)
 
@@ -92,7 +103,7 @@ def test_every_step_is_a_valid_transition_of_a_job_in_progress(
 ) -> None:
     for position in (at(0), at(1), at(1, attempts=2), at(0, phones=())):
         step = after(outcome, position, connected=connected, stopped_by=stopped_by)
-        assert step.status in ARROWS[JobStatus.IN_PROGRESS]
+        assert step.status in ALLOWED_TRANSITIONS[JobStatus.IN_PROGRESS]
         assert (step.suspend_reason is not None) == (step.status is JobStatus.SUSPENDED)
         assert (step.cancel_reason is not None) == (step.status is JobStatus.CANCELLED)
 
@@ -146,7 +157,7 @@ def test_a_successful_call_finishes_the_job(outcome: Outcome) -> None:
 
 
 def test_a_voicemail_is_a_success_if_the_policy_counts_it() -> None:
-    counts = dataclasses.replace(POLICY, voicemail_counts=True)
+    counts = dataclasses.replace(POLICY, voicemail_is_success=True)
     assert after(Outcome.VOICEMAIL, at(0), connected=True, policy=counts).status is JobStatus.DONE
 
 
@@ -293,9 +304,9 @@ class TestPolicyOfABatch:
             max_attempts=5,
             retry_delay_seconds=1800.0,
             no_answer_delay_seconds=1800.0,
-            voicemail_counts=True,
+            voicemail_is_success=True,
         )
 
     def test_a_batch_can_exclude_voicemail_from_success(self) -> None:
-        counts = dataclasses.replace(POLICY, voicemail_counts=True)
+        counts = dataclasses.replace(POLICY, voicemail_is_success=True)
         assert policy_for(counts, CallSettings(voicemail_counts=False)) == POLICY

@@ -47,7 +47,7 @@ def policies(draw: st.DrawFn) -> RetryPolicy:
         no_answer_delay_seconds=3600,
         temporary_min_seconds=60,
         temporary_max_seconds=120,
-        voicemail_counts=draw(st.booleans()),
+        voicemail_is_success=draw(st.booleans()),
     )
 
 

@@ -158,7 +158,7 @@ def test_a_dangerous_command_needs_yes_where_stdin_is_no_terminal(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["shutdown", "--socket", "/nothing/here.sock"]) == 2
-    assert "confirm with --yes" in capsys.readouterr().err
+    assert "use --yes" in capsys.readouterr().err
 
 
 def test_with_json_a_failure_is_json(capsys: pytest.CaptureFixture[str]) -> None:
