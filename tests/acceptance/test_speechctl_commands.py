@@ -318,7 +318,7 @@ def test_logs_show_commands_and_a_jobs_history(terminal: Terminal) -> None:
     terminal.until(lambda: "import" in terminal.type("logs", "--commands"))
     first = terminal.ask("logs", "--limit", "2")
     assert len(first["lines"]) == 2
-    assert "no place" in terminal.refused("logs", "--after", "yesterday", status=2)
+    assert "not a position" in terminal.refused("logs", "--after", "yesterday", status=2)
 
 
 def test_logs_follow_shows_new_entries(terminal: Terminal) -> None:
