@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -21,30 +20,9 @@ from speechaid.retell.faults import (
     RateLimited,
     RetellUnavailable,
 )
-from speechaid.retell.requests_body import DIAL_KEY, create_body
+from speechaid.retell.requests_body import DIAL_KEY
 from tests.support.fleet_harness import until
-
-KEY = "key_of_the_tests"
-NUMBER = "+56900000001"
-
-
-def body(key: str, to_number: str = NUMBER, **metadata: str) -> Document:
-    return create_body(
-        from_number="+56200000001",
-        to_number=to_number,
-        agent_id="agent_1",
-        variables={"nombre": "Ana"},
-        metadata=metadata,
-        key=key,
-        ring_seconds=10,
-        max_call_seconds=120,
-    )
-
-
-def client_of(base_url: str, seconds: float = 20.0, **fields: Any) -> RetellClient:
-    return RetellClient(
-        base_url=base_url, api_key=KEY, timeout_seconds=seconds, user_agent="speechaid/test", **fields
-    )
+from tests.support.retell_requests import KEY, NUMBER, body, client_of
 
 
 @pytest.fixture(scope="module")

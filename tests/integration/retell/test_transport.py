@@ -31,35 +31,13 @@ from cryptography.x509.oid import NameOID
 from urllib3.util import connection
 from urllib3.util.wait import wait_for_read
 
-from speechaid.model.reading import Document
 from speechaid.retell import client as client_module
 from speechaid.retell import connections, transport
-from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import Ambiguous, Blocked, NotSent, RetellUnavailable
-from speechaid.retell.requests_body import DIAL_KEY, create_body
+from speechaid.retell.requests_body import DIAL_KEY
+from tests.support.retell_requests import KEY, NUMBER, body, client_of
 
-KEY = "key_of_the_tests"
 LOOPBACK = ipaddress.ip_address("127.0.0.1")
-NUMBER = "+56900000001"
-
-
-def body(key: str, to_number: str = NUMBER, **metadata: str) -> Document:
-    return create_body(
-        from_number="+56200000001",
-        to_number=to_number,
-        agent_id="agent_1",
-        variables={"nombre": "Ana"},
-        metadata=metadata,
-        key=key,
-        ring_seconds=10,
-        max_call_seconds=120,
-    )
-
-
-def client_of(base_url: str, seconds: float = 20.0, **fields: Any) -> RetellClient:
-    return RetellClient(
-        base_url=base_url, api_key=KEY, timeout_seconds=seconds, user_agent="speechaid/test", **fields
-    )
 
 
 Behaviour = Callable[[socket.socket], None]

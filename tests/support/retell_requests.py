@@ -1,0 +1,31 @@
+"""What tests of the Retell client send: a key, a number, a create body, a client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speechaid.model.reading import Document
+from speechaid.retell.client import RetellClient
+from speechaid.retell.requests_body import create_body
+
+KEY = "key_of_the_tests"
+NUMBER = "+56900000001"
+
+
+def body(key: str, to_number: str = NUMBER, **metadata: str) -> Document:
+    return create_body(
+        from_number="+56200000001",
+        to_number=to_number,
+        agent_id="agent_1",
+        variables={"nombre": "Ana"},
+        metadata=metadata,
+        key=key,
+        ring_seconds=10,
+        max_call_seconds=120,
+    )
+
+
+def client_of(base_url: str, seconds: float = 20.0, **fields: Any) -> RetellClient:
+    return RetellClient(
+        base_url=base_url, api_key=KEY, timeout_seconds=seconds, user_agent="speechaid/test", **fields
+    )
