@@ -30,6 +30,7 @@ from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Request
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings, settings_warnings
+from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
@@ -56,6 +57,7 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
         FleetError: the embedded database or the state directory cannot be used.
         StoreUnavailable: the database does not answer.
     """
+    use_newest_zone_data()
     settings = get_settings()
     _open_log(settings)
     for warning in settings_warnings():

@@ -18,6 +18,7 @@ from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.settings import Settings
+from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import WARM_UP_PASSES, Store, connect, warm_up_driver, warm_up_queries
 from speechaid.telemetry import logs
 
@@ -35,6 +36,7 @@ def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], Ex
     A driver's client that has never been used has no thread, no connection and no lock in use, and may be
     forked; the store opens it at its first use.
     """
+    use_newest_zone_data()
     logging = settings.logging
     logs.configure(logging.level, logging.format, file=logging.file, secrets=settings.secrets())
     warm_up_queries(settings.database)
