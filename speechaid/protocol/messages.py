@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
-from speechaid.protocol.text import UNPRINTABLE, encode_json
+from speechaid.protocol.text import UNPRINTABLE, encode_json, printable
 
 __all__ = [
     "ATTACHMENT_LIMIT",
@@ -239,6 +239,9 @@ def lock_path(socket_path: Path) -> Path:
 
 def path_fault(socket_path: Path) -> str | None:
     """Why this path cannot be used for a unix socket, or None."""
+    if UNPRINTABLE.search(str(socket_path)):
+        # ZeroMQ's binding encodes an address as UTF-8 alone.
+        return f"the socket path is not UTF-8, or has control characters: {printable(socket_path)} (set SPEECHAID_SOCKET to another one)"
     length = len(os.fsencode(socket_path))
     if length <= SOCKET_PATH_LIMIT:
         return None
