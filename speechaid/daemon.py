@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from speechaid import __version__
+from speechaid.clock import SystemClock
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.commands.interfaces import DaemonControl, Result
@@ -107,6 +108,7 @@ class Daemon(DaemonControl):
         self._monitoring = monitoring
         self._call_analysis: CallAnalysisThread | None = None
         self._call_durations = CallDurations()
+        self._clock = SystemClock()
         self._clients: Mapping[str, AllowedClient] | None = None
         self._places = {"state directory": settings.control.state_dir}
         if database is not None:
@@ -116,7 +118,9 @@ class Daemon(DaemonControl):
             answers=control,
             submit=database_thread.submit,
             database_away=self._database_away,
-            after_write=database_thread.refresh_stats_soon,
+            after_write=database_thread.after_write,
+            on_change=lambda: self._update_monitoring(self._clock.boottime()),
+            recount=database_thread.recount,
             on_listener=lambda request: self._count_command(request, "done"),
         )
         control.on_answer = self._count_command
@@ -157,7 +161,7 @@ class Daemon(DaemonControl):
     # What commands may ask (``commands.interfaces.DaemonControl``).
 
     def snapshot(self) -> Result:
-        """The supervisor's state, and the database thread's latest statistics."""
+        """The supervisor's state as of now; what the database thread has read and counted has its own times."""
         found = {**self._supervisor.snapshot(), **self._database_thread.stats()}
         for worker in found["workers"]:
             worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])
@@ -165,6 +169,7 @@ class Daemon(DaemonControl):
         longest = call.max_duration_minutes * 60 + call.poll_timeout_seconds
         elapsed = [worker["call_for_seconds"] or 0.0 for worker in found["workers"] if worker["job"]]
         return {
+            "as_of": self._clock.now().isoformat(),
             **found,
             "drain": self._call_durations.left(elapsed, longest),
             "disks": disks(self._places),
@@ -240,6 +245,7 @@ class Daemon(DaemonControl):
         for line in self._tap.take():
             self._dispatcher.subscriptions.publish("supervisor", str(line.pop("event")), line)
         self._dispatcher.subscriptions.tick(now)
+        self._dispatcher.tick(now)
 
 
 def _open_log(settings: Settings) -> None:

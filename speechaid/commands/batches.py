@@ -75,6 +75,7 @@ def resume_all(context: HandlerContext, command: Invocation) -> Result:
 
 def batches(context: HandlerContext, command: Invocation) -> Result:
     """The newest batches and their jobs by status."""
+    as_of = context.store.now()
     counts = context.store.jobs.counts_by_batch()
     newest = context.store.batches.newest(command.args["limit"])
     faults = _faults(context, newest)
@@ -91,7 +92,7 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
         }
         for batch in newest
     ]
-    return {"batches": rows, "without_batch": counts.get(None, {})}
+    return {"as_of": as_of, "batches": rows, "without_batch": counts.get(None, {})}
 
 
 def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:

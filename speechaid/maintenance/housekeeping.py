@@ -69,10 +69,38 @@ class Housekeeper:
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
+        #: When the latest count began, by the boot-time clock, and the seconds that it took.
+        self.counted_from = 0.0
+        self.counting_seconds = 0.0
 
     def stats(self) -> dict[str, Any]:
         """The latest counts."""
         return self._stats
+
+    def refresh(self, settings: Settings) -> None:
+        """Read again what a command may just have changed, at the cost of a few reads by id.
+
+        Holds and the batches that status shows: before a command is answered, so that the next status does
+        not contradict the answer. Jobs are not counted: ``count``.
+        """
+        try:
+            self._read_holds(settings)
+            rows = self._stats["batches"]
+            known = {
+                batch.batch_id: batch
+                for batch in self._store.batches.among(sorted(row["batch_id"] for row in rows))
+            }
+            shown = [_batch_row(row["batch_id"], row["jobs"], known.get(row["batch_id"])) for row in rows]
+            self._stats = {**self._stats, "batches": shown}
+        except StoreError as exc:  # the command itself succeeded, and the next tick reports the fault
+            log.warning("housekeeping.not_refreshed", error=str(exc))
+
+    def count(self, settings: Settings) -> None:
+        """Count jobs and batches out of turn; the next regular count comes later by that."""
+        try:
+            self._timed_count(settings)
+        except StoreError as exc:
+            log.warning("housekeeping.not_refreshed", error=str(exc))
 
     def tick(self, settings: Settings, now: float) -> None:
         """Do everything that is due."""
@@ -80,10 +108,9 @@ class Housekeeper:
         try:
             self._read_holds(settings)
             if now >= self._count_due_at:
-                self._count(settings)
-                counting = self._clock.boottime() - began
-                self._count_due_at = now + counting + self._delay_after(counting)
-                began += counting
+                before = self._clock.boottime()
+                self._timed_count(settings)
+                began += self._clock.boottime() - before
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TICK_SECONDS
                 self._tidy(settings)
@@ -99,6 +126,13 @@ class Housekeeper:
         # A long wait does not help an unavailable database: commands are refused until it is seen to answer.
         self.due_at = self._clock.boottime() + (TICK_SECONDS if away else self._delay_after(took))
 
+    def _timed_count(self, settings: Settings) -> None:
+        began = self._clock.boottime()
+        self._count(settings)
+        now = self._clock.boottime()
+        self.counted_from, self.counting_seconds = began, now - began
+        self._count_due_at = now + self._delay_after(self.counting_seconds)
+
     def _delay_after(self, seconds: float) -> float:
         """Seconds until work that took this long is repeated."""
         return min(TICK_MAX_SECONDS, max(TICK_SECONDS, seconds * TICK_COST_FACTOR))
@@ -111,6 +145,7 @@ class Housekeeper:
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
         self._stats = {
             **self._stats,
+            "read_at": self._store.now().isoformat(),
             "fleet_hold": held,
             "breakers": self._breakers(),
             "key_held": key_held,

@@ -241,7 +241,8 @@ def path_fault(socket_path: Path) -> str | None:
     """Why this path cannot be used for a unix socket, or None."""
     if UNPRINTABLE.search(str(socket_path)):
         # ZeroMQ's binding encodes an address as UTF-8 alone.
-        return f"the socket path is not UTF-8, or has control characters: {printable(socket_path)} (set SPEECHAID_SOCKET to another one)"
+        shown = f"{printable(socket_path)} (set SPEECHAID_SOCKET to another one)"
+        return f"the socket path is not UTF-8, or has control characters: {shown}"
     length = len(os.fsencode(socket_path))
     if length <= SOCKET_PATH_LIMIT:
         return None

@@ -7,6 +7,7 @@ be called at an hour that its law forbids. Hosts with one set of packages also a
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import re
 import zoneinfo
@@ -75,7 +76,6 @@ def _order(release: str) -> tuple[str, int, str]:
 
 def _package_release() -> str | None:
     try:
-        import tzdata
+        return str(importlib.import_module("tzdata").IANA_VERSION)
     except ImportError:
         return None
-    return str(tzdata.IANA_VERSION)

@@ -28,7 +28,9 @@ def test_a_text_keeps_its_line_ends() -> None:
     assert encodable("one\ntwo \ud800") == "one\ntwo \\ud800"
 
 
-@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
 def test_any_value_without_surrogates_comes_back_from_json(value: object) -> None:
     assert json.loads(encode_json(value).decode("utf-8")) == value
 

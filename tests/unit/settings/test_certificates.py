@@ -63,7 +63,10 @@ def test_a_directory_is_no_certificate_file_for_mongodb(tmp_path: Path) -> None:
 
 
 def test_good_files_are_no_fault(pem: Path) -> None:
-    assert mongo_faults(tlsCAFile=pem, tlsCertificateKeyFile=pem, tlsCertificateKeyFilePassword="opensesame") == []
+    assert (
+        mongo_faults(tlsCAFile=pem, tlsCertificateKeyFile=pem, tlsCertificateKeyFilePassword="opensesame")
+        == []
+    )
 
 
 def test_the_names_of_options_are_read_in_any_case(tmp_path: Path) -> None:

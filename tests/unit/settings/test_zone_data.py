@@ -65,7 +65,9 @@ def test_a_directory_that_the_operator_has_named_stays_in_use(tmp_path: Path) ->
         ("2025b", None, False),
     ],
 )
-def test_releases_are_compared_as_iana_counts_them(release: str | None, than: str | None, newer: bool) -> None:
+def test_releases_are_compared_as_iana_counts_them(
+    release: str | None, than: str | None, newer: bool
+) -> None:
     assert is_newer(release, than) is newer
 
 

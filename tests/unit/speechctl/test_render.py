@@ -87,7 +87,7 @@ ALERT = {
 RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
     "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
-    "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 calls in hand"),
+    "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 jobs in hand"),
     "undrain": ({"draining": False}, "take jobs again"),
     "pause-worker": ({"worker": "worker-2", "paused": True}, "worker-2 is paused"),
     "resume-worker": ({"worker": "worker-2", "paused": False}, "worker-2 takes jobs again"),
@@ -96,7 +96,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "log-level": ({"level": "DEBUG"}, "level is DEBUG"),
     "shutdown": (
         {"stopping": True, "now": True, "calls_in_hand": 1},
-        "1 call in hand, left to the next start",
+        "1 job in hand, left to the next start",
     ),
     "batches": (
         {
@@ -475,7 +475,7 @@ def test_a_line_break_in_a_name_does_not_break_its_row() -> None:
         ({"state": "importing", "done": 500, "of": 1200}, "importing: 500 of 1200 contacts ..."),
         (
             {"state": "draining", "calls_in_hand": 2, "seconds": 65, "left": {}},
-            "draining: 2 calls in hand, 1m 05s so far ...",
+            "draining: 2 jobs in hand, 1m 05s so far ...",
         ),
         ({"state": "reading"}, "reading ..."),
     ],
@@ -510,13 +510,13 @@ def test_an_interrupted_import_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("command", "change", "line"),
     [
-        ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no call in hand"),
-        ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 call in hand finishes first"),
-        ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 calls in hand finish first"),
+        ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no job in hand"),
+        ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 job in hand finishes first"),
+        ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 jobs in hand finish first"),
         ("reset-jobs", {"dry_run": False, "reset": 1}, "1 job reset: pending"),
         ("forecast", {"pending": 1}, "of 1 waiting job,"),
         ("forecast", {"beyond": 1}, "1 more job waits after these"),
-        ("drain", {"calls_in_hand": 0}, "takes a new job; no call in hand"),
+        ("drain", {"calls_in_hand": 0}, "takes a new job; no job in hand"),
     ],
 )
 def test_counts_use_the_singular_and_the_plural(command: str, change: dict[str, Any], line: str) -> None:
