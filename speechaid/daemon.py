@@ -161,7 +161,7 @@ class Daemon(DaemonControl):
     # What commands may ask (``commands.interfaces.DaemonControl``).
 
     def snapshot(self) -> Result:
-        """The supervisor's state as of now; what the database thread has read and counted has its own times."""
+        """The supervisor's state as of now; what was read from the database has its own times."""
         found = {**self._supervisor.snapshot(), **self._database_thread.stats()}
         for worker in found["workers"]:
             worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])

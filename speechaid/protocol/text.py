@@ -1,4 +1,4 @@
-"""Text for people: numbers with nouns, and names of files whatever bytes they have; pure. Standard library only."""
+"""Numbers with nouns, and names of files whatever bytes they have; pure. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 #: Control characters, lone surrogates and marks that reorder text; they must not reach a log or a terminal.
 UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-#: Python's stand-ins for the bytes of a file name or an argument that is not UTF-8, and other lone surrogates.
+#: Python's stand-ins for bytes of a name or an argument that are not UTF-8, and other lone surrogates.
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -19,12 +19,12 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
 
 
 def printable(name: object) -> str:
-    """A file's name in printable characters: ``campa\\xf1a.csv`` where it is Latin-1, ``a\\nb`` with a line end."""
+    r"""A file's name in printable characters: ``campa\xf1a.csv`` if in Latin-1, ``a\nb`` with a line end."""
     return UNPRINTABLE.sub(_escape, str(name))
 
 
 def encodable(text: str) -> str:
-    """The text with what UTF-8 and strict readers of JSON refuse as an escape: ``campa\\xf1a.csv``."""
+    r"""The text with what UTF-8 and strict readers of JSON refuse as an escape: ``campa\xf1a.csv``."""
     return _SURROGATES.sub(_escape, text)
 
 

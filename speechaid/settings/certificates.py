@@ -1,7 +1,7 @@
 """Certificate files that the settings name, read at the start: later each connection would fail for them.
 
-The driver of MongoDB reports such a file as a bare ``OSError`` or ``SSLError``; a request to Retell fails like
-any outage, and is repeated without end.
+MongoDB's driver reports such a file as a bare ``OSError`` or ``SSLError``; a request to Retell fails like any
+outage, and is repeated without end.
 """
 
 from __future__ import annotations

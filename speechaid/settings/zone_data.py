@@ -1,7 +1,7 @@
 """The zone data that calling hours go by: the newer of the system's and the package tzdata's.
 
-``zoneinfo`` takes the system's first, however old it is, and a country that has changed its clocks since would
-be called at an hour that its law forbids. Hosts with one set of packages also agree then.
+``zoneinfo`` takes the system's first, however old it is: people of a country that has changed its clocks since
+would be called at an hour that its law forbids. Hosts with one set of packages also agree then.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def use_newest_zone_data() -> ZoneData:
 
 
 def release_of(directory: Path) -> str | None:
-    """The release of a system's zone data, by the first line of its ``tzdata.zi``; None where it is not told."""
+    """The release of a system's zone data, by the first line of its ``tzdata.zi``; None where unknown."""
     try:
         with (directory / "tzdata.zi").open(encoding="utf-8", errors="replace") as file:
             match = _RELEASE.match(file.readline(100))

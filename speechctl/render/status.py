@@ -166,7 +166,7 @@ def _in_progress_line(result: Result) -> list[Block]:
 
 
 def _jobs_in_hand(workers: Sequence[Result]) -> int:
-    """Jobs that workers of this host hold, from the claim to the settlement; what drain and shutdown count."""
+    """Jobs that workers of this host hold, from claim to settlement: what drain and shutdown count."""
     return sum(1 for worker in workers if worker.get("job"))
 
 
