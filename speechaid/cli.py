@@ -21,7 +21,7 @@ from speechaid.errors import (
     TelemetryError,
 )
 from speechaid.protocol import stdio
-from speechaid.protocol.text import encodable
+from speechaid.protocol.text import encodable_text
 
 #: What a fault that ends a command comes to, most special first.
 _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise OutputLost(stdio.unwritten(stdio.CLOSED))
     except SpeechaidError as exc:
         for line in _lines_of(exc):
-            print(f"speechaid: {encodable(line)}", file=sys.stderr)
+            print(f"speechaid: {encodable_text(line)}", file=sys.stderr)
         return next(status for kind, status in _STATUS if isinstance(exc, kind))
     except KeyboardInterrupt:
         print("speechaid: interrupted; what was started is stopped", file=sys.stderr)
@@ -228,7 +228,7 @@ def _check(options: argparse.Namespace) -> int:
 
     found, status = checks.check(before_start=options.before_start)
     text = "\n".join(checks.as_lines(found))
-    _tell(encode_json(checks.as_document(found)).decode() if options.json else encodable(text))
+    _tell(encode_json(checks.as_document(found)).decode() if options.json else encodable_text(text))
     return status
 
 

@@ -120,7 +120,7 @@ class Daemon(DaemonControl):
             database_away=self._database_away,
             after_write=database_thread.after_write,
             on_change=lambda: self._update_monitoring(self._clock.boottime()),
-            recount=database_thread.recount,
+            count_again=database_thread.count_again,
             on_listener=lambda request: self._count_command(request, "done"),
         )
         control.on_answer = self._count_command

@@ -10,7 +10,7 @@ from typing import Any
 from speechaid.protocol import keys
 from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError
-from speechaid.protocol.text import printable
+from speechaid.protocol.text import printable_name
 
 __all__ = ["KeyringError", "run"]
 
@@ -39,7 +39,7 @@ def _server(directory: Path) -> dict[str, Any]:
     pair = new_pair()
     keys.write_server(directory, pair)
     return {
-        "made": printable(directory / "server.json"),
+        "made": printable_name(directory / "server.json"),
         "public": pair.public,
         "next": "speechctl keys add NAME, set SPEECHAID_CONTROL_TCP, restart the daemon",
     }
@@ -61,7 +61,7 @@ def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     except KeyringError:
         path.unlink()
         raise
-    return {"client": name, "access": access, "key_file": printable(path), "next": _RELOAD}
+    return {"client": name, "access": access, "key_file": printable_name(path), "next": _RELOAD}
 
 
 def _revoke(directory: Path, name: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _revoke(directory: Path, name: str) -> dict[str, Any]:
 def _list(directory: Path) -> dict[str, Any]:
     clients = sorted(keys.allowed_clients(directory).values(), key=lambda client: client.name)
     return {
-        "directory": printable(directory),
+        "directory": printable_name(directory),
         "server": keys.server_pair(directory).public,
         "clients": [
             {"name": client.name, "access": client.access, "public": client.public} for client in clients

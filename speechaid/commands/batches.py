@@ -10,6 +10,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.dialer.context import dialling_defaults
 from speechaid.model.batch import Batch
+from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
 from speechaid.rules.windows import WindowFault
@@ -88,11 +89,11 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
             "priority": batch.priority,
             "account_id": batch.account_id,
             "created_at": batch.document.get("created_at"),
-            "jobs": counts.get(batch.batch_id, {}),
+            "jobs": counts_by_status(counts.get(batch.batch_id, {})),
         }
         for batch in newest
     ]
-    return {"as_of": as_of, "batches": rows, "without_batch": counts.get(None, {})}
+    return {"as_of": as_of, "batches": rows, "without_batch": counts_by_status(counts.get(None, {}))}
 
 
 def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:

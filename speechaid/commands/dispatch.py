@@ -57,7 +57,7 @@ class Dispatcher:
         database_away: Callable[[], str | None] = lambda: None,
         after_write: Callable[[], None] = lambda: None,
         on_change: Callable[[], None] = lambda: None,
-        recount: Callable[[Callable[[], None]], bool] = lambda _on_done: False,
+        count_again: Callable[[Callable[[], None]], bool] = lambda _on_done: False,
         on_listener: Callable[[Request], None] = lambda _request: None,
         clock: Clock | None = None,
     ) -> None:
@@ -72,7 +72,7 @@ class Dispatcher:
             after_write: called in the database thread after a write there, before the answer: what status
                 shows is renewed.
             on_change: called in the loop thread before the answer to a write: alerts are evaluated again.
-            recount: has jobs counted again where a command has written since; calls back when it is done,
+            count_again: has jobs counted again where a command has written since; calls back when it is done,
                 or returns False.
             on_listener: called when a stream begins, because a stream has no final answer to count.
             clock: the system's unless given.
@@ -82,7 +82,7 @@ class Dispatcher:
         self._database_away = database_away
         self._after_write = after_write
         self._on_change = on_change
-        self._recount = recount
+        self._count_again = count_again
         #: Answers that wait for a count: when they are given without it, and how.
         self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
         self._on_listener = on_listener
@@ -123,7 +123,7 @@ class Dispatcher:
                 self._conclude(request, self._in_loop(request, command.run))
 
         try:
-            if not self._recount(answer):
+            if not self._count_again(answer):
                 return False
         except SpeechaidError:  # too much waits for the database already
             return False

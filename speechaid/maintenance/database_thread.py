@@ -129,7 +129,7 @@ class DatabaseThread:
             if len(self._history) > MAX_HISTORY:
                 del self._history[: len(self._history) - MAX_HISTORY]
 
-    def recount(self, on_done: Callable[[], None]) -> bool:
+    def count_again(self, on_done: Callable[[], None]) -> bool:
         """Count jobs again before a status, where a command has written since; ``on_done`` runs in the loop.
 
         Returns:
@@ -179,7 +179,7 @@ class DatabaseThread:
 
     def after_write(self) -> None:
         """Called before a command that has written is answered: the next status shows its effect."""
-        self._housekeeper.refresh(self._settings)
+        self._housekeeper.read_after_write(self._settings)
         self._written_at = self._clock.boottime()
 
     def _run(self) -> None:

@@ -16,7 +16,7 @@ from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
-from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason
+from speechaid.model.states import FINISHED, JobStatus, SuspendReason, counts_by_status
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
@@ -77,7 +77,7 @@ class Housekeeper:
         """The latest counts."""
         return self._stats
 
-    def refresh(self, settings: Settings) -> None:
+    def read_after_write(self, settings: Settings) -> None:
         """Read again what a command may just have changed, at the cost of a few reads by id.
 
         Holds and the batches that status shows: before a command is answered, so that the next status does
@@ -154,7 +154,8 @@ class Housekeeper:
 
     def _count(self, settings: Settings) -> None:
         """Count jobs by batch and status, for status and metrics, and write SpeechAI's counters."""
-        counts = {batch_id: _aliased(found) for batch_id, found in self._store.jobs.counts_by_batch().items()}
+        found = self._store.jobs.counts_by_batch()
+        counts = {batch_id: counts_by_status(by_status) for batch_id, by_status in found.items()}
         queue: dict[str, int] = {}
         for by_status in counts.values():
             for status, jobs in by_status.items():
@@ -167,7 +168,7 @@ class Housekeeper:
         held = bool(self._stats["fleet_hold"] or self._stats["key_held"])
         self._stats = {
             **self._stats,
-            "queue": queue,
+            "queue": counts_by_status(queue),
             "batches": (shown := batches_to_show(rows)),
             "batches_left_out": len(rows) - len(shown),
             "batches_with_work": sum(1 for row in rows if not WORK_LEFT.isdisjoint(row["jobs"])),
@@ -178,7 +179,7 @@ class Housekeeper:
     def _breakers(self) -> list[dict[str, Any]]:
         """The circuit breakers of keys in use."""
         unused = self._store.now() - timedelta(seconds=BREAKER_UNUSED_SECONDS)
-        rows = self._store.holds.breakers()
+        rows = sorted(self._store.holds.breakers(), key=lambda row: str(row["_id"]))
         return [_plain(row) for row in rows if (instant(row.get("probe_at")) or unused) >= unused]
 
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
@@ -274,14 +275,6 @@ def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) ->
         "priority": None if batch is None else batch.priority,
         "pause": None if batch is None else _plain(batch.pause),
     }
-
-
-def _aliased(by_status: dict[str, int]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for status, jobs in by_status.items():
-        name = str(STATUS_ALIASES.get(status, status))
-        counts[name] = counts.get(name, 0) + jobs
-    return counts
 
 
 def _plain(value: Any) -> Any:

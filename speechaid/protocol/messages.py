@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
-from speechaid.protocol.text import UNPRINTABLE, encode_json, printable
+from speechaid.protocol.text import UNPRINTABLE, encode_json, printable_name
 
 __all__ = [
     "ATTACHMENT_LIMIT",
@@ -241,7 +241,7 @@ def path_fault(socket_path: Path) -> str | None:
     """Why this path cannot be used for a unix socket, or None."""
     if UNPRINTABLE.search(str(socket_path)):
         # ZeroMQ's binding encodes an address as UTF-8 alone.
-        shown = f"{printable(socket_path)} (set SPEECHAID_SOCKET to another one)"
+        shown = f"{printable_name(socket_path)} (set SPEECHAID_SOCKET to another one)"
         return f"the socket path is not UTF-8, or has control characters: {shown}"
     length = len(os.fsencode(socket_path))
     if length <= SOCKET_PATH_LIMIT:

@@ -18,18 +18,18 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
 
 
-def printable(name: object) -> str:
+def printable_name(name: object) -> str:
     r"""A file's name in printable characters: ``campa\xf1a.csv`` if in Latin-1, ``a\nb`` with a line end."""
     return UNPRINTABLE.sub(_escape, str(name))
 
 
-def encodable(text: str) -> str:
+def encodable_text(text: str) -> str:
     r"""The text with what UTF-8 and strict readers of JSON refuse as an escape: ``campa\xf1a.csv``."""
     return _SURROGATES.sub(_escape, text)
 
 
 def encode_json(value: object, **options: Any) -> bytes:
-    """A value as JSON in UTF-8, lone surrogates in its texts as ``encodable`` writes them.
+    """A value as JSON in UTF-8, lone surrogates in its texts as ``encodable_text`` writes them.
 
     ``json.dumps`` alone writes them as escapes that strict readers refuse, or cannot encode them.
     """
@@ -46,7 +46,7 @@ def _escape(match: re.Match[str]) -> str:
 def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
     """The error handler: a backslash within a text of JSON is written twice."""
     assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - only ``encode_json`` names this handler
-    return encodable(error.object[error.start : error.end]).replace("\\", "\\\\"), error.end
+    return encodable_text(error.object[error.start : error.end]).replace("\\", "\\\\"), error.end
 
 
 _IN_JSON: Final = "speechaid.escape_in_json"

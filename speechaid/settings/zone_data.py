@@ -1,6 +1,6 @@
 """The zone data that calling hours go by: the newer of the system's and the package tzdata's.
 
-``zoneinfo`` takes the system's first, however old it is: people of a country that has changed its clocks since
+``zoneinfo`` takes the system's first, however old it is: where a country has changed its clocks since, people
 would be called at an hour that its law forbids. Hosts with one set of packages also agree then.
 """
 

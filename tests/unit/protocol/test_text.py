@@ -10,22 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.protocol import messages
-from speechaid.protocol.text import encodable, encode_json, printable
+from speechaid.protocol.text import encodable_text, encode_json, printable_name
 
 LATIN_1 = os.fsdecode(b"campa\xf1a.csv")
 
 
 def test_a_name_that_is_not_utf_8_is_shown_by_its_bytes() -> None:
-    assert printable(LATIN_1) == encodable(LATIN_1) == r"campa\xf1a.csv"
+    assert printable_name(LATIN_1) == encodable_text(LATIN_1) == r"campa\xf1a.csv"
 
 
 @pytest.mark.parametrize(("name", "shown"), [("a\nb.csv", r"a\nb.csv"), ("\u202ea", r"\u202ea"), ("ñ", "ñ")])
 def test_a_name_has_no_characters_that_a_terminal_acts_on(name: str, shown: str) -> None:
-    assert printable(name) == shown
+    assert printable_name(name) == shown
 
 
 def test_a_text_keeps_its_line_ends() -> None:
-    assert encodable("one\ntwo \ud800") == "one\ntwo \\ud800"
+    assert encodable_text("one\ntwo \ud800") == "one\ntwo \\ud800"
 
 
 @given(
@@ -39,7 +39,7 @@ def test_any_value_without_surrogates_comes_back_from_json(value: object) -> Non
 def test_json_is_strict_utf_8_without_lone_surrogates(text: str) -> None:
     decoded = json.loads(encode_json({text: [text]}).decode("utf-8"))
     for found in (*decoded, *decoded[next(iter(decoded))]):
-        assert found == encodable(text)
+        assert found == encodable_text(text)
         found.encode("utf-8")
 
 
