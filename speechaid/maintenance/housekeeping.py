@@ -98,7 +98,7 @@ class Housekeeper:
     def count(self, settings: Settings) -> None:
         """Count jobs and batches out of turn; the next regular count comes later by that."""
         try:
-            self._timed_count(settings)
+            self._timed_count(settings, self._clock.boottime())
         except StoreError as exc:
             log.warning("housekeeping.not_refreshed", error=str(exc))
 
@@ -109,7 +109,7 @@ class Housekeeper:
             self._read_holds(settings)
             if now >= self._count_due_at:
                 before = self._clock.boottime()
-                self._timed_count(settings)
+                self._timed_count(settings, now)
                 began += self._clock.boottime() - before
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TICK_SECONDS
@@ -126,12 +126,11 @@ class Housekeeper:
         # A long wait does not help an unavailable database: commands are refused until it is seen to answer.
         self.due_at = self._clock.boottime() + (TICK_SECONDS if away else self._delay_after(took))
 
-    def _timed_count(self, settings: Settings) -> None:
+    def _timed_count(self, settings: Settings, now: float) -> None:
         began = self._clock.boottime()
         self._count(settings)
-        now = self._clock.boottime()
-        self.counted_from, self.counting_seconds = began, now - began
-        self._count_due_at = now + self._delay_after(self.counting_seconds)
+        self.counted_from, self.counting_seconds = began, self._clock.boottime() - began
+        self._count_due_at = now + self.counting_seconds + self._delay_after(self.counting_seconds)
 
     def _delay_after(self, seconds: float) -> float:
         """Seconds until work that took this long is repeated."""

@@ -573,3 +573,34 @@ def test_every_cause_of_a_settled_call_is_shown_in_words() -> None:
     event = {"event": "call.settled", "cause": "served", "status": "done"}
     assert event_line(event) == 'call.settled  cause="goal reached" status=done'
     assert event_line({"event": "worker_ended", "cause": "hung"}) == "worker_ended  cause=hung"
+
+
+def counted(in_progress: int, **fields: Any) -> dict[str, Any]:
+    """A status with one job in hand, and jobs in progress as counted before."""
+    daemon = FakeDaemon()
+    daemon.in_call = True
+    return {**daemon.snapshot(), "queue": {"in_progress": in_progress}, **fields}
+
+
+def test_status_says_where_the_jobs_in_progress_are_that_no_worker_here_has_in_hand() -> None:
+    shown = text("status", counted(5, census={"parked": 1, "lapsed": 1}))
+    assert "1 job in hand" in shown
+    assert (
+        "of the 5 jobs in progress: 1 in hand on this host; 1 parked: Retell does not confirm the end of the"
+        " call; 1 waiting for a worker, the lease has run out; 2 on another host, or claimed or settled just now"
+    ) in shown
+
+
+def test_status_says_nothing_of_it_while_all_are_in_hand() -> None:
+    assert "of the" not in text("status", counted(1))
+
+
+def test_counts_from_before_a_command_say_so() -> None:
+    assert "before the last command" in text("status", counted(1, counted_before_command=True))
+    assert "before the last command" not in text("status", counted(1, counted_before_command=False))
+
+
+def test_while_the_database_is_away_status_says_as_of_when_it_knows_holds_and_batches() -> None:
+    away = {"state": "away", "error": "no answer"}
+    shown = text("status", counted(1, database=away, read_at="2026-03-02T10:00:00+00:00"))
+    assert re.search(r"database: away: no answer; what it holds is shown as of 2026-03-0\d \d\d:00:00", shown)
