@@ -170,13 +170,14 @@ class Worker:
         least, most = IDLE_WAIT_SECONDS
         pause = min(most, least * 1.5**self._idle_passes) * (0.5 + self.context.random.random())
         self._idle_passes = min(self._idle_passes + 1, 10)
-        state = WorkerState.IDLE
-        if self.link.paused:
-            state = WorkerState.PAUSED
-        elif self.link.draining:
-            state = WorkerState.DRAINING
-        self.context.report_step(state, "wait", seconds=pause)
+        self.context.report_step(self._idle_state(), "wait", seconds=pause)
         self.wait(pause)
+
+    def _idle_state(self) -> WorkerState:
+        """What a worker without a job is: one that may claim, or by which order it may not."""
+        if self.link.paused:
+            return WorkerState.PAUSED
+        return WorkerState.DRAINING if self.link.draining else WorkerState.IDLE
 
     def wait_for_database(self, away: StoreUnavailable) -> None:
         """Wait because the database is away: longer with each pass, without end."""
@@ -186,7 +187,7 @@ class Worker:
         least, most = DATABASE_AWAY_SECONDS
         pause = min(most, least * 2**self._away_passes) * (0.5 + self.context.random.random())
         self._away_passes = min(self._away_passes + 1, 10)
-        self.context.report_step(WorkerState.IDLE, "database away", seconds=pause)
+        self.context.report_step(self._idle_state(), "database away", seconds=pause)
         self.wait(pause)
 
     def wait(self, seconds: float) -> None:

@@ -17,7 +17,7 @@ class Answers:
     def __init__(self) -> None:
         self.given: list[str] = []
 
-    def reply(self, request: Request, result: Any) -> None:  # noqa: ARG002 - the protocol's
+    def reply(self, request: Request, result: Any) -> None:
         self.given.append(request.id)
 
     def refuse(self, request: Request, code: Any, message: str) -> None:

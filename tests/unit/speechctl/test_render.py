@@ -585,10 +585,8 @@ def counted(in_progress: int, **fields: Any) -> dict[str, Any]:
 def test_status_says_where_the_jobs_in_progress_are_that_no_worker_here_has_in_hand() -> None:
     shown = text("status", counted(5, census={"parked": 1, "lapsed": 1}))
     assert "1 job in hand" in shown
-    assert (
-        "of the 5 jobs in progress: 1 in hand on this host; 1 parked: Retell does not confirm the end of the"
-        " call; 1 waiting for a worker, the lease has run out; 2 on another host, or claimed or settled just now"
-    ) in shown
+    assert "of the 5 jobs in progress: 1 in hand on this host; 1 parked: Retell does not confirm" in shown
+    assert "1 waiting for a worker, the lease has run out; 2 on another host, or claimed or settled" in shown
 
 
 def test_status_says_nothing_of_it_while_all_are_in_hand() -> None:
