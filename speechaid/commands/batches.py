@@ -75,7 +75,10 @@ def resume_all(context: HandlerContext, command: Invocation) -> Result:
 
 
 def batches(context: HandlerContext, command: Invocation) -> Result:
-    """The newest batches and their jobs by status."""
+    """The newest batches and their jobs by status.
+
+    ``left_out`` is the number of older batches with jobs, ``missing`` the jobs of batches that do not exist.
+    """
     as_of = context.store.now()
     counts = context.store.jobs.counts_by_batch()
     newest = context.store.batches.newest(command.args["limit"])
@@ -93,7 +96,16 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
         }
         for batch in newest
     ]
-    return {"as_of": as_of, "batches": rows, "without_batch": counts_by_status(counts.get(None, {}))}
+    others = sorted(counts.keys() - {None, *(batch.batch_id for batch in newest)}, key=str)
+    existing = {batch.batch_id for batch in context.store.batches.among([str(name) for name in others])}
+    missing = {str(name): counts_by_status(counts[name]) for name in others if name not in existing}
+    return {
+        "as_of": as_of,
+        "batches": rows,
+        "left_out": len(existing),
+        "missing": missing,
+        "without_batch": counts_by_status(counts.get(None, {})),
+    }
 
 
 def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:

@@ -151,6 +151,12 @@ def _batches(result: Result) -> list[Block]:
     # The table cuts long faults; an operator needs the whole text to correct the batch.
     cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > MAX_CELL_WIDTH]
     blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
+    if result.get("left_out"):
+        blocks.append(
+            f"and {plural(result['left_out'], 'older batch', 'older batches')} with jobs: --limit N"
+        )
+    for name, jobs in (result.get("missing") or {}).items():
+        blocks.append(f"{name} does not exist, its jobs are not dialled: {_counts(jobs)}")
     if result.get("without_batch"):
         blocks.append(f"jobs without a batch: {_counts(result['without_batch'])}")
     return blocks

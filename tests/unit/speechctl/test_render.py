@@ -602,3 +602,9 @@ def test_while_the_database_is_away_status_says_as_of_when_it_knows_holds_and_ba
     away = {"state": "away", "error": "no answer"}
     shown = text("status", counted(1, database=away, read_at="2026-03-02T10:00:00+00:00"))
     assert re.search(r"database: away: no answer; what it holds is shown as of 2026-03-0\d \d\d:00:00", shown)
+
+
+def test_batches_says_what_it_leaves_out_and_which_do_not_exist() -> None:
+    shown = text("batches", {"batches": [], "left_out": 2, "missing": {"batch-gone": {"pending": 3}}})
+    assert "and 2 older batches with jobs: --limit N" in shown
+    assert "batch-gone does not exist, its jobs are not dialled: 3 pending" in shown
