@@ -32,7 +32,7 @@ from speechaid.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 #: An answer waits for a count at most this long, in seconds, and until the next tick.
-_COUNT_WAIT_SECONDS: Final = 0.5
+_COUNT_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

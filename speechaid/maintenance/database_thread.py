@@ -45,8 +45,6 @@ SKIPPED_EVENTS = frozenset({"job.put_back", "database.away"})
 SILENT = "the database does not answer"
 #: Seconds until a crash that could not be recorded is recorded again.
 CRASH_RETRY_SECONDS = 2.0
-#: Jobs are counted again for a status only where the latest count took no longer than this, in seconds.
-RECOUNT_MAX_SECONDS = 0.25
 
 
 class DatabaseThread:
@@ -130,16 +128,16 @@ class DatabaseThread:
                 del self._history[: len(self._history) - MAX_HISTORY]
 
     def count_again(self, on_done: Callable[[], None]) -> bool:
-        """Count jobs again before a status, where a command has written since; ``on_done`` runs in the loop.
+        """Count jobs again for a status, where a command has written since; ``on_done`` runs in the loop.
 
         Returns:
-            False where there is no need, or where counting takes too long: the counts then say their age.
+            False where there is no need, or it would load the database: the counts then say their age.
 
         Raises:
             ControlError: ``MAX_TASKS`` wait already.
         """
-        slow = self._housekeeper.counting_seconds > RECOUNT_MAX_SECONDS
-        if slow or not self._is_behind() or self.stats()["database"]["state"] != "up":
+        early = self._clock.boottime() < self._housekeeper.may_count_at
+        if early or not self._is_behind() or self.stats()["database"]["state"] != "up":
             return False
 
         def count(_context: HandlerContext) -> None:

@@ -29,6 +29,10 @@ log = get_logger("speechaid.maintenance.database_thread")
 TICK_SECONDS = 2.0
 TICK_COST_FACTOR = 20.0
 TICK_MAX_SECONDS = 30.0
+#: After a command, jobs are counted again for ``status``: at once where a count takes no longer than this, in
+#: seconds; else only after a pause of so many times what the latest count took.
+QUICK_COUNT_SECONDS = 0.25
+RECOUNT_COST_FACTOR = 8.0
 #: A breaker whose next probe was due this many seconds ago belongs to a key that is no longer used.
 BREAKER_UNUSED_SECONDS = 3600.0
 #: Seconds between two ticks of less urgent work.
@@ -69,9 +73,9 @@ class Housekeeper:
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
-        #: When the latest count began, by the boot-time clock, and the seconds that it took.
+        #: When the latest count began, and from when another one is no great load, by the boot-time clock.
         self.counted_from = 0.0
-        self.counting_seconds = 0.0
+        self.may_count_at = 0.0
 
     def stats(self) -> dict[str, Any]:
         """The latest counts."""
@@ -129,8 +133,11 @@ class Housekeeper:
     def _timed_count(self, settings: Settings, now: float) -> None:
         began = self._clock.boottime()
         self._count(settings)
-        self.counted_from, self.counting_seconds = began, self._clock.boottime() - began
-        self._count_due_at = now + self.counting_seconds + self._delay_after(self.counting_seconds)
+        ended = self._clock.boottime()
+        took = ended - began
+        self.counted_from = began
+        self.may_count_at = 0.0 if took <= QUICK_COUNT_SECONDS else ended + took * RECOUNT_COST_FACTOR
+        self._count_due_at = now + took + self._delay_after(took)
 
     def _delay_after(self, seconds: float) -> float:
         """Seconds until work that took this long is repeated."""
