@@ -201,5 +201,8 @@ def _log_change(context: WorkerContext, before: Breaker, after: Breaker) -> None
     )
 
 
-def _revision(document: Document | None) -> int | None:
-    return None if document is None else int(document.get("revision", 0))
+def _revision(document: Document | None) -> object:
+    if document is None:
+        return None
+    revision = document.get("revision")
+    return 0 if revision is None else revision

@@ -124,11 +124,17 @@ class Breaker:
 
     @classmethod
     def read(cls, document: Document | None) -> Breaker:
-        """Read it from its document; a missing or invalid one gives a closed breaker."""
+        """Read it from its document; closed if there is none.
+
+        One that cannot be understood is open, and the next dial becomes its probe, which writes it anew.
+        """
         fields = document or {}
         state, kind = reading.text(fields.get("state")), reading.text(fields.get("kind"))
-        if state not in set(BreakerState) or kind not in set(FaultKind):
+        if document is None or (state == BreakerState.CLOSED and kind is None):
             return cls()
+        if state not in set(BreakerState) or kind not in set(FaultKind):
+            reason = f"the stored circuit breaker cannot be understood: state {state}, kind {kind}"
+            return cls(state=BreakerState.OPEN, kind=FaultKind.OUTAGE, faults=1, reason=reason)
         return cls(
             state=BreakerState(state),
             kind=FaultKind(kind),

@@ -387,3 +387,60 @@ def test_orders_that_are_read_before_a_create_reach_the_worker_s_loop_too(
     assert host.link.read_orders() == found
     assert [command.order for command in host.link.commands(60.0)] == [Order.LOG_LEVEL, order]
     assert host.link.read_orders() == found
+
+
+# -- switches and limits that cannot be understood ---------------------------------------------------------
+
+#: Fields of the batch, then of the account.
+ODD: dict[str, tuple[Document, Document]] = {
+    "the batch's switch": ({"is_active": "pausado"}, {}),
+    "the batch's calls at a time": ({"call_settings": {"max_concurrent_calls": "dos"}}, {}),
+    "the batch's attempts": ({"call_settings": {"max_attempts": "tres"}}, {}),
+    "the batch's delay": ({"call_settings": {"retry_delay_hours": "1h"}}, {}),
+    "the batch's hours": ({"call_settings": {"allowed_hours": ["09:00", "18:00"]}}, {}),
+    "the batch's days": ({"call_settings": {"days_of_week": "lunes"}}, {}),
+    "the batch's settings": ({"call_settings": [1]}, {}),
+    "the account's status": ({}, {"status": ["suspended"]}),
+    "the account's calls a day": ({}, {"daily_call_limit": "1,000"}),
+    "the account's calls at a time": ({}, {"max_concurrent_calls": "dos"}),
+    "the account's count": ({}, {"daily_call_limit": 5, "calls_today": "todas"}),
+    "the account's minutes": ({}, {"minutes_used": "casi todos"}),
+    "the account's zone": ({}, {"timezone": ["America/Santiago"]}),
+}
+
+
+def set_up_odd(stage: Stage, odd: str) -> None:
+    of_batch, of_account = ODD[odd]
+    stage.database.batches.update_one({"batch_id": BATCH}, {"$set": {"account_id": "acc-1", **of_batch}})
+    account = {"plan_type": "minutes_based", "minutes_purchased": 100, **of_account}
+    stage.database.accounts.update_one({"account_id": "acc-1"}, {"$set": account})
+
+
+@pytest.fixture
+def metered(stage: Stage) -> Stage:
+    """A job that would be dialled, of a batch with an account."""
+    stage.add_account(plan_type="minutes_based", minutes_purchased=100)
+    stage.database.batches.update_one({"batch_id": BATCH}, {"$set": {"account_id": "acc-1"}})
+    stage.add_job(phone(), batch_id=BATCH, account_id="acc-1")
+    return stage
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_job_under_what_cannot_be_understood_is_not_claimed(metered: Stage, odd: str) -> None:
+    set_up_odd(metered, odd)
+    assert JobClaimer(metered.context()).claim() is None
+    assert metered.job()["status"] == "pending"
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_cannot_be_understood_any_more_when_the_job_is_claimed_stops_its_create(
+    metered: Stage, odd: str
+) -> None:
+    context = metered.context()
+    before = metered.job()
+    claimed = JobClaimer(context).claim()
+    assert claimed is not None
+    set_up_odd(metered, odd)
+    dial.run(context, claimed.job, claimed.preflight)
+    assert creates(metered) == 0
+    assert is_untouched(metered, before)

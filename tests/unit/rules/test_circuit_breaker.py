@@ -245,9 +245,19 @@ def test_a_breaker_is_the_same_after_storing_and_reading(breaker: Breaker) -> No
     assert Breaker.read(breaker.document()) == breaker
 
 
-@pytest.mark.parametrize("document", [None, {}, {"state": "ajar"}, {"state": "open", "kind": "gremlins"}])
-def test_an_invalid_document_reads_as_a_closed_breaker(document: dict[str, object] | None) -> None:
-    assert Breaker.read(document) == Breaker()
+def test_a_missing_document_reads_as_a_closed_breaker() -> None:
+    assert Breaker.read(None) == Breaker()
+
+
+@pytest.mark.parametrize("document", [{}, {"state": "ajar"}, {"state": "open", "kind": "gremlins"}])
+def test_an_invalid_document_lets_one_probe_through_that_writes_it_anew(document: dict[str, object]) -> None:
+    breaker = Breaker.read(document)
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.reason is not None
+    probe = begin_probe(breaker, NOW, POLICY, "own")
+    assert not may_dial(probe, NOW)
+    assert Breaker.read(probe.document()) == probe
+    assert after_success(probe, Proof.ACCEPTED) == Breaker()
 
 
 events = st.lists(
