@@ -91,7 +91,7 @@ class Batch:
         pause = document.get("pause")
         active = document.get("is_active")
         is_active = active in ACTIVE_VALUES
-        understood = is_active or reading.switch(active) is False
+        understood = is_active or reading.yes_or_no(active) is False
         priority = reading.whole(document.get("priority"), Priority.NORMAL)
         dials = [reading.mapping(entry).get("key") for entry in reading.sequence(document.get("open_dials"))]
         return cls(
@@ -124,7 +124,7 @@ def _faults(document: object) -> tuple[str, ...]:
         },
         **{name: "a number from 0 on" for name in _SPANS if name in set_ and not _at_least(set_[name], 0)},
     }
-    if "voicemail_counts" in set_ and reading.switch(set_["voicemail_counts"]) is None:
+    if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
         allowed["voicemail_counts"] = "true or false"
     return tuple(reading.not_understood(name, set_[name], words) for name, words in allowed.items())
 

@@ -60,7 +60,7 @@ def flag(value: object, *, default: bool) -> bool:
     return default
 
 
-def switch(value: object) -> bool | None:
+def yes_or_no(value: object) -> bool | None:
     """As ``flag``, but None for what is none of these, and for numbers other than 0 and 1.
 
     For what may forbid a call: there the caller takes None as a no.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from speechaid.model.reading import Document, instant, switch, text, whole
+from speechaid.model.reading import Document, instant, text, whole, yes_or_no
 from speechaid.store.table import Duplicate, Table
 
 #: The ``_id`` of the global hold, as it is stored.
@@ -81,7 +81,7 @@ def read_global_hold(document: Document | None) -> GlobalHold | None:
 
     A document that does not say plainly that it is off holds.
     """
-    if document is None or switch(document.get("on")) is False:
+    if document is None or yes_or_no(document.get("on")) is False:
         return None
     return GlobalHold(
         reason=text(document.get("reason")), by=text(document.get("by")), at=instant(document.get("at"))

@@ -1,6 +1,6 @@
 """What each order, pause and hold stops: every one of them by every path that a job takes to Retell.
 
-``MATRIX`` is the table of ``docs/architecture.md``, "Ways to pause", cell by cell.
+``MATRIX`` is the table of ``docs/architecture.md``, "Three ways to pause", cell by cell.
 """
 
 from __future__ import annotations
