@@ -142,8 +142,15 @@ def _faults(document: Document, plan: Plan | None) -> tuple[str, ...]:
     for name in numbers:
         if document.get(name) is not None and reading.number(document[name]) is None:
             found[name] = "a number"
-    return tuple(
-        reading.not_understood(name, document[name], allowed) for name, allowed in sorted(found.items())
+    # Amounts that had to be replaced when a call was charged (``store.accounts``).
+    replaced = reading.mapping(document.get("not_understood"))
+    return (
+        *(reading.not_understood(name, document[name], allowed) for name, allowed in sorted(found.items())),
+        *(
+            reading.not_understood(name, replaced[name], f"correct {name}, and remove not_understood.{name}")
+            for name in numbers
+            if name in replaced
+        ),
     )
 
 
