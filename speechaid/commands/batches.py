@@ -13,7 +13,6 @@ from speechaid.model.batch import Batch
 from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
-from speechaid.rules.windows import WindowFault
 
 
 def create_batch(context: HandlerContext, command: Invocation) -> Result:
@@ -51,8 +50,8 @@ def pause_batch(context: HandlerContext, command: Invocation) -> Result | Contin
 def resume_batch(context: HandlerContext, command: Invocation) -> Result:
     """Allow calls of the batch again."""
     batch = resolve_batch(context.store, command.args["batch"])
-    context.store.batches.resume(batch.batch_id, by=command.actor)
-    fault = _faults(context, [batch]).get(batch.batch_id)
+    resumed = context.store.batches.resume(batch.batch_id, by=command.actor)
+    fault = _faults(context, [resumed]).get(batch.batch_id)
     return {**_identity(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
 
 
@@ -109,15 +108,15 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
 
 
 def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:
-    """Why the calling windows of these batches are invalid, by batch; such a batch is never dialled."""
+    """What of these batches cannot be understood, by batch; such a batch is never dialled."""
     account_ids = sorted({batch.account_id for batch in batches if batch.account_id is not None})
     zones = {account.account_id: account.timezone for account in context.store.accounts.among(account_ids)}
     defaults = dialling_defaults(context.settings)
-    windows = {
-        batch.batch_id: eligibility.window_for(batch, zones.get(batch.account_id or ""), defaults)
+    faults = {
+        batch.batch_id: eligibility.batch_fault(batch, zones.get(batch.account_id or ""), defaults)
         for batch in batches
     }
-    return {name: window.sentence for name, window in windows.items() if isinstance(window, WindowFault)}
+    return {name: sentence for name, sentence in faults.items() if sentence is not None}
 
 
 def _identity(batch: Batch) -> Result:

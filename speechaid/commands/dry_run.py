@@ -12,7 +12,7 @@ from typing import Any
 from speechaid import __version__
 from speechaid.commands.interfaces import HandlerContext
 from speechaid.dialer.context import WorkerContext
-from speechaid.model.states import WorkerState
+from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import RetellClient
 
 
@@ -20,6 +20,10 @@ class _NoSupervisor:
     """A supervisor link that drops everything."""
 
     hand_over_requested = False
+
+    def read_orders(self) -> NoNewCalls:
+        """A dry run places no call."""
+        return NoNewCalls.STOPPING
 
     def report_step(
         self,

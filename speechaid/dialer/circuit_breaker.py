@@ -65,15 +65,18 @@ def holds(context: WorkerContext, document: Document | None) -> list[Hold]:
     return [] if hold is None else [hold]
 
 
-def admit_dial(context: WorkerContext, document: Document | None) -> bool:
-    """Whether the dial may go out: the breaker is closed, or this dial has just become its only probe."""
+def admit_dial(context: WorkerContext, document: Document | None, dial_key: str) -> bool:
+    """Whether the dial may go out: the breaker is closed, or this dial has just become its only probe.
+
+    A dial that does not go out after all gives the probe back (``give_back_probe``).
+    """
     breaker = Breaker.read(document)
     if breaker.state is BreakerState.CLOSED:
         return True
     now = context.store.now()
     if not circuit_breaker.may_dial(breaker, now):
         return False
-    probing = circuit_breaker.begin_probe(breaker, now, policy(context))
+    probing = circuit_breaker.begin_probe(breaker, now, policy(context), dial_key)
     won = context.store.holds.write_breaker(
         context.retell.fingerprint, probing.document(), expected_revision=_revision(document)
     )
@@ -82,10 +85,24 @@ def admit_dial(context: WorkerContext, document: Document | None) -> bool:
     return won
 
 
-def after_create_fault(context: WorkerContext, fault: RetellError) -> None:
+def give_back_probe(context: WorkerContext, dial_key: str) -> None:
+    """Note that a dial placed no call, or one that proves nothing; if it was the probe, the next dial is.
+
+    Where the database does not answer, the probe expires.
+    """
+    _note(context, lambda breaker: circuit_breaker.give_back_probe(breaker, dial_key))
+
+
+def after_create_fault(context: WorkerContext, fault: RetellError, dial_key: str) -> None:
     """Note that a create failed or was refused."""
     if isinstance(fault, NumberRefused | DoNotCallRefused):
-        after_create(context)
+        # Retell works; but there is no call that could show more.
+        _note(
+            context,
+            lambda breaker: circuit_breaker.give_back_probe(
+                circuit_breaker.after_success(breaker, Proof.ACCEPTED), dial_key
+            ),
+        )
     else:
         _note_fault(context, KINDS[type(fault)], fault)
 
@@ -97,28 +114,38 @@ def after_query_fault(context: WorkerContext, fault: RetellError) -> None:
         _note_fault(context, kind, fault, only_if_closed=True)
 
 
-def after_create(context: WorkerContext) -> None:
-    """Note that a create was answered."""
-    _note_success(context, Proof.ACCEPTED)
+def after_create(context: WorkerContext, dial_key: str) -> None:
+    """Note that a create was answered with a call."""
+    _note(
+        context,
+        lambda breaker: circuit_breaker.extend_probe(
+            circuit_breaker.after_success(breaker, Proof.ACCEPTED),
+            context.store.now(),
+            policy(context),
+            dial_key,
+        ),
+    )
 
 
-def after_call(context: WorkerContext, classified: Classified) -> None:
-    """Note how a call ended."""
+def after_call(context: WorkerContext, classified: Classified, dial_key: str) -> None:
+    """Note how the call of a dial ended."""
     if classified.blocks_dialling:
         _note_fault(context, FaultKind.UNPAID, None)
     elif classified.agent_fault:
         _note_fault(context, FaultKind.AGENT, None)
-    elif classified.outcome is not Outcome.TEMPORARY:  # reaching a limit proves nothing
+    elif classified.outcome is Outcome.TEMPORARY:  # reaching a limit proves nothing
+        give_back_probe(context, dial_key)
+    else:
         proof = Proof.TALKED if classified.connected else Proof.FINISHED
-        _note_success(context, proof)
+        _note(context, lambda breaker: circuit_breaker.after_success(breaker, proof))
 
 
-def _note_success(context: WorkerContext, proof: Proof) -> None:
-    """Record a success, unless a recent reading shows a breaker without faults: then it changes nothing."""
+def _note(context: WorkerContext, decide: Callable[[Breaker], Breaker]) -> None:
+    """Record what is no fault; nothing changes if a recent reading shows a breaker without faults."""
     reading = context.breaker_reading
     fresh = reading is not None and context.clock.boottime() - reading.at <= READING_VALID_SECONDS
     if reading is None or not fresh or Breaker.read(reading.document) != Breaker():
-        _change(context, lambda breaker: circuit_breaker.after_success(breaker, proof))
+        _change(context, decide)
 
 
 def _note_fault(
@@ -174,5 +201,8 @@ def _log_change(context: WorkerContext, before: Breaker, after: Breaker) -> None
     )
 
 
-def _revision(document: Document | None) -> int | None:
-    return None if document is None else int(document.get("revision", 0))
+def _revision(document: Document | None) -> object:
+    if document is None:
+        return None
+    revision = document.get("revision")
+    return 0 if revision is None else revision

@@ -19,7 +19,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
-from speechaid.model.states import WorkerState
+from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.rules import retries
 from speechaid.rules.eligibility import DiallingDefaults
@@ -48,6 +48,9 @@ class SupervisorLink(Protocol):
     """The part of a worker's supervisor link that a dial needs."""
 
     hand_over_requested: bool
+
+    def read_orders(self) -> NoNewCalls | None:
+        """Take in the orders and signals that have come, without waiting; why no new call may be placed."""
 
     def report_step(
         self,

@@ -43,6 +43,9 @@ from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
 PREFLIGHT_VALID_SECONDS = 3.0
+#: A dial that is not cleared within this many seconds is given up: the database is too slow to dial by. A
+#: step of the database that has begun is not interrupted.
+CLEARANCE_SECONDS = 30.0
 #: Requeue delay (minimum, maximum), in seconds, after a closed window, a pause or a hold.
 REQUEUE_SECONDS = (5.0, 15.0)
 #: The same after a reason in ``NO_CAPACITY``: other calls may end at any time.
@@ -224,7 +227,7 @@ def place_or_withdraw(
             settlement.release_reservation_entries(context, job.dial)
         raise
     try:
-        return *post(context, job), cleared
+        return *post(context, job, cleared), cleared
     except NotPlaced as refusal:
         settlement.settle_refusal(context, job, REFUSALS[type(refusal)], str(refusal))
         return None
@@ -239,12 +242,16 @@ def place_or_withdraw(
 
 
 def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Preflight | Obstacle:
-    """Reserve, then repeat the preflight; returns that preflight if the POST may go out right now."""
+    """Reserve, then repeat the preflight; returns that preflight if the POST may go out right now.
+
+    Every create goes through here, first dials and replays alike: ``post`` takes what this returns.
+    """
     assert job.dial is not None  # noqa: S101 - the intent is written
+    give_up_at = context.clock.boottime() + CLEARANCE_SECONDS
     context.report_step(WorkerState.DIALLING, "reserve", job)
-    if (obstacle := reserve(context, job, preflight)) is not None:
+    if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
-    while True:
+    while (obstacle := _interruption(context, give_up_at)) is None:
         began = context.clock.boottime()
         context.report_step(WorkerState.DIALLING, "preflight", job)
         # This proves that the lease is still ours, and extends it for the POST.
@@ -257,29 +264,49 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
         context.report_step(
             WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
         )
-        if context.clock.boottime() - began > PREFLIGHT_VALID_SECONDS:
-            context.emit("dial.look_stale", job, level=WARNING)
-            continue
-        if not circuit_breaker.admit_dial(context, preflight.breaker_document):
-            return Obstacle("dialling_held")
-        # admit_dial writes only when it admits a probe; that may take time, so check the clock again.
-        if context.clock.boottime() - began <= 2 * PREFLIGHT_VALID_SECONDS:
-            return preflight
-        return Obstacle("look_stale")
+        if context.clock.boottime() - began <= PREFLIGHT_VALID_SECONDS:
+            return _admit(context, job.dial.key, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
+        context.emit("dial.look_stale", job, level=WARNING)
+    return obstacle
 
 
-def reserve(context: WorkerContext, job: Job, preflight: Preflight) -> Obstacle | None:
+def _admit(
+    context: WorkerContext, dial_key: str, preflight: Preflight, *, valid_until: float
+) -> Preflight | Obstacle:
+    """Return the preflight if breaker, orders and clock allow the dial too; ``valid_until``: of boot time."""
+    if not circuit_breaker.admit_dial(context, preflight.breaker_document, dial_key):
+        return Obstacle("dialling_held")
+    # Admitting a probe is a write, which may take time: an order may have come, or the preflight be too old.
+    obstacle = _interruption(context, valid_until)
+    if obstacle is None:
+        return preflight
+    circuit_breaker.give_back_probe(context, dial_key)
+    return obstacle
+
+
+def _interruption(context: WorkerContext, give_up_at: float) -> Obstacle | None:
+    """Why clearance stops here: by an order or a signal, or because it has taken too long."""
+    if (forbidden := context.link.read_orders()) is not None:
+        return Obstacle(str(forbidden))
+    return Obstacle("look_stale") if context.clock.boottime() > give_up_at else None
+
+
+def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: float) -> Obstacle | None:
     """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
+    if (obstacle := _interruption(context, give_up_at)) is not None:
+        return obstacle
     dial = job.dial
     assert dial is not None  # noqa: S101
     if dial.batch_id is not None:
         at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
         if not context.store.batches.register_dial(dial.batch_id, dial.key, at_most=at_most):
             return Obstacle("batch_not_open")
-    return None if dial.account_id is None else reserve_balance(context, job, dial, preflight)
+    return None if dial.account_id is None else reserve_balance(context, job, dial, preflight, give_up_at)
 
 
-def reserve_balance(context: WorkerContext, job: Job, dial: Dial, preflight: Preflight) -> Obstacle | None:
+def reserve_balance(
+    context: WorkerContext, job: Job, dial: Dial, preflight: Preflight, give_up_at: float
+) -> Obstacle | None:
     """Reserve an estimate of the call's cost in the account, if the rules allow the dial at that moment."""
     if metering.reserved_for(job):
         # The dial's own estimate takes the place of the one that SpeechAI made for the job.
@@ -302,31 +329,36 @@ def reserve_balance(context: WorkerContext, job: Job, dial: Dial, preflight: Pre
         )
         if context.store.accounts.reserve(account, reservation, job_id=job.job_id, headroom=headroom):
             return None
+        if (obstacle := _interruption(context, give_up_at)) is not None:
+            return obstacle
         # Another dial was entered in between: evaluate what is left now.
         preflight = read_preflight(context, job, country=preflight.country)
     return Obstacle("account_contended")
 
 
-def post(context: WorkerContext, job: Job) -> tuple[Job, Call]:
-    """Have Retell place the call; called right after a preflight that allows it.
+def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, Call]:
+    """Have Retell place the call, right after ``clear_to_dial`` returned this preflight.
+
+    The only place that sends a create.
 
     Raises:
         NotPlaced: surely no call was made; the breaker has noted the fault.
         Ambiguous: a call may or may not have been made; the breaker has noted the fault.
     """
     assert job.dial is not None  # noqa: S101
+    key = job.dial.key
     try:
         call = context.retell.create_call(json.loads(job.dial.body))
     except (NotPlaced, Ambiguous) as fault:
-        circuit_breaker.after_create_fault(context, fault)
+        circuit_breaker.after_create_fault(context, fault, key)
         raise
-    context.link.count_once(*call_metrics.placed(job.dial.key))
+    context.link.count_once(*call_metrics.placed(key))
     # Until the database has the id, only the supervisor can show an operator which call this worker has.
     named = replace(job, dial=replace(job.dial, call_id=call.call_id))
     job = context.retry_until_available(
         WorkerState.FOLLOWING, "record call", named, lambda: context.store.jobs.record_call(job, call.call_id)
     )
-    circuit_breaker.after_create(context)
+    circuit_breaker.after_create(context, key)
     context.emit("call.placed", job)
     return job, call
 

@@ -109,13 +109,17 @@ def resolve_ambiguous_dial(context: WorkerContext, job: Job, open_dial: Dial) ->
 
 
 def replay(context: WorkerContext, job: Job) -> tuple[Job, Call] | None:
-    """Send the same create again under its key, if a call may be placed now; None if that settles nothing."""
+    """Send the same create again under its key, if a call may be placed now; None if that settles nothing.
+
+    If the first create was lost on its way, this one is the person's call: whatever forbids a first dial
+    forbids it, the orders to this worker included.
+    """
     cleared = dial.clear_to_dial(context, job, read_preflight(context, job))
     if isinstance(cleared, dial.Obstacle):
         context.emit("dial.not_replayed", job, reason=cleared.reason)
         return None
     try:
-        return dial.post(context, job)
+        return dial.post(context, job, cleared)
     except (NotPlaced, Ambiguous) as fault:
         # A refusal proves that this request made no call, not that the first one did not.
         context.emit("dial.replay_unclear", job, level=WARNING, error=str(fault))

@@ -45,7 +45,7 @@ def settle_ended_call(
             "call.unknown_end", job, level=WARNING, reason=call.disconnection_reason, status=call.call_status
         )
         context.link.count("speechaid_unknown_ends_total")
-    circuit_breaker.after_call(context, classified)
+    circuit_breaker.after_call(context, classified, job.dial.key)
     end = DialEnd(outcome=classified.outcome, call=call, connected=classified.connected)
     settle(context, job, end, preflight)
 

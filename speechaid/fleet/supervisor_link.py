@@ -33,7 +33,7 @@ from speechaid.fleet.messages import (
     encode_report,
 )
 from speechaid.fleet.signals import SignalQueue, ignore
-from speechaid.model.states import WorkerState
+from speechaid.model.states import NoNewCalls, WorkerState
 
 #: A worker stops for these; on a second one, or on SIGQUIT, it hands its call over.
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -56,7 +56,8 @@ class SupervisorLink:
         orphaned: the supervisor is gone: finish the live call and leave.
         stop_requested: claim nothing more, finish the live call and leave.
         hand_over_requested: hand the live call over at once and leave.
-        paused, draining, held: why nothing may be claimed for now; updated by ``commands``.
+        paused, draining, held: why nothing may be claimed for now; updated by ``commands`` and
+            ``read_orders``.
         calls_done: calls that this process has finished.
     """
 
@@ -83,14 +84,34 @@ class SupervisorLink:
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         ignore(SUPERVISOR_SIGNALS)
         self._signals = SignalQueue([*STOP_SIGNALS, signal.SIGQUIT])
+        #: Orders that were received and that ``commands`` has not returned yet, and whether a signal came.
+        self._unread: list[Command] = []
+        self._interrupted = False
         # A pause or a drain sent before the fork holds from the first step.
-        _, self._unread = self._receive()
+        self._receive_early()
 
     @property
     def may_claim(self) -> bool:
         """Whether no order and no signal forbids a new claim."""
-        leaving = self.stop_requested or self.hand_over_requested or self.orphaned
-        return not (leaving or self.paused or self.draining or self.held)
+        return self._forbidden_by() is None
+
+    def read_orders(self) -> NoNewCalls | None:
+        """Take in the orders and signals that have come, without waiting; why no new call may be placed.
+
+        ``commands`` returns these orders later.
+        """
+        self._receive_early()
+        return self._forbidden_by()
+
+    def _forbidden_by(self) -> NoNewCalls | None:
+        if self.held:
+            return NoNewCalls.HOST_HELD
+        # Without a supervisor no order arrives any more: a hold typed now would not be heard.
+        if self.stop_requested or self.hand_over_requested or self.orphaned:
+            return NoNewCalls.STOPPING
+        if self.draining:
+            return NoNewCalls.DRAINING
+        return NoNewCalls.WORKER_PAUSED if self.paused else None
 
     def ready(self) -> None:
         """Report that the signal handlers are set and the worker's code begins."""
@@ -170,8 +191,9 @@ class SupervisorLink:
 
         The attributes are up to date when it returns. With 0 it does not wait.
         """
-        interrupted, commands = self._receive()
-        commands, self._unread = [*self._unread, *commands], []
+        self._receive_early()
+        interrupted, commands = self._interrupted, self._unread
+        self._interrupted, self._unread = False, []
         if not (interrupted or commands) and timeout_seconds > 0:
             self._send()
             self._channel.wait(timeout_seconds, self._signals.fileno())
@@ -190,6 +212,12 @@ class SupervisorLink:
         self._signals.close()
         faulthandler.unregister(DUMP_SIGNAL)
         self._channel.close()
+
+    def _receive_early(self) -> None:
+        """Take in what has come, and keep it for ``commands``, which must not wait then."""
+        interrupted, commands = self._receive()
+        self._interrupted = self._interrupted or interrupted
+        self._unread += commands
 
     def _receive(self) -> tuple[bool, list[Command]]:
         """Whether a signal or end-of-file came, and the orders that came."""

@@ -156,9 +156,11 @@ def _state(readings: _Readings, name: str) -> str:
     batch = readings.batches.get(name)
     if batch is None:
         return "missing"
+    account = _account(readings, batch)
+    if batch.active_fault is not None or (batch.is_active and account is not None and account.faults):
+        return "not_understood"
     if not batch.is_active:
         return "paused"
-    account = _account(readings, batch)
     window = eligibility.window_for(batch, None if account is None else account.timezone, readings.defaults)
     if isinstance(window, WindowFault):
         return "not_understood"

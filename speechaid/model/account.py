@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
@@ -15,6 +19,24 @@ class Plan(StrEnum):
     MINUTES = "minutes_based"
     CREDIT = "credit_based"
     UNLIMITED = "unlimited"
+
+
+_LIMITS: Final = ("daily_call_limit", "max_concurrent_calls")
+#: The amounts on which the balance of a plan rests.
+_AMOUNTS: Final[Mapping[Plan, tuple[str, ...]]] = MappingProxyType(
+    {
+        Plan.MINUTES: ("minutes_purchased", "minutes_used", "minutes_reserved"),
+        Plan.CREDIT: (
+            "credit_balance",
+            "credit_used",
+            "credit_reserved",
+            "cost_per_minute",
+            "cost_per_call_setup",
+            "cost_failed_call",
+        ),
+        Plan.UNLIMITED: (),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +74,13 @@ class Account:
     #: documents.
     calls_today_date: str | None
     reservations: tuple[Reservation, ...]
+    #: A sentence for each field that cannot be understood and may forbid calls: none is placed.
+    faults: tuple[str, ...]
     document: Document = field(repr=False)
 
     @classmethod
     def read(cls, document: Document) -> Account:
-        """Read an account document leniently."""
+        """Read an account document leniently; switches and limits that cannot be understood forbid calls."""
 
         def amount(name: str) -> float:
             return reading.number(document.get(name)) or 0.0
@@ -66,13 +90,17 @@ class Account:
             return None if value is None else int(value)
 
         word = reading.text(document.get("plan_type"))
+        plan = Plan(word) if word in set(Plan) else None
+        status = document.get("status")
+        zone = document.get("timezone")
         reservations = [reading.mapping(entry) for entry in reading.sequence(document.get("open_dials"))]
         return cls(
             account_id=reading.text(document.get("account_id")) or str(document.get("_id")),
-            plan=Plan(word) if word in set(Plan) else None,
-            status=(reading.text(document.get("status")) or "active").lower(),
+            plan=plan,
+            status="active" if status is None else (reading.text(status) or "not understood").lower(),
             country=reading.text(document.get("country")),
-            timezone=reading.text(document.get("timezone")),
+            # What is no text is no known zone either, and the calling window says so.
+            timezone=reading.text(zone) if zone is None or isinstance(zone, str) else reading.shown(zone),
             minutes_purchased=amount("minutes_purchased"),
             minutes_used=amount("minutes_used"),
             minutes_reserved=amount("minutes_reserved"),
@@ -95,5 +123,43 @@ class Account:
                 for entry in reservations
                 if entry.get("key")
             ),
+            faults=_faults(document, plan),
             document=document,
         )
+
+
+def _faults(document: Document, plan: Plan | None) -> tuple[str, ...]:
+    """Fields without which more calls would be placed, and that cannot be understood."""
+    status = document.get("status")
+    found = {}
+    if status is not None and reading.text(status) is None:
+        found["status"] = "active, suspended, expired or pending_activation"
+    numbers = [*_LIMITS, *_AMOUNTS.get(plan, ())] if plan is not None else [*_LIMITS]
+    if document.get("daily_call_limit") is not None:
+        numbers.append("calls_today")
+        if not _is_day(document.get("calls_today_date")):
+            found["calls_today_date"] = "YYYY-MM-DD"
+    for name in numbers:
+        if document.get(name) is not None and reading.number(document[name]) is None:
+            found[name] = "a number"
+    # Amounts that had to be replaced when a call was charged (``store.accounts``).
+    replaced = reading.mapping(document.get("not_understood"))
+    return (
+        *(reading.not_understood(name, document[name], allowed) for name, allowed in sorted(found.items())),
+        *(
+            reading.not_understood(name, replaced[name], f"correct {name}, and remove not_understood.{name}")
+            for name in numbers
+            if name in replaced
+        ),
+    )
+
+
+def _is_day(value: object) -> bool:
+    """Whether it is missing, or a day; a time counts as missing (``Account.calls_today_date``)."""
+    if not isinstance(value, str):
+        return True
+    try:
+        date.fromisoformat(value.strip())
+    except ValueError:
+        return not value.strip()
+    return True

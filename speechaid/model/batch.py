@@ -10,8 +10,12 @@ from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
+#: Values of ``is_active`` that mean yes; None is also a missing field. The store's queries use them as well.
+ACTIVE_VALUES: Final = (None, True, 1, "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "1")
 #: Limits that must be readable where they are set, and the minimum of each.
 _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
+#: Spans that must be readable where they are set, in the unit of their name or in seconds.
+_SPANS: Final = ("retry_delay_hours", "ring_timeout", "max_call_duration")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class CallSettings:
     max_concurrent_calls: int | None = None
     #: Whether reaching a voicemail counts as done; None leaves it to the environment.
     voicemail_counts: bool | None = None
-    #: A sentence for each limit that cannot be read: no call is placed under such settings.
+    #: A sentence for each limit or switch that cannot be read: no call is placed under such settings.
     faults: tuple[str, ...] = ()
 
     @classmethod
@@ -41,7 +45,7 @@ class CallSettings:
         """From the sub-document; unreadable values count as not set.
 
         Where that would allow more calls they do not: the window's values are kept as stored, and unreadable
-        limits are named in ``faults``.
+        limits and switches are named in ``faults``.
         """
         fields = reading.mapping(document)
         attempts = reading.number(fields.get("max_attempts"))
@@ -68,7 +72,9 @@ class Batch:
     batch_id: str
     account_id: str | None
     name: str | None
+    #: False also where ``is_active`` cannot be understood; ``active_fault`` is the sentence then.
     is_active: bool
+    active_fault: str | None
     priority: int
     #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
     country: str | None
@@ -81,15 +87,19 @@ class Batch:
 
     @classmethod
     def read(cls, document: Document) -> Batch:
-        """Read a batch document leniently."""
+        """Read a batch document leniently; switches and limits that cannot be understood forbid calls."""
         pause = document.get("pause")
+        active = document.get("is_active")
+        is_active = active in ACTIVE_VALUES
+        understood = is_active or reading.yes_or_no(active) is False
         priority = reading.whole(document.get("priority"), Priority.NORMAL)
         dials = [reading.mapping(entry).get("key") for entry in reading.sequence(document.get("open_dials"))]
         return cls(
             batch_id=reading.text(document.get("batch_id")) or str(document.get("_id")),
             account_id=reading.text(document.get("account_id")),
             name=reading.text(document.get("name")),
-            is_active=reading.flag(document.get("is_active"), default=True),
+            is_active=is_active,
+            active_fault=None if understood else reading.not_understood("is_active", active, "true or false"),
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
             call_settings=CallSettings.read(document.get("call_settings")),
@@ -100,16 +110,23 @@ class Batch:
 
 
 def _faults(document: object) -> tuple[str, ...]:
-    """Limits that an operator set and that cannot be read: without them more calls would be placed."""
+    """Limits and switches that cannot be read: without them more calls would be placed, or longer ones."""
     if document is None:
         return ()
     if not isinstance(document, Mapping):
-        return (f"call_settings {reading.shown(document)} cannot be understood: they must be a document",)
-    return tuple(
-        f"{name} {reading.shown(document[name])} cannot be understood: a whole number from {least} on"
-        for name, least in _LIMITS.items()
-        if document.get(name) is not None and not _at_least(document[name], least)
-    )
+        return (reading.not_understood("call_settings", document, "they must be a document"),)
+    set_ = {name: value for name, value in document.items() if value is not None}
+    allowed = {
+        **{
+            name: f"a whole number from {least} on"
+            for name, least in _LIMITS.items()
+            if name in set_ and not _at_least(set_[name], least)
+        },
+        **{name: "a number from 0 on" for name in _SPANS if name in set_ and not _at_least(set_[name], 0)},
+    }
+    if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
+        allowed["voicemail_counts"] = "true or false"
+    return tuple(reading.not_understood(name, set_[name], words) for name, words in allowed.items())
 
 
 def _at_least(value: object, least: int) -> bool:

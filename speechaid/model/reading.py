@@ -60,6 +60,17 @@ def flag(value: object, *, default: bool) -> bool:
     return default
 
 
+def yes_or_no(value: object) -> bool | None:
+    """As ``flag``, but None for what is none of these, and for numbers other than 0 and 1.
+
+    For what may forbid a call: there the caller takes None as a no.
+    """
+    if isinstance(value, int | float) and value not in {0, 1}:
+        return None
+    yes, no = flag(value, default=True), flag(value, default=False)
+    return yes if yes is no else None
+
+
 def instant(value: object) -> datetime | None:
     """A datetime or ISO string as aware UTC, else None; one without a zone is UTC, as SpeechAI writes it."""
     if isinstance(value, str):
@@ -85,6 +96,11 @@ def sequence(value: object) -> list[Any]:
     if isinstance(value, list | tuple):
         return list(value)
     return [] if value is None or isinstance(value, Mapping) else [value]
+
+
+def not_understood(name: str, value: object, allowed: str) -> str:
+    """The sentence for an operator about a field that cannot be understood."""
+    return f"{name} {shown(value)} cannot be understood: {allowed}"
 
 
 def shown(value: object) -> str:

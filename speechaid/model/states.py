@@ -191,6 +191,17 @@ class WorkerState(StrEnum):
     STOPPING = "stopping"
 
 
+class NoNewCalls(StrEnum):
+    """Why a worker places no new call: what its supervisor ordered, in the order in which it is named."""
+
+    #: ``hold`` was typed on this host, or its database's disk is full.
+    HOST_HELD = "host_held"
+    #: It is leaving: ordered or signalled to stop or to hand over, or its supervisor is gone.
+    STOPPING = "stopping"
+    DRAINING = "draining"
+    WORKER_PAUSED = "worker_paused"
+
+
 class Priority(IntEnum):
     """A batch's priority, as SpeechAI numbers it."""
 

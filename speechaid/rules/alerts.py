@@ -186,8 +186,8 @@ _TABLE: Final = (
         promql=lambda _: 'sum without (state) (speechaid_batches{state="not_understood"}) > 0',
         for_seconds=60,
         keep_seconds=0,
-        meaning="A batch's calling window is invalid, so none of its contacts is called.",
-        remedy="Correct allowed_hours, days_of_week or timezone of the batch; speechctl doctor quotes them.",
+        meaning="A field of a batch or its account cannot be understood, so none of its contacts is called.",
+        remedy="speechctl doctor quotes the field, its value and what is allowed; correct it.",
     ),
     Alert(
         name="WorkersCrashLooping",

@@ -27,10 +27,12 @@ class Reason(StrEnum):
 
     HELD = "held"
     BATCH_MISSING = "batch_missing"
+    BATCH_NOT_UNDERSTOOD = "batch_not_understood"
     BATCH_PAUSED = "batch_paused"
     WINDOW_FAULT = "window_fault"
     OUTSIDE_WINDOW = "outside_window"
     ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_NOT_UNDERSTOOD = "account_not_understood"
     ACCOUNT_INACTIVE = "account_inactive"
     PLAN_UNKNOWN = "plan_unknown"
     NO_CREDIT = "no_credit"
@@ -90,6 +92,8 @@ def _batch(case: Case) -> Check:
         return _passed("batch", "none")
     if case.batch is None:
         return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {case.job.batch_id}")
+    if case.batch.active_fault is not None:
+        return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, case.batch.active_fault)
     if not case.batch.is_active:
         return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is paused")
     return _passed("batch", f"{case.batch.batch_id} is active")
@@ -113,6 +117,8 @@ def _account(case: Case) -> Check:
         return _passed("account", "none: not metered")
     if case.account is None:
         return _failed("account", Reason.ACCOUNT_UNKNOWN, f"there is no account {case.job.account_id}")
+    if case.account.faults:
+        return _failed("account", Reason.ACCOUNT_NOT_UNDERSTOOD, "; ".join(case.account.faults))
     if case.account.status != ACTIVE:
         return _failed("account", Reason.ACCOUNT_INACTIVE, f"status {case.account.status}")
     if case.account.plan is None:

@@ -4,12 +4,16 @@ Pure: no I/O, no clock.
 
     CLOSED --run of faults--> OPEN --probe_at is past, one dial becomes the probe--> PROBING
        ^                       ^                                                      |   |
-       |                       +--------- fault: back-off doubled; no proof --------+   |
+       |                       +- fault: back-off doubled; no proof, or given back --+   |
        +------------------------------------ proof --------------------------------------+
 
 What proves that a fault is gone depends on the fault (``CLEARED_BY``): an accepted create request says
-nothing about an agent that breaks off every call, and an unanswered call never reached the agent. A probe
-that never reports a result does not hold the key for ever: past ``probe_at`` the next dial becomes a probe.
+nothing about an agent that breaks off every call, and an unanswered call never reached the agent.
+
+Every way out of PROBING: a proof; a fault; the probe is given back, because its dial was withdrawn, made no
+call, or ended without saying anything about the fault; or it expires. A dial that won the probe has
+``create_timeout_seconds`` to be answered by Retell, and only an accepted one, where the proof is the end of
+its call, ``call_timeout_seconds``. Past ``probe_at`` the next dial becomes the probe.
 """
 
 from __future__ import annotations
@@ -87,8 +91,8 @@ class BreakerPolicy:
     faults: int
     probe_min_seconds: float
     probe_max_seconds: float
-    #: How long a probe may take (until the create request is answered, or until its call ends) before another
-    #: dial may probe.
+    #: How long a probe may take before another dial may probe: until the create request is answered, and from
+    #: then until its call ends.
     create_timeout_seconds: float = 150.0
     call_timeout_seconds: float = 1200.0
     #: Upper bound on a ``Retry-After``.
@@ -111,6 +115,8 @@ class Breaker:
     backoff_seconds: float = 0.0
     #: The fault, as a text for an operator.
     reason: str | None = None
+    #: PROBING: the key of the dial that is the probe; None: made by an older version.
+    probe: str | None = None
 
     def document(self) -> Document:
         """The stored form."""
@@ -118,11 +124,17 @@ class Breaker:
 
     @classmethod
     def read(cls, document: Document | None) -> Breaker:
-        """Read it from its document; a missing or invalid one gives a closed breaker."""
+        """Read it from its document; closed if there is none.
+
+        One that cannot be understood is open, and the next dial becomes its probe, which writes it anew.
+        """
         fields = document or {}
         state, kind = reading.text(fields.get("state")), reading.text(fields.get("kind"))
-        if state not in set(BreakerState) or kind not in set(FaultKind):
+        if document is None or (state == BreakerState.CLOSED and kind is None):
             return cls()
+        if state not in set(BreakerState) or kind not in set(FaultKind):
+            reason = f"the stored circuit breaker cannot be understood: state {state}, kind {kind}"
+            return cls(state=BreakerState.OPEN, kind=FaultKind.OUTAGE, faults=1, reason=reason)
         return cls(
             state=BreakerState(state),
             kind=FaultKind(kind),
@@ -131,6 +143,7 @@ class Breaker:
             probe_at=reading.instant(fields.get("probe_at")),
             backoff_seconds=reading.number(fields.get("backoff_seconds")) or 0.0,
             reason=reading.text(fields.get("reason")),
+            probe=reading.text(fields.get("probe")),
         )
 
 
@@ -139,13 +152,30 @@ def may_dial(breaker: Breaker, now: datetime) -> bool:
     return breaker.state is BreakerState.CLOSED or breaker.probe_at is None or breaker.probe_at <= now
 
 
-def begin_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
-    """The breaker after a permitted dial has become its probe; a closed breaker stays as it is."""
+def begin_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy, probe: str | None = None) -> Breaker:
+    """The breaker after a permitted dial (``probe``: its key) has become its probe; no change if closed."""
     if breaker.state is BreakerState.CLOSED:
         return breaker
-    by_call = breaker.kind in _PROBED_BY_A_CALL
-    timeout = policy.call_timeout_seconds if by_call else policy.create_timeout_seconds
-    return replace(breaker, state=BreakerState.PROBING, probe_at=now + timedelta(seconds=timeout))
+    until = now + timedelta(seconds=policy.create_timeout_seconds)
+    return replace(breaker, state=BreakerState.PROBING, probe_at=until, probe=probe)
+
+
+def extend_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy, probe: str) -> Breaker:
+    """The breaker after this probe's create was accepted: its call has time to end, if that is the proof."""
+    if not _is_probe(breaker, probe) or breaker.kind not in _PROBED_BY_A_CALL:
+        return breaker
+    return replace(breaker, probe_at=now + timedelta(seconds=policy.call_timeout_seconds))
+
+
+def give_back_probe(breaker: Breaker, probe: str) -> Breaker:
+    """The breaker after this probe will prove nothing: the next dial may become the probe at once."""
+    if not _is_probe(breaker, probe):
+        return breaker
+    return replace(breaker, state=BreakerState.OPEN, probe_at=None, probe=None)
+
+
+def _is_probe(breaker: Breaker, probe: str) -> bool:
+    return breaker.state is BreakerState.PROBING and breaker.probe == probe
 
 
 def after_fault(
@@ -183,7 +213,7 @@ def after_fault(
         doubled = max(breaker.backoff_seconds * 2, _first_backoff(kind, policy))
         breaker = replace(breaker, backoff_seconds=min(doubled, policy.probe_max_seconds))
     due = now + timedelta(seconds=breaker.backoff_seconds)
-    return replace(breaker, state=BreakerState.OPEN, probe_at=max(due, not_before))
+    return replace(breaker, state=BreakerState.OPEN, probe_at=max(due, not_before), probe=None)
 
 
 def after_success(breaker: Breaker, proof: Proof) -> Breaker:
@@ -195,7 +225,7 @@ def after_success(breaker: Breaker, proof: Proof) -> Breaker:
         return Breaker()
     probed_by_call = breaker.state is BreakerState.PROBING and breaker.kind in _PROBED_BY_A_CALL
     if probed_by_call and proof is not Proof.ACCEPTED:
-        return replace(breaker, state=BreakerState.OPEN, probe_at=None)
+        return replace(breaker, state=BreakerState.OPEN, probe_at=None, probe=None)
     return breaker
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "Evaluation",
     "Reason",
     "account_is_open",
+    "batch_fault",
     "batch_has_room",
     "batch_may_be_called",
     "evaluate",
@@ -56,10 +57,12 @@ ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
     {
         Reason.HELD: Action.PUT_BACK,
         Reason.BATCH_MISSING: Action.PUT_BACK,
+        Reason.BATCH_NOT_UNDERSTOOD: Action.PUT_BACK,
         Reason.BATCH_PAUSED: Action.PUT_BACK,
         Reason.WINDOW_FAULT: Action.PUT_BACK,
         Reason.OUTSIDE_WINDOW: Action.PUT_BACK,
         Reason.ACCOUNT_UNKNOWN: Action.SUSPEND,
+        Reason.ACCOUNT_NOT_UNDERSTOOD: Action.PUT_BACK,
         Reason.ACCOUNT_INACTIVE: Action.PUT_BACK,
         Reason.PLAN_UNKNOWN: Action.PUT_BACK,
         Reason.NO_CREDIT: Action.SUSPEND,
@@ -168,6 +171,13 @@ def window_for(
     )
 
 
+def batch_fault(batch: Batch, account_timezone: str | None, defaults: DiallingDefaults) -> str | None:
+    """What of a batch cannot be understood, so that none of its jobs is called; None: all of it can."""
+    window = window_for(batch, account_timezone, defaults)
+    sentences = [batch.active_fault, window.sentence if isinstance(window, WindowFault) else None]
+    return "; ".join(sentence for sentence in sentences if sentence is not None) or None
+
+
 def batch_may_be_called(
     batch: Batch | None, account_timezone: str | None, defaults: DiallingDefaults, now: datetime
 ) -> bool:
@@ -193,7 +203,7 @@ def account_is_open(account: Account, defaults: DiallingDefaults, now: datetime)
     It does if the balance is used up: claiming one of its jobs suspends them all. It does not if the balance
     is only reserved by open dials, or a limit is reached: its jobs would be claimed and requeued in a loop.
     """
-    if account.status != ACTIVE or account.plan is None:
+    if account.faults or account.status != ACTIVE or account.plan is None:
         return False
     if not metering.has_room(account) or not metering.has_calls_left(account, defaults.timezone, now):
         return False

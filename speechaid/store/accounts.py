@@ -157,7 +157,8 @@ class Accounts:
             if day > counted or (day == counted and not is_countable(stored)):
                 query["calls_today"] = stored
                 count = calls if day > counted else account.calls_today + calls
-                change["$set"] = {"calls_today": count, "calls_today_date": day}
+                unread = _unread("calls_today", stored)
+                change["$set"] = {"calls_today": count, "calls_today_date": day, **unread}
             elif day == counted:
                 change["$inc"]["calls_today"] = calls
                 change["$set"] = {"calls_today_date": day}
@@ -200,12 +201,21 @@ class Accounts:
             value = account.document.get(name, 0)
             if not is_countable(value):
                 query = {"account_id": account.account_id, name: value}
-                self.table.update(query, {"$set": {name: number(value) or 0.0}})
+                self.table.update(query, {"$set": {name: number(value) or 0.0, **_unread(name, value)}})
 
     def stale_reservations(self, before: datetime) -> list[tuple[str, str]]:
         """The account and dial key of each entry made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
         return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
+
+
+def _unread(name: str, value: object) -> Document:
+    """The field that keeps an amount which is replaced because it cannot be read.
+
+    A call that is under way is charged all the same; without this trace the account would then count as
+    understood. ``Account.faults`` names it.
+    """
+    return {} if value is None or number(value) is not None else {f"not_understood.{name}": value}
 
 
 def _still_valid(account: Account, headroom: Headroom | None) -> Document:

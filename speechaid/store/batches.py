@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from speechaid.errors import NotFound
-from speechaid.model.batch import Batch
+from speechaid.model.batch import ACTIVE_VALUES, Batch
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import Priority
 from speechaid.store.ranges import begins, is_countable, keys_before
 from speechaid.store.table import Table
 
-#: Values of ``is_active`` that mean no; a missing field means yes.
+#: ``is_active`` means yes. What cannot be understood means neither yes nor no: not called, and not resumed by
+#: ``resume-all``.
+ACTIVE = {"$in": list(ACTIVE_VALUES)}
+#: Values of ``is_active`` that mean no.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
 #: Fields that the fair order of batches and their calling windows need.
 SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "priority", "call_settings")
@@ -152,7 +155,7 @@ class Batches:
         """Pause every active batch, marked with ``pause.all`` for ``resume_all``; return how many."""
         pause = {"by": by, "reason": reason, "at": self._now(), "all": True}
         change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
-        return self.table.update_many({"is_active": {"$nin": INACTIVE}}, change)
+        return self.table.update_many({"is_active": ACTIVE}, change)
 
     def resume_all(self, *, by: str) -> int:
         """Resume the batches that ``pause_all`` paused and no ``pause`` has paused since; return how many."""
@@ -191,7 +194,7 @@ class Batches:
             return False
         query = {
             "batch_id": batch_id,
-            "is_active": {"$nin": INACTIVE},
+            "is_active": ACTIVE,
             "open_dials.key": {"$ne": key},
             **capacity,
         }

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
 from pymongo.uri_parser import split_options
 from pymongo.write_concern import WriteConcern
 
@@ -155,6 +156,9 @@ class Store:
             settings.name,
             write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
             read_concern=ReadConcern("majority"),
+            # Whatever the address says: a secondary may not know yet of a hold, a pause or an opt-out. Each
+            # preflight follows a write of the job, which a primary that was replaced cannot acknowledge.
+            read_preference=ReadPreference.PRIMARY,
         )
 
         def table(name: str) -> Table:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from speechaid.model.reading import Document, flag, instant, text
+from speechaid.model.reading import Document, instant, text, whole, yes_or_no
 from speechaid.store.table import Duplicate, Table
 
 #: The ``_id`` of the global hold, as it is stored.
@@ -44,7 +44,9 @@ class Holds:
 
     def unhold(self, *, by: str) -> bool:
         """Lift the global hold; return whether there was one."""
-        return self.table.update({"_id": FLEET, "on": True}, {"$set": {"on": False, "lifted_by": by}})
+        if self.find_hold() is None:
+            return False
+        return self.table.update({"_id": FLEET}, {"$set": {"on": False, "lifted_by": by}})
 
     def read(self, fingerprint: str) -> tuple[GlobalHold | None, Document | None]:
         """Read the global hold and the breaker document of an API key, in one query."""
@@ -55,13 +57,13 @@ class Holds:
         """Find all breaker documents; ``_id`` is ``key:<fingerprint>``."""
         return [row for row in self.table.find({}) if str(row["_id"]).startswith("key:")]
 
-    def write_breaker(self, fingerprint: str, fields: Document, *, expected_revision: int | None) -> bool:
+    def write_breaker(self, fingerprint: str, fields: Document, *, expected_revision: object) -> bool:
         """Write a breaker; False where its revision is not as expected: read it again.
 
         Args:
             fingerprint: of the API key.
             fields: the breaker.
-            expected_revision: as read; None: there was no document.
+            expected_revision: as read, of any type; 0: the document had none; None: there was no document.
         """
         if expected_revision is None:
             try:
@@ -69,13 +71,17 @@ class Holds:
             except Duplicate:
                 return False
             return True
-        query = {"_id": key_of(fingerprint), "revision": expected_revision}
-        return self.table.update(query, {"$set": {**fields, "revision": expected_revision + 1}})
+        revision = {"$in": [None, 0, False]} if expected_revision == 0 else expected_revision
+        query = {"_id": key_of(fingerprint), "revision": revision}
+        return self.table.update(query, {"$set": {**fields, "revision": whole(expected_revision) + 1}})
 
 
 def read_global_hold(document: Document | None) -> GlobalHold | None:
-    """The global hold in a document; None where it is off or missing."""
-    if document is None or not flag(document.get("on"), default=False):
+    """The global hold in a document; None where it is off or missing.
+
+    A document that does not say plainly that it is off holds.
+    """
+    if document is None or yes_or_no(document.get("on")) is False:
         return None
     return GlobalHold(
         reason=text(document.get("reason")), by=text(document.get("by")), at=instant(document.get("at"))

@@ -18,19 +18,25 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from speechaid.demo.contacts import contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
+from speechaid.embedded import database as embedded_database
 from speechaid.embedded.database import EmbeddedDatabase, published_uri
-from speechaid.errors import SpeechaidError
+from speechaid.errors import FleetError, SpeechaidError
+from speechaid.model.job import Dial
+from speechaid.model.masking import fingerprint
+from speechaid.retell.requests_body import create_body
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused, Unreachable
@@ -335,6 +341,101 @@ def test_a_hold_works_without_a_writable_state_file_and_is_saved_once_it_can_be(
         assert simulator.placed_calls() == []
     finally:
         assert daemon.stop() == 0
+
+
+def bring_back(server: EmbeddedDatabase) -> None:
+    """Start a killed server again, on its port."""
+
+    def is_back() -> bool:
+        server.ensure()
+        return server.is_alive()
+
+    until(is_back, "the database's start")
+
+
+def add_jobs(database: Database[dict[str, Any]], simulator: SimulatorProcess) -> None:
+    """Jobs that are due, and one whose create was lost on its way: the replay would be its first call."""
+    numbers = [f"+1212555{number:04d}" for number in range(JOBS)]
+    jobs = [
+        {"job_id": f"job-{n}", "status": "pending", "contact": {"name": "Ana", "phones": [number]}}
+        for n, number in enumerate(numbers)
+    ]
+    now = datetime.now(UTC)
+    body = create_body(
+        from_number="+12125550100",
+        to_number=numbers[0],
+        agent_id="agent_test",
+        variables={},
+        metadata={"job_id": "job-0"},
+        key="lost",
+        ring_seconds=None,
+        max_call_seconds=None,
+    )
+    lost = Dial(
+        key="lost",
+        number=numbers[0],
+        phone_index=0,
+        attempt=0,
+        intent_at=now,
+        body=json.dumps(body),
+        api_key_fingerprint=fingerprint(simulator.api_key),
+    )
+    lapsed = {"claim_token": "dead", "reserved_until": now - timedelta(seconds=1), "dial": lost.document()}
+    database.jobs.insert_many([{**jobs[0], "status": "in_progress", **lapsed}, *jobs[1:]])
+
+
+def test_a_hold_without_database_and_with_a_full_disk_holds_in_memory_and_says_what_is_not_durable(
+    place: Path, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_database, "BACKOFF_SECONDS", (0.0,))
+    server = EmbeddedDatabase(place / "database")
+    daemon = DaemonProcess(place, variables(place, simulator, MONGO_URI=server.start()))
+    kept = place / "state" / "standing.json"
+
+    def status() -> dict[str, Any]:
+        return daemon.ask("status")
+
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        database = client["speechai_db"]
+        try:
+            daemon.start()
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            # No regular file may grow: as on a full disk.
+            supervisor = status()["supervisor"]["pid"]
+            resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            with pytest.raises(FleetError) as refused:
+                daemon.ask("hold", reason="stop everything")
+            for part in (
+                "this host is held, the others are not: the database is away",
+                "a restart will lose it",
+                "standing.json cannot be written: File too large",
+            ):
+                assert part in str(refused.value)
+            assert status()["supervisor"]["held"]
+            assert not kept.exists()
+
+            bring_back(server)
+            add_jobs(database, simulator)
+            looked_up = {"dial.next_lookup_at": {"$exists": True}}
+            until(lambda: database.jobs.count_documents(looked_up) == 1, "a search for the lost call")
+            found = daemon.ask("doctor")["findings"]
+            assert {"held_here", "orders_not_kept"} <= {row["code"] for row in found}
+            assert simulator.requests()["creates"] == []
+            assert database.jobs.count_documents({"status": "pending"}) == JOBS - 1
+
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(supervisor, resource.RLIMIT_FSIZE, unlimited)
+            until(lambda: status()["supervisor"]["orders_not_kept"] is None, "the hold on disk")
+            assert json.loads(kept.read_text())["held"]
+            assert simulator.requests()["creates"] == []
+            daemon.ask("unhold")
+            database.jobs.update_one(looked_up, {"$set": {"reserved_until": datetime.now(UTC)}})
+            until(lambda: database.jobs.count_documents({"status": "done"}) == JOBS, "all jobs done")
+            assert_each_contact_was_called_once(simulator)
+        finally:
+            assert daemon.stop() == 0
+            server.stop()
 
 
 def test_a_disk_that_fills_up_holds_dials_while_there_is_space_for_live_calls(

@@ -22,7 +22,7 @@ from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
-from speechaid.model.states import WorkerState
+from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
@@ -43,7 +43,8 @@ class QuietLink:
 
     def __init__(self) -> None:
         self.hand_over_requested = False
-        self.may_claim = True
+        #: Asked right before each create, with what the supervisor's orders say then.
+        self.read_orders: Callable[[], NoNewCalls | None] = lambda: None
         self.steps: list[str] = []
         #: The worker's call in the latest report.
         self.call: str | None = None

@@ -132,7 +132,9 @@ def _read_windows(context: HandlerContext, facts: DoctorFacts) -> None:
             continue
         zone = _zone(facts, batch)
         window = eligibility.window_for(batch, zone, defaults)
-        if isinstance(window, WindowFault):
+        if batch is not None and (sentence := eligibility.batch_fault(batch, zone, defaults)) is not None:
+            facts.window_faults[str(name)] = sentence
+        elif isinstance(window, WindowFault):
             facts.window_faults[str(name)] = window.sentence
         elif batch is None or batch.is_active:
             opens = windows.next_opening(window, now)

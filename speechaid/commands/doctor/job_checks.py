@@ -17,8 +17,10 @@ from speechaid.commands.doctor.facts import (
     listed,
     warning,
 )
+from speechaid.model.account import Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
+from speechaid.model.reading import not_understood
 from speechaid.model.states import SUCCESSFUL_OUTCOMES
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
@@ -28,6 +30,7 @@ _ENOUGH: Final = 20
 _FEW_ANSWERED: Final = 0.2
 _MANY_FAULTS: Final = 0.25
 _MANY_RETRIED: Final = 0.5
+_PLANS: Final = ", ".join(Plan)
 
 
 def batches(facts: DoctorFacts) -> Findings:
@@ -47,7 +50,7 @@ def batches(facts: DoctorFacts) -> Findings:
 def _paused(facts: DoctorFacts, batches: list[Batch]) -> Findings:
     """Batches without a recorded pause come first, then those with the most waiting jobs."""
     paused = sorted(
-        (batch.batch_id for batch in batches if not batch.is_active),
+        (batch.batch_id for batch in batches if not batch.is_active and batch.active_fault is None),
         key=lambda name: (_is_recorded(facts.batches[name]), -facts.waiting[name], name),
     )
     for name in paused[:NAMED]:
@@ -79,11 +82,14 @@ def _is_recorded(batch: Batch) -> bool:
 def windows(facts: DoctorFacts) -> Findings:
     """Calling windows: invalid, closed, or missing."""
     for name, sentence in sorted(facts.window_faults.items())[:NAMED]:
+        batch = facts.batches.get(name)
         yield fault(
             "window_fault",
             f"the call settings of batch {name} cannot be understood, so it is not called",
             sentence,
-            "correct the batch's call_settings",
+            "correct the batch's call_settings"
+            if batch is None or batch.active_fault is None
+            else f"speechctl pause-batch {name}, or resume-batch",
         )
     closed = {name: at for name, at in facts.opens_at.items() if at is not None}
     if closed and len(closed) == len(facts.opens_at):
@@ -122,14 +128,22 @@ def credit(facts: DoctorFacts) -> Findings:
             "create the account under that account_id: the jobs resume automatically within a minute",
         )
     for _, account in sorted(facts.accounts.items()):
-        if account.status != "active":
+        if account.faults or account.plan is None:
+            plan = not_understood("plan_type", account.document.get("plan_type"), _PLANS)
+            yield fault(
+                "account_fault",
+                f"account {account.account_id} cannot be understood, so its jobs are not called",
+                "; ".join((*account.faults, *(() if account.plan is not None else (plan,)))),
+                "correct these fields of the account",
+            )
+        elif account.status != "active":
             yield intended(
                 "account_inactive",
                 f"account {account.account_id} is {account.status}: its jobs are not called",
                 f"status {account.status}",
                 f"speechctl resume-account {account.account_id}",
             )
-        elif account.plan is not None and not metering.has_balance(account) and not jobs:
+        elif not metering.has_balance(account) and not jobs:
             yield fault(
                 "balance_used_up",
                 f"account {account.account_id} has no balance left beyond what calls in progress reserve",

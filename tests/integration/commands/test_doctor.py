@@ -157,6 +157,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "orphaned_jobs": lambda campaign: campaign.job("job-2", batch_id="batch-of-nobody"),
     "batch_paused": lambda campaign: campaign.batch(is_active=False),
     "window_fault": lambda campaign: campaign.batch(call_settings={"allowed_hours": {"start": "9am"}}),
+    "account_fault": lambda campaign: campaign.account(daily_call_limit="1,000"),
     "windows_closed": closed_window,
     "no_credit": lambda campaign: campaign.job("job-2", status="suspended", suspend_reason="no_credit"),
     "account_unknown": lambda campaign: campaign.job("job-2", account_id="acc-lost"),

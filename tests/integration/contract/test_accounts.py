@@ -178,6 +178,23 @@ def test_a_count_of_calls_that_is_text_is_counted_on(store: Store) -> None:
     assert document(store)["calls_today"] == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("minutes_used", "mil"), ("minutes_reserved", "x"), ("calls_today", "todas")]
+)
+def test_a_call_under_way_is_charged_and_what_could_not_be_understood_still_forbids_the_next(
+    store: Store, name: str, value: str
+) -> None:
+    read = add_account(store, plan_type="minutes_based", minutes_purchased=100, daily_call_limit=9)
+    assert reserve(store, read)
+    store.accounts.table.update({"account_id": "acc-1"}, {"$set": {name: value}})
+    assert settle(store)
+    assert document(store)["open_dials"] == []
+    assert isinstance(document(store)[name], int | float)
+    (fault,) = account(store).faults
+    allowed = f"correct {name}, and remove not_understood.{name}"
+    assert fault == f"{name} {value!r} cannot be understood: {allowed}"
+
+
 def test_a_call_that_does_not_count_leaves_the_days_count_alone(store: Store) -> None:
     reserve(store, add_account(store, calls_today=3, calls_today_date=YESTERDAY))
     assert settle(store, calls=0)

@@ -153,8 +153,25 @@ def test_a_paused_batch_registers_no_dial_but_one_that_goes_on_already(store: St
     assert store.batches.register_dial("batch-1", "key-1", at_most=None), "it is entered already"
 
 
-@pytest.mark.parametrize("active", [True, 1, "yes", None], ids=["true", "1", "yes", "null"])
-def test_whatever_does_not_say_no_is_active(store: Store, active: object) -> None:
+ODD = ["pausado", "", 2, [], {}, "tRUE"]
+
+
+@pytest.mark.parametrize("active", ODD, ids=map(repr, ODD))
+def test_a_batch_whose_switch_is_not_understood_registers_no_dial(store: Store, active: object) -> None:
+    add_batch(store, is_active=active)
+    assert not store.batches.register_dial("batch-1", "key-1", at_most=None)
+
+
+def test_pause_all_and_resume_all_leave_alone_what_is_not_understood(store: Store) -> None:
+    add_batch(store, is_active="pausado")
+    add_batch(store, "batch-2", is_active=True)
+    assert store.batches.pause_all(by="maria", reason=None) == 1
+    assert store.batches.resume_all(by="maria") == 1
+    assert (batch(store)["is_active"], batch(store, "batch-2")["is_active"]) == ("pausado", True)
+
+
+@pytest.mark.parametrize("active", [True, 1, 1.0, "yes", None], ids=["true", "1", "1.0", "yes", "null"])
+def test_whatever_says_yes_or_nothing_is_active(store: Store, active: object) -> None:
     add_batch(store, is_active=active)
     assert store.batches.register_dial("batch-1", "key-1", at_most=None)
 

@@ -222,6 +222,16 @@ def test_a_hold_stands_until_it_is_lifted(store: Store) -> None:
     assert store.holds.find_hold() is not None
 
 
+@pytest.mark.parametrize("on", ["sí", None, 7, [False], {}])
+def test_a_hold_that_does_not_say_plainly_that_it_is_off_stands_until_it_is_lifted(
+    store: Store, on: object
+) -> None:
+    store.holds.table.insert({"_id": "fleet", "on": on})
+    assert store.holds.find_hold() is not None
+    assert store.holds.unhold(by="eva")
+    assert store.holds.find_hold() is None
+
+
 def test_a_breaker_is_written_only_as_it_was_read(store: Store) -> None:
     def write(failures: int, revision: int | None) -> bool:
         return store.holds.write_breaker(KEY, {"failures": failures}, expected_revision=revision)
@@ -230,6 +240,16 @@ def test_a_breaker_is_written_only_as_it_was_read(store: Store) -> None:
     _, breaker = store.holds.read(KEY)
     assert breaker is not None
     assert (breaker["failures"], breaker["revision"]) == (3, 2)
+
+
+@pytest.mark.parametrize("fields", [{}, {"revision": "new"}, {"revision": {}}], ids=["none", "text", "empty"])
+def test_a_breaker_of_an_odd_revision_is_written_anew(store: Store, fields: dict[str, Any]) -> None:
+    store.holds.table.insert({"_id": f"key:{KEY}", **fields})
+    expected = fields.get("revision", 0)
+    assert store.holds.write_breaker(KEY, {"failures": 1}, expected_revision=expected)
+    _, breaker = store.holds.read(KEY)
+    assert breaker is not None
+    assert breaker["revision"] == 1
 
 
 def test_breakers_are_listed_without_the_hold(store: Store) -> None:

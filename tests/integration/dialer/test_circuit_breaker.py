@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from speechaid.dialer import circuit_breaker
+from speechaid.dialer import circuit_breaker, dial
+from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
 from speechaid.errors import LeaseLost
-from speechaid.rules.circuit_breaker import BreakerState
+from speechaid.rules import circuit_breaker as rules
+from speechaid.rules.circuit_breaker import Breaker, BreakerState, FaultKind
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
 
@@ -240,7 +242,7 @@ def test_only_one_of_many_workers_at_once_becomes_the_probe(stage: Stage) -> Non
     make_probe_due(stage, contexts[0])
     documents = [stage.store.holds.read(context.retell.fingerprint)[1] for context in contexts]
     admitted = [
-        circuit_breaker.admit_dial(context, document)
+        circuit_breaker.admit_dial(context, document, context.new_token())
         for context, document in zip(contexts, documents, strict=True)
     ]
     assert admitted.count(True) == 1
@@ -253,9 +255,91 @@ def test_a_probe_whose_worker_dies_does_not_hold_the_key_for_ever(stage: Stage) 
     assert stage.dial_next(context)
     make_probe_due(stage, context)
     assert circuit_breaker.admit_dial(
-        context, stage.store.holds.read(context.retell.fingerprint)[1]
+        context, stage.store.holds.read(context.retell.fingerprint)[1], "a dial's key"
     )  # and dies
     make_all_due(stage)
     assert not stage.dial_next(other)
     make_probe_due(stage, context)  # its time is over
     assert all_get_done(stage, other)
+
+
+# -- the ways out of a won probe ---------------------------------------------------------------------------
+
+
+def open_for(stage: Stage, context: WorkerContext, kind: FaultKind) -> None:
+    """Open the key's breaker, its probe due at once."""
+    past = stage.store.now() - timedelta(seconds=1)
+    fields = Breaker(state=BreakerState.OPEN, kind=kind, faults=3, opened_at=past, probe_at=past).document()
+    assert stage.store.holds.write_breaker(context.retell.fingerprint, fields, expected_revision=None)
+
+
+def may_probe(stage: Stage, context: WorkerContext) -> bool:
+    """Whether a dial of another worker could become the probe now."""
+    return rules.may_dial(Breaker.read(breaker(stage, context)), stage.store.now())
+
+
+def test_a_probe_whose_number_is_refused_is_given_back(stage: Stage) -> None:
+    context = stage.context()
+    open_for(stage, context, FaultKind.AGENT)
+    stage.simulator.fault("status", status=422, message="to_number is not valid", endpoints=["create"])
+    assert stage.dial_next(context)
+    assert creates(stage) == 1
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
+    assert may_probe(stage, context)
+
+
+def test_a_probe_whose_call_ends_at_a_limit_of_retell_is_given_back(stage: Stage) -> None:
+    context = stage.context()
+    open_for(stage, context, FaultKind.AGENT)
+    stage.simulator.script({"*": ["concurrency_limit_reached"]})
+    assert stage.dial_next(context)
+    assert len(stage.results()) == 1
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
+    assert may_probe(stage, context)
+
+
+def test_a_probe_holds_the_key_while_its_call_lasts(stage: Stage) -> None:
+    context = stage.context()
+    open_for(stage, context, FaultKind.AGENT)
+    seen: list[Document] = []
+    stage.on_wait = lambda: seen.append(breaker(stage, context))
+    assert stage.dial_next(context)
+    (job,) = stage.database.jobs.find({"status": "done"})
+    assert {document["state"] for document in seen} == {BreakerState.PROBING}
+    assert all(document["probe"] for document in seen)
+    assert seen[0]["probe_at"] > stage.store.now() + timedelta(seconds=600)
+    assert breaker(stage, context)["state"] == BreakerState.CLOSED
+    assert job["call_result"]["success"]
+
+
+def test_a_probe_whose_lease_was_lost_before_its_create_is_not_won(stage: Stage) -> None:
+    context = stage.context()
+    open_for(stage, context, FaultKind.BLOCKED)
+    claimed = JobClaimer(context).claim()
+    assert claimed is not None
+    stage.database.jobs.update_one({"_id": claimed.job.id}, {"$set": {"claim_token": "another's"}})
+    with pytest.raises(LeaseLost):
+        dial.run(context, claimed.job, claimed.preflight)
+    assert breaker(stage, context)["state"] == BreakerState.OPEN
+    assert creates(stage) == 0
+
+
+def test_a_probe_whose_worker_dies_before_its_create_expires_within_minutes(stage: Stage) -> None:
+    context = stage.context()
+    open_for(stage, context, FaultKind.AGENT)
+    assert circuit_breaker.admit_dial(context, breaker(stage, context), "a dial's key")  # and dies
+    left = breaker(stage, context)["probe_at"] - stage.store.now()
+    assert left < timedelta(minutes=5)  # not the twenty of a call
+    assert not may_probe(stage, context)
+
+
+def test_a_probe_that_another_dial_has_taken_over_is_not_given_back(stage: Stage) -> None:
+    context = stage.context()
+    open_for(stage, context, FaultKind.BLOCKED)
+    assert circuit_breaker.admit_dial(context, breaker(stage, context), "the first one's")
+    make_probe_due(stage, context)
+    assert circuit_breaker.admit_dial(context, breaker(stage, context), "the next one's")
+    circuit_breaker.give_back_probe(context, "the first one's")
+    assert breaker(stage, context)["state"] == BreakerState.PROBING
+    circuit_breaker.give_back_probe(context, "the next one's")
+    assert may_probe(stage, context)

@@ -81,6 +81,21 @@ def test_due_jobs_and_callable_jobs_are_counted_apart(counted: Counted) -> None:
     assert found["not_understood"] == {"count": 1, "named": ["odd"]}
 
 
+def test_batches_whose_switch_or_account_is_not_understood_are_named_and_not_counted_as_paused(
+    counted: Counted,
+) -> None:
+    counted.database.accounts.insert_one({"account_id": "acc-odd", "daily_call_limit": "1,000"})
+    counted.batch("switch", is_active="pausado")
+    counted.batch("account", account_id="acc-odd")
+    counted.batch("paused", account_id="acc-odd", is_active=False, pause={"by": "maria"})
+    for batch_id in ("switch", "account", "paused"):
+        counted.job(batch_id)
+    found = counted.stats()
+    assert found["batch_states"] == {"not_understood": 2, "paused": 1}
+    assert found["not_understood"] == {"count": 2, "named": ["account", "switch"]}
+    assert found["paused_unexpectedly"]["count"] == found["callable"] == 0
+
+
 def test_an_inactive_batch_without_a_recorded_pause_is_reported_while_it_has_work(counted: Counted) -> None:
     for batch_id, fields in {
         "recorded": {"pause": {"by": "maria"}},

@@ -16,6 +16,7 @@ from speechaid.model.job import Job
 from speechaid.settings import Settings, get_settings
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+UNLIMITED = {"account_id": "a", "plan_type": "unlimited"}
 
 
 def snapshot(**fields: Any) -> dict[str, Any]:
@@ -96,7 +97,12 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"without_hours": ["b1"]}, "no_allowed_hours"),
         ({"suspended": {"no_credit": 3}}, "no_credit"),
         ({"unknown_accounts": {"acme": 3}}, "account_unknown"),
-        ({"accounts": {"a": Account.read({"account_id": "a", "status": "suspended"})}}, "account_inactive"),
+        (
+            {"accounts": {"a": Account.read({**UNLIMITED, "status": "suspended"})}},
+            "account_inactive",
+        ),
+        ({"accounts": {"a": Account.read({**UNLIMITED, "daily_call_limit": "x"})}}, "account_fault"),
+        ({"accounts": {"a": Account.read({"account_id": "a", "plan_type": "gold"})}}, "account_fault"),
         (
             {"accounts": {"a": Account.read({"account_id": "a", "plan_type": "minutes_based"})}},
             "balance_used_up",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechaid.model import reading
 from speechaid.model.account import Account, Plan
-from speechaid.model.batch import Batch
+from speechaid.model.batch import ACTIVE_VALUES, Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Contact, Dial, Job
 from speechaid.model.states import CallStatus, JobStatus, Priority, Stopper
@@ -199,6 +199,13 @@ def test_a_document_without_a_required_field_is_not_a_dial(missing: str) -> None
     assert Dial.read({**document, missing: None}) is None
 
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
 # -- batches, accounts, calls ------------------------------------------------------------------------------
 
 
@@ -212,6 +219,10 @@ def test_an_empty_batch_is_active_with_normal_priority_and_no_settings() -> None
 
 ACTIVE = [
     ({"is_active": False}, False),
+    ({"is_active": 0.0}, False),
+    ({"is_active": " No "}, False),
+    ({"is_active": 1}, True),
+    ({"is_active": "yes"}, True),
     ({"is_active": "false"}, False),
     ({"is_active": None}, True),
     ({}, True),
@@ -221,6 +232,20 @@ ACTIVE = [
 @pytest.mark.parametrize(("document", "active"), ACTIVE)
 def test_only_a_false_value_pauses_a_batch(document: dict[str, Any], active: bool) -> None:
     assert Batch.read({"_id": 1, **document}).is_active is active
+
+
+@pytest.mark.parametrize("value", ["pausado", "", "sí", 2, -1, float("nan"), [], {}, [True], NOON, b"1"])
+def test_a_switch_that_says_neither_yes_nor_no_pauses_a_batch_and_is_named(value: object) -> None:
+    batch = Batch.read({"_id": 1, "is_active": value})
+    assert not batch.is_active
+    assert batch.active_fault == f"is_active {reading.shown(value)} cannot be understood: true or false"
+
+
+@given(ANYTHING)
+def test_a_batch_is_active_only_by_a_value_that_the_stores_queries_know(value: object) -> None:
+    batch = Batch.read({"_id": 1, "is_active": value})
+    assert batch.is_active is (value in ACTIVE_VALUES)
+    assert not (batch.is_active and batch.active_fault)
 
 
 def test_a_window_is_kept_as_stored_so_that_it_can_fail_closed() -> None:
@@ -247,6 +272,10 @@ FAULTY = {
     "unreadable attempts": ({"max_attempts": {"n": 3}}, "max_attempts {'n': 3} cannot"),
     "attempts below zero": ({"max_attempts": -2}, "max_attempts -2 cannot"),
     "no attempt at all": ({"max_attempts": 0}, "max_attempts 0 cannot"),
+    "an unreadable delay": ({"retry_delay_hours": "un rato"}, "retry_delay_hours 'un rato' cannot"),
+    "a call of no length": ({"max_call_duration": []}, "max_call_duration [] cannot"),
+    "a ring below zero": ({"ring_timeout": -1}, "ring_timeout -1 cannot"),
+    "an unreadable switch": ({"voicemail_counts": "a veces"}, "voicemail_counts 'a veces' cannot"),
 }
 
 
@@ -256,7 +285,13 @@ def test_an_unreadable_limit_is_a_fault_and_not_a_missing_limit(written: object,
     assert fault.startswith(sentence)
 
 
-SOUND = [None, {}, {"max_concurrent_calls": None}, {"max_concurrent_calls": 0, "max_attempts": "2"}]
+SOUND = [
+    None,
+    {},
+    {"max_concurrent_calls": None},
+    {"max_concurrent_calls": 0, "max_attempts": "2"},
+    {"retry_delay_hours": 0.5, "ring_timeout": "30", "max_call_duration": 0, "voicemail_counts": "no"},
+]
 
 
 @pytest.mark.parametrize("written", SOUND)
@@ -283,6 +318,52 @@ def test_an_account_with_an_unknown_plan_is_active_and_has_no_plan() -> None:
     assert (account.account_id, account.status, account.plan) == ("acc", "active", None)
     assert account.minutes_purchased == 0
     assert account.daily_call_limit is None
+
+
+MINUTES, CREDIT = {"plan_type": "minutes_based"}, {"plan_type": "credit_based"}
+FAULTY_ACCOUNTS = {
+    "a limit with a comma": ({"daily_call_limit": "1,000"}, "daily_call_limit '1,000' cannot be understood"),
+    "a limit in words": ({"max_concurrent_calls": "dos"}, "max_concurrent_calls 'dos' cannot"),
+    "a limit that is a switch": ({"max_concurrent_calls": True}, "max_concurrent_calls True cannot"),
+    "a status that is a list": ({"status": ["active"]}, "status ['active'] cannot be understood: active, "),
+    "a status that is a switch": ({"status": False}, "status False cannot"),
+    "an empty status": ({"status": " "}, "status ' ' cannot"),
+    "a count beside a limit": ({"daily_call_limit": 5, "calls_today": "x"}, "calls_today 'x' cannot"),
+    "a day beside a limit": (
+        {"daily_call_limit": 5, "calls_today_date": "1/2/2026"},
+        "calls_today_date '1/2/2026' cannot be understood: YYYY-MM-DD",
+    ),
+    "minutes used": ({**MINUTES, "minutes_used": "mil"}, "minutes_used 'mil' cannot be understood: a number"),
+    "minutes that are reserved": ({**MINUTES, "minutes_reserved": {}}, "minutes_reserved {} cannot"),
+    "credit": ({**CREDIT, "credit_balance": "10.000,50"}, "credit_balance '10.000,50' cannot"),
+    "a price": ({**CREDIT, "cost_per_minute": "gratis"}, "cost_per_minute 'gratis' cannot"),
+}
+
+
+@pytest.mark.parametrize(("fields", "sentence"), FAULTY_ACCOUNTS.values(), ids=FAULTY_ACCOUNTS)
+def test_a_limit_of_an_account_that_cannot_be_understood_is_a_fault_and_not_a_missing_limit(
+    fields: dict[str, Any], sentence: str
+) -> None:
+    (fault,) = Account.read({"_id": 1, "account_id": "acc", **fields}).faults
+    assert fault.startswith(sentence)
+
+
+SOUND_ACCOUNTS: list[dict[str, Any]] = [
+    {},
+    {"status": None, "daily_call_limit": None, "minutes_used": None, **MINUTES},
+    {"status": "Active", "daily_call_limit": "20", "max_concurrent_calls": 0, "calls_today": None},
+    {"daily_call_limit": 20, "calls_today_date": "2026-03-02"},
+    {"daily_call_limit": 20, "calls_today_date": NOON},
+    # Amounts of another plan decide nothing.
+    {**MINUTES, "credit_balance": "n/a"},
+    {"plan_type": "unlimited", "minutes_used": "n/a"},
+    {"calls_today": "many"},
+]
+
+
+@pytest.mark.parametrize("fields", SOUND_ACCOUNTS)
+def test_what_is_missing_or_readable_or_decides_nothing_is_no_fault(fields: dict[str, Any]) -> None:
+    assert Account.read({"_id": 1, "account_id": "acc", **fields}).faults == ()
 
 
 def test_an_account_is_read_in_money_and_minutes() -> None:
@@ -327,13 +408,6 @@ def test_a_call_of_unknown_status_is_not_over() -> None:
 def test_an_object_without_call_id_is_not_a_call() -> None:
     with pytest.raises(ValueError, match="call_id"):
         Call.read({"call_status": CallStatus.ENDED})
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.datetimes(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
 
 
 def documents(record: type[Account | Batch | Call | Job]) -> st.SearchStrategy[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +21,8 @@ from speechaid.rules.circuit_breaker import (
     after_success,
     as_hold,
     begin_probe,
+    extend_probe,
+    give_back_probe,
     may_dial,
 )
 
@@ -44,7 +48,12 @@ def opened(kind: FaultKind) -> Breaker:
 
 
 def probing(kind: FaultKind) -> Breaker:
-    return begin_probe(opened(kind), later(15), POLICY)
+    return begin_probe(opened(kind), later(15), POLICY, "own")
+
+
+def accepted(probe: Breaker) -> Breaker:
+    """After the probe's create was answered with a call."""
+    return extend_probe(after_success(probe, Proof.ACCEPTED), later(15), POLICY, "own")
 
 
 def test_every_fault_kind_has_a_proof_that_clears_it() -> None:
@@ -120,6 +129,59 @@ def test_a_probe_without_a_result_does_not_hold_the_key_for_ever() -> None:
         assert may_dial(probe, probe.probe_at)
 
 
+#: Every way in which a dial that has won the probe may go on, and the seconds until another dial may probe;
+#: None: dialling is free.
+WAYS_OUT_OF_PROBING: dict[str, tuple[Callable[[Breaker], Breaker], float | None]] = {
+    "withdrawn before its create": (lambda probe: give_back_probe(probe, "own"), 0),
+    "withdrawn by a dial that is not the probe": (
+        lambda probe: give_back_probe(probe, "another"),
+        POLICY.create_timeout_seconds,
+    ),
+    "its worker died before the create": (lambda probe: probe, POLICY.create_timeout_seconds),
+    "the number was refused": (
+        lambda probe: give_back_probe(after_success(probe, Proof.ACCEPTED), "own"),
+        0,
+    ),
+    "refused again": (lambda probe: after_fault(probe, later(15), POLICY, FaultKind.AGENT), 30),
+    "its worker died in the call": (accepted, POLICY.call_timeout_seconds),
+    "its call ended unanswered": (lambda probe: after_success(accepted(probe), Proof.FINISHED), 0),
+    "its call ended at a limit of Retell": (lambda probe: give_back_probe(accepted(probe), "own"), 0),
+    "its call ended by the fault": (
+        lambda probe: after_fault(accepted(probe), later(15), POLICY, FaultKind.AGENT),
+        30,
+    ),
+    "somebody talked": (lambda probe: after_success(accepted(probe), Proof.TALKED), None),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_OUT_OF_PROBING)
+def test_every_way_out_of_probing_lets_another_dial_probe(way: str) -> None:
+    leave, seconds = WAYS_OUT_OF_PROBING[way]
+    after = leave(probing(FaultKind.AGENT))
+    if seconds is None:
+        assert after == Breaker()
+        return
+    assert may_dial(after, later(15 + seconds))
+    assert seconds == 0 or not may_dial(after, later(15 + seconds - 1))
+    assert begin_probe(after, later(15 + seconds), POLICY, "next").probe == "next"
+
+
+@pytest.mark.parametrize("kind", list(FaultKind))
+def test_a_probe_that_is_given_back_changes_neither_fault_nor_back_off(kind: FaultKind) -> None:
+    before, after = opened(kind), give_back_probe(probing(kind), "own")
+    assert after == replace(before, probe_at=None)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.OUTAGE, FaultKind.BLOCKED])
+def test_an_accepted_create_is_all_that_such_a_probe_waits_for(kind: FaultKind) -> None:
+    assert accepted(probing(kind)) == Breaker()
+
+
+def test_a_probe_of_another_dial_is_not_extended() -> None:
+    probe = probing(FaultKind.AGENT)
+    assert extend_probe(probe, later(100), POLICY, "another") == probe
+
+
 def test_each_failed_probe_doubles_the_backoff_up_to_the_maximum() -> None:
     breaker, backoffs = opened(FaultKind.OUTAGE), []
     for _ in range(5):
@@ -183,9 +245,19 @@ def test_a_breaker_is_the_same_after_storing_and_reading(breaker: Breaker) -> No
     assert Breaker.read(breaker.document()) == breaker
 
 
-@pytest.mark.parametrize("document", [None, {}, {"state": "ajar"}, {"state": "open", "kind": "gremlins"}])
-def test_an_invalid_document_reads_as_a_closed_breaker(document: dict[str, object] | None) -> None:
-    assert Breaker.read(document) == Breaker()
+def test_a_missing_document_reads_as_a_closed_breaker() -> None:
+    assert Breaker.read(None) == Breaker()
+
+
+@pytest.mark.parametrize("document", [{}, {"state": "ajar"}, {"state": "open", "kind": "gremlins"}])
+def test_an_invalid_document_lets_one_probe_through_that_writes_it_anew(document: dict[str, object]) -> None:
+    breaker = Breaker.read(document)
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.reason is not None
+    probe = begin_probe(breaker, NOW, POLICY, "own")
+    assert not may_dial(probe, NOW)
+    assert Breaker.read(probe.document()) == probe
+    assert after_success(probe, Proof.ACCEPTED) == Breaker()
 
 
 events = st.lists(

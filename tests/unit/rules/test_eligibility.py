@@ -105,6 +105,31 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.WINDOW_FAULT,
         Action.PUT_BACK,
     ),
+    "a switch of the batch that says neither yes nor no": (
+        {"batch": batch(is_active="pausado")},
+        Reason.BATCH_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
+    "an account's limit that is no number": (
+        {"account": account(daily_call_limit="1,000")},
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
+    "an account's status that is no text": (
+        {"account": account(status=["active"])},
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
+    "a balance that is no number": (
+        {"account": account(plan_type="minutes_based", minutes_purchased=9, minutes_used="mil")},
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
+    "a zone of the account that is no text": (
+        {"account": account(timezone={"name": "America/Santiago"})},
+        Reason.WINDOW_FAULT,
+        Action.PUT_BACK,
+    ),
     "outside the window": (
         {"batch": batch({"allowed_hours": {"start": "13:00", "end": "14:00"}})},
         Reason.OUTSIDE_WINDOW,
@@ -413,3 +438,15 @@ class TestBatchMayBeCalled:
         assert batch_may_be_called(None, None, DEFAULTS, NOON)
         without_batch = evaluated(job=job(batch_id=None), batch=None, defaults=at_night)
         assert without_batch.reason is Reason.OUTSIDE_WINDOW
+
+
+def test_a_check_names_field_value_and_what_is_allowed() -> None:
+    evaluation = evaluated(
+        batch=batch({"max_concurrent_calls": "dos"}, is_active="pausado"),
+        account=account(daily_call_limit="1,000"),
+    )
+    assert {check.name: check.value for check in evaluation.checks if not check.passed} == {
+        "batch": "is_active 'pausado' cannot be understood: true or false",
+        "window": "max_concurrent_calls 'dos' cannot be understood: a whole number from 0 on",
+        "account": "daily_call_limit '1,000' cannot be understood: a number",
+    }

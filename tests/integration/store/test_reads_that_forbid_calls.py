@@ -1,0 +1,152 @@
+"""Reads that may forbid a call go to the primary with read concern majority, whatever the address prefers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from speechaid.errors import StoreError
+from speechaid.model.job import Job
+from speechaid.settings import Settings
+from speechaid.store.connection import Store, connect
+from speechaid.store.jobs import Candidate
+from speechaid.store.table import Table
+from tests.support.replica_set import ReplicaSet, open_replica_set
+
+PAST = datetime(2026, 3, 2, 12, tzinfo=UTC)
+CANDIDATE = Candidate.read({"_id": 1, "claim_token": "t", "reserved_until": PAST})
+JOB = Job.read({"_id": 1, "job_id": "job-1", "claim_token": "t"})
+
+#: Store functions whose reading may keep a call from being placed, or a pause, a hold or a stop from being
+#: answered, each with a sample call.
+FORBIDS: dict[str, Callable[[Store], object]] = {
+    "accounts.among": lambda store: store.accounts.among(["a"]),
+    "accounts.find": lambda store: store.accounts.find("a"),
+    "accounts.zones": lambda store: store.accounts.zones(),
+    "batches.above_normal_priority": lambda store: store.batches.above_normal_priority(9),
+    "batches.among": lambda store: store.batches.among(["b"]),
+    "batches.find": lambda store: store.batches.find("b"),
+    "batches.page": lambda store: store.batches.page("", 9, including=True),
+    "batches.register_dial": lambda store: store.batches.register_dial("b", "key", at_most=None),
+    "do_not_call.listed": lambda store: store.do_not_call.listed(["+56911111111"]),
+    "holds.find_hold": lambda store: store.holds.find_hold(),
+    "holds.read": lambda store: store.holds.read("fingerprint"),
+    "jobs.has_dial": lambda store: store.jobs.has_dial("key"),
+    "jobs.lapsed": lambda store: store.jobs.lapsed(9),
+    "jobs.open_dials": lambda store: store.jobs.open_dials("b"),
+    "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
+    "jobs.reread": lambda store: store.jobs.reread(JOB),
+    "preflight.read": lambda store: store.preflight.read(
+        1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
+    ),
+    "preflight.read_with_job": lambda store: store.preflight.read_with_job(
+        1, "t", "fingerprint", account_id="a", batch_id="b"
+    ),
+    "queue.candidates": lambda store: store.queue.candidates("b", 9),
+    "queue.due_batches": lambda store: store.queue.due_batches(["b"]),
+    "queue.due_without_batch": lambda store: store.queue.due_without_batch(),
+    "queue.next_with_pending": lambda store: store.queue.next_with_pending("b"),
+}
+
+#: The others: writes, whose filters the primary evaluates, and what is read to be shown, counted or tidied.
+DOES_NOT_FORBID: frozenset[str] = frozenset(
+    """
+    accounts.clear_release_mark accounts.find_by_prefix accounts.release_legacy_reservation accounts.reserve
+    accounts.set_status accounts.settle accounts.stale_reservations
+    analyses.add analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
+    batches.cancel batches.create batches.find_by_prefix batches.get batches.imported_into batches.new_id
+    batches.newest batches.note_import batches.pause batches.pause_all batches.random_name
+    batches.register_live_dial batches.resume batches.resume_all batches.settle_dial batches.stale_dials
+    batches.write_counts
+    diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
+    diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
+    diagnostics.suspended_for diagnostics.tried_again diagnostics.unreadable
+    do_not_call.add do_not_call.add_many do_not_call.entry do_not_call.remove do_not_call.size
+    holds.breakers holds.hold holds.unhold holds.write_breaker
+    jobs.adopt jobs.claim jobs.counts jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix
+    jobs.finish jobs.get jobs.insert_many jobs.note_on_dial jobs.record_call jobs.record_intent
+    jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.worker_crashed
+    legacy.amount legacy.clear legacy.of_ended
+    logs.audit logs.commands logs.keep_for logs.latest logs.of_job logs.write logs.write_many
+    operator_actions.cancel_waiting operator_actions.count operator_actions.drop_request
+    operator_actions.in_progress operator_actions.release operator_actions.reset operator_actions.resettable
+    operator_actions.resume operator_actions.resume_suspended operator_actions.stuck
+    pages.page
+    queue.accounts_with_suspended queue.convert_text_times queue.legacy_retries queue.make_scheduled_pending
+    queue.requeue_legacy_retry queue.resume_suspended queue.suspend_waiting
+    requests.ask
+    results.aggregate results.of_call results.of_job results.record
+    """.split()  # noqa: SIM905 - one word for one function, in lines
+)
+
+READS = frozenset({"find", "aggregate", "count", "distinct"})
+
+
+@pytest.fixture(scope="module")
+def replica_set() -> Iterator[ReplicaSet]:
+    with open_replica_set() as group:
+        yield group
+
+
+@pytest.fixture(params=["secondary", "secondaryPreferred", "nearest"])
+def store(request: pytest.FixtureRequest, replica_set: ReplicaSet, settings: Settings) -> Iterator[Store]:
+    address = replica_set.uri(f"readPreference={request.param}&readConcernLevel=local")
+    opened = connect(settings.database, uri=address)
+    replica_set.clear()
+    yield opened
+    opened.close()
+
+
+def store_functions(store: Store) -> set[str]:
+    """Every public function of the store's parts: ``holds.read``."""
+    parts = {name: part for name, part in vars(store).items() if not name.startswith("_")}
+    return {
+        f"{name}.{function}"
+        for name, part in parts.items()
+        for function, _ in inspect.getmembers(type(part), inspect.isfunction)
+        if not function.startswith("_") and type(part).__module__.startswith("speechaid.store")
+    }
+
+
+def test_the_table_names_every_function_of_the_store_once(settings: Settings) -> None:
+    opened = connect(settings.database, uri="mongodb://127.0.0.1:1")
+    assert store_functions(opened) == set(FORBIDS) | DOES_NOT_FORBID
+    assert not set(FORBIDS) & DOES_NOT_FORBID
+    opened.close()
+
+
+@pytest.mark.parametrize("function", FORBIDS)
+def test_what_may_forbid_a_call_is_read_from_the_primary(
+    store: Store, replica_set: ReplicaSet, function: str
+) -> None:
+    with suppress(StoreError):  # the set has no data: a job is not found
+        FORBIDS[function](store)
+    reads = [command for command in replica_set.received["primary"] if command.name in READS]
+    assert reads
+    assert replica_set.received["secondary"] == []
+    assert {(read.read_concern, read.read_preference) for read in reads} == {("majority", None)}
+
+
+def test_a_driver_that_follows_the_address_would_ask_the_secondary(
+    store: Store, replica_set: ReplicaSet
+) -> None:
+    """The replica set does what this test rests on."""
+    collection = store._client.get_database("any").get_collection("any")
+    reads: list[str] = []
+    for _ in range(40):
+        collection.find_one({})
+        reads += [role for role, commands in replica_set.received.items() if commands]
+        replica_set.clear()
+    assert "secondary" in reads
+
+
+def test_no_table_reads_from_elsewhere(store: Store) -> None:
+    tables = [part.table for part in vars(store).values() if isinstance(getattr(part, "table", None), Table)]
+    assert len(tables) > 5
+    for table in [*tables, tables[0].sibling("scratch")]:
+        assert table._collection.read_preference.mode == 0
+        assert table._collection.read_concern.level == "majority"
