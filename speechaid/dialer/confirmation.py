@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from logging import WARNING
 
 from speechaid.dialer.context import WorkerContext
 from speechaid.model.call import ReportedCall
@@ -50,6 +51,12 @@ def confirm_call(context: WorkerContext, job: Job, reported: ReportedCall) -> Re
     if older:
         raise WrongCall("Retell's answer names an older call")
     return call
+
+
+def report_wrong_call(context: WorkerContext, job: Job, fault: WrongCall) -> None:
+    """Log and count an answer that names another dial's call."""
+    context.emit("dial.wrong_call", job, level=WARNING, error=str(fault))
+    context.link.count("speechaid_wrong_calls_total")
 
 
 def _is_older(context: WorkerContext, dial: Dial, call: ReportedCall) -> bool:

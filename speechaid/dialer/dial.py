@@ -320,8 +320,7 @@ def post(context: WorkerContext, job: Job) -> tuple[Job, ReportedCall]:
         call = confirmation.confirm_call(context, job, context.retell.create_call(json.loads(job.dial.body)))
     except (NotPlaced, Ambiguous) as fault:
         if isinstance(fault, WrongCall):
-            context.emit("dial.wrong_call", job, level=WARNING, error=str(fault))
-            context.link.count("speechaid_wrong_calls_total")
+            confirmation.report_wrong_call(context, job, fault)
         circuit_breaker.after_create_fault(context, fault)
         raise
     context.link.count_once(*call_metrics.placed(job.dial.key))

@@ -171,7 +171,7 @@ def _confirmed(
         try:
             return confirmation.confirm_call(context, job, call)
         except WrongCall as fault:
-            context.emit("dial.wrong_call", job, level=WARNING, error=str(fault))
+            confirmation.report_wrong_call(context, job, fault)
         except Ambiguous as fault:
             raise RetellUnavailable(str(fault)) from fault
     return None

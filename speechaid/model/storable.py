@@ -7,7 +7,7 @@ no odd and no long answer can stop a settlement.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -23,9 +23,13 @@ _FIRST_CUT_BYTES: Final = 64 * 1024
 _NAMED: Final = 20
 _LONGEST_NAME: Final = 60
 
-_BSON_INT: Final = range(-(2**63), 2**63)
+_LEAST_INT: Final = -(2**63)
+_LARGEST_INT: Final = 2**63 - 1
 #: MongoDB allows 100 levels of nesting; Retell's answer is stored a few levels down.
 MAX_DEPTH: Final = 60
+
+
+_FIXED_BYTES: Final[Mapping[type, int]] = {type(None): 0, bool: 8, int: 8, float: 8, datetime: 8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,21 +50,22 @@ def storable(value: Any, depth: int = 0) -> Any:
     """
     if depth > MAX_DEPTH:
         return None
+    if isinstance(value, str):
+        # A lone surrogate is valid JSON, but not valid UTF-8.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, dict):
         return _storable_object(value, depth)
     if isinstance(value, list):
         return [storable(item, depth + 1) for item in value]
-    return _storable_scalar(value)
+    return _storable_number(value)
 
 
-def _storable_scalar(value: Any) -> Any:
+def _storable_number(value: Any) -> Any:
+    """A number, or what needs no change: true, false, null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool) and value not in _BSON_INT:
+    if isinstance(value, int) and not _LEAST_INT <= value <= _LARGEST_INT:
         return str(value)
-    if isinstance(value, str) and not value.isascii():
-        # A lone surrogate is valid JSON, but not valid UTF-8.
-        return value.encode("utf-8", "replace").decode("utf-8")
     return value
 
 
@@ -82,15 +87,21 @@ def _key(name: str) -> str:
 
 def bson_size(value: Any) -> int:
     """Bytes that a value takes in BSON, without its name; for types that JSON lacks an upper estimate."""
+    fixed = _FIXED_BYTES.get(type(value))
+    if fixed is not None:
+        return fixed
+    if isinstance(value, str | bytes):
+        return 5 + (_utf8_length(value) if isinstance(value, str) else len(value))
     if isinstance(value, dict):
         return 5 + sum(2 + _utf8_length(str(name)) + bson_size(item) for name, item in value.items())
     if isinstance(value, list | tuple):
-        return 5 + sum(2 + len(str(index)) + bson_size(item) for index, item in enumerate(value))
-    if isinstance(value, str | bytes):
-        return 5 + (_utf8_length(value) if isinstance(value, str) else len(value))
-    if value is None:
-        return 0
-    return 8 if isinstance(value, int | float | datetime) else 64
+        # The names of a list's items are their places, in digits.
+        return (
+            5
+            + sum(map(bson_size, value))
+            + sum(2 + digits for digits in map(len, map(str, range(len(value)))))
+        )
+    return 64
 
 
 def _utf8_length(text: str) -> int:
@@ -115,12 +126,13 @@ def fit_document(
     if total <= limit_bytes:
         return document, []
     kept, cuts = dict(document), dict[str, list[CutField]]()
+    kept_sizes = dict(sizes)
     order = sorted(sizes, key=lambda name: (name in keep, -sizes[name]))
-    for smallest in (_FIRST_CUT_BYTES, 0):
+    for smallest in (_FIRST_CUT_BYTES, -1):
         for name in order:
             if total <= limit_bytes:
                 break
-            if name not in kept or (size := bson_size(kept[name])) <= smallest:
+            if name not in kept or (size := kept_sizes[name]) <= smallest:
                 continue
             value, inner = _cut(document[name], max(smallest, size - (total - limit_bytes)))
             left = 0 if value is None else bson_size(value)
@@ -129,6 +141,7 @@ def fit_document(
                 total -= 2 + _utf8_length(name)
             else:
                 kept[name] = value
+            kept_sizes[name] = left
             total -= size - left
             cuts[name] = inner or [CutField(field="", length=sizes[name], kept=left)]
     return kept, [_under(name, cut) for name, found in cuts.items() for cut in found]
