@@ -26,6 +26,8 @@ UNREADABLE_TRIES = 5
 LONGEST_CALL_SECONDS = DURATION_LIMITS_MS[1] / 1000
 #: Statuses that refuse the key or the payment, not the request: it has to be sent again.
 KEY_REFUSED = frozenset({401, 402, 403})
+#: The event that Retell refuses to tell about a call.
+POLL_REFUSED = "call.poll_refused"
 #: An event that may repeat with each poll of a call is logged at most once in this many seconds.
 REPEATED_LOG_SECONDS = 300.0
 #: A parked call is polled again after this many seconds.
@@ -144,11 +146,11 @@ class CallFollower:
                 self._unreadable, self._unreadable_error = unreadable + 1, str(fault)
             elif isinstance(fault, Blocked):
                 # Following goes on, but nobody sees the call until the key is accepted.
-                self._emit_seldom("call.poll_refused", fault)
+                self._emit_seldom(POLL_REFUSED, fault)
             circuit_breaker.after_query_fault(context, fault)
             return
         self.call = call
-        self._logged_at.clear()
+        self._logged_at.pop(POLL_REFUSED, None)
         self._note_answer(call)
 
     def settle_unreadable(self) -> bool:

@@ -297,7 +297,7 @@ _TABLE: Final = (
         promql=_polls_refused_promql,
         for_seconds=0,
         keep_seconds=60,
-        meaning="Retell refuses the API key when asked about calls: their ends cannot be seen, nor stops sent.",
+        meaning="Retell refuses the API key for requests about calls: no end is seen, no stop is sent.",
         remedy="Restore the key or its permission; speechaid keeps asking, and settles the calls then.",
     ),
 )

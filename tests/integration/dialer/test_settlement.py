@@ -256,6 +256,7 @@ def test_no_json_that_others_write_stops_a_settlement(stage: Stage, name: str) -
     assert 0 <= batch(stage)["total_cost"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_an_answer_that_is_too_long_to_be_stored_is_cut_with_a_note_and_settled(
     stage: Stage, name: str
