@@ -16,7 +16,7 @@ from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import mapping
 from speechaid.model.states import WorkerState
-from speechaid.retell.client import contradicts, names_dial
+from speechaid.retell.client import contradicts_create, names_dial
 from speechaid.retell.faults import Ambiguous, RetellError, WrongCall
 
 #: A call of a dial does not begin before its intent; Retell's clock and the database's may differ by this.
@@ -41,7 +41,7 @@ def confirm_call(context: WorkerContext, job: Job, reported: ReportedCall) -> Re
         call = context.retell.get_call(reported.call_id)
     except RetellError as fault:
         raise Ambiguous(f"the call in Retell's answer could not be confirmed: {fault}") from fault
-    if contradicts(call, mapping(json.loads(dial.body))):
+    if contradicts_create(call, mapping(json.loads(dial.body))):
         raise WrongCall("Retell's answer names the call of another dial")
     if names_dial(call, dial.key):
         return call

@@ -140,7 +140,7 @@ class RetellClient:
             call = _read_call(ReportedCall, document)
         except ValueError as exc:
             raise Ambiguous("Retell's answer to the create names no call", status=answer.status) from exc
-        if contradicts(call, body):
+        if contradicts_create(call, body):
             raise WrongCall("Retell answered the create with another call", status=answer.status)
         return call
 
@@ -355,10 +355,10 @@ def names_dial(call: ReportedCall, key: str) -> bool:
     return call.metadata.get(DIAL_KEY) == key
 
 
-def contradicts(call: ReportedCall, body: Mapping[str, Any]) -> bool:
+def contradicts_create(call: ReportedCall, body: Mapping[str, Any]) -> bool:
     """Whether a call cannot be the one that this create asked for: it names another number or dial.
 
-    What Retell leaves out contradicts nothing, and proves nothing.
+    What Retell leaves out contradicts_create nothing, and proves nothing.
     """
     asked = reading.mapping(body.get("metadata")).get(DIAL_KEY)
     return call.to_number not in (None, body.get("to_number")) or call.metadata.get(DIAL_KEY) not in (

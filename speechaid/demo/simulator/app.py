@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from speechaid.demo.simulator.bodies import Refusal
 from speechaid.demo.simulator.broken_responses import DelayedResponse, ResetResponse, garbage
 from speechaid.demo.simulator.calls import Call
-from speechaid.demo.simulator.document import describe, revived, rewritten
+from speechaid.demo.simulator.document import describe, revived, with_fields
 from speechaid.demo.simulator.faults import Endpoint, FaultTable, Injection, Kind, Subject
 from speechaid.demo.simulator.workspace import Workspace
 from speechaid.model.masking import fingerprint
@@ -187,7 +187,7 @@ class Simulator:
                 if fault.kind is Kind.REVIVED:
                     document = revived(document)
                 elif fault.kind is Kind.REWRITTEN:
-                    document = rewritten(document, fault.fields, fault.without, fault.fill)
+                    document = with_fields(document, fault.fields, fault.without, fault.fill)
                     if fault.raw and endpoint is not Endpoint.LIST:
                         document[_RAW] = fault.raw
                 else:

@@ -57,7 +57,7 @@ def revived(document: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "call_status": CallStatus.ONGOING.value}
 
 
-def rewritten(
+def with_fields(
     document: dict[str, Any], fields: dict[str, Any], without: Collection[str], fill: dict[str, int]
 ) -> dict[str, Any]:
     """A call object with other fields, without some, and with long texts in some."""

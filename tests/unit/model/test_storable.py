@@ -58,7 +58,7 @@ def test_a_document_is_cut_to_the_size_asked_for(document: dict[str, Any], limit
 
 
 def test_the_longest_field_goes_first_and_a_text_keeps_its_beginning() -> None:
-    document = {
+    document: dict[str, Any] = {
         "call_id": "call_1",
         "transcript": "Buenos días. " * (300 * KB),
         "transcript_object": [{"word": "días", "start": 0.5}] * (150 * KB),
