@@ -358,7 +358,7 @@ def names_dial(call: ReportedCall, key: str) -> bool:
 def contradicts_create(call: ReportedCall, body: Mapping[str, Any]) -> bool:
     """Whether a call cannot be the one that this create asked for: it names another number or dial.
 
-    What Retell leaves out contradicts_create nothing, and proves nothing.
+    What Retell leaves out contradicts nothing, and proves nothing.
     """
     asked = reading.mapping(body.get("metadata")).get(DIAL_KEY)
     return call.to_number not in (None, body.get("to_number")) or call.metadata.get(DIAL_KEY) not in (
