@@ -24,6 +24,7 @@ from speechaid.retell.faults import (
     RateLimited,
     RetellError,
     RetellUnavailable,
+    WrongCall,
 )
 from speechaid.rules import circuit_breaker
 from speechaid.rules.circuit_breaker import Breaker, BreakerPolicy, BreakerState, FaultKind, Proof
@@ -35,6 +36,7 @@ KINDS: dict[type[RetellError], FaultKind] = {
     RateLimited: FaultKind.RATE_LIMITED,
     NotSent: FaultKind.OUTAGE,
     Ambiguous: FaultKind.OUTAGE,
+    WrongCall: FaultKind.OUTAGE,
     RetellUnavailable: FaultKind.OUTAGE,
 }
 

@@ -17,12 +17,12 @@ import json
 from dataclasses import dataclass, replace
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, follow, legacy_reservations, settlement
+from speechaid.dialer import circuit_breaker, confirmation, follow, legacy_reservations, settlement
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
 from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.model.account import Reservation
-from speechaid.model.call import Call
+from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.retell.faults import (
@@ -33,6 +33,7 @@ from speechaid.retell.faults import (
     NotSent,
     NumberRefused,
     RateLimited,
+    WrongCall,
 )
 from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
@@ -208,7 +209,7 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
 
 def place_or_withdraw(
     context: WorkerContext, job: Job, preflight: Preflight
-) -> tuple[Job, Call, Preflight] | None:
+) -> tuple[Job, ReportedCall, Preflight] | None:
     """Place the call of a fresh intent; None if there is no call to follow: the job has been moved on.
 
     Until the POST is sent there can be no call, so whatever fails before it only withdraws the dial.
@@ -336,7 +337,7 @@ def reserve_balance(
     return Obstacle("account_contended")
 
 
-def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, Call]:
+def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, ReportedCall]:
     """Have Retell place the call, right after ``clear_to_dial`` returned this preflight.
 
     The only place that sends a create.
@@ -348,8 +349,10 @@ def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, Ca
     assert job.dial is not None  # noqa: S101
     key = job.dial.key
     try:
-        call = context.retell.create_call(json.loads(job.dial.body))
+        call = confirmation.confirm_call(context, job, context.retell.create_call(json.loads(job.dial.body)))
     except (NotPlaced, Ambiguous) as fault:
+        if isinstance(fault, WrongCall):
+            confirmation.report_wrong_call(context, job, fault)
         circuit_breaker.after_create_fault(context, fault, key)
         raise
     context.link.count_once(*call_metrics.placed(key))

@@ -10,32 +10,46 @@ from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.dialer.preflight import Preflight
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
-from speechaid.model.call import Call
+from speechaid.model.call import Call, ListedCall, ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import Stopper, WorkerState
-from speechaid.retell.faults import CallUnknown, RetellError, RetellUnavailable
+from speechaid.retell.faults import AnswerUnreadable, Blocked, CallUnknown, RetellError, RetellUnavailable
+from speechaid.retell.requests_body import DURATION_LIMITS_MS
+from speechaid.rules.ambiguous_dials import LONGEST_RING_SECONDS
 from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
 
 #: A lease is renewed when this share of it has passed.
 RENEW_AT = 1 / 3
+#: After so many answers in a row that cannot be read, and again after as many, the call list is asked.
+UNREADABLE_TRIES = 5
+#: The longest call that Retell allows, in seconds.
+LONGEST_CALL_SECONDS = DURATION_LIMITS_MS[1] / 1000
+#: Statuses that refuse the key or the payment, not the request: it has to be sent again.
+KEY_REFUSED = frozenset({401, 402, 403})
+#: The event that Retell refuses to tell about a call.
+POLL_REFUSED = "call.poll_refused"
+#: An event that may repeat with each poll of a call is logged at most once in this many seconds.
+REPEATED_LOG_SECONDS = 300.0
 #: A parked call is polled again after this many seconds.
 PARKED_RETRY_SECONDS = 120.0
 
 
-def run(context: WorkerContext, job: Job, call: Call | None, preflight: Preflight | None = None) -> None:
-    """Follow the call of a job's open dial to its end, and settle it.
+def run(
+    context: WorkerContext, job: Job, reported: ReportedCall | None, preflight: Preflight | None = None
+) -> None:
+    """Follow the call of a job's open dial to its end, and settle it by what get-call tells.
 
     Args:
         context: the worker's.
         job: claimed by this worker, its dial's ``call_id`` known.
-        call: as Retell last reported it; None if it has not been polled yet.
+        reported: the call as an answer to a create, or the list, shows it; None where neither does.
         preflight: the one that admitted the call, if this worker has just placed it.
 
     Raises:
         LeaseLost: another worker has the job now.
         HandOver: the worker must leave; the lease is released, and another worker adopts the call.
     """
-    follower = CallFollower(context, job, call, preflight)
+    follower = CallFollower(context, job, reported, preflight)
     try:
         follower.run()
     except HandOver:
@@ -59,15 +73,22 @@ class CallFollower:
     """Follows one call."""
 
     def __init__(
-        self, context: WorkerContext, job: Job, call: Call | None, preflight: Preflight | None
+        self, context: WorkerContext, job: Job, reported: ReportedCall | None, preflight: Preflight | None
     ) -> None:
         self.context = context
         self.job = job
-        self.call = call
+        #: As get-call last reported it: the only source of a settlement.
+        self.call: Call | None = None
+        self._reported: ReportedCall | None = None
         #: Whether Retell does not know the call.
         self.unknown = False
         #: Whether the latest poll was answered.
         self._last_poll_answered = False
+        #: Answers in a row that could not be read, and what was wrong with the latest.
+        self._unreadable = 0
+        self._unreadable_error = ""
+        #: When an event that may repeat with each poll was last logged.
+        self._logged_at: dict[str, float] = {}
         now = context.clock.boottime()
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
@@ -80,15 +101,17 @@ class CallFollower:
         self._connected_at: float | None = None
         self._preflight = preflight
         self._batch_limit = self._longest_call() if preflight is None else _limit(preflight.batch)
-        if call is not None:
-            self._note_answer(call)
+        if reported is not None:
+            self._note_answer(reported)
 
     def run(self) -> None:
         """Poll until the call is over, then settle it; or park it if Retell never confirms the end."""
-        if self.call is None:
+        if self._reported is None or self._reported.is_over:
             self.poll()
         lease_is_fresh = self._preflight is not None
         while self.call is None or not self.call.is_over:
+            if self.settle_unreadable():
+                return
             if not lease_is_fresh:
                 self.renew_lease()
             lease_is_fresh = False
@@ -111,6 +134,7 @@ class CallFollower:
         context.report_step(
             WorkerState.FOLLOWING, "get call", self.job, seconds=context.settings.retell.timeout_seconds
         )
+        unreadable, self._unreadable = self._unreadable, 0
         try:
             call = context.retell.get_call(self._call_id)
         except CallUnknown:
@@ -118,9 +142,58 @@ class CallFollower:
             return
         except RetellError as fault:
             self._last_poll_answered = False
+            if isinstance(fault, AnswerUnreadable):
+                self._unreadable, self._unreadable_error = unreadable + 1, str(fault)
+            elif isinstance(fault, Blocked):
+                # Following goes on, but nobody sees the call until the key is accepted.
+                self._emit_seldom(POLL_REFUSED, fault)
             circuit_breaker.after_query_fault(context, fault)
             return
+        self.call = call
+        self._logged_at.pop(POLL_REFUSED, None)
         self._note_answer(call)
+
+    def settle_unreadable(self) -> bool:
+        """Settle a call about which no answer can be read, by the facts of Retell's list; True if it is done.
+
+        Only if the list shows its end, or, where the list has no such call, once any call must be over. Where
+        the list cannot be read either, it is not this call's own fault, and following goes on.
+        """
+        parked = self._dial.parked_at is not None
+        if not self._unreadable or (self._unreadable % UNREADABLE_TRIES and not parked):
+            return False
+        context = self.context
+        context.emit("call.unreadable", self.job, level=WARNING, error=self._unreadable_error)
+        try:
+            listed = self._listed()
+        except RetellError as fault:
+            circuit_breaker.after_query_fault(context, fault)
+            return False
+        if listed is None and self._since_placed() <= self._longest_possible():
+            return False
+        if listed is not None and not listed.is_over:
+            return False
+        settlement.settle_unreadable_call(context, self.job, listed, self._unreadable_error)
+        return True
+
+    def _listed(self) -> ListedCall | None:
+        """The call in Retell's list."""
+        context = self.context
+        context.report_step(
+            WorkerState.FOLLOWING, "list calls", self.job, seconds=context.settings.retell.timeout_seconds
+        )
+        return next(iter(context.retell.find_calls(call_id=self._call_id)), None)
+
+    def _longest_possible(self) -> float:
+        """Seconds after which the call must be over, whatever its limits are now."""
+        return LONGEST_RING_SECONDS + LONGEST_CALL_SECONDS + self.limits().poll_timeout_seconds
+
+    def _emit_seldom(self, event: str, fault: RetellError) -> None:
+        """Log an event that repeats with each poll: at first, and then every five minutes."""
+        now = self.context.clock.boottime()
+        if now - self._logged_at.get(event, float("-inf")) >= REPEATED_LOG_SECONDS:
+            self._logged_at[event] = now
+            self.context.emit(event, self.job, level=WARNING, status=fault.status, error=str(fault))
 
     def renew_lease(self) -> None:
         """Renew the lease after a third of it, and reread the job for a hang-up request."""
@@ -187,12 +260,11 @@ class CallFollower:
         )
         try:
             context.retell.stop_call(self._call_id)
-        except RetellUnavailable as fault:
-            context.emit("call.stop_failed", self.job, level=WARNING, error=str(fault))
-            return
         except RetellError as fault:
-            # Refused: the call is over or unknown, and the polls will show which. Repeating changes nothing.
-            context.emit("call.stop_failed", self.job, level=WARNING, error=str(fault))
+            self._emit_seldom("call.stop_failed", fault)
+            if isinstance(fault, RetellUnavailable) or fault.status in KEY_REFUSED:
+                return
+            # The call is over or unknown, and the polls will show which. Repeating changes nothing.
         self._stop_accepted = True
 
     def park(self) -> None:
@@ -224,7 +296,7 @@ class CallFollower:
 
     # -- what is known of the call -----------------------------------------------------------------------
 
-    def _note_answer(self, call: Call) -> None:
+    def _note_answer(self, call: ReportedCall) -> None:
         context = self.context
         self.unknown, self._last_poll_answered = False, True
         self._last_answer_at = context.clock.boottime()
@@ -233,7 +305,7 @@ class CallFollower:
             if call.started_at is not None and self._dial.placed_at is not None:
                 answered_after = (call.started_at - self._dial.placed_at) / timedelta(seconds=1)
                 context.observe("speechaid_dial_to_answer_seconds", max(0.0, answered_after))
-        self.call = call
+        self._reported = call
 
     @property
     def _dial(self) -> Dial:
@@ -261,10 +333,10 @@ class CallFollower:
 
     def _reported_age(self) -> float:
         """Seconds since the start that Retell reports, by Retell's clock if its answers show it."""
-        if self.call is None or self.call.started_at is None:
+        if self._reported is None or self._reported.started_at is None:
             return 0.0
         now = self.context.retell.server_now() or self.context.store.now()
-        return (now - self.call.started_at) / timedelta(seconds=1)
+        return (now - self._reported.started_at) / timedelta(seconds=1)
 
     def _longest_call(self) -> float | None:
         """The batch's limit in seconds; None (the environment's applies) if there is none or no database."""

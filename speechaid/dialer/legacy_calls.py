@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from speechaid.dialer import follow, legacy_reservations, settlement
 from speechaid.dialer.context import WorkerContext
 from speechaid.errors import NumberBusy
-from speechaid.model.call import Call
+from speechaid.model.call import Call, ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import instant
-from speechaid.retell.faults import CallUnknown
+from speechaid.retell.faults import AnswerUnreadable, CallUnknown
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules import phones
 
@@ -34,8 +34,8 @@ def recover_legacy_job(context: WorkerContext, job: Job) -> None:
     """
     if job.call_id is not None and context.store.results.of_call(job.call_id) is None:
         follow_legacy_call(context, job, job.call_id, get_call(context, job.call_id))
-    elif (call := find_legacy_call(context, job)) is not None:
-        follow_legacy_call(context, job, call.call_id, call)
+    elif (found := find_legacy_call(context, job)) is not None:
+        follow_legacy_call(context, job, found.call_id, found)
     elif _may_have_call(context, job):
         until = context.store.now() + timedelta(seconds=CHECK_AGAIN_SECONDS)
         context.store.jobs.release_lease(job, until=until)
@@ -46,27 +46,36 @@ def recover_legacy_job(context: WorkerContext, job: Job) -> None:
 
 
 def get_call(context: WorkerContext, call_id: str) -> Call | None:
-    """The call as Retell reports it; None if Retell does not know it: it is followed then, and parked."""
+    """The call as get-call reports it; None if that knows no such call, or its answer cannot be read.
+
+    It is followed then too, and parked, or settled by what the list tells.
+    """
     try:
         return context.retell.get_call(call_id)
-    except CallUnknown:
+    except (CallUnknown, AnswerUnreadable):
         return None
 
 
-def find_legacy_call(context: WorkerContext, job: Job) -> Call | None:
-    """Search Retell by number and time for the job's call: one without our dial key and without a result."""
+def find_legacy_call(context: WorkerContext, job: Job) -> ReportedCall | None:
+    """Search Retell by number and time for the job's call: one without our dial key and without a result.
+
+    The list leads to the call; what counts is what get-call tells of it.
+    """
     country = _country(context, job)
     began = _began_at(job)
     if began is None:
         return None
     for number in filter(None, (phones.normalise(phone, country) for phone in job.contact.phones)):
-        for call in context.retell.find_calls(to_number=number, started_after=began - timedelta(minutes=2)):
-            if DIAL_KEY not in call.metadata and context.store.results.of_call(call.call_id) is None:
-                return call
+        for listed in context.retell.find_calls(to_number=number, started_after=began - timedelta(minutes=2)):
+            if DIAL_KEY in listed.metadata or context.store.results.of_call(listed.call_id) is not None:
+                continue
+            call = get_call(context, listed.call_id)
+            if call is None or DIAL_KEY not in call.metadata:
+                return call or listed
     return None
 
 
-def follow_legacy_call(context: WorkerContext, job: Job, call_id: str, call: Call | None) -> None:
+def follow_legacy_call(context: WorkerContext, job: Job, call_id: str, call: ReportedCall | None) -> None:
     """Record another program's call as a dial of ours, and follow it."""
     adopted = _adopted_dial(context, job, call_id, call)
     job = legacy_reservations.release_legacy_reservation(context, job)
@@ -84,7 +93,7 @@ def follow_legacy_call(context: WorkerContext, job: Job, call_id: str, call: Cal
     follow.run(context, job, call)
 
 
-def _adopted_dial(context: WorkerContext, job: Job, call_id: str, call: Call | None) -> Dial:
+def _adopted_dial(context: WorkerContext, job: Job, call_id: str, call: ReportedCall | None) -> Dial:
     country = _country(context, job)
     numbers = [phones.normalise(phone, country) for phone in job.contact.phones]
     # A dial needs a number even if Retell reports none; the call's id as a number blocks no other dial.

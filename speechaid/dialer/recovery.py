@@ -11,20 +11,23 @@ import json
 from datetime import timedelta
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, dial, follow, legacy_calls, settlement
+from speechaid.dialer import circuit_breaker, confirmation, dial, follow, legacy_calls, settlement
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import read_preflight
-from speechaid.model.call import Call
+from speechaid.model.call import ListedCall, ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import mapping, number
 from speechaid.model.states import WorkerState
-from speechaid.retell.faults import Ambiguous, NotPlaced, RetellError
+from speechaid.retell.client import names_dial
+from speechaid.retell.faults import Ambiguous, NotPlaced, RetellError, RetellUnavailable, WrongCall
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules.ambiguous_dials import SearchAction, next_lookup
 from speechaid.telemetry import call_metrics
 
 #: Lapsed jobs that one query fetches; more than one, so that workers do not all try the same job.
 LAPSED_AT_ONCE = 16
+#: Listed calls that get-call is asked about, where the list leaves the metadata out.
+MOST_CONFIRMED = 5
 #: A job whose call could not be looked up at Retell is tried again after this many seconds.
 RETELL_RETRY_SECONDS = 15.0
 #: A dial under another host's key is left to the hosts that have the key, and tried again after this.
@@ -108,7 +111,7 @@ def resolve_ambiguous_dial(context: WorkerContext, job: Job, open_dial: Dial) ->
         context.store.jobs.release_lease(job, until=until)
 
 
-def replay(context: WorkerContext, job: Job) -> tuple[Job, Call] | None:
+def replay(context: WorkerContext, job: Job) -> tuple[Job, ReportedCall] | None:
     """Send the same create again under its key, if a call may be placed now; None if that settles nothing.
 
     If the first create was lost on its way, this one is the person's call: whatever forbids a first dial
@@ -126,29 +129,29 @@ def replay(context: WorkerContext, job: Job) -> tuple[Job, Call] | None:
         return None
 
 
-def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple[Job, Call] | None:
+def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple[Job, ReportedCall] | None:
     """The dial's call in Retell's list; None if it is not there.
 
     Raises:
-        RetellError: the list could not be read.
+        RetellError: the list could not be read, or get-call does not tell whose call a listed one is.
     """
     context.report_step(
         WorkerState.RECOVERING, "list calls", job, seconds=2 * context.settings.retell.timeout_seconds
     )
     try:
-        calls = context.retell.find_calls(metadata={DIAL_KEY: open_dial.key}, limit=1) or [
+        listed = context.retell.find_calls(metadata={DIAL_KEY: open_dial.key}) or [
             call
             for call in context.retell.find_calls(
                 to_number=open_dial.number, started_after=open_dial.intent_at - timedelta(minutes=2)
             )
-            if call.metadata.get(DIAL_KEY) == open_dial.key
+            if names_dial(call, open_dial.key)
         ]
     except RetellError as fault:
         circuit_breaker.after_query_fault(context, fault)
         raise
-    if not calls:
+    call = _confirmed(context, job, open_dial, listed)
+    if call is None:
         return None
-    call = calls[0]
     context.link.count_once(*call_metrics.placed(open_dial.key))
     job = context.retry_until_available(
         WorkerState.RECOVERING,
@@ -157,6 +160,25 @@ def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple
         lambda: context.store.jobs.record_call(job, call.call_id),
     )
     return job, call
+
+
+def _confirmed(
+    context: WorkerContext, job: Job, open_dial: Dial, listed: list[ListedCall]
+) -> ReportedCall | None:
+    """The first listed call that is the dial's: one that names it, else one that get-call confirms.
+
+    Raises:
+        RetellUnavailable: get-call does not tell about one of them.
+    """
+    listed = sorted(listed, key=lambda call: not names_dial(call, open_dial.key))
+    for call in listed[:MOST_CONFIRMED]:
+        try:
+            return confirmation.confirm_call(context, job, call)
+        except WrongCall as fault:
+            confirmation.report_wrong_call(context, job, fault)
+        except Ambiguous as fault:
+            raise RetellUnavailable(str(fault)) from fault
+    return None
 
 
 def longest_call_seconds(open_dial: Dial) -> float:

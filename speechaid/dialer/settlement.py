@@ -12,15 +12,17 @@ After the last write the event ``call.settled`` reaches ``call_logs`` by another
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from logging import WARNING
 
 from speechaid.dialer import circuit_breaker, legacy_reservations, verdict
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight
 from speechaid.dialer.verdict import WITHDRAWN, BillingView, DecisionInputs, DialEnd
+from speechaid.errors import LeaseLost, StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
-from speechaid.model.call import Call
+from speechaid.model.call import Call, ListedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document
 from speechaid.model.states import Outcome, WorkerState
@@ -37,8 +39,13 @@ PREFLIGHT_REUSE_SECONDS = 3.0
 def settle_ended_call(
     context: WorkerContext, job: Job, call: Call, preflight: Preflight | None = None
 ) -> None:
-    """Settle a call that Retell reports as over; ``preflight`` is the one that admitted the call."""
+    """Settle a call that get-call reports as over; ``preflight`` is the one that admitted the call.
+
+    Raises:
+        TypeError: the call is not get-call's answer: an item of the list has no transcript.
+    """
     assert job.dial is not None  # noqa: S101
+    require_whole_answer(call)
     classified = outcomes.classify(call, stopped_by=job.dial.stop_asked_by)
     if not classified.known:
         context.emit(
@@ -48,6 +55,43 @@ def settle_ended_call(
     circuit_breaker.after_call(context, classified, job.dial.key)
     end = DialEnd(outcome=classified.outcome, call=call, connected=classified.connected)
     settle(context, job, end, preflight)
+
+
+def require_whole_answer(call: object) -> None:
+    """Refuse what a create or the list tells of a call.
+
+    Raises:
+        TypeError: the call is not get-call's answer.
+    """
+    if not isinstance(call, Call):
+        raise TypeError(f"a call is settled from get-call's answer, not from {type(call).__name__}")
+
+
+def settle_unreadable_call(context: WorkerContext, job: Job, listed: ListedCall | None, error: str) -> None:
+    """Settle a call about which get-call's answer cannot be read, and end its job.
+
+    It is charged by what the list tells; without that, as a call that never connected.
+
+    Args:
+        context: the worker's.
+        job: with the call's open dial.
+        listed: the ended call as the list shows it; None where the list has no such call.
+        error: what is wrong with get-call's answer.
+    """
+    assert job.dial is not None  # noqa: S101
+    assert job.dial.call_id is not None  # noqa: S101
+    known = listed or ListedCall.read({"call_id": job.dial.call_id})
+    classified = outcomes.classify(known, stopped_by=job.dial.stop_asked_by)
+    context.emit("call.settled_unreadable", job, level=WARNING, error=error, listed=listed is not None)
+    context.link.count("speechaid_unreadable_answers_total")
+    end = DialEnd(
+        outcome=classified.outcome,
+        call=known,
+        connected=classified.connected,
+        error=error,
+        unreadable=True,
+    )
+    settle(context, job, end)
 
 
 def settle_refusal(context: WorkerContext, job: Job, outcome: Outcome, error: str) -> None:
@@ -80,9 +124,32 @@ def settle(context: WorkerContext, job: Job, end: DialEnd, preflight: Preflight 
         billing = read_billing_view(context, job.dial, preflight)
         inputs, now = decision_inputs(context, billing.batch), context.store.now()
         decided = verdict.decide(job, job.dial, end, billing=billing, inputs=inputs, now=now)
-        return context.store.jobs.record_verdict(job, decided.document()), billing
+        try:
+            stored = context.store.jobs.record_verdict(job, decided.document())
+        except (LeaseLost, StoreForbidden, StoreUnavailable):
+            raise
+        except StoreError as refused:
+            # Whatever it is that the database does not take: the call's facts alone must be recorded.
+            context.emit("call.answer_not_stored", job, level=WARNING, error=str(refused))
+            inputs = replace(inputs, answer_bytes=0)
+            decided = verdict.decide(job, job.dial, end, billing=billing, inputs=inputs, now=now)
+            stored = context.store.jobs.record_verdict(job, decided.document())
+        return stored, billing
 
-    apply(context, *context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store))
+    settled = context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store)
+    log_cuts(context, settled[0])
+    apply(context, *settled)
+
+
+def log_cuts(context: WorkerContext, job: Job) -> None:
+    """Log which fields of Retell's answer were too long to be stored whole."""
+    assert job.dial is not None  # noqa: S101
+    cuts = ((job.dial.verdict or {}).get("result") or {}).get("cut_fields")
+    if cuts:
+        fields = ", ".join(
+            f"{cut['field']} {cut['bytes']} B to {cut['kept_bytes']}" for cut in cuts if "field" in cut
+        )
+        context.emit("call.answer_cut", job, level=WARNING, fields=fields[:1000])
 
 
 def read_billing_view(context: WorkerContext, dial: Dial, preflight: Preflight | None) -> BillingView:

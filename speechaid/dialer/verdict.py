@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.call import Call
+from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import Document, mapping
+from speechaid.model.reading import Document, mapping, number, text
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome
+from speechaid.model.storable import LARGEST_DOCUMENT_BYTES, bson_size, describe_cuts, fit_document
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.retries import NextStep, RetryPolicy
+from speechaid.rules.retry_table import RetryCause
 
 #: Fields of Retell's call that SpeechAI keeps in ``call_result.summary``.
 SUMMARY_FIELDS = (
@@ -35,6 +37,14 @@ SUMMARY_FIELDS = (
 )
 #: What a customer promised, as the agent collected it.
 PROMISE_FIELDS = ("fecha_pago_cliente", "monto_pago_cliente")
+#: A longer promise is no date and no amount: it is cut.
+LONGEST_PROMISE = 1000
+#: At most so much of Retell's call object is stored: the verdict holds it twice, in the job's document.
+STORED_ANSWER_BYTES = 5 * 1024 * 1024
+#: Left free in the job's document for everything else that a verdict and a claim write there.
+RESERVED_BYTES = 256 * 1024
+#: Fields of Retell's call that are cut last.
+KEPT_FIELDS = ("call_id", "call_status", "disconnection_reason", "duration_ms", "call_cost", "metadata")
 #: How a verdict names ``contact.next_phone_index``.
 NEXT_PHONE_INDEX = "next_phone_index"
 #: The cause of the verdict on a dial that was withdrawn before a call could exist.
@@ -47,11 +57,13 @@ class DialEnd:
 
     outcome: Outcome
     #: None where Retell refused the create: there was no call.
-    call: Call | None
+    call: ReportedCall | None
     #: Whether someone or something answered the call.
     connected: bool
-    #: Retell's reason for a refusal.
+    #: Retell's reason for a refusal, or what is wrong with an answer that cannot be read.
     error: str | None = None
+    #: Whether get-call's answer cannot be read: ``call`` is what Retell's list tells. The job ends.
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,8 @@ class DecisionInputs:
     worker_id: str
     #: In [0, 1); spreads temporary delays.
     jitter: float
+    #: How much of Retell's call object is stored at most, in bytes of BSON.
+    answer_bytes: int = STORED_ANSWER_BYTES
 
 
 def decide(
@@ -92,8 +106,10 @@ def decide(
         changes["last_error"] = end.error or str(end.outcome)
         result, figures = None, {}
     else:
-        changes |= _call_fields(end.call, end.outcome, now)
+        stored, cuts = _stored_answer(job, dial, end.call, inputs.answer_bytes)
+        changes |= _call_fields(end.call, stored, cuts, end, now)
         result = _result_document(job, dial, end.call, end, charge=charge, inputs=inputs, now=now)
+        result |= {"call_data": stored, **({"cut_fields": cuts} if cuts else {})}
         figures = _batch_figures(end.call, end)
     return Verdict(
         outcome=end.outcome,
@@ -158,7 +174,7 @@ def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs:
         index=dial.phone_index,
         attempts=job.attempts,
     )
-    return retries.decide(
+    step = retries.decide(
         end.outcome,
         position=position,
         connected=end.connected,
@@ -166,6 +182,10 @@ def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs:
         policy=inputs.retry_policy,
         jitter=inputs.jitter,
     )
+    if end.unreadable and step.status is JobStatus.PENDING:
+        # Its next call's answer would be as unreadable: this job ends, and keeps nobody busy.
+        return replace(step, status=JobStatus.FAILED, cause=RetryCause.ANSWER_UNREADABLE, delay_seconds=0.0)
+    return step
 
 
 def _charge(
@@ -183,32 +203,51 @@ def _charge(
     )
 
 
-def _call_fields(call: Call, outcome: Outcome, now: datetime) -> Document:
+def _stored_answer(
+    job: Job, dial: Dial, call: ReportedCall, limit_bytes: int
+) -> tuple[Document, list[Document]]:
+    """As much of Retell's call object as fits beside the rest of the job's document; and what was cut."""
+    room = LARGEST_DOCUMENT_BYTES - RESERVED_BYTES - bson_size(job.document) - bson_size(dial.document())
+    stored, cuts = fit_document(call.document, min(limit_bytes, room // 2), keep=KEPT_FIELDS)
+    return stored, describe_cuts(cuts)
+
+
+def _call_fields(
+    call: ReportedCall, stored: Document, cuts: list[Document], end: DialEnd, now: datetime
+) -> Document:
     """The job's fields about its latest call, in SpeechAI's form."""
-    document = call.document
-    collected = mapping(document.get("collected_dynamic_variables"))
-    promises = {name: collected[name] for name in PROMISE_FIELDS if collected.get(name) not in (None, "")}
+    collected = mapping(call.document.get("collected_dynamic_variables"))
+    promises = {name: _promise(collected.get(name)) for name in PROMISE_FIELDS}
     return {
         "call_id": call.call_id,
         "call_started_at": call.started_at,
         "call_ended_at": call.ended_at or now,
         "call_duration_seconds": call.duration_ms / 1000,
         "call_result": {
-            "success": outcome in SUCCESSFUL_OUTCOMES,
-            "status": str(outcome),
-            "summary": {name: document[name] for name in SUMMARY_FIELDS if name in document},
+            "success": end.outcome in SUCCESSFUL_OUTCOMES,
+            "status": str(end.outcome),
+            "summary": {name: stored[name] for name in SUMMARY_FIELDS if name in stored},
             "details": call.disconnection_reason,
             "timestamp": now,
+            **({"cut_fields": cuts} if cuts else {}),
+            **({"unreadable": end.error} if end.unreadable else {}),
         },
-        "last_outcome": str(outcome),
-        **promises,
+        "last_outcome": str(end.outcome),
+        **{name: promise for name, promise in promises.items() if promise is not None},
     }
+
+
+def _promise(value: object) -> object:
+    """A collected date or amount; None where it is none, or neither a text nor a number."""
+    if isinstance(value, str):
+        return value[:LONGEST_PROMISE] or None
+    return value if text(value) is not None or number(value) is not None else None
 
 
 def _result_document(
     job: Job,
     dial: Dial,
-    call: Call,
+    call: ReportedCall,
     end: DialEnd,
     *,
     charge: AccountCharge,
@@ -220,7 +259,6 @@ def _result_document(
         "call_id": call.call_id,
         "job_id": job.job_id,
         "contact": {"name": job.contact.name, "dni": job.contact.dni, "phone_used": dial.number},
-        "call_data": call.document,
         "call_status": None if call.call_status is None else str(call.call_status),
         "duration_ms": call.duration_ms,
         "is_successful": end.outcome in SUCCESSFUL_OUTCOMES,
@@ -237,21 +275,22 @@ def _result_document(
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
         "worker": inputs.worker_id,
+        **({"unreadable": end.error} if end.unreadable else {}),
         **_analysis_fields(dial, call, end, inputs.analysis_after_seconds, now),
     }
 
 
 def _analysis_fields(
-    dial: Dial, call: Call, end: DialEnd, after_seconds: float | None, now: datetime
+    dial: Dial, call: ReportedCall, end: DialEnd, after_seconds: float | None, now: datetime
 ) -> Document:
     """If a connected call has no analysis yet, schedule a query."""
-    if after_seconds is None or not end.connected or call.document.get("call_analysis"):
+    if after_seconds is None or not end.connected or end.unreadable or call.document.get("call_analysis"):
         return {}
     wait = {"due_at": now + timedelta(seconds=after_seconds), "tries": 0, "key": dial.api_key_fingerprint}
     return {"analysis_wait": wait}
 
 
-def _batch_figures(call: Call, end: DialEnd) -> dict[str, float]:
+def _batch_figures(call: ReportedCall, end: DialEnd) -> dict[str, float]:
     """What the batch's sums grow by, as Retell reports it; cents become currency units."""
     if end.outcome is Outcome.TEMPORARY:
         return {}

@@ -12,15 +12,16 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from logging import INFO
+from logging import INFO, WARNING
 from typing import Final
 
-from speechaid.errors import StoreError
+from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import Counts
 from speechaid.model.reading import Document, instant, mapping, number
+from speechaid.model.storable import describe_cuts, fit_document
 from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.retell.client import Observer, RetellClient
-from speechaid.retell.faults import CallUnknown, RetellError
+from speechaid.retell.faults import AnswerUnreadable, CallUnknown, RetellError
 from speechaid.rules.analysis import AnalysisPolicy, next_query_delay
 from speechaid.settings import Settings
 from speechaid.store.analyses import WAIT
@@ -34,6 +35,8 @@ ROUND_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 30.0
 #: ``close`` waits at most this long, in seconds, for a request on its way.
 CLOSING_SECONDS: Final = 2.0
+#: At most so much of an analysis is stored, in bytes of BSON; result and job hold the rest of the call too.
+STORED_ANALYSIS_BYTES: Final = 1024 * 1024
 #: Calls fetched in one round at most.
 CALLS_PER_ROUND: Final = 20
 #: Seconds until a call is tried again whose job is not settled yet.
@@ -138,8 +141,8 @@ def _fetch(
     answered, analysis = True, mapping(None)
     try:
         analysis = mapping(retell.get_call(str(result["call_id"])).document.get("call_analysis"))
-    except CallUnknown:
-        pass  # also an answer
+    except (CallUnknown, AnswerUnreadable):
+        pass  # also an answer: of this call alone
     except RetellError as fault:
         answered = False
         log.debug("analysis.unknown", call=result["call_id"], error=str(fault))
@@ -158,8 +161,22 @@ def _fetch(
 
 
 def _add(store: Store, count: Counter, result: Document, analysis: Document) -> None:
-    if store.analyses.add(result, analysis):
+    stored, cuts = fit_document({"call_analysis": analysis}, STORED_ANALYSIS_BYTES)
+    try:
+        added = store.analyses.add(result, stored.get("call_analysis", {}), describe_cuts(cuts))
+    except (StoreForbidden, StoreUnavailable):
+        raise
+    except StoreError as refused:
+        # It would be refused again: this call's fault, which must not stop the others' analyses.
+        log.event(WARNING, "analysis.refused", job=result.get("job_id"), error=str(refused))
+        if store.analyses.give_up(result):
+            count("missing")
+        return
+    if added:
         count("added")
+        if cuts:
+            cut = sum(field.length - field.kept for field in cuts)
+            log.event(WARNING, "analysis.cut", job=result.get("job_id"), call=result["call_id"], bytes=cut)
         log.event(
             INFO,
             "call.analysed",

@@ -1,9 +1,15 @@
-"""A Retell call object, read leniently: Retell's names, speechaid's types."""
+"""Retell's call objects, read leniently: Retell's names, speechaid's types.
+
+Three endpoints tell about a call, and only one of them tells all: ``Call`` is the answer of get-call, and the
+only one from which a call may be settled. A create's answer (``ReportedCall``) and an item of the list
+(``ListedCall``) say that there is a call; they have no transcript, and may be older than the call.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final, Self
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
@@ -11,11 +17,15 @@ from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus
 
 #: In ms, far longer than any call that Retell allows; a longer duration is ignored, and would not fit BSON.
 LONGEST_CALL_MS = 7 * 24 * 3_600_000.0
+#: More than any call costs, in cents; a higher or a negative cost is ignored, and would ruin a batch's sums.
+HIGHEST_COST_CENTS: Final = 10_000_000.0
+#: Longer texts are no id, number or reason: an id is refused, a number ignored, a reason cut.
+LONGEST_ID: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
-    """A call as Retell describes it; ``document`` is its whole answer."""
+class ReportedCall:
+    """A call as one of Retell's answers reports it; ``document`` is the whole object."""
 
     call_id: str
     #: None where Retell sends an unknown status.
@@ -30,7 +40,7 @@ class Call:
     #: Retell's price in cents (``call_cost.combined_cost``); None until Retell reports it.
     cost_cents: float | None
     metadata: Document
-    #: Retell's answer, made storable where it was read (``retell.answers.parse``).
+    #: Retell's object, made storable where it was read (``retell.answers.parse``).
     document: Document = field(repr=False)
 
     @property
@@ -49,38 +59,59 @@ class Call:
         return self.duration_ms / 60_000
 
     @classmethod
-    def read(cls, document: Document) -> Call:
+    def read(cls, document: Document) -> Self:
         """Read Retell's call object.
 
         Raises:
-            ValueError: there is no ``call_id``: this is not a call object.
+            ValueError: there is no ``call_id``, or one too long for an id: this is not a call object.
         """
         call_id = reading.text(document.get("call_id"))
-        if call_id is None:
+        if call_id is None or len(call_id) > LONGEST_ID:
             raise ValueError("a call object without call_id")
         word = reading.text(document.get("call_status"))
         started, ended = (
             _milliseconds(document.get("start_timestamp")),
             _milliseconds(document.get("end_timestamp")),
         )
-        duration = reading.number(document.get("duration_ms"))
-        if duration is not None and duration > LONGEST_CALL_MS:
-            duration = None  # not a duration, and not to be charged
-        if duration is None and started is not None and ended is not None:
-            duration = (ended - started).total_seconds() * 1000
+        reason = reading.text(document.get("disconnection_reason"))
         return cls(
             call_id=call_id,
             call_status=CallStatus(word) if word in set(CallStatus) else None,
-            disconnection_reason=reading.text(document.get("disconnection_reason")),
-            to_number=reading.text(document.get("to_number")),
-            from_number=reading.text(document.get("from_number")),
+            disconnection_reason=None if reason is None else reason[:LONGEST_ID],
+            to_number=_phone(document.get("to_number")),
+            from_number=_phone(document.get("from_number")),
             started_at=started,
             ended_at=ended,
-            duration_ms=max(0, int(duration or 0)),
-            cost_cents=reading.number(reading.mapping(document.get("call_cost")).get("combined_cost")),
+            duration_ms=_duration(document.get("duration_ms"), started, ended),
+            cost_cents=_cents(reading.mapping(document.get("call_cost")).get("combined_cost")),
             metadata=dict(reading.mapping(document.get("metadata"))),
             document=document,
         )
+
+
+class Call(ReportedCall):
+    """The whole answer of get-call; what a call is settled from."""
+
+
+class ListedCall(ReportedCall):
+    """An item of list-calls, which has no transcript: a hint to ask get-call, never what is settled."""
+
+
+def _phone(value: object) -> str | None:
+    number = reading.text(value)
+    return None if number is None or len(number) > LONGEST_ID else number
+
+
+def _cents(value: object) -> float | None:
+    cents = reading.number(value)
+    return None if cents is None or not 0 <= cents <= HIGHEST_COST_CENTS else cents
+
+
+def _duration(value: object, started: datetime | None, ended: datetime | None) -> int:
+    """In ms; 0 where neither the value nor the two times are a duration: it must not be charged."""
+    span = None if started is None or ended is None else (ended - started).total_seconds() * 1000
+    found = (ms for ms in (reading.number(value), span) if ms is not None and 0 <= ms <= LONGEST_CALL_MS)
+    return int(next(found, 0))
 
 
 def _milliseconds(value: object) -> datetime | None:

@@ -7,15 +7,10 @@ already finds its mark removed and does nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, Outcome
-
-_BSON_INT: Final = range(-(2**63), 2**63)
-#: MongoDB allows 100 levels of nesting; Retell's answer is stored a few levels down.
-_MAX_DEPTH: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,30 +82,3 @@ class Verdict:
             figures={name: float(value) for name, value in document.get("figures", {}).items()},
             do_not_call=reading.text(document.get("do_not_call")),
         )
-
-
-def storable(value: Any, depth: int = 0) -> Any:
-    """Make JSON storable as BSON, so that no odd answer of Retell can stop a settlement.
-
-    Keys lose NULs, and a leading ``$`` gets a prefix; integers past 64 bits become text; deeper levels than
-    ``_MAX_DEPTH`` become None.
-    """
-    if depth > _MAX_DEPTH:
-        return None
-    if isinstance(value, dict):
-        return {_key(str(name)): storable(item, depth + 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [storable(item, depth + 1) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and value not in _BSON_INT:
-        return str(value)
-    if isinstance(value, str) and not value.isascii():
-        # A lone surrogate is valid JSON, but not valid UTF-8.
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return value
-
-
-def _key(name: str) -> str:
-    if name.isascii() and "\0" not in name and not name.startswith("$"):
-        return name
-    clean = name.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-    return f"_{clean}" if clean.startswith("$") else clean

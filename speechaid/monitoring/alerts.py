@@ -26,6 +26,9 @@ from speechaid.rules.alerting import (
 from speechaid.rules.alerts import (
     ALERTS,
     HUNG_WINDOW_SECONDS,
+    POLLED_ENDPOINT,
+    REFUSED_CODES,
+    REFUSED_WINDOW_SECONDS,
     SUCCESS_WINDOW_SECONDS,
     UNRATED_OUTCOME,
 )
@@ -63,6 +66,7 @@ class AlertMonitor:
         self._thresholds = Thresholds.read(settings.alerts)
         patience = self._thresholds.patience
         self._hung = Increase(HUNG_WINDOW_SECONDS * patience)
+        self._refused = Increase(REFUSED_WINDOW_SECONDS * patience)
         self._ended = Increase(SUCCESS_WINDOW_SECONDS * patience)
         self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
 
@@ -167,6 +171,7 @@ class AlertMonitor:
         not_understood = _queue_stats(stats, "not_understood", {"named": []})["named"]
         counts = snapshot.counts
         hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
+        refused = _sum(counts, "speechaid_retell_requests_total", _is_refused_poll)
         ended = _sum(
             counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != UNRATED_OUTCOME
         )
@@ -181,6 +186,7 @@ class AlertMonitor:
             workers_idle=idle_workers(list(snapshot.workers)),
             crash_loops=tuple(supervisor["crash_loops"]),
             hung_workers=self._hung.note(now, hung),
+            polls_refused=self._refused.note(now, refused),
             calls_ended=self._ended.note(now, ended),
             calls_succeeded=self._succeeded.note(now, _sum(counts, "speechaid_calls_succeeded_total")),
             holds=_hold_sentences(snapshot),
@@ -188,6 +194,10 @@ class AlertMonitor:
             batches_not_understood=tuple(not_understood),
             accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(stats, "accounts", [])},
         )
+
+
+def _is_refused_poll(labels: Mapping[str, str]) -> bool:
+    return labels["endpoint"] == POLLED_ENDPOINT and labels["code"] in REFUSED_CODES
 
 
 def _hold_sentences(snapshot: Snapshot) -> tuple[str, ...]:

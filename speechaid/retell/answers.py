@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from speechaid.model.masking import mask_bare_phones
-from speechaid.model.verdict import storable
+from speechaid.model.storable import MAX_DEPTH, storable
 
 #: Upper bound of a wait that Retell asks for, in seconds: a wrong date must not stop dialling for a year.
 LONGEST_WAIT_SECONDS: Final = 3600.0
@@ -20,16 +20,63 @@ _LONGEST_MESSAGE: Final = 200
 _SECRET: Final = re.compile(r"\b(key_\w+|Bearer\s+\S+)", re.IGNORECASE)
 
 
+#: Brackets, and strings, whose brackets mean nothing.
+_NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+#: The longest number that is surely a 64-bit integer or close to one.
+_LONGEST_INT: Final = 20
+
+
 def parse(content: bytes) -> Any:
     """JSON as values that the database can hold.
+
+    What other programs write is read too: NaN and infinities (as None), control characters in texts, bytes
+    that are not UTF-8 (replaced), integers of any length (as text), any depth (cut off).
 
     Raises:
         ValueError: this is not JSON.
     """
+    text = _text(content)
     try:
-        return storable(json.loads(content, parse_constant=_refuse))
-    except RecursionError as exc:
-        raise ValueError("nested too deeply") from exc
+        return storable(_decode(text))
+    except RecursionError:
+        return storable(_decode(_without_depth(text)))
+
+
+def _text(content: bytes) -> str:
+    encoding = json.detect_encoding(content)
+    try:
+        return content.decode(encoding, "surrogatepass")
+    except UnicodeDecodeError:
+        return content.decode("utf-8", "replace")
+
+
+def _decode(text: str) -> Any:
+    return json.loads(text, parse_constant=lambda _: None, parse_int=_integer, strict=False)
+
+
+def _integer(digits: str) -> int | str:
+    """Python refuses to convert thousands of digits, and BSON holds 19."""
+    return int(digits) if len(digits) <= _LONGEST_INT else digits
+
+
+def _without_depth(text: str) -> str:
+    """The JSON with null in the place of what lies too deep for Python's parser."""
+    kept: list[str] = []
+    depth = start = 0
+    for match in _NESTING.finditer(text):
+        token = match[0]
+        if token in {"[", "{"}:
+            depth += 1
+            if depth == MAX_DEPTH + 2:
+                kept.append(text[start : match.start()])
+        elif token in {"]", "}"}:
+            depth -= 1
+            if depth == MAX_DEPTH + 1:
+                kept.append("null")
+                start = match.end()
+    if depth:
+        raise ValueError("brackets that do not match")
+    return "".join([*kept, text[start:]])
 
 
 def message(body: object) -> str:
@@ -94,10 +141,6 @@ def _number(value: str | None) -> float | None:
 
 def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _messages(body: object) -> Iterator[str]:

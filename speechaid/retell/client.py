@@ -10,20 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from speechaid import __version__
 from speechaid.model import reading
-from speechaid.model.call import Call
+from speechaid.model.call import Call, ListedCall, ReportedCall
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import Document
 from speechaid.retell import answers, transport
 from speechaid.retell.faults import (
     Ambiguous,
+    AnswerUnreadable,
     CallUnknown,
     NotSent,
     RetellUnavailable,
+    WrongCall,
     create_fault_for,
     other_fault_for,
 )
@@ -35,6 +37,8 @@ from speechaid.settings import Settings
 FRESH_SECONDS: Final = 1.0
 #: Calls asked for in one page of the list.
 PAGE_SIZE: Final = 100
+
+Reported = TypeVar("Reported", bound=ReportedCall)
 
 #: Told of each request: endpoint, HTTP status or kind of fault, seconds.
 Observer = Callable[[str, str, float], None]
@@ -103,12 +107,15 @@ class RetellClient:
         self._session: transport.Session | None = None
         self._rested_since = 0.0
 
-    def create_call(self, body: Document) -> Call:
+    def create_call(self, body: Document) -> ReportedCall:
         """Have Retell place one call, once; ``body`` is from ``requests_body.create_body``.
+
+        An answer without our metadata may still be about another call: ``names_dial`` tells.
 
         Raises:
             NotPlaced: one of its leaves; surely no call was made.
             Ambiguous: nobody knows whether a call was made.
+            WrongCall: as Ambiguous; the answer is about the call of another dial.
             ValueError: the body has no ``idempotency_key``, so that nobody could ever settle its fate.
         """
         if not body.get("idempotency_key"):
@@ -130,11 +137,11 @@ class RetellClient:
                 now=datetime.now(UTC),
             )
         try:
-            call = _call(document)
+            call = _read_call(ReportedCall, document)
         except ValueError as exc:
             raise Ambiguous("Retell's answer to the create names no call", status=answer.status) from exc
-        if not _answers(call, body):
-            raise Ambiguous("Retell answered the create with another call", status=answer.status)
+        if contradicts_create(call, body):
+            raise WrongCall("Retell answered the create with another call", status=answer.status)
         return call
 
     def get_call(self, call_id: str) -> Call:
@@ -142,26 +149,28 @@ class RetellClient:
 
         Raises:
             CallUnknown: Retell knows no such call.
+            AnswerUnreadable: Retell answered, but not with this call: it may be this call's own fault.
             RetellUnavailable: ask again later.
             Blocked: the key or the request is refused.
         """
-        document = self._ask("GET", _call_path("/v2/get-call", call_id))
+        document = self._ask("GET", _call_path("/v2/get-call", call_id), fault=AnswerUnreadable)
         try:
-            call = _call(document)
+            call = _read_call(Call, document)
         except ValueError as exc:
-            raise RetellUnavailable("Retell's answer is not a call") from exc
+            raise AnswerUnreadable("Retell's answer is not a call") from exc
         if call.call_id != call_id:
-            raise RetellUnavailable("Retell answered with another call")
+            raise AnswerUnreadable("Retell answered with another call")
         return call
 
     def find_calls(
         self,
         *,
+        call_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
         to_number: str | None = None,
         started_after: datetime | None = None,
         limit: int = PAGE_SIZE,
-    ) -> list[Call]:
+    ) -> list[ListedCall]:
         """Calls of Retell's list that match all that is given, latest start first.
 
         A call without a start time always counts as late enough: one that still rings, or never connected,
@@ -171,11 +180,11 @@ class RetellClient:
             RetellUnavailable: ask again later; also when the list cannot be read whole.
             Blocked: the key or the request is refused.
         """
-        found: list[Call] = []
-        for call in self._pages(_filters(metadata, to_number)):
+        found: list[ListedCall] = []
+        for call in self._pages(_filters(metadata, to_number, call_id)):
             if started_after is not None and call.started_at is not None and call.started_at < started_after:
                 continue
-            if _fits(call, metadata, to_number):
+            if call_id in {None, call.call_id} and _fits(call, metadata, to_number):
                 found.append(call)
             if len(found) >= limit:
                 break
@@ -234,7 +243,7 @@ class RetellClient:
     ) -> None:
         self.close()
 
-    def _pages(self, filters: Document) -> Iterator[Call]:
+    def _pages(self, filters: Document) -> Iterator[ListedCall]:
         """Page through the list, within one time-out altogether."""
         deadline = time.monotonic() + self.timeout_seconds
         body: Document = {"filter_criteria": filters, "limit": PAGE_SIZE, "sort_order": "descending"}
@@ -248,7 +257,7 @@ class RetellClient:
             if not isinstance(items, list):
                 raise RetellUnavailable("Retell's answer is not a list of calls")
             try:
-                yield from [_call(item) for item in items]
+                yield from [_read_call(ListedCall, item) for item in items]
             except ValueError as exc:
                 raise RetellUnavailable("Retell's list holds something that is not a call") from exc
             if not page.get("has_more"):
@@ -267,17 +276,22 @@ class RetellClient:
         body: Document | None = None,
         seconds: float | None = None,
         expect_document: bool = True,
+        fault: type[RetellUnavailable] = RetellUnavailable,
     ) -> Document:
-        """One request that may be repeated: everything but a create."""
+        """One request that may be repeated: everything but a create.
+
+        An answer that cannot be read raises ``fault``.
+        """
         try:
             answer = self._request(method, path, body=body, seconds=seconds)
         except transport.ExchangeFailed as exc:
-            raise RetellUnavailable(f"no whole answer from Retell ({exc.word})") from exc
+            kind = fault if exc.word == transport.UNREADABLE else RetellUnavailable
+            raise kind(f"no whole answer from Retell ({exc.word})") from exc
         document = self._parse(answer)
         if not 200 <= answer.status < 300:
             raise other_fault_for(answer.status, document, headers=answer.headers, now=datetime.now(UTC))
         if expect_document and not isinstance(document, dict):
-            raise RetellUnavailable("Retell's answer cannot be read", status=answer.status)
+            raise fault("Retell's answer cannot be read", status=answer.status)
         return _document(document)
 
     def _request(
@@ -324,7 +338,7 @@ def _document(value: object) -> Document:
     return dict(reading.mapping(value))
 
 
-def _call(value: object) -> Call:
+def _read_call(kind: type[Reported], value: object) -> Reported:
     """Retell's call object.
 
     Raises:
@@ -333,13 +347,24 @@ def _call(value: object) -> Call:
     document = _document(value)
     if not isinstance(document.get("call_id"), str):
         raise ValueError("no call_id")  # noqa: TRY004 - what is wrong is the answer
-    return Call.read(document)
+    return kind.read(document)
 
 
-def _answers(call: Call, body: Document) -> bool:
-    """Whether a call may be the one that this create asked for; what Retell leaves out is taken on trust."""
+def names_dial(call: ReportedCall, key: str) -> bool:
+    """Whether a call's metadata names this very dial."""
+    return call.metadata.get(DIAL_KEY) == key
+
+
+def contradicts_create(call: ReportedCall, body: Mapping[str, Any]) -> bool:
+    """Whether a call cannot be the one that this create asked for: it names another number or dial.
+
+    What Retell leaves out contradicts nothing, and proves nothing.
+    """
     asked = reading.mapping(body.get("metadata")).get(DIAL_KEY)
-    return call.to_number in (None, body.get("to_number")) and call.metadata.get(DIAL_KEY) in (None, asked)
+    return call.to_number not in (None, body.get("to_number")) or call.metadata.get(DIAL_KEY) not in (
+        None,
+        asked,
+    )
 
 
 def _endpoint(path: str) -> str:
@@ -354,9 +379,13 @@ def _call_path(prefix: str, call_id: str) -> str:
     return f"{prefix}/{quote(call_id, safe='')}"
 
 
-def _filters(metadata: Mapping[str, str] | None, to_number: str | None) -> Document:
+def _filters(
+    metadata: Mapping[str, str] | None, to_number: str | None, call_id: str | None = None
+) -> Document:
     """``filter_criteria``; never by start time, which would hide a call that still rings."""
     filters: Document = {}
+    if call_id is not None:
+        filters["call_id"] = {"type": "enum", "op": "in", "value": [call_id]}
     if metadata:
         filters["metadata"] = [
             {"key": key, "type": "string", "op": "eq", "value": value} for key, value in metadata.items()
@@ -366,7 +395,7 @@ def _filters(metadata: Mapping[str, str] | None, to_number: str | None) -> Docum
     return filters
 
 
-def _fits(call: Call, metadata: Mapping[str, str] | None, to_number: str | None) -> bool:
+def _fits(call: ListedCall, metadata: Mapping[str, str] | None, to_number: str | None) -> bool:
     """Whether a listed call is what was asked for; what the list leaves out is taken on trust.
 
     A filter that Retell did not apply must not make a stranger's call ours.

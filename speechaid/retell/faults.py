@@ -60,12 +60,23 @@ class Ambiguous(RetellError):  # noqa: N818 - a statement about the call, not a 
     """There may be a call or not."""
 
 
+class WrongCall(Ambiguous):
+    """The answer to a create is about another dial's call; whether there is one of this dial is unknown."""
+
+
 class CallUnknown(RetellError):  # noqa: N818 - an answer, not a mistake
     """Retell has no call with that id."""
 
 
 class RetellUnavailable(RetellError):  # noqa: N818 - a condition of the world, not a mistake
     """A temporary fault of any request but a create: the same request may be sent again."""
+
+
+class AnswerUnreadable(RetellUnavailable):
+    """Retell answers about a call with something that is too large, or is not this call.
+
+    Where other calls are told about, it is this call's own fault, and may stay so.
+    """
 
 
 #: What each status of a create proves. Other statuses prove nothing.

@@ -35,6 +35,10 @@ from speechaid.retell.connections import LARGEST_ANSWER_BYTES, Connection, Excha
 _FAULTS: Final = (OSError, HTTPError, http.client.HTTPException, ValueError, zlib.error)
 
 
+#: The word for an answer that is too large, or no HTTP.
+UNREADABLE: Final = "unreadable"
+
+
 class ExchangeFailed(Exception):  # noqa: N818 - the deed failed
     """No whole answer came.
 
@@ -299,7 +303,7 @@ def _word_for(exc: BaseException) -> str:
     kinds: list[tuple[str, tuple[type[BaseException], ...]]] = [
         ("timeout", (TimeoutError,)),
         ("reset", (ConnectionError, http.client.IncompleteRead)),
-        ("unreadable", (http.client.HTTPException, ValueError, zlib.error)),
+        (UNREADABLE, (http.client.HTTPException, ValueError, zlib.error)),
     ]
     return next((word for word, types in kinds if isinstance(exc, types)), "reset")
 

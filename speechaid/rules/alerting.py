@@ -67,6 +67,8 @@ class AlertFacts:
     crash_loops: tuple[str, ...] = ()
     #: Within ``HUNG_WINDOW_SECONDS``.
     hung_workers: float = 0
+    #: Requests for a call's state that Retell refused, within ``REFUSED_WINDOW_SECONDS``.
+    polls_refused: float = 0
     #: Within ``SUCCESS_WINDOW_SECONDS``; without ``temporary`` outcomes.
     calls_ended: float = 0
     calls_succeeded: float = 0

@@ -13,9 +13,13 @@ from speechaid.model.states import Outcome
 from speechaid.protocol.text import plural
 from speechaid.rules.alerting import Alert, AlertFacts, Severity, Thresholds
 
-#: Time windows of the two alerts that count events; multiplied by ``Thresholds.patience``.
+#: Time windows of the alerts that count events; multiplied by ``Thresholds.patience``.
 SUCCESS_WINDOW_SECONDS: Final = 1800.0
 HUNG_WINDOW_SECONDS: Final = 900.0
+REFUSED_WINDOW_SECONDS: Final = 300.0
+#: The endpoint that tells a call's state, and the statuses that refuse the key or the payment.
+POLLED_ENDPOINT: Final = "get-call"
+REFUSED_CODES: Final = ("401", "402", "403")
 #: Calls with this outcome do not count for the success rate: a limit at Retell says nothing about the calls.
 UNRATED_OUTCOME: Final = Outcome.TEMPORARY
 
@@ -128,6 +132,20 @@ def _none_finished(facts: AlertFacts, limits: Thresholds) -> str | None:
 def _parked(facts: AlertFacts, _limits: Thresholds) -> str | None:
     parked = facts.parked_calls
     return f"{plural(parked, 'call')} whose end Retell does not confirm" if parked else None
+
+
+def _polls_refused(facts: AlertFacts, limits: Thresholds) -> str | None:
+    refused, minutes = facts.polls_refused, REFUSED_WINDOW_SECONDS * limits.patience / 60
+    if not refused:
+        return None
+    return f"Retell refused to tell about calls {plural(round(refused), 'time')} in the last {minutes:g} min"
+
+
+def _polls_refused_promql(limits: Thresholds) -> str:
+    window = promql_span(REFUSED_WINDOW_SECONDS * limits.patience)
+    labels = f'endpoint="{POLLED_ENDPOINT}",code=~"{"|".join(REFUSED_CODES)}"'
+    requests = f"speechaid_retell_requests_total{{{labels}}}"
+    return f"sum without (endpoint, code) (increase({requests}[{window}])) > 0"
 
 
 def promql_span(seconds: float) -> str:
@@ -271,6 +289,16 @@ _TABLE: Final = (
         keep_seconds=60,
         meaning="Calls are past every limit, and Retell does not confirm that they have ended.",
         remedy="Check them in Retell's dashboard; speechaid polls them slowly and never dials them again.",
+    ),
+    Alert(
+        name="PollsRefused",
+        severity=Severity.CRITICAL,
+        condition=_polls_refused,
+        promql=_polls_refused_promql,
+        for_seconds=0,
+        keep_seconds=60,
+        meaning="Retell refuses the API key for requests about calls: no end is seen, no stop is sent.",
+        remedy="Restore the key or its permission; speechaid keeps asking, and settles the calls then.",
     ),
 )
 

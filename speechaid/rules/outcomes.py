@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from speechaid.model.call import Call
+from speechaid.model.call import ReportedCall
 from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus, Outcome, Stopper
 
 #: Every ``disconnection_reason`` that Retell documents.
@@ -127,7 +127,7 @@ class Classified:
     blocks_dialling: bool
 
 
-def classify(call: Call, *, stopped_by: Stopper | None) -> Classified:
+def classify(call: ReportedCall, *, stopped_by: Stopper | None) -> Classified:
     """Classify an ended call.
 
     Args:
@@ -167,13 +167,13 @@ def reclassify(outcome: Outcome, *, connected: bool, stopped_by: Stopper | None)
     return outcome
 
 
-def _outcome_from_tables(call: Call) -> Outcome | None:
+def _outcome_from_tables(call: ReportedCall) -> Outcome | None:
     if call.disconnection_reason is not None:
         return REASONS.get(call.disconnection_reason)
     return None if call.call_status is None else STATUSES.get(call.call_status)
 
 
-def _connected(call: Call, outcome: Outcome | None) -> bool:
+def _connected(call: ReportedCall, outcome: Outcome | None) -> bool:
     if call.call_status is CallStatus.NOT_CONNECTED or call.disconnection_reason in NEVER_CONNECTED:
         return False
     return call.duration_ms > 0 or outcome in _REQUIRES_CONNECTION

@@ -34,6 +34,8 @@ class RetryCause(StrEnum):
     STOPPED_BY_OPERATOR = "stopped_by_operator"
     #: Stopped outside speechaid, in Retell's dashboard or API.
     STOPPED_IN_RETELL = "stopped_in_retell"
+    #: Retell's answers about the job's call cannot be read: the job failed, whatever its outcome allows.
+    ANSWER_UNREADABLE = "answer_unreadable"
 
 
 class NextAction(StrEnum):

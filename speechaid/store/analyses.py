@@ -6,12 +6,17 @@ the API key with which the call was placed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from logging import WARNING
 
+from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.reading import Document
 from speechaid.store.jobs import Jobs
 from speechaid.store.table import Table
+from speechaid.telemetry.logs import get_logger
+
+log = get_logger("speechaid.store.analyses")
 
 #: The mark, and the index on it.
 WAIT = "analysis_wait"
@@ -62,15 +67,28 @@ class Analyses:
             self._claimed(result), {"$set": {f"{WAIT}.due_at": due_at, f"{WAIT}.tries": tries}}
         )
 
-    def add(self, result: Document, analysis: Document) -> bool:
+    def add(self, result: Document, analysis: Document, cut_fields: Sequence[Document] = ()) -> bool:
         """Add the analysis to the result, and to the job if this is still its latest call.
 
         The result comes last, since it holds the mark: after a crash in between, both writes are repeated.
         False where the claim was lost.
+
+        Args:
+            result: as claimed.
+            analysis: short enough to be stored.
+            cut_fields: what had to be cut from it, to be noted with the result.
         """
         latest = {"job_id": result.get("job_id"), "call_id": result["call_id"]}
-        self._jobs.table.update(latest, {"$set": {"call_result.summary.call_analysis": analysis}})
-        change = {"$set": {"call_data.call_analysis": analysis}, "$unset": {WAIT: ""}}
+        try:
+            self._jobs.table.update(latest, {"$set": {"call_result.summary.call_analysis": analysis}})
+        except (StoreForbidden, StoreUnavailable):
+            raise
+        except StoreError:
+            # The job's document is full, or another program has changed its shape: the result has it all.
+            log.event(WARNING, "analysis.not_in_job", job=result.get("job_id"))
+        change: Document = {"$set": {"call_data.call_analysis": analysis}, "$unset": {WAIT: ""}}
+        if cut_fields:
+            change["$push"] = {"cut_fields": {"$each": [*cut_fields]}}
         return self._results.update(self._claimed(result), change)
 
     def give_up(self, result: Document) -> bool:

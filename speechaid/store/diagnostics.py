@@ -70,6 +70,14 @@ class Diagnostics:
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
+    def unreadable_answers(self, seconds: float, limit: int) -> list[str]:
+        """Names of jobs whose call ended within the last ``seconds`` without a readable answer, sorted."""
+        since = self._now() - timedelta(seconds=seconds)
+        query: Document = {"created_at": {"$gte": since}, "unreadable": {"$exists": True}}
+        return sorted(
+            {str(row.get("job_id")) for row in self._results.find(query, limit=limit, fields=("job_id",))}
+        )
+
     def suspended_for(self) -> dict[str, int]:
         """Count suspended jobs by reason."""
         rows = self._jobs.aggregate(

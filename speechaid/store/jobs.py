@@ -407,6 +407,11 @@ class Jobs:
         query = {"dial.number": {"$exists": True}, "dial.key": key}
         return bool(self.table.find(query, limit=1, fields=("_id",), hint=LIVE_NUMBER))
 
+    def follows_call(self, call_id: str) -> bool:
+        """Whether a job's open dial has this call."""
+        query = {"dial.number": {"$exists": True}, "dial.call_id": call_id}
+        return bool(self.table.find(query, limit=1, fields=("_id",), hint=LIVE_NUMBER))
+
     def worker_crashed(self, worker_id: str, limit: int) -> list[tuple[Job, str]]:
         """Release the jobs of a worker that crashed; return each with what was done with it.
 

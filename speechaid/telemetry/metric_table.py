@@ -130,6 +130,10 @@ _OF_CALLS: Final = (
         values=("invalid_number", "do_not_call", "blocked", "temporary"),
     ),
     _counter("speechaid_ambiguous_dials_total", "Dials whose answer was lost: searched for at Retell first."),
+    _counter(
+        "speechaid_wrong_calls_total",
+        "Answers of Retell to a create, or listed calls, that were refused: the call of another dial.",
+    ),
     _counter("speechaid_presumed_not_placed_total", "Ambiguous dials that were finally presumed not placed."),
     _counter(
         "speechaid_analyses_total",
@@ -138,6 +142,10 @@ _OF_CALLS: Final = (
         values=ANALYSES,
     ),
     _counter("speechaid_unknown_ends_total", "Calls that ended for a reason that speechaid does not know."),
+    _counter(
+        "speechaid_unreadable_answers_total",
+        "Calls settled by Retell's list, because get-call's answer could not be read.",
+    ),
     _counter(
         "speechaid_call_parkings_total", "Times that a call was parked: Retell did not confirm its end."
     ),

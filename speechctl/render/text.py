@@ -35,6 +35,7 @@ CAUSES: Final[Mapping[str, str]] = {
     "blocked": "Retell refuses all calls, no attempt used",
     "stopped_by_operator": "stopped by an operator",
     "stopped_in_retell": "stopped in Retell",
+    "answer_unreadable": "Retell's answer about the call cannot be read",
 }
 
 

@@ -443,6 +443,17 @@ def an_account_topped_up(scene: Scene) -> None:
     scene.store.accounts.table.update({"account_id": "acc-1"}, {"$set": {"minutes_purchased": 90_000}})
 
 
+def polls_that_retell_refuses(scene: Scene) -> None:
+    scene.simulator.fault("unauthorized", endpoints=["get"])
+    scene.insert("job-unseen", reserved_until=None)
+
+
+def polls_answered_again(scene: Scene) -> None:
+    scene.simulator.clear_faults()
+    until(lambda: scene.store.jobs.get("job-unseen").status != "in_progress", "the call's settlement")
+    scene.remove("job-unseen")
+
+
 def a_parked_call(scene: Scene) -> None:
     later = scene.store.now() + timedelta(hours=1)
     now = scene.store.now()
@@ -499,6 +510,7 @@ FAULTS = [
         undo=lambda scene: scene.change_batch(scene.batch_id, **{"call_settings.allowed_hours": None}),
         finding="window_fault",
     ),
+    Fault(alerts=("PollsRefused",), cause=polls_that_retell_refuses, undo=polls_answered_again),
     Fault(
         alerts=("ParkedCalls",),
         cause=a_parked_call,

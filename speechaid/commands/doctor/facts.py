@@ -90,6 +90,8 @@ class DoctorFacts:
     lapsed: int = 0
     #: Jobs without a readable phone, up to ``COUNTED``.
     unreadable: list[str] = field(default_factory=list)
+    #: Jobs that ended within 24 hours by what Retell's list tells: get-call's answer could not be read.
+    unreadable_answers: list[str] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

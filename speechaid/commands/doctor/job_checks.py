@@ -223,6 +223,14 @@ def calls(facts: DoctorFacts) -> Findings:
             _ids(ambiguous),
             "nothing to do: they are looked up in Retell's call list, and never dialled twice",
         )
+    if facts.unreadable_answers:
+        yield warning(
+            "unreadable_answers",
+            "jobs have ended by what Retell's call list tells: get-call's answer could not be read",
+            f"{plural(len(facts.unreadable_answers), 'job')} in 24 hours: "
+            + listed(dict.fromkeys(facts.unreadable_answers, "")),
+            "look for the calls in Retell's dashboard; speechctl reset-jobs calls such a person again",
+        )
     if facts.lapsed:
         yield fault(
             "stuck_jobs",

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from speechaid.demo.simulator.bodies import Refusal
 from speechaid.demo.simulator.broken_responses import DelayedResponse, ResetResponse, garbage
 from speechaid.demo.simulator.calls import Call
-from speechaid.demo.simulator.document import describe, revived
+from speechaid.demo.simulator.document import describe, revived, with_fields
 from speechaid.demo.simulator.faults import Endpoint, FaultTable, Injection, Kind, Subject
 from speechaid.demo.simulator.workspace import Workspace
 from speechaid.model.masking import fingerprint
@@ -28,6 +28,10 @@ from speechaid.model.masking import fingerprint
 Clock = Callable[[], float]
 #: How many create requests are kept for tests to inspect.
 CREATES_KEPT: Final = 1000
+
+
+#: Where a document holds JSON that is sent as it is.
+_RAW: Final = "\0raw"
 
 
 class AdjustableClock:
@@ -117,21 +121,30 @@ class Simulator:
             return self.json(workspace.list_calls(document, now, self.rewriter(Endpoint.LIST)))
         if subject.endpoint is Endpoint.CONCURRENCY:
             return self.json(workspace.concurrency_document(now))
-        call = workspace.get(call_id)
-        return self.json(self.rewriter(Endpoint.GET)(call, describe(call, now)))
+        return self._call(Endpoint.GET, workspace.get(call_id))
 
     async def _create(self, subject: Subject, document: object, delay: float) -> Response:
         workspace, clock = self.workspace, self.clock
         accepted = workspace.open(document, subject.api_key_fingerprint or "", clock())
         if isinstance(accepted, Call):
             await asyncio.sleep(delay)
-            return self.json(describe(workspace.get(accepted.call_id), clock()), 201)
+            return self._call(Endpoint.CREATE, workspace.get(accepted.call_id), 201)
         try:
             await asyncio.sleep(delay)
         except asyncio.CancelledError:
             workspace.abandon(accepted)
             raise
-        return self.json(describe(workspace.place(accepted, clock()), clock()), 201)
+        return self._call(Endpoint.CREATE, workspace.place(accepted, clock()), 201)
+
+    def _call(self, endpoint: Endpoint, call: Call, status: int = 200) -> Response:
+        """A call object, as the faults let it be reported."""
+        document = self.rewriter(endpoint)(call, describe(call, self.clock()))
+        raw = document.pop(_RAW, "")
+        response = self.json(document, status)
+        if raw:
+            body = bytes(response.body)[:-1] + b"," + raw.encode() + b"}"
+            response = Response(body, status, {"date": response.headers["date"]}, "application/json")
+        return response
 
     def _faulty_response(self, injection: Injection, normal: Response | None) -> Response:
         """The fault's response; ``normal``: the regular response, if the operation ran."""
@@ -165,15 +178,18 @@ class Simulator:
         )
 
     def rewriter(self, endpoint: Endpoint) -> Callable[[Call, dict[str, Any]], dict[str, Any]]:
-        """A function that applies the faults which misreport an ended call to its document."""
+        """A function that applies the faults which misreport a call to its document."""
 
         def rewrite(call: Call, document: dict[str, Any]) -> dict[str, Any]:
-            if not call.is_over(self.clock()):
-                return document
             subject = Subject(endpoint=endpoint, call_id=call.call_id, to_number=call.to_number)
-            for fault in self.faults.rewrites(subject):
+            over = endpoint is not Endpoint.CREATE and call.is_over(self.clock())
+            for fault in self.faults.rewrites(subject, over=over):
                 if fault.kind is Kind.REVIVED:
                     document = revived(document)
+                elif fault.kind is Kind.REWRITTEN:
+                    document = with_fields(document, fault.fields, fault.without, fault.fill)
+                    if fault.raw and endpoint is not Endpoint.LIST:
+                        document[_RAW] = fault.raw
                 else:
                     document = {**document, "disconnection_reason": fault.reason}
             return document

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.reasons import ENDINGS, UNKNOWN
 from speechaid.model.states import CallStatus
 
-#: Fields that list-calls leaves out.
-HEAVY: Final = frozenset({"transcript", "transcript_object", "collected_dynamic_variables"})
+#: Fields that list-calls leaves out, as in retell-sdk's types.
+HEAVY: Final = frozenset({"transcript", "transcript_object"})
 #: Fields that only an ended call has.
 ENDED_FIELDS: Final = frozenset(
     {
@@ -54,6 +55,14 @@ def revived(document: dict[str, Any]) -> dict[str, Any]:
     """An ended call, misreported as ongoing."""
     kept = {name: value for name, value in document.items() if name not in ENDED_FIELDS}
     return {**kept, "call_status": CallStatus.ONGOING.value}
+
+
+def with_fields(
+    document: dict[str, Any], fields: dict[str, Any], without: Collection[str], fill: dict[str, int]
+) -> dict[str, Any]:
+    """A call object with other fields, without some, and with long texts in some."""
+    changed = {**document, **fields, **{name: "bla " * (length // 4) for name, length in fill.items()}}
+    return {name: value for name, value in changed.items() if name not in without}
 
 
 def _basics(call: Call, now: float) -> dict[str, Any]:

@@ -51,10 +51,13 @@ class Kind(StrEnum):
     REVIVED = "revived"
     #: An ended call is reported with ``reason``, any text.
     UNKNOWN_REASON = "unknown_reason"
+    #: A call, live or ended, is reported with ``fields``, without ``without``, with texts of ``fill``, and
+    #: with the JSON of ``raw``.
+    REWRITTEN = "rewritten"
 
 
 #: These change the reported call; the others affect the request as a whole.
-REWRITES: Final = frozenset({Kind.REVIVED, Kind.UNKNOWN_REASON})
+REWRITES: Final = frozenset({Kind.REVIVED, Kind.UNKNOWN_REASON, Kind.REWRITTEN})
 
 _STATUS: Final[dict[Kind, tuple[int, str]]] = {
     Kind.STATUS: (500, "An unexpected server error occurred."),
@@ -97,6 +100,14 @@ class Fault(BaseModel):
     headers: dict[str, str] = {}
     style: Style = "html"
     reason: str = "a_reason_of_tomorrow"
+    #: Fields that replace those of the reported call.
+    fields: dict[str, Any] = {}
+    #: Fields that are left out.
+    without: frozenset[str] = frozenset()
+    #: Fields that hold a text of so many characters.
+    fill: dict[str, Annotated[int, Field(ge=0)]] = {}
+    #: Further members of the call object, sent as they are: JSON that no serialiser writes. Not in lists.
+    raw: str = ""
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Fault:
@@ -220,12 +231,13 @@ class FaultTable:
             return Injection(before, after)
         return Injection(before, after, hit.fault, hit.seconds())
 
-    def rewrites(self, subject: Subject) -> list[Fault]:
-        """The faults that misreport this ended call."""
+    def rewrites(self, subject: Subject, *, over: bool) -> list[Fault]:
+        """The faults that misreport this call; ``over``: whether it has ended."""
+        kinds = REWRITES if over else {Kind.REWRITTEN}
         return [
             active.fault
             for active in self._active.values()
-            if active.fault.kind in REWRITES and _matches(active.fault, subject) and active.hit()
+            if active.fault.kind in kinds and _matches(active.fault, subject) and active.hit()
         ]
 
 

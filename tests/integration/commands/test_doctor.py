@@ -168,6 +168,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "many_retries": lambda campaign: campaign.jobs(30, attempts=2),
     "hanging_calls": long_call,
     "parked_calls": parked_call,
+    "unreadable_answers": lambda campaign: campaign.results(1, job_id="job-1", unreadable="no JSON"),
     "ambiguous_dials": lambda campaign: campaign.dial(next_lookup_at=campaign.stage.store.now()),
     "stuck_jobs": lapsed_lease,
     "missing_indexes": missing_index,

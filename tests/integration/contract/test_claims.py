@@ -246,6 +246,15 @@ def test_a_known_call_stands_in_the_dial_and_clears_the_jobs_crashes(store: Stor
     assert document["dial"]["placed_at"] == held.dial.placed_at == document["call_started_at"]
 
 
+def test_a_call_is_followed_while_an_open_dial_has_it(store: Store) -> None:
+    add_job(store)
+    held = store.jobs.record_call(claim_and_dial(store), "call_1")
+    assert store.jobs.follows_call("call_1")
+    assert not store.jobs.follows_call("call_2")
+    store.jobs.requeue(held)
+    assert not store.jobs.follows_call("call_1")
+
+
 def test_notes_on_a_dial_leave_the_rest_of_it_as_it_is(store: Store) -> None:
     add_job(store)
     held = claim_and_dial(store)

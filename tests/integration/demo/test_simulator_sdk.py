@@ -10,7 +10,9 @@ import pytest
 import retell
 from retell import Retell
 from retell.types import PhoneCallResponse
+from retell.types.call_list_response import ItemV3PhoneCallResponse
 
+from speechaid.demo.simulator.document import ENDED_FIELDS, HEAVY
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.reasons import ENDINGS
 
@@ -74,6 +76,39 @@ def test_every_reason_in_every_state_passes_strict_validation(
 
 def metadata(key: str, value: str) -> Any:
     return {"metadata": [{"key": key, "type": "string", "op": "eq", "value": value}]}
+
+
+def test_a_listed_call_has_what_retell_lists_and_no_transcript(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    batch = uuid.uuid4().hex
+    calls = [create(client, metadata={"batch": batch}, to_number=fresh_number()) for _ in range(10)]
+    simulator.advance(4_000)
+    whole = {call.call_id: client.call.retrieve(call.call_id).to_dict() for call in calls}
+    assert any({"transcript", "collected_dynamic_variables"} <= fields.keys() for fields in whole.values())
+    page = client.call.list(filter_criteria=metadata("batch", batch))
+    listed = {item.call_id: item.to_dict() for item in page.items}
+    assert listed == {
+        call_id: {
+            name: value for name, value in fields.items() if name in ItemV3PhoneCallResponse.model_fields
+        }
+        for call_id, fields in whole.items()
+    }
+
+
+def test_what_the_list_leaves_out_is_what_the_sdk_s_type_of_its_items_lacks() -> None:
+    missing = PhoneCallResponse.model_fields.keys() - ItemV3PhoneCallResponse.model_fields.keys()
+    assert missing & ENDED_FIELDS == HEAVY
+
+
+def test_a_rewritten_call_is_reported_as_the_test_says(simulator: SimulatorProcess, client: Retell) -> None:
+    simulator.fault("rewritten", endpoints=["create"], fields={"agent_name": "Eve"}, without=["metadata"])
+    call = create(client, metadata={"batch": "b"})
+    assert (call.agent_name, call.metadata) == ("Eve", None)
+    assert client.call.retrieve(call.call_id).metadata == {"batch": "b"}
+    simulator.fault("rewritten", endpoints=["get"], fill={"transcript": 4000}, raw='"agent_name": "Eve"')
+    answer = client.call.retrieve(call.call_id)
+    assert (answer.agent_name, len(answer.transcript or "")) == ("Eve", 4000)
 
 
 def test_every_used_field_of_a_create_is_on_the_call(client: Retell) -> None:

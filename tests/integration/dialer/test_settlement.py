@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,12 @@ import pytest
 from speechaid.dialer import settlement
 from speechaid.dialer.context import WorkerContext
 from speechaid.errors import LeaseLost
-from speechaid.model.call import Call
+from speechaid.model.call import Call, ListedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.states import Outcome
 from speechaid.retell import answers
 from tests.support.common_stage import phone
-from tests.support.stage import Document, Stage
+from tests.support.stage import Document, QuietLink, Stage
 from tests.support.stories import Steps, instrumented, uncounted
 
 BATCH = "batch-20260101-00000001"
@@ -78,8 +79,8 @@ def placed(stage: Stage, context: WorkerContext, **fields: Any) -> Job:
     return context.store.jobs.record_call(job, f"call_{dial.key}")
 
 
-def reported_end(job: Job, **fields: Any) -> Call:
-    """The end of the job's call as Retell's JSON reports it."""
+def reported_end(job: Job, raw: str = "", **fields: Any) -> Call:
+    """The end of the job's call as Retell's JSON reports it; ``raw`` is more JSON of the object."""
     assert job.dial is not None
     document = {
         "call_id": job.dial.call_id,
@@ -89,7 +90,8 @@ def reported_end(job: Job, **fields: Any) -> Call:
         "call_cost": {"combined_cost": 16.5},
         **fields,
     }
-    return Call.read(answers.parse(json.dumps(document).encode()))
+    text = json.dumps(document)
+    return Call.read(answers.parse((f"{text[:-1]}, {raw}}}" if raw else text).encode()))
 
 
 def test_a_connected_call_is_charged_recorded_and_summed_once(stage: Stage) -> None:
@@ -172,6 +174,54 @@ HOSTILE: dict[str, Document] = {
         "collected_dynamic_variables": {"fecha_pago_cliente": {"$date": 1}, "monto_pago_cliente": [2**80]}
     },
     "a long transcript": {"transcript": "bla " * 250_000},
+    "a duration of text": {"duration_ms": "long"},
+    "a true duration": {"duration_ms": True},
+    "a duration of years by its times": {
+        "duration_ms": None,
+        "start_timestamp": 86_400_000,
+        "end_timestamp": 32_000_000_000_000,
+    },
+    "times beyond the calendar": {"start_timestamp": 10**17, "end_timestamp": -(10**17)},
+    "a negative cost": {"call_cost": {"combined_cost": -900.0}},
+    "a cost beyond all sums": {"call_cost": {"combined_cost": 1e300}},
+    "a reason of another type": {"disconnection_reason": {"code": 7}},
+    "a long reason": {"disconnection_reason": "x" * 3_000_000},
+    "metadata of a list": {"metadata": ["speechaid_dial_key"]},
+    "an analysis of a list": {"call_analysis": ["paid"]},
+    "long promises": {
+        "collected_dynamic_variables": {"fecha_pago_cliente": "x" * 9_000_000, "monto_pago_cliente": True}
+    },
+}
+#: JSON that no serialiser writes.
+RAW: dict[str, str] = {
+    "no numbers": '"duration_ms": NaN, "call_cost": {"combined_cost": Infinity}, "x": [-Infinity]',
+    "an infinite float": '"call_cost": {"combined_cost": 1e400}, "x": -1e999',
+    "thousands of digits": f'"duration_ms": {"9" * 50_000}, "x": -{"1" * 6000}',
+    "a thousand digits after the point": f'"x": 0.{"3" * 100_000}',
+    "a key twice": '"call_status": "ongoing", "call_status": "ended", "duration_ms": 1, "duration_ms": 90000',
+    "a key twice for the database": '"call_id\\u0000": "another", "call_cost\\u0000": {"combined_cost": 9}',
+    "levels beyond the parser's": '"x": '
+    + "[" * 5000
+    + "]" * 5000
+    + ', "y": '
+    + '{"a":' * 3000
+    + "1"
+    + "}" * 3000,
+    "control characters": '"transcript": "one\ntwo\tthree\x01"',
+    "half a surrogate pair": '"transcript": "\\ud83d\\ud83d", "\\ude00": 1',
+}
+#: More than MongoDB takes in one document, up to the longest answer that is read.
+TOO_MUCH: dict[str, Document] = {
+    "a transcript of 14 MB": {"transcript": "Buenos días. " * 1_000_000},
+    "a transcript of 30 MB": {"transcript": "bla " * 7_500_000},
+    "words of 20 MB": {"transcript_object": [{"word": "sí", "start": 0.5, "end": 1.5}] * 450_000},
+    "an analysis of 13 MB": {"call_analysis": {"call_summary": "bla " * 3_250_000, "call_successful": True}},
+    "a variable of 13 MB": {
+        "collected_dynamic_variables": {"x": "y" * 13_000_000, "monto_pago_cliente": "7"}
+    },
+    "metadata of 13 MB": {"metadata": {"x": "y" * 13_000_000}},
+    "numbers that are short in JSON": {"latency": {"values": [0] * 2_000_000}},
+    "a hundred thousand fields": {f"field {number}": "x" * 100 for number in range(100_000)},
 }
 
 
@@ -189,6 +239,81 @@ def test_no_odd_answer_of_retell_stops_a_settlement(stage: Stage, name: str) -> 
     assert account(stage)["open_dials"] == batch(stage)["open_dials"] == []
     assert 0 <= account(stage)["credit_used"] <= 5
     assert 0 <= batch(stage)["total_minutes"] < 2
+    assert 0 <= batch(stage)["total_cost"] < 1
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_no_json_that_others_write_stops_a_settlement(stage: Stage, name: str) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+
+    settlement.settle_ended_call(context, job, reported_end(job, raw=RAW[name]))
+
+    (result,) = stage.results()
+    assert (stage.job()["status"], result["outcome"]) == ("done", "answered")
+    assert result["call_id"] == result["call_data"]["call_id"] == stage.job()["call_id"]
+    assert 0 <= account(stage)["credit_used"] <= 5
+    assert 0 <= batch(stage)["total_cost"] < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_an_answer_that_is_too_long_to_be_stored_is_cut_with_a_note_and_settled(
+    stage: Stage, name: str
+) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    (field,) = list(TOO_MUCH[name])[:1]
+
+    settlement.settle_ended_call(context, job, reported_end(job, **TOO_MUCH[name]))
+
+    settled, (result,) = stage.job(), stage.results()
+    assert (settled["status"], result["outcome"], result["duration_ms"]) == ("done", "answered", 90_000)
+    assert account(stage)["credit_used"] == pytest.approx(4)
+    notes = result["cut_fields"]
+    assert notes == settled["call_result"]["cut_fields"]
+    assert notes[0]["field"].split(".")[0] == field or name == "a hundred thousand fields"
+    assert notes[0]["bytes"] > notes[0]["kept_bytes"]
+    assert isinstance(context.link, QuietLink)
+    assert context.link.counts["event call.answer_cut"] == 1
+    if name == "a variable of 13 MB":
+        assert settled["monto_pago_cliente"] == "7"
+
+
+def test_an_answer_is_cut_to_what_the_job_s_own_document_leaves_free(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context, payload={"notes": "x" * 13_000_000})
+
+    settlement.settle_ended_call(context, job, reported_end(job, transcript="bla " * 500_000))
+
+    settled, (result,) = stage.job(), stage.results()
+    assert (settled["status"], settled["payload"]["notes"][:2]) == ("done", "xx")
+    assert [note["field"] for note in result["cut_fields"]] == ["transcript"]
+    assert settled["call_result"]["summary"]["transcript"].startswith("bla bla")
+
+
+def test_what_the_database_refuses_for_another_reason_is_recorded_by_its_facts(
+    stage: Stage,
+) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    whole = reported_end(job, transcript="bla")
+    document = {**whole.document, "transcript": 2**70}  # as if it had not been made storable
+
+    settlement.settle_ended_call(context, job, replace(whole, document=document))
+
+    (result,) = stage.results()
+    assert (stage.job()["status"], result["duration_ms"], result["call_data"]) == ("done", 90_000, {})
+    assert account(stage)["credit_used"] == pytest.approx(4)
+
+
+def test_an_item_of_the_call_list_is_not_settled(stage: Stage) -> None:
+    context = stage.context()
+    job = placed(stage, context)
+    listed = ListedCall.read(reported_end(job).document)
+    with pytest.raises(TypeError):
+        settlement.settle_ended_call(context, job, listed)  # type: ignore[arg-type]
+    assert stage.results() == []
 
 
 def test_a_finished_settlement_that_is_applied_again_changes_nothing(stage: Stage) -> None:

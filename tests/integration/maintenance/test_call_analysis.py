@@ -127,6 +127,46 @@ def test_an_outage_of_retell_postpones_without_using_a_try(
     assert fetcher.counts == {"added": 1}
 
 
+def test_an_analysis_that_is_too_long_to_be_stored_is_cut_with_a_note(
+    stage: Stage, context: WorkerContext, fetcher: Fetcher
+) -> None:
+    called(stage, context)
+    analysis = {"call_summary": "bla " * 4_500_000, "call_successful": True, "custom_analysis_data": {"a": 7}}
+    stage.simulator.fault("rewritten", endpoints=["get"], fields={"call_analysis": analysis})
+    fetcher.make_due()
+    assert fetcher.fetch() == (1, True)
+    (result,) = stage.results()
+    stored = result["call_data"]["call_analysis"]
+    assert (stored["call_successful"], stored["custom_analysis_data"]) == (True, {"a": 7})
+    assert stored["call_summary"].startswith("bla bla")
+    assert stage.job()["call_result"]["summary"]["call_analysis"] == stored
+    assert [note["field"] for note in result["cut_fields"]] == ["call_analysis.call_summary"]
+    assert fetcher.counts == {"added": 1}
+
+
+def test_an_analysis_that_does_not_fit_into_its_job_is_recorded_with_the_result(
+    stage: Stage, context: WorkerContext, fetcher: Fetcher
+) -> None:
+    called(stage, context)
+    stage.simulator.advance(60)
+    stage.database.jobs.update_one({}, {"$set": {"call_result": "changed by another program"}})
+    fetcher.make_due()
+    assert fetcher.fetch() == (1, True)
+    assert stage.results()[0]["call_data"]["call_analysis"]["call_successful"] is True
+    assert fetcher.counts == {"added": 1}
+
+
+def test_a_call_whose_answer_cannot_be_read_does_not_delay_the_others(
+    stage: Stage, context: WorkerContext, fetcher: Fetcher
+) -> None:
+    called(stage, context)
+    stage.simulator.advance(60)
+    stage.simulator.fault("garbage", endpoints=["get"])
+    fetcher.make_due()
+    assert fetcher.fetch() == (1, True)
+    assert stage.results()[0][WAIT]["tries"] == 1
+
+
 def test_only_one_of_two_hosts_claims_a_result(
     stage: Stage, context: WorkerContext, fetcher: Fetcher
 ) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.model.states import JobStatus, Outcome
-from speechaid.model.verdict import AccountCharge, Verdict, storable
+from speechaid.model.storable import storable
+from speechaid.model.verdict import AccountCharge, Verdict
 
 NOW = datetime(2026, 3, 2, 10, 0, 0, 123_000, tzinfo=UTC)
 

@@ -232,3 +232,16 @@ def test_a_reload_changes_the_thresholds(watch: Watch) -> None:
     assert watch.passes(62) == set()
     watch.alert_monitor.apply_settings(watch.settings(SPEECHAID_ALERT_CALLS_LEFT="40"))
     assert watch.passes(62) == {"AccountNearlyOutOfCredit"}
+
+
+def test_polls_that_retell_refuses_are_reported_until_five_minutes_after_the_last(watch: Watch) -> None:
+    watch.count("speechaid_retell_requests_total", 3, endpoint="get-call", code="401")
+    watch.passes(1)
+    watch.count("speechaid_retell_requests_total", endpoint="get-call", code="200")
+    watch.count("speechaid_retell_requests_total", endpoint="get-call", code="500")
+    watch.count("speechaid_retell_requests_total", endpoint="create-phone-call", code="401")
+    assert watch.passes(1) == set()
+    watch.count("speechaid_retell_requests_total", endpoint="get-call", code="403")
+    assert watch.passes(1) == {"PollsRefused"}
+    assert watch.passes(290) == {"PollsRefused"}
+    assert watch.passes(75) == set()

@@ -51,6 +51,7 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({"stalled_seconds": 1801.0, "database_up": False}, False),
     ],
     "ParkedCalls": [({"parked_calls": 1}, True), ({}, False)],
+    "PollsRefused": [({"polls_refused": 1}, True), ({}, False)],
 }
 
 
