@@ -272,6 +272,8 @@ def reserve(context: WorkerContext, job: Job, preflight: Preflight) -> Obstacle 
     """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
     dial = job.dial
     assert dial is not None  # noqa: S101
+    if context.store.jobs.number_is_taken(dial.number, besides=job.id):
+        return Obstacle("number_busy")
     if dial.batch_id is not None:
         at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
         if not context.store.batches.register_dial(dial.batch_id, dial.key, at_most=at_most):

@@ -170,6 +170,13 @@ class Housekeeper:
             log.info("reservations.given_back", jobs=released)
         self._resume_suspended()
         self._release_leaks()
+        self._complete_indexes()
+
+    def _complete_indexes(self) -> None:
+        """Create the unique index on open numbers once no two jobs share one any more."""
+        jobs = self._store.jobs
+        if not jobs.numbers_are_unique() and not jobs.shared_numbers():
+            log.info("database.indexes_completed", remarks=self._store.prepare())
 
     def _set_log_retention(self, days: int) -> None:
         """Set it after the start and after a reload that changed it; changes by other hosts stay."""

@@ -16,10 +16,10 @@ from typing import Any
 
 from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import Document, instant, text, whole
+from speechaid.model.reading import Document, instant, mapping, text, whole
 from speechaid.model.states import FINISHED, JobStatus, transition
 from speechaid.rules import operator_requests
-from speechaid.store import legacy
+from speechaid.store import indexes, legacy
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
@@ -27,6 +27,8 @@ from speechaid.store.table import Duplicate, Table
 COUNTED = (("batch_id", 1), ("status", 1))
 #: The index of open dials; the embedded server uses a partial index only with a hint.
 LIVE_NUMBER = "speechaid_live_number"
+#: For so long a process believes what it read about the unique index on open numbers.
+UNIQUE_KNOWN_SECONDS = 300.0
 #: Seconds that a job with an open dial waits for its next worker after too many crashes; more each time.
 QUARANTINE_SECONDS = 30.0
 #: Fields that only a claimed job has; ``clear_claim`` removes them all.
@@ -80,6 +82,8 @@ class Jobs:
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
         self.table = table
         self._now = now
+        #: Whether the unique index on open numbers exists, and until when that is believed.
+        self._unique: tuple[bool, datetime] | None = None
 
     # -- finding lapsed leases ---------------------------------------------------------------------------
 
@@ -198,10 +202,15 @@ class Jobs:
     def record_intent(self, job: Job, dial: Dial) -> Job:
         """Write the intent durably, before the dial is placed; the job must have no open dial.
 
+        Where the index that makes open numbers unique is missing, other jobs are looked at before the write;
+        ``number_is_taken`` has to follow, right before the call is placed.
+
         Raises:
             NumberBusy: the number has an open dial in another job.
             LeaseLost: another process owns the job, or it has an open dial.
         """
+        if self.number_is_taken(dial.number, besides=job.id):
+            raise NumberBusy(f"job {job.job_id}: its number has an open dial in another job")
         try:
             self._write(
                 job,
@@ -211,6 +220,39 @@ class Jobs:
         except Duplicate as exc:
             raise NumberBusy(f"job {job.job_id}: its number has an open dial in another job") from exc
         return replace(job, dial=dial)
+
+    def number_is_taken(self, number: str, *, besides: Any) -> bool:
+        """Whether another job has an open dial to this number, where no index ensures that none has.
+
+        With the index this is False, and nothing is read. Without it, of two jobs that write their intents
+        at the same time at least one finds the other here, since both look after they have written; whoever
+        finds another withdraws.
+
+        Args:
+            number: in E.164.
+            besides: the ``_id`` of the job that is to be dialled.
+        """
+        if self.numbers_are_unique():
+            return False
+        others = {"dial.number": number, "_id": {"$ne": besides}}
+        return bool(self.table.find(others, limit=1, fields=("_id",)))
+
+    def numbers_are_unique(self, *, reread: bool = False) -> bool:
+        """Whether the unique index on open numbers exists; known for ``UNIQUE_KNOWN_SECONDS``."""
+        now = self._now()
+        if reread or self._unique is None or now >= self._unique[1]:
+            found = self.table.has_unique_index(indexes.LIVE_NUMBER_KEYS)
+            self._unique = found, now + timedelta(seconds=UNIQUE_KNOWN_SECONDS)
+        return self._unique[0]
+
+    def shared_numbers(self) -> dict[str, list[str]]:
+        """Names of the jobs of each number that has more than one open dial."""
+        rows = self.table.find({"dial.number": {"$exists": True}}, fields=("job_id", "dial.number"))
+        names: dict[str, list[str]] = {}
+        for row in rows:
+            number = str(mapping(row.get("dial")).get("number"))
+            names.setdefault(number, []).append(text(row.get("job_id")) or str(row["_id"]))
+        return {number: sorted(jobs) for number, jobs in names.items() if len(jobs) > 1}
 
     def record_call(self, job: Job, call_id: str) -> Job:
         """Write the ``call_id`` of the open dial, and reset the job's crashes.

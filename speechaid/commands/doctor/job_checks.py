@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from speechaid.commands.doctor.facts import (
 )
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
+from speechaid.model.masking import mask_phone
 from speechaid.model.states import SUCCESSFUL_OUTCOMES
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
@@ -187,6 +188,16 @@ def calls(facts: DoctorFacts) -> Findings:
         for job in facts.dials
         if job.dial and job.dial.is_ambiguous and job.dial.next_lookup_at is not None
     ]
+    shared = shared_numbers(facts.dials)
+    if shared:
+        yield fault(
+            "shared_numbers",
+            "two jobs have an open dial to one number, so the index that forbids this cannot be created; "
+            "until it is, each dial looks for other open dials to its number",
+            "; ".join(f"{mask_phone(number)}: {' and '.join(jobs)}" for number, jobs in shared[:NAMED]),
+            "nothing to do if both calls end: the index is then created; else see which of the jobs was "
+            "copied into the database, and remove it",
+        )
     if parked:
         yield fault(
             "parked_calls",
@@ -215,6 +226,15 @@ def calls(facts: DoctorFacts) -> Findings:
             f"{facts.lapsed} leases ran out more than 5 minutes ago",
             "have a worker free to take them over; speechctl release-stuck requeues those without a call",
         )
+
+
+def shared_numbers(dials: Sequence[Job]) -> list[tuple[str, list[str]]]:
+    """Each number with more than one open dial, and the names of its jobs."""
+    jobs_of: dict[str, list[str]] = {}
+    for job in dials:
+        if job.dial is not None:
+            jobs_of.setdefault(job.dial.number, []).append(job.job_id)
+    return sorted((number, sorted(jobs)) for number, jobs in jobs_of.items() if len(jobs) > 1)
 
 
 def unreadable(facts: DoctorFacts) -> Findings:

@@ -143,6 +143,12 @@ def parked_call(campaign: Campaign) -> None:
     campaign.dial(call_id="call_lost", placed_at=now, parked_at=now)
 
 
+def shared_number(campaign: Campaign) -> None:
+    campaign.stage.database.jobs.drop_index("speechaid_live_number")
+    for _ in range(2):
+        campaign.dial(number="+12025550100")
+
+
 def missing_index(campaign: Campaign) -> None:
     campaign.stage.database.jobs.drop_index("speechaid_turn")
 
@@ -168,6 +174,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "hanging_calls": long_call,
     "parked_calls": parked_call,
     "ambiguous_dials": lambda campaign: campaign.dial(next_lookup_at=campaign.stage.store.now()),
+    "shared_numbers": shared_number,
     "stuck_jobs": lapsed_lease,
     "missing_indexes": missing_index,
     "held": lambda campaign: campaign.stage.store.holds.hold(by="maria", reason="fire"),
@@ -188,6 +195,7 @@ def test_a_cause_is_found_with_evidence_and_remedy(
         assert found["evidence"]
         assert found["remedy"]
     finally:
+        campaign.stage.database.jobs.delete_many({})
         campaign.stage.store.prepare()
 
 
