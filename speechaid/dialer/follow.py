@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, settlement
+from speechaid.dialer import circuit_breaker, deleted_jobs, settlement
 from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.dialer.preflight import Preflight
-from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.errors import JobDeleted, StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
@@ -41,6 +41,8 @@ def run(context: WorkerContext, job: Job, call: Call | None, preflight: Prefligh
     except HandOver:
         hand_over(context, follower.job)
         raise
+    except JobDeleted:
+        run(context, deleted_jobs.keep_deleted_job(context, follower.job), follower.call)
 
 
 def hand_over(context: WorkerContext, job: Job) -> None:
@@ -49,7 +51,7 @@ def hand_over(context: WorkerContext, job: Job) -> None:
     If the database is unavailable, the lease expires and the call is adopted then.
     """
     try:
-        context.store.jobs.release_lease(job)
+        deleted_jobs.release_lease(context, job)
         context.emit("call.handed_over", job)
     except StoreError as exc:
         context.emit("call.handed_over", job, error=str(exc))

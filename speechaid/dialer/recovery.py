@@ -11,9 +11,10 @@ import json
 from datetime import timedelta
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, dial, follow, legacy_calls, settlement
+from speechaid.dialer import circuit_breaker, deleted_jobs, dial, follow, legacy_calls, settlement
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import read_preflight
+from speechaid.errors import JobDeleted
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import mapping, number
@@ -61,6 +62,15 @@ def recover_one(context: WorkerContext) -> bool:
 
 def recover(context: WorkerContext, job: Job) -> None:
     """Continue a job from the step at which its last holder stopped."""
+    try:
+        _continue(context, job)
+    except JobDeleted:
+        if job.dial is None:
+            raise
+        recover(context, deleted_jobs.keep_deleted_job(context, job))
+
+
+def _continue(context: WorkerContext, job: Job) -> None:
     if job.dial is None and job.foreign:
         legacy_calls.recover_legacy_job(context, job)
     elif job.dial is None:
@@ -89,7 +99,7 @@ def resolve_ambiguous_dial(context: WorkerContext, job: Job, open_dial: Dial) ->
     step = next_lookup(
         age, open_dial.empty_lookups, longest_call_seconds(open_dial), context.settings.call.ambiguous_lookups
     )
-    may_replay = step.may_replay and _clocks_agree(context) and own_key
+    may_replay = step.may_replay and _clocks_agree(context) and own_key and not job.deleted_in_call
     placed = (replay(context, job) if may_replay else None) or search_call_list(context, job, open_dial)
     if placed is not None:
         context.emit("dial.resolved", placed[0], placed=True)
@@ -132,13 +142,14 @@ def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple
         WorkerState.RECOVERING, "list calls", job, seconds=2 * context.settings.retell.timeout_seconds
     )
     try:
-        calls = context.retell.find_calls(metadata={DIAL_KEY: open_dial.key}, limit=1) or [
-            call
-            for call in context.retell.find_calls(
-                to_number=open_dial.number, started_after=open_dial.intent_at - timedelta(minutes=2)
-            )
-            if call.metadata.get(DIAL_KEY) == open_dial.key
-        ]
+        calls = context.retell.find_calls(metadata={DIAL_KEY: open_dial.key}, limit=1)
+        if not calls and open_dial.number != open_dial.key:
+            since = open_dial.intent_at - timedelta(minutes=2)
+            calls = [
+                call
+                for call in context.retell.find_calls(to_number=open_dial.number, started_after=since)
+                if call.metadata.get(DIAL_KEY) == open_dial.key
+            ]
     except RetellError as fault:
         circuit_breaker.after_query_fault(context, fault)
         raise

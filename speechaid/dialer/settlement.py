@@ -190,7 +190,7 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Add the entries of a dial whose call exists, regardless of limits, so that it counts and is charged."""
     if dial.batch_id is not None:
-        context.store.batches.register_live_dial(dial.batch_id, dial.key)
+        context.store.batches.register_live_dial(dial.batch_id, dial.key, job_id=job.job_id)
     if dial.account_id is None:
         return
     empty = Reservation(key=dial.key, minutes=0.0, credit=0.0)

@@ -103,8 +103,14 @@ def decide(
         result=result,
         charge=charge,
         figures=figures,
-        do_not_call=dial.number if end.outcome is Outcome.DO_NOT_CALL else None,
+        do_not_call=_number_called(dial, end.call) if end.outcome is Outcome.DO_NOT_CALL else None,
     )
+
+
+def _number_called(dial: Dial, call: Call | None) -> str:
+    """The dial's number; that of the call where the dial's is not known (``store.jobs.keep_deleted``)."""
+    known = call.to_number if call is not None and dial.number == dial.key else None
+    return known or dial.number
 
 
 def withdrawal(now: datetime, *, delay_seconds: float) -> Verdict:
@@ -219,7 +225,11 @@ def _result_document(
     return {
         "call_id": call.call_id,
         "job_id": job.job_id,
-        "contact": {"name": job.contact.name, "dni": job.contact.dni, "phone_used": dial.number},
+        "contact": {
+            "name": job.contact.name,
+            "dni": job.contact.dni,
+            "phone_used": _number_called(dial, call),
+        },
         "call_data": call.document,
         "call_status": None if call.call_status is None else str(call.call_status),
         "duration_ms": call.duration_ms,

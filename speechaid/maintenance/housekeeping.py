@@ -6,6 +6,7 @@ counts, not more load.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
+from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
 from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason
@@ -21,6 +23,7 @@ from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
+from speechaid.store.ranges import StaleEntry
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.maintenance.database_thread")
@@ -169,7 +172,7 @@ class Housekeeper:
         if released:
             log.info("reservations.given_back", jobs=released)
         self._resume_suspended()
-        self._release_leaks()
+        self._release_leaks(settings)
         self._complete_indexes()
 
     def _complete_indexes(self) -> None:
@@ -212,17 +215,47 @@ class Housekeeper:
                     jobs = self._store.queue.resume_suspended(account_id, reason, RESUMED_PER_TICK)
                     log.info("jobs.brought_back", account=account_id, reason=reason, jobs=jobs)
 
-    def _release_leaks(self) -> None:
-        """Release reservation entries of dials that no job has open (``LEAK_SECONDS``)."""
-        before = self._store.now() - timedelta(seconds=LEAK_SECONDS)
-        for account_id, key in self._store.accounts.stale_reservations(before):
-            if not self._store.jobs.has_dial(key):
-                self._store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
-                log.warning("reservation.leak_released", dial=key, account=account_id)
-        for batch_id, key in self._store.batches.stale_dials(before):
-            if not self._store.jobs.has_dial(key):
-                self._store.batches.settle_dial(batch_id, key, {})
-                log.warning("reservation.leak_released", dial=key, batch=batch_id)
+    def _release_leaks(self, settings: Settings) -> None:
+        """Release reservation entries of dials that no job has open (``LEAK_SECONDS``).
+
+        Where the job of such a dial was deleted, there may have been a call: that is looked for first.
+        """
+        store = self._store
+        before = store.now() - timedelta(seconds=LEAK_SECONDS)
+        in_accounts = _by_key(store.accounts.stale_reservations(before))
+        in_batches = _by_key(store.batches.stale_dials(before))
+        for key in in_accounts.keys() | in_batches.keys():
+            if store.jobs.has_dial(key):
+                continue
+            account, batch = in_accounts.get(key), in_batches.get(key)
+            entry = account or batch
+            assert entry is not None  # noqa: S101 - it has the key of one of them
+            account_id = None if account is None else account.owner
+            batch_id = None if batch is None else batch.owner
+            if entry.job_id is not None and not store.jobs.has_job(entry.job_id):
+                dial = Dial(
+                    key=key,
+                    number=key,
+                    phone_index=0,
+                    attempt=0,
+                    intent_at=entry.at,
+                    body="",
+                    api_key_fingerprint=fingerprint(settings.retell.api_key.get_secret_value()),
+                    account_id=account_id,
+                    batch_id=batch_id,
+                )
+                store.jobs.keep_lost_dial(dial, entry.job_id)
+                log.warning("job.deleted", job=entry.job_id, dial=key)
+                continue
+            if account_id is not None:
+                store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
+            if batch_id is not None:
+                store.batches.settle_dial(batch_id, key, {})
+            log.warning("reservation.leak_released", dial=key, account=account_id, batch=batch_id)
+
+
+def _by_key(entries: Sequence[StaleEntry]) -> dict[str, StaleEntry]:
+    return {entry.key: entry for entry in entries}
 
 
 def batches_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``dead_phones``     numbers that are never dialled again for this job
 ``crashes``         how many workers in a row crashed while they held it
 ``request``         an operator's request that waits for the call to be settled
+``deleted_in_call`` another program deleted the job while its dial was open; this document, whose ``_id`` is
+                    the dial key, takes its place until the dial is settled
 ``foreign``         another program left it in progress: it may have a call that is not found yet
 """
 
@@ -152,6 +154,8 @@ class Job:
     request: Document | None
     #: Adopted from another program; its call, if it has one, is not found yet.
     foreign: bool
+    #: Deleted by another program during its call; kept until that is settled, and never dialled.
+    deleted_in_call: bool
     document: Document = field(repr=False)
 
     @classmethod
@@ -186,5 +190,6 @@ class Job:
             suspend_reason=reading.text(document.get("suspend_reason")),
             request=dict(request) if isinstance(request, dict) else None,
             foreign=reading.flag(document.get("foreign"), default=False),
+            deleted_in_call=reading.flag(document.get("deleted_in_call"), default=False),
             document=document,
         )

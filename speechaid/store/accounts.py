@@ -18,7 +18,7 @@ from datetime import datetime
 from speechaid.model.account import Account, Reservation
 from speechaid.model.reading import Document, number, sequence, text
 from speechaid.rules.metering import Headroom
-from speechaid.store.ranges import begins, is_countable, keys_before
+from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
 from speechaid.store.table import Table
 
 #: Amounts that are incremented; SpeechAI may have stored some as text, to which MongoDB cannot add.
@@ -202,10 +202,10 @@ class Accounts:
                 query = {"account_id": account.account_id, name: value}
                 self.table.update(query, {"$set": {name: number(value) or 0.0}})
 
-    def stale_reservations(self, before: datetime) -> list[tuple[str, str]]:
-        """The account and dial key of each entry made before that time."""
+    def stale_reservations(self, before: datetime) -> list[StaleEntry]:
+        """The entries made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
-        return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
+        return [entry for row in rows for entry in stale_entries(row, str(row.get("account_id")), before)]
 
 
 def _still_valid(account: Account, headroom: Headroom | None) -> Document:

@@ -1,9 +1,9 @@
 """Jobs: claim, lease, the open dial, and the last write of each call.
 
 The fence: a claim writes a fresh token, and every later write of that job filters on it. If the filter
-matches nothing, ``LeaseLost`` is raised: another process owns the job now, and the writer stops. The lease is
-``reserved_until`` of a job ``in_progress``, by the database's clock. Every method may raise
-``StoreUnavailable`` and ``StoreError``.
+matches nothing, ``LeaseLost`` is raised: another process owns the job now, and the writer stops. If there is
+no such document any more, it is ``JobDeleted``. The lease is ``reserved_until`` of a job ``in_progress``, by
+the database's clock. Every method may raise ``StoreUnavailable`` and ``StoreError``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechaid.errors import LeaseLost, NotFound, NumberBusy
+from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreError
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, mapping, text, whole
 from speechaid.model.states import FINISHED, JobStatus, transition
@@ -194,7 +194,7 @@ class Jobs:
         """
         found = self._read_own(job.id, job.claim_token)
         if found is None:
-            raise LeaseLost(f"job {job.job_id} has another owner")
+            raise self._lost(job)
         return found
 
     # -- the dial ----------------------------------------------------------------------------------------
@@ -301,10 +301,89 @@ class Jobs:
         document = {name: value for name, value in job.document.items() if name != "reserved_amount"}
         return replace(job, document=document)
 
+    # -- jobs that another program deletes ---------------------------------------------------------------
+
+    def keep_deleted(self, job: Job, lease_seconds: float) -> Job:
+        """Store a job again whose document was deleted while its dial was open, until that is settled.
+
+        The new document has the dial key as ``_id``, and only what the settlement needs. So whoever goes on,
+        this worker or another, finds the dial in the usual way, and its number stays taken.
+
+        Returns:
+            The job as stored, under the same token.
+
+        Raises:
+            LeaseLost: the document is there, or another worker has stored it again.
+            StoreError: it cannot be stored.
+        """
+        if self.table.find_one({"_id": job.id}, fields=("_id",)) is not None:
+            raise LeaseLost(f"job {job.job_id} has another owner")
+        dial, now = _dial(job), self._now()
+        if dial.call_id is not None and dial.placed_at is None:
+            dial = replace(dial, placed_at=now)
+        contact = {"name": job.contact.name, "dni": job.contact.dni, "phones": [*job.contact.phones]}
+        document = {
+            "_id": dial.key,
+            "job_id": job.job_id,
+            "account_id": job.account_id,
+            "batch_id": job.batch_id,
+            "contact": {**contact, "next_phone_index": job.contact.next_phone_index},
+            "status": JobStatus.IN_PROGRESS,
+            "attempts": job.attempts,
+            "worker_id": job.worker_id,
+            "claim_token": job.claim_token,
+            "reserved_until": now + timedelta(seconds=lease_seconds),
+            "dial": dial.document(),
+            "call_id": dial.call_id,
+            "deleted_in_call": True,
+            "updated_at": now,
+        }
+        # The job may have been inserted anew, and be in a call to the same number; and an index of another
+        # program may allow its name only once.
+        unnamed = {name: value for name, value in document.items() if name != "job_id"}
+        for variant in (document, _without_number(document), _without_number(unnamed)):
+            try:
+                self.table.insert(variant)
+            except Duplicate:
+                kept = self.table.find_one({"_id": dial.key})
+                if kept is not None:
+                    found = Job.read(kept)
+                    if found.claim_token != job.claim_token:
+                        raise LeaseLost(f"job {job.job_id} has another owner") from None
+                    return found
+            else:
+                return Job.read(variant)
+        raise StoreError(f"job {job.job_id} was deleted during its call, and cannot be stored again")
+
+    def keep_lost_dial(self, dial: Dial, job_id: str) -> None:
+        """The same for a dial of which only the reservation entries are left; workers look for its call."""
+        document = {
+            "_id": dial.key,
+            "job_id": job_id,
+            "account_id": dial.account_id,
+            "batch_id": dial.batch_id,
+            "status": JobStatus.IN_PROGRESS,
+            "claim_token": dial.key,
+            "reserved_until": self._now() - timedelta(milliseconds=1),
+            "dial": dial.document(),
+            "deleted_in_call": True,
+            "updated_at": self._now(),
+        }
+        with contextlib.suppress(Duplicate):  # another host has stored it
+            self.table.insert(document)
+
+    def has_job(self, job_id: str) -> bool:
+        """Whether there is a job of this name."""
+        with contextlib.suppress(NotFound):
+            return bool(self.get(job_id))
+        return False
+
     # -- ending the claim --------------------------------------------------------------------------------
 
     def finish(self, job: Job, changes: Document) -> bool:
         """The last write of a dial: apply the verdict's changes and clear the claim.
+
+        A job that was deleted during its call is deleted again.
 
         Expected: status in progress, this dial, and the request as read. Where another program has changed
         the status, its status stays and the rest is written.
@@ -317,6 +396,10 @@ class Jobs:
             LeaseLost: another process owns the job, or its open dial is another.
             ValueError: the new status is forbidden.
         """
+        if job.deleted_in_call:
+            if not self.table.delete(self._own(job) | _same_dial(job)):
+                raise self._lost(job)
+            return True
         query = self._own(job) | _same_dial(job) | {"request": job.request}
         update = clear_claim(changes, self._now(), JobStatus.IN_PROGRESS)
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
@@ -495,7 +578,12 @@ class Jobs:
 
     def _write(self, job: Job, change: Document, expected: Document | None = None) -> None:
         if job.claim_token is None or not self.table.update(self._own(job) | (expected or {}), change):
-            raise LeaseLost(f"job {job.job_id} has another owner")
+            raise self._lost(job)
+
+    def _lost(self, job: Job) -> LeaseLost:
+        if self.table.find_one({"_id": job.id}, fields=("_id",)) is None:
+            return JobDeleted(f"job {job.job_id} was deleted")
+        return LeaseLost(f"job {job.job_id} has another owner")
 
     def _read_own(self, job_id: Any, token: str | None) -> Job | None:
         document = self.table.find_one({"_id": job_id, "claim_token": token}) if token else None
@@ -530,6 +618,11 @@ def _dial(job: Job) -> Dial:
     if job.dial is None:
         raise LeaseLost(f"job {job.job_id} has no open dial")
     return job.dial
+
+
+def _without_number(document: Document) -> Document:
+    """With the dial key in place of the number, which blocks no other dial; the call names the number."""
+    return {**document, "dial": {**document["dial"], "number": document["_id"]}}
 
 
 def _same_dial(job: Job) -> Document:
