@@ -119,6 +119,8 @@ def _progress(job: Job, now: datetime) -> str:
         return "its call has ended, and its result is being recorded"
     if dial.call_id is not None:
         parked = "; Retell does not confirm its end, so it is parked" if dial.parked_at else ""
+        if dial.parked_at and dial.unknown_at:
+            parked = "; Retell does not know it, so it is parked"
         return f"in call {dial.call_id}{parked}" + ("" if leased else "; the next free worker follows it")
     if dial.next_lookup_at is not None:
         return "it is not known yet whether its dial became a call; Retell's call list is searched"

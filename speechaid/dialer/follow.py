@@ -12,14 +12,20 @@ from speechaid.errors import JobDeleted, StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
+from speechaid.model.reading import Document
 from speechaid.model.states import Stopper, WorkerState
 from speechaid.retell.faults import CallUnknown, RetellError, RetellUnavailable
+from speechaid.retell.requests_body import DURATION_LIMITS_MS
+from speechaid.rules import operator_requests
+from speechaid.rules.ambiguous_dials import Lookup, SearchAction, next_lookup
 from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
 
 #: A lease is renewed when this share of it has passed.
 RENEW_AT = 1 / 3
 #: A parked call is polled again after this many seconds.
 PARKED_RETRY_SECONDS = 120.0
+#: The longest that a call of which nothing is known may last: Retell's own maximum.
+_LONGEST_UNKNOWN_SECONDS = DURATION_LIMITS_MS[1] / 1000
 
 
 def run(context: WorkerContext, job: Job, call: Call | None, preflight: Preflight | None = None) -> None:
@@ -99,7 +105,10 @@ class CallFollower:
                     self.stop_call(Stopper.LIMIT)
                 case FollowAction.PARK:
                     self.resend_stop()
-                    self.park()
+                    if self.is_given_up():
+                        settlement.settle_unknown_call(self.context, self.job)
+                    else:
+                        self.park()
                     return
                 case FollowAction.WAIT:
                     self.resend_stop()
@@ -197,14 +206,41 @@ class CallFollower:
             context.emit("call.stop_failed", self.job, level=WARNING, error=str(fault))
         self._stop_accepted = True
 
+    def is_given_up(self) -> bool:
+        """Whether a parked call that Retell has just answered not to know is no longer waited for.
+
+        An operator says so, or, for a call of another program, as many polls do as empty searches presume a
+        dial not placed (``rules.ambiguous_dials``). Otherwise its job would hold a place of the account, and
+        its number, for ever. A worker with another API key proves nothing.
+        """
+        dial, context = self._dial, self.context
+        if not self.unknown or dial.api_key_fingerprint != context.retell.fingerprint:
+            return False
+        if (self.job.request or {}).get(operator_requests.GIVE_UP):
+            return True
+        presumed = self._unknown_poll().action_if_empty is SearchAction.PRESUME_NOT_PLACED
+        return dial.is_of_another_program and presumed
+
+    def _unknown_poll(self) -> Lookup:
+        """What a poll proves that Retell answered with 404, counted like an empty search."""
+        needed = self.context.settings.call.ambiguous_lookups
+        dial = self._dial
+        return next_lookup(self._since_placed(), dial.empty_lookups, _LONGEST_UNKNOWN_SECONDS, needed)
+
     def park(self) -> None:
         """Release a job whose call's end Retell does not confirm; any worker polls it every two minutes."""
         context, now = self.context, self.context.store.now()
         until = now + timedelta(seconds=PARKED_RETRY_SECONDS)
+        notes: Document = {} if self._dial.parked_at is not None else {"parked_at": now}
+        if self.unknown != (self._dial.unknown_at is not None):
+            notes["unknown_at"] = now if self.unknown else None
+        own_key = self._dial.api_key_fingerprint == context.retell.fingerprint
+        if self.unknown and own_key and self._dial.is_of_another_program and self._unknown_poll().counts:
+            notes["empty_lookups"] = self._dial.empty_lookups + 1
 
         def mark_and_release() -> None:
-            if self._dial.parked_at is None:
-                self.job = context.store.jobs.note_on_dial(self.job, parked_at=now)
+            if notes:
+                self.job = context.store.jobs.note_on_dial(self.job, **notes)
             context.store.jobs.release_lease(self.job, until=until)
 
         context.retry_until_available(WorkerState.FOLLOWING, "park", self.job, mark_and_release)

@@ -72,6 +72,15 @@ def settle_withdrawal(context: WorkerContext, job: Job, *, delay_seconds: float)
     apply(context, context.retry_until_available(WorkerState.SETTLING, "withdraw", job, decide_and_store))
 
 
+def settle_unknown_call(context: WorkerContext, job: Job) -> None:
+    """Close a job whose call Retell does not know; its entries in account and batch are released."""
+
+    def decide_and_store() -> Job:
+        return context.store.jobs.record_verdict(job, verdict.unknown_call(context.store.now()).document())
+
+    apply(context, context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store))
+
+
 def settle(context: WorkerContext, job: Job, end: DialEnd, preflight: Preflight | None = None) -> None:
     """Decide, store the decision, apply it; retries until the database answers."""
 

@@ -16,7 +16,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, phones, retries
-from speechaid.rules.retries import NextStep, RetryPolicy
+from speechaid.rules.retries import NextStep, RetryCause, RetryPolicy
 
 #: Fields of Retell's call that SpeechAI keeps in ``call_result.summary``.
 SUMMARY_FIELDS = (
@@ -125,6 +125,22 @@ def withdrawal(now: datetime, *, delay_seconds: float) -> Verdict:
         cause=WITHDRAWN,
         status=JobStatus.PENDING,
         job=changes,
+        result=None,
+        charge=AccountCharge(),
+    )
+
+
+def unknown_call(now: datetime) -> Verdict:
+    """The verdict on a call that Retell does not know: the job fails, and is not called again by itself.
+
+    Nothing is charged or recorded as a call: nothing is known about one.
+    """
+    changes = {"status": JobStatus.FAILED, "last_error": str(RetryCause.CALL_UNKNOWN), "updated_at": now}
+    return Verdict(
+        outcome=Outcome.FAILED,
+        cause=RetryCause.CALL_UNKNOWN,
+        status=JobStatus.FAILED,
+        job={**changes, "failed_at": now, "finished_at": now},
         result=None,
         charge=AccountCharge(),
     )

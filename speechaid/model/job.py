@@ -50,11 +50,14 @@ class Dial:
     placed_at: datetime | None = None
     #: Who asked Retell to stop this call; None: no one did.
     stop_asked_by: Stopper | None = None
-    #: Searches for the call of an ambiguous dial that found nothing, and when the next is due.
+    #: Searches for the call of an ambiguous dial that found nothing, and when the next is due; of another
+    #: program's call, polls that Retell answered with 404.
     empty_lookups: int = 0
     next_lookup_at: datetime | None = None
     #: Past its limits, and Retell does not confirm the end: polled slowly, with an alert.
     parked_at: datetime | None = None
+    #: When Retell first answered that it does not know the call (404); None: it knows it, or was not asked.
+    unknown_at: datetime | None = None
     #: Workers that crashed while they held the job.
     crashes: int = 0
     #: The verdict (``model.verdict.Verdict`` as a document), once decided.
@@ -64,6 +67,11 @@ class Dial:
     def is_ambiguous(self) -> bool:
         """Whether it is unknown if Retell made a call for this dial."""
         return self.call_id is None and self.verdict is None
+
+    @property
+    def is_of_another_program(self) -> bool:
+        """Whether another program placed the call: there is no request of ours."""
+        return not self.body
 
     @classmethod
     def read(cls, document: object) -> Dial | None:
@@ -91,6 +99,7 @@ class Dial:
             empty_lookups=reading.whole(fields.get("empty_lookups")),
             next_lookup_at=reading.instant(fields.get("next_lookup_at")),
             parked_at=reading.instant(fields.get("parked_at")),
+            unknown_at=reading.instant(fields.get("unknown_at")),
             crashes=reading.whole(fields.get("crashes")),
             verdict=dict(verdict) if isinstance(verdict, dict) else None,
         )

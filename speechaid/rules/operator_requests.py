@@ -21,6 +21,8 @@ REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
         "reset": JobStatus.PENDING,
     }
 )
+#: The request to close a job whose call Retell does not know; it sets no status, and stands beside another.
+GIVE_UP: Final = "give_up"
 #: ``cancel_reason`` of a job that no request may reopen.
 DO_NOT_CALL: Final = "do_not_call"
 

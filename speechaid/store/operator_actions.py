@@ -13,7 +13,7 @@ from typing import Any, Final
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, transition
-from speechaid.store.jobs import clear_claim
+from speechaid.store.jobs import LIVE_NUMBER, clear_claim
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait and that no worker holds.
@@ -80,6 +80,14 @@ class OperatorActions:
         if after is not None:
             query["_id"] = {"$gt": after}
         return [Job.read(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
+
+    def with_unknown_call(self, limit: int, *, after: Any = None) -> list[Job]:
+        """Find parked jobs whose call Retell does not know, in the order of ``_id``, after this one."""
+        query: Document = {"dial.number": {"$exists": True}, "dial.unknown_at": {"$ne": None}}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        rows = self.table.find(query, sort=[("_id", 1)], limit=limit, hint=LIVE_NUMBER)
+        return [Job.read(row) for row in rows]
 
     def release(self, job: Job, changes: Document) -> bool:
         """Clear the claim of a job whose holder is gone, and apply the changes.

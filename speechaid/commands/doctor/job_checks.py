@@ -174,7 +174,8 @@ def calls(facts: DoctorFacts) -> Findings:
     if facts.now is None:
         return
     longest = timedelta(minutes=2 * facts.settings.call.max_duration_minutes)
-    parked = [job for job in facts.dials if job.dial and job.dial.parked_at]
+    unknown = [job for job in facts.dials if job.dial and job.dial.parked_at and job.dial.unknown_at]
+    parked = [job for job in facts.dials if job.dial and job.dial.parked_at and not job.dial.unknown_at]
     hanging = [
         job
         for job in facts.dials
@@ -197,6 +198,16 @@ def calls(facts: DoctorFacts) -> Findings:
             "; ".join(f"{mask_phone(number)}: {' and '.join(jobs)}" for number, jobs in shared[:NAMED]),
             "nothing to do if both calls end: the index is then created; else see which of the jobs was "
             "copied into the database, and remove it",
+        )
+    if unknown:
+        yield fault(
+            "unknown_calls",
+            "Retell does not know the calls of jobs in progress; each holds its number, and a place of its "
+            "account and batch",
+            _ids(unknown),
+            "calls of another program are closed as failed 3 h 10 min after they were taken over; speechctl "
+            "release-stuck --unknown-calls closes all of them now; check that RETELL_API_KEY is the key that "
+            "they were placed with",
         )
     if parked:
         yield fault(

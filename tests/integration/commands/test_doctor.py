@@ -143,6 +143,11 @@ def parked_call(campaign: Campaign) -> None:
     campaign.dial(call_id="call_lost", placed_at=now, parked_at=now)
 
 
+def unknown_call(campaign: Campaign) -> None:
+    now = campaign.stage.store.now()
+    campaign.dial(call_id="call_ghost", placed_at=now, parked_at=now, unknown_at=now)
+
+
 def shared_number(campaign: Campaign) -> None:
     campaign.stage.database.jobs.drop_index("speechaid_live_number")
     for _ in range(2):
@@ -174,6 +179,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "hanging_calls": long_call,
     "parked_calls": parked_call,
     "ambiguous_dials": lambda campaign: campaign.dial(next_lookup_at=campaign.stage.store.now()),
+    "unknown_calls": unknown_call,
     "shared_numbers": shared_number,
     "stuck_jobs": lapsed_lease,
     "missing_indexes": missing_index,

@@ -609,6 +609,26 @@ def test_release_leaves_calls_and_other_programs_jobs_to_the_workers(operator: O
     assert [row["job_id"] for row in answer["jobs"] if row["then"] == "released"] == ["left-alone"]
 
 
+def test_release_asks_for_the_end_of_ghosts_only_when_told_to(operator: Operator) -> None:
+    past = operator.store.now() - timedelta(hours=1)
+    dial = {"key": "k", "number": "+56912345671", "intent_at": past, "call_id": "call_1", "parked_at": past}
+    ahead = operator.store.now() + timedelta(hours=1)
+    held = {"status": "in_progress", "claim_token": "t", "reserved_until": ahead}
+    operator.add_job("ghost", dial={**dial, "unknown_at": past}, **held)
+    operator.add_job("parked", dial={**dial, "key": "m", "number": "+56912345672"}, **held)
+    assert operator.run("release-stuck")["given_up"] == 0
+    assert operator.run("release-stuck", unknown_calls=True, dry_run=True)["given_up"] == 1
+    assert operator.store.jobs.get("ghost").request is None
+
+    answer = operator.run("release-stuck", unknown_calls=True)
+
+    assert [(row["job_id"], row["then"]) for row in answer["jobs"]] == [("ghost", "given_up")]
+    asked = operator.store.jobs.get("ghost").request
+    assert asked is not None
+    assert asked["give_up"] is True
+    assert operator.store.jobs.get("parked").request is None
+
+
 # -- the database away ---------------------------------------------------------------------------------------
 
 
