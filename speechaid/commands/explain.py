@@ -22,6 +22,7 @@ from speechaid.protocol.text import plural
 from speechaid.rules import metering
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
+from speechaid.rules.retry_table import RetryCause
 
 #: Count at most this many jobs ahead in the queue.
 _MAX_AHEAD: Final = 1000
@@ -48,7 +49,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         _status(job, now),
         _due(job, now),
         _attempts(worker_context, job, preflight),
-        _phone(job, chosen),
+        _phone(job, chosen) if not _is_served(chosen) else _served(job),
     ]
     if number is not None:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
@@ -158,6 +159,16 @@ def _due(job: Job, now: datetime) -> Check:
 def _attempts(worker_context: WorkerContext, job: Job, preflight: Preflight) -> Check:
     limit = worker_context.retry_policy(preflight.batch).max_attempts
     return _check("attempts", job.attempts < limit, f"{job.attempts} of {limit} used up")
+
+
+def _is_served(chosen: object) -> bool:
+    return getattr(chosen, "cause", None) is RetryCause.SERVED
+
+
+def _served(job: Job) -> Check:
+    waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
+    then = ": the next worker closes it as done, without a call" if waits else ""
+    return _check("served", passed=not waits, value=f"its call_result says that it was served{then}")
 
 
 def _phone(job: Job, chosen: object) -> Check:

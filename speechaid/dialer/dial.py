@@ -39,6 +39,7 @@ from speechaid.retell.variables import variables_for
 from speechaid.rules import metering
 from speechaid.rules.eligibility import Action, Evaluation, Reason
 from speechaid.rules.phones import Choice
+from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
@@ -115,7 +116,11 @@ def choose_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choi
     choice = next_phone(context, job, preflight)
     if isinstance(choice, Choice):
         return choice
-    context.emit("job.no_phone", job, cause=choice.cause, status=choice.status)
+    if choice.cause is RetryCause.SERVED:
+        context.emit("job.already_served", job, level=WARNING, status=choice.status)
+        context.link.count("speechaid_jobs_already_served_total")
+    else:
+        context.emit("job.no_phone", job, cause=choice.cause, status=choice.status)
     settlement.apply_next_step(context, job, choice)
     return None
 

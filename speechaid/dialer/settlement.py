@@ -27,7 +27,7 @@ from speechaid.model.states import Outcome, WorkerState
 from speechaid.model.verdict import Verdict
 from speechaid.rules import operator_requests, outcomes
 from speechaid.rules.analysis import AnalysisPolicy, first_query_delay
-from speechaid.rules.retries import NextStep
+from speechaid.rules.retries import NextStep, RetryCause
 from speechaid.telemetry import call_metrics
 
 #: A preflight's batch and account may be used this long after it was read to settle the call it admitted.
@@ -190,6 +190,8 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
     """Apply a rule's decision to a claimed job without a dial, and release the claim."""
     job = legacy_reservations.release_legacy_reservation(context, job)
     changes = as_job_fields(job, verdict.position_fields(step, context.store.now()))
+    if step.cause is RetryCause.SERVED and job.document.get("completed_at"):
+        changes["completed_at"] = job.document["completed_at"]  # it was served then, not now
     context.store.jobs.requeue(job, delay_seconds=step.delay_seconds, changes=changes)
 
 

@@ -8,6 +8,7 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``dead_phones``     numbers that are never dialled again for this job
 ``crashes``         how many workers in a row crashed while they held it
 ``request``         an operator's request that waits for the call to be settled
+``reset_at``        when an operator last reset it: results before that count no more
 ``deleted_in_call`` another program deleted the job while its dial was open; this document, whose ``_id`` is
                     the dial key, takes its place until the dial is settled
 ``foreign``         another program left it in progress: it may have a call that is not found yet
@@ -22,6 +23,9 @@ from typing import Any
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Stopper
+
+#: Dates of a job's end, which a reset removes.
+_ENDED_AT = frozenset({"completed_at", "finished_at"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +170,23 @@ class Job:
     #: Deleted by another program during its call; kept until that is settled, and never dialled.
     deleted_in_call: bool
     document: Document = field(repr=False)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the job says of itself that it was served, and no operator has reset it since.
+
+        Another program may put such a job back to pending; it is not called again.
+        """
+        result = reading.mapping(self.document.get("call_result"))
+        if not reading.flag(result.get("success"), default=False):
+            return False
+        reset_at = reading.instant(self.document.get("reset_at"))
+        if reset_at is not None:
+            ended_at = reading.instant(result.get("timestamp"))
+            return ended_at is not None and ended_at > reset_at
+        # A reset by a version up to 0.2 left no time: it set ``crashes`` and removed the dates of the end.
+        was_reset = self.document.get("crashes") == 0 and not _ENDED_AT & self.document.keys()
+        return not was_reset
 
     @classmethod
     def read(cls, document: Document) -> Job:

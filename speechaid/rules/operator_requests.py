@@ -41,7 +41,8 @@ def apply_request(changes: Document, request: Document | None) -> Document:
     first_phone = (
         {"contact": {"next_phone_index": 0}} if "contact" in changes else {"contact.next_phone_index": 0}
     )
-    return {**changes, **first_phone, "status": status, "attempts": 0}
+    reset = {"status": status, "attempts": 0, "reset_at": changes["updated_at"]}
+    return {**changes, **first_phone, **reset}
 
 
 def _is_final(changes: Document) -> bool:

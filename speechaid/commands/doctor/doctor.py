@@ -100,6 +100,7 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.dials = store.diagnostics.open_dials(_MAX_DIALS)
     facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
+    facts.served = store.diagnostics.served_jobs(COUNTED)
     facts.missing_indexes = missing_indexes(store)
 
 

@@ -89,6 +89,8 @@ class DoctorFacts:
     lapsed: int = 0
     #: Jobs without a readable phone, up to ``COUNTED``.
     unreadable: list[str] = field(default_factory=list)
+    #: Waiting jobs that were served already, up to ``COUNTED``.
+    served: list[str] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

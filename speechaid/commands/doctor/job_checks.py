@@ -262,6 +262,20 @@ def unreadable(facts: DoctorFacts) -> Findings:
         )
 
 
+def served_jobs(facts: DoctorFacts) -> Findings:
+    """Jobs that another program put back to pending after a successful call."""
+    if facts.served:
+        count = len(facts.served)
+        yield warning(
+            "served_jobs",
+            "waiting jobs were served already (call_result.success): they are closed as done, not called",
+            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
+            + listed(dict.fromkeys(facts.served, "")),
+            "nothing to do; if they are to be called again, speechctl reset-jobs --status done once they are "
+            "closed",
+        )
+
+
 def nothing_to_do(facts: DoctorFacts) -> Findings:
     """The empty queue."""
     if not facts.jobs_waiting and facts.database_fault is None:

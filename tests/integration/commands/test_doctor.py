@@ -180,6 +180,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "parked_calls": parked_call,
     "ambiguous_dials": lambda campaign: campaign.dial(next_lookup_at=campaign.stage.store.now()),
     "unknown_calls": unknown_call,
+    "served_jobs": lambda campaign: campaign.job("job-2", call_result={"success": True}),
     "shared_numbers": shared_number,
     "stuck_jobs": lapsed_lease,
     "missing_indexes": missing_index,
