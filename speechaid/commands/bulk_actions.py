@@ -113,7 +113,7 @@ def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continu
     }
     if command.args["dry_run"]:
         return {**result, "reset": 0, "would_reset": context.store.operator_actions.count(query)}
-    return _portions(
+    return in_portions(
         command,
         lambda context: context.store.operator_actions.reset(query, _PORTION),
         lambda _, done: {**result, "reset": done},
@@ -128,7 +128,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
         return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
     reason = command.args["reason"]
     context.store.batches.cancel(batch.batch_id, by=command.actor, reason=reason)
-    changes = {"cancel_reason": reason or "batch_cancelled", "finished_at": context.store.now()}
+    changes = {"cancel_reason": reason or "batch_cancelled"}
 
     def finish(context: HandlerContext, cancelled: int) -> Result | Continue:
         more, requested = _cancel_in_hand(context, command, batch.batch_id, reason)
@@ -145,7 +145,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     def portion(context: HandlerContext) -> int:
         return context.store.operator_actions.cancel_waiting(batch.batch_id, _PORTION, changes)
 
-    return _portions(command, portion, finish)
+    return in_portions(command, portion, finish)
 
 
 def _cancel_in_hand(
@@ -177,7 +177,7 @@ def _is_ending(job: Job) -> bool:
     return (job.request or {}).get("action") in {"cancel", "hang_up"}
 
 
-def _portions(
+def in_portions(
     command: Invocation,
     portion: Callable[[HandlerContext], int],
     finish: Callable[[HandlerContext, int], Result | Continue],
@@ -190,7 +190,7 @@ def _portions(
         if changed == 0:
             return finish(context, done)
         command.progress({"state": "changing", "done": done + changed})
-        return _portions(command, portion, finish, done + changed)
+        return in_portions(command, portion, finish, done + changed)
 
     return Continue(after_seconds=0.0, step=step)
 

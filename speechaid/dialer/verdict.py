@@ -13,7 +13,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping
-from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome
+from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, status_dates
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.retries import NextStep, RetryCause, RetryPolicy
@@ -140,7 +140,7 @@ def unknown_call(now: datetime) -> Verdict:
         outcome=Outcome.FAILED,
         cause=RetryCause.CALL_UNKNOWN,
         status=JobStatus.FAILED,
-        job={**changes, "failed_at": now, "finished_at": now},
+        job={**changes, **status_dates(JobStatus.FAILED, now)},
         result=None,
         charge=AccountCharge(),
     )
@@ -159,17 +159,16 @@ def position_fields(step: NextStep, now: datetime) -> Document:
 
 def _status_fields(step: NextStep, now: datetime) -> Document:
     """The dates and reasons that SpeechAI's reports read, by the status reached."""
+    dates = status_dates(step.status, now)
     match step.status:
-        case JobStatus.DONE:
-            return {"completed_at": now, "finished_at": now}
         case JobStatus.FAILED:
-            return {"failed_at": now, "finished_at": now, "last_error": step.cause}
+            return {**dates, "last_error": step.cause}
         case JobStatus.CANCELLED:
-            return {"finished_at": now, "cancel_reason": step.cancel_reason or step.cause}
+            return {**dates, "cancel_reason": step.cancel_reason or step.cause}
         case JobStatus.SUSPENDED:
-            return {"suspend_reason": step.suspend_reason, "suspended_at": now}
+            return {**dates, "suspend_reason": step.suspend_reason}
         case _:
-            return {}
+            return {**dates}
 
 
 def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs: DecisionInputs) -> NextStep:

@@ -38,6 +38,8 @@ BREAKER_UNUSED_SECONDS = 3600.0
 SLOW_TICK_SECONDS = 10.0
 #: Jobs of one account that are resumed in one tick at most.
 RESUMED_PER_TICK = 5000
+#: SpeechAI's retries that are looked at in one tick at most.
+RETRIES_PER_TICK = 500
 #: Ended jobs whose SpeechAI reservation is released in one tick at most.
 RELEASED_PER_TICK = 500
 #: A reservation entry older than this, in seconds, whose dial no job has open, is a leak: a worker wrote it
@@ -188,22 +190,22 @@ class Housekeeper:
             self._log_retention_days = days
 
     def _requeue_legacy_retries(self, settings: Settings) -> int:
-        """Requeue SpeechAI's due retries, if the batch's maximum of attempts, else the settings', allows."""
-        now = self._store.now()
-        retries = self._store.queue.legacy_retries()
+        """Requeue SpeechAI's due retries, if the batch's maximum of attempts, else the settings', allows.
+
+        The time of the others is removed: they stay failed, and are not read again every few seconds.
+        """
+        queue = self._store.queue
+        retries = queue.legacy_retries(RETRIES_PER_TICK)
         names = sorted({job.batch_id for job in retries if job.batch_id is not None})
         batches = {batch.batch_id: batch for batch in self._store.batches.among(names)} if names else {}
         taken = 0
         for job in retries:
             batch = batches.get(job.batch_id or "")
             of_batch = None if batch is None else batch.call_settings.max_attempts
-            due_at = instant(job.document.get("next_try_at"))
-            if (
-                due_at is not None
-                and due_at <= now
-                and job.attempts < (of_batch or settings.worker.max_attempts)
-            ):
-                taken += self._store.queue.requeue_legacy_retry(job)
+            if job.attempts < (of_batch or settings.worker.max_attempts):
+                taken += queue.requeue_legacy_retry(job)
+            elif queue.drop_legacy_retry(job):
+                log.info("job.retry_dropped", job=job.job_id, attempts=job.attempts)
         return taken
 
     def _resume_suspended(self) -> None:

@@ -48,7 +48,9 @@ class Accounts:
 
     def find_by_prefix(self, prefix: str, limit: int) -> list[str]:
         """Names of accounts with this prefix."""
-        rows = self.table.find(begins("account_id", prefix), limit=limit, fields=("account_id",))
+        rows = self.table.find(
+            begins("account_id", prefix), sort=[("account_id", 1)], limit=limit, fields=("account_id",)
+        )
         return [str(row["account_id"]) for row in rows]
 
     def set_status(self, account: Account, status: str, order: Document) -> bool:

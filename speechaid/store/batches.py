@@ -76,7 +76,9 @@ class Batches:
 
     def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
         """Names of batches with this prefix."""
-        rows = self.table.find(begins("batch_id", prefix), limit=limit, fields=("batch_id",))
+        rows = self.table.find(
+            begins("batch_id", prefix), sort=[("batch_id", 1)], limit=limit, fields=("batch_id",)
+        )
         return [str(row["batch_id"]) for row in rows]
 
     def among(self, batch_ids: list[str]) -> list[Batch]:

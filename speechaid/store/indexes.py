@@ -57,6 +57,8 @@ JOBS = (
         "ended jobs whose SpeechAI reservation is to be released",
         {"sparse": True},
     ),
+    Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
+    Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that exist already"),
     Index(
         "speechaid_live_number",

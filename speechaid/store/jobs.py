@@ -17,7 +17,7 @@ from typing import Any
 from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreError
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, mapping, text, whole
-from speechaid.model.states import FINISHED, JobStatus, transition
+from speechaid.model.states import FINISHED, JobStatus, status_dates, transition
 from speechaid.rules import operator_requests
 from speechaid.store import indexes, legacy
 from speechaid.store.ranges import begins
@@ -466,7 +466,9 @@ class Jobs:
 
     def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
         """Names of jobs with this prefix."""
-        rows = self.table.find(begins("job_id", prefix), limit=limit, fields=("job_id",))
+        rows = self.table.find(
+            begins("job_id", prefix), sort=[("job_id", 1)], limit=limit, fields=("job_id",)
+        )
         return [str(row["job_id"]) for row in rows]
 
     def select(self, *, batch_id: str | None, status: JobStatus | None, limit: int) -> list[Job]:
@@ -552,7 +554,7 @@ class Jobs:
         if job.crashes + 1 >= limit:
             now = self._now()
             failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
-            update = clear_claim({**failed, "failed_at": now}, now, JobStatus.IN_PROGRESS)
+            update = clear_claim(failed, now, JobStatus.IN_PROGRESS)
             self._write(job, update, {"dial": None})
             return "failed"
         self.requeue(job, changes={"crashes": job.crashes + 1})
@@ -593,7 +595,8 @@ class Jobs:
 def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Document:
     """The update that sets the fields and removes the claim, the dial and what goes with them.
 
-    Where the status becomes final, the same write renames SpeechAI's reservation, to be released later.
+    With a status go its dates (``model.states.STATUS_DATES``), unless the fields have them. Where it becomes
+    final, the same write renames SpeechAI's reservation, to be released later.
 
     Args:
         fields: what to set; a status among them must be allowed from each of the origins.
@@ -604,7 +607,8 @@ def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Documen
         ValueError: ``model.states.ALLOWED_TRANSITIONS`` forbids the change of status.
     """
     if "status" in fields:
-        fields = {**fields, "status": transition(fields["status"], *origins)}
+        status = transition(fields["status"], *origins)
+        fields = {**status_dates(status, now), **fields, "status": status}
     ends = fields.get("status") in FINISHED
     return {
         "$set": {**fields, "updated_at": now},

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import STATUS_ALIASES, JobStatus, transition
+from speechaid.model.states import STATUS_ALIASES, JobStatus
 from speechaid.store.jobs import LIVE_NUMBER, clear_claim
 from speechaid.store.table import Table
 
@@ -171,23 +171,6 @@ class OperatorActions:
     def count(self, query: Document) -> int:
         """Count the jobs of a query."""
         return self.table.count(query)
-
-    def resume_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
-        """Make an account's jobs pending that are suspended for one of these reasons; return how many."""
-        query = {
-            "status": JobStatus.SUSPENDED,
-            "account_id": account_id,
-            "suspend_reason": {"$in": list(reasons)},
-        }
-        change = {
-            "$set": {
-                "status": transition(JobStatus.PENDING, JobStatus.SUSPENDED),
-                "updated_at": self._now(),
-            },
-            "$unset": {"suspend_reason": "", "suspended_at": ""},
-            "$inc": {"revision": 1},
-        }
-        return self.table.update_many(query, change)
 
     def _change(
         self, query: Mapping[str, Any], limit: int, changes: Document, *, without: Sequence[str] = ()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, instant, text
-from speechaid.model.states import JobStatus, SuspendReason, transition
+from speechaid.model.states import JobStatus, SuspendReason, status_dates, transition
 from speechaid.store.jobs import Candidate
 from speechaid.store.table import Table
 
@@ -122,7 +122,7 @@ class Queue:
             "$set": {
                 "status": transition(JobStatus.SUSPENDED, JobStatus.PENDING),
                 "suspend_reason": reason,
-                "suspended_at": now,
+                **status_dates(JobStatus.SUSPENDED, now),
                 "updated_at": now,
             },
             "$inc": {"revision": 1},
@@ -175,16 +175,33 @@ class Queue:
         }
         return self._in_chunks(query, change, 20 * CHUNK_SIZE)
 
-    def legacy_retries(self) -> list[Job]:
-        """Find failed jobs whose retry by SpeechAI is due, or has its time stored as text."""
+    def legacy_retries(self, limit: int) -> list[Job]:
+        """Find at most ``limit`` failed jobs whose retry by SpeechAI is due, longest due first.
+
+        Only what ``requeue_legacy_retry`` and the rules need of each is read. A time that is stored as text
+        is converted before, of at most as many jobs; one that cannot be read is removed, since no query
+        would ever find it due.
+        """
         failed: Document = {"status": JobStatus.FAILED}
-        found = self.table.find({**failed, "next_try_at": {"$lte": self._now()}})
-        found += self.table.find({**failed, "next_try_at": {"$type": "string"}})
+        written = {**failed, "next_try_at": {"$type": "string"}}
+        for row in self.table.find(written, limit=limit, fields=("next_try_at",)):
+            due_at = instant(row["next_try_at"])
+            change = {"$set": {"next_try_at": due_at}} if due_at else {"$unset": {"next_try_at": ""}}
+            self.table.update({**failed, "_id": row["_id"], "next_try_at": row["next_try_at"]}, change)
+        found = self.table.find(
+            {**failed, "next_try_at": {"$lte": self._now()}},
+            sort=[("next_try_at", 1)],
+            limit=limit,
+            fields=("job_id", "status", "revision", "next_try_at", "batch_id", "attempts", "tries"),
+        )
         return [Job.read(document) for document in found]
+
+    def drop_legacy_retry(self, job: Job) -> bool:
+        """Remove the retry of a job that has no attempt left; False where it is not as read."""
+        return self.table.update(_retry_as_read(job), {"$unset": {"next_try_at": ""}})
 
     def requeue_legacy_retry(self, job: Job) -> bool:
         """Make such a job pending; False where status, revision or retry time are not as read."""
-        as_read = {name: job.document.get(name) for name in ("status", "revision", "next_try_at")}
         change: Document = {
             "$set": {
                 "status": transition(JobStatus.PENDING, job.status),
@@ -194,7 +211,7 @@ class Queue:
             "$unset": {"next_try_at": ""},
             "$inc": {"revision": 1},
         }
-        return self.table.update({"_id": job.id, **as_read}, change)
+        return self.table.update(_retry_as_read(job), change)
 
     def convert_text_times(self) -> int:
         """Convert lease and due times stored as text; return how many.
@@ -211,3 +228,7 @@ class Queue:
                 {"$set": {"reserved_until": instant(written)}, "$inc": {"revision": 1}},
             )
         return len(rows)
+
+
+def _retry_as_read(job: Job) -> Document:
+    return {"_id": job.id, **{name: job.document.get(name) for name in ("status", "revision", "next_try_at")}}
