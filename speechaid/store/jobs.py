@@ -235,7 +235,7 @@ class Jobs:
         if self.numbers_are_unique():
             return False
         others = {"dial.number": number, "_id": {"$ne": besides}}
-        return bool(self.table.find(others, limit=1, fields=("_id",)))
+        return bool(self.table.find(others, limit=1, fields=("_id",), hint=indexes.OPEN_NUMBERS.name))
 
     def numbers_are_unique(self, *, reread: bool = False) -> bool:
         """Whether the unique index on open numbers exists; known for ``UNIQUE_KNOWN_SECONDS``."""
@@ -247,7 +247,11 @@ class Jobs:
 
     def shared_numbers(self) -> dict[str, list[str]]:
         """Names of the jobs of each number that has more than one open dial."""
-        rows = self.table.find({"dial.number": {"$exists": True}}, fields=("job_id", "dial.number"))
+        rows = self.table.find(
+            {"dial.number": {"$exists": True}},
+            fields=("job_id", "dial.number"),
+            hint=indexes.OPEN_NUMBERS.name,
+        )
         names: dict[str, list[str]] = {}
         for row in rows:
             number = str(mapping(row.get("dial")).get("number"))

@@ -18,6 +18,10 @@ from speechaid.store.table import Table
 
 #: Jobs changed by one write, which takes seconds on a slow server; the client's time-out is half a minute.
 CHUNK_SIZE: Final = 500
+#: Matches texts alone, as a range of an index; not every server reads an index for ``$type``.
+ANY_TEXT: Final[Document] = {"$gte": ""}
+#: The index of SpeechAI's retries; the embedded server reads a sparse index only with a hint.
+RETRIES: Final = "speechaid_old_retries"
 #: Up to this many batches are queried one by one.
 MAX_SINGLE_QUERIES: Final = 4
 
@@ -183,8 +187,8 @@ class Queue:
         would ever find it due.
         """
         failed: Document = {"status": JobStatus.FAILED}
-        written = {**failed, "next_try_at": {"$type": "string"}}
-        for row in self.table.find(written, limit=limit, fields=("next_try_at",)):
+        written = {**failed, "next_try_at": ANY_TEXT}
+        for row in self.table.find(written, limit=limit, fields=("next_try_at",), hint=RETRIES):
             due_at = instant(row["next_try_at"])
             change = {"$set": {"next_try_at": due_at}} if due_at else {"$unset": {"next_try_at": ""}}
             self.table.update({**failed, "_id": row["_id"], "next_try_at": row["next_try_at"]}, change)
@@ -193,6 +197,7 @@ class Queue:
             sort=[("next_try_at", 1)],
             limit=limit,
             fields=("job_id", "status", "revision", "next_try_at", "batch_id", "attempts", "tries"),
+            hint=RETRIES,
         )
         return [Job.read(document) for document in found]
 
@@ -219,8 +224,10 @@ class Queue:
         A query never compares text with a time. An unreadable time becomes None: due at once.
         """
         statuses: Sequence[Any] = [JobStatus.PENDING, JobStatus.IN_PROGRESS]
-        query = {"status": {"$in": list(statuses)}, "reserved_until": {"$type": "string"}}
-        rows = self.table.find(query, limit=20 * CHUNK_SIZE, fields=("reserved_until",))
+        query = {"status": {"$in": list(statuses)}, "reserved_until": ANY_TEXT}
+        rows = self.table.find(
+            query, limit=20 * CHUNK_SIZE, fields=("reserved_until",), hint="speechaid_lapsed"
+        )
         for row in rows:
             written = row["reserved_until"]
             self.table.update(

@@ -206,6 +206,15 @@ def test_a_cause_is_found_with_evidence_and_remedy(
         campaign.stage.store.prepare()
 
 
+def test_an_index_that_shared_numbers_forbid_is_not_said_to_come_with_a_restart(campaign: Campaign) -> None:
+    shared_number(campaign)
+    try:
+        assert "missing_indexes" not in campaign.findings()
+    finally:
+        campaign.stage.database.jobs.delete_many({})
+        campaign.stage.store.prepare()
+
+
 def test_jobs_without_a_readable_phone_are_listed(campaign: Campaign) -> None:
     add = campaign.job
     odd: list[object] = [{"phones": 56912345671}, "Ana", {"phones": [7]}, {"phones": []}, None]
