@@ -296,7 +296,8 @@ def _open_store(settings: Settings) -> Store:
         store.ping()
         # Before the indexes that are missing are made: they would begin with another span.
         store.logs.keep_for(settings.telemetry.log_retention_days)
-        store.prepare()
+        for remark in store.prepare():
+            log.warning("database.remark", text=remark)
     except StoreUnavailable as exc:
         store.close()
         raise StoreUnavailable(f"no database at {address}: {exc}") from exc

@@ -38,6 +38,10 @@ class LeaseLost(StoreError):  # noqa: N818 - a condition, not a mistake
     """The claim is lost: another worker or an operator has the job. Stop writing."""
 
 
+class JobDeleted(LeaseLost):
+    """The claim is lost because the job's document is gone: another program deleted it."""
+
+
 class NumberBusy(StoreError):  # noqa: N818 - a condition, not a mistake
     """The phone number has an open dial or a live call in another job."""
 

@@ -9,7 +9,7 @@ from logging import ERROR, WARNING
 from speechaid.dialer import dial, recovery
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import HandOver, WorkerContext, log
-from speechaid.errors import ExitStatus, LeaseLost, StoreError, StoreUnavailable
+from speechaid.errors import ExitStatus, JobDeleted, LeaseLost, StoreError, StoreUnavailable
 from speechaid.fleet.messages import Command, Order, WorkerIdentity
 from speechaid.fleet.supervisor_link import SupervisorLink
 from speechaid.model.masking import mask_phone
@@ -119,6 +119,10 @@ class Worker:
             worked = self.recover() or self.claim_and_dial()
         except HandOver:
             pass  # the call is released; the next pass leaves
+        except JobDeleted as deleted:
+            # Without a call: a job whose dial was open is kept (``dialer.deleted_jobs``).
+            log.event(WARNING, "job.deleted", text=str(deleted))
+            self.link.count("speechaid_jobs_deleted_total")
         except LeaseLost as lost:
             log.event(WARNING, "lease.lost", text=str(lost))
             self.link.count("speechaid_lease_losses_total")

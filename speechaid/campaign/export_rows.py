@@ -100,7 +100,8 @@ def do_not_call_row(entry: Document) -> list[Cell]:
     return [str(entry["_id"]), *_texts(entry, "source", "job_id"), _moment(entry.get("at"))]
 
 
-_PRESENT: Final = {"$nin": [None, ""]}
+#: ``$exists`` lets the sparse indexes of both fields serve it.
+_PRESENT: Final = {"$exists": True, "$nin": [None, ""]}
 #: Selects jobs with a promise to pay.
 PROMISED: Final = {"$or": [{"fecha_pago_cliente": _PRESENT}, {"monto_pago_cliente": _PRESENT}]}
 
@@ -126,10 +127,18 @@ _CALL_FIELDS: Final = (
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 
+#: What ``promise_row`` reads, without the transcript in ``call_result``.
+_PROMISE_FIELDS: Final = (
+    "job_id batch_id contact to_number nombre rut payload fecha_pago_cliente monto_pago_cliente "
+    "call_ended_at call_id"
+)
+
 EXPORTS: Final[Mapping[str, Export]] = {
     "calls": Export("results", {}, tuple(_CALL_COLUMNS.split()), call_row, tuple(_CALL_FIELDS.split())),
     "jobs": Export("jobs", {}, tuple(_JOB_COLUMNS.split()), job_row),
-    "promises": Export("jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row),
+    "promises": Export(
+        "jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row, tuple(_PROMISE_FIELDS.split())
+    ),
     "dnc": Export("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
 }
 

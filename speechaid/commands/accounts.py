@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechaid.commands.bulk_actions import in_portions
 from speechaid.commands.ids import resolve_account
-from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.model.account import Account
 from speechaid.model.states import SuspendReason
 from speechaid.protocol.messages import ErrorCode
+from speechaid.store.queue import CHUNK_SIZE
 
 _ACTIVE: Final = "active"
 _SUSPENDED: Final = "suspended"
@@ -29,8 +31,11 @@ def suspend_account(context: HandlerContext, command: Invocation) -> Result:
     }
 
 
-def resume_account(context: HandlerContext, command: Invocation) -> Result:
-    """Allow calls of a suspended account again, and revive its suspended jobs."""
+def resume_account(context: HandlerContext, command: Invocation) -> Continue:
+    """Allow calls of a suspended account again, and revive its suspended jobs.
+
+    In portions: if it is interrupted, the same command goes on where it stopped.
+    """
     account = resolve_account(context.store, command.args["account"])
     if account.status not in {_ACTIVE, _SUSPENDED}:
         message = (
@@ -39,13 +44,13 @@ def resume_account(context: HandlerContext, command: Invocation) -> Result:
         raise CommandRefused(ErrorCode.REFUSED, message)
     if account.status != _ACTIVE:
         _set_status(context, command, account, _ACTIVE)
-    revived = context.store.operator_actions.resume_suspended(account.account_id, _REVIVED)
-    return {
-        "account_id": account.account_id,
-        "status": _ACTIVE,
-        "was": account.status,
-        "jobs_resumed": revived,
-    }
+    result = {"account_id": account.account_id, "status": _ACTIVE, "was": account.status}
+
+    def portion(context: HandlerContext) -> int:
+        resume = context.store.queue.resume_suspended
+        return sum(resume(account.account_id, reason, CHUNK_SIZE) for reason in _REVIVED)
+
+    return in_portions(command, portion, lambda _, revived: {**result, "jobs_resumed": revived})
 
 
 def _set_status(context: HandlerContext, command: Invocation, account: Account, status: str) -> None:

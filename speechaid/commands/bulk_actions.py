@@ -23,32 +23,56 @@ _MAX_LISTED: Final = 200
 
 
 def release_stuck(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Requeue jobs without a dial whose worker is gone; workers adopt and settle those with a dial."""
-    return _release(context, command, [], after=None)
+    """Requeue jobs without a dial whose worker is gone; workers adopt and settle those with a dial.
+
+    With ``unknown_calls`` jobs are closed, too, whose call Retell does not know: by the worker that polls it
+    next, if Retell answers the same then.
+    """
+    rows: list[Result] = []
+    if command.args["unknown_calls"]:
+        rows = _give_up(context, command)
+    return _release(context, command, rows, after=None)
+
+
+def _give_up(context: HandlerContext, command: Invocation) -> list[Result]:
+    rows, after = [], None
+    while found := context.store.operator_actions.with_unknown_call(_PORTION, after=after):
+        after = found[-1].id
+        for job in found:
+            if not command.args["dry_run"]:
+                context.store.requests.ask(
+                    job.job_id, operator_requests.GIVE_UP, reason="unknown_call", by=command.actor
+                )
+            rows.append(_release_row(job, "given_up"))
+        if len(found) < _PORTION:
+            break
+    return rows
+
+
+def _release_row(job: Job, then: str) -> Result:
+    return {
+        "job_id": job.job_id,
+        "batch_id": job.batch_id,
+        "worker": job.worker_id,
+        "lease_until": job.reserved_until,
+        "then": then,
+    }
 
 
 def _release(
     context: HandlerContext, command: Invocation, rows: list[Result], after: Any
 ) -> Result | Continue:
     found = context.store.operator_actions.stuck(command.args["older_than"], _PORTION, after=after)
-    for job in found:
-        then = _release_one(context, job, dry=command.args["dry_run"])
-        rows.append(
-            {
-                "job_id": job.job_id,
-                "batch_id": job.batch_id,
-                "worker": job.worker_id,
-                "lease_until": job.reserved_until,
-                "then": then,
-            }
-        )
+    dry = command.args["dry_run"]
+    rows += [_release_row(job, _release_one(context, job, dry=dry)) for job in found]
     if len(found) == _PORTION:
         command.progress({"state": "releasing", "done": len(rows)})
         return Continue(
             after_seconds=0.0, step=lambda context: _release(context, command, rows, found[-1].id)
         )
     counts = {
-        action: sum(1 for row in rows if row["then"] == action) for action in ("released", "left_to_workers")
+        action: sum(1 for row in rows if row["then"] == action)
+        for action in ("released", "left_to_workers", "given_up")
     }
     return {
         "dry_run": command.args["dry_run"],
@@ -88,7 +112,7 @@ def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continu
     }
     if command.args["dry_run"]:
         return {**result, "reset": 0, "would_reset": context.store.operator_actions.count(query)}
-    return _portions(
+    return in_portions(
         command,
         lambda context: context.store.operator_actions.reset(query, _PORTION),
         lambda _, done: {**result, "reset": done},
@@ -103,7 +127,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
         return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
     reason = command.args["reason"]
     context.store.batches.cancel(batch.batch_id, by=command.actor, reason=reason)
-    changes = {"cancel_reason": reason or "batch_cancelled", "finished_at": context.store.now()}
+    changes = {"cancel_reason": reason or "batch_cancelled"}
 
     def finish(context: HandlerContext, cancelled: int) -> Result | Continue:
         more, requested = _cancel_in_hand(context, command, batch.batch_id, reason)
@@ -120,7 +144,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     def portion(context: HandlerContext) -> int:
         return context.store.operator_actions.cancel_waiting(batch.batch_id, _PORTION, changes)
 
-    return _portions(command, portion, finish)
+    return in_portions(command, portion, finish)
 
 
 def _cancel_in_hand(
@@ -152,7 +176,7 @@ def _is_ending(job: Job) -> bool:
     return (job.request or {}).get("action") in {"cancel", "hang_up"}
 
 
-def _portions(
+def in_portions(
     command: Invocation,
     portion: Callable[[HandlerContext], int],
     finish: Callable[[HandlerContext, int], Result | Continue],
@@ -165,7 +189,7 @@ def _portions(
         if changed == 0:
             return finish(context, done)
         command.progress({"state": "changing", "done": done + changed})
-        return _portions(command, portion, finish, done + changed)
+        return in_portions(command, portion, finish, done + changed)
 
     return Continue(after_seconds=0.0, step=step)
 

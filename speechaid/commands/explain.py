@@ -22,6 +22,7 @@ from speechaid.protocol.text import plural
 from speechaid.rules import metering
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
+from speechaid.rules.retry_table import RetryCause
 
 #: Count at most this many jobs ahead in the queue.
 _MAX_AHEAD: Final = 1000
@@ -55,7 +56,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         _status(job, now),
         _due(job, now),
         _attempts(worker_context, job, preflight),
-        _phone(job, chosen),
+        _phone(job, chosen) if not _is_served(chosen) else _served(job),
     ]
     if number is not None:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
@@ -133,6 +134,8 @@ def _step(job: Job, now: datetime) -> str:
         return "its call has ended, and its result is being recorded"
     if dial.call_id is not None:
         parked = "; Retell does not confirm its end, so it is parked" if dial.parked_at else ""
+        if dial.parked_at and dial.unknown_at:
+            parked = "; Retell does not know it, so it is parked"
         return f"in call {dial.call_id}{parked}" + ("" if leased else "; the next free worker follows it")
     if dial.next_lookup_at is not None:
         return "it is not known yet whether its dial became a call; Retell's call list is searched"
@@ -170,6 +173,16 @@ def _due(job: Job, now: datetime) -> Check:
 def _attempts(worker_context: WorkerContext, job: Job, preflight: Preflight) -> Check:
     limit = worker_context.retry_policy(preflight.batch).max_attempts
     return _check("attempts", job.attempts < limit, f"{job.attempts} of {limit} used up")
+
+
+def _is_served(chosen: object) -> bool:
+    return getattr(chosen, "cause", None) is RetryCause.SERVED
+
+
+def _served(job: Job) -> Check:
+    waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
+    then = ": the next worker closes it as done, without a call" if waits else ""
+    return _check("served", passed=not waits, value=f"its call_result says that it was served{then}")
 
 
 def _phone(job: Job, chosen: object) -> Check:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 from speechaid.campaign.export_rows import EXPORTS
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
@@ -43,7 +45,12 @@ def promises(context: HandlerContext, command: Invocation) -> Result:
     query = dict(selected.query)
     if command.args["batch"] is not None:
         query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
-    documents = context.store.jobs.table.find(query, limit=command.args["limit"])
-    rows = [dict(zip(selected.columns, selected.row(document), strict=True)) for document in documents]
-    rows.sort(key=lambda row: (row["promised_day"] is None, str(row["promised_day"]), str(row["job_id"])))
-    return {"promises": rows, "limit": command.args["limit"]}
+    # The day is written in many forms, so the database cannot sort by it: all are read, a few are kept.
+    documents = context.store.jobs.table.stream(query, fields=selected.fields)
+    rows = (dict(zip(selected.columns, selected.row(document), strict=True)) for document in documents)
+    soonest = heapq.nsmallest(command.args["limit"], rows, key=_soonest_first)
+    return {"promises": soonest, "limit": command.args["limit"]}
+
+
+def _soonest_first(row: Result) -> tuple[bool, str, str]:
+    return (row["promised_day"] is None, str(row["promised_day"]), str(row["job_id"]))

@@ -28,6 +28,7 @@ from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.fair_share import EligibleBatch
 from speechaid.rules.phones import Choice
+from speechaid.rules.retry_table import RetryCause
 from speechaid.store.holds import FLEET
 
 #: Upper bounds of the batches that are read, and of the results that give the length of a call.
@@ -174,7 +175,9 @@ class _Inputs:
         """The job's next dial, or None where the job is skipped."""
         preflight = self.preflight_of(job)
         choice = next_phone(self.worker_context, job, preflight)
-        if not isinstance(choice, Choice):
+        if not isinstance(choice, Choice) and choice.cause is RetryCause.SERVED:
+            schedule.skip(job, "already served")
+        elif not isinstance(choice, Choice):
             schedule.skip(job, f"no phone: {choice.cause}")
         elif choice.number in self.busy:
             schedule.skip(job, "number in a live call")

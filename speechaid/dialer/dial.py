@@ -17,10 +17,17 @@ import json
 from dataclasses import dataclass, replace
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, confirmation, follow, legacy_reservations, settlement
+from speechaid.dialer import (
+    circuit_breaker,
+    confirmation,
+    deleted_jobs,
+    follow,
+    legacy_reservations,
+    settlement,
+)
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
-from speechaid.errors import LeaseLost, NumberBusy, StoreUnavailable
+from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreUnavailable
 from speechaid.model.account import Reservation
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
@@ -40,6 +47,7 @@ from speechaid.retell.variables import variables_for
 from speechaid.rules import metering
 from speechaid.rules.eligibility import Action, Evaluation, Reason
 from speechaid.rules.phones import Choice
+from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
@@ -119,7 +127,11 @@ def choose_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choi
     choice = next_phone(context, job, preflight)
     if isinstance(choice, Choice):
         return choice
-    context.emit("job.no_phone", job, cause=choice.cause, status=choice.status)
+    if choice.cause is RetryCause.SERVED:
+        context.emit("job.already_served", job, level=WARNING, status=choice.status)
+        context.link.count("speechaid_jobs_already_served_total")
+    else:
+        context.emit("job.no_phone", job, cause=choice.cause, status=choice.status)
     settlement.apply_next_step(context, job, choice)
     return None
 
@@ -230,14 +242,19 @@ def place_or_withdraw(
     try:
         return *post(context, job, cleared), cleared
     except NotPlaced as refusal:
-        settlement.settle_refusal(context, job, REFUSALS[type(refusal)], str(refusal))
+        try:
+            settlement.settle_refusal(context, job, REFUSALS[type(refusal)], str(refusal))
+        except JobDeleted:
+            if job.dial is not None:
+                settlement.release_reservation_entries(context, job.dial)
+            raise
         return None
     except Ambiguous as exc:
         context.emit("dial.ambiguous", job, level=WARNING, error=str(exc))
         context.link.count("speechaid_ambiguous_dials_total")
         # Recovery resolves it at once, as it would a dead worker's dial.
         context.retry_until_available(
-            WorkerState.SETTLING, "leave to recovery", job, lambda: context.store.jobs.release_lease(job)
+            WorkerState.SETTLING, "leave to recovery", job, lambda: deleted_jobs.release_lease(context, job)
         )
         return None
 
@@ -298,9 +315,13 @@ def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: 
         return obstacle
     dial = job.dial
     assert dial is not None  # noqa: S101
+    if context.store.jobs.number_is_taken(dial.number, besides=job.id):
+        return Obstacle("number_busy")
     if dial.batch_id is not None:
         at_most = None if preflight.batch is None else preflight.batch.call_settings.max_concurrent_calls
-        if not context.store.batches.register_dial(dial.batch_id, dial.key, at_most=at_most):
+        if not context.store.batches.register_dial(
+            dial.batch_id, dial.key, at_most=at_most, job_id=job.job_id
+        ):
             return Obstacle("batch_not_open")
     return None if dial.account_id is None else reserve_balance(context, job, dial, preflight, give_up_at)
 
@@ -358,9 +379,15 @@ def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, Re
     context.link.count_once(*call_metrics.placed(key))
     # Until the database has the id, only the supervisor can show an operator which call this worker has.
     named = replace(job, dial=replace(job.dial, call_id=call.call_id))
-    job = context.retry_until_available(
-        WorkerState.FOLLOWING, "record call", named, lambda: context.store.jobs.record_call(job, call.call_id)
-    )
+    try:
+        job = context.retry_until_available(
+            WorkerState.FOLLOWING,
+            "record call",
+            named,
+            lambda: context.store.jobs.record_call(job, call.call_id),
+        )
+    except JobDeleted:
+        job = deleted_jobs.keep_deleted_job(context, named)
     circuit_breaker.after_create(context, key)
     context.emit("call.placed", job)
     return job, call

@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, settlement
+from speechaid.dialer import circuit_breaker, deleted_jobs, settlement
 from speechaid.dialer.context import HandOver, WorkerContext
 from speechaid.dialer.preflight import Preflight
-from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.errors import JobDeleted, StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call, ListedCall, ReportedCall
 from speechaid.model.job import Dial, Job
+from speechaid.model.reading import Document
 from speechaid.model.states import Stopper, WorkerState
 from speechaid.retell.faults import AnswerUnreadable, Blocked, CallUnknown, RetellError, RetellUnavailable
 from speechaid.retell.requests_body import DURATION_LIMITS_MS
-from speechaid.rules.ambiguous_dials import LONGEST_RING_SECONDS
+from speechaid.rules import operator_requests
+from speechaid.rules.ambiguous_dials import LONGEST_RING_SECONDS, Lookup, SearchAction, next_lookup
 from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
 
 #: A lease is renewed when this share of it has passed.
@@ -55,6 +57,8 @@ def run(
     except HandOver:
         hand_over(context, follower.job)
         raise
+    except JobDeleted:
+        run(context, deleted_jobs.keep_deleted_job(context, follower.job), follower.reported)
 
 
 def hand_over(context: WorkerContext, job: Job) -> None:
@@ -63,7 +67,7 @@ def hand_over(context: WorkerContext, job: Job) -> None:
     If the database is unavailable, the lease expires and the call is adopted then.
     """
     try:
-        context.store.jobs.release_lease(job)
+        deleted_jobs.release_lease(context, job)
         context.emit("call.handed_over", job)
     except StoreError as exc:
         context.emit("call.handed_over", job, error=str(exc))
@@ -79,7 +83,7 @@ class CallFollower:
         self.job = job
         #: As get-call last reported it: the only source of a settlement.
         self.call: Call | None = None
-        self._reported: ReportedCall | None = None
+        self.reported: ReportedCall | None = None
         #: Whether Retell does not know the call.
         self.unknown = False
         #: Whether the latest poll was answered.
@@ -106,7 +110,7 @@ class CallFollower:
 
     def run(self) -> None:
         """Poll until the call is over, then settle it; or park it if Retell never confirms the end."""
-        if self._reported is None or self._reported.is_over:
+        if self.reported is None or self.reported.is_over:
             self.poll()
         lease_is_fresh = self._preflight is not None
         while self.call is None or not self.call.is_over:
@@ -120,7 +124,10 @@ class CallFollower:
                     self.stop_call(Stopper.LIMIT)
                 case FollowAction.PARK:
                     self.resend_stop()
-                    self.park()
+                    if self.is_given_up():
+                        settlement.settle_unknown_call(self.context, self.job)
+                    else:
+                        self.park()
                     return
                 case FollowAction.WAIT:
                     self.resend_stop()
@@ -267,14 +274,41 @@ class CallFollower:
             # The call is over or unknown, and the polls will show which. Repeating changes nothing.
         self._stop_accepted = True
 
+    def is_given_up(self) -> bool:
+        """Whether a parked call that Retell has just answered not to know is no longer waited for.
+
+        An operator says so, or, for a call of another program, as many polls do as empty searches presume a
+        dial not placed (``rules.ambiguous_dials``). Otherwise its job would hold a place of the account, and
+        its number, for ever. A worker with another API key proves nothing.
+        """
+        dial, context = self._dial, self.context
+        if not self.unknown or dial.api_key_fingerprint != context.retell.fingerprint:
+            return False
+        if (self.job.request or {}).get(operator_requests.GIVE_UP):
+            return True
+        presumed = self._unknown_poll().action_if_empty is SearchAction.PRESUME_NOT_PLACED
+        return dial.is_of_another_program and presumed
+
+    def _unknown_poll(self) -> Lookup:
+        """What a poll proves that Retell answered with 404, counted like an empty search."""
+        needed = self.context.settings.call.ambiguous_lookups
+        dial = self._dial
+        return next_lookup(self._since_placed(), dial.empty_lookups, LONGEST_CALL_SECONDS, needed)
+
     def park(self) -> None:
         """Release a job whose call's end Retell does not confirm; any worker polls it every two minutes."""
         context, now = self.context, self.context.store.now()
         until = now + timedelta(seconds=PARKED_RETRY_SECONDS)
+        notes: Document = {} if self._dial.parked_at is not None else {"parked_at": now}
+        if self.unknown != (self._dial.unknown_at is not None):
+            notes["unknown_at"] = now if self.unknown else None
+        own_key = self._dial.api_key_fingerprint == context.retell.fingerprint
+        if self.unknown and own_key and self._dial.is_of_another_program and self._unknown_poll().counts:
+            notes["empty_lookups"] = self._dial.empty_lookups + 1
 
         def mark_and_release() -> None:
-            if self._dial.parked_at is None:
-                self.job = context.store.jobs.note_on_dial(self.job, parked_at=now)
+            if notes:
+                self.job = context.store.jobs.note_on_dial(self.job, **notes)
             context.store.jobs.release_lease(self.job, until=until)
 
         context.retry_until_available(WorkerState.FOLLOWING, "park", self.job, mark_and_release)
@@ -305,7 +339,7 @@ class CallFollower:
             if call.started_at is not None and self._dial.placed_at is not None:
                 answered_after = (call.started_at - self._dial.placed_at) / timedelta(seconds=1)
                 context.observe("speechaid_dial_to_answer_seconds", max(0.0, answered_after))
-        self._reported = call
+        self.reported = call
 
     @property
     def _dial(self) -> Dial:
@@ -333,10 +367,10 @@ class CallFollower:
 
     def _reported_age(self) -> float:
         """Seconds since the start that Retell reports, by Retell's clock if its answers show it."""
-        if self._reported is None or self._reported.started_at is None:
+        if self.reported is None or self.reported.started_at is None:
             return 0.0
         now = self.context.retell.server_now() or self.context.store.now()
-        return (now - self._reported.started_at) / timedelta(seconds=1)
+        return (now - self.reported.started_at) / timedelta(seconds=1)
 
     def _longest_call(self) -> float | None:
         """The batch's limit in seconds; None (the environment's applies) if there is none or no database."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from speechaid.dialer import follow, legacy_reservations, settlement
+from speechaid.dialer import deleted_jobs, follow, legacy_reservations, settlement
 from speechaid.dialer.context import WorkerContext
-from speechaid.errors import NumberBusy
+from speechaid.errors import JobDeleted, NumberBusy
 from speechaid.model.call import Call, ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import instant
@@ -82,6 +83,8 @@ def follow_legacy_call(context: WorkerContext, job: Job, call_id: str, call: Rep
     settlement.add_reservation_entries(context, job, adopted)
     try:
         job = context.store.jobs.record_intent(job, adopted)
+    except JobDeleted:
+        job = deleted_jobs.keep_deleted_job(context, replace(job, dial=adopted))
     except NumberBusy:
         settlement.release_reservation_entries(context, adopted)
         context.emit("dial.number_busy", job, phone=adopted.number)

@@ -143,7 +143,9 @@ def _holds(
 
 
 def next_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choice | NextStep:
-    """The phone to dial next; if none is left, the next step of the job."""
+    """The phone to dial next; if none is left, or the job was served already, the next step of the job."""
+    if job.is_served:
+        return retries.already_served(job.attempts, job.contact.next_phone_index)
     policy = context.retry_policy(preflight.batch)
     if retries.is_exhausted(job.attempts, policy):
         return retries.exhausted(job.attempts)

@@ -11,9 +11,18 @@ import json
 from datetime import timedelta
 from logging import WARNING
 
-from speechaid.dialer import circuit_breaker, confirmation, dial, follow, legacy_calls, settlement
+from speechaid.dialer import (
+    circuit_breaker,
+    confirmation,
+    deleted_jobs,
+    dial,
+    follow,
+    legacy_calls,
+    settlement,
+)
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import read_preflight
+from speechaid.errors import JobDeleted
 from speechaid.model.call import ListedCall, ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import mapping, number
@@ -64,6 +73,15 @@ def recover_one(context: WorkerContext) -> bool:
 
 def recover(context: WorkerContext, job: Job) -> None:
     """Continue a job from the step at which its last holder stopped."""
+    try:
+        _continue(context, job)
+    except JobDeleted:
+        if job.dial is None:
+            raise
+        recover(context, deleted_jobs.keep_deleted_job(context, job))
+
+
+def _continue(context: WorkerContext, job: Job) -> None:
     if job.dial is None and job.foreign:
         legacy_calls.recover_legacy_job(context, job)
     elif job.dial is None:
@@ -92,7 +110,7 @@ def resolve_ambiguous_dial(context: WorkerContext, job: Job, open_dial: Dial) ->
     step = next_lookup(
         age, open_dial.empty_lookups, longest_call_seconds(open_dial), context.settings.call.ambiguous_lookups
     )
-    may_replay = step.may_replay and _clocks_agree(context) and own_key
+    may_replay = step.may_replay and _clocks_agree(context) and own_key and not job.deleted_in_call
     placed = (replay(context, job) if may_replay else None) or search_call_list(context, job, open_dial)
     if placed is not None:
         context.emit("dial.resolved", placed[0], placed=True)
@@ -139,13 +157,15 @@ def search_call_list(context: WorkerContext, job: Job, open_dial: Dial) -> tuple
         WorkerState.RECOVERING, "list calls", job, seconds=2 * context.settings.retell.timeout_seconds
     )
     try:
-        listed = context.retell.find_calls(metadata={DIAL_KEY: open_dial.key}) or [
-            call
-            for call in context.retell.find_calls(
-                to_number=open_dial.number, started_after=open_dial.intent_at - timedelta(minutes=2)
-            )
-            if names_dial(call, open_dial.key)
-        ]
+        listed = context.retell.find_calls(metadata={DIAL_KEY: open_dial.key})
+        # A dial of a deleted job, found by its reservation entries, has no number but its key.
+        if not listed and open_dial.number != open_dial.key:
+            since = open_dial.intent_at - timedelta(minutes=2)
+            listed = [
+                call
+                for call in context.retell.find_calls(to_number=open_dial.number, started_after=since)
+                if names_dial(call, open_dial.key)
+            ]
     except RetellError as fault:
         circuit_breaker.after_query_fault(context, fault)
         raise

@@ -29,7 +29,7 @@ from speechaid.model.states import Outcome, WorkerState
 from speechaid.model.verdict import Verdict
 from speechaid.rules import operator_requests, outcomes
 from speechaid.rules.analysis import AnalysisPolicy, first_query_delay
-from speechaid.rules.retries import NextStep
+from speechaid.rules.retries import NextStep, RetryCause
 from speechaid.telemetry import call_metrics
 
 #: A preflight's batch and account may be used this long after it was read to settle the call it admitted.
@@ -114,6 +114,15 @@ def settle_withdrawal(context: WorkerContext, job: Job, *, delay_seconds: float)
         return context.store.jobs.record_verdict(job, decided.document())
 
     apply(context, context.retry_until_available(WorkerState.SETTLING, "withdraw", job, decide_and_store))
+
+
+def settle_unknown_call(context: WorkerContext, job: Job) -> None:
+    """Close a job whose call Retell does not know; its entries in account and batch are released."""
+
+    def decide_and_store() -> Job:
+        return context.store.jobs.record_verdict(job, verdict.unknown_call(context.store.now()).document())
+
+    apply(context, context.retry_until_available(WorkerState.SETTLING, "verdict", job, decide_and_store))
 
 
 def settle(context: WorkerContext, job: Job, end: DialEnd, preflight: Preflight | None = None) -> None:
@@ -248,6 +257,8 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
     """Apply a rule's decision to a claimed job without a dial, and release the claim."""
     job = legacy_reservations.release_legacy_reservation(context, job)
     changes = as_job_fields(job, verdict.position_fields(step, context.store.now()))
+    if step.cause is RetryCause.SERVED and job.document.get("completed_at"):
+        changes["completed_at"] = job.document["completed_at"]  # it was served then, not now
     context.store.jobs.requeue(job, delay_seconds=step.delay_seconds, changes=changes)
 
 
@@ -257,7 +268,7 @@ def apply_next_step(context: WorkerContext, job: Job, step: NextStep) -> None:
 def add_reservation_entries(context: WorkerContext, job: Job, dial: Dial) -> None:
     """Add the entries of a dial whose call exists, regardless of limits, so that it counts and is charged."""
     if dial.batch_id is not None:
-        context.store.batches.register_live_dial(dial.batch_id, dial.key)
+        context.store.batches.register_live_dial(dial.batch_id, dial.key, job_id=job.job_id)
     if dial.account_id is None:
         return
     empty = Reservation(key=dial.key, minutes=0.0, credit=0.0)

@@ -13,7 +13,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, mapping, number, text
-from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome
+from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, status_dates
 from speechaid.model.storable import LARGEST_DOCUMENT_BYTES, bson_size, describe_cuts, fit_document
 from speechaid.model.verdict import AccountCharge, Verdict
 from speechaid.rules import metering, phones, retries
@@ -119,8 +119,14 @@ def decide(
         result=result,
         charge=charge,
         figures=figures,
-        do_not_call=dial.number if end.outcome is Outcome.DO_NOT_CALL else None,
+        do_not_call=_number_called(dial, end.call) if end.outcome is Outcome.DO_NOT_CALL else None,
     )
+
+
+def _number_called(dial: Dial, call: ReportedCall | None) -> str:
+    """The dial's number; that of the call where the dial's is not known (``store.jobs.keep_deleted``)."""
+    known = call.to_number if call is not None and dial.number == dial.key else None
+    return known or dial.number
 
 
 def withdrawal(now: datetime, *, delay_seconds: float) -> Verdict:
@@ -140,6 +146,22 @@ def withdrawal(now: datetime, *, delay_seconds: float) -> Verdict:
     )
 
 
+def unknown_call(now: datetime) -> Verdict:
+    """The verdict on a call that Retell does not know: the job fails, and is not called again by itself.
+
+    Nothing is charged or recorded as a call: nothing is known about one.
+    """
+    changes = {"status": JobStatus.FAILED, "last_error": str(RetryCause.CALL_UNKNOWN), "updated_at": now}
+    return Verdict(
+        outcome=Outcome.FAILED,
+        cause=RetryCause.CALL_UNKNOWN,
+        status=JobStatus.FAILED,
+        job={**changes, **status_dates(JobStatus.FAILED, now)},
+        result=None,
+        charge=AccountCharge(),
+    )
+
+
 def position_fields(step: NextStep, now: datetime) -> Document:
     """Job fields for where a job stands after ``step``, with the dates and reasons of the status reached."""
     return {
@@ -153,17 +175,16 @@ def position_fields(step: NextStep, now: datetime) -> Document:
 
 def _status_fields(step: NextStep, now: datetime) -> Document:
     """The dates and reasons that SpeechAI's reports read, by the status reached."""
+    dates = status_dates(step.status, now)
     match step.status:
-        case JobStatus.DONE:
-            return {"completed_at": now, "finished_at": now}
         case JobStatus.FAILED:
-            return {"failed_at": now, "finished_at": now, "last_error": step.cause}
+            return {**dates, "last_error": step.cause}
         case JobStatus.CANCELLED:
-            return {"finished_at": now, "cancel_reason": step.cancel_reason or step.cause}
+            return {**dates, "cancel_reason": step.cancel_reason or step.cause}
         case JobStatus.SUSPENDED:
-            return {"suspend_reason": step.suspend_reason, "suspended_at": now}
+            return {**dates, "suspend_reason": step.suspend_reason}
         case _:
-            return {}
+            return {**dates}
 
 
 def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs: DecisionInputs) -> NextStep:
@@ -258,7 +279,11 @@ def _result_document(
     return {
         "call_id": call.call_id,
         "job_id": job.job_id,
-        "contact": {"name": job.contact.name, "dni": job.contact.dni, "phone_used": dial.number},
+        "contact": {
+            "name": job.contact.name,
+            "dni": job.contact.dni,
+            "phone_used": _number_called(dial, call),
+        },
         "call_status": None if call.call_status is None else str(call.call_status),
         "duration_ms": call.duration_ms,
         "is_successful": end.outcome in SUCCESSFUL_OUTCOMES,

@@ -6,6 +6,7 @@ counts, not more load.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
+from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason, counts_by_status
@@ -21,6 +23,7 @@ from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
+from speechaid.store.ranges import StaleEntry
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.maintenance.database_thread")
@@ -39,6 +42,8 @@ BREAKER_UNUSED_SECONDS = 3600.0
 SLOW_TICK_SECONDS = 10.0
 #: Jobs of one account that are resumed in one tick at most.
 RESUMED_PER_TICK = 5000
+#: SpeechAI's retries that are looked at in one tick at most.
+RETRIES_PER_TICK = 500
 #: Ended jobs whose SpeechAI reservation is released in one tick at most.
 RELEASED_PER_TICK = 500
 #: A reservation entry older than this, in seconds, whose dial no job has open, is a leak: a worker wrote it
@@ -211,7 +216,14 @@ class Housekeeper:
         if released:
             log.info("reservations.given_back", jobs=released)
         self._resume_suspended()
-        self._release_leaks()
+        self._release_leaks(settings)
+        self._complete_indexes()
+
+    def _complete_indexes(self) -> None:
+        """Create the unique index on open numbers once no two jobs share one any more."""
+        jobs = self._store.jobs
+        if not jobs.numbers_are_unique() and not jobs.shared_numbers():
+            log.info("database.indexes_completed", remarks=self._store.prepare())
 
     def _set_log_retention(self, days: int) -> None:
         """Set it after the start and after a reload that changed it; changes by other hosts stay."""
@@ -220,22 +232,22 @@ class Housekeeper:
             self._log_retention_days = days
 
     def _requeue_legacy_retries(self, settings: Settings) -> int:
-        """Requeue SpeechAI's due retries, if the batch's maximum of attempts, else the settings', allows."""
-        now = self._store.now()
-        retries = self._store.queue.legacy_retries()
+        """Requeue SpeechAI's due retries, if the batch's maximum of attempts, else the settings', allows.
+
+        The time of the others is removed: they stay failed, and are not read again every few seconds.
+        """
+        queue = self._store.queue
+        retries = queue.legacy_retries(RETRIES_PER_TICK)
         names = sorted({job.batch_id for job in retries if job.batch_id is not None})
         batches = {batch.batch_id: batch for batch in self._store.batches.among(names)} if names else {}
         taken = 0
         for job in retries:
             batch = batches.get(job.batch_id or "")
             of_batch = None if batch is None else batch.call_settings.max_attempts
-            due_at = instant(job.document.get("next_try_at"))
-            if (
-                due_at is not None
-                and due_at <= now
-                and job.attempts < (of_batch or settings.worker.max_attempts)
-            ):
-                taken += self._store.queue.requeue_legacy_retry(job)
+            if job.attempts < (of_batch or settings.worker.max_attempts):
+                taken += queue.requeue_legacy_retry(job)
+            elif queue.drop_legacy_retry(job):
+                log.info("job.retry_dropped", job=job.job_id, attempts=job.attempts)
         return taken
 
     def _resume_suspended(self) -> None:
@@ -247,17 +259,47 @@ class Housekeeper:
                     jobs = self._store.queue.resume_suspended(account_id, reason, RESUMED_PER_TICK)
                     log.info("jobs.brought_back", account=account_id, reason=reason, jobs=jobs)
 
-    def _release_leaks(self) -> None:
-        """Release reservation entries of dials that no job has open (``LEAK_SECONDS``)."""
-        before = self._store.now() - timedelta(seconds=LEAK_SECONDS)
-        for account_id, key in self._store.accounts.stale_reservations(before):
-            if not self._store.jobs.has_dial(key):
-                self._store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
-                log.warning("reservation.leak_released", dial=key, account=account_id)
-        for batch_id, key in self._store.batches.stale_dials(before):
-            if not self._store.jobs.has_dial(key):
-                self._store.batches.settle_dial(batch_id, key, {})
-                log.warning("reservation.leak_released", dial=key, batch=batch_id)
+    def _release_leaks(self, settings: Settings) -> None:
+        """Release reservation entries of dials that no job has open (``LEAK_SECONDS``).
+
+        Where the job of such a dial was deleted, there may have been a call: that is looked for first.
+        """
+        store = self._store
+        before = store.now() - timedelta(seconds=LEAK_SECONDS)
+        in_accounts = _by_key(store.accounts.stale_reservations(before))
+        in_batches = _by_key(store.batches.stale_dials(before))
+        for key in in_accounts.keys() | in_batches.keys():
+            if store.jobs.has_dial(key):
+                continue
+            account, batch = in_accounts.get(key), in_batches.get(key)
+            entry = account or batch
+            assert entry is not None  # noqa: S101 - it has the key of one of them
+            account_id = None if account is None else account.owner
+            batch_id = None if batch is None else batch.owner
+            if entry.job_id is not None and not store.jobs.has_job(entry.job_id):
+                dial = Dial(
+                    key=key,
+                    number=key,
+                    phone_index=0,
+                    attempt=0,
+                    intent_at=entry.at,
+                    body="",
+                    api_key_fingerprint=fingerprint(settings.retell.api_key.get_secret_value()),
+                    account_id=account_id,
+                    batch_id=batch_id,
+                )
+                store.jobs.keep_lost_dial(dial, entry.job_id)
+                log.warning("job.deleted", job=entry.job_id, dial=key)
+                continue
+            if account_id is not None:
+                store.accounts.settle(account_id, key, minutes=0, credit=0, calls=0, day="")
+            if batch_id is not None:
+                store.batches.settle_dial(batch_id, key, {})
+            log.warning("reservation.leak_released", dial=key, account=account_id, batch=batch_id)
+
+
+def _by_key(entries: Sequence[StaleEntry]) -> dict[str, StaleEntry]:
+    return {entry.key: entry for entry in entries}
 
 
 def batches_to_show(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

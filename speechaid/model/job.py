@@ -8,6 +8,9 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``dead_phones``     numbers that are never dialled again for this job
 ``crashes``         how many workers in a row crashed while they held it
 ``request``         an operator's request that waits for the call to be settled
+``reset_at``        when an operator last reset it: results before that count no more
+``deleted_in_call`` another program deleted the job while its dial was open; this document, whose ``_id`` is
+                    the dial key, takes its place until the dial is settled
 ``foreign``         another program left it in progress: it may have a call that is not found yet
 """
 
@@ -20,6 +23,9 @@ from typing import Any
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Stopper
+
+#: Dates of a job's end, which a reset removes.
+_ENDED_AT = frozenset({"completed_at", "finished_at"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +54,14 @@ class Dial:
     placed_at: datetime | None = None
     #: Who asked Retell to stop this call; None: no one did.
     stop_asked_by: Stopper | None = None
-    #: Searches for the call of an ambiguous dial that found nothing, and when the next is due.
+    #: Searches for the call of an ambiguous dial that found nothing, and when the next is due; of another
+    #: program's call, polls that Retell answered with 404.
     empty_lookups: int = 0
     next_lookup_at: datetime | None = None
     #: Past its limits, and Retell does not confirm the end: polled slowly, with an alert.
     parked_at: datetime | None = None
+    #: When Retell first answered that it does not know the call (404); None: it knows it, or was not asked.
+    unknown_at: datetime | None = None
     #: Workers that crashed while they held the job.
     crashes: int = 0
     #: The verdict (``model.verdict.Verdict`` as a document), once decided.
@@ -62,6 +71,11 @@ class Dial:
     def is_ambiguous(self) -> bool:
         """Whether it is unknown if Retell made a call for this dial."""
         return self.call_id is None and self.verdict is None
+
+    @property
+    def is_of_another_program(self) -> bool:
+        """Whether another program placed the call: there is no request of ours."""
+        return not self.body
 
     @classmethod
     def read(cls, document: object) -> Dial | None:
@@ -89,6 +103,7 @@ class Dial:
             empty_lookups=reading.whole(fields.get("empty_lookups")),
             next_lookup_at=reading.instant(fields.get("next_lookup_at")),
             parked_at=reading.instant(fields.get("parked_at")),
+            unknown_at=reading.instant(fields.get("unknown_at")),
             crashes=reading.whole(fields.get("crashes")),
             verdict=dict(verdict) if isinstance(verdict, dict) else None,
         )
@@ -152,7 +167,26 @@ class Job:
     request: Document | None
     #: Adopted from another program; its call, if it has one, is not found yet.
     foreign: bool
+    #: Deleted by another program during its call; kept until that is settled, and never dialled.
+    deleted_in_call: bool
     document: Document = field(repr=False)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the job says of itself that it was served, and no operator has reset it since.
+
+        Another program may put such a job back to pending; it is not called again.
+        """
+        result = reading.mapping(self.document.get("call_result"))
+        if not reading.flag(result.get("success"), default=False):
+            return False
+        reset_at = reading.instant(self.document.get("reset_at"))
+        if reset_at is not None:
+            ended_at = reading.instant(result.get("timestamp"))
+            return ended_at is not None and ended_at > reset_at
+        # A reset by a version up to 0.2 left no time: it set ``crashes`` and removed the dates of the end.
+        was_reset = self.document.get("crashes") == 0 and not _ENDED_AT & self.document.keys()
+        return not was_reset
 
     @classmethod
     def read(cls, document: Document) -> Job:
@@ -186,5 +220,6 @@ class Job:
             suspend_reason=reading.text(document.get("suspend_reason")),
             request=dict(request) if isinstance(request, dict) else None,
             foreign=reading.flag(document.get("foreign"), default=False),
+            deleted_in_call=reading.flag(document.get("deleted_in_call"), default=False),
             document=document,
         )

@@ -8,6 +8,7 @@ the claim.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum, IntEnum, StrEnum, auto
 from types import MappingProxyType
 from typing import Final
@@ -75,6 +76,25 @@ def counts_by_status(found: Mapping[str, int]) -> dict[str, int]:
         counts[name] = counts.get(name, 0) + jobs
     places = {str(status): place for place, status in enumerate(JobStatus)}
     return dict(sorted(counts.items(), key=lambda row: (places.get(row[0], len(places)), row[0])))
+
+
+#: The dates that SpeechAI's reports read, by the status that sets them; every status has a row.
+STATUS_DATES: Final[Mapping[JobStatus, tuple[str, ...]]] = MappingProxyType(
+    {
+        JobStatus.PENDING: (),
+        JobStatus.IN_PROGRESS: (),
+        JobStatus.DONE: ("completed_at", "finished_at"),
+        JobStatus.FAILED: ("failed_at", "finished_at"),
+        JobStatus.SUSPENDED: ("suspended_at",),
+        JobStatus.CANCELLED: ("finished_at",),
+        JobStatus.SCHEDULED: (),
+    }
+)
+
+
+def status_dates(status: str, now: datetime) -> dict[str, datetime]:
+    """The dates to set with a status, whatever leads to it."""
+    return dict.fromkeys(STATUS_DATES[JobStatus(status)], now)
 
 
 def transition(status: str, *origins: JobStatus) -> JobStatus:

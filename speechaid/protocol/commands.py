@@ -424,6 +424,11 @@ _TABLE: Final = (
             default=300,
             help="minimum time since the lease ran out: 5m",
         ),
+        Argument(
+            name="unknown_calls",
+            kind=Kind.FLAG,
+            help="also close jobs whose call Retell has long answered not to know: they fail, uncharged",
+        ),
         _DRY_RUN,
         timeout_seconds=300.0,
     ),

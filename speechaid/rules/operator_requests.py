@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from speechaid.model.reading import Document
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, status_dates
 
 #: The status that each request leads to.
 REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
@@ -21,6 +21,8 @@ REQUESTED_STATUS: Final[Mapping[str, JobStatus]] = MappingProxyType(
         "reset": JobStatus.PENDING,
     }
 )
+#: The request to close a job whose call Retell does not know; it sets no status, and stands beside another.
+GIVE_UP: Final = "give_up"
 #: ``cancel_reason`` of a job that no request may reopen.
 DO_NOT_CALL: Final = "do_not_call"
 
@@ -32,14 +34,16 @@ def apply_request(changes: Document, request: Document | None) -> Document:
     if request is None or status is None or _is_final(changes):
         return changes
     reason = request.get("reason") or action
+    moved = {**changes, "status": status, **status_dates(status, changes["updated_at"])}
     if status is JobStatus.CANCELLED:
-        return {**changes, "status": status, "cancel_reason": reason, "finished_at": changes["updated_at"]}
+        return {**moved, "cancel_reason": reason}
     if status is JobStatus.SUSPENDED:
-        return {**changes, "status": status, "suspend_reason": reason, "suspended_at": changes["updated_at"]}
+        return {**moved, "suspend_reason": reason}
     first_phone = (
         {"contact": {"next_phone_index": 0}} if "contact" in changes else {"contact.next_phone_index": 0}
     )
-    return {**changes, **first_phone, "status": status, "attempts": 0}
+    reset = {"status": status, "attempts": 0, "reset_at": changes["updated_at"]}
+    return {**moved, **first_phone, **reset}
 
 
 def _is_final(changes: Document) -> bool:

@@ -189,6 +189,17 @@ def exhausted(attempts: int) -> NextStep:
     )
 
 
+def already_served(attempts: int, next_phone_index: int) -> NextStep:
+    """The end of a job that says before a dial that it was served (``Job.is_served``)."""
+    return NextStep(
+        status=JobStatus.DONE,
+        attempts=attempts,
+        next_phone_index=next_phone_index,
+        delay_seconds=0.0,
+        cause=RetryCause.SERVED,
+    )
+
+
 def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
     """Whether a job may not be dialled any more because its attempts are spent.
 

@@ -32,6 +32,8 @@ class RetryCause(StrEnum):
     BLOCKED = "blocked"
     #: An operator's ``hang-up``.
     STOPPED_BY_OPERATOR = "stopped_by_operator"
+    #: Another program's call of which Retell knows nothing, also long after any call must be over.
+    CALL_UNKNOWN = "call_unknown"
     #: Stopped outside speechaid, in Retell's dashboard or API.
     STOPPED_IN_RETELL = "stopped_in_retell"
     #: Retell's answers about the job's call cannot be read: the job failed, whatever its outcome allows.

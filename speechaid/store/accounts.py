@@ -18,7 +18,7 @@ from datetime import datetime
 from speechaid.model.account import Account, Reservation
 from speechaid.model.reading import Document, number, sequence, text
 from speechaid.rules.metering import Headroom
-from speechaid.store.ranges import begins, is_countable, keys_before
+from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
 from speechaid.store.table import Table
 
 #: Amounts that are incremented; SpeechAI may have stored some as text, to which MongoDB cannot add.
@@ -48,7 +48,9 @@ class Accounts:
 
     def find_by_prefix(self, prefix: str, limit: int) -> list[str]:
         """Names of accounts with this prefix."""
-        rows = self.table.find(begins("account_id", prefix), limit=limit, fields=("account_id",))
+        rows = self.table.find(
+            begins("account_id", prefix), sort=[("account_id", 1)], limit=limit, fields=("account_id",)
+        )
         return [str(row["account_id"]) for row in rows]
 
     def set_status(self, account: Account, status: str, order: Document) -> bool:
@@ -203,10 +205,10 @@ class Accounts:
                 query = {"account_id": account.account_id, name: value}
                 self.table.update(query, {"$set": {name: number(value) or 0.0, **_unread(name, value)}})
 
-    def stale_reservations(self, before: datetime) -> list[tuple[str, str]]:
-        """The account and dial key of each entry made before that time."""
+    def stale_reservations(self, before: datetime) -> list[StaleEntry]:
+        """The entries made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("account_id", "open_dials"))
-        return [(str(row.get("account_id")), key) for row in rows for key in keys_before(row, before)]
+        return [entry for row in rows for entry in stale_entries(row, str(row.get("account_id")), before)]
 
 
 def _unread(name: str, value: object) -> Document:

@@ -15,7 +15,7 @@ from speechaid.errors import NotFound
 from speechaid.model.batch import ACTIVE_VALUES, Batch
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import Priority
-from speechaid.store.ranges import begins, is_countable, keys_before
+from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
 from speechaid.store.table import Table
 
 #: ``is_active`` means yes. What cannot be understood means neither yes nor no: not called, and not resumed by
@@ -79,7 +79,9 @@ class Batches:
 
     def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
         """Names of batches with this prefix."""
-        rows = self.table.find(begins("batch_id", prefix), limit=limit, fields=("batch_id",))
+        rows = self.table.find(
+            begins("batch_id", prefix), sort=[("batch_id", 1)], limit=limit, fields=("batch_id",)
+        )
         return [str(row["batch_id"]) for row in rows]
 
     def among(self, batch_ids: list[str]) -> list[Batch]:
@@ -184,10 +186,13 @@ class Batches:
 
     # -- open dials --------------------------------------------------------------------------------------
 
-    def register_dial(self, batch_id: str, key: str, *, at_most: int | None) -> bool:
+    def register_dial(
+        self, batch_id: str, key: str, *, at_most: int | None, job_id: str | None = None
+    ) -> bool:
         """Add the entry of an open dial; True also where it is there already.
 
-        Expected: the batch is active, and has fewer than ``at_most`` open dials (None: no limit).
+        Expected: the batch is active, and has fewer than ``at_most`` open dials (None: no limit). ``job_id``
+        names the job for whoever finds the entry after that was deleted.
         """
         capacity = {} if at_most is None else {f"open_dials.{max(at_most, 1) - 1}": {"$exists": False}}
         if at_most == 0:
@@ -198,14 +203,17 @@ class Batches:
             "open_dials.key": {"$ne": key},
             **capacity,
         }
-        if self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}}):
+        if self.table.update(query, {"$push": {"open_dials": self._entry(key, job_id)}}):
             return True
         return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
 
-    def register_live_dial(self, batch_id: str, key: str) -> None:
+    def register_live_dial(self, batch_id: str, key: str, *, job_id: str | None = None) -> None:
         """Add the entry of a dial that has a call already, whatever the batch's pause and limit."""
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
-        self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}})
+        self.table.update(query, {"$push": {"open_dials": self._entry(key, job_id)}})
+
+    def _entry(self, key: str, job_id: str | None) -> Document:
+        return {"key": key, "at": self._now(), **({} if job_id is None else {"job_id": job_id})}
 
     def settle_dial(
         self, batch_id: str, key: str, figures: Mapping[str, float], *, as_read: Batch | None = None
@@ -234,10 +242,10 @@ class Batches:
             if not is_countable(value):
                 self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
 
-    def stale_dials(self, before: datetime) -> list[tuple[str, str]]:
-        """The batch and key of each entry made before that time."""
+    def stale_dials(self, before: datetime) -> list[StaleEntry]:
+        """The entries made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("batch_id", "open_dials"))
-        return [(str(row.get("batch_id")), key) for row in rows for key in keys_before(row, before)]
+        return [entry for row in rows for entry in stale_entries(row, str(row.get("batch_id")), before)]
 
     # -- imports -----------------------------------------------------------------------------------------
 

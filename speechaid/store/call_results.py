@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from speechaid.model.reading import Document
+from speechaid.store.indexes import RESULT_DIAL_KEYS
 from speechaid.store.table import Duplicate, Pipeline, Table
 
 
@@ -11,9 +12,19 @@ class CallResults:
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        #: Whether the unique index on dials is known to exist.
+        self._unique = False
 
     def record(self, document: Document) -> bool:
-        """Insert the result of a dial; False where one with its ``dial_key`` exists."""
+        """Insert the result of a dial; False where one with its ``dial_key`` exists.
+
+        Where the collection holds duplicates, and so has no unique index, the result is looked for first.
+        """
+        self._unique = self._unique or self.table.has_unique_index(RESULT_DIAL_KEYS)
+        if not self._unique:
+            same = {"job_id": document.get("job_id"), "dial_key": document.get("dial_key")}
+            if self.table.find_one(same, fields=("_id",)) is not None:
+                return False
         try:
             self.table.insert(dict(document))
         except Duplicate:

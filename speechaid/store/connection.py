@@ -23,6 +23,7 @@ from pymongo.write_concern import WriteConcern
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, StoreError
+from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document, instant
 from speechaid.settings import DatabaseSettings
 from speechaid.store import indexes
@@ -206,11 +207,30 @@ class Store:
         """
         return self._client.topology_description.has_writable_server()
 
-    def prepare(self) -> None:
-        """Create the missing indexes, and drop those that earlier versions made."""
-        create_indexes(self.indexed())
+    def prepare(self) -> list[str]:
+        """Create the missing indexes, and drop those that earlier versions made.
+
+        Returns one remark for each unique index that cannot be created, with the jobs that are in its way.
+        What these indexes ensure is then ensured by a look before each write and another after it
+        (``Jobs.record_intent``, ``Jobs.number_is_taken``, ``CallResults.record``).
+        """
+        impossible = create_indexes(self.indexed())
         for name in indexes.RETIRED_LOGS:
             self.logs.table.drop_index(name)
+        if unique := self.jobs.numbers_are_unique(reread=True):
+            self.jobs.table.drop_index(indexes.OPEN_NUMBERS.name)
+        else:
+            create_indexes([(self.jobs.table, (indexes.OPEN_NUMBERS,))])
+        remarks = [
+            f"index {index.name} ({index.purpose}) cannot be created: the collection holds duplicates"
+            for index in impossible
+        ]
+        if not unique:
+            remarks += [
+                f"jobs {' and '.join(names)} have one open number, {mask_phone(number)}"
+                for number, names in self.jobs.shared_numbers().items()
+            ]
+        return remarks
 
     def indexed(self) -> list[tuple[Table, tuple[Index, ...]]]:
         """Each collection with the indexes that it should have."""

@@ -78,6 +78,16 @@ class Diagnostics:
             {str(row.get("job_id")) for row in self._results.find(query, limit=limit, fields=("job_id",))}
         )
 
+    def served_jobs(self, limit: int) -> list[str]:
+        """Names of waiting jobs that say of themselves that they were served, sorted; at most ``limit``."""
+        query: Document = {
+            "status": {"$in": [JobStatus.PENDING, JobStatus.SCHEDULED]},
+            "call_result.success": {"$nin": [None, False]},
+        }
+        fields = ("job_id", "reset_at", "crashes", "completed_at", "finished_at", "call_result.success")
+        rows = self._jobs.find(query, limit=limit, fields=(*fields, "call_result.timestamp"))
+        return sorted(job.job_id for job in map(Job.read, rows) if job.is_served)
+
     def suspended_for(self) -> dict[str, int]:
         """Count suspended jobs by reason."""
         rows = self._jobs.aggregate(

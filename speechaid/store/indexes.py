@@ -57,6 +57,8 @@ JOBS = (
         "ended jobs whose SpeechAI reservation is to be released",
         {"sparse": True},
     ),
+    Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
+    Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that exist already"),
     Index(
         "speechaid_live_number",
@@ -65,6 +67,18 @@ JOBS = (
         {"unique": True, "partialFilterExpression": {"dial.number": {"$exists": True}}},
     ),
 )
+#: Keys of the index that lets a number have one open dial at a time.
+LIVE_NUMBER_KEYS = _keys("dial.number")
+#: Takes the place of ``speechaid_live_number`` where that cannot be created: numbers with an open dial are
+#: found by it, but nothing is unique. Other keys, since an index of the same keys would conflict.
+OPEN_NUMBERS = Index(
+    "speechaid_open_numbers",
+    _keys("dial.number", "dial.key"),
+    "open dials of a number, while two jobs have one",
+    {"sparse": True},
+)
+#: Keys of the index that allows one result per dial.
+RESULT_DIAL_KEYS = _keys("dial_key")
 BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
     Index("speechaid_priority", _keys("priority", "batch_id"), "batches above normal priority"),
@@ -112,23 +126,24 @@ LOGS = (
 RETIRED_LOGS = ("speechaid_log_expiry",)
 
 
-def create_indexes(tables: Iterable[tuple[Table, tuple[Index, ...]]]) -> None:
-    """Create the missing indexes; an index of the same keys under another name is good enough."""
-    for table, wanted in tables:
-        for index in wanted:
-            _create(table, index)
+def create_indexes(tables: Iterable[tuple[Table, tuple[Index, ...]]]) -> list[Index]:
+    """Create the missing indexes; an index of the same keys under another name is good enough.
+
+    Returns the unique ones that cannot be created, because the collection holds duplicates: another program
+    may write them, or a restored copy, and no document of another program may keep the daemon from starting.
+    """
+    return [index for table, wanted in tables for index in wanted if not _create(table, index)]
 
 
-def _create(table: Table, index: Index) -> None:
+def _create(table: Table, index: Index) -> bool:
     try:
         table.create_index(index.keys, name=index.name, **index.options)
     except StoreUnavailable:
         raise
-    except Duplicate as exc:
-        raise StoreError(
-            f"index {index.name} on {table.name} cannot be created: the collection holds duplicates"
-        ) from exc
+    except Duplicate:
+        return False
     except StoreError as exc:
         # Codes 85 and 86: such an index exists under another name or with other options.
         if "code 85" not in str(exc) and "code 86" not in str(exc):
             raise
+    return True

@@ -49,13 +49,13 @@ def write_durably(store: Store) -> float:
 
 
 def missing_indexes(store: Store) -> list[str]:
-    """Names of the indexes of speechaid whose keys no index of the collection has."""
+    """Names of the indexes of speechaid whose keys no index of the collection has, or none that is unique."""
     return [
         f"{table.name}.{index.name}"
         for table, wanted in store.indexed()
         for keys in [table.index_keys()]
         for index in wanted
-        if index.keys not in keys
+        if index.keys not in keys or (index.options.get("unique") and not table.has_unique_index(index.keys))
     ]
 
 

@@ -1,9 +1,9 @@
 """Jobs: claim, lease, the open dial, and the last write of each call.
 
 The fence: a claim writes a fresh token, and every later write of that job filters on it. If the filter
-matches nothing, ``LeaseLost`` is raised: another process owns the job now, and the writer stops. The lease is
-``reserved_until`` of a job ``in_progress``, by the database's clock. Every method may raise
-``StoreUnavailable`` and ``StoreError``.
+matches nothing, ``LeaseLost`` is raised: another process owns the job now, and the writer stops. If there is
+no such document any more, it is ``JobDeleted``. The lease is ``reserved_until`` of a job ``in_progress``, by
+the database's clock. Every method may raise ``StoreUnavailable`` and ``StoreError``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechaid.errors import LeaseLost, NotFound, NumberBusy
+from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreError
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import Document, instant, text, whole
-from speechaid.model.states import FINISHED, JobStatus, spellings_of, transition
+from speechaid.model.reading import Document, instant, mapping, text, whole
+from speechaid.model.states import FINISHED, JobStatus, spellings_of, status_dates, transition
 from speechaid.rules import operator_requests
-from speechaid.store import legacy
+from speechaid.store import indexes, legacy
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table
 
@@ -27,6 +27,8 @@ from speechaid.store.table import Duplicate, Table
 COUNTED = (("batch_id", 1), ("status", 1))
 #: The index of open dials; the embedded server uses a partial index only with a hint.
 LIVE_NUMBER = "speechaid_live_number"
+#: For so long a process believes what it read about the unique index on open numbers.
+UNIQUE_KNOWN_SECONDS = 300.0
 #: Seconds that a job with an open dial waits for its next worker after too many crashes; more each time.
 QUARANTINE_SECONDS = 30.0
 #: Fields that only a claimed job has; ``clear_claim`` removes them all.
@@ -80,6 +82,8 @@ class Jobs:
     def __init__(self, table: Table, now: Callable[[], datetime]) -> None:
         self.table = table
         self._now = now
+        #: Whether the unique index on open numbers exists, and until when that is believed.
+        self._unique: tuple[bool, datetime] | None = None
 
     # -- finding lapsed leases ---------------------------------------------------------------------------
 
@@ -190,7 +194,7 @@ class Jobs:
         """
         found = self._read_own(job.id, job.claim_token)
         if found is None:
-            raise LeaseLost(f"job {job.job_id} has another owner")
+            raise self._lost(job)
         return found
 
     # -- the dial ----------------------------------------------------------------------------------------
@@ -198,10 +202,15 @@ class Jobs:
     def record_intent(self, job: Job, dial: Dial) -> Job:
         """Write the intent durably, before the dial is placed; the job must have no open dial.
 
+        Where the index that makes open numbers unique is missing, other jobs are looked at before the write;
+        ``number_is_taken`` has to follow, right before the call is placed.
+
         Raises:
             NumberBusy: the number has an open dial in another job.
             LeaseLost: another process owns the job, or it has an open dial.
         """
+        if self.number_is_taken(dial.number, besides=job.id):
+            raise NumberBusy(f"job {job.job_id}: its number has an open dial in another job")
         try:
             self._write(
                 job,
@@ -211,6 +220,43 @@ class Jobs:
         except Duplicate as exc:
             raise NumberBusy(f"job {job.job_id}: its number has an open dial in another job") from exc
         return replace(job, dial=dial)
+
+    def number_is_taken(self, number: str, *, besides: Any) -> bool:
+        """Whether another job has an open dial to this number, where no index ensures that none has.
+
+        With the index this is False, and nothing is read. Without it, of two jobs that write their intents
+        at the same time at least one finds the other here, since both look after they have written; whoever
+        finds another withdraws.
+
+        Args:
+            number: in E.164.
+            besides: the ``_id`` of the job that is to be dialled.
+        """
+        if self.numbers_are_unique():
+            return False
+        others = {"dial.number": number, "_id": {"$ne": besides}}
+        return bool(self.table.find(others, limit=1, fields=("_id",), hint=indexes.OPEN_NUMBERS.name))
+
+    def numbers_are_unique(self, *, reread: bool = False) -> bool:
+        """Whether the unique index on open numbers exists; known for ``UNIQUE_KNOWN_SECONDS``."""
+        now = self._now()
+        if reread or self._unique is None or now >= self._unique[1]:
+            found = self.table.has_unique_index(indexes.LIVE_NUMBER_KEYS)
+            self._unique = found, now + timedelta(seconds=UNIQUE_KNOWN_SECONDS)
+        return self._unique[0]
+
+    def shared_numbers(self) -> dict[str, list[str]]:
+        """Names of the jobs of each number that has more than one open dial."""
+        rows = self.table.find(
+            {"dial.number": {"$exists": True}},
+            fields=("job_id", "dial.number"),
+            hint=indexes.OPEN_NUMBERS.name,
+        )
+        names: dict[str, list[str]] = {}
+        for row in rows:
+            number = str(mapping(row.get("dial")).get("number"))
+            names.setdefault(number, []).append(text(row.get("job_id")) or str(row["_id"]))
+        return {number: sorted(jobs) for number, jobs in names.items() if len(jobs) > 1}
 
     def record_call(self, job: Job, call_id: str) -> Job:
         """Write the ``call_id`` of the open dial, and reset the job's crashes.
@@ -259,10 +305,89 @@ class Jobs:
         document = {name: value for name, value in job.document.items() if name != "reserved_amount"}
         return replace(job, document=document)
 
+    # -- jobs that another program deletes ---------------------------------------------------------------
+
+    def keep_deleted(self, job: Job, lease_seconds: float) -> Job:
+        """Store a job again whose document was deleted while its dial was open, until that is settled.
+
+        The new document has the dial key as ``_id``, and only what the settlement needs. So whoever goes on,
+        this worker or another, finds the dial in the usual way, and its number stays taken.
+
+        Returns:
+            The job as stored, under the same token.
+
+        Raises:
+            LeaseLost: the document is there, or another worker has stored it again.
+            StoreError: it cannot be stored.
+        """
+        if self.table.find_one({"_id": job.id}, fields=("_id",)) is not None:
+            raise LeaseLost(f"job {job.job_id} has another owner")
+        dial, now = _dial(job), self._now()
+        if dial.call_id is not None and dial.placed_at is None:
+            dial = replace(dial, placed_at=now)
+        contact = {"name": job.contact.name, "dni": job.contact.dni, "phones": [*job.contact.phones]}
+        document = {
+            "_id": dial.key,
+            "job_id": job.job_id,
+            "account_id": job.account_id,
+            "batch_id": job.batch_id,
+            "contact": {**contact, "next_phone_index": job.contact.next_phone_index},
+            "status": JobStatus.IN_PROGRESS,
+            "attempts": job.attempts,
+            "worker_id": job.worker_id,
+            "claim_token": job.claim_token,
+            "reserved_until": now + timedelta(seconds=lease_seconds),
+            "dial": dial.document(),
+            "call_id": dial.call_id,
+            "deleted_in_call": True,
+            "updated_at": now,
+        }
+        # The job may have been inserted anew, and be in a call to the same number; and an index of another
+        # program may allow its name only once.
+        unnamed = {name: value for name, value in document.items() if name != "job_id"}
+        for variant in (document, _without_number(document), _without_number(unnamed)):
+            try:
+                self.table.insert(variant)
+            except Duplicate:
+                kept = self.table.find_one({"_id": dial.key})
+                if kept is not None:
+                    found = Job.read(kept)
+                    if found.claim_token != job.claim_token:
+                        raise LeaseLost(f"job {job.job_id} has another owner") from None
+                    return found
+            else:
+                return Job.read(variant)
+        raise StoreError(f"job {job.job_id} was deleted during its call, and cannot be stored again")
+
+    def keep_lost_dial(self, dial: Dial, job_id: str) -> None:
+        """The same for a dial of which only the reservation entries are left; workers look for its call."""
+        document = {
+            "_id": dial.key,
+            "job_id": job_id,
+            "account_id": dial.account_id,
+            "batch_id": dial.batch_id,
+            "status": JobStatus.IN_PROGRESS,
+            "claim_token": dial.key,
+            "reserved_until": self._now() - timedelta(milliseconds=1),
+            "dial": dial.document(),
+            "deleted_in_call": True,
+            "updated_at": self._now(),
+        }
+        with contextlib.suppress(Duplicate):  # another host has stored it
+            self.table.insert(document)
+
+    def has_job(self, job_id: str) -> bool:
+        """Whether there is a job of this name."""
+        with contextlib.suppress(NotFound):
+            return bool(self.get(job_id))
+        return False
+
     # -- ending the claim --------------------------------------------------------------------------------
 
     def finish(self, job: Job, changes: Document) -> bool:
         """The last write of a dial: apply the verdict's changes and clear the claim.
+
+        A job that was deleted during its call is deleted again.
 
         Expected: status in progress, this dial, and the request as read. Where another program has changed
         the status, its status stays and the rest is written.
@@ -275,6 +400,10 @@ class Jobs:
             LeaseLost: another process owns the job, or its open dial is another.
             ValueError: the new status is forbidden.
         """
+        if job.deleted_in_call:
+            if not self.table.delete(self._own(job) | _same_dial(job)):
+                raise self._lost(job)
+            return True
         query = self._own(job) | _same_dial(job) | {"request": job.request}
         update = clear_claim(changes, self._now(), JobStatus.IN_PROGRESS)
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
@@ -341,7 +470,9 @@ class Jobs:
 
     def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
         """Names of jobs with this prefix."""
-        rows = self.table.find(begins("job_id", prefix), limit=limit, fields=("job_id",))
+        rows = self.table.find(
+            begins("job_id", prefix), sort=[("job_id", 1)], limit=limit, fields=("job_id",)
+        )
         return [str(row["job_id"]) for row in rows]
 
     def select(self, *, batch_id: str | None, status: JobStatus | None, limit: int) -> list[Job]:
@@ -432,7 +563,7 @@ class Jobs:
         if job.crashes + 1 >= limit:
             now = self._now()
             failed = {"status": JobStatus.FAILED, "crashes": job.crashes + 1, "last_error": "crashed_worker"}
-            update = clear_claim({**failed, "failed_at": now}, now, JobStatus.IN_PROGRESS)
+            update = clear_claim(failed, now, JobStatus.IN_PROGRESS)
             self._write(job, update, {"dial": None})
             return "failed"
         self.requeue(job, changes={"crashes": job.crashes + 1})
@@ -458,7 +589,12 @@ class Jobs:
 
     def _write(self, job: Job, change: Document, expected: Document | None = None) -> None:
         if job.claim_token is None or not self.table.update(self._own(job) | (expected or {}), change):
-            raise LeaseLost(f"job {job.job_id} has another owner")
+            raise self._lost(job)
+
+    def _lost(self, job: Job) -> LeaseLost:
+        if self.table.find_one({"_id": job.id}, fields=("_id",)) is None:
+            return JobDeleted(f"job {job.job_id} was deleted")
+        return LeaseLost(f"job {job.job_id} has another owner")
 
     def _read_own(self, job_id: Any, token: str | None) -> Job | None:
         document = self.table.find_one({"_id": job_id, "claim_token": token}) if token else None
@@ -468,7 +604,8 @@ class Jobs:
 def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Document:
     """The update that sets the fields and removes the claim, the dial and what goes with them.
 
-    Where the status becomes final, the same write renames SpeechAI's reservation, to be released later.
+    With a status go its dates (``model.states.STATUS_DATES``), unless the fields have them. Where it becomes
+    final, the same write renames SpeechAI's reservation, to be released later.
 
     Args:
         fields: what to set; a status among them must be allowed from each of the origins.
@@ -479,7 +616,8 @@ def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Documen
         ValueError: ``model.states.ALLOWED_TRANSITIONS`` forbids the change of status.
     """
     if "status" in fields:
-        fields = {**fields, "status": transition(fields["status"], *origins)}
+        status = transition(fields["status"], *origins)
+        fields = {**status_dates(status, now), **fields, "status": status}
     ends = fields.get("status") in FINISHED
     return {
         "$set": {**fields, "updated_at": now},
@@ -493,6 +631,11 @@ def _dial(job: Job) -> Dial:
     if job.dial is None:
         raise LeaseLost(f"job {job.job_id} has no open dial")
     return job.dial
+
+
+def _without_number(document: Document) -> Document:
+    """With the dial key in place of the number, which blocks no other dial; the call names the number."""
+    return {**document, "dial": {**document["dial"], "number": document["_id"]}}
 
 
 def _same_dial(job: Job) -> Document:

@@ -12,6 +12,8 @@ from speechaid.store.table import Table
 
 #: In a sparse index, so that the query costs nothing while there are none.
 FIELD = "reserved_to_give_back"
+#: Its index; the embedded server reads a sparse one only with a hint.
+INDEX = "speechaid_given_back"
 
 
 class LegacyReservations:
@@ -22,7 +24,7 @@ class LegacyReservations:
 
     def of_ended(self, limit: int) -> list[Job]:
         """Find at most ``limit`` ended jobs whose reservation is to be released."""
-        return [Job.read(row) for row in self.table.find({FIELD: {"$exists": True}}, limit=limit)]
+        return [Job.read(row) for row in self.table.find({FIELD: {"$exists": True}}, limit=limit, hint=INDEX)]
 
     def amount(self, job: Job) -> float | None:
         """Read the amount to release, at least 0; None where it is released already."""

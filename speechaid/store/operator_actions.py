@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import STATUS_ALIASES, JobStatus, transition
-from speechaid.store.jobs import clear_claim
+from speechaid.model.states import STATUS_ALIASES, JobStatus
+from speechaid.store.jobs import LIVE_NUMBER, clear_claim
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait and that no worker holds.
@@ -81,6 +81,14 @@ class OperatorActions:
             query["_id"] = {"$gt": after}
         return [Job.read(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
 
+    def with_unknown_call(self, limit: int, *, after: Any = None) -> list[Job]:
+        """Find parked jobs whose call Retell does not know, in the order of ``_id``, after this one."""
+        query: Document = {"dial.number": {"$exists": True}, "dial.unknown_at": {"$ne": None}}
+        if after is not None:
+            query["_id"] = {"$gt": after}
+        rows = self.table.find(query, sort=[("_id", 1)], limit=limit, hint=LIVE_NUMBER)
+        return [Job.read(row) for row in rows]
+
     def release(self, job: Job, changes: Document) -> bool:
         """Clear the claim of a job whose holder is gone, and apply the changes.
 
@@ -134,7 +142,13 @@ class OperatorActions:
 
     def reset(self, query: Document, limit: int) -> int:
         """Reset at most ``limit`` jobs of a query: pending, no attempts, first phone; return how many."""
-        fresh = {"status": JobStatus.PENDING, "attempts": 0, "crashes": 0, "reserved_until": None}
+        fresh = {
+            "status": JobStatus.PENDING,
+            "attempts": 0,
+            "crashes": 0,
+            "reserved_until": None,
+            "reset_at": self._now(),
+        }
         # No field can be set inside SpeechAI's null contact; replacing a real contact would lose it.
         flat = {**fresh, "contact": {"next_phone_index": 0}}
         full = {**fresh, "contact.next_phone_index": 0}
@@ -157,23 +171,6 @@ class OperatorActions:
     def count(self, query: Document) -> int:
         """Count the jobs of a query."""
         return self.table.count(query)
-
-    def resume_suspended(self, account_id: str, reasons: Sequence[str]) -> int:
-        """Make an account's jobs pending that are suspended for one of these reasons; return how many."""
-        query = {
-            "status": JobStatus.SUSPENDED,
-            "account_id": account_id,
-            "suspend_reason": {"$in": list(reasons)},
-        }
-        change = {
-            "$set": {
-                "status": transition(JobStatus.PENDING, JobStatus.SUSPENDED),
-                "updated_at": self._now(),
-            },
-            "$unset": {"suspend_reason": "", "suspended_at": ""},
-            "$inc": {"revision": 1},
-        }
-        return self.table.update_many(query, change)
 
     def _change(
         self, query: Mapping[str, Any], limit: int, changes: Document, *, without: Sequence[str] = ()

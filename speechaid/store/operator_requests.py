@@ -42,7 +42,7 @@ class OperatorRequests:
 
         Args:
             job_id: the job's name.
-            action: ``cancel``, ``suspend``, ``reset`` or ``hang_up`` (only with an open dial).
+            action: ``cancel``, ``suspend``, ``reset``; with an open dial only: ``hang_up``, ``give_up``.
             reason: in the operator's words.
             by: the operator.
 
@@ -52,7 +52,9 @@ class OperatorRequests:
         while True:
             job, now = self._jobs.get(job_id), self._now()
             if _may_have_call(job):
-                wanted = {"action": action, "reason": reason, "by": by, "at": now}
+                wanted: Document = {"action": action, "reason": reason, "by": by, "at": now}
+                if action == operator_requests.GIVE_UP:
+                    wanted = {**wanted, **(job.request or {}), action: True}
                 change: Document = {"$set": {"request": wanted, "updated_at": now}}
                 answer = Requested.RECORDED
             elif _is_allowed(job, action):
@@ -78,7 +80,9 @@ def _may_have_call(job: Job) -> bool:
 
 def _is_allowed(job: Job, action: str) -> bool:
     """Whether the status allows the action; a job whose person asked not to be called is never reset."""
-    if action == "hang_up" or (action == "reset" and job.document.get("cancel_reason") == "do_not_call"):
+    if action in {"hang_up", operator_requests.GIVE_UP} or (
+        action == "reset" and job.document.get("cancel_reason") == "do_not_call"
+    ):
         return False
     wanted = operator_requests.REQUESTED_STATUS[action]
     return wanted in ALLOWED_TRANSITIONS[job.status] or (action == "reset" and job.status is wanted)

@@ -12,12 +12,16 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, instant, text
-from speechaid.model.states import JobStatus, SuspendReason, transition
+from speechaid.model.states import JobStatus, SuspendReason, status_dates, transition
 from speechaid.store.jobs import Candidate
 from speechaid.store.table import Table
 
 #: Jobs changed by one write, which takes seconds on a slow server; the client's time-out is half a minute.
 CHUNK_SIZE: Final = 500
+#: Matches texts alone, as a range of an index; not every server reads an index for ``$type``.
+ANY_TEXT: Final[Document] = {"$gte": ""}
+#: The index of SpeechAI's retries; the embedded server reads a sparse index only with a hint.
+RETRIES: Final = "speechaid_old_retries"
 #: Up to this many batches are queried one by one.
 MAX_SINGLE_QUERIES: Final = 4
 
@@ -122,7 +126,7 @@ class Queue:
             "$set": {
                 "status": transition(JobStatus.SUSPENDED, JobStatus.PENDING),
                 "suspend_reason": reason,
-                "suspended_at": now,
+                **status_dates(JobStatus.SUSPENDED, now),
                 "updated_at": now,
             },
             "$inc": {"revision": 1},
@@ -175,16 +179,34 @@ class Queue:
         }
         return self._in_chunks(query, change, 20 * CHUNK_SIZE)
 
-    def legacy_retries(self) -> list[Job]:
-        """Find failed jobs whose retry by SpeechAI is due, or has its time stored as text."""
+    def legacy_retries(self, limit: int) -> list[Job]:
+        """Find at most ``limit`` failed jobs whose retry by SpeechAI is due, longest due first.
+
+        Only what ``requeue_legacy_retry`` and the rules need of each is read. A time that is stored as text
+        is converted before, of at most as many jobs; one that cannot be read is removed, since no query
+        would ever find it due.
+        """
         failed: Document = {"status": JobStatus.FAILED}
-        found = self.table.find({**failed, "next_try_at": {"$lte": self._now()}})
-        found += self.table.find({**failed, "next_try_at": {"$type": "string"}})
+        written = {**failed, "next_try_at": ANY_TEXT}
+        for row in self.table.find(written, limit=limit, fields=("next_try_at",), hint=RETRIES):
+            due_at = instant(row["next_try_at"])
+            change = {"$set": {"next_try_at": due_at}} if due_at else {"$unset": {"next_try_at": ""}}
+            self.table.update({**failed, "_id": row["_id"], "next_try_at": row["next_try_at"]}, change)
+        found = self.table.find(
+            {**failed, "next_try_at": {"$lte": self._now()}},
+            sort=[("next_try_at", 1)],
+            limit=limit,
+            fields=("job_id", "status", "revision", "next_try_at", "batch_id", "attempts", "tries"),
+            hint=RETRIES,
+        )
         return [Job.read(document) for document in found]
+
+    def drop_legacy_retry(self, job: Job) -> bool:
+        """Remove the retry of a job that has no attempt left; False where it is not as read."""
+        return self.table.update(_retry_as_read(job), {"$unset": {"next_try_at": ""}})
 
     def requeue_legacy_retry(self, job: Job) -> bool:
         """Make such a job pending; False where status, revision or retry time are not as read."""
-        as_read = {name: job.document.get(name) for name in ("status", "revision", "next_try_at")}
         change: Document = {
             "$set": {
                 "status": transition(JobStatus.PENDING, job.status),
@@ -194,7 +216,7 @@ class Queue:
             "$unset": {"next_try_at": ""},
             "$inc": {"revision": 1},
         }
-        return self.table.update({"_id": job.id, **as_read}, change)
+        return self.table.update(_retry_as_read(job), change)
 
     def convert_text_times(self) -> int:
         """Convert lease and due times stored as text; return how many.
@@ -202,8 +224,10 @@ class Queue:
         A query never compares text with a time. An unreadable time becomes None: due at once.
         """
         statuses: Sequence[Any] = [JobStatus.PENDING, JobStatus.IN_PROGRESS]
-        query = {"status": {"$in": list(statuses)}, "reserved_until": {"$type": "string"}}
-        rows = self.table.find(query, limit=20 * CHUNK_SIZE, fields=("reserved_until",))
+        query = {"status": {"$in": list(statuses)}, "reserved_until": ANY_TEXT}
+        rows = self.table.find(
+            query, limit=20 * CHUNK_SIZE, fields=("reserved_until",), hint="speechaid_lapsed"
+        )
         for row in rows:
             written = row["reserved_until"]
             self.table.update(
@@ -211,3 +235,7 @@ class Queue:
                 {"$set": {"reserved_until": instant(written)}, "$inc": {"revision": 1}},
             )
         return len(rows)
+
+
+def _retry_as_read(job: Job) -> Document:
+    return {"_id": job.id, **{name: job.document.get(name) for name in ("status", "revision", "next_try_at")}}

@@ -214,6 +214,15 @@ class Table:
             indexes = self._collection.index_information().values()
         return {tuple((str(name), direction) for name, direction in index["key"]) for index in indexes}
 
+    def has_unique_index(self, keys: tuple[tuple[str, int], ...]) -> bool:
+        """Whether a unique index with these keys, in order, exists, whatever its name."""
+        with translated():
+            indexes = self._collection.index_information().values()
+        return any(
+            index.get("unique") and tuple((str(name), order) for name, order in index["key"]) == keys
+            for index in indexes
+        )
+
     def sibling(self, name: str) -> Table:
         """Another collection of the same database, with the same write concern."""
         return Table(self._collection.database.get_collection(name))

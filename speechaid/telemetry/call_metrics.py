@@ -21,6 +21,8 @@ def settled(key: str, verdict: Verdict) -> tuple[str, list[Increment]]:
         increments.append(("speechaid_rotations_total", {"cause": outcome}, 1.0))
     elif verdict.status is JobStatus.PENDING:
         increments.append(("speechaid_retries_total", {"cause": outcome}, 1.0))
+    if verdict.cause == RetryCause.CALL_UNKNOWN:
+        return f"settled:{key}", increments
     if verdict.result is None:
         return f"settled:{key}", [*increments, ("speechaid_dials_refused_total", {"outcome": outcome}, 1.0)]
     increments.append(("speechaid_calls_ended_total", {"outcome": outcome}, 1.0))

@@ -183,6 +183,11 @@ _OF_JOBS: Final = (
         values=RECOVERIES,
     ),
     _counter("speechaid_lease_losses_total", "Times that a worker found that it had lost its job's lease."),
+    _counter(
+        "speechaid_jobs_already_served_total",
+        "Pending jobs that said of themselves that they were served: closed as done, not called.",
+    ),
+    _counter("speechaid_jobs_deleted_total", "Claimed jobs whose document another program had deleted."),
     _gauge("speechaid_jobs", "Jobs by status, as last counted.", "status", values=JobStatus),
     _gauge("speechaid_jobs_due", "Due jobs, whether or not they may be called now."),
     _gauge(

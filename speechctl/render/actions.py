@@ -79,6 +79,13 @@ def release(result: Result) -> list[Block]:
     if left:
         idle = "" if result["workers_at_work"] else " (no worker of this host is at work)"
         lines.append(f"{plural(left, 'job')} with a call or an open dial left to the workers{idle}")
+    if given_up := int(result.get("given_up") or 0):
+        calls = plural(given_up, "job with a call", "jobs with calls")
+        lines.append(
+            f"{calls} that Retell does not know: closed within two minutes, if it answers the same then"
+            if not result["dry_run"]
+            else f"{calls} that Retell does not know would be closed"
+        )
     if result["moved_meanwhile"]:
         lines.append(f"{plural(int(result['moved_meanwhile']), 'job was', 'jobs were')} taken over meanwhile")
     rows = [

@@ -34,6 +34,7 @@ CAUSES: Final[Mapping[str, str]] = {
     "no_credit": "account has no credit",
     "blocked": "Retell refuses all calls, no attempt used",
     "stopped_by_operator": "stopped by an operator",
+    "call_unknown": "Retell does not know the call",
     "stopped_in_retell": "stopped in Retell",
     "answer_unreadable": "Retell's answer about the call cannot be read",
 }

@@ -96,6 +96,7 @@ class MemoryCollection:
         self._serials: dict[Any, int] = {}
         #: Each index's keys, by its name.
         self._indexes: dict[str, list[tuple[str, int]]] = {}
+        self._unique_names: set[str] = set()
         #: Of each field that no two documents may have the same value of: whose each value is.
         self._unique: dict[str, dict[Any, Any]] = {}
 
@@ -212,10 +213,17 @@ class MemoryCollection:
             self._unique[path] = {
                 value: row["_id"] for row in self.rows.values() for value in _values(row, path)
             }
+            self._unique_names.add(name)
         self._indexes[name] = keys
 
+    def drop_index(self, name: str) -> None:
+        del self._indexes[name]
+
     def index_information(self) -> dict[str, Document]:
-        return {name: {"key": keys} for name, keys in self._indexes.items()}
+        return {
+            name: {"key": keys, **({"unique": True} if name in self._unique_names else {})}
+            for name, keys in self._indexes.items()
+        }
 
     # -- inside ------------------------------------------------------------------------------------------
 

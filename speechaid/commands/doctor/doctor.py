@@ -101,6 +101,7 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
     facts.unreadable_answers = store.diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
+    facts.served = store.diagnostics.served_jobs(COUNTED)
     facts.missing_indexes = missing_indexes(store)
 
 

@@ -92,6 +92,8 @@ class DoctorFacts:
     unreadable: list[str] = field(default_factory=list)
     #: Jobs that ended within 24 hours by what Retell's list tells: get-call's answer could not be read.
     unreadable_answers: list[str] = field(default_factory=list)
+    #: Waiting jobs that were served already, up to ``COUNTED``.
+    served: list[str] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

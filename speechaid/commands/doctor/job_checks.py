@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -20,6 +20,7 @@ from speechaid.commands.doctor.facts import (
 from speechaid.model.account import Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
+from speechaid.model.masking import mask_phone
 from speechaid.model.reading import not_understood
 from speechaid.model.states import SUCCESSFUL_OUTCOMES
 from speechaid.protocol.text import plural
@@ -188,7 +189,8 @@ def calls(facts: DoctorFacts) -> Findings:
     if facts.now is None:
         return
     longest = timedelta(minutes=2 * facts.settings.call.max_duration_minutes)
-    parked = [job for job in facts.dials if job.dial and job.dial.parked_at]
+    unknown = [job for job in facts.dials if job.dial and job.dial.parked_at and job.dial.unknown_at]
+    parked = [job for job in facts.dials if job.dial and job.dial.parked_at and not job.dial.unknown_at]
     hanging = [
         job
         for job in facts.dials
@@ -202,6 +204,26 @@ def calls(facts: DoctorFacts) -> Findings:
         for job in facts.dials
         if job.dial and job.dial.is_ambiguous and job.dial.next_lookup_at is not None
     ]
+    shared = shared_numbers(facts.dials)
+    if shared:
+        yield fault(
+            "shared_numbers",
+            "two jobs have an open dial to one number, so the index that forbids this cannot be created; "
+            "until it is, each dial looks for other open dials to its number",
+            "; ".join(f"{mask_phone(number)}: {' and '.join(jobs)}" for number, jobs in shared[:NAMED]),
+            "nothing to do if both calls end: the index is then created; else see which of the jobs was "
+            "copied into the database, and remove it",
+        )
+    if unknown:
+        yield fault(
+            "unknown_calls",
+            "Retell does not know the calls of jobs in progress; each holds its number, and a place of its "
+            "account and batch",
+            _ids(unknown),
+            "calls of another program are closed as failed 3 h 10 min after they were taken over; speechctl "
+            "release-stuck --unknown-calls closes all of them now; check that RETELL_API_KEY is the key that "
+            "they were placed with",
+        )
     if parked:
         yield fault(
             "parked_calls",
@@ -240,6 +262,15 @@ def calls(facts: DoctorFacts) -> Findings:
         )
 
 
+def shared_numbers(dials: Sequence[Job]) -> list[tuple[str, list[str]]]:
+    """Each number with more than one open dial, and the names of its jobs."""
+    jobs_of: dict[str, list[str]] = {}
+    for job in dials:
+        if job.dial is not None:
+            jobs_of.setdefault(job.dial.number, []).append(job.job_id)
+    return sorted((number, sorted(jobs)) for number, jobs in jobs_of.items() if len(jobs) > 1)
+
+
 def unreadable(facts: DoctorFacts) -> Findings:
     """Documents of other programs whose fields are not where they belong."""
     if facts.unreadable:
@@ -251,6 +282,20 @@ def unreadable(facts: DoctorFacts) -> Findings:
             + listed(dict.fromkeys(sorted(facts.unreadable), "")),
             "contact.phones must be a list of texts: correct it in the database and run "
             "speechctl reset-jobs, or run speechctl cancel-job JOB",
+        )
+
+
+def served_jobs(facts: DoctorFacts) -> Findings:
+    """Jobs that another program put back to pending after a successful call."""
+    if facts.served:
+        count = len(facts.served)
+        yield warning(
+            "served_jobs",
+            "waiting jobs were served already (call_result.success): they are closed as done, not called",
+            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
+            + listed(dict.fromkeys(facts.served, "")),
+            "nothing to do; if they are to be called again, speechctl reset-jobs --status done once they are "
+            "closed",
         )
 
 

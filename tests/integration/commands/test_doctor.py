@@ -143,6 +143,17 @@ def parked_call(campaign: Campaign) -> None:
     campaign.dial(call_id="call_lost", placed_at=now, parked_at=now)
 
 
+def unknown_call(campaign: Campaign) -> None:
+    now = campaign.stage.store.now()
+    campaign.dial(call_id="call_ghost", placed_at=now, parked_at=now, unknown_at=now)
+
+
+def shared_number(campaign: Campaign) -> None:
+    campaign.stage.database.jobs.drop_index("speechaid_live_number")
+    for _ in range(2):
+        campaign.dial(number="+12025550100")
+
+
 def missing_index(campaign: Campaign) -> None:
     campaign.stage.database.jobs.drop_index("speechaid_turn")
 
@@ -170,6 +181,9 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "parked_calls": parked_call,
     "unreadable_answers": lambda campaign: campaign.results(1, job_id="job-1", unreadable="no JSON"),
     "ambiguous_dials": lambda campaign: campaign.dial(next_lookup_at=campaign.stage.store.now()),
+    "unknown_calls": unknown_call,
+    "served_jobs": lambda campaign: campaign.job("job-2", call_result={"success": True}),
+    "shared_numbers": shared_number,
     "stuck_jobs": lapsed_lease,
     "missing_indexes": missing_index,
     "held": lambda campaign: campaign.stage.store.holds.hold(by="maria", reason="fire"),
@@ -190,6 +204,16 @@ def test_a_cause_is_found_with_evidence_and_remedy(
         assert found["evidence"]
         assert found["remedy"]
     finally:
+        campaign.stage.database.jobs.delete_many({})
+        campaign.stage.store.prepare()
+
+
+def test_an_index_that_shared_numbers_forbid_is_not_said_to_come_with_a_restart(campaign: Campaign) -> None:
+    shared_number(campaign)
+    try:
+        assert "missing_indexes" not in campaign.findings()
+    finally:
+        campaign.stage.database.jobs.delete_many({})
         campaign.stage.store.prepare()
 
 

@@ -252,6 +252,20 @@ def test_promises_lists_the_promises_to_pay(speechctl: Speechctl, database: Data
     assert "15000" in shown
 
 
+def test_promises_shows_the_soonest_days_wherever_they_stand(
+    speechctl: Speechctl, database: Database[Document]
+) -> None:
+    days = ("2026-05-20", "20/04/2026", "2026-06-20", "someday", "2026-03-20")
+    database.jobs.insert_many(
+        [{"job_id": f"job-{day}", "status": "done", "fecha_pago_cliente": day} for day in days]
+    )
+    shown = speechctl("promises", "--limit", "2")
+    assert [day for day in ("2026-03-20", "2026-04-20", "2026-05-20", "2026-06-20") if day in shown] == [
+        "2026-03-20",
+        "2026-04-20",
+    ]
+
+
 def test_a_spreadsheet_of_contacts_is_read_like_a_csv_file(tmp_path: Path) -> None:
     from xlsxwriter import Workbook
 

@@ -225,7 +225,8 @@ def test_stale_reservations_are_found_by_the_time_of_each(store: Store) -> None:
     entries = [{"key": f"{hours} h", "at": ago(store, hours=hours)} for hours in (3, 1)]
     add_account(store, "old", open_dials=entries)
     add_account(store, "fresh", open_dials=entries[1:])
-    assert store.accounts.stale_reservations(ago(store, hours=2)) == [("old", "3 h")]
+    stale = store.accounts.stale_reservations(ago(store, hours=2))
+    assert [(entry.owner, entry.key) for entry in stale] == [("old", "3 h")]
 
 
 # -- what SpeechAI reserved ------------------------------------------------------------------------------

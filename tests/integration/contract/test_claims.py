@@ -168,6 +168,7 @@ GUARDED: dict[str, Callable[[Jobs, Job, datetime], object]] = {
     "record_verdict": lambda jobs, held, _: jobs.record_verdict(held, {"outcome": "answered"}),
     "drop_reserved_amount": lambda jobs, held, _: jobs.drop_reserved_amount(held),
     "finish": lambda jobs, held, _: jobs.finish(held, {"status": "done"}),
+    "keep_deleted": lambda jobs, held, _: jobs.keep_deleted(held, LEASE),
     "requeue": lambda jobs, held, _: jobs.requeue(held),
     "release_lease": lambda jobs, held, _: jobs.release_lease(held),
 }

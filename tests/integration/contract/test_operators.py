@@ -8,7 +8,7 @@ import pytest
 
 from speechaid.errors import LeaseLost, NotFound
 from speechaid.model.job import Job
-from speechaid.model.states import JobStatus
+from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.store.connection import Store
 from speechaid.store.operator_requests import Requested
 from tests.integration.contract.documents import (
@@ -234,7 +234,8 @@ def test_waiting_jobs_of_a_batch_are_cancelled_and_those_in_hand_are_left(store:
 def test_suspended_jobs_of_an_account_are_revived_by_reason(store: Store) -> None:
     for name, reason in (("1", "no_credit"), ("2", "account_unknown"), ("3", "operator")):
         add_job(store, job_id=name, account_id="acc-1", status="suspended", suspend_reason=reason)
-    assert store.operator_actions.resume_suspended("acc-1", ["no_credit", "account_unknown"]) == 2
+    revived = [SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UNKNOWN]
+    assert [store.queue.resume_suspended("acc-1", reason, 9) for reason in revived] == [1, 1]
     assert [job(store, name)["status"] for name in "123"] == ["pending", "pending", "suspended"]
 
 

@@ -169,18 +169,23 @@ def test_scheduled_jobs_become_pending_and_keep_their_time(store: Store) -> None
     assert store.queue.make_scheduled_pending() == 0
 
 
-def test_old_retries_are_found_by_a_time_that_has_come_or_that_is_text(store: Store) -> None:
+def test_old_retries_are_found_by_a_time_that_has_come_written_as_text_or_not(store: Store) -> None:
     failed = {"status": "failed"}
     add_job(store, job_id="due", next_try_at=ago(store, minutes=1), **failed)
     add_job(store, job_id="text", next_try_at="2026-01-01T00:00:00", **failed)
     add_job(store, job_id="later", next_try_at=ahead(store, minutes=1), **failed)
+    add_job(store, job_id="text-later", next_try_at="2999-01-01T00:00:00", **failed)
+    add_job(store, job_id="odd", next_try_at="tomorrow", **failed)
     add_job(store, job_id="never", next_try_at=None, **failed)
     add_job(store, job_id="done", next_try_at=ago(store, minutes=1), status="done")
 
-    found = store.queue.legacy_retries()
+    assert [one.job_id for one in store.queue.legacy_retries(1)] == ["text"]  # due for longer
+    found = store.queue.legacy_retries(9)
 
-    assert [one.job_id for one in found] == ["due", "text"]
-    assert store.queue.requeue_legacy_retry(found[0])
+    assert [one.job_id for one in found] == ["text", "due"]
+    assert job(store, "text-later")["next_try_at"].year == 2999
+    assert "next_try_at" not in job(store, "odd")
+    assert store.queue.requeue_legacy_retry(found[1])
     assert (job(store, "due")["status"], job(store, "due")["reserved_until"]) == ("pending", None)
     assert "next_try_at" not in job(store, "due")
 
@@ -188,10 +193,11 @@ def test_old_retries_are_found_by_a_time_that_has_come_or_that_is_text(store: St
 @pytest.mark.parametrize("change", [{"status": "done"}, {"revision": 1}, {"next_try_at": "tomorrow"}])
 def test_an_old_retry_that_changed_since_it_was_read_is_left(store: Store, change: dict[str, Any]) -> None:
     add_job(store, status="failed", next_try_at=ago(store, minutes=1))
-    (found,) = store.queue.legacy_retries()
+    (found,) = store.queue.legacy_retries(9)
     set_fields(store, **change)
     before = job(store)
     assert not store.queue.requeue_legacy_retry(found)
+    assert not store.queue.drop_legacy_retry(found)
     assert job(store) == before
 
 

@@ -10,7 +10,9 @@ import pytest
 from bson import ObjectId
 
 from speechaid.errors import StoreError
+from speechaid.model.masking import mask_phone
 from speechaid.store.connection import Store
+from speechaid.store.indexes import OPEN_NUMBERS
 from speechaid.store.inspection import missing_indexes, other_workers, read_topology, write_durably
 from speechaid.store.jobs import COUNTED, LIVE_NUMBER
 from speechaid.store.pages import Pages
@@ -171,11 +173,32 @@ def test_an_index_of_the_same_keys_under_another_name_serves_as_well(empty_store
     assert missing_indexes(empty_store) == []
 
 
-def test_a_unique_index_over_documents_that_repeat_its_key_cannot_be_made(empty_store: Store) -> None:
-    for name in ("1", "2"):
+def test_a_unique_index_over_documents_that_repeat_its_key_is_named_with_the_jobs(empty_store: Store) -> None:
+    for name in ("job-1", "job-2"):
         add_job(empty_store, job_id=name, dial={"number": A})
-    with pytest.raises(StoreError, match="duplicates"):
-        empty_store.prepare()
+    remarks = empty_store.prepare()
+    assert len(remarks) == 2
+    assert remarks[0].startswith(f"index {LIVE_NUMBER} (")
+    assert remarks[1] == f"jobs job-1 and job-2 have one open number, {mask_phone(A)}"
+    assert missing_indexes(empty_store) == [f"jobs.{LIVE_NUMBER}"]
+    assert not empty_store.jobs.numbers_are_unique()
+
+    empty_store.jobs.table.delete({"job_id": "job-1"})
+    assert empty_store.prepare() == []
+    assert missing_indexes(empty_store) == []
+    assert empty_store.jobs.numbers_are_unique()
+    assert OPEN_NUMBERS.name not in index_names(empty_store.jobs.table)
+
+
+def test_results_with_one_dial_twice_are_named_and_a_result_is_still_recorded_once(
+    empty_store: Store,
+) -> None:
+    for _ in range(2):
+        empty_store.results.table.insert({"job_id": "job-1", "dial_key": "k"})
+    (remark,) = empty_store.prepare()
+    assert remark.startswith("index speechaid_result_dial (")
+    recorded = [empty_store.results.record({"job_id": "job-2", "dial_key": "m"}) for _ in range(2)]
+    assert recorded == [True, False]
 
 
 def test_an_index_that_somebody_dropped_is_done_without(empty_store: Store) -> None:

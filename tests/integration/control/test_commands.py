@@ -13,8 +13,12 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.model.states import STATUS_DATES
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
+from speechaid.store.operator_actions import OperatorActions
+from speechaid.store.queue import CHUNK_SIZE
+from speechaid.store.table import Table
 from speechctl.client import Client, Refused
 from tests.support.fakes import FakeDaemon, Service, served
 
@@ -618,6 +622,95 @@ def test_release_leaves_calls_and_other_programs_jobs_to_the_workers(operator: O
     answer = operator.run("release-stuck", older_than=300)
     assert (answer["released"], answer["left_to_workers"]) == (1, 2)
     assert [row["job_id"] for row in answer["jobs"] if row["then"] == "released"] == ["left-alone"]
+
+
+def test_many_suspended_jobs_of_an_account_come_back_in_portions(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portions: list[int] = []
+    update_many = Table.update_many
+
+    def counted(table: Table, query: Document, change: Any) -> int:
+        portions.append(update_many(table, query, change))
+        return portions[-1]
+
+    jobs, reason = 2 * CHUNK_SIZE + 7, {"status": "suspended", "suspend_reason": "account_suspended"}
+    operator.database.accounts.insert_one({"account_id": "acc-1", "status": "suspended"})
+    operator.database.jobs.insert_many(
+        [{"job_id": f"job-{number}", "account_id": "acc-1", **reason} for number in range(jobs)]
+    )
+    monkeypatch.setattr(Table, "update_many", counted)
+
+    answer = operator.run("resume-account", account="acc-1")
+
+    assert answer["jobs_resumed"] == jobs == operator.database.jobs.count_documents({"status": "pending"})
+    assert max(portions) == CHUNK_SIZE
+    assert (answer["was"], answer["status"]) == ("suspended", "active")
+
+
+def final_jobs_are_dated(operator: Operator) -> dict[str, str]:
+    """The statuses by job, once each job is seen to have the dates of its status."""
+    jobs = list(operator.database.jobs.find({}))
+    for job in jobs:
+        assert [name for name in STATUS_DATES[job["status"]] if name not in job] == [], job["job_id"]
+    return {job["job_id"]: job["status"] for job in jobs}
+
+
+def test_every_way_of_an_operator_to_end_or_suspend_a_job_sets_the_dates_of_its_status(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.store.batches.create({"batch_id": "batch-20260101-0000000a"})
+    for name in ("waiting", "straggler"):
+        operator.add_job(name, batch_id="batch-20260101-0000000a")
+    in_progress = {"status": "in_progress", "claim_token": "t", "worker_id": "w@h:1", "crashes": 2}
+    operator.add_job("crashed", **in_progress)
+    for name in ("cancelled", "suspended"):
+        operator.add_job(name)
+
+    # This one becomes pending only after the portions of the waiting jobs are done.
+    operator.database.jobs.update_one({"job_id": "straggler"}, {"$set": {"status": "in_progress"}})
+    find_in_hand = OperatorActions.in_progress
+
+    def becomes_pending(actions: OperatorActions, batch_id: str) -> Any:
+        found = find_in_hand(actions, batch_id)
+        operator.database.jobs.update_one(
+            {"job_id": "straggler", "status": "in_progress"}, {"$set": {"status": "pending"}}
+        )
+        return found
+
+    monkeypatch.setattr(OperatorActions, "in_progress", becomes_pending)
+    operator.run("cancel-batch", batch="batch-20260101-0000000a")
+    operator.run("cancel-job", job="cancelled")
+    operator.run("suspend-job", job="suspended")
+    operator.store.jobs.worker_crashed("w@h:1", 3)
+
+    assert final_jobs_are_dated(operator) == {
+        "waiting": "cancelled",
+        "straggler": "cancelled",
+        "crashed": "failed",
+        "cancelled": "cancelled",
+        "suspended": "suspended",
+    }
+
+
+def test_release_asks_for_the_end_of_ghosts_only_when_told_to(operator: Operator) -> None:
+    past = operator.store.now() - timedelta(hours=1)
+    dial = {"key": "k", "number": "+56912345671", "intent_at": past, "call_id": "call_1", "parked_at": past}
+    ahead = operator.store.now() + timedelta(hours=1)
+    held = {"status": "in_progress", "claim_token": "t", "reserved_until": ahead}
+    operator.add_job("ghost", dial={**dial, "unknown_at": past}, **held)
+    operator.add_job("parked", dial={**dial, "key": "m", "number": "+56912345672"}, **held)
+    assert operator.run("release-stuck")["given_up"] == 0
+    assert operator.run("release-stuck", unknown_calls=True, dry_run=True)["given_up"] == 1
+    assert operator.store.jobs.get("ghost").request is None
+
+    answer = operator.run("release-stuck", unknown_calls=True)
+
+    assert [(row["job_id"], row["then"]) for row in answer["jobs"]] == [("ghost", "given_up")]
+    asked = operator.store.jobs.get("ghost").request
+    assert asked is not None
+    assert asked["give_up"] is True
+    assert operator.store.jobs.get("parked").request is None
 
 
 # -- the database away ---------------------------------------------------------------------------------------

@@ -635,6 +635,92 @@ def test_a_legacy_call_that_retell_does_not_know_is_parked_and_not_called_again(
     assert creates(stage) == 0
 
 
+def leave_ghost(stage: Stage, survivor: WorkerContext, **fields: Any) -> None:
+    """Another program's job whose call Retell does not know, adopted and parked."""
+    stage.add_account(plan_type="unlimited", max_concurrent_calls=1)
+    speechai_leaves(stage, phone(), call_id="call_ghost", account_id="acc-1", **fields)
+    survivor.settings = survivor.settings.model_copy(
+        update={"call": survivor.settings.call.model_copy(update={"poll_timeout_seconds": 0.0})}
+    )
+    recover_again(stage, survivor)
+    assert stage.job()["dial"]["unknown_at"] is not None
+
+
+def age_ghost(stage: Stage, seconds: float) -> None:
+    placed_at = stage.job()["dial"]["placed_at"] - timedelta(seconds=seconds)
+    stage.database.jobs.update_one({"job_id": "job-1"}, {"$set": {"dial.placed_at": placed_at}})
+
+
+def other_job_of_the_account_is_called(stage: Stage, context: WorkerContext) -> bool:
+    number = phone()
+    stage.simulator.script({number: ["user_hangup"]})
+    stage.add_job(number, job_id="job-2", account_id="acc-1")
+    stage.dial_next(context)
+    return bool(stage.placed_calls())
+
+
+def test_a_ghost_gives_its_account_s_place_back_only_past_the_horizon_and_after_three_polls(
+    stage: Stage, survivor: WorkerContext
+) -> None:
+    leave_ghost(stage, survivor)
+    age_ghost(stage, PAST_THE_HORIZON)  # of a call of ours; another program's may last two hours
+    recover_again(stage, survivor, 5)
+    assert stage.job()["dial"]["empty_lookups"] == 0
+    assert not other_job_of_the_account_is_called(stage, survivor)
+
+    age_ghost(stage, 7200 - 600)
+    for expected in (1, 2):
+        recover_again(stage, survivor)
+        assert (stage.job()["status"], stage.job()["dial"]["empty_lookups"]) == ("in_progress", expected)
+        assert stage.job()["reserved_until"] - stage.store.now() > timedelta(seconds=60)  # spaced
+    recover_again(stage, survivor)
+
+    job = stage.job()
+    assert (job["status"], job["last_error"], job["attempts"]) == ("failed", "call_unknown", 0)
+    assert job["finished_at"] == job["failed_at"]
+    assert stage.database.accounts.find_one({})["open_dials"] == []  # type: ignore[index]
+    assert stage.results() == []
+    assert survivor.link.counts["speechaid_next_steps_total cause=call_unknown"] == 1  # type: ignore[attr-defined]
+    stage.database.jobs.delete_one({"job_id": "job-2"})
+    assert other_job_of_the_account_is_called(stage, survivor)
+
+
+def test_a_worker_with_another_key_proves_nothing_about_a_ghost(
+    stage: Stage, survivor: WorkerContext
+) -> None:
+    leave_ghost(stage, survivor)
+    age_ghost(stage, 2 * PAST_THE_HORIZON + 7200)
+    stage.simulator.change(api_keys=[API_KEY, "key_of_another_host"])
+    other = stage.context("worker-3@host-c:3", RETELL_API_KEY="key_of_another_host")
+    recover_again(stage, other, 5)
+    assert stage.job()["status"] == "in_progress"
+    assert stage.job()["dial"]["empty_lookups"] == 0
+
+
+@pytest.mark.parametrize("asked_before", [None, "cancel"])
+def test_an_operator_s_word_closes_a_ghost_at_the_next_poll(
+    stage: Stage, survivor: WorkerContext, asked_before: str | None
+) -> None:
+    leave_ghost(stage, survivor)
+    if asked_before is not None:
+        assert ask(stage, asked_before) == "recorded"
+    recover_again(stage, survivor)
+    assert stage.job()["status"] == "in_progress"
+    assert ask(stage, "give_up") == "recorded"
+    recover_again(stage, survivor)
+    assert stage.job()["status"] == ("failed" if asked_before is None else "cancelled")
+
+
+def test_an_operator_s_word_closes_no_job_whose_call_retell_knows(
+    stage: Stage, survivor: WorkerContext
+) -> None:
+    leave_live_call(stage)
+    assert ask(stage, "give_up") == "recorded"
+    recover_again(stage, survivor)
+    assert stage.job()["status"] == "done"
+    assert len(stage.results()) == 1
+
+
 def test_a_call_id_that_is_settled_already_is_not_taken_for_the_current_call(
     stage: Stage, survivor: WorkerContext
 ) -> None:

@@ -155,7 +155,9 @@ def old_call(stage: Stage, context: WorkerContext) -> Document:
     stage.dial_next(context)
     call_id = stage.job()["call_id"]
     document = context.retell.get_call(call_id).document
-    stage.database.jobs.update_one({}, {"$set": {"status": "pending", "reserved_until": None}})
+    # As an operator's reset leaves it: a job that was served is not called again otherwise.
+    reset = {"status": "pending", "reserved_until": None, "reset_at": stage.store.now() + timedelta(seconds=1)}
+    stage.database.jobs.update_one({}, {"$set": reset})
     assert isinstance(context.link, QuietLink)
     context.link.counts.clear()
     stage.simulator.clear_requests()

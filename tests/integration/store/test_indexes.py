@@ -11,6 +11,7 @@ from pymongo.database import Database
 
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
+from speechaid.model.states import SuspendReason
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
@@ -21,7 +22,7 @@ Document = dict[str, Any]
 
 BATCH, OTHER = "batch-20260101-0000000a", "batch-20260101-0000000b"
 #: What is asked for, and what lies around it.
-DUE, LAPSED, OPEN = 6, 4, 3
+DUE, LAPSED, OPEN, RETRIES, SUSPENDED = 6, 4, 3, 5, 7
 
 
 @pytest.fixture
@@ -46,6 +47,11 @@ def fill(store: Store, database: Database[Document]) -> None:
     jobs += [{"status": "pending", "batch_id": OTHER, "reserved_until": past} for _ in range(100)]
     jobs += [{"status": "pending", "batch_id": BATCH, "reserved_until": ahead} for _ in range(100)]
     jobs += [{"status": "pending", "batch_id": BATCH, "reserved_until": past} for _ in range(DUE)]
+    jobs += [{"status": "failed", "attempts": 3} for _ in range(100)]
+    jobs += [{"status": "failed", "attempts": 1, "next_try_at": past} for _ in range(RETRIES)]
+    suspended = {"status": "suspended", "suspend_reason": "account_suspended"}
+    jobs += [{**suspended, "account_id": "acc-8"} for _ in range(50)]
+    jobs += [{**suspended, "account_id": "acc-9"} for _ in range(SUSPENDED)]
     held = {"status": "in_progress", "batch_id": BATCH, "claim_token": "t", "worker_id": "w@h:1"}
     jobs += [{**held, "reserved_until": ahead} for _ in range(30)]
     jobs += [{**held, "reserved_until": past, "worker_id": "w@h:2"} for _ in range(LAPSED)]
@@ -126,6 +132,14 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
     "lapsed leases": (lambda store: store.jobs.lapsed(16), LAPSED),
     "open dials of a batch": (lambda store: store.jobs.open_dials(BATCH), OPEN),
     "a dial that is open somewhere": (lambda store: store.jobs.has_dial("k1"), OPEN),
+    "SpeechAI's retries": (lambda store: store.queue.legacy_retries(9), RETRIES),
+    "times that are text": (lambda store: store.queue.convert_text_times(), 0),
+    "SpeechAI's reservations to release": (lambda store: store.legacy.of_ended(9), 0),
+    "suspended jobs of an account": (
+        lambda store: store.queue.resume_suspended("acc-9", SuspendReason.ACCOUNT_SUSPENDED, 9),
+        SUSPENDED,
+    ),
+    "calls that Retell does not know": (lambda store: store.operator_actions.with_unknown_call(9), OPEN),
     "counts of a batch": (lambda store: store.jobs.counts(OTHER), 100),
     "a job by its name": (lambda store: store.jobs.get("job-7"), 1),
     "a batch by its name": (lambda store: store.batches.find(BATCH), 1),

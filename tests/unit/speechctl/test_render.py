@@ -160,6 +160,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
             "dry_run": True,
             "released": 1,
             "left_to_workers": 1,
+            "given_up": 1,
             "moved_meanwhile": 0,
             "workers_at_work": 0,
             "jobs": [
