@@ -33,10 +33,13 @@ from speechaid.retell.faults import (
     NotSent,
     NumberRefused,
     RateLimited,
+    RetellError,
+    TooLarge,
+    Unexplained,
 )
 from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
-from speechaid.rules import metering
+from speechaid.rules import metering, outcomes
 from speechaid.rules.eligibility import Action, Evaluation, Reason
 from speechaid.rules.phones import Choice
 from speechaid.telemetry import call_metrics
@@ -72,6 +75,9 @@ REFUSALS: dict[type[NotPlaced], Outcome] = {
     Blocked: Outcome.BLOCKED,
     RateLimited: Outcome.TEMPORARY,
     NotSent: Outcome.TEMPORARY,
+    TooLarge: Outcome.REJECTED,
+    # Excused, but only so often (``settle_refusal``).
+    Unexplained: Outcome.TEMPORARY,
 }
 
 
@@ -226,7 +232,7 @@ def place_or_withdraw(
     try:
         return *post(context, job), cleared
     except NotPlaced as refusal:
-        settlement.settle_refusal(context, job, REFUSALS[type(refusal)], str(refusal))
+        settle_refusal(context, job, refusal)
         return None
     except Ambiguous as exc:
         context.emit("dial.ambiguous", job, level=WARNING, error=str(exc))
@@ -236,6 +242,15 @@ def place_or_withdraw(
             WorkerState.SETTLING, "leave to recovery", job, lambda: context.store.jobs.release_lease(job)
         )
         return None
+
+
+def settle_refusal(context: WorkerContext, job: Job, refusal: NotPlaced) -> None:
+    """Settle a dial whose create was refused; one unexplained refusal too many is an ordinary failure."""
+    outcome, excused = REFUSALS[type(refusal)], isinstance(refusal, Unexplained)
+    if excused and job.excused_faults >= outcomes.EXCUSED_AT_MOST:
+        outcome, excused = Outcome.FAILED, False
+    context.emit("dial.refused", job, level=WARNING, outcome=outcome, error=str(refusal))
+    settlement.settle_refusal(context, job, outcome, str(refusal), excused=excused)
 
 
 def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Preflight | Obstacle:
@@ -318,8 +333,10 @@ def post(context: WorkerContext, job: Job) -> tuple[Job, Call]:
     try:
         call = context.retell.create_call(json.loads(job.dial.body))
     except (NotPlaced, Ambiguous) as fault:
-        circuit_breaker.after_create_fault(context, fault)
-        raise
+        noted: RetellError = circuit_breaker.after_create_fault(context, fault, job.dial.number)
+        if noted is fault:
+            raise
+        raise noted from fault
     context.link.count_once(*call_metrics.placed(job.dial.key))
     # Until the database has the id, only the supervisor can show an operator which call this worker has.
     named = replace(job, dial=replace(job.dial, call_id=call.call_id))

@@ -68,6 +68,8 @@ class CallFollower:
         self.unknown = False
         #: Whether the latest poll was answered.
         self._last_poll_answered = False
+        #: Whether the breaker has counted a failed poll since the last answer: one call votes once.
+        self._poll_fault_counted = False
         now = context.clock.boottime()
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
@@ -118,7 +120,9 @@ class CallFollower:
             return
         except RetellError as fault:
             self._last_poll_answered = False
-            circuit_breaker.after_query_fault(context, fault)
+            if not self._poll_fault_counted:
+                self._poll_fault_counted = True
+                circuit_breaker.after_query_fault(context, fault)
             return
         self._note_answer(call)
 
@@ -226,7 +230,7 @@ class CallFollower:
 
     def _note_answer(self, call: Call) -> None:
         context = self.context
-        self.unknown, self._last_poll_answered = False, True
+        self.unknown, self._last_poll_answered, self._poll_fault_counted = False, True, False
         self._last_answer_at = context.clock.boottime()
         if call.connected and self._connected_at is None:
             self._connected_at = self._last_answer_at

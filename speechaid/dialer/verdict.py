@@ -52,6 +52,8 @@ class DialEnd:
     connected: bool
     #: Retell's reason for a refusal.
     error: str | None = None
+    #: Nothing is spent, because neither person nor number is at fault; counted, so that it has an end.
+    excused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,10 @@ def decide(
         changes["reserved_until"] = now + timedelta(seconds=step.delay_seconds)
     if step.dead_phone is not None:
         changes["dead_phones"] = sorted(job.dead_phones | {step.dead_phone})
+    if end.excused:
+        changes["excused_faults"] = job.excused_faults + 1
+    if end.outcome is Outcome.REJECTED:
+        changes["last_outcome"] = str(end.outcome)  # by which doctor finds the job
     # A call counts for the day on which it was placed, whenever it ends.
     charge = _charge(billing.account, end, inputs.default_timezone, placed_at=dial.placed_at or now)
     if end.call is None:

@@ -65,6 +65,7 @@ class AlertMonitor:
         self._hung = Increase(HUNG_WINDOW_SECONDS * patience)
         self._ended = Increase(SUCCESS_WINDOW_SECONDS * patience)
         self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
+        self._refused = Increase(SUCCESS_WINDOW_SECONDS * patience)
 
     def update(
         self, status: Mapping[str, Any], counts: Counts, concurrency: ConcurrencyReading | None, now: float
@@ -167,12 +168,12 @@ class AlertMonitor:
         not_understood = _queue_stats(stats, "not_understood", {"named": []})["named"]
         counts = snapshot.counts
         hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
-        ended = _sum(
-            counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != UNRATED_OUTCOME
-        )
+        ended = _sum(counts, "speechaid_calls_ended_total", _is_rated)
+        refused = _sum(counts, "speechaid_dials_refused_total", _is_rated)
         return AlertFacts(
             database_up=database_up(stats),
             jobs_callable=_queue_stats(stats, "callable", 0),
+            jobs_ready=_queue_stats(stats, "ready", 0),
             oldest_lapsed_seconds=_queue_stats(stats, "oldest_lapsed_seconds", 0.0),
             stalled_seconds=snapshot.stalled_seconds,
             parked_calls=_queue_stats(stats, "parked", 0),
@@ -183,11 +184,16 @@ class AlertMonitor:
             hung_workers=self._hung.note(now, hung),
             calls_ended=self._ended.note(now, ended),
             calls_succeeded=self._succeeded.note(now, _sum(counts, "speechaid_calls_succeeded_total")),
+            dials_refused=self._refused.note(now, refused),
             holds=_hold_sentences(snapshot),
             batches_paused=tuple(unexpected),
             batches_not_understood=tuple(not_understood),
             accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(stats, "accounts", [])},
         )
+
+
+def _is_rated(labels: Mapping[str, str]) -> bool:
+    return labels["outcome"] != UNRATED_OUTCOME
 
 
 def _hold_sentences(snapshot: Snapshot) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from speechaid.retell.faults import (
     CallUnknown,
     NotSent,
     RetellUnavailable,
+    Unreadable,
     create_fault_for,
     other_fault_for,
 )
@@ -125,7 +126,6 @@ class RetellClient:
             raise create_fault_for(
                 answer.status,
                 document,
-                to_number=reading.text(body.get("to_number")),
                 headers=answer.headers,
                 now=datetime.now(UTC),
             )
@@ -142,6 +142,7 @@ class RetellClient:
 
         Raises:
             CallUnknown: Retell knows no such call.
+            Unreadable: Retell answered, but not with this call.
             RetellUnavailable: ask again later.
             Blocked: the key or the request is refused.
         """
@@ -149,9 +150,9 @@ class RetellClient:
         try:
             call = _call(document)
         except ValueError as exc:
-            raise RetellUnavailable("Retell's answer is not a call") from exc
+            raise Unreadable("Retell's answer is not a call") from exc
         if call.call_id != call_id:
-            raise RetellUnavailable("Retell answered with another call")
+            raise Unreadable("Retell answered with another call")
         return call
 
     def find_calls(
@@ -272,12 +273,13 @@ class RetellClient:
         try:
             answer = self._request(method, path, body=body, seconds=seconds)
         except transport.ExchangeFailed as exc:
-            raise RetellUnavailable(f"no whole answer from Retell ({exc.word})") from exc
+            kind = Unreadable if exc.word == "unreadable" else RetellUnavailable
+            raise kind(f"no whole answer from Retell ({exc.word})") from exc
         document = self._parse(answer)
         if not 200 <= answer.status < 300:
             raise other_fault_for(answer.status, document, headers=answer.headers, now=datetime.now(UTC))
         if expect_document and not isinstance(document, dict):
-            raise RetellUnavailable("Retell's answer cannot be read", status=answer.status)
+            raise Unreadable("Retell's answer cannot be read", status=answer.status)
         return _document(document)
 
     def _request(

@@ -134,7 +134,13 @@ class OperatorActions:
 
     def reset(self, query: Document, limit: int) -> int:
         """Reset at most ``limit`` jobs of a query: pending, no attempts, first phone; return how many."""
-        fresh = {"status": JobStatus.PENDING, "attempts": 0, "crashes": 0, "reserved_until": None}
+        fresh = {
+            "status": JobStatus.PENDING,
+            "attempts": 0,
+            "crashes": 0,
+            "excused_faults": 0,
+            "reserved_until": None,
+        }
         # No field can be set inside SpeechAI's null contact; replacing a real contact would lose it.
         flat = {**fresh, "contact": {"next_phone_index": 0}}
         full = {**fresh, "contact.next_phone_index": 0}
