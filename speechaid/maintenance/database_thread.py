@@ -131,6 +131,10 @@ class DatabaseThread:
             self._housekeeper.due_at = 0.0
             self._changed.notify()
 
+    def note_retell_answer(self, at: float | None) -> None:
+        """Note when Retell last answered this process, in seconds of boot time; None: it does not."""
+        self._housekeeper.retell_answered_at = at
+
     def apply_settings(self, settings: Settings) -> None:
         """Take over new settings after a reload."""
         self._settings = settings

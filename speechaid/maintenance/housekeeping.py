@@ -7,10 +7,11 @@ counts, not more load.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from logging import INFO
 from typing import Any
 
 from speechaid.clock import Clock, SystemClock
-from speechaid.dialer import legacy_reservations
+from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
@@ -69,6 +70,8 @@ class Housekeeper:
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
+        #: When Retell last answered this process, by the same clock; None: it does not.
+        self.retell_answered_at: float | None = None
 
     def stats(self) -> dict[str, Any]:
         """The latest counts."""
@@ -105,8 +108,15 @@ class Housekeeper:
 
     def _read_holds(self, settings: Settings) -> None:
         """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
-        hold, document = self._store.holds.read(fingerprint(settings.retell.api_key.get_secret_value()))
+        key = fingerprint(settings.retell.api_key.get_secret_value())
+        hold, document = self._store.holds.read(key)
         breaker = Breaker.read(document)
+        if breaker.state is not BreakerState.CLOSED and self.retell_answered_at is not None:
+            # With nothing due no dial probes, and the hold would last for ever.
+            age = self._clock.boottime() - self.retell_answered_at
+            if circuit_breaker.after_answer(self._store, key, age):
+                log.event(INFO, "breaker.closed", key=key, kind=breaker.kind, reason=breaker.reason)
+                breaker = Breaker()
         key_held = breaker.state is not BreakerState.CLOSED
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
         self._stats = {

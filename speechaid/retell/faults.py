@@ -185,6 +185,6 @@ def _fault(
     message = f"Retell answered {status}" + (f": {text}" if text else "")
     retry_after = answers.retry_after_seconds(headers, now=now)
     if kind is Unexplained:
-        wording = f"{status} {refusals.comparable(answers.refusal_text(body))}".strip()
+        wording = f"{status} {refusals.mask_wording(answers.refusal_text(body))}".strip()
         return Unexplained(message, status=status, retry_after_seconds=retry_after, wording=wording)
     return kind(message, status=status, retry_after_seconds=retry_after)

@@ -41,7 +41,7 @@ class Wording:
     examples: tuple[str, ...]
     remedy: str = ""
 
-    def matches(self, text: str) -> bool:
+    def is_said_in(self, text: str) -> bool:
         """Whether the row recognises this plain text."""
         return re.search(self.pattern, text) is not None
 
@@ -167,7 +167,8 @@ WORDINGS: Final[tuple[Wording, ...]] = (
         name="permission",
         blame=Blame.ACCOUNT,
         pattern=r"\bpermi(?:ssions?|tted)\b|\bauthori[sz]|\bunauthori[sz]"
-        r"|\bnot (?:allowed|enabled|eligible)\b|\bforbidden\b|\bdisabled\b|\bdenied\b|\bprohibited\b|\bwhitelist|\ballow ?list",
+        r"|\bnot (?:allowed|enabled|eligible)\b"
+        r"|\bforbidden\b|\bdisabled\b|\bdenied\b|\bprohibited\b|\bwhitelist|\ballow ?list",
         examples=(
             "Calls to {to} are not allowed",
             "Outbound calling is disabled",
@@ -238,7 +239,7 @@ def plain(text: str) -> str:
 def wording_of(text: str) -> Wording | None:
     """The first row that recognises a refusal; None: it is unclear what is at fault."""
     words = plain(text)
-    return next((wording for wording in WORDINGS if wording.matches(words)), None)
+    return next((wording for wording in WORDINGS if wording.is_said_in(words)), None)
 
 
 def blame_for(text: str) -> Blame:
@@ -247,7 +248,7 @@ def blame_for(text: str) -> Blame:
     return Blame.UNCLEAR if wording is None else wording.blame
 
 
-def comparable(text: str) -> str:
+def mask_wording(text: str) -> str:
     """A refusal with numbers and ids masked, so that two of one kind are equal; has no phone number."""
     masked = ("#" if _SPECIFIC.search(word) else word for word in text.lower().split())
     return " ".join(word for word, _ in groupby(masked))[:WORDING_LENGTH]

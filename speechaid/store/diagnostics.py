@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
-from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.model.states import JobStatus, Outcome, SuspendReason
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait or failed.
@@ -67,6 +67,12 @@ class Diagnostics:
             "contact.phone": no_text,
             "to_number": no_text,
         }
+        rows = self._jobs.find(query, limit=limit, fields=("job_id",))
+        return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
+
+    def rejected(self, limit: int) -> list[str]:
+        """Names of failed jobs whose requests Retell cannot take."""
+        query = {"status": JobStatus.FAILED, "last_outcome": Outcome.REJECTED}
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 

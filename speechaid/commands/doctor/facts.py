@@ -12,6 +12,7 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
+from speechaid.rules.circuit_breaker import FaultKind
 from speechaid.settings import Settings
 
 #: Items that a finding names; of the others it gives the number.
@@ -69,6 +70,7 @@ class DoctorFacts:
     global_hold: str | None = None
     #: The circuit breaker of this host's key, as a hold; None while it is closed.
     breaker: Hold | None = None
+    breaker_kind: FaultKind | None = None
     #: Waiting jobs by batch.
     waiting: dict[str | None, int] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
@@ -87,6 +89,8 @@ class DoctorFacts:
     dials: list[Job] = field(default_factory=list)
     #: Jobs whose lease ran out more than five minutes ago.
     lapsed: int = 0
+    #: Jobs that failed because Retell cannot take their requests, or that cannot be read.
+    rejected: list[str] = field(default_factory=list)
     #: Jobs without a readable phone, up to ``COUNTED``.
     unreadable: list[str] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)

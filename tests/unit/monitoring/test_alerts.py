@@ -54,6 +54,7 @@ def queue_stats(**fields: Any) -> dict[str, Any]:
     return {
         "due": 0,
         "callable": 0,
+        "ready": 0,
         "oldest_due_seconds": 0.0,
         "lapsed": 0,
         "oldest_lapsed_seconds": 0.0,
