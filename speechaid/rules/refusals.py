@@ -177,9 +177,16 @@ WORDINGS: Final[tuple[Wording, ...]] = (
         remedy="give the API key and the calling number the permission to call out",
     ),
     Wording(
+        name="api_key",
+        blame=Blame.ACCOUNT,
+        pattern=r"\bapi ?key\b|\bcredentials?\b|\bauthenticat",
+        examples=("API key is missing or invalid.", "Authentication failed"),
+        remedy="correct RETELL_API_KEY and restart the daemon",
+    ),
+    Wording(
         name="account",
         blame=Blame.ACCOUNT,
-        pattern=r"\baccounts?\b|\borgani[sz]ations?\b|\borg\b|\bworkspace\b|\bapi key\b|\bkyc\b"
+        pattern=r"\baccounts?\b|\borgani[sz]ations?\b|\borg\b|\bworkspace\b|\bkyc\b"
         r"|\b(?:un)?verif|\bcompliance\b|\bsuspended\b|\bbanned\b|\bspam|\bfraud|\babuse|\bscam",
         examples=(
             "Organization is suspended",

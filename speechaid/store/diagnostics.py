@@ -70,7 +70,7 @@ class Diagnostics:
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
-    def rejected(self, limit: int) -> list[str]:
+    def rejected_jobs(self, limit: int) -> list[str]:
         """Names of failed jobs whose requests Retell cannot take."""
         query = {"status": JobStatus.FAILED, "last_outcome": Outcome.REJECTED}
         rows = self._jobs.find(query, limit=limit, fields=("job_id",))

@@ -99,7 +99,7 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.outcomes = store.diagnostics.recent_outcomes(_RECENT_SECONDS)
     facts.dials = store.diagnostics.open_dials(_MAX_DIALS)
     facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
-    facts.rejected = store.diagnostics.rejected(COUNTED)
+    facts.rejected = store.diagnostics.rejected_jobs(COUNTED)
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
     facts.missing_indexes = missing_indexes(store)
 

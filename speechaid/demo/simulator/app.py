@@ -144,7 +144,7 @@ class Simulator:
         if fault.kind is Kind.GARBAGE:
             return garbage(fault.style, normal or self.json({}))
         status, message = fault.answer or (500, "")
-        return self._error(status, subject.fill(message), fault.answer_headers(self.clock()))
+        return self._error(status, subject.with_numbers(message), fault.answer_headers(self.clock()))
 
     def _check_key(self, request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()

@@ -155,7 +155,7 @@ class Subject:
     from_number: str | None = None
     api_key_fingerprint: str | None = None
 
-    def fill(self, message: str) -> str:
+    def with_numbers(self, message: str) -> str:
         """A message with the request's numbers in place of ``{to}`` and ``{from}``."""
         return message.replace("{to}", self.to_number or "").replace("{from}", self.from_number or "")
 

@@ -243,7 +243,7 @@ def test_a_request_that_is_too_large_ends_its_job_and_no_other(stage: Stage) -> 
     assert statuses == ["failed"] * 4 + ["done"] * 2
     assert "413" in stage.job("job-0")["last_error"]
     assert breaker(stage, context) == Breaker()
-    assert stage.store.diagnostics.rejected(10) == [f"job-{index}" for index in range(4)]
+    assert stage.store.diagnostics.rejected_jobs(10) == [f"job-{index}" for index in range(4)]
 
 
 def test_a_call_whose_answers_cannot_be_read_does_not_hold_the_others(stage: Stage) -> None:
