@@ -32,6 +32,8 @@ TICK_COST_FACTOR = 20.0
 TICK_MAX_SECONDS = 30.0
 #: A breaker whose next probe was due this many seconds ago belongs to a key that is no longer used.
 BREAKER_UNUSED_SECONDS = 3600.0
+#: What a breaker remembers of single numbers: nothing for status.
+BREAKER_MEMORY = frozenset({"unexplained", "carrier_run"})
 #: Seconds between two ticks of less urgent work.
 SLOW_TICK_SECONDS = 10.0
 #: Jobs of one account that are resumed in one tick at most.
@@ -154,7 +156,11 @@ class Housekeeper:
         """The circuit breakers of keys in use."""
         unused = self._store.now() - timedelta(seconds=BREAKER_UNUSED_SECONDS)
         rows = self._store.holds.breakers()
-        return [_plain(row) for row in rows if (instant(row.get("probe_at")) or unused) >= unused]
+        return [
+            {name: _plain(value) for name, value in row.items() if name not in BREAKER_MEMORY}
+            for row in rows
+            if (instant(row.get("probe_at")) or unused) >= unused
+        ]
 
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
         """Correct the batch's counters, also where another host wrote an old count and stopped."""

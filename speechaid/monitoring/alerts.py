@@ -56,6 +56,7 @@ class AlertMonitor:
         self._fired_at: dict[str, datetime] = {}
         self._progress_at: float | None = None
         self._ended_before = -1.0
+        self._recent: dict[str, float] = {}
         self.apply_settings(settings)
 
     def apply_settings(self, settings: Settings) -> None:
@@ -91,11 +92,24 @@ class AlertMonitor:
             concurrency=concurrency,
         )
         facts = self._facts(snapshot, now)
+        self._recent = {
+            "minutes": SUCCESS_WINDOW_SECONDS * self._thresholds.patience / 60,
+            "calls_ended": facts.calls_ended,
+            "calls_succeeded": facts.calls_succeeded,
+            "dials_refused": facts.dials_refused,
+        }
         self._states, changes = evaluate(ALERTS, self._states, facts, self._thresholds, now)
         for change in changes:
             self._announce(change, snapshot)
         firing = frozenset(name for name, state in self._states.items() if state.firing)
         self.holder.publish(Snapshot(**{**vars(snapshot), "firing": firing}))
+
+    def recent(self) -> dict[str, float]:
+        """Calls that ended and succeeded, and dials that Retell refused, in the last minutes, for status.
+
+        Without ``temporary`` ones; empty before the first update.
+        """
+        return self._recent
 
     def firing(self) -> list[dict[str, Any]]:
         """The firing alerts, critical ones first, ready for JSON.

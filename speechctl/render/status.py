@@ -91,6 +91,7 @@ def _warnings(result: Result) -> list[Block]:
     if loops:
         lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
     lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
+    lines += _refused(result.get("recent") or {})
     lines += [f"! alert {row.get('alert')}: {summary_of(row)}" for row in result.get("alerts") or []]
     invalid = _not_understood(result)
     if invalid.get("count"):
@@ -100,6 +101,17 @@ def _warnings(result: Result) -> list[Block]:
             f" {names} (speechctl batches says why)"
         )
     return lines
+
+
+def _refused(recent: Result) -> list[str]:
+    """Dials that Retell refused lately: they never became calls, so no other figure shows them."""
+    if not recent.get("dials_refused"):
+        return []
+    refused, ended = round(recent["dials_refused"]), round(recent["calls_ended"])
+    return [
+        f"! Retell refused {plural(refused, 'dial')} in the last {recent['minutes']:g} min,"
+        f" {plural(ended, 'call')} ended (speechctl doctor)"
+    ]
 
 
 def _not_understood(result: Result) -> Result:

@@ -340,5 +340,8 @@ def test_an_answer_does_not_end_a_run_of_faults_that_has_not_opened_the_breaker(
 def test_what_the_breaker_remembers_survives_its_document() -> None:
     breaker = carrier_faults("a", "b", breaker=refused(refused(Breaker(), "a"), "b", "other"))
     assert Breaker.read(breaker.document()) == breaker
-    nonsense = {"carrier_run": [None, {}], "unexplained": [None, {"wording": 3}, {"wording": "x", "number": "y"}]}
+    nonsense = {
+        "carrier_run": [None, {}],
+        "unexplained": [None, {"wording": 3}, {"wording": "x", "number": "y"}],
+    }
     assert Breaker.read(nonsense) == Breaker()
