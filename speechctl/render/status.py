@@ -108,10 +108,8 @@ def _refused(recent: Result) -> list[str]:
     if not recent.get("dials_refused"):
         return []
     refused, ended = round(recent["dials_refused"]), round(recent["calls_ended"])
-    return [
-        f"! Retell refused {plural(refused, 'dial')} in the last {recent['minutes']:g} min,"
-        f" {plural(ended, 'call')} ended (speechctl doctor)"
-    ]
+    within = f"in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended (speechctl doctor)"
+    return [f"! Retell refused {plural(refused, 'dial')} {within}"]
 
 
 def _not_understood(result: Result) -> Result:

@@ -264,6 +264,21 @@ def test_a_call_that_retell_cannot_report_has_one_vote(stage: Stage) -> None:
     assert stage.job("job-0")["status"] == "done"
 
 
+def test_the_housekeeper_closes_a_rate_limit_that_no_dial_would_probe(stage: Stage) -> None:
+    context = stage.context()
+    add_jobs(stage, 1)
+    stage.simulator.fault("rate_limit", endpoints=["create"], count=1)
+    dial_all(stage, context)
+    make_probe_due(stage, context)
+    housekeeper = Housekeeper(stage.store)
+    housekeeper.tick(stage.settings, now=0.0)
+    assert housekeeper.stats()["key_held"]  # Retell has not answered this process
+    housekeeper.retell_answered_at = context.clock.boottime()
+    housekeeper.tick(stage.settings, now=100.0)
+    assert not housekeeper.stats()["key_held"]
+    assert breaker(stage, context) == Breaker()
+
+
 def test_a_rate_limit_with_nothing_due_ends_when_retell_answers_and_a_blocked_key_does_not(
     stage: Stage,
 ) -> None:
