@@ -95,6 +95,8 @@ _RATE_LIMIT_BACKOFF_SECONDS: Final = 1.0
 #: How long an unexplained refusal of one number is compared with those of others, and of how many wordings.
 UNEXPLAINED_SECONDS: Final = 86_400.0
 _WORDINGS_KEPT: Final = 8
+#: Numbers of a run that are kept: as many as the setting may ask for.
+_NUMBERS_KEPT: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +277,7 @@ def after_carrier_fault(
         reason: a text for an operator.
     """
     run = breaker.carrier_run if number in breaker.carrier_run else (*breaker.carrier_run, number)
-    breaker = replace(breaker, carrier_run=run[-policy.carrier_faults :])
+    breaker = replace(breaker, carrier_run=run[-_NUMBERS_KEPT:])
     if breaker.state is BreakerState.CLOSED and len(run) < policy.carrier_faults:
         return breaker
     return after_fault(breaker, now, policy, FaultKind.CARRIER, reason=reason)

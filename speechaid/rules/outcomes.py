@@ -108,6 +108,10 @@ CARRIER_FAULTS: Final = frozenset(
 #: Reasons that a number's own fault has as well as the carrier's.
 _MAYBE_CARRIER_FAULTS: Final = frozenset({"dial_failed"})
 
+#: Different numbers in a row from which on a possible fault of the carrier counts as one. Among ordinary
+#: calls a few in a hundred end with ``dial_failed``: two in a row are common.
+NUMBERS_FOR_A_POSSIBLE_FAULT: Final = 3
+
 #: How often such a fault puts one job back with nothing spent; after that it is an ordinary failure.
 EXCUSED_AT_MOST: Final = 3
 
@@ -139,7 +143,7 @@ class CarrierFault(Enum):
     """Whether a fault of the carrier, or of what it permits, ended a call that never connected."""
 
     NONE = auto()
-    #: Another call's fault of the same kind, to another number, makes it one.
+    #: It may also be the number's; calls to other numbers that end so tell.
     POSSIBLE = auto()
     CERTAIN = auto()
 
@@ -207,7 +211,7 @@ def is_excused(classified: Classified, *, numbers_in_a_row: int, excused_before:
         excused_before: how often such a fault has put this job back.
     """
     is_fault = classified.carrier_fault is CarrierFault.CERTAIN or (
-        classified.carrier_fault is CarrierFault.POSSIBLE and numbers_in_a_row > 1
+        classified.carrier_fault is CarrierFault.POSSIBLE and numbers_in_a_row >= NUMBERS_FOR_A_POSSIBLE_FAULT
     )
     return is_fault and excused_before < EXCUSED_AT_MOST
 
