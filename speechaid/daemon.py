@@ -167,7 +167,7 @@ class Daemon(DaemonControl):
             "drain": self._call_durations.left(elapsed, longest),
             "disks": disks(self._places),
             "alerts": self._monitoring.firing(),
-            "recent": self._monitoring.recent(),
+            "recent": self._monitoring.recent_counts(),
             "metrics": self._monitoring.address,
         }
 

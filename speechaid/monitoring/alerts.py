@@ -104,7 +104,7 @@ class AlertMonitor:
         firing = frozenset(name for name, state in self._states.items() if state.firing)
         self.holder.publish(Snapshot(**{**vars(snapshot), "firing": firing}))
 
-    def recent(self) -> dict[str, float]:
+    def recent_counts(self) -> dict[str, float]:
         """Calls that ended and succeeded, and dials that Retell refused, in the last minutes, for status.
 
         Without ``temporary`` ones; empty before the first update.

@@ -78,9 +78,9 @@ class Monitoring:
         """The firing alerts, ready for JSON."""
         return [] if self._alert_monitor is None else self._alert_monitor.firing()
 
-    def recent(self) -> dict[str, float]:
-        """Counts of the last minutes (``AlertMonitor.recent``)."""
-        return {} if self._alert_monitor is None else self._alert_monitor.recent()
+    def recent_counts(self) -> dict[str, float]:
+        """Counts of the last minutes (``AlertMonitor.recent_counts``)."""
+        return {} if self._alert_monitor is None else self._alert_monitor.recent_counts()
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over new settings after a reload."""

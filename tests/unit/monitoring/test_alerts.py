@@ -191,7 +191,7 @@ def test_refused_dials_fire_though_no_call_has_ended(watch: Watch) -> None:
     watch.count("speechaid_dials_refused_total", 5, outcome="invalid_number")
     assert watch.passes(1) == {"DialsRefused"}
     counts = {"calls_ended": 0, "calls_succeeded": 0, "dials_refused": 5}
-    assert watch.alert_monitor.recent() == {"minutes": 30, **counts}
+    assert watch.alert_monitor.recent_counts() == {"minutes": 30, **counts}
 
 
 def test_an_alert_whose_cause_is_gone_says_when_it_clears(watch: Watch) -> None:
