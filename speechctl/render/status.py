@@ -104,10 +104,10 @@ def _warnings(result: Result) -> list[Block]:
 
 
 def _refused(recent: Result) -> list[str]:
-    """Dials that Retell refused lately: they never became calls, so no other figure shows them."""
-    if not recent.get("dials_refused"):
+    """Dials that Retell refused lately, where more than calls ended: no other figure shows them."""
+    refused, ended = round(recent.get("dials_refused", 0)), round(recent.get("calls_ended", 0))
+    if refused <= ended:
         return []
-    refused, ended = round(recent["dials_refused"]), round(recent["calls_ended"])
     within = f"in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended (speechctl doctor)"
     return [f"! Retell refused {plural(refused, 'dial')} {within}"]
 
