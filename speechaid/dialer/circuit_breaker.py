@@ -96,8 +96,12 @@ def admit_dial(context: WorkerContext, document: Document | None) -> bool:
     return won
 
 
-def after_create_fault(context: WorkerContext, fault: RetellError, number: str) -> RetellError:
+def after_create_fault(
+    context: WorkerContext, fault: RetellError, number: str, *, is_replay: bool = False
+) -> RetellError:
     """Note that a create failed or was refused.
+
+    A replay whose answer is unclear again is no further vote: one job's answers must not hold the others.
 
     Returns:
         The fault; ``Blocked`` instead of an unexplained refusal that other numbers have met too.
@@ -107,7 +111,8 @@ def after_create_fault(context: WorkerContext, fault: RetellError, number: str) 
     elif isinstance(fault, Unexplained):
         return _note_unexplained(context, fault, number)
     else:
-        _note_fault(context, KINDS[type(fault)], fault)
+        has_vote = not (is_replay and isinstance(fault, Ambiguous))
+        _note_fault(context, KINDS[type(fault)], fault, even_if_closed=has_vote)
     return fault
 
 
@@ -201,12 +206,14 @@ def _note_fault(
     *,
     reason: str | None = None,
     only_if_closed: bool = False,
+    even_if_closed: bool = True,
 ) -> None:
     retry_after = None if fault is None else fault.retry_after_seconds
     reason = reason if fault is None else str(fault)
 
     def after(breaker: Breaker) -> Breaker:
-        if only_if_closed and breaker.state is not BreakerState.CLOSED:
+        is_closed = breaker.state is BreakerState.CLOSED
+        if (only_if_closed and not is_closed) or (is_closed and not even_if_closed):
             return breaker
         return circuit_breaker.after_fault(
             breaker, context.store.now(), policy(context), kind, retry_after, reason=reason

@@ -322,8 +322,13 @@ def reserve_balance(context: WorkerContext, job: Job, dial: Dial, preflight: Pre
     return Obstacle("account_contended")
 
 
-def post(context: WorkerContext, job: Job) -> tuple[Job, Call]:
+def post(context: WorkerContext, job: Job, *, is_replay: bool = False) -> tuple[Job, Call]:
     """Have Retell place the call; called right after a preflight that allows it.
+
+    Args:
+        context: the worker's.
+        job: with the dial.
+        is_replay: the same create was sent before, and its answer was lost.
 
     Raises:
         NotPlaced: surely no call was made; the breaker has noted the fault.
@@ -333,7 +338,9 @@ def post(context: WorkerContext, job: Job) -> tuple[Job, Call]:
     try:
         call = context.retell.create_call(json.loads(job.dial.body))
     except (NotPlaced, Ambiguous) as fault:
-        noted: RetellError = circuit_breaker.after_create_fault(context, fault, job.dial.number)
+        noted: RetellError = circuit_breaker.after_create_fault(
+            context, fault, job.dial.number, is_replay=is_replay
+        )
         if noted is fault:
             raise
         raise noted from fault

@@ -255,6 +255,18 @@ def test_a_call_whose_answers_cannot_be_read_does_not_hold_the_others(stage: Sta
     assert stage.job("job-0")["status"] == "done"
 
 
+def test_a_create_whose_answers_cannot_be_read_does_not_hold_the_others(stage: Stage) -> None:
+    context = stage.context(SPEECHAID_BREAKER_FAULTS=2)
+    (number,) = add_jobs(stage, 1)
+    stage.simulator.fault("garbage", endpoints=["create"], to_number=number, count=4)
+    dial_all(stage, context)
+    for _ in range(3):
+        stage.lapse("job-0")
+        assert stage.recover_one(context)
+    assert stage.simulator.faults()[0]["hits"] > 2
+    assert breaker(stage, context).state is BreakerState.CLOSED
+
+
 def test_a_call_that_retell_cannot_report_has_one_vote(stage: Stage) -> None:
     context = stage.context(SPEECHAID_BREAKER_FAULTS=2)
     (number,) = add_jobs(stage, 1)
