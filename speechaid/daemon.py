@@ -174,6 +174,7 @@ class Daemon(DaemonControl):
             "drain": self._call_durations.left(elapsed, longest),
             "disks": disks(self._places),
             "alerts": self._monitoring.firing(),
+            "recent": self._monitoring.recent_counts(),
             "metrics": self._monitoring.address,
         }
 
@@ -233,6 +234,7 @@ class Daemon(DaemonControl):
     def _update_monitoring(self, now: float) -> None:
         counts = self._monitoring.update(self.snapshot(), self._supervisor.counts, now)
         self._supervisor.on_counts(counts)
+        self._database_thread.note_retell_answer(self._monitoring.retell_answered_at)
         if self._call_analysis is not None:
             self._supervisor.on_counts(self._call_analysis.take_counts())
 

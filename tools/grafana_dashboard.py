@@ -115,11 +115,12 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             title="Calls placed and ended",
-            text="Calls a minute.",
+            text="Calls a minute; refused: dials that never became calls.",
             unit=_PER_MINUTE,
             queries=(
                 Query(expr=f"60 * {_rate('speechaid_calls_placed_total')}", legend="placed"),
                 Query(expr=f"60 * {_rate(_ENDED)}", legend="ended"),
+                Query(expr=f"60 * {_rate('speechaid_dials_refused_total')}", legend="refused"),
             ),
         ),
         Panel(

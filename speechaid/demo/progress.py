@@ -29,6 +29,7 @@ STYLES = {
     "busy": "yellow",
     "invalid_number": "red",
     "failed": "red",
+    "rejected": "red",
 }
 
 

@@ -40,11 +40,14 @@ from speechaid.retell.faults import (
     NotSent,
     NumberRefused,
     RateLimited,
+    RetellError,
+    TooLarge,
+    Unexplained,
     WrongCall,
 )
 from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
-from speechaid.rules import metering
+from speechaid.rules import metering, outcomes
 from speechaid.rules.eligibility import Action, Evaluation, Reason
 from speechaid.rules.phones import Choice
 from speechaid.rules.retry_table import RetryCause
@@ -84,6 +87,9 @@ REFUSALS: dict[type[NotPlaced], Outcome] = {
     Blocked: Outcome.BLOCKED,
     RateLimited: Outcome.TEMPORARY,
     NotSent: Outcome.TEMPORARY,
+    TooLarge: Outcome.REJECTED,
+    # Excused, but only so often (``settle_refusal``).
+    Unexplained: Outcome.TEMPORARY,
 }
 
 
@@ -243,7 +249,7 @@ def place_or_withdraw(
         return *post(context, job, cleared), cleared
     except NotPlaced as refusal:
         try:
-            settlement.settle_refusal(context, job, REFUSALS[type(refusal)], str(refusal))
+            settle_refusal(context, job, refusal)
         except JobDeleted:
             if job.dial is not None:
                 settlement.release_reservation_entries(context, job.dial)
@@ -257,6 +263,15 @@ def place_or_withdraw(
             WorkerState.SETTLING, "leave to recovery", job, lambda: deleted_jobs.release_lease(context, job)
         )
         return None
+
+
+def settle_refusal(context: WorkerContext, job: Job, refusal: NotPlaced) -> None:
+    """Settle a dial whose create was refused; one unexplained refusal too many is an ordinary failure."""
+    outcome, excused = REFUSALS[type(refusal)], isinstance(refusal, Unexplained)
+    if excused and job.excused_faults >= outcomes.EXCUSED_AT_MOST:
+        outcome, excused = Outcome.FAILED, False
+    context.emit("dial.refused", job, level=WARNING, outcome=outcome, error=str(refusal))
+    settlement.settle_refusal(context, job, outcome, str(refusal), excused=excused)
 
 
 def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Preflight | Obstacle:
@@ -358,10 +373,17 @@ def reserve_balance(
     return Obstacle("account_contended")
 
 
-def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, ReportedCall]:
+def post(
+    context: WorkerContext, job: Job, _cleared: Preflight, *, is_replay: bool = False
+) -> tuple[Job, ReportedCall]:
     """Have Retell place the call, right after ``clear_to_dial`` returned this preflight.
 
     The only place that sends a create.
+
+    Args:
+        context: the worker's.
+        job: with the dial.
+        is_replay: the same create was sent before, and its answer was lost.
 
     Raises:
         NotPlaced: surely no call was made; the breaker has noted the fault.
@@ -374,8 +396,10 @@ def post(context: WorkerContext, job: Job, _cleared: Preflight) -> tuple[Job, Re
     except (NotPlaced, Ambiguous) as fault:
         if isinstance(fault, WrongCall):
             confirmation.report_wrong_call(context, job, fault)
-        circuit_breaker.after_create_fault(context, fault, key)
-        raise
+        noted: RetellError = circuit_breaker.after_create_fault(context, fault, job.dial, is_replay=is_replay)
+        if noted is fault:
+            raise
+        raise noted from fault
     context.link.count_once(*call_metrics.placed(key))
     # Until the database has the id, only the supervisor can show an operator which call this worker has.
     named = replace(job, dial=replace(job.dial, call_id=call.call_id))

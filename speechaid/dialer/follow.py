@@ -93,6 +93,8 @@ class CallFollower:
         self._unreadable_error = ""
         #: When an event that may repeat with each poll was last logged.
         self._logged_at: dict[str, float] = {}
+        #: Whether the breaker has counted a failed poll since the last answer: one call votes once.
+        self._poll_fault_counted = False
         now = context.clock.boottime()
         self._began_at = now
         self._age_at_start = self._since(self._dial.placed_at)
@@ -154,7 +156,9 @@ class CallFollower:
             elif isinstance(fault, Blocked):
                 # Following goes on, but nobody sees the call until the key is accepted.
                 self._emit_seldom(POLL_REFUSED, fault)
-            circuit_breaker.after_query_fault(context, fault)
+            if not self._poll_fault_counted:
+                self._poll_fault_counted = True
+                circuit_breaker.after_query_fault(context, fault)
             return
         self.call = call
         self._logged_at.pop(POLL_REFUSED, None)
@@ -332,7 +336,7 @@ class CallFollower:
 
     def _note_answer(self, call: ReportedCall) -> None:
         context = self.context
-        self.unknown, self._last_poll_answered = False, True
+        self.unknown, self._last_poll_answered, self._poll_fault_counted = False, True, False
         self._last_answer_at = context.clock.boottime()
         if call.connected and self._connected_at is None:
             self._connected_at = self._last_answer_at

@@ -140,7 +140,7 @@ def replay(context: WorkerContext, job: Job) -> tuple[Job, ReportedCall] | None:
         context.emit("dial.not_replayed", job, reason=cleared.reason)
         return None
     try:
-        return dial.post(context, job, cleared)
+        return dial.post(context, job, cleared, is_replay=True)
     except (NotPlaced, Ambiguous) as fault:
         # A refusal proves that this request made no call, not that the first one did not.
         context.emit("dial.replay_unclear", job, level=WARNING, error=str(fault))

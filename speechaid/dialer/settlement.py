@@ -24,16 +24,20 @@ from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call, ListedCall
 from speechaid.model.job import Dial, Job
+from speechaid.model.masking import fingerprint
 from speechaid.model.reading import Document
-from speechaid.model.states import Outcome, WorkerState
+from speechaid.model.states import NO_CALL_OUTCOMES, Outcome, WorkerState
 from speechaid.model.verdict import Verdict
 from speechaid.rules import operator_requests, outcomes
 from speechaid.rules.analysis import AnalysisPolicy, first_query_delay
 from speechaid.rules.retries import NextStep, RetryCause
+from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.telemetry import call_metrics
 
 #: A preflight's batch and account may be used this long after it was read to settle the call it admitted.
 PREFLIGHT_REUSE_SECONDS = 3.0
+#: Invalid numbers of so many different people in a row are a bad list: its batch is paused.
+BAD_LIST_PEOPLE = 5
 
 
 def settle_ended_call(
@@ -52,8 +56,10 @@ def settle_ended_call(
             "call.unknown_end", job, level=WARNING, reason=call.disconnection_reason, status=call.call_status
         )
         context.link.count("speechaid_unknown_ends_total")
-    circuit_breaker.after_call(context, classified, job.dial.key)
-    end = DialEnd(outcome=classified.outcome, call=call, connected=classified.connected)
+    in_a_row = circuit_breaker.after_call(context, classified, job.dial)
+    excused = outcomes.is_excused(classified, numbers_in_a_row=in_a_row, excused_before=job.excused_faults)
+    outcome = outcomes.outcome_for_job(classified, excused=excused)
+    end = DialEnd(outcome=outcome, call=call, connected=classified.connected, excused=excused)
     settle(context, job, end, preflight)
 
 
@@ -94,9 +100,11 @@ def settle_unreadable_call(context: WorkerContext, job: Job, listed: ListedCall 
     settle(context, job, end)
 
 
-def settle_refusal(context: WorkerContext, job: Job, outcome: Outcome, error: str) -> None:
+def settle_refusal(
+    context: WorkerContext, job: Job, outcome: Outcome, error: str, *, excused: bool = False
+) -> None:
     """Settle a dial whose create Retell refused: there was no call."""
-    settle(context, job, DialEnd(outcome=outcome, call=None, connected=False, error=error))
+    settle(context, job, DialEnd(outcome=outcome, call=None, connected=False, error=error, excused=excused))
 
 
 def settle_withdrawal(context: WorkerContext, job: Job, *, delay_seconds: float) -> None:
@@ -203,6 +211,9 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
         number = stored.do_not_call
         step("do-not-call", lambda: context.store.do_not_call.add(number, source="call", job_id=job.job_id))
     step("marks", lambda: settle_reservation_entries(context, dial, stored, billing))
+    if stored.outcome is Outcome.INVALID_NUMBER and dial.batch_id is not None:
+        batch_id = dial.batch_id
+        step("bad list", lambda: pause_bad_list(context, job, batch_id, dial.number))
     if stored.cause != WITHDRAWN:
         # Before the last write: the count has an id, so a repeat adds nothing.
         context.link.count_once(*call_metrics.settled(dial.key, stored))
@@ -230,7 +241,23 @@ def settle_reservation_entries(
         )
     if dial.batch_id is not None:
         batch = None if billing is None else billing.batch
-        context.store.batches.settle_dial(dial.batch_id, dial.key, stored.figures, as_read=batch)
+        context.store.batches.settle_dial(
+            dial.batch_id,
+            dial.key,
+            stored.figures,
+            ends_invalid_run=stored.outcome not in NO_CALL_OUTCOMES | {Outcome.INVALID_NUMBER},
+            as_read=batch,
+        )
+
+
+def pause_bad_list(context: WorkerContext, job: Job, batch_id: str, number: str) -> None:
+    """Pause the batch if the numbers of ``BAD_LIST_PEOPLE`` different people in a row are invalid."""
+    reason = f"the numbers of {BAD_LIST_PEOPLE} people in a row are invalid: check the list, then resume"
+    paused = context.store.batches.note_invalid_number(
+        batch_id, fingerprint(job.contact.dni or number), people=BAD_LIST_PEOPLE, reason=reason
+    )
+    if paused:
+        context.emit("batch.paused", job, level=WARNING, by=PAUSED_BY_SPEECHAID, reason=reason)
 
 
 def finish(context: WorkerContext, job: Job, stored: Verdict) -> None:

@@ -64,6 +64,8 @@ class DialEnd:
     error: str | None = None
     #: Whether get-call's answer cannot be read: ``call`` is what Retell's list tells. The job ends.
     unreadable: bool = False
+    #: Nothing is spent, because neither person nor number is at fault; counted, so that it has an end.
+    excused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,10 @@ def decide(
         changes["reserved_until"] = now + timedelta(seconds=step.delay_seconds)
     if step.dead_phone is not None:
         changes["dead_phones"] = sorted(job.dead_phones | {step.dead_phone})
+    if end.excused:
+        changes["excused_faults"] = job.excused_faults + 1
+    if end.outcome is Outcome.REJECTED:
+        changes["last_outcome"] = str(end.outcome)  # by which doctor finds the job
     # A call counts for the day on which it was placed, whenever it ends.
     charge = _charge(billing.account, end, inputs.default_timezone, placed_at=dial.placed_at or now)
     if end.call is None:

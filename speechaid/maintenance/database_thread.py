@@ -147,6 +147,10 @@ class DatabaseThread:
         self.submit(count, lambda _: on_done())
         return True
 
+    def note_retell_answer(self, at: float | None) -> None:
+        """Note when Retell last answered this process, in seconds of boot time; None: it does not."""
+        self._housekeeper.retell_answered_at = at
+
     def apply_settings(self, settings: Settings) -> None:
         """Take over new settings after a reload."""
         self._settings = settings

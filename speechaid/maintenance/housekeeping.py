@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from logging import INFO
 from typing import Any
 
 from speechaid.clock import Clock, SystemClock
-from speechaid.dialer import legacy_reservations
+from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
@@ -38,6 +39,8 @@ QUICK_COUNT_SECONDS = 0.25
 RECOUNT_COST_FACTOR = 8.0
 #: A breaker whose next probe was due this many seconds ago belongs to a key that is no longer used.
 BREAKER_UNUSED_SECONDS = 3600.0
+#: What a breaker remembers of single numbers: nothing for status.
+BREAKER_MEMORY = frozenset({"unexplained", "carrier_run"})
 #: Seconds between two ticks of less urgent work.
 SLOW_TICK_SECONDS = 10.0
 #: Jobs of one account that are resumed in one tick at most.
@@ -81,6 +84,8 @@ class Housekeeper:
         #: When the latest count began, and from when another one is no great load, by the boot-time clock.
         self.counted_from = 0.0
         self.may_count_at = 0.0
+        #: When Retell last answered this process, by the same clock; None: it does not.
+        self.retell_answered_at: float | None = None
 
     def stats(self) -> dict[str, Any]:
         """The latest counts."""
@@ -150,8 +155,15 @@ class Housekeeper:
 
     def _read_holds(self, settings: Settings) -> None:
         """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
-        hold, document = self._store.holds.read(fingerprint(settings.retell.api_key.get_secret_value()))
+        key = fingerprint(settings.retell.api_key.get_secret_value())
+        hold, document = self._store.holds.read(key)
         breaker = Breaker.read(document)
+        if breaker.state is not BreakerState.CLOSED and self.retell_answered_at is not None:
+            # With nothing due no dial probes, and the hold would last for ever.
+            age = self._clock.boottime() - self.retell_answered_at
+            if circuit_breaker.after_answer(self._store, key, age):
+                log.event(INFO, "breaker.closed", key=key, kind=breaker.kind, reason=breaker.reason)
+                breaker = Breaker()
         key_held = breaker.state is not BreakerState.CLOSED
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
         self._stats = {
@@ -191,7 +203,11 @@ class Housekeeper:
         """The circuit breakers of keys in use."""
         unused = self._store.now() - timedelta(seconds=BREAKER_UNUSED_SECONDS)
         rows = sorted(self._store.holds.breakers(), key=lambda row: str(row["_id"]))
-        return [_plain(row) for row in rows if (instant(row.get("probe_at")) or unused) >= unused]
+        return [
+            {name: _plain(value) for name, value in row.items() if name not in BREAKER_MEMORY}
+            for row in rows
+            if (instant(row.get("probe_at")) or unused) >= unused
+        ]
 
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
         """Correct the batch's counters, also where another host wrote an old count and stopped."""

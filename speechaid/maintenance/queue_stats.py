@@ -19,6 +19,7 @@ from speechaid.rules import eligibility, metering, windows
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
 from speechaid.settings import Settings
+from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.store.connection import Store
 from speechaid.store.queue_stats import DueJobs, QueueStats
 
@@ -82,11 +83,11 @@ class QueueStatsCollector:
 
     def _waiting(self, readings: _Readings) -> dict[str, Any]:
         due = self._queries.due()
-        callable_now = (
-            [] if readings.held else [entry for entry in due if _may_be_called(readings, entry.batch_id)]
-        )
+        ready = [entry for entry in due if _may_be_called(readings, entry.batch_id)]
+        callable_now = [] if readings.held else ready
         return {
             "due": sum(entry.jobs for entry in due),
+            "ready": sum(entry.jobs for entry in ready),
             "callable": sum(entry.jobs for entry in callable_now),
             "oldest_due_seconds": self._oldest(readings, callable_now),
         }
@@ -141,8 +142,8 @@ def _batches(readings: _Readings, counts: Counts, working: set[str | None]) -> d
             continue
         state = _state(readings, name) if name in working else "finished"
         states[state] = states.get(state, 0) + 1
-        if state == "paused" and not readings.batches[name].pause:
-            unexpected.append(name)
+        if state == "paused" and (paused := _unexpected_pause(readings.batches[name])) is not None:
+            unexpected.append(paused)
         elif state == "not_understood":
             not_understood.append(name)
     return {
@@ -150,6 +151,15 @@ def _batches(readings: _Readings, counts: Counts, working: set[str | None]) -> d
         "paused_unexpectedly": _named(unexpected),
         "not_understood": _named(not_understood),
     }
+
+
+def _unexpected_pause(batch: Batch) -> str | None:
+    """The batch's name, with the reason if speechaid paused it; None where an operator did."""
+    if not batch.pause:
+        return batch.batch_id
+    if batch.pause.get("by") == PAUSED_BY_SPEECHAID:
+        return f"{batch.batch_id} (paused by speechaid: {batch.pause.get('reason')})"
+    return None
 
 
 def _state(readings: _Readings, name: str) -> str:

@@ -6,6 +6,7 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``revision``        incremented by the writes of speechaid; a claim filters on the one it read
 ``dial``            the open dial (class ``Dial``), from the intent to the settled call
 ``dead_phones``     numbers that are never dialled again for this job
+``excused_faults``  how often a fault that was not its own put it back with nothing spent
 ``crashes``         how many workers in a row crashed while they held it
 ``request``         an operator's request that waits for the call to be settled
 ``reset_at``        when an operator last reset it: results before that count no more
@@ -160,6 +161,7 @@ class Job:
     revision: int
     dial: Dial | None
     dead_phones: frozenset[str]
+    excused_faults: int
     crashes: int
     call_id: str | None
     suspend_reason: str | None
@@ -215,6 +217,7 @@ class Job:
             dead_phones=frozenset(
                 phone for phone in map(reading.text, reading.sequence(document.get("dead_phones"))) if phone
             ),
+            excused_faults=reading.whole(document.get("excused_faults")),
             crashes=reading.whole(document.get("crashes")),
             call_id=reading.text(document.get("call_id")),
             suspend_reason=reading.text(document.get("suspend_reason")),

@@ -125,6 +125,8 @@ class Outcome(StrEnum):
     TEMPORARY = "temporary"
     NO_CREDIT = "no_credit"
     BLOCKED = "blocked"
+    #: Retell cannot take this job's request, whatever is dialled.
+    REJECTED = "rejected"
 
 
 class OutcomeClass(Enum):
@@ -153,6 +155,7 @@ OUTCOME_CLASSES: Final[Mapping[Outcome, OutcomeClass]] = MappingProxyType(
         Outcome.TEMPORARY: OutcomeClass.NO_CALL,
         Outcome.NO_CREDIT: OutcomeClass.NO_CALL,
         Outcome.BLOCKED: OutcomeClass.NO_CALL,
+        Outcome.REJECTED: OutcomeClass.NO_CALL,
     }
 )
 SUCCESSFUL_OUTCOMES: Final = frozenset(

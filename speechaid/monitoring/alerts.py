@@ -59,6 +59,7 @@ class AlertMonitor:
         self._fired_at: dict[str, datetime] = {}
         self._progress_at: float | None = None
         self._ended_before = -1.0
+        self._recent: dict[str, float] = {}
         self.apply_settings(settings)
 
     def apply_settings(self, settings: Settings) -> None:
@@ -66,9 +67,10 @@ class AlertMonitor:
         self._thresholds = Thresholds.read(settings.alerts)
         patience = self._thresholds.patience
         self._hung = Increase(HUNG_WINDOW_SECONDS * patience)
-        self._refused = Increase(REFUSED_WINDOW_SECONDS * patience)
+        self._polls_refused = Increase(REFUSED_WINDOW_SECONDS * patience)
         self._ended = Increase(SUCCESS_WINDOW_SECONDS * patience)
         self._succeeded = Increase(SUCCESS_WINDOW_SECONDS * patience)
+        self._refused = Increase(SUCCESS_WINDOW_SECONDS * patience)
 
     def update(
         self, status: Mapping[str, Any], counts: Counts, concurrency: ConcurrencyReading | None, now: float
@@ -94,11 +96,24 @@ class AlertMonitor:
             concurrency=concurrency,
         )
         facts = self._facts(snapshot, now)
+        self._recent = {
+            "minutes": SUCCESS_WINDOW_SECONDS * self._thresholds.patience / 60,
+            "calls_ended": facts.calls_ended,
+            "calls_succeeded": facts.calls_succeeded,
+            "dials_refused": facts.dials_refused,
+        }
         self._states, changes = evaluate(ALERTS, self._states, facts, self._thresholds, now)
         for change in changes:
             self._announce(change, snapshot)
         firing = frozenset(name for name, state in self._states.items() if state.firing)
         self.holder.publish(Snapshot(**{**vars(snapshot), "firing": firing}))
+
+    def recent_counts(self) -> dict[str, float]:
+        """Calls that ended and succeeded, and dials that Retell refused, in the last minutes, for status.
+
+        Without ``temporary`` ones; empty before the first update.
+        """
+        return self._recent
 
     def firing(self) -> list[dict[str, Any]]:
         """The firing alerts, critical ones first, ready for JSON.
@@ -171,13 +186,13 @@ class AlertMonitor:
         not_understood = _queue_stats(stats, "not_understood", {"named": []})["named"]
         counts = snapshot.counts
         hung = _sum(counts, "speechaid_worker_restarts_total", lambda labels: labels["cause"] == "hung")
-        refused = _sum(counts, "speechaid_retell_requests_total", _is_refused_poll)
-        ended = _sum(
-            counts, "speechaid_calls_ended_total", lambda labels: labels["outcome"] != UNRATED_OUTCOME
-        )
+        polls_refused = _sum(counts, "speechaid_retell_requests_total", _is_refused_poll)
+        ended = _sum(counts, "speechaid_calls_ended_total", _is_rated)
+        refused = _sum(counts, "speechaid_dials_refused_total", _is_rated)
         return AlertFacts(
             database_up=database_up(stats),
             jobs_callable=_queue_stats(stats, "callable", 0),
+            jobs_ready=_queue_stats(stats, "ready", 0),
             oldest_lapsed_seconds=_queue_stats(stats, "oldest_lapsed_seconds", 0.0),
             stalled_seconds=snapshot.stalled_seconds,
             parked_calls=_queue_stats(stats, "parked", 0),
@@ -186,9 +201,10 @@ class AlertMonitor:
             workers_idle=idle_workers(list(snapshot.workers)),
             crash_loops=tuple(supervisor["crash_loops"]),
             hung_workers=self._hung.note(now, hung),
-            polls_refused=self._refused.note(now, refused),
+            polls_refused=self._polls_refused.note(now, polls_refused),
             calls_ended=self._ended.note(now, ended),
             calls_succeeded=self._succeeded.note(now, _sum(counts, "speechaid_calls_succeeded_total")),
+            dials_refused=self._refused.note(now, refused),
             holds=_hold_sentences(snapshot),
             batches_paused=tuple(unexpected),
             batches_not_understood=tuple(not_understood),
@@ -198,6 +214,10 @@ class AlertMonitor:
 
 def _is_refused_poll(labels: Mapping[str, str]) -> bool:
     return labels["endpoint"] == POLLED_ENDPOINT and labels["code"] in REFUSED_CODES
+
+
+def _is_rated(labels: Mapping[str, str]) -> bool:
+    return labels["outcome"] != UNRATED_OUTCOME
 
 
 def _hold_sentences(snapshot: Snapshot) -> tuple[str, ...]:

@@ -52,7 +52,9 @@ class Monitoring:
                 alerts.webhook_url.get_secret_value(), None if secret is None else secret.get_secret_value()
             )
         settings = self._settings
-        self._concurrency = RetellConcurrencyMonitor(lambda observe: open_retell(settings, observe=observe))
+        self._concurrency = RetellConcurrencyMonitor(
+            lambda observe: open_retell(settings, observe=observe), self._clock
+        )
         self._alert_monitor = AlertMonitor(
             settings, holder=self._holder, webhook=self._webhook, clock=self._clock
         )
@@ -66,9 +68,19 @@ class Monitoring:
         self._alert_monitor.update(status, dict(counts), self._concurrency.latest(), now)
         return self._concurrency.take_counts()
 
+    @property
+    def retell_answered_at(self) -> float | None:
+        """When Retell last answered this process, in seconds of boot time; None where it does not answer."""
+        latest = None if self._concurrency is None else self._concurrency.latest()
+        return None if latest is None else latest.at
+
     def firing(self) -> list[dict[str, Any]]:
         """The firing alerts, ready for JSON."""
         return [] if self._alert_monitor is None else self._alert_monitor.firing()
+
+    def recent_counts(self) -> dict[str, float]:
+        """Counts of the last minutes (``AlertMonitor.recent_counts``)."""
+        return {} if self._alert_monitor is None else self._alert_monitor.recent_counts()
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over new settings after a reload."""

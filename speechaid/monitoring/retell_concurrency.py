@@ -1,7 +1,8 @@
 """Retell's count of concurrent calls, queried now and then by one thread of the supervisor's process.
 
-Only operators use it: no dial waits for it, and its faults do not count for the circuit breaker. While the
-query fails, it is repeated less and less often.
+No dial waits for it, and its faults do not count for the circuit breaker; an answer may close one that
+nothing else would (``circuit_breaker.after_answer``). While the query fails, it is repeated less and less
+often.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from speechaid.clock import Clock
 from speechaid.fleet.messages import Counts
 from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.retell.client import Observer, RetellClient
@@ -26,12 +28,14 @@ INTERVAL_SECONDS: Final = (30.0, 600.0)
 class RetellConcurrencyMonitor:
     """Runs from its construction to ``close``; the methods are for the loop's thread and return at once."""
 
-    def __init__(self, open_client: Callable[[Observer], RetellClient]) -> None:
+    def __init__(self, open_client: Callable[[Observer], RetellClient], clock: Clock) -> None:
         """Start the thread.
 
         Args:
             open_client: opens this thread's own client, which reports each request to the observer.
+            clock: dates the answers.
         """
+        self._clock = clock
         self._open_client = open_client
         self._latest: ConcurrencyReading | None = None
         self._counters = ThreadCounters()
@@ -62,4 +66,6 @@ class RetellConcurrencyMonitor:
                     log.debug("concurrency.unknown", error=str(fault))
                     self._latest, delay = None, min(most, max(least, delay * 2))
                 else:
-                    self._latest, delay = ConcurrencyReading(used=answer.current, limit=answer.limit), least
+                    at = self._clock.boottime()
+                    self._latest = ConcurrencyReading(used=answer.current, limit=answer.limit, at=at)
+                    delay = least

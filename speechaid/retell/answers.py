@@ -17,6 +17,8 @@ from speechaid.model.storable import MAX_DEPTH, storable
 LONGEST_WAIT_SECONDS: Final = 3600.0
 
 _LONGEST_MESSAGE: Final = 200
+#: Fields of an error answer that repeat the request: its field names blame nothing.
+_ECHOES: Final = frozenset({"request", "input", "payload", "params", "headers", "metadata"})
 _SECRET: Final = re.compile(r"\b(key_\w+|Bearer\s+\S+)", re.IGNORECASE)
 
 
@@ -91,8 +93,8 @@ def mask(text: str) -> str:
     return mask_bare_phones(_SECRET.sub("***", text))
 
 
-def all_text(body: object) -> str:
-    """All keys and strings of an answer in one line, for searching."""
+def refusal_text(body: object) -> str:
+    """All keys and strings of a refusal in one line, without a request that it echoes."""
     return " ".join(_strings(body))
 
 
@@ -163,5 +165,6 @@ def _strings(body: object) -> Iterator[str]:
             yield from _strings(entry)
     elif isinstance(body, Mapping):
         for key, entry in body.items():
-            yield str(key)
-            yield from _strings(entry)
+            if key not in _ECHOES:
+                yield str(key)
+                yield from _strings(entry)

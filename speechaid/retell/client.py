@@ -132,7 +132,6 @@ class RetellClient:
             raise create_fault_for(
                 answer.status,
                 document,
-                to_number=reading.text(body.get("to_number")),
                 headers=answer.headers,
                 now=datetime.now(UTC),
             )

@@ -6,7 +6,6 @@ nothing: the dial stays open until it is resolved. A status that the tables belo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -14,6 +13,8 @@ from typing import Final
 
 from speechaid.errors import SpeechaidError
 from speechaid.retell import answers
+from speechaid.rules import refusals
+from speechaid.rules.refusals import Blame
 
 
 class RetellError(SpeechaidError):
@@ -46,6 +47,29 @@ class DoNotCallRefused(NotPlaced):
 
 class Blocked(NotPlaced):
     """The API key, the payment or the request is at fault, not the number called; for any endpoint."""
+
+
+class Unexplained(NotPlaced):
+    """The request is refused, and the wording does not say what is at fault.
+
+    Attributes:
+        wording: the refusal with numbers and ids masked: equal for two refusals of one kind.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_seconds: float | None = None,
+        wording: str = "",
+    ) -> None:
+        super().__init__(message, status=status, retry_after_seconds=retry_after_seconds)
+        self.wording = wording
+
+
+class TooLarge(NotPlaced):
+    """This very request is larger than Retell takes; other requests are not concerned."""
 
 
 class RateLimited(NotPlaced):
@@ -89,6 +113,7 @@ CREATE_FAULTS: Final[Mapping[int, type[RetellError]]] = MappingProxyType(
         404: Blocked,
         408: Ambiguous,
         409: Ambiguous,
+        413: TooLarge,
         422: Blocked,
         429: RateLimited,
     }
@@ -102,37 +127,41 @@ OTHER_FAULTS: Final[Mapping[int, type[RetellError]]] = MappingProxyType(
     {400: Blocked, 401: Blocked, 402: Blocked, 403: Blocked, 404: CallUnknown, 422: Blocked}
 )
 
-_DO_NOT_CALL: Final = re.compile(r"do[ _-]?not[ _-]?call|\bdnc\b", re.IGNORECASE)
-_CALLED: Final = re.compile(r"\b(to[ _-]?number|destination|recipient|callee)(_?number)?\b", re.IGNORECASE)
-_CALLER: Final = re.compile(r"\b(from[ _-]?number|caller)\b", re.IGNORECASE)
+#: The fault of each blame.
+_BLAMED: Final[Mapping[Blame, type[RetellError]]] = MappingProxyType(
+    {
+        Blame.NUMBER: NumberRefused,
+        Blame.DO_NOT_CALL: DoNotCallRefused,
+        Blame.ACCOUNT: Blocked,
+        Blame.UNCLEAR: Unexplained,
+    }
+)
 
 
 def create_fault_for(
     status: int,
     body: object,
     *,
-    to_number: str | None = None,
     headers: Mapping[str, str] = MappingProxyType({}),
     now: datetime | None = None,
 ) -> RetellError:
     """The fault that an answer to a create means.
 
     ``x-should-retry`` overrides the status only where that cannot cause a second call: ``true`` makes a
-    refusal of the number temporary, ``false`` makes a 429 a block, which is probed with back-off.
-    It never makes an ambiguous answer a proof, and never overrides a do-not-call mark.
+    refusal of the number, or one for an unknown reason, temporary; ``false`` makes a 429 a block, which is
+    probed with back-off. It never makes an ambiguous answer a proof, and never overrides a do-not-call mark.
 
     Args:
         status: any status that is not a success.
         body: the answer's JSON, or anything else.
-        to_number: the number called; an answer that quotes it is about it.
         headers: the answer's, with a case-insensitive ``get``.
         now: the reference for a ``Retry-After`` date where the answer has no ``Date``.
     """
     kind = CREATE_FAULTS.get(status, Ambiguous)
     if status in _ABOUT_THE_NUMBER:
-        kind = _refused_subject(answers.all_text(body), to_number) or kind
+        kind = _BLAMED[refusals.blame_for(answers.refusal_text(body))]
     should_retry = answers.should_retry(headers)
-    if kind is NumberRefused and should_retry is True:
+    if kind in {NumberRefused, Unexplained} and should_retry is True:
         kind = RateLimited
     elif kind is RateLimited and should_retry is False:
         kind = Blocked
@@ -156,23 +185,13 @@ def other_fault_for(
     return _fault(kind, status, body, headers, now)
 
 
-def _refused_subject(text: str, to_number: str | None) -> type[RetellError] | None:
-    """What a refusal is about: the do-not-call mark, the number called, or (None) neither for certain."""
-    if _DO_NOT_CALL.search(text):
-        return DoNotCallRefused
-    # A text that names both numbers may mean the caller's; a block marks no phone as invalid.
-    called = _CALLED.search(text) or (to_number is not None and to_number in text)
-    if called and not _CALLER.search(text):
-        return NumberRefused
-    return None
-
-
 def _fault(
     kind: type[RetellError], status: int, body: object, headers: Mapping[str, str], now: datetime | None
 ) -> RetellError:
     text = answers.message(body)
-    return kind(
-        f"Retell answered {status}" + (f": {text}" if text else ""),
-        status=status,
-        retry_after_seconds=answers.retry_after_seconds(headers, now=now),
-    )
+    message = f"Retell answered {status}" + (f": {text}" if text else "")
+    retry_after = answers.retry_after_seconds(headers, now=now)
+    if kind is Unexplained:
+        wording = f"{status} {refusals.mask_wording(answers.refusal_text(body))}".strip()
+        return Unexplained(message, status=status, retry_after_seconds=retry_after, wording=wording)
+    return kind(message, status=status, retry_after_seconds=retry_after)

@@ -35,6 +35,8 @@ class Thresholds:
     success_calls: int = 20
     stalled_seconds: float = 1800.0
     calls_left: float = 20.0
+    #: Fewer refused dials are no alert.
+    refused_dials: int = 5
     #: Factor on every time of an alert.
     patience: float = 1.0
 
@@ -58,6 +60,8 @@ class AlertFacts:
 
     database_up: bool = True
     jobs_callable: int = 0
+    #: Those that may be called now, or could be but for a hold on dialling.
+    jobs_ready: int = 0
     oldest_lapsed_seconds: float = 0.0
     stalled_seconds: float = 0.0
     parked_calls: int = 0
@@ -72,6 +76,8 @@ class AlertFacts:
     #: Within ``SUCCESS_WINDOW_SECONDS``; without ``temporary`` outcomes.
     calls_ended: float = 0
     calls_succeeded: float = 0
+    #: Dials that Retell refused, so that they never became calls; within the same window and outcomes.
+    dials_refused: float = 0
     #: One sentence for each hold on dialling.
     holds: tuple[str, ...] = ()
     batches_paused: tuple[str, ...] = ()

@@ -70,7 +70,7 @@ def _low_success_promql(limits: Thresholds) -> str:
 def _paused(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.batches_paused:
         return None
-    return f"inactive with work left, and no pause is recorded: {_listed(facts.batches_paused)}"
+    return f"inactive with work left, not paused by an operator: {_listed(facts.batches_paused)}"
 
 
 def _not_understood(facts: AlertFacts, _limits: Thresholds) -> str | None:
@@ -108,7 +108,26 @@ def _missing(facts: AlertFacts, _limits: Thresholds) -> str | None:
 
 
 def _held(facts: AlertFacts, _limits: Thresholds) -> str | None:
-    return "; ".join(facts.holds) if facts.holds else None
+    if not facts.holds or not facts.jobs_ready:
+        return None
+    waiting = plural(facts.jobs_ready, "job waits", "jobs wait")
+    return f"{'; '.join(facts.holds)}; {waiting}"
+
+
+def _refused(facts: AlertFacts, limits: Thresholds) -> str | None:
+    refused, placed = facts.dials_refused, facts.calls_ended
+    if refused < limits.refused_dials or refused <= placed:
+        return None
+    calls = plural(round(placed), "call has ended", "calls have ended")
+    return f"Retell refused {plural(round(refused), 'dial')} in the last half hour, and {calls}"
+
+
+def _refused_promql(limits: Thresholds) -> str:
+    window = promql_span(SUCCESS_WINDOW_SECONDS * limits.patience)
+    rated = f'outcome!="{UNRATED_OUTCOME}"'
+    refused = f"sum without (outcome) (increase(speechaid_dials_refused_total{{{rated}}}[{window}]))"
+    ended = f"sum without (outcome) (increase(speechaid_calls_ended_total{{{rated}}}[{window}]))"
+    return f"{refused} >= {limits.refused_dials} and {refused} > {ended}"
 
 
 def _away(facts: AlertFacts, _limits: Thresholds) -> str | None:
@@ -194,8 +213,10 @@ _TABLE: Final = (
         promql=lambda _: "speechaid_batches_paused_unexpectedly > 0",
         for_seconds=60,
         keep_seconds=0,
-        meaning="A batch with work left is inactive, but was not paused with speechctl.",
-        remedy="Find out what changed is_active; resume-batch ID, or pause-batch ID to record the pause.",
+        meaning="A batch with work left is inactive, but no operator paused it: another program did, or"
+        " speechaid because its list is bad.",
+        remedy="Check the list, or find out what changed is_active; resume-batch ID, or pause-batch ID to"
+        " record the pause.",
     ),
     Alert(
         name="BatchNotUnderstood",
@@ -241,11 +262,25 @@ _TABLE: Final = (
         name="DiallingHeld",
         severity=Severity.CRITICAL,
         condition=_held,
-        promql=lambda _: "max without (scope) (speechaid_dialling_held) > 0",
+        promql=lambda _: (
+            f"max without (scope) (speechaid_dialling_held) > 0 and {_SAME_DAEMON} speechaid_jobs_ready > 0"
+        ),
         for_seconds=0,
         keep_seconds=30,
-        meaning="No new call is placed: an operator holds dialling, or the API key's circuit breaker does.",
+        meaning="Jobs wait, and no new call is placed: an operator holds dialling, or the API key's circuit"
+        " breaker does.",
         remedy="speechctl status says which; unhold lifts an operator's hold, a breaker retries by itself.",
+    ),
+    Alert(
+        name="DialsRefused",
+        severity=Severity.WARNING,
+        condition=_refused,
+        promql=_refused_promql,
+        for_seconds=0,
+        keep_seconds=300,
+        meaning="Retell refuses more dials than become calls: the account, the request or the numbers are at"
+        " fault.",
+        remedy="speechctl doctor has Retell's words and the remedy; speechctl job JOB shows one refusal.",
     ),
     Alert(
         name="DatabaseAway",

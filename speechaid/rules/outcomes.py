@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
 from speechaid.model.call import ReportedCall
+from speechaid.model.masking import mask_phones
 from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus, Outcome, Stopper
 
 #: Every ``disconnection_reason`` that Retell documents.
@@ -91,6 +93,28 @@ AGENT_FAULTS: Final = frozenset(
     }
 )
 
+#: Faults of the carrier, or of what the account may do there: not of the person or the number.
+CARRIER_FAULTS: Final = frozenset(
+    {
+        "telephony_provider_permission_denied",
+        "telephony_provider_unavailable",
+        "sip_routing_error",
+        "marked_as_spam",
+        "network_blocked",
+        "scam_detected",
+    }
+)
+
+#: Reasons that a number's own fault has as well as the carrier's.
+_MAYBE_CARRIER_FAULTS: Final = frozenset({"dial_failed"})
+
+#: Different numbers in a row from which on a possible fault of the carrier counts as one. Among ordinary
+#: calls a few in a hundred end with ``dial_failed``: two in a row are common.
+NUMBERS_FOR_A_POSSIBLE_FAULT: Final = 3
+
+#: How often such a fault puts one job back with nothing spent; after that it is an ordinary failure.
+EXCUSED_AT_MOST: Final = 3
+
 #: Reasons for which the call never connected, whatever its time stamps suggest.
 NEVER_CONNECTED: Final = frozenset(
     {
@@ -106,10 +130,22 @@ NEVER_CONNECTED: Final = frozenset(
     }
 )
 
+#: Characters of a reason in texts; Retell may add any.
+_REASON_LENGTH: Final = 60
+
 #: Outcomes that only a connected call can have, even if Retell reports no duration.
 _REQUIRES_CONNECTION: Final = frozenset(
     {Outcome.ANSWERED, Outcome.VOICEMAIL, Outcome.DO_NOT_CALL, Outcome.CALLBACK_REQUESTED}
 )
+
+
+class CarrierFault(Enum):
+    """Whether a fault of the carrier, or of what it permits, ended a call that never connected."""
+
+    NONE = auto()
+    #: It may also be the number's; calls to other numbers that end so tell.
+    POSSIBLE = auto()
+    CERTAIN = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +153,8 @@ class Classified:
     """What an ended call means for its job, its cost and the circuit breaker."""
 
     outcome: Outcome
+    #: Retell's reason, else the call's status; for texts.
+    reason: str
     #: False: the reason or status is in no table; treated as ``failed``, logged and counted.
     known: bool
     #: A person or a machine answered: the call is charged as connected.
@@ -125,6 +163,7 @@ class Classified:
     agent_fault: bool
     #: Retell places no calls for this key until a payment is made or a limit is raised: hold dialling.
     blocks_dialling: bool
+    carrier_fault: CarrierFault
 
 
 def classify(call: ReportedCall, *, stopped_by: Stopper | None) -> Classified:
@@ -145,12 +184,43 @@ def classify(call: ReportedCall, *, stopped_by: Stopper | None) -> Classified:
         outcome=Outcome.FAILED
         if outcome is None
         else reclassify(outcome, connected=connected, stopped_by=stopped_by),
+        reason=mask_phones(call.disconnection_reason or str(call.call_status))[:_REASON_LENGTH],
         known=outcome is not None,
         connected=connected,
         agent_fault=call.disconnection_reason in AGENT_FAULTS
         or (call.call_status is CallStatus.ERROR and call.disconnection_reason not in REASONS),
         blocks_dialling=outcome is Outcome.BLOCKED,
+        carrier_fault=CarrierFault.NONE
+        if connected or stopped_by is not None
+        else _carrier_fault(call.disconnection_reason, known=outcome is not None),
     )
+
+
+def _carrier_fault(reason: str | None, *, known: bool) -> CarrierFault:
+    if reason in CARRIER_FAULTS:
+        return CarrierFault.CERTAIN
+    return CarrierFault.POSSIBLE if not known or reason in _MAYBE_CARRIER_FAULTS else CarrierFault.NONE
+
+
+def is_excused(classified: Classified, *, numbers_in_a_row: int, excused_before: int) -> bool:
+    """Whether a fault of the carrier puts the job back with nothing spent.
+
+    Args:
+        classified: how the call ended.
+        numbers_in_a_row: different numbers whose calls ended so, this one included.
+        excused_before: how often such a fault has put this job back.
+    """
+    is_fault = classified.carrier_fault is CarrierFault.CERTAIN or (
+        classified.carrier_fault is CarrierFault.POSSIBLE and numbers_in_a_row >= NUMBERS_FOR_A_POSSIBLE_FAULT
+    )
+    return is_fault and excused_before < EXCUSED_AT_MOST
+
+
+def outcome_for_job(classified: Classified, *, excused: bool) -> Outcome:
+    """The outcome for the job; a carrier's fault that is not excused is an ordinary failure."""
+    if excused:
+        return Outcome.TEMPORARY
+    return Outcome.FAILED if classified.carrier_fault is CarrierFault.CERTAIN else classified.outcome
 
 
 def reclassify(outcome: Outcome, *, connected: bool, stopped_by: Stopper | None) -> Outcome:

@@ -30,6 +30,8 @@ class RetryCause(StrEnum):
     DO_NOT_CALL = "do_not_call"
     NO_CREDIT = "no_credit"
     BLOCKED = "blocked"
+    #: Retell cannot take this job's request: the job failed.
+    REJECTED = "rejected"
     #: An operator's ``hang-up``.
     STOPPED_BY_OPERATOR = "stopped_by_operator"
     #: Another program's call of which Retell knows nothing, also long after any call must be over.
@@ -120,5 +122,6 @@ RULES: Final[Mapping[Outcome, Rule]] = MappingProxyType(
         # No delay: a blocked dial opens the circuit breaker of the API key, and a host with another key may
         # claim the job at once.
         Outcome.BLOCKED: Rule(action=NextAction.TRY_AGAIN, cause=RetryCause.BLOCKED),
+        Outcome.REJECTED: Rule(action=NextAction.FINISH, status=JobStatus.FAILED, cause=RetryCause.REJECTED),
     }
 )

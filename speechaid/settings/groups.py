@@ -252,6 +252,13 @@ class BreakerSettings(Group):
     """When Retell's faults hold all dialling, and how it is tried again."""
 
     faults: int = whole("SPEECHAID_BREAKER_FAULTS", 5, "faults running that hold dialling", low=1, high=1000)
+    carrier_faults: int = whole(
+        "SPEECHAID_CARRIER_FAULTS",
+        5,
+        "different numbers in a row, whose calls end by a fault of the carrier, that hold dialling",
+        low=1,
+        high=100,
+    )
     probe_min_seconds: float = seconds(
         "SPEECHAID_PROBE_MIN_SECONDS", 15, "before the first probe", up_to=86_400
     )

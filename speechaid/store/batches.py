@@ -23,6 +23,8 @@ from speechaid.store.table import Table
 ACTIVE = {"$in": list(ACTIVE_VALUES)}
 #: Values of ``is_active`` that mean no.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
+#: Who paused a batch where no operator did: ``pause.by``.
+PAUSED_BY_SPEECHAID = "speechaid"
 #: Fields that the fair order of batches and their calling windows need.
 SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "priority", "call_settings")
 
@@ -216,7 +218,13 @@ class Batches:
         return {"key": key, "at": self._now(), **({} if job_id is None else {"job_id": job_id})}
 
     def settle_dial(
-        self, batch_id: str, key: str, figures: Mapping[str, float], *, as_read: Batch | None = None
+        self,
+        batch_id: str,
+        key: str,
+        figures: Mapping[str, float],
+        *,
+        ends_invalid_run: bool = False,
+        as_read: Batch | None = None,
     ) -> bool:
         """Remove a dial's entry and add to the batch's sums; False where that is done already.
 
@@ -224,10 +232,13 @@ class Batches:
             batch_id: the batch.
             key: the dial's key; expected among the entries.
             figures: what to add to which sum (``total_cost``, …).
+            ends_invalid_run: the dial reached a valid number; see ``note_invalid_number``.
             as_read: the batch as read before; saves a read.
         """
         change: Document = {"$pull": {"open_dials": {"key": key}}, "$set": {"updated_at": self._now()}}
         query = {"batch_id": batch_id, "open_dials.key": key}
+        if ends_invalid_run:
+            change["$unset"] = {"invalid_run": ""}
         if figures:
             change["$inc"] = dict(figures)
             if as_read is None or not all(is_countable(as_read.document.get(name, 0)) for name in figures):
@@ -241,6 +252,36 @@ class Batches:
             value = document.get(name, 0)
             if not is_countable(value):
                 self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
+
+    def note_invalid_number(self, batch_id: str, person: str, *, people: int, reason: str) -> bool:
+        """Note that a person's number is invalid; pause the batch if that befell so many people in a row.
+
+        A batch is paused so only once: an operator who resumes it has seen its list.
+
+        Args:
+            batch_id: the batch.
+            person: stands for the person; the same one again does not count.
+            people: how many in a row.
+            reason: for ``pause``.
+
+        Returns:
+            Whether this paused the batch.
+        """
+        new = {"batch_id": batch_id, "bad_list_at": None, "invalid_run": {"$ne": person}}
+        self.table.update(new, {"$push": {"invalid_run": person}})
+        bad = {
+            "batch_id": batch_id,
+            "bad_list_at": None,
+            f"invalid_run.{people - 1}": {"$exists": True},
+            "is_active": {"$nin": INACTIVE},
+        }
+        now = self._now()
+        pause = {"by": PAUSED_BY_SPEECHAID, "reason": reason, "at": now}
+        change = {
+            "$set": {"is_active": False, "pause": pause, "bad_list_at": now, "updated_at": now},
+            "$unset": {"invalid_run": ""},
+        }
+        return self.table.update(bad, change)
 
     def stale_dials(self, before: datetime) -> list[StaleEntry]:
         """The entries made before that time."""

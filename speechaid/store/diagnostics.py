@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
-from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.model.states import JobStatus, Outcome, SuspendReason
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait or failed.
@@ -87,6 +87,12 @@ class Diagnostics:
         fields = ("job_id", "reset_at", "crashes", "completed_at", "finished_at", "call_result.success")
         rows = self._jobs.find(query, limit=limit, fields=(*fields, "call_result.timestamp"))
         return sorted(job.job_id for job in map(Job.read, rows) if job.is_served)
+
+    def rejected_jobs(self, limit: int) -> list[str]:
+        """Names of failed jobs whose requests Retell cannot take."""
+        query = {"status": JobStatus.FAILED, "last_outcome": Outcome.REJECTED}
+        rows = self._jobs.find(query, limit=limit, fields=("job_id",))
+        return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
 
     def suspended_for(self) -> dict[str, int]:
         """Count suspended jobs by reason."""

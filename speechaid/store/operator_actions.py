@@ -146,6 +146,7 @@ class OperatorActions:
             "status": JobStatus.PENDING,
             "attempts": 0,
             "crashes": 0,
+            "excused_faults": 0,
             "reserved_until": None,
             "reset_at": self._now(),
         }

@@ -82,6 +82,7 @@ def _queue(stats: Mapping[str, Any]) -> Iterator[Increment]:
         return
     yield "speechaid_jobs_due", {}, queue_stats["due"]
     yield "speechaid_jobs_callable", {}, queue_stats["callable"]
+    yield "speechaid_jobs_ready", {}, queue_stats["ready"]
     yield "speechaid_oldest_due_age_seconds", {}, queue_stats["oldest_due_seconds"]
     yield "speechaid_jobs_lapsed", {}, queue_stats["lapsed"]
     yield "speechaid_oldest_lapsed_lease_seconds", {}, queue_stats["oldest_lapsed_seconds"]

@@ -127,7 +127,7 @@ _OF_CALLS: Final = (
         "speechaid_dials_refused_total",
         "Dials that surely made no call, by the outcome of the refusal.",
         "outcome",
-        values=("invalid_number", "do_not_call", "blocked", "temporary"),
+        values=("invalid_number", "do_not_call", "blocked", "temporary", "rejected", "failed"),
     ),
     _counter("speechaid_ambiguous_dials_total", "Dials whose answer was lost: searched for at Retell first."),
     _counter(
@@ -193,6 +193,10 @@ _OF_JOBS: Final = (
     _gauge(
         "speechaid_jobs_callable",
         "Due jobs that may be called now: batch, window, account and holds allow it.",
+    ),
+    _gauge(
+        "speechaid_jobs_ready",
+        "Due jobs that may be called now, or could be but for a hold on dialling.",
     ),
     _gauge("speechaid_oldest_due_age_seconds", "How long the longest due callable job has been waiting."),
     _gauge("speechaid_jobs_lapsed", "Jobs in progress whose lease has run out."),

@@ -25,6 +25,8 @@ class ConcurrencyReading:
 
     used: int
     limit: int
+    #: When it came, in seconds of the boot-time clock.
+    at: float
 
 
 @dataclass(frozen=True, kw_only=True)

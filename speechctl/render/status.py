@@ -95,6 +95,7 @@ def _warnings(result: Result) -> list[Block]:
     if loops:
         lines.append(f"! crash loop: {', '.join(loops)} (see the log)")
     lines += [f"! {_breaker(row)}" for row in result.get("breakers") or [] if row.get("state") != "closed"]
+    lines += _refused(result.get("recent") or {})
     lines += [f"! alert {row.get('alert')}: {summary_of(row)}" for row in result.get("alerts") or []]
     invalid = _not_understood(result)
     if invalid.get("count"):
@@ -104,6 +105,15 @@ def _warnings(result: Result) -> list[Block]:
             f" {names} (speechctl batches says why)"
         )
     return lines
+
+
+def _refused(recent: Result) -> list[str]:
+    """Dials that Retell refused lately, where more than calls ended: no other figure shows them."""
+    refused, ended = round(recent.get("dials_refused", 0)), round(recent.get("calls_ended", 0))
+    if refused <= ended:
+        return []
+    within = f"in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended (speechctl doctor)"
+    return [f"! Retell refused {plural(refused, 'dial')} {within}"]
 
 
 def _not_understood(result: Result) -> Result:

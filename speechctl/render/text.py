@@ -33,6 +33,7 @@ CAUSES: Final[Mapping[str, str]] = {
     "do_not_call": "asked not to be called",
     "no_credit": "account has no credit",
     "blocked": "Retell refuses all calls, no attempt used",
+    "rejected": "Retell cannot take this job's request",
     "stopped_by_operator": "stopped by an operator",
     "call_unknown": "Retell does not know the call",
     "stopped_in_retell": "stopped in Retell",

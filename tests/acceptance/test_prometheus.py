@@ -7,6 +7,7 @@ must raise its alert in the daemon and in Prometheus, and clear.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -58,6 +59,10 @@ def until(condition: Callable[[], object], what: str, seconds: float = DEADLINE_
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.1)
+
+
+#: Numbers that are used once.
+_numbers = itertools.count()
 
 
 class WebhookReceiver:
@@ -423,6 +428,24 @@ def a_backlog_that_no_worker_may_dial(scene: Scene) -> None:
         )
 
 
+def held_while_a_job_waits(scene: Scene) -> None:
+    scene.daemon.ask("hold", reason="a test")
+    scene.insert("job-held", reserved_until=None)
+
+
+def released(scene: Scene) -> None:
+    scene.remove("job-held")
+    scene.daemon.ask("unhold")
+
+
+def numbers_that_retell_refuses(scene: Scene) -> None:
+    """Three more dead numbers: more than the calls that ended meanwhile, in the end."""
+    for _ in range(3):
+        number = f"+5694444{next(_numbers):04d}"
+        contact = {"name": "Ana", "phones": [number], "next_phone_index": 0}
+        scene.insert(f"job-{number}", contact=contact, reserved_until=None)
+
+
 def no_backlog(scene: Scene) -> None:
     for number in range(6):
         scene.remove(f"job-backlog-{number}")
@@ -486,9 +509,15 @@ FAULTS = [
     ),
     Fault(
         alerts=("DiallingHeld",),
-        cause=lambda scene: scene.daemon.ask("hold", reason="a test"),
-        undo=lambda scene: scene.daemon.ask("unhold"),
+        cause=held_while_a_job_waits,
+        undo=released,
         finding="held",
+    ),
+    Fault(
+        alerts=("DialsRefused",),
+        cause=lambda scene: scene.simulator.fault("refusal", wording="number", endpoints=["create"]),
+        repeat=numbers_that_retell_refuses,
+        undo=lambda scene: scene.simulator.clear_faults(),
     ),
     Fault(
         alerts=("AccountNearlyOutOfCredit",),

@@ -381,6 +381,7 @@ def test_results_are_exported_to_a_file_and_promises_listed(terminal: Terminal) 
 
 def test_firing_alerts_are_listed(terminal: Terminal) -> None:
     terminal.type("hold", "--reason", "drill")
+    terminal.import_contacts(1, "held")
     terminal.until(lambda: "DiallingHeld" in terminal.type("alerts"))
 
 

@@ -79,7 +79,7 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.global_hold = None if hold is None else f"by {hold.by}: {hold.reason or 'no reason given'}"
     worker_context = dry_run_context(context)
     _, document = store.holds.read(worker_context.retell.fingerprint)
-    facts.breaker = _breaker(document)
+    facts.breaker, facts.breaker_kind = _breaker(document), Breaker.read(document).kind
     counts = store.jobs.counts_by_batch()
     facts.waiting = {
         name: waiting
@@ -99,6 +99,7 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.outcomes = store.diagnostics.recent_outcomes(_RECENT_SECONDS)
     facts.dials = store.diagnostics.open_dials(_MAX_DIALS)
     facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
+    facts.rejected = store.diagnostics.rejected_jobs(COUNTED)
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
     facts.unreadable_answers = store.diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
     facts.served = store.diagnostics.served_jobs(COUNTED)

@@ -13,6 +13,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.protocol.text import plural
+from speechaid.rules.circuit_breaker import FaultKind
 from speechaid.settings import Settings
 
 #: Items that a finding names; of the others it gives the number.
@@ -70,6 +71,7 @@ class DoctorFacts:
     global_hold: str | None = None
     #: The circuit breaker of this host's key, as a hold; None while it is closed.
     breaker: Hold | None = None
+    breaker_kind: FaultKind | None = None
     #: Waiting jobs by batch.
     waiting: dict[str | None, int] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class DoctorFacts:
     dials: list[Job] = field(default_factory=list)
     #: Jobs whose lease ran out more than five minutes ago.
     lapsed: int = 0
+    #: Jobs that failed because Retell cannot take their requests, or that cannot be read.
+    rejected: list[str] = field(default_factory=list)
     #: Jobs without a readable phone, up to ``COUNTED``.
     unreadable: list[str] = field(default_factory=list)
     #: Jobs that ended within 24 hours by what Retell's list tells: get-call's answer could not be read.

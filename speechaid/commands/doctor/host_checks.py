@@ -13,7 +13,9 @@ from typing import Final
 from speechaid.commands.doctor import job_checks
 from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
 from speechaid.protocol.text import plural
+from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
+from speechaid.rules.circuit_breaker import FaultKind
 from speechaid.store.jobs import LIVE_NUMBER
 
 #: A clock difference above this is a warning, in seconds.
@@ -27,6 +29,18 @@ _LONG_LEASE_SECONDS: Final = 3600.0
 _SLOW_POLL_SECONDS: Final = 60.0
 #: A daemon that has been up for longer, in seconds, should have workers.
 _STARTING_SECONDS: Final = 30.0
+
+
+#: What to do about the fault that opened the circuit breaker.
+_REMEDIES: Final = {
+    FaultKind.RATE_LIMITED: "ask Retell for a higher limit, or have fewer workers, if it does not pass",
+    FaultKind.OUTAGE: "check this host's network, RETELL_BASE_URL and Retell's status page",
+    FaultKind.AGENT: "call the agent from Retell's dashboard: its prompt, model, voice or webhook fails",
+    FaultKind.CARRIER: "see a failed call in Retell's dashboard: the calling number's permissions and spam "
+    "marks, the allowed countries, and the trunk at the carrier",
+    FaultKind.UNPAID: "add a payment method or credit in Retell's dashboard, or raise the budget",
+    FaultKind.BLOCKED: "correct what Retell reports: the key, the payment, the agent, or the request",
+}
 
 
 def _database(facts: DoctorFacts) -> Findings:
@@ -148,8 +162,16 @@ def _breaker(facts: DoctorFacts) -> Findings:
         "breaker_open",
         "dialling with this host's key is held by the circuit breaker",
         f"{facts.breaker.reason.rstrip('.')}{probe}",
-        "correct what Retell reports; the breaker tries one dial at a time and closes when one succeeds",
+        f"{_breaker_remedy(facts.breaker_kind, facts.breaker.reason)}; "
+        "the breaker tries one dial at a time and closes when one succeeds",
     )
+
+
+def _breaker_remedy(kind: FaultKind | None, reason: str) -> str:
+    """What to do, from Retell's words where they are known, else from the kind of fault."""
+    if kind is FaultKind.BLOCKED and (wording := refusals.wording_of(reason)) is not None and wording.remedy:
+        return wording.remedy
+    return _REMEDIES.get(kind, "correct what Retell reports") if kind else "correct what Retell reports"
 
 
 def _retell(facts: DoctorFacts) -> Findings:

@@ -272,7 +272,16 @@ def shared_numbers(dials: Sequence[Job]) -> list[tuple[str, list[str]]]:
 
 
 def unreadable(facts: DoctorFacts) -> Findings:
-    """Documents of other programs whose fields are not where they belong."""
+    """Jobs that fail for what they are: documents of other programs, requests that Retell cannot take."""
+    if facts.rejected:
+        count = len(facts.rejected)
+        yield warning(
+            "rejected_jobs",
+            "Retell cannot take the requests of some jobs: each has failed, the others are not concerned",
+            f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
+            + listed(dict.fromkeys(facts.rejected, "")),
+            "speechctl job JOB has Retell's words; shorten the job's payload, then run speechctl reset-jobs",
+        )
     if facts.unreadable:
         count = len(facts.unreadable)
         yield warning(

@@ -100,13 +100,13 @@ class Simulator:
         fault = injection.fault
         if fault is not None and fault.when == "before":
             await asyncio.sleep(injection.delay_before)
-            return self._faulty_response(injection, None)
+            return self._faulty_response(injection, None, subject)
         try:
             self._check_key(request)
             normal = await self._run_operation(subject, document, injection.delay_before)
         except Refusal as refusal:
             normal = self._error(refusal.status, refusal.message, refusal.headers)
-        return normal if fault is None else self._faulty_response(injection, normal)
+        return normal if fault is None else self._faulty_response(injection, normal, subject)
 
     async def _run_operation(self, subject: Subject, document: object, delay: float) -> Response:
         """Run the endpoint's operation, ``delay`` seconds late, even if the client has disconnected."""
@@ -146,7 +146,7 @@ class Simulator:
             response = Response(body, status, {"date": response.headers["date"]}, "application/json")
         return response
 
-    def _faulty_response(self, injection: Injection, normal: Response | None) -> Response:
+    def _faulty_response(self, injection: Injection, normal: Response | None, subject: Subject) -> Response:
         """The fault's response; ``normal``: the regular response, if the operation ran."""
         fault = injection.fault
         assert fault is not None  # noqa: S101 - callers check
@@ -157,7 +157,7 @@ class Simulator:
         if fault.kind is Kind.GARBAGE:
             return garbage(fault.style, normal or self.json({}))
         status, message = fault.answer or (500, "")
-        return self._error(status, message, fault.answer_headers(self.clock()))
+        return self._error(status, subject.with_numbers(message), fault.answer_headers(self.clock()))
 
     def _check_key(self, request: Request) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
@@ -169,11 +169,13 @@ class Simulator:
         call_id = request.path_params.get("call_id")
         call = self.workspace.find(call_id) if call_id else None
         to_number = call.to_number if call else fields.get("to_number")
+        from_number = call.from_number if call else fields.get("from_number")
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         return Subject(
             endpoint=endpoint,
             call_id=call_id,
             to_number=to_number if isinstance(to_number, str) else None,
+            from_number=from_number if isinstance(from_number, str) else None,
             api_key_fingerprint=fingerprint(key),
         )
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from speechaid.demo.simulator.workspace import retry_headers
+from speechaid.rules.refusals import WORDINGS
 
 
 class Endpoint(StrEnum):
@@ -31,6 +32,8 @@ class Kind(StrEnum):
     LATENCY = "latency"
     #: Answers with ``status``, default 500.
     STATUS = "status"
+    #: Refuses a create in words from the field: an example of the row ``wording`` of ``rules.refusals``.
+    REFUSAL = "refusal"
     #: 429 with the headers that say when to retry.
     RATE_LIMIT = "rate_limit"
     #: 401.
@@ -61,12 +64,16 @@ REWRITES: Final = frozenset({Kind.REVIVED, Kind.UNKNOWN_REASON, Kind.REWRITTEN})
 
 _STATUS: Final[dict[Kind, tuple[int, str]]] = {
     Kind.STATUS: (500, "An unexpected server error occurred."),
+    Kind.REFUSAL: (400, ""),
     Kind.RATE_LIMIT: (429, "Account rate limited, please throttle your requests."),
     Kind.UNAUTHORIZED: (401, "API key is missing or invalid."),
     Kind.PAYMENT_REQUIRED: (402, "Please add a payment method."),
     Kind.OUTAGE: (503, "Service unavailable."),
     Kind.NOT_FOUND: (404, "Requested call was not found."),
 }
+
+#: What carriers and Retell say, by row of the daemon's table.
+_EXAMPLES: Final = {wording.name: wording.examples for wording in WORDINGS}
 
 Style = Literal["html", "truncated", "empty", "array", "wrong_types"]
 Seconds = Annotated[float, Field(ge=0)]
@@ -93,7 +100,11 @@ class Fault(BaseModel):
     #: A fixed time, or the bounds of a uniform distribution.
     seconds: Seconds | tuple[Seconds, Seconds] = 1.0
     status: int | None = Field(default=None, ge=200, le=599)
+    #: ``{to}`` and ``{from}`` stand for the numbers of the request.
     message: str | None = None
+    wording: str = "country"
+    #: Which of the wording's examples, from 0 on.
+    example: int = Field(default=0, ge=0)
     #: For 429 and 503.
     retry_after_seconds: Seconds | None = None
     retry_after_form: Literal["seconds", "date"] = "seconds"
@@ -115,12 +126,22 @@ class Fault(BaseModel):
             raise ValueError("seconds: the first bound must not exceed the second")
         return self
 
+    @model_validator(mode="after")
+    def _wording_is_known(self) -> Fault:
+        if self.kind is Kind.REFUSAL:
+            examples = _EXAMPLES.get(self.wording, ())
+            if self.example >= len(examples):
+                raise ValueError(f"wording, example: {self.wording} has {len(examples)} examples")
+        return self
+
     @property
     def answer(self) -> tuple[int, str] | None:
         """Status and message of the kinds that answer with an error."""
         if self.kind not in _STATUS:
             return None
         status, message = _STATUS[self.kind]
+        if self.kind is Kind.REFUSAL:
+            message = _EXAMPLES[self.wording][self.example]
         return self.status or status, self.message or message
 
     def answer_headers(self, now: float) -> dict[str, str]:
@@ -142,7 +163,12 @@ class Subject:
     endpoint: Endpoint
     call_id: str | None = None
     to_number: str | None = None
+    from_number: str | None = None
     api_key_fingerprint: str | None = None
+
+    def with_numbers(self, message: str) -> str:
+        """A message with the request's numbers in place of ``{to}`` and ``{from}``."""
+        return message.replace("{to}", self.to_number or "").replace("{from}", self.from_number or "")
 
 
 @dataclass(frozen=True)

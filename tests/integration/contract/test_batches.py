@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from speechaid.errors import NotFound
-from speechaid.store.batches import INACTIVE, SELECTION_FIELDS
+from speechaid.store.batches import INACTIVE, PAUSED_BY_SPEECHAID, SELECTION_FIELDS
 from speechaid.store.connection import Store
 from tests.integration.contract.documents import ago, one
 
@@ -229,3 +229,37 @@ def test_counters_are_written_over(store: Store) -> None:
     add_batch(store, pending_jobs="7")
     store.batches.write_counts("batch-1", {"pending_jobs": 2, "failed_jobs": 1})
     assert (batch(store)["pending_jobs"], batch(store)["failed_jobs"]) == (2, 1)
+
+
+# -- bad lists -------------------------------------------------------------------------------------------
+
+
+def note(store: Store, *people: str) -> list[bool]:
+    return [
+        store.batches.note_invalid_number("batch-1", person, people=3, reason="bad list") for person in people
+    ]
+
+
+def test_invalid_numbers_of_enough_people_in_a_row_pause_the_batch_once(store: Store) -> None:
+    add_batch(store, is_active=True)
+    assert note(store, "a", "b", "a", "b", "c") == [False, False, False, False, True]
+    document = batch(store)
+    assert (document["is_active"], document["pause"]["by"]) == (False, PAUSED_BY_SPEECHAID)
+    store.batches.resume("batch-1", by="maria")
+    assert note(store, "d", "e", "f", "g") == [False] * 4
+    assert batch(store)["is_active"] is True
+
+
+def test_a_dial_that_reaches_a_number_ends_the_run_of_invalid_ones(store: Store) -> None:
+    add_batch(store, is_active=True)
+    note(store, "a", "b")
+    store.batches.register_dial("batch-1", "key-1", at_most=None)
+    store.batches.settle_dial("batch-1", "key-1", {"total_cost": 1.0}, ends_invalid_run=True)
+    assert note(store, "c", "d") == [False, False]
+    assert note(store, "e") == [True]
+
+
+def test_a_batch_that_an_operator_paused_keeps_that_pause(store: Store) -> None:
+    add_batch(store, is_active=False, pause={"by": "maria"})
+    assert note(store, "a", "b", "c") == [False] * 3
+    assert batch(store)["pause"] == {"by": "maria"}

@@ -156,7 +156,11 @@ def old_call(stage: Stage, context: WorkerContext) -> Document:
     call_id = stage.job()["call_id"]
     document = context.retell.get_call(call_id).document
     # As an operator's reset leaves it: a job that was served is not called again otherwise.
-    reset = {"status": "pending", "reserved_until": None, "reset_at": stage.store.now() + timedelta(seconds=1)}
+    reset = {
+        "status": "pending",
+        "reserved_until": None,
+        "reset_at": stage.store.now() + timedelta(seconds=1),
+    }
     stage.database.jobs.update_one({}, {"$set": reset})
     assert isinstance(context.link, QuietLink)
     context.link.counts.clear()

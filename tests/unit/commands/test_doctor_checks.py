@@ -13,6 +13,8 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
+from speechaid.rules.circuit_breaker import FaultKind
+from speechaid.rules.refusals import WORDINGS, Blame, Wording
 from speechaid.settings import Settings, get_settings
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
@@ -85,6 +87,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"global_hold": "by maria: fire"}, "held"),
         ({"snapshot": snapshot(held=True)}, "held_here"),
         ({"breaker": Hold(scope="key", reason="401")}, "breaker_open"),
+        ({"rejected": ["job-1"]}, "rejected_jobs"),
         ({"retell": RetellFacts(refused="401")}, "wrong_key"),
         ({"retell": RetellFacts(unreachable="no route")}, "retell_unreachable"),
         ({"retell": RetellFacts(milliseconds=9000.0)}, "slow_retell"),
@@ -212,3 +215,22 @@ def test_what_a_finding_lists_has_an_order_of_its_own_whatever_the_database_give
 
 def parked_dial() -> dict[str, Any]:
     return {"key": "k", "number": "+56912345671", "intent_at": NOW, "parked_at": NOW}
+
+
+def remedy_for(settings: Settings, kind: FaultKind, reason: str) -> str:
+    (finding,) = findings(facts(settings, breaker=Hold(scope="key", reason=reason), breaker_kind=kind))
+    return finding.remedy
+
+
+@pytest.mark.parametrize(
+    "wording", [row for row in WORDINGS if row.blame is Blame.ACCOUNT], ids=lambda row: row.name
+)
+def test_the_remedy_of_a_refusal_follows_from_its_words(settings: Settings, wording: Wording) -> None:
+    for example in wording.examples:
+        text = f"Retell answered 400: {example}"
+        assert remedy_for(settings, FaultKind.BLOCKED, text).startswith(wording.remedy)
+
+
+def test_every_kind_of_fault_has_a_remedy_of_its_own(settings: Settings) -> None:
+    remedies = {remedy_for(settings, kind, "calls end with x") for kind in FaultKind}
+    assert len(remedies) == len(FaultKind)

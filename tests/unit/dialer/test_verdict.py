@@ -130,3 +130,22 @@ def test_a_withdrawn_dial_leaves_the_job_pending_and_costs_nothing() -> None:
 def test_a_verdict_read_back_from_its_document_is_equal() -> None:
     verdict = verdict_on(answered())
     assert Verdict.read(verdict.document()) == verdict
+
+
+def test_an_excused_fault_spends_nothing_and_is_counted() -> None:
+    verdict = verdict_on(replace(no_call(Outcome.TEMPORARY), excused=True))
+    assert (verdict.status, verdict.job["attempts"], verdict.job["next_phone_index"]) == (
+        JobStatus.PENDING,
+        0,
+        0,
+    )
+    assert verdict.job["excused_faults"] == 1
+    assert "excused_faults" not in verdict_on(no_call(Outcome.TEMPORARY)).job
+
+
+def test_a_request_that_retell_cannot_take_ends_its_job_with_the_reason() -> None:
+    verdict = verdict_on(no_call(Outcome.REJECTED))
+    assert (verdict.status, verdict.cause) == (JobStatus.FAILED, "rejected")
+    assert (verdict.job["last_error"], verdict.job["last_outcome"]) == ("refused", "rejected")
+    assert verdict.job["attempts"] == 0
+    assert (verdict.charge.credit, verdict.charge.calls) == (0, 0)

@@ -54,6 +54,7 @@ def queue_stats(**fields: Any) -> dict[str, Any]:
     return {
         "due": 0,
         "callable": 0,
+        "ready": 0,
         "oldest_due_seconds": 0.0,
         "lapsed": 0,
         "oldest_lapsed_seconds": 0.0,
@@ -163,17 +164,38 @@ def test_a_hung_worker_fires_for_a_quarter_of_an_hour(watch: Watch) -> None:
 
 
 def test_holds_are_named_with_who_and_why(watch: Watch) -> None:
+    watch.queue_stats = queue_stats(ready=2)
     watch.supervisor = supervisor(held=True)
     assert watch.passes(1) == {"DiallingHeld"}
-    assert watch.alert_monitor.firing()[0]["summary"] == "held on this host by an operator"
+    assert watch.alert_monitor.firing()[0]["summary"] == "held on this host by an operator; 2 jobs wait"
     watch.stats["fleet_hold"] = {"by": "maria", "reason": "complaints", "at": None}
     watch.stats |= {"key_held": True, "key_reason": "401 from Retell"}
     watch.passes(1)
     summary = watch.alert_monitor.firing()[0]["summary"]
-    assert summary == "held on all hosts by maria: complaints; the circuit breaker is open: 401 from Retell"
+    sentences = ("held on all hosts by maria: complaints", "the circuit breaker is open: 401 from Retell")
+    assert summary == "; ".join((*sentences, "2 jobs wait"))
+
+
+def test_held_dialling_is_no_alert_while_nothing_is_due(watch: Watch) -> None:
+    watch.supervisor = supervisor(held=True)
+    watch.stats |= {"key_held": True, "key_reason": "429 from Retell"}
+    assert watch.passes(100) == set()
+    watch.queue_stats = queue_stats(ready=1)
+    assert watch.passes(1) == {"DiallingHeld"}
+
+
+def test_refused_dials_fire_though_no_call_has_ended(watch: Watch) -> None:
+    watch.passes(1)
+    watch.count("speechaid_dials_refused_total", 9, outcome="temporary")
+    assert watch.passes(2) == set()
+    watch.count("speechaid_dials_refused_total", 5, outcome="invalid_number")
+    assert watch.passes(1) == {"DialsRefused"}
+    counts = {"calls_ended": 0, "calls_succeeded": 0, "dials_refused": 5}
+    assert watch.alert_monitor.recent_counts() == {"minutes": 30, **counts}
 
 
 def test_an_alert_whose_cause_is_gone_says_when_it_clears(watch: Watch) -> None:
+    watch.queue_stats = queue_stats(ready=2)
     watch.supervisor = supervisor(held=True)
     watch.passes(1)
     (row,) = watch.alert_monitor.firing()
@@ -182,12 +204,12 @@ def test_an_alert_whose_cause_is_gone_says_when_it_clears(watch: Watch) -> None:
     watch.passes(6)
     (row,) = watch.alert_monitor.firing()
     assert row["clears_in_seconds"] == 25
-    expected = "the cause is gone; clears in 25s unless it returns (it was: held on this host by an operator)"
-    assert summary_of(row) == expected
+    held = "held on this host by an operator; 2 jobs wait"
+    assert summary_of(row) == f"the cause is gone; clears in 25s unless it returns (it was: {held})"
     watch.supervisor = supervisor(held=True)
     watch.passes(1)
     (row,) = watch.alert_monitor.firing()
-    assert summary_of(row) == "held on this host by an operator"
+    assert summary_of(row) == held
 
 
 def test_no_call_finished_counts_only_time_in_which_jobs_were_callable(environ: dict[str, str]) -> None:

@@ -23,6 +23,8 @@ from speechaid.retell.faults import (
     RateLimited,
     RetellError,
     RetellUnavailable,
+    TooLarge,
+    Unexplained,
     create_fault_for,
     other_fault_for,
 )
@@ -30,7 +32,7 @@ from speechaid.retell.requests_body import create_body
 
 NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
 #: Statuses that prove that a create made no call; everything else proves nothing.
-PROOFS = {400, 401, 402, 403, 404, 422, 429}
+PROOFS = {400, 401, 402, 403, 404, 413, 422, 429}
 FAILURES = [status for status in range(100, 600) if not 200 <= status < 300]
 
 
@@ -70,8 +72,14 @@ def test_other_requests_may_be_sent_again_unless_refused_or_the_call_is_unknown(
         # Which number is meant is not clear, so no phone is marked as invalid.
         (400, "from_number cannot call to_number", Blocked),
         (400, "override_agent_id: no such agent", Blocked),
-        (400, "", Blocked),
-        (400, None, Blocked),
+        (400, "", Unexplained),
+        (400, None, Unexplained),
+        # To quote the number is not to blame it.
+        (400, "to_number", Unexplained),
+        (400, "request for +56900000001 failed", Unexplained),
+        (400, "account not authorized to call +56900000001; enable the country", Blocked),
+        (422, {"detail": "to_number is invalid", "request": {"from_number": "+1"}}, NumberRefused),
+        (413, "request entity too large", TooLarge),
         (401, "the key may not call to_number", Blocked),
         (403, "to_number is in a country that your plan does not reach", Blocked),
         (404, "to_number", Blocked),
@@ -87,22 +95,24 @@ def test_other_requests_may_be_sent_again_unless_refused_or_the_call_is_unknown(
 def test_a_refused_create_is_about_the_number_only_where_retell_says_so(
     status: int, text: object, kind: type[RetellError]
 ) -> None:
-    assert type(create_fault_for(status, body(text), to_number="+56900000001")) is kind
+    assert type(create_fault_for(status, body(text))) is kind
 
 
 @pytest.mark.parametrize(
-    "answer", [None, "words about to_number", ["x", {"error": {"message": "to_number"}}], 7]
+    "answer", [None, "bad to_number", ["x", {"error": {"message": "to_number is invalid"}}], 7]
 )
 def test_an_error_body_of_any_shape_is_read(answer: object) -> None:
-    expected = Blocked if answer in (None, 7) else NumberRefused
+    expected = Unexplained if answer in (None, 7) else NumberRefused
     assert type(create_fault_for(400, answer)) is expected
 
 
 @pytest.mark.parametrize(
     ("status", "text", "should_retry", "kind"),
     [
+        (400, "invalid to_number", "true", RateLimited),
+        (400, "invalid to_number", "false", NumberRefused),
         (400, "to_number", "true", RateLimited),
-        (400, "to_number", "false", NumberRefused),
+        (400, "to_number", "false", Unexplained),
         (400, "to_number is marked do_not_call", "true", DoNotCallRefused),
         (401, "key", "true", Blocked),
         (429, "slow down", "false", Blocked),

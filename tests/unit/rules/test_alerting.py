@@ -39,7 +39,17 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "WorkersCrashLooping": [({"crash_loops": ("worker-1",)}, True), ({}, False)],
     "WorkerHung": [({"hung_workers": 1}, True), ({}, False)],
     "WorkersMissing": [({"workers_missing": 1}, True), ({}, False)],
-    "DiallingHeld": [({"holds": ("held on this host",)}, True), ({}, False)],
+    "DiallingHeld": [
+        ({"holds": ("held on this host",), "jobs_ready": 1}, True),
+        ({"holds": ("held on this host",), "jobs_ready": 0}, False),
+        ({"jobs_ready": 1}, False),
+    ],
+    "DialsRefused": [
+        ({"dials_refused": 5}, True),
+        ({"dials_refused": 4}, False),
+        ({"dials_refused": 9, "calls_ended": 8}, True),
+        ({"dials_refused": 9, "calls_ended": 9}, False),
+    ],
     "DatabaseAway": [({"database_up": False}, True), ({}, False)],
     "AccountNearlyOutOfCredit": [
         ({"accounts": {"rich": 900.0, "poor": 19.9}}, True),

@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 
 from speechaid.rules.circuit_breaker import (
     CLEARED_BY,
+    UNEXPLAINED_SECONDS,
     Breaker,
     BreakerPolicy,
     BreakerState,
     FaultKind,
     Proof,
+    UnexplainedRefusal,
+    after_answer,
+    after_carrier_fault,
     after_fault,
     after_success,
+    after_unexplained,
     as_hold,
     begin_probe,
     extend_probe,
@@ -28,7 +33,7 @@ from speechaid.rules.circuit_breaker import (
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 POLICY = BreakerPolicy(faults=3, probe_min_seconds=15, probe_max_seconds=100)
-OPENS_AT_ONCE = [FaultKind.RATE_LIMITED, FaultKind.UNPAID, FaultKind.BLOCKED]
+OPENS_AT_ONCE = [FaultKind.RATE_LIMITED, FaultKind.CARRIER, FaultKind.UNPAID, FaultKind.BLOCKED]
 OPENS_AFTER_A_RUN = [FaultKind.OUTAGE, FaultKind.AGENT]
 
 
@@ -283,3 +288,125 @@ def test_for_any_events_the_next_probe_is_never_later_than_the_longest_backoff(
         assert breaker.backoff_seconds <= POLICY.probe_max_seconds
         assert breaker.probe_at is None or breaker.probe_at <= now + longest
         assert may_dial(breaker, now + longest)
+
+
+# -- what two numbers prove and one does not -----------------------------------------------------------------
+
+
+def refused(breaker: Breaker, number: str, wording: str = "no", at: datetime = NOW) -> Breaker:
+    refusal = UnexplainedRefusal(wording=wording, number=number, at=at)
+    return after_unexplained(breaker, at, POLICY, refusal, reason="Retell answered 400: no")
+
+
+def test_one_number_never_holds_dialling_by_a_refusal_that_does_not_say_why() -> None:
+    breaker = Breaker()
+    for _ in range(9):
+        breaker = refused(breaker, "a")
+    assert may_dial(breaker, NOW)
+    assert len(breaker.unexplained) == 1
+
+
+def test_a_second_number_with_the_same_wording_holds_dialling() -> None:
+    other_wording = refused(refused(Breaker(), "a"), "b", "not now")
+    assert may_dial(other_wording, NOW)
+    held = refused(other_wording, "b")
+    assert (held.state, held.kind, held.reason) == (
+        BreakerState.OPEN,
+        FaultKind.BLOCKED,
+        "Retell answered 400: no",
+    )
+
+
+def test_success_between_two_refusals_does_not_make_them_forgotten_but_a_day_does() -> None:
+    once = refused(Breaker(), "a")
+    for proof in Proof:
+        assert after_success(once, proof) == once
+    late = NOW + timedelta(seconds=UNEXPLAINED_SECONDS + 1)
+    assert may_dial(refused(once, "b", at=late), late)
+
+
+def test_a_probe_that_is_refused_in_unclear_words_opens_the_key_again_whatever_its_number() -> None:
+    held = refused(refused(Breaker(), "a"), "b")
+    assert held.probe_at is not None
+    probe = begin_probe(held, held.probe_at, POLICY)
+    again = refused(probe, "a", at=held.probe_at)
+    assert (again.state, again.backoff_seconds) == (BreakerState.OPEN, 2 * held.backoff_seconds)
+
+
+def test_an_accepted_probe_forgets_what_was_refused_until_then() -> None:
+    held = refused(refused(Breaker(), "a"), "b")
+    assert after_success(begin_probe(held, later(15), POLICY), Proof.ACCEPTED) == Breaker()
+
+
+def test_few_wordings_are_remembered() -> None:
+    breaker = Breaker()
+    for index in range(50):
+        breaker = refused(breaker, "a", f"wording {index}")
+    assert len(breaker.unexplained) == 8
+    assert breaker.unexplained[-1].wording == "wording 49"
+
+
+def carrier_faults(*numbers: str, breaker: Breaker | None = None) -> Breaker:
+    breaker = breaker or Breaker()
+    for number in numbers:
+        breaker = after_carrier_fault(breaker, NOW, POLICY, number, reason="calls end with x")
+    return breaker
+
+
+def test_carrier_faults_of_different_numbers_in_a_row_hold_dialling() -> None:
+    assert may_dial(carrier_faults("a", "b", "c", "d"), NOW)
+    held = carrier_faults("a", "b", "c", "d", "e")
+    assert (held.state, held.kind, held.reason) == (BreakerState.OPEN, FaultKind.CARRIER, "calls end with x")
+
+
+def test_carrier_faults_of_few_numbers_again_and_again_hold_nothing() -> None:
+    assert may_dial(carrier_faults(*"abcd" * 9), NOW)
+
+
+@pytest.mark.parametrize("proof", list(Proof))
+def test_only_a_call_that_ended_otherwise_ends_a_run_of_carrier_faults(proof: Proof) -> None:
+    between = after_success(carrier_faults("a", "b", "c", "d"), proof)
+    held = not may_dial(carrier_faults("e", breaker=between), NOW)
+    assert held is (proof in {Proof.ACCEPTED, Proof.ANSWERED})
+
+
+def test_faults_of_other_kinds_do_not_hide_a_run_of_carrier_faults() -> None:
+    between = after_success(faults(FaultKind.OUTAGE, 2, carrier_faults("a", "b", "c", "d")), Proof.ACCEPTED)
+    assert not may_dial(carrier_faults("e", breaker=between), NOW)
+
+
+def test_a_probe_after_carrier_faults_ends_with_its_call() -> None:
+    held = carrier_faults(*"abcde")
+    probe = begin_probe(held, later(15), POLICY)
+    assert after_success(probe, Proof.ACCEPTED) == probe
+    assert after_success(probe, Proof.FINISHED) == Breaker()
+    assert carrier_faults("a", breaker=probe).backoff_seconds == 2 * held.backoff_seconds
+
+
+# -- answers to other requests -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(FaultKind))
+def test_an_answer_closes_only_what_it_disproves_and_only_once_a_probe_is_due(kind: FaultKind) -> None:
+    held = opened(kind)
+    due = held.probe_at
+    assert due is not None
+    assert after_answer(held, due - timedelta(seconds=1), due - timedelta(seconds=1)) == held
+    assert after_answer(held, due - timedelta(seconds=1), due) == held
+    closed = after_answer(held, due, due).state is BreakerState.CLOSED
+    assert closed is (kind in {FaultKind.RATE_LIMITED, FaultKind.OUTAGE})
+
+
+def test_an_answer_does_not_end_a_run_of_faults_that_has_not_opened_the_breaker() -> None:
+    run = faults(FaultKind.OUTAGE, 2)
+    assert after_answer(run, NOW, NOW) == run
+
+
+def test_what_the_breaker_remembers_survives_its_document() -> None:
+    breaker = carrier_faults("a", "b", breaker=refused(refused(Breaker(), "a"), "b", "other"))
+    assert Breaker.read(breaker.document()) == breaker
+    nonsense = {
+        "carrier_run": [None, {}],
+        "unexplained": [None, {"wording": 3}, {"wording": "x", "number": "y"}],
+    }
+    assert Breaker.read(nonsense) == Breaker()

@@ -11,11 +11,15 @@ from speechaid.model.call import Call
 from speechaid.model.states import TERMINAL_CALL_STATUSES, CallStatus, Outcome, Stopper
 from speechaid.rules.outcomes import (
     AGENT_FAULTS,
+    CARRIER_FAULTS,
     NEVER_CONNECTED,
     REASONS,
     STATUSES,
+    CarrierFault,
     Classified,
     classify,
+    is_excused,
+    outcome_for_job,
     reclassify,
 )
 
@@ -57,6 +61,7 @@ def test_every_terminal_status_has_a_row_for_a_missing_reason() -> None:
 def test_the_sets_of_reasons_contain_only_reasons_of_the_table() -> None:
     assert set(REASONS) > AGENT_FAULTS
     assert set(REASONS) > NEVER_CONNECTED
+    assert set(REASONS) > CARRIER_FAULTS
 
 
 @pytest.mark.parametrize(
@@ -222,5 +227,57 @@ def test_reclassifying_is_idempotent(outcome: Outcome, connected: bool, stopped_
 
 def test_every_field_of_an_answered_call() -> None:
     assert classify(call("ended", "agent_hangup", 60_000), stopped_by=None) == Classified(
-        outcome=Outcome.ANSWERED, known=True, connected=True, agent_fault=False, blocks_dialling=False
+        outcome=Outcome.ANSWERED,
+        reason="agent_hangup",
+        known=True,
+        connected=True,
+        agent_fault=False,
+        blocks_dialling=False,
+        carrier_fault=CarrierFault.NONE,
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "duration_ms", "fault"),
+    [
+        *[("not_connected", reason, 0, CarrierFault.CERTAIN) for reason in sorted(CARRIER_FAULTS)],
+        ("not_connected", "dial_failed", 0, CarrierFault.POSSIBLE),
+        ("not_connected", "trunk_melted", 0, CarrierFault.POSSIBLE),
+        ("error", "trunk_melted", 0, CarrierFault.POSSIBLE),
+        ("ended", "trunk_melted", 9_000, CarrierFault.NONE),
+        ("ended", "sip_routing_error", 9_000, CarrierFault.NONE),
+        ("not_connected", "dial_no_answer", 0, CarrierFault.NONE),
+        ("not_connected", "dial_busy", 0, CarrierFault.NONE),
+        ("not_connected", "user_declined", 0, CarrierFault.NONE),
+        ("not_connected", "invalid_destination", 0, CarrierFault.NONE),
+        ("ended", "voicemail_reached", 2_000, CarrierFault.NONE),
+        ("not_connected", None, 0, CarrierFault.NONE),
+        ("error", "concurrency_limit_reached", 0, CarrierFault.NONE),
+    ],
+)
+def test_faults_of_the_carrier_are_told_from_what_the_person_called_did(
+    status: str, reason: str | None, duration_ms: int, fault: CarrierFault
+) -> None:
+    assert classify(call(status, reason, duration_ms), stopped_by=None).carrier_fault is fault
+
+
+def test_a_carriers_fault_is_excused_three_times_and_then_an_ordinary_failure() -> None:
+    ended = classify(call("not_connected", "telephony_provider_unavailable"), stopped_by=None)
+    excused = [is_excused(ended, numbers_in_a_row=1, excused_before=before) for before in range(5)]
+    assert excused == [True, True, True, False, False]
+    assert outcome_for_job(ended, excused=True) is Outcome.TEMPORARY
+    assert outcome_for_job(ended, excused=False) is Outcome.FAILED
+
+
+@pytest.mark.parametrize("reason", ["dial_failed", "trunk_melted"])
+def test_what_may_be_a_carriers_fault_is_excused_once_other_numbers_in_a_row_meet_it(reason: str) -> None:
+    ended = classify(call("not_connected", reason), stopped_by=None)
+    excused = [is_excused(ended, numbers_in_a_row=numbers, excused_before=0) for numbers in (1, 2, 3, 4)]
+    assert excused == [False, False, True, True]
+    assert not is_excused(ended, numbers_in_a_row=3, excused_before=3)
+
+
+def test_an_unanswered_call_is_never_excused() -> None:
+    ended = classify(call("not_connected", "dial_no_answer"), stopped_by=None)
+    assert not is_excused(ended, numbers_in_a_row=9, excused_before=0)
+    assert outcome_for_job(ended, excused=False) is Outcome.NO_ANSWER

@@ -369,6 +369,10 @@ def test_a_result_of_a_newer_daemon_is_shown_field_by_field() -> None:
         ),
         ({"database": {"state": "away", "error": "no server"}}, "! database: away: no server"),
         (
+            {"recent": {"minutes": 30, "calls_ended": 0, "calls_succeeded": 0, "dials_refused": 12.0}},
+            "! Retell refused 12 dials in the last 30 min, 0 calls ended",
+        ),
+        (
             {"census": {"not_understood": {"count": 2, "named": ["batch-1", "batch-2"]}}},
             "! 2 batches not dialled, call settings not understood: batch-1, batch-2",
         ),

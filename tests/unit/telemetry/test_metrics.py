@@ -65,6 +65,7 @@ SUPERVISOR = {
 QUEUE_STATS = {
     "due": 9,
     "callable": 7,
+    "ready": 7,
     "oldest_due_seconds": 12.5,
     "lapsed": 1,
     "oldest_lapsed_seconds": 3.0,
@@ -97,7 +98,7 @@ def snapshot(counts: list[tuple[str, dict[str, str], float]] | None = None, **fi
         "workers": [worker(), worker("following", job="j", call="c"), worker("paused", paused=True)],
         "counts": {count_key(name, labels): value for name, labels, value in counts or []},
         "stats": STATS,
-        "concurrency": ConcurrencyReading(used=3, limit=20),
+        "concurrency": ConcurrencyReading(used=3, limit=20, at=0.0),
         "firing": frozenset({"DatabaseAway"}),
     }
     return Snapshot(**{**standard, **fields})
