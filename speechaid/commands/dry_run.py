@@ -29,6 +29,7 @@ class _NoSupervisor:
         within_seconds: float,
         job: str | None = None,
         call: str | None = None,
+        database: bool = False,
     ) -> None:
         """Report nothing."""
 
