@@ -10,6 +10,7 @@ disconnect raises.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -59,7 +60,7 @@ class ControlSocket:
         self._context = zmq.Context()
         try:
             self._router = _bind(self._context, path)
-        except ControlError:
+        except BaseException:
             self._context.term()
             os.close(self._lock)
             raise
@@ -69,7 +70,7 @@ class ControlSocket:
         if tcp is not None:
             try:
                 self._tcp = TcpEnd(tcp, configure=_configure)
-            except ControlError:
+            except BaseException:
                 self.close()
                 raise
             for other in (self._tcp.router, *self._tcp.sockets):
@@ -148,7 +149,8 @@ class ControlSocket:
         self._context.term()
         self.path.unlink(missing_ok=True)
         # The lock file stays: without it two daemons could lock two files of one name.
-        os.ftruncate(self._lock, 0)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def _poll_descriptors(self, wanted: set[int]) -> None:
@@ -248,8 +250,10 @@ def _take_lock(path: Path) -> int:
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise ControlError(f"another speechaid (pid {holder}) holds the control socket {path}") from exc
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # The pid is for people; on a full disk it is missing, and the lock holds all the same.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 

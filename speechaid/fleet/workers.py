@@ -234,6 +234,11 @@ class Fleet:
     # State, as the supervisor reads it.
 
     @property
+    def probe_seconds(self) -> float:
+        """How long the database needed for the supervisor's last probe, or has needed so far."""
+        return 0.0 if self._probe is None else self._probe.took_seconds()
+
+    @property
     def may_not_dial(self) -> bool:
         """Whether new dials of this host are held, by order or for lack of space."""
         return self.held or self.no_space is not None
@@ -466,7 +471,7 @@ class Fleet:
         self.overload = next_mode(
             self.overload,
             now,
-            probe_seconds=0.0 if self._probe is None else self._probe.took_seconds(),
+            probe_seconds=self.probe_seconds,
             slowed=self._slowed,
             extended=any(slot.overloaded for slot in self.slots.values()),
         )

@@ -180,6 +180,7 @@ class AlertMonitor:
             workers_missing=missing_workers(supervisor),
             workers_idle=idle_workers(list(snapshot.workers)),
             crash_loops=tuple(supervisor["crash_loops"]),
+            overloaded=supervisor["overloaded"],
             hung_workers=self._hung.note(now, hung),
             calls_ended=self._ended.note(now, ended),
             calls_succeeded=self._succeeded.note(now, _sum(counts, "speechaid_calls_succeeded_total")),

@@ -26,7 +26,7 @@ LATE_WORKERS_PART: Final = 0.1
 #: A worker that waits for a slow database is killed so long after its last beat, and at least
 #: ``LEAST_EXTENSION_SECONDS`` after its deadline.
 DATABASE_LIMIT_SECONDS: Final = 75.0
-LEAST_EXTENSION_SECONDS: Final = 30.0
+LEAST_EXTENSION_SECONDS: Final = 20.0
 
 #: Workers found to be slowed down, within this time, that begin overload mode.
 VERDICTS: Final = 2

@@ -39,6 +39,11 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "WorkersCrashLooping": [({"crash_loops": ("worker-1",)}, True), ({}, False)],
     "WorkerHung": [({"hung_workers": 1}, True), ({}, False)],
     "WorkersMissing": [({"workers_missing": 1}, True), ({}, False)],
+    "Overloaded": [
+        ({"overloaded": "the database is slow"}, True),
+        ({}, False),
+        ({"overloaded": "the database is slow", "database_up": False}, False),
+    ],
     "DiallingHeld": [({"holds": ("held on this host",)}, True), ({}, False)],
     "DatabaseAway": [({"database_up": False}, True), ({}, False)],
     "AccountNearlyOutOfCredit": [
