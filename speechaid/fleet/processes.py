@@ -10,6 +10,7 @@ import select
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Final
 
@@ -47,18 +48,18 @@ class Exit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a process has used of the machine, by its main thread."""
+    """What a process has used of the machine, by its main thread; where unknown NaN, which passes no test."""
 
     #: When it was read, in seconds of the boot-time clock.
     at: float
     #: Processor time.
-    cpu_seconds: float = 0.0
+    cpu_seconds: float = nan
     #: For how long it was ready to run, and had no processor.
-    run_delay_seconds: float = 0.0
+    run_delay_seconds: float = nan
 
 
 def read_usage(pid: int, now: float) -> Usage:
-    """Read what a process has used so far; zeros where the kernel does not say (CONFIG_SCHED_INFO).
+    """Read what a process has used so far; unknown where the kernel does not say (CONFIG_SCHED_INFO).
 
     Called at each beat: it takes about ten microseconds.
     """
