@@ -41,7 +41,7 @@ from speechaid.store.operator_requests import OperatorRequests
 from speechaid.store.pages import Pages
 from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
-from speechaid.store.table import Table, translated
+from speechaid.store.table import Table, limited, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
 CLOCK_REREAD_SECONDS = 60.0
@@ -134,8 +134,11 @@ class DatabaseClock:
         readings = []
         for _ in range(CLOCK_READINGS):
             before = self._clock.boottime()
-            # With an offset the clock goes on: the operation that asks for the time must not wait twice.
-            with translated(self._operation_seconds if self._offset is None else CLOCK_READING_LIMIT_SECONDS):
+            limit = self._operation_seconds
+            if limit is not None and self._offset is not None:
+                # The clock goes on with its offset: the operation that asks for the time must not wait twice.
+                limit = min(limit, CLOCK_READING_LIMIT_SECONDS)
+            with limited(self._client, limit):
                 answer: Document = self._client.admin.command("hello")
             after = self._clock.boottime()
             local_time = instant(answer.get("localTime"))

@@ -7,11 +7,12 @@ around a fail-over, so no caller may rely on a bare increment: a write's filter 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pymongo
 from bson.errors import BSONError
+from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
@@ -51,15 +52,10 @@ class Duplicate(StoreError):  # noqa: N818 - a condition of the data
 
 
 @contextmanager
-def translated(within_seconds: float | None = None) -> Iterator[None]:
-    """Turn the driver's exceptions into ``StoreUnavailable``, ``Duplicate`` or ``StoreError``.
-
-    ``within_seconds`` bounds the whole operation: choice of a server, connection, answer, and repetitions by
-    the driver. None: only the time-outs of the address bound each of them.
-    """
+def translated() -> Iterator[None]:
+    """Turn the driver's exceptions into ``StoreUnavailable``, ``Duplicate`` or ``StoreError``."""
     try:
-        with nullcontext() if within_seconds is None else pymongo.timeout(within_seconds):
-            yield
+        yield
     except DuplicateKeyError as exc:
         raise Duplicate("a document with this key exists already") from exc
     except (ConnectionFailure, AutoReconnect, WTimeoutError, ExecutionTimeout, WaitQueueTimeoutError) as exc:
@@ -85,16 +81,36 @@ def _first_line(exc: Exception) -> str:
     return str(exc).split(", full error", 1)[0].split("dup key", 1)[0].splitlines()[0][:200]
 
 
+@contextmanager
+def limited(client: MongoClient[Document], seconds: float | None) -> Iterator[None]:
+    """As ``translated``, and bound the whole operation: server selection, answer, the driver's repetitions.
+
+    Args:
+        client: the operation's.
+        seconds: the limit. None: only the time-outs of the address, for each of these steps.
+    """
+    with translated():
+        if seconds is None:
+            yield
+            return
+        with pymongo.timeout(seconds):
+            if not client.topology_description.has_writable_server():
+                # The driver would wait for a server until the limit, not for the address' time.
+                with pymongo.timeout(client.options.server_selection_timeout):
+                    client.admin.command("ping")
+            yield
+
+
 class Table:
     """A thin wrapper of one collection; every method raises the exceptions of ``translated``."""
 
     def __init__(self, collection: Collection[Document], operation_seconds: float | None = None) -> None:
-        """Wrap a collection; ``operation_seconds`` bounds each operation (``translated``)."""
+        """Wrap a collection; ``operation_seconds`` bounds each operation (``limited``)."""
         self._collection = collection
         self._operation_seconds = operation_seconds
 
     def _translated(self) -> AbstractContextManager[None]:
-        return translated(self._operation_seconds)
+        return limited(self._collection.database.client, self._operation_seconds)
 
     @property
     def name(self) -> str:
