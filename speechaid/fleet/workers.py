@@ -549,7 +549,7 @@ class Fleet:
         usage, others = read_usage(child.pid, now), self.slots.values()
         in_database = [other for other in others if other.in_database()]
         return LateWorker(
-            seconds=now - slot.usage.at,
+            seconds=now - (slot.usage.at if slot.beat is None else slot.beat.deadline),
             stopped=is_stopped(child.pid),
             cpu_seconds=usage.cpu_seconds - slot.usage.cpu_seconds,
             run_delay_seconds=usage.run_delay_seconds - slot.usage.run_delay_seconds,

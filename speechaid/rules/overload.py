@@ -15,7 +15,9 @@ from speechaid.protocol.text import plural
 
 #: Processor time since the last beat of a worker that spins: no step computes for so long.
 SPINNING_SECONDS: Final = 5.0
-#: A worker that waited for a processor for this part of the time could not have reported sooner.
+#: A worker that has waited for a processor for this part of the time since its promise was over could not
+#: report in time. Not of the time since its last beat: a worker that slept for its whole promise, and had no
+#: processor then, is not hung.
 RUN_DELAY_PART: Final = 0.5
 #: A database that needs longer for the supervisor's probe is slow.
 SLOW_PROBE_SECONDS: Final = 1.0
@@ -52,9 +54,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class LateWorker:
-    """What is known of a worker at a missed deadline; spans are counted from its last beat."""
+    """What is known of a worker at a missed deadline; what it used is counted from its last beat."""
 
-    #: Since the last beat.
+    #: Since the time by which it had promised to report.
     seconds: float
     #: Its process is in state T or t.
     stopped: bool = False

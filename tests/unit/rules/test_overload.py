@@ -20,8 +20,8 @@ from speechaid.rules.overload import (
     next_mode,
 )
 
-#: A worker that was silent for 45 seconds, on an idle machine and beside a quick database.
-QUIET = LateWorker(seconds=45.0, in_database=True, probe_seconds=0.003, workers_in_database=1, workers_late=1)
+#: A worker that is 5 seconds late, on an idle machine and beside a quick database.
+QUIET = LateWorker(seconds=5.0, in_database=True, probe_seconds=0.003, workers_in_database=1, workers_late=1)
 
 #: Facts and verdict, just at and just below each threshold.
 CASES: list[tuple[LateWorker, Verdict]] = [
@@ -30,8 +30,8 @@ CASES: list[tuple[LateWorker, Verdict]] = [
     (replace(QUIET, stopped=True), Verdict.STOPPED),
     (replace(QUIET, cpu_seconds=5.0), Verdict.SPINNING),
     (replace(QUIET, cpu_seconds=4.9), Verdict.HUNG),
-    (replace(QUIET, run_delay_seconds=22.5), Verdict.NO_PROCESSOR),
-    (replace(QUIET, run_delay_seconds=22.4), Verdict.HUNG),
+    (replace(QUIET, run_delay_seconds=2.5), Verdict.NO_PROCESSOR),
+    (replace(QUIET, run_delay_seconds=2.4), Verdict.HUNG),
     (replace(QUIET, in_database=False, run_delay_seconds=40.0), Verdict.NO_PROCESSOR),
     (replace(QUIET, probe_seconds=1.1), Verdict.SLOW_DATABASE),
     (replace(QUIET, probe_seconds=1.0), Verdict.HUNG),
@@ -60,7 +60,7 @@ def test_every_verdict_has_one_row_and_cases() -> None:
 def test_a_row_decides_before_those_below_it() -> None:
     """A spinning or stopped worker is no healthy one, whatever load there is beside it."""
     everything = LateWorker(
-        seconds=45.0,
+        seconds=5.0,
         stopped=True,
         cpu_seconds=6.0,
         run_delay_seconds=40.0,
