@@ -8,6 +8,7 @@ connected is refused.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -93,12 +94,15 @@ class TcpEnd:
         self.address = access.address
         self._clients = dict(access.clients)
         self._refusals: dict[str, _RefusalLog] = {}
-        self._context = zmq.Context()
-        try:
-            self._open(access, configure)
-        except zmq.ZMQError as exc:
-            self._context.destroy(linger=0)
-            raise ControlError(f"cannot listen on {self.address} (SPEECHAID_CONTROL_TCP): {exc}") from exc
+        with contextlib.ExitStack() as opened:
+            self._context = zmq.Context()
+            opened.callback(self._context.destroy, linger=0)
+            try:
+                self._open(access, configure)
+            except zmq.ZMQError as exc:
+                fault = f"cannot listen on {self.address} (SPEECHAID_CONTROL_TCP): {exc}"
+                raise ControlError(fault) from exc
+            opened.pop_all()  # open from now on, until ``close``
         if not access.clients:
             text = "add a client with speechctl keys add NAME, then reload"
             log.warning("control.no_clients", address=self.address, text=text)

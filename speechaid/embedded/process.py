@@ -122,7 +122,7 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
             os.close(log)
         try:
             return ServerProcess(child.pid, child=child, report=ours)
-        except OSError:  # it cannot be watched, so it must not run
+        except BaseException:  # it cannot be watched, so it must not run
             child.kill()
             child.wait()
             raise
