@@ -74,13 +74,13 @@ def read_usage(pid: int, now: float) -> Usage:
         return Usage(at=now)
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether the process is stopped, by a signal or a debugger."""
+def read_state(pid: int) -> str:
+    """The letter of the state of a process, as in ``/proc/PID/stat``; empty where it cannot be read."""
     try:
         status = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
-        return False
-    return status.rpartition(b")")[2].split()[0] in {b"T", b"t"}
+        return ""
+    return status.rpartition(b")")[2].split()[0].decode("ascii")
 
 
 class Child:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
-from speechaid.fleet.processes import Child, Usage, is_stopped, read_usage
+from speechaid.fleet.processes import Child, Usage, read_state, read_usage
 from speechaid.fleet.spare import CLOSING_SECONDS, Spares
 from speechaid.rules.overload import LateWorker, diagnose
 from speechaid.telemetry.logs import get_logger
@@ -270,7 +270,7 @@ class Spawner:
         usage = read_usage(pid, now)
         late = LateWorker(
             seconds=now - self._usage.at,
-            stopped=is_stopped(pid),
+            state=read_state(pid),
             cpu_seconds=usage.cpu_seconds - self._usage.cpu_seconds,
             run_delay_seconds=usage.run_delay_seconds - self._usage.run_delay_seconds,
         )

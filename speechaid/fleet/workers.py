@@ -31,7 +31,7 @@ from speechaid.fleet.messages import (
     decode_report,
 )
 from speechaid.fleet.poller import ProcessPoller
-from speechaid.fleet.processes import Child, Exit, is_stopped, read_usage, reap_strays
+from speechaid.fleet.processes import Child, Exit, read_state, read_usage, reap_strays
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import ForkResult, Spawner
 from speechaid.fleet.supervisor_link import DUMP_SIGNAL
@@ -550,7 +550,7 @@ class Fleet:
         in_database = [other for other in others if other.in_database()]
         return LateWorker(
             seconds=now - (slot.usage.at if slot.beat is None else slot.beat.deadline),
-            stopped=is_stopped(child.pid),
+            state=read_state(child.pid),
             cpu_seconds=usage.cpu_seconds - slot.usage.cpu_seconds,
             run_delay_seconds=usage.run_delay_seconds - slot.usage.run_delay_seconds,
             in_database=slot.in_database(),

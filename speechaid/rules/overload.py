@@ -58,11 +58,12 @@ class LateWorker:
 
     #: Since the time by which it had promised to report.
     seconds: float
-    #: Its process is in state T or t.
-    stopped: bool = False
+    #: Of its main thread, as the kernel names it: T and t are stopped, R runs or waits for a processor.
+    state: str = "S"
     #: Processor time of its main thread.
     cpu_seconds: float = 0.0
-    #: For how long its main thread was ready to run, and had no processor.
+    #: For how long its main thread was ready to run, and had no processor; without the present wait, which the
+    #: kernel adds once it is over.
     run_delay_seconds: float = 0.0
     #: Its step waits for the database.
     in_database: bool = False
@@ -92,13 +93,13 @@ def _database_is_slow(late: LateWorker) -> bool:
 
 #: The first row that applies decides; the last one always does.
 DIAGNOSES: Final = (
-    Diagnosis(verdict=Verdict.STOPPED, applies=lambda late: late.stopped, overload=False),
+    Diagnosis(verdict=Verdict.STOPPED, applies=lambda late: late.state in {"T", "t"}, overload=False),
     Diagnosis(
         verdict=Verdict.SPINNING, applies=lambda late: late.cpu_seconds >= SPINNING_SECONDS, overload=False
     ),
     Diagnosis(
         verdict=Verdict.NO_PROCESSOR,
-        applies=lambda late: late.run_delay_seconds >= RUN_DELAY_PART * late.seconds,
+        applies=lambda late: late.state == "R" or late.run_delay_seconds >= RUN_DELAY_PART * late.seconds,
         overload=True,
     ),
     Diagnosis(verdict=Verdict.SLOW_DATABASE, applies=_database_is_slow, overload=True, limited=True),

@@ -27,12 +27,16 @@ QUIET = LateWorker(seconds=5.0, in_database=True, probe_seconds=0.003, workers_i
 CASES: list[tuple[LateWorker, Verdict]] = [
     (QUIET, Verdict.HUNG),
     (replace(QUIET, in_database=False), Verdict.HUNG),
-    (replace(QUIET, stopped=True), Verdict.STOPPED),
+    (replace(QUIET, state="T"), Verdict.STOPPED),
     (replace(QUIET, cpu_seconds=5.0), Verdict.SPINNING),
     (replace(QUIET, cpu_seconds=4.9), Verdict.HUNG),
     (replace(QUIET, run_delay_seconds=2.5), Verdict.NO_PROCESSOR),
     (replace(QUIET, run_delay_seconds=2.4), Verdict.HUNG),
     (replace(QUIET, in_database=False, run_delay_seconds=40.0), Verdict.NO_PROCESSOR),
+    (replace(QUIET, state="R"), Verdict.NO_PROCESSOR),  # it waits for one, or computes what ends soon
+    (replace(QUIET, state="R", cpu_seconds=5.0), Verdict.SPINNING),
+    (replace(QUIET, state="t"), Verdict.STOPPED),
+    (replace(QUIET, state="D"), Verdict.HUNG),
     (replace(QUIET, probe_seconds=1.1), Verdict.SLOW_DATABASE),
     (replace(QUIET, probe_seconds=1.0), Verdict.HUNG),
     (replace(QUIET, probe_seconds=45.0, in_database=False), Verdict.HUNG),
@@ -61,7 +65,7 @@ def test_a_row_decides_before_those_below_it() -> None:
     """A spinning or stopped worker is no healthy one, whatever load there is beside it."""
     everything = LateWorker(
         seconds=5.0,
-        stopped=True,
+        state="T",
         cpu_seconds=6.0,
         run_delay_seconds=40.0,
         in_database=True,
@@ -71,8 +75,8 @@ def test_a_row_decides_before_those_below_it() -> None:
     )
     assert all(row.applies(everything) for row in DIAGNOSES)
     assert diagnose(everything).verdict is Verdict.STOPPED
-    assert diagnose(replace(everything, stopped=False)).verdict is Verdict.SPINNING
-    assert diagnose(replace(everything, stopped=False, cpu_seconds=0)).verdict is Verdict.NO_PROCESSOR
+    assert diagnose(replace(everything, state="S")).verdict is Verdict.SPINNING
+    assert diagnose(replace(everything, state="S", cpu_seconds=0)).verdict is Verdict.NO_PROCESSOR
 
 
 @pytest.mark.parametrize(
