@@ -62,8 +62,8 @@ class LateWorker:
     state: str = "S"
     #: Processor time of its main thread.
     cpu_seconds: float = 0.0
-    #: For how long its main thread was ready to run, and had no processor; without the present wait, which the
-    #: kernel adds once it is over.
+    #: For how long its main thread was ready to run, and had no processor; without the present wait, which
+    #: the kernel adds once it is over.
     run_delay_seconds: float = 0.0
     #: Its step waits for the database.
     in_database: bool = False
