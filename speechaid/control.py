@@ -10,6 +10,7 @@ disconnect raises.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -54,26 +55,25 @@ class ControlSocket:
 
     def __init__(self, path: Path, tcp: TcpAccess | None = None) -> None:
         self.path = path
-        _prepare_directory(path)
-        self._lock = _take_lock(path)
-        self._context = zmq.Context()
-        try:
-            self._router = _bind(self._context, path)
-        except ControlError:
-            self._context.term()
-            os.close(self._lock)
-            raise
-        self._poller = zmq.Poller()
-        self._poller.register(self._router, zmq.POLLIN)
         self._tcp: TcpEnd | None = None
-        if tcp is not None:
-            try:
+        _prepare_directory(path)
+        with contextlib.ExitStack() as opened:
+            self._lock = _take_lock(path)
+            opened.callback(self._release_lock)
+            self._context = zmq.Context()
+            opened.callback(self._context.destroy, linger=0)
+            self._router = _bind(self._context, path)
+            opened.callback(path.unlink, missing_ok=True)
+            if tcp is not None:
                 self._tcp = TcpEnd(tcp, configure=_configure)
-            except ControlError:
-                self.close()
-                raise
-            for other in (self._tcp.router, *self._tcp.sockets):
-                self._poller.register(other, zmq.POLLIN)
+                opened.callback(self._tcp.close)
+            self._poller = zmq.Poller()
+            for router in (
+                self._router,
+                *(() if self._tcp is None else (self._tcp.router, *self._tcp.sockets)),
+            ):
+                self._poller.register(router, zmq.POLLIN)
+            self._opened = opened.pop_all()
         self._polled: set[int] = set()
         self._backlog = False
         #: Called for each answer with the request, and ``done`` or the code of the refusal.
@@ -142,13 +142,12 @@ class ControlSocket:
 
     def close(self) -> None:
         """Remove the socket, then release the lock."""
-        if self._tcp is not None:
-            self._tcp.close()
-        self._router.close(linger=0)
-        self._context.term()
-        self.path.unlink(missing_ok=True)
+        self._opened.close()
+
+    def _release_lock(self) -> None:
         # The lock file stays: without it two daemons could lock two files of one name.
-        os.ftruncate(self._lock, 0)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def _poll_descriptors(self, wanted: set[int]) -> None:
@@ -248,8 +247,10 @@ def _take_lock(path: Path) -> int:
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise ControlError(f"another speechaid (pid {holder}) holds the control socket {path}") from exc
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # The pid is for people; on a full disk it is missing, and the lock holds all the same.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 

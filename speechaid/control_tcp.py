@@ -8,6 +8,7 @@ connected is refused.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -93,7 +94,20 @@ class TcpEnd:
         self.address = access.address
         self._clients = dict(access.clients)
         self._refusals: dict[str, _RefusalLog] = {}
-        self._context = zmq.Context()
+        with contextlib.ExitStack() as opened:
+            self._context = zmq.Context()
+            opened.callback(self._context.destroy, linger=0)
+            try:
+                self._open(access, configure)
+            except zmq.ZMQError as exc:
+                fault = f"cannot listen on {self.address} (SPEECHAID_CONTROL_TCP): {exc}"
+                raise ControlError(fault) from exc
+            opened.pop_all()  # open from now on, until ``close``
+        if not access.clients:
+            text = "add a client with speechctl keys add NAME, then reload"
+            log.warning("control.no_clients", address=self.address, text=text)
+
+    def _open(self, access: TcpAccess, configure: Callable[[zmq.Socket[bytes]], None]) -> None:
         # The authenticator first: a handshake before it is bound would be refused.
         self._authenticator = self._context.socket(zmq.REP)
         self._authenticator.linger = 0
@@ -106,14 +120,7 @@ class TcpEnd:
             | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
             | zmq.Event.HANDSHAKE_FAILED_AUTH
         )
-        try:
-            self.router.bind(self.address)
-        except zmq.ZMQError as exc:
-            self.close()
-            raise ControlError(f"cannot listen on {self.address} (SPEECHAID_CONTROL_TCP): {exc}") from exc
-        if not access.clients:
-            text = "add a client with speechctl keys add NAME, then reload"
-            log.warning("control.no_clients", address=self.address, text=text)
+        self.router.bind(self.address)
 
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], ...]:

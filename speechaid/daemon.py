@@ -6,8 +6,8 @@ Whatever can refuse a start does so before a worker exists, in one sentence.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, TypeVar
 
 from pydantic import SecretStr
 
@@ -23,6 +23,7 @@ from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnava
 from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
 from speechaid.maintenance.call_analysis import CallAnalysisThread
+from speechaid.maintenance.database_probe import OPTIONS, PROBE_SECONDS, DatabaseProbe
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import disks
@@ -64,29 +65,61 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
     for warning in settings_warnings():
         log.warning("settings.warning", text=warning)
     with contextlib.ExitStack() as cleanup:
-        control = ControlSocket(settings.control.socket, tcp_access(settings))
-        cleanup.callback(control.close)
-        monitoring = Monitoring(settings)
-        cleanup.callback(monitoring.close)
-        database, settings = _start_database(settings)
-        if database is not None:
-            cleanup.callback(database.stop)
-        store = _open_store(settings)
+        # Closed in reverse: the database thread still writes to the database, and clients may ask until the
+        # end. What is opened is registered in the same line: whatever fails next, it is closed.
+        control = _own(cleanup, ControlSocket(settings.control.socket, tcp_access(settings)))
+        monitoring = _own(cleanup, Monitoring(settings))
+        database, settings = _start_database(cleanup, settings)
+        store = _own(cleanup, connect(settings.database))
+        _prepare(store, settings)
         if held:
             _hold(store)
-        database_thread = DatabaseThread(store, settings)
-        cleanup.callback(database_thread.close)
         daemon = Daemon(
             settings,
             spawner=spawner,
             control=control,
-            database_thread=database_thread,
+            database_thread=_own(cleanup, DatabaseThread(store, settings)),
             database=database,
             monitoring=monitoring,
+            call_analysis=_own(cleanup, _call_analysis(settings)),
+            probe=_own(cleanup, _probe(settings)),
         )
-        cleanup.pop_all()  # from here on the supervisor closes them
-    log.info("daemon.starting", version=__version__, database=settings.database.shown_uri)
-    return daemon.run()
+        log.info("daemon.starting", version=__version__, database=settings.database.shown_uri)
+        monitoring.start()
+        return daemon.run()
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_Owned = TypeVar("_Owned", bound=_Closable)
+
+
+def _own(cleanup: contextlib.ExitStack, opened: _Owned) -> _Owned:
+    """Have it closed at the end, however that comes."""
+    cleanup.callback(_close, opened.close)
+    return opened
+
+
+def _close(close: Callable[[], object]) -> None:
+    """Close one thing; a fault in it must not keep the others open."""
+    try:
+        close()
+    except Exception:
+        log.exception("daemon.not_closed")
+
+
+def _call_analysis(settings: Settings) -> CallAnalysisThread:
+    return CallAnalysisThread(
+        settings,
+        lambda: connect(settings.database),
+        lambda observe: open_retell(settings, observe=observe),
+    )
+
+
+def _probe(settings: Settings) -> DatabaseProbe:
+    return DatabaseProbe(lambda: connect(settings.database, more=OPTIONS, operation_seconds=PROBE_SECONDS))
 
 
 class Daemon(DaemonControl):
@@ -101,12 +134,14 @@ class Daemon(DaemonControl):
         database_thread: DatabaseThread,
         database: EmbeddedDatabase | None,
         monitoring: Monitoring,
+        call_analysis: CallAnalysisThread,
+        probe: DatabaseProbe,
     ) -> None:
         self._control = control
         self._database_thread = database_thread
         self._database = database
         self._monitoring = monitoring
-        self._call_analysis: CallAnalysisThread | None = None
+        self._call_analysis = call_analysis
         self._call_durations = CallDurations()
         self._clock = SystemClock()
         self._clients: Mapping[str, AllowedClient] | None = None
@@ -135,6 +170,7 @@ class Daemon(DaemonControl):
             read_settings=self._read_settings,
             on_settings=self._apply_settings,
             database=database,
+            probe=probe,
         )
         self._supervisor.on_event += [
             database_thread.note_event,
@@ -144,19 +180,8 @@ class Daemon(DaemonControl):
         self._supervisor.on_tick += [self._publish_log_lines, self._update_monitoring]
 
     def run(self) -> ExitStatus:
-        """Supervise, with monitoring served from before the first worker until after the last."""
-        self._monitoring.start()
-        settings = self._supervisor.settings
-        self._call_analysis = CallAnalysisThread(
-            settings,
-            lambda: connect(settings.database),
-            lambda observe: open_retell(settings, observe=observe),
-        )
-        try:
-            return self._supervisor.run()
-        finally:
-            self._call_analysis.close()
-            self._monitoring.close()
+        """Supervise until the end."""
+        return self._supervisor.run()
 
     # What commands may ask (``commands.interfaces.DaemonControl``).
 
@@ -221,8 +246,7 @@ class Daemon(DaemonControl):
     def _apply_settings(self, settings: Settings) -> None:
         self._database_thread.apply_settings(settings)
         self._monitoring.apply_settings(settings)
-        if self._call_analysis is not None:
-            self._call_analysis.apply_settings(settings)
+        self._call_analysis.apply_settings(settings)
         if self._clients is not None:
             self._control.allow(self._clients)
 
@@ -235,8 +259,7 @@ class Daemon(DaemonControl):
         counts = self._monitoring.update(self.snapshot(), self._supervisor.counts, now)
         self._supervisor.on_counts(counts)
         self._database_thread.note_retell_answer(self._monitoring.retell_answered_at)
-        if self._call_analysis is not None:
-            self._supervisor.on_counts(self._call_analysis.take_counts())
+        self._supervisor.on_counts(self._call_analysis.take_counts())
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}
@@ -264,12 +287,15 @@ def _open_log(settings: Settings) -> None:
     )
 
 
-def _start_database(settings: Settings) -> tuple[EmbeddedDatabase | None, Settings]:
+def _start_database(
+    cleanup: contextlib.ExitStack, settings: Settings
+) -> tuple[EmbeddedDatabase | None, Settings]:
     """The started embedded database, None where a server is configured; the settings with its address."""
     directory = settings.database.embedded_directory
     if directory is None:
         return None, settings
     database = EmbeddedDatabase(directory)
+    cleanup.callback(_close, database.stop)
     database.start()
     return database, _with_address(settings, database)
 
@@ -289,8 +315,13 @@ def _hold(store: Store) -> None:
     log.warning("daemon.held", text="no host dials until speechctl unhold")
 
 
-def _open_store(settings: Settings) -> Store:
-    store = connect(settings.database)
+def _prepare(store: Store, settings: Settings) -> None:
+    """Make sure that the database answers, and that it has its indexes.
+
+    Raises:
+        ConfigError: the database rejects our user and password.
+        StoreUnavailable: it does not answer.
+    """
     for remark in store.remarks:
         log.warning("database.remark", text=remark)
     address = settings.database.shown_uri
@@ -301,13 +332,7 @@ def _open_store(settings: Settings) -> Store:
         for remark in store.prepare():
             log.warning("database.remark", text=remark)
     except StoreUnavailable as exc:
-        store.close()
         raise StoreUnavailable(f"no database at {address}: {exc}") from exc
     except StoreForbidden as exc:
-        store.close()
         fault = f"MONGO_URI {address}: {exc}; allowed: a user and password that this database accepts"
         raise ConfigError([fault]) from exc
-    except BaseException:
-        store.close()
-        raise
-    return store

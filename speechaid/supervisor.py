@@ -20,7 +20,13 @@ import setproctitle
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.errors import ConfigError, ExitStatus, FleetError
-from speechaid.fleet.interfaces import ControlInterface, DatabaseInterface, DatabaseProcess, Readable
+from speechaid.fleet.interfaces import (
+    ControlInterface,
+    DatabaseInterface,
+    DatabaseProbe,
+    DatabaseProcess,
+    Readable,
+)
 from speechaid.fleet.messages import Beat, Counts, Event, IdempotentCount, count_key
 from speechaid.fleet.processes import become_subreaper, reserve_descriptors
 from speechaid.fleet.signals import SignalQueue
@@ -92,6 +98,7 @@ class Supervisor:
         read_settings: Callable[[], Settings],
         on_settings: Callable[[Settings], None] | None = None,
         database: DatabaseProcess | None = None,
+        probe: DatabaseProbe | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Nothing is started yet.
@@ -105,6 +112,7 @@ class Supervisor:
             read_settings: new settings for a reload; ``ConfigError`` refuses the reload.
             on_settings: called with the settings in force after a reload.
             database: the embedded database, if it is one.
+            probe: how soon the database answers.
             clock: for tests.
         """
         self.settings = settings
@@ -120,6 +128,7 @@ class Supervisor:
         self._read_settings = read_settings
         self._on_settings = on_settings
         self._database = database
+        self._probe = probe
         self._clock = clock or SystemClock()
         self._notifier = SystemdNotifier()
         self._started_at = self._clock.now()
@@ -143,16 +152,12 @@ class Supervisor:
     def run(self) -> ExitStatus:
         """Start, then supervise until a shutdown is requested and the last worker has left.
 
+        Control socket, database thread and database stay open: they belong to the caller.
+
         Raises:
             FleetError: the state directory or a kernel feature that supervision needs cannot be used.
         """
         with contextlib.ExitStack() as cleanup:
-            # Closed in reverse: the database thread still writes to the database, and clients may ask until
-            # the end.
-            cleanup.callback(self._run_guarded, self._control.close)
-            if self._database is not None:
-                cleanup.callback(self._run_guarded, self._database.stop)
-            cleanup.callback(self._run_guarded, self._database_thread.close)
             self._start(cleanup)
             while not self._is_finished():
                 if not self._run_guarded(self._wait):
@@ -165,24 +170,29 @@ class Supervisor:
         return ExitStatus.OK
 
     def _start(self, cleanup: contextlib.ExitStack) -> None:
-        self._state_directory = StateDirectory(self.settings.control.state_dir)
-        cleanup.callback(self._state_directory.close)
+        self._state_directory = cleanup.enter_context(
+            contextlib.closing(StateDirectory(self.settings.control.state_dir))
+        )
         state = self._state_directory.load()
         # If SIGCHLD is inherited as SIG_IGN, wait() returns no exit status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         become_subreaper()
         reserve_descriptors(self.settings.worker.count)
-        # Never restored: a signal that comes while the database thread finishes must not kill it.
+        # Never restored: a signal that comes while the database thread finishes must not kill this process.
         self._signals = SignalQueue(self._signal_handlers)
-        self._fleet = Fleet(
-            self._spawner,
-            self,
-            host=socket.gethostname(),
-            wire=self.settings.to_wire(),
-            timeouts=_timeouts(self.settings),
-            paused=set(state.paused),
+        self._fleet = cleanup.enter_context(
+            contextlib.closing(
+                Fleet(
+                    self._spawner,
+                    self,
+                    host=socket.gethostname(),
+                    wire=self.settings.to_wire(),
+                    timeouts=_timeouts(self.settings),
+                    paused=set(state.paused),
+                    probe=self._probe,
+                )
+            )
         )
-        cleanup.callback(self._fleet.close)
         self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._database_thread.fileno())
         self._exempt_database()
         if self._database is not None:

@@ -19,7 +19,14 @@ from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.settings import Settings
 from speechaid.settings.zone_data import use_newest_zone_data
-from speechaid.store.connection import WARM_UP_PASSES, Store, connect, warm_up_driver, warm_up_queries
+from speechaid.store.connection import (
+    OPERATION_SECONDS,
+    WARM_UP_PASSES,
+    Store,
+    connect,
+    warm_up_driver,
+    warm_up_queries,
+)
 from speechaid.telemetry import logs
 
 #: Wait of an idle worker: (minimum, maximum) seconds of an exponential back-off with jitter.
@@ -42,7 +49,8 @@ def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], Ex
     warm_up_queries(settings.database)
     retell = open_retell(settings)
     retell.prepare()
-    parts = WorkerParts(settings=settings, store=connect(settings.database), retell=retell)
+    store = connect(settings.database, operation_seconds=OPERATION_SECONDS)
+    parts = WorkerParts(settings=settings, store=store, retell=retell)
     return lambda link, identity: _work(link, identity, parts)
 
 

@@ -33,6 +33,7 @@ class _NoSupervisor:
         within_seconds: float,
         job: str | None = None,
         call: str | None = None,
+        database: bool = False,
     ) -> None:
         """Report nothing."""
 

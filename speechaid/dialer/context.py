@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 log = get_logger("speechaid.worker")
 
-#: Longest that one database operation may take: server selection, then the socket's time-out.
+#: Longest that a step of one database operation may take: above ``store.connection.OPERATION_SECONDS``.
 DATABASE_STEP_SECONDS = 40.0
 #: Wait between tries of one operation while the database is unavailable: (minimum, maximum) seconds of an
 #: exponential back-off with jitter.
@@ -60,6 +60,7 @@ class SupervisorLink(Protocol):
         within_seconds: float,
         job: str | None = None,
         call: str | None = None,
+        database: bool = False,
     ) -> None:
         """Report what is done next, and by when the next report comes."""
 
@@ -105,7 +106,13 @@ class WorkerContext:
         return uuid4().hex
 
     def report_step(
-        self, state: WorkerState, step: str, job: Job | None = None, *, seconds: float | None = None
+        self,
+        state: WorkerState,
+        step: str,
+        job: Job | None = None,
+        *,
+        seconds: float | None = None,
+        database: bool = False,
     ) -> None:
         """Report a step before it may block.
 
@@ -114,6 +121,7 @@ class WorkerContext:
             step: what it does next, in a few words.
             job: the claimed job.
             seconds: longest that the step may take; None: as long as one database operation may.
+            database: the step waits for the database; always where ``seconds`` is None.
         """
         self.link.report_step(
             state,
@@ -121,6 +129,7 @@ class WorkerContext:
             within_seconds=DATABASE_STEP_SECONDS if seconds is None else seconds,
             job=None if job is None else job.job_id,
             call=None if job is None or job.dial is None else job.dial.call_id,
+            database=database or seconds is None,
         )
 
     def emit(self, event: str, job: Job, *, level: int = INFO, **fields: Any) -> None:
@@ -159,7 +168,13 @@ class WorkerContext:
                     raise HandOver from exc
                 least, most = OPERATION_RETRY_SECONDS
                 pause = min(most, least * 2**tries) * (0.5 + self.random.random())
-                self.report_step(state, f"{step} (database away)", job, seconds=pause + DATABASE_STEP_SECONDS)
+                self.report_step(
+                    state,
+                    f"{step} (database away)",
+                    job,
+                    seconds=pause + DATABASE_STEP_SECONDS,
+                    database=True,
+                )
                 self.wait(pause)
                 tries = min(tries + 1, 10)
 

@@ -162,7 +162,9 @@ def suspend_account_jobs(context: WorkerContext, job: Job, evaluation: Evaluatio
     """Suspend the account's other pending jobs too: none of them has to be claimed for it."""
     if job.account_id is None or evaluation.suspend_reason is None:
         return
-    context.report_step(WorkerState.SETTLING, "suspend account's jobs", job, seconds=SUSPENDING_SECONDS)
+    context.report_step(
+        WorkerState.SETTLING, "suspend account's jobs", job, seconds=SUSPENDING_SECONDS, database=True
+    )
     suspended = context.store.queue.suspend_waiting(
         job.account_id, evaluation.suspend_reason, SUSPEND_BATCH_SIZE
     )

@@ -95,7 +95,10 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
     Raises:
         FleetError: the process could not be started.
     """
-    ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as exc:
+        raise FleetError(f"the database server in {directory} cannot be started: {exc}") from exc
     command = [sys.executable, "-P", "-m", "speechaid.embedded.server", str(directory)]
     command += ["--port", str(port), "--ready-fd", str(theirs)]
     command += [] if sync_on_commit else ["--no-sync"]
@@ -117,7 +120,12 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
             )
         finally:
             os.close(log)
-        return ServerProcess(child.pid, child=child, report=ours)
+        try:
+            return ServerProcess(child.pid, child=child, report=ours)
+        except BaseException:  # it cannot be watched, so it must not run
+            child.kill()
+            child.wait()
+            raise
     except OSError as exc:
         os.close(ours)
         raise FleetError(f"the database server in {directory} cannot be started: {exc}") from exc

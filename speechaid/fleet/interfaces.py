@@ -50,6 +50,16 @@ class DatabaseInterface(Protocol):
         """Finish what was submitted, within a time limit."""
 
 
+class DatabaseProbe(Protocol):
+    """How soon the database answers, asked again and again beside all other work; returns at once."""
+
+    def took_seconds(self) -> float:
+        """How long the present try has lasted, or the last one took, whichever is longer."""
+
+    def silent_seconds(self) -> float:
+        """For how long there has been no answer, or how long the last one took, whichever is longer."""
+
+
 class DatabaseProcess(Protocol):
     """The embedded database, a child process."""
 

@@ -4,9 +4,9 @@ From the worker:
 
 ========  ===================================================================================
 ready     {pid}                          signal handlers are set, the worker's code begins
-beat      {state, step, job, call, since, deadline, done, counts}
+beat      {state, step, job, call, since, deadline, done, counts, database}
           ``since``: when this state began; ``deadline``: when the next beat is due at the latest; in seconds
-          of ``CLOCK_BOOTTIME``. ``done``: calls finished so far.
+          of ``CLOCK_BOOTTIME``. ``done``: calls finished so far. ``database``: the step waits for it.
           ``counts``: [[name, {label: value}, increment], ...]
 tally     {once, counts}                 increments that are added once per ``once``
 event     {name, fields}                 an event for the supervisor's listeners
@@ -95,6 +95,8 @@ class Beat:
     call: str | None = None
     done: int = 0
     counts: Counts = field(default_factory=dict)
+    #: The step waits for the database.
+    database: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

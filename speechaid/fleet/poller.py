@@ -54,11 +54,21 @@ class ProcessPoller:
             (self._epoll if _is_of_process(slot, descriptor) else self._channels).unregister(descriptor)
 
     def follow_zygote(self, descriptors: tuple[int, ...]) -> None:
-        """Watch these descriptors of zygote and spare; closed ones have left the epoll by themselves."""
-        if descriptors != self._zygote:
-            for descriptor in set(descriptors) - set(self._zygote):
-                self._epoll.register(descriptor, select.EPOLLIN)
-            self._zygote = descriptors
+        """Watch these descriptors of zygote and spare; closed ones have left the epoll by themselves.
+
+        Raises:
+            OSError: one cannot be watched; the next call tries again.
+        """
+        if descriptors == self._zygote:
+            return
+        watched = [descriptor for descriptor in descriptors if descriptor in self._zygote]
+        try:
+            for descriptor in descriptors:
+                if descriptor not in watched:
+                    self._epoll.register(descriptor, select.EPOLLIN)
+                    watched.append(descriptor)
+        finally:
+            self._zygote = tuple(watched)
 
     def poll(self, now: float, *, read_all: bool) -> list[tuple[Slot, bool]]:
         """The slots that are ready, and whether the process has ended (else: its channel is readable).

@@ -10,6 +10,8 @@ import select
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import nan
+from pathlib import Path
 from typing import Final
 
 from speechaid.errors import ConfigError, FleetError
@@ -42,6 +44,43 @@ class Exit:
             return signal.Signals(self.signal).name
         except ValueError:  # a real-time signal has no name
             return f"signal {self.signal}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """What a process has used of the machine, by its main thread; where unknown NaN, which passes no test."""
+
+    #: When it was read, in seconds of the boot-time clock.
+    at: float
+    #: Processor time.
+    cpu_seconds: float = nan
+    #: For how long it was ready to run, and had no processor.
+    run_delay_seconds: float = nan
+
+
+def read_usage(pid: int, now: float) -> Usage:
+    """Read what a process has used so far; unknown where the kernel does not say (CONFIG_SCHED_INFO).
+
+    Called at each beat: it takes about ten microseconds.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            cpu, run_delay, _ = os.read(descriptor, 128).split()
+        finally:
+            os.close(descriptor)
+        return Usage(at=now, cpu_seconds=int(cpu) / 1e9, run_delay_seconds=int(run_delay) / 1e9)
+    except (OSError, ValueError):
+        return Usage(at=now)
+
+
+def read_state(pid: int) -> str:
+    """The letter of the state of a process, as in ``/proc/PID/stat``; empty where it cannot be read."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    return status.rpartition(b")")[2].split()[0].decode("ascii")
 
 
 class Child:

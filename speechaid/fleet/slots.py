@@ -10,7 +10,7 @@ from typing import Any, Final
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.fleet.channel import Channel
 from speechaid.fleet.messages import Beat, Order, encode_command
-from speechaid.fleet.processes import Child, Exit
+from speechaid.fleet.processes import Child, Exit, Usage, read_usage
 from speechaid.model.states import WorkerState
 from speechaid.rules.respawn import ExitCause, ExitHistory, cause_of
 
@@ -20,7 +20,7 @@ class SlotState(StrEnum):
 
     #: No process; the next one is due at ``due``.
     WAITING = "waiting"
-    #: The zygote has been asked for a process.
+    #: The zygote has been asked for a process; given up at ``due``.
     SPAWNING = "spawning"
     #: Forked; its ``ready`` report is due by ``due``.
     BOOTING = "booting"
@@ -53,7 +53,9 @@ class Slot:
         due: the deadline of the present state; for WAITING, the start time. Seconds of the boot-time clock;
             None: no limit.
         asked: its process was ordered to leave.
-        was_hung: its process was found hung, so that the supervisor killed it.
+        was_hung: its process missed its deadline, so that the supervisor killed it.
+        overloaded: it missed its deadline since machine or database were overloaded.
+        usage: what its process had used at its last report.
     """
 
     def __init__(self, number: int, due: float) -> None:
@@ -76,6 +78,8 @@ class Slot:
         self.ready = False
         self.asked = False
         self.was_hung = False
+        self.overloaded = False
+        self.usage = Usage(at=0.0)
         self.beat: Beat | None = None
         self._outbox: deque[Mapping[str, Any]] = deque()
 
@@ -106,15 +110,16 @@ class Slot:
             raise FleetError(f"{self.name} cannot become {state} from {self.state}")
         self.state, self.due = state, due
 
-    def spawning(self, request: int, channel: Channel) -> None:
+    def spawning(self, request: int, channel: Channel, due: float) -> None:
         """The zygote has been asked, and was sent the channel's other end."""
-        self.move(SlotState.SPAWNING, None)
+        self.move(SlotState.SPAWNING, due)
         self.request, self.channel = request, channel
 
     def started(self, child: Child, worker_id: str, now: float, ready_by: float) -> None:
         """The process has been forked."""
         self.move(SlotState.BOOTING, ready_by)
         self.child, self.worker_id, self.started_at = child, worker_id, now
+        self.usage = read_usage(child.pid, now)
 
     def vacate(self) -> None:
         """The process has been reaped, or was never forked: close its descriptors, forget it."""
@@ -125,14 +130,17 @@ class Slot:
                 handle.close()
         self._forget_process()
 
-    def note_beat(self, beat: Beat, due: float) -> None:
+    def note_beat(self, beat: Beat, due: float, now: float) -> None:
         """Take the latest beat and its deadline."""
         self.beat = beat
-        self.extend_deadline(due)
+        self.note_report(due, now)
 
-    def extend_deadline(self, due: float) -> None:
+    def note_report(self, due: float, now: float) -> None:
         """The worker has reported: move its deadline; a hung one runs again."""
         self.ready = True
+        self.overloaded = False
+        if self.child is not None:
+            self.usage = read_usage(self.child.pid, now)
         if self.state is SlotState.RUNNING:
             self.due = due
         elif self.state in {SlotState.BOOTING, SlotState.HUNG}:
@@ -162,7 +170,16 @@ class Slot:
             ready=self.ready,
             asked=self.asked and (by_itself or killed_in_shutdown),
             hung=self.state is SlotState.KILLED and self.was_hung,
+            overloaded=self.state is SlotState.KILLED and self.was_hung and self.overloaded,
         )
+
+    def in_database(self) -> bool:
+        """Whether its running worker's step waits for the database, by its last beat."""
+        return self.state is SlotState.RUNNING and self.beat is not None and self.beat.database
+
+    def is_late(self, now: float) -> bool:
+        """Whether more than half of the time that its last beat promised is over."""
+        return self.beat is not None and now - self.usage.at > (self.beat.deadline - self.usage.at) / 2
 
     def fields(self, now: float | None) -> dict[str, str | float | None]:
         """What its process is doing, for a log line; ``for_seconds`` is left out where ``now`` is None."""

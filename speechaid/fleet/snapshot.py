@@ -34,6 +34,8 @@ def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) ->
             "draining": fleet.draining,
             "held": fleet.held,
             "no_space": fleet.no_space,
+            "overloaded": fleet.overload.reason,
+            "database_probe_seconds": fleet.probe_seconds,
             "dependency_away": fleet.dependency_away,
             "crash_loops": fleet.crash_loops,
             "zygote": {
@@ -56,6 +58,7 @@ def status_line(summary: str, fleet: Fleet) -> str:
     """One line for ``systemctl status``; longer than the process title."""
     parts = [summary, f"{fleet.in_calls} in calls"]
     parts += ["dialling held"] if fleet.may_not_dial else []
+    parts += ["overloaded"] if fleet.overload.reason is not None else []
     parts += ["a dependency is away"] if fleet.dependency_away else []
     parts += [f"crash loop: {', '.join(loops)}"] if (loops := fleet.crash_loops) else []
     return ", ".join(parts)

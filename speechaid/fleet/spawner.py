@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
-from speechaid.fleet.processes import Child
+from speechaid.fleet.processes import Child, Usage, read_state, read_usage
 from speechaid.fleet.spare import CLOSING_SECONDS, Spares
+from speechaid.rules.overload import LateWorker, diagnose
 from speechaid.telemetry.logs import get_logger
 
 #: glibc's malloc returns memory only above these thresholds, which by default grow with use: a worker has 9
@@ -30,6 +32,8 @@ MAX_OPEN_REQUESTS: Final = 8
 #: The zygote imports everything that workers use before it reports ready.
 BOOT_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 10.0
+#: More time for a zygote that the machine gives too little processor time; then it is looked at again.
+EXTENSION_SECONDS: Final = 5.0
 #: Delay before the next zygote; doubled after each that died young.
 FIRST_DELAY_SECONDS: Final = 0.1
 LONGEST_DELAY_SECONDS: Final = 10.0
@@ -72,7 +76,10 @@ class Spawner:
         self._asked: dict[int, float] = {}
         self._last_request = 0
         self._started_at = 0.0
+        self._ready_by = 0.0
         self._start_at = 0.0
+        #: What the zygote had used when it was last heard of, or asked while it had nothing to do.
+        self._usage = Usage(at=0.0)
         self._young_deaths = 0
         self._spares = Spares()
         #: Number of the open request for a spare; 0: none.
@@ -107,7 +114,7 @@ class Spawner:
         if self.state is ZygoteState.AWAY:
             return self._start_at
         if self.state is ZygoteState.BOOTING:
-            return self._started_at + BOOT_SECONDS
+            return self._ready_by
         return min(self._asked.values(), default=self._spares.due_at)
 
     def ask(self, request: Mapping[str, Any], descriptor: int, now: float) -> int | None:
@@ -118,17 +125,25 @@ class Spawner:
         self._results.append(ForkResult(request=self._last_request, pid=pid))
         return self._last_request
 
-    def tick(self, now: float, *, needed: bool = True) -> list[ForkResult]:
-        """Read results, replace a dead or hung zygote where one is needed, keep a spare; the results."""
-        results, self._results = [*self._results, *self._read()], []
+    def tick(self, now: float, *, needed: bool = True, spare: bool = True) -> list[ForkResult]:
+        """Read results, replace a dead or hung zygote where one is needed; the results.
+
+        Args:
+            now: seconds of the boot-time clock.
+            needed: workers may still be requested.
+            spare: keep a spare too.
+        """
+        # Kept in this object until they are returned: a result that is lost is a slot that is lost.
+        self._results += self._read(now)
         fault = self._fault(now)
         if fault is not None:
-            results += self._give_up(fault, now)
+            self._give_up(fault, now)
         if needed and self.state is ZygoteState.AWAY and now >= self._start_at:
             self._start(now)
-        results = self._update_spare(results, now)
-        if needed:
+        self._update_spare(now)
+        if needed and spare:
             self._request_spare(now)
+        results, self._results = self._results, []
         return results
 
     def close(self) -> None:
@@ -156,30 +171,44 @@ class Spawner:
         message = {**request, "id": self._last_request}
         if not self._line.send(message, descriptors=(descriptor,)):
             return None
+        if not self._asked:
+            self._note_usage(now)
         self._asked[self._last_request] = now + self._answer_seconds
         return self._last_request
+
+    def _note_usage(self, now: float) -> None:
+        if self.pid is not None:
+            self._usage = read_usage(self.pid, now)
 
     def _request_spare(self, now: float) -> None:
         due_at = self._spares.due_at
         if self._asked or due_at is None or now < due_at:
             return
-        ours, theirs = Channel.pair()
-        with theirs:
-            number = self._ask_zygote(self._spares.starting(ours), theirs.fileno(), now)
+        number = None
+        try:
+            ours, theirs = Channel.pair()
+            with theirs:
+                number = self._ask_zygote(self._spares.starting(ours), theirs.fileno(), now)
+        except (OSError, FleetError) as fault:
+            log.warning("zygote.no_spare", text=str(fault))
         if number is None:
             self._spares.drop(now)
         self._spare_request = number or 0
 
-    def _update_spare(self, results: list[ForkResult], now: float) -> list[ForkResult]:
-        """Reap an ended spare, take a new one from the results; the other results."""
+    def _update_spare(self, now: float) -> None:
+        """Reap an ended spare, and take a new one from the results."""
         self._spares.check(now)
-        for result in results:
+        for result in self._results:
             if result.request == self._spare_request:
                 self._spares.started(result.pid, now)
-        return [result for result in results if result.request != self._spare_request]
+        self._results = [result for result in self._results if result.request != self._spare_request]
 
     def _start(self, now: float) -> None:
-        ours, theirs = Channel.pair()
+        try:
+            ours, theirs = Channel.pair()
+        except OSError as exc:
+            self._give_up(f"could not be started: {exc}", now)
+            return
         with theirs:
             command = [sys.executable, "-P", "-m", "speechaid.fleet.zygote"]
             command += ["--line", str(theirs.fileno()), "--target", self._target]
@@ -197,12 +226,20 @@ class Spawner:
                 return
         # ``Child`` reaps it: Popen must not do so too, nor warn about a running process.
         process.returncode = 0
-        self._line, self._child, self.pid = ours, Child(process.pid), process.pid
-        self.state, self._started_at = ZygoteState.BOOTING, now
+        try:
+            child = Child(process.pid)
+        except FleetError as fault:
+            ours.close()  # its order to leave; it is reaped as a stray
+            self._give_up(f"could not be started: {fault}", now)
+            return
+        self._line, self._child, self.pid = ours, child, process.pid
+        self.state, self._started_at, self._ready_by = ZygoteState.BOOTING, now, now + BOOT_SECONDS
+        self._note_usage(now)
 
-    def _read(self) -> list[ForkResult]:
+    def _read(self, now: float) -> list[ForkResult]:
         results = []
         for message in self._line.receive() if self._line is not None else ():
+            self._note_usage(now)
             if "ready" in message:
                 self.state = ZygoteState.READY
             elif self._asked.pop(message.get("id", 0), None) is not None:
@@ -217,13 +254,29 @@ class Spawner:
             return None
         if self._line.eof:
             return "died"
-        if self.state is ZygoteState.BOOTING and now > self._started_at + BOOT_SECONDS:
-            return f"was not ready within {BOOT_SECONDS:.0f} s"
-        if any(now > deadline for deadline in self._asked.values()):
-            return f"did not answer within {self._answer_seconds:.0f} s"
-        return None
+        fault = None
+        if self.state is ZygoteState.BOOTING and now > self._ready_by:
+            fault = f"was not ready within {BOOT_SECONDS:.0f} s"
+        elif any(now > deadline for deadline in self._asked.values()):
+            fault = f"did not answer within {self._answer_seconds:.0f} s"
+        if fault is not None and self._is_slowed(self._child.pid, now):
+            self._ready_by = now + EXTENSION_SECONDS
+            self._asked = dict.fromkeys(self._asked, now + EXTENSION_SECONDS)
+            return None
+        return fault
 
-    def _give_up(self, reason: str, now: float) -> list[ForkResult]:
+    def _is_slowed(self, pid: int, now: float) -> bool:
+        """Whether the machine gives the zygote too little processor time."""
+        usage = read_usage(pid, now)
+        late = LateWorker(
+            seconds=now - self._usage.at,
+            state=read_state(pid),
+            cpu_seconds=usage.cpu_seconds - self._usage.cpu_seconds,
+            run_delay_seconds=usage.run_delay_seconds - self._usage.run_delay_seconds,
+        )
+        return diagnose(late).overload
+
+    def _give_up(self, reason: str, now: float) -> None:
         """Kill the zygote; its open requests fail with the reason."""
         if self._child is not None and self._line is not None:
             # Not waited for: it is reaped as a stray.
@@ -233,12 +286,11 @@ class Spawner:
         self._young_deaths = 0 if now - self._started_at >= SETTLED_SECONDS else self._young_deaths + 1
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(self._young_deaths, 20))
         log.error("zygote.lost", reason=reason, next_in_seconds=round(delay, 1))
-        results = [ForkResult(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
+        self._results += [ForkResult(request=n, pid=None, error=f"the zygote {reason}") for n in self._asked]
         self._asked.clear()
         self._line = self._child = self.pid = None
         self.restarts += 1
         self.state, self._start_at = ZygoteState.AWAY, now + delay
-        return results
 
 
 def _environment() -> dict[str, str]:

@@ -77,7 +77,7 @@ class SupervisorLink:
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._doing: tuple[object, ...] = ()
         self._since = self._clock.boottime()
-        #: The last beat that was sent: its subject (state, job, call), time and deadline.
+        #: The last beat that was sent: its subject (state, job, call, database), time and deadline.
         self._last_report: tuple[object, ...] = ()
         self._last_report_at = self._last_deadline = 0.0
         self._stop_signals = 0
@@ -125,15 +125,18 @@ class SupervisorLink:
         within_seconds: float,
         job: str | None = None,
         call: str | None = None,
+        database: bool = False,
     ) -> None:
         """Send a beat: the next step, and that the next beat comes within so many seconds.
+
+        ``database`` says that the step waits for the database.
 
         Past that deadline and a grace time the supervisor takes this worker for hung, and kills it. A step
         right after another of the same job, with about the same deadline, sends no beat.
         """
         now = self._clock.boottime()
         deadline = now + within_seconds
-        subject = (state, job, call)
+        subject = (state, job, call, database)
         if subject == self._last_report and now - self._last_report_at < SAME_STEP_SECONDS > abs(
             deadline - self._last_deadline
         ):
@@ -154,6 +157,7 @@ class SupervisorLink:
             deadline=deadline,
             done=self.calls_done,
             counts=counts,
+            database=database,
         )
         if self._send(beat):
             self._last_report, self._last_report_at, self._last_deadline = subject, now, deadline

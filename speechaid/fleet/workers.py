@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import random
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
+from speechaid.fleet.interfaces import DatabaseProbe
 from speechaid.fleet.messages import (
     Beat,
     Bye,
@@ -29,15 +31,20 @@ from speechaid.fleet.messages import (
     decode_report,
 )
 from speechaid.fleet.poller import ProcessPoller
-from speechaid.fleet.processes import Child, Exit, reap_strays
+from speechaid.fleet.processes import Child, Exit, read_state, read_usage, reap_strays
 from speechaid.fleet.slots import Slot, SlotState
 from speechaid.fleet.spawner import ForkResult, Spawner
 from speechaid.fleet.supervisor_link import DUMP_SIGNAL
+from speechaid.rules.overload import Diagnosis, LateWorker, OverloadMode, diagnose, kill_at, next_mode
 from speechaid.rules.respawn import ExitCause, ExitHistory, RespawnPolicy, decide
 from speechaid.telemetry.logs import get_logger
 
 #: Longest time between two reviews of the slots; a change causes one at once.
 REVIEW_SECONDS: Final = 1.0
+#: A worker that is slowed down is looked at again after this time.
+EXTENSION_SECONDS: Final = 5.0
+#: Delay after a start that failed in this process, such as for lack of descriptors.
+START_RETRY_SECONDS: Final = 1.0
 
 log = get_logger(__name__)
 
@@ -46,6 +53,8 @@ log = get_logger(__name__)
 class Timeouts:
     """Time limits of the fleet, in seconds."""
 
+    #: From the request to the fork; above the time that the spawner allows its zygote.
+    birth_seconds: float = 30.0
     #: From the fork to the ``ready`` report.
     boot_seconds: float = 60.0
     #: Past the deadline of a worker's last beat.
@@ -80,6 +89,7 @@ class Fleet:
         draining, held: as ordered by an operator for this host.
         no_space: why dials are held for lack of space on the database's disk; None where there is enough.
         other_children: child processes that are reaped elsewhere.
+        overload: whether machine or database are overloaded; then no worker is started, but for the first.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class Fleet:
         wire: Mapping[str, Any],
         timeouts: Timeouts,
         paused: set[str] | None = None,
+        probe: DatabaseProbe | None = None,
     ) -> None:
         self.wanted = 0
         self.paused: set[str] = set(paused or ())
@@ -101,6 +112,10 @@ class Fleet:
         self.slots: dict[int, Slot] = {}
         self.spawner = spawner
         self.timeouts = timeouts
+        self.overload = OverloadMode()
+        self._probe = probe
+        #: Workers found to be slowed down since the last review.
+        self._slowed = 0
         self._log_level: str | None = None
         self._listener = listener
         self._host = host
@@ -127,13 +142,10 @@ class Fleet:
         """One pass: read reports, reap, check deadlines, and bring the fleet to size."""
         # Before deadlines are checked, every unread report is read.
         for slot, ended in self._poller.poll(now, read_all=now >= self._review_at):
-            if ended:
-                self._reap(slot, now)
-            else:
-                self._receive(slot, now)
-        for result in self.spawner.tick(now, needed=not self._closing):
+            self._guarded(slot, self._reap if ended else self._receive, now)
+        for result in self.spawner.tick(now, needed=not self._closing, spare=not self._births_stopped):
             self._handle_fork_result(result, now)
-        self._poller.follow_zygote(self.spawner.descriptors())
+        self._follow_zygote()
         if now >= self._review_at:
             self._review(now)
 
@@ -217,13 +229,24 @@ class Fleet:
         for slot in self.slots.values():
             if slot.due is not None and slot.state is not SlotState.WAITING:
                 slot.due += seconds
+                slot.usage = replace(slot.usage, at=slot.usage.at + seconds)
 
     # State, as the supervisor reads it.
+
+    @property
+    def probe_seconds(self) -> float:
+        """How long the database needed for the supervisor's last probe, or has needed so far."""
+        return 0.0 if self._probe is None else self._probe.took_seconds()
 
     @property
     def may_not_dial(self) -> bool:
         """Whether new dials of this host are held, by order or for lack of space."""
         return self.held or self.no_space is not None
+
+    @property
+    def _births_stopped(self) -> bool:
+        """Whether no worker may be started: in overload mode, unless there is none at all."""
+        return self.overload.reason is not None and not self.empty
 
     @property
     def empty(self) -> bool:
@@ -285,6 +308,19 @@ class Fleet:
 
     # The parts of a tick, in their order.
 
+    def _follow_zygote(self) -> None:
+        try:
+            self._poller.follow_zygote(self.spawner.descriptors())
+        except OSError as fault:  # the spawner's deadlines replace what could not be watched
+            log.error("zygote.not_watched", text=str(fault))  # noqa: TRY400 - no bug
+
+    def _guarded(self, slot: Slot, step: Callable[[Slot, float], object], now: float) -> None:
+        """Take one step in a slot; a fault in it is logged, and the other slots have their turn."""
+        try:
+            step(slot, now)
+        except Exception:
+            log.exception("worker.step_failed", worker=slot.name)
+
     def _receive(self, slot: Slot, now: float) -> None:
         channel = slot.channel
         if channel is None or not self._poller.tracks(channel.fileno()):
@@ -295,21 +331,20 @@ class Fleet:
             except FleetError as fault:
                 log.error("worker.report_unreadable", worker=slot.name, text=str(fault))  # noqa: TRY400
                 continue
-            self._handle_report(slot, report, now)
+            self._guarded(slot, partial(self._handle_report, report), now)
         if channel.eof:
             self._poller.forget(channel.fileno())
 
-    def _handle_report(self, slot: Slot, report: Report, now: float) -> None:
+    def _handle_report(self, report: Report, slot: Slot, now: float) -> None:
         match report:
             case Ready():
-                slot.extend_deadline(now + self.timeouts.boot_seconds)
+                slot.note_report(now + self.timeouts.boot_seconds, now)
                 log.info("worker.ready", worker=slot.name, worker_id=slot.worker_id)
             case Beat():
                 if slot.state is SlotState.HUNG:
                     log.warning("worker.late", worker=slot.name)
-                slot.note_beat(
-                    report, max(report.deadline + self.timeouts.grace_seconds, self._lenient_until)
-                )
+                due = max(report.deadline + self.timeouts.grace_seconds, self._lenient_until)
+                slot.note_beat(report, due, now)
                 self._listener.on_counts(report.counts)
             case IdempotentCount():
                 self._listener.on_idempotent_count(report)
@@ -340,10 +375,10 @@ class Fleet:
                 self._poller.forget(source.fileno())
         slot.vacate()
         self._review_at = 0.0
-        if worker_id:
-            self._listener.on_worker_exit(worker_id, beat, cause)
         wanted = slot.number <= self.wanted and not self._closing
+        # Before the listener is told: whatever happens there, the slot is filled again.
         self._schedule_respawn(slot, cause, now, ran_well=ran_well)
+        self._listener.on_worker_exit(worker_id, beat, cause)
         usual = {ExitCause.ASKED, ExitCause.RECYCLED} | ({ExitCause.UNAVAILABLE} if known_outage else set())
         level = logging.INFO if cause in usual else logging.WARNING
         log.event(
@@ -381,36 +416,70 @@ class Fleet:
     def _handle_fork_result(self, result: ForkResult, now: float) -> None:
         slot = next((s for s in self.slots.values() if s.request == result.request), None)
         if slot is None or slot.channel is None:
-            return
+            return  # given up meanwhile: the process finds its channel closed, and leaves
         self._review_at = 0.0
-        if result.pid is None:
-            log.error("worker.not_started", worker=slot.name, text=result.error)
-            self._ended(slot, None, now)
-            return
-        identity = WorkerIdentity(slot=slot.name, host=self._host, pid=result.pid)
-        slot.started(Child(result.pid), identity.worker_id, now, now + self.timeouts.boot_seconds)
+        error = result.error
+        if result.pid is not None:
+            try:
+                self._take_process(slot, result.pid, now)
+            except (FleetError, OSError) as fault:
+                # It cannot be watched. Its channel is closed: it leaves before it claims anything.
+                error = str(fault)
+            else:
+                return
+        log.error("worker.not_started", worker=slot.name, text=error)
+        self._ended(slot, None, now)
+
+    def _take_process(self, slot: Slot, pid: int, now: float) -> None:
+        identity = WorkerIdentity(slot=slot.name, host=self._host, pid=pid)
+        slot.started(Child(pid), identity.worker_id, now, now + self.timeouts.boot_seconds)
         self._poller.add(slot)
 
     def _review(self, now: float) -> None:
         """Take at most one step in each slot, and find out when the next one is due."""
+        self._review_at = now + REVIEW_SECONDS
+        self._update_overload(now)
         if not self._closing:
             for number in range(1, self.wanted + 1):
                 self.slots.setdefault(number, Slot(number, now))
         for slot in list(self.slots.values()):
-            slot.flush()
-            if slot.crash_loop and self._runs_well(slot, now):
-                log.info("worker.well", worker=slot.name)
-                slot.crash_loop, slot.history = False, ExitHistory()
-            if slot.number > self.wanted or self._closing:
-                self._retire(slot)
-            elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:
-                self._spawn(slot, now)
-            if slot.due is not None and now >= slot.due:
-                self._check_deadline(slot, now)
+            self._guarded(slot, self._review_slot, now)
         due = [slot.due for slot in self.slots.values() if slot.due is not None and slot.due > now]
-        self._review_at = min([now + REVIEW_SECONDS, *due])
+        self._review_at = min([self._review_at, *due])
         if not self.spawner.busy:
             reap_strays(self.pids() | self.other_children)
+
+    def _review_slot(self, slot: Slot, now: float) -> None:
+        slot.flush()
+        if slot.crash_loop and self._runs_well(slot, now):
+            log.info("worker.well", worker=slot.name)
+            slot.crash_loop, slot.history = False, ExitHistory()
+        if slot.number > self.wanted or self._closing:
+            self._retire(slot)
+        elif slot.state is SlotState.WAITING and slot.due is not None and now >= slot.due:
+            if not self._births_stopped:
+                self._spawn(slot, now)
+            return
+        if slot.state is SlotState.KILLED:
+            self._reap(slot, now)
+        if slot.due is not None and now >= slot.due:
+            self._check_deadline(slot, now)
+
+    def _update_overload(self, now: float) -> None:
+        """Begin or end overload mode."""
+        before = self.overload.reason
+        self.overload = next_mode(
+            self.overload,
+            now,
+            probe_seconds=self.probe_seconds,
+            slowed=self._slowed,
+            extended=any(slot.overloaded for slot in self.slots.values()),
+        )
+        self._slowed = 0
+        if before is None and self.overload.reason is not None:
+            log.warning("fleet.overloaded", text=self.overload.reason)
+        elif before is not None and self.overload.reason is None:
+            log.info("fleet.overload_over")
 
     def _retire(self, slot: Slot) -> None:
         """Remove a surplus slot once its process has left."""
@@ -427,14 +496,17 @@ class Fleet:
     def _spawn(self, slot: Slot, now: float) -> None:
         if not self.spawner.can_ask:
             return
-        ours, theirs = Channel.pair()
-        with theirs:
-            request = {"slot": slot.name, "host": self._host, "settings": self._wire}
-            number = self.spawner.ask(request, theirs.fileno(), now)
+        try:
+            ours, number = self._request_worker(slot, now)
+        except (OSError, FleetError) as fault:  # no descriptor, no memory for a message
+            log.error("worker.not_started", worker=slot.name, text=str(fault))  # noqa: TRY400 - no bug
+            self._schedule_respawn(slot, ExitCause.NOT_SPAWNED, now, ran_well=False)
+            self._listener.on_worker_exit("", None, ExitCause.NOT_SPAWNED)
+            return
         if number is None:
             ours.close()
             return
-        slot.spawning(number, ours)
+        slot.spawning(number, ours, now + self.timeouts.birth_seconds)
         # Sent before the fork, so that they take effect from the worker's first step.
         if slot.name in self.paused:
             slot.send_order(Order.PAUSE)
@@ -445,17 +517,75 @@ class Fleet:
         if self._log_level is not None:
             slot.send_order(Order.LOG_LEVEL, level=self._log_level)
 
+    def _request_worker(self, slot: Slot, now: float) -> tuple[Channel, int | None]:
+        """Our end of a new channel, and the number of the request; None: the spawner takes none now."""
+        ours, theirs = Channel.pair()
+        with theirs:
+            request = {"slot": slot.name, "host": self._host, "settings": self._wire}
+            try:
+                return ours, self.spawner.ask(request, theirs.fileno(), now)
+            except FleetError:
+                ours.close()
+                raise
+
     def _check_deadline(self, slot: Slot, now: float) -> None:
-        """Past its deadline: have it dump its stack; past the time for that: kill it."""
-        if slot.child is None:
+        """Past its deadline: give it more time or have it dump its stack; past the time for that: kill it."""
+        if slot.state is SlotState.SPAWNING:
+            waited = f"no process after {self.timeouts.birth_seconds:.0f} s"
+            log.error("worker.not_started", worker=slot.name, text=waited)
+            self._ended(slot, None, now)
+        elif slot.child is None:
             return
-        if slot.state in {SlotState.BOOTING, SlotState.RUNNING}:
-            log.error("worker.hung", worker=slot.name, worker_id=slot.worker_id, **slot.fields(now))
-            slot.was_hung = True
-            slot.move(SlotState.HUNG, now + self.timeouts.dump_seconds)
-            slot.child.send_signal(DUMP_SIGNAL)
+        elif slot.state in {SlotState.BOOTING, SlotState.RUNNING}:
+            late = self._late_worker(slot, slot.child, now)
+            row = diagnose(late)
+            if not (row.overload and self._extend(slot, row, now)):
+                self._begin_kill(slot, slot.child, row, now)
         elif slot.state is SlotState.HUNG:
             self._kill(slot)
+
+    def _late_worker(self, slot: Slot, child: Child, now: float) -> LateWorker:
+        """What is known of a worker that missed its deadline."""
+        usage, others = read_usage(child.pid, now), self.slots.values()
+        in_database = [other for other in others if other.in_database()]
+        return LateWorker(
+            seconds=now - (slot.usage.at if slot.beat is None else slot.beat.deadline),
+            state=read_state(child.pid),
+            cpu_seconds=usage.cpu_seconds - slot.usage.cpu_seconds,
+            run_delay_seconds=usage.run_delay_seconds - slot.usage.run_delay_seconds,
+            in_database=slot.in_database(),
+            probe_seconds=0.0 if self._probe is None else self._probe.silent_seconds(),
+            workers_in_database=len(in_database),
+            workers_late=sum(other.is_late(now) for other in in_database),
+        )
+
+    def _extend(self, slot: Slot, row: Diagnosis, now: float) -> bool:
+        """Give a worker that is slowed down more time; False where it has had enough."""
+        deadline = self._first_deadline(slot)
+        until = kill_at(row, beat_at=slot.usage.at, deadline=deadline)
+        if now >= until:
+            return False
+        if not slot.overloaded:
+            slot.overloaded = True
+            self._slowed += 1
+            log.warning("worker.slowed", worker=slot.name, why=row.verdict.value, **slot.fields(now))
+        slot.due = min(now + EXTENSION_SECONDS, until)
+        return True
+
+    def _first_deadline(self, slot: Slot) -> float:
+        """The deadline of its last report, without extensions."""
+        if slot.beat is None:
+            return slot.usage.at + self.timeouts.boot_seconds
+        return slot.beat.deadline + self.timeouts.grace_seconds
+
+    def _begin_kill(self, slot: Slot, child: Child, row: Diagnosis, now: float) -> None:
+        """Have it dump its stack; it is killed a moment later, unless it reports."""
+        event = "worker.too_slow" if row.overload else "worker.hung"
+        fields = {"worker_id": slot.worker_id, "why": row.verdict.value, **slot.fields(now)}
+        log.error(event, worker=slot.name, **fields)
+        slot.was_hung, slot.overloaded = True, row.overload
+        slot.move(SlotState.HUNG, now + self.timeouts.dump_seconds)
+        child.send_signal(DUMP_SIGNAL)
 
     def _kill(self, slot: Slot) -> None:
         slot.move(SlotState.KILLED, None)

@@ -66,7 +66,11 @@ class DatabaseThread:
         self._written_at = -1.0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system allows no more threads
+            self._close_descriptors()
+            raise
 
     # -- called in the loop's thread -----------------------------------------------------------------------
 
@@ -104,14 +108,16 @@ class DatabaseThread:
             try:
                 released = self._store.jobs.worker_crashed(worker_id, self._settings.worker.max_job_crashes)
             except StoreUnavailable:
-                self._enqueue(release, CRASH_RETRY_SECONDS)
+                self._put(release, CRASH_RETRY_SECONDS)
                 return
             for left, then in released:
                 log.event(
                     WARNING, "job.left_by_crash", job=left.job_id, worker=worker_id, cause=cause, then=then
                 )
 
-        self._enqueue(release, 0.0)
+        # However many requests wait: without this note the crashed worker's call would have no follower until
+        # its lease lapses. There are no more notes than workers end.
+        self._put(release, 0.0)
 
     def note_event(self, slot: str, event: str, fields: Mapping[str, Any]) -> None:
         """Queue an event for its job's history; written with others within ``HISTORY_SECONDS``.
@@ -172,6 +178,12 @@ class DatabaseThread:
         with contextlib.suppress(StoreError):
             self._write_history()
         self._store.close()
+        if not self._thread.is_alive():  # else it may still signal an answer
+            self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        for descriptor in (self._read_fd, self._write_fd):
+            os.close(descriptor)
 
     def _is_behind(self) -> bool:
         """Whether a command has written since the latest count began."""
@@ -232,6 +244,10 @@ class DatabaseThread:
         with self._changed:
             if len(self._tasks) >= MAX_TASKS:
                 raise ControlError(f"{MAX_TASKS} requests wait for the database already; try again later")
+        self._put(work, delay_seconds)
+
+    def _put(self, work: Callable[[], None], delay_seconds: float) -> None:
+        with self._changed:
             heapq.heappush(self._tasks, (self._clock.boottime() + delay_seconds, next(self._numbers), work))
             self._changed.notify()
 

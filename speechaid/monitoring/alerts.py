@@ -200,6 +200,7 @@ class AlertMonitor:
             workers_missing=missing_workers(supervisor),
             workers_idle=idle_workers(list(snapshot.workers)),
             crash_loops=tuple(supervisor["crash_loops"]),
+            overloaded=supervisor["overloaded"],
             hung_workers=self._hung.note(now, hung),
             polls_refused=self._polls_refused.note(now, polls_refused),
             calls_ended=self._ended.note(now, ended),

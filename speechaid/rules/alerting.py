@@ -69,6 +69,8 @@ class AlertFacts:
     workers_missing: int = 0
     workers_idle: int = 0
     crash_loops: tuple[str, ...] = ()
+    #: Why machine or database count as overloaded; None where they do not.
+    overloaded: str | None = None
     #: Within ``HUNG_WINDOW_SECONDS``.
     hung_workers: float = 0
     #: Requests for a call's state that Retell refused, within ``REFUSED_WINDOW_SECONDS``.

@@ -107,6 +107,10 @@ def _missing(facts: AlertFacts, _limits: Thresholds) -> str | None:
     )
 
 
+def _overloaded(facts: AlertFacts, _limits: Thresholds) -> str | None:
+    return facts.overloaded if facts.database_up else None
+
+
 def _held(facts: AlertFacts, _limits: Thresholds) -> str | None:
     if not facts.holds or not facts.jobs_ready:
         return None
@@ -257,6 +261,16 @@ _TABLE: Final = (
         keep_seconds=0,
         meaning="Fewer workers are up than configured.",
         remedy="The log says why they exit or cannot start: memory, descriptors, the database's address?",
+    ),
+    Alert(
+        name="Overloaded",
+        severity=Severity.WARNING,
+        condition=_overloaded,
+        promql=lambda _: f"speechaid_overloaded > 0 and {_SAME_DAEMON} speechaid_database_up == 1",
+        for_seconds=30,
+        keep_seconds=30,
+        meaning="Machine or database are too slow: calls go on, slower, and no worker is started.",
+        remedy="Look at the load of this host and of the database; speechctl scale N sets fewer workers.",
     ),
     Alert(
         name="DiallingHeld",

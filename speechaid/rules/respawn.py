@@ -31,6 +31,8 @@ class ExitCause(StrEnum):
     KILLED = "killed"
     #: It sent no beat by its deadline, and we killed it.
     HUNG = "hung"
+    #: It sent no beat for long, since the database was slow, and we killed it: no fault of its job.
+    OVERLOADED = "overloaded"
     #: It ended, or was killed, before it reported ready.
     NEVER_READY = "never_ready"
     #: The zygote could not fork it.
@@ -71,6 +73,7 @@ RESPAWN: Final[dict[ExitCause, RespawnRule]] = {
     ExitCause.CRASHED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
     ExitCause.KILLED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
     ExitCause.HUNG: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
+    ExitCause.OVERLOADED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=False),
     ExitCause.NEVER_READY: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=True),
     ExitCause.NOT_SPAWNED: RespawnRule(pace=Pace.BACK_OFF, counts_as_crash=False),
     ExitCause.UNAVAILABLE: RespawnRule(pace=Pace.CONSTANT, counts_as_crash=False),
@@ -119,13 +122,20 @@ class Respawn:
 
 
 def cause_of(
-    *, status: int | None, signal: int | None, ready: bool, asked: bool = False, hung: bool = False
+    *,
+    status: int | None,
+    signal: int | None,
+    ready: bool,
+    asked: bool = False,
+    hung: bool = False,
+    overloaded: bool = False,
 ) -> ExitCause:
     """The cause of an exit, from its status or signal (one is None) and the worker's state."""
     if asked:
         return ExitCause.ASKED
-    if hung:
-        return ExitCause.HUNG if ready else ExitCause.NEVER_READY
+    if hung or overloaded:
+        killed = ExitCause.HUNG if ready else ExitCause.NEVER_READY
+        return ExitCause.OVERLOADED if overloaded else killed
     if status == ExitStatus.UNAVAILABLE:
         return ExitCause.UNAVAILABLE  # also before ready: often the database does not answer
     if not ready:

@@ -132,7 +132,7 @@ class WorkerSettings(Group):
     beat_grace_seconds: float = seconds(
         "SPEECHAID_BEAT_GRACE_SECONDS",
         15,
-        "a worker this late with its report is taken for hung",
+        "a worker this late with its report is taken for hung, unless machine or database are overloaded",
         up_to=600,
     )
     respawn_min_seconds: float = seconds(

@@ -43,7 +43,7 @@ from speechaid.store.operator_requests import OperatorRequests
 from speechaid.store.pages import Pages
 from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
-from speechaid.store.table import Table, translated
+from speechaid.store.table import Table, limited, translated
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
 CLOCK_REREAD_SECONDS = 60.0
@@ -55,11 +55,18 @@ CLOCK_READING_MAX_SECONDS = 2.0
 #: the quickest counts.
 CLOCK_READING_GOOD_SECONDS = 0.05
 CLOCK_READINGS = 5
+#: Longest that one operation of a worker may take, in seconds, with the driver's repetitions. A step promises
+#: its next report for later than that (``dialer.context.DATABASE_STEP_SECONDS``).
+OPERATION_SECONDS = 35.0
+#: Longest that the clock's later readings may take, in seconds: an old offset serves as well.
+CLOCK_READING_LIMIT_SECONDS = 5.0
 #: Passes after which the interpreter has specialised the code that runs.
 WARM_UP_PASSES = 12
 #: Options that bound the warm-up: it must not delay a start for long.
 WARM_UP_TIMEOUTS = ("connectTimeoutMS", "serverSelectionTimeoutMS", "socketTimeoutMS")
 WARM_UP_TIMEOUT_MS = 1_000
+#: The passes end after this time: the zygote's answer is awaited.
+WARM_UP_SECONDS = 3.0
 #: A closed client's threads check every half second whether to end.
 THREADS_END_SECONDS = 3.0
 
@@ -73,9 +80,12 @@ class DatabaseClock:
     ones.
     """
 
-    def __init__(self, client: MongoClient[Document], clock: Clock) -> None:
+    def __init__(
+        self, client: MongoClient[Document], clock: Clock, operation_seconds: float | None = None
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._operation_seconds = operation_seconds
         self._offset: float | None = None
         self._read_at = 0.0
 
@@ -126,7 +136,11 @@ class DatabaseClock:
         readings = []
         for _ in range(CLOCK_READINGS):
             before = self._clock.boottime()
-            with translated():
+            limit = self._operation_seconds
+            if limit is not None and self._offset is not None:
+                # The clock goes on with its offset: the operation that asks for the time must not wait twice.
+                limit = min(limit, CLOCK_READING_LIMIT_SECONDS)
+            with limited(self._client, limit):
                 answer: Document = self._client.admin.command("hello")
             after = self._clock.boottime()
             local_time = instant(answer.get("localTime"))
@@ -148,11 +162,13 @@ class Store:
         *,
         clock: Clock | None = None,
         remarks: tuple[str, ...] = (),
+        operation_seconds: float | None = None,
     ) -> None:
+        """Take over a client; the other arguments are those of ``connect``."""
         self._client = client
         #: The driver's warnings about options in the address, one line each; it ignores those options.
         self.remarks = remarks
-        self._clock = DatabaseClock(client, clock or SystemClock())
+        self._clock = DatabaseClock(client, clock or SystemClock(), operation_seconds)
         database = client.get_database(
             settings.name,
             write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
@@ -163,7 +179,7 @@ class Store:
         )
 
         def table(name: str) -> Table:
-            return Table(database.get_collection(name))
+            return Table(database.get_collection(name), operation_seconds)
 
         self.jobs = Jobs(table(settings.jobs_collection), self.now)
         self.legacy = LegacyReservations(self.jobs.table)
@@ -253,6 +269,7 @@ def connect(
     uri: str | None = None,
     clock: Clock | None = None,
     more: Mapping[str, Any] | None = None,
+    operation_seconds: float | None = None,
 ) -> Store:
     """Open a store on the settings' database; nothing is sent until it is used.
 
@@ -261,6 +278,8 @@ def connect(
         uri: replaces the settings' address (the embedded database has its own); a secret.
         clock: this machine's clocks; tests pass another.
         more: options of the driver that override all others.
+        operation_seconds: longest that one operation may take, with the driver's repetitions; shorter limits
+            of the address stay in force. None: each try is bounded by the address' limits alone.
 
     Raises:
         ConfigError: the address is invalid.
@@ -281,13 +300,28 @@ def connect(
             warnings.simplefilter("ignore")
             client: MongoClient[Document] = MongoClient(address, **options)
             remarks = tuple(_remark(name) for name in _ignored_options(address))
-        return Store(client, settings, clock=clock, remarks=remarks)
+        return Store(
+            client,
+            settings,
+            clock=clock,
+            remarks=remarks,
+            operation_seconds=_shortest(client, operation_seconds),
+        )
     except (InvalidURI, ConfigurationError, ValueError, OSError) as exc:
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
         allowed = "allowed: mongodb://…, mongodb+srv://…, embedded:DIR"
         hint = "in a user's name or password @ : / % are written %40 %3A %2F %25"
         raise ConfigError([f"{fault}; {allowed}; {hint}"]) from exc
+
+
+def _shortest(client: MongoClient[Document], operation_seconds: float | None) -> float | None:
+    """The bound on an operation: the driver puts it in the place of the limits of its address."""
+    if operation_seconds is None:
+        return None
+    options = client.options
+    limits = (operation_seconds, options.timeout, options.pool_options.socket_timeout)
+    return min(limit for limit in limits if limit)
 
 
 def _ignored_options(address: str) -> list[str]:
@@ -314,7 +348,7 @@ def _unless_given(address: str) -> dict[str, Any]:
         "connectTimeoutMS": 5_000,
         "serverSelectionTimeoutMS": 5_000,
         # Longer than any valid operation; without it, a silent database would block without end.
-        "socketTimeoutMS": 30_000,
+        "socketTimeoutMS": int(OPERATION_SECONDS * 1000),
     }
     given = {name.lower() for name, _ in parse_qsl(address.partition("?")[2])}
     return {name: value for name, value in options.items() if name.lower() not in given}
@@ -328,8 +362,11 @@ def warm_up_queries(settings: DatabaseSettings) -> None:
     each worker would hold a copy. Nothing is left open. Without a database nothing happens.
     """
     store = connect(settings, more=dict.fromkeys(WARM_UP_TIMEOUTS, WARM_UP_TIMEOUT_MS))
+    until = time.monotonic() + WARM_UP_SECONDS
     try:
         for _ in range(WARM_UP_PASSES):
+            if time.monotonic() > until:
+                break
             store.ping()
             store.holds.read("warm-up")
             store.batches.find("warm-up")

@@ -7,10 +7,12 @@ around a fail-over, so no caller may rely on a bare increment: a write's filter 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import pymongo
 from bson.errors import BSONError
+from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
@@ -28,9 +30,10 @@ from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.reading import Document
 
 #: Server faults that pass without action, though the driver does not call them connection failures:
-#: shutdown, stepdown, no primary, write concern not reached in time, snapshot gone, no space to journal.
+#: shutdown, stepdown, no primary, write concern not reached in time, out of time, snapshot gone, no space to
+#: journal.
 PASSING_CODES = frozenset(
-    {6, 7, 63, 64, 89, 91, 100, 112, 133, 189, 216, 262, 9001, 10107, 11600, 11602, 13435, 13436}
+    {6, 7, 50, 63, 64, 89, 91, 100, 112, 133, 189, 216, 262, 9001, 10107, 11600, 11602, 13435, 13436}
 )
 
 #: Unauthorized, authentication failed, and Atlas' code for both.
@@ -78,11 +81,36 @@ def _first_line(exc: Exception) -> str:
     return str(exc).split(", full error", 1)[0].split("dup key", 1)[0].splitlines()[0][:200]
 
 
+@contextmanager
+def limited(client: MongoClient[Document], seconds: float | None) -> Iterator[None]:
+    """As ``translated``, and bound the whole operation: server selection, answer, the driver's repetitions.
+
+    Args:
+        client: the operation's.
+        seconds: the limit. None: only the time-outs of the address, for each of these steps.
+    """
+    with translated():
+        if seconds is None:
+            yield
+            return
+        with pymongo.timeout(seconds):
+            if not client.topology_description.has_writable_server():
+                # The driver would wait for a server until the limit, not for the address' time.
+                with pymongo.timeout(client.options.server_selection_timeout):
+                    client.admin.command("ping")
+            yield
+
+
 class Table:
     """A thin wrapper of one collection; every method raises the exceptions of ``translated``."""
 
-    def __init__(self, collection: Collection[Document]) -> None:
+    def __init__(self, collection: Collection[Document], operation_seconds: float | None = None) -> None:
+        """Wrap a collection; ``operation_seconds`` bounds each operation (``limited``)."""
         self._collection = collection
+        self._operation_seconds = operation_seconds
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return limited(self._collection.database.client, self._operation_seconds)
 
     @property
     def name(self) -> str:
@@ -91,7 +119,7 @@ class Table:
 
     def find_one(self, query: Document, fields: Sequence[str] | None = None) -> Document | None:
         """Find one document; None where there is none."""
-        with translated():
+        with self._translated():
             return self._collection.find_one(query, _projection(fields))
 
     def find(
@@ -104,7 +132,7 @@ class Table:
         hint: str | None = None,
     ) -> list[Document]:
         """Find the matching documents, in order; ``limit`` 0: all; ``hint`` names the index to read."""
-        with translated():
+        with self._translated():
             cursor = self._collection.find(query, _projection(fields), limit=limit)
             if sort:
                 cursor = cursor.sort(list(sort))
@@ -124,14 +152,17 @@ class Table:
         sort: Sequence[tuple[str, int]] = (),
         fields: Sequence[str] | None = None,
     ) -> Generator[Document]:
-        """Yield the matching documents, in order, read in parts; closing the generator closes the cursor."""
+        """Yield the matching documents, in order, read in parts; closing the generator closes the cursor.
+
+        Not bounded: it lasts for as long as its reader reads.
+        """
         with translated():
             cursor = self._collection.find(query, _projection(fields), batch_size=500, allow_disk_use=True)
             yield from cursor.sort(list(sort)) if sort else cursor
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
         """Return the pipeline's documents; ``hint`` names the keys of the index to read."""
-        with translated():
+        with self._translated():
             if not hint:
                 return list(self._collection.aggregate(list(pipeline)))
             try:
@@ -143,50 +174,50 @@ class Table:
 
     def distinct(self, field: str) -> list[Any]:
         """Return every value of a field; with an index on it, one key is read for each."""
-        with translated():
+        with self._translated():
             return list(self._collection.distinct(field))
 
     def count(self, query: Document) -> int:
         """Count the matching documents. Slow on large collections: never on a hot path."""
-        with translated():
+        with self._translated():
             return int(self._collection.count_documents(query))
 
     def insert(self, document: Document) -> None:
         """Insert one document; raises ``Duplicate`` where a unique index forbids it."""
-        with translated():
+        with self._translated():
             self._collection.insert_one(document)
 
     def insert_many(self, documents: Sequence[Document]) -> None:
         """Insert many, unordered."""
-        with translated():
+        with self._translated():
             self._collection.insert_many(documents, ordered=False)
 
     def update(self, query: Document, change: Update, *, upsert: bool = False) -> bool:
         """Update at most one document; return whether one matched or was inserted."""
-        with translated():
+        with self._translated():
             result = self._collection.update_one(query, change, upsert=upsert)
             return result.matched_count == 1 or result.upserted_id is not None
 
     def update_many(self, query: Document, change: Update) -> int:
         """Update all matching documents; return how many changed."""
-        with translated():
+        with self._translated():
             return int(self._collection.update_many(query, change).modified_count)
 
     def delete(self, query: Document) -> int:
         """Delete all matching documents; return how many."""
-        with translated():
+        with self._translated():
             return int(self._collection.delete_many(query).deleted_count)
 
     def create_index(self, keys: Sequence[tuple[str, int]], **options: Any) -> None:
         """Create an index, if it does not exist."""
-        with translated():
+        with self._translated():
             self._collection.create_index(list(keys), **options)
 
     def expire_after(
         self, seconds: int, keys: Sequence[tuple[str, int]], *, name: str, **options: Any
     ) -> None:
         """Delete documents ``seconds`` after the indexed date: create the index or change it."""
-        with translated():
+        with self._translated():
             try:
                 self._collection.create_index(
                     list(keys), name=name, **{**options, "expireAfterSeconds": seconds}
@@ -199,7 +230,7 @@ class Table:
 
     def drop_index(self, name: str) -> None:
         """Drop an index if it exists; another host may do the same meanwhile."""
-        with translated():
+        with self._translated():
             if name not in self._collection.index_information():
                 return
             try:
@@ -210,7 +241,7 @@ class Table:
 
     def index_keys(self) -> set[tuple[tuple[str, int], ...]]:
         """The keys, in order, of the existing indexes, whatever their names."""
-        with translated():
+        with self._translated():
             indexes = self._collection.index_information().values()
         return {tuple((str(name), direction) for name, direction in index["key"]) for index in indexes}
 
@@ -225,16 +256,16 @@ class Table:
 
     def sibling(self, name: str) -> Table:
         """Another collection of the same database, with the same write concern."""
-        return Table(self._collection.database.get_collection(name))
+        return Table(self._collection.database.get_collection(name), self._operation_seconds)
 
     def hello(self) -> Document:
         """The server's answer to ``hello``."""
-        with translated():
+        with self._translated():
             return dict(self._collection.database.client.admin.command("hello"))
 
     def explain(self, query: Document, *, sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> Document:
         """The server's plan for finding these documents."""
-        with translated():
+        with self._translated():
             cursor = self._collection.find(query, limit=limit)
             return dict((cursor.sort(list(sort)) if sort else cursor).explain())
 

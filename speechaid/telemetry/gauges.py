@@ -67,6 +67,7 @@ def _fleet(snapshot: Snapshot) -> Iterator[Increment]:
     yield "speechaid_calls_in_progress", {}, sum(bool(row["call"]) for row in workers)
     yield "speechaid_zygote_restarts_total", {}, supervisor["zygote"]["restarts"]
     yield "speechaid_draining", {}, supervisor["draining"]
+    yield "speechaid_overloaded", {}, supervisor["overloaded"] is not None
 
 
 def _queue(stats: Mapping[str, Any]) -> Iterator[Increment]:
@@ -103,6 +104,7 @@ def _outside(snapshot: Snapshot) -> Iterator[Increment]:
     for scope, held in holds(snapshot).items():
         yield "speechaid_dialling_held", {"scope": scope}, held
     yield "speechaid_database_up", {}, database_up(snapshot.stats)
+    yield "speechaid_database_probe_seconds", {}, snapshot.supervisor["database_probe_seconds"]
     yield "speechaid_stalled_seconds", {}, snapshot.stalled_seconds
     if snapshot.concurrency is not None:
         yield "speechaid_retell_concurrency_used", {}, snapshot.concurrency.used

@@ -71,10 +71,11 @@ class MetricsServer:
 
     def start(self) -> None:
         """Start serving."""
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread  # only now: ``close`` would wait without end for one that never ran
 
     def close(self) -> None:
         """Stop serving and release the address."""

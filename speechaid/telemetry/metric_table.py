@@ -246,6 +246,10 @@ _OF_WORKERS: Final = (
     _counter("speechaid_worker_faults_total", "Faults that a worker survived, by kind.", "kind"),
     _counter("speechaid_zygote_restarts_total", "Times that the process which forks workers was replaced."),
     _gauge("speechaid_draining", "1 while this host drains: its workers claim no job."),
+    _gauge(
+        "speechaid_overloaded",
+        "1 while machine or database are overloaded: no worker is started, and late ones get more time.",
+    ),
 )
 
 _OF_OTHERS: Final = (
@@ -282,6 +286,10 @@ _OF_OTHERS: Final = (
         values=BreakerState,
     ),
     _gauge("speechaid_database_up", "1 while the database answers the supervisor."),
+    _gauge(
+        "speechaid_database_probe_seconds",
+        "How long the database needed for the supervisor's last short query, or has needed so far.",
+    ),
     _counter("speechaid_database_faults_total", "Times that the database did not answer, by step.", "step"),
     _gauge("speechaid_counted_timestamp_seconds", "When jobs and batches were last counted."),
     _counter("speechaid_commands_total", "Control commands, by name and result.", "command", "result"),

@@ -66,16 +66,9 @@ def head_of(supervisor: Result) -> str:
 def _warnings(result: Result) -> list[Block]:
     """What an operator must notice, each with its remedy."""
     supervisor = result["supervisor"]
-    lines: list[Block] = []
-    hold = result.get("fleet_hold")
-    if hold:
-        why = f": {hold['reason']}" if hold.get("reason") else ""
-        since = local_time(hold.get("at"))
-        lines.append(f"! HELD on all hosts by {hold.get('by')} since {since}{why} (speechctl unhold)")
-    elif supervisor.get("held"):
-        lines.append("! HELD on this host: no new dial (speechctl unhold)")
-    if supervisor.get("no_space"):
-        lines.append(f"! HELD on this host, no disk space: {supervisor['no_space']}")
+    lines: list[Block] = [*_hold_lines(result)]
+    if supervisor.get("overloaded"):
+        lines.append(f"! overloaded, so that no worker is started: {supervisor['overloaded']}")
     if supervisor.get("orders_not_kept"):
         lines.append(
             f"! in effect, but not saved, so a restart would lose it: {supervisor['orders_not_kept']}"
@@ -114,6 +107,21 @@ def _refused(recent: Result) -> list[str]:
         return []
     within = f"in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended (speechctl doctor)"
     return [f"! Retell refused {plural(refused, 'dial')} {within}"]
+
+
+def _hold_lines(result: Result) -> list[str]:
+    """What keeps every dial of this host from being placed."""
+    supervisor, hold = result["supervisor"], result.get("fleet_hold")
+    lines = []
+    if hold:
+        why = f": {hold['reason']}" if hold.get("reason") else ""
+        since = local_time(hold.get("at"))
+        lines.append(f"! HELD on all hosts by {hold.get('by')} since {since}{why} (speechctl unhold)")
+    elif supervisor.get("held"):
+        lines.append("! HELD on this host: no new dial (speechctl unhold)")
+    if supervisor.get("no_space"):
+        lines.append(f"! HELD on this host, no disk space: {supervisor['no_space']}")
+    return lines
 
 
 def _not_understood(result: Result) -> Result:

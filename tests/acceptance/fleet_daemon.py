@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,13 @@ def main() -> int:
         except (FleetError, ConfigError) as exc:
             control.refuse(request, ErrorCode.REFUSED, str(exc))
 
+    database_thread = QuietDatabaseThread()
     supervisor = Supervisor(
         settings,
         spawner=Spawner("tests.support.fleet_worker:main"),
         control=control,
         on_request=on_request,
-        database_thread=QuietDatabaseThread(),
+        database_thread=database_thread,
         read_settings=get_settings,
     )
     break_fleet = Path(os.environ["FLEET_WORKER_DIR"]) / "break-fleet"
@@ -82,7 +84,8 @@ def main() -> int:
             supervisor.on_tick.remove(break_when_asked)
 
     supervisor.on_tick.append(break_when_asked)
-    return supervisor.run()
+    with closing(control), closing(database_thread):
+        return supervisor.run()
 
 
 if __name__ == "__main__":

@@ -547,6 +547,11 @@ FAULTS = [
         finding="parked_calls",
     ),
     Fault(
+        alerts=("Overloaded",),
+        cause=lambda scene: setattr(scene.wire, "delay_seconds", 1.2),
+        undo=lambda scene: setattr(scene.wire, "delay_seconds", 0.0),
+    ),
+    Fault(
         alerts=("DatabaseAway",),
         cause=lambda scene: scene.wire.cut(),
         undo=lambda scene: scene.wire.mend(),

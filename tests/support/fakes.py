@@ -58,6 +58,8 @@ class FakeDaemon:
                 "draining": self.draining,
                 "held": self.held,
                 "no_space": None,
+                "overloaded": None,
+                "database_probe_seconds": 0.004,
                 "orders_not_kept": self.orders_not_kept,
                 "dependency_away": False,
                 "crash_loops": [],

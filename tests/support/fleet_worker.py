@@ -1,6 +1,7 @@
 """A worker without a database: a file in ``FLEET_WORKER_DIR`` is its task.
 
-``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``exit N``,
+``<slot>`` holds one of: ``call`` (in a call until the file is gone), ``hang`` (no more reports), ``query``
+(the same, in a step that waits for the database), ``spin`` (the same, in a loop without end), ``exit N``,
 ``crash`` (an exception), ``not-ready`` (it exits before it is ready). Without a file it idles. ``every``
 holds a task for all slots. Files named ``<slot>.<reason>`` show the test how a worker exited.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 from speechaid.errors import ExitStatus
@@ -53,8 +55,12 @@ def _task(directory: Path, slot: str) -> str:
 def _perform(link: SupervisorLink, task: str) -> None:
     if task == "crash":
         raise RuntimeError("a fault on purpose")
-    if task == "hang":
-        link.report_step(WorkerState.FOLLOWING, "get_call", within_seconds=0.1, job="job-9", call="call-9")
+    if task in {"hang", "query", "spin"}:
+        step = {"hang": "get_call", "query": "find", "spin": "compute"}[task]
+        report = partial(link.report_step, WorkerState.FOLLOWING, step, within_seconds=0.1)
+        report(job="job-9", call="call-9", database=task == "query")
+        while task == "spin":
+            pass
         time.sleep(3600)
     if task.startswith("exit"):
         raise SystemExit(int(task.split()[1]))

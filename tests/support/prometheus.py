@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,12 @@ class Prometheus:
 
 
 class Wire:
-    """A TCP proxy to a server on this machine, which can be cut and restored."""
+    """A TCP proxy to a server on this machine, which can be cut, slowed down and restored."""
 
     def __init__(self, port: int) -> None:
         self._port = port
+        #: By so many seconds what a client sends is delayed.
+        self.delay_seconds = 0.0
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._listener = self._listen(0)
@@ -166,21 +169,21 @@ class Wire:
                 far = socket.create_connection(("127.0.0.1", self._port))
                 with self._lock:
                     self._open += [near, far]
-                threading.Thread(target=_forward, args=(near, far), daemon=True).start()
+                threading.Thread(target=self._forward, args=(near, far), daemon=True).start()
+
+    def _forward(self, near: socket.socket, far: socket.socket) -> None:
+        """Forward in both directions, until either end is closed."""
+        with near, far:
+            back = threading.Thread(target=_pump, args=(far, near, lambda: 0.0), daemon=True)
+            back.start()
+            _pump(near, far, lambda: self.delay_seconds)
+            back.join()
 
 
-def _forward(near: socket.socket, far: socket.socket) -> None:
-    """Forward in both directions, until either end is closed."""
-    with near, far:
-        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
-        back.start()
-        _pump(near, far)
-        back.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, delay_seconds: Callable[[], float]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            time.sleep(delay_seconds())
             sink.sendall(data)
     for end in (source, sink):
         with contextlib.suppress(OSError):

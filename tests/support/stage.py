@@ -60,6 +60,7 @@ class QuietLink:
         within_seconds: float,
         job: str | None = None,
         call: str | None = None,
+        database: bool = False,
     ) -> None:
         assert within_seconds >= 0
         self.steps.append(f"{state}: {step}")

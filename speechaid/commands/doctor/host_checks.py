@@ -66,6 +66,13 @@ def _workers(facts: DoctorFacts) -> Findings:
     supervisor, rows = facts.supervisor, facts.workers
     if not supervisor:
         return
+    if reason := supervisor.get("overloaded"):
+        yield warning(
+            "overloaded",
+            "machine or database are overloaded: calls go on, slower, and no worker is started",
+            reason,
+            "look at the load of this host and of the database; speechctl scale N sets fewer workers",
+        )
     loops = supervisor.get("crash_loops") or []
     if loops:
         yield fault(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
-from speechaid.daemon import _open_store
+from speechaid.daemon import _prepare
 from speechaid.errors import ConfigError
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import connect
@@ -32,8 +33,8 @@ def test_a_wrong_password_is_a_fault_of_the_settings_that_names_the_address_alon
     if parts.username is None or parts.password is None:
         pytest.skip("this server lets everybody in")
     settings = settings_for(database_uri.replace(parts.password, "wrong-password"), monkeypatch)
-    with pytest.raises(ConfigError) as caught:
-        _open_store(settings)
+    with closing(connect(settings.database)) as store, pytest.raises(ConfigError) as caught:
+        _prepare(store, settings)
     (fault,) = caught.value.faults
     assert fault.startswith("MONGO_URI mongodb://")
     assert str(parts.port) in fault

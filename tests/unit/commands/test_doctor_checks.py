@@ -66,6 +66,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"database_ms": 400.0}, "slow_database"),
         ({"snapshot": snapshot(no_space="3 MiB free on the disk of /d, 64 needed")}, "no_space"),
         ({"snapshot": snapshot(crash_loops=["worker-1"])}, "crash_loop"),
+        ({"snapshot": snapshot(overloaded="the database is slow")}, "overloaded"),
         ({"snapshot": snapshot(dependency_away=True)}, "workers_cannot_start"),
         ({"snapshot": snapshot(wanted=0)}, "no_workers"),
         ({"snapshot": snapshot() | {"workers": [{"slot": "worker-1", "pid": None}]}}, "no_workers"),

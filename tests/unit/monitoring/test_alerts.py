@@ -43,6 +43,8 @@ def supervisor(**fields: Any) -> dict[str, Any]:
         "draining": False,
         "held": False,
         "no_space": None,
+        "overloaded": None,
+        "database_probe_seconds": 0.004,
         "crash_loops": [],
         "zygote": {"restarts": 0},
         **fields,

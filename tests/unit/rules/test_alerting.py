@@ -50,6 +50,11 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
         ({"dials_refused": 9, "calls_ended": 8}, True),
         ({"dials_refused": 9, "calls_ended": 9}, False),
     ],
+    "Overloaded": [
+        ({"overloaded": "the database is slow"}, True),
+        ({}, False),
+        ({"overloaded": "the database is slow", "database_up": False}, False),
+    ],
     "DatabaseAway": [({"database_up": False}, True), ({}, False)],
     "AccountNearlyOutOfCredit": [
         ({"accounts": {"rich": 900.0, "poor": 19.9}}, True),

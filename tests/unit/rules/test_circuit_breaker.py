@@ -406,6 +406,7 @@ def test_what_the_breaker_remembers_survives_its_document() -> None:
     breaker = carrier_faults("a", "b", breaker=refused(refused(Breaker(), "a"), "b", "other"))
     assert Breaker.read(breaker.document()) == breaker
     nonsense = {
+        "state": "closed",
         "carrier_run": [None, {}],
         "unexplained": [None, {"wording": 3}, {"wording": "x", "number": "y"}],
     }

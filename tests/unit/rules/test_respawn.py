@@ -130,3 +130,11 @@ def test_the_cause_follows_from_status_signal_and_state_of_the_worker(
     *, status: int | None, number: int | None, ready: bool, asked: bool, hung: bool, cause: ExitCause
 ) -> None:
     assert cause_of(status=status, signal=number, ready=ready, asked=asked, hung=hung) is cause
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_worker_that_was_killed_in_an_overload_is_no_crash(*, ready: bool) -> None:
+    cause = cause_of(status=None, signal=KILL, ready=ready, hung=True, overloaded=True)
+    assert cause is ExitCause.OVERLOADED
+    assert cause not in CRASHES
+    assert not any(decision.crash_loop for decision in ends(*[cause] * 50))

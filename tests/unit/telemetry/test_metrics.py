@@ -59,6 +59,8 @@ SUPERVISOR = {
     "draining": False,
     "held": False,
     "no_space": None,
+    "overloaded": None,
+    "database_probe_seconds": 0.004,
     "crash_loops": [],
     "zygote": {"restarts": 1},
 }
