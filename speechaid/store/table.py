@@ -110,6 +110,8 @@ class Table:
         self._operation_seconds = operation_seconds
 
     def _translated(self) -> AbstractContextManager[None]:
+        if self._operation_seconds is None:
+            return translated()
         return limited(self._collection.database.client, self._operation_seconds)
 
     @property
