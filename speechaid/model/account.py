@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from speechaid.model import reading
+from speechaid.model import faults, reading
+from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 
 
@@ -52,7 +53,14 @@ class Account:
     #: documents.
     calls_today_date: str | None
     reservations: tuple[Reservation, ...]
+    #: What cannot be read.
+    field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each field that forbids calls of this account, since it cannot be read."""
+        return tuple(fault.sentence for fault in self.field_faults if fault.forbids)
 
     @classmethod
     def read(cls, document: Document) -> Account:
@@ -95,5 +103,6 @@ class Account:
                 for entry in reservations
                 if entry.get("key")
             ),
+            field_faults=faults.of_account(document),
             document=document,
         )

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.model import reading
+from speechaid.model import faults, reading
+from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
 #: Limits that must be readable where they are set, and the minimum of each.
 _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
+#: No limit of attempts or calls at a time is larger.
+_MOST: Final = 1_000_000
+#: A retry delay of a year, in hours, and a call of a day, in seconds: longer ones are mistakes.
+_LONGEST_DELAY_HOURS: Final = 8784.0
+_LONGEST_CALL_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +54,16 @@ class CallSettings:
         concurrent = reading.number(fields.get("max_concurrent_calls"))
         counts = fields.get("voicemail_counts")
         return cls(
-            max_attempts=int(attempts) if attempts is not None and attempts >= 1 else None,
-            retry_delay_hours=_positive(fields.get("retry_delay_hours")),
+            max_attempts=int(min(attempts, _MOST)) if attempts is not None and attempts >= 1 else None,
+            retry_delay_hours=_positive(fields.get("retry_delay_hours"), _LONGEST_DELAY_HOURS),
             allowed_hours=fields.get("allowed_hours"),
             days_of_week=fields.get("days_of_week"),
             timezone=fields.get("timezone"),
-            ring_timeout=_positive(fields.get("ring_timeout")),
-            max_call_duration=_positive(fields.get("max_call_duration")),
-            max_concurrent_calls=int(concurrent) if concurrent is not None and concurrent >= 0 else None,
+            ring_timeout=_positive(fields.get("ring_timeout"), _LONGEST_CALL_SECONDS),
+            max_call_duration=_positive(fields.get("max_call_duration"), _LONGEST_CALL_SECONDS),
+            max_concurrent_calls=(
+                int(min(concurrent, _MOST)) if concurrent is not None and concurrent >= 0 else None
+            ),
             voicemail_counts=None if counts is None else reading.flag(counts, default=False),
             faults=_faults(document),
         )
@@ -77,7 +85,15 @@ class Batch:
     pause: Document | None
     #: Keys of its open dials.
     open_dials: frozenset[str]
+    #: What cannot be read, beside the call settings' own faults.
+    field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each setting that forbids calls of this batch, since it cannot be read."""
+        unread = (fault.sentence for fault in self.field_faults if fault.forbids)
+        return (*self.call_settings.faults, *unread)
 
     @classmethod
     def read(cls, document: Document) -> Batch:
@@ -95,6 +111,7 @@ class Batch:
             call_settings=CallSettings.read(document.get("call_settings")),
             pause=dict(pause) if isinstance(pause, dict) else None,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
+            field_faults=faults.of_batch(document),
             document=document,
         )
 
@@ -117,6 +134,6 @@ def _at_least(value: object, least: int) -> bool:
     return result is not None and result >= least
 
 
-def _positive(value: object) -> float | None:
+def _positive(value: object, most: float) -> float | None:
     result = reading.number(value)
-    return result if result is not None and result >= 0 else None
+    return result if result is not None and 0 <= result <= most else None

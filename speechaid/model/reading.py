@@ -1,23 +1,41 @@
-"""Read documents of another program leniently: a wrong type counts as a missing field, never an error."""
+"""Read documents of another program leniently: a wrong type counts as a missing field, never an error.
+
+What cannot be read is also named, and may forbid a call: ``model.faults``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 Document = dict[str, Any]
 
+#: Stands in a decoded text for each byte that is not UTF-8 (``store.decoding``): a character that no text has.
+UNREADABLE: Final = "\ufdd0"
+#: Numbers that are read as a due time: seconds and milliseconds since 1970, both from 2001 to the year 5138.
+_EPOCH_SECONDS: Final = (1e9, 1e11)
+_EPOCH_MILLISECONDS: Final = (1e12, 1e14)
+#: The last year that counts as a time; the arithmetic of windows and delays needs room after it.
+_LAST_YEAR: Final = 9000
+#: Longest name that is used as it stands in messages, logs and process titles.
+_LONGEST_NAME: Final = 200
+
+
 
 def text(value: object) -> str | None:
-    """A non-blank string, stripped; a whole number as its digits; anything else is None."""
+    """A non-blank string, stripped; a whole number of any type as its digits; anything else is None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if callable(to_decimal := getattr(value, "to_decimal", None)):
+        amount = to_decimal()
+        short = amount.is_finite() and amount.adjusted() < _LONGEST_NAME
+        return str(int(amount)) if short and amount == amount.to_integral_value() else None
     if not isinstance(value, str):
         return None
     return value.strip() or None
@@ -45,19 +63,38 @@ def whole(value: object, default: int = 0) -> int:
     return default if result is None else int(result)
 
 
-def flag(value: object, *, default: bool) -> bool:
-    """A boolean, a number, or one of yes, no, on, off, true, false, 1, 0; anything else is the default."""
+def name(value: object) -> str | None:
+    """A text that may stand in messages and process titles: printable, not too long; anything else is None."""
+    result = text(value)
+    usable = result is not None and len(result) <= _LONGEST_NAME and result.isprintable()
+    return result if usable else None
+
+
+def printable(value: object, longest: int = _LONGEST_NAME) -> str:
+    """Any value as a text without control characters, cut where it is too long."""
+    result = value if isinstance(value, str) else str(value)
+    if len(result) > longest:
+        result = f"{result[: longest - 3]}..."
+    return result if result.isprintable() else "".join(c if c.isprintable() else "?" for c in result)
+
+
+def switch(value: object) -> bool | None:
+    """A boolean, a number, or one of yes, no, on, off, true, false, 1, 0; anything else is None."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, int | float):
-        return bool(value)
     if isinstance(value, str):
         word = value.strip().lower()
         if word in {"true", "yes", "on", "1"}:
             return True
-        if word in {"false", "no", "off", "0"}:
-            return False
-    return default
+        return False if word in {"false", "no", "off", "0"} else None
+    amount = number(value)
+    return None if amount is None else bool(amount)
+
+
+def flag(value: object, *, default: bool) -> bool:
+    """As ``switch``; the default where that cannot tell."""
+    result = switch(value)
+    return default if result is None else result
 
 
 def instant(value: object) -> datetime | None:
@@ -73,6 +110,32 @@ def instant(value: object) -> datetime | None:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:  # within hours of the first or the last year
         return None
+
+
+def due_time(value: object) -> datetime | None:
+    """When a job is due, or its lease ends: as ``instant``, and numbers since 1970; else None.
+
+    The one reading of ``reserved_until``, for claims (``Queue.convert_due_times`` writes it), ``explain``,
+    ``forecast`` and ``doctor``. A number is milliseconds where it is large enough, else seconds. A date before
+    year 1 is long past; one after year 9000 is no time.
+    """
+    if is_out_of_range(value):
+        return datetime(1970, 1, 1, tzinfo=UTC) if int(value) < 0 else None  # type: ignore[call-overload]
+    if isinstance(value, str | datetime):
+        moment = instant(value)
+        return None if moment is None or moment.year > _LAST_YEAR else moment
+    amount = number(value)
+    if amount is None:
+        return None
+    for (least, most), unit in ((_EPOCH_SECONDS, 1), (_EPOCH_MILLISECONDS, 1000)):
+        if least <= amount < most:
+            return datetime.fromtimestamp(amount / unit, UTC)
+    return None
+
+
+def is_out_of_range(value: object) -> bool:
+    """Whether it is a date that ``datetime`` cannot hold: ``bson.DatetimeMS``, without importing bson."""
+    return not isinstance(value, datetime) and callable(getattr(value, "as_datetime", None))
 
 
 def mapping(value: object) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
+from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
@@ -30,6 +31,7 @@ from speechaid.store.analyses import Analyses
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
+from speechaid.store.decoding import LENIENT
 from speechaid.store.diagnostics import Diagnostics
 from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.holds import Holds
@@ -146,6 +148,7 @@ class Store:
         *,
         clock: Clock | None = None,
         remarks: tuple[str, ...] = (),
+        codec_options: CodecOptions[Document] | None = None,
     ) -> None:
         self._client = client
         #: The driver's warnings about options in the address, one line each; it ignores those options.
@@ -153,6 +156,7 @@ class Store:
         self._clock = DatabaseClock(client, clock or SystemClock())
         database = client.get_database(
             settings.name,
+            codec_options=codec_options,
             write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
             read_concern=ReadConcern("majority"),
         )
@@ -257,7 +261,7 @@ def connect(
             warnings.simplefilter("ignore")
             client: MongoClient[Document] = MongoClient(address, **options)
             remarks = tuple(_remark(name) for name in _ignored_options(address))
-        return Store(client, settings, clock=clock, remarks=remarks)
+        return Store(client, settings, clock=clock, remarks=remarks, codec_options=LENIENT)
     except (InvalidURI, ConfigurationError, ValueError) as exc:
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"

@@ -1,0 +1,85 @@
+"""A proxy that lets a server hold what MongoDB holds and the stand-in servers refuse to store.
+
+MongoDB stores texts that are not UTF-8 and dates past year 9999; the servers of the tests do not. So the
+documents are stored with stand-ins of the same length, and the proxy replaces these in each message: in
+answers by the hostile value, in requests (a date in a filter) back again.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from datetime import UTC, datetime
+from typing import Final, Self
+from urllib.parse import urlsplit, urlunsplit
+
+#: Stored in place of bytes that are not UTF-8.
+BROKEN_TEXT: Final = "Nu~~oa"
+#: Stored in place of dates that Python has no datetime for.
+FAR_FUTURE: Final = datetime(9998, 7, 7, 7, 7, 7, 777_000, tzinfo=UTC)
+FAR_PAST: Final = datetime(2, 7, 7, 7, 7, 7, 777_000, tzinfo=UTC)
+
+
+def _date(moment: datetime) -> bytes:
+    return struct.pack("<q", (moment - datetime(1970, 1, 1, tzinfo=UTC)) // (datetime.resolution * 1000))
+
+
+#: What is stored, and what the daemon gets.
+_ANSWERS: Final = (
+    (BROKEN_TEXT.encode(), b"Nu\xf1\xffoa"),
+    (_date(FAR_FUTURE), struct.pack("<q", 2**60)),
+    (_date(FAR_PAST), struct.pack("<q", -(2**60))),
+)
+_REQUESTS: Final = tuple((hostile, stored) for stored, hostile in _ANSWERS)
+
+
+class WireProxy:
+    """Listens on a free loopback port; a context manager."""
+
+    def __init__(self, uri: str) -> None:
+        parts = urlsplit(uri)
+        assert parts.hostname is not None
+        self._target = (parts.hostname, parts.port or 27017)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+        netloc = f"{login}127.0.0.1:{self._listener.getsockname()[1]}"
+        query = f"{parts.query}&directConnection=true" if parts.query else "directConnection=true"
+        #: The server's address through the proxy.
+        self.uri = urlunsplit((parts.scheme, netloc, parts.path or "/", query, ""))
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._target)
+            for source, sink, replacements in ((client, server, _REQUESTS), (server, client, _ANSWERS)):
+                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                pumped = threading.Thread(target=_pump, args=(source, sink, replacements), daemon=True)
+                pumped.start()
+
+
+def _pump(source: socket.socket, sink: socket.socket, replacements: tuple[tuple[bytes, bytes], ...]) -> None:
+    try:
+        while header := source.recv(4, socket.MSG_WAITALL):
+            body = source.recv(struct.unpack("<i", header)[0] - 4, socket.MSG_WAITALL)
+            for old, new in replacements:
+                if old in body:
+                    body = body.replace(old, new)
+            sink.sendall(header + body)
+    except OSError:
+        pass
+    for end in (source, sink):
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
