@@ -20,6 +20,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
+from speechaid.rules.checks import document_check
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 
@@ -50,7 +51,10 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         _attempts(worker_context, job, preflight),
         _phone(job, chosen),
     ]
-    if number is not None:
+    if number is None:
+        document = document_check(job)
+        checks.append(_check(document.name, document.passed, document.value))
+    else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
     checks.append(_workers(command.snapshot))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from logging import INFO, WARNING
+from typing import Any
 
 from speechaid.dialer.context import WorkerContext, log
 from speechaid.errors import StoreError
@@ -174,5 +175,6 @@ def _log_change(context: WorkerContext, before: Breaker, after: Breaker) -> None
     )
 
 
-def _revision(document: Document | None) -> int | None:
-    return None if document is None else int(document.get("revision", 0))
+def _revision(document: Document | None) -> Any:
+    """The revision as stored, of whatever type; 0 where it is missing."""
+    return None if document is None else document.get("revision") or 0

@@ -6,12 +6,14 @@ counts, not more load.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.maintenance.document_scan import DocumentScan
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
@@ -44,8 +46,12 @@ LEAK_SECONDS = 600.0
 #: Batches that status names at most: over time there are thousands of finished ones, and each answer of the
 #: loop would carry them all.
 BATCHES_SHOWN = 100
+#: Documents with unreadable fields that status names at most.
+DOCUMENTS_NAMED = 50
 #: A batch with a job in one of these has work left for the workers.
 WORK_LEFT = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.IN_PROGRESS})
+#: Stands for every status that is none.
+UNKNOWN_STATUS = "unknown"
 #: SpeechAI's counters of a batch, and the statuses that each counts.
 COUNTERS = {
     "total_jobs": frozenset(JobStatus),
@@ -66,6 +72,9 @@ class Housekeeper:
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
         self._log_retention_days: int | None = None
+        self._scan = DocumentScan(store)
+        #: Statuses that jobs have, as stored.
+        self._statuses: set[str] = set()
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
@@ -119,7 +128,9 @@ class Housekeeper:
 
     def _count(self, settings: Settings) -> None:
         """Count jobs by batch and status, for status and metrics, and write SpeechAI's counters."""
-        counts = {batch_id: _aliased(found) for batch_id, found in self._store.jobs.counts_by_batch().items()}
+        stored = self._store.jobs.counts_by_batch()
+        self._statuses = {status for by_status in stored.values() for status in by_status}
+        counts = {batch_id: _aliased(found) for batch_id, found in stored.items()}
         queue: dict[str, int] = {}
         for by_status in counts.values():
             for status, jobs in by_status.items():
@@ -156,20 +167,39 @@ class Housekeeper:
             self._store.batches.write_counts(batch.batch_id, wanted)
 
     def _tidy(self, settings: Settings) -> None:
-        self._set_log_retention(settings.telemetry.log_retention_days)
-        queue = self._store.queue
-        taken = (
-            queue.convert_text_times()
-            + queue.make_scheduled_pending()
-            + self._requeue_legacy_retries(settings)
+        """Do each kind of work, whatever a document does to another kind."""
+        queue, statuses = self._store.queue, tuple(self._statuses)
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: self._set_log_retention(settings.telemetry.log_retention_days),
+            lambda: _log_taken_up(queue.respell_statuses(statuses)),
+            lambda: _log_taken_up(queue.convert_due_times()),
+            lambda: _log_taken_up(queue.make_scheduled_pending()),
+            lambda: _log_taken_up(self._requeue_legacy_retries(settings)),
+            self._release_ended_reservations,
+            self._resume_suspended,
+            self._release_leaks,
+            self._scan_documents,
         )
-        if taken:
-            log.info("jobs.taken_up", jobs=taken)
+        for work in steps:
+            try:
+                work()
+            except StoreUnavailable:
+                raise
+            except StoreError as exc:
+                log.warning("housekeeping.postponed", error=str(exc))
+
+    def _release_ended_reservations(self) -> None:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)
         if released:
             log.info("reservations.given_back", jobs=released)
-        self._resume_suspended()
-        self._release_leaks()
+
+    def _scan_documents(self) -> None:
+        """Look at some more documents for fields that cannot be read."""
+        self._scan.look_on(self._clock)
+        found = self._scan.found()
+        documents = {(one.collection, one.name) for one in found}
+        rows = [one.row() for one in found[:DOCUMENTS_NAMED]]
+        self._stats = {**self._stats, "unreadable": {"count": len(documents), "named": rows}}
 
     def _set_log_retention(self, days: int) -> None:
         """Set it after the start and after a reload that changed it; changes by other hosts stay."""
@@ -241,10 +271,19 @@ def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) ->
     }
 
 
+def _log_taken_up(jobs: int) -> None:
+    if jobs:
+        log.info("jobs.taken_up", jobs=jobs)
+
+
 def _aliased(by_status: dict[str, int]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for status, jobs in by_status.items():
         name = str(STATUS_ALIASES.get(status, status))
+        if name not in set(JobStatus):
+            name = (
+                UNKNOWN_STATUS  # of any other text, metrics and status would show as many series as there are
+            )
         counts[name] = counts.get(name, 0) + jobs
     return counts
 

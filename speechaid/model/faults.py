@@ -19,12 +19,12 @@ from speechaid.model.states import STATUS_ALIASES, JobStatus
 MAX_FAULTS: Final = 10
 #: Values that are looked at in one document at most; what lies beyond is not checked for its encoding.
 _MAX_VALUES: Final = 200_000
-#: Larger numbers are nobody's limit, amount or count, and do not fit every field that they would be written to.
+#: Larger numbers are nobody's limit, amount or count, and do not fit every field.
 _MAX_NUMBER: Final = 1e15
 #: More attempts or crashes are a mistake.
 _MAX_COUNT: Final = 1e6
-#: A job's document may have this many bytes for its job to be called. Its call's result is written into it, and
-#: the database allows 16 MiB.
+#: The largest document, in bytes, of a job that is called. The result of its call is written into it, and the
+#: database allows 16 MiB.
 MAX_JOB_BYTES: Final = 4 * 2**20
 
 
@@ -104,7 +104,7 @@ def _is_flag(value: object) -> bool:
     return reading.switch(value) is not None
 
 
-#: Fields in these sub-documents reach the person's ear: a text that is not UTF-8 forbids the call.
+#: Fields in these sub-documents reach the person's ear: what cannot be decoded there forbids the call.
 _SPOKEN: Final = ("contact", "payload", "nombre", "rut", "to_number")
 
 _JOB: Final[Mapping[str, _Rule]] = {
@@ -140,8 +140,7 @@ _ACCOUNT: Final[Mapping[str, _Rule]] = {
     "status": _Rule(is_readable=_is_text, wanted="a status", forbids=True),
     "plan_type": _Rule(
         is_readable=lambda value: value in ("minutes_based", "credit_based", "unlimited"),
-        wanted="a known plan",
-        forbids=True,
+        wanted="a known plan",  # forbids calls under a reason of its own
     ),
     "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
     "timezone": _Rule(is_readable=_is_text, wanted="a time zone", forbids=True),
@@ -153,7 +152,7 @@ _ACCOUNT: Final[Mapping[str, _Rule]] = {
         ),
         _AMOUNT,
     ),
-    "calls_today_date": _Rule(is_readable=_is_text, wanted="a day"),
+    "calls_today_date": _Rule(is_readable=_is_text, wanted="a day", forbids=True),
     "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),
     "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
 }
@@ -161,7 +160,11 @@ _ACCOUNT: Final[Mapping[str, _Rule]] = {
 
 def of_job(document: Document) -> tuple[FieldFault, ...]:
     """The faults of a job, but for its dial, which ``model.job`` reads."""
-    return _faults(document, _JOB, lambda path: path.partition(".")[0] in _SPOKEN or path in _JOB)
+    return _faults(document, _JOB, _forbids_job)
+
+
+def _forbids_job(path: str) -> bool:
+    return path.partition(".")[0] in _SPOKEN or (path in _JOB and _JOB[path].forbids)
 
 
 def of_batch(document: Document) -> tuple[FieldFault, ...]:
@@ -182,10 +185,7 @@ def of_record(document: Document) -> tuple[FieldFault, ...]:
 def _faults(
     document: Document, rules: Mapping[str, _Rule], forbids: Callable[[str], bool]
 ) -> tuple[FieldFault, ...]:
-    found = [
-        FieldFault(field=path, what=what, forbids=forbids(path) and what != DATE_OUT_OF_RANGE)
-        for path, what in _undecoded(document)
-    ]
+    found = [FieldFault(field=path, what=what, forbids=forbids(path)) for path, what in _undecoded(document)]
     named = {fault.field for fault in found}
     for path, rule in rules.items():
         value = _at(document, path)
@@ -207,23 +207,16 @@ DATE_OUT_OF_RANGE: Final = "holds a date outside of the years 1 to 9999"
 def _undecoded(document: Document) -> Iterator[tuple[str, str]]:
     """Each value that could not be decoded, with its path."""
     waiting: list[tuple[str, Any]] = [("", document)]
-    for seen in range(_MAX_VALUES):
-        if not waiting or seen == _MAX_VALUES:
+    for _ in range(_MAX_VALUES):
+        if not waiting:
             return
         path, value = waiting.pop()
         if isinstance(value, str):
-            if reading.UNREADABLE in value:
-                yield path, NOT_UTF8
-        elif isinstance(value, Mapping):
-            for key, item in value.items():
-                name = str(key)
-                inner = f"{path}.{name}" if path else name
-                if reading.UNREADABLE in name:
-                    yield inner.replace(reading.UNREADABLE, "?"), NOT_UTF8
-                elif isinstance(item, str | Mapping | list) or reading.is_out_of_range(item):
-                    waiting.append((inner, item))
-        elif isinstance(value, list):
-            waiting += [(f"{path}.{index}", item) for index, item in enumerate(value)]
+            if reading.UNREADABLE in value or reading.UNREADABLE in path:
+                yield path.replace(reading.UNREADABLE, "?"), NOT_UTF8
+        elif isinstance(value, Mapping | list):
+            inside = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting += [(f"{path}.{name}" if path else str(name), item) for name, item in inside]
         elif reading.is_out_of_range(value):
             yield path, DATE_OUT_OF_RANGE
 
@@ -233,5 +226,3 @@ def _at(document: Mapping[str, Any], path: str) -> Any:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-

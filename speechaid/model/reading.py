@@ -12,7 +12,7 @@ from typing import Any, Final
 
 Document = dict[str, Any]
 
-#: Stands in a decoded text for each byte that is not UTF-8 (``store.decoding``): a character that no text has.
+#: Stands in a decoded text for each byte that is not UTF-8 (``store.decoding``); no text has this character.
 UNREADABLE: Final = "\ufdd0"
 #: Numbers that are read as a due time: seconds and milliseconds since 1970, both from 2001 to the year 5138.
 _EPOCH_SECONDS: Final = (1e9, 1e11)
@@ -21,7 +21,6 @@ _EPOCH_MILLISECONDS: Final = (1e12, 1e14)
 _LAST_YEAR: Final = 9000
 #: Longest name that is used as it stands in messages, logs and process titles.
 _LONGEST_NAME: Final = 200
-
 
 
 def text(value: object) -> str | None:
@@ -64,7 +63,7 @@ def whole(value: object, default: int = 0) -> int:
 
 
 def name(value: object) -> str | None:
-    """A text that may stand in messages and process titles: printable, not too long; anything else is None."""
+    """A text that may stand in messages and process titles: printable and short; anything else is None."""
     result = text(value)
     usable = result is not None and len(result) <= _LONGEST_NAME and result.isprintable()
     return result if usable else None
@@ -115,9 +114,9 @@ def instant(value: object) -> datetime | None:
 def due_time(value: object) -> datetime | None:
     """When a job is due, or its lease ends: as ``instant``, and numbers since 1970; else None.
 
-    The one reading of ``reserved_until``, for claims (``Queue.convert_due_times`` writes it), ``explain``,
-    ``forecast`` and ``doctor``. A number is milliseconds where it is large enough, else seconds. A date before
-    year 1 is long past; one after year 9000 is no time.
+    The one reading of ``reserved_until``: for claims (``Queue.convert_due_times`` writes it), ``explain``,
+    ``forecast`` and ``doctor``. A number is milliseconds where it is large enough, else seconds. A date
+    before year 1 is long past; one after year 9000 is no time.
     """
     if is_out_of_range(value):
         return datetime(1970, 1, 1, tzinfo=UTC) if int(value) < 0 else None  # type: ignore[call-overload]

@@ -74,6 +74,10 @@ def _not_understood(facts: AlertFacts, _limits: Thresholds) -> str | None:
     return f"calling hours, days or time zone are invalid: {_listed(batches)}" if batches else None
 
 
+def _unreadable(facts: AlertFacts, _limits: Thresholds) -> str | None:
+    return f"cannot be read: {_listed(facts.unreadable)}" if facts.unreadable else None
+
+
 def _crash_looping(facts: AlertFacts, _limits: Thresholds) -> str | None:
     loops = facts.crash_loops
     return f"{_listed(loops)} {'is' if len(loops) == 1 else 'are'} crash-looping" if loops else None
@@ -188,6 +192,16 @@ _TABLE: Final = (
         keep_seconds=0,
         meaning="A batch's calling window is invalid, so none of its contacts is called.",
         remedy="Correct allowed_hours, days_of_week or timezone of the batch; speechctl doctor quotes them.",
+    ),
+    Alert(
+        name="UnreadableDocuments",
+        severity=Severity.WARNING,
+        condition=_unreadable,
+        promql=lambda _: "speechaid_documents_unreadable > 0",
+        for_seconds=60,
+        keep_seconds=0,
+        meaning="Documents have fields that cannot be read; where these may forbid a call, none is placed.",
+        remedy="Correct them in the database; speechctl doctor names each document and field.",
     ),
     Alert(
         name="WorkersCrashLooping",

@@ -26,11 +26,13 @@ class Reason(StrEnum):
     """Why a job may not be dialled: stable values for logs, metrics and ``explain``."""
 
     HELD = "held"
+    JOB_UNREADABLE = "job_unreadable"
     BATCH_MISSING = "batch_missing"
     BATCH_PAUSED = "batch_paused"
     WINDOW_FAULT = "window_fault"
     OUTSIDE_WINDOW = "outside_window"
     ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_UNREADABLE = "account_unreadable"
     ACCOUNT_INACTIVE = "account_inactive"
     PLAN_UNKNOWN = "plan_unknown"
     NO_CREDIT = "no_credit"
@@ -85,6 +87,17 @@ def _hold(case: Case) -> Check:
     )
 
 
+def document_check(job: Job) -> Check:
+    """Whether every field of the job can be read that may forbid its call, or that the person would hear."""
+    if job.faults:
+        return _failed("document", Reason.JOB_UNREADABLE, "; ".join(job.faults))
+    return _passed("document", "readable")
+
+
+def _document(case: Case) -> Check:
+    return document_check(case.job)
+
+
 def _batch(case: Case) -> Check:
     if case.job.batch_id is None:
         return _passed("batch", "none")
@@ -113,6 +126,8 @@ def _account(case: Case) -> Check:
         return _passed("account", "none: not metered")
     if case.account is None:
         return _failed("account", Reason.ACCOUNT_UNKNOWN, f"there is no account {case.job.account_id}")
+    if case.account.faults:
+        return _failed("account", Reason.ACCOUNT_UNREADABLE, "; ".join(case.account.faults))
     if case.account.status != ACTIVE:
         return _failed("account", Reason.ACCOUNT_INACTIVE, f"status {case.account.status}")
     if case.account.plan is None:
@@ -209,6 +224,7 @@ def _failed(name: str, reason: Reason, value: str, *, next_eligible_at: datetime
 
 CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
     _hold,
+    _document,
     _batch,
     _window,
     _account,

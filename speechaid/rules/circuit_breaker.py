@@ -72,6 +72,8 @@ CLEARED_BY: Final[Mapping[FaultKind, frozenset[Proof]]] = MappingProxyType(
 
 #: One of these is enough to open: the next dial would fail too.
 _OPENS_AT_ONCE: Final = frozenset({FaultKind.RATE_LIMITED, FaultKind.UNPAID, FaultKind.BLOCKED})
+#: The reason of a stored breaker whose state or kind is none.
+UNREAD: Final = "the stored circuit breaker cannot be read"
 #: A probe for these ends only when its call ends.
 _PROBED_BY_A_CALL: Final = frozenset({FaultKind.AGENT, FaultKind.UNPAID})
 _SEVERITY: Final = {kind: rank for rank, kind in enumerate(FaultKind)}
@@ -118,11 +120,16 @@ class Breaker:
 
     @classmethod
     def read(cls, document: Document | None) -> Breaker:
-        """Read it from its document; a missing or invalid one gives a closed breaker."""
+        """Read it from its document; a missing one gives a closed breaker.
+
+        One of unknown state holds, and the next dial is its probe: its success writes a readable document.
+        """
         fields = document or {}
         state, kind = reading.text(fields.get("state")), reading.text(fields.get("kind"))
-        if state not in set(BreakerState) or kind not in set(FaultKind):
+        if fields.get("state") is None or (state == BreakerState.CLOSED and kind is None):
             return cls()
+        if state not in set(BreakerState) or kind not in set(FaultKind):
+            return cls(state=BreakerState.OPEN, kind=FaultKind.OUTAGE, reason=UNREAD)
         return cls(
             state=BreakerState(state),
             kind=FaultKind(kind),

@@ -55,11 +55,13 @@ class Action(StrEnum):
 ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
     {
         Reason.HELD: Action.PUT_BACK,
+        Reason.JOB_UNREADABLE: Action.PUT_BACK,
         Reason.BATCH_MISSING: Action.PUT_BACK,
         Reason.BATCH_PAUSED: Action.PUT_BACK,
         Reason.WINDOW_FAULT: Action.PUT_BACK,
         Reason.OUTSIDE_WINDOW: Action.PUT_BACK,
         Reason.ACCOUNT_UNKNOWN: Action.SUSPEND,
+        Reason.ACCOUNT_UNREADABLE: Action.PUT_BACK,
         Reason.ACCOUNT_INACTIVE: Action.PUT_BACK,
         Reason.PLAN_UNKNOWN: Action.PUT_BACK,
         Reason.NO_CREDIT: Action.SUSPEND,
@@ -156,8 +158,8 @@ def window_for(
     Invalid settings that limit calls give a fault instead of a window: no call is placed under them.
     """
     settings = batch.call_settings if batch is not None else None
-    if settings is not None and settings.faults:
-        return WindowFault(sentence="; ".join(settings.faults))
+    if batch is not None and batch.faults:
+        return WindowFault(sentence="; ".join(batch.faults))
     return windows.read_window(
         settings.allowed_hours if settings else None,
         settings.days_of_week if settings else None,
@@ -193,7 +195,7 @@ def account_is_open(account: Account, defaults: DiallingDefaults, now: datetime)
     It does if the balance is used up: claiming one of its jobs suspends them all. It does not if the balance
     is only reserved by open dials, or a limit is reached: its jobs would be claimed and requeued in a loop.
     """
-    if account.status != ACTIVE or account.plan is None:
+    if account.faults or account.status != ACTIVE or account.plan is None:
         return False
     if not metering.has_room(account) or not metering.has_calls_left(account, defaults.timezone, now):
         return False

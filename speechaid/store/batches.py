@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from speechaid.errors import NotFound
+from speechaid.errors import NotFound, StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import Priority
 from speechaid.store.ranges import begins, is_countable, keys_before
-from speechaid.store.table import Table
+from speechaid.store.table import Table, same
 
 #: Values of ``is_active`` that mean no; a missing field means yes.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
@@ -195,14 +195,29 @@ class Batches:
             "open_dials.key": {"$ne": key},
             **capacity,
         }
-        if self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}}):
+        if self._push_dial(query, key):
             return True
         return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
 
     def register_live_dial(self, batch_id: str, key: str) -> None:
         """Add the entry of a dial that has a call already, whatever the batch's pause and limit."""
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
-        self.table.update(query, {"$push": {"open_dials": {"key": key, "at": self._now()}}})
+        self._push_dial(query, key)
+
+    def _push_dial(self, query: Document, key: str) -> bool:
+        """Add an entry; what another program wrote where the list belongs is replaced by a list."""
+        change = {"$push": {"open_dials": {"key": key, "at": self._now()}}}
+        try:
+            return self.table.update(query, change)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            row = self.table.find_one({"batch_id": query["batch_id"]}, fields=("open_dials",)) or {}
+            if isinstance(row.get("open_dials", []), list):
+                raise
+            as_read = {"batch_id": query["batch_id"], "open_dials": same(row["open_dials"])}
+            self.table.update(as_read, {"$set": {"open_dials": []}})
+            return self.table.update(query, change)
 
     def settle_dial(
         self, batch_id: str, key: str, figures: Mapping[str, float], *, as_read: Batch | None = None
@@ -229,7 +244,7 @@ class Batches:
         for name in names:
             value = document.get(name, 0)
             if not is_countable(value):
-                self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
+                self.table.update({**query, name: same(value)}, {"$set": {name: number(value) or 0.0}})
 
     def stale_dials(self, before: datetime) -> list[tuple[str, str]]:
         """The batch and key of each entry made before that time."""

@@ -1,5 +1,7 @@
 """Holds on dialling: an operator's global hold, and the circuit breaker of each API key.
 
+What cannot be read holds: a global hold whose ``on`` is neither yes nor no, and a breaker of unknown state.
+
 Documents: ``{_id: "fleet", on, reason, by, at}`` and ``{_id: "key:<fingerprint>", revision, …breaker}``. A
 breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
 """
@@ -9,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from speechaid.model.reading import Document, flag, instant, text
-from speechaid.store.table import Duplicate, Table
+from speechaid.model.reading import Document, instant, shown, switch, text, whole
+from speechaid.store.table import Duplicate, Table, same
 
 #: The ``_id`` of the global hold, as it is stored.
 FLEET = "fleet"
@@ -44,7 +47,9 @@ class Holds:
 
     def unhold(self, *, by: str) -> bool:
         """Lift the global hold; return whether there was one."""
-        return self.table.update({"_id": FLEET, "on": True}, {"$set": {"on": False, "lifted_by": by}})
+        if self.find_hold() is None:
+            return False
+        return self.table.update({"_id": FLEET}, {"$set": {"on": False, "lifted_by": by}})
 
     def read(self, fingerprint: str) -> tuple[GlobalHold | None, Document | None]:
         """Read the global hold and the breaker document of an API key, in one query."""
@@ -55,13 +60,13 @@ class Holds:
         """Find all breaker documents; ``_id`` is ``key:<fingerprint>``."""
         return [row for row in self.table.find({}) if str(row["_id"]).startswith("key:")]
 
-    def write_breaker(self, fingerprint: str, fields: Document, *, expected_revision: int | None) -> bool:
+    def write_breaker(self, fingerprint: str, fields: Document, *, expected_revision: Any) -> bool:
         """Write a breaker; False where its revision is not as expected: read it again.
 
         Args:
             fingerprint: of the API key.
             fields: the breaker.
-            expected_revision: as read; None: there was no document.
+            expected_revision: as read, of whatever type, 0 where it is missing; None: there was no document.
         """
         if expected_revision is None:
             try:
@@ -69,16 +74,20 @@ class Holds:
             except Duplicate:
                 return False
             return True
-        query = {"_id": key_of(fingerprint), "revision": expected_revision}
-        return self.table.update(query, {"$set": {**fields, "revision": expected_revision + 1}})
+        as_read = {"$in": [0, None]} if expected_revision == 0 else same(expected_revision)
+        query = {"_id": key_of(fingerprint), "revision": as_read}
+        return self.table.update(query, {"$set": {**fields, "revision": whole(expected_revision) + 1}})
 
 
 def read_global_hold(document: Document | None) -> GlobalHold | None:
     """The global hold in a document; None where it is off or missing."""
-    if document is None or not flag(document.get("on"), default=False):
+    if document is None or (on := switch(document.get("on"))) is False:
         return None
+    unread = None if on else f"the stored hold cannot be read: on is {shown(document.get('on'))}"
     return GlobalHold(
-        reason=text(document.get("reason")), by=text(document.get("by")), at=instant(document.get("at"))
+        reason=unread or text(document.get("reason")),
+        by=text(document.get("by")),
+        at=instant(document.get("at")),
     )
 
 

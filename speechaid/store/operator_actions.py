@@ -13,7 +13,7 @@ from typing import Any, Final
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, transition
-from speechaid.store.jobs import clear_claim
+from speechaid.store.jobs import clear_claim, read_job, update_each
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait and that no worker holds.
@@ -79,7 +79,7 @@ class OperatorActions:
         }
         if after is not None:
             query["_id"] = {"$gt": after}
-        return [Job.read(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
+        return [read_job(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
 
     def release(self, job: Job, changes: Document) -> bool:
         """Clear the claim of a job whose holder is gone, and apply the changes.
@@ -152,7 +152,7 @@ class OperatorActions:
     def in_progress(self, batch_id: str) -> list[Job]:
         """Find a batch's jobs in progress."""
         query = {"batch_id": batch_id, "status": JobStatus.IN_PROGRESS}
-        return [Job.read(row) for row in self.table.find(query)]
+        return [read_job(row) for row in self.table.find(query)]
 
     def count(self, query: Document) -> int:
         """Count the jobs of a query."""
@@ -173,7 +173,8 @@ class OperatorActions:
             "$unset": {"suspend_reason": "", "suspended_at": ""},
             "$inc": {"revision": 1},
         }
-        return self.table.update_many(query, change)
+        ids = [row["_id"] for row in self.table.find(query, fields=("_id",))]
+        return update_each(self.table, query, ids, change) if ids else 0
 
     def _change(
         self, query: Mapping[str, Any], limit: int, changes: Document, *, without: Sequence[str] = ()
@@ -185,4 +186,4 @@ class OperatorActions:
         origins = [STATUS_ALIASES.get(word) or JobStatus(word) for word in query["status"]["$in"]]
         update = clear_claim(changes, self._now(), *origins)
         update["$unset"] |= dict.fromkeys(without, "")
-        return self.table.update_many({**query, "_id": {"$in": ids}}, update)
+        return update_each(self.table, dict(query), ids, update)

@@ -7,6 +7,7 @@ answers by the hostile value, in requests (a date in a filter) back again.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -19,6 +20,8 @@ BROKEN_TEXT: Final = "Nu~~oa"
 #: Stored in place of dates that Python has no datetime for.
 FAR_FUTURE: Final = datetime(9998, 7, 7, 7, 7, 7, 777_000, tzinfo=UTC)
 FAR_PAST: Final = datetime(2, 7, 7, 7, 7, 7, 777_000, tzinfo=UTC)
+#: Milliseconds: some million years, in bytes that occur nowhere else in a message.
+_NOBODYS_YEAR: Final = 0x0123_4567_89AB_CDEF
 
 
 def _date(moment: datetime) -> bytes:
@@ -28,8 +31,8 @@ def _date(moment: datetime) -> bytes:
 #: What is stored, and what the daemon gets.
 _ANSWERS: Final = (
     (BROKEN_TEXT.encode(), b"Nu\xf1\xffoa"),
-    (_date(FAR_FUTURE), struct.pack("<q", 2**60)),
-    (_date(FAR_PAST), struct.pack("<q", -(2**60))),
+    (_date(FAR_FUTURE), struct.pack("<q", _NOBODYS_YEAR)),
+    (_date(FAR_PAST), struct.pack("<q", -_NOBODYS_YEAR)),
 )
 _REQUESTS: Final = tuple((hostile, stored) for stored, hostile in _ANSWERS)
 
@@ -79,7 +82,5 @@ def _pump(source: socket.socket, sink: socket.socket, replacements: tuple[tuple[
     except OSError:
         pass
     for end in (source, sink):
-        try:
+        with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass

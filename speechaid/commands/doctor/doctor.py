@@ -17,6 +17,7 @@ from speechaid.commands.dry_run import dry_run_context, retell_client
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
+from speechaid.maintenance.document_scan import DocumentScan, UnreadableDocument
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant
@@ -34,6 +35,8 @@ _RECENT_SECONDS: Final = 86_400.0
 _MAX_DIALS: Final = 2000
 #: Time-out of the request to Retell, in seconds.
 _RETELL_SECONDS: Final = 5.0
+#: Longest look for documents that cannot be read; the housekeeper looks at all of them, in portions.
+_SCAN_SECONDS: Final = 1.0
 _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 
 T = TypeVar("T")
@@ -100,7 +103,14 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.dials = store.diagnostics.open_dials(_MAX_DIALS)
     facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
+    facts.documents = _unreadable_documents(store)
     facts.missing_indexes = missing_indexes(store)
+
+
+def _unreadable_documents(store: Store) -> list[UnreadableDocument]:
+    scan = DocumentScan(store)
+    scan.look_on(SystemClock(), _SCAN_SECONDS)
+    return scan.found()
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from speechaid.maintenance.document_scan import UnreadableDocument
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -89,6 +90,8 @@ class DoctorFacts:
     lapsed: int = 0
     #: Jobs without a readable phone, up to ``COUNTED``.
     unreadable: list[str] = field(default_factory=list)
+    #: Documents with fields that cannot be read.
+    documents: list[UnreadableDocument] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

@@ -27,6 +27,8 @@ _ENOUGH: Final = 20
 _FEW_ANSWERED: Final = 0.2
 _MANY_FAULTS: Final = 0.25
 _MANY_RETRIED: Final = 0.5
+#: Documents that one finding names.
+DOCUMENTS_NAMED: Final = 100
 
 
 def batches(facts: DoctorFacts) -> Findings:
@@ -228,6 +230,30 @@ def unreadable(facts: DoctorFacts) -> Findings:
             + listed(dict.fromkeys(facts.unreadable, "")),
             "contact.phones must be a list of texts: correct it in the database and run "
             "speechctl reset-jobs, or run speechctl cancel-job JOB",
+        )
+
+
+def documents(facts: DoctorFacts) -> Findings:
+    """Documents with fields that cannot be read, by collection."""
+    by_collection: dict[tuple[str, bool], dict[str, str]] = {}
+    for found in facts.documents:
+        named = by_collection.setdefault((found.collection, found.fault.forbids), {})
+        named[found.name] = (
+            f"{named[found.name]}; {found.sentence}" if found.name in named else found.sentence
+        )
+    for (collection, forbids), named in by_collection.items():
+        shown = ", ".join(f"{name} ({sentence})" for name, sentence in list(named.items())[:DOCUMENTS_NAMED])
+        more = f" and {len(named) - DOCUMENTS_NAMED} more" if len(named) > DOCUMENTS_NAMED else ""
+        finding, code, then = (
+            (fault, "unreadable_documents", "what depends on them is not called")
+            if forbids
+            else (warning, "odd_documents", "the rest of them is used")
+        )
+        yield finding(
+            code,
+            f"{collection} have fields that cannot be read: {then}",
+            f"{shown}{more}",
+            "correct these fields in the database",
         )
 
 
