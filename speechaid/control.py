@@ -312,7 +312,7 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
     if request.command.runs is not Runs.LOOP:
         return messages.encode(message)
     return pydantic_core.to_json(
-        {"v": messages.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
+        {"v": messages.PROTOCOL_VERSION, **message}, inf_nan_mode="null", bytes_mode="base64", fallback=str
     )
 
 

@@ -5,8 +5,9 @@ No call depends on it: workers pass over such documents by themselves. It names 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from speechaid.clock import Clock
@@ -34,9 +35,14 @@ ROUND_SECONDS: Final = 60.0
 #: Documents that are remembered at most.
 MAX_FOUND: Final = 500
 #: The latest records of calls and events that are looked at; older ones are read by nothing but reports.
-LATEST_RECORDS: Final = 200
+LATEST_RECORDS: Final = 2000
 #: Documents between two looks at the clock.
 _STEP: Final = 20
+
+#: A collection's name for operators, its documents, the field with their name, and what reads them.
+_Source = tuple[
+    str, Callable[[], Iterable[Document]], str | None, Callable[[Document], tuple[FieldFault, ...]]
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +109,16 @@ class DocumentScan:
         """The findings of every few documents."""
         store = self._store
         waiting = {"status": {"$nin": [*FINISHED, "completed"]}}
-        for collection, documents, named, read in (
+        sources: tuple[_Source, ...] = (
             ("holds", lambda: store.holds.table.stream({}), None, _hold_faults),
             ("accounts", lambda: store.accounts.table.stream({}), "account_id", _account_faults),
             ("batches", lambda: store.batches.table.stream({}), "batch_id", _batch_faults),
             ("jobs", lambda: store.jobs.table.stream(waiting), "job_id", _job_faults),
             ("do-not-call list", lambda: store.do_not_call.table.stream({}), None, _entry_faults),
-            ("call_results", lambda: _latest(store.results.table), None, faults.of_record),
-            ("call_logs", lambda: _latest(store.logs.table), None, faults.of_record),
-        ):
+            ("call_results", lambda: _latest(store.results.table, LATEST_RECORDS), None, faults.of_record),
+            ("call_logs", lambda: _latest(store.logs.table, LATEST_RECORDS), None, faults.of_record),
+        )
+        for collection, documents, named, read in sources:
             found: list[UnreadableDocument] = []
             try:
                 for number, document in enumerate(documents()):
@@ -127,8 +134,8 @@ class DocumentScan:
             yield found
 
 
-def _latest(table: Table) -> list[Document]:
-    return table.find({}, sort=[("_id", -1)], limit=LATEST_RECORDS)
+def _latest(table: Table, limit: int) -> Iterator[Document]:
+    return islice(table.stream({}, sort=[("_id", -1)]), limit)
 
 
 def _named(

@@ -15,6 +15,7 @@ answered with ``"id": null``. The number after ``"v"`` grows when an old client 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -151,8 +152,12 @@ class Refusal:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Encode a message; times become ISO 8601 text."""
-    return _ENCODER.encode({"v": PROTOCOL_VERSION, **message}).encode()
+    """Encode a message; times become ISO 8601 text, and numbers that JSON does not have null."""
+    whole = {"v": PROTOCOL_VERSION, **message}
+    try:
+        return _ENCODER.encode(whole).encode()
+    except ValueError:  # a stored document may hold NaN, which costs a copy of the answer
+        return _ENCODER.encode(_finite(whole)).encode("utf-8", "replace")
 
 
 def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
@@ -378,6 +383,15 @@ def _jsonable(value: object) -> object:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     return str(value)
+
+
+def _finite(value: object) -> object:
+    """A copy with null for numbers that are infinite or none."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _no_constant(name: str) -> float:

@@ -147,6 +147,8 @@ class Poison:
     @property
     def is_forbidding(self) -> bool:
         """Whether the job concerned must not be called."""
+        if self.field == "reserved_until" and self.document["status"] == "in_progress":
+            return False  # no due time, but a lease that nobody holds
         return self.kind in FORBIDDING.get(self.collection, {}).get(self.field, ())
 
 
