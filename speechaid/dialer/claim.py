@@ -20,7 +20,7 @@ from speechaid.dialer.preflight import ClaimedJob, read_claimed_job
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.reading import printable
+from speechaid.model.reading import as_printable
 from speechaid.model.states import Priority
 from speechaid.rules import eligibility, fair_share
 from speechaid.rules.checks import Reason
@@ -225,7 +225,7 @@ class JobClaimer:
     def _note_fault(self, candidate: Candidate, fault: Exception) -> None:
         """Name a job whose document cannot be claimed or read, and leave it out for a while."""
         kind = "" if isinstance(fault, StoreError) else f"{type(fault).__name__}: "
-        log.event(WARNING, "job.unreadable", id=printable(candidate.id), why=f"{kind}{fault}")
+        log.event(WARNING, "job.unreadable", id=as_printable(candidate.id), why=f"{kind}{fault}")
         self._context.link.count("speechaid_put_back_total", reason=Reason.JOB_UNREADABLE)
         self._context.left_out.add(candidate.id)
 
@@ -244,7 +244,7 @@ class JobClaimer:
         closed = self._closed(batch_id)
         for _ in range(FETCHES):
             fetched = context.store.queue.candidates(
-                batch_id, size, without=closed, without_jobs=context.left_out.ids()
+                batch_id, size, without=closed, without_jobs=context.left_out.job_ids()
             )
             self._note_accounts(batch_id, {name for one in fetched if (name := one.account_id) is not None})
             closed = self._closed(batch_id)

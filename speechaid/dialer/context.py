@@ -101,7 +101,7 @@ class LeftOut:
         if len(self._jobs) > LEFT_OUT_AT_MOST:
             del self._jobs[next(iter(self._jobs))]
 
-    def ids(self) -> list[Any]:
+    def job_ids(self) -> list[Any]:
         """``_id`` of the jobs that are left out now."""
         now = self._clock.boottime()
         self._jobs = {name: entry for name, entry in self._jobs.items() if entry[1] > now}

@@ -17,7 +17,7 @@ from speechaid.dialer.preflight import read_preflight
 from speechaid.errors import LeaseLost, StoreError, StoreUnavailable
 from speechaid.model.call import Call
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import mapping, number, printable
+from speechaid.model.reading import as_printable, mapping, number
 from speechaid.model.states import WorkerState
 from speechaid.retell.faults import Ambiguous, NotPlaced, RetellError
 from speechaid.retell.requests_body import DIAL_KEY
@@ -39,7 +39,7 @@ CLOCKS_AGREE_SECONDS = 300.0
 def recover_one(context: WorkerContext) -> bool:
     """Take over one job whose lease has run out and continue it; False if there is none."""
     context.report_step(WorkerState.RECOVERING, "look for lapsed leases")
-    candidates = context.store.jobs.lapsed(LAPSED_AT_ONCE, without=context.left_out.ids())
+    candidates = context.store.jobs.lapsed(LAPSED_AT_ONCE, without=context.left_out.job_ids())
     context.random.shuffle(candidates)
     for candidate in candidates:
         job = _adopt(context, candidate)
@@ -72,7 +72,7 @@ def _adopt(context: WorkerContext, candidate: Candidate) -> Job | None:
     except (LeaseLost, StoreUnavailable):
         raise
     except StoreError as fault:
-        log.event(WARNING, "job.unreadable", id=printable(candidate.id), why=str(fault))
+        log.event(WARNING, "job.unreadable", id=as_printable(candidate.id), why=str(fault))
         context.left_out.add(candidate.id)
         return None
 

@@ -33,7 +33,7 @@ from speechaid.fleet.messages import (
     encode_report,
 )
 from speechaid.fleet.signals import SignalQueue, ignore
-from speechaid.model.reading import printable
+from speechaid.model.reading import as_printable
 from speechaid.model.states import WorkerState
 
 #: A worker stops for these; on a second one, or on SIGQUIT, it hands its call over.
@@ -112,7 +112,7 @@ class SupervisorLink:
         right after another of the same job, with about the same deadline, sends no beat.
         """
         # Both are names of other programs: a NUL ends no process title, and none fills the channel.
-        job, call = (None if name is None else printable(name) for name in (job, call))
+        job, call = (None if name is None else as_printable(name) for name in (job, call))
         now = self._clock.boottime()
         deadline = now + within_seconds
         subject = (state, job, call)

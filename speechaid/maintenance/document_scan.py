@@ -16,7 +16,7 @@ from speechaid.model import faults
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.faults import FieldFault
-from speechaid.model.reading import Document, name, printable, switch
+from speechaid.model.reading import Document, as_printable, read_switch, usable_name
 from speechaid.model.states import FINISHED
 from speechaid.rules import windows
 from speechaid.rules.circuit_breaker import UNREAD, Breaker
@@ -31,11 +31,13 @@ log = get_logger("speechaid.maintenance.document_scan")
 
 #: Seconds of one portion, and between the beginnings of two rounds over all documents.
 PORTION_SECONDS: Final = 0.1
-ROUND_SECONDS: Final = 60.0
+ROUND_SECONDS: Final = 20.0
 #: Documents that are remembered at most.
 MAX_FOUND: Final = 500
 #: The latest records of calls and events that are looked at; older ones are read by nothing but reports.
 LATEST_RECORDS: Final = 2000
+#: The field of a batch whose faults have an alert of their own, ``BatchNotUnderstood``.
+CALL_SETTINGS: Final = "call_settings"
 #: Documents between two looks at the clock.
 _STEP: Final = 20
 
@@ -57,15 +59,15 @@ class UnreadableDocument:
     @property
     def sentence(self) -> str:
         """The field and what is wrong with it."""
-        return printable(self.fault.sentence)
+        return as_printable(self.fault.sentence)
 
-    def row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
             "collection": self.collection,
             "name": self.name,
             "field": self.fault.field,
-            "what": printable(self.fault.what),
+            "what": as_printable(self.fault.what),
             "forbids": self.fault.forbids,
         }
 
@@ -81,12 +83,12 @@ class DocumentScan:
         self._before: list[UnreadableDocument] = []
         self._now: list[UnreadableDocument] = []
 
-    def found(self) -> list[UnreadableDocument]:
+    def all_found(self) -> list[UnreadableDocument]:
         """What the last whole round found, and this one so far; what forbids calls first."""
         seen = {(one.collection, one.name, one.fault.field): one for one in (*self._before, *self._now)}
         return sorted(seen.values(), key=lambda one: not one.fault.forbids)[:MAX_FOUND]
 
-    def look_on(self, clock: Clock, seconds: float = PORTION_SECONDS) -> None:
+    def check_more(self, clock: Clock, seconds: float = PORTION_SECONDS) -> None:
         """Look at more documents, for so many seconds, until the end of a round.
 
         Raises:
@@ -141,8 +143,8 @@ def _latest(table: Table, limit: int) -> Iterator[Document]:
 def _named(
     collection: str, document: Document, field: str | None, read: Callable[[Document], tuple[FieldFault, ...]]
 ) -> list[UnreadableDocument]:
-    known = None if field is None else name(document.get(field))
-    called = known or printable(document["_id"])
+    known = None if field is None else usable_name(document.get(field))
+    called = known or as_printable(document["_id"])
     return [UnreadableDocument(collection=collection, name=called, fault=fault) for fault in read(document)]
 
 
@@ -166,13 +168,15 @@ def _batch_faults(document: Document) -> tuple[FieldFault, ...]:
         default_timezone="UTC",
     )
     sentences = [*settings.faults, *([window.sentence] if isinstance(window, WindowFault) else [])]
-    limits = (FieldFault(field="call_settings", what=sentence, forbids=True) for sentence in sentences)
+    limits = (FieldFault(field=CALL_SETTINGS, what=sentence, forbids=True) for sentence in sentences)
     return (*limits, *batch.field_faults)
 
 
 def _hold_faults(document: Document) -> tuple[FieldFault, ...]:
     found = faults.of_record(document)
-    unread = document["_id"] == FLEET and read_global_hold(document) and switch(document.get("on")) is None
+    unread = (
+        document["_id"] == FLEET and read_global_hold(document) and read_switch(document.get("on")) is None
+    )
     if unread or Breaker.read(document).reason == UNREAD:
         found += (FieldFault(field="on" if unread else "state", what="cannot be read", forbids=True),)
     return found

@@ -13,7 +13,7 @@ from typing import Any
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
-from speechaid.maintenance.document_scan import DocumentScan
+from speechaid.maintenance.document_scan import CALL_SETTINGS, DocumentScan
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
@@ -195,10 +195,10 @@ class Housekeeper:
 
     def _scan_documents(self) -> None:
         """Look at some more documents for fields that cannot be read."""
-        self._scan.look_on(self._clock)
-        found = self._scan.found()
+        self._scan.check_more(self._clock)
+        found = [one for one in self._scan.all_found() if one.fault.field != CALL_SETTINGS]
         documents = {(one.collection, one.name) for one in found}
-        rows = [one.row() for one in found[:DOCUMENTS_NAMED]]
+        rows = [one.as_row() for one in found[:DOCUMENTS_NAMED]]
         self._stats = {**self._stats, "unreadable": {"count": len(documents), "named": rows}}
 
     def _set_log_retention(self, days: int) -> None:

@@ -74,7 +74,7 @@ def _is_id(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return reading.name(value) is not None
+    return reading.usable_name(value) is not None
 
 
 def _is_status(value: object) -> bool:
@@ -101,7 +101,7 @@ def _are_texts(value: object) -> bool:
 
 
 def _is_flag(value: object) -> bool:
-    return reading.switch(value) is not None
+    return reading.read_switch(value) is not None
 
 
 #: Fields in these sub-documents reach the person's ear: what cannot be decoded there forbids the call.
@@ -185,17 +185,18 @@ def of_record(document: Document) -> tuple[FieldFault, ...]:
 def _faults(
     document: Document, rules: Mapping[str, _Rule], forbids: Callable[[str], bool]
 ) -> tuple[FieldFault, ...]:
-    found = [FieldFault(field=path, what=what, forbids=forbids(path)) for path, what in _undecoded(document)]
-    named = {fault.field for fault in found}
+    undecoded = dict(_undecoded(document))
+    found = []
+    for path, what in undecoded.items():
+        value, rule = _at(document, path), rules.get(path)
+        # A due time before year 1 is named, and long past all the same.
+        is_read = rule is not None and what == DATE_OUT_OF_RANGE and rule.is_readable(value)
+        found.append(FieldFault(field=path, what=what, forbids=forbids(path) and not is_read))
     for path, rule in rules.items():
         value = _at(document, path)
-        if value is None or rule.is_readable(value):
-            continue
-        if path in named:
-            found = [fault for fault in found if fault.field != path]
-        found.append(
-            FieldFault(field=path, what=f"{reading.shown(value)} is not {rule.wanted}", forbids=rule.forbids)
-        )
+        if value is not None and path not in undecoded and not rule.is_readable(value):
+            what = f"{reading.shown(value)} is not {rule.wanted}"
+            found.append(FieldFault(field=path, what=what, forbids=rule.forbids))
     # Those that forbid a call come first: only so many are named.
     return tuple(sorted(found, key=lambda fault: not fault.forbids)[:MAX_FAULTS])
 
@@ -211,12 +212,11 @@ def _undecoded(document: Document) -> Iterator[tuple[str, str]]:
         if not waiting:
             return
         path, value = waiting.pop()
-        if isinstance(value, str):
-            if reading.UNREADABLE in value or reading.UNREADABLE in path:
-                yield path.replace(reading.UNREADABLE, "?"), NOT_UTF8
-        elif isinstance(value, Mapping | list):
+        if isinstance(value, Mapping | list):
             inside = value.items() if isinstance(value, Mapping) else enumerate(value)
             waiting += [(f"{path}.{name}" if path else str(name), item) for name, item in inside]
+        elif reading.UNREADABLE in path or (isinstance(value, str) and reading.UNREADABLE in value):
+            yield path.replace(reading.UNREADABLE, "?"), NOT_UTF8
         elif reading.is_out_of_range(value):
             yield path, DATE_OUT_OF_RANGE
 

@@ -184,7 +184,7 @@ class Job:
         request = document.get("request")
         return cls(
             id=document["_id"],
-            job_id=reading.name(document.get("job_id")) or reading.printable(document["_id"]),
+            job_id=reading.usable_name(document.get("job_id")) or reading.as_printable(document["_id"]),
             # A job with an unknown status is not dialled: it reads as SUSPENDED.
             status=status or JobStatus.SUSPENDED,
             account_id=reading.text(document.get("account_id")),

@@ -62,14 +62,14 @@ def whole(value: object, default: int = 0) -> int:
     return default if result is None else int(result)
 
 
-def name(value: object) -> str | None:
+def usable_name(value: object) -> str | None:
     """A text that may stand in messages and process titles: printable and short; anything else is None."""
     result = text(value)
     usable = result is not None and len(result) <= _LONGEST_NAME and result.isprintable()
     return result if usable else None
 
 
-def printable(value: object, longest: int = _LONGEST_NAME) -> str:
+def as_printable(value: object, longest: int = _LONGEST_NAME) -> str:
     """Any value as a text without control characters, cut where it is too long."""
     result = value if isinstance(value, str) else str(value)
     if len(result) > longest:
@@ -77,7 +77,7 @@ def printable(value: object, longest: int = _LONGEST_NAME) -> str:
     return result if result.isprintable() else "".join(c if c.isprintable() else "?" for c in result)
 
 
-def switch(value: object) -> bool | None:
+def read_switch(value: object) -> bool | None:
     """A boolean, a number, or one of yes, no, on, off, true, false, 1, 0; anything else is None."""
     if isinstance(value, bool):
         return value
@@ -91,8 +91,8 @@ def switch(value: object) -> bool | None:
 
 
 def flag(value: object, *, default: bool) -> bool:
-    """As ``switch``; the default where that cannot tell."""
-    result = switch(value)
+    """As ``read_switch``; the default where that cannot tell."""
+    result = read_switch(value)
     return default if result is None else result
 
 

@@ -16,7 +16,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import Priority
 from speechaid.store.ranges import begins, is_countable, keys_before
-from speechaid.store.table import Table, same
+from speechaid.store.table import Table, as_stored
 
 #: Values of ``is_active`` that mean no; a missing field means yes.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
@@ -215,7 +215,7 @@ class Batches:
             row = self.table.find_one({"batch_id": query["batch_id"]}, fields=("open_dials",)) or {}
             if isinstance(row.get("open_dials", []), list):
                 raise
-            as_read = {"batch_id": query["batch_id"], "open_dials": same(row["open_dials"])}
+            as_read = {"batch_id": query["batch_id"], "open_dials": as_stored(row["open_dials"])}
             self.table.update(as_read, {"$set": {"open_dials": []}})
             return self.table.update(query, change)
 
@@ -244,7 +244,7 @@ class Batches:
         for name in names:
             value = document.get(name, 0)
             if not is_countable(value):
-                self.table.update({**query, name: same(value)}, {"$set": {name: number(value) or 0.0}})
+                self.table.update({**query, name: as_stored(value)}, {"$set": {name: number(value) or 0.0}})
 
     def stale_dials(self, before: datetime) -> list[tuple[str, str]]:
         """The batch and key of each entry made before that time."""

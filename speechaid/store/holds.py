@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from speechaid.model.reading import Document, instant, shown, switch, text, whole
-from speechaid.store.table import Duplicate, Table, same
+from speechaid.model.reading import Document, instant, read_switch, shown, text, whole
+from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
 FLEET = "fleet"
@@ -74,14 +74,14 @@ class Holds:
             except Duplicate:
                 return False
             return True
-        as_read = {"$in": [0, None]} if expected_revision == 0 else same(expected_revision)
+        as_read = {"$in": [0, None]} if expected_revision == 0 else as_stored(expected_revision)
         query = {"_id": key_of(fingerprint), "revision": as_read}
         return self.table.update(query, {"$set": {**fields, "revision": whole(expected_revision) + 1}})
 
 
 def read_global_hold(document: Document | None) -> GlobalHold | None:
     """The global hold in a document; None where it is off or missing."""
-    if document is None or (on := switch(document.get("on"))) is False:
+    if document is None or (on := read_switch(document.get("on"))) is False:
         return None
     unread = None if on else f"the stored hold cannot be read: on is {shown(document.get('on'))}"
     return GlobalHold(

@@ -24,7 +24,7 @@ from speechaid.model.states import FINISHED, JobStatus, transition
 from speechaid.rules import operator_requests
 from speechaid.store import legacy
 from speechaid.store.ranges import begins
-from speechaid.store.table import Duplicate, Table, same, suppress_faults
+from speechaid.store.table import Duplicate, Table, as_stored, suppress_faults
 
 #: Keys of the covering index for counts, which is far smaller than the documents.
 COUNTED = (("batch_id", 1), ("status", 1))
@@ -121,9 +121,9 @@ class Jobs:
         expected = {
             "_id": candidate.id,
             "status": JobStatus.PENDING,
-            "revision": same(candidate.revision),
+            "revision": as_stored(candidate.revision),
             # SpeechAI's programs do not write the revision.
-            "reserved_until": same(candidate.reserved_until),
+            "reserved_until": as_stored(candidate.reserved_until),
         }
         return self.table.update(
             expected,
@@ -155,9 +155,9 @@ class Jobs:
         expected = {
             "_id": candidate.id,
             "status": JobStatus.IN_PROGRESS,
-            "revision": same(candidate.revision),
-            "claim_token": same(candidate.claim_token),
-            "reserved_until": same(candidate.reserved_until),
+            "revision": as_stored(candidate.revision),
+            "claim_token": as_stored(candidate.claim_token),
+            "reserved_until": as_stored(candidate.reserved_until),
         }
         taken = self.table.update(
             expected,
@@ -283,7 +283,7 @@ class Jobs:
             LeaseLost: another process owns the job, or its open dial is another.
             ValueError: the new status is forbidden.
         """
-        query = self._own(job) | _same_dial(job) | {"request": same(job.document.get("request"))}
+        query = self._own(job) | _same_dial(job) | {"request": as_stored(job.document.get("request"))}
         update = clear_claim(changes, self._now(), JobStatus.IN_PROGRESS)
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
             return True
@@ -315,7 +315,9 @@ class Jobs:
         while True:
             changed = operator_requests.apply_request(fields, job.request)
             update = clear_claim(changed, now, JobStatus.IN_PROGRESS)
-            if self.table.update(self._own(job) | {"request": same(job.document.get("request"))}, update):
+            if self.table.update(
+                self._own(job) | {"request": as_stored(job.document.get("request"))}, update
+            ):
                 return
             job = self.reread(job)
 
@@ -513,7 +515,7 @@ def _update_one(table: Table, query: Document, change: Document) -> bool:
         return row is not None and table.update(query, change)
     fields = {**change.get("$set", {}), "revision": whole(row.get("revision")) + 1}
     others = {name: value for name, value in change.items() if name not in {"$set", "$inc"}}
-    return table.update({**query, "revision": same(row.get("revision"))}, {**others, "$set": fields})
+    return table.update({**query, "revision": as_stored(row.get("revision"))}, {**others, "$set": fields})
 
 
 def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Document:

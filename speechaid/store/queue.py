@@ -14,7 +14,7 @@ from speechaid.model.job import Job
 from speechaid.model.reading import Document, due_time, is_out_of_range, text, whole
 from speechaid.model.states import JobStatus, SuspendReason, transition
 from speechaid.store.jobs import Candidate, read_job, update_each
-from speechaid.store.table import Table, same, suppress_faults
+from speechaid.store.table import Table, as_stored, suppress_faults
 
 #: Jobs changed by one write, which takes seconds on a slow server; the client's time-out is half a minute.
 CHUNK_SIZE: Final = 500
@@ -221,7 +221,11 @@ class Queue:
             if time is None and not blank and row["status"] == JobStatus.PENDING:
                 continue
             revision = row.get("revision")
-            as_read = {"_id": row["_id"], "reserved_until": same(written), "revision": same(revision)}
+            as_read = {
+                "_id": row["_id"],
+                "reserved_until": as_stored(written),
+                "revision": as_stored(revision),
+            }
             change = {"reserved_until": time, "revision": whole(revision) + 1}
             with suppress_faults():
                 converted += self.table.update(as_read, {"$set": change})

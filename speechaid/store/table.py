@@ -88,7 +88,7 @@ def suppress_faults() -> Iterator[None]:
         log.warning("document.passed_over", error=str(fault))
 
 
-def same(value: Any) -> Any:
+def as_stored(value: Any) -> Any:
     """The condition that a field still holds this value, of whatever type: a pattern or document, too.
 
     A text that is not UTF-8 cannot be compared as it was read: the condition is that it is still a text.

@@ -500,6 +500,12 @@ FAULTS = [
         finding="window_fault",
     ),
     Fault(
+        alerts=("UnreadableDocuments",),
+        cause=lambda scene: scene.change_batch(scene.batch_id, country={"code": "CL"}),
+        undo=lambda scene: scene.change_batch(scene.batch_id, country="CL"),
+        finding="unreadable_documents",
+    ),
+    Fault(
         alerts=("ParkedCalls",),
         cause=a_parked_call,
         undo=lambda scene: scene.remove("job-parked"),

@@ -434,7 +434,7 @@ _TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
     "$in": lambda values, wanted: any(_equal(values, one) for one in wanted),
     "$nin": lambda values, wanted: not any(_equal(values, one) for one in wanted),
     "$ne": lambda values, wanted: not _equal(values, wanted),
-    "$eq": lambda values, wanted: _equal(values, wanted),
+    "$eq": _equal,
     "$exists": lambda values, wanted: bool(values) is wanted,
     "$not": lambda values, wanted: not all(_TESTS[verb](values, what) for verb, what in wanted.items()),
     "$lt": _compared(lambda value, wanted: value < wanted),

@@ -109,8 +109,8 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
 
 def _unreadable_documents(store: Store) -> list[UnreadableDocument]:
     scan = DocumentScan(store)
-    scan.look_on(SystemClock(), _SCAN_SECONDS)
-    return scan.found()
+    scan.check_more(SystemClock(), _SCAN_SECONDS)
+    return scan.all_found()
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:

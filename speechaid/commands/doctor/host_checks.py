@@ -251,7 +251,7 @@ CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     job_checks.credit,
     job_checks.calls,
     job_checks.unreadable,
-    job_checks.documents,
+    job_checks.unreadable_documents,
     job_checks.retries,
     _settings,
     _clocks,

@@ -233,7 +233,7 @@ def unreadable(facts: DoctorFacts) -> Findings:
         )
 
 
-def documents(facts: DoctorFacts) -> Findings:
+def unreadable_documents(facts: DoctorFacts) -> Findings:
     """Documents with fields that cannot be read, by collection."""
     by_collection: dict[tuple[str, bool], dict[str, str]] = {}
     for found in facts.documents:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from speechaid.rules.circuit_breaker import (
     CLEARED_BY,
+    UNREAD,
     Breaker,
     BreakerPolicy,
     BreakerState,
@@ -183,9 +184,18 @@ def test_a_breaker_is_the_same_after_storing_and_reading(breaker: Breaker) -> No
     assert Breaker.read(breaker.document()) == breaker
 
 
-@pytest.mark.parametrize("document", [None, {}, {"state": "ajar"}, {"state": "open", "kind": "gremlins"}])
-def test_an_invalid_document_reads_as_a_closed_breaker(document: dict[str, object] | None) -> None:
+@pytest.mark.parametrize("document", [None, {}, {"state": None}, {"state": "closed"}])
+def test_a_missing_document_or_state_reads_as_a_closed_breaker(document: dict[str, object] | None) -> None:
     assert Breaker.read(document) == Breaker()
+
+
+@pytest.mark.parametrize("document", [{"state": "ajar"}, {"state": 7}, {"state": "open", "kind": "gremlins"}])
+def test_an_unreadable_breaker_admits_one_probe_whose_success_closes_it(document: dict[str, object]) -> None:
+    read = Breaker.read(document)
+    assert (read.state, read.reason) == (BreakerState.OPEN, UNREAD)
+    probing_ = begin_probe(read, NOW, POLICY)
+    assert not may_dial(probing_, NOW)
+    assert after_success(probing_, Proof.ACCEPTED) == Breaker()
 
 
 events = st.lists(
