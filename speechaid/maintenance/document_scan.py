@@ -184,7 +184,7 @@ def _hold_faults(document: Document) -> tuple[FieldFault, ...]:
 
 def _entry_faults(document: Document) -> tuple[FieldFault, ...]:
     number = document["_id"]
-    if isinstance(number, str) and number.startswith("+") and number[1:].isdecimal():
+    if document.get("read_as") or (isinstance(number, str) and number[:1] == "+" and number[1:].isdecimal()):
         return faults.of_record(document)
     # No dial compares with it, so whoever is meant may be called.
     return (

@@ -17,9 +17,9 @@ from speechaid.maintenance.document_scan import CALL_SETTINGS, DocumentScan
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
-from speechaid.model.reading import instant
+from speechaid.model.reading import instant, text
 from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason
-from speechaid.rules import metering
+from speechaid.rules import metering, phones
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -46,6 +46,8 @@ LEAK_SECONDS = 600.0
 #: Batches that status names at most: over time there are thousands of finished ones, and each answer of the
 #: loop would carry them all.
 BATCHES_SHOWN = 100
+#: Entries of the do-not-call list in other forms that are read in one tick at most.
+NUMBERS_PER_TICK = 1000
 #: Documents with unreadable fields that status names at most.
 DOCUMENTS_NAMED = 50
 #: A batch with a job in one of these has work left for the workers.
@@ -178,6 +180,7 @@ class Housekeeper:
             self._release_ended_reservations,
             self._resume_suspended,
             self._release_leaks,
+            lambda: self._list_numbers(settings.dialling.default_country),
             self._scan_documents,
         )
         for work in steps:
@@ -192,6 +195,21 @@ class Housekeeper:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)
         if released:
             log.info("reservations.given_back", jobs=released)
+
+    def _list_numbers(self, country: str | None) -> None:
+        """List the numbers of entries that another program wrote in other forms, in each that may be meant.
+
+        Whoever is on the list in a form that no dial compares with must not be called.
+        """
+        entries = self._store.do_not_call.unread(NUMBERS_PER_TICK)
+        for entry in entries:
+            written = text(entry["_id"]) or ""
+            read = (phones.normalise(written, country), phones.normalise(f"+{written}", None))
+            numbers = sorted({number for number in read if number is not None})
+            for number in numbers:
+                self._store.do_not_call.add(number, source="another form")
+            if numbers:
+                self._store.do_not_call.mark_read(entry, numbers)
 
     def _scan_documents(self) -> None:
         """Look at some more documents for fields that cannot be read."""

@@ -440,7 +440,8 @@ class Jobs:
         held = {"status": JobStatus.IN_PROGRESS, "worker_id": worker_id, "claim_token": {"$exists": True}}
         released = []
         for job in map(read_job, self.table.find(held)):
-            with contextlib.suppress(LeaseLost):  # another worker has adopted it meanwhile
+            # Another worker has adopted it meanwhile, or its document takes no write: its lease lapses.
+            with contextlib.suppress(LeaseLost), suppress_faults():
                 released.append((job, self._release_crashed(job, limit)))
         return released
 

@@ -25,7 +25,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
+from speechaid.errors import LeaseLost, StoreError, StoreForbidden, StoreUnavailable
 from speechaid.model.reading import UNREADABLE, Document
 from speechaid.telemetry.logs import get_logger
 
@@ -82,7 +82,7 @@ def suppress_faults() -> Iterator[None]:
     """Pass over one document that cannot be read or written; a database that is away is no such fault."""
     try:
         yield
-    except StoreUnavailable:
+    except (StoreUnavailable, LeaseLost):
         raise
     except StoreError as fault:
         log.warning("document.passed_over", error=str(fault))

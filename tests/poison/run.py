@@ -210,11 +210,14 @@ def _value(document: Any, path: str) -> Any:
 
 def _commands(report: Report) -> Iterator[tuple[str, Document]]:
     """What an operator asks afterwards; none of it may fail for a document."""
-    for command in ("batches", "jobs", "forecast", "report", "logs", "alerts"):
+    for command in ("batches", "jobs", "forecast", "report", "promises", "logs", "imports", "alerts"):
         yield command, {}
+    for what in ("jobs", "calls"):
+        yield "export", {"what": what}
     for poison in report.poison:
         if poison.collection == "jobs" and poison.field != "job_id":
             yield "explain", {"job": poison.name}
+            yield "job", {"job": poison.name}
 
 
 def _described(poison: Poison) -> str:

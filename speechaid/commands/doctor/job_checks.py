@@ -16,6 +16,7 @@ from speechaid.commands.doctor.facts import (
     listed,
     warning,
 )
+from speechaid.maintenance.document_scan import CALL_SETTINGS
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.states import SUCCESSFUL_OUTCOMES
@@ -236,7 +237,10 @@ def unreadable(facts: DoctorFacts) -> Findings:
 def unreadable_documents(facts: DoctorFacts) -> Findings:
     """Documents with fields that cannot be read, by collection."""
     by_collection: dict[tuple[str, bool], dict[str, str]] = {}
+    shown_already = set(list(facts.window_faults)[:NAMED])
     for found in facts.documents:
+        if found.fault.field == CALL_SETTINGS and found.name in shown_already:
+            continue
         named = by_collection.setdefault((found.collection, found.fault.forbids), {})
         named[found.name] = (
             f"{named[found.name]}; {found.sentence}" if found.name in named else found.sentence

@@ -183,6 +183,21 @@ def test_open_dials_that_are_no_list_become_one(stage: Stage, dials: object) -> 
         assert stored["open_dials"] == []
 
 
+ENTRIES = {"64 bits": bson.Int64(12025550177), "no plus": "12025550177", "blanks": " +1 202 555-0177"}
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
+def test_a_number_on_the_list_in_another_form_is_not_called(stage: Stage, entry: object) -> None:
+    number = add_sound(stage)
+    stage.add_job("+12025550177", job_id="opted out")
+    stage.database.speechaid_do_not_call.insert_one({"_id": entry, "source": "another program"})
+
+    Housekeeper(stage.store).tick(stage.settings, now=1000.0)
+
+    assert serve_all(stage) == [number]
+    assert stage.store.do_not_call.unread(10) == []
+
+
 def test_a_request_that_is_no_document_waits_for_an_operator(stage: Stage) -> None:
     number = add_sound(stage)
     stage.add_job(phone(), job_id="odd", request="cancel")
