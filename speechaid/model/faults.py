@@ -164,7 +164,8 @@ def of_job(document: Document) -> tuple[FieldFault, ...]:
 
 
 def _forbids_job(path: str) -> bool:
-    return path.partition(".")[0] in _SPOKEN or (path in _JOB and _JOB[path].forbids)
+    # No write finds a document again whose ``_id`` cannot be decoded.
+    return path == "_id" or path.partition(".")[0] in _SPOKEN or (path in _JOB and _JOB[path].forbids)
 
 
 def of_batch(document: Document) -> tuple[FieldFault, ...]:

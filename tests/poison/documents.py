@@ -83,7 +83,7 @@ FORBIDDING: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
 #: Every field that gets a hostile value.
 FIELDS: Final[Mapping[str, Sequence[str]]] = {
     "jobs": (
-        *("job_id", "account_id", "batch_id", "status", "mode", "deduplication_key", "contact"),
+        *("_id", "job_id", "account_id", "batch_id", "status", "mode", "deduplication_key", "contact"),
         *("contact.name", "contact.dni", "contact.phones", "contact.next_phone_index", "contact.extra"),
         *("to_number", "payload", "payload.company_name", "payload.debt_amount", "payload.additional_info"),
         *("payload.additional_info.x", "attempts", "tries", "max_attempts", "reserved_until", "worker_id"),
@@ -92,7 +92,7 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = {
         *("dead_phones", "crashes", "request", "foreign", "next_try_at", "suspend_reason", "unknown"),
     ),
     "batches": (
-        *("name", "description", "is_active", "priority", "country", "account_id", "call_settings"),
+        *("_id", "name", "description", "is_active", "priority", "country", "account_id", "call_settings"),
         *("call_settings.max_attempts", "call_settings.retry_delay_hours", "call_settings.allowed_hours"),
         *("call_settings.days_of_week", "call_settings.timezone", "call_settings.ring_timeout"),
         *("call_settings.max_call_duration", "call_settings.max_concurrent_calls", "pause", "open_dials"),
@@ -106,7 +106,17 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = {
     "speechaid_holds": ("state", "kind", "faults", "probe_at", "opened_at", "reason", "revision", "unknown"),
     "speechaid_do_not_call": ("source", "job_id", "at", "unknown"),
     "call_results": (
-        *("call_id", "job_id", "batch_id", "account_id", "outcome", "duration_ms", "cost", "placed_at"),
+        *(
+            "_id",
+            "call_id",
+            "job_id",
+            "batch_id",
+            "account_id",
+            "outcome",
+            "duration_ms",
+            "cost",
+            "placed_at",
+        ),
         *("created_at", "contact", "call_data", "attempt", "charged", "disconnection_reason", "connected"),
     ),
     "call_logs": ("event", "job_id", "at", "actor", "command", "args", "outcome", "unknown"),
