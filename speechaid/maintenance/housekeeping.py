@@ -201,7 +201,7 @@ class Housekeeper:
 
         Whoever is on the list in a form that no dial compares with must not be called.
         """
-        entries = self._store.do_not_call.unread(NUMBERS_PER_TICK)
+        entries = self._store.do_not_call.other_forms(NUMBERS_PER_TICK)
         for entry in entries:
             written = text(entry["_id"]) or ""
             read = (phones.normalise(written, country), phones.normalise(f"+{written}", None))

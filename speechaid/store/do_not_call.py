@@ -54,7 +54,7 @@ class DoNotCallList:
             str(row["_id"]) for row in self.table.find({"_id": {"$in": wanted}}, fields=("_id",))
         )
 
-    def unread(self, limit: int) -> list[Document]:
+    def other_forms(self, limit: int) -> list[Document]:
         """Find entries whose ``_id`` no dial compares with, since it does not begin with a plus.
 
         Those that were read before (``mark_read``) are left out.

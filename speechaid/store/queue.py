@@ -241,7 +241,7 @@ class Queue:
         for word in found:
             status = next((one for one in _RESPELLED if str(word).strip().lower() == one), None)
             if status is not None and word != status:
-                change: Document = {"$set": {"status": status}, "$inc": {"revision": 1}}
+                change: Document = {"$set": {"status": transition(status, status)}, "$inc": {"revision": 1}}
                 changed += self._in_chunks({"status": word}, change, 20 * CHUNK_SIZE)
         return changed
 

@@ -195,7 +195,7 @@ def test_a_number_on_the_list_in_another_form_is_not_called(stage: Stage, entry:
     Housekeeper(stage.store).tick(stage.settings, now=1000.0)
 
     assert serve_all(stage) == [number]
-    assert stage.store.do_not_call.unread(10) == []
+    assert stage.store.do_not_call.other_forms(10) == []
 
 
 def test_a_request_that_is_no_document_waits_for_an_operator(stage: Stage) -> None:
