@@ -5,7 +5,7 @@ No call depends on it: workers pass over such documents by themselves. It names 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -61,6 +61,12 @@ class UnreadableDocument:
         """The field and what is wrong with it."""
         return as_printable(self.fault.sentence)
 
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> UnreadableDocument:
+        """From its row."""
+        fault = FieldFault(field=row["field"], what=row["what"], forbids=row["forbids"])
+        return cls(collection=row["collection"], name=row["name"], fault=fault)
+
     def as_row(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
@@ -82,6 +88,11 @@ class DocumentScan:
         #: Of the round before, and of this one.
         self._before: list[UnreadableDocument] = []
         self._now: list[UnreadableDocument] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last look came to the end of a round."""
+        return self._stream is None
 
     def all_found(self) -> list[UnreadableDocument]:
         """What the last whole round found, and this one so far; what forbids calls first."""

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -45,6 +46,8 @@ class WireProxy:
         assert parts.hostname is not None
         self._target = (parts.hostname, parts.port or 27017)
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
         netloc = f"{login}127.0.0.1:{self._listener.getsockname()[1]}"
         query = f"{parts.query}&directConnection=true" if parts.query else "directConnection=true"
@@ -52,11 +55,22 @@ class WireProxy:
         self.uri = urlunsplit((parts.scheme, netloc, parts.path or "/", query, ""))
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
         return self
 
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        for end in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for end in (self._listener, *self._sockets):
+            end.close()
 
     def _accept(self) -> None:
         while True:
@@ -64,11 +78,16 @@ class WireProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._target)
+            self._sockets.append(client)
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                client.shutdown(socket.SHUT_RDWR)
+                continue
+            self._sockets.append(server)
             for source, sink, replacements in ((client, server, _REQUESTS), (server, client, _ANSWERS)):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                pumped = threading.Thread(target=_pump, args=(source, sink, replacements), daemon=True)
-                pumped.start()
+                self._start(_pump, source, sink, replacements)
 
 
 def _pump(source: socket.socket, sink: socket.socket, replacements: tuple[tuple[bytes, bytes], ...]) -> None:
