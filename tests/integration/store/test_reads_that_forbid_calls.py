@@ -76,7 +76,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     operator_actions.in_progress operator_actions.release operator_actions.reset operator_actions.resettable
     operator_actions.resume operator_actions.resume_suspended operator_actions.stuck
     pages.page
-    queue.accounts_with_suspended queue.convert_text_times queue.legacy_retries queue.make_scheduled_pending
+    queue.accounts_with_suspended queue.convert_due_times queue.legacy_retries queue.make_scheduled_pending
     queue.requeue_legacy_retry queue.resume_suspended queue.suspend_waiting
     requests.ask
     results.aggregate results.of_call results.of_job results.record
