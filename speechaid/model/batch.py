@@ -110,7 +110,7 @@ class Batch:
             batch_id=reading.text(document.get("batch_id")) or str(document.get("_id")),
             account_id=reading.text(document.get("account_id")),
             name=reading.text(document.get("name")),
-            is_active=reading.active(document.get("is_active")) is True,
+            is_active=reading.read_active(document.get("is_active")) is True,
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
             call_settings=CallSettings.read(document.get("call_settings")),

@@ -102,7 +102,7 @@ def _are_texts(value: object) -> bool:
 
 
 def _is_switch(value: object) -> bool:
-    return reading.active(value) is not None
+    return reading.read_active(value) is not None
 
 
 def _is_word(value: object) -> bool:
@@ -162,7 +162,7 @@ _ACCOUNT: Final[Mapping[str, _Rule]] = {
         wanted="a known plan",  # forbids calls under a reason of its own
     ),
     "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
-    "timezone": _Rule(is_readable=_is_text, wanted="a time zone", forbids=True),
+    "timezone": _Rule(is_readable=_is_text, wanted="a time zone"),  # forbids calls as a fault of the window
     **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted="a number", forbids=True)),
     "calls_today_date": _Rule(is_readable=_is_day, wanted="YYYY-MM-DD", forbids=True),
     "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),

@@ -103,7 +103,7 @@ def flag(value: object, *, default: bool) -> bool:
     return default if result is None else result
 
 
-def active(value: object) -> bool | None:
+def read_active(value: object) -> bool | None:
     """The switch of a batch: yes only where the store's queries find it too; None where it says neither."""
     if value in ACTIVE_VALUES or (not isinstance(value, str) and number(value) == 1):
         return True
