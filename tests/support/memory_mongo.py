@@ -89,6 +89,8 @@ class MemoryCollection:
 
     def __init__(self, name: str, beside: Callable[[str], MemoryCollection] | None = None) -> None:
         self.name = name
+        #: No operation is bounded here, so the client is not asked anything.
+        self.database = SimpleNamespace(client=None)
         self._beside = beside or MemoryCollection
         self.rows: dict[Any, Document] = {}
         #: By status and batch.

@@ -127,7 +127,7 @@ def test_what_is_unreadable_is_named_with_its_field(stage: Stage) -> None:
     add(stage, {"attempts": "three", "account.daily_call_limit": "1,000"})
     evidence = [row["evidence"] for row in ask(stage, doctor)["findings"]]
     assert "job-1 (attempts 'three' cannot be understood: a whole number)" in evidence
-    assert "daily_call_limit '1,000' cannot be understood: a number" in evidence
+    assert "acc-1 (daily_call_limit '1,000' cannot be understood: a number)" in evidence
     assert (
         "attempts 'three' cannot be understood: a whole number"
         in ask(stage, explain, job="job-1")["sentence"]
