@@ -61,7 +61,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     analyses.add analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
     batches.cancel batches.create batches.find_by_prefix batches.get batches.imported_into batches.new_id
     batches.newest batches.note_import batches.note_invalid_number batches.pause batches.pause_all
-    batches.random_name batches.register_live_dial batches.resume batches.resume_all batches.settle_dial batches.stale_dials
+    batches.random_name batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
+    batches.stale_dials
     batches.write_counts
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
