@@ -314,7 +314,10 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
         return messages.encode(message)
     try:
         return pydantic_core.to_json(
-            {"v": messages.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
+            {"v": messages.PROTOCOL_VERSION, **message},
+            inf_nan_mode="null",
+            bytes_mode="base64",
+            fallback=str,
         )
     except ValueError:  # a text that is not UTF-8, which the slower encoder escapes
         return messages.encode(message)

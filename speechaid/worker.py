@@ -169,7 +169,9 @@ class Worker:
             return False
         self.link.count("speechaid_claims_total")
         self.context.observe("speechaid_claim_duration_seconds", self.context.clock.boottime() - began)
-        if claimed.job.dial is not None:  # another program put a job with an open dial back to pending
+        if claimed.job.faults:
+            dial.put_aside(self.context, claimed.job, "; ".join(claimed.job.faults))
+        elif claimed.job.dial is not None:  # another program put a job with an open dial back to pending
             recovery.recover(self.context, claimed.job)
         else:
             dial.run(self.context, claimed.job, claimed.preflight)

@@ -20,6 +20,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
+from speechaid.rules.checks import document_check
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 from speechaid.rules.retry_table import RetryCause
@@ -58,7 +59,10 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         _attempts(worker_context, job, preflight),
         _phone(job, chosen) if not _is_served(chosen) else _served(job),
     ]
-    if number is not None:
+    if number is None:
+        document = document_check(job)
+        checks.append(_check(document.name, document.passed, document.value))
+    else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
     checks.append(_workers(command.snapshot))

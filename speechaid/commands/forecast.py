@@ -22,6 +22,7 @@ from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
+from speechaid.model.reading import number
 from speechaid.model.states import Priority
 from speechaid.rules import fair_share, metering, phones
 from speechaid.rules.checks import Reason
@@ -36,6 +37,8 @@ _MAX_BATCHES: Final = 200
 _RECENT_CALLS: Final = 200
 #: Set-up and ringing of a call, beside its talk time, in seconds.
 _SETUP_SECONDS: Final = 20.0
+#: Results of other programs may hold any length.
+_LONGEST_CALL_SECONDS: Final = 86_400.0
 #: Job ids given for each reason to skip.
 _EXAMPLES: Final = 5
 #: Limits of calls at a time: a job waits for them, and is not skipped.
@@ -173,6 +176,9 @@ class _Inputs:
 
     def dial(self, job: Job, schedule: _Schedule) -> _Dial | None:
         """The job's next dial, or None where the job is skipped."""
+        if job.faults:
+            schedule.skip(job, Reason.JOB_UNREADABLE)
+            return None
         preflight = self.preflight_of(job)
         choice = next_phone(self.worker_context, job, preflight)
         if not isinstance(choice, Choice) and choice.cause is RetryCause.SERVED:
@@ -343,5 +349,6 @@ def _recent(context: HandlerContext) -> tuple[float, float | None]:
     calls = context.store.diagnostics.recent_calls(_RECENT_CALLS)
     if not calls:
         return context.settings.dialling.estimate_minutes * 60 + _SETUP_SECONDS, None
-    talked = sum(float(call.get("duration_ms") or 0) for call in calls) / 1000 / len(calls)
-    return talked + _SETUP_SECONDS, sum(float(call.get("cost") or 0) for call in calls) / len(calls)
+    talked = sum(number(call.get("duration_ms")) or 0.0 for call in calls) / 1000 / len(calls)
+    talked = min(max(talked, 0.0), _LONGEST_CALL_SECONDS)
+    return talked + _SETUP_SECONDS, sum(number(call.get("cost")) or 0.0 for call in calls) / len(calls)

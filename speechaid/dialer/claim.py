@@ -10,16 +10,20 @@ by then; the preflight right before the dial is not.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from logging import WARNING
 from zlib import crc32
 
 from speechaid.dialer import circuit_breaker
-from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.context import LEFT_OUT_SECONDS, WorkerContext, log
 from speechaid.dialer.due_batches import DueBatches
 from speechaid.dialer.preflight import ClaimedJob, read_claimed_job
+from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
+from speechaid.model.reading import as_printable
 from speechaid.model.states import Priority
 from speechaid.rules import eligibility, fair_share
+from speechaid.rules.checks import Reason
 from speechaid.rules.fair_share import EligibleBatch
 from speechaid.store.jobs import Candidate
 from speechaid.store.queue import DueBatch
@@ -182,22 +186,48 @@ class JobClaimer:
     # -- claiming from one batch -------------------------------------------------------------------------
 
     def _claim_from(self, batch_id: str | None) -> ClaimedJob | None:
-        context = self._context
         while (fetched := self._candidates(batch_id)).candidates:
             candidate = fetched.candidates.pop()
             if not self._account_has_room(batch_id, candidate.account_id):
                 continue
             if not self._batch_has_room(batch_id):
                 return None
-            token, lease = context.new_token(), context.settings.worker.lease_seconds
-            if context.store.jobs.claim(
-                candidate, worker_id=context.worker_id, token=token, lease_seconds=lease
-            ):
-                fetched.claimed, fetched.misses = True, 0
-                return read_claimed_job(context, candidate, batch_id, token)
+            try:
+                claimed = self._claim(candidate, batch_id, fetched)
+            except StoreUnavailable:
+                raise
+            except Exception as fault:  # noqa: BLE001 - one document must not stop the others
+                self._note_fault(candidate, fault)
+                continue
+            if claimed is not None:
+                return claimed
+        return None
+
+    def _claim(self, candidate: Candidate, batch_id: str | None, fetched: CandidateList) -> ClaimedJob | None:
+        """Claim one candidate and read it; None where another worker has it."""
+        context = self._context
+        token, lease = context.new_token(), context.settings.worker.lease_seconds
+        if not context.store.jobs.claim(
+            candidate, worker_id=context.worker_id, token=token, lease_seconds=lease
+        ):
             fetched.misses += 1
             context.link.count("speechaid_claim_misses_total")
-        return None
+            return None
+        fetched.claimed, fetched.misses = True, 0
+        try:
+            return read_claimed_job(context, candidate, batch_id, token)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            context.store.jobs.put_aside(candidate.id, token, LEFT_OUT_SECONDS)
+            raise
+
+    def _note_fault(self, candidate: Candidate, fault: Exception) -> None:
+        """Name a job whose document cannot be claimed or read, and leave it out for a while."""
+        kind = "" if isinstance(fault, StoreError) else f"{type(fault).__name__}: "
+        log.event(WARNING, "job.unreadable", id=as_printable(candidate.id), why=f"{kind}{fault}")
+        self._context.link.count("speechaid_put_back_total", reason=Reason.JOB_UNREADABLE)
+        self._context.left_out.add(candidate.id)
 
     def _candidates(self, batch_id: str | None) -> CandidateList:
         now = self._context.clock.boottime()
@@ -213,7 +243,9 @@ class JobClaimer:
         complete = True
         closed = self._closed(batch_id)
         for _ in range(FETCHES):
-            fetched = context.store.queue.candidates(batch_id, size, without=closed)
+            fetched = context.store.queue.candidates(
+                batch_id, size, without=closed, without_jobs=context.left_out.job_ids()
+            )
             self._note_accounts(batch_id, {name for one in fetched if (name := one.account_id) is not None})
             closed = self._closed(batch_id)
             candidates = [candidate for candidate in fetched if candidate.account_id not in closed]

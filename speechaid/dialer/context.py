@@ -40,6 +40,12 @@ DATABASE_STEP_SECONDS = 40.0
 OPERATION_RETRY_SECONDS = (0.5, 5.0)
 
 
+#: A job whose document cannot be claimed, read or written is left out for this many seconds.
+LEFT_OUT_SECONDS = 600.0
+#: Such jobs that a worker leaves out at most; of more, the latest.
+LEFT_OUT_AT_MOST = 1000
+
+
 class HandOver(Exception):  # noqa: N818 - a request, not an error
     """The worker must release its call at once and leave the rest to the worker that adopts it."""
 
@@ -85,6 +91,27 @@ class BreakerReading:
     document: Document | None
 
 
+class LeftOut:
+    """Jobs whose documents could not be claimed, read or written: left out for a while."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: ``_id`` and until when; by the ``repr`` of the ``_id``, which may be of any type.
+        self._jobs: dict[str, tuple[Any, float]] = {}
+
+    def add(self, job_id: Any) -> None:
+        """Leave this job out for ``LEFT_OUT_SECONDS``."""
+        self._jobs[repr(job_id)] = job_id, self._clock.boottime() + LEFT_OUT_SECONDS
+        if len(self._jobs) > LEFT_OUT_AT_MOST:
+            del self._jobs[next(iter(self._jobs))]
+
+    def job_ids(self) -> list[Any]:
+        """``_id`` of the jobs that are left out now."""
+        now = self._clock.boottime()
+        self._jobs = {name: entry for name, entry in self._jobs.items() if entry[1] > now}
+        return [job_id for job_id, _ in self._jobs.values()]
+
+
 @dataclass(kw_only=True)
 class WorkerContext:
     """What a worker works with; a reload may replace ``settings`` between two steps."""
@@ -100,6 +127,11 @@ class WorkerContext:
     random: random.Random = field(default_factory=random.Random)
     #: As the latest preflight read it.
     breaker_reading: BreakerReading | None = None
+    left_out: LeftOut = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no job left out."""
+        self.left_out = LeftOut(self.clock)
 
     def new_token(self) -> str:
         """A fresh claim token or dial key."""

@@ -25,9 +25,9 @@ from speechaid.dialer import (
     legacy_reservations,
     settlement,
 )
-from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.context import LEFT_OUT_SECONDS, WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
-from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreUnavailable
+from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
@@ -50,6 +50,7 @@ from speechaid.retell.variables import variables_for
 from speechaid.rules import metering, outcomes
 from speechaid.rules.eligibility import Action, Evaluation, Reason
 from speechaid.rules.phones import Choice
+from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry import call_metrics
 
@@ -113,14 +114,22 @@ def run(context: WorkerContext, job: Job, preflight: Preflight) -> None:
         StoreUnavailable: the database failed before anything was begun; the lease will lapse.
         HandOver: the worker must leave at once.
     """
-    choice = choose_phone(context, job, preflight)
-    if choice is None:
+    if job.faults:
+        put_aside(context, job, "; ".join(job.faults))
         return
-    evaluation = evaluate(context, job, choice.number, preflight)
-    if not evaluation.may_dial:
-        requeue(context, job, evaluation, choice)
+    try:
+        choice = next_phone(context, job, preflight)
+        planned = _plan(context, job, choice, preflight) if isinstance(choice, Choice) else None
+    except Exception as fault:  # noqa: BLE001 - whatever a document holds must not cost more than its own call
+        put_aside(context, job, f"{type(fault).__name__}: {fault}")
         return
-    intended = record_intent(context, job, choice, preflight)
+    if not isinstance(choice, Choice):
+        _move_on(context, job, choice)
+        return
+    if isinstance(planned, Evaluation):
+        requeue(context, job, planned, choice)
+        return
+    intended = None if planned is None else record_intent(context, job, planned)
     if intended is None:
         return
     placed = place_or_withdraw(context, intended, preflight)
@@ -128,18 +137,28 @@ def run(context: WorkerContext, job: Job, preflight: Preflight) -> None:
         follow.run(context, *placed)
 
 
-def choose_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choice | None:
-    """The phone to dial; None if none is left, and the job has been moved on."""
-    choice = next_phone(context, job, preflight)
-    if isinstance(choice, Choice):
-        return choice
-    if choice.cause is RetryCause.SERVED:
-        context.emit("job.already_served", job, level=WARNING, status=choice.status)
+def put_aside(context: WorkerContext, job: Job, why: str) -> None:
+    """Leave a job alone for a while whose document cannot be read or written; the others are served."""
+    context.emit("job.unreadable", job, level=WARNING, why=why)
+    context.link.count("speechaid_put_back_total", reason=Reason.JOB_UNREADABLE)
+    if job.claim_token is not None:
+        context.store.jobs.put_aside(job.id, job.claim_token, LEFT_OUT_SECONDS)
+
+
+def _plan(context: WorkerContext, job: Job, choice: Choice, preflight: Preflight) -> Evaluation | Dial:
+    """The dial to place; the evaluation where it may not be placed now. Writes nothing."""
+    evaluation = evaluate(context, job, choice.number, preflight)
+    return new_dial(context, job, choice, preflight) if evaluation.may_dial else evaluation
+
+
+def _move_on(context: WorkerContext, job: Job, step: NextStep) -> None:
+    """Apply the next step of a job that was served already, or has no phone left."""
+    if step.cause is RetryCause.SERVED:
+        context.emit("job.already_served", job, level=WARNING, status=step.status)
         context.link.count("speechaid_jobs_already_served_total")
     else:
-        context.emit("job.no_phone", job, cause=choice.cause, status=choice.status)
-    settlement.apply_next_step(context, job, choice)
-    return None
+        context.emit("job.no_phone", job, cause=step.cause, status=step.status)
+    settlement.apply_next_step(context, job, step)
 
 
 def requeue(context: WorkerContext, job: Job, evaluation: Evaluation, choice: Choice) -> None:
@@ -172,19 +191,24 @@ def suspend_account_jobs(context: WorkerContext, job: Job, evaluation: Evaluatio
         context.emit("account.jobs_suspended", job, reason=evaluation.suspend_reason, jobs=suspended)
 
 
-def record_intent(context: WorkerContext, job: Job, choice: Choice, preflight: Preflight) -> Job | None:
+def record_intent(context: WorkerContext, job: Job, intent: Dial) -> Job | None:
     """Write the intent; the job with its dial, or None if it was requeued instead."""
     try:
         context.report_step(WorkerState.DIALLING, "intent", job)
-        return context.store.jobs.record_intent(job, new_dial(context, job, choice, preflight))
+        return context.store.jobs.record_intent(job, intent)
+    except LeaseLost:
+        raise
     except NumberBusy:
-        context.emit("dial.number_busy", job, phone=choice.number)
+        context.emit("dial.number_busy", job, phone=intent.number)
         context.store.jobs.requeue(job, delay_seconds=_requeue_delay(context))
     except StoreUnavailable:
         # The write may have succeeded; if the intent stayed, recovery would treat it as an ambiguous dial.
         context.retry_until_available(
             WorkerState.SETTLING, "put back", job, lambda: context.store.jobs.requeue(job)
         )
+    except StoreError as fault:
+        # The document takes no dial (it is full, say): no call was placed.
+        put_aside(context, job, str(fault))
     return None
 
 

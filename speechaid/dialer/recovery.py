@@ -20,17 +20,18 @@ from speechaid.dialer import (
     legacy_calls,
     settlement,
 )
-from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.context import LEFT_OUT_SECONDS, HandOver, WorkerContext, log
 from speechaid.dialer.preflight import read_preflight
-from speechaid.errors import JobDeleted
+from speechaid.errors import JobDeleted, LeaseLost, StoreError, StoreUnavailable
 from speechaid.model.call import ListedCall, ReportedCall
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import mapping, number
+from speechaid.model.reading import as_printable, mapping, number
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import names_dial
 from speechaid.retell.faults import Ambiguous, NotPlaced, RetellError, RetellUnavailable, WrongCall
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules.ambiguous_dials import SearchAction, next_lookup
+from speechaid.store.jobs import Candidate
 from speechaid.telemetry import call_metrics
 
 #: Lapsed jobs that one query fetches; more than one, so that workers do not all try the same job.
@@ -49,15 +50,10 @@ CLOCKS_AGREE_SECONDS = 300.0
 def recover_one(context: WorkerContext) -> bool:
     """Take over one job whose lease has run out and continue it; False if there is none."""
     context.report_step(WorkerState.RECOVERING, "look for lapsed leases")
-    candidates = context.store.jobs.lapsed(LAPSED_AT_ONCE)
+    candidates = context.store.jobs.lapsed(LAPSED_AT_ONCE, without=context.left_out.job_ids())
     context.random.shuffle(candidates)
     for candidate in candidates:
-        job = context.store.jobs.adopt(
-            candidate,
-            worker_id=context.worker_id,
-            token=context.new_token(),
-            lease_seconds=context.settings.worker.lease_seconds,
-        )
+        job = _adopt(context, candidate)
         if job is not None:
             try:
                 recover(context, job)
@@ -67,8 +63,37 @@ def recover_one(context: WorkerContext) -> bool:
                 context.store.jobs.release_lease(
                     job, until=context.store.now() + timedelta(seconds=RETELL_RETRY_SECONDS)
                 )
+            except (LeaseLost, StoreUnavailable, HandOver):
+                raise
+            except Exception as fault:  # noqa: BLE001 - one document must not stop the others
+                _leave(context, job, f"{type(fault).__name__}: {fault}")
             return True
     return False
+
+
+def _adopt(context: WorkerContext, candidate: Candidate) -> Job | None:
+    """Take over a lapsed job; None where another worker did, or its document takes no claim."""
+    try:
+        return context.store.jobs.adopt(
+            candidate,
+            worker_id=context.worker_id,
+            token=context.new_token(),
+            lease_seconds=context.settings.worker.lease_seconds,
+        )
+    except (LeaseLost, StoreUnavailable):
+        raise
+    except StoreError as fault:
+        log.event(WARNING, "job.unreadable", id=as_printable(candidate.id), why=str(fault))
+        context.left_out.add(candidate.id)
+        return None
+
+
+def _leave(context: WorkerContext, job: Job, why: str) -> None:
+    """Leave a job for a while whose document cannot be read or written; a call that it may have is kept."""
+    context.emit("job.unreadable", job, level=WARNING, why=why)
+    context.left_out.add(job.id)
+    until = context.store.now() + timedelta(seconds=LEFT_OUT_SECONDS)
+    context.store.jobs.release_lease(job, until=until)
 
 
 def recover(context: WorkerContext, job: Job) -> None:
@@ -82,7 +107,9 @@ def recover(context: WorkerContext, job: Job) -> None:
 
 
 def _continue(context: WorkerContext, job: Job) -> None:
-    if job.dial is None and job.foreign:
+    if job.has_unreadable_dial:
+        _leave(context, job, "; ".join(job.faults))
+    elif job.dial is None and job.foreign:
         legacy_calls.recover_legacy_job(context, job)
     elif job.dial is None:
         context.emit("job.returned", job)

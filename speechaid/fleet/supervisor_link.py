@@ -33,6 +33,7 @@ from speechaid.fleet.messages import (
     encode_report,
 )
 from speechaid.fleet.signals import SignalQueue, ignore
+from speechaid.model.reading import as_printable
 from speechaid.model.states import NoNewCalls, WorkerState
 
 #: A worker stops for these; on a second one, or on SIGQUIT, it hands its call over.
@@ -134,6 +135,8 @@ class SupervisorLink:
         Past that deadline and a grace time the supervisor takes this worker for hung, and kills it. A step
         right after another of the same job, with about the same deadline, sends no beat.
         """
+        # Both are names of other programs: a NUL ends no process title, and none fills the channel.
+        job, call = (None if name is None else as_printable(name) for name in (job, call))
         now = self._clock.boottime()
         deadline = now + within_seconds
         subject = (state, job, call, database)

@@ -26,6 +26,7 @@ from speechaid.rules.analysis import AnalysisPolicy, next_query_delay
 from speechaid.settings import Settings
 from speechaid.store.analyses import WAIT
 from speechaid.store.connection import Store
+from speechaid.store.table import suppress_faults
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.maintenance.call_analysis")
@@ -124,9 +125,11 @@ def fetch_due(
     for found in due:
         if closing() or faults >= MAX_FAULTS:
             break
-        result = store.analyses.claim(found)
-        if result is not None:
-            faults = 0 if _fetch(store, retell, policy, count, result) else faults + 1
+        # A record that takes no write is passed over: the next ones wait for theirs.
+        with suppress_faults():
+            result = store.analyses.claim(found)
+            if result is not None:
+                faults = 0 if _fetch(store, retell, policy, count, result) else faults + 1
     return len(due), faults == 0
 
 

@@ -6,7 +6,7 @@ counts, not more load.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from logging import INFO
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.maintenance.document_scan import DocumentScan
 from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
-from speechaid.model.reading import instant
-from speechaid.model.states import FINISHED, JobStatus, SuspendReason, counts_by_status
-from speechaid.rules import metering
+from speechaid.model.reading import instant, text
+from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason, counts_by_status
+from speechaid.rules import metering, phones
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -56,8 +57,14 @@ LEAK_SECONDS = 600.0
 #: Batches that status names at most: over time there are thousands of finished ones, and each answer of the
 #: loop would carry them all.
 BATCHES_SHOWN = 100
+#: Entries of the do-not-call list in other forms that are read in one tick at most.
+NUMBERS_PER_TICK = 1000
+#: Documents with unreadable fields that status names at most.
+DOCUMENTS_NAMED = 50
 #: A batch with a job in one of these has work left for the workers.
 WORK_LEFT = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.IN_PROGRESS})
+#: Stands for every status that is none.
+UNKNOWN_STATUS = "unknown"
 #: SpeechAI's counters of a batch, and the statuses that each counts.
 COUNTERS = {
     "total_jobs": frozenset(JobStatus),
@@ -78,6 +85,9 @@ class Housekeeper:
         self._count_due_at = 0.0
         self._slow_due_at = 0.0
         self._log_retention_days: int | None = None
+        self._scan = DocumentScan(store)
+        #: Statuses that jobs have, as stored.
+        self._statuses: set[str] = set()
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
@@ -178,7 +188,8 @@ class Housekeeper:
     def _count(self, settings: Settings) -> None:
         """Count jobs by batch and status, for status and metrics, and write SpeechAI's counters."""
         found = self._store.jobs.counts_by_batch()
-        counts = {batch_id: counts_by_status(by_status) for batch_id, by_status in found.items()}
+        self._statuses = {status for by_status in found.values() for status in by_status}
+        counts = {batch_id: counts_by_status(_known(by_status)) for batch_id, by_status in found.items()}
         queue: dict[str, int] = {}
         for by_status in counts.values():
             for status, jobs in by_status.items():
@@ -219,27 +230,62 @@ class Housekeeper:
             self._store.batches.write_counts(batch.batch_id, wanted)
 
     def _tidy(self, settings: Settings) -> None:
-        self._set_log_retention(settings.telemetry.log_retention_days)
-        queue = self._store.queue
-        taken = (
-            queue.convert_text_times()
-            + queue.make_scheduled_pending()
-            + self._requeue_legacy_retries(settings)
+        """Do each kind of work, whatever a document does to another kind."""
+        queue, statuses = self._store.queue, tuple(self._statuses)
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: self._set_log_retention(settings.telemetry.log_retention_days),
+            lambda: _log_taken_up(queue.respell_statuses(statuses)),
+            lambda: _log_taken_up(queue.convert_due_times()),
+            lambda: _log_taken_up(queue.make_scheduled_pending()),
+            lambda: _log_taken_up(self._requeue_legacy_retries(settings)),
+            self._release_ended_reservations,
+            self._resume_suspended,
+            lambda: self._release_leaks(settings),
+            self._complete_indexes,
+            lambda: self._list_numbers(settings.dialling.default_country),
+            self._scan_documents,
         )
-        if taken:
-            log.info("jobs.taken_up", jobs=taken)
+        for work in steps:
+            try:
+                work()
+            except StoreUnavailable:
+                raise
+            except StoreError as exc:
+                log.warning("housekeeping.postponed", error=str(exc))
+
+    def _release_ended_reservations(self) -> None:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)
         if released:
             log.info("reservations.given_back", jobs=released)
-        self._resume_suspended()
-        self._release_leaks(settings)
-        self._complete_indexes()
 
     def _complete_indexes(self) -> None:
         """Create the unique index on open numbers once no two jobs share one any more."""
         jobs = self._store.jobs
         if not jobs.numbers_are_unique() and not jobs.shared_numbers():
             log.info("database.indexes_completed", remarks=self._store.prepare())
+
+    def _list_numbers(self, country: str | None) -> None:
+        """List the numbers of entries that another program wrote in other forms, in each that may be meant.
+
+        Whoever is on the list in a form that no dial compares with must not be called.
+        """
+        entries = self._store.do_not_call.other_forms(NUMBERS_PER_TICK)
+        for entry in entries:
+            written = text(entry["_id"]) or ""
+            read = (phones.normalise(written, country), phones.normalise(f"+{written}", None))
+            numbers = sorted({number for number in read if number is not None})
+            for number in numbers:
+                self._store.do_not_call.add(number, source="another form")
+            if numbers:
+                self._store.do_not_call.mark_read(entry, numbers)
+
+    def _scan_documents(self) -> None:
+        """Look at some more documents for fields that cannot be read."""
+        self._scan.check_more(self._clock)
+        found = [one for one in self._scan.all_found() if not one.is_of_batch]
+        documents = {(one.collection, one.name) for one in found}
+        rows = [one.as_row() for one in found[:DOCUMENTS_NAMED]]
+        self._stats = {**self._stats, "unreadable": {"count": len(documents), "named": rows}}
 
     def _set_log_retention(self, days: int) -> None:
         """Set it after the start and after a reload that changed it; changes by other hosts stay."""
@@ -339,6 +385,21 @@ def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) ->
         "priority": None if batch is None else batch.priority,
         "pause": None if batch is None else _plain(batch.pause),
     }
+
+
+def _log_taken_up(jobs: int) -> None:
+    if jobs:
+        log.info("jobs.taken_up", jobs=jobs)
+
+
+def _known(by_status: dict[str, int]) -> dict[str, int]:
+    """Counts with one name for all texts that are no status: of these, metrics would show a series each."""
+    counts: dict[str, int] = {}
+    for status, jobs in by_status.items():
+        known = status in STATUS_ALIASES or status in set(JobStatus)
+        name = status if known else UNKNOWN_STATUS
+        counts[name] = counts.get(name, 0) + jobs
+    return counts
 
 
 def _plain(value: Any) -> Any:

@@ -167,7 +167,8 @@ def _state(readings: _Readings, name: str) -> str:
     if batch is None:
         return "missing"
     account = _account(readings, batch)
-    if batch.active_fault is not None or (batch.is_active and account is not None and account.faults):
+    of_account = () if account is None else account.faults
+    if batch.active_fault is not None or (batch.is_active and (batch.faults or of_account)):
         return "not_understood"
     if not batch.is_active:
         return "paused"

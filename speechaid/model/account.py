@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
 
-from speechaid.model import reading
+from speechaid.model import faults, reading
+from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 
 
@@ -19,24 +16,6 @@ class Plan(StrEnum):
     MINUTES = "minutes_based"
     CREDIT = "credit_based"
     UNLIMITED = "unlimited"
-
-
-_LIMITS: Final = ("daily_call_limit", "max_concurrent_calls")
-#: The amounts on which the balance of a plan rests.
-_AMOUNTS: Final[Mapping[Plan, tuple[str, ...]]] = MappingProxyType(
-    {
-        Plan.MINUTES: ("minutes_purchased", "minutes_used", "minutes_reserved"),
-        Plan.CREDIT: (
-            "credit_balance",
-            "credit_used",
-            "credit_reserved",
-            "cost_per_minute",
-            "cost_per_call_setup",
-            "cost_failed_call",
-        ),
-        Plan.UNLIMITED: (),
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +53,14 @@ class Account:
     #: documents.
     calls_today_date: str | None
     reservations: tuple[Reservation, ...]
-    #: A sentence for each field that cannot be understood and may forbid calls: none is placed.
-    faults: tuple[str, ...]
+    #: What cannot be read.
+    field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each field that forbids calls of this account, since it cannot be understood."""
+        return tuple(fault.sentence for fault in self.field_faults if fault.forbids)
 
     @classmethod
     def read(cls, document: Document) -> Account:
@@ -123,43 +107,6 @@ class Account:
                 for entry in reservations
                 if entry.get("key")
             ),
-            faults=_faults(document, plan),
+            field_faults=faults.of_account(document),
             document=document,
         )
-
-
-def _faults(document: Document, plan: Plan | None) -> tuple[str, ...]:
-    """Fields without which more calls would be placed, and that cannot be understood."""
-    status = document.get("status")
-    found = {}
-    if status is not None and reading.text(status) is None:
-        found["status"] = "active, suspended, expired or pending_activation"
-    numbers = [*_LIMITS, *_AMOUNTS.get(plan, ())] if plan is not None else [*_LIMITS]
-    if document.get("daily_call_limit") is not None:
-        numbers.append("calls_today")
-        if not _is_day(document.get("calls_today_date")):
-            found["calls_today_date"] = "YYYY-MM-DD"
-    for name in numbers:
-        if document.get(name) is not None and reading.number(document[name]) is None:
-            found[name] = "a number"
-    # Amounts that had to be replaced when a call was charged (``store.accounts``).
-    replaced = reading.mapping(document.get("not_understood"))
-    return (
-        *(reading.not_understood(name, document[name], allowed) for name, allowed in sorted(found.items())),
-        *(
-            reading.not_understood(name, replaced[name], f"correct {name}, and remove not_understood.{name}")
-            for name in numbers
-            if name in replaced
-        ),
-    )
-
-
-def _is_day(value: object) -> bool:
-    """Whether it is missing, or a day; a time counts as missing (``Account.calls_today_date``)."""
-    if not isinstance(value, str):
-        return True
-    try:
-        date.fromisoformat(value.strip())
-    except ValueError:
-        return not value.strip()
-    return True

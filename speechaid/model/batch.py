@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.model import reading
+from speechaid.model import faults, reading
+from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
-#: Values of ``is_active`` that mean yes; None is also a missing field. The store's queries use them as well.
-ACTIVE_VALUES: Final = (None, True, 1, "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "1")
 #: Limits that must be readable where they are set, and the minimum of each.
 _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
-#: Spans that must be readable where they are set, in the unit of their name or in seconds.
-_SPANS: Final = ("retry_delay_hours", "ring_timeout", "max_call_duration")
+#: Spans that must be readable where they are set, and the most of each: a call of a day, in seconds, and a
+#: delay of a year, in hours. Longer ones are mistakes.
+_SPANS: Final = {"retry_delay_hours": 8784, "ring_timeout": 86_400, "max_call_duration": 86_400}
+#: No limit of attempts or calls at a time is larger.
+_MOST: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +54,16 @@ class CallSettings:
         concurrent = reading.number(fields.get("max_concurrent_calls"))
         counts = fields.get("voicemail_counts")
         return cls(
-            max_attempts=int(attempts) if attempts is not None and attempts >= 1 else None,
-            retry_delay_hours=_positive(fields.get("retry_delay_hours")),
+            max_attempts=int(min(attempts, _MOST)) if attempts is not None and attempts >= 1 else None,
+            retry_delay_hours=_span(fields, "retry_delay_hours"),
             allowed_hours=fields.get("allowed_hours"),
             days_of_week=fields.get("days_of_week"),
             timezone=fields.get("timezone"),
-            ring_timeout=_positive(fields.get("ring_timeout")),
-            max_call_duration=_positive(fields.get("max_call_duration")),
-            max_concurrent_calls=int(concurrent) if concurrent is not None and concurrent >= 0 else None,
+            ring_timeout=_span(fields, "ring_timeout"),
+            max_call_duration=_span(fields, "max_call_duration"),
+            max_concurrent_calls=(
+                int(min(concurrent, _MOST)) if concurrent is not None and concurrent >= 0 else None
+            ),
             voicemail_counts=None if counts is None else reading.flag(counts, default=False),
             faults=_faults(document),
         )
@@ -74,7 +78,6 @@ class Batch:
     name: str | None
     #: False also where ``is_active`` cannot be understood; ``active_fault`` is the sentence then.
     is_active: bool
-    active_fault: str | None
     priority: int
     #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
     country: str | None
@@ -83,28 +86,37 @@ class Batch:
     pause: Document | None
     #: Keys of its open dials.
     open_dials: frozenset[str]
+    #: What cannot be read, beside the call settings' own faults.
+    field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each field that cannot be understood and forbids calls, beside the call settings."""
+        return tuple(fault.sentence for fault in self.field_faults if fault.forbids)
+
+    @property
+    def active_fault(self) -> str | None:
+        """The sentence where ``is_active`` cannot be understood."""
+        return next((fault.sentence for fault in self.field_faults if fault.field == "is_active"), None)
 
     @classmethod
     def read(cls, document: Document) -> Batch:
         """Read a batch document leniently; switches and limits that cannot be understood forbid calls."""
         pause = document.get("pause")
-        active = document.get("is_active")
-        is_active = active in ACTIVE_VALUES
-        understood = is_active or reading.yes_or_no(active) is False
         priority = reading.whole(document.get("priority"), Priority.NORMAL)
         dials = [reading.mapping(entry).get("key") for entry in reading.sequence(document.get("open_dials"))]
         return cls(
             batch_id=reading.text(document.get("batch_id")) or str(document.get("_id")),
             account_id=reading.text(document.get("account_id")),
             name=reading.text(document.get("name")),
-            is_active=is_active,
-            active_fault=None if understood else reading.not_understood("is_active", active, "true or false"),
+            is_active=reading.read_active(document.get("is_active")) is True,
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
             call_settings=CallSettings.read(document.get("call_settings")),
             pause=dict(pause) if isinstance(pause, dict) else None,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
+            field_faults=faults.of_batch(document),
             document=document,
         )
 
@@ -122,7 +134,11 @@ def _faults(document: object) -> tuple[str, ...]:
             for name, least in _LIMITS.items()
             if name in set_ and not _at_least(set_[name], least)
         },
-        **{name: "a number from 0 on" for name in _SPANS if name in set_ and not _at_least(set_[name], 0)},
+        **{
+            name: f"a number from 0 to {most}"
+            for name, most in _SPANS.items()
+            if name in set_ and _span(set_, name) is None
+        },
     }
     if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
         allowed["voicemail_counts"] = "true or false"
@@ -134,6 +150,6 @@ def _at_least(value: object, least: int) -> bool:
     return result is not None and result >= least
 
 
-def _positive(value: object) -> float | None:
-    result = reading.number(value)
-    return result if result is not None and result >= 0 else None
+def _span(fields: Mapping[str, Any], name: str) -> float | None:
+    result = reading.number(fields.get(name))
+    return result if result is not None and 0 <= result <= _SPANS[name] else None

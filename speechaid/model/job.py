@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from speechaid.model import reading
+from speechaid.model import faults, reading
+from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Stopper
+from speechaid.model.verdict import Verdict
 
 #: Dates of a job's end, which a reset removes.
 _ENDED_AT = frozenset({"completed_at", "finished_at"})
@@ -147,7 +149,7 @@ class Job:
 
     #: The document's ``_id`` (an ObjectId in SpeechAI's database; any BSON value is allowed).
     id: Any
-    #: The job's name for operators: ``job_id``, else ``_id`` as text.
+    #: The job's name for operators: ``job_id`` where that is a usable name, else ``_id`` as text.
     job_id: str
     status: JobStatus
     account_id: str | None
@@ -171,7 +173,19 @@ class Job:
     foreign: bool
     #: Deleted by another program during its call; kept until that is settled, and never dialled.
     deleted_in_call: bool
+    #: What cannot be read.
+    field_faults: tuple[FieldFault, ...]
     document: Document = field(repr=False)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each field that forbids calling the job, since it cannot be read."""
+        return tuple(fault.sentence for fault in self.field_faults if fault.forbids)
+
+    @property
+    def has_unreadable_dial(self) -> bool:
+        """Whether it has an open dial of which nothing more is known: there may be a call."""
+        return any(fault.field == "dial" and fault.forbids for fault in self.field_faults)
 
     @property
     def is_served(self) -> bool:
@@ -191,8 +205,13 @@ class Job:
         return not was_reset
 
     @classmethod
-    def read(cls, document: Document) -> Job:
-        """Read a job document leniently: a malformed field gets its default, it is no error."""
+    def read(cls, document: Document, *, size: int = 0) -> Job:
+        """Read a job document leniently: a malformed field gets its default, it is no error.
+
+        Args:
+            document: as stored.
+            size: its size in bytes, where known.
+        """
         word = (reading.text(document.get("status")) or "").lower()
         status = STATUS_ALIASES.get(word) or (JobStatus(word) if word in set(JobStatus) else None)
         attempts = reading.number(document.get("attempts"))
@@ -201,7 +220,7 @@ class Job:
         request = document.get("request")
         return cls(
             id=document["_id"],
-            job_id=reading.text(document.get("job_id")) or str(document["_id"]),
+            job_id=reading.usable_name(document.get("job_id")) or reading.as_printable(document["_id"]),
             # A job with an unknown status is not dialled: it reads as SUSPENDED.
             status=status or JobStatus.SUSPENDED,
             account_id=reading.text(document.get("account_id")),
@@ -209,7 +228,7 @@ class Job:
             contact=Contact.read(document),
             attempts=max(0, reading.whole(tries)),
             max_attempts=None if limit is None else int(limit),
-            reserved_until=reading.instant(document.get("reserved_until")),
+            reserved_until=reading.due_time(document.get("reserved_until")),
             worker_id=reading.text(document.get("worker_id")),
             claim_token=reading.text(document.get("claim_token")),
             revision=reading.whole(document.get("revision")),
@@ -222,7 +241,32 @@ class Job:
             call_id=reading.text(document.get("call_id")),
             suspend_reason=reading.text(document.get("suspend_reason")),
             request=dict(request) if isinstance(request, dict) else None,
-            foreign=reading.flag(document.get("foreign"), default=False),
+            # An unreadable mark counts: then the job's call is looked up before it is called again.
+            foreign=reading.flag(document.get("foreign"), default=document.get("foreign") is not None),
             deleted_in_call=reading.flag(document.get("deleted_in_call"), default=False),
+            field_faults=_faults(document, size),
             document=document,
         )
+
+
+def _faults(document: Document, size: int) -> tuple[FieldFault, ...]:
+    found = faults.of_job(document)
+    stored = document.get("dial")
+    if stored is not None and not _is_readable_dial(stored):
+        unread = FieldFault(field="dial", what="is an open dial that cannot be read", forbids=True)
+        found = (unread, *(fault for fault in found if fault.field != "dial"))
+    if size > faults.MAX_JOB_BYTES:
+        large = f"has {size / 2**20:.1f} MiB: no room is left for its call's result"
+        found = (FieldFault(field="document", what=large, forbids=True), *found)
+    return found
+
+
+def _is_readable_dial(stored: object) -> bool:
+    dial = Dial.read(stored)
+    if dial is None:
+        return False
+    verdict = reading.mapping(stored).get("verdict")
+    try:
+        return verdict is None or bool(Verdict.read(verdict))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False

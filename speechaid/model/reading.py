@@ -1,23 +1,42 @@
-"""Read documents of another program leniently: a wrong type counts as a missing field, never an error."""
+"""Read documents of another program leniently: a wrong type counts as a missing field, never an error.
+
+What cannot be read is also named, and may forbid a call: ``model.faults``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 Document = dict[str, Any]
 
+#: Stands in a decoded text for each byte that is not UTF-8 (``store.decoding``); no text has this character.
+UNREADABLE: Final = "\ufdd0"
+#: Values of ``is_active`` that mean yes; None is also a missing field. The store's queries use them.
+ACTIVE_VALUES: Final = (None, True, 1, "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "1")
+#: Numbers that are read as a due time: seconds and milliseconds since 1970, both from 2001 to the year 5138.
+_EPOCH_SECONDS: Final = (1e9, 1e11)
+_EPOCH_MILLISECONDS: Final = (1e12, 1e14)
+#: The last year that counts as a time; the arithmetic of windows and delays needs room after it.
+_LAST_YEAR: Final = 9000
+#: Longest name that is used as it stands in messages, logs and process titles.
+_LONGEST_NAME: Final = 200
+
 
 def text(value: object) -> str | None:
-    """A non-blank string, stripped; a whole number as its digits; anything else is None."""
+    """A non-blank string, stripped; a whole number of any type as its digits; anything else is None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if callable(to_decimal := getattr(value, "to_decimal", None)):
+        amount = to_decimal()
+        short = amount.is_finite() and amount.adjusted() < _LONGEST_NAME
+        return str(int(amount)) if short and amount == amount.to_integral_value() else None
     if not isinstance(value, str):
         return None
     return value.strip() or None
@@ -45,30 +64,50 @@ def whole(value: object, default: int = 0) -> int:
     return default if result is None else int(result)
 
 
-def flag(value: object, *, default: bool) -> bool:
-    """A boolean, a number, or one of yes, no, on, off, true, false, 1, 0; anything else is the default."""
+def usable_name(value: object) -> str | None:
+    """A text that may stand in messages and process titles: printable and short; anything else is None."""
+    result = text(value)
+    usable = result is not None and len(result) <= _LONGEST_NAME and result.isprintable()
+    return result if usable else None
+
+
+def as_printable(value: object, longest: int = _LONGEST_NAME) -> str:
+    """Any value as a text without control characters, cut where it is too long."""
+    result = value if isinstance(value, str) else str(value)
+    if len(result) > longest:
+        result = f"{result[: longest - 3]}..."
+    return result if result.isprintable() else "".join(c if c.isprintable() else "?" for c in result)
+
+
+def yes_or_no(value: object) -> bool | None:
+    """A boolean, 0, 1, or one of yes, no, on, off, true, false, 1, 0; anything else is None.
+
+    For what may forbid a call: there the caller takes None as a no.
+    """
     if isinstance(value, bool):
         return value
-    if isinstance(value, int | float):
-        return bool(value)
     if isinstance(value, str):
         word = value.strip().lower()
         if word in {"true", "yes", "on", "1"}:
             return True
-        if word in {"false", "no", "off", "0"}:
-            return False
-    return default
+        return False if word in {"false", "no", "off", "0"} else None
+    amount = number(value)
+    return bool(amount) if amount in {0, 1} else None
 
 
-def yes_or_no(value: object) -> bool | None:
-    """As ``flag``, but None for what is none of these, and for numbers other than 0 and 1.
+def flag(value: object, *, default: bool) -> bool:
+    """As ``yes_or_no``, and any other number is a yes; the default where that cannot tell."""
+    result = yes_or_no(value)
+    if result is None and not isinstance(value, str) and number(value) is not None:
+        return True
+    return default if result is None else result
 
-    For what may forbid a call: there the caller takes None as a no.
-    """
-    if isinstance(value, int | float) and value not in {0, 1}:
-        return None
-    yes, no = flag(value, default=True), flag(value, default=False)
-    return yes if yes is no else None
+
+def read_active(value: object) -> bool | None:
+    """The switch of a batch: yes only where the store's queries find it too; None where it says neither."""
+    if value in ACTIVE_VALUES or (not isinstance(value, str) and number(value) == 1):
+        return True
+    return False if yes_or_no(value) is False else None
 
 
 def instant(value: object) -> datetime | None:
@@ -86,6 +125,32 @@ def instant(value: object) -> datetime | None:
         return None
 
 
+def due_time(value: object) -> datetime | None:
+    """When a job is due, or its lease ends: as ``instant``, and numbers since 1970; else None.
+
+    The one reading of ``reserved_until``: for claims (``Queue.convert_due_times`` writes it), ``explain``,
+    ``forecast`` and ``doctor``. A number is milliseconds where it is large enough, else seconds. A date
+    before year 1 is long past; one after year 9000 is no time.
+    """
+    if is_out_of_range(value):
+        return datetime(1970, 1, 1, tzinfo=UTC) if int(value) < 0 else None  # type: ignore[call-overload]
+    if isinstance(value, str | datetime):
+        moment = instant(value)
+        return None if moment is None or moment.year > _LAST_YEAR else moment
+    amount = number(value)
+    if amount is None:
+        return None
+    for (least, most), unit in ((_EPOCH_SECONDS, 1), (_EPOCH_MILLISECONDS, 1000)):
+        if least <= amount < most:
+            return datetime.fromtimestamp(amount / unit, UTC)
+    return None
+
+
+def is_out_of_range(value: object) -> bool:
+    """Whether it is a date that ``datetime`` cannot hold: ``bson.DatetimeMS``, without importing bson."""
+    return not isinstance(value, datetime) and callable(getattr(value, "as_datetime", None))
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """A sub-document, or an empty one."""
     return value if isinstance(value, Mapping) else {}
@@ -100,7 +165,12 @@ def sequence(value: object) -> list[Any]:
 
 def not_understood(name: str, value: object, allowed: str) -> str:
     """The sentence for an operator about a field that cannot be understood."""
-    return f"{name} {shown(value)} cannot be understood: {allowed}"
+    return f"{name} {wrong_value(value, allowed)}"
+
+
+def wrong_value(value: object, allowed: str) -> str:
+    """As ``not_understood``, without the field's name."""
+    return f"{shown(value)} cannot be understood: {allowed}"
 
 
 def shown(value: object) -> str:

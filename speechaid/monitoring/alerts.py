@@ -209,6 +209,10 @@ class AlertMonitor:
             holds=_hold_sentences(snapshot),
             batches_paused=tuple(unexpected),
             batches_not_understood=tuple(not_understood),
+            unreadable=tuple(
+                f"{row['collection']} {row['name']} ({row['field']})"
+                for row in stats.get("unreadable", {"named": []})["named"]
+            ),
             accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(stats, "accounts", [])},
         )
 

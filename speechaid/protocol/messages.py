@@ -15,6 +15,7 @@ answered with ``"id": null``. The number after ``"v"`` grows when an old client 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -152,8 +153,12 @@ class Refusal:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Encode a message; times become ISO 8601 text."""
-    return encode_json({"v": PROTOCOL_VERSION, **message}, **_ENCODING)
+    """Encode a message; times become ISO 8601 text, and numbers that JSON does not have null."""
+    whole = {"v": PROTOCOL_VERSION, **message}
+    try:
+        return encode_json(whole, **_ENCODING)
+    except ValueError:  # a stored document may hold NaN, which costs a copy of the answer
+        return encode_json(_finite(whole), **_ENCODING)
 
 
 def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
@@ -381,6 +386,15 @@ def _jsonable(value: object) -> object:
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     return str(value)
+
+
+def _finite(value: object) -> object:
+    """A copy with null for numbers that are infinite or none."""
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _no_constant(name: str) -> float:

@@ -84,6 +84,8 @@ class AlertFacts:
     holds: tuple[str, ...] = ()
     batches_paused: tuple[str, ...] = ()
     batches_not_understood: tuple[str, ...] = ()
+    #: Collection, name and field of each document with a field that cannot be read.
+    unreadable: tuple[str, ...] = ()
     #: Calls left by account, for accounts with a limited balance.
     accounts: Mapping[str, float] = field(default_factory=dict)
 

@@ -78,6 +78,10 @@ def _not_understood(facts: AlertFacts, _limits: Thresholds) -> str | None:
     return f"calling hours, days or time zone are invalid: {_listed(batches)}" if batches else None
 
 
+def _unreadable(facts: AlertFacts, _limits: Thresholds) -> str | None:
+    return f"cannot be read: {_listed(facts.unreadable)}" if facts.unreadable else None
+
+
 def _crash_looping(facts: AlertFacts, _limits: Thresholds) -> str | None:
     loops = facts.crash_loops
     return f"{_listed(loops)} {'is' if len(loops) == 1 else 'are'} crash-looping" if loops else None
@@ -231,6 +235,16 @@ _TABLE: Final = (
         keep_seconds=0,
         meaning="A field of a batch or its account cannot be understood, so none of its contacts is called.",
         remedy="speechctl doctor quotes the field, its value and what is allowed; correct it.",
+    ),
+    Alert(
+        name="UnreadableDocuments",
+        severity=Severity.WARNING,
+        condition=_unreadable,
+        promql=lambda _: "speechaid_documents_unreadable > 0",
+        for_seconds=60,
+        keep_seconds=0,
+        meaning="Documents have fields that cannot be read; where these may forbid a call, none is placed.",
+        remedy="Correct them in the database; speechctl doctor names each document and field.",
     ),
     Alert(
         name="WorkersCrashLooping",

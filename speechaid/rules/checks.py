@@ -26,6 +26,7 @@ class Reason(StrEnum):
     """Why a job may not be dialled: stable values for logs, metrics and ``explain``."""
 
     HELD = "held"
+    JOB_UNREADABLE = "job_unreadable"
     BATCH_MISSING = "batch_missing"
     BATCH_NOT_UNDERSTOOD = "batch_not_understood"
     BATCH_PAUSED = "batch_paused"
@@ -87,13 +88,24 @@ def _hold(case: Case) -> Check:
     )
 
 
+def document_check(job: Job) -> Check:
+    """Whether every field of the job can be read that may forbid its call, or that the person would hear."""
+    if job.faults:
+        return _failed("document", Reason.JOB_UNREADABLE, "; ".join(job.faults))
+    return _passed("document", "readable")
+
+
+def _document(case: Case) -> Check:
+    return document_check(case.job)
+
+
 def _batch(case: Case) -> Check:
     if case.job.batch_id is None:
         return _passed("batch", "none")
     if case.batch is None:
         return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {case.job.batch_id}")
-    if case.batch.active_fault is not None:
-        return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, case.batch.active_fault)
+    if case.batch.faults:
+        return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, "; ".join(case.batch.faults))
     if not case.batch.is_active:
         return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is paused")
     return _passed("batch", f"{case.batch.batch_id} is active")
@@ -215,6 +227,7 @@ def _failed(name: str, reason: Reason, value: str, *, next_eligible_at: datetime
 
 CHECKS: Final[tuple[Callable[[Case], Check], ...]] = (
     _hold,
+    _document,
     _batch,
     _window,
     _account,

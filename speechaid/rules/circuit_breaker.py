@@ -181,7 +181,7 @@ class Breaker:
         unexplained = _read_unexplained(fields.get("unexplained"))
         if document is None or (state == BreakerState.CLOSED and kind is None):
             return cls(unexplained=unexplained, carrier_run=run)
-        if state not in set(BreakerState) or kind not in set(FaultKind):
+        if not is_understood(document):
             reason = f"the stored circuit breaker cannot be understood: state {state}, kind {kind}"
             return cls(
                 state=BreakerState.OPEN,
@@ -192,8 +192,8 @@ class Breaker:
                 carrier_run=run,
             )
         return cls(
-            state=BreakerState(state),
-            kind=FaultKind(kind),
+            state=BreakerState(str(state)),
+            kind=FaultKind(str(kind)),
             faults=reading.whole(fields.get("faults")),
             opened_at=reading.instant(fields.get("opened_at")),
             probe_at=reading.instant(fields.get("probe_at")),
@@ -203,6 +203,14 @@ class Breaker:
             unexplained=unexplained,
             carrier_run=run,
         )
+
+
+def is_understood(document: Document) -> bool:
+    """Whether a stored breaker says what it is: its state is known, and its kind unless it is closed."""
+    state, kind = reading.text(document.get("state")), reading.text(document.get("kind"))
+    return (state == BreakerState.CLOSED and kind is None) or (
+        state in set(BreakerState) and kind in set(FaultKind)
+    )
 
 
 def may_dial(breaker: Breaker, now: datetime) -> bool:

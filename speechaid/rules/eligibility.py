@@ -56,6 +56,7 @@ class Action(StrEnum):
 ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
     {
         Reason.HELD: Action.PUT_BACK,
+        Reason.JOB_UNREADABLE: Action.PUT_BACK,
         Reason.BATCH_MISSING: Action.PUT_BACK,
         Reason.BATCH_NOT_UNDERSTOOD: Action.PUT_BACK,
         Reason.BATCH_PAUSED: Action.PUT_BACK,
@@ -174,8 +175,8 @@ def window_for(
 def batch_fault(batch: Batch, account_timezone: str | None, defaults: DiallingDefaults) -> str | None:
     """What of a batch cannot be understood, so that none of its jobs is called; None: all of it can."""
     window = window_for(batch, account_timezone, defaults)
-    sentences = [batch.active_fault, window.sentence if isinstance(window, WindowFault) else None]
-    return "; ".join(sentence for sentence in sentences if sentence is not None) or None
+    of_window = (window.sentence,) if isinstance(window, WindowFault) else ()
+    return "; ".join((*batch.faults, *of_window)) or None
 
 
 def batch_may_be_called(
@@ -185,7 +186,7 @@ def batch_may_be_called(
 
     None stands for the jobs without a batch.
     """
-    if batch is not None and not batch.is_active:
+    if batch is not None and (batch.faults or not batch.is_active):
         return False
     window = window_for(batch, account_timezone, defaults)
     return isinstance(window, Window) and windows.is_open(window, now)

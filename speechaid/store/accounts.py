@@ -19,10 +19,12 @@ from speechaid.model.account import Account, Reservation
 from speechaid.model.reading import Document, number, sequence, text
 from speechaid.rules.metering import Headroom
 from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
-from speechaid.store.table import Table
+from speechaid.store.table import Table, as_stored
 
 #: Amounts that are incremented; SpeechAI may have stored some as text, to which MongoDB cannot add.
-COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used")
+COUNTED = ("minutes_reserved", "credit_reserved", "minutes_used", "credit_used", "ledger_revision")
+#: Lists that are pushed to; another program may have written anything else there.
+LISTS = ("open_dials", "given_back")
 
 
 class Accounts:
@@ -140,7 +142,7 @@ class Accounts:
         query = {
             "account_id": account.account_id,
             "open_dials.key": key,
-            "calls_today_date": account.document.get("calls_today_date"),
+            "calls_today_date": as_stored(account.document.get("calls_today_date")),
         }
         change: Document = {
             "$pull": {"open_dials": {"key": key}},
@@ -157,7 +159,7 @@ class Accounts:
             stored = account.document.get("calls_today")
             counted = account.calls_today_date or day
             if day > counted or (day == counted and not is_countable(stored)):
-                query["calls_today"] = stored
+                query["calls_today"] = as_stored(stored)
                 count = calls if day > counted else account.calls_today + calls
                 unread = _unread("calls_today", stored)
                 change["$set"] = {"calls_today": count, "calls_today_date": day, **unread}
@@ -181,7 +183,7 @@ class Accounts:
         self._make_countable(account)
         query = {
             "account_id": account.account_id,
-            "ledger_revision": account.document.get("ledger_revision"),
+            "ledger_revision": as_stored(account.document.get("ledger_revision")),
             "given_back": {"$ne": job_id},
         }
         change = {
@@ -198,11 +200,16 @@ class Accounts:
         )
 
     def _make_countable(self, account: Account) -> None:
-        """Turn amounts stored as text or null into numbers."""
+        """Turn amounts stored as text or null into numbers, and what should be a list into one."""
+        for name in LISTS:
+            value = account.document.get(name, [])
+            if not isinstance(value, list):
+                query = {"account_id": account.account_id, name: as_stored(value)}
+                self.table.update(query, {"$set": {name: []}})
         for name in COUNTED:
             value = account.document.get(name, 0)
             if not is_countable(value):
-                query = {"account_id": account.account_id, name: value}
+                query = {"account_id": account.account_id, name: as_stored(value)}
                 self.table.update(query, {"$set": {name: number(value) or 0.0, **_unread(name, value)}})
 
     def stale_reservations(self, before: datetime) -> list[StaleEntry]:
@@ -223,7 +230,7 @@ def _unread(name: str, value: object) -> Document:
 def _still_valid(account: Account, headroom: Headroom | None) -> Document:
     """The filter under which an evaluation of the account still holds."""
     if headroom is None:
-        return {"ledger_revision": account.document.get("ledger_revision")}
+        return {"ledger_revision": as_stored(account.document.get("ledger_revision"))}
     # Also true of a missing field.
     query: Document = {name: {"$not": {"$gt": value}} for name, value in headroom.at_most.items()}
     if headroom.open_dials is not None:

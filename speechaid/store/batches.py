@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from speechaid.errors import NotFound
-from speechaid.model.batch import ACTIVE_VALUES, Batch
-from speechaid.model.reading import Document, number, text
+from speechaid.errors import NotFound, StoreError, StoreUnavailable
+from speechaid.model.batch import Batch
+from speechaid.model.reading import ACTIVE_VALUES, Document, number, text
 from speechaid.model.states import Priority
 from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
-from speechaid.store.table import Table
+from speechaid.store.table import Table, as_stored
 
 #: ``is_active`` means yes. What cannot be understood means neither yes nor no: not called, and not resumed by
 #: ``resume-all``.
@@ -205,17 +205,32 @@ class Batches:
             "open_dials.key": {"$ne": key},
             **capacity,
         }
-        if self.table.update(query, {"$push": {"open_dials": self._entry(key, job_id)}}):
+        if self._push_dial(query, self._entry(key, job_id)):
             return True
         return self.table.find_one({"batch_id": batch_id, "open_dials.key": key}, fields=("_id",)) is not None
 
     def register_live_dial(self, batch_id: str, key: str, *, job_id: str | None = None) -> None:
         """Add the entry of a dial that has a call already, whatever the batch's pause and limit."""
         query = {"batch_id": batch_id, "open_dials.key": {"$ne": key}}
-        self.table.update(query, {"$push": {"open_dials": self._entry(key, job_id)}})
+        self._push_dial(query, self._entry(key, job_id))
 
     def _entry(self, key: str, job_id: str | None) -> Document:
         return {"key": key, "at": self._now(), **({} if job_id is None else {"job_id": job_id})}
+
+    def _push_dial(self, query: Document, entry: Document) -> bool:
+        """Add an entry; what another program wrote where the list belongs is replaced by a list."""
+        change = {"$push": {"open_dials": entry}}
+        try:
+            return self.table.update(query, change)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            row = self.table.find_one({"batch_id": query["batch_id"]}, fields=("open_dials",)) or {}
+            if isinstance(row.get("open_dials", []), list):
+                raise
+            as_read = {"batch_id": query["batch_id"], "open_dials": as_stored(row["open_dials"])}
+            self.table.update(as_read, {"$set": {"open_dials": []}})
+            return self.table.update(query, change)
 
     def settle_dial(
         self,
@@ -251,7 +266,7 @@ class Batches:
         for name in names:
             value = document.get(name, 0)
             if not is_countable(value):
-                self.table.update({**query, name: value}, {"$set": {name: number(value) or 0.0}})
+                self.table.update({**query, name: as_stored(value)}, {"$set": {name: number(value) or 0.0}})
 
     def note_invalid_number(self, batch_id: str, person: str, *, people: int, reason: str) -> bool:
         """Note that a person's number is invalid; pause the batch if that befell so many people in a row.

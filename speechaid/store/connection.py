@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
+from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.read_concern import ReadConcern
@@ -32,6 +33,7 @@ from speechaid.store.analyses import Analyses
 from speechaid.store.batches import Batches
 from speechaid.store.call_logs import CallLogs
 from speechaid.store.call_results import CallResults
+from speechaid.store.decoding import LENIENT
 from speechaid.store.diagnostics import Diagnostics
 from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.holds import Holds
@@ -163,6 +165,7 @@ class Store:
         clock: Clock | None = None,
         remarks: tuple[str, ...] = (),
         operation_seconds: float | None = None,
+        codec_options: CodecOptions[Document] | None = None,
     ) -> None:
         """Take over a client; the other arguments are those of ``connect``."""
         self._client = client
@@ -171,6 +174,7 @@ class Store:
         self._clock = DatabaseClock(client, clock or SystemClock(), operation_seconds)
         database = client.get_database(
             settings.name,
+            codec_options=codec_options,
             write_concern=WriteConcern("majority", j=True, wtimeout=20_000),
             read_concern=ReadConcern("majority"),
             # Whatever the address says: a secondary may not know yet of a hold, a pause or an opt-out. Each
@@ -306,6 +310,7 @@ def connect(
             clock=clock,
             remarks=remarks,
             operation_seconds=_shortest(client, operation_seconds),
+            codec_options=LENIENT,
         )
     except (InvalidURI, ConfigurationError, ValueError, OSError) as exc:
         # The driver's text may quote the address, and so a password.

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus, Outcome, SuspendReason
+from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait or failed.
@@ -41,7 +42,7 @@ class Diagnostics:
         if len(found) < limit:
             later = {**ready, "reserved_until": {"$ne": None}}
             found += self._jobs.find(later, sort=[("reserved_until", 1)], limit=limit - len(found))
-        return [Job.read(row) for row in found]
+        return [read_job(row) for row in found]
 
     def holder_of(self, number_: str, besides: Job) -> str | None:
         """The name of another job with an open dial to this number; None where there is none."""
@@ -55,7 +56,7 @@ class Diagnostics:
 
     def open_dials(self, limit: int) -> list[Job]:
         """Find jobs with an open dial."""
-        return [Job.read(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
+        return [read_job(row) for row in self._jobs.find({"dial.number": {"$exists": True}}, limit=limit)]
 
     def unreadable(self, limit: int) -> list[str]:
         """Names of jobs that wait or failed and have no readable phone, sorted; at most ``limit``."""

@@ -54,6 +54,22 @@ class DoNotCallList:
             str(row["_id"]) for row in self.table.find({"_id": {"$in": wanted}}, fields=("_id",))
         )
 
+    def other_forms(self, limit: int) -> list[Document]:
+        """Find entries whose ``_id`` no dial compares with, since it does not begin with a plus.
+
+        Those that were read before (``mark_read``) are left out.
+        """
+        others = [{"$type": ["int", "long", "double", "decimal"]}, {"$lt": "+"}, {"$gte": ","}]
+        found: list[Document] = []
+        for other in others:
+            query = {"_id": other, "read_as": {"$exists": False}}
+            found += self.table.find(query, limit=limit - len(found)) if len(found) < limit else []
+        return found
+
+    def mark_read(self, entry: Document, numbers: Sequence[str]) -> None:
+        """Note on such an entry under which numbers it is listed now."""
+        self.table.update({"_id": entry["_id"]}, {"$set": {"read_as": list(numbers)}})
+
     def remove(self, number: str) -> bool:
         """Remove a number; return whether it was listed."""
         return self.table.delete({"_id": number}) > 0

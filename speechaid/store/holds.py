@@ -1,5 +1,7 @@
 """Holds on dialling: an operator's global hold, and the circuit breaker of each API key.
 
+What cannot be read holds: a global hold whose ``on`` is neither yes nor no, and a breaker of unknown state.
+
 Documents: ``{_id: "fleet", on, reason, by, at}`` and ``{_id: "key:<fingerprint>", revision, …breaker}``. A
 breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
 """
@@ -10,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from speechaid.model.reading import Document, instant, text, whole, yes_or_no
-from speechaid.store.table import Duplicate, Table
+from speechaid.model.reading import Document, instant, shown, text, whole, yes_or_no
+from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
 FLEET = "fleet"
@@ -71,7 +73,7 @@ class Holds:
             except Duplicate:
                 return False
             return True
-        revision = {"$in": [None, 0, False]} if expected_revision == 0 else expected_revision
+        revision = {"$in": [None, 0, False]} if expected_revision == 0 else as_stored(expected_revision)
         query = {"_id": key_of(fingerprint), "revision": revision}
         return self.table.update(query, {"$set": {**fields, "revision": whole(expected_revision) + 1}})
 
@@ -81,10 +83,13 @@ def read_global_hold(document: Document | None) -> GlobalHold | None:
 
     A document that does not say plainly that it is off holds.
     """
-    if document is None or yes_or_no(document.get("on")) is False:
+    if document is None or (on := yes_or_no(document.get("on"))) is False:
         return None
+    unread = None if on else f"the stored hold cannot be read: on is {shown(document.get('on'))}"
     return GlobalHold(
-        reason=text(document.get("reason")), by=text(document.get("by")), at=instant(document.get("at"))
+        reason=unread or text(document.get("reason")),
+        by=text(document.get("by")),
+        at=instant(document.get("at")),
     )
 
 

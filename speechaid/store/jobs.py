@@ -14,14 +14,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreError
+from bson import encode
+from bson.errors import BSONError
+
+from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import Document, instant, mapping, text, whole
+from speechaid.model.reading import Document, due_time, instant, mapping, text, whole
 from speechaid.model.states import FINISHED, JobStatus, spellings_of, status_dates, transition
 from speechaid.rules import operator_requests
 from speechaid.store import indexes, legacy
 from speechaid.store.ranges import begins
-from speechaid.store.table import Duplicate, Table
+from speechaid.store.table import Duplicate, Table, as_stored, suppress_faults
 
 #: Keys of the covering index for counts, which is far smaller than the documents.
 COUNTED = (("batch_id", 1), ("status", 1))
@@ -40,9 +43,10 @@ class Candidate:
     """A job that may be claimed: the fields that the compare-and-set compares."""
 
     id: Any
-    revision: int | None
-    reserved_until: datetime | None
-    claim_token: str | None
+    #: These three as stored, of whatever type.
+    revision: Any
+    reserved_until: Any
+    claim_token: Any
     account_id: str | None = None
 
     @classmethod
@@ -87,12 +91,15 @@ class Jobs:
 
     # -- finding lapsed leases ---------------------------------------------------------------------------
 
-    def lapsed(self, limit: int) -> list[Candidate]:
+    def lapsed(self, limit: int, *, without: Sequence[Any] = ()) -> list[Candidate]:
         """Find at most ``limit`` jobs in progress whose lease has run out, longest ago first.
 
-        A job that SpeechAI left in progress without any lease counts as lapsed.
+        A job that SpeechAI left in progress without any lease counts as lapsed. ``without`` names the ``_id``
+        of jobs that are left out.
         """
-        held = {"status": JobStatus.IN_PROGRESS}
+        held: Document = {"status": JobStatus.IN_PROGRESS}
+        if without:
+            held["_id"] = {"$nin": list(without)}
         found = self.table.find(
             {**held, "reserved_until": {"$lt": self._now()}},
             sort=[("reserved_until", 1)],
@@ -118,9 +125,9 @@ class Jobs:
         expected = {
             "_id": candidate.id,
             "status": JobStatus.PENDING,
-            "revision": candidate.revision,
+            "revision": as_stored(candidate.revision),
             # SpeechAI's programs do not write the revision.
-            "reserved_until": candidate.reserved_until,
+            "reserved_until": as_stored(candidate.reserved_until),
         }
         return self.table.update(
             expected,
@@ -146,14 +153,15 @@ class Jobs:
         it may be the only sign of the age of its call.
         """
         now = self._now()
-        if candidate.reserved_until is not None and candidate.reserved_until >= now:
+        lease = due_time(candidate.reserved_until)
+        if lease is not None and lease >= now:
             return None
         expected = {
             "_id": candidate.id,
             "status": JobStatus.IN_PROGRESS,
-            "revision": candidate.revision,
-            "claim_token": candidate.claim_token,
-            "reserved_until": candidate.reserved_until,
+            "revision": as_stored(candidate.revision),
+            "claim_token": as_stored(candidate.claim_token),
+            "reserved_until": as_stored(candidate.reserved_until),
         }
         taken = self.table.update(
             expected,
@@ -404,12 +412,12 @@ class Jobs:
             if not self.table.delete(self._own(job) | _same_dial(job)):
                 raise self._lost(job)
             return True
-        query = self._own(job) | _same_dial(job) | {"request": job.request}
+        query = self._own(job) | _same_dial(job) | {"request": as_stored(job.document.get("request"))}
         update = clear_claim(changes, self._now(), JobStatus.IN_PROGRESS)
         if self.table.update({**query, "status": JobStatus.IN_PROGRESS}, update):
             return True
         current = self.reread(job)
-        if current.request != job.request:
+        if current.document.get("request") != job.document.get("request"):
             return False
         others = {name: value for name, value in changes.items() if name not in {"status", "reserved_until"}}
         self._write(job, clear_claim(others, self._now()), _same_dial(job))
@@ -436,7 +444,9 @@ class Jobs:
         while True:
             changed = operator_requests.apply_request(fields, job.request)
             update = clear_claim(changed, now, JobStatus.IN_PROGRESS)
-            if self.table.update(self._own(job) | {"request": job.request}, update):
+            if self.table.update(
+                self._own(job) | {"request": as_stored(job.document.get("request"))}, update
+            ):
                 return
             job = self.reread(job)
 
@@ -450,6 +460,19 @@ class Jobs:
         """
         lapses_at = until or self._now() - timedelta(milliseconds=1)
         self._write(job, {"$set": {"reserved_until": lapses_at}, "$unset": {"worker_id": ""}})
+
+    def put_aside(self, job_id: Any, token: str, seconds: float) -> bool:
+        """Release the claim of a job that cannot be read or written, for this long; its dial stays.
+
+        Every field of the job stays as it is, but for the claim: whoever corrects it finds what was there. It
+        is ``pending`` again where it was claimed to be dialled; False where the claim is lost.
+        """
+        until = self._now() + timedelta(seconds=seconds)
+        change = {
+            "$set": {"status": transition(JobStatus.PENDING, JobStatus.IN_PROGRESS), "reserved_until": until},
+            "$unset": {"claim_token": "", "worker_id": ""},
+        }
+        return self.table.update({"_id": job_id, "claim_token": token}, change)
 
     # -- for operators and counts ------------------------------------------------------------------------
 
@@ -466,7 +489,7 @@ class Jobs:
         document = self.table.find_one({"job_id": job_id}) or self.table.find_one({"_id": _object_id(job_id)})
         if document is None:
             raise NotFound(f"no job {job_id}")
-        return Job.read(document)
+        return read_job(document)
 
     def find_by_prefix(self, prefix: str, limit: int = 20) -> list[str]:
         """Names of jobs with this prefix."""
@@ -482,7 +505,7 @@ class Jobs:
             query["batch_id"] = batch_id
         if status is not None:
             query["status"] = {"$in": spellings_of(status)}
-        return [Job.read(document) for document in self.table.find(query, limit=limit)]
+        return [read_job(document) for document in self.table.find(query, limit=limit)]
 
     def counts(self, batch_id: str | None = None) -> dict[str, int]:
         """Count jobs by status, as it is written. Scans an index: never on a hot path."""
@@ -552,8 +575,9 @@ class Jobs:
         """
         held = {"status": JobStatus.IN_PROGRESS, "worker_id": worker_id, "claim_token": {"$exists": True}}
         released = []
-        for job in map(Job.read, self.table.find(held)):
-            with contextlib.suppress(LeaseLost):  # another worker has adopted it meanwhile
+        for job in map(read_job, self.table.find(held)):
+            # Another worker has adopted it meanwhile, or its document takes no write: its lease lapses.
+            with contextlib.suppress(LeaseLost), suppress_faults():
                 released.append((job, self._release_crashed(job, limit)))
         return released
 
@@ -598,7 +622,42 @@ class Jobs:
 
     def _read_own(self, job_id: Any, token: str | None) -> Job | None:
         document = self.table.find_one({"_id": job_id, "claim_token": token}) if token else None
-        return None if document is None else Job.read(document)
+        return None if document is None else read_job(document)
+
+
+def read_job(document: Document) -> Job:
+    """The job of a whole document; its size counts: one that is too large cannot take its call's result."""
+    try:
+        return Job.read(document, size=len(encode(document)))
+    except (BSONError, OverflowError, UnicodeError, RecursionError):
+        return Job.read(document)
+
+
+def update_each(table: Table, query: Document, ids: Sequence[Any], change: Document) -> int:
+    """Change the jobs of a query with these ``_id``; return how many.
+
+    One job that the change does not fit (it is full, or its revision is no number) must not stop the others:
+    then each is changed on its own.
+    """
+    try:
+        return table.update_many({**query, "_id": {"$in": list(ids)}}, change)
+    except StoreUnavailable:
+        raise
+    except StoreError:
+        changed = 0
+        for job_id in ids:
+            with suppress_faults():
+                changed += _update_one(table, {**query, "_id": job_id}, change)
+        return changed
+
+
+def _update_one(table: Table, query: Document, change: Document) -> bool:
+    row = table.find_one(query, fields=("revision",))
+    if row is None or "$inc" not in change:
+        return row is not None and table.update(query, change)
+    fields = {**change.get("$set", {}), "revision": whole(row.get("revision")) + 1}
+    others = {name: value for name, value in change.items() if name not in {"$set", "$inc"}}
+    return table.update({**query, "revision": as_stored(row.get("revision"))}, {**others, "$set": fields})
 
 
 def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Document:

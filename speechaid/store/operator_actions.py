@@ -13,7 +13,7 @@ from typing import Any, Final
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus
-from speechaid.store.jobs import LIVE_NUMBER, clear_claim
+from speechaid.store.jobs import LIVE_NUMBER, clear_claim, read_job, update_each
 from speechaid.store.table import Table
 
 #: Statuses of jobs that wait and that no worker holds.
@@ -79,7 +79,7 @@ class OperatorActions:
         }
         if after is not None:
             query["_id"] = {"$gt": after}
-        return [Job.read(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
+        return [read_job(row) for row in self.table.find(query, sort=[("_id", 1)], limit=limit)]
 
     def with_unknown_call(self, limit: int, *, after: Any = None) -> list[Job]:
         """Find parked jobs whose call Retell does not know, in the order of ``_id``, after this one."""
@@ -167,7 +167,7 @@ class OperatorActions:
     def in_progress(self, batch_id: str) -> list[Job]:
         """Find a batch's jobs in progress."""
         query = {"batch_id": batch_id, "status": JobStatus.IN_PROGRESS}
-        return [Job.read(row) for row in self.table.find(query)]
+        return [read_job(row) for row in self.table.find(query)]
 
     def count(self, query: Document) -> int:
         """Count the jobs of a query."""
@@ -183,4 +183,4 @@ class OperatorActions:
         origins = [STATUS_ALIASES.get(word) or JobStatus(word) for word in query["status"]["$in"]]
         update = clear_claim(changes, self._now(), *origins)
         update["$unset"] |= dict.fromkeys(without, "")
-        return self.table.update_many({**query, "_id": {"$in": ids}}, update)
+        return update_each(self.table, dict(query), ids, update)

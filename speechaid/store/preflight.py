@@ -16,6 +16,7 @@ from speechaid.model.job import Job
 from speechaid.model.reading import Document, mapping, sequence
 from speechaid.store import holds
 from speechaid.store.holds import GlobalHold
+from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
 
 
@@ -83,7 +84,7 @@ class PreflightQueries:
         found = self._joined(own, fingerprint, account_id, batch_id, wanted)
         if not found:
             return None
-        job = Job.read(found["job"])
+        job = read_job(found["job"])
         phones = sequence(mapping(job.document.get("contact")).get("phones"))
         asked = frozenset(phone for phone in phones if isinstance(phone, str))
         return job, _documents_of(found, fingerprint, asked)

@@ -5,16 +5,16 @@ No query's cost grows with the number of jobs that may not be called now: each n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from speechaid.model.job import Job
-from speechaid.model.reading import Document, instant, text
+from speechaid.model.reading import Document, due_time, instant, is_out_of_range, text, whole
 from speechaid.model.states import JobStatus, SuspendReason, status_dates, transition
-from speechaid.store.jobs import Candidate
-from speechaid.store.table import Table
+from speechaid.store.jobs import Candidate, update_each
+from speechaid.store.table import Table, as_stored, suppress_faults
 
 #: Jobs changed by one write, which takes seconds on a slow server; the client's time-out is half a minute.
 CHUNK_SIZE: Final = 500
@@ -24,6 +24,15 @@ ANY_TEXT: Final[Document] = {"$gte": ""}
 RETRIES: Final = "speechaid_old_retries"
 #: Up to this many batches are queried one by one.
 MAX_SINGLE_QUERIES: Final = 4
+#: Values that no query compares with a time (numbers, texts, documents, switches), as ranges of an index.
+OTHER_THAN_TIMES: Final[tuple[Document, ...]] = (
+    {"$gte": float("-inf")},
+    ANY_TEXT,
+    {"$gte": {}},
+    {"$in": [False, True, float("nan")]},
+)
+#: Statuses whose other spellings are corrected: the others are only read.
+_RESPELLED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.IN_PROGRESS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +73,8 @@ class Queue:
                 {"$group": {"_id": "$batch_id", "first_due_at": {"$first": "$reserved_until"}}},
             ]
         )
-        return [
-            DueBatch(batch_id=text(row["_id"]), first_due_at=instant(row.get("first_due_at"))) for row in rows
-        ]
+        found = (_due_batch(text(row["_id"]), row.get("first_due_at")) for row in rows)
+        return [due for due in found if due is not None]
 
     def _due_now(self, batch_id: str) -> DueBatch | None:
         ready: Document = {"status": JobStatus.PENDING, "batch_id": batch_id}
@@ -74,16 +82,13 @@ class Queue:
             return DueBatch(batch_id=batch_id, first_due_at=None)
         past = {**ready, "reserved_until": {"$lte": self._now()}}
         rows = self.table.find(past, sort=[("reserved_until", 1)], limit=1, fields=("reserved_until",))
-        return next(
-            (DueBatch(batch_id=batch_id, first_due_at=instant(row["reserved_until"])) for row in rows), None
-        )
+        return _due_batch(batch_id, rows[0].get("reserved_until")) if rows else None
 
     def due_without_batch(self) -> DueBatch | None:
         """As ``due_batches``, for the jobs without a batch."""
         waiting = {"status": JobStatus.PENDING, "batch_id": None}
         rows = self.table.find(waiting, sort=[("reserved_until", 1)], limit=1, fields=("reserved_until",))
-        first = next((instant(row.get("reserved_until")) for row in rows), None)
-        return DueBatch(batch_id=None, first_due_at=first) if rows else None
+        return _due_batch(None, rows[0].get("reserved_until")) if rows else None
 
     def next_with_pending(self, batch_id: str) -> str | None:
         """The name of the next batch after this one, in order, that has pending jobs."""
@@ -92,7 +97,12 @@ class Queue:
         return next((text(row.get("batch_id")) for row in rows), None)
 
     def candidates(
-        self, batch_id: str | None, limit: int, *, without: Collection[str | None] = ()
+        self,
+        batch_id: str | None,
+        limit: int,
+        *,
+        without: Collection[str | None] = (),
+        without_jobs: Collection[Any] = (),
     ) -> list[Candidate]:
         """Find due jobs of one batch, longest due first.
 
@@ -100,10 +110,13 @@ class Queue:
             batch_id: None for the jobs without a batch.
             limit: at most this many.
             without: accounts whose jobs are left out; None among them: jobs without an account.
+            without_jobs: ``_id`` of jobs that are left out.
         """
         ready: Document = {"status": JobStatus.PENDING, "batch_id": batch_id}
         if without:
             ready["account_id"] = {"$nin": list(without)}
+        if without_jobs:
+            ready["_id"] = {"$nin": list(without_jobs)}
         # Two ranges of one index instead of a disjunction: without a time, then due by now.
         found = self.table.find({**ready, "reserved_until": None}, limit=limit, fields=Candidate.FIELDS)
         if len(found) < limit:
@@ -163,7 +176,7 @@ class Queue:
             ids = [row["_id"] for row in self.table.find(query, limit=wanted, fields=("_id",))]
             if not ids:
                 break
-            changed += self.table.update_many({**query, "_id": {"$in": ids}}, change)
+            changed += update_each(self.table, query, ids, change)
             if len(ids) < wanted:
                 break
         return changed
@@ -191,7 +204,9 @@ class Queue:
         for row in self.table.find(written, limit=limit, fields=("next_try_at",), hint=RETRIES):
             due_at = instant(row["next_try_at"])
             change = {"$set": {"next_try_at": due_at}} if due_at else {"$unset": {"next_try_at": ""}}
-            self.table.update({**failed, "_id": row["_id"], "next_try_at": row["next_try_at"]}, change)
+            as_read = {**failed, "_id": row["_id"], "next_try_at": as_stored(row["next_try_at"])}
+            with suppress_faults():
+                self.table.update(as_read, change)
         found = self.table.find(
             {**failed, "next_try_at": {"$lte": self._now()}},
             sort=[("next_try_at", 1)],
@@ -216,26 +231,69 @@ class Queue:
             "$unset": {"next_try_at": ""},
             "$inc": {"revision": 1},
         }
-        return self.table.update(_retry_as_read(job), change)
+        return update_each(self.table, _retry_as_read(job), [job.id], change) == 1
 
-    def convert_text_times(self) -> int:
-        """Convert lease and due times stored as text; return how many.
+    def convert_due_times(self) -> int:
+        """Convert lease and due times that are stored as text or number; return how many.
 
-        A query never compares text with a time. An unreadable time becomes None: due at once.
+        A query never compares these with a time. An unreadable due time stays, and its job is not called: who
+        wrote it did not want the call at once. A job in progress with an unreadable lease has none.
         """
         statuses: Sequence[Any] = [JobStatus.PENDING, JobStatus.IN_PROGRESS]
-        query = {"status": {"$in": list(statuses)}, "reserved_until": ANY_TEXT}
-        rows = self.table.find(
-            query, limit=20 * CHUNK_SIZE, fields=("reserved_until",), hint="speechaid_lapsed"
-        )
+        rows = [
+            row
+            for written in OTHER_THAN_TIMES
+            for row in self.table.find(
+                {"status": {"$in": list(statuses)}, "reserved_until": written},
+                limit=20 * CHUNK_SIZE,
+                fields=("reserved_until", "status", "revision"),
+                hint="speechaid_lapsed",
+            )
+        ]
+        converted = 0
         for row in rows:
             written = row["reserved_until"]
-            self.table.update(
-                {"_id": row["_id"], "reserved_until": written},
-                {"$set": {"reserved_until": instant(written)}, "$inc": {"revision": 1}},
-            )
-        return len(rows)
+            time = due_time(written)
+            blank = isinstance(written, str) and not written.strip()
+            if time is None and not blank and row["status"] == JobStatus.PENDING:
+                continue
+            revision = row.get("revision")
+            as_read = {
+                "_id": row["_id"],
+                "reserved_until": as_stored(written),
+                "revision": as_stored(revision),
+            }
+            change = {"reserved_until": time, "revision": whole(revision) + 1}
+            with suppress_faults():
+                converted += self.table.update(as_read, {"$set": change})
+        return converted
+
+    def respell_statuses(self, found: Iterable[object]) -> int:
+        """Rewrite other spellings of the statuses of waiting and claimed jobs, ``PENDING``; return how many.
+
+        Args:
+            found: the statuses that jobs have now.
+        """
+        changed = 0
+        for word in found:
+            status = next((one for one in _RESPELLED if str(word).strip().lower() == one), None)
+            if status is not None and word != status:
+                change: Document = {"$set": {"status": transition(status, status)}, "$inc": {"revision": 1}}
+                changed += self._in_chunks({"status": word}, change, 20 * CHUNK_SIZE)
+        return changed
 
 
 def _retry_as_read(job: Job) -> Document:
-    return {"_id": job.id, **{name: job.document.get(name) for name in ("status", "revision", "next_try_at")}}
+    fields = ("status", "revision", "next_try_at")
+    return {"_id": job.id, **{name: as_stored(job.document.get(name)) for name in fields}}
+
+
+def _due_batch(batch_id: str | None, first: object) -> DueBatch | None:
+    """The batch with its first due time as stored; None where that is a date which never comes.
+
+    Values of other types sort before dates: behind such a job there may be others that are due.
+    """
+    moment = due_time(first)
+    if moment is None and (isinstance(first, datetime) or is_out_of_range(first)):
+        return None
+    return DueBatch(batch_id=batch_id, first_due_at=moment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from speechaid.model.reading import Document, instant, mapping, text
 from speechaid.model.states import JobStatus
@@ -12,6 +12,7 @@ from speechaid.store.table import Table
 
 #: Jobs in progress that are read at most; no fleet has more.
 MAX_JOBS = 2000
+_FIRST_DATE = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,10 @@ class QueueStats:
 
     def due(self) -> list[DueJobs]:
         """Count due jobs by batch."""
-        # A missing time sorts before every date.
-        is_due: Document = {"$lte": ["$reserved_until", self._now()]}
+        # A missing time sorts before every other value, and numbers and texts before every date: these are
+        # no times until they are converted (``Queue.convert_due_times``).
+        is_time = {"$or": [{"$lte": ["$reserved_until", None]}, {"$gte": ["$reserved_until", _FIRST_DATE]}]}
+        is_due: Document = {"$and": [is_time, {"$lte": ["$reserved_until", self._now()]}]}
         rows = self.table.aggregate(
             [
                 {"$match": {"status": JobStatus.PENDING}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import Any
 
 import pymongo
@@ -26,8 +27,11 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
-from speechaid.model.reading import Document
+from speechaid.errors import LeaseLost, StoreError, StoreForbidden, StoreUnavailable
+from speechaid.model.reading import UNREADABLE, Document
+from speechaid.telemetry.logs import get_logger
+
+log = get_logger("speechaid.store")
 
 #: Server faults that pass without action, though the driver does not call them connection failures:
 #: shutdown, stepdown, no primary, write concern not reached in time, out of time, snapshot gone, no space to
@@ -74,6 +78,28 @@ def translated() -> Iterator[None]:
     except (BSONError, OverflowError, UnicodeError, RecursionError) as exc:
         # The driver does not wrap these; a document that cannot be written must not kill its writers.
         raise StoreError(f"a document cannot be stored ({type(exc).__name__})") from exc
+
+
+@contextmanager
+def suppress_faults() -> Iterator[None]:
+    """Pass over one document that cannot be read or written; a database that is away is no such fault."""
+    try:
+        yield
+    except (StoreUnavailable, LeaseLost):
+        raise
+    except StoreError as fault:
+        log.warning("document.passed_over", error=str(fault))
+
+
+def as_stored(value: Any) -> Any:
+    """The condition that a field still holds this value, of whatever type: a pattern or document, too.
+
+    A text that is not UTF-8 cannot be compared as it was read: the condition is that it is still a text.
+    """
+    if isinstance(value, str) and UNREADABLE in value:
+        return {"$type": "string"}
+    plain = value is None or isinstance(value, str | bool | int | float | datetime)
+    return value if plain else {"$eq": value}
 
 
 def _first_line(exc: Exception) -> str:

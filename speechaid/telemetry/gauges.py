@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from speechaid.model.reading import as_printable
 from speechaid.rules.alerts import ALERTS
 from speechaid.telemetry import logs
 from speechaid.telemetry.metric_table import Increment
@@ -78,6 +79,7 @@ def _queue(stats: Mapping[str, Any]) -> Iterator[Increment]:
     yield "speechaid_counted_timestamp_seconds", {}, counted.timestamp()
     for status, jobs in stats.get("queue", {}).items():
         yield "speechaid_jobs", {"status": status}, jobs
+    yield "speechaid_documents_unreadable", {}, stats.get("unreadable", {"count": 0})["count"]
     queue_stats = _queue_stats(stats)
     if not queue_stats:
         return
@@ -92,7 +94,7 @@ def _queue(stats: Mapping[str, Any]) -> Iterator[Increment]:
         yield "speechaid_batches", {"state": state}, batches
     yield "speechaid_batches_paused_unexpectedly", {}, queue_stats["paused_unexpectedly"]["count"]
     for row in queue_stats["accounts"]:
-        labels = {"account": str(row["account_id"])}
+        labels = {"account": as_printable(row["account_id"])}
         yield "speechaid_account_calls_left", labels, row["calls_left"]
         if "talk_left_seconds" in row:
             yield "speechaid_account_talk_left_seconds", labels, row["talk_left_seconds"]

@@ -100,6 +100,8 @@ WORKER_STATES: Final = (
     "stopping",
 )
 #: States of batches with work left, and ``finished`` for the others.
+#: Every status of a job, and what stands for all others.
+JOB_STATUSES: Final = (*JobStatus, "unknown")
 BATCH_STATES: Final = ("dialling", "outside_window", "paused", "not_understood", "missing", "finished")
 #: Scopes of holds: an operator's on all hosts, on this host, the circuit breaker of this host's API key.
 HOLD_SCOPES: Final = ("fleet", "host", "key")
@@ -188,7 +190,7 @@ _OF_JOBS: Final = (
         "Pending jobs that said of themselves that they were served: closed as done, not called.",
     ),
     _counter("speechaid_jobs_deleted_total", "Claimed jobs whose document another program had deleted."),
-    _gauge("speechaid_jobs", "Jobs by status, as last counted.", "status", values=JobStatus),
+    _gauge("speechaid_jobs", "Jobs by status, as last counted.", "status", values=JOB_STATUSES),
     _gauge("speechaid_jobs_due", "Due jobs, whether or not they may be called now."),
     _gauge(
         "speechaid_jobs_callable",
@@ -210,6 +212,9 @@ _OF_JOBS: Final = (
     _gauge(
         "speechaid_batches_paused_unexpectedly",
         "Batches with work left that are inactive without a recorded pause by an operator.",
+    ),
+    _gauge(
+        "speechaid_documents_unreadable", "Documents with a field that cannot be read; at most 500 count."
     ),
     _gauge(
         "speechaid_account_calls_left",

@@ -541,6 +541,12 @@ FAULTS = [
     ),
     Fault(alerts=("PollsRefused",), cause=polls_that_retell_refuses, undo=polls_answered_again),
     Fault(
+        alerts=("UnreadableDocuments",),
+        cause=lambda scene: scene.change_batch(scene.batch_id, country={"code": "CL"}),
+        undo=lambda scene: scene.change_batch(scene.batch_id, country="CL"),
+        finding="unreadable_documents",
+    ),
+    Fault(
         alerts=("ParkedCalls",),
         cause=a_parked_call,
         undo=lambda scene: scene.remove("job-parked"),

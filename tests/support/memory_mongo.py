@@ -15,7 +15,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
 Document = dict[str, Any]
@@ -89,6 +89,8 @@ class MemoryCollection:
 
     def __init__(self, name: str, beside: Callable[[str], MemoryCollection] | None = None) -> None:
         self.name = name
+        #: No operation is bounded here, so the client is not asked anything.
+        self.database = SimpleNamespace(client=None)
         self._beside = beside or MemoryCollection
         self.rows: dict[Any, Document] = {}
         #: By status and batch.
@@ -419,18 +421,30 @@ def _kind(value: Any) -> int:
 
 
 #: As queries name them.
-_TYPES: dict[str, Any] = {"string": str, "number": (int, float), "objectId": ObjectId}
+_TYPES: dict[str, Any] = {
+    "string": str,
+    "number": (int, float),
+    "double": float,
+    "int": int,
+    "long": int,
+    "decimal": Decimal128,
+    "object": dict,
+    "objectId": ObjectId,
+}
 
 
 def _is_of(value: Any, names: str | list[str]) -> bool:
     wanted = [names] if isinstance(names, str) else names
-    return any(isinstance(value, _TYPES[name]) and not isinstance(value, bool) for name in wanted)
+    if isinstance(value, bool):
+        return "bool" in wanted
+    return any(name != "bool" and isinstance(value, _TYPES[name]) for name in wanted)
 
 
 _TESTS: dict[str, Callable[[list[Any], Any], bool]] = {
     "$in": lambda values, wanted: any(_equal(values, one) for one in wanted),
     "$nin": lambda values, wanted: not any(_equal(values, one) for one in wanted),
     "$ne": lambda values, wanted: not _equal(values, wanted),
+    "$eq": _equal,
     "$exists": lambda values, wanted: bool(values) is wanted,
     "$not": lambda values, wanted: not all(_TESTS[verb](values, what) for verb, what in wanted.items()),
     "$lt": _compared(lambda value, wanted: value < wanted),

@@ -6,9 +6,9 @@ A source that does not answer is itself a finding: the command must work when so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
@@ -17,6 +17,7 @@ from speechaid.commands.dry_run import dry_run_context, retell_client
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
+from speechaid.maintenance.document_scan import DocumentScan, UnreadableDocument
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant
@@ -34,6 +35,8 @@ _RECENT_SECONDS: Final = 86_400.0
 _MAX_DIALS: Final = 2000
 #: Time-out of the request to Retell, in seconds.
 _RETELL_SECONDS: Final = 5.0
+#: Longest look for documents that cannot be read; the housekeeper looks at all of them, in portions.
+_SCAN_SECONDS: Final = 2.0
 _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 
 T = TypeVar("T")
@@ -103,7 +106,20 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
     facts.unreadable_answers = store.diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
     facts.served = store.diagnostics.served_jobs(COUNTED)
+    facts.documents = _unreadable_documents(store, facts.snapshot)
     facts.missing_indexes = missing_indexes(store)
+
+
+def _unreadable_documents(store: Store, snapshot: Mapping[str, Any]) -> list[UnreadableDocument]:
+    """What a short scan finds now, and what the housekeeper's rounds have found beyond it."""
+    scan = DocumentScan(store)
+    scan.check_more(SystemClock(), _SCAN_SECONDS)
+    found = scan.all_found()
+    if scan.is_complete:
+        return found
+    known = {(one.collection, one.name, one.fault.field) for one in found}
+    earlier = map(UnreadableDocument.read, snapshot.get("unreadable", {"named": []})["named"])
+    return found + [one for one in earlier if (one.collection, one.name, one.fault.field) not in known]
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:

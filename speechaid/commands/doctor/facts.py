@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from speechaid.maintenance.document_scan import UnreadableDocument
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -98,6 +99,8 @@ class DoctorFacts:
     unreadable_answers: list[str] = field(default_factory=list)
     #: Waiting jobs that were served already, up to ``COUNTED``.
     served: list[str] = field(default_factory=list)
+    #: Documents with fields that cannot be read.
+    documents: list[UnreadableDocument] = field(default_factory=list)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

@@ -286,6 +286,7 @@ CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     job_checks.calls,
     job_checks.unreadable,
     job_checks.served_jobs,
+    job_checks.unreadable_documents,
     job_checks.retries,
     _settings,
     _clocks,

@@ -32,6 +32,8 @@ _FEW_ANSWERED: Final = 0.2
 _MANY_FAULTS: Final = 0.25
 _MANY_RETRIED: Final = 0.5
 _PLANS: Final = ", ".join(Plan)
+#: Documents that one finding names.
+DOCUMENTS_NAMED: Final = 100
 
 
 def batches(facts: DoctorFacts) -> Findings:
@@ -83,14 +85,11 @@ def _is_recorded(batch: Batch) -> bool:
 def windows(facts: DoctorFacts) -> Findings:
     """Calling windows: invalid, closed, or missing."""
     for name, sentence in sorted(facts.window_faults.items())[:NAMED]:
-        batch = facts.batches.get(name)
         yield fault(
             "window_fault",
             f"the call settings of batch {name} cannot be understood, so it is not called",
             sentence,
-            "correct the batch's call_settings"
-            if batch is None or batch.active_fault is None
-            else f"speechctl pause-batch {name}, or resume-batch",
+            _remedy(name, facts.batches.get(name)),
         )
     closed = {name: at for name, at in facts.opens_at.items() if at is not None}
     if closed and len(closed) == len(facts.opens_at):
@@ -108,6 +107,14 @@ def windows(facts: DoctorFacts) -> Findings:
             listed(dict.fromkeys(sorted(facts.without_hours), "")),
             "set their allowed_hours, or SPEECHAID_DEFAULT_ALLOWED_HOURS",
         )
+
+
+def _remedy(name: str, batch: Batch | None) -> str:
+    if batch is None or not batch.faults:
+        return "correct the batch's call_settings"
+    if batch.active_fault is None:
+        return "correct these fields of the batch"
+    return f"speechctl pause-batch {name}, or resume-batch"
 
 
 def credit(facts: DoctorFacts) -> Findings:
@@ -305,6 +312,35 @@ def served_jobs(facts: DoctorFacts) -> Findings:
             + listed(dict.fromkeys(facts.served, "")),
             "nothing to do; if they are to be called again, speechctl reset-jobs --status done once they are "
             "closed",
+        )
+
+
+def unreadable_documents(facts: DoctorFacts) -> Findings:
+    """Documents with fields that cannot be read, by collection."""
+    by_collection: dict[tuple[str, bool], dict[str, str]] = {}
+    # What ``windows`` and ``credit`` show already.
+    batches, accounts = set(sorted(facts.window_faults)[:NAMED]), facts.accounts
+    for found in facts.documents:
+        of_account = found.collection == "accounts" and found.fault.forbids
+        if (found.is_of_batch and found.name in batches) or (of_account and found.name in accounts):
+            continue
+        named = by_collection.setdefault((found.collection, found.fault.forbids), {})
+        named[found.name] = (
+            f"{named[found.name]}; {found.sentence}" if found.name in named else found.sentence
+        )
+    for (collection, forbids), named in by_collection.items():
+        shown = ", ".join(f"{name} ({sentence})" for name, sentence in list(named.items())[:DOCUMENTS_NAMED])
+        more = f" and {len(named) - DOCUMENTS_NAMED} more" if len(named) > DOCUMENTS_NAMED else ""
+        finding, code, then = (
+            (fault, "unreadable_documents", "what depends on them is not called")
+            if forbids
+            else (warning, "odd_documents", "the rest of them is used")
+        )
+        yield finding(
+            code,
+            f"{collection} have fields that cannot be read: {then}",
+            f"{shown}{more}",
+            "correct these fields in the database",
         )
 
 

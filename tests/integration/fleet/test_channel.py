@@ -355,3 +355,15 @@ def test_an_order_sent_before_the_fork_holds_from_the_first_step() -> None:
     assert [command.order for command in link.commands(LONG)] == [Order.PAUSE, Order.SETTINGS]
     link.close()
     ours.close()
+
+
+def test_a_name_with_a_nul_or_too_long_for_a_packet_is_reported_shortened(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = linked
+    link.report_step(WorkerState.FOLLOWING, "get call", within_seconds=9, job="a\0\nb", call="x" * 100_000)
+    (beat,) = reports(supervisor)
+    assert isinstance(beat, Beat)
+    assert beat.job == "a??b"
+    assert beat.call is not None
+    assert len(beat.call) == 200

@@ -133,7 +133,7 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
     "open dials of a batch": (lambda store: store.jobs.open_dials(BATCH), OPEN),
     "a dial that is open somewhere": (lambda store: store.jobs.has_dial("k1"), OPEN),
     "SpeechAI's retries": (lambda store: store.queue.legacy_retries(9), RETRIES),
-    "times that are text": (lambda store: store.queue.convert_text_times(), 0),
+    "times that are text": (lambda store: store.queue.convert_due_times(), 0),
     "SpeechAI's reservations to release": (lambda store: store.legacy.of_ended(9), 0),
     "suspended jobs of an account": (
         lambda store: store.queue.resume_suspended("acc-9", SuspendReason.ACCOUNT_SUSPENDED, 9),

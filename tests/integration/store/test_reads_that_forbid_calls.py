@@ -37,6 +37,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "holds.read": lambda store: store.holds.read("fingerprint"),
     "jobs.has_dial": lambda store: store.jobs.has_dial("key"),
     "jobs.lapsed": lambda store: store.jobs.lapsed(9),
+    "jobs.number_is_taken": lambda store: store.jobs.number_is_taken("+56911111111", besides=1),
     "jobs.open_dials": lambda store: store.jobs.open_dials("b"),
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
@@ -59,25 +60,31 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     accounts.set_status accounts.settle accounts.stale_reservations
     analyses.add analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
     batches.cancel batches.create batches.find_by_prefix batches.get batches.imported_into batches.new_id
-    batches.newest batches.note_import batches.pause batches.pause_all batches.random_name
-    batches.register_live_dial batches.resume batches.resume_all batches.settle_dial batches.stale_dials
+    batches.newest batches.note_import batches.note_invalid_number batches.pause batches.pause_all
+    batches.random_name batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
+    batches.stale_dials
     batches.write_counts
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
-    diagnostics.suspended_for diagnostics.tried_again diagnostics.unreadable
-    do_not_call.add do_not_call.add_many do_not_call.entry do_not_call.remove do_not_call.size
+    diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
+    diagnostics.unreadable diagnostics.unreadable_answers
+    do_not_call.add do_not_call.add_many do_not_call.entry do_not_call.mark_read
+    do_not_call.other_forms do_not_call.remove do_not_call.size
     holds.breakers holds.hold holds.unhold holds.write_breaker
     jobs.adopt jobs.claim jobs.counts jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix
+    jobs.follows_call jobs.has_job jobs.keep_deleted jobs.keep_lost_dial jobs.numbers_are_unique
+    jobs.put_aside jobs.shared_numbers
     jobs.finish jobs.get jobs.insert_many jobs.note_on_dial jobs.record_call jobs.record_intent
     jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.worker_crashed
     legacy.amount legacy.clear legacy.of_ended
     logs.audit logs.commands logs.keep_for logs.latest logs.of_job logs.write logs.write_many
     operator_actions.cancel_waiting operator_actions.count operator_actions.drop_request
     operator_actions.in_progress operator_actions.release operator_actions.reset operator_actions.resettable
-    operator_actions.resume operator_actions.resume_suspended operator_actions.stuck
+    operator_actions.resume operator_actions.stuck operator_actions.with_unknown_call
     pages.page
-    queue.accounts_with_suspended queue.convert_text_times queue.legacy_retries queue.make_scheduled_pending
-    queue.requeue_legacy_retry queue.resume_suspended queue.suspend_waiting
+    queue.accounts_with_suspended queue.convert_due_times queue.drop_legacy_retry queue.legacy_retries
+    queue.make_scheduled_pending queue.requeue_legacy_retry queue.respell_statuses
+    queue.resume_suspended queue.suspend_waiting
     requests.ask
     results.aggregate results.of_call results.of_job results.record
     """.split()  # noqa: SIM905 - one word for one function, in lines

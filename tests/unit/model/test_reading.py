@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechaid.model import reading
 from speechaid.model.account import Account, Plan
-from speechaid.model.batch import ACTIVE_VALUES, Batch
+from speechaid.model.batch import Batch
 from speechaid.model.call import Call
 from speechaid.model.job import Contact, Dial, Job
 from speechaid.model.states import CallStatus, JobStatus, Priority, Stopper
@@ -244,7 +244,7 @@ def test_a_switch_that_says_neither_yes_nor_no_pauses_a_batch_and_is_named(value
 @given(ANYTHING)
 def test_a_batch_is_active_only_by_a_value_that_the_stores_queries_know(value: object) -> None:
     batch = Batch.read({"_id": 1, "is_active": value})
-    assert batch.is_active is (value in ACTIVE_VALUES)
+    assert batch.is_active is (value in reading.ACTIVE_VALUES)
     assert not (batch.is_active and batch.active_fault)
 
 
@@ -337,6 +337,13 @@ FAULTY_ACCOUNTS = {
     "minutes that are reserved": ({**MINUTES, "minutes_reserved": {}}, "minutes_reserved {} cannot"),
     "credit": ({**CREDIT, "credit_balance": "10.000,50"}, "credit_balance '10.000,50' cannot"),
     "a price": ({**CREDIT, "cost_per_minute": "gratis"}, "cost_per_minute 'gratis' cannot"),
+    # Whatever the plan: it may be changed at any time.
+    "an amount of another plan": ({**MINUTES, "credit_balance": "n/a"}, "credit_balance 'n/a' cannot"),
+    "minutes without a plan": (
+        {"plan_type": "unlimited", "minutes_used": "n/a"},
+        "minutes_used 'n/a' cannot",
+    ),
+    "a count without a limit": ({"calls_today": "many"}, "calls_today 'many' cannot"),
 }
 
 
@@ -354,10 +361,6 @@ SOUND_ACCOUNTS: list[dict[str, Any]] = [
     {"status": "Active", "daily_call_limit": "20", "max_concurrent_calls": 0, "calls_today": None},
     {"daily_call_limit": 20, "calls_today_date": "2026-03-02"},
     {"daily_call_limit": 20, "calls_today_date": NOON},
-    # Amounts of another plan decide nothing.
-    {**MINUTES, "credit_balance": "n/a"},
-    {"plan_type": "unlimited", "minutes_used": "n/a"},
-    {"calls_today": "many"},
 ]
 
 

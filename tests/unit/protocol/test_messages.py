@@ -288,3 +288,10 @@ def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
 def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         messages.parse_duration(text)
+
+
+def test_numbers_that_json_does_not_have_become_null() -> None:
+    answer = json.loads(
+        messages.encode({"id": "1", "job": {"cost": float("nan"), "costs": [float("-inf"), 2]}})
+    )
+    assert answer["job"] == {"cost": None, "costs": [None, 2]}

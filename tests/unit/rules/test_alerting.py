@@ -36,6 +36,7 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
     ],
     "BatchPausedUnexpectedly": [({"batches_paused": ("batch-1",)}, True), ({}, False)],
     "BatchNotUnderstood": [({"batches_not_understood": ("batch-1",)}, True), ({}, False)],
+    "UnreadableDocuments": [({"unreadable": ("jobs job-1 (attempts)",)}, True), ({}, False)],
     "WorkersCrashLooping": [({"crash_loops": ("worker-1",)}, True), ({}, False)],
     "WorkerHung": [({"hung_workers": 1}, True), ({}, False)],
     "WorkersMissing": [({"workers_missing": 1}, True), ({}, False)],

@@ -254,7 +254,9 @@ def test_a_missing_document_reads_as_a_closed_breaker() -> None:
     assert Breaker.read(None) == Breaker()
 
 
-@pytest.mark.parametrize("document", [{}, {"state": "ajar"}, {"state": "open", "kind": "gremlins"}])
+@pytest.mark.parametrize(
+    "document", [{}, {"state": None}, {"state": "ajar"}, {"state": 7}, {"state": "open", "kind": "gremlins"}]
+)
 def test_an_invalid_document_lets_one_probe_through_that_writes_it_anew(document: dict[str, object]) -> None:
     breaker = Breaker.read(document)
     assert breaker.state is BreakerState.OPEN

@@ -82,6 +82,21 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.HELD,
         Action.PUT_BACK,
     ),
+    "a job that cannot be read": (
+        {"job": job(attempts="three")},
+        Reason.JOB_UNREADABLE,
+        Action.PUT_BACK,
+    ),
+    "an account that cannot be read": (
+        {"account": account(daily_call_limit="1,000")},
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
+    "a switch that cannot be read": (
+        {"batch": batch(is_active="pausado")},
+        Reason.BATCH_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
     "no such batch": ({"batch": None}, Reason.BATCH_MISSING, Action.PUT_BACK),
     "a paused batch": ({"batch": batch(is_active=False)}, Reason.BATCH_PAUSED, Action.PUT_BACK),
     "an invalid window": (

@@ -1,0 +1,208 @@
+"""Look for documents with fields that cannot be read, a portion at a time, and remember which they are.
+
+No call depends on it: workers pass over such documents by themselves. It names them to an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from speechaid.clock import Clock
+from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.model import faults
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
+from speechaid.model.faults import FieldFault
+from speechaid.model.reading import Document, as_printable, usable_name, yes_or_no
+from speechaid.model.states import FINISHED
+from speechaid.rules import circuit_breaker, windows
+from speechaid.rules.windows import WindowFault
+from speechaid.store.connection import Store
+from speechaid.store.holds import FLEET, key_of
+from speechaid.store.jobs import read_job
+from speechaid.store.table import Table
+from speechaid.telemetry.logs import get_logger
+
+log = get_logger("speechaid.maintenance.document_scan")
+
+#: Seconds of one portion, and between the beginnings of two rounds over all documents.
+PORTION_SECONDS: Final = 0.1
+ROUND_SECONDS: Final = 20.0
+#: Documents that are remembered at most.
+MAX_FOUND: Final = 500
+#: The latest records of calls and events that are looked at; older ones are read by nothing but reports.
+LATEST_RECORDS: Final = 2000
+#: The collection whose faults that forbid calls have an alert of their own, ``BatchNotUnderstood``.
+BATCHES: Final = "batches"
+#: Documents between two looks at the clock.
+_STEP: Final = 20
+
+#: A collection's name for operators, its documents, the field with their name, and what reads them.
+_Source = tuple[
+    str, Callable[[], Iterable[Document]], str | None, Callable[[Document], tuple[FieldFault, ...]]
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnreadableDocument:
+    """A document, and one of its fields that cannot be read."""
+
+    collection: str
+    #: Its name for operators, else its ``_id`` as text.
+    name: str
+    fault: FieldFault
+
+    @property
+    def sentence(self) -> str:
+        """The field and what is wrong with it."""
+        return as_printable(self.fault.sentence)
+
+    @property
+    def is_of_batch(self) -> bool:
+        """Whether it forbids the calls of a batch, so that this is ``not_understood``."""
+        return self.collection == BATCHES and self.fault.forbids
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> UnreadableDocument:
+        """From its row."""
+        fault = FieldFault(field=row["field"], what=row["what"], forbids=row["forbids"])
+        return cls(collection=row["collection"], name=row["name"], fault=fault)
+
+    def as_row(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "collection": self.collection,
+            "name": self.name,
+            "field": self.fault.field,
+            "what": as_printable(self.fault.what),
+            "forbids": self.fault.forbids,
+        }
+
+
+class DocumentScan:
+    """Goes round over all documents that calls depend on; for one thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stream: Iterator[list[UnreadableDocument]] | None = None
+        self._round_due_at = 0.0
+        #: Of the round before, and of this one.
+        self._before: list[UnreadableDocument] = []
+        self._now: list[UnreadableDocument] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last look came to the end of a round."""
+        return self._stream is None
+
+    def all_found(self) -> list[UnreadableDocument]:
+        """What the last whole round found, and this one so far; what forbids calls first."""
+        seen = {(one.collection, one.name, one.fault.field): one for one in (*self._before, *self._now)}
+        return sorted(seen.values(), key=lambda one: not one.fault.forbids)[:MAX_FOUND]
+
+    def check_more(self, clock: Clock, seconds: float = PORTION_SECONDS) -> None:
+        """Look at more documents, for so many seconds, until the end of a round.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        began = clock.boottime()
+        if self._stream is None:
+            if began < self._round_due_at:
+                return
+            self._round_due_at = began + ROUND_SECONDS
+            self._stream = self._all()
+        for found in self._stream:
+            if len(self._now) < MAX_FOUND:
+                self._now += found
+            if clock.boottime() - began >= seconds:
+                return
+        self._stream, self._before, self._now = None, self._now, []
+
+    def _all(self) -> Iterator[list[UnreadableDocument]]:
+        """The findings of every few documents."""
+        store = self._store
+        waiting = {"status": {"$nin": [*FINISHED, "completed"]}}
+        sources: tuple[_Source, ...] = (
+            ("holds", lambda: store.holds.table.stream({}), None, _hold_faults),
+            ("accounts", lambda: store.accounts.table.stream({}), "account_id", _account_faults),
+            (BATCHES, lambda: store.batches.table.stream({}), "batch_id", _batch_faults),
+            ("jobs", lambda: store.jobs.table.stream(waiting), "job_id", _job_faults),
+            ("do-not-call list", lambda: store.do_not_call.table.stream({}), None, _entry_faults),
+            ("call_results", lambda: _latest(store.results.table, LATEST_RECORDS), None, faults.of_record),
+            ("call_logs", lambda: _latest(store.logs.table, LATEST_RECORDS), None, faults.of_record),
+        )
+        for collection, documents, named, read in sources:
+            found: list[UnreadableDocument] = []
+            try:
+                for number, document in enumerate(documents()):
+                    found += _named(collection, document, named, read)
+                    if number % _STEP == 0:
+                        yield found
+                        found = []
+            except StoreUnavailable:
+                raise
+            except StoreError as exc:
+                # A document that cannot even be transferred ends the look at its collection alone.
+                log.warning("documents.not_read", collection=collection, error=str(exc))
+            yield found
+
+
+def _latest(table: Table, limit: int) -> Iterator[Document]:
+    return islice(table.stream({}, sort=[("_id", -1)]), limit)
+
+
+def _named(
+    collection: str, document: Document, field: str | None, read: Callable[[Document], tuple[FieldFault, ...]]
+) -> list[UnreadableDocument]:
+    known = None if field is None else usable_name(document.get(field))
+    called = known or as_printable(document["_id"])
+    return [UnreadableDocument(collection=collection, name=called, fault=fault) for fault in read(document)]
+
+
+def _job_faults(document: Document) -> tuple[FieldFault, ...]:
+    return read_job(document).field_faults
+
+
+def _account_faults(document: Document) -> tuple[FieldFault, ...]:
+    return Account.read(document).field_faults
+
+
+def _batch_faults(document: Document) -> tuple[FieldFault, ...]:
+    batch = Batch.read(document)
+    settings = batch.call_settings
+    window = windows.read_window(
+        settings.allowed_hours,
+        settings.days_of_week,
+        settings.timezone,
+        default_hours=None,
+        default_days=None,
+        default_timezone="UTC",
+    )
+    sentences = [*settings.faults, *([window.sentence] if isinstance(window, WindowFault) else [])]
+    limits = (FieldFault(field="call_settings", what=sentence, forbids=True) for sentence in sentences)
+    return (*limits, *batch.field_faults)
+
+
+def _hold_faults(document: Document) -> tuple[FieldFault, ...]:
+    name, found = str(document["_id"]), faults.of_record(document)
+    field = None
+    if name == FLEET and yes_or_no(document.get("on")) is None:
+        field = "on"
+    elif name.startswith(key_of("")) and not circuit_breaker.is_understood(document):
+        field = "state"
+    unread = () if field is None else (FieldFault(field=field, what="cannot be read", forbids=True),)
+    return (*found, *unread)
+
+
+def _entry_faults(document: Document) -> tuple[FieldFault, ...]:
+    number = document["_id"]
+    if document.get("read_as") or (isinstance(number, str) and number[:1] == "+" and number[1:].isdecimal()):
+        return faults.of_record(document)
+    # No dial compares with it, so whoever is meant may be called.
+    return (
+        FieldFault(field="_id", what="is not a number in E.164: add it again with dnc-add", forbids=False),
+    )

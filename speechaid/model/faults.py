@@ -1,0 +1,248 @@
+"""Which fields of a document cannot be read, and whether that forbids calls. Pure; the tables are data.
+
+A document of another program may hold anything. What cannot be read is named (document and field) to an
+operator. Where the field may forbid a call (a limit, a switch, whom the job belongs to, what the person would
+hear), it does: the job is not called until somebody corrects it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from speechaid.model import reading
+from speechaid.model.reading import Document
+from speechaid.model.states import STATUS_ALIASES, JobStatus
+
+#: Faults of one document that are named at most.
+MAX_FAULTS: Final = 10
+#: Values that are looked at in one document at most; what lies beyond is not checked for its encoding.
+_MAX_VALUES: Final = 200_000
+#: Larger numbers are nobody's limit, amount or count, and do not fit every field.
+_MAX_NUMBER: Final = 1e15
+#: More attempts or crashes are a mistake.
+_MAX_COUNT: Final = 1e6
+#: The largest document, in bytes, of a job that is called. The result of its call is written into it, and the
+#: database allows 16 MiB.
+MAX_JOB_BYTES: Final = 4 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldFault:
+    """One field that cannot be read."""
+
+    #: Dotted path in the document.
+    field: str
+    #: What is wrong, without the field's name.
+    what: str
+    #: Whether no call may be placed because of it.
+    forbids: bool
+
+    @property
+    def sentence(self) -> str:
+        """The field and what is wrong with it."""
+        return f"{self.field} {self.what}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    """What a field must hold, where it is set."""
+
+    is_readable: Callable[[Any], bool]
+    wanted: str
+    forbids: bool = False
+
+
+def _is_number(value: object) -> bool:
+    number = reading.number(value)
+    return number is not None and abs(number) < _MAX_NUMBER
+
+
+def _is_count(value: object) -> bool:
+    number = reading.number(value)
+    return number is not None and number < _MAX_COUNT
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or reading.text(value) is not None
+
+
+def _is_id(value: object) -> bool:
+    """An id as queries find it: text only, since the database never compares text with a number."""
+    return isinstance(value, str) and bool(value) and value == value.strip()
+
+
+def _is_name(value: object) -> bool:
+    return reading.usable_name(value) is not None
+
+
+def _is_status(value: object) -> bool:
+    word = (reading.text(value) or "").lower()
+    return word in set(JobStatus) or word in STATUS_ALIASES
+
+
+def _is_due_time(value: object) -> bool:
+    return reading.due_time(value) is not None or (isinstance(value, str) and not value.strip())
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _are_texts(value: object) -> bool:
+    return not isinstance(value, Mapping) and all(
+        item is None or _is_text(item) for item in reading.sequence(value)
+    )
+
+
+def _is_switch(value: object) -> bool:
+    return reading.read_active(value) is not None
+
+
+def _is_word(value: object) -> bool:
+    return reading.text(value) is not None
+
+
+def _is_day(value: object) -> bool:
+    """Whether it is a day, blank, or a time, which counts as missing (``Account.calls_today_date``)."""
+    if not isinstance(value, str):
+        return isinstance(value, datetime)
+    try:
+        date.fromisoformat(value.strip())
+    except ValueError:
+        return not value.strip()
+    return True
+
+
+#: Fields in these sub-documents reach the person's ear: what cannot be decoded there forbids the call.
+_SPOKEN: Final = ("contact", "payload", "nombre", "rut", "to_number")
+
+_JOB: Final[Mapping[str, _Rule]] = {
+    "job_id": _Rule(is_readable=_is_name, wanted="a text of printable characters, 200 at most"),
+    "status": _Rule(is_readable=_is_status, wanted="a known status", forbids=True),
+    "account_id": _Rule(is_readable=_is_id, wanted="a text without blanks around it", forbids=True),
+    "batch_id": _Rule(is_readable=_is_id, wanted="a text without blanks around it", forbids=True),
+    "contact": _Rule(is_readable=_is_mapping, wanted="a document"),
+    "contact.phones": _Rule(is_readable=_are_texts, wanted="a list of texts"),
+    "contact.next_phone_index": _Rule(is_readable=_is_count, wanted="a whole number"),
+    "attempts": _Rule(is_readable=_is_count, wanted="a whole number", forbids=True),
+    "tries": _Rule(is_readable=_is_count, wanted="a whole number", forbids=True),
+    "max_attempts": _Rule(is_readable=_is_number, wanted="a whole number"),
+    "reserved_until": _Rule(is_readable=_is_due_time, wanted="a time", forbids=True),
+    "reserved_amount": _Rule(is_readable=_is_number, wanted="a number"),
+    "revision": _Rule(is_readable=_is_number, wanted="a whole number"),
+    "dead_phones": _Rule(is_readable=_are_texts, wanted="a list of texts", forbids=True),
+    "crashes": _Rule(is_readable=_is_count, wanted="a whole number"),
+    "request": _Rule(is_readable=_is_mapping, wanted="a document", forbids=True),
+}
+_BATCH: Final[Mapping[str, _Rule]] = {
+    "is_active": _Rule(is_readable=_is_switch, wanted="true or false", forbids=True),
+    "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
+    "account_id": _Rule(is_readable=_is_text, wanted="a text"),
+    "priority": _Rule(is_readable=_is_number, wanted="1, 2 or 3"),
+    "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
+}
+_AMOUNTS: Final = (
+    *("minutes_purchased", "minutes_used", "minutes_reserved", "credit_balance", "credit_used"),
+    *("credit_reserved", "cost_per_minute", "cost_per_call_setup", "cost_failed_call"),
+    *("max_concurrent_calls", "daily_call_limit", "calls_today"),
+)
+_ACCOUNT: Final[Mapping[str, _Rule]] = {
+    "status": _Rule(
+        is_readable=_is_word, wanted="active, suspended, expired or pending_activation", forbids=True
+    ),
+    "plan_type": _Rule(
+        is_readable=lambda value: value in ("minutes_based", "credit_based", "unlimited"),
+        wanted="a known plan",  # forbids calls under a reason of its own
+    ),
+    "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
+    "timezone": _Rule(is_readable=_is_text, wanted="a time zone"),  # forbids calls as a fault of the window
+    **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted="a number", forbids=True)),
+    "calls_today_date": _Rule(is_readable=_is_day, wanted="YYYY-MM-DD", forbids=True),
+    "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),
+    "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
+}
+
+
+def of_job(document: Document) -> tuple[FieldFault, ...]:
+    """The faults of a job, but for its dial, which ``model.job`` reads."""
+    return _faults(document, _JOB, _forbids_job)
+
+
+def _forbids_job(path: str) -> bool:
+    # No write finds a document again whose ``_id`` cannot be decoded.
+    return path == "_id" or path.partition(".")[0] in _SPOKEN or (path in _JOB and _JOB[path].forbids)
+
+
+def of_batch(document: Document) -> tuple[FieldFault, ...]:
+    """The faults of a batch, but for its call settings, which are read on their own."""
+    return _faults(document, _BATCH, lambda path: path in ("is_active", "country"))
+
+
+def of_account(document: Document) -> tuple[FieldFault, ...]:
+    """The faults of an account, amounts among them that were replaced when a call was charged."""
+    found = _faults(document, _ACCOUNT, lambda path: path in _ACCOUNT and _ACCOUNT[path].forbids)
+    replaced = reading.mapping(document.get("not_understood"))  # ``store.accounts`` keeps them here
+    return (*(_replaced(name, replaced[name]) for name in _AMOUNTS if name in replaced), *found)
+
+
+def _replaced(name: str, value: object) -> FieldFault:
+    what = reading.wrong_value(value, f"correct {name}, and remove not_understood.{name}")
+    return FieldFault(field=name, what=what, forbids=True)
+
+
+def of_record(document: Document) -> tuple[FieldFault, ...]:
+    """The faults of a document without fields that forbid a call: values that cannot be decoded."""
+    return _faults(document, {}, lambda _path: False)
+
+
+def _faults(
+    document: Document, rules: Mapping[str, _Rule], forbids: Callable[[str], bool]
+) -> tuple[FieldFault, ...]:
+    undecoded = dict(_undecoded(document))
+    found = []
+    for path, what in undecoded.items():
+        value, rule = _at(document, path), rules.get(path)
+        # A due time before year 1 is named, and long past all the same.
+        is_read = rule is not None and what == DATE_OUT_OF_RANGE and rule.is_readable(value)
+        found.append(FieldFault(field=path, what=what, forbids=forbids(path) and not is_read))
+    for path, rule in rules.items():
+        value = _at(document, path)
+        if value is not None and path not in undecoded and not rule.is_readable(value):
+            what = reading.wrong_value(value, rule.wanted)
+            found.append(FieldFault(field=path, what=what, forbids=rule.forbids))
+    # Those that forbid a call come first: only so many are named.
+    return tuple(sorted(found, key=lambda fault: not fault.forbids)[:MAX_FAULTS])
+
+
+NOT_UTF8: Final = "holds text that is not UTF-8"
+DATE_OUT_OF_RANGE: Final = "holds a date outside of the years 1 to 9999"
+
+
+def _undecoded(document: Document) -> Iterator[tuple[str, str]]:
+    """Each value that could not be decoded, with its path."""
+    waiting: list[tuple[str, Any]] = [("", document)]
+    for _ in range(_MAX_VALUES):
+        if not waiting:
+            return
+        path, value = waiting.pop()
+        if isinstance(value, Mapping | list):
+            inside = value.items() if isinstance(value, Mapping) else enumerate(value)
+            waiting += [(f"{path}.{name}" if path else str(name), item) for name, item in inside]
+        elif reading.UNREADABLE in path or (isinstance(value, str) and reading.UNREADABLE in value):
+            yield path.replace(reading.UNREADABLE, "?"), NOT_UTF8
+        elif reading.is_out_of_range(value):
+            yield path, DATE_OUT_OF_RANGE
+
+
+def _at(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
