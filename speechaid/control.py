@@ -33,8 +33,8 @@ from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-#: Requests received at a time: a flood must not keep the loop from its workers.
-_BURST: Final = 64
+#: Requests received at a time: a flood must not keep the loop from its workers, or from an urgent command.
+_BURST: Final = 16
 #: A burst ends early after this many bytes: attachments are in memory together.
 _BURST_BYTES: Final = messages.ATTACHMENT_LIMIT
 #: Requests queued for a client that sends faster than they are received.

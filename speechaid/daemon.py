@@ -23,6 +23,7 @@ from speechaid.fleet.messages import count_key
 from speechaid.fleet.spawner import Spawner
 from speechaid.maintenance.call_analysis import CallAnalysisThread
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.maintenance.emergency_thread import EmergencyThread, emergency_store
 from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import disks
 from speechaid.monitoring.monitoring import Monitoring
@@ -73,11 +74,16 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
             _hold(store)
         database_thread = DatabaseThread(store, settings)
         cleanup.callback(database_thread.close)
+        emergency_thread = EmergencyThread(
+            emergency_store(settings.database), settings, database_thread.add_answer
+        )
+        cleanup.callback(emergency_thread.close)
         daemon = Daemon(
             settings,
             spawner=spawner,
             control=control,
             database_thread=database_thread,
+            emergency_thread=emergency_thread,
             database=database,
             monitoring=monitoring,
         )
@@ -96,11 +102,13 @@ class Daemon(DaemonControl):
         spawner: Spawner,
         control: ControlSocket,
         database_thread: DatabaseThread,
+        emergency_thread: EmergencyThread,
         database: EmbeddedDatabase | None,
         monitoring: Monitoring,
     ) -> None:
         self._control = control
         self._database_thread = database_thread
+        self._emergency_thread = emergency_thread
         self._database = database
         self._monitoring = monitoring
         self._call_analysis: CallAnalysisThread | None = None
@@ -113,6 +121,7 @@ class Daemon(DaemonControl):
             daemon=self,
             answers=control,
             submit=database_thread.submit,
+            submit_urgent=emergency_thread.submit,
             database_away=self._database_away,
             after_write=database_thread.refresh_stats_soon,
             on_listener=lambda request: self._count_command(request, "done"),
@@ -149,6 +158,7 @@ class Daemon(DaemonControl):
         try:
             return self._supervisor.run()
         finally:
+            self._emergency_thread.close()
             self._call_analysis.close()
             self._monitoring.close()
 
@@ -186,6 +196,14 @@ class Daemon(DaemonControl):
         """Hold or release new dials of this host."""
         self._supervisor.hold(on)
 
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        """Hold or release new dials of these batches on this host."""
+        self._supervisor.pause_batches(beginning, on)
+
+    def hang_up(self, job_id: str) -> None:
+        """Have this host's worker of the job read the job's request at once."""
+        self._supervisor.hang_up(job_id)
+
     def scale(self, wanted: int) -> int:
         """Set the wanted number of workers; returns it."""
         return self._supervisor.scale(wanted)
@@ -212,6 +230,7 @@ class Daemon(DaemonControl):
 
     def _apply_settings(self, settings: Settings) -> None:
         self._database_thread.apply_settings(settings)
+        self._emergency_thread.apply_settings(settings)
         self._monitoring.apply_settings(settings)
         if self._call_analysis is not None:
             self._call_analysis.apply_settings(settings)

@@ -188,6 +188,7 @@ class Supervisor:
         if self._database is not None:
             self._check_disk_space(self._database.directory)
         self._fleet.draining, self._fleet.held = state.draining, state.held
+        self._fleet.paused_batches = set(state.paused_batches)
         self._fleet.scale(self.settings.worker.count)
         log.info("supervisor.started", workers=self._fleet.wanted)
         if state != PersistedState():
@@ -196,6 +197,7 @@ class Supervisor:
                 draining=state.draining,
                 held=state.held,
                 paused=sorted(state.paused),
+                paused_batches=sorted(state.paused_batches),
             )
 
     def _dispatch_events(self) -> None:
@@ -234,7 +236,8 @@ class Supervisor:
         self._signal_handlers[number]()
 
     def _handle_requests(self) -> None:
-        for request in self._control.receive():
+        # What stops calls first, however many other requests arrived with it.
+        for request in sorted(self._control.receive(), key=lambda request: not request.command.urgent):
             self._run_guarded(self._on_request, request)
 
     def _tick(self) -> None:
@@ -292,6 +295,15 @@ class Supervisor:
         """Hold or release new dials of this host; survives a restart."""
         self._fleet.hold(on)
         self._save_state()
+
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        """Hold or release new dials of these batches on this host; survives a restart."""
+        self._fleet.pause_batches(beginning, on)
+        self._save_state()
+
+    def hang_up(self, job_id: str) -> None:
+        """Wake the worker of this host that has the job, to read its request at once."""
+        self._fleet.hang_up(job_id)
 
     def pause_worker(self, slot: str) -> None:
         """Stop claiming in one slot; survives its worker and a restart.
@@ -424,7 +436,10 @@ class Supervisor:
         in memory, the answer says so, and the write is retried each second.
         """
         state = PersistedState(
-            draining=self._fleet.draining, held=self._fleet.held, paused=frozenset(self._fleet.paused)
+            draining=self._fleet.draining,
+            held=self._fleet.held,
+            paused=frozenset(self._fleet.paused),
+            paused_batches=frozenset(self._fleet.paused_batches),
         )
         try:
             self._state_directory.save(state)

@@ -14,12 +14,21 @@ from speechaid.commands.interfaces import HandlerContext
 from speechaid.dialer.context import WorkerContext
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
+from speechaid.rules.checks import Reason
 
 
 class _NoSupervisor:
     """A supervisor link that drops everything."""
 
     hand_over_requested = False
+
+    def is_batch_paused(self, batch_id: str | None) -> bool:  # noqa: ARG002 - the protocol's
+        """No order concerns a dry run."""
+        return False
+
+    def dial_obstacle(self, batch_id: str | None) -> Reason | None:  # noqa: ARG002 - the protocol's
+        """No order concerns a dry run."""
+        return None
 
     def report_step(
         self,

@@ -28,7 +28,7 @@ from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.fair_share import EligibleBatch
 from speechaid.rules.phones import Choice
-from speechaid.store.holds import FLEET
+from speechaid.store.holds import BATCHES, FLEET
 
 #: Upper bounds of the batches that are read, and of the results that give the length of a call.
 _MAX_BATCHES: Final = 200
@@ -190,8 +190,8 @@ class _Inputs:
 
 
 def _lift_hold(inputs: _Inputs) -> bool:
-    """Forecast as if the global hold were released, so that an operator sees what ``unhold`` would do."""
-    others = [hold for hold in inputs.preflight.holds if hold.scope != FLEET]
+    """Forecast as if no operator held dials, so that an operator sees what ``unhold`` would do."""
+    others = [hold for hold in inputs.preflight.holds if hold.scope not in {FLEET, BATCHES}]
     lifted = len(others) < len(inputs.preflight.holds)
     inputs.preflight = replace(inputs.preflight, holds=others)
     return lifted

@@ -144,7 +144,7 @@ def _change(context: WorkerContext, decide: Callable[[Breaker], Breaker]) -> Non
     context.breaker_reading = None
     try:
         for _ in range(WRITE_TRIES):
-            _, document = context.store.holds.read(key)
+            document = context.store.holds.read(key).breaker
             before = Breaker.read(document)
             after = decide(before)
             if after == before:

@@ -22,6 +22,7 @@ from speechaid.model.reading import Document
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.rules import retries
+from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import DiallingDefaults
 from speechaid.rules.retries import RetryPolicy
 from speechaid.settings import Settings
@@ -48,6 +49,12 @@ class SupervisorLink(Protocol):
     """The part of a worker's supervisor link that a dial needs."""
 
     hand_over_requested: bool
+
+    def is_batch_paused(self, batch_id: str | None) -> bool:
+        """Whether dials of this batch are held on this host."""
+
+    def dial_obstacle(self, batch_id: str | None) -> Reason | None:
+        """Why an order of the supervisor forbids a dial at this moment; never waits."""
 
     def report_step(
         self,

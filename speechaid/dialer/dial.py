@@ -262,10 +262,12 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
             continue
         if not circuit_breaker.admit_dial(context, preflight.breaker_document):
             return Obstacle("dialling_held")
+        # An operator's hold or pause is in force on this host before the database has it.
+        forbidden = context.link.dial_obstacle(job.dial.batch_id)
         # admit_dial writes only when it admits a probe; that may take time, so check the clock again.
-        if context.clock.boottime() - began <= 2 * PREFLIGHT_VALID_SECONDS:
+        if forbidden is None and context.clock.boottime() - began <= 2 * PREFLIGHT_VALID_SECONDS:
             return preflight
-        return Obstacle("look_stale")
+        return Obstacle(str(forbidden or "look_stale"))
 
 
 def reserve(context: WorkerContext, job: Job, preflight: Preflight) -> Obstacle | None:

@@ -34,6 +34,7 @@ from speechaid.fleet.messages import (
 )
 from speechaid.fleet.signals import SignalQueue, ignore
 from speechaid.model.states import WorkerState
+from speechaid.rules.checks import Reason
 
 #: A worker stops for these; on a second one, or on SIGQUIT, it hands its call over.
 STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -57,6 +58,7 @@ class SupervisorLink:
         stop_requested: claim nothing more, finish the live call and leave.
         hand_over_requested: hand the live call over at once and leave.
         paused, draining, held: why nothing may be claimed for now; updated by ``commands``.
+        paused_batches: beginnings of the ids of batches whose dials are held on this host.
         calls_done: calls that this process has finished.
     """
 
@@ -68,6 +70,7 @@ class SupervisorLink:
         self.paused = False
         self.draining = False
         self.held = False
+        self.paused_batches: set[str] = set()
         self.calls_done = 0
         self._clock = clock or SystemClock()
         self._channel = channel
@@ -80,6 +83,8 @@ class SupervisorLink:
         self._last_report: tuple[object, ...] = ()
         self._last_report_at = self._last_deadline = 0.0
         self._stop_signals = 0
+        #: A signal or end-of-file came that no wait in ``commands`` has ended for yet.
+        self._interrupted = False
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         ignore(SUPERVISOR_SIGNALS)
         self._signals = SignalQueue([*STOP_SIGNALS, signal.SIGQUIT])
@@ -91,6 +96,23 @@ class SupervisorLink:
         """Whether no order and no signal forbids a new claim."""
         leaving = self.stop_requested or self.hand_over_requested or self.orphaned
         return not (leaving or self.paused or self.draining or self.held)
+
+    def is_batch_paused(self, batch_id: str | None) -> bool:
+        """Whether dials of this batch are held on this host, by the orders read so far."""
+        return batch_id is not None and batch_id.startswith(tuple(self.paused_batches))
+
+    def dial_obstacle(self, batch_id: str | None) -> Reason | None:
+        """Why an order of the supervisor forbids a dial at this moment; None where none does.
+
+        Reads what has arrived and does not wait: the last check before a POST, after everything that was read
+        from the database. The orders stay to be returned by ``commands``.
+        """
+        interrupted, commands = self._receive()
+        self._interrupted = self._interrupted or interrupted
+        self._unread += commands
+        if self.held:
+            return Reason.HELD
+        return Reason.BATCH_PAUSED if self.is_batch_paused(batch_id) else None
 
     def ready(self) -> None:
         """Report that the signal handlers are set and the worker's code begins."""
@@ -172,6 +194,7 @@ class SupervisorLink:
         """
         interrupted, commands = self._receive()
         commands, self._unread = [*self._unread, *commands], []
+        interrupted, self._interrupted = interrupted or self._interrupted, False
         if not (interrupted or commands) and timeout_seconds > 0:
             self._send()
             self._channel.wait(timeout_seconds, self._signals.fileno())
@@ -231,8 +254,12 @@ class SupervisorLink:
                 self.held = bool(command.data.get("on"))
             case Order.SETTINGS | Order.LOG_LEVEL:
                 pass  # handled by the worker
+            case Order.PAUSE_BATCH:
+                self.paused_batches.add(str(command.data.get("batch")))
+            case Order.RESUME_BATCH:
+                self.paused_batches.discard(str(command.data.get("batch")))
             case Order.HANG_UP:
-                pass  # reserved: a hang-up travels in ``job.request``
+                pass  # it has ended the wait in ``commands``; what to do is in ``job.request``
 
     def _send(self, *last: Report) -> bool:
         """Send queued reports and then these, in one packet where they fit; whether these were sent."""

@@ -21,6 +21,7 @@ from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
+from speechaid.store.holds import GlobalHold
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger("speechaid.maintenance.database_thread")
@@ -105,13 +106,13 @@ class Housekeeper:
 
     def _read_holds(self, settings: Settings) -> None:
         """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
-        hold, document = self._store.holds.read(fingerprint(settings.retell.api_key.get_secret_value()))
-        breaker = Breaker.read(document)
+        reading = self._store.holds.read(fingerprint(settings.retell.api_key.get_secret_value()))
+        breaker = Breaker.read(reading.breaker)
         key_held = breaker.state is not BreakerState.CLOSED
-        held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
         self._stats = {
             **self._stats,
-            "fleet_hold": held,
+            "fleet_hold": _hold_row(reading.hold),
+            "batches_hold": _hold_row(reading.batches_hold),
             "breakers": self._breakers(),
             "key_held": key_held,
             "key_reason": (breaker.reason or breaker.kind) if key_held else None,
@@ -247,6 +248,10 @@ def _aliased(by_status: dict[str, int]) -> dict[str, int]:
         name = str(STATUS_ALIASES.get(status, status))
         counts[name] = counts.get(name, 0) + jobs
     return counts
+
+
+def _hold_row(hold: GlobalHold | None) -> dict[str, Any] | None:
+    return None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
 
 
 def _plain(value: Any) -> Any:

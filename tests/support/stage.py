@@ -24,6 +24,7 @@ from speechaid.errors import LeaseLost
 from speechaid.model.job import Job
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import open_retell
+from speechaid.rules.checks import Reason
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
 
@@ -44,12 +45,23 @@ class QuietLink:
     def __init__(self) -> None:
         self.hand_over_requested = False
         self.may_claim = True
+        self.held = False
+        #: Batches whose dials are held on this host.
+        self.paused_batches: set[str] = set()
         self.steps: list[str] = []
         #: The worker's call in the latest report.
         self.call: str | None = None
         self.counts: Counter[str] = Counter()
         self.counted_once: set[str] = set()
         self.finished = 0
+
+    def is_batch_paused(self, batch_id: str | None) -> bool:
+        return batch_id in self.paused_batches
+
+    def dial_obstacle(self, batch_id: str | None) -> Reason | None:
+        if self.held:
+            return Reason.HELD
+        return Reason.BATCH_PAUSED if self.is_batch_paused(batch_id) else None
 
     def report_step(
         self,

@@ -27,6 +27,7 @@ from speechaid.fleet.messages import (
 )
 from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, SupervisorLink
 from speechaid.model.states import WorkerState
+from speechaid.rules.checks import Reason
 
 #: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
 LONG = 60.0
@@ -344,6 +345,60 @@ def test_an_order_that_forbids_claims_holds_until_it_is_reverted(
     supervisor.send(off)
     link.commands(LONG)
     assert link.may_claim
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "reason"),
+    [
+        (
+            encode_command(Order.HOLD, {"on": True}),
+            encode_command(Order.HOLD, {"on": False}),
+            Reason.HELD,
+        ),
+        (
+            encode_command(Order.PAUSE_BATCH, {"batch": "batch-1"}),
+            encode_command(Order.RESUME_BATCH, {"batch": "batch-1"}),
+            Reason.BATCH_PAUSED,
+        ),
+        (
+            encode_command(Order.PAUSE_BATCH, {"batch": ""}),
+            encode_command(Order.RESUME_BATCH, {"batch": ""}),
+            Reason.BATCH_PAUSED,
+        ),
+    ],
+)
+def test_an_order_that_has_arrived_forbids_a_dial_before_the_worker_waits(
+    linked: tuple[Channel, SupervisorLink], on: dict[str, object], off: dict[str, object], reason: Reason
+) -> None:
+    supervisor, link = linked
+    assert link.dial_obstacle("batch-17") is None
+    supervisor.send(on)
+    assert link.dial_obstacle("batch-17") is reason
+    supervisor.send(off)
+    assert link.dial_obstacle("batch-17") is None
+
+
+def test_a_pause_concerns_only_batches_whose_ids_begin_so(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
+    supervisor.send(encode_command(Order.PAUSE_BATCH, {"batch": "batch-1"}))
+    assert link.dial_obstacle("batch-2") is None
+    assert link.dial_obstacle(None) is None
+    assert not link.is_batch_paused("batch-2")
+    assert link.is_batch_paused("batch-1")
+
+
+def test_what_a_check_before_a_dial_has_read_still_ends_the_next_wait(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = linked
+    supervisor.send(encode_command(Order.LOG_LEVEL, {"level": "DEBUG"}))
+    link.dial_obstacle(None)
+    (command,) = link.commands(LONG)
+    assert command.order is Order.LOG_LEVEL
+    os.kill(os.getpid(), signal.SIGQUIT)
+    link.dial_obstacle(None)
+    assert link.commands(LONG) == []
+    assert link.hand_over_requested
 
 
 def test_an_order_sent_before_the_fork_holds_from_the_first_step() -> None:
