@@ -229,7 +229,7 @@ def _run(
         queue = queues[selected.batch_id]
         dial = queue.pop()
         served[selected.batch_id] = len(schedule.rows)
-        limited = _places(inputs, places, dial.job)
+        limited = _places(inputs, places, dial.job, workers)
         starts = max([free, *(free_at[0] for free_at in limited)])
         evaluation = inputs.evaluate(dial, starts)
         if evaluation.may_dial or evaluation.reason in _CONCURRENCY:
@@ -277,8 +277,13 @@ def _eligible(
     return eligible
 
 
-def _places(inputs: _Inputs, places: dict[str, list[datetime]], job: Job) -> list[list[datetime]]:
-    """When each place for a call at a time is free, for the limits of the job's batch and of its account."""
+def _places(
+    inputs: _Inputs, places: dict[str, list[datetime]], job: Job, workers: int
+) -> list[list[datetime]]:
+    """When each place for a call at a time is free, for the limits of the job's batch and of its account.
+
+    A limit that the workers cannot reach limits nothing, and may be any number.
+    """
     batch, account = inputs.batches.get(job.batch_id or ""), inputs.accounts.get(job.account_id or "")
     limits = {
         f"batch {job.batch_id}": batch.call_settings.max_concurrent_calls if batch else None,
@@ -287,7 +292,7 @@ def _places(inputs: _Inputs, places: dict[str, list[datetime]], job: Job) -> lis
     return [
         places.setdefault(name, [inputs.now] * limit)
         for name, limit in limits.items()
-        if limit is not None and limit > 0
+        if limit is not None and 0 < limit < workers
     ]
 
 
