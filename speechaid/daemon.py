@@ -16,7 +16,7 @@ from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.commands.interfaces import DaemonControl, Result
 from speechaid.control import ControlSocket
-from speechaid.control_tcp import tcp_access
+from speechaid.control_sockets.relay import tcp_access
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import count_key

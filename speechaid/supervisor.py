@@ -184,7 +184,7 @@ class Supervisor:
         )
         cleanup.callback(self._fleet.close)
         self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._database_thread.fileno())
-        self._exempt_database()
+        self._exempt_children()
         if self._database is not None:
             self._check_disk_space(self._database.directory)
         self._fleet.draining, self._fleet.held = state.draining, state.held
@@ -259,7 +259,7 @@ class Supervisor:
         if self._database is not None:
             self._check_disk_space(self._database.directory)
             self._database.ensure()
-            self._exempt_database()
+        self._exempt_children()
         if self._state_not_saved is not None:
             self._run_guarded(self._save_state)
         for hook in self.on_tick:
@@ -466,10 +466,10 @@ class Supervisor:
         elif reason is None and held:
             log.warning("disk.has_space", directory=str(directory))
 
-    def _exempt_database(self) -> None:
-        """The embedded database is our child, but ``DatabaseProcess`` reaps it."""
+    def _exempt_children(self) -> None:
+        """Children that others reap: the embedded database, and the process for control over TCP."""
         pid = self._database.pid if self._database is not None else None
-        self._fleet.other_children = set() if pid is None else {pid}
+        self._fleet.other_children = self._control.child_pids | (set() if pid is None else {pid})
 
     def _summary(self) -> str:
         present, wanted = self._fleet.present, self._fleet.wanted
