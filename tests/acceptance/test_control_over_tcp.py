@@ -18,6 +18,7 @@ from speechaid.errors import FleetError
 from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
 from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
 from tests.support.fleet_harness import parent_of
+from tests.support.fuzz_control import fuzz, written
 from tests.support.terminal import Terminal, open_terminal
 
 PATIENCE_SECONDS = 30.0
@@ -207,6 +208,19 @@ def test_events_stream_over_the_network_too(network: Network) -> None:
         network.terminal.type("log-level", "INFO")
         commands = (item.get("event", {}).get("command") for item in stream)
         assert any(command == "log-level" for command in commands)
+
+
+def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_write_nothing(
+    network: Network,
+) -> None:
+    # python -m tests.support.fuzz_control does this with more messages.
+    before = written(network.terminal)
+    reader = Remote(address=network.address, credentials=credentials(network.keys_of("grafana")))
+    findings = fuzz(reader, 2_000, seed=11, warm_up=1_000)
+    assert findings.wrong == []
+    assert findings.grown_kb < 16 * 1024
+    assert findings.answers["forbidden"] > 50
+    assert written(network.terminal) == before
 
 
 def test_the_end_of_the_process_for_tcp_harms_nothing_and_it_is_started_again(network: Network) -> None:
