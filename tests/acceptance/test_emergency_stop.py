@@ -154,4 +154,5 @@ def test_a_hang_up_stops_the_call_before_the_next_poll(terminal: Terminal) -> No
     """Its worker would poll after five minutes."""
     job = terminal.a_live_call(terminal.import_contacts(1, "called"))
     terminal.type("hang-up", str(job["job_id"]), "--yes")
-    terminal.until(lambda: terminal.ask("job", str(job["job_id"]))["status"] == "cancelled")
+    stopped = {"job_id": job["job_id"], "dial.stop_asked_by": "operator"}
+    terminal.until(lambda: terminal.database.jobs.find_one(stopped))
