@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from speechaid.embedded.process import server_environment
 from speechaid.errors import ConfigError, ControlError
@@ -44,6 +44,9 @@ class TcpAccess:
     address: str
     pair: KeyPair = field(repr=False)
     clients: Mapping[str, AllowedClient]
+    log_format: Literal["text", "json"] = "text"
+    #: None: standard error.
+    log_file: Path | None = None
 
 
 def tcp_access(settings: Settings) -> TcpAccess | None:
@@ -61,7 +64,13 @@ def tcp_access(settings: Settings) -> TcpAccess | None:
     except KeyringError as exc:
         fault = f"SPEECHAID_CONTROL_TCP={control.tcp}: without keys there is no control over TCP: {exc}"
         raise ConfigError([fault]) from exc
-    return TcpAccess(address=control.tcp, pair=pair, clients=clients)
+    return TcpAccess(
+        address=control.tcp,
+        pair=pair,
+        clients=clients,
+        log_format=settings.logging.format,
+        log_file=settings.logging.file,
+    )
 
 
 class RelayProcess:
@@ -157,6 +166,8 @@ class RelayProcess:
                 "secret": self._access.pair.secret,
                 "socket": str(self._socket),
                 "level": logging.getLogger("speechaid").getEffectiveLevel(),
+                "log_format": self._access.log_format,
+                "log_file": None if self._access.log_file is None else str(self._access.log_file),
                 "clients": _listed(self.clients),
             }
         )

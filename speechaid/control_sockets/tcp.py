@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import zmq
@@ -267,7 +268,13 @@ def main() -> int:
     config = next(iter(lines.wait()), None)
     if config is None:
         return ExitStatus.OK
-    logs.configure(int(config["level"]), secrets=(str(config["secret"]),))
+    file = config["log_file"]
+    logs.configure(
+        int(config["level"]),
+        config["log_format"],
+        file=None if file is None else Path(file),
+        secrets=(str(config["secret"]),),
+    )
     try:
         end = TcpEnd(config)
     except ControlError as exc:
