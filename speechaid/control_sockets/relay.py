@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import select
 import subprocess
@@ -44,6 +43,7 @@ class TcpAccess:
     address: str
     pair: KeyPair = field(repr=False)
     clients: Mapping[str, AllowedClient]
+    log_level: int | str = "INFO"
     log_format: Literal["text", "json"] = "text"
     #: None: standard error.
     log_file: Path | None = None
@@ -68,6 +68,7 @@ def tcp_access(settings: Settings) -> TcpAccess | None:
         address=control.tcp,
         pair=pair,
         clients=clients,
+        log_level=settings.logging.level,
         log_format=settings.logging.format,
         log_file=settings.logging.file,
     )
@@ -165,7 +166,7 @@ class RelayProcess:
                 "public": self._access.pair.public,
                 "secret": self._access.pair.secret,
                 "socket": str(self._socket),
-                "level": logging.getLogger("speechaid").getEffectiveLevel(),
+                "log_level": self._access.log_level,
                 "log_format": self._access.log_format,
                 "log_file": None if self._access.log_file is None else str(self._access.log_file),
                 "clients": _listed(self.clients),

@@ -270,7 +270,7 @@ def main() -> int:
         return ExitStatus.OK
     file = config["log_file"]
     logs.configure(
-        int(config["level"]),
+        config["log_level"],
         config["log_format"],
         file=None if file is None else Path(file),
         secrets=(str(config["secret"]),),
