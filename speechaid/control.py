@@ -176,6 +176,7 @@ class ControlSocket:
         self._clients.check_timeouts()
         if self._relay is not None:
             self._relay.ensure()
+            self._clients.spared_pid = self._relay.pid
         if not self._clients.is_swept:
             return
         try:

@@ -83,7 +83,8 @@ class ClientConnections:
         self._ready: deque[Connection] = deque()
         # Given up for a moment where descriptors have run out, to close the connection that asks for one.
         self._reserve = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        self._tick_at = 0.0
+        #: The process whose connection stays where all places are taken.
+        self.spared_pid: int | None = None
         try:
             self._listening = _listen(path)
         except ControlError:
@@ -206,9 +207,11 @@ class ClientConnections:
             sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
         same = sum(connection.peer.pid == pid for connection in self._connections.values())
-        if len(self._connections) >= MAX_CONNECTIONS or same >= MAX_OF_PROCESS:
+        if same >= MAX_OF_PROCESS:
             sock.close()
             return
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self._drop_most_silent()
         now = time.monotonic()
         self._numbers += 1
         connection = Connection(
@@ -221,6 +224,12 @@ class ClientConnections:
         self._connections[connection.number] = self._by_descriptor[sock.fileno()] = connection
         self._epoll.register(sock, 0)
         self._queue(connection, zmtp.GREETING + zmtp.ready(b"ROUTER"))
+
+    def _drop_most_silent(self) -> None:
+        """Make room: connections that only take places must not keep an operator out."""
+        others = [one for one in self._connections.values() if one.peer.pid != self.spared_pid]
+        if others:
+            self._drop(min(others, key=lambda one: one.received_at))
 
     def _queue(self, connection: Connection, data: bytes) -> None:
         connection.outgoing.append(memoryview(data))

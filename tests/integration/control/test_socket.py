@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -456,3 +457,15 @@ def test_a_client_that_does_not_greet_loses_its_connection(
         silent.settimeout(PATIENCE_MS / 1000)
         while silent.recv(4096):
             pass
+
+
+def test_where_all_places_are_taken_a_new_client_takes_that_of_the_most_silent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speechaid.control_sockets.clients.MAX_CONNECTIONS", 4)
+    with contextlib.ExitStack() as idle, served(path):
+        for _ in range(10):
+            idle.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        client = RawClient(path)
+        assert client.ask(command="status")["ok"] is True
+        client.close()
