@@ -34,6 +34,8 @@ _STOP_SECONDS: Final = 2.0
 #: Seconds until it is started again, longer each time; from the beginning once it has run so long.
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS: Final = 60.0
+#: For so many seconds a client is refused whose message ended the process.
+_BARRED_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,9 @@ class RelayProcess:
 
     def __init__(self, access: TcpAccess, socket: Path) -> None:
         self.clients: Mapping[str, AllowedClient] = dict(access.clients)
+        self._listed_clients = self.clients
+        #: Until when a key is refused.
+        self._barred: dict[str, float] = {}
         self._access = access
         self._socket = socket
         self._child: subprocess.Popen[bytes] | None = None
@@ -110,18 +115,21 @@ class RelayProcess:
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
         """Replace the list of allowed clients: in force at once for those that are connected."""
-        self.clients = dict(clients)
-        if self._child is not None:
-            self._send({"clients": _listed(self.clients)})
+        self._listed_clients = dict(clients)
+        self._apply_clients()
 
     def ensure(self) -> None:
         """Start the process again where it died, with a back-off; never blocks. Call it every second."""
         now = time.monotonic()
+        if any(now >= until for until in self._barred.values()):
+            self._barred = {key: until for key, until in self._barred.items() if now < until}
+            self._apply_clients()
         if self._child is None:
             if now >= self._next_try:
                 self._start()
             return
         if self._child.poll() is not None:
+            self._bar_flooder(self._child)
             self._back_off(f"it ended ({self._child.returncode})")
         elif self._is_starting:
             if (fault := self._report(0.0)) is not None:
@@ -140,6 +148,30 @@ class RelayProcess:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+    def _apply_clients(self) -> None:
+        self.clients = {
+            key: client for key, client in self._listed_clients.items() if key not in self._barred
+        }
+        if self._child is not None:
+            self._send({"clients": _listed(self.clients)})
+
+    def _bar_flooder(self, child: subprocess.Popen[bytes]) -> None:
+        """Refuse the client whose message ended the process: the others are to come in again."""
+        assert child.stdout is not None  # noqa: S101 - a pipe
+        os.set_blocking(child.stdout.fileno(), False)
+        try:
+            key = json.loads(os.read(child.stdout.fileno(), 4096).splitlines()[-1]).get("flooded_by")
+        except (OSError, ValueError, IndexError):
+            return
+        client = self._listed_clients.get(key)
+        if client is None:
+            return
+        self._failures = 0
+        self._barred[key] = time.monotonic() + _BARRED_SECONDS
+        self.clients = {name: one for name, one in self.clients.items() if name != key}
+        text = f"refused for {_BARRED_SECONDS:g} s: a message of very many frames; speechctl keys revoke"
+        log.error("control.client_barred", client=client.name, text=text)
 
     def _start(self) -> None:
         # For a checkout that is not installed: the child imports speechaid from where we did.

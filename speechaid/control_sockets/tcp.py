@@ -137,6 +137,7 @@ class TcpEnd:
             elif count > _FRAMES_READ:
                 key = _metadata(frames[0], "User-Id")
                 name = self._clients.get(key, {}).get("name", key)
+                _report({"flooded_by": key})
                 raise ControlError(f"client {name} sent a message of more than {_FRAMES_READ} frames")
         if not frames:
             return

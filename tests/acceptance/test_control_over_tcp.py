@@ -233,7 +233,7 @@ def test_the_end_of_the_process_for_tcp_harms_nothing_and_it_is_started_again(ne
     assert network.relay() != relay
 
 
-def test_a_readers_flood_of_frames_ends_the_process_for_tcp_at_most(network: Network) -> None:
+def test_a_readers_flood_of_frames_ends_the_process_for_tcp_and_bars_the_reader(network: Network) -> None:
     with network.client("grafana") as client:
         dealer = client._connected()
         for _ in range(200_000):
@@ -241,7 +241,9 @@ def test_a_readers_flood_of_frames_ends_the_process_for_tcp_at_most(network: Net
         dealer.send(b"")
         network.wait_for_log("client grafana sent a message of more than 1000 frames")
     assert network.terminal.ask("status")["supervisor"]["state"] == "running"
-    network.terminal.until(lambda: network.admits("grafana"))
+    network.terminal.until(lambda: network.admits("maria"))
+    assert not network.admits("grafana")
+    network.wait_for_log("control.client_barred")
 
 
 def test_connections_to_tcp_that_eat_all_descriptors_leave_the_unix_socket_alone(network: Network) -> None:
