@@ -150,6 +150,9 @@ class ControlSocket:
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
         """Send one item of a stream; False: the client's queue is full, None: it has disconnected."""
+        if self._undeliverable.get(request.route, True) is False:
+            del self._undeliverable[request.route]
+            return False  # the relay has dropped an earlier item
         return self._answer(request, {"progress": item})
 
     def close(self) -> None:
@@ -278,11 +281,8 @@ class ControlSocket:
         number, of_relay = int.from_bytes(route[:_NUMBER_BYTES], "big"), route[_NUMBER_BYTES:]
         if not of_relay:
             return self._clients.send(number, (message,))
-        if route in self._undeliverable:
-            if self._undeliverable[route] is None:
-                return None
-            del self._undeliverable[route]
-            return False
+        if self._undeliverable.get(route, True) is None:
+            return None
         return self._clients.send(number, (of_relay, message))
 
 
