@@ -153,7 +153,7 @@ class ControlSocket:
         if self._undeliverable.get(request.route, True) is False:
             del self._undeliverable[request.route]
             return False  # the relay has dropped an earlier item
-        return self._answer(request, {"progress": item})
+        return self._answer(request, {"progress": item}, of_stream=True)
 
     def close(self) -> None:
         """Remove the socket, then release the lock."""
@@ -263,7 +263,7 @@ class ControlSocket:
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
         log.event(level, "control.request_refused", code=refusal.code, text=refusal.message[:200], **client)
 
-    def _answer(self, request: Request, body: Mapping[str, Any]) -> bool | None:
+    def _answer(self, request: Request, body: Mapping[str, Any], *, of_stream: bool = False) -> bool | None:
         try:
             message = _encode(request, body)
         except (TypeError, ValueError):
@@ -274,16 +274,16 @@ class ControlSocket:
                 message="done, but the answer cannot be written as JSON",
             )
             message = _error(fault)
-        return self._send(request.route, message)
+        return self._send(request.route, message, of_stream=of_stream)
 
-    def _send(self, route: bytes, message: bytes) -> bool | None:
+    def _send(self, route: bytes, message: bytes, *, of_stream: bool = False) -> bool | None:
         """Whether it was queued; False: the client does not read, None: it has disconnected."""
         number, of_relay = int.from_bytes(route[:_NUMBER_BYTES], "big"), route[_NUMBER_BYTES:]
         if not of_relay:
-            return self._clients.send(number, (message,))
+            return self._clients.send(number, (message,), of_stream=of_stream)
         if self._undeliverable.get(route, True) is None:
             return None
-        return self._clients.send(number, (of_relay, message))
+        return self._clients.send(number, (of_relay, message), of_stream=of_stream)
 
 
 def _route(connection: Connection) -> bytes:

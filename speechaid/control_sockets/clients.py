@@ -38,8 +38,10 @@ _CHUNK_BYTES: Final = 256 * 1024
 _MESSAGE_BYTES: Final = messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT
 #: Frames above ``_CHUNK_BYTES`` that are being received, all together, in bytes; one always may.
 _RECEIVING_BYTES: Final = 3 * _MESSAGE_BYTES
-#: Answers queued for a client that does not read, by number and in bytes; further ones are dropped.
-_SEND_HIGH_WATER: Final = 256
+#: Items of streams queued for a connection that is not read; further ones are dropped. Answers, by number and
+#: in bytes: many more, since all clients on TCP share one connection, and no stream may cost an answer.
+_STREAM_HIGH_WATER: Final = 256
+_SEND_HIGH_WATER: Final = 4096
 _SEND_BYTES: Final = 64 * 1024 * 1024
 _BACKLOG: Final = 128
 _CREDENTIALS: Final = struct.Struct("3i")
@@ -135,13 +137,13 @@ class ClientConnections:
             self._wait_for(connection)
         return connection, message
 
-    def send(self, number: int, parts: tuple[bytes, ...]) -> bool | None:
+    def send(self, number: int, parts: tuple[bytes, ...], *, of_stream: bool = False) -> bool | None:
         """Send a message; False: the client does not read, None: it has disconnected."""
         connection = self._connections.get(number)
         if connection is None or connection.ended:
             return None
         data = zmtp.encode_message(parts)
-        full = len(connection.outgoing) >= _SEND_HIGH_WATER
+        full = len(connection.outgoing) >= (_STREAM_HIGH_WATER if of_stream else _SEND_HIGH_WATER)
         if full or (connection.outgoing and connection.outgoing_bytes + len(data) > _SEND_BYTES):
             return False
         self._queue(connection, data)

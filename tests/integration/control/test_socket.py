@@ -469,3 +469,34 @@ def test_where_all_places_are_taken_a_new_client_takes_that_of_the_most_silent(
         client = RawClient(path)
         assert client.ask(command="status")["ok"] is True
         client.close()
+
+
+def test_a_stream_that_is_not_read_costs_no_answer(path: Path) -> None:
+    """On one connection: all clients on TCP share the one of the process that relays for them."""
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "events", "command": "events"}')
+    client.send(b'{"v": 1, "id": "asked", "command": "status"}')
+    requests: list[Request] = []
+    while len(requests) < 2:
+        assert control.wait([], PATIENCE_MS).control
+        requests += control.receive()
+    items = 0
+    while control.stream(requests[0], {"text": "x" * 50_000}):
+        items += 1
+    control.reply(requests[1], {"done": True})
+    over = threading.Event()
+
+    def send_on() -> None:
+        while not over.is_set():
+            control.wait([], 50)
+
+    sending = threading.Thread(target=send_on)
+    sending.start()
+    while client.receive()["id"] != "asked":
+        items -= 1
+    over.set()
+    sending.join()
+    assert items == 0, "every item that was taken comes before it"
+    client.close()
+    control.close()
