@@ -19,6 +19,7 @@ NAMES = (
     "memory",
     "restart",
     "control_latency",
+    "emergency",
     "claim",
     "fleet",
     "start",

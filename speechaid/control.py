@@ -1,8 +1,9 @@
 """The daemon's end of the control socket: bind, receive, validate, answer. It knows no command's meaning.
 
-Order of binding, and why: first the lock (``<socket>.lock``, with our pid), since libzmq binds over a living
-daemon's socket without an error and takes over its new clients; then the stale file is removed, the umask is
-set and the socket bound, so that only owner and group may connect at any moment.
+Order of binding, and why: first the lock (``<socket>.lock``, with our pid), since a socket can be made anew
+beside a living daemon's; then the stale file is removed, the umask is set and the socket bound, so that only
+owner and group may connect at any moment. Where something removes the socket (a cleaner of /tmp), it is made
+anew.
 
 The supervisor's thread owns the ``ControlSocket``. Only ``wait`` blocks; neither what a client sends nor its
 disconnect raises.
@@ -12,42 +13,45 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
-import re
+import select
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pydantic_core
-import zmq
 
-from speechaid.control_tcp import TcpAccess, TcpEnd
+from speechaid.control_sockets.clients import ClientConnections, Connection
+from speechaid.control_sockets.relay import RelayProcess, TcpAccess
 from speechaid.errors import ControlError
 from speechaid.fleet.interfaces import Readable
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
-from speechaid.protocol.messages import ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
+from speechaid.protocol.zmtp import Message
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-#: Requests received at a time: a flood must not keep the loop from its workers.
-_BURST: Final = 64
+#: Requests received at a time: a flood must not keep the loop from its workers, or from an urgent command.
+_BURST: Final = 16
 #: A burst ends early after this many bytes: attachments are in memory together.
 _BURST_BYTES: Final = messages.ATTACHMENT_LIMIT
-#: Requests queued for a client that sends faster than they are received.
-_RECEIVE_HIGH_WATER: Final = 16
-#: Answers queued for a client that does not read; further ones are dropped.
-_SEND_HIGH_WATER: Final = 256
-#: ``<host>:<uid>:<gid>:<pid>`` in the metadata of a frame that came over a unix socket.
-_PEER_ADDRESS: Final = re.compile(r":(\d+):(\d+):(\d+)$")
+#: Interval of the checks of socket, connections and relay, in seconds.
+_CHECK_SECONDS: Final = 1.0
+#: Bytes of a connection's number in ``Request.route``; what follows is the client's route in the relay.
+_NUMBER_BYTES: Final = 8
+#: Clients of the relay that are known to be gone and that something may still be sent to.
+_GONE_REMEMBERED: Final = 1000
 
 
 class ControlSocket:
-    """The ROUTER of the clients, and the lock that makes it the only one.
+    """The socket of the clients, and the lock that makes it the only one.
 
     Raises:
         ControlError: another daemon holds the socket, or it cannot be made; the text says why.
@@ -55,72 +59,77 @@ class ControlSocket:
 
     def __init__(self, path: Path, tcp: TcpAccess | None = None) -> None:
         self.path = path
-        self._tcp: TcpEnd | None = None
         _prepare_directory(path)
         with contextlib.ExitStack() as opened:
             self._lock = _take_lock(path)
             opened.callback(self._release_lock)
-            self._context = zmq.Context()
-            opened.callback(self._context.destroy, linger=0)
-            self._router = _bind(self._context, path)
-            opened.callback(path.unlink, missing_ok=True)
-            if tcp is not None:
-                self._tcp = TcpEnd(tcp, configure=_configure)
-                opened.callback(self._tcp.close)
-            self._poller = zmq.Poller()
-            for router in (
-                self._router,
-                *(() if self._tcp is None else (self._tcp.router, *self._tcp.sockets)),
-            ):
-                self._poller.register(router, zmq.POLLIN)
+            _remove_stale(path)
+            self._clients = ClientConnections(path)
+            opened.callback(self._close_clients)
+            self._poller = select.poll()
+            self._poller.register(self._clients, select.POLLIN)
+            self._relay = None if tcp is None else RelayProcess(tcp, path)
+            if self._relay is not None:
+                opened.callback(self._relay.close)
             self._opened = opened.pop_all()
         self._polled: set[int] = set()
-        self._backlog = False
+        self._check_at = time.monotonic() + _CHECK_SECONDS
+        self._restore_fault: str | None = None
+        #: Clients of the relay whose answers cannot be delivered: None for those that are gone, False for
+        #: those that do not read.
+        self._undeliverable: dict[bytes, bool | None] = {}
+        #: Keys of revoked clients whose messages were logged; only keys that were allowed once can be here.
+        self._revoked_logged: set[str] = set()
         #: Called for each answer with the request, and ``done`` or the code of the refusal.
         self.on_answer: Callable[[Request, str], None] = lambda _request, _result: None
 
     def wait(self, fds: Iterable[int], timeout_ms: int | None) -> Readable:
         """Wait until a request or one of ``fds`` is readable, at most this long (None: without a limit)."""
         self._poll_descriptors(set(fds))
-        # After a burst more requests may be queued: then only check the other descriptors, without waiting.
-        events = dict(self._poller.poll(0 if self._backlog else timeout_ms))
-        if self._tcp is not None and any(events.pop(other, 0) for other in self._tcp.sockets):
-            self._tcp.process_handshakes()
-        routers = [self._router] if self._tcp is None else [self._router, self._tcp.router]
-        ready = [router for router in routers if events.pop(router, 0)]
-        return Readable(fds=frozenset(events), control=bool(ready) or self._backlog)
+        deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
+        while True:
+            now = time.monotonic()
+            if now >= self._check_at:
+                self._check_at = now + _CHECK_SECONDS
+                self._check()
+            until = self._check_at if deadline is None else min(deadline, self._check_at)
+            # A request may wait already: then only check the other descriptors, without waiting.
+            left = 0 if self._clients.pending else max(0, int((until - now) * 1000) + 1)
+            ready = {descriptor for descriptor, _ in self._poller.poll(left)}
+            if self._clients.fileno() in ready:
+                ready.discard(self._clients.fileno())
+                self._clients.process_events()
+            is_over = deadline is not None and time.monotonic() >= deadline
+            if ready or self._clients.pending or is_over:
+                return Readable(fds=frozenset(ready), control=self._clients.pending)
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
         """Replace the list of clients that are allowed over TCP."""
-        if self._tcp is not None:
-            self._tcp.allow(clients)
+        self._revoked_logged.clear()
+        if self._relay is not None:
+            self._relay.allow(clients)
+
+    @property
+    def child_pids(self) -> set[int]:
+        """Child processes that are reaped here."""
+        pid = None if self._relay is None else self._relay.pid
+        return set() if pid is None else {pid}
 
     def receive(self) -> list[Request]:
         """The valid requests that have arrived, at most a burst; invalid ones are refused at once."""
-        requests, self._backlog = self._receive_from(self._router, remote=False)
-        if self._tcp is not None:
-            self._tcp.process_handshakes()
-            more, backlog = self._receive_from(self._tcp.router, remote=True)
-            requests += more
-            self._backlog = self._backlog or backlog
-        return requests
-
-    def _receive_from(self, router: zmq.Socket[bytes], *, remote: bool) -> tuple[list[Request], bool]:
-        """The valid requests of one burst, and whether more may be queued."""
         requests: list[Request] = []
         received_bytes = 0
         for _ in range(_BURST):
-            if received_bytes > _BURST_BYTES:
+            if received_bytes > _BURST_BYTES or (taken := self._clients.take_message()) is None:
                 break
-            try:
-                frames = router.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return requests, False
-            received_bytes += sum(map(len, frames))
-            request = self._read(frames, remote=remote)
+            connection, message = taken
+            received_bytes += sum(map(len, message.parts))
+            is_relay = self._relay is not None and connection.peer.pid == self._relay.pid
+            read = self._read_relayed if is_relay else self._read_own
+            request = read(connection, message)
             if request is not None:
                 requests.append(request)
-        return requests, True
+        return requests
 
     def reply(self, request: Request, result: Mapping[str, Any]) -> None:
         """Send the result."""
@@ -138,11 +147,20 @@ class ControlSocket:
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
         """Send one item of a stream; False: the client's queue is full, None: it has disconnected."""
-        return self._answer(request, {"progress": item})
+        if self._undeliverable.get(request.route, True) is False:
+            del self._undeliverable[request.route]
+            return False  # the relay has dropped an earlier item
+        return self._answer(request, {"progress": item}, of_stream=True)
 
     def close(self) -> None:
         """Remove the socket, then release the lock."""
         self._opened.close()
+
+    def _close_clients(self) -> None:
+        is_ours = not self._clients.is_swept
+        self._clients.close()
+        if is_ours:
+            self.path.unlink(missing_ok=True)
 
     def _release_lock(self) -> None:
         # The lock file stays: without it two daemons could lock two files of one name.
@@ -154,39 +172,99 @@ class ControlSocket:
         for fd in self._polled - wanted:
             self._poller.unregister(fd)
         for fd in wanted - self._polled:
-            self._poller.register(fd, zmq.POLLIN)
+            self._poller.register(fd, select.POLLIN)
         self._polled = wanted
 
-    def _read(self, frames: list[zmq.Frame], *, remote: bool) -> Request | None:
-        route, parts = frames[0].bytes, frames[1:]
-        peer = self._peer_of(parts[0], remote=remote) if parts else Peer()
-        decoded: Request | Refusal
-        if peer is None:
-            message = "this client's key is not allowed any more"
-            decoded = Refusal(code=ErrorCode.FORBIDDEN, message=message)
-        elif not 1 <= len(parts) <= 2:
-            message = f"a request has one frame of JSON and at most one with a file, not {len(parts)} frames"
-            decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=message)
+    def _check(self) -> None:
+        """Each second: time-outs of clients, the relay, and whether the socket is still there."""
+        self._clients.check_timeouts()
+        if self._relay is not None:
+            self._relay.ensure()
+            self._clients.spared_pid = self._relay.pid
+        if not self._clients.is_swept:
+            return
+        try:
+            self._restore()
+        except ControlError as exc:
+            if str(exc) != self._restore_fault:
+                log.error("control.socket_lost", path=str(self.path), text=str(exc))  # noqa: TRY400
+            self._restore_fault = str(exc)
         else:
-            decoded = messages.decode_request(parts[0].bytes, parts[1].bytes if len(parts) == 2 else None)
-            if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                message = f"{decoded.command.name} needs write access, and this client may only read"
-                decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=message)
-        if isinstance(decoded, Refusal):
-            self._log_refusal(decoded, peer)
-            self._send(route, _error(decoded), remote=remote)
-            return None
-        return replace(decoded, route=route, peer=peer or Peer(), remote=remote)
+            self._restore_fault = None
+            log.warning("control.socket_restored", path=str(self.path), text="its file had been removed")
 
-    def _log_refusal(self, refusal: Refusal, peer: Peer | None) -> None:
-        client = {} if peer is None else {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
+    def _restore(self) -> None:
+        _prepare_directory(self.path)
+        if not _is_same_file(self._lock, messages.lock_path(self.path)):
+            # Removed as well: another daemon may have made its own meanwhile.
+            lock = _take_lock(self.path)
+            os.close(self._lock)
+            self._lock = lock
+        _remove_stale(self.path)
+        self._clients.listen_again()
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def _read_own(self, connection: Connection, message: Message) -> Request | None:
+        return self._read(message.parts, message.count, connection.peer, _route(connection))
+
+    def _read_relayed(self, connection: Connection, message: Message) -> Request | None:
+        """A message of a client on TCP, whose key and address our child names in the first part."""
+        relayed = self._envelope(message)
+        if relayed is None:
+            return None
+        route = _route(connection) + bytes.fromhex(relayed["route"])
+        if "undelivered" in relayed:
+            if len(self._undeliverable) >= _GONE_REMEMBERED:
+                self._undeliverable.pop(next(iter(self._undeliverable)))
+            self._undeliverable[route] = None if relayed["undelivered"] == "gone" else False
+            return None
+        self._undeliverable.pop(route, None)
+        client = None if self._relay is None else self._relay.clients.get(relayed["key"])
+        if client is None:
+            if relayed["key"] not in self._revoked_logged:
+                self._revoked_logged.add(relayed["key"])
+                log.warning("control.refused", text=f"a revoked client at {relayed['address']} was refused")
+            text = "this client's key is not allowed any more"
+            self._send(route, _error(Refusal(code=ErrorCode.FORBIDDEN, message=text)))
+            return None
+        peer = Peer(name=client.name, address=str(relayed["address"]), access=Access(client.access))
+        return self._read(message.parts[1:], relayed["count"], peer, route)
+
+    def _envelope(self, message: Message) -> dict[str, Any] | None:
+        try:
+            relayed = json.loads(message.parts[0])
+            bytes.fromhex(relayed["route"])
+        except (ValueError, KeyError, TypeError):
+            log.error("control.relay_not_understood")  # noqa: TRY400 - what it sent is no news
+            return None
+        return dict(relayed)
+
+    def _read(self, parts: tuple[bytes, ...], count: int, peer: Peer, route: bytes) -> Request | None:
+        decoded: Request | Refusal
+        if not 1 <= count <= 2:
+            text = f"a request has one frame of JSON and at most one with a file, not {count} frames"
+            decoded = Refusal(code=ErrorCode.BAD_REQUEST, message=text)
+        else:
+            decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
+            if isinstance(decoded, Request) and not peer.may(decoded.command.access):
+                text = f"{decoded.command.name} needs write access, and this client may only read"
+                decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=text)
+        if isinstance(decoded, Refusal):
+            self._refuse_message(decoded, peer, route)
+            return None
+        return replace(decoded, route=route, peer=peer, remote=peer.name is not None)
+
+    def _refuse_message(self, refusal: Refusal, peer: Peer, route: bytes) -> None:
+        self._log_refusal(refusal, peer)
+        self._send(route, _error(refusal))
+
+    def _log_refusal(self, refusal: Refusal, peer: Peer) -> None:
+        client = {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
         log.event(level, "control.request_refused", code=refusal.code, text=refusal.message[:200], **client)
 
-    def _peer_of(self, frame: zmq.Frame, *, remote: bool) -> Peer | None:
-        return self._tcp.peer_of(frame) if remote and self._tcp is not None else _peer_of(frame)
-
-    def _answer(self, request: Request, body: Mapping[str, Any]) -> bool | None:
+    def _answer(self, request: Request, body: Mapping[str, Any], *, of_stream: bool = False) -> bool | None:
         try:
             message = _encode(request, body)
         except (TypeError, ValueError):
@@ -197,19 +275,29 @@ class ControlSocket:
                 message="done, but the answer cannot be written as JSON",
             )
             message = _error(fault)
-        return self._send(request.route, message, remote=request.remote)
+        return self._send(request.route, message, of_stream=of_stream)
 
-    def _send(self, route: bytes, message: bytes, *, remote: bool) -> bool | None:
+    def _send(self, route: bytes, message: bytes, *, of_stream: bool = False) -> bool | None:
         """Whether it was queued; False: the client does not read, None: it has disconnected."""
-        router = self._tcp.router if remote and self._tcp is not None else self._router
-        try:
-            router.send_multipart((route, message), zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        except zmq.ZMQError as exc:
-            log.debug("control.client_gone", error=str(exc))
+        number, of_relay = int.from_bytes(route[:_NUMBER_BYTES], "big"), route[_NUMBER_BYTES:]
+        if not of_relay:
+            return self._clients.send(number, (message,), of_stream=of_stream)
+        if self._undeliverable.get(route, True) is None:
             return None
-        return True
+        return self._clients.send(number, (of_relay, message), of_stream=of_stream)
+
+
+def _route(connection: Connection) -> bytes:
+    return connection.number.to_bytes(_NUMBER_BYTES, "big")
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    own = os.fstat(descriptor)
+    return (own.st_dev, own.st_ino) == (status.st_dev, status.st_ino)
 
 
 def _prepare_directory(path: Path) -> None:
@@ -254,32 +342,6 @@ def _take_lock(path: Path) -> int:
     return descriptor
 
 
-def _bind(context: zmq.Context[zmq.Socket[bytes]], path: Path) -> zmq.Socket[bytes]:
-    """Bind a ROUTER for owner and group. Call it with the lock held."""
-    _remove_stale(path)
-    router = context.socket(zmq.ROUTER)
-    _configure(router)
-    previous = os.umask(0o117)
-    try:
-        router.bind(f"ipc://{path}")
-    except zmq.ZMQError as exc:
-        router.close(linger=0)
-        raise ControlError(f"cannot listen on the control socket {path}: {exc}") from exc
-    finally:
-        os.umask(previous)
-    return router
-
-
-def _configure(router: zmq.Socket[bytes]) -> None:
-    """Set the limits of a ROUTER, on either transport."""
-    router.linger = 0
-    router.rcvhwm = _RECEIVE_HIGH_WATER
-    router.sndhwm = _SEND_HIGH_WATER
-    # Above our own limit, so that a file a little too large gets an error; far above, libzmq disconnects.
-    router.maxmsgsize = messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT
-    router.router_mandatory = True
-
-
 def _remove_stale(path: Path) -> None:
     """Remove the socket of a dead daemon. Call it with the lock held, which shows that it is dead."""
     try:
@@ -291,16 +353,6 @@ def _remove_stale(path: Path) -> None:
             f"{path} exists and is no socket: it is left alone; set SPEECHAID_SOCKET to another path"
         )
     path.unlink()
-
-
-def _peer_of(frame: zmq.Frame) -> Peer:
-    try:
-        match = _PEER_ADDRESS.search(str(frame.get("Peer-Address")))
-    except zmq.ZMQError:
-        match = None
-    if match is None:
-        return Peer()
-    return Peer(uid=int(match[1]), gid=int(match[2]), pid=int(match[3]))
 
 
 def _encode(request: Request, body: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.commands.interfaces import DaemonControl, Result
 from speechaid.control import ControlSocket
-from speechaid.control_tcp import tcp_access
+from speechaid.control_sockets.relay import tcp_access
 from speechaid.embedded.database import EmbeddedDatabase
 from speechaid.errors import ConfigError, ExitStatus, StoreForbidden, StoreUnavailable
 from speechaid.fleet.messages import count_key
@@ -25,6 +25,7 @@ from speechaid.fleet.spawner import Spawner
 from speechaid.maintenance.call_analysis import CallAnalysisThread
 from speechaid.maintenance.database_probe import OPTIONS, PROBE_SECONDS, DatabaseProbe
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.maintenance.emergency_thread import EmergencyThread, emergency_store
 from speechaid.monitoring.call_durations import CallDurations
 from speechaid.monitoring.disks import disks
 from speechaid.monitoring.monitoring import Monitoring
@@ -74,11 +75,15 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
         _prepare(store, settings)
         if held:
             _hold(store)
+        database_thread = _own(cleanup, DatabaseThread(store, settings))
+        urgent = emergency_store(settings.database)
+        emergency_thread = _own(cleanup, EmergencyThread(urgent, settings, database_thread.add_answer))
         daemon = Daemon(
             settings,
             spawner=spawner,
             control=control,
-            database_thread=_own(cleanup, DatabaseThread(store, settings)),
+            database_thread=database_thread,
+            emergency_thread=emergency_thread,
             database=database,
             monitoring=monitoring,
             call_analysis=_own(cleanup, _call_analysis(settings)),
@@ -132,6 +137,7 @@ class Daemon(DaemonControl):
         spawner: Spawner,
         control: ControlSocket,
         database_thread: DatabaseThread,
+        emergency_thread: EmergencyThread,
         database: EmbeddedDatabase | None,
         monitoring: Monitoring,
         call_analysis: CallAnalysisThread,
@@ -139,6 +145,7 @@ class Daemon(DaemonControl):
     ) -> None:
         self._control = control
         self._database_thread = database_thread
+        self._emergency_thread = emergency_thread
         self._database = database
         self._monitoring = monitoring
         self._call_analysis = call_analysis
@@ -152,6 +159,7 @@ class Daemon(DaemonControl):
             daemon=self,
             answers=control,
             submit=database_thread.submit,
+            submit_urgent=emergency_thread.submit,
             database_away=self._database_away,
             after_write=database_thread.after_write,
             on_change=lambda: self._update_monitoring(self._clock.boottime()),
@@ -219,6 +227,14 @@ class Daemon(DaemonControl):
         """Hold or release new dials of this host."""
         self._supervisor.hold(on)
 
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        """Hold or release new dials of these batches on this host."""
+        self._supervisor.pause_batches(beginning, on)
+
+    def hang_up(self, job_id: str) -> None:
+        """Have this host's worker of the job read the job's request at once."""
+        self._supervisor.hang_up(job_id)
+
     def scale(self, wanted: int) -> int:
         """Set the wanted number of workers; returns it."""
         return self._supervisor.scale(wanted)
@@ -245,6 +261,7 @@ class Daemon(DaemonControl):
 
     def _apply_settings(self, settings: Settings) -> None:
         self._database_thread.apply_settings(settings)
+        self._emergency_thread.apply_settings(settings)
         self._monitoring.apply_settings(settings)
         self._call_analysis.apply_settings(settings)
         if self._clients is not None:

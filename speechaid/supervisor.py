@@ -194,10 +194,11 @@ class Supervisor:
             )
         )
         self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._database_thread.fileno())
-        self._exempt_database()
+        self._exempt_children()
         if self._database is not None:
             self._check_disk_space(self._database.directory)
         self._fleet.draining, self._fleet.held = state.draining, state.held
+        self._fleet.paused_batches = set(state.paused_batches)
         self._fleet.scale(self.settings.worker.count)
         log.info("supervisor.started", workers=self._fleet.wanted)
         if state != PersistedState():
@@ -206,6 +207,7 @@ class Supervisor:
                 draining=state.draining,
                 held=state.held,
                 paused=sorted(state.paused),
+                paused_batches=sorted(state.paused_batches),
             )
 
     def _dispatch_events(self) -> None:
@@ -244,7 +246,8 @@ class Supervisor:
         self._signal_handlers[number]()
 
     def _handle_requests(self) -> None:
-        for request in self._control.receive():
+        # What stops calls first, however many other requests arrived with it.
+        for request in sorted(self._control.receive(), key=lambda request: not request.command.urgent):
             self._run_guarded(self._on_request, request)
 
     def _tick(self) -> None:
@@ -266,7 +269,7 @@ class Supervisor:
         if self._database is not None:
             self._check_disk_space(self._database.directory)
             self._database.ensure()
-            self._exempt_database()
+        self._exempt_children()
         if self._state_not_saved is not None:
             self._run_guarded(self._save_state)
         for hook in self.on_tick:
@@ -302,6 +305,15 @@ class Supervisor:
         """Hold or release new dials of this host; survives a restart."""
         self._fleet.hold(on)
         self._save_state()
+
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        """Hold or release new dials of these batches on this host; survives a restart."""
+        self._fleet.pause_batches(beginning, on)
+        self._save_state()
+
+    def hang_up(self, job_id: str) -> None:
+        """Wake the worker of this host that has the job, to read its request at once."""
+        self._fleet.hang_up(job_id)
 
     def pause_worker(self, slot: str) -> None:
         """Stop claiming in one slot; survives its worker and a restart.
@@ -434,7 +446,10 @@ class Supervisor:
         in memory, the answer says so, and the write is retried each second.
         """
         state = PersistedState(
-            draining=self._fleet.draining, held=self._fleet.held, paused=frozenset(self._fleet.paused)
+            draining=self._fleet.draining,
+            held=self._fleet.held,
+            paused=frozenset(self._fleet.paused),
+            paused_batches=frozenset(self._fleet.paused_batches),
         )
         try:
             self._state_directory.save(state)
@@ -461,10 +476,10 @@ class Supervisor:
         elif reason is None and held:
             log.warning("disk.has_space", directory=str(directory))
 
-    def _exempt_database(self) -> None:
-        """The embedded database is our child, but ``DatabaseProcess`` reaps it."""
+    def _exempt_children(self) -> None:
+        """Children that others reap: the embedded database, and the process for control over TCP."""
         pid = self._database.pid if self._database is not None else None
-        self._fleet.other_children = set() if pid is None else {pid}
+        self._fleet.other_children = self._control.child_pids | (set() if pid is None else {pid})
 
     def _summary(self) -> str:
         present, wanted = self._fleet.present, self._fleet.wanted

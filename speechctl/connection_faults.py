@@ -28,7 +28,11 @@ def unreachable_reason(path: Path) -> str | None:
         if not stat.S_ISSOCK(mode):
             return f"{path} is not a socket{_elsewhere(path)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            # A daemon that hangs accepts nothing: behind others that wait, a connect would wait for ever.
+            probe.setblocking(False)
             probe.connect(os.fsencode(path))
+    except BlockingIOError:
+        return None  # it listens; the request's own time-out says that it hangs
     except OSError as exc:
         return _connect_fault(path, exc)
     return None

@@ -34,7 +34,8 @@ def _section(spec: CommandSpec) -> list[str]:
     sentence = f"{spec.help[:1].upper()}{spec.help[1:]}."
     if spec.runs is Runs.CLIENT:
         return [f"### {spec.name}", "", f"{sentence} (done by speechctl itself)", ""]
-    lines = [f"### {spec.name}", "", f"{sentence} ({spec.access}; {_RUNS[spec.runs]})", ""]
+    urgent = "urgent, " if spec.urgent else ""
+    lines = [f"### {spec.name}", "", f"{sentence} ({spec.access}; {urgent}{_RUNS[spec.runs]})", ""]
     if spec.wire_arguments:
         lines += ["| argument | on the command line | value | meaning |", "|---|---|---|---|"]
         lines += [_row(argument) for argument in spec.wire_arguments]

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechaid.control_tcp import tcp_access
+from speechaid.control_sockets.relay import tcp_access
 from speechaid.errors import ConfigError
 from speechaid.fleet.processes import descriptors_needed
 from speechaid.protocol import messages

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from typing import Final
 
 from speechaid.commands.batch_fields import batch_fields, night_warning
 from speechaid.commands.ids import resolve_batch
@@ -13,6 +15,9 @@ from speechaid.model.batch import Batch
 from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
+
+#: Batches paused by one task of the emergency thread; other tasks run between two portions.
+_PORTION: Final = 500
 
 
 def create_batch(context: HandlerContext, command: Invocation) -> Result:
@@ -40,7 +45,7 @@ def pause_batch(context: HandlerContext, command: Invocation) -> Result | Contin
     return wait_for_dials(
         context,
         command,
-        lambda context: context.store.jobs.open_dials(batch.batch_id),
+        batch.batch_id,
         done=f"batch {batch.batch_id} is paused",
         again="pause-batch",
         result={**_identity(paused), "was_active": batch.is_active, "pause": paused.pause},
@@ -56,12 +61,28 @@ def resume_batch(context: HandlerContext, command: Invocation) -> Result:
 
 
 def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Pause every active batch, then wait until none of their dials is in flight."""
-    paused = context.store.batches.pause_all(by=command.actor, reason=command.args["reason"])
+    """Hold all batches, pause every active one, then wait until none of their dials is in flight.
+
+    The hold is one write and concerns every host at once; the pauses, which stay, are written in portions.
+    """
+    token = secrets.token_hex(8)
+    context.store.holds.hold_batches(token, by=command.actor, reason=command.args["reason"])
+    return _pause_portion(context, command, token, 0)
+
+
+def _pause_portion(
+    context: HandlerContext, command: Invocation, token: str, paused: int
+) -> Result | Continue:
+    more = context.store.batches.pause_all(by=command.actor, reason=command.args["reason"], limit=_PORTION)
+    if more:
+        return Continue(
+            after_seconds=0.0, step=lambda context: _pause_portion(context, command, token, paused + more)
+        )
+    context.store.holds.release_batches(token)
     return wait_for_dials(
         context,
         command,
-        lambda context: context.store.jobs.open_dials(of_batches=True),
+        of_batches=True,
         done="every batch is paused",
         again="pause-all",
         result={"paused": paused},
@@ -70,7 +91,10 @@ def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue
 
 def resume_all(context: HandlerContext, command: Invocation) -> Result:
     """Resume only the batches that pause-all paused."""
-    return {"resumed": context.store.batches.resume_all(by=command.actor)}
+    resumed = context.store.batches.resume_all(by=command.actor)
+    # Of a pause-all that did not come to its end.
+    context.store.holds.release_batches()
+    return {"resumed": resumed}
 
 
 def batches(context: HandlerContext, command: Invocation) -> Result:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from speechaid.commands.ids import resolve_batch, resolve_batch_id
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
+from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, counts_by_status, spellings_of
@@ -123,8 +125,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     """Pause the batch for good, cancel its waiting jobs, and request it for jobs in progress."""
     batch = resolve_batch(context.store, command.args["batch"])
     if command.args["dry_run"]:
-        counts = counts_by_status(context.store.jobs.counts(batch.batch_id))
-        return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
+        return Continue(after_seconds=0.0, step=lambda context: _counted(context, batch), at_leisure=True)
     reason = command.args["reason"]
     context.store.batches.cancel(batch.batch_id, by=command.actor, reason=reason)
     changes = {"cancel_reason": reason or "batch_cancelled"}
@@ -135,7 +136,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
         return wait_for_dials(
             context,
             command,
-            lambda context: context.store.jobs.open_dials(batch.batch_id),
+            batch.batch_id,
             done=f"batch {batch.batch_id} is cancelled",
             again="cancel-batch",
             result={**result, "cancelled": cancelled + more, "when_their_calls_end": requested},
@@ -144,7 +145,13 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     def portion(context: HandlerContext) -> int:
         return context.store.operator_actions.cancel_waiting(batch.batch_id, _PORTION, changes)
 
-    return in_portions(command, portion, finish)
+    # The batch is closed: what remains to be done may take its time.
+    return replace(in_portions(command, portion, finish), at_leisure=True)
+
+
+def _counted(context: HandlerContext, batch: Batch) -> Result:
+    counts = counts_by_status(context.store.jobs.counts(batch.batch_id))
+    return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
 
 
 def _cancel_in_hand(

@@ -5,12 +5,14 @@ Nothing here raises into the supervisor's loop, and nothing waits.
 
 from __future__ import annotations
 
-from collections import deque
+import threading
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from speechaid.clock import Clock, SystemClock
+from speechaid.commands.admission import Admission
 from speechaid.commands.audit import AuditLog, actor_of
 from speechaid.commands.events import Subscriptions
 from speechaid.commands.interfaces import (
@@ -22,6 +24,7 @@ from speechaid.commands.interfaces import (
     Invocation,
     LoopHandler,
     Result,
+    ResultHandler,
     SubmitTask,
 )
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
@@ -33,6 +36,9 @@ log = get_logger(__name__)
 
 #: An answer waits for a count at most this long, in seconds, and until the next tick.
 _COUNT_WAIT_SECONDS: Final = 1.0
+#: Refusals by the database's contents, and a pause that is written but whose dials have not ended: nothing
+#: has to be held in its place.
+_DECIDED: Final = frozenset({ErrorCode.NOT_FOUND, ErrorCode.AMBIGUOUS_ID, ErrorCode.TIMEOUT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,7 @@ class Dispatcher:
         daemon: DaemonControl,
         answers: AnswerSink,
         submit: SubmitTask,
+        submit_urgent: SubmitTask | None = None,
         database_away: Callable[[], str | None] = lambda: None,
         after_write: Callable[[], None] = lambda: None,
         on_change: Callable[[], None] = lambda: None,
@@ -67,6 +74,8 @@ class Dispatcher:
             daemon: what commands act on.
             answers: sends the answers.
             submit: adds a task to the database thread's queue.
+            submit_urgent: adds a task of an urgent command to the emergency thread's queue; without one the
+                database thread gets it.
             database_away: why the database is known to be unavailable, or None: a command that needs it is
                 then refused at once instead of waiting for a time-out.
             after_write: called in the database thread after a write there, before the answer: what status
@@ -88,6 +97,14 @@ class Dispatcher:
         self._on_listener = on_listener
         self._answers = answers
         self._submit = submit
+        self._submit_urgent = submit_urgent or submit
+        self._admission = Admission()
+        #: The requests that count as under way, by identity: a request is no key of a mapping.
+        self._admitted: dict[int, Request] = {}
+        self._joinable: dict[str, list[Request]] = {}
+        self._joinable_lock = threading.Lock()
+        #: How many commands of a kind hold something in the loop until the database has decided.
+        self._unsettled: Counter[str] = Counter()
         self._audit_log = AuditLog(submit)
         #: The clients that listen to ``events``.
         self.subscriptions = Subscriptions(answers)
@@ -136,18 +153,51 @@ class Dispatcher:
             if isinstance(before, Refusal):
                 self._conclude(request, before)
                 return
+        busy = self._admission.admit_request(request)
+        if busy is not None:
+            message = f"{_done_before(request)}{busy}"
+            self._conclude(request, Refusal(id=request.id, code=ErrorCode.BUSY, message=message))
+            return
+        self._admitted[id(request)] = request
         away = self._database_away() if command.needs_database else None
         if away is not None:
             self._conclude(request, _unavailable(request, away))
             return
+        if command.settle is not None:
+            self._unsettled[_join_key(request)] += 1
+        joined = self._join(request) if request.command.urgent else [request]
         # Tells the client that the daemon is alive, whatever the database does.
         self._answers.progress(request, {"state": "accepted"})
+        if joined is None:
+            return
         snapshot = self._daemon.snapshot() if command.needs_snapshot else {}
-        self._in_background(
-            request,
-            lambda context: command.run(context, _invocation(request, context, self._answers, snapshot)),
-            command.after,
-        )
+
+        def run(context: HandlerContext) -> Result | Continue:
+            self._close_group(joined)
+            return command.run(context, _invocation(joined, context, self._answers, snapshot))
+
+        submit = self._submit_urgent if request.command.urgent else self._submit
+        self._in_background(joined, run, command, submit, first=command.first)
+
+    def _join(self, request: Request) -> list[Request] | None:
+        """The group that the request begins; None where it joins an equal one that has not begun to run.
+
+        A group that has begun may have written already, before what the client has seen since: no request
+        joins it.
+        """
+        with self._joinable_lock:
+            group = self._joinable.get(_join_key(request))
+            if group is not None:
+                group.append(request)
+                return None
+            self._joinable[_join_key(request)] = group = [request]
+            return group
+
+    def _close_group(self, group: list[Request]) -> None:
+        """Called in the task's thread before it begins."""
+        with self._joinable_lock:
+            if self._joinable.get(_join_key(group[0])) is group:
+                del self._joinable[_join_key(group[0])]
 
     def _subscribe(self, request: Request) -> None:
         try:
@@ -162,19 +212,24 @@ class Dispatcher:
 
     def _in_background(
         self,
-        request: Request,
+        group: list[Request],
         step: Callable[[HandlerContext], Result | Continue],
-        after: LoopHandler | None,
+        command: BackgroundCommand,
+        submit: SubmitTask,
         delay_seconds: float = 0.0,
+        *,
+        first: bool = False,
     ) -> None:
+        request = group[0]
+
         def on_done(outcome: _Outcome) -> None:
             if isinstance(outcome, Continue):
-                self._in_background(request, outcome.step, after, outcome.after_seconds)
+                then = self._submit if outcome.at_leisure else submit
+                self._in_background(group, outcome.step, command, then, outcome.after_seconds)
                 return
-            if isinstance(outcome, _Done) and after is not None:
-                in_loop = self._in_loop(request, after)
-                outcome = in_loop if isinstance(in_loop, Refusal) else outcome
-            self._conclude(request, outcome)
+            if isinstance(outcome, _Done) and command.after is not None:
+                outcome = self._after(request, command.after, outcome.result)
+            self._conclude_group(group, outcome)
 
         def attempt(context: HandlerContext) -> _Outcome:
             outcome = _attempt(request, lambda: step(context))
@@ -183,9 +238,36 @@ class Dispatcher:
             return outcome
 
         try:
-            self._submit(attempt, on_done, delay_seconds=delay_seconds)
+            submit(attempt, on_done, delay_seconds=delay_seconds, first=first)
         except SpeechaidError as exc:
-            self._conclude(request, _refusal(request, exc))
+            self._close_group(group)
+            self._conclude_group(group, _refusal(request, exc))
+
+    def _after(self, request: Request, after: ResultHandler, result: Result) -> _Outcome:
+        return _attempt(request, lambda: result | after(self._daemon, request.args, result))
+
+    def _conclude_group(self, group: list[Request], outcome: _Outcome) -> None:
+        for request in group:
+            self._settle(request, outcome)
+            # Each client gets the refusal under the id of its own request.
+            own = replace(outcome, id=request.id) if isinstance(outcome, Refusal) else outcome
+            self._conclude(request, own)
+
+    def _settle(self, request: Request, outcome: _Outcome) -> None:
+        """Once the database has decided, lift what the command put in force in the loop meanwhile.
+
+        Not while another request for the same is under way: the database does not have that one yet.
+        """
+        registered = REGISTRY[request.command.name]
+        if not isinstance(registered, BackgroundCommand) or registered.settle is None:
+            return
+        key = _join_key(request)
+        self._unsettled[key] -= 1
+        if self._unsettled[key] > 0:
+            return
+        del self._unsettled[key]
+        if isinstance(outcome, _Done) or (isinstance(outcome, Refusal) and outcome.code in _DECIDED):
+            self._in_loop(request, registered.settle)
 
     def _conclude(self, request: Request, outcome: _Outcome) -> None:
         """Send the answer, then audit a write."""
@@ -194,6 +276,8 @@ class Dispatcher:
                 self._on_change()
             except Exception:  # the answer is due all the same
                 log.exception("command.fault", command=request.command.name)
+        if self._admitted.pop(id(request), None) is not None:
+            self._admission.release_request(request)
         if isinstance(outcome, _Done):
             not_saved = self._not_saved(request)
             self._answers.reply(request, outcome.result | ({"not_kept": not_saved} if not_saved else {}))
@@ -212,21 +296,35 @@ class Dispatcher:
         return reason
 
 
+def _join_key(request: Request) -> str:
+    """Equal for requests that ask for the same and come from the same user."""
+    peer = request.peer
+    return repr((request.command.name, sorted(request.args.items()), peer.uid, peer.name))
+
+
 def _invocation(
-    request: Request, context: HandlerContext, answers: AnswerSink, snapshot: Mapping[str, Any]
+    group: list[Request], context: HandlerContext, answers: AnswerSink, snapshot: Mapping[str, Any]
 ) -> Invocation:
+    request = group[0]
+
+    def report(progress: Mapping[str, Any]) -> None:
+        for member in group:
+            answers.progress(member, progress)
+
     return Invocation(
         snapshot=snapshot,
         args=request.args,
         actor=actor_of(request.peer),
         attachment=request.attachment,
-        progress=lambda progress: context.in_loop(lambda: answers.progress(request, progress)),
+        progress=lambda progress: context.in_loop(lambda: report(progress)),
     )
 
 
 def _done_before(request: Request) -> str:
     """The prefix for a refusal: what has already taken effect in the loop."""
     command = REGISTRY.get(request.command.name)
+    if request.args.get("dry_run"):
+        return ""
     return command.done_before if isinstance(command, BackgroundCommand) else ""
 
 

@@ -65,7 +65,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
-    checks.append(_workers(command.snapshot))
+    checks.append(_workers(command.snapshot, job.batch_id))
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
     chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
@@ -210,7 +210,7 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     return _check("number free", False, f"in a live call of job {holder}")
 
 
-def _workers(snapshot: Mapping[str, Any]) -> Check:
+def _workers(snapshot: Mapping[str, Any], batch_id: str | None) -> Check:
     """Whether a worker of this host may claim the job; those of other hosts may too."""
     supervisor, workers = snapshot.get("supervisor", {}), snapshot.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
@@ -218,6 +218,8 @@ def _workers(snapshot: Mapping[str, Any]) -> Check:
         return _check("workers of this host", False, f"held, too little disk space: {reason}")
     if supervisor.get("held"):
         return _check("workers of this host", False, "held: no new dial on this host")
+    if batch_id is not None and batch_id.startswith(tuple(supervisor.get("paused_batches", ()))):
+        return _check("workers of this host", False, "paused on this host: the database could not record it")
     if supervisor.get("draining"):
         return _check("workers of this host", False, "draining: no worker takes a new job")
     if not free:

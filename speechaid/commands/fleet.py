@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from speechaid.commands.interfaces import CommandRefused, DaemonControl, Result
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.alerts import ALERTS
 
 Args = Mapping[str, Any]
+
+#: The beginning of every batch's id.
+_ALL: Final = ""
+#: Batches that are held on this host, without the database, at most; and characters of each.
+_MAX_PAUSED: Final = 256
+_MAX_BEGINNING: Final = 256
 
 
 def status(daemon: DaemonControl, _args: Args) -> Result:
@@ -97,10 +103,76 @@ def hold_here(daemon: DaemonControl, _args: Args) -> Result:
     return {}
 
 
-def unhold_here(daemon: DaemonControl, _args: Args) -> Result:
+def unhold_here(daemon: DaemonControl, _args: Args, _result: Result) -> Result:
     """Release this host's hold, after the global hold."""
     daemon.hold(False)
     return {}
+
+
+def pause_batch_here(daemon: DaemonControl, args: Args) -> Result:
+    """Hold this host's dials of a batch at once, before the database has the pause.
+
+    The id may be shortened: until the database knows which batch is meant, all that it may mean are held.
+    """
+    if len(daemon.snapshot()["supervisor"]["paused_batches"]) >= _MAX_PAUSED:
+        message = f"{_MAX_PAUSED} pauses wait for the database already; speechctl hold stops every dial"
+        raise CommandRefused(ErrorCode.BUSY, message)
+    daemon.pause_batches(_beginning(args), True)
+    return {}
+
+
+def release_batch_here(daemon: DaemonControl, args: Args) -> Result:
+    """The database has the pause, or has refused it: this host need not hold the dials itself any more."""
+    daemon.pause_batches(_beginning(args), False)
+    return {}
+
+
+def resume_batch_here(daemon: DaemonControl, _args: Args, result: Result) -> Result:
+    """Release a batch whose pause the database could not record."""
+    paused = daemon.snapshot()["supervisor"]["paused_batches"]
+    for beginning in paused:
+        if beginning and str(result["batch_id"]).startswith(beginning):
+            daemon.pause_batches(beginning, False)
+    if _ALL not in paused:
+        return {}
+    return {"fault": "a pause-all is in force on this host that the database could not record: resume-all"}
+
+
+def cancel_batch_here(daemon: DaemonControl, args: Args) -> Result:
+    """As ``pause_batch_here``, unless nothing is to be changed."""
+    return {} if args["dry_run"] else pause_batch_here(daemon, args)
+
+
+def release_cancelled_here(daemon: DaemonControl, args: Args) -> Result:
+    """The opposite of ``cancel_batch_here``."""
+    return {} if args["dry_run"] else release_batch_here(daemon, args)
+
+
+def pause_all_here(daemon: DaemonControl, _args: Args) -> Result:
+    """Hold this host's dials of all batches at once."""
+    daemon.pause_batches(_ALL, True)
+    return {}
+
+
+def release_all_here(daemon: DaemonControl, _args: Args) -> Result:
+    """As ``release_batch_here``, for all batches."""
+    daemon.pause_batches(_ALL, False)
+    return {}
+
+
+def resume_all_here(daemon: DaemonControl, args: Args, _result: Result) -> Result:
+    """Release a pause of all batches that the database could not record."""
+    return release_all_here(daemon, args)
+
+
+def hang_up_here(daemon: DaemonControl, _args: Args, result: Result) -> Result:
+    """Have the worker that follows the call, if it is one of this host, stop it at once."""
+    daemon.hang_up(str(result["job_id"]))
+    return {}
+
+
+def _beginning(args: Args) -> str:
+    return str(args["batch"])[:_MAX_BEGINNING]
 
 
 def _slot(daemon: DaemonControl, name: str) -> str:

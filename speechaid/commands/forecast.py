@@ -30,7 +30,7 @@ from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.fair_share import EligibleBatch
 from speechaid.rules.phones import Choice
 from speechaid.rules.retry_table import RetryCause
-from speechaid.store.holds import FLEET
+from speechaid.store.holds import BATCHES, FLEET
 
 #: Upper bounds of the batches that are read, and of the results that give the length of a call.
 _MAX_BATCHES: Final = 200
@@ -199,8 +199,8 @@ class _Inputs:
 
 
 def _lift_hold(inputs: _Inputs) -> bool:
-    """Forecast as if the global hold were released, so that an operator sees what ``unhold`` would do."""
-    others = [hold for hold in inputs.preflight.holds if hold.scope != FLEET]
+    """Forecast as if no operator held dials, so that an operator sees what ``unhold`` would do."""
+    others = [hold for hold in inputs.preflight.holds if hold.scope not in {FLEET, BATCHES}]
     lifted = len(others) < len(inputs.preflight.holds)
     inputs.preflight = replace(inputs.preflight, holds=others)
     return lifted
@@ -238,7 +238,7 @@ def _run(
         queue = queues[selected.batch_id]
         dial = queue.pop()
         served[selected.batch_id] = len(schedule.rows)
-        limited = _places(inputs, places, dial.job)
+        limited = _places(inputs, places, dial.job, workers)
         starts = max([free, *(free_at[0] for free_at in limited)])
         evaluation = inputs.evaluate(dial, starts)
         if evaluation.may_dial or evaluation.reason in _CONCURRENCY:
@@ -286,8 +286,13 @@ def _eligible(
     return eligible
 
 
-def _places(inputs: _Inputs, places: dict[str, list[datetime]], job: Job) -> list[list[datetime]]:
-    """When each place for a call at a time is free, for the limits of the job's batch and of its account."""
+def _places(
+    inputs: _Inputs, places: dict[str, list[datetime]], job: Job, workers: int
+) -> list[list[datetime]]:
+    """When each place for a call at a time is free, for the limits of the job's batch and of its account.
+
+    A limit that the workers cannot reach limits nothing, and may be any number.
+    """
     batch, account = inputs.batches.get(job.batch_id or ""), inputs.accounts.get(job.account_id or "")
     limits = {
         f"batch {job.batch_id}": batch.call_settings.max_concurrent_calls if batch else None,
@@ -296,7 +301,7 @@ def _places(inputs: _Inputs, places: dict[str, list[datetime]], job: Job) -> lis
     return [
         places.setdefault(name, [inputs.now] * limit)
         for name, limit in limits.items()
-        if limit is not None and limit > 0
+        if limit is not None and 0 < limit < workers
     ]
 
 

@@ -13,7 +13,6 @@ def hold(context: HandlerContext, command: Invocation) -> Result | Continue:
     return wait_for_dials(
         context,
         command,
-        lambda context: context.store.jobs.open_dials(),
         done="every host is held",
         again="hold",
         result={"held": True, "was_held": before is not None, "reason": command.args["reason"]},

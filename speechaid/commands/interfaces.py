@@ -1,8 +1,8 @@
 """What the handlers of control commands get, and what they return.
 
 There are two kinds (``CommandSpec.runs``). A *loop handler* runs in the supervisor's loop thread and returns
-at once. A *background handler* runs in the database thread; it may wait for the database, and may return
-``Continue`` to be called again after other work.
+at once. A *background handler* runs in the database thread, or in the emergency thread where its command is
+urgent; it may wait for the database, and may return ``Continue`` to be called again after other work.
 """
 
 from __future__ import annotations
@@ -48,6 +48,12 @@ class DaemonControl(Protocol):
     def hold(self, on: bool) -> None:
         """Hold new dials of this host, or release the hold."""
 
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        """Hold new dials of the batches whose ids begin so on this host, or release them; empty: of all."""
+
+    def hang_up(self, job_id: str) -> None:
+        """Have this host's worker of the job, if there is one, read the job's request at once."""
+
     def scale(self, wanted: int) -> int:
         """Set the wanted number of workers, and return it."""
 
@@ -91,16 +97,20 @@ class Continue:
 
     after_seconds: float
     step: Callable[[HandlerContext], Result | Continue]
+    #: The rest of an urgent command is not urgent: the database thread goes on with it.
+    at_leisure: bool = False
 
 
 LoopHandler = Callable[[DaemonControl, Mapping[str, Any]], Result]
+#: As a loop handler, after a background handler: gets that one's result, and returns what to add to it.
+ResultHandler = Callable[[DaemonControl, Mapping[str, Any], Result], Result]
 BackgroundHandler = Callable[[HandlerContext, Invocation], Result | Continue]
 
 _T = TypeVar("_T")
 
 
 class SubmitTask(Protocol):
-    """Adds a task to the database thread's queue."""
+    """Adds a task to the queue of the database thread or of the emergency thread."""
 
     def __call__(
         self,
@@ -108,8 +118,9 @@ class SubmitTask(Protocol):
         on_done: Callable[[_T], None],
         *,
         delay_seconds: float = 0.0,
+        first: bool = False,
     ) -> None:
-        """Run ``task`` in the database thread, then ``on_done`` with its result in the loop thread.
+        """Run ``task`` in that thread, then ``on_done`` with its result in the loop thread.
 
         Tasks of commands never raise: a failure is part of their result.
 
@@ -117,9 +128,10 @@ class SubmitTask(Protocol):
             task: may block.
             on_done: must return quickly; called once.
             delay_seconds: the earliest start; other tasks run meanwhile.
+            first: before every other task that waits.
 
         Raises:
-            ControlError: the database thread accepts no more work; the text says why.
+            ControlError: the thread accepts no more work; the text says why.
         """
 
 

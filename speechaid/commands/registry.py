@@ -25,7 +25,7 @@ from speechaid.commands import (
     report,
 )
 from speechaid.commands.doctor import doctor
-from speechaid.commands.interfaces import BackgroundHandler, LoopHandler
+from speechaid.commands.interfaces import BackgroundHandler, LoopHandler, ResultHandler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class LoopCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class BackgroundCommand:
-    """A command that the database thread carries out."""
+    """A command that the database thread carries out, or the emergency thread where it is urgent."""
 
     run: BackgroundHandler
     #: As in ``LoopCommand``.
@@ -54,9 +54,17 @@ class BackgroundCommand:
     before: LoopHandler | None = None
     #: What ``before`` has achieved where the handler fails; begins the text of the refusal.
     done_before: str = ""
-    #: Run in the loop thread after the handler has succeeded.
-    after: LoopHandler | None = None
+    #: Run in the loop thread after the handler has succeeded, with its result; what it returns is added.
+    after: ResultHandler | None = None
+    #: Run in the loop thread once the database has decided, for it or against it: lifts what ``before`` did.
+    #: While the database cannot decide, that stays in force.
+    settle: LoopHandler | None = None
+    #: Of the urgent commands that wait for the emergency thread this one is next.
+    first: bool = False
 
+
+#: What a pause has achieved where the database does not have it.
+_PAUSED_HERE: Final = "this host places no call of it, the others may: "
 
 REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "status": LoopCommand(run=fleet.status, shows_counts=True),
@@ -72,11 +80,26 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "batches": BackgroundCommand(run=batches.batches),
     "create-batch": BackgroundCommand(run=batches.create_batch),
     "imports": BackgroundCommand(run=import_record.imports),
-    "pause-batch": BackgroundCommand(run=batches.pause_batch),
-    "resume-batch": BackgroundCommand(run=batches.resume_batch),
-    "pause-all": BackgroundCommand(run=batches.pause_all),
-    "resume-all": BackgroundCommand(run=batches.resume_all),
-    "cancel-batch": BackgroundCommand(run=bulk_actions.cancel_batch),
+    "pause-batch": BackgroundCommand(
+        run=batches.pause_batch,
+        before=fleet.pause_batch_here,
+        done_before=_PAUSED_HERE,
+        settle=fleet.release_batch_here,
+    ),
+    "resume-batch": BackgroundCommand(run=batches.resume_batch, after=fleet.resume_batch_here),
+    "pause-all": BackgroundCommand(
+        run=batches.pause_all,
+        before=fleet.pause_all_here,
+        done_before=_PAUSED_HERE,
+        settle=fleet.release_all_here,
+    ),
+    "resume-all": BackgroundCommand(run=batches.resume_all, after=fleet.resume_all_here),
+    "cancel-batch": BackgroundCommand(
+        run=bulk_actions.cancel_batch,
+        before=fleet.cancel_batch_here,
+        done_before=_PAUSED_HERE,
+        settle=fleet.release_cancelled_here,
+    ),
     "import": BackgroundCommand(run=import_contacts.import_contacts),
     "jobs": BackgroundCommand(run=jobs.jobs),
     "job": BackgroundCommand(run=jobs.job),
@@ -85,7 +108,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "suspend-job": BackgroundCommand(run=job_actions.suspend_job),
     "resume-job": BackgroundCommand(run=job_actions.resume_job),
     "cancel-job": BackgroundCommand(run=job_actions.cancel_job),
-    "hang-up": BackgroundCommand(run=job_actions.hang_up),
+    "hang-up": BackgroundCommand(run=job_actions.hang_up, after=fleet.hang_up_here),
     "release-stuck": BackgroundCommand(run=bulk_actions.release_stuck, needs_snapshot=True),
     "reset-jobs": BackgroundCommand(run=bulk_actions.reset_jobs),
     "suspend-account": BackgroundCommand(run=accounts.suspend_account),
@@ -95,6 +118,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         is_persisted=True,
         before=fleet.hold_here,
         done_before="this host is held, the others are not: ",
+        first=True,
     ),
     "unhold": BackgroundCommand(run=holds.unhold, is_persisted=True, after=fleet.unhold_here),
     "report": BackgroundCommand(run=report.report),

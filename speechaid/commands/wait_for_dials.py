@@ -16,7 +16,7 @@ from speechaid.protocol.text import plural
 from speechaid.store.jobs import OpenDials
 
 #: Interval between two counts of dials in flight.
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.05
 #: Time, beyond two requests to Retell, for a dial in flight to be recorded or given up, in seconds.
 _GRACE_SECONDS: Final = 20.0
 
@@ -25,7 +25,9 @@ _GRACE_SECONDS: Final = 20.0
 class DialWait:
     """What to wait for, and the answer."""
 
-    #: Counts the dials to wait for.
+    #: Counts the dials to wait for, by an index of them.
+    on_their_way: Callable[[HandlerContext], int]
+    #: Counts all open dials, for the answer.
     count: Callable[[HandlerContext], OpenDials]
     #: What has been done, for the message of a time-out: ``batch ... is paused``.
     done: str
@@ -36,36 +38,54 @@ class DialWait:
     #: Epoch seconds of the database's clock.
     deadline: float
 
-    def wait(self, context: HandlerContext, command: Invocation, waited_for: int = 0) -> Result | Continue:
-        """The answer, or ``Continue`` while a dial is in flight; ``waited_for`` is the most seen so far."""
-        dials = self.count(context)
-        waited_for = max(waited_for, dials.on_their_way)
-        if dials.on_their_way == 0:
+    def wait(
+        self, context: HandlerContext, command: Invocation, waited_for: int = 0, reported: int = 0
+    ) -> Result | Continue:
+        """The answer, or ``Continue`` while a dial is in flight.
+
+        Args:
+            context: the handler's.
+            command: gets progress.
+            waited_for: the most dials seen so far.
+            reported: how many the latest progress message had.
+        """
+        on_their_way = self.on_their_way(context)
+        waited_for = max(waited_for, on_their_way)
+        if on_their_way == 0:
+            dials = self.count(context)
             counts = {"live_calls": dials.live_calls, "ambiguous": dials.ambiguous}
             return {**self.result, "waited_for": waited_for, **counts}
         if context.store.now().timestamp() > self.deadline:
             message = (
-                f"{self.done}, but {plural(dials.on_their_way, 'earlier dial')} may still become a call; "
+                f"{self.done}, but {plural(on_their_way, 'earlier dial')} may still become a call; "
                 f"repeat {self.again} to wait again"
             )
             raise CommandRefused(ErrorCode.TIMEOUT, message)
-        command.progress({"state": "waiting", "on_their_way": dials.on_their_way})
+        if on_their_way != reported:
+            command.progress({"state": "waiting", "on_their_way": on_their_way})
         return Continue(
-            after_seconds=_POLL_SECONDS, step=lambda context: self.wait(context, command, waited_for)
+            after_seconds=_POLL_SECONDS,
+            step=lambda context: self.wait(context, command, waited_for, on_their_way),
         )
 
 
 def wait_for_dials(
     context: HandlerContext,
     command: Invocation,
-    count: Callable[[HandlerContext], OpenDials],
+    batch_id: str | None = None,
     *,
+    of_batches: bool = False,
     done: str,
     again: str,
     result: Result,
 ) -> Result | Continue:
-    """Answer with ``result`` once no dial that ``count`` counts is in flight."""
+    """Answer with ``result`` once no dial is in flight: of the batch, of all batches, or at all."""
     deadline = context.store.now().timestamp() + 2 * context.settings.retell.timeout_seconds + _GRACE_SECONDS
-    return DialWait(count=count, done=done, result=result, again=again, deadline=deadline).wait(
-        context, command
-    )
+    return DialWait(
+        on_their_way=lambda context: context.store.jobs.dials_on_their_way(batch_id, of_batches=of_batches),
+        count=lambda context: context.store.jobs.open_dials(batch_id, of_batches=of_batches),
+        done=done,
+        result=result,
+        again=again,
+        deadline=deadline,
+    ).wait(context, command)

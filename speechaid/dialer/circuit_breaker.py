@@ -186,7 +186,7 @@ def after_answer(store: Store, key: str, age_seconds: float) -> bool:
         key: the fingerprint of the API key that the request was sent with.
         age_seconds: how long ago Retell answered.
     """
-    _, document = store.holds.read(key)
+    document = store.holds.read(key).breaker
     before, now = Breaker.read(document), store.now()
     after = circuit_breaker.after_answer(before, now - timedelta(seconds=age_seconds), now)
     return after != before and store.holds.write_breaker(
@@ -263,7 +263,7 @@ def _change(context: WorkerContext, decide: Callable[[Breaker], Breaker]) -> Bre
     context.breaker_reading = None
     try:
         for _ in range(WRITE_TRIES):
-            _, document = context.store.holds.read(key)
+            document = context.store.holds.read(key).breaker
             before = Breaker.read(document)
             after = decide(before)
             if after == before:

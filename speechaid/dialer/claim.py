@@ -159,11 +159,16 @@ class JobClaimer:
     def _read_eligible(self) -> list[EligibleBatch]:
         """The batches with due jobs that may be called now, as far as holds and batches decide."""
         context = self._context
-        hold, breaker_document = context.store.holds.read(context.retell.fingerprint)
-        if hold is not None or circuit_breaker.holds(context, breaker_document):
+        reading = context.store.holds.read(context.retell.fingerprint)
+        if reading.hold is not None or circuit_breaker.holds(context, reading.breaker):
             return []
         now = context.store.now()
-        due = [batch for batch in self._due if batch.first_due_at is None or batch.first_due_at <= now]
+        due = [
+            batch
+            for batch in self._due
+            if (batch.first_due_at is None or batch.first_due_at <= now)
+            and (batch.batch_id is None or reading.batches_hold is None)
+        ]
         names = [batch.batch_id for batch in due if batch.batch_id is not None]
         self._batches = (
             {batch.batch_id: batch for batch in context.store.batches.among(names)} if names else {}
@@ -180,6 +185,8 @@ class JobClaimer:
             return EligibleBatch(batch_id=None, priority=Priority.NORMAL, first_due=due.first_due_at)
         batch = self._batches.get(due.batch_id)
         if batch is None or not batch.is_active or not eligibility.batch_has_room(batch):
+            return None
+        if self._context.link.is_batch_paused(batch.batch_id):
             return None
         return EligibleBatch(batch_id=batch.batch_id, priority=batch.priority, first_due=due.first_due_at)
 

@@ -310,7 +310,7 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
     context.report_step(WorkerState.DIALLING, "reserve", job)
     if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
-    while (obstacle := _interruption(context, give_up_at)) is None:
+    while (obstacle := _interruption(context, job.dial, give_up_at)) is None:
         began = context.clock.boottime()
         context.report_step(WorkerState.DIALLING, "preflight", job)
         # This proves that the lease is still ours, and extends it for the POST.
@@ -324,38 +324,43 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
             WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
         )
         if context.clock.boottime() - began <= PREFLIGHT_VALID_SECONDS:
-            return _admit(context, job.dial.key, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
+            return _admit(context, job.dial, preflight, valid_until=began + 2 * PREFLIGHT_VALID_SECONDS)
         context.emit("dial.look_stale", job, level=WARNING)
     return obstacle
 
 
 def _admit(
-    context: WorkerContext, dial_key: str, preflight: Preflight, *, valid_until: float
+    context: WorkerContext, dial: Dial, preflight: Preflight, *, valid_until: float
 ) -> Preflight | Obstacle:
     """Return the preflight if breaker, orders and clock allow the dial too; ``valid_until``: of boot time."""
-    if not circuit_breaker.admit_dial(context, preflight.breaker_document, dial_key):
+    if not circuit_breaker.admit_dial(context, preflight.breaker_document, dial.key):
         return Obstacle("dialling_held")
     # Admitting a probe is a write, which may take time: an order may have come, or the preflight be too old.
-    obstacle = _interruption(context, valid_until)
+    obstacle = _interruption(context, dial, valid_until)
     if obstacle is None:
         return preflight
-    circuit_breaker.give_back_probe(context, dial_key)
+    circuit_breaker.give_back_probe(context, dial.key)
     return obstacle
 
 
-def _interruption(context: WorkerContext, give_up_at: float) -> Obstacle | None:
-    """Why clearance stops here: by an order or a signal, or because it has taken too long."""
+def _interruption(context: WorkerContext, dial: Dial, give_up_at: float) -> Obstacle | None:
+    """Why clearance stops here: by an order or a signal, or because it has taken too long.
+
+    An operator's hold or pause is in force on this host before the database has it.
+    """
     if (forbidden := context.link.read_orders()) is not None:
         return Obstacle(str(forbidden))
+    if context.link.is_batch_paused(dial.batch_id):
+        return Obstacle(str(Reason.BATCH_PAUSED))
     return Obstacle("look_stale") if context.clock.boottime() > give_up_at else None
 
 
 def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: float) -> Obstacle | None:
     """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
-    if (obstacle := _interruption(context, give_up_at)) is not None:
-        return obstacle
     dial = job.dial
     assert dial is not None  # noqa: S101
+    if (obstacle := _interruption(context, dial, give_up_at)) is not None:
+        return obstacle
     if context.store.jobs.number_is_taken(dial.number, besides=job.id):
         return Obstacle("number_busy")
     if dial.batch_id is not None:
@@ -392,7 +397,7 @@ def reserve_balance(
         )
         if context.store.accounts.reserve(account, reservation, job_id=job.job_id, headroom=headroom):
             return None
-        if (obstacle := _interruption(context, give_up_at)) is not None:
+        if (obstacle := _interruption(context, dial, give_up_at)) is not None:
             return obstacle
         # Another dial was entered in between: evaluate what is left now.
         preflight = read_preflight(context, job, country=preflight.country)

@@ -16,7 +16,7 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
-from speechaid.store.holds import GlobalHold
+from speechaid.store.holds import BATCHES, FLEET, HoldsReading
 from speechaid.store.jobs import Candidate
 from speechaid.store.preflight import PreflightDocuments
 
@@ -103,25 +103,25 @@ def _complete(context: WorkerContext, job: Job, read_at: float, documents: Prefl
         read_at=read_at,
         batch=documents.batch,
         account=documents.account,
-        holds=_holds(context, read_at, documents.hold, documents.breaker),
+        holds=_holds(context, read_at, documents.holds),
         listed=documents.listed | context.store.do_not_call.listed(not_asked),
         country=country,
-        breaker_document=documents.breaker,
+        breaker_document=documents.holds.breaker,
     )
 
 
 def read_holds_only(context: WorkerContext) -> Preflight:
-    """The part of a preflight that is equal for every job: the global hold and that of this host's key."""
+    """The part of a preflight that is equal for every job: operators' holds and that of this host's key."""
     read_at = context.clock.boottime()
-    hold, breaker_document = context.store.holds.read(context.retell.fingerprint)
+    reading = context.store.holds.read(context.retell.fingerprint)
     return Preflight(
         read_at=read_at,
         batch=None,
         account=None,
-        holds=_holds(context, read_at, hold, breaker_document),
+        holds=_holds(context, read_at, reading),
         listed=frozenset(),
         country=None,
-        breaker_document=breaker_document,
+        breaker_document=reading.breaker,
     )
 
 
@@ -131,14 +131,20 @@ def _numbers(job: Job, country: str | None) -> set[str]:
     return numbers if job.dial is None else numbers | {job.dial.number}
 
 
-def _holds(
-    context: WorkerContext, read_at: float, hold: GlobalHold | None, breaker_document: Document | None
-) -> list[Hold]:
-    """What holds every dial; the context keeps the breaker as read."""
-    context.breaker_reading = BreakerReading(at=read_at, document=breaker_document)
-    holds = circuit_breaker.holds(context, breaker_document)
-    if hold is not None:
-        holds.append(Hold(scope="fleet", reason=hold.reason or "held by an operator", since=hold.at))
+def _holds(context: WorkerContext, read_at: float, reading: HoldsReading) -> list[Hold]:
+    """What holds dials; the context keeps the breaker as read."""
+    context.breaker_reading = BreakerReading(at=read_at, document=reading.breaker)
+    holds = circuit_breaker.holds(context, reading.breaker)
+    for scope, hold in ((FLEET, reading.hold), (BATCHES, reading.batches_hold)):
+        if hold is not None:
+            holds.append(
+                Hold(
+                    scope=scope,
+                    reason=hold.reason or "held by an operator",
+                    since=hold.at,
+                    batches_only=scope == BATCHES,
+                )
+            )
     return holds
 
 

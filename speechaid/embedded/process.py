@@ -14,6 +14,12 @@ from pathlib import Path
 
 from speechaid.errors import FleetError
 
+#: Variables of ours that the server gets. The API key, MONGO_URI and all other settings are not its business.
+PASSED_VARIABLES = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
+    | {"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "PYTHONIOENCODING"}
+    | {"MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+)
 #: The log is rotated at a start where it is longer.
 LOG_BYTES = 2**20
 
@@ -110,7 +116,7 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
         try:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,
-                env=os.environ | {"PYTHONPATH": path},
+                env=server_environment(path),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -131,6 +137,12 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
         raise FleetError(f"the database server in {directory} cannot be started: {exc}") from exc
     finally:
         os.close(theirs)
+
+
+def server_environment(python_path: str) -> dict[str, str]:
+    """The server's environment: what Python and the system need, and no secret of ours."""
+    own = {name: value for name, value in os.environ.items() if name in PASSED_VARIABLES}
+    return own | {"PYTHONPATH": python_path}
 
 
 def _open_log(path: Path) -> int:

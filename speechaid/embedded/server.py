@@ -36,6 +36,7 @@ from setproctitle import setproctitle
 
 from speechaid.embedded import files
 from speechaid.embedded.index_cache import cache_index_reads
+from speechaid.embedded.login_limits import LoginLimits
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
@@ -44,6 +45,9 @@ from speechaid.telemetry.logs import get_logger
 #: being restarted.
 PORTS = range(20_000, 32_000)
 MAX_CONNECTIONS = 4_000
+#: Of these, connections without a login: each client of a worker has one, its monitor.
+MAX_BEFORE_LOGIN = 2_500
+IDLE_SECONDS = 86_400.0
 USER = "speechaid"
 ROLES = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
 #: Interval of the server's checks, and checks in a row without a client after which an orphan exits.
@@ -121,6 +125,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _build(directory: Path, *, port: int, sync: bool) -> Any:
     """Open the storage, create the user, and only then listen."""
     from secantus import SecantusDBServer  # noqa: PLC0415 - GPL-2.0: in this process only
+    from secantus import server as server_module  # noqa: PLC0415 - as above
 
     data = directory / "data"
     data.mkdir(mode=0o700, exist_ok=True)
@@ -131,7 +136,7 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
         require_auth=True,
         enable_test_commands=False,
         # Idle connections are of our own pools: dropping them would cost a reconnect in the next dial.
-        client_idle_timeout_s=86_400.0,
+        client_idle_timeout_s=IDLE_SECONDS,
         max_connections=MAX_CONNECTIONS,
         session_max=MAX_CONNECTIONS + 100,
         cache_size="256M",
@@ -139,6 +144,11 @@ def _build(directory: Path, *, port: int, sync: bool) -> Any:
     )
     if not cache_index_reads(server.storage):
         log.warning("database.index_cache_off", text="an unknown version of SecantusDB: slower")
+    limits = LoginLimits(server_module, connections=MAX_BEFORE_LOGIN, idle_seconds=IDLE_SECONDS)
+    if not limits.install(server):
+        log.warning(
+            "database.login_limits_off", text="an unknown version of SecantusDB: no limits before login"
+        )
     try:
         _ensure_user(server, _credentials(directory))
         server.start()

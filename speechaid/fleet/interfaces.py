@@ -30,6 +30,10 @@ class ControlInterface(Protocol):
     def receive(self) -> list[Request]:
         """The requests that have arrived."""
 
+    @property
+    def child_pids(self) -> set[int]:
+        """Processes of its own, which it reaps itself."""
+
     def close(self) -> None:
         """Remove the socket."""
 

@@ -50,8 +50,12 @@ class Order(StrEnum):
     LOG_LEVEL = "log_level"
     #: ``on``: whether every new dial is held on this host.
     HOLD = "hold"
-    #: Reserved, never sent: a hang-up travels in the job's ``request`` today, which the worker rereads.
+    #: ``job``: its ``request`` asks for a hang-up: wakes the worker, which then rereads the job at once.
     HANG_UP = "job.hang_up"
+    #: ``batch``: new dials of the batches whose ids begin so are held on this host, until the opposite comes;
+    #: an empty text: of all batches. Before the database has the pause, or while it cannot have it.
+    PAUSE_BATCH = "pause_batch"
+    RESUME_BATCH = "resume_batch"
 
 
 @dataclass(frozen=True, kw_only=True)

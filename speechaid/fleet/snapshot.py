@@ -33,6 +33,7 @@ def snapshot(fleet: Fleet, *, state: str, started_at: datetime, clock: Clock) ->
             "restarts": fleet.restarts,
             "draining": fleet.draining,
             "held": fleet.held,
+            "paused_batches": sorted(fleet.paused_batches),
             "no_space": fleet.no_space,
             "overloaded": fleet.overload.reason,
             "database_probe_seconds": fleet.probe_seconds,

@@ -1,4 +1,4 @@
-"""State that survives a restart: drain, hold, paused workers; one small file on disk."""
+"""State that survives a restart: drain, hold, paused workers and batches; one small file on disk."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class PersistedState:
     draining: bool = False
     held: bool = False
     paused: frozenset[str] = field(default_factory=frozenset)
+    paused_batches: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -38,11 +39,13 @@ class PersistedState:
             draining=bool(data.get("draining")),
             held=bool(data.get("held")),
             paused=frozenset(str(name) for name in data.get("paused", ())),
+            paused_batches=frozenset(str(name) for name in data.get("paused_batches", ())),
         )
 
     def text(self) -> str:
         """The file's text."""
-        return json.dumps({"draining": self.draining, "held": self.held, "paused": sorted(self.paused)})
+        data = {"draining": self.draining, "held": self.held, "paused": sorted(self.paused)}
+        return json.dumps({**data, "paused_batches": sorted(self.paused_batches)})
 
 
 class StateDirectory:

@@ -59,6 +59,7 @@ class SupervisorLink:
         hand_over_requested: hand the live call over at once and leave.
         paused, draining, held: why nothing may be claimed for now; updated by ``commands`` and
             ``read_orders``.
+        paused_batches: beginnings of the ids of batches whose dials are held on this host.
         calls_done: calls that this process has finished.
     """
 
@@ -70,6 +71,7 @@ class SupervisorLink:
         self.paused = False
         self.draining = False
         self.held = False
+        self.paused_batches: set[str] = set()
         self.calls_done = 0
         self._clock = clock or SystemClock()
         self._channel = channel
@@ -82,6 +84,8 @@ class SupervisorLink:
         self._last_report: tuple[object, ...] = ()
         self._last_report_at = self._last_deadline = 0.0
         self._stop_signals = 0
+        #: A signal or end-of-file came that no wait in ``commands`` has ended for yet.
+        self._interrupted = False
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         ignore(SUPERVISOR_SIGNALS)
         self._signals = SignalQueue([*STOP_SIGNALS, signal.SIGQUIT])
@@ -113,6 +117,10 @@ class SupervisorLink:
         if self.draining:
             return NoNewCalls.DRAINING
         return NoNewCalls.WORKER_PAUSED if self.paused else None
+
+    def is_batch_paused(self, batch_id: str | None) -> bool:
+        """Whether dials of this batch are held on this host, by the orders read so far."""
+        return batch_id is not None and batch_id.startswith(tuple(self.paused_batches))
 
     def ready(self) -> None:
         """Report that the signal handlers are set and the worker's code begins."""
@@ -266,8 +274,12 @@ class SupervisorLink:
                 self.held = bool(command.data.get("on"))
             case Order.SETTINGS | Order.LOG_LEVEL:
                 pass  # handled by the worker
+            case Order.PAUSE_BATCH:
+                self.paused_batches.add(str(command.data.get("batch")))
+            case Order.RESUME_BATCH:
+                self.paused_batches.discard(str(command.data.get("batch")))
             case Order.HANG_UP:
-                pass  # reserved: a hang-up travels in ``job.request``
+                pass  # it has ended the wait in ``commands``; what to do is in ``job.request``
 
     def _send(self, *last: Report) -> bool:
         """Send queued reports and then these, in one packet where they fit; whether these were sent."""

@@ -87,6 +87,7 @@ class Fleet:
         wanted: number of workers; each tick moves the fleet towards it.
         paused: names of slots whose workers claim nothing.
         draining, held: as ordered by an operator for this host.
+        paused_batches: beginnings of the ids of batches whose dials an operator holds on this host.
         no_space: why dials are held for lack of space on the database's disk; None where there is enough.
         other_children: child processes that are reaped elsewhere.
         overload: whether machine or database are overloaded; then no worker is started, but for the first.
@@ -107,6 +108,7 @@ class Fleet:
         self.paused: set[str] = set(paused or ())
         self.draining = False
         self.held = False
+        self.paused_batches: set[str] = set()
         self.no_space: str | None = None
         self.other_children: set[int] = set()
         self.slots: dict[int, Slot] = {}
@@ -182,6 +184,17 @@ class Fleet:
         """Hold or release new dials, by an operator's order."""
         self.held = on
         self.broadcast(Order.HOLD, on=self.may_not_dial)
+
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        """Hold or release new dials of the batches whose ids begin so, on this host."""
+        (self.paused_batches.add if on else self.paused_batches.discard)(beginning)
+        self.broadcast(Order.PAUSE_BATCH if on else Order.RESUME_BATCH, batch=beginning)
+
+    def hang_up(self, job_id: str) -> None:
+        """Wake the worker that reported this job last, to read the job's request at once."""
+        for slot in self.slots.values():
+            if slot.beat is not None and slot.beat.job == job_id:
+                slot.send_order(Order.HANG_UP, job=job_id)
 
     def hold_for_space(self, reason: str | None) -> None:
         """Hold new dials for lack of disk space; None releases them."""
@@ -514,6 +527,8 @@ class Fleet:
             slot.send_order(Order.DRAIN)
         if self.may_not_dial:
             slot.send_order(Order.HOLD, on=True)
+        for beginning in self.paused_batches:
+            slot.send_order(Order.PAUSE_BATCH, batch=beginning)
         if self._log_level is not None:
             slot.send_order(Order.LOG_LEVEL, level=self._log_level)
 

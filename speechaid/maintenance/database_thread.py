@@ -1,4 +1,4 @@
-"""The database thread: the only thread of the supervisor's process for the work of commands in the database.
+"""The database thread: the work of commands in the database, but for the urgent ones (``emergency_thread``).
 
 The loop submits tasks and goes on; finished tasks come back in ``answers``, signalled by a descriptor that
 the loop polls. Between tasks the thread does the housekeeping: counts for status and metrics, and work on
@@ -9,32 +9,27 @@ housekeeping is postponed.
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import os
 import threading
 from collections.abc import Callable, Mapping
 from logging import WARNING
-from typing import Any, TypeVar
+from typing import Any
 
-from speechaid.clock import Clock, SystemClock
+from speechaid.clock import Clock
 from speechaid.commands.interfaces import HandlerContext
-from speechaid.errors import ControlError, StoreError, StoreUnavailable
+from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.housekeeping import Housekeeper
+from speechaid.maintenance.task_thread import TaskThread
 from speechaid.model.reading import instant
 from speechaid.rules.respawn import ExitCause
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
 
-T = TypeVar("T")
-
 log = get_logger("speechaid.maintenance.database_thread")
 
 #: Waiting tasks at most; more are refused: a client sends too many, or the database hangs.
 MAX_TASKS = 1000
-#: ``close`` finishes submitted tasks within this many seconds.
-CLOSING_SECONDS = 10.0
 #: Events of jobs that wait to be written at most, that one write holds, and seconds between writes.
 MAX_HISTORY = 20_000
 HISTORY_CHUNK = 500
@@ -47,25 +42,21 @@ SILENT = "the database does not answer"
 CRASH_RETRY_SECONDS = 2.0
 
 
-class DatabaseThread:
+class DatabaseThread(TaskThread):
     """Owns the supervisor's store; the public methods are for the loop's thread, the rest runs in its own."""
 
     def __init__(self, store: Store, settings: Settings, *, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
-        self._settings = settings
-        self._store = store
+        super().__init__(
+            store, settings, name="database", max_tasks=MAX_TASKS, in_loop=self.add_answer, clock=clock
+        )
         self._housekeeper = Housekeeper(store)
-        self._tasks: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-        self._changed = threading.Condition()
         self._answers: list[Callable[[], None]] = []
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._history: list[dict[str, Any]] = []
         self._history_due_at = 0.0
-        #: When a command last wrote here, by the boot-time clock.
+        #: When a command last wrote, by the boot-time clock; whether what status shows is to be read again.
         self._written_at = -1.0
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="database", daemon=True)
+        self._reading_due = False
         try:
             self._thread.start()
         except RuntimeError:  # the system allows no more threads
@@ -77,21 +68,6 @@ class DatabaseThread:
     def fileno(self) -> int:
         """Readable while answers wait."""
         return self._read_fd
-
-    def submit(
-        self, task: Callable[[HandlerContext], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
-    ) -> None:
-        """Run ``task`` in the database thread, then ``on_done`` with its result in the loop's thread.
-
-        Raises:
-            ControlError: ``MAX_TASKS`` wait already.
-        """
-
-        def work() -> None:
-            result = task(self._handler_context())
-            self._in_loop(lambda: on_done(result))
-
-        self._enqueue(work, delay_seconds)
 
     def answers(self) -> list[Callable[[], None]]:
         """Take the callbacks of finished tasks, for the loop to call in order."""
@@ -143,11 +119,15 @@ class DatabaseThread:
             ControlError: ``MAX_TASKS`` wait already.
         """
         early = self._clock.boottime() < self._housekeeper.may_count_at
-        if early or not self._is_behind() or self.stats()["database"]["state"] != "up":
+        is_wanted = self._reading_due or (self._is_behind() and not early)
+        if not is_wanted or self.stats()["database"]["state"] != "up":
             return False
 
         def count(_context: HandlerContext) -> None:
-            if self._is_behind():  # another status may have had it counted meanwhile
+            if self._reading_due:
+                self._reading_due = False
+                self._housekeeper.read_after_write(self._settings)
+            if self._is_behind() and not early:  # another status may have had it counted meanwhile
                 self._housekeeper.count(self._settings)
 
         self.submit(count, lambda _: on_done())
@@ -157,10 +137,6 @@ class DatabaseThread:
         """Note when Retell last answered this process, in seconds of boot time; None: it does not."""
         self._housekeeper.retell_answered_at = at
 
-    def apply_settings(self, settings: Settings) -> None:
-        """Take over new settings after a reload."""
-        self._settings = settings
-
     def stats(self) -> dict[str, Any]:
         """The latest counts, and whether the database answers; for status, ready for JSON."""
         stats = {**self._housekeeper.stats(), "counted_before_command": self._is_behind()}
@@ -169,15 +145,9 @@ class DatabaseThread:
             stats = {**stats, "database": {"state": "away", "error": SILENT}}
         return stats
 
-    def close(self) -> None:
-        """Finish the due tasks, within ``CLOSING_SECONDS``, and close the store."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join(CLOSING_SECONDS)
+    def _finish(self) -> None:
         with contextlib.suppress(StoreError):
             self._write_history()
-        self._store.close()
         if not self._thread.is_alive():  # else it may still signal an answer
             self._close_descriptors()
 
@@ -189,39 +159,27 @@ class DatabaseThread:
         """Whether a command has written since the latest count began."""
         return self._written_at > self._housekeeper.counted_from
 
+    def after_write(self) -> None:
+        """Called before a command that has written is answered: the next status shows its effect.
+
+        In the thread of the command. The emergency thread waits for nothing: the next status does.
+        """
+        self._written_at = self._clock.boottime()
+        if threading.current_thread() is self._thread:
+            self._housekeeper.read_after_write(self._settings)
+        else:
+            self._reading_due = True
+
     # -- runs in the database thread -------------------------------------------------------------------------
 
-    def after_write(self) -> None:
-        """Called before a command that has written is answered: the next status shows its effect."""
-        self._housekeeper.read_after_write(self._settings)
-        self._written_at = self._clock.boottime()
+    def _own_work(self, now: float) -> Callable[[], None] | None:
+        # Before tasks: history and housekeeping limit themselves, and a long import would starve them.
+        if self._history and now >= self._history_due_at:
+            return self._write_history
+        return self._run_housekeeping if self._housekeeper.due_at <= now else None
 
-    def _run(self) -> None:
-        while (task := self._next()) is not None:
-            try:
-                task()
-            except StoreError as exc:
-                log.event(WARNING, "database_thread.task_failed", error=str(exc))
-            except Exception:
-                log.exception("database_thread.task_failed")
-
-    def _next(self) -> Callable[[], None] | None:
-        """Wait for the next task, history or housekeeping among them; None to stop."""
-        with self._changed:
-            while True:
-                now = self._clock.boottime()
-                due = self._tasks[0][0] if self._tasks else None
-                if self._closing:
-                    return heapq.heappop(self._tasks)[2] if due is not None and due <= now else None
-                # History and housekeeping first: they limit themselves, and a long import would starve them.
-                if self._history and now >= self._history_due_at:
-                    return self._write_history
-                if self._housekeeper.due_at <= now:
-                    return self._run_housekeeping
-                if due is not None and due <= now:
-                    return heapq.heappop(self._tasks)[2]
-                next_at = self._housekeeper.due_at if due is None else min(due, self._housekeeper.due_at)
-                self._changed.wait(min(1.0, next_at - now))
+    def _own_work_at(self) -> float:
+        return self._housekeeper.due_at
 
     def _run_housekeeping(self) -> None:
         self._housekeeper.tick(self._settings, self._clock.boottime())
@@ -237,21 +195,8 @@ class DatabaseThread:
             with self._changed:
                 self._history = (lines[begin:] + self._history)[-MAX_HISTORY:]
 
-    def _handler_context(self) -> HandlerContext:
-        return HandlerContext(store=self._store, settings=self._settings, in_loop=self._in_loop)
-
-    def _enqueue(self, work: Callable[[], None], delay_seconds: float) -> None:
-        with self._changed:
-            if len(self._tasks) >= MAX_TASKS:
-                raise ControlError(f"{MAX_TASKS} requests wait for the database already; try again later")
-        self._put(work, delay_seconds)
-
-    def _put(self, work: Callable[[], None], delay_seconds: float) -> None:
-        with self._changed:
-            heapq.heappush(self._tasks, (self._clock.boottime() + delay_seconds, next(self._numbers), work))
-            self._changed.notify()
-
-    def _in_loop(self, answer: Callable[[], None]) -> None:
+    def add_answer(self, answer: Callable[[], None]) -> None:
+        """Have the loop call this, soon and in order; callable from any thread."""
         with self._changed:
             self._answers.append(answer)
         with contextlib.suppress(BlockingIOError):  # full: the loop is signalled already

@@ -25,6 +25,7 @@ from speechaid.rules import metering, phones
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
+from speechaid.store.holds import GlobalHold
 from speechaid.store.ranges import StaleEntry
 from speechaid.telemetry.logs import get_logger
 
@@ -166,8 +167,8 @@ class Housekeeper:
     def _read_holds(self, settings: Settings) -> None:
         """What holds dialling: little to ask, and by that the sign of life that a long count would delay."""
         key = fingerprint(settings.retell.api_key.get_secret_value())
-        hold, document = self._store.holds.read(key)
-        breaker = Breaker.read(document)
+        reading = self._store.holds.read(key)
+        breaker = Breaker.read(reading.breaker)
         if breaker.state is not BreakerState.CLOSED and self.retell_answered_at is not None:
             # With nothing due no dial probes, and the hold would last for ever.
             age = self._clock.boottime() - self.retell_answered_at
@@ -175,11 +176,11 @@ class Housekeeper:
                 log.event(INFO, "breaker.closed", key=key, kind=breaker.kind, reason=breaker.reason)
                 breaker = Breaker()
         key_held = breaker.state is not BreakerState.CLOSED
-        held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
         self._stats = {
             **self._stats,
             "read_at": self._store.now().isoformat(),
-            "fleet_hold": held,
+            "fleet_hold": _hold_row(reading.hold),
+            "batches_hold": _hold_row(reading.batches_hold),
             "breakers": self._breakers(),
             "key_held": key_held,
             "key_reason": (breaker.reason or breaker.kind) if key_held else None,
@@ -400,6 +401,10 @@ def _known(by_status: dict[str, int]) -> dict[str, int]:
         name = status if known else UNKNOWN_STATUS
         counts[name] = counts.get(name, 0) + jobs
     return counts
+
+
+def _hold_row(hold: GlobalHold | None) -> dict[str, Any] | None:
+    return None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from datetime import datetime
 class Hold:
     """A hold stops every dial in its scope."""
 
-    #: The scope: the fleet, an API key, a host.
+    #: The scope: the fleet, all batches, an API key, a host.
     scope: str
     #: Why, for an operator.
     reason: str
@@ -18,3 +18,5 @@ class Hold:
     since: datetime | None = None
     #: When dialling is tried again without an operator (a breaker's probe); None: an operator must lift it.
     until: datetime | None = None
+    #: Jobs that belong to no batch may be dialled all the same.
+    batches_only: bool = False

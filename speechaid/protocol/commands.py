@@ -37,7 +37,8 @@ class Runs(StrEnum):
 
     #: The loop thread: answered at once, whatever the database does.
     LOOP = "loop"
-    #: The database thread: acknowledged at once, answered when done.
+    #: The database thread, or for an urgent command the emergency thread: acknowledged at once, answered when
+    #: done.
     BACKGROUND = "background"
     #: The loop thread: a stream without a last answer, which the client ends by leaving.
     STREAM = "stream"
@@ -81,6 +82,8 @@ class CommandSpec:
     arguments: tuple[Argument, ...] = ()
     access: Access = Access.READ
     runs: Runs = Runs.BACKGROUND
+    #: It stops calls: it waits for no other command, and no limit of other commands concerns it.
+    urgent: bool = False
     #: The confirmation that speechctl asks for unless ``--yes``; ``{name}`` is replaced by an argument.
     question: str | None = None
     #: A client's default time-out for the answer, in seconds.
@@ -97,7 +100,9 @@ class CommandSpec:
         return tuple(argument for argument in self.arguments if not argument.local)
 
 
-def _loop(name: str, text: str, *arguments: Argument, question: str | None = None) -> CommandSpec:
+def _loop(
+    name: str, text: str, *arguments: Argument, question: str | None = None, urgent: bool = False
+) -> CommandSpec:
     """A write that the loop thread does at once."""
     return CommandSpec(
         name=name,
@@ -105,20 +110,27 @@ def _loop(name: str, text: str, *arguments: Argument, question: str | None = Non
         arguments=arguments,
         access=Access.WRITE,
         runs=Runs.LOOP,
+        urgent=urgent,
         question=question,
         timeout_seconds=5.0,
     )
 
 
 def _write(
-    name: str, text: str, *arguments: Argument, question: str | None = None, timeout_seconds: float = 60.0
+    name: str,
+    text: str,
+    *arguments: Argument,
+    question: str | None = None,
+    timeout_seconds: float = 60.0,
+    urgent: bool = False,
 ) -> CommandSpec:
-    """A write that the database thread does."""
+    """A write that the database thread does, or the emergency thread where it is urgent."""
     return CommandSpec(
         name=name,
         help=text,
         arguments=arguments,
         access=Access.WRITE,
+        urgent=urgent,
         question=question,
         timeout_seconds=timeout_seconds,
     )
@@ -226,12 +238,14 @@ _TABLE: Final = (
         "stop taking new jobs on this host; calls in progress finish; stays after a restart",
         Argument(name="wait", kind=Kind.FLAG, local=True, help="return when the last call has ended"),
         Argument(name="stop", kind=Kind.FLAG, help="then stop the daemon (it starts drained)"),
+        urgent=True,
     ),
     _loop("undrain", "take new jobs on this host again"),
     _loop(
         "pause-worker",
         "one worker takes no new job, nor do its replacements; stays after a restart",
         _WORKER,
+        urgent=True,
     ),
     _loop("resume-worker", "one worker takes jobs again", _WORKER),
     _loop(
@@ -264,6 +278,7 @@ _TABLE: Final = (
         "stop the daemon: calls in progress finish first, or are handed over with --now",
         Argument(name="now", kind=Kind.FLAG, help="hand over live calls; the next start follows them"),
         question="Stop the daemon?",
+        urgent=True,
     ),
     CommandSpec(
         name="batches",
@@ -291,6 +306,7 @@ _TABLE: Final = (
         _BATCH,
         _REASON,
         timeout_seconds=120.0,
+        urgent=True,
     ),
     _write("resume-batch", "allow calls of the batch again", _BATCH),
     _write(
@@ -298,6 +314,7 @@ _TABLE: Final = (
         "pause every active batch, as pause-batch does",
         _REASON,
         timeout_seconds=120.0,
+        urgent=True,
     ),
     _write("resume-all", "resume the batches that pause-all paused, and no others"),
     _write(
@@ -308,6 +325,7 @@ _TABLE: Final = (
         _DRY_RUN,
         question="Cancel every job of {batch} that is not finished?",
         timeout_seconds=600.0,
+        urgent=True,
     ),
     _write(
         "import",
@@ -405,6 +423,7 @@ _TABLE: Final = (
         _JOB,
         _REASON,
         question="Cancel {job}?",
+        urgent=True,
     ),
     _write(
         "hang-up",
@@ -412,6 +431,7 @@ _TABLE: Final = (
         _JOB,
         _REASON,
         question="Stop the call of {job}?",
+        urgent=True,
     ),
     _write(
         "release-stuck",
@@ -460,6 +480,7 @@ _TABLE: Final = (
         "emergency stop: no new dial on any host, from the answer on, until unhold",
         _REASON,
         timeout_seconds=120.0,
+        urgent=True,
     ),
     _write("unhold", "end the hold: dials are placed again"),
     CommandSpec(

@@ -83,6 +83,8 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     #: More than one id begins with the text given.
     AMBIGUOUS_ID = "ambiguous_id"
+    #: Not carried out: too many requests are under way; the same one may succeed later.
+    BUSY = "busy"
     #: Not carried out, for the reason in the message.
     REFUSED = "refused"
     #: The database is away; the same request may succeed later.
@@ -104,6 +106,7 @@ EXIT_STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.FORBIDDEN: 1,
     ErrorCode.NOT_FOUND: 1,
     ErrorCode.AMBIGUOUS_ID: 1,
+    ErrorCode.BUSY: 1,
     ErrorCode.REFUSED: 1,
     ErrorCode.UNAVAILABLE: 1,
     ErrorCode.TIMEOUT: 1,
@@ -141,6 +144,13 @@ class Request:
     #: The socket's routing id of the client, and whether it is connected over TCP.
     route: bytes = b""
     remote: bool = False
+
+    @property
+    def client(self) -> str:
+        """Who sends it, for limits: the key of a client on TCP, else the process."""
+        if self.peer.name is not None:
+            return f"key {self.peer.name}"
+        return f"pid {self.peer.pid}" if self.peer.pid is not None else f"route {self.route.hex()}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -76,14 +76,15 @@ class Case:
 
 
 def _hold(case: Case) -> Check:
-    if not case.holds:
+    holds = [hold for hold in case.holds if not hold.batches_only or case.job.batch_id is not None]
+    if not holds:
         return _passed("hold", "none")
-    until = [hold.until for hold in case.holds]
+    until = [hold.until for hold in holds]
     known = [moment for moment in until if moment is not None]
     return _failed(
         "hold",
         Reason.HELD,
-        "; ".join(f"{hold.scope}: {hold.reason}" for hold in case.holds),
+        "; ".join(f"{hold.scope}: {hold.reason}" for hold in holds),
         next_eligible_at=max(known) if len(known) == len(until) else None,
     )
 

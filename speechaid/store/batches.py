@@ -155,11 +155,22 @@ class Batches:
         }
         return self._change(batch_id, change)
 
-    def pause_all(self, *, by: str, reason: str | None) -> int:
-        """Pause every active batch, marked with ``pause.all`` for ``resume_all``; return how many."""
+    def pause_all(self, *, by: str, reason: str | None, limit: int = 0) -> int:
+        """Pause active batches, marked with ``pause.all`` for ``resume_all``; return how many.
+
+        Args:
+            by: the operator.
+            reason: in the operator's words.
+            limit: at most this many (0: all); repeat it until it returns 0.
+        """
         pause = {"by": by, "reason": reason, "at": self._now(), "all": True}
         change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
-        return self.table.update_many({"is_active": ACTIVE}, change)
+        active: Document = {"is_active": ACTIVE}
+        while True:
+            found = self.table.find(active, limit=limit, fields=("_id",))
+            paused = self.table.update_many({**active, "_id": {"$in": [row["_id"] for row in found]}}, change)
+            if paused or not found:  # else another program has paused all of these meanwhile
+                return paused
 
     def resume_all(self, *, by: str) -> int:
         """Resume the batches that ``pause_all`` paused and no ``pause`` has paused since; return how many."""

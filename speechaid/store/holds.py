@@ -1,31 +1,56 @@
-"""Holds on dialling: an operator's global hold, and the circuit breaker of each API key.
+"""Holds on dialling: an operator's holds, and the circuit breaker of each API key.
 
 What cannot be read holds: a global hold whose ``on`` is neither yes nor no, and a breaker of unknown state.
 
-Documents: ``{_id: "fleet", on, reason, by, at}`` and ``{_id: "key:<fingerprint>", revision, …breaker}``. A
+Documents: ``{_id: "fleet", on, reason, by, at}``; ``{_id: "batches", …}``, of the same form, while a pause of
+all batches is written into one batch after the other; ``{_id: "key:<fingerprint>", revision, …breaker}``. A
 breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from speechaid.model.reading import Document, instant, shown, text, whole, yes_or_no
 from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
 FLEET = "fleet"
+#: The ``_id`` of the hold on all jobs of batches.
+BATCHES = "batches"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalHold:
-    """An operator's hold on every host."""
+    """An operator's hold on every host: of all jobs, or of all jobs that belong to a batch."""
 
     reason: str | None
     by: str | None
     at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldsReading:
+    """Everything that holds dials with one API key, read in one query."""
+
+    hold: GlobalHold | None
+    #: On the jobs of all batches.
+    batches_hold: GlobalHold | None
+    #: The circuit breaker's document.
+    breaker: Document | None
+
+    @classmethod
+    def of(cls, rows: Iterable[Document], fingerprint: str) -> Self:
+        """From the documents of the collection."""
+        found = {row["_id"]: row for row in rows}
+        return cls(
+            hold=read_global_hold(found.get(FLEET)),
+            batches_hold=read_global_hold(found.get(BATCHES)),
+            breaker=found.get(key_of(fingerprint)),
+        )
 
 
 class Holds:
@@ -50,10 +75,19 @@ class Holds:
             return False
         return self.table.update({"_id": FLEET}, {"$set": {"on": False, "lifted_by": by}})
 
-    def read(self, fingerprint: str) -> tuple[GlobalHold | None, Document | None]:
-        """Read the global hold and the breaker document of an API key, in one query."""
-        rows = {row["_id"]: row for row in self.table.find({"_id": {"$in": [FLEET, key_of(fingerprint)]}})}
-        return read_global_hold(rows.get(FLEET)), rows.get(key_of(fingerprint))
+    def hold_batches(self, token: str, *, by: str, reason: str | None) -> None:
+        """Hold every new dial of every batch, until ``release_batches`` with this token, or with none."""
+        fields = {"on": True, "by": by, "reason": reason, "at": self._now(), "token": token}
+        self.table.update({"_id": BATCHES}, {"$set": fields}, upsert=True)
+
+    def release_batches(self, token: str | None = None) -> bool:
+        """Lift the hold of all batches; with a token only if it is that one's. Whether there was one."""
+        query = {"_id": BATCHES, "on": True, **({} if token is None else {"token": token})}
+        return self.table.update(query, {"$set": {"on": False}})
+
+    def read(self, fingerprint: str) -> HoldsReading:
+        """Read all holds that concern an API key, in one query."""
+        return HoldsReading.of(self.table.find({"_id": {"$in": ids_for(fingerprint)}}), fingerprint)
 
     def breakers(self) -> list[Document]:
         """Find all breaker documents; ``_id`` is ``key:<fingerprint>``."""
@@ -91,6 +125,11 @@ def read_global_hold(document: Document | None) -> GlobalHold | None:
         by=text(document.get("by")),
         at=instant(document.get("at")),
     )
+
+
+def ids_for(fingerprint: str) -> list[str]:
+    """The ``_id`` of everything that may hold a dial with an API key."""
+    return [FLEET, BATCHES, key_of(fingerprint)]
 
 
 def key_of(fingerprint: str) -> str:

@@ -66,6 +66,13 @@ JOBS = (
         "a number has one open dial at a time",
         {"unique": True, "partialFilterExpression": {"dial.number": {"$exists": True}}},
     ),
+    Index(
+        "speechaid_placing",
+        # A dial without a call id lacks the field, which an index keeps as null.
+        _keys("dial.call_id", "dial.batch_id"),
+        "open dials without a call, which hold and pause wait for",
+        {"partialFilterExpression": {"dial.number": {"$exists": True}}},
+    ),
 )
 #: Keys of the index that lets a number have one open dial at a time.
 LIVE_NUMBER_KEYS = _keys("dial.number")

@@ -32,6 +32,8 @@ COUNTED = (("batch_id", 1), ("status", 1))
 LIVE_NUMBER = "speechaid_live_number"
 #: For so long a process believes what it read about the unique index on open numbers.
 UNIQUE_KNOWN_SECONDS = 300.0
+#: The index of open dials without a call; named for the same reason.
+PLACING = "speechaid_placing"
 #: Seconds that a job with an open dial waits for its next worker after too many crashes; more each time.
 QUARANTINE_SECONDS = 30.0
 #: Fields that only a claimed job has; ``clear_claim`` removes them all.
@@ -537,15 +539,18 @@ class Jobs:
             batch_id: the batch; None: all jobs.
             of_batches: without a batch_id: only dials that belong to a batch.
         """
-        query: Document = {"dial.number": {"$exists": True}, "dial.verdict": None}
-        if batch_id is not None:
-            query["dial.batch_id"] = batch_id
-        elif of_batches:
-            query["dial.batch_id"] = {"$ne": None}
+        return self._count_dials(_open_dials(batch_id, of_batches=of_batches), LIVE_NUMBER)
+
+    def dials_on_their_way(self, batch_id: str | None = None, *, of_batches: bool = False) -> int:
+        """``open_dials(…).on_their_way`` alone; reads only dials without a call, however many have one."""
+        query = _open_dials(batch_id, of_batches=of_batches) | {"dial.call_id": None}
+        return self._count_dials(query, PLACING).on_their_way
+
+    def _count_dials(self, query: Document, index: str) -> OpenDials:
         now = self._now()
         counts = {"on_their_way": 0, "ambiguous": 0, "live_calls": 0}
         fields = ("dial.call_id", "dial.next_lookup_at", "reserved_until")
-        for row in self.table.find(query, fields=fields, hint=LIVE_NUMBER):
+        for row in self.table.find(query, fields=fields, hint=index):
             lease, dial = instant(row.get("reserved_until")), row.get("dial", {})
             next_search = instant(dial.get("next_lookup_at"))
             if text(dial.get("call_id")):
@@ -658,6 +663,16 @@ def _update_one(table: Table, query: Document, change: Document) -> bool:
     fields = {**change.get("$set", {}), "revision": whole(row.get("revision")) + 1}
     others = {name: value for name, value in change.items() if name not in {"$set", "$inc"}}
     return table.update({**query, "revision": as_stored(row.get("revision"))}, {**others, "$set": fields})
+
+
+def _open_dials(batch_id: str | None, *, of_batches: bool) -> Document:
+    """The query for open dials that have no verdict yet; the arguments are those of ``Jobs.open_dials``."""
+    query: Document = {"dial.number": {"$exists": True}, "dial.verdict": None}
+    if batch_id is not None:
+        query["dial.batch_id"] = batch_id
+    elif of_batches:
+        query["dial.batch_id"] = {"$ne": None}
+    return query
 
 
 def clear_claim(fields: Document, now: datetime, *origins: JobStatus) -> Document:

@@ -15,7 +15,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, mapping, sequence
 from speechaid.store import holds
-from speechaid.store.holds import GlobalHold
+from speechaid.store.holds import HoldsReading
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
 
@@ -24,9 +24,8 @@ from speechaid.store.table import Table
 class PreflightDocuments:
     """The documents of one preflight, read at one moment."""
 
-    hold: GlobalHold | None
-    #: The circuit breaker of the requested API key.
-    breaker: Document | None
+    #: Of the requested API key.
+    holds: HoldsReading
     account: Account | None
     batch: Batch | None
     #: The numbers searched for in the do-not-call list, and those of them that are listed.
@@ -99,7 +98,7 @@ class PreflightQueries:
     ) -> Document:
         """The wanted fields of one job and the documents that it refers to, as a list per collection."""
         keys = {
-            "holds": {"$literal": [holds.FLEET, holds.key_of(fingerprint)]},
+            "holds": {"$literal": holds.ids_for(fingerprint)},
             **({"account": {"$literal": account_id}} if account_id else {}),
             **({"batch": {"$literal": batch_id}} if batch_id else {}),
             **wanted,
@@ -119,11 +118,9 @@ class PreflightQueries:
 
 
 def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> PreflightDocuments:
-    held = {document["_id"]: document for document in found.get("holds", ())}
     account, batch = found.get("account"), found.get("batch")
     return PreflightDocuments(
-        hold=holds.read_global_hold(held.get(holds.FLEET)),
-        breaker=held.get(holds.key_of(fingerprint)),
+        holds=holds.HoldsReading.of(found.get("holds", ()), fingerprint),
         account=Account.read(account[0]) if account else None,
         batch=Batch.read(batch[0]) if batch else None,
         asked=asked,

@@ -15,6 +15,8 @@ from speechctl.render.text import as_words, duration, local_time, local_time_wit
 
 #: More workers than this are counted by state; --json lists all.
 _MAX_WORKERS: Final = 60
+#: Paused batches that a warning names.
+_MAX_NAMED: Final = 5
 #: Order of the counts, the same each time so that two readings can be compared; other statuses come last.
 _STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled")
 _QUEUE_ORDER: Final = {status: place for place, status in enumerate(_STATUSES)}
@@ -63,10 +65,32 @@ def head_of(supervisor: Result) -> str:
     )
 
 
+def _holds(result: Result) -> list[Block]:
+    """Operators' holds and the pauses that are not in the database."""
+    supervisor = result["supervisor"]
+    lines: list[Block] = [*_hold_lines(result)]
+    pausing = result.get("batches_hold")
+    if pausing:
+        since = local_time(pausing.get("at"))
+        lines.append(
+            f"! all batches HELD by a pause-all of {pausing.get('by')} since {since} that has not ended"
+            " (repeat pause-all, or resume-all)"
+        )
+    if paused := supervisor.get("paused_batches"):
+        names = ", ".join(name or "all batches" for name in paused[:_MAX_NAMED])
+        more = ", ..." if len(paused) > _MAX_NAMED else ""
+        lines.append(
+            f"! paused on this host alone, the database could not record it: {names}{more} (pause it again,"
+            " or resume it)"
+        )
+    return lines
+
+
 def _warnings(result: Result) -> list[Block]:
     """What an operator must notice, each with its remedy."""
     supervisor = result["supervisor"]
-    lines: list[Block] = [*_hold_lines(result)]
+    lines: list[Block] = []
+    lines += _holds(result)
     if supervisor.get("overloaded"):
         lines.append(f"! overloaded, so that no worker is started: {supervisor['overloaded']}")
     if supervisor.get("orders_not_kept"):

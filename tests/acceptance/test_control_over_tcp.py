@@ -17,6 +17,8 @@ import zmq
 from speechaid.errors import FleetError
 from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
 from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
+from tests.support.fleet_harness import parent_of
+from tests.support.fuzz_control import fuzz, written
 from tests.support.terminal import Terminal, open_terminal
 
 PATIENCE_SECONDS = 30.0
@@ -54,6 +56,23 @@ class Network:
                 return bool(client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS))
             except Unreachable:
                 return False
+
+    def relay(self) -> int:
+        """The process that listens on TCP, once it runs."""
+
+        def find() -> int | None:
+            for entry in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    pid, title = int(entry.parent.name), entry.read_bytes()
+                    if title.startswith(b"speechaid: control over TCP") and parent_of(pid) == self.pid:
+                        return pid
+            return None
+
+        return int(self.terminal.until(find))
+
+    @property
+    def pid(self) -> int:
+        return int(self.terminal.ask("status")["supervisor"]["pid"])
 
     def wait_for_log(self, text: str) -> None:
         self.terminal.until(lambda: text in self.terminal.daemon.log.read_text())
@@ -189,6 +208,56 @@ def test_events_stream_over_the_network_too(network: Network) -> None:
         network.terminal.type("log-level", "INFO")
         commands = (item.get("event", {}).get("command") for item in stream)
         assert any(command == "log-level" for command in commands)
+
+
+def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_write_nothing(
+    network: Network,
+) -> None:
+    # python -m tests.support.fuzz_control does this with more messages.
+    before = written(network.terminal)
+    reader = Remote(address=network.address, credentials=credentials(network.keys_of("grafana")))
+    findings = fuzz(reader, 2_000, seed=11, warm_up=1_000)
+    assert findings.wrong == []
+    assert findings.grown_kb < 16 * 1024
+    assert findings.answers["forbidden"] > 50
+    assert written(network.terminal) == before
+
+
+def test_the_end_of_the_process_for_tcp_harms_nothing_and_it_is_started_again(network: Network) -> None:
+    supervisor = network.terminal.ask("status")["supervisor"]["pid"]
+    relay = network.relay()
+    assert "RETELL_API_KEY" not in Path(f"/proc/{relay}/environ").read_text(errors="replace")
+    os.kill(relay, signal.SIGKILL)
+    assert network.terminal.ask("status")["supervisor"]["pid"] == supervisor
+    network.terminal.until(lambda: network.admits("maria"))
+    assert network.relay() != relay
+
+
+def test_a_readers_flood_of_frames_ends_the_process_for_tcp_and_bars_the_reader(network: Network) -> None:
+    with network.client("grafana") as client:
+        dealer = client._connected()
+        for _ in range(200_000):
+            dealer.send(b"", zmq.SNDMORE)
+        dealer.send(b"")
+        network.wait_for_log("client grafana sent a message of more than 1000 frames")
+    assert network.terminal.ask("status")["supervisor"]["state"] == "running"
+    network.terminal.until(lambda: network.admits("maria"))
+    assert not network.admits("grafana")
+    network.wait_for_log("control.client_barred")
+
+
+def test_connections_to_tcp_that_eat_all_descriptors_leave_the_unix_socket_alone(network: Network) -> None:
+    host, _, port = network.address.removeprefix("tcp://").rpartition(":")
+    with contextlib.ExitStack() as flood:
+        for _ in range(1_200):
+            one = flood.enter_context(socket.socket())
+            one.settimeout(5)
+            with contextlib.suppress(OSError):
+                one.connect((host, int(port)))
+        assert network.terminal.ask("status")["supervisor"]["state"] == "running"
+        network.terminal.type("hold", "--reason", "flood")
+        network.terminal.type("unhold")
+    network.terminal.until(lambda: network.admits("maria"))
 
 
 def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, ControlError
 from speechaid.maintenance.database_thread import DatabaseThread
+from speechaid.maintenance.emergency_thread import EmergencyThread
 
 T = TypeVar("T")
 
@@ -26,6 +27,10 @@ class FakeDaemon:
         self.wanted = 3
         self.level = "INFO"
         self.paused: set[str] = set()
+        #: Beginnings of the ids of batches that are paused on this host.
+        self.paused_batches: set[str] = set()
+        #: Jobs whose worker was told of a hang-up.
+        self.hung_up: list[str] = []
         self.stopping: str | None = None
         #: Whether the second worker is in a call.
         self.in_call = True
@@ -57,6 +62,7 @@ class FakeDaemon:
                 "restarts": 2,
                 "draining": self.draining,
                 "held": self.held,
+                "paused_batches": sorted(self.paused_batches),
                 "no_space": None,
                 "overloaded": None,
                 "database_probe_seconds": 0.004,
@@ -94,6 +100,12 @@ class FakeDaemon:
     def hold(self, on: bool) -> None:
         self.held = on
 
+    def pause_batches(self, beginning: str, on: bool) -> None:
+        (self.paused_batches.add if on else self.paused_batches.discard)(beginning)
+
+    def hang_up(self, job_id: str) -> None:
+        self.hung_up.append(job_id)
+
     def pause_worker(self, slot: str) -> None:
         self.paused.add(slot)
 
@@ -117,7 +129,11 @@ class FakeDaemon:
 
 
 def no_database_thread(
-    task: Callable[[HandlerContext], T], on_done: Callable[[T], None], *, delay_seconds: float = 0.0
+    task: Callable[[HandlerContext], T],
+    on_done: Callable[[T], None],
+    *,
+    delay_seconds: float = 0.0,
+    first: bool = False,
 ) -> None:
     """A database thread that accepts no task."""
     raise ControlError("there is no database thread")
@@ -126,7 +142,12 @@ def no_database_thread(
 class Service:
     """A control socket served as by the supervisor: one thread, which waits only in ``wait``."""
 
-    def __init__(self, path: Path, database_thread: DatabaseThread | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        database_thread: DatabaseThread | None = None,
+        emergency_thread: EmergencyThread | None = None,
+    ) -> None:
         self.daemon = FakeDaemon()
         self.socket = ControlSocket(path)
         #: Passes of the loop that had something to do.
@@ -134,7 +155,12 @@ class Service:
         self.fault: BaseException | None = None
         self._database_thread = database_thread
         submit: SubmitTask = no_database_thread if database_thread is None else database_thread.submit
-        self.dispatcher = Dispatcher(daemon=self.daemon, answers=self.socket, submit=submit)
+        self.dispatcher = Dispatcher(
+            daemon=self.daemon,
+            answers=self.socket,
+            submit=submit,
+            submit_urgent=None if emergency_thread is None else emergency_thread.submit,
+        )
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control loop")
         self._thread.start()
@@ -160,16 +186,20 @@ class Service:
         descriptors = [] if self._database_thread is None else [self._database_thread.fileno()]
         ready = self.socket.wait(descriptors, 50)
         self.turns += bool(ready.control or ready.fds)
-        for request in self.socket.receive():
+        for request in sorted(self.socket.receive(), key=lambda request: not request.command.urgent):
             self.dispatcher.dispatch(request)
         for answer in self._database_thread.answers() if self._database_thread is not None else []:
             answer()
 
 
 @contextlib.contextmanager
-def served(path: Path, database_thread: DatabaseThread | None = None) -> Iterator[Service]:
+def served(
+    path: Path,
+    database_thread: DatabaseThread | None = None,
+    emergency_thread: EmergencyThread | None = None,
+) -> Iterator[Service]:
     """Run a service during a test."""
-    service = Service(path, database_thread)
+    service = Service(path, database_thread, emergency_thread)
     try:
         yield service
     finally:

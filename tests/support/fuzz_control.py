@@ -1,8 +1,9 @@
-"""Fuzzes a live control socket with invalid messages: ``python -m tests.support.fuzz_control``.
+"""Fuzzes a live daemon with messages that it must refuse: ``python -m tests.support.fuzz_control``.
 
-Every message is of a kind whose answer is known: an error code, with the message's id where that can be read;
-errors without an id come in the order of the messages. In between, clients connect that speak no ZeroMQ, or
-disconnect before their answer.
+Over the unix socket, and over TCP with a reader's key, which may not write: valid writes are sent there too.
+Every message is of a kind whose answer is known: an error code, with the message's id where that can be
+read; errors without an id come in the order of the messages. In between, clients connect that speak no
+ZeroMQ, or disconnect before their answer.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ import zmq
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Kind, Runs
-from speechctl.client import Client
-from tests.support.terminal import open_terminal
+from speechaid.protocol.keys import credentials
+from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Access, Argument, Kind, Runs
+from speechctl.client import Client, Remote
+from tests.support.terminal import Terminal, open_terminal
 
 #: Messages without an answer at a time.
 WINDOW = 48
@@ -50,6 +52,8 @@ class Findings:
     wrong: list[str] = field(default_factory=list)
     memory_before_kb: int = 0
     memory_after_kb: int = 0
+    #: The longest that the next answer was waited for, in seconds.
+    longest_silence: float = 0.0
 
     @property
     def grown_kb(self) -> int:
@@ -60,14 +64,14 @@ class Findings:
 class Fuzzer:
     """A client that sends invalid messages and checks each answer."""
 
-    def __init__(self, path: Path, seed: int, findings: Findings) -> None:
-        self._path = path
+    def __init__(self, target: Path | Remote, seed: int, findings: Findings) -> None:
+        self._target = target
         self._random = random.Random(seed)
         self._findings = findings
         self._context = zmq.Context()
         self._dealer = self._context.socket(zmq.DEALER)
         self._dealer.linger = 0
-        self._dealer.connect(f"ipc://{path}")
+        _connect(self._dealer, target)
         self._open: dict[str, tuple[str, bytes]] = {}
         #: Those whose answer has no id.
         self._without_id: deque[tuple[str, bytes]] = deque()
@@ -85,8 +89,11 @@ class Fuzzer:
             self._deep,
             self._too_large,
             self._status,
+            self._write,
         ]
-        self._weights = [8, 8, 6, 6, 6, 8, 12, 8, 6, 4, 2, 0.02, 8]
+        # Only a reader's writes are refused.
+        write = 8 if isinstance(target, Remote) else 0
+        self._weights = [8, 8, 6, 6, 6, 8, 12, 8, 6, 4, 2, 0.02, 8, write]
 
     def send(self, message: Message) -> None:
         """Send one; receive answers while too many are open."""
@@ -115,20 +122,22 @@ class Fuzzer:
     def misbehave(self) -> None:
         """Connect as a client that speaks no ZeroMQ, or disconnects before its answer."""
         if self._random.random() < 0.5:
-            with socket.socket(socket.AF_UNIX) as raw:
-                raw.connect(str(self._path))
+            with _raw_connection(self._target) as raw:
                 raw.sendall(self._random.randbytes(self._random.randrange(1, 300)))
             return
         context = zmq.Context()
         dealer = context.socket(zmq.DEALER)
         dealer.linger = 0
-        dealer.connect(f"ipc://{self._path}")
+        _connect(dealer, self._target)
         dealer.send(self._header(command="status"))
         dealer.close(linger=0)
         context.term()
 
     def _receive(self) -> None:
-        if not self._dealer.poll(PATIENCE_MS):
+        began = time.monotonic()
+        answered = self._dealer.poll(PATIENCE_MS)
+        self._findings.longest_silence = max(self._findings.longest_silence, time.monotonic() - began)
+        if not answered:
             raise SystemExit(f"no answer within {PATIENCE_MS / 1000:g} s: {self._open} {self._without_id}")
         reply = json.loads(self._dealer.recv())
         got = "ok" if reply.get("ok") else str(reply.get("error", {}).get("code"))
@@ -215,6 +224,17 @@ class Fuzzer:
     def _status(self) -> Message:
         return [self._header()], "ok", self._id()
 
+    def _write(self) -> Message:
+        """A valid write command, whose arguments have the values that are allowed."""
+        specs = [spec for spec in COMMANDS.values() if spec.access is Access.WRITE and not spec.takes_file]
+        spec = self._random.choice([spec for spec in specs if spec.runs is not Runs.CLIENT])
+        args = {
+            argument.name: _allowed_value(argument)
+            for argument in spec.wire_arguments
+            if argument.required or self._random.random() < 0.3
+        }
+        return [self._header(command=spec.name, args=args)], "forbidden", self._id()
+
     def generated(self, command: object, args: object, request_id: str) -> Message | None:
         """A message that hypothesis generated; None where it is a valid request."""
         header = {"v": 1, "id": request_id, "command": command, "args": args}
@@ -226,17 +246,46 @@ class Fuzzer:
         return [json.dumps(header).encode()], str(checked.code), checked.id
 
 
-def fuzz(path: Path, messages: int, *, seed: int = 1, warm_up: int = 5_000) -> Findings:
+def _connect(dealer: zmq.Socket[bytes], target: Path | Remote) -> None:
+    if isinstance(target, Path):
+        dealer.connect(f"ipc://{target}")
+        return
+    dealer.curve_publickey = target.credentials.pair.public.encode()
+    dealer.curve_secretkey = target.credentials.pair.secret.encode()
+    dealer.curve_serverkey = target.credentials.server.encode()
+    dealer.connect(target.address)
+
+
+def _raw_connection(target: Path | Remote) -> socket.socket:
+    if isinstance(target, Path):
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(str(target))
+        return raw
+    host, _, port = target.address.removeprefix("tcp://").rpartition(":")
+    return socket.create_connection((host, int(port)))
+
+
+def _allowed_value(argument: Argument) -> Any:
+    if argument.choices:
+        return argument.choices[0]
+    if argument.kind is Kind.FLAG:
+        return True
+    if argument.kind is Kind.TEXT:
+        return "x"
+    return int(argument.minimum or argument.maximum or 0)
+
+
+def fuzz(target: Path | Remote, messages: int, *, seed: int = 1, warm_up: int = 5_000) -> Findings:
     """Send this many messages; measures the daemon's memory after a warm-up and at the end."""
     findings = Findings()
-    with Client(path) as client:
+    with Client(target) as client:
         pid = int(client.ask("status", {}, timeout_seconds=30)["supervisor"]["pid"])
-    warm = Fuzzer(path, seed, Findings())
+    warm = Fuzzer(target, seed, Findings())
     for _ in range(warm_up):
         warm.send(warm.any())
     warm.finish()
     findings.memory_before_kb = resident_kb(pid)
-    fuzzer = Fuzzer(path, seed + 1, findings)
+    fuzzer = Fuzzer(target, seed + 1, findings)
     began = time.monotonic()
     _send_generated(fuzzer, int(messages * GENERATED_SHARE))
     while findings.messages < messages:
@@ -246,7 +295,7 @@ def fuzz(path: Path, messages: int, *, seed: int = 1, warm_up: int = 5_000) -> F
     fuzzer.finish()
     findings.seconds = time.monotonic() - began
     findings.memory_after_kb = resident_kb(pid)
-    with Client(path) as client:
+    with Client(target) as client:
         assert client.ask("status", {}, timeout_seconds=30)["supervisor"]["pid"] == pid, (
             "another daemon answers"
         )
@@ -293,23 +342,57 @@ def resident_kb(pid: int) -> int:
 
 
 def main() -> int:
-    """Fuzz the daemon at --socket, else a new one; exit status 1 where an answer was wrong."""
+    """Fuzz the daemon at --socket, else a new one also over TCP; exit status 1 where an answer was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--socket", type=Path, help="a running daemon (default: starts one)")
     options = parser.parse_args()
     if options.socket is not None:
-        findings = fuzz(options.socket, options.messages, seed=options.seed)
-    else:
-        with open_terminal() as terminal:
-            terminal.import_contacts(50, "meanwhile")
-            findings = fuzz(terminal.daemon.socket, options.messages, seed=options.seed)
-    print(f"{findings.messages} messages in {findings.seconds:.1f} s: {dict(findings.answers.most_common())}")
+        return 1 if _report("unix socket", fuzz(options.socket, options.messages, seed=options.seed)) else 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    with open_terminal(start=False, SPEECHAID_CONTROL_TCP=address) as terminal:
+        reader = add_reader(terminal, address)
+        terminal.daemon.start()
+        terminal.import_contacts(50, "meanwhile")
+        terminal.until(lambda: written(terminal)[0])  # the import is recorded
+        before = written(terminal)
+        wrong = _report("unix socket", fuzz(terminal.daemon.socket, options.messages, seed=options.seed))
+        wrong += _report("TCP, a reader's key", fuzz(reader, options.messages, seed=options.seed + 2))
+        changed = written(terminal) != before
+    print("WRITTEN" if changed else "nothing was written")
+    return 1 if wrong or changed else 0
+
+
+def add_reader(terminal: Terminal, address: str) -> Remote:
+    """Keys of the daemon, which is not started yet, and a client's that may only read."""
+    directory, file = terminal.place / "state" / "keys", terminal.place / "reader.key"
+    terminal.type("keys", "server", "--dir", str(directory))
+    terminal.type(*f"keys add reader --access read --dir {directory} --out {file}".split())
+    return Remote(address=address, credentials=credentials(file))
+
+
+def written(terminal: Terminal) -> Any:
+    """What a write would change: recorded commands, and the state of the supervisor."""
+    supervisor = terminal.ask("status")["supervisor"]
+    names = ("held", "draining", "paused_batches", "wanted", "state")
+    commands = terminal.database.call_logs.count_documents({"event": "command"})
+    return commands, [supervisor[name] for name in names], terminal.database.batches.count_documents({})
+
+
+def _report(where: str, findings: Findings) -> int:
+    """Print the findings; the number of wrong answers."""
+    print(
+        f"{where}: {findings.messages} messages in {findings.seconds:.1f} s: "
+        f"{dict(findings.answers.most_common())}"
+    )
     print(f"memory of the daemon: {findings.memory_before_kb} kB, then {findings.memory_after_kb} kB")
+    print(f"longest wait for an answer: {findings.longest_silence:.2f} s")
     for line in findings.wrong[:10]:
         print(f"WRONG: {line}")
-    return 1 if findings.wrong else 0
+    return len(findings.wrong)
 
 
 if __name__ == "__main__":

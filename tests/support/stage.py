@@ -45,12 +45,17 @@ class QuietLink:
         self.hand_over_requested = False
         #: Asked right before each create, with what the supervisor's orders say then.
         self.read_orders: Callable[[], NoNewCalls | None] = lambda: None
+        #: Batches whose dials are held on this host.
+        self.paused_batches: set[str] = set()
         self.steps: list[str] = []
         #: The worker's call in the latest report.
         self.call: str | None = None
         self.counts: Counter[str] = Counter()
         self.counted_once: set[str] = set()
         self.finished = 0
+
+    def is_batch_paused(self, batch_id: str | None) -> bool:
+        return batch_id in self.paused_batches
 
     def report_step(
         self,

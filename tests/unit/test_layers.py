@@ -18,7 +18,7 @@ LAYERS = (
     "rules",
     "store retell telemetry",
     "dialer campaign",
-    "worker control control_tcp commands fleet embedded maintenance monitoring",
+    "worker control control_sockets commands fleet embedded maintenance monitoring",
     "supervisor daemon check service cli __main__",
     "demo",
 )
@@ -32,7 +32,7 @@ HOMES = {
     "requests": ("speechaid/retell/",),
     "urllib3": ("speechaid/retell/",),
     "prometheus_client": ("speechaid/telemetry/",),
-    "zmq": ("speechaid/control.py", "speechaid/control_tcp.py", "speechctl/client.py"),
+    "zmq": ("speechaid/control_sockets/tcp.py", "speechctl/client.py"),
 }
 FILES = sorted(
     str(path.relative_to(ROOT))

@@ -76,7 +76,7 @@ NOUNS: Final = frozenset(
 
 #: Public interfaces of Python that classes here implement; they have Python's meaning.
 OF_PYTHON: Final = frozenset(
-    {"debug", "info", "warning", "error", "exception", "fileno", "main", "readable", "readinto"}
+    {"debug", "info", "warning", "error", "exception", "fileno", "main", "readable", "readinto", "recv"}
 )
 
 

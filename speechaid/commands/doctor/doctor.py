@@ -27,6 +27,7 @@ from speechaid.rules import eligibility, windows
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.rules.windows import WindowFault
 from speechaid.store.connection import Store
+from speechaid.store.holds import GlobalHold
 from speechaid.store.inspection import missing_indexes
 
 #: How far back calls are counted, in seconds.
@@ -73,16 +74,19 @@ def _row(finding: DoctorFinding) -> Result:
     }
 
 
+def _described(hold: GlobalHold | None) -> str | None:
+    return None if hold is None else f"by {hold.by}: {hold.reason or 'no reason given'}"
+
+
 def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     store, now = context.store, context.store.now()
     facts.database_ms = _milliseconds(store.ping)
     facts.now = now
     facts.skew_seconds = store.skew_seconds()
-    hold = store.holds.find_hold()
-    facts.global_hold = None if hold is None else f"by {hold.by}: {hold.reason or 'no reason given'}"
     worker_context = dry_run_context(context)
-    _, document = store.holds.read(worker_context.retell.fingerprint)
-    facts.breaker, facts.breaker_kind = _breaker(document), Breaker.read(document).kind
+    reading = store.holds.read(worker_context.retell.fingerprint)
+    facts.global_hold, facts.batches_hold = _described(reading.hold), _described(reading.batches_hold)
+    facts.breaker, facts.breaker_kind = _breaker(reading.breaker), Breaker.read(reading.breaker).kind
     counts = store.jobs.counts_by_batch()
     facts.waiting = {
         name: waiting

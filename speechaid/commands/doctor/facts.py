@@ -70,6 +70,8 @@ class DoctorFacts:
     now: datetime | None = None
     skew_seconds: float = 0.0
     global_hold: str | None = None
+    #: Likewise, of all jobs that belong to a batch.
+    batches_hold: str | None = None
     #: The circuit breaker of this host's key, as a hold; None while it is closed.
     breaker: Hold | None = None
     breaker_kind: FaultKind | None = None

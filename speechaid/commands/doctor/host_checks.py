@@ -159,6 +159,20 @@ def _holds(facts: DoctorFacts) -> Findings:
         yield intended(
             "held_here", "every dial of this host is held", "held on this host only", "speechctl unhold"
         )
+    if facts.batches_hold is not None:
+        yield intended(
+            "batches_held",
+            "a pause-all has not come to its end: every dial of every batch is held on every host",
+            facts.batches_hold,
+            "speechctl pause-all to finish it, or resume-all",
+        )
+    if paused := facts.supervisor.get("paused_batches"):
+        yield intended(
+            "batches_held_here",
+            "batches are paused on this host alone: the database could not record it",
+            ", ".join(name or "all batches" for name in paused[:NAMED]),
+            "repeat pause-batch or pause-all, or resume-batch or resume-all",
+        )
 
 
 def _breaker(facts: DoctorFacts) -> Findings:

@@ -52,11 +52,11 @@ def test_everything_that_may_forbid_a_dial_is_read_at_once(grounds: Store) -> No
     seen = grounds.preflight.read(
         job(grounds)["_id"], KEY, account_id="acc-1", batch_id=BATCH, numbers=[A, B]
     )
-    assert seen.hold is not None
-    assert seen.breaker is not None
+    assert seen.holds.hold is not None
+    assert seen.holds.breaker is not None
     assert seen.account is not None
     assert seen.batch is not None
-    assert (seen.hold.reason, seen.breaker["failures"]) == ("x", 1)
+    assert (seen.holds.hold.reason, seen.holds.breaker["failures"]) == ("x", 1)
     assert (seen.account.account_id, seen.batch.batch_id) == ("acc-1", BATCH)
     assert seen.asked == {A, B}
     assert seen.listed == {B}
@@ -67,10 +67,10 @@ def test_what_is_not_there_or_not_asked_for_is_none(grounds: Store) -> None:
     gone = grounds.preflight.read(
         name, "nobody", account_id="gone", batch_id="gone", numbers=["+12025550198"]
     )
-    assert (gone.breaker, gone.account, gone.batch, gone.listed) == (None, None, None, frozenset())
+    assert (gone.holds.breaker, gone.account, gone.batch, gone.listed) == (None, None, None, frozenset())
     unasked = grounds.preflight.read(name, KEY, account_id=None, batch_id=None, numbers=[])
     assert (unasked.account, unasked.batch, unasked.listed) == (None, None, frozenset())
-    assert unasked.hold is not None
+    assert unasked.holds.hold is not None
 
 
 def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> None:
@@ -156,6 +156,10 @@ def test_open_dials_are_counted_by_what_may_become_of_them(store: Store) -> None
     assert store.jobs.open_dials(of_batches=True) == of_batch
     assert store.jobs.open_dials().on_their_way == 2
     assert store.jobs.open_dials(OTHER_BATCH).on_their_way == 0
+    assert store.jobs.dials_on_their_way() == 2
+    assert store.jobs.dials_on_their_way(of_batches=True) == of_batch.on_their_way
+    assert store.jobs.dials_on_their_way(BATCH) == of_batch.on_their_way
+    assert store.jobs.dials_on_their_way(OTHER_BATCH) == 0
 
 
 def test_jobs_without_any_phone_that_can_be_read_are_named(store: Store) -> None:

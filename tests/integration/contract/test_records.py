@@ -9,6 +9,7 @@ import pytest
 
 from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
 from speechaid.store.connection import Store
+from speechaid.store.holds import HoldsReading
 from tests.integration.contract.documents import A, B, add_job, ago, ahead, claim_and_dial, job, one
 
 KEY = "fingerprint"
@@ -214,7 +215,7 @@ def test_a_hold_stands_until_it_is_lifted(store: Store) -> None:
     held = store.holds.find_hold()
     assert held is not None
     assert (held.by, held.reason) == ("ana", "x")
-    assert store.holds.read(KEY) == (held, None)
+    assert store.holds.read(KEY) == HoldsReading(hold=held, batches_hold=None, breaker=None)
 
     assert [store.holds.unhold(by="eva") for _ in range(2)] == [True, False]
     assert store.holds.find_hold() is None
@@ -237,7 +238,7 @@ def test_a_breaker_is_written_only_as_it_was_read(store: Store) -> None:
         return store.holds.write_breaker(KEY, {"failures": failures}, expected_revision=revision)
 
     assert [write(1, None), write(2, None), write(3, 1), write(4, 1)] == [True, False, True, False]
-    _, breaker = store.holds.read(KEY)
+    breaker = store.holds.read(KEY).breaker
     assert breaker is not None
     assert (breaker["failures"], breaker["revision"]) == (3, 2)
 
@@ -247,7 +248,7 @@ def test_a_breaker_of_an_odd_revision_is_written_anew(store: Store, fields: dict
     store.holds.table.insert({"_id": f"key:{KEY}", **fields})
     expected = fields.get("revision", 0)
     assert store.holds.write_breaker(KEY, {"failures": 1}, expected_revision=expected)
-    _, breaker = store.holds.read(KEY)
+    breaker = store.holds.read(KEY).breaker
     assert breaker is not None
     assert breaker["revision"] == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -322,3 +323,25 @@ def test_an_export_continues_where_it_was_when_the_database_is_back(
         control.close()
     assert pages_requested == [None, "1:+569", "1:+569", "1:+569"]
     assert len((tmp_path / "list.csv").read_text().splitlines()) == 3
+
+
+def test_a_daemon_that_accepts_no_connection_is_reported_within_the_time_out(path: Path) -> None:
+    """It is stopped, and as many clients as the system allows wait for it already."""
+    with contextlib.ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket(socket.AF_UNIX))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        listening.bind(str(path))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(str(path))
+        script = (
+            "import sys; from pathlib import Path; from speechctl.cli import main;"
+            "sys.exit(main(['status', '--socket', sys.argv[1], '--timeout', '1s']))"
+        )
+        command = [sys.executable, "-c", script, str(path)]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 3
+    assert "did not answer within 1 s" in finished.stderr

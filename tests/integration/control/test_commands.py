@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -814,3 +815,17 @@ def test_a_window_may_end_at_midnight(operator: Operator) -> None:
     assert checks["window"] == "always open"
     assert operator.refusal("create-batch", name="odd", hours="24:00-09:00").code == "bad_argument"
     assert "00:00-24:00" in str(operator.refusal("create-batch", name="odd", hours="00:00-00:00"))
+
+
+def test_a_limit_beyond_all_workers_costs_a_forecast_no_memory(operator: Operator) -> None:
+    operator.database.accounts.insert_one(
+        {"account_id": "acc-1", "plan_type": "unlimited", "max_concurrent_calls": 20_000_000}
+    )
+    operator.add_job("job-1", account_id="acc-1")
+    tracemalloc.start()
+    try:
+        assert len(operator.run("forecast")["dials"]) == 1
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -24,6 +25,8 @@ from speechaid.errors import ControlError
 from speechaid.protocol import messages
 from speechaid.protocol.messages import ErrorCode, Request
 from tests.support.fakes import Service, served
+from tests.support.fleet_harness import until
+from tests.support.fuzz_control import resident_kb
 
 #: Long enough for a busy machine; reached only where a test fails.
 PATIENCE_MS = 20_000
@@ -236,11 +239,7 @@ def test_answers_to_a_disconnected_client_raise_nothing(path: Path) -> None:
 
 
 def _still_connected(control: ControlSocket, request: Request) -> bool:
-    try:
-        control._router.send_multipart((request.route, b"{}"), zmq.NOBLOCK)
-    except zmq.ZMQError:
-        return False
-    return True
+    return control.stream(request, {}) is not None
 
 
 def test_a_client_that_never_reads_does_not_block_the_others(service: Service, path: Path) -> None:
@@ -378,3 +377,138 @@ def test_bytes_that_are_not_zeromq_do_not_stop_the_service(
         raw.connect(str(path))
         raw.sendall(garbage)
     assert client.ask(command="status")["ok"] is True
+
+
+# -- hostile and broken surroundings -----------------------------------------------------------------------
+
+
+def test_a_message_of_very_many_frames_ends_its_connection_only(
+    service: Service, client: RawClient, path: Path
+) -> None:
+    """libzmq, in the client, sends a message once it is complete."""
+    hostile = RawClient(path)
+    for _ in range(400_000):
+        hostile.dealer.send(b"", zmq.SNDMORE)
+    hostile.dealer.send(b"")
+    before = resident_kb(os.getpid())
+    for _ in range(50):
+        assert client.ask(command="status")["ok"] is True
+    assert not hostile.dealer.poll(100), "it gets no answer"
+    hostile.close()
+    assert resident_kb(os.getpid()) - before < 30_000
+
+
+def test_a_socket_that_is_swept_away_is_made_anew_with_its_lock(service: Service, path: Path) -> None:
+    connected = RawClient(path)
+    assert connected.ask(command="status")["ok"] is True
+    path.unlink()
+    messages.lock_path(path).unlink()
+    path.parent.rmdir()
+    until(path.exists, "the socket is made anew")
+    later = RawClient(path)
+    assert later.ask(command="status")["ok"] is True
+    assert connected.ask(command="status")["ok"] is True, "an open connection goes on"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    with pytest.raises(ControlError, match="holds the control socket"):
+        ControlSocket(path)
+    for one in (connected, later):
+        one.close()
+
+
+def test_a_file_in_the_place_of_a_swept_socket_is_left_alone(service: Service, path: Path) -> None:
+    path.unlink()
+    path.write_text("precious")
+    time.sleep(2.5)  # two checks
+    assert path.read_text() == "precious"
+    path.unlink()
+    until(path.exists, "the socket is made anew")
+    client = RawClient(path)
+    assert client.ask(command="status")["ok"] is True
+    client.close()
+
+
+def test_connections_without_descriptors_left_are_closed_and_the_others_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    script = (
+        "import resource, sys; from pathlib import Path; from tests.support.fakes import served\n"
+        "import time\n"
+        "with served(Path(sys.argv[1])):\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "    print('up', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stdin is not None
+        assert daemon.stdout.readline() == "up\n"
+        client = RawClient(path)
+        assert client.ask(command="status")["ok"] is True
+        flood = []
+        for _ in range(100):
+            one = socket.socket(socket.AF_UNIX)
+            one.connect(str(path))
+            flood.append(one)
+        assert client.ask(command="status")["ok"] is True
+        for one in flood:
+            one.close()
+        later = RawClient(path)
+        assert later.ask(command="status")["ok"] is True
+        for answered in (client, later):
+            answered.close()
+        daemon.stdin.close()
+        assert daemon.wait(60) == 0
+
+
+def test_a_client_that_does_not_greet_loses_its_connection(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speechaid.control_sockets.clients._HANDSHAKE_SECONDS", 0.0)
+    with served(path), socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(path))
+        silent.settimeout(PATIENCE_MS / 1000)
+        while silent.recv(4096):
+            pass
+
+
+def test_where_all_places_are_taken_a_new_client_takes_that_of_the_most_silent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speechaid.control_sockets.clients.MAX_CONNECTIONS", 4)
+    with contextlib.ExitStack() as idle, served(path):
+        for _ in range(10):
+            idle.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        client = RawClient(path)
+        assert client.ask(command="status")["ok"] is True
+        client.close()
+
+
+def test_a_stream_that_is_not_read_costs_no_answer(path: Path) -> None:
+    """On one connection: all clients on TCP share the one of the process that relays for them."""
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "events", "command": "events"}')
+    client.send(b'{"v": 1, "id": "asked", "command": "status"}')
+    requests: list[Request] = []
+    while len(requests) < 2:
+        assert control.wait([], PATIENCE_MS).control
+        requests += control.receive()
+    items = 0
+    while control.stream(requests[0], {"text": "x" * 50_000}):
+        items += 1
+    control.reply(requests[1], {"done": True})
+    over = threading.Event()
+
+    def send_on() -> None:
+        while not over.is_set():
+            control.wait([], 50)
+
+    sending = threading.Thread(target=send_on)
+    sending.start()
+    while client.receive()["id"] != "asked":
+        items -= 1
+    over.set()
+    sending.join()
+    assert items == 0, "every item that was taken comes before it"
+    client.close()
+    control.close()

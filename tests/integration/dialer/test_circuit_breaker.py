@@ -35,7 +35,7 @@ def stage(common_stage: Stage) -> Stage:
 
 
 def breaker(stage: Stage, context: WorkerContext) -> Document:
-    _, document = stage.store.holds.read(context.retell.fingerprint)
+    document = stage.store.holds.read(context.retell.fingerprint).breaker
     return document or {"state": "closed"}
 
 
@@ -240,7 +240,7 @@ def test_only_one_of_many_workers_at_once_becomes_the_probe(stage: Stage) -> Non
     stage.simulator.fault("unauthorized", endpoints=["create"])
     assert stage.dial_next(contexts[0])
     make_probe_due(stage, contexts[0])
-    documents = [stage.store.holds.read(context.retell.fingerprint)[1] for context in contexts]
+    documents = [stage.store.holds.read(context.retell.fingerprint).breaker for context in contexts]
     admitted = [
         circuit_breaker.admit_dial(context, document, context.new_token())
         for context, document in zip(contexts, documents, strict=True)
@@ -255,7 +255,7 @@ def test_a_probe_whose_worker_dies_does_not_hold_the_key_for_ever(stage: Stage) 
     assert stage.dial_next(context)
     make_probe_due(stage, context)
     assert circuit_breaker.admit_dial(
-        context, stage.store.holds.read(context.retell.fingerprint)[1], "a dial's key"
+        context, stage.store.holds.read(context.retell.fingerprint).breaker, "a dial's key"
     )  # and dies
     make_all_due(stage)
     assert not stage.dial_next(other)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from speechaid.dialer import circuit_breaker
 from speechaid.dialer.preflight import read_preflight
+from speechaid.model.states import NoNewCalls
 from speechaid.rules import metering
 from speechaid.store.table import Table
-from tests.support.stage import Document, Stage
+from tests.support.stage import Document, QuietLink, Stage
 
 A, B = "+12025550101", "+12025550102"
 
@@ -139,3 +141,51 @@ def test_no_dial_goes_out_if_another_one_took_the_last_minutes_meanwhile(
     assert stage.placed_calls() == []
     assert metering.minutes_left(account) == 0
     assert [entry.key for entry in account.reservations] == ["anothers"]
+
+
+@pytest.mark.parametrize("order", ["hold", "pause"])
+def test_an_order_that_arrives_after_the_last_preflight_stops_the_dial(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Only this host's line has it: the database still allows the call."""
+    batch = stage.add_batch()
+    stage.add_job(A, batch_id=batch)
+    context = stage.context()
+    link = context.link
+    assert isinstance(link, QuietLink)
+    original = circuit_breaker.admit_dial
+
+    def admit_dial(*arguments: object) -> bool:
+        if order == "hold":
+            link.read_orders = lambda: NoNewCalls.HOST_HELD
+        link.paused_batches = {batch} if order == "pause" else set()
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(circuit_breaker, "admit_dial", admit_dial)
+    stage.dial_next(context)
+    assert stage.placed_calls() == []
+    job = stage.job()
+    assert (job["status"], job["attempts"]) == ("pending", 0)
+    assert "dial" not in job
+
+
+def test_a_batch_that_is_paused_on_this_host_is_not_claimed_from(stage: Stage) -> None:
+    stage.add_job(A, batch_id=stage.add_batch())
+    context = stage.context()
+    assert isinstance(context.link, QuietLink)
+    context.link.paused_batches = {"batch-20260101-00000001"}
+    assert not stage.dial_next(context)
+    assert "claim_token" not in stage.job()
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_a_pause_of_all_batches_stops_the_jobs_of_batches_alone(stage: Stage, in_batch: bool) -> None:
+    """Before the pause is written into each batch, on every host."""
+    stage.add_job(A, batch_id=stage.add_batch() if in_batch else None)
+    stage.store.holds.hold_batches("token", by="ana", reason=None)
+    stage.dial_next(stage.context())
+    assert len(stage.placed_calls()) == (0 if in_batch else 1)
+    stage.store.holds.release_batches("another pause")
+    assert stage.store.holds.read("key").batches_hold is not None
+    stage.store.holds.release_batches("token")
+    assert stage.store.holds.read("key").batches_hold is None

@@ -62,7 +62,7 @@ def credit_used(stage: Stage) -> float:
 
 def breaker(stage: Stage, context: WorkerContext) -> Document | None:
     holds: Holds = stage.store.holds
-    return holds.read(context.retell.fingerprint)[1]
+    return holds.read(context.retell.fingerprint).breaker
 
 
 def lose_the_create(stage: Stage, context: WorkerContext) -> None:

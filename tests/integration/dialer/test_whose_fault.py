@@ -35,7 +35,7 @@ def add_jobs(stage: Stage, count: int, **fields: Any) -> list[str]:
 
 
 def breaker(stage: Stage, context: WorkerContext) -> Breaker:
-    return Breaker.read(stage.store.holds.read(context.retell.fingerprint)[1])
+    return Breaker.read(stage.store.holds.read(context.retell.fingerprint).breaker)
 
 
 def make_all_due(stage: Stage) -> None:
@@ -99,7 +99,7 @@ def test_a_refusal_that_does_not_say_why_holds_dialling_once_a_second_number_mee
     dial_all(stage, context)
     assert stage.simulator.faults()[0]["hits"] == 2
     assert spent(stage) == []
-    stored = str(stage.store.holds.read(context.retell.fingerprint)[1])
+    stored = str(stage.store.holds.read(context.retell.fingerprint).breaker)
     assert not any(number in stored for number in (job["contact"]["phones"][0] for job in all_jobs(stage)))
 
     for _ in range(5):  # probes are refused in the same words: still nobody's attempt

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -201,3 +203,14 @@ def _supervisor_process(directory: Path) -> tuple[subprocess.Popen[str], int]:
 def _ensured(server: EmbeddedDatabase) -> bool:
     server.ensure()
     return server.is_alive()
+
+
+def test_a_large_message_before_the_login_ends_its_connection_unread(server: EmbeddedDatabase) -> None:
+    port = int(server.uri.rpartition(":")[2].partition("/")[0])
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(struct.pack("<iiii", 40_000_000, 1, 0, 2013))
+        raw.settimeout(60)
+        assert raw.recv(1) == b""
+    with client_of(server.uri) as client:  # a login, and then a message of more than the limit
+        client["any"]["thing"].insert_one({"text": "x" * 1_000_000})
+        assert client["any"]["thing"].count_documents({}) == 1

@@ -26,7 +26,8 @@ from speechaid.fleet.messages import (
     encode_command,
 )
 from speechaid.fleet.supervisor_link import COUNTS_PER_MESSAGE, SupervisorLink
-from speechaid.model.states import WorkerState
+from speechaid.model.states import NoNewCalls, WorkerState
+from speechaid.rules.checks import Reason
 
 #: Longer than any test may take: a wake-up that does not come fails by the suite's time limit.
 LONG = 60.0
@@ -344,6 +345,67 @@ def test_an_order_that_forbids_claims_holds_until_it_is_reverted(
     supervisor.send(off)
     link.commands(LONG)
     assert link.may_claim
+
+
+@pytest.mark.parametrize(
+    ("on", "off", "reason"),
+    [
+        (
+            encode_command(Order.HOLD, {"on": True}),
+            encode_command(Order.HOLD, {"on": False}),
+            NoNewCalls.HOST_HELD,
+        ),
+        (
+            encode_command(Order.PAUSE_BATCH, {"batch": "batch-1"}),
+            encode_command(Order.RESUME_BATCH, {"batch": "batch-1"}),
+            Reason.BATCH_PAUSED,
+        ),
+        (
+            encode_command(Order.PAUSE_BATCH, {"batch": ""}),
+            encode_command(Order.RESUME_BATCH, {"batch": ""}),
+            Reason.BATCH_PAUSED,
+        ),
+    ],
+)
+def test_an_order_that_has_arrived_forbids_a_dial_before_the_worker_waits(
+    linked: tuple[Channel, SupervisorLink],
+    on: dict[str, object],
+    off: dict[str, object],
+    reason: NoNewCalls | Reason,
+) -> None:
+    supervisor, link = linked
+    assert forbidden(link) is None
+    supervisor.send(on)
+    assert forbidden(link) is reason
+    supervisor.send(off)
+    assert forbidden(link) is None
+
+
+def forbidden(link: SupervisorLink) -> NoNewCalls | Reason | None:
+    """What the orders that have arrived forbid a dial of this batch by, as the last check before a create."""
+    return link.read_orders() or (Reason.BATCH_PAUSED if link.is_batch_paused("batch-17") else None)
+
+
+def test_a_pause_concerns_only_batches_whose_ids_begin_so(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
+    supervisor.send(encode_command(Order.PAUSE_BATCH, {"batch": "batch-1"}))
+    assert link.read_orders() is None
+    assert not link.is_batch_paused("batch-2")
+    assert link.is_batch_paused("batch-1")
+
+
+def test_what_a_check_before_a_dial_has_read_still_ends_the_next_wait(
+    linked: tuple[Channel, SupervisorLink],
+) -> None:
+    supervisor, link = linked
+    supervisor.send(encode_command(Order.LOG_LEVEL, {"level": "DEBUG"}))
+    link.read_orders()
+    (command,) = link.commands(LONG)
+    assert command.order is Order.LOG_LEVEL
+    os.kill(os.getpid(), signal.SIGQUIT)
+    link.read_orders()
+    assert link.commands(LONG) == []
+    assert link.hand_over_requested
 
 
 def test_an_order_sent_before_the_fork_holds_from_the_first_step() -> None:

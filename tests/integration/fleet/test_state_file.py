@@ -12,7 +12,12 @@ from speechaid.fleet.state_file import PersistedState, StateDirectory
 
 
 def test_the_state_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
-    saved = PersistedState(draining=True, held=True, paused=frozenset({"worker-2", "worker-1"}))
+    saved = PersistedState(
+        draining=True,
+        held=True,
+        paused=frozenset({"worker-2", "worker-1"}),
+        paused_batches=frozenset({"", "batch-1"}),
+    )
     first = StateDirectory(tmp_path / "deep" / "state")
     assert first.load() == PersistedState()
     first.save(saved)

@@ -364,6 +364,10 @@ def test_a_result_of_a_newer_daemon_is_shown_field_by_field() -> None:
     [
         ({"fleet_hold": {"by": "maria", "reason": "complaints", "at": None}}, "! HELD on all hosts by maria"),
         (
+            {"batches_hold": {"by": "maria", "reason": None, "at": None}},
+            "! all batches HELD by a pause-all of",
+        ),
+        (
             {"breakers": [{"_id": "key:ab", "state": "open", "kind": "outage"}]},
             "! dialling with key ab is held, circuit breaker open",
         ),
@@ -386,6 +390,11 @@ def test_status_warns_of_what_stops_dialling(change: dict[str, Any], warning: st
     ("field", "value", "warning"),
     [
         ("held", True, "! HELD on this host"),
+        (
+            "paused_batches",
+            ["", "batch-1"],
+            "! paused on this host alone, the database could not record it: all",
+        ),
         ("draining", True, "! draining"),
         ("dependency_away", True, "! workers cannot start"),
         ("crash_loops", ["worker-1"], "! crash loop: worker-1"),

@@ -1,0 +1,1 @@
+"""The sockets of control: the unix socket's clients, and the process that relays those of TCP."""

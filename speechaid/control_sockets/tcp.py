@@ -1,0 +1,351 @@
+"""The process for control over TCP: ``python -m speechaid.control_sockets.tcp``, started by ``relay``.
+
+CURVE keys and a list of allowed clients, never unencrypted. libzmq asks for each handshake (ZAP, RFC 27)
+whether the client's key is allowed; the authenticator answers here, from the list that the parent sends.
+Without an authenticator, ``zap_enforce_domain`` makes libzmq refuse every client.
+
+A message is passed on over the unix socket as ``{"key", "address", "route", "count"}`` and at most two
+frames of the client; further frames are read one by one and thrown away. The parent checks the key against
+its own list again. An answer comes as route and message. Standard input has the configuration, then new
+lists of clients, a line each; its end is the end of this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+from setproctitle import setproctitle
+from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
+
+from speechaid.errors import ControlError, ExitStatus
+from speechaid.protocol import messages
+from speechaid.telemetry import logs
+from speechaid.telemetry.logs import get_logger
+
+log = get_logger("speechaid.control_sockets.tcp")  # not __name__: it runs as __main__
+
+_DOMAIN: Final = b"speechaid"
+_ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_FAILURES: Final = {
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "the handshake broke off",
+    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "no CURVE, or the wrong server key",
+    zmq.Event.HANDSHAKE_FAILED_AUTH: "its key is not allowed",
+}
+#: Interval of heartbeats to a silent peer, and time until it is disconnected, in milliseconds.
+_HEARTBEAT_MS: Final = 5_000
+_HEARTBEAT_TIMEOUT_MS: Final = 20_000
+_HANDSHAKE_MS: Final = 10_000
+#: Refusals of one kind that are logged in this span of seconds; further ones are only counted.
+_LOG_LIMIT: Final = 20
+_LOG_SPAN_SECONDS: Final = 60.0
+#: Requests received at a time; and queued for a client that sends faster than they are received.
+_BURST: Final = 16
+_RECEIVE_HIGH_WATER: Final = 16
+#: Answers queued for a client that does not read; further ones are dropped.
+_SEND_HIGH_WATER: Final = 256
+#: Frames of a client's message that are passed on, and those after which this process ends: libzmq has taken
+#: them all into memory, and only the end of the process gives it back at once.
+_FRAMES_PASSED: Final = 2
+_FRAMES_READ: Final = 1000
+#: Limits of this process: descriptors, and its memory in bytes.
+_DESCRIPTORS: Final = 1024
+_MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
+
+
+@dataclass(kw_only=True)
+class _RefusalLog:
+    """Refusals of one kind: when they were logged lately, and how many were not."""
+
+    logged: list[float] = field(default_factory=list)
+    suppressed: int = 0
+
+
+class TcpEnd:
+    """A ROUTER on TCP, and its ZAP authenticator.
+
+    Raises:
+        ControlError: it cannot listen on the address.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.address = str(config["address"])
+        self._clients: dict[str, Mapping[str, str]] = dict(config["clients"])
+        self._refusals: dict[str, _RefusalLog] = {}
+        self._context = zmq.Context()
+        # The authenticator first: a handshake before it is bound would be refused.
+        self._authenticator = self._context.socket(zmq.REP)
+        self._authenticator.linger = 0
+        self._authenticator.bind(_ZAP_ENDPOINT)
+        self.router = self._context.socket(zmq.ROUTER)
+        _limit(self.router)
+        _require_curve(self.router, str(config["public"]), str(config["secret"]))
+        self._monitor = self.router.get_monitor_socket(
+            zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+            | zmq.Event.HANDSHAKE_FAILED_AUTH
+        )
+        try:
+            self.router.bind(self.address)
+        except zmq.ZMQError as exc:
+            self.close()
+            raise ControlError(str(exc)) from exc
+        #: To the daemon's unix socket; libzmq connects again by itself.
+        self.daemon = self._context.socket(zmq.DEALER)
+        self.daemon.linger = 0
+        self.daemon.maxmsgsize = -1
+        self.daemon.connect(f"ipc://{config['socket']}")
+
+    @property
+    def sockets(self) -> tuple[zmq.Socket[bytes], ...]:
+        """All sockets to poll."""
+        return (self._authenticator, self._monitor, self.router, self.daemon)
+
+    def allow(self, clients: Mapping[str, Mapping[str, str]]) -> None:
+        """Replace the list of allowed clients."""
+        self._clients = dict(clients)
+
+    def pass_requests(self) -> None:
+        """Pass the messages that have arrived on to the daemon, at most a burst."""
+        for _ in range(_BURST):
+            try:
+                route = self.router.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._pass_request(route)
+
+    def _pass_request(self, route: bytes) -> None:
+        frames: list[zmq.Frame] = []
+        count = 0
+        while self.router.getsockopt(zmq.RCVMORE):
+            frame = self.router.recv(zmq.NOBLOCK, copy=False)
+            count += 1
+            if count <= _FRAMES_PASSED:
+                frames.append(frame)
+            elif count > _FRAMES_READ:
+                key = _metadata(frames[0], "User-Id")
+                name = self._clients.get(key, {}).get("name", key)
+                _report({"flooded_by": key})
+                raise ControlError(f"client {name} sent a message of more than {_FRAMES_READ} frames")
+        if not frames:
+            return
+        relayed = {
+            "route": route.hex(),
+            "key": _metadata(frames[0], "User-Id"),
+            "address": _metadata(frames[0], "Peer-Address"),
+            "count": count,
+        }
+        self._to_daemon([json.dumps(relayed).encode(), *(frame.bytes for frame in frames)])
+
+    def pass_answers(self) -> None:
+        """Pass the daemon's answers on to the clients, at most a burst."""
+        for _ in range(_BURST):
+            try:
+                route, message = self.daemon.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            except ValueError:
+                continue  # no answer has another form
+            try:
+                self.router.send_multipart((route, message), zmq.NOBLOCK)
+            except zmq.Again:
+                self._to_daemon([json.dumps({"route": route.hex(), "undelivered": "full"}).encode()])
+            except zmq.ZMQError:
+                self._to_daemon([json.dumps({"route": route.hex(), "undelivered": "gone"}).encode()])
+
+    def _to_daemon(self, parts: list[bytes]) -> None:
+        try:
+            self.daemon.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            self._log_refusal("daemon", "a request was dropped: the daemon does not take any more")
+
+    def process_handshakes(self) -> None:
+        """Answer authentication requests and log refused handshakes; never blocks."""
+        while self._authenticator.poll(0):
+            self._authenticator.send_multipart(self._zap_reply(self._authenticator.recv_multipart()))
+        while self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            reason = _FAILURES.get(zmq.Event(event["event"]))
+            if reason is not None and event["event"] != zmq.Event.HANDSHAKE_FAILED_AUTH:
+                self._log_refusal("handshake", f"a connection to {self.address} was refused: {reason}")
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.router.disable_monitor()
+        self._monitor.close(linger=0)
+        self.router.close(linger=0)
+        self._authenticator.close(linger=0)
+        if hasattr(self, "daemon"):
+            self.daemon.close(linger=0)
+        self._context.term()
+
+    def _zap_reply(self, request: list[bytes]) -> list[bytes]:
+        """The reply to a ZAP request: version, id, status, text, user id, metadata."""
+        if len(request) < 6:
+            return [b"1.0", b"", b"500", b"not understood", b"", b""]
+        version, request_id, domain, address, _identity, mechanism, *proof = request
+        head = [version, request_id]
+        if mechanism != b"CURVE" or domain != _DOMAIN or len(proof) != 1 or len(proof[0]) != 32:
+            self._log_refusal(
+                "plain", f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
+            )
+            return [*head, b"400", b"CURVE alone", b"", b""]
+        public = z85.encode(proof[0]).decode("ascii")
+        client = self._clients.get(public)
+        if client is None:
+            self._log_refusal(
+                "key", f"a client at {_shown(address)} was refused: its key {public} is not allowed"
+            )
+            return [*head, b"400", b"key not allowed", b"", b""]
+        log.info("control.connected", client=client["name"], access=client["access"], address=_shown(address))
+        return [*head, b"200", b"OK", public.encode("ascii"), b""]
+
+    def _log_refusal(self, kind: str, text: str) -> None:
+        """Log a refusal; each kind has its own limit, so that a flood of one hides none of another."""
+        refusals = self._refusals.setdefault(kind, _RefusalLog())
+        now = time.monotonic()
+        refusals.logged = [moment for moment in refusals.logged if now - moment < _LOG_SPAN_SECONDS]
+        if len(refusals.logged) >= _LOG_LIMIT:
+            refusals.suppressed += 1
+            return
+        log.warning("control.refused", text=text, not_logged=refusals.suppressed or None)
+        refusals.logged.append(now)
+        refusals.suppressed = 0
+
+
+def _limit(router: zmq.Socket[bytes]) -> None:
+    router.linger = 0
+    router.rcvhwm = _RECEIVE_HIGH_WATER
+    router.sndhwm = _SEND_HIGH_WATER
+    # Above our own limit, so that a file a little too large gets an error; far above, libzmq disconnects.
+    router.maxmsgsize = messages.ATTACHMENT_LIMIT + messages.JSON_LIMIT
+    router.router_mandatory = True
+
+
+def _require_curve(router: zmq.Socket[bytes], public: str, secret: str) -> None:
+    """Require CURVE and a known client key."""
+    router.curve_server = True
+    router.curve_publickey = public.encode("ascii")
+    router.curve_secretkey = secret.encode("ascii")
+    router.zap_domain = _DOMAIN
+    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    router.handshake_ivl = _HANDSHAKE_MS
+    router.heartbeat_ivl = _HEARTBEAT_MS
+    router.heartbeat_timeout = _HEARTBEAT_TIMEOUT_MS
+
+
+def _shown(value: bytes) -> str:
+    """Untrusted bytes, made safe for a log."""
+    return value.decode("ascii", "backslashreplace")[:64]
+
+
+def _metadata(frame: zmq.Frame, name: str) -> str:
+    try:
+        return str(frame.get(name))
+    except zmq.ZMQError:
+        return ""
+
+
+def main() -> int:
+    """Relay until standard input ends."""
+    setproctitle("speechaid: control over TCP")
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _limit_process()
+    lines = _Lines(sys.stdin.fileno())
+    config = next(iter(lines.wait()), None)
+    if config is None:
+        return ExitStatus.OK
+    file = config["log_file"]
+    logs.configure(
+        config["log_level"],
+        config["log_format"],
+        file=None if file is None else Path(file),
+        secrets=(str(config["secret"]),),
+    )
+    try:
+        end = TcpEnd(config)
+    except ControlError as exc:
+        _report({"error": str(exc)})
+        return ExitStatus.UNAVAILABLE
+    _report({"listening": end.address})
+    try:
+        _relay(end, lines)
+    except ControlError as exc:
+        log.error("control.relay_ends", text=str(exc))  # noqa: TRY400 - what a client sent, no fault of ours
+        logging.shutdown()
+        # Without a close: libzmq would free a flood frame by frame.
+        os._exit(ExitStatus.SOFTWARE)
+    end.close()
+    return ExitStatus.OK
+
+
+def _relay(end: TcpEnd, lines: _Lines) -> None:
+    poller = zmq.Poller()
+    poller.register(lines.descriptor, zmq.POLLIN)
+    for socket in end.sockets:
+        poller.register(socket, zmq.POLLIN)
+    while True:
+        ready = dict(poller.poll())
+        if lines.descriptor in ready:
+            for line in lines.read():
+                end.allow(line["clients"])
+            if lines.ended:
+                return
+        end.process_handshakes()
+        end.pass_answers()
+        end.pass_requests()
+
+
+class _Lines:
+    """The JSON lines of a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.ended = False
+        self._rest = b""
+
+    def read(self) -> list[dict[str, Any]]:
+        """The lines that have come; blocks where nothing has."""
+        data = os.read(self.descriptor, 65_536)
+        self.ended = not data
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def wait(self) -> Iterable[dict[str, Any]]:
+        """The first lines; none where the input ends before."""
+        while not self.ended:
+            if lines := self.read():
+                return lines
+        return []
+
+
+def _limit_process() -> None:
+    """What a client makes this process use is bounded: beyond it, this process ends, and no other."""
+    for kind, wanted in ((resource.RLIMIT_NOFILE, _DESCRIPTORS), (resource.RLIMIT_AS, _MEMORY_BYTES)):
+        _, hard = resource.getrlimit(kind)
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _report(message: Mapping[str, str]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
