@@ -400,7 +400,7 @@ def _equal(values: list[Any], wanted: Any) -> bool:
 def _compared(test: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bool]:
     """Within one type alone, as the database compares; all numbers are one."""
     return lambda values, wanted: any(
-        _kind(value) == _kind(wanted) and test(value, wanted) for value in values
+        _kind(value) == _kind(wanted) and test(_fields(value), _fields(wanted)) for value in values
     )
 
 
@@ -410,6 +410,11 @@ _KINDS: tuple[Any, ...] = (type(None), bool, (int, float), str, dict, list, Obje
 
 #: Each class that was met, and its place in ``_KINDS``.
 _KIND_OF: dict[type, int] = {}
+
+
+def _fields(value: Any) -> Any:
+    """Documents are compared field by field, in order."""
+    return list(value.items()) if isinstance(value, dict) else value
 
 
 def _kind(value: Any) -> int:

@@ -206,16 +206,19 @@ def test_times_that_are_text_or_numbers_become_times(store: Store) -> None:
     add_job(store, job_id="odd", reserved_until="soon")
     add_job(store, job_id="milliseconds", reserved_until=1_767_323_045_000)
     add_job(store, job_id="no lease", reserved_until="soon", status="in_progress")
+    for number, odd in enumerate([True, False, float("nan"), {"at": 1}, -1.5]):
+        add_job(store, job_id=f"no lease {number}", reserved_until=odd, status="in_progress")
     add_job(store, job_id="time", reserved_until=ago(store, minutes=1))
     add_job(store, job_id="done", reserved_until="soon", status="done")
 
-    assert store.queue.convert_due_times() == 3
+    assert store.queue.convert_due_times() == 8
 
     text = job(store, "text")
     assert Job.read(text).reserved_until == text["reserved_until"]
     assert (text["reserved_until"].isoformat(), text["revision"]) == ("2026-01-02T03:04:05+00:00", 2)
     assert job(store, "milliseconds")["reserved_until"] == text["reserved_until"]
     assert job(store, "no lease")["reserved_until"] is None
+    assert [job(store, f"no lease {number}")["reserved_until"] for number in range(5)] == [None] * 5
     # Who wrote it did not want the call at once: the job is not due until somebody corrects it.
     assert job(store, "odd")["reserved_until"] == "soon"
     assert job(store, "done")["reserved_until"] == "soon"

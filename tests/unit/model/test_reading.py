@@ -275,6 +275,8 @@ FAULTY = {
     "an unreadable delay": ({"retry_delay_hours": "un rato"}, "retry_delay_hours 'un rato' cannot"),
     "a call of no length": ({"max_call_duration": []}, "max_call_duration [] cannot"),
     "a ring below zero": ({"ring_timeout": -1}, "ring_timeout -1 cannot"),
+    "a delay of centuries": ({"retry_delay_hours": 1e7}, "retry_delay_hours 10000000.0 cannot"),
+    "a call of weeks": ({"max_call_duration": 1e6}, "max_call_duration 1000000.0 cannot"),
     "an unreadable switch": ({"voicemail_counts": "a veces"}, "voicemail_counts 'a veces' cannot"),
 }
 

@@ -87,13 +87,8 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.JOB_UNREADABLE,
         Action.PUT_BACK,
     ),
-    "an account that cannot be read": (
-        {"account": account(daily_call_limit="1,000")},
-        Reason.ACCOUNT_NOT_UNDERSTOOD,
-        Action.PUT_BACK,
-    ),
-    "a switch that cannot be read": (
-        {"batch": batch(is_active="pausado")},
+    "a country that is no text": (
+        {"batch": batch(country=["CL"])},
         Reason.BATCH_NOT_UNDERSTOOD,
         Action.PUT_BACK,
     ),
