@@ -267,7 +267,7 @@ class ControlSocket:
     def _answer(self, request: Request, body: Mapping[str, Any], *, of_stream: bool = False) -> bool | None:
         try:
             message = _encode(request, body)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):  # a stored document may be nested too deeply
             log.exception("control.answer_not_json", command=request.command.name)
             fault = Refusal(
                 id=request.id,

@@ -262,7 +262,9 @@ def test_an_answer_that_is_not_json_becomes_an_error(path: Path) -> None:
     client.send(b'{"v": 1, "id": "q1", "command": "batches"}')
     assert control.wait([], PATIENCE_MS).control
     (request,) = control.receive()
-    control.reply(request, {"ratio": float("nan")})
+    endless: list[object] = []
+    endless.append(endless)
+    control.reply(request, {"ratio": endless})
     assert client.receive()["error"]["code"] == "internal"
     client.close()
     control.close()
