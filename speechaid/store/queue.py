@@ -5,7 +5,7 @@ No query's cost grows with the number of jobs that may not be called now: each n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -29,7 +29,8 @@ OTHER_THAN_TIMES: Final[tuple[Document, ...]] = (
     {"$gte": float("-inf")},
     ANY_TEXT,
     {"$gte": {}},
-    {"$in": [False, True, float("nan")]},
+    {"$gte": False},
+    {"$eq": float("nan")},
 )
 #: Statuses whose other spellings are corrected: the others are only read.
 _RESPELLED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.IN_PROGRESS)
@@ -239,12 +240,12 @@ class Queue:
         A query never compares these with a time. An unreadable due time stays, and its job is not called: who
         wrote it did not want the call at once. A job in progress with an unreadable lease has none.
         """
-        statuses: Sequence[Any] = [JobStatus.PENDING, JobStatus.IN_PROGRESS]
         rows = [
             row
-            for written in OTHER_THAN_TIMES
+            for status in (JobStatus.PENDING, JobStatus.IN_PROGRESS)
+            for written in OTHER_THAN_TIMES  # one range of the index each
             for row in self.table.find(
-                {"status": {"$in": list(statuses)}, "reserved_until": written},
+                {"status": status, "reserved_until": written},
                 limit=20 * CHUNK_SIZE,
                 fields=("reserved_until", "status", "revision"),
                 hint="speechaid_lapsed",

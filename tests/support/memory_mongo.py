@@ -386,6 +386,8 @@ def _test(path: str, wanted: Any) -> Callable[[Document], bool]:
 
     def equals(row: Document) -> bool:
         value = row.get(path, _MISSING)
+        if wanted != wanted:  # noqa: PLR0124 - NaN
+            return bool(value != value)  # noqa: PLR0124
         return bool(value == wanted) or (isinstance(value, list) and wanted in value)
 
     return equals
@@ -394,6 +396,8 @@ def _test(path: str, wanted: Any) -> Callable[[Document], bool]:
 def _equal(values: list[Any], wanted: Any) -> bool:
     if wanted is None:
         return not values or None in values
+    if wanted != wanted:  # noqa: PLR0124 - NaN, which the database compares as equal
+        return any(value != value for value in values)  # noqa: PLR0124
     return wanted in values or any(isinstance(value, list) and wanted in value for value in values)
 
 
