@@ -129,6 +129,7 @@ _FILLERS: Final = frozenset({"de", "en"})
 
 #: Accountants close a sum with these, so that nobody adds a digit.
 _CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
+_DIGITS: Final = "0123456789"
 _MARKS: Final = "[.,' ]"
 _PLAIN: Final = re.compile(r"\d+")
 _FRACTION: Final = re.compile(r"(\d+)[.,](\d{1,2}|\d0{2,5}|0{3,6})")
@@ -169,9 +170,12 @@ def read_amount(cell: object, country: str) -> Amount | AmountFault:
         country: ISO 3166 alpha-2, for ``$``, ``pesos`` and ``Bs.``.
     """
     result = _number_cell(cell) if isinstance(cell, int | float) else _text_cell(str(cell), country.upper())
-    if isinstance(result, Amount) and result.value > LARGEST:
+    if isinstance(result, AmountFault):
+        return result
+    if result.value > LARGEST:
         return AmountFault.TOO_LARGE
-    return result
+    # Four decimals: what units have; spreadsheets compute in binary, and 0.1 + 0.2 is meant as 0.30.
+    return Amount(value=_short(round(result.value, 4)), currency=result.currency)
 
 
 def _number_cell(cell: float) -> Amount | AmountFault:
@@ -179,20 +183,17 @@ def _number_cell(cell: float) -> Amount | AmountFault:
         return AmountFault.NOT_A_SUM
     if cell < 0:
         return AmountFault.NEGATIVE
-    # Spreadsheets compute in binary: 0.1 + 0.2 is meant as 0.30.
-    value = Decimal(repr(cell))
-    cents = round(value, 4)
-    return Amount(value=_short(cents), currency=None)
+    return Amount(value=Decimal(repr(cell)), currency=None)
 
 
 def _text_cell(text: str, country: str) -> Amount | AmountFault:
     plain = _plain(text)
     if len(plain) > MAX_CHARACTERS:
         return AmountFault.NOT_A_SUM
-    found = re.search(r"\d", plain)
+    found = re.search("[0-9]", plain)
     if found is None:
         return AmountFault.NOT_A_SUM
-    last = max(place for place, character in enumerate(plain) if character.isdigit())
+    last = max(place for place, character in enumerate(plain) if character in _DIGITS)
     before, digits, behind = plain[: found.start()], plain[found.start() : last + 1], plain[last + 1 :]
     if re.fullmatch(r"\d(?:[.,]\d+)?e\+?\d+", digits):
         return AmountFault.ROUNDED
@@ -208,7 +209,9 @@ def _text_cell(text: str, country: str) -> Amount | AmountFault:
 def _plain(text: str) -> str:
     """Lower case, no accents, every blank and apostrophe in one form."""
     marks = text.strip().removeprefix("=").strip("\"'`\u00b4\u2018\u2019 ")
-    letters = unicodedata.normalize("NFKD", marks.casefold().replace("’", "'"))  # noqa: RUF001 - Swiss thousands
+    letters = unicodedata.normalize("NFD", marks.casefold().replace("’", "'"))  # noqa: RUF001 - Swiss thousands
+    # Digits of other scripts are digits; a superscript (5²) is none, and stays what it is.
+    letters = "".join(str(int(c)) if c.isdecimal() else c for c in letters)
     kept = (c for c in letters if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
     return " ".join("".join(kept).split())
 
@@ -262,10 +265,10 @@ def _value(digits: str, *, is_unit: bool) -> Decimal | AmountFault:
         fraction = grouped[3] or "0"
         if len(fraction) > 2 and not is_unit and fraction.strip("0"):
             return AmountFault.AMBIGUOUS
-        return _short(Decimal(f"{re.sub(_MARKS, '', grouped[1])}.{fraction}"))
+        return Decimal(f"{re.sub(_MARKS, '', grouped[1])}.{fraction}")
     forms = (_PLAIN, _FRACTION, _BELOW_ONE, *((_UNIT_FRACTION,) if is_unit else ()))
     if any(form.fullmatch(text) for form in forms):
-        return _short(Decimal(text.replace(",", ".")))
+        return Decimal(text.replace(",", "."))
     return AmountFault.AMBIGUOUS if re.fullmatch(rf"(?:\d|{_MARKS})+", text) else AmountFault.NOT_A_SUM
 
 

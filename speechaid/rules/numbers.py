@@ -174,7 +174,7 @@ def read(text: str, country: str | None) -> Number | Fault:
     run, note = _split_note(plain)
     if run is None:
         return Fault.LETTERS
-    if sum(character.isdigit() for character in run) < _MIN_DIGITS:
+    if sum(character.isdecimal() for character in run) < _MIN_DIGITS:
         return Fault.LETTERS if note else Fault.TOO_SHORT
     if note is not None:
         fault = _fault_of_note(note)
@@ -219,8 +219,10 @@ def is_placeholder(number: Number) -> bool:
 
 def _undecorated(text: str) -> str:
     """Without what programs put around a number: ``'+56…``, ``="…"``, ``tel:``, ``.0``, thousands' commas."""
-    plain = unicodedata.normalize("NFKC", text.strip()[: MAX_CHARACTERS * 2])
-    plain = "".join(c for c in plain if unicodedata.category(c) != "Cf").strip()
+    cut = text.strip()[: MAX_CHARACTERS * 2]
+    # Digits and plus signs of other scripts are what they look like; a superscript (9²) is no digit.
+    plain = "".join(str(int(c)) if c.isdecimal() else c for c in cut if unicodedata.category(c) != "Cf")
+    plain = plain.replace("\uff0b", "+").strip()
     plain = plain.removeprefix("=").strip().strip(_QUOTES).strip()
     plain = _TEL.sub("", plain, count=1) if plain[:4].lower() == "tel:" else plain
     if match := _DECIMAL_ZERO.fullmatch(plain):
@@ -268,7 +270,7 @@ def _fault_of_note(note: str) -> Fault | None:
         return Fault.NOT_TO_BE_CALLED
     if _EXTENSION_WORDS & set(words) or "#" in note:
         return Fault.EXTENSION
-    return Fault.SEVERAL if any(character.isdigit() for character in note) else None
+    return Fault.SEVERAL if any(character.isdecimal() for character in note) else None
 
 
 def _read_run(run: str, country: str | None, note: str | None) -> Number | Fault:

@@ -85,6 +85,7 @@ def test_what_is_assumed_is_said(text: str, country: str, e164: str, assumed: st
         ("225550101 anexo 12", "CL", Fault.EXTENSION),
         ("225550101 #12", "CL", Fault.EXTENSION),
         ("9555O0101", "CL", Fault.LETTERS),
+        ("95555010\u00b9", "CL", Fault.NOT_OF_THE_PLAN),
         ("1-800-FLOWERS", "US", Fault.LETTERS),
         ("955550101 casa 2", "CL", Fault.SEVERAL),
         ("112", "CL", Fault.TOO_SHORT),
