@@ -197,7 +197,7 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
 
 
 @lru_cache(maxsize=8192)
-def identity(e164: str) -> str:
+def line_identity(e164: str) -> str:
     """The line that a number leads to: equal for every spelling that reaches the same subscriber.
 
     Mexico's 1 and Brazil's missing ninth digit are mended by reading; Argentina's 9 only says that the line

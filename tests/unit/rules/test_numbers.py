@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.numbers import Fault, Number, identity, is_placeholder, read, read_cell
+from speechaid.rules.numbers import Fault, Number, is_placeholder, line_identity, read, read_cell
 
 
 def number(text: str, country: str | None = "CL") -> str:
@@ -146,11 +146,14 @@ def test_the_unread_part_of_a_cell_keeps_its_text_and_reason() -> None:
     ],
 )
 def test_every_spelling_of_a_line_has_one_identity(spellings: tuple[str, ...]) -> None:
-    assert len({identity(spelling) for spelling in spellings}) == 1
+    assert len({line_identity(spelling) for spelling in spellings}) == 1
 
 
 def test_different_lines_have_different_identities() -> None:
-    assert len({identity(n) for n in ("+56955550101", "+56955550102", "+56225550101", "+541155550101")}) == 4
+    assert (
+        len({line_identity(n) for n in ("+56955550101", "+56955550102", "+56225550101", "+541155550101")})
+        == 4
+    )
 
 
 @pytest.mark.parametrize(("text", "is_one"), [("999999999", True), ("912345678", True), ("955550101", False)])
@@ -212,7 +215,7 @@ def test_any_valid_number_in_any_way_of_its_country_is_read_as_itself(case: tupl
     found = read(text, country)
     assert isinstance(found, Number), (text, country, found)
     assert found.e164 == e164
-    assert identity(found.e164) == identity(e164)
+    assert line_identity(found.e164) == line_identity(e164)
 
 
 @given(st.text(max_size=200), st.sampled_from(["CL", "MX", "BR", None]))
@@ -222,5 +225,5 @@ def test_no_text_breaks_the_reading_and_what_is_read_is_stable(text: str, countr
         again = read(found.e164, country)
         assert isinstance(again, Number)
         assert again.e164 == found.e164
-        assert identity(found.e164) == identity(identity(found.e164))
+        assert line_identity(found.e164) == line_identity(line_identity(found.e164))
     assert all(isinstance(reading, Number | Fault) for _, reading in read_cell(text, country))
