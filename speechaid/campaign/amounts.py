@@ -178,6 +178,14 @@ def read_amount(cell: object, country: str) -> Amount | AmountFault:
     return Amount(value=_short(round(result.value, 4)), currency=result.currency)
 
 
+def sum_or_none(cell: object, country: str = "") -> int | float | None:
+    """The sum alone, as documents have it; None where the cell is empty or not understood."""
+    found = None if cell is None else read_amount(cell, country)
+    if not isinstance(found, Amount):
+        return None
+    return int(found.value) if found.value == found.value.to_integral_value() else float(found.value)
+
+
 def _number_cell(cell: float) -> Amount | AmountFault:
     if isinstance(cell, bool) or not math.isfinite(cell):
         return AmountFault.NOT_A_SUM

@@ -107,7 +107,7 @@ def recognise(
     ]
     columns, remarks = _one_of_each(columns, told)
     columns = _named(
-        [replace(column, values=tuple(cells[column.position][:SHOWN_VALUES])) for column in columns]
+        remarks, [replace(column, values=tuple(cells[column.position][:SHOWN_VALUES])) for column in columns]
     )
     if not any(column.role is Role.PHONE for column in columns):
         raise ImportFailed(
@@ -168,9 +168,9 @@ def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Rol
     if title in REMARK_COLUMNS or not title:
         return Role.LEFT_OUT, "speechctl wrote it" if title else "it has no title", None
     if _is_called_phone(folded):
-        if not cells or _phone_share(cells, country) > 0:
-            return Role.PHONE, "its title is that of a phone", None
-        return Role.VARIABLE, f"{_PHONE_WITHOUT_NUMBERS}, and no cell holds a number", None
+        if not cells or any(character.isdecimal() for cell in cells for character in cell):
+            return Role.PHONE, "its title", None
+        return Role.VARIABLE, f"{_PHONE_WITHOUT_NUMBERS}, and no cell has a digit", None
     if folded in _RANKED or folded in PROMPT_NAMES:
         role = _RANKED[folded][0] if folded in _RANKED else Role.VARIABLE
         return role, "its title", PROMPT_NAMES.get(folded)
@@ -238,10 +238,11 @@ def _whole_name(of_role: Sequence[Column], told: Mapping[int, Column], remarks: 
     """First and middle names are joined; beside a column with the whole name they are variables."""
     if len(of_role) < 2 or any(column.position in told for column in of_role):
         return list(of_role)
-    first_names = [column for column in of_role if fold(column.title) in FIRST_NAMES]
-    if len(first_names) == len(of_role):
+    titles = {fold(column.title) for column in of_role}
+    if titles <= FIRST_NAMES and len(titles) == len(of_role):
         return list(of_role)
-    used = min((column for column in of_role if column not in first_names), key=_rank)
+    whole = [column for column in of_role if fold(column.title) not in FIRST_NAMES]
+    used = min(whole or of_role, key=_rank)
     others = [column for column in of_role if column is not used]
     remarks.extend(_both_mean(Role.NAME, used, other) for other in others)
     why = f"{_shown(used.title)} is the name"
@@ -252,7 +253,7 @@ def _rank(column: Column) -> tuple[int, int]:
     return _RANKED.get(fold(column.title), (column.role, len(_RANKED)))[1], column.position
 
 
-def _named(columns: Sequence[Column]) -> list[Column]:
+def _named(remarks: list[str], columns: Sequence[Column]) -> list[Column]:
     """Variables get names that are valid as keys in the database, and differ from each other."""
     taken: set[str] = set()
     named = []
@@ -262,7 +263,9 @@ def _named(columns: Sequence[Column]) -> list[Column]:
             continue
         plain = column.title.replace(".", "_").lstrip("$") or f"column_{column.position + 1}"
         name = column.variable or PROMPT_NAMES.get(fold(column.title)) or plain
-        name = name if name not in taken else f"{name}_{column.position + 1}"
+        if name in taken:
+            name = f"{name}_{column.position + 1}"
+            remarks.append(f"two columns are called {_shown(column.title)}: the second is kept as {name!r}")
         taken.add(name)
         named.append(replace(column, variable=name))
     return named
@@ -290,6 +293,10 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
             f"--map '{column.title}=variable' gives them to the agent"
         )
         return [remark]
+    if column.role is Role.LEFT_OUT and not column.title and cells:
+        return [
+            f"column {column.position + 1} has no title and is left out: --map {column.position + 1}=variable"
+        ]
     if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
         return [f"{where} is taken for phones, and most of its cells are none"]
     if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):

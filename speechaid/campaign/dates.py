@@ -92,6 +92,12 @@ def read_date(text: str, country: str) -> Day | DateFault | None:
     return DateFault.NO_DAY if _names_a_month(plain) else DateFault.NOT_A_DATE
 
 
+def day_or_none(text: str, country: str = "") -> date | None:
+    """The date alone; None where the text is none."""
+    found = read_date(text, country)
+    return found.day if isinstance(found, Day) else None
+
+
 def _read(plain: str, *, month_first: bool) -> Day | DateFault | None:
     return (
         _read_year_first(plain)

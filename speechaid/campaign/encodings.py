@@ -131,4 +131,4 @@ def _first_accented(text: str) -> str:
     if found is None:
         return ""
     around = re.split(r"[\s;,|\"]", text[max(found.start() - 20, 0) : found.end() + 20])
-    return next(part for part in around if not part.isascii())
+    return next((part for part in around if not part.isascii()), "")

@@ -172,6 +172,7 @@ def _reader(lines: list[str], start: int, delimiter: str) -> Any:
 
 def _delimiter(lines: list[str]) -> str:
     """The delimiter by which a line near the top is a heading, else the most frequent one there."""
+    others = set(_DELIMITERS)
     top = [line for line in itertools.islice(lines, HEADING_LINES) if line.strip()]
 
     def score(delimiter: str) -> tuple[int, int]:
@@ -181,7 +182,9 @@ def _delimiter(lines: list[str]) -> str:
                 cells = next(csv.reader([line], delimiter=delimiter))
             except (csv.Error, StopIteration):
                 continue
-            roles = [title_role(cell) for cell in cells[:MAX_COLUMNS]]
+            # "g;telefono" is no title, though it has the word: the file has another delimiter.
+            titles = [cell for cell in cells[:MAX_COLUMNS] if not set(cell) & (others - {delimiter})]
+            roles = [title_role(title) for title in titles]
             if Role.PHONE in roles:
                 best = max(best, sum(role is not None for role in roles))
         return best, sum(line.count(delimiter) for line in top)
@@ -243,8 +246,8 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
 def _check_size(name: str, scan: SheetScan | None, filename: str) -> None:
     if scan is not None and scan.cells > MAX_CELLS:
         raise ImportFailed(
-            f"{filename}: the sheet {name!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, and at most "
-            f"{MAX_CELLS:,} are read; delete what stands far from the table"
+            f"{filename}: the sheet {name!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, and at "
+            f"most {MAX_CELLS:,} are read; delete what stands far from the table"
         )
 
 
@@ -265,7 +268,7 @@ def _chosen(
     wanted: str | None,
     filename: str,
 ) -> int:
-    """The position of the sheet that is read: the one that is wanted, else the first visible one with cells."""
+    """The position of the sheet to read: the wanted one, else the first visible one with cells."""
     if wanted is not None:
         found = [position for position, name in enumerate(names) if fold(name) == fold(wanted)]
         if not found and wanted.isdecimal() and 1 <= int(wanted) <= len(names):

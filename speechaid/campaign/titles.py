@@ -91,6 +91,8 @@ FIRST_NAMES: Final = frozenset(
         *("segundo nombre", "additional name"),
     }
 )
+#: Ids that a company gave: they have no check digit.
+COMPANY_IDS: Final = frozenset({"id cliente", "id deudor", "id number", "vendor lead code"})
 #: A title with one of these words, numbered or not, is called a phone.
 PHONE_WORDS: Final = frozenset(
     {
@@ -98,6 +100,13 @@ PHONE_WORDS: Final = frozenset(
         *("fono", "fonos", "celular", "celulares", "cel", "movil", "moviles", "tel", "tels", "telf"),
         *("telefo", "tlf", "tfno", "tfo", "fone", "telefone", "celulares", "whatsapp", "wsp", "wapp"),
         *("whats", "contactable"),
+    }
+)
+#: Those of them that mean a mobile.
+MOBILE_WORDS: Final = frozenset(
+    {
+        *("mobile", "cell", "cellphone", "celular", "celulares", "cel", "movil", "moviles"),
+        *("whatsapp", "wsp", "wapp", "whats"),
     }
 )
 #: Titles of phones that have no such word.

@@ -141,6 +141,7 @@ FORBIDDING_NOTES: Final = (
     "errado",
     "falecid",
 )
+_SEQUENCES: Final = ("1234567890", "9876543210", "912345678")
 #: Marks that stand between two numbers of one cell.
 _BETWEEN: Final = re.compile(r"[;|\n,/]|\s-\s|\s+[yoe&]\s+|\s+or\s+|\s+and\s+", re.IGNORECASE)
 _KINDS: Final = {
@@ -212,9 +213,9 @@ def line_identity(e164: str) -> str:
 
 
 def is_placeholder(number: Number) -> bool:
-    """Whether the number is one that people type to fill a field: 999999999, 123456789."""
+    """Whether the number is one that people type to fill a field: 999999999, 123456789, 912345678."""
     national = str(phonenumbers.parse(number.e164).national_number)
-    return len(set(national[-7:])) == 1 or national[-8:] in "1234567890" or national[-8:] in "9876543210"
+    return len(set(national[-7:])) == 1 or any(national in sequence for sequence in _SEQUENCES)
 
 
 def _undecorated(text: str) -> str:

@@ -155,3 +155,75 @@ def test_a_sum_that_is_read_has_each_digit_of_the_text_and_only_known_words(text
 def test_every_symbol_names_a_known_code_and_is_written_as_it_is_compared() -> None:
     assert set(SYMBOLS.values()) <= CODES
     assert all(symbol == symbol.casefold() for symbol in SYMBOLS)
+
+
+def amount(text: object) -> Decimal | None:
+    """The sum alone; None where there is none."""
+    found = read_amount(text, "CL")
+    return found.value if isinstance(found, Amount) else None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("150000", 150_000),
+        ("150.000", 150_000),
+        ("150,000", 150_000),
+        ("1.234.567", 1_234_567),
+        ("1,234,567.89", 1_234_567.89),
+        ("1.234.567,89", 1_234_567.89),
+        ("1 234 567,5", 1_234_567.5),
+        ("1'234'567.50", 1_234_567.5),
+        ("1500,50", 1_500.5),
+        ("1500.5", 1_500.5),
+        ("0,500", 0.5),
+        ("150.000,00", 150_000),
+        ("$ 150.000", 150_000),
+        ("$150,000.00 CLP", 150_000),
+        ("CLP $ 45.990", 45_990),
+        ("S/ 99,90", 99.9),
+        ("US$ 1,250.00", 1_250),
+        ("15 pesos", 15),
+        ("0", 0),
+    ],
+)
+def test_an_amount_is_read_with_comma_or_point(text: str, value: float) -> None:
+    assert amount(text) == Decimal(str(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "12.34.56",
+        "1.23.456",
+        "1,2,3",
+        "1e5",
+        "1234.567",
+        "5%",
+        "150.000.00",
+        "1..5",
+        ",5",
+        "--5",
+        "nan",
+        "999999999999999999999",
+        float("inf"),
+        1e30,
+    ],
+)
+def test_text_that_is_no_amount_is_none(text: object) -> None:
+    assert amount(text) is None
+
+
+@given(st.integers(min_value=0, max_value=10**12), st.sampled_from([",", ".", " ", "'", ""]))
+def test_a_whole_amount_is_read_with_any_thousands_separator(value: int, mark: str) -> None:
+    assert amount(f"{value:,}".replace(",", mark)) == value
+
+
+@given(st.integers(min_value=0, max_value=10**9), st.integers(min_value=1, max_value=99), st.booleans())
+def test_cents_are_read_after_comma_and_point(whole: int, cents: int, spanish: bool) -> None:
+    written = f"{whole:,}.{cents:02d}"
+    if spanish:
+        written = written.translate({ord(","): ".", ord("."): ","})
+    assert amount(written) == Decimal(f"{whole}.{cents:02d}")

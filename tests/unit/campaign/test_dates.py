@@ -93,3 +93,48 @@ def test_every_day_is_read_back(day: date, form: str) -> None:
 @given(st.text(max_size=130), st.sampled_from(["CL", "US"]))
 def test_no_text_breaks_the_reading(text: str, country: str) -> None:
     assert read_date(text, country) is None or isinstance(read_date(text, country), Day | DateFault)
+
+
+def day(text: str, country: str) -> date | None:
+    """The date alone; None where there is none."""
+    found = read_date(text, country)
+    return found.day if isinstance(found, Day) else None
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "expected"),
+    [
+        ("2026-07-31", "CL", date(2026, 7, 31)),
+        ("2026-07-31 00:00:00", "CL", date(2026, 7, 31)),
+        ("2026-07-31T04:00:00Z", "CL", date(2026, 7, 31)),
+        ("2026/7/1", "CL", date(2026, 7, 1)),
+        ("31/07/2026", "CL", date(2026, 7, 31)),
+        ("31-07-2026", "CL", date(2026, 7, 31)),
+        ("31.7.2026", "CL", date(2026, 7, 31)),
+        ("5/6/26", "CL", date(2026, 6, 5)),
+        ("5/6/26", "US", date(2026, 5, 6)),
+        ("07/31/2026", "CL", date(2026, 7, 31)),
+        ("07/31/2026", "US", date(2026, 7, 31)),
+        ("31/07/2026", "US", date(2026, 7, 31)),
+        ("31 de julio de 2026", "CL", date(2026, 7, 31)),
+        ("1 de Septiembre del 2026", "CL", date(2026, 9, 1)),
+        ("3-ene-2026", "CL", date(2026, 1, 3)),
+        ("3 dic. 2026", "CL", date(2026, 12, 3)),
+        ("July 31, 2026", "US", date(2026, 7, 31)),
+        ("31 August 2026", "US", date(2026, 8, 31)),
+        ("31/02/2026", "CL", None),
+        ("fin de mes", "CL", None),
+        ("32/01/2026", "CL", None),
+        ("2026-13-01", "CL", None),
+        ("1/1/0001", "CL", None),
+        ("", "CL", None),
+    ],
+)
+def test_a_date_is_read_in_the_usual_forms(text: str, country: str, expected: date | None) -> None:
+    assert day(text, country) == expected
+
+
+@given(st.dates(min_value=date(1900, 1, 1), max_value=date(2199, 12, 31)))
+def test_every_date_is_read_from_the_unambiguous_forms(value: date) -> None:
+    for form in ("%Y-%m-%d", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y"):
+        assert day(value.strftime(form), "CL") == value
