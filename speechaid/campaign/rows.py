@@ -16,7 +16,7 @@ import phonenumbers
 from babel import Locale
 
 from speechaid.campaign import cells
-from speechaid.campaign.amounts import CODES, SYMBOLS, Amount, AmountFault, read_amount
+from speechaid.campaign.amounts import Amount, AmountFault, read_amount
 from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.date_warnings import ReadDay, date_warning
 from speechaid.campaign.dates import DateFault, read_date
@@ -25,6 +25,7 @@ from speechaid.campaign.tables import MAX_COLUMNS, Line
 from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
+from speechaid.rules.currencies import CODES, SYMBOLS
 from speechaid.rules.numbers import Fault, Number, is_placeholder, line_identity, read_cell
 
 #: A longer cell is a broken file.

@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.campaign.amounts import (
-    CODES,
-    MAX_CHARACTERS,
-    OF_COUNTRY,
-    SYMBOLS,
-    Amount,
-    AmountFault,
-    read_amount,
-)
+from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount
+from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from speechaid.campaign.amounts import CODES
-from speechaid.campaign.spoken import LANGUAGES, spoken_amount, spoken_date
+from speechaid.rules.currencies import CODES
+from speechaid.rules.spoken import LANGUAGES, spoken_amount, spoken_date
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ A voice that gets ``856579`` may say "eight five six five seven nine"; the words
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -16,7 +16,7 @@ from babel.dates import format_date
 from babel.numbers import get_currency_name
 from num2words import num2words
 
-from speechaid.campaign.amounts import LARGEST
+from speechaid.rules.currencies import LARGEST, UNITS
 
 #: The languages that numbers are spoken in; of another language the caller gets no words.
 LANGUAGES: Final = ("es", "pt", "en")
@@ -43,8 +43,6 @@ _CENTS: Final = {"es": ("centavo", "centavos"), "pt": ("centavo", "centavos"), "
 _COMMA: Final = {"es": "coma", "pt": "vírgula", "en": "point"}
 _AND: Final = {"es": "con", "pt": "e", "en": "and"}
 _NUMBERS: Final = {"es": "es", "pt": "pt_BR", "en": "en"}
-#: Units with decimals, which are read out and are no cents.
-_UNITS: Final = frozenset({"CLF"})
 #: Feminine in Spanish: la UF, la libra.
 _FEMININE: Final = frozenset({"CLF", "GBP"})
 
@@ -65,7 +63,7 @@ def spoken_amount(value: Decimal, currency: str | None, language: str) -> str | 
     if spoken is None or not value.is_finite() or not 0 <= value <= LARGEST:
         return None
     whole, cents = int(value), round((value - int(value)) * 100)
-    if currency is None or currency in _UNITS:
+    if currency is None or currency in UNITS:
         fraction = "" if value == whole else format(value.normalize(), "f").partition(".")[2]
         number = _number(whole, spoken, currency) + _decimals(fraction, spoken)
         return " ".join(filter(None, (number, currency and _name(currency, spoken, plural=value != 1))))
@@ -81,11 +79,26 @@ def spoken_amount(value: Decimal, currency: str | None, language: str) -> str | 
 
 def spoken_date(day: date, language: str) -> str | None:
     """A date in words: ``31 de diciembre de 2026``; None where the CLDR does not have the language."""
+    locale = _locale(language)
+    return None if locale is None else str(format_date(day, "long", locale=locale))
+
+
+def spoken_moment(local: datetime, language: str) -> str | None:
+    """Weekday, date and time: ``viernes, 3 de julio de 2026, 12:05``; None as in ``spoken_date``.
+
+    Args:
+        local: in the zone that is meant.
+        language: such as ``es`` or ``es-CL``.
+    """
+    locale = _locale(language)
+    return None if locale is None else f"{format_date(local, 'full', locale=locale)}, {local:%H:%M}"
+
+
+def _locale(language: str) -> Locale | None:
     try:
-        locale = Locale.parse(language.replace("-", "_"))
+        return Locale.parse(language.replace("-", "_"))
     except (UnknownLocaleError, ValueError):
         return None
-    return str(format_date(day, "long", locale=locale))
 
 
 def _language(language: str) -> str | None:
