@@ -21,6 +21,7 @@ from speechaid.errors import (
     TelemetryError,
 )
 from speechaid.protocol import stdio
+from speechaid.protocol.text import encodable_text
 
 #: What a fault that ends a command comes to, most special first.
 _STATUS: tuple[tuple[type[SpeechaidError], ExitStatus], ...] = (
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise OutputLost(stdio.unwritten(stdio.CLOSED))
     except SpeechaidError as exc:
         for line in _lines_of(exc):
-            print(f"speechaid: {line}", file=sys.stderr)
+            print(f"speechaid: {encodable_text(line)}", file=sys.stderr)
         return next(status for kind, status in _STATUS if isinstance(exc, kind))
     except KeyboardInterrupt:
         print("speechaid: interrupted; what was started is stopped", file=sys.stderr)
@@ -222,12 +223,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    import json
-
     from speechaid.check import checks
+    from speechaid.protocol.text import encode_json
 
     found, status = checks.check(before_start=options.before_start)
-    _tell(json.dumps(checks.as_document(found)) if options.json else "\n".join(checks.as_lines(found)))
+    text = "\n".join(checks.as_lines(found))
+    _tell(encode_json(checks.as_document(found)).decode() if options.json else encodable_text(text))
     return status
 
 

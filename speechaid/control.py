@@ -311,9 +311,12 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
     message = {"id": request.id, **body}
     if request.command.runs is not Runs.LOOP:
         return messages.encode(message)
-    return pydantic_core.to_json(
-        {"v": messages.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
-    )
+    try:
+        return pydantic_core.to_json(
+            {"v": messages.PROTOCOL_VERSION, **message}, inf_nan_mode="null", fallback=str
+        )
+    except ValueError:  # a text that is not UTF-8, which the slower encoder escapes
+        return messages.encode(message)
 
 
 def _error(refusal: Refusal) -> bytes:

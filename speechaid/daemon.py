@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from speechaid import __version__
+from speechaid.clock import SystemClock
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.events import LogTap
 from speechaid.commands.interfaces import DaemonControl, Result
@@ -30,6 +31,7 @@ from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Request
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings, settings_warnings
+from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import Store, connect
 from speechaid.supervisor import Supervisor
 from speechaid.telemetry import logs
@@ -56,6 +58,7 @@ def serve(spawner: Spawner, *, held: bool = False) -> int:
         FleetError: the embedded database or the state directory cannot be used.
         StoreUnavailable: the database does not answer.
     """
+    use_newest_zone_data()
     settings = get_settings()
     _open_log(settings)
     for warning in settings_warnings():
@@ -105,6 +108,7 @@ class Daemon(DaemonControl):
         self._monitoring = monitoring
         self._call_analysis: CallAnalysisThread | None = None
         self._call_durations = CallDurations()
+        self._clock = SystemClock()
         self._clients: Mapping[str, AllowedClient] | None = None
         self._places = {"state directory": settings.control.state_dir}
         if database is not None:
@@ -114,7 +118,9 @@ class Daemon(DaemonControl):
             answers=control,
             submit=database_thread.submit,
             database_away=self._database_away,
-            after_write=database_thread.refresh_stats_soon,
+            after_write=database_thread.after_write,
+            on_change=lambda: self._update_monitoring(self._clock.boottime()),
+            count_again=database_thread.count_again,
             on_listener=lambda request: self._count_command(request, "done"),
         )
         control.on_answer = self._count_command
@@ -155,7 +161,7 @@ class Daemon(DaemonControl):
     # What commands may ask (``commands.interfaces.DaemonControl``).
 
     def snapshot(self) -> Result:
-        """The supervisor's state, and the database thread's latest statistics."""
+        """The supervisor's state as of now; what was read from the database has its own times."""
         found = {**self._supervisor.snapshot(), **self._database_thread.stats()}
         for worker in found["workers"]:
             worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])
@@ -163,6 +169,7 @@ class Daemon(DaemonControl):
         longest = call.max_duration_minutes * 60 + call.poll_timeout_seconds
         elapsed = [worker["call_for_seconds"] or 0.0 for worker in found["workers"] if worker["job"]]
         return {
+            "as_of": self._clock.now().isoformat(),
             **found,
             "drain": self._call_durations.left(elapsed, longest),
             "disks": disks(self._places),
@@ -238,6 +245,7 @@ class Daemon(DaemonControl):
         for line in self._tap.take():
             self._dispatcher.subscriptions.publish("supervisor", str(line.pop("event")), line)
         self._dispatcher.subscriptions.tick(now)
+        self._dispatcher.tick(now)
 
 
 def _open_log(settings: Settings) -> None:

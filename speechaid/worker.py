@@ -18,6 +18,7 @@ from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
 from speechaid.settings import Settings
+from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import WARM_UP_PASSES, Store, connect, warm_up_driver, warm_up_queries
 from speechaid.telemetry import logs
 
@@ -35,6 +36,7 @@ def prepare(settings: Settings) -> Callable[[SupervisorLink, WorkerIdentity], Ex
     A driver's client that has never been used has no thread, no connection and no lock in use, and may be
     forked; the store opens it at its first use.
     """
+    use_newest_zone_data()
     logging = settings.logging
     logs.configure(logging.level, logging.format, file=logging.file, secrets=settings.secrets())
     warm_up_queries(settings.database)
@@ -168,13 +170,14 @@ class Worker:
         least, most = IDLE_WAIT_SECONDS
         pause = min(most, least * 1.5**self._idle_passes) * (0.5 + self.context.random.random())
         self._idle_passes = min(self._idle_passes + 1, 10)
-        state = WorkerState.IDLE
-        if self.link.paused:
-            state = WorkerState.PAUSED
-        elif self.link.draining:
-            state = WorkerState.DRAINING
-        self.context.report_step(state, "wait", seconds=pause)
+        self.context.report_step(self._idle_state(), "wait", seconds=pause)
         self.wait(pause)
+
+    def _idle_state(self) -> WorkerState:
+        """What a worker without a job is: one that may claim, or by which order it may not."""
+        if self.link.paused:
+            return WorkerState.PAUSED
+        return WorkerState.DRAINING if self.link.draining else WorkerState.IDLE
 
     def wait_for_database(self, away: StoreUnavailable) -> None:
         """Wait because the database is away: longer with each pass, without end."""
@@ -184,7 +187,7 @@ class Worker:
         least, most = DATABASE_AWAY_SECONDS
         pause = min(most, least * 2**self._away_passes) * (0.5 + self.context.random.random())
         self._away_passes = min(self._away_passes + 1, 10)
-        self.context.report_step(WorkerState.IDLE, "database away", seconds=pause)
+        self.context.report_step(self._idle_state(), "database away", seconds=pause)
         self.wait(pause)
 
     def wait(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from speechaid.protocol import messages, stdio
 from speechaid.protocol.messages import COMMANDS, CommandSpec, Kind, Runs
+from speechaid.protocol.text import encodable_text, plural, printable_name
 from speechctl.parser import UsageError, build_parser, wire_arguments
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--json" in argv:
             _print_failure(CommandFailed(2, exc.code, str(exc)), as_json=True)
         else:
-            print(exc.text, end="", file=sys.stderr)
+            print(encodable_text(exc.text), end="", file=sys.stderr)
         return 2
     as_json = getattr(options, "json", False) or getattr(options, "format", None) == "json"
     try:
@@ -126,7 +127,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         if (spec.name == "import" and options.bad_rows) or (spec.name == "report" and options.output):
             result = _write_files(spec, result, options)
         if spec.name == "report" and options.output:
-            print(f"the report is written to {options.output}")
+            print(f"the report is written to {printable_name(options.output)}")
             return 0
         _print_result(spec, result, as_json=as_json)
         if getattr(options, "follow", False):
@@ -162,9 +163,7 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
         raise CommandFailed(1, "refused", str(exc)) from exc
     _clear_progress()
     if path != "-":
-        from speechctl.render.text import plural
-
-        print(f"{plural(written['rows'], 'row')} written to {path}")
+        print(f"{plural(written['rows'], 'row')} written to {printable_name(path)}")
     return 0
 
 
@@ -175,7 +174,7 @@ def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Na
     try:
         if spec.name == "import":
             sheets.write(options.bad_rows, [sheets.bad_rows_sheet(result.pop("returned_rows", []))])
-            return {**result, "bad_rows_file": options.bad_rows}
+            return {**result, "bad_rows_file": printable_name(options.bad_rows)}
         if options.format == "xlsx":
             sheets.write(options.output, sheets.report_sheets(result))
         else:
@@ -184,7 +183,7 @@ def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Na
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:
         raise CommandFailed(1, "refused", f"{options.output}: {exc.strerror}") from exc
-    return {"output": options.output}
+    return {"output": printable_name(options.output)}
 
 
 def _as_text(spec: CommandSpec, result: Mapping[str, Any], output_format: str) -> str:
@@ -375,12 +374,14 @@ def _print_failure(failed: CommandFailed, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        print(json.dumps({"ok": False, "error": {"code": failed.code, "message": str(failed)}}))
+        print(
+            json.dumps({"ok": False, "error": {"code": failed.code, "message": encodable_text(str(failed))}})
+        )
     else:
         # The daemon may quote an imported file: a terminal must not act on control characters in it.
         from speechctl.render.blocks import sanitized
 
-        lines = [sanitized(line) for line in str(failed).splitlines()]
+        lines = [sanitized(line) for line in encodable_text(str(failed)).splitlines()]
         print("speechctl:", "\n".join(lines), file=sys.stderr)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.text import printable_name
 from speechctl.client import Client, Progress, Refused
 from speechctl.sheets import write
 
@@ -45,7 +46,7 @@ def run(
             page = _next(client, {**args, "after": page["next"]}, timeout_seconds)
 
     write(path, [(str(first["what"]).capitalize(), first["columns"], rows())])
-    return {"what": first["what"], "output": path, "rows": written}
+    return {"what": first["what"], "output": printable_name(path), "rows": written}
 
 
 def _next(client: Client, args: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:

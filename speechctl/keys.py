@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from speechaid.protocol import keys
+from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, KeyringError
+from speechaid.protocol.text import printable_name
 
 __all__ = ["KeyringError", "run"]
 
@@ -37,7 +39,7 @@ def _server(directory: Path) -> dict[str, Any]:
     pair = new_pair()
     keys.write_server(directory, pair)
     return {
-        "made": str(directory / "server.json"),
+        "made": printable_name(directory / "server.json"),
         "public": pair.public,
         "next": "speechctl keys add NAME, set SPEECHAID_CONTROL_TCP, restart the daemon",
     }
@@ -49,15 +51,17 @@ def _add(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     name = keys.check_name(options.name)
     server = keys.server_pair(directory).public
     path = Path(options.out or f"{name}.key").expanduser().absolute()
+    # The table's default, as for what is sent: the parser leaves out what is not given.
+    access = options.access or str(Access.READ)
     pair = new_pair()
     # The client's file first: an entry in the list without a key file would be of no use.
     keys.write_credentials(path, Credentials(name=name, pair=pair, server=server))
     try:
-        keys.write_client(directory, AllowedClient(name=name, access=options.access, public=pair.public))
+        keys.write_client(directory, AllowedClient(name=name, access=access, public=pair.public))
     except KeyringError:
         path.unlink()
         raise
-    return {"client": name, "access": options.access, "key_file": str(path), "next": _RELOAD}
+    return {"client": name, "access": access, "key_file": printable_name(path), "next": _RELOAD}
 
 
 def _revoke(directory: Path, name: str) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def _revoke(directory: Path, name: str) -> dict[str, Any]:
 def _list(directory: Path) -> dict[str, Any]:
     clients = sorted(keys.allowed_clients(directory).values(), key=lambda client: client.name)
     return {
-        "directory": str(directory),
+        "directory": printable_name(directory),
         "server": keys.server_pair(directory).public,
         "clients": [
             {"name": client.name, "access": client.access, "public": client.public} for client in clients

@@ -15,6 +15,8 @@ _POLL_SECONDS: Final = 0.5
 _STATUS_TIMEOUT_SECONDS: Final = 10.0
 _LOGS_TIMEOUT_SECONDS: Final = 60.0
 _MAX_LINES: Final = 1000
+#: States of a worker that has no job and claims none.
+_CLAIM_NOTHING: Final = frozenset({"draining", "paused", "starting", "stopping"})
 #: Ids of shown lines that are kept; pages overlap a little, so a line may come again in the next one.
 _IDS_KEPT: Final = 20_000
 
@@ -28,12 +30,7 @@ def wait_for_drain(
         Unreachable: the daemon went away before that, and was not asked to stop.
     """
     began = time.monotonic()
-    calls, left = int(result.get("calls_in_hand", 0)), result
-    while calls or stop:
-        if on_progress is not None:
-            waited = time.monotonic() - began
-            on_progress({"state": "draining", "calls_in_hand": calls, "seconds": waited, "left": left})
-        time.sleep(_POLL_SECONDS)
+    while True:
         try:
             status = client.ask("status", {}, timeout_seconds=_STATUS_TIMEOUT_SECONDS)
         except Unanswered:
@@ -42,10 +39,21 @@ def wait_for_drain(
             if not stop:
                 raise
             break
-        calls = sum(1 for worker in status.get("workers", []) if worker.get("job"))
-        left = status.get("drain", {})
+        workers = status.get("workers", [])
+        if not stop and not any(_may_get_job(worker) for worker in workers):
+            break
+        if on_progress is not None:
+            jobs = sum(1 for worker in workers if worker.get("job"))
+            waited, left = time.monotonic() - began, status.get("drain", {})
+            on_progress({"state": "draining", "calls_in_hand": jobs, "seconds": waited, "left": left})
+        time.sleep(_POLL_SECONDS)
     waited = round(time.monotonic() - began, 1)
     return {**result, "calls_in_hand": 0, "drained": True, "stopped": stop, "waited_seconds": waited}
+
+
+def _may_get_job(worker: Mapping[str, Any]) -> bool:
+    """Whether a worker has a job, or may be claiming one: it has not reported yet that it claims nothing."""
+    return bool(worker.get("job") or (worker.get("pid") and worker.get("state") not in _CLAIM_NOTHING))
 
 
 def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, ErrorCode, Kind, parse_duration
+from speechaid.protocol.text import printable_name
 
 _EPILOG: Final = """\
 exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
@@ -89,7 +90,7 @@ def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, 
     given = {argument.name: getattr(options, argument.name) for argument in spec.wire_arguments}
     for argument in spec.wire_arguments:
         if argument.kind is Kind.FILE:
-            given[argument.name] = Path(given[argument.name]).name
+            given[argument.name] = printable_name(Path(given[argument.name]).name)
     return {name: value for name, value in given.items() if value is not None and value is not False}
 
 

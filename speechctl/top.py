@@ -17,7 +17,7 @@ from typing import Any, Final
 from speechctl.client import Client
 from speechctl.render.blocks import Result, sanitized
 from speechctl.render.status import head_of, warnings_of
-from speechctl.render.text import as_words, duration
+from speechctl.render.text import as_words, duration, local_time
 
 #: Rates are averages over this time.
 _RATE_SECONDS: Final = 60.0
@@ -82,7 +82,8 @@ def _queue(result: Result) -> str:
     queue = result.get("queue") or {}
     counts = " ".join(f"{as_words(status)} {queue[status]}" for status in _QUEUE if queue.get(status))
     state = (result.get("database") or {}).get("state")
-    return f"jobs: {counts or 'none'}" + ("" if state in {"up", None} else f"  (database {state})")
+    as_of = f"  (as of {local_time(result['counted_at'])})" if result.get("counted_at") else ""
+    return f"jobs: {counts or 'none'}{as_of}" + ("" if state in {"up", None} else f"  (database {state})")
 
 
 def _batches(result: Result) -> list[str]:

@@ -22,6 +22,7 @@ from speechaid.retell.faults import RetellError, RetellUnavailable
 from speechaid.rules import check_findings
 from speechaid.rules.check_findings import CheckFinding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
+from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
 
@@ -36,6 +37,7 @@ def check(*, before_start: bool = False) -> tuple[list[CheckFinding], ExitStatus
         before_start: a daemon is about to start here. Then a running daemon is a fault, and a Retell without
             an answer is only a warning, since calls in progress must be followed nevertheless.
     """
+    zone_data = use_newest_zone_data()
     try:
         settings = get_settings()
     except ConfigError as exc:
@@ -44,7 +46,7 @@ def check(*, before_start: bool = False) -> tuple[list[CheckFinding], ExitStatus
             + check_findings.settings_valid(settings_warnings(), "")[1:]
         )
         return findings, ExitStatus.CONFIG
-    findings = list(_checks(settings, before_start=before_start))
+    findings = [*_checks(settings, before_start=before_start), check_findings.zone_data(zone_data)]
     failed = check_findings.worst(findings) is Level.FAIL
     return findings, ExitStatus.REFUSED if failed else ExitStatus.OK
 

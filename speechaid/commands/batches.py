@@ -10,6 +10,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.dialer.context import dialling_defaults
 from speechaid.model.batch import Batch
+from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
 from speechaid.rules.windows import WindowFault
@@ -74,7 +75,11 @@ def resume_all(context: HandlerContext, command: Invocation) -> Result:
 
 
 def batches(context: HandlerContext, command: Invocation) -> Result:
-    """The newest batches and their jobs by status."""
+    """The newest batches and their jobs by status.
+
+    ``left_out`` is the number of older batches with jobs, ``missing`` the jobs of batches that do not exist.
+    """
+    as_of = context.store.now()
     counts = context.store.jobs.counts_by_batch()
     newest = context.store.batches.newest(command.args["limit"])
     faults = _faults(context, newest)
@@ -87,11 +92,20 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
             "priority": batch.priority,
             "account_id": batch.account_id,
             "created_at": batch.document.get("created_at"),
-            "jobs": counts.get(batch.batch_id, {}),
+            "jobs": counts_by_status(counts.get(batch.batch_id, {})),
         }
         for batch in newest
     ]
-    return {"batches": rows, "without_batch": counts.get(None, {})}
+    others = sorted(counts.keys() - {None, *(batch.batch_id for batch in newest)}, key=str)
+    existing = {batch.batch_id for batch in context.store.batches.among([str(name) for name in others])}
+    missing = {str(name): counts_by_status(counts[name]) for name in others if name not in existing}
+    return {
+        "as_of": as_of,
+        "batches": rows,
+        "left_out": len(existing),
+        "missing": missing,
+        "without_batch": counts_by_status(counts.get(None, {})),
+    }
 
 
 def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, 
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import STATUS_ALIASES, JobStatus
+from speechaid.model.states import JobStatus, counts_by_status, spellings_of
 from speechaid.rules import operator_requests
 from speechaid.store.operator_requests import Requested
 
@@ -76,10 +76,9 @@ def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continu
     """Requeue finished jobs without their attempts, except those of people who asked not to be called."""
     batch_id = resolve_batch_id(context.store, command.args["batch"])
     status = JobStatus(command.args["status"])
-    values = [str(status), *(alias for alias, meaning in STATUS_ALIASES.items() if meaning is status)]
     hours = command.args["max_age_hours"]
     query = context.store.operator_actions.resettable(
-        values, max_age_seconds=None if hours is None else hours * 3600, batch_id=batch_id
+        spellings_of(status), max_age_seconds=None if hours is None else hours * 3600, batch_id=batch_id
     )
     result = {
         "dry_run": command.args["dry_run"],
@@ -100,7 +99,7 @@ def cancel_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     """Pause the batch for good, cancel its waiting jobs, and request it for jobs in progress."""
     batch = resolve_batch(context.store, command.args["batch"])
     if command.args["dry_run"]:
-        counts = context.store.jobs.counts(batch.batch_id)
+        counts = counts_by_status(context.store.jobs.counts(batch.batch_id))
         return {"dry_run": True, "batch_id": batch.batch_id, "name": batch.name, "jobs": counts}
     reason = command.args["reason"]
     context.store.batches.cancel(batch.batch_id, by=command.actor, reason=reason)

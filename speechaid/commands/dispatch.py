@@ -5,10 +5,12 @@ Nothing here raises into the supervisor's loop, and nothing waits.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from speechaid.clock import Clock, SystemClock
 from speechaid.commands.audit import AuditLog, actor_of
 from speechaid.commands.events import Subscriptions
 from speechaid.commands.interfaces import (
@@ -28,6 +30,9 @@ from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Run
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+
+#: An answer waits for a count at most this long, in seconds, and until the next tick.
+_COUNT_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,10 @@ class Dispatcher:
         submit: SubmitTask,
         database_away: Callable[[], str | None] = lambda: None,
         after_write: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] = lambda: None,
+        count_again: Callable[[Callable[[], None]], bool] = lambda _on_done: False,
         on_listener: Callable[[Request], None] = lambda _request: None,
+        clock: Clock | None = None,
     ) -> None:
         """Send nothing yet.
 
@@ -61,12 +69,22 @@ class Dispatcher:
             submit: adds a task to the database thread's queue.
             database_away: why the database is known to be unavailable, or None: a command that needs it is
                 then refused at once instead of waiting for a time-out.
-            after_write: called after a write in the database, whose counts are now out of date.
+            after_write: called in the database thread after a write there, before the answer: what status
+                shows is renewed.
+            on_change: called in the loop thread before the answer to a write: alerts are evaluated again.
+            count_again: has jobs counted again where a command has written since; calls back when it is done,
+                or returns False.
             on_listener: called when a stream begins, because a stream has no final answer to count.
+            clock: the system's unless given.
         """
         self._daemon = daemon
+        self._clock = clock or SystemClock()
         self._database_away = database_away
         self._after_write = after_write
+        self._on_change = on_change
+        self._count_again = count_again
+        #: Answers that wait for a count: when they are given without it, and how.
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
         self._on_listener = on_listener
         self._answers = answers
         self._submit = submit
@@ -80,10 +98,37 @@ class Dispatcher:
             self._subscribe(request)
             return
         registered = REGISTRY[request.command.name]
-        if isinstance(registered, LoopCommand):
-            self._conclude(request, self._in_loop(request, registered.run))
-        else:
+        if isinstance(registered, BackgroundCommand):
             self._start(request, registered)
+        elif not (registered.shows_counts and self._answer_when_counted(request, registered)):
+            self._conclude(request, self._in_loop(request, registered.run))
+
+    def tick(self, now: float) -> None:
+        """Each second: answer without a count what has waited long enough for one.
+
+        Args:
+            now: seconds of the boot-time clock.
+        """
+        while self._waiting and self._waiting[0][0] <= now:
+            self._waiting.popleft()[1]()
+
+    def _answer_when_counted(self, request: Request, command: LoopCommand) -> bool:
+        """Have jobs counted again, then answer; False where that is not needed, or not possible."""
+        answered = False
+
+        def answer() -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                self._conclude(request, self._in_loop(request, command.run))
+
+        try:
+            if not self._count_again(answer):
+                return False
+        except SpeechaidError:  # too much waits for the database already
+            return False
+        self._waiting.append((self._clock.boottime() + _COUNT_WAIT_SECONDS, answer))
+        return True
 
     def _start(self, request: Request, command: BackgroundCommand) -> None:
         if command.before is not None:
@@ -131,15 +176,24 @@ class Dispatcher:
                 outcome = in_loop if isinstance(in_loop, Refusal) else outcome
             self._conclude(request, outcome)
 
+        def attempt(context: HandlerContext) -> _Outcome:
+            outcome = _attempt(request, lambda: step(context))
+            if request.command.access is Access.WRITE and not isinstance(outcome, Continue):
+                self._after_write()
+            return outcome
+
         try:
-            self._submit(
-                lambda context: _attempt(request, lambda: step(context)), on_done, delay_seconds=delay_seconds
-            )
+            self._submit(attempt, on_done, delay_seconds=delay_seconds)
         except SpeechaidError as exc:
             self._conclude(request, _refusal(request, exc))
 
     def _conclude(self, request: Request, outcome: _Outcome) -> None:
         """Send the answer, then audit a write."""
+        if request.command.access is Access.WRITE:
+            try:
+                self._on_change()
+            except Exception:  # the answer is due all the same
+                log.exception("command.fault", command=request.command.name)
         if isinstance(outcome, _Done):
             not_saved = self._not_saved(request)
             self._answers.reply(request, outcome.result | ({"not_kept": not_saved} if not_saved else {}))
@@ -149,8 +203,6 @@ class Dispatcher:
             self._answers.refuse(request, outcome.code, outcome.message + lost)
         if request.command.access is Access.WRITE:
             self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
-            if request.command.runs is Runs.BACKGROUND:
-                self._after_write()
 
     def _not_saved(self, request: Request) -> str | None:
         """Why the persisted state that this command changes could not be saved; None where it was."""

@@ -26,6 +26,13 @@ from speechaid.rules.phones import Choice
 #: Count at most this many jobs ahead in the queue.
 _MAX_AHEAD: Final = 1000
 _NO_REASON: Final = "no reason recorded"
+#: An operator's deferred request, as it will be applied when the call is settled.
+_REQUESTED: Final[Mapping[str, str]] = {
+    "hang_up": "its call is to be stopped, and the job cancelled",
+    "cancel": "the job is cancelled when its call has ended",
+    "suspend": "the job is suspended when its call has ended",
+    "reset": "the job begins anew when its call has ended",
+}
 _ENDED_AT: Final = ("completed_at", "failed_at", "finished_at", "updated_at")
 
 #: Checks that depend on other calls and workers: when they pass is unknown.
@@ -105,7 +112,14 @@ def _words(reason: object) -> str:
 
 
 def _progress(job: Job, now: datetime) -> str:
-    """What a worker is doing with the job."""
+    """What a worker is doing with the job, and what an operator has requested for its end."""
+    request = job.request or {}
+    requested = _REQUESTED.get(str(request.get("action")))
+    by = f" (by {request['by']})" if request.get("by") else ""
+    return _step(job, now) + ("" if requested is None else f"; {requested}{by}")
+
+
+def _step(job: Job, now: datetime) -> str:
     dial = job.dial
     lease = job.reserved_until
     leased = lease is not None and lease >= now

@@ -86,7 +86,7 @@ def forecast(context: HandlerContext, command: Invocation) -> Result:
         "dials": schedule.rows,
         "skipped": [
             {"reason": reason, "jobs": jobs, "examples": schedule.examples[reason]}
-            for reason, jobs in schedule.skipped.most_common()
+            for reason, jobs in sorted(schedule.skipped.items(), key=lambda row: (-row[1], row[0]))
         ],
         "pending": pending,
         "beyond": max(0, pending - considered),
@@ -324,7 +324,8 @@ def _waiting(context: HandlerContext, wanted: str | None) -> dict[str | None, in
         batch_id: sum(by_status.get(status, 0) for status in ("pending", "scheduled"))
         for batch_id, by_status in context.store.jobs.counts_by_batch().items()
     }
-    return {name: jobs for name, jobs in counts.items() if jobs and (wanted is None or name == wanted)}
+    waiting = {name: jobs for name, jobs in counts.items() if jobs and (wanted is None or name == wanted)}
+    return dict(sorted(waiting.items(), key=lambda row: (row[0] is not None, str(row[0]))))
 
 
 def _workers(worker_context: WorkerContext, snapshot: Mapping[str, Any]) -> int:

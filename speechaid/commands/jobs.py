@@ -45,13 +45,14 @@ _NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number",
 
 def jobs(context: HandlerContext, command: Invocation) -> Result:
     """Jobs of a batch or a status, one row each."""
-    status = command.args["status"]
+    status, as_of = command.args["status"], context.store.now()
     found = context.store.jobs.select(
         batch_id=resolve_batch_id(context.store, command.args["batch"]),
         status=None if status is None else JobStatus(status),
         limit=command.args["limit"],
     )
-    return {"jobs": [_row(job) for job in found], "limit": command.args["limit"]}
+    found.sort(key=lambda job: str(job.id))
+    return {"as_of": as_of, "jobs": [_row(job) for job in found], "limit": command.args["limit"]}
 
 
 def job(context: HandlerContext, command: Invocation) -> Result:

@@ -30,11 +30,13 @@ from speechaid.commands.interfaces import BackgroundHandler, LoopHandler
 
 @dataclass(frozen=True, kw_only=True)
 class LoopCommand:
-    """A command that the loop thread answers at once."""
+    """A command that the loop thread answers, at once unless it shows counts."""
 
     run: LoopHandler
     #: It changes the persisted state: the answer says so where that could not be saved.
     is_persisted: bool = False
+    #: It shows counts of jobs, which are renewed first where a command has written since, if that is quick.
+    shows_counts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class BackgroundCommand:
 
 
 REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
-    "status": LoopCommand(run=fleet.status),
+    "status": LoopCommand(run=fleet.status, shows_counts=True),
     "alerts": LoopCommand(run=fleet.alerts),
     "drain": LoopCommand(run=fleet.drain, is_persisted=True),
     "undrain": LoopCommand(run=fleet.undrain, is_persisted=True),

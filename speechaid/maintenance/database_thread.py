@@ -62,6 +62,8 @@ class DatabaseThread:
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._history: list[dict[str, Any]] = []
         self._history_due_at = 0.0
+        #: When a command last wrote here, by the boot-time clock.
+        self._written_at = -1.0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
         self._thread.start()
@@ -125,11 +127,25 @@ class DatabaseThread:
             if len(self._history) > MAX_HISTORY:
                 del self._history[: len(self._history) - MAX_HISTORY]
 
-    def refresh_stats_soon(self) -> None:
-        """Count again at once: after a change, an operator usually reads the status next."""
-        with self._changed:
-            self._housekeeper.due_at = 0.0
-            self._changed.notify()
+    def count_again(self, on_done: Callable[[], None]) -> bool:
+        """Count jobs again for a status, where a command has written since; ``on_done`` runs in the loop.
+
+        Returns:
+            False where there is no need, or it would load the database: the counts then say their age.
+
+        Raises:
+            ControlError: ``MAX_TASKS`` wait already.
+        """
+        early = self._clock.boottime() < self._housekeeper.may_count_at
+        if early or not self._is_behind() or self.stats()["database"]["state"] != "up":
+            return False
+
+        def count(_context: HandlerContext) -> None:
+            if self._is_behind():  # another status may have had it counted meanwhile
+                self._housekeeper.count(self._settings)
+
+        self.submit(count, lambda _: on_done())
+        return True
 
     def apply_settings(self, settings: Settings) -> None:
         """Take over new settings after a reload."""
@@ -137,7 +153,7 @@ class DatabaseThread:
 
     def stats(self) -> dict[str, Any]:
         """The latest counts, and whether the database answers; for status, ready for JSON."""
-        stats = self._housekeeper.stats()
+        stats = {**self._housekeeper.stats(), "counted_before_command": self._is_behind()}
         if stats["database"]["state"] == "up" and not self._store.has_primary():
             # The thread itself may be waiting for the database, and so have no newer state.
             stats = {**stats, "database": {"state": "away", "error": SILENT}}
@@ -153,7 +169,16 @@ class DatabaseThread:
             self._write_history()
         self._store.close()
 
+    def _is_behind(self) -> bool:
+        """Whether a command has written since the latest count began."""
+        return self._written_at > self._housekeeper.counted_from
+
     # -- runs in the database thread -------------------------------------------------------------------------
+
+    def after_write(self) -> None:
+        """Called before a command that has written is answered: the next status shows its effect."""
+        self._housekeeper.read_after_write(self._settings)
+        self._written_at = self._clock.boottime()
 
     def _run(self) -> None:
         while (task := self._next()) is not None:

@@ -16,7 +16,7 @@ from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant
-from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason
+from speechaid.model.states import FINISHED, JobStatus, SuspendReason, counts_by_status
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.settings import Settings
@@ -29,6 +29,10 @@ log = get_logger("speechaid.maintenance.database_thread")
 TICK_SECONDS = 2.0
 TICK_COST_FACTOR = 20.0
 TICK_MAX_SECONDS = 30.0
+#: After a command, jobs are counted again for ``status``: at once where a count takes no longer than this, in
+#: seconds; else only after a pause of so many times what the latest count took.
+QUICK_COUNT_SECONDS = 0.25
+RECOUNT_COST_FACTOR = 8.0
 #: A breaker whose next probe was due this many seconds ago belongs to a key that is no longer used.
 BREAKER_UNUSED_SECONDS = 3600.0
 #: Seconds between two ticks of less urgent work.
@@ -69,10 +73,38 @@ class Housekeeper:
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
         #: When the next tick is due, by the boot-time clock.
         self.due_at = 0.0
+        #: When the latest count began, and from when another one is no great load, by the boot-time clock.
+        self.counted_from = 0.0
+        self.may_count_at = 0.0
 
     def stats(self) -> dict[str, Any]:
         """The latest counts."""
         return self._stats
+
+    def read_after_write(self, settings: Settings) -> None:
+        """Read again what a command may just have changed, at the cost of a few reads by id.
+
+        Holds and the batches that status shows: before a command is answered, so that the next status does
+        not contradict the answer. Jobs are not counted: ``count``.
+        """
+        try:
+            self._read_holds(settings)
+            rows = self._stats["batches"]
+            known = {
+                batch.batch_id: batch
+                for batch in self._store.batches.among(sorted(row["batch_id"] for row in rows))
+            }
+            shown = [_batch_row(row["batch_id"], row["jobs"], known.get(row["batch_id"])) for row in rows]
+            self._stats = {**self._stats, "batches": shown}
+        except StoreError as exc:  # the command itself succeeded, and the next tick reports the fault
+            log.warning("housekeeping.not_refreshed", error=str(exc))
+
+    def count(self, settings: Settings) -> None:
+        """Count jobs and batches out of turn; the next regular count comes later by that."""
+        try:
+            self._timed_count(settings, self._clock.boottime())
+        except StoreError as exc:
+            log.warning("housekeeping.not_refreshed", error=str(exc))
 
     def tick(self, settings: Settings, now: float) -> None:
         """Do everything that is due."""
@@ -80,10 +112,9 @@ class Housekeeper:
         try:
             self._read_holds(settings)
             if now >= self._count_due_at:
-                self._count(settings)
-                counting = self._clock.boottime() - began
-                self._count_due_at = now + counting + self._delay_after(counting)
-                began += counting
+                before = self._clock.boottime()
+                self._timed_count(settings, now)
+                began += self._clock.boottime() - before
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TICK_SECONDS
                 self._tidy(settings)
@@ -99,6 +130,15 @@ class Housekeeper:
         # A long wait does not help an unavailable database: commands are refused until it is seen to answer.
         self.due_at = self._clock.boottime() + (TICK_SECONDS if away else self._delay_after(took))
 
+    def _timed_count(self, settings: Settings, now: float) -> None:
+        began = self._clock.boottime()
+        self._count(settings)
+        ended = self._clock.boottime()
+        took = ended - began
+        self.counted_from = began
+        self.may_count_at = 0.0 if took <= QUICK_COUNT_SECONDS else ended + took * RECOUNT_COST_FACTOR
+        self._count_due_at = now + took + self._delay_after(took)
+
     def _delay_after(self, seconds: float) -> float:
         """Seconds until work that took this long is repeated."""
         return min(TICK_MAX_SECONDS, max(TICK_SECONDS, seconds * TICK_COST_FACTOR))
@@ -111,6 +151,7 @@ class Housekeeper:
         held = None if hold is None else {"reason": hold.reason, "by": hold.by, "at": _plain(hold.at)}
         self._stats = {
             **self._stats,
+            "read_at": self._store.now().isoformat(),
             "fleet_hold": held,
             "breakers": self._breakers(),
             "key_held": key_held,
@@ -119,7 +160,8 @@ class Housekeeper:
 
     def _count(self, settings: Settings) -> None:
         """Count jobs by batch and status, for status and metrics, and write SpeechAI's counters."""
-        counts = {batch_id: _aliased(found) for batch_id, found in self._store.jobs.counts_by_batch().items()}
+        found = self._store.jobs.counts_by_batch()
+        counts = {batch_id: counts_by_status(by_status) for batch_id, by_status in found.items()}
         queue: dict[str, int] = {}
         for by_status in counts.values():
             for status, jobs in by_status.items():
@@ -132,7 +174,7 @@ class Housekeeper:
         held = bool(self._stats["fleet_hold"] or self._stats["key_held"])
         self._stats = {
             **self._stats,
-            "queue": queue,
+            "queue": counts_by_status(queue),
             "batches": (shown := batches_to_show(rows)),
             "batches_left_out": len(rows) - len(shown),
             "batches_with_work": sum(1 for row in rows if not WORK_LEFT.isdisjoint(row["jobs"])),
@@ -143,7 +185,7 @@ class Housekeeper:
     def _breakers(self) -> list[dict[str, Any]]:
         """The circuit breakers of keys in use."""
         unused = self._store.now() - timedelta(seconds=BREAKER_UNUSED_SECONDS)
-        rows = self._store.holds.breakers()
+        rows = sorted(self._store.holds.breakers(), key=lambda row: str(row["_id"]))
         return [_plain(row) for row in rows if (instant(row.get("probe_at")) or unused) >= unused]
 
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
@@ -239,14 +281,6 @@ def _batch_row(batch_id: str, by_status: dict[str, int], batch: Batch | None) ->
         "priority": None if batch is None else batch.priority,
         "pause": None if batch is None else _plain(batch.pause),
     }
-
-
-def _aliased(by_status: dict[str, int]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for status, jobs in by_status.items():
-        name = str(STATUS_ALIASES.get(status, status))
-        counts[name] = counts.get(name, 0) + jobs
-    return counts
 
 
 def _plain(value: Any) -> Any:

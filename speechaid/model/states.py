@@ -62,6 +62,21 @@ ALLOWED_TRANSITIONS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
 FINISHED: Final = frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
+def spellings_of(status: JobStatus) -> list[str]:
+    """The status as it may be written in the database: ours, and SpeechAI's."""
+    return [str(status), *(alias for alias, meaning in STATUS_ALIASES.items() if meaning is status)]
+
+
+def counts_by_status(found: Mapping[str, int]) -> dict[str, int]:
+    """Counts under our own names of the statuses, in their order; others come last."""
+    counts: dict[str, int] = {}
+    for status, jobs in found.items():
+        name = str(STATUS_ALIASES.get(status, status))
+        counts[name] = counts.get(name, 0) + jobs
+    places = {str(status): place for place, status in enumerate(JobStatus)}
+    return dict(sorted(counts.items(), key=lambda row: (places.get(row[0], len(places)), row[0])))
+
+
 def transition(status: str, *origins: JobStatus) -> JobStatus:
     """Return ``status``, if a job may change to it from each of the origins; it may also stay as it is.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from speechaid.protocol.text import printable_name
 from speechaid.rules.check_findings import NO_SPACE_MB
 
 
@@ -21,5 +22,7 @@ def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:
             free_mb = shutil.disk_usage(path).free // 2**20
         except OSError:
             continue
-        found.append({"of": name, "path": str(path), "free_mb": free_mb, "full": free_mb < NO_SPACE_MB})
+        found.append(
+            {"of": name, "path": printable_name(path), "free_mb": free_mb, "full": free_mb < NO_SPACE_MB}
+        )
     return found

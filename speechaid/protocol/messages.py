@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from speechaid.protocol.commands import COMMANDS, Access, Argument, CommandSpec, Kind, Runs
+from speechaid.protocol.text import UNPRINTABLE, encode_json, printable_name
 
 __all__ = [
     "ATTACHMENT_LIMIT",
@@ -152,7 +153,7 @@ class Refusal:
 
 def encode(message: Mapping[str, Any]) -> bytes:
     """Encode a message; times become ISO 8601 text."""
-    return _ENCODER.encode({"v": PROTOCOL_VERSION, **message}).encode()
+    return encode_json({"v": PROTOCOL_VERSION, **message}, **_ENCODING)
 
 
 def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | Refusal:
@@ -238,6 +239,10 @@ def lock_path(socket_path: Path) -> Path:
 
 def path_fault(socket_path: Path) -> str | None:
     """Why this path cannot be used for a unix socket, or None."""
+    if UNPRINTABLE.search(str(socket_path)):
+        # ZeroMQ's binding encodes an address as UTF-8 alone.
+        shown = f"{printable_name(socket_path)} (set SPEECHAID_SOCKET to another one)"
+        return f"the socket path is not UTF-8, or has control characters: {shown}"
     length = len(os.fsencode(socket_path))
     if length <= SOCKET_PATH_LIMIT:
         return None
@@ -262,8 +267,6 @@ def parse_duration(text: str) -> float:
 _ID: Final = re.compile(r"[A-Za-z0-9.:_-]{1,64}")
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)")
 _UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-#: Control characters, lone surrogates and marks that reorder text; they must not reach a log or a terminal.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:
@@ -334,8 +337,8 @@ def _fault_of_text(argument: Argument, value: object) -> str | None:
         return "the text is empty"
     if len(value) > TEXT_LIMIT:
         return f"{len(value)} characters are too many: at most {TEXT_LIMIT} are allowed"
-    if _UNPRINTABLE.search(value):
-        return "the text has control characters"
+    if UNPRINTABLE.search(value):
+        return "the text has control characters, or is not UTF-8"
     if argument.choices and value not in argument.choices:
         hint = _did_you_mean(value, argument.choices)
         return f"{_shown(value)} is not allowed{hint}; allowed: {', '.join(argument.choices)}"
@@ -384,5 +387,5 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-_ENCODER: Final = json.JSONEncoder(default=_jsonable, allow_nan=False, separators=(",", ":"))
+_ENCODING: Final[Mapping[str, Any]] = {"default": _jsonable, "allow_nan": False, "separators": (",", ":")}
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)

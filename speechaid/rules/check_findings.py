@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from speechaid.protocol.text import plural
+from speechaid.settings.zone_data import ZoneData, is_newer
 
 #: A larger difference between the clocks of this host and the database is a warning, in seconds.
 SKEW_SECONDS: Final = 2.0
@@ -166,6 +167,29 @@ def other_workers(others: OtherWorkers) -> CheckFinding:
         f"{plural(others.jobs, 'job is', 'jobs are')} in progress under another program{worker}{time}",
         "stop call_worker.py before speechaid starts: it ignores leases, and people would be called twice",
     )
+
+
+def zone_data(found: ZoneData) -> CheckFinding:
+    """Which zone data calling hours go by, and whether the other is newer."""
+    system = f"the system's {found.system or 'of unknown release'} ({found.directory})"
+    package = f"{found.package} of the Python package tzdata"
+    if found.directory is None:
+        return _fine("zone data", f"{package}; the system has none")
+    if found.uses_package:
+        return _warn(
+            "zone data",
+            f"{package} is used, which is newer than {system}: by that go speechctl's local times"
+            " and other programs",
+            "update the operating system's package tzdata",
+        )
+    if is_newer(found.package, found.system):
+        return _warn(
+            "zone data",
+            f"{system} is used, named by PYTHONTZPATH, and older than {package}: where a country has changed"
+            " its clocks since, people are called at the wrong hour",
+            "remove PYTHONTZPATH, and the newer is used; or update that directory",
+        )
+    return _fine("zone data", f"{system} is used")
 
 
 def retell_answered(*, current: int, limit: int, workers: int) -> CheckFinding:

@@ -11,6 +11,7 @@ mistakes. ``reload_changes`` says what a reload can apply, ``after_reload`` appl
     secrets    files that hold one secret
     loading    all sources together, faults and warnings
     reload     old settings against new ones
+    certificates, zone_data   files beside them that must be usable, or new enough
 """
 
 from __future__ import annotations

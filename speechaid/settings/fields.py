@@ -125,8 +125,13 @@ def _parse_days(value: object) -> object:
 
 
 def _check_address(value: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"mongodb(\+srv)?://[^/?#\s]\S*|embedded:.*\S.*", value.get_secret_value()):
+    address = value.get_secret_value()
+    if not re.fullmatch(r"mongodb(\+srv)?://[^/?#\s]\S*|embedded:.*\S.*", address):
         raise ValueError
+    directory = address.removeprefix("embedded:")
+    if directory != address:
+        # The embedded database cannot open any other; a relative one has the working directory's name in it.
+        str(_make_absolute(Path(directory))).encode("utf-8")
     return value
 
 

@@ -46,7 +46,7 @@ class DatabaseSettings(Group):
         "MONGO_URI",
         SecretStr("mongodb://localhost:27017"),
         "the database; `embedded:DIR` starts the embedded one in DIR",
-        allowed="mongodb://HOST..., mongodb+srv://HOST... or embedded:DIR",
+        allowed="mongodb://HOST..., mongodb+srv://HOST... or embedded:DIR, DIR in UTF-8",
         live=False,
     )
     name: str = setting(
@@ -268,7 +268,7 @@ class ControlSettings(Group):
         ...,
         "the control socket",
         default_shown="by user: see Places",
-        allowed="an absolute path of at most 107 bytes",
+        allowed="an absolute path of at most 107 bytes, in UTF-8",
         live=False,
     )
     state_dir: StateDirectory = setting(

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from speechaid.errors import ConfigError
 from speechaid.protocol.messages import default_socket
+from speechaid.settings.certificates import certificate_faults
 from speechaid.settings.env_file import EnvFileSource
 from speechaid.settings.groups import Settings
 from speechaid.settings.secrets import (
@@ -61,7 +62,8 @@ def get_settings(
     Raises:
         ConfigError: they cannot be used; one line for each fault.
     """
-    sources = _open_sources(os.environ if environ is None else environ, env_file)
+    variables = os.environ if environ is None else environ
+    sources = _open_sources(variables, env_file)
     if sources.file.is_unreadable:  # what it sets is not known: no other fault would be true
         raise ConfigError(sources.file.faults)
     try:
@@ -73,7 +75,10 @@ def get_settings(
         settings = _load(sources, without=wrong)
     names = {declared.variable for declared in wrong}
     faults = [*sources.file.faults, *(sources.fault_of(declared) for declared in wrong)]
-    faults += [line for variables, line in _contradictions(settings) if names.isdisjoint(variables)]
+    faults += [line for involved, line in _contradictions(settings) if names.isdisjoint(involved)]
+    faults += certificate_faults(
+        settings.database.uri.get_secret_value(), settings.retell.base_url, variables
+    )
     missing = any(sources.value_of(declared) is None for declared in wrong)
     if missing and env_file is not None and sources.file.path is None:
         faults.append(f"{Path.cwd() / env_file} is not there: all that is set comes from the environment")

@@ -258,7 +258,7 @@ def connect(
             client: MongoClient[Document] = MongoClient(address, **options)
             remarks = tuple(_remark(name) for name in _ignored_options(address))
         return Store(client, settings, clock=clock, remarks=remarks)
-    except (InvalidURI, ConfigurationError, ValueError) as exc:
+    except (InvalidURI, ConfigurationError, ValueError, OSError) as exc:
         # The driver's text may quote the address, and so a password.
         fault = f"MONGO_URI cannot be used ({type(exc).__name__})"
         allowed = "allowed: mongodb://…, mongodb+srv://…, embedded:DIR"

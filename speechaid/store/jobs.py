@@ -17,7 +17,7 @@ from typing import Any
 from speechaid.errors import LeaseLost, NotFound, NumberBusy
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document, instant, text, whole
-from speechaid.model.states import FINISHED, JobStatus, transition
+from speechaid.model.states import FINISHED, JobStatus, spellings_of, transition
 from speechaid.rules import operator_requests
 from speechaid.store import legacy
 from speechaid.store.ranges import begins
@@ -350,7 +350,7 @@ class Jobs:
         if batch_id is not None:
             query["batch_id"] = batch_id
         if status is not None:
-            query["status"] = status
+            query["status"] = {"$in": spellings_of(status)}
         return [Job.read(document) for document in self.table.find(query, limit=limit)]
 
     def counts(self, batch_id: str | None = None) -> dict[str, int]:

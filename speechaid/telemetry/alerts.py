@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import threading
 import time
 from collections import Counter, deque
@@ -19,6 +18,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from speechaid import __version__
+from speechaid.protocol.text import encode_json
 from speechaid.retell.transport import ExchangeFailed, Session
 from speechaid.rules.alerting import Alert
 from speechaid.telemetry.logs import get_logger
@@ -128,7 +128,7 @@ class Webhook:
             return self._waiting.popleft()
 
     def _deliver(self, message: Message) -> None:
-        body = json.dumps(message.body(), ensure_ascii=False).encode()
+        body = encode_json(message.body())
         delivery = uuid4().hex
         for pause in (*self._pauses, None):
             fault = self._post(body, delivery)

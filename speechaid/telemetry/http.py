@@ -8,7 +8,6 @@ disconnected, so that no client can block the others.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 
 from speechaid.errors import TelemetryError
+from speechaid.protocol.text import encode_json
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.metrics import Exposition
 from speechaid.telemetry.snapshot import SnapshotHolder
@@ -107,8 +107,8 @@ class _Pages:
 
 def _verdict(reasons: list[str]) -> Answer:
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    body = json.dumps({"ok": not reasons, "reasons": reasons}) + "\n"
-    return status, "application/json", body.encode()
+    body = encode_json({"ok": not reasons, "reasons": reasons}) + b"\n"
+    return status, "application/json", body
 
 
 class _Server(ThreadingMixIn, TCPServer):

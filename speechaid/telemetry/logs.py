@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
+from speechaid.protocol.text import encode_json
 from speechaid.telemetry.redaction import Redactor
 from speechaid.telemetry.sink import LINE_LIMIT, LogFile, Sink, goes_to_journald, open_sink
 
@@ -214,7 +215,11 @@ def _clip(value: object, longest: int) -> object:
 
 
 def _json_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:
-    return json.dumps({**head, **{f"_{n}" if n in head else n: v for n, v in fields.items()}}).encode()
+    line = {**head, **{f"_{n}" if n in head else n: v for n, v in fields.items()}}
+    text = json.dumps(line)
+    if "\\ud" in text:  # perhaps a lone surrogate, whose escape strict readers refuse
+        text = json.dumps(json.loads(encode_json(line)))
+    return text.encode()
 
 
 def _text_line(head: Mapping[str, str], fields: Mapping[str, object]) -> bytes:

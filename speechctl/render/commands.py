@@ -45,26 +45,26 @@ def progress_line(progress: Result) -> str:
         of = f" of {progress['of']}" if "of" in progress else ""
         return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]} ..."
     if state == "draining":
-        calls = plural(int(progress["calls_in_hand"]), "call")
+        jobs = plural(int(progress["calls_in_hand"]), "job")
         return (
-            f"draining: {calls} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
+            f"draining: {jobs} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
         )
     return "" if state == "accepted" else f"{state} ..."
 
 
 def _drain(result: Result) -> list[Block]:
-    calls = int(result["calls_in_hand"])
+    jobs = int(result["calls_in_hand"])
     if result.get("stopped"):
         return ["the daemon has stopped; it will start drained: speechctl undrain then lets it call again"]
     if result.get("drained"):
-        return ["drained: no worker of this host takes jobs, no call is in hand; undrain ends this"]
+        return ["drained: no worker of this host takes jobs, no job is in hand; undrain ends this"]
     stopping = "; the daemon stops after the last one, and starts drained" if result.get("stopping") else ""
-    in_hand = f"{plural(calls, 'call')} in hand{_left(result)}" if calls else "no call in hand"
+    in_hand = f"{plural(jobs, 'job')} in hand{_left(result)}" if jobs else "no job in hand"
     return [f"draining: no worker of this host takes a new job; {in_hand}{stopping}"]
 
 
 def _left(drain: Result) -> str:
-    """How long the calls in hand may still take."""
+    """How long the calls of the jobs in hand may still take."""
     estimate, at_most = drain.get("estimate_seconds"), drain.get("at_most_seconds")
     if not at_most:
         return ""
@@ -97,12 +97,12 @@ def _log_level(result: Result) -> list[Block]:
 
 
 def _shutdown(result: Result) -> list[Block]:
-    calls = int(result["calls_in_hand"])
-    if not calls:
-        return ["stopping: no call in hand"]
+    jobs = int(result["calls_in_hand"])
+    if not jobs:
+        return ["stopping: no job in hand"]
     if result["now"]:
-        return [f"stopping: {plural(calls, 'call')} in hand, left to the next start or another host"]
-    return [f"stopping: {plural(calls, 'call in hand finishes first', 'calls in hand finish first')}"]
+        return [f"stopping: {plural(jobs, 'job')} in hand, left to the next start or another host"]
+    return [f"stopping: {plural(jobs, 'job in hand finishes first', 'jobs in hand finish first')}"]
 
 
 def _create_batch(result: Result) -> list[Block]:
@@ -142,12 +142,21 @@ def _batches(result: Result) -> list[Block]:
         [row["batch_id"], row["name"], _state(row), *(row["jobs"].get(word, "") for word in _STATUSES)]
         for row in result["batches"]
     ]
-    blocks: list[Block] = [table("", f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)]
+    title = f"as of {local_time(result['as_of'])}" if result.get("as_of") else ""
+    blocks: list[Block] = [
+        table(title, f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)
+    ]
     if not rows:
         blocks = ["there are no batches; speechctl import FILE creates one"]
     # The table cuts long faults; an operator needs the whole text to correct the batch.
     cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > MAX_CELL_WIDTH]
     blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
+    if result.get("left_out"):
+        blocks.append(
+            f"and {plural(result['left_out'], 'older batch', 'older batches')} with jobs: --limit N"
+        )
+    for name, jobs in (result.get("missing") or {}).items():
+        blocks.append(f"{name} does not exist, its jobs are not dialled: {_counts(jobs)}")
     if result.get("without_batch"):
         blocks.append(f"jobs without a batch: {_counts(result['without_batch'])}")
     return blocks

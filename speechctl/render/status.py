@@ -26,9 +26,10 @@ def status(result: Result) -> list[Block]:
     blocks: list[Block] = [Heading(text=head_of(supervisor)), *_warnings(result)]
     blocks.append(_fleet_line(supervisor, result["workers"]))
     if result.get("database"):
-        blocks.append(_database_line(result["database"]))
+        blocks.append(_database_line(result["database"], result.get("read_at")))
     if result.get("counted_at"):
         blocks.append(_queue_line(result))
+        blocks += _in_progress_line(result)
     if result.get("metrics"):
         blocks.append(f"metrics: http://{result['metrics']}/metrics")
     blocks += _workers(result["workers"])
@@ -38,7 +39,10 @@ def status(result: Result) -> list[Block]:
             [row["batch_id"], row.get("name"), _batch_state(row, invalid), *_job_cells(row.get("jobs", {}))]
             for row in result["batches"]
         ]
-        blocks.append(table("batches", "batch name state #pending #in_progress #done #failed #other", rows))
+        title = "batches"
+        if result.get("counted_at"):
+            title += f", their jobs as of {local_time(result['counted_at'])}"
+        blocks.append(table(title, "batch name state #pending #in_progress #done #failed #other", rows))
     if result.get("batches_left_out"):
         blocks.append(f"and {plural(result['batches_left_out'], 'batch', 'batches')} more: speechctl batches")
     return blocks
@@ -118,7 +122,7 @@ def _breaker(row: Result) -> str:
 
 def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
     calls = sum(1 for worker in workers if worker.get("call"))
-    jobs = sum(1 for worker in workers if worker.get("job"))
+    jobs = _jobs_in_hand(workers)
     parts = [
         f"workers: {supervisor.get('present')} of {supervisor.get('wanted')}",
         f"{plural(jobs, 'job')} in hand, {plural(calls, 'call')} going on",
@@ -128,19 +132,42 @@ def _fleet_line(supervisor: Result, workers: list[Result]) -> str:
     return "; ".join(parts)
 
 
-def _database_line(database: Result) -> str:
+def _database_line(database: Result, read_at: str | None) -> str:
     state = database.get("state")
     if state == "up":
         return "database: up"
     if state == "unknown":
         return "database: not checked yet"
-    return f"! database: {state}: {database.get('error') or 'no answer'}"
+    older = f"; what it holds is shown as of {local_time(read_at)}" if read_at else ""
+    return f"! database: {state}: {database.get('error') or 'no answer'}{older}"
 
 
 def _queue_line(result: Result) -> str:
     queue = sorted(result["queue"].items(), key=lambda item: _QUEUE_ORDER.get(item[0], len(_QUEUE_ORDER)))
     counts = ", ".join(f"{number} {as_words(name)}" for name, number in queue) or "none"
-    return f"jobs: {counts} (as of {local_time(result['counted_at'])})"
+    older = ", before the last command; counting takes long" if result.get("counted_before_command") else ""
+    return f"jobs: {counts} (as of {local_time(result['counted_at'])}{older})"
+
+
+def _in_progress_line(result: Result) -> list[Block]:
+    """Where the jobs in progress are: those in hand here are of this moment, the others as counted."""
+    total = int(result["queue"].get("in_progress") or 0)
+    here = _jobs_in_hand(result["workers"])
+    if total <= here:
+        return []
+    census = result.get("census") or {}
+    parked, lapsed = int(census.get("parked") or 0), int(census.get("lapsed") or 0)
+    elsewhere = total - here - parked - lapsed
+    parts = [f"{here} in hand on this host"]
+    parts += [f"{parked} parked: Retell does not confirm the end of the call"] if parked else []
+    parts += [f"{lapsed} waiting for a worker, the lease has run out"] if lapsed else []
+    parts += [f"{elsewhere} on another host, or claimed or settled just now"] if elsewhere > 0 else []
+    return [f"of the {plural(total, 'job')} in progress: {'; '.join(parts)}"]
+
+
+def _jobs_in_hand(workers: Sequence[Result]) -> int:
+    """Jobs that workers of this host hold, from claim to settlement: what drain and shutdown count."""
+    return sum(1 for worker in workers if worker.get("job"))
 
 
 def _workers(workers: list[Result]) -> list[Block]:

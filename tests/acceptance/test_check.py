@@ -68,6 +68,8 @@ def variables(place: Path, simulator: SimulatorProcess, server: EmbeddedDatabase
         "SPEECHAID_SOCKET": str(place / "control.sock"),
         "SPEECHAID_STATE_DIR": str(place / "state"),
         "HOME": str(place),
+        # No zone data of this machine, which may be old: the package's alone.
+        "PYTHONTZPATH": "",
         "PATH": os.environ["PATH"],
     }
 

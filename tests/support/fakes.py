@@ -29,12 +29,20 @@ class FakeDaemon:
         self.stopping: str | None = None
         #: Whether the second worker is in a call.
         self.in_call = True
+        #: The state of the first worker's process, where it has one.
+        self.first_state: str | None = None
         #: The faults that a reload finds.
         self.faults: list[str] = []
         #: Why a restart would not find the persisted state.
         self.orders_not_kept: str | None = None
 
     def snapshot(self) -> dict[str, Any]:
+        found = self._snapshot()
+        if self.first_state is not None:
+            found["workers"][0] |= {"pid": 71, "state": self.first_state}
+        return found
+
+    def _snapshot(self) -> dict[str, Any]:
         return {
             "supervisor": {
                 "pid": 4242,

@@ -161,7 +161,14 @@ class Shell:
         self._process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=home,
-            env=inherited | {"HOME": str(home), "PATH": f"{programs}:{os.environ['PATH']}", "TZ": "UTC"},
+            env=inherited
+            | {
+                "HOME": str(home),
+                "PATH": f"{programs}:{os.environ['PATH']}",
+                "TZ": "UTC",
+                # No zone data of this machine, which may be old: the package's alone.
+                "PYTHONTZPATH": "",
+            },
             stdin=subprocess.PIPE,
             start_new_session=True,
             text=True,

@@ -104,11 +104,10 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:
-    """Jobs by account that does not exist, most jobs first; waiting ones are suspended when they are due."""
+    """Jobs by account that does not exist; waiting ones are suspended when they are due."""
     counts = store.diagnostics.awaiting_account()
     existing = {account.account_id for account in store.accounts.among(sorted(counts))}
-    unknown = [(name, jobs) for name, jobs in counts.items() if name not in existing]
-    return dict(sorted(unknown, key=lambda row: -row[1]))
+    return {name: jobs for name, jobs in counts.items() if name not in existing}
 
 
 def _breaker(document: Document | None) -> Hold | None:

@@ -12,6 +12,7 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
+from speechaid.protocol.text import plural
 from speechaid.settings import Settings
 
 #: Items that a finding names; of the others it gives the number.
@@ -130,6 +131,12 @@ def warning(code: str, cause: str, evidence: str, remedy: str) -> DoctorFinding:
     return DoctorFinding(
         code=code, severity=FindingSeverity.WARNING, cause=cause, evidence=evidence, remedy=remedy
     )
+
+
+def by_jobs(jobs: Mapping[str, int]) -> dict[str, str]:
+    """Names with their numbers of jobs, most jobs first, for ``listed``."""
+    ordered = sorted(jobs.items(), key=lambda row: (-row[1], row[0]))
+    return {name: plural(count, "job") for name, count in ordered}
 
 
 def listed(details: Mapping[str, str]) -> str:

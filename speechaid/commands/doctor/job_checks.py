@@ -11,6 +11,7 @@ from speechaid.commands.doctor.facts import (
     NAMED,
     DoctorFacts,
     Findings,
+    by_jobs,
     fault,
     intended,
     listed,
@@ -37,7 +38,7 @@ def batches(facts: DoctorFacts) -> Findings:
         yield fault(
             "orphaned_jobs",
             "jobs whose batch does not exist are not called",
-            listed({name: plural(jobs, "job") for name, jobs in orphans.items()}),
+            listed(by_jobs(orphans)),
             "create the batch again under its id, or cancel the jobs",
         )
     yield from _paused(facts, [facts.batches[name] for name in named if name in facts.batches])
@@ -77,7 +78,7 @@ def _is_recorded(batch: Batch) -> bool:
 
 def windows(facts: DoctorFacts) -> Findings:
     """Calling windows: invalid, closed, or missing."""
-    for name, sentence in list(facts.window_faults.items())[:NAMED]:
+    for name, sentence in sorted(facts.window_faults.items())[:NAMED]:
         yield fault(
             "window_fault",
             f"the call settings of batch {name} cannot be understood, so it is not called",
@@ -97,7 +98,7 @@ def windows(facts: DoctorFacts) -> Findings:
         yield warning(
             "no_allowed_hours",
             "batches without allowed_hours are called day and night",
-            listed(dict.fromkeys(facts.without_hours, "")),
+            listed(dict.fromkeys(sorted(facts.without_hours), "")),
             "set their allowed_hours, or SPEECHAID_DEFAULT_ALLOWED_HOURS",
         )
 
@@ -117,10 +118,10 @@ def credit(facts: DoctorFacts) -> Findings:
         yield fault(
             "account_unknown",
             "jobs are not called because their account does not exist",
-            listed({account_id: plural(count, "job") for account_id, count in unknown.items()}),
+            listed(by_jobs(unknown)),
             "create the account under that account_id: the jobs resume automatically within a minute",
         )
-    for account in facts.accounts.values():
+    for _, account in sorted(facts.accounts.items()):
         if account.status != "active":
             yield intended(
                 "account_inactive",
@@ -225,7 +226,7 @@ def unreadable(facts: DoctorFacts) -> Findings:
             "unreadable_jobs",
             "jobs without a readable phone fail, or have failed, with all_phones_dead and without a call",
             f"{'at least ' if count >= COUNTED else ''}{plural(count, 'job')}: "
-            + listed(dict.fromkeys(facts.unreadable, "")),
+            + listed(dict.fromkeys(sorted(facts.unreadable), "")),
             "contact.phones must be a list of texts: correct it in the database and run "
             "speechctl reset-jobs, or run speechctl cancel-job JOB",
         )
@@ -240,9 +241,9 @@ def nothing_to_do(facts: DoctorFacts) -> Findings:
 
 
 def _ids(jobs: list[Job]) -> str:
-    return listed({job.job_id: "" for job in jobs})
+    return listed(dict.fromkeys(sorted(job.job_id for job in jobs), ""))
 
 
 def _most_frequent(counts: Mapping[tuple[str, str], int]) -> str:
-    outcome, reason = max(counts, key=lambda key: counts[key])
+    outcome, reason = min(counts, key=lambda key: (-counts[key], key))
     return f"{outcome} ({reason})" if reason not in {"None", outcome} else outcome

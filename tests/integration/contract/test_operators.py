@@ -8,6 +8,7 @@ import pytest
 
 from speechaid.errors import LeaseLost, NotFound
 from speechaid.model.job import Job
+from speechaid.model.states import JobStatus
 from speechaid.store.connection import Store
 from speechaid.store.operator_requests import Requested
 from tests.integration.contract.documents import (
@@ -260,6 +261,13 @@ def test_jobs_are_selected_by_batch_and_status_and_found_by_the_beginning_of_the
     assert {one.job_id for one in selected} == {"a-1", "b-1"}
     assert set(store.jobs.find_by_prefix("a-")) == {"a-1", "a-2"}
     assert store.jobs.find_by_prefix("a.") == []
+
+
+def test_jobs_that_speechai_completed_are_selected_with_those_that_are_done(store: Store) -> None:
+    for name, status in (("a-1", "done"), ("a-2", "completed"), ("a-3", "failed")):
+        add_job(store, job_id=name, batch_id=BATCH, status=status)
+    selected = store.jobs.select(batch_id=BATCH, status=JobStatus.DONE, limit=9)
+    assert {one.job_id for one in selected} == {"a-1", "a-2"}
 
 
 def test_what_speechai_reserved_for_ended_jobs_is_found_until_it_is_given_back(store: Store) -> None:

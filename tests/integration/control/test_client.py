@@ -108,6 +108,23 @@ def test_drain_with_wait_returns_when_the_last_call_has_ended(
     assert "drained" in capsys.readouterr().out
 
 
+def test_drain_with_wait_waits_for_a_worker_that_is_claiming(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.daemon.in_call = False
+    states = ["idle", "claiming", "dialling", "draining"]
+    service.daemon.first_state = states[0]
+    polls = []
+
+    def poll_again(seconds: float) -> None:
+        polls.append(seconds)
+        service.daemon.first_state = states[len(polls)]
+
+    monkeypatch.setattr("speechctl.live.time", SimpleNamespace(sleep=poll_again, monotonic=time.monotonic))
+    assert main(["drain", "--wait"]) == 0
+    assert len(polls) == 3
+
+
 def test_the_installed_command_answers_as_a_process(service: Service) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "speechctl", "status"], capture_output=True, text=True, check=False

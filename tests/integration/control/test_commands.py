@@ -223,6 +223,17 @@ def test_batches_are_listed_with_their_counts(operator: Operator) -> None:
     assert answer["without_batch"] == {"pending": 1}
 
 
+def test_batches_tells_of_older_ones_and_of_jobs_whose_batch_does_not_exist(operator: Operator) -> None:
+    for name in ("older", "newer"):
+        batch_id = operator.run("create-batch", name=name)["batch_id"]
+        operator.database.jobs.insert_one({"job_id": name, "batch_id": batch_id, "status": "completed"})
+    operator.database.jobs.insert_one({"job_id": "lost", "batch_id": "batch-gone", "status": "pending"})
+    answer = operator.run("batches", limit=1)
+    assert [(row["name"], row["jobs"]) for row in answer["batches"]] == [("newer", {"done": 1})]
+    assert answer["left_out"] == 1
+    assert answer["missing"] == {"batch-gone": {"pending": 1}}
+
+
 # -- import ------------------------------------------------------------------------------------------------
 
 

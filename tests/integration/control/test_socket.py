@@ -325,6 +325,18 @@ def test_an_answer_of_a_loop_command_is_always_json(path: Path) -> None:
     control.close()
 
 
+def test_an_answer_with_a_path_that_is_not_utf_8_is_json_nevertheless(path: Path) -> None:
+    control = ControlSocket(path)
+    client = RawClient(path)
+    client.send(b'{"v": 1, "id": "q1", "command": "status"}')
+    assert control.wait([], PATIENCE_MS).control
+    (request,) = control.receive()
+    control.reply(request, {"place": os.fsdecode(b"/d\xf1")})
+    assert client.receive() == {"v": 1, "id": "q1", "ok": True, "result": {"place": r"/d\xf1"}}
+    client.close()
+    control.close()
+
+
 # -- arbitrary input ---------------------------------------------------------------------------------------
 
 frames = st.lists(

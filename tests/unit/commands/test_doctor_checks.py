@@ -169,3 +169,40 @@ def test_pauses_without_a_record_come_first_then_those_with_the_most_waiting_job
         f"batch {name} is paused" for name in ("z", "b7", "b6", "b5", "b4")
     ]
     assert [row.evidence for row in rows if row.code == "batches_paused"] == ["3 more, with 6 waiting jobs"]
+
+
+def test_what_a_finding_lists_has_an_order_of_its_own_whatever_the_database_gives(settings: Settings) -> None:
+    names = [f"b{number}" for number in range(9)]
+    jobs = [
+        Job.read({"_id": name, "job_id": name, "status": "in_progress", "dial": parked_dial()})
+        for name in names
+    ]
+
+    def of(order: int) -> DoctorFacts:
+        def turned(mapping: dict[Any, Any]) -> dict[Any, Any]:
+            return dict(list(mapping.items())[::order])
+
+        return facts(
+            settings,
+            waiting=turned(
+                {name: 1 + number % 3 for number, name in enumerate(names)} | {"lost": 2, "gone": 2}
+            ),
+            batches=turned({name: Batch.read({"batch_id": name}) for name in names}),
+            accounts=turned(
+                {name: Account.read({"account_id": name, "status": "suspended"}) for name in names}
+            ),
+            window_faults=turned(dict.fromkeys(names, "9am is no time")),
+            without_hours=names[::order],
+            unknown_accounts=turned({"a": 2, "b": 2, "c": 5}),
+            unreadable=names[::order],
+            dials=jobs[::order],
+            outcomes=turned({("failed", "x"): 20, ("failed", "y"): 20}),
+        )
+
+    assert findings(of(1)) == findings(of(-1))
+    (unknown,) = [finding for finding in findings(of(1)) if finding.code == "account_unknown"]
+    assert unknown.evidence == "c (5 jobs), a (2 jobs), b (2 jobs)"
+
+
+def parked_dial() -> dict[str, Any]:
+    return {"key": "k", "number": "+56912345671", "intent_at": NOW, "parked_at": NOW}

@@ -17,6 +17,8 @@ from speechaid.model.states import (
     Outcome,
     OutcomeClass,
     Priority,
+    counts_by_status,
+    spellings_of,
     transition,
 )
 
@@ -108,3 +110,13 @@ def test_every_call_status_is_terminal_or_live() -> None:
 def test_priorities_have_speechai_s_numbers() -> None:
     assert [int(priority) for priority in sorted(Priority, reverse=True)] == [3, 2, 1]
     assert max(Priority) is Priority.URGENT
+
+
+def test_counts_have_our_names_and_order_and_jobs_of_other_programs_are_counted_too() -> None:
+    found = {"completed": 2, "odd": 1, "done": 3, "pending": 4}
+    assert list(counts_by_status(found).items()) == [("pending", 4), ("done", 5), ("odd", 1)]
+
+
+def test_a_status_is_found_under_every_spelling() -> None:
+    assert spellings_of(JobStatus.DONE) == ["done", "completed"]
+    assert spellings_of(JobStatus.PENDING) == ["pending"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,3 +26,9 @@ def test_a_disk_counts_as_full_before_it_has_no_space_left(
 
 def test_a_path_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     assert [row["of"] for row in disks({"a": tmp_path / "gone", "b": tmp_path})] == ["b"]
+
+
+def test_a_path_that_is_not_utf_8_is_shown_by_its_bytes(tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"d\xf1")
+    place.mkdir()
+    assert disks({"state directory": place})[0]["path"] == rf"{tmp_path}/d\xf1"

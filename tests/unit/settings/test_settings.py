@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -594,3 +595,10 @@ def test_where_something_is_missing_the_file_that_is_not_there_is_named(
     with pytest.raises(ConfigError) as caught:
         get_settings(environ={"HOME": str(tmp_path)})
     assert not any("is not there" in fault for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize("variable", ["MONGO_URI", "SPEECHAID_SOCKET"])
+def test_a_place_that_cannot_be_used_unless_it_is_utf_8_is_refused_at_the_start(variable: str) -> None:
+    place = os.fsdecode(b"/data/campa\xf1a")
+    value = f"embedded:{place}" if variable == "MONGO_URI" else place
+    assert [line for line in faults_of({variable: value}) if line.startswith(variable) and "UTF-8" in line]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from speechaid.protocol import messages
+from speechaid.protocol.keys import allowed_clients
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
 from speechctl.cli import main
 from speechctl.parser import build_parser, wire_arguments
@@ -165,3 +166,24 @@ def test_with_json_a_failure_is_json(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["status", "--json", "--socket", "/nothing/here.sock"]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert (answer["ok"], answer["error"]["code"]) == (False, "unreachable")
+
+
+def test_the_name_of_a_file_is_sent_in_printable_characters() -> None:
+    path = os.fsdecode(b"lists/campa\xf1a\n.csv")
+    assert parsed("dnc-import", path)["filename"] == r"campa\xf1a\n.csv"
+
+
+@pytest.mark.parametrize("command", ["import", "dnc-import"])
+def test_a_missing_file_whose_name_is_not_utf_8_is_refused_in_strict_json(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing = tmp_path / os.fsdecode(b"campa\xf1a.csv")
+    assert main([command, str(missing), "--json"]) == 2
+    message = json.loads(capsys.readouterr().out)["error"]["message"]
+    assert message == rf"{tmp_path}/campa\xf1a.csv: No such file or directory"
+
+
+def test_a_key_without_a_stated_access_may_read(tmp_path: Path) -> None:
+    assert main(["keys", "server", "--dir", str(tmp_path)]) == 0
+    assert main(["keys", "add", "maria", "--dir", str(tmp_path), "--out", str(tmp_path / "m.key")]) == 0
+    assert [client.access for client in allowed_clients(tmp_path).values()] == ["read"]

@@ -87,7 +87,7 @@ ALERT = {
 RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
     "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
-    "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 calls in hand"),
+    "drain": ({"draining": True, "stopping": False, "calls_in_hand": 2}, "2 jobs in hand"),
     "undrain": ({"draining": False}, "take jobs again"),
     "pause-worker": ({"worker": "worker-2", "paused": True}, "worker-2 is paused"),
     "resume-worker": ({"worker": "worker-2", "paused": False}, "worker-2 takes jobs again"),
@@ -96,7 +96,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "log-level": ({"level": "DEBUG"}, "level is DEBUG"),
     "shutdown": (
         {"stopping": True, "now": True, "calls_in_hand": 1},
-        "1 call in hand, left to the next start",
+        "1 job in hand, left to the next start",
     ),
     "batches": (
         {
@@ -475,7 +475,7 @@ def test_a_line_break_in_a_name_does_not_break_its_row() -> None:
         ({"state": "importing", "done": 500, "of": 1200}, "importing: 500 of 1200 contacts ..."),
         (
             {"state": "draining", "calls_in_hand": 2, "seconds": 65, "left": {}},
-            "draining: 2 calls in hand, 1m 05s so far ...",
+            "draining: 2 jobs in hand, 1m 05s so far ...",
         ),
         ({"state": "reading"}, "reading ..."),
     ],
@@ -510,13 +510,13 @@ def test_an_interrupted_import_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("command", "change", "line"),
     [
-        ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no call in hand"),
-        ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 call in hand finishes first"),
-        ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 calls in hand finish first"),
+        ("shutdown", {"now": False, "calls_in_hand": 0}, "stopping: no job in hand"),
+        ("shutdown", {"now": False, "calls_in_hand": 1}, "stopping: 1 job in hand finishes first"),
+        ("shutdown", {"now": False, "calls_in_hand": 2}, "stopping: 2 jobs in hand finish first"),
         ("reset-jobs", {"dry_run": False, "reset": 1}, "1 job reset: pending"),
         ("forecast", {"pending": 1}, "of 1 waiting job,"),
         ("forecast", {"beyond": 1}, "1 more job waits after these"),
-        ("drain", {"calls_in_hand": 0}, "takes a new job; no call in hand"),
+        ("drain", {"calls_in_hand": 0}, "takes a new job; no job in hand"),
     ],
 )
 def test_counts_use_the_singular_and_the_plural(command: str, change: dict[str, Any], line: str) -> None:
@@ -573,3 +573,38 @@ def test_every_cause_of_a_settled_call_is_shown_in_words() -> None:
     event = {"event": "call.settled", "cause": "served", "status": "done"}
     assert event_line(event) == 'call.settled  cause="goal reached" status=done'
     assert event_line({"event": "worker_ended", "cause": "hung"}) == "worker_ended  cause=hung"
+
+
+def counted(in_progress: int, **fields: Any) -> dict[str, Any]:
+    """A status with one job in hand, and jobs in progress as counted before."""
+    daemon = FakeDaemon()
+    daemon.in_call = True
+    return {**daemon.snapshot(), "queue": {"in_progress": in_progress}, **fields}
+
+
+def test_status_says_where_the_jobs_in_progress_are_that_no_worker_here_has_in_hand() -> None:
+    shown = text("status", counted(5, census={"parked": 1, "lapsed": 1}))
+    assert "1 job in hand" in shown
+    assert "of the 5 jobs in progress: 1 in hand on this host; 1 parked: Retell does not confirm" in shown
+    assert "1 waiting for a worker, the lease has run out; 2 on another host, or claimed or settled" in shown
+
+
+def test_status_says_nothing_of_it_while_all_are_in_hand() -> None:
+    assert "of the" not in text("status", counted(1))
+
+
+def test_counts_from_before_a_command_say_so() -> None:
+    assert "before the last command" in text("status", counted(1, counted_before_command=True))
+    assert "before the last command" not in text("status", counted(1, counted_before_command=False))
+
+
+def test_while_the_database_is_away_status_says_as_of_when_it_knows_holds_and_batches() -> None:
+    away = {"state": "away", "error": "no answer"}
+    shown = text("status", counted(1, database=away, read_at="2026-03-02T10:00:00+00:00"))
+    assert re.search(r"database: away: no answer; what it holds is shown as of 2026-03-0\d \d\d:00:00", shown)
+
+
+def test_batches_says_what_it_leaves_out_and_which_do_not_exist() -> None:
+    shown = text("batches", {"batches": [], "left_out": 2, "missing": {"batch-gone": {"pending": 3}}})
+    assert "and 2 older batches with jobs: --limit N" in shown
+    assert "batch-gone does not exist, its jobs are not dialled: 3 pending" in shown

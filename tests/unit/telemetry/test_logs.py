@@ -390,3 +390,10 @@ def test_standard_error_without_the_journal_has_no_priorities(monkeypatch: pytes
         log.error("x")
         logs.configure("INFO", "text", io.StringIO())
     assert not read_all(reader)[0].startswith("<")
+
+
+def test_a_line_in_json_has_no_lone_surrogate() -> None:
+    fields = {"path": os.fsdecode(b"campa\xf1a"), "face": "\U0001f600"}
+    record = logging.makeLogRecord({"event": "x", "fields": fields, "levelname": "INFO"})
+    line = json.loads(LineFormatter(as_json=True).line(record))
+    assert (line["path"], line["face"]) == (r"campa\xf1a", "\U0001f600")
