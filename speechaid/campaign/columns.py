@@ -5,6 +5,7 @@ A title alone does not make a phone column: some of its cells must be phone numb
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,6 +84,7 @@ def recognise(
     *,
     country: str | None = None,
     mapping: Mapping[str, str] | None = None,
+    kept_mapping: Mapping[str, str] | None = None,
 ) -> Columns:
     """Say of each column what it is taken for, and why.
 
@@ -91,16 +93,16 @@ def recognise(
         sample: the first rows below; at most ``SAMPLE_ROWS`` are looked at.
         country: ISO 3166 alpha-2, for national phone numbers.
         mapping: by title as written (or its position from 1): a role's name, or ``variable:NAME``.
+        kept_mapping: the same of an earlier file with these titles; ``mapping`` wins.
 
     Raises:
         ImportFailed: no column holds phone numbers, or the mapping names an unknown title or role.
     """
-    titles = [one_line(clean(cell)) for cell in header]
-    while titles and not titles[-1]:
-        titles.pop()
+    titles = _titles(header)
     rows = sample[:SAMPLE_ROWS]
     cells = [_cells(rows, position) for position in range(len(titles))]
-    told = _told(titles, mapping or {})
+    told = _told(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
+    told |= _told(titles, mapping or {}, "you said so")
     columns = [
         told.get(position) or _column(position, title, cells[position], country)
         for position, title in enumerate(titles)
@@ -118,6 +120,19 @@ def recognise(
     return Columns(columns=_in_order_of_dialling(columns), remarks=tuple(remarks))
 
 
+def titles_key(header: Sequence[object]) -> str:
+    """A short name of a heading, by which a mapping of its columns is found again."""
+    titles = [fold(title) for title in _titles(header) if title not in REMARK_COLUMNS]
+    return hashlib.sha256("\x1f".join(titles).encode()).hexdigest()[:24]
+
+
+def _titles(header: Sequence[object]) -> list[str]:
+    titles = [one_line(clean(cell)) for cell in header]
+    while titles and not titles[-1]:
+        titles.pop()
+    return titles
+
+
 def title_role(title: str) -> Role | None:
     """What a title alone says: a role, or None where it may be anything."""
     folded = fold(title)
@@ -132,7 +147,7 @@ def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
     return [text for text in texts if not is_nothing(text)]
 
 
-def _told(titles: Sequence[str], mapping: Mapping[str, str]) -> dict[int, Column]:
+def _told(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict[int, Column]:
     """The columns that the mapping names."""
     told: dict[int, Column] = {}
     for key, meaning in mapping.items():
@@ -152,7 +167,7 @@ def _told(titles: Sequence[str], mapping: Mapping[str, str]) -> dict[int, Column
                 position=position,
                 title=titles[position],
                 role=Role(name),
-                why="you said so",
+                why=why,
                 variable=variable or None,
             )
     return told

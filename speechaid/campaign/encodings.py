@@ -36,6 +36,8 @@ class Decoded:
     text: str
     #: For people, such as ``UTF-8``.
     encoding: str
+    #: Python's name of it.
+    codec: str
     #: What was guessed or mended, each with the first word that it concerns.
     remarks: tuple[str, ...] = ()
 
@@ -74,6 +76,7 @@ def _eight_bit(data: bytes) -> Decoded:
     return Decoded(
         text=text,
         encoding=name,
+        codec=encoding,
         remarks=(f"the file does not say its encoding and was read as {name}: {word!r}",),
     )
 
@@ -110,7 +113,7 @@ def _mended(text: str, encoding: str) -> Decoded:
             around = re.split(r"[\s;,]", text[max(still.start() - 20, 0) : still.end() + 20])
             word = next(part for part in around if _GARBLED.search(part))
             remarks.append(f"accents are garbled and cannot be mended: {word!r}")
-    return Decoded(text=text, encoding=_NAMES[encoding], remarks=tuple(remarks))
+    return Decoded(text=text, encoding=_NAMES[encoding], codec=encoding, remarks=tuple(remarks))
 
 
 def _mended_word(word: str, garbled: dict[str, str]) -> str:

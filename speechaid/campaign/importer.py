@@ -13,7 +13,8 @@ from typing import Final
 import phonenumbers
 
 from speechaid.campaign import cells
-from speechaid.campaign.columns import Columns, recognise
+from speechaid.campaign.columns import Columns, recognise, titles_key
+from speechaid.campaign.people import person_keys
 from speechaid.campaign.rows import (
     KINDS,
     BadRow,
@@ -55,6 +56,8 @@ class Choices:
     with_hidden_rows: bool = False
     #: By title: a role's name, or ``variable:NAME``.
     mapping: Mapping[str, str] = field(default_factory=dict)
+    #: Mappings of earlier files, by ``titles_key``; ``mapping`` wins over them.
+    kept_mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: Kinds of remark whose rows are kept, and kinds whose rows are bad.
     accepted: frozenset[Kind] = frozenset()
     refused: frozenset[Kind] = frozenset()
@@ -70,6 +73,10 @@ class Parsed:
     columns: Columns
     #: What was read of the file, for people.
     source: Source
+    #: By which mappings of the same titles are found again.
+    titles_key: str
+    #: The mapping of an earlier file that was used; empty where there is none.
+    kept_mapping: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +92,9 @@ class Source:
     header_row: int
     lines_above: int
     hidden_rows: int
+    #: What a file of the same form is written in: None for a workbook.
+    delimiter: str | None = None
+    codec: str | None = None
 
 
 class ContactsReader:
@@ -114,8 +124,12 @@ class ContactsReader:
         header, above, lines = _header(table, filename, country, chosen)
         sample = list(itertools.islice(lines, _SAMPLE_ROWS))
         rows = [line.cells for line in sample if line.fault is None]
+        key = titles_key(header.cells)
+        kept = chosen.kept_mappings.get(key, {})
         try:
-            columns = recognise(header.cells, rows, country=country, mapping=chosen.mapping)
+            columns = recognise(
+                header.cells, rows, country=country, mapping=chosen.mapping, kept_mapping=kept
+            )
         except ImportFailed as exc:
             raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
@@ -139,7 +153,11 @@ class ContactsReader:
                 header_row=header.number,
                 lines_above=above,
                 hidden_rows=table.hidden_rows,
+                delimiter=table.delimiter,
+                codec=table.codec,
             ),
+            titles_key=key,
+            kept_mapping=kept,
         )
         self._first_line: dict[str, int] = {}
         self._line_of: dict[int, Line] = {}
@@ -162,7 +180,8 @@ class ContactsReader:
             _refuse_duplicate(row, self._first_line)
         except UnusableRowError as exc:
             written = self._rows.as_written(line)
-            self.parsed.bad_rows.append(BadRow(line=line.number, reason=str(exc), row=written))
+            bad = BadRow(line=line.number, reason=str(exc), kind=exc.kind, cells=written)
+            self.parsed.bad_rows.append(bad)
             return
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
@@ -187,18 +206,32 @@ class ContactsReader:
                 kept.append(replace(row, phones=phones))
                 self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
             else:
-                self.parsed.bad_rows.append(
-                    BadRow(line=row.line, reason=text, row=self._rows.as_written(self._line_of[row.line]))
-                )
+                written = self._rows.as_written(self._line_of[row.line])
+                bad = BadRow(line=row.line, reason=text, kind=Kind.SHARED, cells=written)
+                self.parsed.bad_rows.append(bad)
         self.parsed.rows = kept
         self.parsed.bad_rows.sort(key=lambda bad: bad.line)
 
 
 def remark_counts(parsed: Parsed) -> list[dict[str, object]]:
     """The remarks by kind: how many, the first one, and the option that changes it."""
-    counts = Counter(remark.kind for remark in parsed.remarks)
+    return _counts(parsed.remarks, _option)
+
+
+def bad_row_counts(parsed: Parsed) -> list[dict[str, object]]:
+    """The bad rows that an option would keep, by kind: how many, the first one, and the option."""
+    refused = [
+        Remark(line=bad.line, text=bad.reason, kind=bad.kind)
+        for bad in parsed.bad_rows
+        if bad.kind is not None
+    ]
+    return _counts(refused, lambda kind: f"--accept {kind}")
+
+
+def _counts(remarks: list[Remark], option: Callable[[Kind], str | None]) -> list[dict[str, object]]:
+    counts = Counter(remark.kind for remark in remarks)
     first: dict[Kind, Remark] = {}
-    for remark in parsed.remarks:
+    for remark in remarks:
         first.setdefault(remark.kind, remark)
     return [
         {
@@ -207,7 +240,7 @@ def remark_counts(parsed: Parsed) -> list[dict[str, object]]:
             "count": counts[kind],
             "line": first[kind].line,
             "example": first[kind].text,
-            "option": _option(kind),
+            "option": option(kind),
         }
         for kind in Kind
         if kind in counts
@@ -222,18 +255,26 @@ def _option(kind: Kind) -> str | None:
 
 
 def job_documents(
-    parsed: Parsed, *, batch_id: str, account_id: str | None, now: datetime, new_id: Callable[[], str]
+    parsed: Parsed,
+    *,
+    batch_id: str,
+    account_id: str | None,
+    import_id: str | None = None,
+    now: datetime,
+    new_id: Callable[[], str],
 ) -> list[Document]:
-    """One pending job for each good row, in SpeechAI's document format.
+    """One pending job for each good row, in their order and in SpeechAI's document format.
 
     Args:
         parsed: of a ``ContactsReader`` that has read its file to the end.
         batch_id: the batch that they belong to.
         account_id: the account that pays, or None.
+        import_id: the import that makes them, by which it can be undone.
         now: the database's time.
         new_id: makes a fresh ``job_id``.
     """
-    return [_job_document(row, batch_id, account_id, now, new_id()) for row in parsed.rows]
+    of_import = {} if import_id is None else {"import_id": import_id}
+    return [_job_document(row, batch_id, account_id, now, new_id()) | of_import for row in parsed.rows]
 
 
 def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime, job_id: str) -> Document:
@@ -257,6 +298,8 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         "deduplication_key": f"{batch_id}:{digest}",
         # The same in all batches: finds contacts that another batch of the account has.
         "contact_key": digest,
+        # Finds other jobs of the same person.
+        "person_keys": person_keys(row.dni, row.phones),
         "contact": _without_none(contact),
         "to_number": row.phones[0],
         "payload": _without_none(payload),

@@ -121,11 +121,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class BadRow:
-    """A row that becomes no job; ``row`` has its cells as written, which are personal data."""
+    """A row that becomes no job; ``cells`` are as written, which are personal data."""
 
     line: int
     reason: str
-    row: dict[str, str] = field(repr=False)
+    #: What was refused, where ``--accept KIND`` would keep the row.
+    kind: Kind | None = None
+    cells: list[str] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,11 @@ class Remark:
 
 
 class UnusableRowError(Exception):
-    """The row cannot become a job; the text says why."""
+    """The row cannot become a job; the text says why, the kind what ``--accept`` would change."""
+
+    def __init__(self, text: str, kind: Kind | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +178,7 @@ class RowReader:
 
         def remark(kind: Kind, text: str) -> None:
             if self.is_bad(kind) and kind not in _OF_PHONES:
-                raise UnusableRowError(text)
+                raise UnusableRowError(text, kind)
             remarks.append(Remark(line=line.number, text=text, kind=kind))
 
         row = Row(
@@ -192,16 +198,9 @@ class RowReader:
         )
         return row, remarks
 
-    def as_written(self, line: Line) -> dict[str, str]:
-        """The cells of a bad row by their titles, as the file has them."""
-        titles = self.columns.titles
-        written: dict[str, str] = {}
-        for position, cell in enumerate(line.cells[:MAX_COLUMNS]):
-            title = titles[position] if position < len(titles) else ""
-            written[title if title and title not in written else f"column_{position + 1}"] = cells.clean(
-                cell
-            )[:200]
-        return written
+    def as_written(self, line: Line) -> list[str]:
+        """The cells of a bad row as the file has them."""
+        return [cells.clean(cell)[:MAX_CELL_CHARACTERS] for cell in line.cells[:MAX_COLUMNS]]
 
     def _texts(self, line: Line) -> list[str]:
         """The cells as clean text, padded to the width of the heading."""
@@ -249,6 +248,7 @@ class RowReader:
         country = self._country(texts)
         found: dict[str, str] = {}
         faults: list[str] = []
+        kinds: list[Kind | None] = []
         for column in self.columns.of(Role.PHONE):
             text = texts[column.position]
             if is_nothing(text):
@@ -256,11 +256,13 @@ class RowReader:
             for part, reading in read_cell(text, country):
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
-                    faults.append(f"{column.title}: {fault}")
+                    faults.append(f"{column.title}: {fault[0]}")
+                    kinds.append(fault[1])
         if not found:
-            raise UnusableRowError("; ".join(dict.fromkeys(faults)) or "no phone number")
-        for fault in faults:
-            remark(Kind.PHONE, fault)
+            text = "; ".join(dict.fromkeys(faults)) or "no phone number"
+            raise UnusableRowError(text, next(filter(None, kinds), None))
+        for text in faults:
+            remark(Kind.PHONE, text)
         return tuple(found.values())
 
     def _add_phone(
@@ -270,19 +272,19 @@ class RowReader:
         reading: Number | Fault,
         found: dict[str, str],
         remark: Callable[[Kind, str], None],
-    ) -> str | None:
+    ) -> tuple[str, Kind | None] | None:
         """Add one number, or say why it is not used."""
         if isinstance(reading, Fault):
             digits = sum(character.isdecimal() for character in part)
-            return f"{reading} ({len(part)} characters, {digits} digits)"
+            return f"{reading} ({len(part)} characters, {digits} digits)", None
         doubts = list(_doubts_about(reading, self.country))
         if not _means_mobiles(column.title) and Kind.LANDLINE not in self.refused:
             doubts = [doubt for doubt in doubts if doubt[0] is not Kind.LANDLINE]
-        refused = next((text for kind, text in doubts if self.is_bad(kind)), None)
+        refused = next(((text, kind) for kind, text in doubts if self.is_bad(kind)), None)
         if refused is not None:
             return refused
-        for kind, text in doubts:
-            remark(kind, f"{column.title}: {text}")
+        for doubt, words in doubts:
+            remark(doubt, f"{column.title}: {words}")
         found.setdefault(line_identity(reading.e164), reading.e164)
         return None
 

@@ -60,6 +60,9 @@ class TableFile:
     encoding: str | None = None
     #: How many rows of the sheet are hidden, and left out.
     hidden_rows: int = 0
+    #: Of a text file, and Python's name of its encoding.
+    delimiter: str | None = None
+    codec: str | None = None
     #: What was guessed or left out.
     remarks: list[str] = field(default_factory=list)
 
@@ -131,23 +134,34 @@ def _text(data: bytes, filename: str) -> TableFile:
         place = "" if found is None else f" ({_place(data, found[0])})"
         raise ImportFailed(f"{filename}: the file is neither text nor a spreadsheet{place}; {READABLE}")
     text = text if "\n" in text else text.replace("\r", "\n")
-    lines = _filled(_csv(text))
-    return TableFile(lines=lines, encoding=decoded.encoding, remarks=list(decoded.remarks))
+    rows = text.split("\n")
+    start, delimiter = _form(rows)
+    return TableFile(
+        lines=_filled(_csv(rows, start, delimiter)),
+        encoding=decoded.encoding,
+        delimiter=delimiter,
+        codec=decoded.codec,
+        remarks=list(decoded.remarks),
+    )
 
 
 def _filled(lines: Iterator[Line]) -> Iterator[Line]:
     return (line for line in lines if line.fault or any(clean(cell) for cell in line.cells))
 
 
-def _csv(text: str) -> Iterator[Line]:
+def _form(lines: list[str]) -> tuple[int, str]:
+    """The index of the first line with cells, and the delimiter: a spreadsheet's ``sep=`` line names it."""
+    first = lines[0].strip('\r\ufeff "')
+    if len(first) == 5 and first.lower().startswith("sep="):
+        return 1, first[4]
+    return 0, _delimiter(lines)
+
+
+def _csv(lines: list[str], start: int, delimiter: str) -> Iterator[Line]:
     """Strict about quotes: an unclosed quote would otherwise swallow contacts silently.
 
     After a record that cannot be read, reading continues at the next line of the file.
     """
-    lines = text.split("\n")
-    first = lines[0].strip('\r\ufeff "')
-    start, delimiter = (1, first[4]) if len(first) == 5 and first.lower().startswith("sep=") else (0, "")
-    delimiter = delimiter or _delimiter(lines)
     faults = 0
     reader = _reader(lines, start, delimiter)
     while True:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from speechaid.commands.batch_fields import batch_fields, night_warning
+from speechaid.commands.batch_fields import batch_fields, night_warning, window_settings
+from speechaid.commands.batch_start import require_hours, start_imported
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
@@ -48,12 +49,27 @@ def pause_batch(context: HandlerContext, command: Invocation) -> Result | Contin
     )
 
 
-def resume_batch(context: HandlerContext, command: Invocation) -> Result:
-    """Allow calls of the batch again."""
+def resume_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Allow calls of the batch, and start what was imported into it and waits for that."""
     batch = resolve_batch(context.store, command.args["batch"])
+    require_hours(
+        batch, context.settings, command.args, remedy=f"resume-batch {batch.batch_id} --hours 09:00-19:00"
+    )
+    hours = window_settings(command.args)
+    if hours:
+        context.store.batches.set_hours(batch.batch_id, hours)
     context.store.batches.resume(batch.batch_id, by=command.actor)
-    fault = _faults(context, [batch]).get(batch.batch_id)
-    return {**_identity(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
+
+    def finish(context: HandlerContext, started: Result) -> Result:
+        fault = _faults(context, [context.store.batches.get(batch.batch_id)]).get(batch.batch_id)
+        answer = {**_identity(batch), "was_active": batch.is_active, **started}
+        return {
+            **answer,
+            "warning": night_warning(command.args),
+            **({} if fault is None else {"fault": fault}),
+        }
+
+    return start_imported(context, command, batch.batch_id, finish)
 
 
 def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue:

@@ -23,6 +23,7 @@ from speechaid.commands import (
     job_actions,
     jobs,
     report,
+    undo_import,
 )
 from speechaid.commands.doctor import doctor
 from speechaid.commands.interfaces import BackgroundHandler, LoopHandler
@@ -78,6 +79,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "resume-all": BackgroundCommand(run=batches.resume_all),
     "cancel-batch": BackgroundCommand(run=bulk_actions.cancel_batch),
     "import": BackgroundCommand(run=import_contacts.import_contacts),
+    "undo-import": BackgroundCommand(run=undo_import.undo_import),
     "jobs": BackgroundCommand(run=jobs.jobs),
     "job": BackgroundCommand(run=jobs.job),
     "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True),

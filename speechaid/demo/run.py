@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from speechaid.demo.audit import Audit, AuditPolicy, audit
 from speechaid.demo.contacts import contacts
@@ -150,9 +150,10 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
 
 def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> str:
     """Import the contacts file; return the new batch's id."""
-    answer = environment.daemon.ask(
-        "import", contacts(jobs), filename="demo_contacts.csv", name="Campaña de muestra", country="CL"
-    )
+    options: dict[str, Any] = {"filename": "demo_contacts.csv", "name": "Campaña de muestra", "country": "CL"}
+    # Numbers for fiction are not in any numbering plan; the simulator may be called at any hour.
+    options |= {"accept": "unassigned", "hours": "00:00-24:00", "start": True}
+    answer = environment.daemon.ask("import", contacts(jobs), **options)
     batch_id = str(answer["batch_id"])
     announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
     return batch_id
@@ -274,7 +275,7 @@ Everything keeps running. In another terminal:
   speechctl status
   speechctl report --batch {batch_id}
   speechctl jobs --batch {batch_id} --status failed
-  speechctl import {sample} --name again
+  speechctl import {sample} --name again --accept unassigned --duplicates keep --hours 00:00-24:00 --start
   curl http://{environment.daemon.ask("status")["metrics"]}/metrics
 
 The daemon's log is {environment.daemon.log}. Ctrl-C here stops everything.""",

@@ -131,7 +131,7 @@ def test_a_bad_row_is_returned_as_written_and_the_others_are_read() -> None:
     parsed = parse("nombre,telefono", "Ana,955550001", "Eva,12", "", "Luz,955550003")
     assert [(row.line, row.name) for row in parsed.rows] == [(2, "Ana"), (5, "Luz")]
     (bad,) = parsed.bad_rows
-    assert (bad.line, bad.row) == (3, {"nombre": "Eva", "telefono": "12"})
+    assert (bad.line, bad.cells) == (3, ["Eva", "12"])
 
 
 def test_lines_are_counted_as_the_file_has_them() -> None:
@@ -215,6 +215,7 @@ def test_a_job_document_is_complete_and_readable() -> None:
     assert key.startswith("b1:")
     assert key == f"b1:{document.pop('contact_key')}"
     assert "1-9" not in key
+    assert document.pop("person_keys") == ["id:19", "line:+56955550001", "line:+56955550002"]
     assert document == {
         "job_id": "job-1",
         "batch_id": "b1",
