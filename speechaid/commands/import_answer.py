@@ -28,7 +28,7 @@ _MAX_CHARACTERS: Final = 32_000_000
 _SHOWN_OF_ID: Final = 2
 
 
-def answer(parsed: Parsed, command: Invocation) -> Result:
+def import_answer(parsed: Parsed, command: Invocation) -> Result:
     """The contents of the file; bad rows, which hold personal data, only on request."""
     returned = _returned(parsed) if command.args["return_bad_rows"] else {}
     return returned | {
@@ -50,7 +50,7 @@ def answer(parsed: Parsed, command: Invocation) -> Result:
     }
 
 
-def preview(
+def row_preview(
     parsed: Parsed,
     documents: Iterable[tuple[Row, Document]],
     line: int,

@@ -22,7 +22,7 @@ from speechaid.commands.batch_fields import batch_fields, call_settings, country
 from speechaid.commands.batch_start import count_waiting, require_hours, start_imported
 from speechaid.commands.batches import check_account
 from speechaid.commands.ids import resolve_batch
-from speechaid.commands.import_answer import answer, preview
+from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
@@ -326,7 +326,7 @@ def _new_ones(
         if document["contact_key"] in known.in_batch:
             work.already_there += 1
             continue
-        match = known.match(document)
+        match = known.find_match(document)
         if match is not None:
             known.note(row.line, match)
             if command.args["duplicates"] == "leave-out":
@@ -363,7 +363,7 @@ def _record(context: HandlerContext, command: Invocation, work: _Import, **more:
 def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
     known = work.known
     assert known is not None  # noqa: S101 - set before the first chunk
-    result = answer(work.parsed, command) | {
+    result = import_answer(work.parsed, command) | {
         "dry_run": command.args["dry_run"],
         "import_id": work.import_id,
         "already_there": work.already_there,
@@ -427,7 +427,7 @@ def _preview(context: HandlerContext, command: Invocation, work: _Import) -> Res
     default = context.settings.dialling
     zone = work.batch.call_settings.timezone if work.batch else command.args["timezone"]
     of_batch = country_of(work.batch, account, default.default_country) if work.batch else work.country
-    shown = preview(
+    shown = row_preview(
         work.parsed,
         zip(work.parsed.rows, work.documents, strict=True),
         command.args["row"],

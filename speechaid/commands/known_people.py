@@ -72,7 +72,7 @@ class KnownPeople:
                 if key in self._wanted and known is not None:
                     self._by_key[key].append(known)
 
-    def match(self, document: Document) -> _Known | None:
+    def find_match(self, document: Document) -> _Known | None:
         """The job by which a contact of the import is known; None where it is new."""
         keys = document["person_keys"]
         reference = _reference(document)

@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from speechaid.demo.audit import Audit, AuditPolicy, audit
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
 from speechaid.demo.report import Summary, as_text
@@ -150,10 +150,8 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
 
 def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> str:
     """Import the contacts file; return the new batch's id."""
-    options: dict[str, Any] = {"filename": "demo_contacts.csv", "name": "Campaña de muestra", "country": "CL"}
-    # Numbers for fiction are not in any numbering plan; the simulator may be called at any hour.
-    options |= {"accept": "unassigned", "hours": "00:00-24:00", "start": True}
-    answer = environment.daemon.ask("import", contacts(jobs), **options)
+    names = {"filename": "demo_contacts.csv", "name": "Campaña de muestra", "country": "CL"}
+    answer = environment.daemon.ask("import", contacts(jobs), **names, **IMPORT_OPTIONS)
     batch_id = str(answer["batch_id"])
     announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
     return batch_id
