@@ -363,7 +363,8 @@ def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> 
     assert "is on the list" in terminal.type("dnc", "+12125550178")
     people = terminal.place / "people.csv"
     people.write_text("nombre,telefono\nUna Persona,+12125550177\nOtra Persona,+12125550178\n")
-    batch = terminal.ask("import", str(people), "--name", "listed")["batch_id"]
+    at_once = ("--hours", "00:00-24:00", "--start")
+    batch = terminal.ask("import", str(people), "--name", "listed", *at_once)["batch_id"]
     terminal.until(lambda: len(terminal.jobs(batch, "failed")) == 2)
     assert not [call for call in terminal.simulator.placed_calls() if "+1212555017" in str(call["to_number"])]
     terminal.type("dnc-remove", "+12125550177", "--yes")
