@@ -35,16 +35,22 @@ def require_hours(
         options: ``hours``, where given.
         remedy: how hours are given here.
     """
-    if batch is not None and not batch.document.get("created_by"):
-        return  # another program's batch keeps the hours that it has, or none
-    has_own = batch is not None and batch.call_settings.allowed_hours is not None
-    if has_own or options.get("hours") is not None or settings.dialling.default_allowed_hours is not None:
+    if options.get("hours") is not None or _has_hours(batch, settings):
         return
     message = (
         "there are no calling hours, so people would be called day and night: "
         f"{remedy}, or set SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)"
     )
     raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def _has_hours(batch: Batch | None, settings: Settings) -> bool:
+    """Whether a batch may start; another program's keeps the hours that it has, or none."""
+    if settings.dialling.default_allowed_hours is not None:
+        return True
+    if batch is None:
+        return False
+    return not batch.document.get("created_by") or batch.call_settings.allowed_hours is not None
 
 
 def start_imported(
@@ -88,6 +94,9 @@ def _first_calls(context: HandlerContext, batch: Batch, people: int, phones: int
     counts = {"people": people, "phones": phones}
     if isinstance(window, WindowFault):
         text = f"no calls: {window.sentence}"
+        return {**counts, "at": None, "timezone": None, "now": False, "text": text}
+    if not _has_hours(batch, context.settings):
+        text = f"it has no calling hours yet: resume-batch {batch.batch_id} --hours 09:00-19:00"
         return {**counts, "at": None, "timezone": None, "now": False, "text": text}
     now = context.store.now()
     at = windows.next_opening(window, now)

@@ -14,7 +14,7 @@ from speechaid.campaign.titles import Role
 from speechaid.commands.batch_fields import night_warning
 from speechaid.commands.interfaces import CommandRefused, Invocation, Result
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_bare_phones, mask_phone
+from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
 from speechaid.retell.variables import variables_for
@@ -24,6 +24,9 @@ _MAX_LISTED: Final = 1000
 #: Bad rows returned with their cells, limited by the size of an answer: rows, and characters of all cells.
 _MAX_RETURNED: Final = 20_000
 _MAX_CHARACTERS: Final = 32_000_000
+#: What is masked of a phone column, and of a column that may hold phones: a date has at most eight digits.
+_NUMBER: Final = re.compile(r"\+?\d(?:[ .()/-]{0,2}\d){5,14}")
+_LONG_NUMBER: Final = re.compile(r"\+?\d(?:[ .()/-]{0,2}\d){8,14}")
 #: Characters of an id that are shown, at each end.
 _SHOWN_OF_ID: Final = 2
 
@@ -137,9 +140,8 @@ def _column(column: Column, *, show: bool) -> Result:
 
 def _masked(value: str, role: Role) -> str:
     """A value as a manager needs it to see what the column is, without whole phones and ids."""
-    if role is Role.PHONE:
-        return re.sub(r"\+?\d[\d ().-]{5,}\d", lambda match: mask_phone(match[0]), value)
     if role is Role.DNI:
         hidden = re.sub(r"\w", "*", value[_SHOWN_OF_ID:-_SHOWN_OF_ID])
         return value[:_SHOWN_OF_ID] + hidden + value[-_SHOWN_OF_ID:] if len(value) > 4 else "*" * len(value)
-    return mask_bare_phones(value)
+    numbers = {Role.PHONE: _NUMBER, Role.VARIABLE: _LONG_NUMBER, Role.LEFT_OUT: _LONG_NUMBER}.get(role)
+    return value if numbers is None else numbers.sub(lambda match: mask_phone(match[0]), value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import local_time, plural
@@ -15,6 +15,8 @@ _MAX_NAMED: Final = 10
 
 def contacts_import(result: Result) -> list[Block]:
     """The result of ``import``: in a dry run with the columns and what was read."""
+    if result.get("preview"):
+        return _preview(result["preview"])
     blocks: list[Block] = [_head(result)]
     if result.get("first_calls"):
         blocks.append(_first_calls(result))
@@ -23,9 +25,7 @@ def contacts_import(result: Result) -> list[Block]:
     blocks += _columns(result)
     blocks += _known(result)
     blocks += _bad_rows(result)
-    blocks += _remarks(result)
-    blocks += _preview(result.get("preview"))
-    return blocks
+    return [*blocks, *_remarks(result)]
 
 
 def undo_import(result: Result) -> list[Block]:
@@ -58,7 +58,7 @@ def _first_calls(result: Result) -> str:
     calls = str(result["first_calls"]["text"])
     if not result.get("waits_for_start"):
         return calls
-    return f"nobody is called before speechctl resume-batch {result['batch_id']}; from now on: {calls}"
+    return f"nobody is called before speechctl resume-batch {result['batch_id']} (started now: {calls})"
 
 
 def _read(result: Result) -> list[Block]:
@@ -149,7 +149,7 @@ def _bad_rows(result: Result) -> list[Block]:
         for kind in result.get("bad_rows_by_kind", ())
     ]
     if result.get("bad_rows_file"):
-        batch = f" --batch {result['batch_id']}" if result.get("batch_id") else ""
+        batch = f" with --batch {result['batch_id']}" if result.get("batch_id") else ""
         file = result["bad_rows_file"]
         blocks.append(f"bad rows are written to {file}: correct them and import that file{batch}")
     return blocks
@@ -174,9 +174,7 @@ def _remarks(result: Result) -> list[Block]:
     return [*blocks, f"  to change it: {', '.join(options)}, --remarks-are-bad"] if options else blocks
 
 
-def _preview(preview: dict[str, Any] | None) -> list[Block]:
-    if not preview:
-        return []
+def _preview(preview: Result) -> list[Block]:
     blocks: list[Block] = [Heading(text=f"line {preview['line']}")]
     if "bad" in preview:
         return [*blocks, f"not imported: {preview['bad']}"]

@@ -107,7 +107,9 @@ def test_a_batch_without_calling_hours_does_not_start(operator: Operator) -> Non
     refused = operator.refusal("import", file=CSV, filename="march.csv", start=True)
     assert "--hours 09:00-19:00" in str(refused)
     assert operator.database.batches.count_documents({}) == 0
-    batch_id = imported(operator)
+    answer = operator.run("import", file=CSV, filename="march.csv")
+    batch_id = answer["batch_id"]
+    assert answer["first_calls"]["text"].startswith("it has no calling hours yet")
     refused = operator.refusal("resume-batch", batch=batch_id)
     assert f"resume-batch {batch_id} --hours" in str(refused)
     assert operator.batch(batch_id)["is_active"] is False
@@ -235,7 +237,7 @@ def test_a_dry_run_keeps_no_mapping(operator: Operator) -> None:
 
 
 def test_a_dry_run_shows_each_column_with_masked_values(operator: Operator) -> None:
-    file = "Título\nNombre;RUT;Celular;Plan\nAna;12.345.678-5;+56 9 5555 0071;hogar\n"
+    file = "Título\nNombre;RUT;Celular;Plan;Alta\nAna;12.345.678-5;+56 9 5555 0071;955550072;31/07/2026\n"
     answer = operator.run("import", file=file, filename="a.csv", dry_run=True)
     assert answer["read"] == {
         "sheet": None,
@@ -250,7 +252,8 @@ def test_a_dry_run_shows_each_column_with_masked_values(operator: Operator) -> N
         ("Nombre", "name", ["Ana"]),
         ("RUT", "id", ["12.***.***-5"]),
         ("Celular", "phone", ["+569******71"]),
-        ("Plan", "variable", ["hogar"]),
+        ("Plan", "variable", ["*******72"]),
+        ("Alta", "variable", ["31/07/2026"]),
     ]
     shown = operator.run("import", file=file, filename="a.csv", dry_run=True, show_values=True)
     assert shown["columns"][2]["values"] == ["+56 9 5555 0071"]
