@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final
 
 from speechaid.commands.ids import resolve_batch
@@ -12,7 +13,7 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 
 #: Jobs deleted by one task of the database thread.
-_PORTION: Final = 500
+_PORTION: Final = 100
 
 
 def undo_import(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -30,7 +31,7 @@ def undo_import(context: HandlerContext, command: Invocation) -> Result | Contin
     if command.args["dry_run"]:
         would = context.store.imports.count_untouched(import_id)
         return {**result, "dry_run": True, "would_delete": would, "deleted": 0}
-    return _delete(context, command, record, result, 0)
+    return _delete(context, command, record, result)
 
 
 def _record(context: HandlerContext, name: str) -> Document:
@@ -52,19 +53,28 @@ def _record(context: HandlerContext, name: str) -> Document:
 
 
 def _delete(
-    context: HandlerContext, command: Invocation, record: Document, result: Result, deleted: int
+    context: HandlerContext, command: Invocation, record: Document, result: Result
 ) -> Result | Continue:
-    import_id, batch_id = str(record["_id"]), str(record["batch_id"])
-    done = context.store.imports.delete_untouched(import_id, _PORTION)
-    deleted += done
-    if done:
+    rows = context.store.imports.untouched(str(record["_id"]))
+    deleted = 0
+
+    def step(context: HandlerContext) -> Result | Continue:
+        nonlocal deleted
+        portion = list(itertools.islice(rows, _PORTION))
+        if not portion:
+            return _finish(context, command, record, result | {"dry_run": False, "deleted": deleted})
+        deleted += context.store.imports.delete_untouched(portion)
         command.progress({"state": "deleting", "done": deleted})
-        return Continue(
-            after_seconds=0.0, step=lambda context: _delete(context, command, record, result, deleted)
-        )
+        return Continue(after_seconds=0.0, step=step)
+
+    return step(context)
+
+
+def _finish(context: HandlerContext, command: Invocation, record: Document, result: Result) -> Result:
+    import_id, batch_id = str(record["_id"]), str(record["batch_id"])
     left = context.store.imports.count_begun(import_id)
-    undone = {"by": command.actor, "at": context.store.now(), "deleted": deleted, "left": left}
+    undone = {"by": command.actor, "at": context.store.now(), "deleted": result["deleted"], "left": left}
     context.store.imports.note(import_id, {"undone": undone})
     is_empty = not context.store.jobs.counts(batch_id)
     batch_deleted = bool(record.get("created_batch")) and is_empty and context.store.batches.delete(batch_id)
-    return {**result, "dry_run": False, "deleted": deleted, "left": left, "batch_deleted": batch_deleted}
+    return {**result, "left": left, "batch_deleted": batch_deleted}

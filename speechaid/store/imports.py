@@ -19,6 +19,8 @@ _KNOWN_FIELDS: Final = (
     *("last_outcome", "call_id", "attempts", "tries"),
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
 )
+#: Person keys that one query names: the embedded server compares each job with all of them.
+_KEYS_OF_A_QUERY: Final = 60
 #: Mappings of an account that are kept, the latest used.
 _MAPPINGS: Final = 200
 #: What a job has that was dialled, or may have been.
@@ -79,8 +81,12 @@ class Imports:
             account_id: None: jobs without an account.
             keys: of ``campaign.people.person_keys``.
         """
-        query = {"account_id": account_id, "person_keys": {"$in": list(keys)}}
-        return self._jobs.find(query, fields=_KNOWN_FIELDS)
+        found: dict[object, Document] = {}
+        for first in range(0, len(keys), _KEYS_OF_A_QUERY):
+            wanted = list(keys[first : first + _KEYS_OF_A_QUERY])
+            query = {"account_id": account_id, "person_keys": {"$in": wanted}}
+            found |= {row["_id"]: row for row in self._jobs.find(query, fields=_KNOWN_FIELDS)}
+        return list(found.values())
 
     def jobs_without_keys(self, account_id: str | None) -> Generator[Document]:
         """Yield the account's jobs that other programs or earlier versions made, and that have no keys."""
@@ -105,14 +111,17 @@ class Imports:
         """How many jobs of an import wait and were never dialled."""
         return self._jobs.count(self._untouched(import_id))
 
-    def delete_untouched(self, import_id: str, limit: int) -> int:
-        """Delete at most ``limit`` jobs of an import that wait and were never dialled; return how many.
+    def untouched(self, import_id: str) -> Generator[Document]:
+        """Yield the jobs of an import that wait and were never dialled, with their ``_id`` alone."""
+        return self._jobs.stream(self._untouched(import_id), fields=("_id",))
 
-        The delete names the state again: a job that a worker claims meanwhile stays.
+    def delete_untouched(self, jobs: Sequence[Document]) -> int:
+        """Delete those of the jobs that still wait and were never dialled; return how many.
+
+        A job that a worker has claimed meanwhile stays.
         """
-        query = self._untouched(import_id)
-        ids = [row["_id"] for row in self._jobs.find(query, limit=limit, fields=("_id",))]
-        return self._jobs.delete({**query, "_id": {"$in": ids}}) if ids else 0
+        query = {"_id": {"$in": [job["_id"] for job in jobs]}, "status": {"$in": list(WAITING)}}
+        return self._jobs.delete({**query, **NEVER_DIALLED})
 
     def _untouched(self, import_id: str) -> Document:
         return {"import_id": import_id, "status": {"$in": list(WAITING)}, **NEVER_DIALLED}
