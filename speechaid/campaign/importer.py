@@ -14,7 +14,7 @@ import phonenumbers
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import Columns, recognise, titles_key
-from speechaid.campaign.people import person_keys
+from speechaid.campaign.people import keys_of_lines
 from speechaid.campaign.rows import (
     KINDS,
     BadRow,
@@ -37,7 +37,7 @@ from speechaid.campaign.tables import (
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
-from speechaid.rules.numbers import Number, line_identity, read
+from speechaid.rules.numbers import Number, read
 
 #: The ``mode`` of SpeechAI's jobs that call one contact.
 MODE: Final = "single"
@@ -195,7 +195,10 @@ class ContactsReader:
         is_bad = self._rows.is_bad(Kind.SHARED)
         kept: list[Row] = []
         for row in self.parsed.rows:
-            phones = tuple(phone for phone in row.phones if line_identity(phone) not in shared)
+            pairs = [
+                (phone, line) for phone, line in zip(row.phones, row.lines, strict=True) if line not in shared
+            ]
+            phones, lines = tuple(phone for phone, _ in pairs), tuple(line for _, line in pairs)
             text = "the number stands under three people or more, as a placeholder does"
             if phones == row.phones:
                 kept.append(row)
@@ -203,7 +206,7 @@ class ContactsReader:
                 kept.append(row)
                 self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
             elif phones:
-                kept.append(replace(row, phones=phones))
+                kept.append(replace(row, phones=phones, lines=lines))
                 self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
             else:
                 written = self._rows.as_written(self._line_of[row.line])
@@ -299,7 +302,7 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         # The same in all batches: finds contacts that another batch of the account has.
         "contact_key": digest,
         # Finds other jobs of the same person.
-        "person_keys": person_keys(row.dni, row.phones),
+        "person_keys": keys_of_lines(row.dni, row.lines),
         "contact": _without_none(contact),
         "to_number": row.phones[0],
         "payload": _without_none(payload),

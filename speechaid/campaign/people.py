@@ -7,7 +7,7 @@ from typing import Final
 
 from speechaid.campaign import cells
 from speechaid.campaign.national_ids import compact_id
-from speechaid.rules.numbers import Number, line_identity, read
+from speechaid.rules.numbers import Number, line_identity, line_of, read
 
 _ID: Final = "id:"
 _LINE: Final = "line:"
@@ -21,14 +21,20 @@ def person_keys(dni: str | None, phones: Iterable[str], country: str | None = No
         phones: as written.
         country: ISO 3166 alpha-2, for phones in national form.
     """
-    keys = [_ID + compact_id(cells.fold(dni))] if dni else []
+    lines: list[str] = []
     for phone in phones:
         found = None if phone.startswith("+") else read(phone, country)
         if found is None:
-            keys.append(_LINE + line_identity(phone))
+            lines.append(line_identity(phone))
         elif isinstance(found, Number):
-            keys.append(_LINE + line_identity(found.e164))
-    return list(dict.fromkeys(keys))
+            lines.append(line_of(found))
+    return keys_of_lines(dni, lines)
+
+
+def keys_of_lines(dni: str | None, lines: Iterable[str]) -> list[str]:
+    """As ``person_keys``, where the phones' lines are known."""
+    keys = [_ID + compact_id(cells.fold(dni))] if dni else []
+    return list(dict.fromkeys([*keys, *(_LINE + line for line in lines)]))
 
 
 def are_same_person(one: Collection[str], other: Collection[str]) -> bool:

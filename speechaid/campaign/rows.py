@@ -26,7 +26,7 @@ from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
 from speechaid.rules.currencies import CODES, SYMBOLS
-from speechaid.rules.numbers import Fault, Number, is_placeholder, line_identity, read_cell
+from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read_cell
 
 #: A longer cell is a broken file.
 MAX_CELL_CHARACTERS: Final = 10_000
@@ -97,6 +97,8 @@ class Row:
     dni: str | None
     #: E.164 without two spellings of one line, in the order of dialling.
     phones: tuple[str, ...]
+    #: The line of each phone (``rules.numbers.line_identity``).
+    lines: tuple[str, ...]
     company_name: str | None
     debt_amount: int | float | None
     #: ISO 4217, or ``CLF``; None where the file does not say.
@@ -111,7 +113,7 @@ class Row:
         """The person: by id, else by the first phone's line and the name."""
         if self.dni:
             return compact_id(cells.fold(self.dni))
-        return f"{line_identity(self.phones[0])}|{cells.fold(self.name or '')}"
+        return f"{self.lines[0]}|{cells.fold(self.name or '')}"
 
     @cached_property
     def identity(self) -> str:
@@ -183,7 +185,7 @@ class RowReader:
 
         row = Row(
             line=line.number,
-            phones=self._phones(texts, remark),
+            **self._phones(texts, remark),
             name=self._name(texts, remark),
             dni=self._id(texts, remark),
             company_name=self._one(texts, Role.COMPANY_NAME),
@@ -239,8 +241,8 @@ class RowReader:
                 remark(Kind.ID, f"{title}: {wrong}")
         return text
 
-    def _phones(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> tuple[str, ...]:
-        """The usable numbers in their order.
+    def _phones(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> dict[str, Any]:
+        """The usable numbers in their order, and their lines.
 
         Raises:
             UnusableRowError: there is none.
@@ -263,7 +265,7 @@ class RowReader:
             raise UnusableRowError(text, next(filter(None, kinds), None))
         for text in faults:
             remark(Kind.PHONE, text)
-        return tuple(found.values())
+        return {"phones": tuple(found.values()), "lines": tuple(found)}
 
     def _add_phone(
         self,
@@ -285,7 +287,7 @@ class RowReader:
             return refused
         for doubt, words in doubts:
             remark(doubt, f"{column.title}: {words}")
-        found.setdefault(line_identity(reading.e164), reading.e164)
+        found.setdefault(line_of(reading), reading.e164)
         return None
 
     def _country(self, texts: Sequence[str]) -> str:
@@ -407,6 +409,6 @@ def shared_lines(rows: Sequence[Row], at_least: int = 3) -> frozenset[str]:
     people: dict[str, set[str]] = {}
     for row in rows:
         who = compact_id(cells.fold(row.dni)) if row.dni else cells.fold(row.name or f"line {row.line}")
-        for phone in row.phones:
-            people.setdefault(line_identity(phone), set()).add(who)
+        for line in row.lines:
+            people.setdefault(line, set()).add(who)
     return frozenset(line for line, who in people.items() if len(who) >= at_least)

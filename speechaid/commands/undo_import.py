@@ -55,7 +55,7 @@ def _record(context: HandlerContext, name: str) -> Document:
 def _delete(
     context: HandlerContext, command: Invocation, record: Document, result: Result
 ) -> Result | Continue:
-    rows = context.store.imports.untouched(str(record["_id"]))
+    rows = context.store.imports.find_untouched(str(record["_id"]))
     deleted = 0
 
     def step(context: HandlerContext) -> Result | Continue:

@@ -197,6 +197,9 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
     return [(text.strip(), whole)]
 
 
+_ARGENTINE_MOBILE: Final = re.compile(r"\+549(\d{10})")
+
+
 @lru_cache(maxsize=8192)
 def line_identity(e164: str) -> str:
     """The line that a number leads to: equal for every spelling that reaches the same subscriber.
@@ -208,8 +211,16 @@ def line_identity(e164: str) -> str:
         e164: a number with its country code, also one that was stored under older rules.
     """
     number = read(e164, None)
-    digits = number.e164 if isinstance(number, Number) else e164
-    return re.sub(r"\+549(\d{10})", r"+54\1", digits)
+    return line_of(number) if isinstance(number, Number) else _line(e164)
+
+
+def line_of(number: Number) -> str:
+    """As ``line_identity``, of a number that has just been read."""
+    return _line(number.e164)
+
+
+def _line(e164: str) -> str:
+    return _ARGENTINE_MOBILE.sub(r"+54\1", e164)
 
 
 def is_placeholder(number: Number) -> bool:

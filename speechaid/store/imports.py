@@ -111,7 +111,7 @@ class Imports:
         """How many jobs of an import wait and were never dialled."""
         return self._jobs.count(self._untouched(import_id))
 
-    def untouched(self, import_id: str) -> Generator[Document]:
+    def find_untouched(self, import_id: str) -> Generator[Document]:
         """Yield the jobs of an import that wait and were never dialled, with their ``_id`` alone."""
         return self._jobs.stream(self._untouched(import_id), fields=("_id",))
 

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from speechaid.campaign.columns import recognise
-from speechaid.campaign.importer import Parsed, job_documents
-from speechaid.campaign.rows import Row
+from speechaid.campaign.importer import Parsed, bad_row_counts, job_documents
+from speechaid.campaign.people import are_same_person, person_keys
+from speechaid.campaign.rows import Kind, Row
 from speechaid.campaign.titles import PHONE_WORDS, TITLES, Role
 from speechaid.errors import ImportFailed
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
+from speechaid.rules.numbers import Number, line_identity, line_of, read
 from tests.support.contacts import parse_contacts
 
 NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
@@ -48,6 +50,7 @@ def test_a_spanish_row_is_read_completely() -> None:
         name="Ana Rojas",
         dni="11.111.111-1",
         phones=("+56955550001", "+56223456789"),
+        lines=("+56955550001", "+56223456789"),
         company_name="Acme",
         debt_amount=150_000,
         currency="CLP",
@@ -253,3 +256,37 @@ def test_deduplication_keys_are_equal_within_a_batch_and_differ_between_batches(
 
     assert keys("b1") == keys("b1")
     assert len({*keys("b1"), *keys("b2")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("country", "written"),
+    [
+        *(("AR", text) for text in ("+5491123456789", "011 15 2345-6789", "+54 11 2345-6789")),
+        *(("MX", text) for text in ("+5215512345678", "044 55 1234 5678", "55 1234 5678")),
+        *(("BR", text) for text in ("0055 51 99123-4567", "(51) 9123-4567", "+55 51 99123-4567")),
+    ],
+)
+def test_the_line_of_a_number_is_that_of_its_stored_form(country: str, written: str) -> None:
+    number = read(written, country)
+    assert isinstance(number, Number)
+    assert line_of(number) == line_identity(number.e164)
+    assert person_keys(None, [written], country) == person_keys(None, [number.e164])
+
+
+def test_two_people_are_the_same_by_id_else_by_a_common_line() -> None:
+    ana = person_keys("12.345.678-5", ["+56955550071"])
+    assert are_same_person(ana, person_keys("12345678-5", ["+56955550072"]))
+    assert not are_same_person(ana, person_keys("11.111.111-1", ["+56955550071"]))
+    assert are_same_person(ana, person_keys(None, ["9 5555 0099", "9 5555 0071"], "CL"))
+    assert not are_same_person(ana, person_keys(None, ["no phone"], "CL"))
+
+
+def test_a_bad_row_says_which_option_would_keep_it() -> None:
+    parsed = parse("nombre,telefono", "Ana,955550001", "Luz,+56911223344", "Eva,12")
+    assert [bad.kind for bad in parsed.bad_rows] == [Kind.UNASSIGNED, None]
+    (counted,) = bad_row_counts(parsed)
+    assert (counted["kind"], counted["line"], counted["option"]) == (
+        "unassigned",
+        3,
+        "--accept unassigned",
+    )
