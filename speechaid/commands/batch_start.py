@@ -21,6 +21,13 @@ from speechaid.store.imports import people_and_phones
 #: Jobs changed, or read, by one task of the database thread.
 _PORTION: Final = 1000
 
+#: Reasons of the pause of a batch that waits for its start; any other pause is an operator's, for a cause.
+CREATED_PAUSED: Final = "created paused"
+IMPORTED_PAUSED: Final = "imported paused"
+IMPORT_GOES_ON: Final = "the import goes on"
+NOT_STARTED: Final = "not started"
+_BEFORE_START: Final = frozenset({CREATED_PAUSED, IMPORTED_PAUSED, IMPORT_GOES_ON, NOT_STARTED})
+
 Finish = Callable[[HandlerContext, Result], Result | Continue]
 
 
@@ -41,6 +48,17 @@ def require_hours(
         "there are no calling hours, so people would be called day and night: "
         f"{remedy}, or set SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)"
     )
+    raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def refuse_to_start_paused(batch: Batch) -> None:
+    """Refuse to start a batch by an import that an operator has paused for a cause, or cancelled."""
+    pause = batch.pause or {}
+    if batch.is_active or (pause.get("reason") in _BEFORE_START and not batch.document.get("cancelled")):
+        return
+    by = f" by {pause['by']}" if pause.get("by") else ""
+    reason = f": {pause['reason']}" if pause.get("reason") else ""
+    message = f"batch {batch.batch_id} is paused{by}{reason}; leave out --start: resume-batch starts it"
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
@@ -96,7 +114,7 @@ def _first_calls(context: HandlerContext, batch: Batch, people: int, phones: int
         text = f"no calls: {window.sentence}"
         return {**counts, "at": None, "timezone": None, "now": False, "text": text}
     if not _has_hours(batch, context.settings):
-        text = f"it has no calling hours yet: resume-batch {batch.batch_id} --hours 09:00-19:00"
+        text = f"it has no calling hours yet; resume-batch {batch.batch_id} --hours 09:00-19:00 starts it"
         return {**counts, "at": None, "timezone": None, "now": False, "text": text}
     now = context.store.now()
     at = windows.next_opening(window, now)

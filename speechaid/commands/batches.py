@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from speechaid.commands.batch_fields import batch_fields, night_warning, window_settings
-from speechaid.commands.batch_start import require_hours, start_imported
+from speechaid.commands.batch_start import CREATED_PAUSED, require_hours, start_imported
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
@@ -22,7 +22,7 @@ def create_batch(context: HandlerContext, command: Invocation) -> Result:
     check_account(context, command)
     fields = batch_fields(command.args, name=command.args["name"])
     if command.args["paused"]:
-        fields["pause"] = {"by": command.actor, "reason": "created paused", "at": context.store.now()}
+        fields["pause"] = {"by": command.actor, "reason": CREATED_PAUSED, "at": context.store.now()}
     batch_id = context.store.batches.create({**fields, "created_by": command.actor})
     created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
     return {**created, "warning": night_warning(command.args)}

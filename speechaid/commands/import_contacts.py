@@ -19,7 +19,15 @@ from typing import Any, Final
 
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
 from speechaid.commands.batch_fields import batch_fields, call_settings, country
-from speechaid.commands.batch_start import count_waiting, require_hours, start_imported
+from speechaid.commands.batch_start import (
+    IMPORT_GOES_ON,
+    IMPORTED_PAUSED,
+    NOT_STARTED,
+    count_waiting,
+    refuse_to_start_paused,
+    require_hours,
+    start_imported,
+)
 from speechaid.commands.batches import check_account
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.import_answer import import_answer, row_preview
@@ -46,8 +54,6 @@ _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("voicemail_counts", "paused"), False),
     "priority": "normal",
 }
-#: The reason of a new batch's pause.
-_NOT_STARTED: Final = "not started"
 
 
 @dataclass(kw_only=True)
@@ -88,6 +94,8 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     if command.args["start"]:
         remedy = "add --hours 09:00-19:00" if batch is None else "give them to resume-batch"
         require_hours(batch, context.settings, command.args, remedy=remedy)
+        if batch is not None:
+            refuse_to_start_paused(batch)
     account_id = command.args["account"] if batch is None else batch.account_id
     choices = read_choices(command.args, context.store.imports.mappings_of(account_id))
     command.progress({"state": "reading"})
@@ -182,8 +190,8 @@ def _waits_for_start(command: Invocation, work: _Import) -> bool:
 
 def _check_rows(parsed: Parsed, command: Invocation) -> None:
     bad = len(parsed.bad_rows)
-    if command.args["dry_run"] and command.args["row"]:
-        return  # why a bad row is bad is shown
+    if command.args["dry_run"] and not (bad and command.args["strict"]):
+        return  # what each column was taken for shows why no row can be used
     if parsed.rows and not (bad and command.args["strict"]):
         return
     lines = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
@@ -204,7 +212,8 @@ def _check_file(context: HandlerContext, command: Invocation, work: _Import) -> 
                 work.import_id = str(record["_id"])
             return
         batch = context.store.batches.find(batch_id)
-        if record.get("finished_at") is None or batch is None or batch.document.get("cancelled"):
+        is_in = record.get("finished_at") is not None and bool(record.get("contacts"))
+        if not is_in or batch is None or batch.document.get("cancelled"):
             continue
         work.same_file = {
             "import_id": str(record["_id"]),
@@ -246,7 +255,7 @@ def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
     name = command.args["name"] or PurePath(command.args["filename"]).stem
     fields = batch_fields(command.args, name=name)
     fields["is_active"] = False
-    fields["pause"] = {"by": command.actor, "reason": "the import goes on", "at": context.store.now()}
+    fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
 
 
@@ -354,7 +363,8 @@ def _record(context: HandlerContext, command: Invocation, work: _Import, **more:
     }
     record_progress(context, work.batch, fields | more)
     if more:
-        context.store.imports.note(work.import_id, {"imported": work.imported, **more})
+        contacts = work.imported + work.already_there
+        context.store.imports.note(work.import_id, {"contacts": contacts, **more})
 
 
 # -- the answer --------------------------------------------------------------------------------------------
@@ -382,7 +392,7 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
     _record(context, command, work, finished_at=context.store.now())
     batch_id = work.batch.batch_id
     if created and not command.args["start"]:
-        reason = "imported paused" if command.args["paused"] else _NOT_STARTED
+        reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
         context.store.batches.pause(batch_id, by=command.actor, reason=reason)
 
     def finish(context: HandlerContext, more: Result) -> Result:

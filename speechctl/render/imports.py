@@ -58,6 +58,8 @@ def _first_calls(result: Result) -> str:
     calls = str(result["first_calls"]["text"])
     if not result.get("waits_for_start"):
         return calls
+    if result["first_calls"]["at"] is None:
+        return f"nobody is called: {calls}"
     return f"nobody is called before speechctl resume-batch {result['batch_id']} (started now: {calls})"
 
 
@@ -148,7 +150,7 @@ def _bad_rows(result: Result) -> list[Block]:
         f"{kind['meaning']}"
         for kind in result.get("bad_rows_by_kind", ())
     ]
-    if result.get("bad_rows_file"):
+    if count and result.get("bad_rows_file"):
         batch = f" with --batch {result['batch_id']}" if result.get("batch_id") else ""
         file = result["bad_rows_file"]
         blocks.append(f"bad rows are written to {file}: correct them and import that file{batch}")

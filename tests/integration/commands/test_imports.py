@@ -120,6 +120,29 @@ def test_a_batch_without_calling_hours_does_not_start(operator: Operator) -> Non
     assert batch["call_settings"]["timezone"] == "America/Lima"
 
 
+def test_an_import_does_not_start_a_batch_that_was_paused_for_a_cause(operator: Operator) -> None:
+    batch_id = imported(operator, **ALWAYS)
+    operator.run("pause-batch", batch=batch_id, reason="wrong amounts")
+    more = "nombre,telefono\nRosa Paz,+56955550079\n"
+    refused = operator.refusal("import", file=more, filename="more.csv", batch=batch_id, start=True)
+    assert "wrong amounts; leave out --start" in str(refused)
+    assert operator.batch(batch_id)["is_active"] is False
+    waits = operator.run("create-batch", name="April", paused=True, hours="00:00-24:00")["batch_id"]
+    operator.run("import", file=more, filename="more.csv", batch=waits, start=True)
+    assert operator.batch(waits)["is_active"] is True
+
+
+def test_a_file_of_which_nobody_came_in_may_come_again(operator: Operator) -> None:
+    imported(operator)
+    other = operator.run("create-batch", name="April")["batch_id"]
+    file = CSV + "\n"
+    answer = operator.run("import", file=file, filename="march.csv", batch=other)
+    assert (answer["imported"], answer["left_out"]) == (0, 2)
+    operator.run("cancel-batch", batch=imported(operator, "telefono\n955550088\n"))
+    shown = operator.run("import", file=file, filename="march.csv", dry_run=True)
+    assert shown["same_file"] is None
+
+
 def test_a_batch_of_another_program_starts_with_the_hours_that_it_has(operator: Operator) -> None:
     operator.database.batches.insert_one({"batch_id": "batch-1", "is_active": False})
     assert operator.run("resume-batch", batch="batch-1")["was_active"] is False
@@ -229,6 +252,15 @@ def test_a_mapping_is_kept_for_the_account_and_the_same_titles(operator: Operato
     operator.database.accounts.insert_one({"account_id": "acc-1"})
     refused = operator.refusal("import", file=other, filename="b.csv", account="acc-1")
     assert "no column of phone numbers" in str(refused)
+
+
+def test_a_dry_run_shows_the_columns_of_a_file_of_bad_rows(operator: Operator) -> None:
+    file = "nombre,telefono\nAna,955\n"
+    answer = operator.run("import", file=file, filename="a.csv", dry_run=True)
+    assert (answer["would_import"], answer["bad_rows_count"]) == (0, 1)
+    assert [column["role"] for column in answer["columns"]] == ["name", "phone"]
+    refused = operator.refusal("import", file=file, filename="a.csv")
+    assert "nothing was imported: no row can be used" in str(refused)
 
 
 def test_a_dry_run_keeps_no_mapping(operator: Operator) -> None:
