@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final
@@ -216,9 +216,14 @@ class ContactsReader:
         self.parsed.bad_rows.sort(key=lambda bad: bad.line)
 
 
-def remark_counts(parsed: Parsed) -> list[dict[str, object]]:
-    """The remarks by kind: how many, the first one, and the option that changes it."""
-    return _counts(parsed.remarks, _option)
+def remark_counts(parsed: Parsed, accepted: Collection[str] = ()) -> list[dict[str, object]]:
+    """The remarks by kind: how many, the first one, and the option that changes it.
+
+    Args:
+        parsed: of a whole file.
+        accepted: kinds that were accepted, which no further option changes.
+    """
+    return _counts(parsed.remarks, lambda kind: None if kind in accepted else _option(kind))
 
 
 def bad_row_counts(parsed: Parsed) -> list[dict[str, object]]:
@@ -254,7 +259,10 @@ def _option(kind: Kind) -> str | None:
     """The option that changes what is done about a kind of remark."""
     if kind is Kind.COLUMN:
         return "--map 'TITLE=ROLE'"
-    return f"--refuse {kind.value}" if KINDS[kind].can_change else None
+    if not KINDS[kind].can_change:
+        return None
+    # Some of the phones of a kind that is bad were left out: the row has others.
+    return f"--accept {kind.value}" if KINDS[kind].is_bad else f"--refuse {kind.value}"
 
 
 def job_documents(

@@ -34,6 +34,7 @@ _SHOWN_OF_ID: Final = 2
 def import_answer(parsed: Parsed, command: Invocation) -> Result:
     """The contents of the file; bad rows, which hold personal data, only on request."""
     returned = _returned(parsed) if command.args["return_bad_rows"] else {}
+    accepted = [word.strip() for word in (command.args["accept"] or "").split(",")]
     return returned | {
         "file": command.args["filename"],
         "warning": night_warning(command.args),
@@ -49,7 +50,7 @@ def import_answer(parsed: Parsed, command: Invocation) -> Result:
             {"line": remark.line, "text": remark.text, "kind": remark.kind}
             for remark in parsed.remarks[:_MAX_LISTED]
         ],
-        "remarks_by_kind": remark_counts(parsed),
+        "remarks_by_kind": remark_counts(parsed, accepted),
     }
 
 

@@ -324,6 +324,8 @@ def test_kinds_of_remark_are_counted_accepted_and_refused(operator: Operator) ->
     ]
     kept = operator.run("import", file=file, filename="a.csv", dry_run=True, accept="unassigned")
     assert kept["would_import"] == 3
+    options = {row["kind"]: row["option"] for row in kept["remarks_by_kind"]}
+    assert options == {"unassigned": None, "foreign": "--refuse foreign"}
     strict = operator.run("import", file=file, filename="a.csv", dry_run=True, remarks_are_bad=True)
     assert strict["would_import"] == 1
     mixed = operator.run(
