@@ -82,7 +82,7 @@ class Terminal:
         rows = [f"Persona {number},+1{area}555{number:04d}" for number in range(count)]
         file = self.place / f"{name}.csv"
         file.write_text("\n".join(["nombre,telefono", *rows, ""]))
-        more = ["--accept", "unassigned,placeholder"]
+        more = ["--accept", "unassigned,placeholder,service"]
         more += [] if "--paused" in options else ["--start"]
         more += [] if "--hours" in options else ["--hours", "00:00-24:00"]
         return str(self.ask("import", str(file), "--name", name, *options, *more)["batch_id"])
