@@ -27,7 +27,7 @@ from typing import Final
 from benchmarks import common
 from benchmarks.processes import memory_mib, until
 from benchmarks.servers import Server
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.errors import ExitStatus
@@ -129,7 +129,9 @@ def in_calls(place: Path, uri: str, workers: int) -> Iterator[DaemonProcess]:
         daemon = DaemonProcess(place, settings)
         daemon.start()
         try:
-            daemon.ask("import", contacts(workers + 20), filename="contacts.csv", name="scraped")
+            daemon.ask(
+                "import", contacts(workers + 20), filename="contacts.csv", name="scraped", **IMPORT_OPTIONS
+            )
             until(
                 lambda: len([row for row in daemon.ask("status")["workers"] if row["call"]]) == workers,
                 f"{workers} workers in calls",

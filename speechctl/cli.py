@@ -173,7 +173,8 @@ def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Na
 
     try:
         if spec.name == "import":
-            sheets.write(options.bad_rows, [sheets.bad_rows_sheet(result.pop("returned_rows", []))])
+            rows, form = result.pop("returned_rows", []), result.pop("returned_form", {})
+            sheets.write_bad_rows(options.bad_rows, rows, form)
             return {**result, "bad_rows_file": printable_name(options.bad_rows)}
         if options.format == "xlsx":
             sheets.write(options.output, sheets.report_sheets(result))

@@ -124,6 +124,8 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
     }
     if argument.choices and all(choice.isupper() for choice in argument.choices):
         options["type"] = str.upper
+    if argument.repeatable:
+        options["action"] = "append"
     if not argument.choices:
         options["metavar"] = _metavar(argument)
     if argument.positional:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,15 +141,46 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
     ]
 
 
-def bad_rows_sheet(rows: Sequence[Mapping[str, Any]]) -> Sheet:
-    """Rows that an import refused: line, reason, and each cell under its title, to be corrected there."""
-    titles = list(dict.fromkeys(name for row in rows for name in row["row"]))
-    return (
-        "Bad rows",
-        # The importer ignores these two columns, so that the corrected file can be imported as it is.
-        ("_line", "_reason", *titles),
-        [(row["line"], row["reason"], *(row["row"].get(name, "") for name in titles)) for row in rows],
-    )
+def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> None:
+    """Write rows that an import refused as the input has them, with line and reason: to be corrected there.
+
+    Args:
+        path: a CSV or XLSX file.
+        rows: ``line``, ``reason`` and ``cells`` of each.
+        form: the input's ``titles``, ``delimiter`` and ``codec``; the last two are None for a workbook.
+
+    Raises:
+        SheetError: it cannot be written.
+    """
+    # The importer ignores the first two columns, so that the corrected file can be imported as it is.
+    header = ["_line", "_reason", *(form.get("titles") or ())]
+    # A row with too many cells keeps them, and so stays bad until it is corrected.
+    table = [[row["line"], row["reason"], *row["cells"]] for row in rows]
+    if Path(path).suffix.lower() == ".xlsx":
+        write(path, [("Bad rows", header, table)])
+        return
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=form.get("delimiter") or ",", lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows([_escape_formula(cell) for cell in row] for row in table)
+    try:
+        if path == "-":
+            sys.stdout.write(text.getvalue())
+            return
+        Path(path).touch(mode=FILE_MODE)
+        Path(path).write_bytes(_encoded(text.getvalue(), form.get("codec")))
+    except OSError as exc:
+        raise SheetError(f"{path}: {exc.strerror}") from exc
+
+
+def _encoded(text: str, codec: str | None) -> bytes:
+    """In the input's encoding where that has all characters, else in UTF-8 with the mark that Excel needs."""
+    if codec not in {None, "utf_8"}:
+        try:
+            return text.encode(str(codec))
+        except UnicodeEncodeError:
+            pass
+    return text.encode("utf-8-sig")
 
 
 def _rows(entries: Iterable[Mapping[str, Any]], *names: str) -> list[Cells]:

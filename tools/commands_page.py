@@ -46,6 +46,8 @@ def _section(spec: CommandSpec) -> list[str]:
 def _row(argument: Argument) -> str:
     written = argument.name.upper() if argument.positional else argument.flag
     value = ", ".join(f"`{choice}`" for choice in argument.choices) or _KINDS[argument.kind]
+    if argument.repeatable:
+        value = f"list of {value}s"
     if argument.minimum is not None and argument.maximum is not None:
         value += f", {argument.minimum:,g} to {argument.maximum:,g}"
     if argument.default is not None:

@@ -18,7 +18,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import TYPICAL_ODDS
@@ -62,7 +62,7 @@ def main(target: Path) -> None:
             account = {"account_id": "acme", "plan_type": "minutes_based", "minutes_purchased": 900}
             store.accounts.table.insert(account)
         sent = {"filename": "c.csv", "name": "campaign", "country": "CL", "account": "acme"}
-        daemon.ask("import", contacts(JOBS), **sent)
+        daemon.ask("import", contacts(JOBS), **sent, **IMPORT_OPTIONS)
         began = time.monotonic()
         for at, action in ((25, kill), (30, kill), (50, kill), (60, hold), (66, unhold)):
             time.sleep(max(0.0, began + at - time.monotonic()))

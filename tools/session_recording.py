@@ -80,15 +80,15 @@ def begin(recorder: Recorder, terminal: Terminal) -> None:
 
 def campaigns(recorder: Recorder, terminal: Terminal) -> str:
     recorder.say(
-        "## Two campaigns\n\nA file is checked first, then imported; calling begins when its last row is in."
+        "## Two campaigns\n\nA file is checked first, then imported; with `--start` calling begins when its "
+        "last row is in."
     )
     file = terminal.place / "march.csv"
-    recorder.type(f"speechctl import {file} --country US --dry-run")
-    options = "--hours 00:00-24:00 --timezone America/Santiago --max-attempts 2"
+    recorder.type(f"speechctl import {file} --country US --accept unassigned --dry-run")
+    options = "--accept unassigned --hours 00:00-24:00 --timezone America/Santiago --max-attempts 2 --start"
     recorder.type(f"speechctl import {file} --name 'March reminders' --country US {options}")
-    recorder.type(
-        f"speechctl import {terminal.place / 'april.csv'} --name April --hours 00:00-24:00 --priority high"
-    )
+    options = "--accept unassigned --hours 00:00-24:00 --priority high --start"
+    recorder.type(f"speechctl import {terminal.place / 'april.csv'} --name April {options}")
     rows = {row["name"]: row["batch_id"] for row in terminal.ask("batches")["batches"]}
     terminal.a_live_call(rows["April"])
     terminal.until(lambda: len(terminal.ask("status")["batches"]) == 2)

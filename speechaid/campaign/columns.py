@@ -1,144 +1,322 @@
-"""Recognises the columns of a contacts file by their names in English or Spanish."""
+"""Recognises the columns of a contacts file, by their titles and by what stands in them. Pure.
+
+A title alone does not make a phone column: some of its cells must be phone numbers as well.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from speechaid.campaign.cells import clean, fold, one_line
-from speechaid.errors import ImportFailed
-
-#: The names of a column (folded: lower case, no accents, blanks between words).
-NAMES: Final = {
-    "name": (
-        "nombre, nombres, nombre completo, nombre cliente, nombre del cliente, nombre contacto, name, "
-        "first name, full name, contact name, customer name, client name, contact, contacto, cliente, "
-        "customer, titular"
-    ),
-    "surname": "apellido, apellidos, surname, last name, family name",
-    "dni": (
-        "rut, dni, run, rut cliente, document, documento, document number, numero documento, "
-        "numero de documento, nro documento, cedula, identificacion, national id, id number, nif, cuit"
-    ),
-    "company_name": (
-        "empresa, company, company name, compania, nombre empresa, nombre de la empresa, acreedor, creditor"
-    ),
-    "debt_amount": (
-        "monto, monto total, monto deuda, monto de la deuda, monto adeudado, deuda, deuda total, debt, "
-        "debt amount, amount, amount due, total amount, saldo, saldo deudor, importe, balance"
-    ),
-    "due_date": (
-        "fecha limite, fecha limite de pago, fecha vencimiento, fecha de vencimiento, vencimiento, "
-        "due date, due, payment due date"
-    ),
-    "reference_number": (
-        "referencia, reference, reference number, numero referencia, numero de referencia, "
-        "nro referencia, ref, reference no"
-    ),
-}
-#: The names of a phone column, without a trailing number (``phone1``, ``telefono_2``).
-PHONE_NAMES: Final = (
-    "phone, phones, phone number, phone no, telephone, telephone number, mobile, mobile phone, "
-    "mobile number, cell, cell phone, cellphone, home phone, work phone, tel, to number, "
-    "telefono, telefonos, numero telefono, numero de telefono, numero telefonico, telefono movil, "
-    "telefono celular, telefono fijo, telefono contacto, telefono de contacto, telefono principal, "
-    "telefono alternativo, telefono casa, telefono trabajo, celular, movil, fono, fonos, whatsapp"
+from speechaid.campaign.titles import (
+    ABOUT_PHONES,
+    FIRST_NAMES,
+    PHONE_TITLES,
+    PHONE_WORDS,
+    PROMPT_NAMES,
+    REMARK_COLUMNS,
+    TITLES,
+    Role,
 )
-#: Further variables of existing prompts, in their spelling.
-PROMPT_NAMES: Final = {
-    "cantidad cupones": "cantidad_cupones",
-    "cantidad de cupones": "cantidad_cupones",
-    "fecha maxima": "fecha_maxima",
+from speechaid.campaign.words_for_nothing import is_nothing
+from speechaid.errors import ImportFailed
+from speechaid.rules import numbers
+
+#: Roles that join several columns, in their order; of every other role a file has one column.
+_JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, Role.LEFT_OUT})
+#: Rows whose cells are looked at, from the top.
+SAMPLE_ROWS: Final = 200
+#: Values that are shown of each column.
+SHOWN_VALUES: Final = 3
+#: A column of phones: at least this share of its filled cells are valid numbers.
+PHONE_SHARE: Final = 0.5
+
+_RANKED: Final = {
+    title: (role, rank) for role, titles in TITLES.items() for rank, title in enumerate(titles.split(", "))
 }
+_LOOKS_LIKE_PHONES: Final = "its cells look like phone numbers"
+_PHONE_WITHOUT_NUMBERS: Final = "its title is that of a phone"
+_NUMBERED: Final = re.compile(r"(.*?)[ ]?(\d{1,2})")
 
-#: Columns that speechctl adds to a file of bad rows; ignored when the corrected file is imported.
-REMARK_COLUMNS: Final = frozenset({"_line", "_reason"})
 
-_ROLE_OF: Final = {name: role for role, names in NAMES.items() for name in names.split(", ")}
-_PHONES: Final = frozenset(PHONE_NAMES.split(", "))
-_NUMBERED: Final = re.compile(r"(.*?)\s*(\d{0,2})")
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the file."""
+
+    #: 0-based.
+    position: int
+    #: As written; empty where the column has none.
+    title: str
+    role: Role
+    #: Why it is taken for that, in a sentence.
+    why: str
+    #: The variable's name for the agent, where the column is one.
+    variable: str | None = None
+    #: Its first values, as written: people's data.
+    values: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The positions (0-based) of the recognised columns."""
+    """The columns of a file and what they are taken for."""
 
-    #: The column names as written.
-    header: tuple[str, ...]
-    #: Phone columns, in the order of dialling.
-    phones: tuple[int, ...]
-    #: The roles of ``NAMES`` that the file has.
-    roles: dict[str, int]
-    #: All other columns: position and name.
-    others: tuple[tuple[int, str], ...]
+    columns: tuple[Column, ...]
     #: Texts about columns that are not used as their name suggests.
     remarks: tuple[str, ...] = ()
 
+    def of(self, role: Role) -> tuple[Column, ...]:
+        """The columns of a role; phones in the order of dialling."""
+        return tuple(column for column in self.columns if column.role is role)
 
-def recognise(header: Sequence[object]) -> Columns:
-    """Recognise the columns of a header.
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The titles as written, in the order of the file."""
+        return tuple(column.title for column in sorted(self.columns, key=lambda column: column.position))
+
+
+def recognise(
+    header: Sequence[object],
+    sample: Sequence[Sequence[object]] = (),
+    *,
+    country: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    kept_mapping: Mapping[str, str] | None = None,
+) -> Columns:
+    """Say of each column what it is taken for, and why.
+
+    Args:
+        header: the titles' cells.
+        sample: the first rows below; at most ``SAMPLE_ROWS`` are looked at.
+        country: ISO 3166 alpha-2, for national phone numbers.
+        mapping: by title as written (or its position from 1): a role's name, or ``variable:NAME``.
+        kept_mapping: the same of an earlier file with these titles; ``mapping`` wins.
 
     Raises:
-        ImportFailed: there is no phone column.
+        ImportFailed: no column holds phone numbers, or the mapping names an unknown title or role.
     """
-    titles = tuple(one_line(clean(cell)) for cell in header)
-    while titles and not titles[-1]:
-        titles = titles[:-1]
-    phones: list[tuple[int, int]] = []
-    roles: dict[str, int] = {}
-    others: list[tuple[int, str]] = []
-    remarks: list[str] = []
-    for position, title in enumerate(titles):
-        folded = fold(title)
-        rank = _phone_rank(folded)
-        role = _ROLE_OF.get(folded)
-        if rank is not None:
-            phones.append((rank, position))
-        elif role is not None and role not in roles:
-            roles[role] = position
-        elif title not in REMARK_COLUMNS:
-            kept = _free_name(title, folded, position, {name for _, name in others})
-            if role is not None:
-                remarks.append(_second_of_role(titles, roles[role], position, role, kept))
-            elif kept == f"{title}_{position + 1}":
-                remarks.append(f"two columns are called {_shown(title)}: the second is kept as {kept!r}")
-            others.append((position, kept))
-    if not phones:
+    titles = _titles(header)
+    rows = sample[:SAMPLE_ROWS]
+    cells = [_cells(rows, position) for position in range(len(titles))]
+    told = _told(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
+    told |= _told(titles, mapping or {}, "you said so")
+    columns = [
+        told.get(position) or _column(position, title, cells[position], country)
+        for position, title in enumerate(titles)
+    ]
+    columns, remarks = _one_of_each(columns, told)
+    columns = _named(
+        remarks, [replace(column, values=tuple(cells[column.position][:SHOWN_VALUES])) for column in columns]
+    )
+    if not any(column.role is Role.PHONE for column in columns):
         raise ImportFailed(
-            f"no column of phone numbers: name it phone, phone1, telefono, celular or similar; "
-            f"the file has {_listed(titles)}"
+            "no column of phone numbers: name it phone, phone1, telefono, celular or similar, or say which "
+            f"one it is with --map 'TITLE=phone'; the file has {_listed(titles)}"
         )
-    return Columns(
-        header=titles,
-        phones=tuple(position for _, position in sorted(phones)),
-        roles=roles,
-        others=tuple(others),
-        remarks=tuple(remarks),
-    )
+    remarks += [remark for column in columns for remark in _doubts(column, cells[column.position], country)]
+    return Columns(columns=_in_order_of_dialling(columns), remarks=tuple(remarks))
 
 
-def _phone_rank(folded: str) -> int | None:
-    """The number after a phone column's name (0 without one); None for other columns."""
-    match = _NUMBERED.fullmatch(folded)
-    if match is None or match[1] not in _PHONES:
-        return None
-    return int(match[2] or 0)
+def titles_key(header: Sequence[object]) -> str:
+    """A short name of a heading, by which a mapping of its columns is found again."""
+    titles = [fold(title) for title in _titles(header) if title not in REMARK_COLUMNS]
+    return hashlib.sha256("\x1f".join(titles).encode()).hexdigest()[:24]
 
 
-def _free_name(title: str, folded: str, position: int, taken: set[str]) -> str:
-    """A name that is valid as a key in the database and differs from those of the other columns."""
-    name = PROMPT_NAMES.get(folded) or title.replace(".", "_").lstrip("$") or f"column_{position + 1}"
-    return name if name not in taken else f"{name}_{position + 1}"
+def _titles(header: Sequence[object]) -> list[str]:
+    titles = [one_line(clean(cell)) for cell in header]
+    while titles and not titles[-1]:
+        titles.pop()
+    return titles
 
 
-def _second_of_role(titles: Sequence[str], used: int, position: int, role: str, kept: str) -> str:
-    """The remark on a column whose role an earlier column has."""
+def title_role(title: str) -> Role | None:
+    """What a title alone says: a role, or None where it may be anything."""
+    folded = fold(title)
+    if folded in _RANKED:
+        return _RANKED[folded][0]
+    return Role.PHONE if _is_called_phone(folded) else None
+
+
+def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
+    """The filled cells of a column."""
+    texts = (clean(row[position]) for row in rows if position < len(row))
+    return [text for text in texts if not is_nothing(text)]
+
+
+def _told(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict[int, Column]:
+    """The columns that the mapping names."""
+    told: dict[int, Column] = {}
+    for key, meaning in mapping.items():
+        positions = [position for position, title in enumerate(titles) if fold(title) == fold(key)]
+        if not positions and key.isdecimal() and 1 <= int(key) <= len(titles):
+            positions = [int(key) - 1]
+        if not positions:
+            raise ImportFailed(f"--map: no column is called {_shown(key)}; the file has {_listed(titles)}")
+        name, _, variable = meaning.partition(":")
+        if name not in set(Role) or (variable and name != Role.VARIABLE):
+            allowed = ", ".join(Role)
+            raise ImportFailed(
+                f"--map: {meaning!r} is no meaning of a column: write {allowed} or variable:NAME"
+            )
+        for position in positions:
+            told[position] = Column(
+                position=position,
+                title=titles[position],
+                role=Role(name),
+                why=why,
+                variable=variable or None,
+            )
+    return told
+
+
+def _column(position: int, title: str, cells: Sequence[str], country: str | None) -> Column:
+    role, why, variable = _meaning(title, cells, country)
+    return Column(position=position, title=title, role=role, why=why, variable=variable)
+
+
+def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Role, str, str | None]:
+    folded = fold(title)
+    if title in REMARK_COLUMNS or not title:
+        return Role.LEFT_OUT, "speechctl wrote it" if title else "it has no title", None
+    if _is_called_phone(folded):
+        if not cells or any(character.isdecimal() for cell in cells for character in cell):
+            return Role.PHONE, "its title", None
+        return Role.VARIABLE, f"{_PHONE_WITHOUT_NUMBERS}, and no cell has a digit", None
+    if folded in _RANKED or folded in PROMPT_NAMES:
+        role = _RANKED[folded][0] if folded in _RANKED else Role.VARIABLE
+        return role, "its title", PROMPT_NAMES.get(folded)
+    if len(cells) >= 2 and _phone_share(cells, country) > PHONE_SHARE:
+        return Role.LEFT_OUT, f"{_LOOKS_LIKE_PHONES}, and its title does not say so", None
+    return Role.VARIABLE, "no other meaning is known for its title", None
+
+
+def _is_called_phone(folded: str) -> bool:
+    words = [word.rstrip("0123456789") for word in folded.split()]
+    if any(word in ABOUT_PHONES for word in words):
+        return False
+    base = " ".join(filter(None, words))
+    return base in PHONE_TITLES or any(word in PHONE_WORDS for word in words)
+
+
+def _phone_share(cells: Sequence[str], country: str | None) -> float:
+    """The share of cells in which a valid number stands."""
+    good = sum(_holds_number(cell, country) for cell in cells)
+    return good / len(cells) if cells else 0.0
+
+
+def _holds_number(cell: str, country: str | None) -> bool:
+    found = (reading for _, reading in numbers.read_cell(cell, country))
+    return any(isinstance(reading, numbers.Number) for reading in found)
+
+
+def _one_of_each(columns: Sequence[Column], told: Mapping[int, Column]) -> tuple[list[Column], list[str]]:
+    """Give a role that a file has once to the column that was told, else to the plainest title."""
+    kept: list[Column] = []
+    remarks: list[str] = []
+    for role in Role:
+        of_role = [column for column in columns if column.role is role]
+        if role in _JOINED or len(of_role) < 2:
+            kept += of_role if role is not Role.NAME else _whole_name(of_role, told, remarks)
+            continue
+        used, *others = sorted(of_role, key=lambda column: (column.position not in told, *_rank(column)))
+        kept.append(used)
+        for other in others:
+            kept.append(replace(other, role=Role.VARIABLE, why=f"{_shown(used.title)} is the {role}"))
+            remarks.append(_both_mean(role, used, other))
+    return _without_parts_of_the_name(kept), remarks
+
+
+def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:
+    """Surnames beside a whole name are variables: "Ana Soto" is not called "Ana Soto Soto"."""
+    names = [column for column in columns if column.role is Role.NAME]
+    if not names or any(fold(column.title) in FIRST_NAMES for column in names):
+        return list(columns)
+    why = f"{_shown(names[0].title)} is the name"
+    return [
+        replace(column, role=Role.VARIABLE, why=why) if column.role is Role.SURNAME else column
+        for column in columns
+    ]
+
+
+def _both_mean(role: Role, used: Column, other: Column) -> str:
+    both = " and ".join(f"{column.position + 1} ({_shown(column.title)})" for column in (used, other))
     return (
-        f"columns {used + 1} ({_shown(titles[used])}) and {position + 1} ({_shown(titles[position])}) both "
-        f"mean {role}: the first is used, the second is kept in additional_info as {_shown(kept)}"
+        f"columns {both} both mean {role}: the first is used, the second is given to the agent as a variable"
     )
+
+
+def _whole_name(of_role: Sequence[Column], told: Mapping[int, Column], remarks: list[str]) -> list[Column]:
+    """First and middle names are joined; beside a column with the whole name they are variables."""
+    if len(of_role) < 2 or any(column.position in told for column in of_role):
+        return list(of_role)
+    titles = {fold(column.title) for column in of_role}
+    if titles <= FIRST_NAMES and len(titles) == len(of_role):
+        return list(of_role)
+    whole = [column for column in of_role if fold(column.title) not in FIRST_NAMES]
+    used = min(whole or of_role, key=_rank)
+    others = [column for column in of_role if column is not used]
+    remarks.extend(_both_mean(Role.NAME, used, other) for other in others)
+    why = f"{_shown(used.title)} is the name"
+    return [used, *(replace(other, role=Role.VARIABLE, why=why) for other in others)]
+
+
+def _rank(column: Column) -> tuple[int, int]:
+    return _RANKED.get(fold(column.title), (column.role, len(_RANKED)))[1], column.position
+
+
+def _named(remarks: list[str], columns: Sequence[Column]) -> list[Column]:
+    """Variables get names that are valid as keys in the database, and differ from each other."""
+    taken: set[str] = set()
+    named = []
+    for column in sorted(columns, key=lambda column: column.position):
+        if column.role is not Role.VARIABLE:
+            named.append(column)
+            continue
+        plain = column.title.replace(".", "_").lstrip("$") or f"column_{column.position + 1}"
+        name = column.variable or PROMPT_NAMES.get(fold(column.title)) or plain
+        if name in taken:
+            name = f"{name}_{column.position + 1}"
+            remarks.append(f"two columns are called {_shown(column.title)}: the second is kept as {name!r}")
+        taken.add(name)
+        named.append(replace(column, variable=name))
+    return named
+
+
+def _in_order_of_dialling(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Phones numbered under one name (``telefono_2``, ``telefono_1``) by number, others as in the file."""
+    phones = [column for column in columns if column.role is Role.PHONE]
+    parts = [_NUMBERED.fullmatch(fold(column.title)) for column in phones]
+    bases = {match[1] if match else fold(column.title) for match, column in zip(parts, phones, strict=True)}
+    if len(bases) == 1:
+        ranks = {
+            id(column): int(match[2]) if match else 0 for match, column in zip(parts, phones, strict=True)
+        }
+        phones.sort(key=lambda column: ranks[id(column)])
+    return (*phones, *(column for column in columns if column.role is not Role.PHONE))
+
+
+def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[str]:
+    """Remarks on columns that may be meant otherwise."""
+    where = f"column {column.position + 1} ({_shown(column.title)})"
+    if column.role is Role.LEFT_OUT and column.why.startswith(_LOOKS_LIKE_PHONES):
+        remark = (
+            f"{where} looks like phone numbers and is left out: --map '{column.title}=phone' dials them, "
+            f"--map '{column.title}=variable' gives them to the agent"
+        )
+        return [remark]
+    if column.role is Role.LEFT_OUT and not column.title and cells:
+        return [
+            f"column {column.position + 1} has no title and is left out: --map {column.position + 1}=variable"
+        ]
+    if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
+        return [f"{where} is taken for phones, and most of its cells are none"]
+    if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
+        return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
+    return []
 
 
 def _shown(title: str) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from speechaid.campaign import cells
-
 #: A due date further than this from today, in years, gets a warning.
 YEARS: Final = 10
 #: Epoch days of spreadsheets and programs, which write them for an empty date.
@@ -28,6 +26,8 @@ class ReadDay:
     #: ISO 3166 alpha-2; its date order was used.
     country: str
     today: date
+    #: Whether day and month can only be in the other order than the country's.
+    in_other_order: bool = False
 
     def years_ahead(self) -> float:
         """Years from today; negative for the past."""
@@ -51,7 +51,7 @@ DATE_WARNINGS: Final = (
     DateWarning("ahead", lambda read: read.years_ahead() > YEARS, f"more than {YEARS} years ahead"),
     DateWarning(
         "order",
-        lambda read: cells.is_in_other_order(read.text, read.country),
+        lambda read: read.in_other_order,
         "day and month are not in the order of {country}, which is used where both are 12 or less: "
         "check the order in the whole file",
     ),

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from speechaid.campaign import cells
+from speechaid.campaign.amounts import sum_or_none
+from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
@@ -78,7 +80,7 @@ def promise_row(document: Document) -> list[Cell]:
     """One promise to pay: person, debt, and the promised day and amount, as written and as read."""
     job = Job.read(document)
     payload = reading.mapping(document.get("payload"))
-    day = cells.day(cells.clean(document.get("fecha_pago_cliente")), "")
+    day = day_or_none(cells.clean(document.get("fecha_pago_cliente")))
     return [
         job.job_id,
         job.batch_id,
@@ -89,7 +91,7 @@ def promise_row(document: Document) -> list[Cell]:
         *_texts(document, "fecha_pago_cliente"),
         None if day is None else day.isoformat(),
         *_texts(document, "monto_pago_cliente"),
-        cells.amount(document.get("monto_pago_cliente")),
+        sum_or_none(document.get("monto_pago_cliente")),
         _moment(document.get("call_ended_at")),
         *_texts(document, "call_id"),
     ]

@@ -4,83 +4,97 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from functools import cached_property
 from typing import Final
 
 import phonenumbers
 
 from speechaid.campaign import cells
-from speechaid.campaign.columns import Columns, recognise
-from speechaid.campaign.date_warnings import ReadDay, date_warning
-from speechaid.campaign.tables import MAX_COLUMNS, Line, no_header, read_lines, remarks_on
+from speechaid.campaign.columns import Columns, recognise, titles_key
+from speechaid.campaign.people import keys_of_lines
+from speechaid.campaign.rows import (
+    KINDS,
+    BadRow,
+    Kind,
+    Remark,
+    Row,
+    RowReader,
+    UnusableRowError,
+    shared_lines,
+)
+from speechaid.campaign.tables import (
+    HEADING_LINES,
+    MAX_COLUMNS,
+    Line,
+    TableFile,
+    heading_line,
+    not_text,
+    open_table,
+)
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
-from speechaid.rules.phones import normalise
+from speechaid.rules.numbers import Number, read
 
-#: A longer cell is a broken file.
-MAX_CELL_CHARACTERS: Final = 10_000
 #: The ``mode`` of SpeechAI's jobs that call one contact.
 MODE: Final = "single"
+#: Rows that are looked at to recognise the columns.
+_SAMPLE_ROWS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A contact that can be called."""
+class Choices:
+    """What the owner of a file says about it."""
 
-    line: int
-    name: str | None
-    dni: str | None
-    #: E.164 without duplicates, in the order of dialling.
-    phones: tuple[str, ...]
-    company_name: str | None
-    debt_amount: int | float | None
-    #: ``YYYY-MM-DD``.
-    due_date: str | None
-    reference_number: str | None
-    additional_info: Document
-
-    @cached_property
-    def identity(self) -> str:
-        """Person and reference: equal for two rows that would call one person twice for one debt."""
-        person = cells.fold(self.dni).replace(" ", "") if self.dni else self._phone_and_name()
-        return f"{person}|{cells.fold(self.reference_number or '')}"
-
-    def _phone_and_name(self) -> str:
-        return f"{self.phones[0]}|{cells.fold(self.name or '')}"
+    #: The name of a workbook's sheet, or its number from 1; None: the first visible one.
+    sheet: str | None = None
+    #: The line with the titles, from 1; None: it is looked for.
+    header_row: int | None = None
+    with_hidden_rows: bool = False
+    #: By title: a role's name, or ``variable:NAME``.
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    #: Mappings of earlier files, by ``titles_key``; ``mapping`` wins over them.
+    kept_mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: Kinds of remark whose rows are kept, and kinds whose rows are bad.
+    accepted: frozenset[Kind] = frozenset()
+    refused: frozenset[Kind] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True)
-class BadRow:
-    """A row that becomes no job; ``row`` has its cells as written, which are personal data."""
-
-    line: int
-    reason: str
-    row: dict[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remark:
-    """A note on a row that becomes a job."""
-
-    line: int
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Parsed:
     """The contents of a contacts file."""
 
     rows: list[Row]
     bad_rows: list[BadRow]
     remarks: list[Remark]
+    columns: Columns
+    #: What was read of the file, for people.
+    source: Source
+    #: By which mappings of the same titles are found again.
+    titles_key: str
+    #: The mapping of an earlier file that was used; empty where there is none.
+    kept_mapping: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Unusable(Exception):  # noqa: N818 - an expected result
-    """The row cannot become a job; the text says why."""
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which part of the file was read."""
+
+    #: None for CSV.
+    sheet: str | None
+    other_sheets: tuple[str, ...]
+    #: None for a workbook.
+    encoding: str | None
+    #: The line of the titles, from 1, and the lines above it.
+    header_row: int
+    lines_above: int
+    hidden_rows: int
+    #: What a file of the same form is written in: None for a workbook.
+    delimiter: str | None = None
+    codec: str | None = None
 
 
 class ContactsReader:
@@ -90,27 +104,63 @@ class ContactsReader:
         ImportFailed: the whole file cannot be used; the text says why. ``read`` raises it too.
     """
 
-    def __init__(self, data: bytes, filename: str, *, country: str, today: date) -> None:
-        """Read the header.
+    def __init__(
+        self, data: bytes, filename: str, *, country: str, today: date, choices: Choices | None = None
+    ) -> None:
+        """Find the titles, and say what each column is.
 
         Args:
             data: the whole file.
             filename: for messages, and to detect files that are not the spreadsheet that they are called.
             country: ISO 3166 alpha-2, for phones in national form.
-            today: dates far from it get a warning.
+            today: dates far from it get a remark.
+            choices: of the file's owner.
         """
         if country.upper() not in phonenumbers.SUPPORTED_REGIONS:
             raise ImportFailed(f"{country!r} is not a country code: write two letters, such as CL or MX")
-        self.parsed = Parsed(rows=[], bad_rows=[], remarks=[])
+        chosen = choices or Choices()
         self._filename = filename
-        self._country = country
-        self._today = today
-        self._lines = read_lines(data, filename)
-        header = next(self._lines, None)
-        self._columns = _header(header, data, filename, country)
-        texts = (*self._columns.remarks, *remarks_on(data))
-        self.parsed.remarks.extend(Remark(line=header.number if header else 1, text=text) for text in texts)
+        table = open_table(data, filename, sheet=chosen.sheet, with_hidden_rows=chosen.with_hidden_rows)
+        header, above, lines = _header(table, filename, country, chosen)
+        sample = list(itertools.islice(lines, _SAMPLE_ROWS))
+        rows = [line.cells for line in sample if line.fault is None]
+        key = titles_key(header.cells)
+        kept = chosen.kept_mappings.get(key, {})
+        try:
+            columns = recognise(
+                header.cells, rows, country=country, mapping=chosen.mapping, kept_mapping=kept
+            )
+        except ImportFailed as exc:
+            raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+        self._lines: Iterator[Line] = itertools.chain(sample, lines)
+        self._rows = RowReader(
+            columns=columns,
+            country=country.upper(),
+            today=today,
+            accepted=chosen.accepted,
+            refused=chosen.refused,
+        )
+        self.parsed = Parsed(
+            rows=[],
+            bad_rows=[],
+            remarks=[Remark(line=header.number, text=text, kind=Kind.FILE) for text in table.remarks]
+            + [Remark(line=header.number, text=text, kind=Kind.COLUMN) for text in columns.remarks],
+            columns=columns,
+            source=Source(
+                sheet=table.sheet,
+                other_sheets=table.other_sheets,
+                encoding=table.encoding,
+                header_row=header.number,
+                lines_above=above,
+                hidden_rows=table.hidden_rows,
+                delimiter=table.delimiter,
+                codec=table.codec,
+            ),
+            titles_key=key,
+            kept_mapping=kept,
+        )
         self._first_line: dict[str, int] = {}
+        self._line_of: dict[int, Line] = {}
 
     def read(self, at_most: int) -> bool:
         """Read up to ``at_most`` further lines; False at the end of the file."""
@@ -121,33 +171,121 @@ class ContactsReader:
             return True
         if not self.parsed.rows and not self.parsed.bad_rows:
             raise ImportFailed(f"{self._filename}: there is no contact below the header")
+        self._refuse_shared()
         return False
 
     def _add(self, line: Line) -> None:
         try:
-            row, remarks = _read_row(line, self._columns, self._country, self._today)
+            row, remarks = self._rows.read(line)
             _refuse_duplicate(row, self._first_line)
-        except _Unusable as exc:
-            row_as_written = _as_written(line, self._columns)
-            self.parsed.bad_rows.append(BadRow(line=line.number, reason=str(exc), row=row_as_written))
+        except UnusableRowError as exc:
+            written = self._rows.as_written(line)
+            bad = BadRow(line=line.number, reason=str(exc), kind=exc.kind, cells=written)
+            self.parsed.bad_rows.append(bad)
             return
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
+        self._line_of[line.number] = line
+
+    def _refuse_shared(self) -> None:
+        """Leave out numbers that stand under three people or more; the whole file has to be known for it."""
+        shared = shared_lines(self.parsed.rows)
+        if not shared:
+            return
+        is_bad = self._rows.is_bad(Kind.SHARED)
+        kept: list[Row] = []
+        for row in self.parsed.rows:
+            pairs = [
+                (phone, line) for phone, line in zip(row.phones, row.lines, strict=True) if line not in shared
+            ]
+            phones, lines = tuple(phone for phone, _ in pairs), tuple(line for _, line in pairs)
+            text = "the number stands under three people or more, as a placeholder does"
+            if phones == row.phones:
+                kept.append(row)
+            elif not is_bad:
+                kept.append(row)
+                self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
+            elif phones:
+                kept.append(replace(row, phones=phones, lines=lines))
+                self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
+            else:
+                written = self._rows.as_written(self._line_of[row.line])
+                bad = BadRow(line=row.line, reason=text, kind=Kind.SHARED, cells=written)
+                self.parsed.bad_rows.append(bad)
+        self.parsed.rows = kept
+        self.parsed.bad_rows.sort(key=lambda bad: bad.line)
+
+
+def remark_counts(parsed: Parsed, accepted: Collection[str] = ()) -> list[dict[str, object]]:
+    """The remarks by kind: how many, the first one, and the option that changes it.
+
+    Args:
+        parsed: of a whole file.
+        accepted: kinds that were accepted, which no further option changes.
+    """
+    return _counts(parsed.remarks, lambda kind: None if kind in accepted else _option(kind))
+
+
+def bad_row_counts(parsed: Parsed) -> list[dict[str, object]]:
+    """The bad rows that an option would keep, by kind: how many, the first one, and the option."""
+    refused = [
+        Remark(line=bad.line, text=bad.reason, kind=bad.kind)
+        for bad in parsed.bad_rows
+        if bad.kind is not None
+    ]
+    return _counts(refused, lambda kind: f"--accept {kind}")
+
+
+def _counts(remarks: list[Remark], option: Callable[[Kind], str | None]) -> list[dict[str, object]]:
+    counts = Counter(remark.kind for remark in remarks)
+    first: dict[Kind, Remark] = {}
+    for remark in remarks:
+        first.setdefault(remark.kind, remark)
+    return [
+        {
+            "kind": kind.value,
+            "meaning": KINDS[kind].meaning,
+            "count": counts[kind],
+            "line": first[kind].line,
+            "example": first[kind].text,
+            "option": option(kind),
+        }
+        for kind in Kind
+        if kind in counts
+    ]
+
+
+def _option(kind: Kind) -> str | None:
+    """The option that changes what is done about a kind of remark."""
+    if kind is Kind.COLUMN:
+        return "--map 'TITLE=ROLE'"
+    if not KINDS[kind].can_change:
+        return None
+    # Some of the phones of a kind that is bad were left out: the row has others.
+    return f"--accept {kind.value}" if KINDS[kind].is_bad else f"--refuse {kind.value}"
 
 
 def job_documents(
-    parsed: Parsed, *, batch_id: str, account_id: str | None, now: datetime, new_id: Callable[[], str]
+    parsed: Parsed,
+    *,
+    batch_id: str,
+    account_id: str | None,
+    import_id: str | None = None,
+    now: datetime,
+    new_id: Callable[[], str],
 ) -> list[Document]:
-    """One pending job for each good row, in SpeechAI's document format.
+    """One pending job for each good row, in their order and in SpeechAI's document format.
 
     Args:
         parsed: of a ``ContactsReader`` that has read its file to the end.
         batch_id: the batch that they belong to.
         account_id: the account that pays, or None.
+        import_id: the import that makes them, by which it can be undone.
         now: the database's time.
         new_id: makes a fresh ``job_id``.
     """
-    return [_job_document(row, batch_id, account_id, now, new_id()) for row in parsed.rows]
+    of_import = {} if import_id is None else {"import_id": import_id}
+    return [_job_document(row, batch_id, account_id, now, new_id()) | of_import for row in parsed.rows]
 
 
 def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime, job_id: str) -> Document:
@@ -156,6 +294,7 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
     payload: Document = {
         "company_name": row.company_name,
         "debt_amount": row.debt_amount,
+        "currency": row.currency,
         "due_date": row.due_date,
         "reference_number": row.reference_number,
         "additional_info": dict(row.additional_info),
@@ -170,6 +309,8 @@ def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime
         "deduplication_key": f"{batch_id}:{digest}",
         # The same in all batches: finds contacts that another batch of the account has.
         "contact_key": digest,
+        # Finds other jobs of the same person.
+        "person_keys": keys_of_lines(row.dni, row.lines),
         "contact": _without_none(contact),
         "to_number": row.phones[0],
         "payload": _without_none(payload),
@@ -185,131 +326,30 @@ def _without_none(fields: Document) -> Document:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _header(line: Line | None, data: bytes, filename: str, country: str) -> Columns:
-    if line is None:
+def _header(
+    table: TableFile, filename: str, country: str, chosen: Choices
+) -> tuple[Line, int, Iterator[Line]]:
+    """The line of the titles, how many lines stand above it, and the lines below it."""
+    top = list(itertools.islice(table.lines, HEADING_LINES))
+    if not top:
         raise ImportFailed(f"{filename}: the file is empty")
-    if line.fault:
-        raise ImportFailed(f"{filename}: the header cannot be read: {line.fault}")
-    if len(line.cells) > MAX_COLUMNS:
-        raise ImportFailed(f"{filename}: {len(line.cells)} columns; at most {MAX_COLUMNS} are read")
-    if any(normalise(cells.clean(cell), country) for cell in line.cells):
+    found = heading_line(top, chosen.header_row)
+    if found is None and chosen.header_row is not None:
+        raise ImportFailed(f"{filename}: line {chosen.header_row} is empty, or below line {top[-1].number}")
+    index = found or 0
+    header = top[index]
+    if header.fault:
+        raise ImportFailed(f"{filename}: the header cannot be read: {header.fault}")
+    if len(header.cells) > MAX_COLUMNS:
+        raise ImportFailed(f"{filename}: {len(header.cells)} columns; at most {MAX_COLUMNS} are read")
+    if any(isinstance(read(cells.clean(cell), country), Number) for cell in header.cells):
         raise ImportFailed(
-            f"{filename}: the first line has a phone number instead of column names (name, phone, …)"
+            f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"
         )
-    try:
-        return recognise(line.cells)
-    except ImportFailed as exc:
-        raise ImportFailed(f"{filename}: {no_header(data) or exc}") from exc
-
-
-def _read_row(line: Line, columns: Columns, country: str, today: date) -> tuple[Row, list[Remark]]:
-    if line.fault:
-        raise _Unusable(line.fault)
-    texts = _texts(line, columns)
-    phones, unusable = _phones(texts, columns, country)
-    if not phones:
-        raise _Unusable("; ".join(unusable) if unusable else "no phone number")
-
-    def text(role: str) -> str | None:
-        position = columns.roles.get(role)
-        return None if position is None else cells.one_line(texts[position]) or None
-
-    due = _day(text("due_date"), country)
-    full_name = " ".join(filter(None, (text("name"), text("surname"))))
-    row = Row(
-        line=line.number,
-        name=full_name or None,
-        dni=text("dni"),
-        phones=phones,
-        company_name=text("company_name"),
-        debt_amount=_amount(line, columns),
-        due_date=None if due is None else due.isoformat(),
-        reference_number=text("reference_number"),
-        additional_info={name: texts[position] for position, name in columns.others if texts[position]},
-    )
-    if due is not None:
-        read = ReadDay(text=text("due_date") or "", day=due, country=country, today=today)
-        title = columns.header[columns.roles["due_date"]]
-        unusable += [f"{title}: {found}" for found in [date_warning(read)] if found]
-    return row, [Remark(line=line.number, text=reason) for reason in unusable]
+    return header, index, itertools.chain(top[index + 1 :], table.lines)
 
 
 def _refuse_duplicate(row: Row, first_line: dict[str, int]) -> None:
     earlier = first_line.setdefault(row.identity, row.line)
     if earlier != row.line:
-        raise _Unusable(f"the same contact and reference as line {earlier}")
-
-
-def _texts(line: Line, columns: Columns) -> list[str]:
-    """The cells as clean text, padded to the width of the header."""
-    width = len(columns.header)
-    if any(isinstance(cell, str) and "\0" in cell for cell in line.cells):
-        raise _Unusable("the row has NUL characters")
-    texts = [cells.clean(cell) for cell in line.cells]
-    if any(texts[width:]):
-        raise _Unusable(f"the row has {len(texts)} cells, the header {width}: a quote may be missing")
-    if any(len(text) > MAX_CELL_CHARACTERS for text in texts):
-        raise _Unusable(f"a cell has more than {MAX_CELL_CHARACTERS:,} characters")
-    return texts[:width] + [""] * (width - len(texts))
-
-
-def _phones(texts: list[str], columns: Columns, country: str) -> tuple[tuple[str, ...], list[str]]:
-    """The usable numbers, and the faults of the others; a cell may hold several."""
-    found: dict[str, None] = {}
-    faults: list[str] = []
-    for position in columns.phones:
-        text = texts[position]
-        if not text:
-            continue
-        whole = normalise(text, country)
-        parts = [text] if whole else [part for part in map(str.strip, _split(text)) if part]
-        for part in parts:
-            number = normalise(part, country)
-            if number is None:
-                faults.append(f"{columns.header[position]}: {_fault_of(part)}")
-            else:
-                found[number] = None
-    return tuple(found), faults
-
-
-def _split(text: str) -> list[str]:
-    for mark in ";|/\n":
-        text = text.replace(mark, ",")
-    return text.split(",")
-
-
-def _fault_of(part: str) -> str:
-    if "e+" in part.lower() and part[:1].isdigit():
-        return "a spreadsheet has rounded this number: format the column as text, and enter the number again"
-    digits = sum(character.isdigit() for character in part)
-    return f"not a phone number ({len(part)} characters, {digits} digits)"
-
-
-def _amount(line: Line, columns: Columns) -> int | float | None:
-    position = columns.roles.get("debt_amount")
-    cell = line.cells[position] if position is not None and position < len(line.cells) else None
-    if not cells.clean(cell):
-        return None
-    value = cells.amount(cell)
-    if value is None:
-        raise _Unusable(f"the amount {cells.clean(cell)[:40]!r} is not a sum of money")
-    if value < 0:
-        raise _Unusable(f"the amount {cells.clean(cell)[:40]!r} is below zero")
-    return value
-
-
-def _day(text: str | None, country: str) -> date | None:
-    if text is None:
-        return None
-    value = cells.day(text, country)
-    if value is None:
-        raise _Unusable(f"the due date {text[:40]!r} is not a date")
-    return value
-
-
-def _as_written(line: Line, columns: Columns) -> dict[str, str]:
-    written: dict[str, str] = {}
-    for position, cell in enumerate(line.cells[:MAX_COLUMNS]):
-        title = columns.header[position] if position < len(columns.header) else ""
-        written[title or f"column_{position + 1}"] = cells.clean(cell)[:200]
-    return written
+        raise UnusableRowError(f"the same contact and reference as line {earlier}")

@@ -1,28 +1,33 @@
-"""Reads a file of phone numbers, with named columns or without a header."""
+"""Reads a file of phone numbers, with titles or without them."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import recognise
-from speechaid.campaign.tables import Line, no_header, read_lines
+from speechaid.campaign.tables import HEADING_LINES, Line, heading_line, not_text, open_table
+from speechaid.campaign.titles import Role
+from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
-from speechaid.rules.phones import normalise
+from speechaid.rules.numbers import Number, read_cell
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberList:
     """The contents of a file of phone numbers."""
 
-    #: E.164 without duplicates, in the order of the file.
+    #: E.164 without duplicates, in the order of the file; also numbers that no plan has.
     good: list[str]
     #: Line and reason of the lines without a number.
     bad: list[tuple[int, str]]
 
 
 def read_numbers(data: bytes, filename: str, *, country: str) -> NumberList:
-    """Read a CSV or XLSX file of phone numbers, with a header or without one.
+    """Read a CSV or XLSX file of phone numbers, with titles or without them.
+
+    A number is taken where its length is possible, too: an opt-out is not refused for its form.
 
     Args:
         data: the whole file.
@@ -32,28 +37,43 @@ def read_numbers(data: bytes, filename: str, *, country: str) -> NumberList:
     Raises:
         ImportFailed: the whole file cannot be used.
     """
-    lines = list(read_lines(data, filename))
-    positions = _positions(lines[0], data, filename, country) if lines else None
+    table = open_table(data, filename)
+    top = list(itertools.islice(table.lines, HEADING_LINES))
+    heading = _heading(top, country)
+    positions = None if heading is None else _positions(top[heading], data, filename, country)
     found: dict[str, None] = {}
     bad: list[tuple[int, str]] = []
-    for line in lines if positions is None else lines[1:]:
+    for line in itertools.chain(top if heading is None else top[heading + 1 :], table.lines):
         texts = [cells.clean(cell) for cell in line.cells]
         columns = range(len(texts)) if positions is None else positions
-        phones = [texts[column] for column in columns if column < len(texts) and texts[column]]
-        numbers = [number for text in phones if (number := normalise(text, country)) is not None]
+        parts = [texts[column] for column in columns if column < len(texts) and not is_nothing(texts[column])]
+        readings = [reading for text in parts for _, reading in read_cell(text, country)]
+        numbers = [reading.e164 for reading in readings if isinstance(reading, Number)]
         found |= dict.fromkeys(numbers)
         if not numbers:
-            bad.append((line.number, line.fault or "no phone number"))
+            reasons = [str(reading) for reading in readings]
+            bad.append((line.number, line.fault or (reasons[0] if reasons else "no phone number")))
     if not found:
         raise ImportFailed(f"{filename}: the file has no phone number")
     return NumberList(good=list(found), bad=bad)
 
 
-def _positions(first: Line, data: bytes, filename: str, country: str) -> tuple[int, ...] | None:
-    """The phone columns by their names; None where the first line has a number and is no header."""
-    if any(normalise(cells.clean(cell), country) for cell in first.cells):
-        return None
+def _heading(top: list[Line], country: str) -> int | None:
+    """The index of the titles; None for a file of numbers alone."""
+    found = heading_line(top)
+    first = top[0].cells if top else []
+    has_number = any(
+        isinstance(reading, Number) for cell in first for _, reading in read_cell(cells.clean(cell), country)
+    )
+    if found is None and not has_number:
+        return 0
+    return found
+
+
+def _positions(titles: Line, data: bytes, filename: str, country: str) -> tuple[int, ...]:
+    """The phone columns by their titles."""
     try:
-        return recognise(first.cells).phones
+        columns = recognise(titles.cells, country=country)
     except ImportFailed as exc:
-        raise ImportFailed(f"{filename}: {no_header(data) or exc}") from exc
+        raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+    return tuple(column.position for column in columns.of(Role.PHONE))

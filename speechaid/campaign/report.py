@@ -12,6 +12,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.campaign import cells
+from speechaid.campaign.amounts import sum_or_none
+from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
 from speechaid.model.reading import Document
 from speechaid.model.states import (
@@ -218,12 +220,12 @@ def _promises(rows: Iterable[Document]) -> Document:
     for row in rows:
         count = int(row["jobs"])
         jobs += count
-        promised = cells.amount(row["_id"].get("amount"))
+        promised = sum_or_none(row["_id"].get("amount"))
         if promised is None:
             without_amount += count
         else:
             amount += promised * count
-        day = cells.day(cells.clean(row["_id"].get("day")), "")
+        day = day_or_none(cells.clean(row["_id"].get("day")))
         days[day.isoformat() if day else ""] += count
     return {
         "jobs": jobs,

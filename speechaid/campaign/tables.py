@@ -1,35 +1,38 @@
-"""Reads a contacts file as lines of cells: CSV as spreadsheet programs write it, or XLSX."""
+"""Reads a contacts file as lines of cells: CSV as programs write it, or the visible sheet of a workbook."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
+import itertools
 import re
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.campaign.cells import clean
-from speechaid.campaign.columns import recognise
+from speechaid.campaign.cells import clean, fold
+from speechaid.campaign.columns import title_role
+from speechaid.campaign.encodings import decode
+from speechaid.campaign.titles import Role
+from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
 from speechaid.errors import ImportFailed
 
 #: The supported formats, for messages.
-READABLE: Final = "allowed: CSV in UTF-8, UTF-16 or Windows-1252, or an XLSX workbook"
+READABLE: Final = "allowed: CSV in UTF-8, UTF-16, Windows-1252, Mac Roman or DOS, or an XLSX workbook"
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_COLUMNS: Final = 200
+#: The used range of a sheet, which the reader holds in memory.
+MAX_CELLS: Final = 20_000_000
 MAX_BROKEN_RECORDS: Final = 1_000
-#: Bound of a workbook's size when it is unpacked.
-MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
+#: Lines from the top in which the heading is looked for.
+HEADING_LINES: Final = 40
 
 _DELIMITERS: Final = ",;\t|"
 #: Control characters that a text file does not have.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
-#: An accented letter of western languages in UTF-8.
-_UTF8_LETTER: Final = re.compile(rb"\xc3[\x80-\xbf]")
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -43,84 +46,122 @@ class Line:
     fault: str | None = None
 
 
-def read_lines(data: bytes, filename: str) -> Iterator[Line]:
-    """The records that are not blank, the header first.
+@dataclass(frozen=True, kw_only=True)
+class TableFile:
+    """A contacts file, opened."""
+
+    #: The records that are not blank, from the top of the file.
+    lines: Iterator[Line]
+    #: The sheet that is read; None for CSV.
+    sheet: str | None = None
+    #: The sheets that are not read.
+    other_sheets: tuple[str, ...] = ()
+    #: For people; None for a workbook.
+    encoding: str | None = None
+    #: How many rows of the sheet are hidden, and left out.
+    hidden_rows: int = 0
+    #: Of a text file, and Python's name of its encoding.
+    delimiter: str | None = None
+    codec: str | None = None
+    #: What was guessed or left out.
+    remarks: list[str] = field(default_factory=list)
+
+
+def open_table(
+    data: bytes, filename: str, *, sheet: str | None = None, with_hidden_rows: bool = False
+) -> TableFile:
+    """Open a file; its lines are read when they are asked for.
+
+    Args:
+        data: the whole file.
+        filename: for messages, and to detect files that are not the spreadsheet that they are called.
+        sheet: the name of a workbook's sheet, or its number from 1; None: the first visible one with cells.
+        with_hidden_rows: read the rows that a filter or a person has hidden, too.
 
     Raises:
-        ImportFailed: the whole file cannot be read.
+        ImportFailed: the whole file cannot be read; the lines may raise it, too.
     """
     if len(data) > MAX_BYTES:
         raise ImportFailed(f"{filename}: the file is larger than {MAX_BYTES // 2**20} MB; split it")
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
         raise ImportFailed(f"{filename}: the file is empty")
     if data.startswith((_ZIP, _OLD_EXCEL)):
-        lines = _workbook(data, filename)
-    elif filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
+        return _workbook(data, filename, sheet, with_hidden_rows=with_hidden_rows)
+    if filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
         raise ImportFailed(f"{filename}: the file is not a spreadsheet, despite its name")
-    else:
-        lines = _csv(_decoded(data, filename))
-    return (line for line in lines if line.fault or any(clean(cell) for cell in line.cells))
+    if sheet is not None:
+        raise ImportFailed(f"{filename}: only a workbook has sheets; leave out --sheet")
+    return _text(data, filename)
 
 
-def remarks_on(data: bytes) -> list[str]:
-    """Remarks on the encoding of a file that could be read."""
-    if data.startswith((_ZIP, _OLD_EXCEL, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return []
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        if _UTF8_LETTER.search(data):
-            place = _place(data, exc.start)
-            remark = (
-                f"the file is UTF-8 except for {place}, so it was read as Windows-1252 and accents are wrong"
-            )
-            return [f"{remark}; correct that byte, or save the file as UTF-8"]
-    return []
+def heading_line(lines: Sequence[Line], wanted: int | None = None) -> int | None:
+    """The index of the line with the titles; None where none of the lines has a phone's title.
+
+    Args:
+        lines: the first ``HEADING_LINES`` of the file.
+        wanted: the line's number in the file, where it is known.
+    """
+    if wanted is not None:
+        return next((index for index, line in enumerate(lines) if line.number == wanted), None)
+    best: tuple[int, int] | None = None
+    for index, line in enumerate(lines):
+        roles = [title_role(clean(cell)) for cell in line.cells[:MAX_COLUMNS]]
+        known = sum(role is not None for role in roles)
+        if Role.PHONE in roles and (best is None or known > best[0]):
+            best = (known, index)
+    return None if best is None else best[1]
 
 
-def no_header(data: bytes) -> str | None:
-    """Why the first line of a file cannot be a header; None where it may be one."""
-    if data.startswith((_ZIP, _OLD_EXCEL, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+def not_text(data: bytes) -> str | None:
+    """Why a file cannot be a table of text; None where it may be one."""
+    if data.startswith((_ZIP, _OLD_EXCEL, *_UTF16)):
         return None
     found = _CONTROL.search(data.lstrip().partition(b"\n")[0])
-    return (
-        None if found is None else f"the file is not text: {_place(data, data.index(found[0]))}; {READABLE}"
-    )
+    return None if found is None else f"the file is not text: {_place(data, found[0])}; {READABLE}"
 
 
-def _place(data: bytes, offset: int) -> str:
+def _place(data: bytes, control: bytes) -> str:
+    offset = data.index(control)
     line = data.count(b"\n", 0, offset) + 1
     return f"byte 0x{data[offset]:02X} at offset {offset}, line {line}"
 
 
-def _decoded(data: bytes, filename: str) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ["utf-16"]
-    else:
-        # Latin-1 decodes every byte, including those that Windows-1252 leaves undefined.
-        encodings = ["utf-8-sig", "cp1252", "latin-1"]
-    for encoding in encodings:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if text.count("\0") > len(text) // 100 + 10:
-            break
-        return text if "\n" in text else text.replace("\r", "\n")
-    found = None if encodings == ["utf-16"] else _CONTROL.search(data)
-    place = "" if found is None else f" ({_place(data, found.start())})"
-    raise ImportFailed(f"{filename}: the file is neither text nor a spreadsheet{place}; {READABLE}")
+def _text(data: bytes, filename: str) -> TableFile:
+    decoded = decode(data)
+    text = decoded.text
+    if text.count("\0") > len(text) // 100 + 10:
+        found = None if data.startswith(_UTF16) else _CONTROL.search(data)
+        place = "" if found is None else f" ({_place(data, found[0])})"
+        raise ImportFailed(f"{filename}: the file is neither text nor a spreadsheet{place}; {READABLE}")
+    text = text if "\n" in text else text.replace("\r", "\n")
+    rows = text.split("\n")
+    start, delimiter = _form(rows)
+    return TableFile(
+        lines=_filled(_csv(rows, start, delimiter)),
+        encoding=decoded.encoding,
+        delimiter=delimiter,
+        codec=decoded.codec,
+        remarks=list(decoded.remarks),
+    )
 
 
-def _csv(text: str) -> Iterator[Line]:
+def _filled(lines: Iterator[Line]) -> Iterator[Line]:
+    return (line for line in lines if line.fault or any(clean(cell) for cell in line.cells))
+
+
+def _form(lines: list[str]) -> tuple[int, str]:
+    """The index of the first line with cells, and the delimiter: a spreadsheet's ``sep=`` line names it."""
+    first = lines[0].strip('\r\ufeff "')
+    if len(first) == 5 and first.lower().startswith("sep="):
+        return 1, first[4]
+    return 0, _delimiter(lines)
+
+
+def _csv(lines: list[str], start: int, delimiter: str) -> Iterator[Line]:
     """Strict about quotes: an unclosed quote would otherwise swallow contacts silently.
 
     After a record that cannot be read, reading continues at the next line of the file.
     """
-    lines = text.split("\n")
-    first = lines[0].strip().lower()
-    start, delimiter = (1, first[4]) if len(first) == 5 and first.startswith("sep=") else (0, "")
-    delimiter = delimiter or _delimiter(lines)
     faults = 0
     reader = _reader(lines, start, delimiter)
     while True:
@@ -144,16 +185,23 @@ def _reader(lines: list[str], start: int, delimiter: str) -> Any:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """The delimiter by which the first line holds a phone column, else the most frequent."""
-    header = next((line for line in lines if line.strip()), "")
+    """The delimiter by which a line near the top is a heading, else the most frequent one there."""
+    others = set(_DELIMITERS)
+    top = [line for line in itertools.islice(lines, HEADING_LINES) if line.strip()]
 
-    def score(delimiter: str) -> tuple[bool, int]:
-        try:
-            cells = next(csv.reader([header], delimiter=delimiter))
-            recognise(cells)
-        except (ImportFailed, csv.Error):
-            return (False, header.count(delimiter))
-        return (True, len(cells))
+    def score(delimiter: str) -> tuple[int, int]:
+        best = 0
+        for line in top:
+            try:
+                cells = next(csv.reader([line], delimiter=delimiter))
+            except (csv.Error, StopIteration):
+                continue
+            # "g;telefono" is no title, though it has the word: the file has another delimiter.
+            titles = [cell for cell in cells[:MAX_COLUMNS] if not set(cell) & (others - {delimiter})]
+            roles = [title_role(title) for title in titles]
+            if Role.PHONE in roles:
+                best = max(best, sum(role is not None for role in roles))
+        return best, sum(line.count(delimiter) for line in top)
 
     return max(_DELIMITERS, key=score)
 
@@ -167,31 +215,96 @@ def _csv_fault(exc: csv.Error) -> str:
     return "the quotes do not match"
 
 
-def _workbook(data: bytes, filename: str) -> Iterator[Line]:
+def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_rows: bool) -> TableFile:
     try:
         import python_calamine  # noqa: PLC0415 - an extra, heavy to load
     except ImportError:
         raise ImportFailed(
             f"{filename}: save it as CSV, or install the extra xlsx: pip install '.[xlsx]' in the checkout"
         ) from None
-    if data.startswith(_ZIP) and _unpacked_bytes(data) > MAX_UNPACKED_BYTES:
-        raise ImportFailed(f"{filename}: the workbook unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
+    scans = _scanned(data, filename)
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
-        sheets = (book.get_sheet_by_index(index) for index in range(len(book.sheet_names)))
-        filled = (rows for rows in (sheet.to_python(skip_empty_area=False) for sheet in sheets) if rows)
-        rows = next(filled, [])
+        visible = [
+            sheet.visible == python_calamine.SheetVisibleEnum.Visible for sheet in book.sheets_metadata
+        ]
+        position = _chosen(book.sheet_names, visible, scans, wanted, filename)
+        name = book.sheet_names[position]
+        scan = scans.get(name)
+        _check_size(name, scan, filename)
+        sheet = book.get_sheet_by_index(position)
+        rows = sheet.to_python(skip_empty_area=False)
+        _spread_headings(rows, sheet.merged_cell_ranges or [])
+    except ImportFailed:
+        raise
     except BaseException as exc:
         # A panic of the reader is no Exception, and a bad file must not end the process.
         if isinstance(exc, Exception) or type(exc).__name__ == "PanicException":
             raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}") from exc
         raise
-    return (Line(number, list(row)) for number, row in enumerate(rows, 1))
+    hidden = set() if with_hidden_rows or scan is None else scan.hidden_rows
+    lines = (Line(number, list(row)) for number, row in enumerate(rows, 1) if number not in hidden)
+    others = [
+        other if shown else f"{other} (hidden)"
+        for other, shown in zip(book.sheet_names, visible, strict=True)
+        if other != name
+    ]
+    return TableFile(
+        lines=_filled(lines),
+        sheet=name,
+        other_sheets=tuple(others),
+        hidden_rows=sum(number <= len(rows) for number in hidden),
+    )
 
 
-def _unpacked_bytes(data: bytes) -> int:
+def _check_size(name: str, scan: SheetScan | None, filename: str) -> None:
+    if scan is not None and scan.cells > MAX_CELLS:
+        raise ImportFailed(
+            f"{filename}: the sheet {name!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, and at "
+            f"most {MAX_CELLS:,} are read; delete what stands far from the table"
+        )
+
+
+def _scanned(data: bytes, filename: str) -> dict[str, SheetScan]:
+    """The sheets of an XLSX workbook by name; older formats have a bounded number of cells."""
+    if not data.startswith(_ZIP):
+        return {}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError):
-        return 0  # the reader will report the fault
+        return {scan.name: scan for scan in scan_workbook(data) or ()}
+    except WorkbookError as exc:
+        raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}") from exc
+
+
+def _chosen(
+    names: Sequence[str],
+    visible: Sequence[bool],
+    scans: dict[str, SheetScan],
+    wanted: str | None,
+    filename: str,
+) -> int:
+    """The position of the sheet to read: the wanted one, else the first visible one with cells."""
+    if wanted is not None:
+        found = [position for position, name in enumerate(names) if fold(name) == fold(wanted)]
+        if not found and wanted.isdecimal() and 1 <= int(wanted) <= len(names):
+            found = [int(wanted) - 1]
+        if found:
+            return found[0]
+        listed = ", ".join(repr(name) for name in names)
+        raise ImportFailed(f"{filename}: no sheet is called {wanted!r}; the workbook has {listed}")
+    shown = [position for position, is_visible in enumerate(visible) if is_visible]
+    filled = [position for position in shown if names[position] not in scans or scans[names[position]].cells]
+    if not shown:
+        raise ImportFailed(f"{filename}: the workbook has no visible sheet")
+    return (filled or shown)[0]
+
+
+def _spread_headings(
+    rows: list[list[Any]], ranges: Sequence[tuple[tuple[int, int], tuple[int, int]]]
+) -> None:
+    """Write a merged cell near the top into each cell that it covers."""
+    for (first_row, first_column), (last_row, last_column) in ranges:
+        if first_row >= HEADING_LINES:
+            continue
+        for row in range(first_row, min(last_row + 1, HEADING_LINES, len(rows))):
+            for column in range(first_column, min(last_column + 1, len(rows[row]))):
+                rows[row][column] = rows[first_row][first_column]

@@ -44,6 +44,12 @@ def call_settings(args: Mapping[str, Any]) -> Document:
         fields["max_concurrent_calls"] = args["max_concurrent_calls"]
     if args["voicemail_counts"]:
         fields["voicemail_counts"] = True
+    return fields | window_settings(args)
+
+
+def window_settings(args: Mapping[str, Any]) -> Document:
+    """The calling window's part of ``call_settings``; empty where no option was given."""
+    fields: Document = {}
     if args["hours"] is not None:
         fields["allowed_hours"] = allowed_hours(args["hours"])
     if args["days"] is not None:

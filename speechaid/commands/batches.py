@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from speechaid.commands.batch_fields import batch_fields, night_warning
+from speechaid.commands.batch_fields import batch_fields, night_warning, window_settings
+from speechaid.commands.batch_start import CREATED_PAUSED, require_hours, start_imported
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
@@ -25,7 +26,7 @@ def create_batch(context: HandlerContext, command: Invocation) -> Result:
     check_account(context, command)
     fields = batch_fields(command.args, name=command.args["name"])
     if command.args["paused"]:
-        fields["pause"] = {"by": command.actor, "reason": "created paused", "at": context.store.now()}
+        fields["pause"] = {"by": command.actor, "reason": CREATED_PAUSED, "at": context.store.now()}
     batch_id = context.store.batches.create({**fields, "created_by": command.actor})
     created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
     return {**created, "warning": night_warning(command.args)}
@@ -52,12 +53,27 @@ def pause_batch(context: HandlerContext, command: Invocation) -> Result | Contin
     )
 
 
-def resume_batch(context: HandlerContext, command: Invocation) -> Result:
-    """Allow calls of the batch again."""
+def resume_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Allow calls of the batch, and start what was imported into it and waits for that."""
     batch = resolve_batch(context.store, command.args["batch"])
-    resumed = context.store.batches.resume(batch.batch_id, by=command.actor)
-    fault = _faults(context, [resumed]).get(batch.batch_id)
-    return {**_identity(batch), "was_active": batch.is_active, **({} if fault is None else {"fault": fault})}
+    require_hours(
+        batch, context.settings, command.args, remedy=f"resume-batch {batch.batch_id} --hours 09:00-19:00"
+    )
+    hours = window_settings(command.args)
+    if hours:
+        context.store.batches.set_hours(batch.batch_id, hours)
+    context.store.batches.resume(batch.batch_id, by=command.actor)
+
+    def finish(context: HandlerContext, started: Result) -> Result:
+        fault = _faults(context, [context.store.batches.get(batch.batch_id)]).get(batch.batch_id)
+        answer = {**_identity(batch), "was_active": batch.is_active, **started}
+        return {
+            **answer,
+            "warning": night_warning(command.args),
+            **({} if fault is None else {"fault": fault}),
+        }
+
+    return start_imported(context, command, batch.batch_id, finish)
 
 
 def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue:

@@ -97,7 +97,7 @@ def _status(job: Job, now: datetime) -> Check:
 def _described(job: Job, now: datetime) -> str:
     """The job's status with its reason."""
     if job.status is JobStatus.SUSPENDED:
-        return f"suspended: {job.suspend_reason or _NO_REASON}"
+        return f"suspended: {_suspension(job)}"
     if job.status is JobStatus.CANCELLED:
         reason = job.document.get("cancel_reason")
         # A cancellation without a reason is recorded under the name of its action.
@@ -109,6 +109,12 @@ def _described(job: Job, now: datetime) -> str:
     if job.status is JobStatus.IN_PROGRESS:
         return f"in progress: {_progress(job, now)}"
     return str(job.status)
+
+
+def _suspension(job: Job) -> str:
+    if job.suspend_reason == SuspendReason.NOT_STARTED:
+        return f"imported and not started: speechctl resume-batch {job.batch_id}"
+    return job.suspend_reason or _NO_REASON
 
 
 def _words(reason: object) -> str:
@@ -242,6 +248,8 @@ def _next_chance(
 
 def _resumption(context: HandlerContext, job: Job) -> str:
     """How a suspended job resumes: automatically where that depends on its account alone."""
+    if job.suspend_reason == SuspendReason.NOT_STARTED:
+        return "stays suspended until that, or speechctl resume-job"
     if job.account_id is None or job.suspend_reason not in _AUTOMATIC:
         return "stays suspended until speechctl resume-job"
     account = context.store.accounts.find(job.account_id)

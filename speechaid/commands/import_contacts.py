@@ -1,40 +1,52 @@
-"""``import``: adds the contacts of a file to a batch.
+"""``import``: adds the contacts of a file to a batch; ``--start`` or ``resume-batch`` starts their calls.
 
-A new batch stays paused until its last row is imported, so that no incomplete campaign is called. An import
-that broke off is completed by importing the same file with ``--batch``: contacts that exist are left out.
+A new batch stays paused; contacts that are added to an active batch are ``suspended``, reason
+``not_started``. An import that broke off is completed by importing the same file with ``--batch``: contacts
+that exist are left out.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
-from speechaid.commands.batch_fields import batch_fields, call_settings, country, night_warning
+from speechaid.commands.batch_fields import batch_fields, call_settings, country
+from speechaid.commands.batch_start import (
+    IMPORT_GOES_ON,
+    IMPORTED_PAUSED,
+    NOT_STARTED,
+    count_waiting,
+    refuse_to_start_paused,
+    require_hours,
+    start_imported,
+)
 from speechaid.commands.batches import check_account
 from speechaid.commands.ids import resolve_batch
+from speechaid.commands.import_answer import import_answer, row_preview
+from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.known_people import KnownPeople, called_since
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
-from speechaid.store.connection import Store
 
 #: Rows read by one task of the database thread; other tasks run between two chunks.
 _READ_CHUNK: Final = 500
-#: Jobs written by one database command, and so by one flush of its journal.
-_WRITE_CHUNK: Final = 1000
-#: Bad rows and remarks that the answer lists; of the others it has the number.
-_MAX_LISTED: Final = 1000
-#: Bad rows returned with their cells, limited by the size of an answer.
-_MAX_RETURNED: Final = 20_000
+#: Jobs written, or read, by one database command; writes are one flush of its journal.
+_CHUNK: Final = 1000
 #: Options of a batch that the import creates, with their defaults.
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "description", "account", "hours", "days", "timezone", "max_attempts")),
@@ -49,13 +61,23 @@ class _Import:
     """The state of an import: the file is read, then compared and written, in chunks."""
 
     reader: ContactsReader
+    country: str
+    sha256: str
     #: None for a new batch, which is created once the file has been read.
     batch: Batch | None
+    account_id: str | None
+    #: None in a dry run.
+    import_id: str | None = None
+    known: KnownPeople | None = None
+    #: An earlier import of the same file.
+    same_file: Result | None = None
     documents: Sequence[Document] = ()
     #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
     already_there: int = 0
+    #: Known people: left out, or imported nevertheless.
+    left_out: int = 0
     started_at: datetime | None = None
 
     @property
@@ -69,14 +91,27 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     _check_options(command)
     batch = None if command.args["batch"] is None else resolve_batch(context.store, command.args["batch"])
     check_account(context, command)
+    if command.args["start"]:
+        remedy = "add --hours 09:00-19:00" if batch is None else "give them to resume-batch"
+        require_hours(batch, context.settings, command.args, remedy=remedy)
+        if batch is not None:
+            refuse_to_start_paused(batch)
+    account_id = command.args["account"] if batch is None else batch.account_id
+    choices = read_choices(command.args, context.store.imports.mappings_of(account_id))
     command.progress({"state": "reading"})
+    data = command.attachment or b""
+    of_file = _country(context, command, batch)
     reader = ContactsReader(
-        command.attachment or b"",
-        command.args["filename"],
-        country=_country(context, command, batch),
-        today=context.store.now().date(),
+        data, command.args["filename"], country=of_file, today=context.store.now().date(), choices=choices
     )
-    return _read(context, command, _Import(reader=reader, batch=batch))
+    work = _Import(
+        reader=reader,
+        country=of_file,
+        sha256=hashlib.sha256(data).hexdigest(),
+        batch=batch,
+        account_id=account_id,
+    )
+    return _read(context, command, work)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -93,84 +128,229 @@ def _country(context: HandlerContext, command: Invocation, batch: Batch | None) 
     return found
 
 
-def _read(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Read one chunk of the file: a pause or a hold must not wait for a large file."""
-    if work.reader.read(_READ_CHUNK):
-        return Continue(after_seconds=0.0, step=lambda context: _read(context, command, work))
-    _check_rows(work.parsed, command)
-    if work.batch is None and not command.args["dry_run"]:
-        work.batch = _new_batch(context, command)
-    batch_id = "" if work.batch is None else work.batch.batch_id
-    account_id = command.args["account"] if work.batch is None else work.batch.account_id
-    work.started_at = context.store.now()
-    work.documents = _documents(context.store, work.parsed, batch_id, account_id)
-    return _write(context, command, work)
-
-
 def _check_options(command: Invocation) -> None:
-    if command.args["batch"] is None:
-        call_settings(command.args)  # refuse before the file is read
+    args = command.args
+    for option in ("row", "show_values"):
+        if args[option] and not args["dry_run"]:
+            message = f"--{option.replace('_', '-')} needs --dry-run"
+            raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+    if args["start"] and args["paused"]:
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--start and --paused exclude each other")
+    if args["batch"] is None:
+        call_settings(args)  # refuse before the file is read
         return
     given = [
         f"--{name.replace('_', '-')}"
         for name, default in _NEW_BATCH_OPTIONS.items()
-        if command.args[name] is not None and command.args[name] != default
+        if args[name] is not None and args[name] != default
     ]
     if given:
         message = f"--batch uses the settings of that batch: leave out {', '.join(given)}"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 
 
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def _read(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Read one chunk of the file: a pause or a hold must not wait for a large file."""
+    if work.reader.read(_READ_CHUNK):
+        return Continue(after_seconds=0.0, step=lambda context: _read(context, command, work))
+    _check_rows(work.parsed, command)
+    _check_file(context, command, work)
+    if not command.args["dry_run"]:
+        _begin(context, command, work)
+    work.started_at = context.store.now()
+    work.documents = job_documents(
+        work.parsed,
+        batch_id="" if work.batch is None else work.batch.batch_id,
+        account_id=work.account_id,
+        import_id=work.import_id,
+        now=context.store.now(),
+        new_id=lambda: f"job-{secrets.token_hex(8)}",
+    )
+    if not command.args["dry_run"] and _waits_for_start(command, work):
+        for document in work.documents:
+            document["status"] = JobStatus.SUSPENDED.value
+            document["suspend_reason"] = SuspendReason.NOT_STARTED.value
+            document["suspended_at"] = document["created_at"]
+    return _compare_with_old(context, command, work)
+
+
+def _waits_for_start(command: Invocation, work: _Import) -> bool:
+    """Whether the jobs are suspended until they are started: an operator's pause holds them as well.
+
+    A batch that ``pause-all`` paused may be resumed with all others, without a word about this import.
+    """
+    batch = work.batch
+    if command.args["batch"] is None or batch is None:
+        return False
+    return batch.is_active or bool((batch.pause or {}).get("all"))
+
+
 def _check_rows(parsed: Parsed, command: Invocation) -> None:
     bad = len(parsed.bad_rows)
+    if command.args["dry_run"] and not (bad and command.args["strict"]):
+        return  # what each column was taken for shows why no row can be used
     if parsed.rows and not (bad and command.args["strict"]):
         return
     lines = "".join(f"\n  line {row.line}: {row.reason}" for row in parsed.bad_rows[:10])
     more = f"\n  and {bad - 10} more" if bad > 10 else ""
+    kinds = sorted({row.kind for row in parsed.bad_rows if row.kind is not None})
+    keeps = f"\n--accept {','.join(kinds)} keeps such rows" if kinds else ""
     cause = "--strict was given, and the file has" if parsed.rows else "no row can be used;"
-    message = f"nothing was imported: {cause} {plural(bad, 'bad row')}:{lines}{more}"
+    message = f"nothing was imported: {cause} {plural(bad, 'bad row')}:{lines}{more}{keeps}"
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
+def _check_file(context: HandlerContext, command: Invocation, work: _Import) -> None:
+    """Refuse the same file for the same account again, unless it goes on with its own batch."""
+    for record in context.store.imports.of_file(work.account_id, work.sha256):
+        batch_id = str(record.get("batch_id"))
+        if work.batch is not None and work.batch.batch_id == batch_id:
+            if record.get("finished_at") is None:
+                work.import_id = str(record["_id"])
+            return
+        batch = context.store.batches.find(batch_id)
+        is_in = record.get("finished_at") is not None and bool(record.get("contacts"))
+        if not is_in or batch is None or batch.document.get("cancelled"):
+            continue
+        work.same_file = {
+            "import_id": str(record["_id"]),
+            "batch_id": batch_id,
+            "by": record.get("by"),
+            "at": record.get("started_at"),
+        }
+        if command.args["duplicates"] == "leave-out" and not command.args["dry_run"]:
+            message = (
+                f"nothing was imported: the same file is in batch {batch_id} already, imported "
+                f"{record['started_at']:%Y-%m-%d %H:%M} UTC by {record.get('by')}; --batch {batch_id} "
+                "completes it, --duplicates keep imports it once more"
+            )
+            raise CommandRefused(ErrorCode.REFUSED, message)
+        return
+
+
+def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
+    """Record the import, in a batch that stays paused until its last row is imported."""
+    if work.batch is None:
+        work.batch = _new_batch(context, command)
+    if work.import_id is None:
+        work.import_id = context.store.imports.create(
+            {
+                "batch_id": work.batch.batch_id,
+                "account_id": work.account_id,
+                "file": command.args["filename"],
+                "sha256": work.sha256,
+                "by": command.actor,
+                "created_batch": command.args["batch"] is None,
+            }
+        )
+    mapping = {**work.parsed.kept_mapping, **read_mapping(command.args["map"] or ())}
+    if command.args["map"]:
+        context.store.imports.keep_mapping(work.account_id, work.parsed.titles_key, mapping, by=command.actor)
+
+
 def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
-    """Create a batch that stays paused until its last row is imported."""
     name = command.args["name"] or PurePath(command.args["filename"]).stem
     fields = batch_fields(command.args, name=name)
     fields["is_active"] = False
-    fields["pause"] = {"by": command.actor, "reason": "the import goes on", "at": context.store.now()}
+    fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
+
+
+# -- comparing and writing ---------------------------------------------------------------------------------
+
+
+def _compare_with_old(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Find known people among jobs without keys, which other programs and earlier versions made."""
+    work.known = KnownPeople(
+        batch_id="" if work.batch is None else work.batch.batch_id,
+        import_id=work.import_id,
+        since=called_since(context.store.now(), context.settings.dialling.repeat_days),
+        country=work.country,
+    )
+    work.known.restrict_to(work.documents)
+    rows = context.store.imports.jobs_without_keys(work.account_id)
+
+    def step(context: HandlerContext) -> Result | Continue:
+        assert work.known is not None  # noqa: S101 - set above
+        chunk = _portion(rows, command, work)
+        work.known.add(chunk)
+        if len(chunk) == _CHUNK:
+            return Continue(after_seconds=0.0, step=step)
+        return _write(context, command, work)
+
+    return step(context)
+
+
+def _portion(rows: Generator[Document], command: Invocation, work: _Import) -> list[Document]:
+    with _incomplete(command, work):
+        return list(itertools.islice(rows, _CHUNK))
 
 
 def _write(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
     """Write the new contacts of one chunk; the next chunk is another task of the database thread."""
-    chunk = work.documents[work.position : work.position + _WRITE_CHUNK]
-    try:
-        new = _without_known(context.store, command, chunk) if chunk else []
+    chunk = work.documents[work.position : work.position + _CHUNK]
+    with _incomplete(command, work):
+        new = _new_ones(context, command, work, chunk) if chunk else []
         if new and not command.args["dry_run"]:
             context.store.jobs.insert_many(new)
         work.position += len(chunk)
         work.imported += len(new)
-        work.already_there += len(chunk) - len(new)
         if work.position >= len(work.documents):
             return _finish(context, command, work)
         if not command.args["dry_run"]:
             _record(context, command, work)
-    except StoreUnavailable as exc:
-        if work.batch is None:
-            raise
-        message = (
-            f"{exc}: the import is incomplete; import the same file again with --batch {work.batch.batch_id}"
-        )
-        raise CommandRefused(ErrorCode.UNAVAILABLE, message) from exc
     state = "comparing" if command.args["dry_run"] else "importing"
     command.progress({"state": state, "done": work.position, "of": len(work.documents)})
     return Continue(after_seconds=0.0, step=lambda context: _write(context, command, work))
 
 
+@contextmanager
+def _incomplete(command: Invocation, work: _Import) -> Iterator[None]:
+    """A database that goes away leaves an incomplete import: the refusal says how it is completed."""
+    try:
+        yield
+    except StoreUnavailable as exc:
+        if work.batch is None or command.args["dry_run"]:
+            raise
+        message = (
+            f"{exc}: the import is incomplete; import the same file again with --batch {work.batch.batch_id}"
+        )
+        raise CommandRefused(ErrorCode.UNAVAILABLE, message) from exc
+
+
+def _new_ones(
+    context: HandlerContext, command: Invocation, work: _Import, chunk: Sequence[Document]
+) -> list[Document]:
+    """The contacts of a chunk that are not in their batch, nor known in the account."""
+    known = work.known
+    assert known is not None  # noqa: S101 - set before the first chunk
+    keys = sorted({key for document in chunk for key in document["person_keys"]})
+    found = context.store.imports.jobs_of_people(work.account_id, keys)
+    known.add(found)
+    new = []
+    for row, document in zip(work.parsed.rows[work.position :], chunk, strict=False):
+        if document["contact_key"] in known.in_batch:
+            work.already_there += 1
+            continue
+        match = known.find_match(document)
+        if match is not None:
+            known.note(row.line, match)
+            if command.args["duplicates"] == "leave-out":
+                work.left_out += 1
+                continue
+        new.append(document)
+    return new
+
+
 def _record(context: HandlerContext, command: Invocation, work: _Import, **more: Any) -> None:
-    """Record the progress in the batch, where ``imports`` finds it."""
+    """Record the progress, where ``imports`` and a repeated import find it."""
     assert work.batch is not None  # noqa: S101 - as in _finish
+    assert work.import_id is not None  # noqa: S101 - as in _finish
     fields = {
+        "import_id": work.import_id,
         "file": command.args["filename"],
         "by": command.actor,
         "started_at": work.started_at,
@@ -178,79 +358,91 @@ def _record(context: HandlerContext, command: Invocation, work: _Import, **more:
         "of": len(work.documents),
         "imported": work.imported,
         "already_there": work.already_there,
+        "left_out": work.left_out,
         "bad_rows": len(work.parsed.bad_rows),
     }
     record_progress(context, work.batch, fields | more)
+    if more:
+        contacts = work.imported + work.already_there
+        context.store.imports.note(work.import_id, {"contacts": contacts, **more})
 
 
-def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Result:
-    answer = _answer(work.parsed, command) | {
+# -- the answer --------------------------------------------------------------------------------------------
+
+
+def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    known = work.known
+    assert known is not None  # noqa: S101 - set before the first chunk
+    result = import_answer(work.parsed, command) | {
         "dry_run": command.args["dry_run"],
+        "import_id": work.import_id,
         "already_there": work.already_there,
+        "left_out": work.left_out,
+        "known": {"counts": dict(known.counts), "people": known.named},
+        "same_file": work.same_file,
     }
-    batch = work.batch
     if command.args["dry_run"]:
-        batch_id = None if batch is None else batch.batch_id
-        return answer | {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
-    assert batch is not None  # noqa: S101 - created before the first row was written
-    _record(context, command, work, finished_at=context.store.now())
+        batch_id = None if work.batch is None else work.batch.batch_id
+        result |= {"batch_id": batch_id, "created": False, "imported": 0, "would_import": work.imported}
+        return result | _preview(context, command, work)
+    assert work.batch is not None  # noqa: S101 - created before the first row was written
     created = command.args["batch"] is None
-    if created and command.args["paused"]:
-        batch = context.store.batches.pause(batch.batch_id, by=command.actor, reason="imported paused")
-    elif created:
-        batch = context.store.batches.resume(batch.batch_id, by=command.actor)
-    else:
-        batch = context.store.batches.get(batch.batch_id)
-    return answer | {
-        "batch_id": batch.batch_id,
-        "name": batch.name,
-        "created": created,
-        "active": batch.is_active,
-        "imported": work.imported,
-    }
+    if created and work.imported == 0:
+        _drop_empty(context, work)
+    _record(context, command, work, finished_at=context.store.now())
+    batch_id = work.batch.batch_id
+    if created and not command.args["start"]:
+        reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
+        context.store.batches.pause(batch_id, by=command.actor, reason=reason)
+
+    def finish(context: HandlerContext, more: Result) -> Result:
+        batch = context.store.batches.get(batch_id)
+        return result | {
+            "batch_id": batch_id,
+            "name": batch.name,
+            "created": created,
+            "active": batch.is_active,
+            "waits_for_start": not command.args["start"],
+            "imported": work.imported,
+            **more,
+        }
+
+    if command.args["start"]:
+        context.store.batches.resume(batch_id, by=command.actor)
+        return start_imported(context, command, batch_id, finish)
+    return count_waiting(context, batch_id, finish)
 
 
-def _answer(parsed: Parsed, command: Invocation) -> Result:
-    """The contents of the file; bad rows, which hold personal data, only on request."""
-    bad_rows = [{"line": row.line, "reason": row.reason, "row": row.row} for row in parsed.bad_rows]
-    return ({"returned_rows": bad_rows[:_MAX_RETURNED]} if command.args["return_bad_rows"] else {}) | {
-        "file": command.args["filename"],
-        "warning": night_warning(command.args),
-        "good_rows": len(parsed.rows),
-        "bad_rows_count": len(parsed.bad_rows),
-        "bad_rows": [{"line": row.line, "reason": row.reason} for row in parsed.bad_rows[:_MAX_LISTED]],
-        "remarks_count": len(parsed.remarks),
-        "remarks": [{"line": remark.line, "text": remark.text} for remark in parsed.remarks[:_MAX_LISTED]],
-    }
-
-
-def _documents(store: Store, parsed: Parsed, batch_id: str, account_id: str | None) -> list[Document]:
-    return job_documents(
-        parsed,
-        batch_id=batch_id,
-        account_id=account_id,
-        now=store.now(),
-        new_id=lambda: f"job-{secrets.token_hex(8)}",
+def _drop_empty(context: HandlerContext, work: _Import) -> None:
+    """Every contact of the file is known: no empty batch is left behind."""
+    assert work.batch is not None  # noqa: S101 - as in _finish
+    assert work.import_id is not None  # noqa: S101 - as in _finish
+    assert work.known is not None  # noqa: S101 - as in _finish
+    context.store.batches.delete(work.batch.batch_id)
+    context.store.imports.remove(work.import_id)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(work.known.counts.items()))
+    first = work.known.named[0]
+    message = (
+        f"nothing was imported: all {work.left_out} people of the file are in the account already ({counts}; "
+        f"line {first['line']}: job {first['job_id']} of batch {first['batch_id']}); "
+        "--duplicates keep imports them all the same"
     )
+    raise CommandRefused(ErrorCode.REFUSED, message)
 
 
-def _without_known(store: Store, command: Invocation, documents: Sequence[Document]) -> list[Document]:
-    """The documents whose contact is not in their batch, or not in any batch of their account.
-
-    Jobs of SpeechAI are not compared: how it made its keys is unknown.
-    """
-    of_account = command.args["duplicates"] == "account"
-    if command.args["batch"] is None and not of_account:
-        return list(documents)  # the batch is new
-    query = {
-        "account_id": documents[0].get("account_id"),
-        "contact_key": {"$in": [document["contact_key"] for document in documents]},
-    }
-    batch_id = documents[0]["batch_id"]
-    # batch_id is compared here, since with it in the query a simple database selects a worse index.
-    known = {
-        str(row["contact_key"])
-        for row in store.jobs.table.find(query, fields=("contact_key", "batch_id"))
-        if of_account or row.get("batch_id") == batch_id
-    }
-    return [document for document in documents if document["contact_key"] not in known]
+def _preview(context: HandlerContext, command: Invocation, work: _Import) -> Result:
+    if command.args["row"] is None:
+        return {}
+    account = None if work.account_id is None else context.store.accounts.find(work.account_id)
+    default = context.settings.dialling
+    zone = work.batch.call_settings.timezone if work.batch else command.args["timezone"]
+    of_batch = country_of(work.batch, account, default.default_country) if work.batch else work.country
+    shown = row_preview(
+        work.parsed,
+        zip(work.parsed.rows, work.documents, strict=True),
+        command.args["row"],
+        now=context.store.now(),
+        zone=str(zone or (account.timezone if account else None) or default.default_timezone),
+        country=of_batch,
+    )
+    return {"preview": shown}

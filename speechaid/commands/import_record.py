@@ -17,6 +17,7 @@ from speechaid.model.reading import Document, instant, mapping
 _TIMEOUT: Final = timedelta(minutes=3)
 #: The fields of ``last_import`` that the answer has.
 _FIELDS: Final = (
+    "import_id",
     "file",
     "by",
     "started_at",
@@ -25,6 +26,7 @@ _FIELDS: Final = (
     "of",
     "imported",
     "already_there",
+    "left_out",
     "bad_rows",
 )
 

@@ -23,6 +23,7 @@ from speechaid.commands import (
     job_actions,
     jobs,
     report,
+    undo_import,
 )
 from speechaid.commands.doctor import doctor
 from speechaid.commands.interfaces import BackgroundHandler, LoopHandler, ResultHandler
@@ -101,6 +102,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         settle=fleet.release_cancelled_here,
     ),
     "import": BackgroundCommand(run=import_contacts.import_contacts),
+    "undo-import": BackgroundCommand(run=undo_import.undo_import),
     "jobs": BackgroundCommand(run=jobs.jobs),
     "job": BackgroundCommand(run=jobs.job),
     "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True),

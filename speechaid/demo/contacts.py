@@ -10,8 +10,16 @@ from __future__ import annotations
 import csv
 import io
 import random
+from collections.abc import Mapping
 from importlib.resources import files
+from typing import Final
 
+#: Options of an import of these contacts: no numbering plan has their numbers, and they are called at once.
+IMPORT_OPTIONS: Final[Mapping[str, str | bool]] = {
+    "accept": "unassigned",
+    "hours": "00:00-24:00",
+    "start": True,
+}
 #: North American area codes; each has a hundred fictional numbers.
 AREAS = range(202, 990)
 

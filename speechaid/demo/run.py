@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from speechaid.demo.audit import Audit, AuditPolicy, audit
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
 from speechaid.demo.report import Summary, as_text
@@ -150,9 +150,8 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
 
 def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> str:
     """Import the contacts file; return the new batch's id."""
-    answer = environment.daemon.ask(
-        "import", contacts(jobs), filename="demo_contacts.csv", name="Campaña de muestra", country="CL"
-    )
+    names = {"filename": "demo_contacts.csv", "name": "Campaña de muestra", "country": "CL"}
+    answer = environment.daemon.ask("import", contacts(jobs), **names, **IMPORT_OPTIONS)
     batch_id = str(answer["batch_id"])
     announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
     return batch_id
@@ -274,7 +273,7 @@ Everything keeps running. In another terminal:
   speechctl status
   speechctl report --batch {batch_id}
   speechctl jobs --batch {batch_id} --status failed
-  speechctl import {sample} --name again
+  speechctl import {sample} --name again --accept unassigned --duplicates keep --hours 00:00-24:00 --start
   curl http://{environment.daemon.ask("status")["metrics"]}/metrics
 
 The daemon's log is {environment.daemon.log}. Ctrl-C here stops everything.""",

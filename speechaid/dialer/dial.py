@@ -49,7 +49,7 @@ from speechaid.retell.requests_body import create_body
 from speechaid.retell.variables import variables_for
 from speechaid.rules import metering, outcomes
 from speechaid.rules.eligibility import Action, Evaluation, Reason
-from speechaid.rules.phones import Choice
+from speechaid.rules.phones import Choice, country_of
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry import call_metrics
@@ -229,7 +229,12 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         from_number=settings.retell.from_number,
         to_number=choice.number,
         agent_id=settings.retell.agent_id,
-        variables=variables_for(job, now=context.store.now(), zone=zone),
+        variables=variables_for(
+            job,
+            now=context.store.now(),
+            zone=zone,
+            country=country_of(preflight.batch, preflight.account, settings.dialling.default_country),
+        ),
         metadata={"job_id": job.job_id, "batch_id": job.batch_id, "account_id": job.account_id},
         key=key,
         ring_seconds=call_settings.ring_timeout if call_settings else None,

@@ -188,6 +188,8 @@ class SuspendReason(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_SUSPENDED = "account_suspended"
     STOPPED_IN_RETELL = "stopped_in_retell"
+    #: Imported into an active batch, and not started yet: ``resume-batch`` starts it.
+    NOT_STARTED = "not_started"
 
 
 class Stopper(StrEnum):

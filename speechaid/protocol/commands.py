@@ -66,6 +66,8 @@ class Argument:
     local: bool = False
     #: A one-letter flag: ``f`` for ``-f``.
     short: str | None = None
+    #: May be given several times: a list of texts on the wire.
+    repeatable: bool = False
 
     @property
     def flag(self) -> str:
@@ -175,6 +177,11 @@ _NUMBER: Final = Argument(
 _OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help="check whether this number is listed")
 _DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="show what would happen, and change nothing")
 
+_HOURS: Final = Argument(
+    name="hours", help="when people may be called: 09:00-18:00; 24:00 is the end of the day"
+)
+_DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5")
+_TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
 _BATCH_SETTINGS: Final = (
     Argument(name="description", help="what the campaign is about"),
     Argument(name="account", help="the account that pays (account_id)"),
@@ -182,9 +189,9 @@ _BATCH_SETTINGS: Final = (
     Argument(
         name="priority", help="which batch goes first", choices=("normal", "high", "urgent"), default="normal"
     ),
-    Argument(name="hours", help="when people may be called: 09:00-18:00; 24:00 is the end of the day"),
-    Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5"),
-    Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago"),
+    _HOURS,
+    _DAYS,
+    _TIMEZONE,
     Argument(
         name="max_attempts",
         kind=Kind.INTEGER,
@@ -308,7 +315,15 @@ _TABLE: Final = (
         timeout_seconds=120.0,
         urgent=True,
     ),
-    _write("resume-batch", "allow calls of the batch again", _BATCH),
+    _write(
+        "resume-batch",
+        "allow calls of the batch, and start what was imported into it",
+        _BATCH,
+        _HOURS,
+        _DAYS,
+        _TIMEZONE,
+        timeout_seconds=600.0,
+    ),
     _write(
         "pause-all",
         "pause every active batch, as pause-batch does",
@@ -343,17 +358,70 @@ _TABLE: Final = (
             help="add to this batch; without it a new one is created with the settings below",
         ),
         Argument(name="name", help="the new batch's name (default: the file's)"),
+        Argument(
+            name="start",
+            kind=Kind.FLAG,
+            help="call these people as soon as the calling hours allow; else resume-batch starts it",
+        ),
+        Argument(name="sheet", help="the workbook's sheet: its name, or its number from 1"),
+        Argument(
+            name="header_row",
+            kind=Kind.INTEGER,
+            minimum=1,
+            maximum=40,
+            help="the line with the columns' titles, from 1 (default: it is searched for)",
+        ),
+        Argument(
+            name="with_hidden_rows", kind=Kind.FLAG, help="read the rows that a filter or a person has hidden"
+        ),
+        Argument(
+            name="map",
+            repeatable=True,
+            help="what a column is, as TITLE=ROLE: 'Fono Casa=phone'; kept for the account and these titles",
+        ),
+        Argument(name="accept", help="kinds of remark whose rows are kept: unassigned,shared"),
+        Argument(name="refuse", help="kinds of remark whose rows are bad: foreign,landline"),
+        Argument(name="remarks_are_bad", kind=Kind.FLAG, help="refuse every kind that may be refused"),
         Argument(name="strict", kind=Kind.FLAG, help="import nothing if any row is bad"),
         Argument(
             name="duplicates",
-            choices=("batch", "account"),
-            default="batch",
-            help="leave out contacts that this batch, or any batch of the account, has already",
+            choices=("leave-out", "keep"),
+            default="leave-out",
+            help="people of the account who wait already, or were called in the last days",
+        ),
+        Argument(
+            name="row",
+            kind=Kind.INTEGER,
+            minimum=1,
+            maximum=10_000_000,
+            help="with --dry-run: what this line's person is told, and on which phones",
+        ),
+        Argument(
+            name="show_values",
+            kind=Kind.FLAG,
+            help="with --dry-run: show phones and ids in full; recorded",
         ),
         Argument(name="return_bad_rows", kind=Kind.FLAG, help="return the bad rows as written"),
-        Argument(name="bad_rows", local=True, help="write bad rows with line and reason to this CSV file"),
+        Argument(
+            name="bad_rows",
+            local=True,
+            help="write the bad rows, with what to mend, to this CSV or XLSX file in the input's form",
+        ),
         _DRY_RUN,
         *_BATCH_SETTINGS,
+        timeout_seconds=600.0,
+    ),
+    _write(
+        "undo-import",
+        "take back an import of which nobody was called: its contacts are deleted, and its batch if empty",
+        Argument(
+            name="import",
+            positional=True,
+            required=True,
+            help="the import's id, or its batch's: then the latest import",
+        ),
+        _DRY_RUN,
+        question="Delete all contacts of the import {import}?",
         timeout_seconds=600.0,
     ),
     CommandSpec(

@@ -61,6 +61,8 @@ JSON_LIMIT: Final = 1024 * 1024
 ATTACHMENT_LIMIT: Final = 64 * 1024 * 1024
 #: Limit of a text argument, in characters.
 TEXT_LIMIT: Final = 4096
+#: How often an option may be repeated.
+REPEAT_LIMIT: Final = 200
 #: Limit of a unix socket's path, in bytes: ``sun_path`` has 108 with its closing NUL.
 SOCKET_PATH_LIMIT: Final = 107
 #: The socket of root's daemon and of the system service.
@@ -326,6 +328,14 @@ def _check_arguments(spec: CommandSpec, given: object) -> dict[str, Any] | str:
 
 
 def _fault_of_value(argument: Argument, value: object) -> str | None:
+    if not argument.repeatable:
+        return _fault_of_one(argument, value)
+    if not isinstance(value, list) or len(value) > REPEAT_LIMIT:
+        return f"a list of at most {REPEAT_LIMIT} texts is required"
+    return next(filter(None, (_fault_of_one(argument, part) for part in value)), None)
+
+
+def _fault_of_one(argument: Argument, value: object) -> str | None:
     if argument.kind is Kind.FLAG:
         return None if isinstance(value, bool) else f"true or false is required, not {_type_name(value)}"
     if argument.kind in {Kind.TEXT, Kind.FILE}:

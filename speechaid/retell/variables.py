@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -10,9 +11,15 @@ from zoneinfo import ZoneInfo
 
 from speechaid.model import reading
 from speechaid.model.job import Job
+from speechaid.rules.currencies import OF_COUNTRY, UNIT_NAMES
+from speechaid.rules.spoken import spoken_amount, spoken_date, spoken_moment
 
 #: The current time in this zone is always among the variables: SpeechAI's prompts use it.
 HOME_ZONE: Final = "America/Santiago"
+
+#: The language of spoken forms, unless a batch names one.
+LANGUAGE: Final = "es"
+_PLAIN_AMOUNT: Final = re.compile(r"\d{1,16}(?:\.\d{1,6})?")
 
 #: Names that existing prompts use, and the job's field with the value.
 ALIASES: Final = {
@@ -30,7 +37,9 @@ ALIASES: Final = {
 _INTERNAL_FIELDS: Final = frozenset({"next_phone_index", "_id"})
 
 
-def variables_for(job: Job, *, now: datetime, zone: str) -> dict[str, str]:
+def variables_for(
+    job: Job, *, now: datetime, zone: str, country: str | None = None, language: str = LANGUAGE
+) -> dict[str, str]:
     """The variables for one call; empty ones are left out.
 
     Where a name occurs more than once, the contact's value wins over the payload's, and that over
@@ -40,6 +49,8 @@ def variables_for(job: Job, *, now: datetime, zone: str) -> dict[str, str]:
         job: its contact and payload are used.
         now: aware; the time is given in ``zone`` and in ``HOME_ZONE``.
         zone: the calling window's IANA zone; an unknown one is left out.
+        country: ISO 3166 alpha-2: an amount in its own currency is said without the currency's code.
+        language: of the spoken forms and times, such as ``es`` or ``pt-BR``.
     """
     payload = reading.mapping(job.document.get("payload"))
     own: dict[str, str] = {}
@@ -50,8 +61,11 @@ def variables_for(job: Job, *, now: datetime, zone: str) -> dict[str, str]:
         {"name": job.contact.name, "dni": job.contact.dni},
     ):
         own.update(_texts(source, zone))
+    kind = _kind_of_call(own)
+    own |= _with_currency(own, country)
     derived = {alias: own[name] for alias, name in ALIASES.items() if name in own}
-    return {**derived, **_kind_of_call(own), **own, **_times(now, (HOME_ZONE, zone))}
+    spoken = _spoken(payload, own, country, language)
+    return {**derived, **kind, **spoken, **own, **_times(now, (HOME_ZONE, zone), language)}
 
 
 def plain(value: object, zone: str = "UTC") -> str:
@@ -82,14 +96,42 @@ def _kind_of_call(own: Mapping[str, str]) -> dict[str, str]:
     return {"tipo_llamada": "marketing"} if "offer_description" in own else {}
 
 
-def _times(now: datetime, zones: tuple[str, ...]) -> dict[str, str]:
-    """In the form of Retell's own time variables; an agent needs the weekday to understand "on Friday"."""
+def _with_currency(own: Mapping[str, str], country: str | None) -> dict[str, str]:
+    """An amount in another currency than the country's, or in a unit, is never a bare number: ``12.5 UF``."""
+    currency = own.get("currency", "").upper()
+    amount = own.get("debt_amount")
+    if not currency or amount is None or currency == OF_COUNTRY.get((country or "").upper()):
+        return {}
+    return {"debt_amount": f"{amount} {UNIT_NAMES.get(currency, currency)}"}
+
+
+def _spoken(
+    payload: Mapping[str, object], own: Mapping[str, str], country: str | None, language: str
+) -> dict[str, str]:
+    """Amount and dates in words, which leave a voice no choice."""
+    currency = own.get("currency", "").upper() or OF_COUNTRY.get((country or "").upper())
+    amount = plain(payload.get("debt_amount"))
+    spoken = {}
+    if _PLAIN_AMOUNT.fullmatch(amount):
+        spoken["monto_total_texto"] = spoken_amount(Decimal(amount), currency, language)
+    for name in ("due_date", "fecha_maxima"):
+        try:
+            day = date.fromisoformat(own.get(name, ""))
+        except ValueError:
+            continue
+        spoken[f"{'fecha_limite' if name == 'due_date' else name}_texto"] = spoken_date(day, language)
+    return {name: words for name, words in spoken.items() if words}
+
+
+def _times(now: datetime, zones: tuple[str, ...], language: str) -> dict[str, str]:
+    """Under the names of Retell's own time variables; agents need the weekday to understand "on Friday"."""
     times: dict[str, str] = {}
     for zone in zones:
         zone_info = _zone(zone)
         if zone_info is not None:
             local = now.astimezone(zone_info)
-            times[f"current_time_{zone.replace('/', '_')}"] = f"{local:%A, %B %d, %Y at %I:%M:%S %p %Z}"
+            words = spoken_moment(local, language) or f"{local:%Y-%m-%d %H:%M}"
+            times[f"current_time_{zone.replace('/', '_')}"] = words
     return times
 
 

@@ -1,8 +1,8 @@
-"""Phone numbers: from a contact's text to E.164, and the choice of the next phone. Pure: no I/O, no clock.
+"""Phone numbers: a contact's text in E.164, and the choice of the next phone. Pure: no I/O, no clock.
 
-Only the length of a number is validated (``is_possible``), not the assigned ranges of the numbering plan:
-plans change faster than the library, Retell refuses numbers that do not exist, and fictional numbers must
-pass.
+A number that is only possible (the numbering plan does not have it) is dialled: jobs of other programs have
+such numbers, plans change faster than the library, and Retell refuses numbers that do not exist. The import
+of a file refuses them, since there somebody can still look.
 
 Contacts store the text as it was imported. It is normalised (``normalize`` in US spelling) at each preflight,
 because the country may be that of the batch, the account or the settings.
@@ -10,20 +10,14 @@ because the country may be that of the batch, the account or the settings.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
 
 import phonenumbers
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-
-#: Digits and the usual separators. Letters mean an extension, a vanity number or a remark: not to be dialled
-#: unchecked.
-_WRITTEN_NUMBER: Final = re.compile(r"(?:tel:)?[\s(]*\+?[\d\s().\-\u2010-\u2015/]+")
+from speechaid.rules import numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +32,6 @@ class Choice:
     number: str
 
 
-@lru_cache(maxsize=4096)
 def normalise(raw: str, country: str | None) -> str | None:
     """The number in E.164, or None if it is no usable number.
 
@@ -46,18 +39,8 @@ def normalise(raw: str, country: str | None) -> str | None:
         raw: as written; national forms need ``country``.
         country: ISO 3166 alpha-2, upper or lower case; None: unknown.
     """
-    if not _WRITTEN_NUMBER.fullmatch(raw.strip()):
-        return None
-    region = country.strip().upper() if country else None
-    try:
-        parsed = phonenumbers.parse(raw, region)
-    except phonenumbers.NumberParseException:
-        return None
-    possible = phonenumbers.is_possible_number_with_reason(parsed)
-    # Some lengths are possible only within a city: Retell cannot dial them.
-    if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    found = numbers.read(raw, country)
+    return found.e164 if isinstance(found, numbers.Number) else None
 
 
 def is_country(code: str) -> bool:

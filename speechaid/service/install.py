@@ -471,7 +471,8 @@ def _checking(facts: Facts) -> Check:
 def _next(facts: Facts, mode: Mode, unset: tuple[str, ...]) -> Iterator[Step]:
     if mode is Mode.SIMULATOR:
         contacts = f"{_unit_prefix(facts)}/share/speechaid/demo_contacts.csv"
-        first = f'a first test campaign: speechctl import {contacts} --name "Test campaign" --yes'
+        options = '--name "Test campaign" --accept unassigned --start'
+        first = f"a first test campaign: speechctl import {contacts} {options}"
         yield replace(note(first), only_after_success=True)
         yield note(f"real calls: {_unit_prefix(facts)}/bin/speechaid install-service --live")
     elif not unset:

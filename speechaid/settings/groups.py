@@ -240,6 +240,13 @@ class DiallingSettings(Group):
         "calling days of batches without any; 1 is Monday, 7 Sunday; not set: all",
         allowed="days from 1 to 7, for example 1-5 or 1,2,3",
     )
+    repeat_days: int = whole(
+        "SPEECHAID_REPEAT_DAYS",
+        7,
+        "an import leaves out people of the account who were called in so many days; 0: only those who wait",
+        low=0,
+        high=3650,
+    )
     estimate_minutes: float = minutes(
         "SPEECHAID_ESTIMATE_MINUTES",
         3,

@@ -192,6 +192,19 @@ class Batches:
         change = {"is_active": False, "pause": pause, "cancelled": called_off, "updated_at": self._now()}
         return self._change(batch_id, {"$set": change})
 
+    def set_hours(self, batch_id: str, settings: Mapping[str, object]) -> Batch:
+        """Set calling hours, days or time zone of a batch.
+
+        Raises:
+            NotFound: there is no such batch.
+        """
+        fields = {f"call_settings.{name}": value for name, value in settings.items()}
+        return self._change(batch_id, {"$set": {**fields, "updated_at": self._now()}})
+
+    def delete(self, batch_id: str) -> bool:
+        """Delete a batch without open dials, of which no job is left; return whether it was there."""
+        return self.table.delete({"batch_id": batch_id, "open_dials.0": {"$exists": False}}) > 0
+
     def _change(self, batch_id: str, change: Document) -> Batch:
         if not self.table.update({"batch_id": batch_id}, change):
             raise NotFound(f"no batch {batch_id}")

@@ -37,6 +37,7 @@ from speechaid.store.decoding import LENIENT
 from speechaid.store.diagnostics import Diagnostics
 from speechaid.store.do_not_call import DoNotCallList
 from speechaid.store.holds import Holds
+from speechaid.store.imports import Imports
 from speechaid.store.indexes import Index, create_indexes
 from speechaid.store.jobs import Jobs
 from speechaid.store.legacy import LegacyReservations
@@ -198,6 +199,9 @@ class Store:
         self.logs = CallLogs(table(settings.logs_collection), self.now)
         self.holds = Holds(table("speechaid_holds"), self.now)
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
+        self.imports = Imports(
+            self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
+        )
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,
@@ -260,6 +264,7 @@ class Store:
             (self.accounts.table, indexes.ACCOUNTS),
             (self.results.table, indexes.RESULTS),
             (self.logs.table, indexes.LOGS),
+            (self.imports.records, indexes.IMPORTS),
         ]
 
     def close(self) -> None:

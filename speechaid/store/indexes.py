@@ -60,6 +60,8 @@ JOBS = (
     Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that exist already"),
+    Index("speechaid_people", _keys("account_id", "person_keys"), "other jobs of the same people"),
+    Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
         "speechaid_live_number",
         _keys("dial.number"),
@@ -110,6 +112,10 @@ RESULTS = (
         "calls whose analysis is still to be fetched",
         {"partialFilterExpression": {"analysis_wait.due_at": {"$exists": True}}},
     ),
+)
+IMPORTS = (
+    Index("speechaid_same_file", _keys("account_id", "sha256"), "imports of the same file"),
+    Index("speechaid_import_batch", _keys("batch_id"), "imports into a batch"),
 )
 #: ``CallLogs.keep_for`` sets its span. Descending, since the field has an ascending index already; only for
 #: lines with an event, since lines of other programs must not be deleted.

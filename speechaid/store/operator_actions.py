@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import STATUS_ALIASES, JobStatus
+from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
 from speechaid.store.jobs import LIVE_NUMBER, clear_claim, read_job, update_each
 from speechaid.store.table import Table
 
@@ -163,6 +163,18 @@ class OperatorActions:
         """Cancel at most ``limit`` of a batch's jobs that wait and have no dial; return how many."""
         query = {"batch_id": batch_id, "status": {"$in": list(WAITING)}, "dial": None}
         return self._change(query, limit, {"status": JobStatus.CANCELLED, **changes})
+
+    def start_imported(self, batch_id: str, limit: int) -> int:
+        """Make at most ``limit`` of a batch's jobs pending that were imported and not started; how many."""
+        query = {
+            "status": {"$in": [JobStatus.SUSPENDED]},
+            "batch_id": batch_id,
+            "suspend_reason": SuspendReason.NOT_STARTED,
+            "dial": None,
+        }
+        return self._change(
+            query, limit, {"status": JobStatus.PENDING}, without=("suspend_reason", "suspended_at")
+        )
 
     def in_progress(self, batch_id: str) -> list[Job]:
         """Find a batch's jobs in progress."""

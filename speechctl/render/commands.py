@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, diagnostics, lists
+from speechctl.render import actions, diagnostics, imports, lists
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -14,8 +14,6 @@ from speechctl.render.report import report
 from speechctl.render.status import status
 from speechctl.render.text import as_words, cause_text, duration, local_time, pause_text, plural
 
-#: Bad rows shown one by one; --json has all.
-_MAX_SHOWN: Final = 50
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
     "importing": "contacts",
@@ -23,6 +21,8 @@ _PROGRESS_UNITS: Final = {
     "exporting": "rows",
     "releasing": "jobs",
     "changing": "jobs",
+    "deleting": "contacts",
+    "comparing": "contacts",
 }
 _STATUSES: Final = ("pending", "in_progress", "done", "failed", "suspended", "cancelled")
 
@@ -126,6 +126,11 @@ def _resume_batch(result: Result) -> list[Block]:
     lines: list[Block] = [
         f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"
     ]
+    if result.get("started"):
+        lines.append(f"{plural(int(result['started']), 'imported contact')} started")
+    if result.get("first_calls") and not result.get("fault"):
+        lines.append(str(result["first_calls"]["text"]))
+    lines += _warning(result)
     if result.get("fault"):
         lines.append(f"! it is still not dialled: {result['fault']}; correct the batch's call_settings")
     return lines
@@ -243,33 +248,6 @@ def _analysis(call: Result) -> str:
     return f"analysis of {call['call_id']}: {judged}{f': {summary}' if summary else ''}"
 
 
-def _import(result: Result) -> list[Block]:
-    there = f"; {result['already_there']} were already there" if result["already_there"] else ""
-    if result["dry_run"]:
-        head = f"{result['file']}: {plural(int(result['would_import']), 'contact')} would be imported{there}"
-    else:
-        head = f"{_batch_name(result)}: {plural(int(result['imported']), 'contact')} imported{there}"
-        head += "" if result["active"] else " (paused; resume-batch starts it)"
-    blocks: list[Block] = [head, *_warning(result)]
-    blocks += _listed(result, "bad_rows", "bad row", "reason")
-    if result.get("bad_rows_file"):
-        blocks.append(f"bad rows are written to {result['bad_rows_file']}: correct them and import that file")
-    blocks += _listed(result, "remarks", "remark", "text")
-    return blocks
-
-
-def _listed(result: Result, name: str, noun: str, field: str) -> list[Block]:
-    count, rows = int(result[f"{name}_count"]), result[name][:_MAX_SHOWN]
-    if not count:
-        return []
-    lines: list[Block] = [f"{plural(count, noun)}{', not imported' if name == 'bad_rows' else ''}:"]
-    lines += [f"  line {row['line']}: {row[field]}" for row in rows]
-    if count > len(rows):
-        where = "--bad-rows FILE writes all to a file" if name == "bad_rows" else "--json lists them"
-        lines.append(f"  and {count - len(rows)} more ({where})")
-    return lines
-
-
 def _batch_name(result: Result) -> str:
     name = result.get("name")
     return f"{result['batch_id']} ({name})" if name else str(result["batch_id"])
@@ -330,7 +308,8 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "create-batch": _create_batch,
     "pause-batch": _pause_batch,
     "resume-batch": _resume_batch,
-    "import": _import,
+    "import": imports.contacts_import,
+    "undo-import": imports.undo_import,
     "jobs": _jobs,
     "job": _job,
     "hold": _hold,

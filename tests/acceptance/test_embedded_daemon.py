@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.embedded.database import published_uri
@@ -99,7 +99,7 @@ def test_after_a_killed_supervisor_the_next_one_adopts_database_and_campaign(
 ) -> None:
     first = DaemonProcess(place, variables(place, simulator))
     first.start()
-    first.ask("import", contacts(JOBS), filename="contacts.csv", name="taken over")
+    first.ask("import", contacts(JOBS), filename="contacts.csv", name="taken over", **IMPORT_OPTIONS)
     pid = database_pid(place)
     until(lambda: bool(live_calls(simulator)))
 
@@ -126,7 +126,7 @@ def test_a_killed_database_is_restarted_and_no_call_is_lost_or_repeated(
     daemon = DaemonProcess(place, variables(place, simulator))
     try:
         daemon.start()
-        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="interrupted")
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="interrupted", **IMPORT_OPTIONS)
         until(lambda: bool(live_calls(simulator)))
         pid = database_pid(place)
         os.kill(pid, signal.SIGKILL)

@@ -28,7 +28,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.embedded import database as embedded_database
@@ -154,7 +154,7 @@ def test_a_log_without_a_reader_stops_no_work(place: Path, simulator: SimulatorP
     with process.stderr, Client(place / "control.sock") as client:
         fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)  # full with the first few lines
         until(lambda: is_up(client), "the daemon's start")
-        arguments = {"filename": "contacts.csv", "name": "unread"}
+        arguments = {"filename": "contacts.csv", "name": "unread", **IMPORT_OPTIONS}
         client.ask("import", arguments, attachment=contacts(JOBS), timeout_seconds=60.0)
         until(lambda: jobs_by_status(place) == {"done": JOBS}, "all jobs done")
         process.send_signal(signal.SIGTERM)
@@ -249,7 +249,9 @@ def test_a_worker_without_memory_dies_alone_and_its_call_is_adopted(
 
     try:
         daemon.start()
-        batch = daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="starved")["batch_id"]
+        batch = daemon.ask(
+            "import", contacts(JOBS), filename="contacts.csv", name="starved", **IMPORT_OPTIONS
+        )["batch_id"]
         until(lambda: len(workers()) == 3, "three calls")
         # Else the successor, which may start before the lease lapses, would begin a long call of its own.
         daemon.ask("pause-batch", batch=batch)
@@ -331,7 +333,7 @@ def test_a_hold_works_without_a_writable_state_file_and_is_saved_once_it_can_be(
         held = daemon.ask("hold", reason="stop everything")
         assert "standing.json cannot be written" in held["not_kept"]
         assert supervisor()["held"]
-        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="held")
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="held", **IMPORT_OPTIONS)
         found = daemon.ask("doctor")["findings"]
         assert {"held", "orders_not_kept"} <= {row["code"] for row in found}
         (state / "standing.new").rmdir()
@@ -452,7 +454,7 @@ def test_a_disk_that_fills_up_holds_dials_while_there_is_space_for_live_calls(
         daemon.start()
         leave_too_little(small_disk)
         until(lambda: no_space() is not None, "no_space in status")
-        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="short")
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="short", **IMPORT_OPTIONS)
         first = daemon.ask("doctor")["findings"][0]
         assert (first["code"], str(small_disk) in first["evidence"]) == ("no_space", True)
         daemon.ask("unhold")  # unhold does not override the lack of space
@@ -474,7 +476,7 @@ def test_a_full_disk_holds_dials_and_loses_or_repeats_no_call(
     daemon = DaemonProcess(place, variables(small_disk, simulator, **elsewhere))
     try:
         daemon.start()
-        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full")
+        daemon.ask("import", contacts(JOBS), filename="contacts.csv", name="full", **IMPORT_OPTIONS)
         until(lambda: len(simulator.placed_calls()) > 0, "the first call")
         fill(small_disk)
         assert daemon.ask("status")["supervisor"]["present"]  # it answers

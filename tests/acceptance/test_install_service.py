@@ -175,7 +175,9 @@ def test_what_is_missing_is_asked_for_and_the_key_is_not_shown(machine: Machine)
 def test_real_calls_have_a_database_without_the_test_campaign(machine: Machine) -> None:
     assert ctl(machine, "batches")["batches"] == []
     machine.say(f"cat > /tmp/contacts.csv <<'END'\n{contacts(2).decode()}\nEND")
-    machine.say("speechctl import /tmp/contacts.csv --name trial --yes")
+    machine.say(
+        "speechctl import /tmp/contacts.csv --name trial --accept unassigned --hours 00:00-24:00 --start"
+    )
     until(lambda: calls_in(machine, LEDGER) == 2, "two calls")
     assert jobs(machine) == {"in_progress": 2}
 

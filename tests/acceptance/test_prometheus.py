@@ -30,7 +30,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.settings import TYPICAL_ODDS
@@ -240,7 +240,7 @@ def campaign(scene: Scene) -> None:
     account = {"account_id": "acc-1", "plan_type": "minutes_based", "minutes_purchased": 9000}
     scene.store.accounts.table.insert({**account, "status": "active"})
     sent = {"filename": "contacts.csv", "name": "campaign", "country": "CL", "account": "acc-1"}
-    scene.batch_id = scene.daemon.ask("import", contacts(JOBS), **sent)["batch_id"]
+    scene.batch_id = scene.daemon.ask("import", contacts(JOBS), **sent, **IMPORT_OPTIONS)["batch_id"]
     states = [{"following"}, {"dialling"}, {"settling"}, {"following"}]
     for number in range(KILLS):
         scene.kill_one(states[number % len(states)])
@@ -454,7 +454,7 @@ def no_backlog(scene: Scene) -> None:
 def nobody_answers(scene: Scene) -> None:
     scene.simulator.script({"*": ["dial_no_answer"]})
     sent = {"filename": "contacts.csv", "name": "unanswered", "country": "CL"}
-    scene.daemon.ask("import", contacts(6), **sent)
+    scene.daemon.ask("import", contacts(6), **sent, **IMPORT_OPTIONS)
 
 
 def an_account_nearly_empty(scene: Scene) -> None:

@@ -355,6 +355,19 @@ def test_a_report_counts_the_calls(terminal: Terminal) -> None:
     assert imports[batch] == "done"
 
 
+def test_an_import_waits_is_previewed_and_can_be_taken_back(terminal: Terminal) -> None:
+    file = terminal.place / "taken-back.csv"
+    file.write_text("nombre,celular,Fono Casa\nAna,+12125550179,+12125550180\n")
+    seen = terminal.ask("import", str(file), "--dry-run", "--row", "2", "--map", "Fono Casa=variable")
+    assert seen["preview"]["variables"]["Fono Casa"] == "+12125550180"
+    answer = terminal.ask("import", str(file), "--hours", "00:00-24:00")
+    assert answer["first_calls"]["text"] == "first calls now, 1 person, 2 phones"
+    assert [row["status"] for row in terminal.jobs(answer["batch_id"])] == ["pending"]
+    assert "1 contact deleted" in terminal.type("undo-import", answer["batch_id"], "--yes")
+    assert answer["batch_id"] not in {row["batch_id"] for row in terminal.ask("batches")["batches"]}
+    assert not [call for call in terminal.simulator.placed_calls() if "+1212555018" in str(call)]
+
+
 def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> None:
     terminal.type("dnc-add", "+12125550177", "--reason", "asked")
     listed = terminal.place / "listed.csv"
@@ -363,7 +376,8 @@ def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> 
     assert "is on the list" in terminal.type("dnc", "+12125550178")
     people = terminal.place / "people.csv"
     people.write_text("nombre,telefono\nUna Persona,+12125550177\nOtra Persona,+12125550178\n")
-    batch = terminal.ask("import", str(people), "--name", "listed")["batch_id"]
+    at_once = ("--hours", "00:00-24:00", "--start")
+    batch = terminal.ask("import", str(people), "--name", "listed", *at_once)["batch_id"]
     terminal.until(lambda: len(terminal.jobs(batch, "failed")) == 2)
     assert not [call for call in terminal.simulator.placed_calls() if "+1212555017" in str(call["to_number"])]
     terminal.type("dnc-remove", "+12125550177", "--yes")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.embedded.database import published_uri
@@ -82,7 +82,7 @@ def test_twenty_live_calls_outlive_an_upgrade_and_end_once_each(
     old, new = DaemonProcess(place, variables), DaemonProcess(place, variables)
     try:
         old.start()
-        old.ask("import", contacts(CALLS), filename="contacts.csv", name="upgraded")
+        old.ask("import", contacts(CALLS), filename="contacts.csv", name="upgraded", **IMPORT_OPTIONS)
         until(lambda: len(in_calls(old)) == CALLS, "twenty calls", log=old.log)
         live = in_calls(old)
         supervisor = old.ask("status")["supervisor"]["pid"]

@@ -74,12 +74,18 @@ class Terminal:
         return value
 
     def import_contacts(self, count: int, name: str, *options: str) -> str:
-        """Import a new batch of ``count`` people with one phone each, used nowhere else; returns its id."""
+        """Import a new batch of ``count`` people with one phone each, used nowhere else; returns its id.
+
+        They are called at once, unless the options say otherwise.
+        """
         area = secrets.randbelow(700) + 210
         rows = [f"Persona {number},+1{area}555{number:04d}" for number in range(count)]
         file = self.place / f"{name}.csv"
         file.write_text("\n".join(["nombre,telefono", *rows, ""]))
-        return str(self.ask("import", str(file), "--name", name, *options)["batch_id"])
+        more = ["--accept", "unassigned,placeholder,service"]
+        more += [] if "--paused" in options else ["--start"]
+        more += [] if "--hours" in options else ["--hours", "00:00-24:00"]
+        return str(self.ask("import", str(file), "--name", name, *options, *more)["batch_id"])
 
     def jobs(self, batch_id: str, status: str | None = None) -> list[Document]:
         """The batch's jobs as ``speechctl jobs`` lists them."""

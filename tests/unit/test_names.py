@@ -60,7 +60,7 @@ NOUNS: Final = frozenset(
     """
     account among amount answers bars begins blocked body boottime breakers called calls campaigns
     candidates cannot cause changed charge checks clock collection commands concurrency contacts country
-    counts credentials credit curves dashboard database date day descriptors dial dials digest directory
+    counts credentials credit curves dashboard database date descriptors dial dials digest directory
     disks distinct document drawing due duration elapsed entry exhausted expected families fault faults
     fields fingerprint firing flag garbage given headroom health holds indexed instant intended
     item json lapsed latest left limited limits line lines listed mapping may message minutes newest now

@@ -22,7 +22,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import not_understood
-from speechaid.model.states import SUCCESSFUL_OUTCOMES
+from speechaid.model.states import SUCCESSFUL_OUTCOMES, SuspendReason
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
 
@@ -46,6 +46,14 @@ def batches(facts: DoctorFacts) -> Findings:
             "jobs whose batch does not exist are not called",
             listed(by_jobs(orphans)),
             "create the batch again under its id, or cancel the jobs",
+        )
+    imported = facts.suspended.get(SuspendReason.NOT_STARTED, 0)
+    if imported:
+        yield intended(
+            "not_started",
+            "contacts that were imported into an active batch are not started",
+            plural(imported, "job"),
+            "speechctl resume-batch BATCH; speechctl imports lists where they came in",
         )
     yield from _paused(facts, [facts.batches[name] for name in named if name in facts.batches])
 

@@ -171,6 +171,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "account_fault": lambda campaign: campaign.account(daily_call_limit="1,000"),
     "windows_closed": closed_window,
     "no_credit": lambda campaign: campaign.job("job-2", status="suspended", suspend_reason="no_credit"),
+    "not_started": lambda campaign: campaign.job("job-2", status="suspended", suspend_reason="not_started"),
     "account_unknown": lambda campaign: campaign.job("job-2", account_id="acc-lost"),
     "account_inactive": lambda campaign: campaign.account(status="expired"),
     "balance_used_up": lambda campaign: campaign.account(minutes_used=100),

@@ -28,9 +28,9 @@ Document = dict[str, Any]
 PATIENCE_SECONDS = 60.0
 
 CSV = """nombre,telefono,telefono_2,monto
-Ana Rojas,+56912345671,+56912345672,1000
+Ana Rojas,+56955550071,+56955550072,1000
 Luis Soto,not a phone,,2000
-Eva Diaz,+56912345673,,3000
+Eva Diaz,+56955550073,,3000
 """
 
 
@@ -248,11 +248,12 @@ def test_an_import_makes_a_batch_of_the_good_rows_and_lists_the_bad_ones(operato
         2,
         True,
         "march",
-        True,
+        False,
     )
     assert answer["bad_rows_count"] == 1
     assert answer["bad_rows"][0]["line"] == 3
-    assert operator.batch(answer["batch_id"])["is_active"] is True
+    assert operator.batch(answer["batch_id"])["is_active"] is False
+    assert operator.batch(answer["batch_id"])["pause"]["reason"] == "not started"
     jobs = list(operator.database.jobs.find({"batch_id": answer["batch_id"]}))
     assert sorted(job["contact"]["name"] for job in jobs) == ["Ana Rojas", "Eva Diaz"]
     assert {job["status"] for job in jobs} == {"pending"}
@@ -260,7 +261,7 @@ def test_an_import_makes_a_batch_of_the_good_rows_and_lists_the_bad_ones(operato
 
 def test_the_same_file_again_adds_no_contact_twice(operator: Operator) -> None:
     batch_id = operator.run("import", file=CSV, filename="march.csv")["batch_id"]
-    more = CSV + "Rosa Paz,+56912345679,,100\n"
+    more = CSV + "Rosa Paz,+56955550079,,100\n"
     answer = operator.run("import", file=more, filename="march.csv", batch=batch_id)
     assert (answer["imported"], answer["already_there"]) == (1, 2)
     assert operator.database.jobs.count_documents({"batch_id": batch_id}) == 3
@@ -292,7 +293,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(
 
 
 def test_a_large_file_is_written_in_parts_and_its_batch_starts_after_the_last(operator: Operator) -> None:
-    rows = "".join(f"Person {n},+5691{n:07}\n" for n in range(1200))
+    rows = "".join(f"Person {n},+5695{n:07}\n" for n in range(1, 1201))
     states: list[Any] = []
 
     def on_progress(progress: Any) -> None:
@@ -302,7 +303,7 @@ def test_a_large_file_is_written_in_parts_and_its_batch_starts_after_the_last(op
 
     answer = operator.client.ask(
         "import",
-        {"filename": "big.csv"},
+        {"filename": "big.csv", "hours": "00:00-24:00", "start": True},
         attachment=f"nombre,telefono\n{rows}".encode(),
         timeout_seconds=PATIENCE_SECONDS,
         on_progress=on_progress,
@@ -314,7 +315,7 @@ def test_a_large_file_is_written_in_parts_and_its_batch_starts_after_the_last(op
 
 
 def test_an_import_is_listed_while_it_runs_and_when_it_is_done(operator: Operator) -> None:
-    rows = "".join(f"Person {n},+5691{n:07}\n" for n in range(1100))
+    rows = "".join(f"Person {n},+5695{n:07}\n" for n in range(1, 1101))
     seen: list[Any] = []
 
     def on_progress(progress: Any) -> None:

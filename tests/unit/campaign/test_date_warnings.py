@@ -7,7 +7,9 @@ from datetime import date
 import pytest
 
 from speechaid.campaign.date_warnings import DATE_WARNINGS, ReadDay, date_warning
+from speechaid.campaign.dates import Day, read_date
 from speechaid.campaign.importer import Parsed
+from speechaid.campaign.rows import Kind
 from speechaid.errors import ImportFailed
 from tests.support.contacts import TODAY, parse_contacts
 
@@ -34,13 +36,15 @@ def read(data: bytes, country: str = "CL") -> Parsed:
     ],
 )
 def test_a_doubtful_date_gets_the_warning_of_the_table(text: str, country: str, name: str | None) -> None:
-    parsed = read(f"telefono,vencimiento\n+56900000001,{text}\n".encode(), country)
+    parsed = read(f"telefono,vencimiento\n+56955550001,{text}\n".encode(), country)
     (row,) = parsed.rows
     assert row.due_date is not None
     day = date.fromisoformat(row.due_date)
-    found = ReadDay(text=text, day=day, country=country, today=TODAY)
+    reading = read_date(text, country)
+    assert isinstance(reading, Day)
+    found = ReadDay(text=text, day=day, country=country, today=TODAY, in_other_order=reading.in_other_order)
     assert next((one.name for one in DATE_WARNINGS if one.applies(found)), None) == name
-    texts = [remark.text for remark in parsed.remarks]
+    texts = [remark.text for remark in parsed.remarks if remark.kind is Kind.DATE]
     assert texts == ([] if name is None else [f"vencimiento: {date_warning(found)}"])
     assert name is None or (text in texts[0] and row.due_date in texts[0])
 
@@ -51,23 +55,23 @@ def test_every_warning_has_an_example_above() -> None:
 
 
 def test_a_second_column_with_the_same_meaning_is_kept_with_a_remark() -> None:
-    parsed = read(b"nombre,telefono,nombre,plan,plan,saldo,monto\nAna,+56900000001,Luz,a,b,1,2\n")
+    parsed = read(b"nombre,telefono,nombre,plan,plan,saldo,monto\nAna,+56955550001,Luz,a,b,1,2\n")
     (row,) = parsed.rows
-    assert (row.name, row.debt_amount) == ("Ana", 1)
-    assert row.additional_info == {"nombre": "Luz", "plan": "a", "plan_5": "b", "monto": "2"}
+    assert (row.name, row.debt_amount) == ("Ana", 2)
+    assert row.additional_info == {"nombre": "Luz", "plan": "a", "plan_5": "b", "saldo": "1"}
     texts = [remark.text for remark in parsed.remarks]
     assert [remark.line for remark in parsed.remarks] == [1, 1, 1]
     assert "columns 1 ('nombre') and 3 ('nombre') both mean name: the first is used" in texts[0]
-    assert "two columns are called 'plan': the second is kept as 'plan_5'" in texts[1]
-    assert "columns 6 ('saldo') and 7 ('monto') both mean debt_amount" in texts[2]
+    assert "columns 7 ('monto') and 6 ('saldo') both mean amount: the first is used" in texts[1]
+    assert "two columns are called 'plan': the second is kept as 'plan_5'" in texts[2]
 
 
 def test_a_broken_byte_in_a_utf8_file_is_reported_with_its_position() -> None:
-    parsed = read("nombre,telefono\nMuñoz,+56900000001\nLuz@,+56900000002\n".encode().replace(b"@", b"\xff"))
+    parsed = read("nombre,telefono\nMuñoz,+56955550001\nLuz@,+56955550002\n".encode().replace(b"@", b"\xff"))
     (remark,) = parsed.remarks
-    assert "byte 0xFF at offset 39, line 3" in remark.text
-    assert "UTF-8" in remark.text
-    assert read("nombre,telefono\nMuñoz,+56900000001\n".encode("cp1252")).remarks == []
+    assert "the file is UTF-8, but for 1 of its lines" in remark.text
+    assert "line 3, 'Luz\u00ff'" in remark.text
+    assert [row.name for row in parsed.rows] == ["Muñoz", "Luz\u00ff"]
 
 
 @pytest.mark.parametrize(
@@ -84,5 +88,7 @@ def test_a_file_that_is_not_text_is_refused_with_a_position_and_without_its_byte
     with pytest.raises(ImportFailed) as failed:
         read(data)
     assert place in str(failed.value)
-    assert "allowed: CSV in UTF-8, UTF-16 or Windows-1252, or an XLSX workbook" in str(failed.value)
+    assert "allowed: CSV in UTF-8, UTF-16, Windows-1252, Mac Roman or DOS, or an XLSX workbook" in str(
+        failed.value
+    )
     assert str(failed.value).isascii()

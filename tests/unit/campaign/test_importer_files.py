@@ -10,11 +10,11 @@ import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.campaign import tables
+from speechaid.campaign import tables, workbook_scan
 from speechaid.errors import ImportFailed
 from tests.support.contacts import parse_contacts
 
-TEXT = "Nombre{d}Teléfono{d}Nota\nMuñoz{d}900000001{d}«ok»\n"
+TEXT = "Nombre{d}Teléfono{d}Nota\nMuñoz{d}955550001{d}«ok»\n"
 
 
 def workbook(rows: list[list[object]], *, first_sheet_empty: bool = False) -> bytes:
@@ -33,7 +33,7 @@ def workbook(rows: list[list[object]], *, first_sheet_empty: bool = False) -> by
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16"])
 def test_every_encoding_and_delimiter_of_spreadsheet_programs_is_read(encoding: str, delimiter: str) -> None:
     (row,) = parse_contacts(TEXT.format(d=delimiter).encode(encoding)).rows
-    assert (row.name, row.phones) == ("Muñoz", ("+56900000001",))
+    assert (row.name, row.phones) == ("Muñoz", ("+56955550001",))
     assert row.additional_info == {"Nota": "«ok»"}
 
 
@@ -44,12 +44,12 @@ def test_every_kind_of_line_end_is_read(line_end: str) -> None:
 
 
 def test_a_delimiter_line_is_used_and_counted() -> None:
-    (row,) = parse_contacts(b"sep=;\r\nphone;name\r\n900000001;a,b\r\n").rows
+    (row,) = parse_contacts(b"sep=;\r\nphone;name\r\n955550001;a,b\r\n").rows
     assert (row.line, row.name) == (3, "a,b")
 
 
 def test_commas_in_the_names_of_columns_do_not_hide_the_delimiter() -> None:
-    (row,) = parse_contacts(b'phone;"a,b,c,d";"e,f,g"\n900000001;1;2\n').rows
+    (row,) = parse_contacts(b'phone;"a,b,c,d";"e,f,g"\n955550001;1;2\n').rows
     assert row.additional_info == {"a,b,c,d": "1", "e,f,g": "2"}
 
 
@@ -72,7 +72,7 @@ def test_a_header_without_contacts_is_refused() -> None:
         (b"\xd0\xcf\x11\xe0 no old Excel", "cannot be read"),
         (",".join(["phone", *map(str, range(999))]).encode() + b"\n1", "1000 columns; at most 200"),
         (b"phone\n" + b'"x\n' * 2_000, "records with broken quotes"),
-        (b'"phone\n900000001', "header cannot be read"),
+        (b'"phone\n955550001', "header cannot be read"),
     ],
 )
 def test_an_unusable_file_is_refused_with_one_message(data: bytes, message: str) -> None:
@@ -83,45 +83,45 @@ def test_an_unusable_file_is_refused_with_one_message(data: bytes, message: str)
 def test_a_too_large_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MAX_BYTES", 10)
     with pytest.raises(ImportFailed, match="split it"):
-        parse_contacts(b"phone\n900000001\n")
+        parse_contacts(b"phone\n955550001\n")
 
 
 def test_a_giant_cell_is_a_bad_row_and_the_next_row_is_read() -> None:
-    parsed = parse_contacts(b'phone\n"' + b"9" * 300_000 + b'"\n900000001\n')
+    parsed = parse_contacts(b'phone\n"' + b"9" * 300_000 + b'"\n955550001\n')
     assert [row.line for row in parsed.rows] == [3]
     assert "larger than 128 kB" in parsed.bad_rows[0].reason
 
 
 def test_control_characters_are_removed() -> None:
-    (row,) = parse_contacts(b"name,phone\nAna\x1b[2J,900000001\n").rows
+    (row,) = parse_contacts(b"name,phone\nAna\x1b[2J,955550001\n").rows
     assert row.name == "Ana[2J"
 
 
 @pytest.mark.parametrize("filename", ["a.xlsx", "a.XLS", "a.ods"])
 def test_a_text_file_with_a_spreadsheets_name_is_refused(filename: str) -> None:
     with pytest.raises(ImportFailed, match="not a spreadsheet"):
-        parse_contacts(b"phone\n900000001\n", filename)
+        parse_contacts(b"phone\n955550001\n", filename)
 
 
 def test_a_workbook_is_read_with_its_numbers_and_dates() -> None:
     rows: list[list[object]] = [
         ["Nombre", "RUT", "Celular", "Monto", "Vencimiento", "Cuotas"],
-        ["Ana", 11111111, 56900000001, 150000.5, "2026-07-31", 3],
+        ["Ana", 11111111, 56955550001, 150000.5, "2026-07-31", 3],
         [],
-        ["Eva", "2-7", "900000002", "1.500", "31/07/2026", 2.5],
+        ["Eva", "2-7", "955550002", "1.500", "31/07/2026", 2.5],
         # The point of a number cell is a decimal point.
-        ["Luz", "3-5", "900000003", 150.125, "", ""],
+        ["Luz", "3-5", "955550003", 150.125, "", ""],
     ]
     parsed = parse_contacts(workbook(rows, first_sheet_empty=True), "contacts.xlsx")
     first, second, third = parsed.rows
     assert third.debt_amount == 150.125
-    assert (first.dni, first.phones, first.debt_amount) == ("11111111", ("+56900000001",), 150000.5)
+    assert (first.dni, first.phones, first.debt_amount) == ("11111111", ("+56955550001",), 150000.5)
     assert first.additional_info == {"Cuotas": "3"}
     assert (second.line, second.debt_amount, second.due_date) == (4, 1500, "2026-07-31")
 
 
 def test_a_zip_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_UNPACKED_BYTES", 1_000_000)
+    monkeypatch.setattr(workbook_scan, "MAX_UNPACKED_BYTES", 1_000_000)
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", b"0" * 2_000_000)

@@ -100,6 +100,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"opens_at": {"b1": NOW + timedelta(hours=1)}}, "windows_closed"),
         ({"without_hours": ["b1"]}, "no_allowed_hours"),
         ({"suspended": {"no_credit": 3}}, "no_credit"),
+        ({"suspended": {"not_started": 3}}, "not_started"),
         ({"unknown_accounts": {"acme": 3}}, "account_unknown"),
         (
             {"accounts": {"a": Account.read({**UNLIMITED, "status": "suspended"})}},

@@ -19,7 +19,7 @@ NOW = datetime(2026, 7, 3, 16, 5, 9, tzinfo=UTC)
 
 
 def variables(zone: str = "America/Santiago", **fields: Any) -> dict[str, str]:
-    return variables_for(Job.read({"_id": 1, **fields}), now=NOW, zone=zone)
+    return variables_for(Job.read({"_id": 1, **fields}), now=NOW, zone=zone, country="CL")
 
 
 def test_a_collection_job_has_every_variable_that_prompts_use() -> None:
@@ -48,16 +48,55 @@ def test_a_collection_job_has_every_variable_that_prompts_use() -> None:
         "empresa": "Acme",
         "monto_total": "150000",
         "fecha_limite": "2026-07-31",
+        "monto_total_texto": "ciento cincuenta mil pesos",
+        "fecha_limite_texto": "31 de julio de 2026",
+        "fecha_maxima_texto": "15 de agosto de 2026",
         "cuotas_adeudadas": "3",
         "tipo_llamada": "cobranza",
-        "current_time_America_Santiago": "Friday, July 03, 2026 at 12:05:09 PM -04",
+        "current_time_America_Santiago": "viernes, 3 de julio de 2026, 12:05",
     }
+
+
+@pytest.mark.parametrize(
+    ("payload", "amount", "words"),
+    [
+        ({"debt_amount": 12.5, "currency": "CLF"}, "12.5 UF", "doce coma cinco UF"),
+        ({"debt_amount": 25000, "currency": "USD"}, "25000 USD", "veinticinco mil dólares"),
+        ({"debt_amount": 25000, "currency": "CLP"}, "25000", "veinticinco mil pesos"),
+        ({"debt_amount": 25000}, "25000", "veinticinco mil pesos"),
+    ],
+)
+def test_an_amount_in_another_currency_or_unit_is_never_a_bare_number(
+    payload: dict[str, Any], amount: str, words: str
+) -> None:
+    result = variables(payload=payload)
+    assert (result["monto_total"], result["debt_amount"]) == (amount, amount)
+    assert result["monto_total_texto"] == words
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "moment"),
+    [
+        ("pt-BR", "31 de julho de 2026", "sexta-feira, 3 de julho de 2026, 12:05"),
+        ("en-US", "July 31, 2026", "Friday, July 3, 2026, 12:05"),
+    ],
+)
+def test_dates_and_times_are_in_the_batchs_language(language: str, words: str, moment: str) -> None:
+    job = Job.read({"_id": 1, "payload": {"due_date": "2026-07-31"}})
+    result = variables_for(job, now=NOW, zone="America/Santiago", language=language)
+    assert result["fecha_limite_texto"] == words
+    assert result["current_time_America_Santiago"] == moment
+
+
+def test_a_jobs_own_words_win_over_ours() -> None:
+    result = variables(payload={"debt_amount": 5, "monto_total_texto": "cinco lucas"})
+    assert result["monto_total_texto"] == "cinco lucas"
 
 
 def test_the_time_is_given_in_the_windows_zone_and_in_santiago() -> None:
     result = variables("America/Argentina/Buenos_Aires")
-    assert result["current_time_America_Argentina_Buenos_Aires"] == "Friday, July 03, 2026 at 01:05:09 PM -03"
-    assert result["current_time_America_Santiago"] == "Friday, July 03, 2026 at 12:05:09 PM -04"
+    assert result["current_time_America_Argentina_Buenos_Aires"] == "viernes, 3 de julio de 2026, 13:05"
+    assert result["current_time_America_Santiago"] == "viernes, 3 de julio de 2026, 12:05"
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd", "America", "\0"])

@@ -120,6 +120,18 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
     "import": (IMPORTED, "line 3: no phone number"),
+    "undo-import": (
+        {
+            "import_id": "import-1",
+            "batch_id": "batch-1",
+            "file": "march.csv",
+            "dry_run": False,
+            "deleted": 2,
+            "left": 0,
+            "batch_deleted": True,
+        },
+        "2 contacts deleted from batch-1, and the batch",
+    ),
     "jobs": ({"jobs": [JOB], "limit": 50}, "1/2"),
     "job": (
         JOB

@@ -1,0 +1,194 @@
+"""Reads amounts of money as people write them, with their currency. Pure.
+
+An amount that is not understood is a fault, never another number: each character of the cell belongs to the
+number, to a currency of one list, or to a decoration of one list.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from speechaid.rules.currencies import CODES, LARGEST, OF_COUNTRY, SYMBOLS, UNITS
+
+#: No amount of a person is written longer.
+MAX_CHARACTERS: Final = 60
+
+#: Words of several countries: the file's country decides.
+_PESOS: Final = frozenset({"$", "peso", "pesos"})
+_SHARED: Final = {"bs": {"VE": "VES", "BO": "BOB"}}
+#: Whose pesos, soles or dollars they are; and words that say nothing.
+_ADJECTIVES: Final = {
+    "chilenos": "CLP",
+    "argentinos": "ARS",
+    "mexicanos": "MXN",
+    "colombianos": "COP",
+    "uruguayos": "UYU",
+    "dominicanos": "DOP",
+    "peruanos": "PEN",
+    "americanos": "USD",
+    "estadounidenses": "USD",
+}
+_FILLERS: Final = frozenset({"de", "en"})
+
+#: Accountants close a sum with these, so that nobody adds a digit.
+_CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
+_DIGITS: Final = "0123456789"
+_MARKS: Final = "[.,' ]"
+_PLAIN: Final = re.compile(r"\d+")
+_FRACTION: Final = re.compile(r"(\d+)[.,](\d{1,2}|\d0{2,5}|0{3,6})")
+_GROUPED: Final = re.compile(r"([1-9]\d{0,2}(?:([.,' ])\d{3})(?:\2\d{3})*)(?:(?!\2)[.,](\d{1,4}))?")
+_BELOW_ONE: Final = re.compile(r"0[.,]\d{1,4}")
+#: Units have four decimals. Three of them could be thousands as well.
+_UNIT_FRACTION: Final = re.compile(r"(\d+)[.,](\d{1,2}|\d{4})")
+
+
+class AmountFault(StrEnum):
+    """Why a text is not read as an amount; the value is the sentence for people."""
+
+    NOT_A_SUM = "this is not a sum of money"
+    UNKNOWN_WORD = "a word beside the number is no currency that is known here"
+    TWO_CURRENCIES = "two currencies stand beside the number"
+    NEGATIVE = "the amount is below zero"
+    TOO_LARGE = "the amount is too large"
+    AMBIGUOUS = "thousands and cents cannot be told apart here"
+    ROUNDED = "a spreadsheet has rounded this number: format the column as text or number, and enter it again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """A sum of money."""
+
+    value: Decimal
+    #: ISO 4217, ``CLF`` for Chile's UF; None where the cell names none.
+    currency: str | None
+
+
+def read_amount(cell: object, country: str) -> Amount | AmountFault:
+    """Read a cell that has something in it.
+
+    One mark before exactly three digits separates thousands (``1.500``, ``150,000``): sums have two decimals.
+
+    Args:
+        cell: a text, or a number of a spreadsheet.
+        country: ISO 3166 alpha-2, for ``$``, ``pesos`` and ``Bs.``.
+    """
+    result = _number_cell(cell) if isinstance(cell, int | float) else _text_cell(str(cell), country.upper())
+    if isinstance(result, AmountFault):
+        return result
+    if result.value > LARGEST:
+        return AmountFault.TOO_LARGE
+    # Four decimals: what units have; spreadsheets compute in binary, and 0.1 + 0.2 is meant as 0.30.
+    return Amount(value=_short(round(result.value, 4)), currency=result.currency)
+
+
+def sum_or_none(cell: object, country: str = "") -> int | float | None:
+    """The sum alone, as documents have it; None where the cell is empty or not understood."""
+    found = None if cell is None else read_amount(cell, country)
+    if not isinstance(found, Amount):
+        return None
+    return int(found.value) if found.value == found.value.to_integral_value() else float(found.value)
+
+
+def _number_cell(cell: float) -> Amount | AmountFault:
+    if isinstance(cell, bool) or not math.isfinite(cell):
+        return AmountFault.NOT_A_SUM
+    if cell < 0:
+        return AmountFault.NEGATIVE
+    return Amount(value=Decimal(repr(cell)), currency=None)
+
+
+def _text_cell(text: str, country: str) -> Amount | AmountFault:
+    plain = _plain(text)
+    if len(plain) > MAX_CHARACTERS:
+        return AmountFault.NOT_A_SUM
+    found = re.search("[0-9]", plain)
+    if found is None:
+        return AmountFault.NOT_A_SUM
+    last = max(place for place, character in enumerate(plain) if character in _DIGITS)
+    before, digits, behind = plain[: found.start()], plain[found.start() : last + 1], plain[last + 1 :]
+    if re.fullmatch(r"\d(?:[.,]\d+)?e\+?\d+", digits):
+        return AmountFault.ROUNDED
+    if _is_negative(before, behind):
+        return AmountFault.NEGATIVE
+    currency = _currency(before, behind, country)
+    if isinstance(currency, AmountFault):
+        return currency
+    value = _value(digits, is_unit=currency in UNITS)
+    return Amount(value=value, currency=currency) if isinstance(value, Decimal) else value
+
+
+def _plain(text: str) -> str:
+    """Lower case, no accents, every blank and apostrophe in one form."""
+    marks = text.strip().removeprefix("=").strip("\"'`\u00b4\u2018\u2019 ")
+    letters = unicodedata.normalize("NFD", marks.casefold().replace("’", "'"))  # noqa: RUF001 - Swiss thousands
+    # Digits of other scripts are digits; a superscript (5²) is none, and stays what it is.
+    letters = "".join(str(int(c)) if c.isdecimal() else c for c in letters)
+    kept = (c for c in letters if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
+    return " ".join("".join(kept).split())
+
+
+def _is_negative(before: str, behind: str) -> bool:
+    """Whether a minus or an accountant's brackets mark the sum; ``.-`` behind it only closes it."""
+    if before.rstrip(" $").endswith(("-", "\u2212", "(")) or before.lstrip().startswith(("-", "\u2212")):
+        return True
+    return behind.strip() == "-"
+
+
+def _currency(before: str, behind: str, country: str) -> str | AmountFault | None:
+    words = [_word(before.strip(" :=+")), _word(_CLOSING.sub("", behind.strip()))]
+    found: set[str] = set()
+    for word in filter(None, words):
+        # ``$ 150.000 CLP``: a shared sign takes the other word's currency.
+        for part in set(word.split()) - _FILLERS:
+            code = _code(part, country)
+            if code is None:
+                return AmountFault.UNKNOWN_WORD
+            found.add(code)
+    named = {code for code in found if code != "$"}
+    if len(named) > 1:
+        return AmountFault.TWO_CURRENCIES
+    if named:
+        return named.pop()
+    return OF_COUNTRY.get(country) if found else None
+
+
+def _word(text: str) -> str:
+    return " ".join(part.strip(".,-") or part for part in text.split())
+
+
+def _code(part: str, country: str) -> str | None:
+    if part in _PESOS:
+        return "$"
+    shared = _SHARED.get(part)
+    if shared is not None:
+        return shared.get(country, "BOB")
+    if part in SYMBOLS or part in _ADJECTIVES:
+        return SYMBOLS.get(part) or _ADJECTIVES[part]
+    return part.upper() if part.upper() in CODES else None
+
+
+def _value(digits: str, *, is_unit: bool) -> Decimal | AmountFault:
+    text = digits.strip()
+    grouped = _GROUPED.fullmatch(text)
+    if is_unit and grouped and len(re.findall("[.,]", text)) == 1:
+        return AmountFault.AMBIGUOUS
+    if grouped:
+        fraction = grouped[3] or "0"
+        if len(fraction) > 2 and not is_unit and fraction.strip("0"):
+            return AmountFault.AMBIGUOUS
+        return Decimal(f"{re.sub(_MARKS, '', grouped[1])}.{fraction}")
+    forms = (_PLAIN, _FRACTION, _BELOW_ONE, *((_UNIT_FRACTION,) if is_unit else ()))
+    if any(form.fullmatch(text) for form in forms):
+        return Decimal(text.replace(",", "."))
+    return AmountFault.AMBIGUOUS if re.fullmatch(rf"(?:\d|{_MARKS})+", text) else AmountFault.NOT_A_SUM
+
+
+def _short(value: Decimal) -> Decimal:
+    """Without trailing zeros, and never in scientific form."""
+    return value.quantize(Decimal(1)) if value == value.to_integral_value() else value.normalize()

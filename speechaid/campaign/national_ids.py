@@ -1,0 +1,74 @@
+"""Checks the digits of national identity and tax numbers, by ``python-stdnum``. Pure.
+
+A wrong digit is remarked, and the row is kept: the id tells people apart, it is not called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import Final
+
+from stdnum import exceptions
+from stdnum.ar import cuit
+from stdnum.ar import dni as ar_dni
+from stdnum.br import cnpj, cpf
+from stdnum.cl import rut
+from stdnum.co import nit
+from stdnum.cr import cpf as cr_cpf
+from stdnum.cr import cpj as cr_cpj
+from stdnum.do import cedula, rnc
+from stdnum.ec import ci, ruc
+from stdnum.mx import curp, rfc
+from stdnum.pe import cui
+from stdnum.pe import ruc as pe_ruc
+from stdnum.py import ruc as py_ruc
+from stdnum.uy import rut as uy_rut
+
+#: By country (ISO 3166 alpha-2): what the id is called there, and the kinds that it may be.
+KINDS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
+    "AR": ("CUIT or DNI", (cuit, ar_dni)),
+    "BR": ("CPF or CNPJ", (cpf, cnpj)),
+    "CL": ("RUT", (rut,)),
+    "CO": ("NIT or cédula", (nit,)),
+    "CR": ("cédula", (cr_cpf, cr_cpj)),
+    "DO": ("cédula or RNC", (cedula, rnc)),
+    "EC": ("cédula or RUC", (ci, ruc)),
+    "MX": ("CURP or RFC", (curp, rfc)),
+    "PE": ("DNI or RUC", (cui, pe_ruc)),
+    "PY": ("RUC or cédula", (py_ruc,)),
+    "UY": ("RUT or cédula", (uy_rut,)),
+}
+#: Lengths of ids without a check digit, in digits: nothing can be checked.
+_UNCHECKED: Final = {"CO": range(5, 11), "PE": (8,), "PY": range(5, 9), "UY": (7, 8)}
+
+
+@lru_cache(maxsize=4096)
+def wrong_id(text: str, country: str) -> str | None:
+    """Why an id is probably mistyped; None where it is right, or where nothing can be checked.
+
+    Args:
+        text: as written, with or without points and dashes.
+        country: ISO 3166 alpha-2.
+    """
+    name, kinds = KINDS.get(country.upper(), ("", ()))
+    digits = "".join(character for character in text if character.isalnum())
+    if not kinds or (digits.isdecimal() and len(digits) in _UNCHECKED.get(country.upper(), ())):
+        return None
+    faults = []
+    for kind in kinds:
+        try:
+            kind.validate(text)
+        except exceptions.ValidationError as exc:
+            faults.append(exc)
+        else:
+            return None
+    if any(isinstance(fault, exceptions.InvalidChecksum) for fault in faults):
+        return f"the check digit is not that of a {name}"
+    return f"this is no {name}"
+
+
+def compact_id(text: str) -> str:
+    """An id for comparison: letters and digits in capitals, without zeros before the first."""
+    return "".join(character for character in text.upper() if character.isalnum()).lstrip("0")

@@ -1,0 +1,49 @@
+"""Who a job's contact is: keys by which two jobs of one person are found and compared. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from speechaid.campaign import cells
+from speechaid.campaign.national_ids import compact_id
+from speechaid.rules.numbers import Number, line_identity, line_of, read
+
+_ID: Final = "id:"
+_LINE: Final = "line:"
+
+
+def person_keys(dni: str | None, phones: Iterable[str], country: str | None = None) -> list[str]:
+    """The keys of a person: one for the id, and one for each phone's line, whatever its spelling.
+
+    Args:
+        dni: the id as written, or None.
+        phones: as written.
+        country: ISO 3166 alpha-2, for phones in national form.
+    """
+    lines: list[str] = []
+    for phone in phones:
+        found = None if phone.startswith("+") else read(phone, country)
+        if found is None:
+            lines.append(line_identity(phone))
+        elif isinstance(found, Number):
+            lines.append(line_of(found))
+    return keys_of_lines(dni, lines)
+
+
+def keys_of_lines(dni: str | None, lines: Iterable[str]) -> list[str]:
+    """As ``person_keys``, where the phones' lines are known."""
+    keys = [_ID + compact_id(cells.fold(dni))] if dni else []
+    return list(dict.fromkeys([*keys, *(_LINE + line for line in lines)]))
+
+
+def are_same_person(one: Collection[str], other: Collection[str]) -> bool:
+    """Whether two sets of keys are of one person: by the id, or by a line where one of them has no id."""
+    ids, other_ids = _ids(one), _ids(other)
+    if ids and other_ids:
+        return bool(ids & other_ids)
+    return bool(set(one) & set(other))
+
+
+def _ids(keys: Collection[str]) -> set[str]:
+    return {key for key in keys if key.startswith(_ID)}

@@ -1,0 +1,132 @@
+"""The titles of a contacts file's columns: data, in Spanish, Portuguese and English.
+
+What companies of Chile, Argentina, Mexico, Colombia, Peru, Ecuador and Brazil call their columns, and the
+exports of HubSpot, Google Contacts, Outlook and VICIdial. Titles are compared folded: lower case, no accents,
+one blank between words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    """What a column is taken for; the values are what ``--map TITLE=ROLE`` takes."""
+
+    NAME = "name"
+    SURNAME = "surname"
+    DNI = "id"
+    PHONE = "phone"
+    COUNTRY_CODE = "country-code"
+    COMPANY_NAME = "company"
+    DEBT_AMOUNT = "amount"
+    CURRENCY = "currency"
+    DUE_DATE = "due-date"
+    REFERENCE_NUMBER = "reference"
+    VARIABLE = "variable"
+    LEFT_OUT = "left-out"
+
+
+#: The plainest title of each role first: where a file has two of them, the one that comes first here is used.
+TITLES: Final[Mapping[Role, str]] = {
+    Role.NAME: (
+        "nombre completo, nombre y apellido, nombre y apellidos, nombres y apellidos, apellidos y "
+        "nombres, apellido y nombre, nombre cliente, nombre del cliente, nombre deudor, nombre del "
+        "deudor, nombre titular, nombre contacto, nombre del contacto, nombre persona, full name, "
+        "contact name, customer name, client name, lead name, display name, file as, nome completo, "
+        "nome do cliente, nome cliente, razon social, titular, nombre, nombres, name, nome, contacto, "
+        "contact, cliente, customer, deudor, debtor, contato, first name, given name, primer nombre, "
+        "middle name, segundo nombre, additional name"
+    ),
+    Role.SURNAME: (
+        "apellidos, apellido, surname, last name, family name, apellido paterno, primer apellido, "
+        "apellido 1, apellido materno, segundo apellido, apellido 2, ap paterno, ap materno, paterno, "
+        "materno, sobrenome"
+    ),
+    Role.DNI: (
+        "rut, dni, run, rut cliente, rut deudor, rut titular, rut dv, document, documento, document "
+        "number, numero documento, numero de documento, nro documento, nro de documento, num documento, "
+        "no documento, documento identidad, documento de identidad, cedula, cedula de ciudadania, "
+        "cedula identidad, cc, ci, identificacion, numero identificacion, numero de identificacion, nro "
+        "identificacion, national id, id number, nif, nit, cuit, cuil, cpf, cnpj, cpf cnpj, curp, rfc, "
+        "ruc, id cliente, id deudor, vendor lead code"
+    ),
+    Role.COMPANY_NAME: (
+        "empresa, company, company name, compania, nombre empresa, nombre de la empresa, acreedor, "
+        "creditor, mandante, cedente, organization, organization name, organizacion, empresa acreedora, "
+        "credor, cliente mandante"
+    ),
+    Role.DEBT_AMOUNT: (
+        "monto total, deuda total, total deuda, total adeudado, total a pagar, monto a pagar, saldo "
+        "total, total amount, amount due, monto, monto deuda, monto de la deuda, monto adeudado, monto "
+        "vencido, monto total adeudado, deuda, debt, debt amount, amount, saldo, saldo deudor, saldo "
+        "insoluto, saldo vencido, saldo pendiente, saldo a pagar, importe, importe total, importe "
+        "adeudado, importe deuda, balance, adeudo, adeudo total, deuda vencida, valor, valor total, "
+        "valor deuda, valor a pagar, valor adeudado, valor da divida, divida, valor em aberto"
+    ),
+    Role.CURRENCY: "moneda, divisa, currency, currency code, tipo moneda, tipo de moneda, moeda",
+    Role.DUE_DATE: (
+        "fecha limite, fecha limite de pago, fecha limite pago, fecha vencimiento, fecha de "
+        "vencimiento, fec vencimiento, fec vcto, fecha vcto, f vencimiento, vencimiento, vcto, due "
+        "date, due, payment due date, fecha de pago, fecha pago, data de vencimento, data vencimento, "
+        "vencimento"
+    ),
+    Role.REFERENCE_NUMBER: (
+        "referencia, reference, reference number, numero referencia, numero de referencia, nro "
+        "referencia, ref, reference no, numero operacion, nro operacion, operacion, numero contrato, "
+        "nro contrato, contrato, numero credito, nro credito, credito, numero cuenta, nro cuenta, "
+        "numero factura, nro factura, factura, poliza, numero poliza, pagare"
+    ),
+    Role.COUNTRY_CODE: (
+        "phone code, country code, codigo pais, codigo de pais, cod pais, pais telefono, prefijo pais, "
+        "codigo do pais, indicativo pais, pais, country, ddi"
+    ),
+}
+#: Titles of a part of the name: joined, where no column has the whole name.
+FIRST_NAMES: Final = frozenset(
+    {
+        *("nombre", "nombres", "name", "nome", "first name", "given name", "primer nombre", "middle name"),
+        *("segundo nombre", "additional name"),
+    }
+)
+#: Ids that a company gave: they have no check digit.
+COMPANY_IDS: Final = frozenset({"id cliente", "id deudor", "id number", "vendor lead code"})
+#: A title with one of these words, numbered or not, is called a phone.
+PHONE_WORDS: Final = frozenset(
+    {
+        *("phone", "phones", "telephone", "mobile", "cell", "cellphone", "telefono", "telefonos"),
+        *("fono", "fonos", "celular", "celulares", "cel", "movil", "moviles", "tel", "tels", "telf"),
+        *("telefo", "tlf", "tfno", "tfo", "fone", "telefone", "celulares", "whatsapp", "wsp", "wapp"),
+        *("whats", "contactable"),
+    }
+)
+#: Those of them that mean a mobile.
+MOBILE_WORDS: Final = frozenset(
+    {
+        *("mobile", "cell", "cellphone", "celular", "celulares", "cel", "movil", "moviles"),
+        *("whatsapp", "wsp", "wapp", "whats"),
+    }
+)
+#: Titles of phones that have no such word.
+PHONE_TITLES: Final = frozenset(
+    {"to number", "numero a llamar", "numero contacto", "numero de contacto", "msisdn", "ani"}
+)
+#: With one of these words a title tells about a phone and is none.
+ABOUT_PHONES: Final = frozenset(
+    {
+        *("label", "type", "tipo", "operador", "operadora", "compania", "carrier", "code", "codigo"),
+        *("prefijo", "estado", "status", "fecha", "ext", "extension", "anexo", "interno", "lada"),
+        *("ddd", "ddi", "pais", "country", "nota", "notas", "observacion", "observaciones", "comentario"),
+        *("modelo", "plan", "marca"),
+    }
+)
+#: Further variables of existing prompts, in their spelling.
+PROMPT_NAMES: Final = {
+    "cantidad cupones": "cantidad_cupones",
+    "cantidad de cupones": "cantidad_cupones",
+    "fecha maxima": "fecha_maxima",
+}
+#: Columns that speechctl adds to a file of bad rows; ignored when the corrected file is imported.
+REMARK_COLUMNS: Final = frozenset({"_line", "_reason"})

@@ -1,0 +1,75 @@
+"""The words that people and programs write where a cell should be empty. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Compared in lower case. Sources: exports of SQL and pandas (NULL, nan, None, <NA>, \\N), error values of
+#: spreadsheets (#N/A, #N/D and the others), and what people type.
+WORDS: Final = frozenset(
+    {
+        *(
+            "null",
+            "none",
+            "nil",
+            "nan",
+            "nat",
+            "<na>",
+            "\\n",
+            "undefined",
+            "(null)",
+            "(blank)",
+            "empty",
+            "void",
+        ),
+        *("#n/a", "#n/d", "#na", "#ref!", "#¡ref!", "#value!", "#¡valor!", "#name?", "#¿nombre?", "#div/0!"),
+        *("#¡div/0!", "#null!", "#¡nulo!", "#num!", "#¡num!", "#error!"),
+        *(
+            "n/a",
+            "n.a.",
+            "n.a",
+            "n/d",
+            "n.d.",
+            "s/n",
+            "s/i",
+            "s/d",
+            "s/inf",
+            "sin nombre",
+            "sin dato",
+            "sin datos",
+        ),
+        *(
+            "sin información",
+            "sin informacion",
+            "no aplica",
+            "no tiene",
+            "no informado",
+            "no informa",
+            "no registra",
+        ),
+        *(
+            "ninguno",
+            "ninguna",
+            "vacío",
+            "vacio",
+            "(vacío)",
+            "(vacio)",
+            "(en blanco)",
+            "en blanco",
+            "desconocido",
+        ),
+        *("não tem", "nao tem", "sem nome", "não informado", "nao informado", "vazio", "xxx", "xxxx"),
+    }
+)
+#: Words that are names as well (Na, a surname): nothing only in capitals.
+CAPITALS: Final = frozenset({"NA", "ND", "SN", "SI"})
+#: Marks that fill a cell.
+_MARKS: Final = frozenset("-–—_.*?·/\\ ")  # noqa: RUF001 - the dashes that people type
+
+
+def is_nothing(text: str) -> bool:
+    """Whether a cell's text stands for an empty cell."""
+    plain = text.strip()
+    if len(plain) > 20:
+        return False
+    return not plain or plain.lower() in WORDS or plain in CAPITALS or _MARKS.issuperset(plain)

@@ -1,0 +1,175 @@
+"""Looks through an XLSX workbook before it is read: its sheets, their used range, and hidden rows. Pure.
+
+The reader holds a sheet's whole used range in memory: one cell at the far corner makes that 17,179,869,184
+cells. So the range is found first, by one pass over the sheet's XML that keeps nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from xml.parsers import expat
+
+#: Bound of a workbook's size when it is unpacked.
+MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
+#: XML of a workbook is read in pieces of this many bytes.
+_PIECE: Final = 1 << 16
+#: An index of sheets is small; a larger one is no workbook.
+_MAX_INDEX_BYTES: Final = 16 * 1024 * 1024
+_REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+
+
+class WorkbookError(Exception):
+    """The file is no XLSX workbook that can be looked through; the text says why."""
+
+
+@dataclass(kw_only=True)
+class SheetScan:
+    """One worksheet."""
+
+    name: str
+    is_visible: bool
+    #: 1-based; 0 where the sheet is empty.
+    last_row: int = 0
+    last_column: int = 0
+    #: Where the last row or column comes from, such as ``XFD1048576``.
+    corner: str = ""
+    #: 1-based rows that a filter or a person has hidden.
+    hidden_rows: set[int] = field(default_factory=set)
+
+    @property
+    def cells(self) -> int:
+        """The cells of the used range, which the reader holds in memory."""
+        return self.last_row * self.last_column
+
+
+def scan_workbook(data: bytes) -> list[SheetScan] | None:
+    """The worksheets in the order of the workbook; None for an archive of another format (ODS, XLSB).
+
+    Raises:
+        WorkbookError: the archive or its XML cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _scan(archive)
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as exc:
+        raise WorkbookError(f"the archive cannot be read: {exc}") from exc
+    except expat.ExpatError as exc:
+        raise WorkbookError(f"its XML cannot be read: {exc}") from exc
+
+
+def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
+    names = {name.lower(): name for name in archive.namelist()}
+    workbook = names.get("xl/workbook.xml")
+    if workbook is None:
+        return None
+    targets = _targets(archive, names.get("xl/_rels/workbook.xml.rels", ""))
+    scans = []
+    for attributes in _elements(archive, workbook, "sheet"):
+        scan = SheetScan(
+            name=attributes.get("name", ""), is_visible=attributes.get("state", "visible") == "visible"
+        )
+        target = targets.get(attributes.get("id", ""))
+        part = None if target is None else names.get(target.lower())
+        if part is not None:
+            _scan_sheet(archive, part, scan)
+        scans.append(scan)
+    return scans
+
+
+def _targets(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
+    """The parts of the sheets, by the id of their relation; charts and macros have other types."""
+    if not part:
+        return {}
+    return {
+        relation.get("Id", ""): posixpath.normpath(posixpath.join("xl", relation.get("Target", ""))).lstrip(
+            "/"
+        )
+        if not relation.get("Target", "").startswith("/")
+        else relation["Target"].lstrip("/")
+        for relation in _elements(archive, part, "Relationship")
+        if relation.get("Type", "").endswith("/worksheet")
+    }
+
+
+def _elements(archive: zipfile.ZipFile, part: str, wanted: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if _local(name) == wanted:
+            found.append({_local(key): value for key, value in attributes.items()})
+
+    if archive.getinfo(part).file_size > _MAX_INDEX_BYTES:
+        raise ValueError(f"{part} is larger than {_MAX_INDEX_BYTES // 2**20} MiB")
+    _parse(archive, part, start)
+    return found
+
+
+def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan) -> None:
+    row = 0
+    reference = ""
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal row, reference
+        local = name if ":" not in name else _local(name)
+        if local == "c":
+            reference = attributes.get("r", "")
+        elif local in ("v", "is"):
+            # A cell with a format and no value is empty: whole columns have formats.
+            _widen(scan, reference)
+        elif local == "row":
+            number = attributes.get("r", "")
+            row = int(number) if number.isdecimal() and len(number) < 9 else row + 1
+            if attributes.get("hidden") in ("1", "true"):
+                scan.hidden_rows.add(row)
+
+    _parse(archive, part, start)
+
+
+def _widen(scan: SheetScan, reference: str) -> None:
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        return
+    column = 0
+    for letter in match[1]:
+        column = column * 26 + ord(letter) - 64
+    row = int(match[2])
+    if row > scan.last_row or column > scan.last_column:
+        scan.corner = reference
+    scan.last_row = max(scan.last_row, row)
+    scan.last_column = max(scan.last_column, column)
+
+
+def _parse(archive: zipfile.ZipFile, part: str, start: Callable[[str, dict[str, str]], None]) -> None:
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = start
+    # A workbook has no document type; entities are how a small file becomes a large one.
+    parser.EntityDeclHandler = _refuse_entities
+    with archive.open(part) as stream:
+        while piece := stream.read(_PIECE):
+            parser.Parse(piece, False)
+        parser.Parse(b"", True)
+
+
+def _refuse_entities(*_: object) -> None:
+    raise ValueError("its XML declares entities")
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2]

@@ -1,0 +1,376 @@
+"""Reads phone numbers as people write them, and says which spellings are one line. Pure: no I/O, no clock.
+
+A number is *valid* where the numbering plan of its country has it, by the metadata of ``phonenumbers``; it
+is only *possible* where nothing but its length fits. Spellings that people use and no plan has (Chile's
+``09``, Mexico's ``044`` and ``+52 1``, Brazil's mobiles of eight digits) stand in one table, ``SPELLINGS``: a
+rule of it counts only where its result is valid.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+
+#: No number with its note is longer; a longer text is no number.
+MAX_CHARACTERS: Final = 80
+#: A cell with several numbers is read up to here.
+MAX_CELL_CHARACTERS: Final = 1_000
+#: ITU-T E.164: at most 15 digits. National numbers of fewer than six are services, not people.
+_MIN_DIGITS: Final = 6
+
+
+class Fault(StrEnum):
+    """Why a text is not read as a phone number; the value is the sentence for people."""
+
+    EMPTY = "there is no number"
+    ROUNDED = "a spreadsheet has rounded this number: format the column as text, and enter the number again"
+    NATIONAL_ID = "this looks like a RUT, not like a phone number"
+    EXTENSION = "a number with an extension cannot be dialled"
+    NOT_TO_BE_CALLED = "the note behind the number says that it is not to be called"
+    LETTERS = "letters stand inside the number"
+    TOO_LONG = "the text is too long for a phone number"
+    TOO_SHORT = "too few digits for a phone number"
+    SEVERAL = "digits stand behind the number: write each number in a cell of its own, or put a comma between"
+    NO_COUNTRY = "the number has no country code, and no country is known"
+    NO_PLUS = "this may be a number of another country: write + before its country code"
+    NOT_OF_THE_PLAN = "no country has such a number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number that was read."""
+
+    #: E.164.
+    e164: str
+    #: ISO 3166 alpha-2 of the number's own country; None where several share the code and none has it.
+    country: str | None
+    #: Whether the numbering plan has it; otherwise only its length fits.
+    is_valid: bool
+    #: ``mobile``, ``landline``, ``service`` (toll-free, shared cost, premium: no person), or ``unknown``
+    #: (also where a plan does not tell them apart).
+    kind: str
+    #: What was assumed beyond the plain reading, or None.
+    assumed: str | None = None
+    #: The words behind or before the number, as written, or None.
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A way of writing that the numbering plan does not have."""
+
+    #: Of the digits behind the plus sign, country code included; matched as a whole.
+    digits: re.Pattern[str]
+    #: The digits as the plan has them.
+    becomes: str
+    #: What is assumed, or None where the spelling has one meaning only.
+    assumed: str | None = None
+
+
+def _spelling(digits: str, becomes: str, assumed: str | None = None) -> Spelling:
+    return Spelling(re.compile(digits), becomes, assumed)
+
+
+#: By country code. Sources: the plans' changes as the ITU lists them (Operational Bulletin, "National
+#: numbering plans"): Mexico 3 August 2019 (01, 044, 045 and the 1 behind 52 went), Brazil 2012 to 2016
+#: (ninth digit of mobiles, Anatel resolution 553), Colombia 1 September 2021 (60 before the area), Argentina
+#: (0, 15 and 9).
+SPELLINGS: Final[dict[str, tuple[Spelling, ...]]] = {
+    "52": (_spelling(r"52(?:1|01|044|045)(\d{10})", r"52\1"),),
+    "54": (
+        _spelling(r"549?0?(\d{2,4})15(\d{6,8})", r"549\1\2"),
+        _spelling(r"5490(\d{10})", r"549\1"),
+    ),
+    "55": (
+        _spelling(
+            r"55(?:0?\d\d)?0?([1-9]\d)([6-9]\d{7})", r"55\g<1>9\2", "the ninth digit of a mobile number"
+        ),
+        _spelling(r"550?\d\d([1-9]\d9?\d{8})", r"55\1"),
+    ),
+    "57": (
+        _spelling(r"57(?:0?3)(3\d{9})", r"57\1"),
+        _spelling(r"570?([1-8]\d{7})", r"5760\1", "the 60 of landlines since 2021"),
+    ),
+}
+#: A trunk zero behind the country code: it belongs to no number of these countries (it does in Italy).
+_TRUNK_ZERO: Final = re.compile(r"(5[1-9]|50[1-9]|59[1-8])0{1,2}(\d+)")
+
+_DIGITS_ONLY: Final = re.compile(r"\d+")
+_SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+?\d+", re.IGNORECASE)
+_DECIMAL_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")
+_THOUSANDS: Final = re.compile(r"\+?\d{1,3}(?:,\d{3}){2,4}")
+_RUT: Final = re.compile(r"(?:\d{1,2}\.\d{3}\.\d{3}|\d{7,8})-[\dkK]")
+_RUT_WITH_DOTS: Final = re.compile(r"\d{1,2}\.\d{3}\.\d{3}-?[\dkK]")
+#: The number's own characters: digits, and what people put between them.
+_RUN: Final = re.compile(r"\(?\+?[\d\s().\-\u2010-\u2015/\u2212]*\d")
+_LABEL: Final = re.compile(r"[^\d+(]{0,30}")
+#: Chile's plan does not tell mobiles from landlines since 2016, but its people do: mobiles begin with 9.
+_CHILEAN_MOBILE: Final = "+569"
+#: Marks that programs and people put around a number: straight, typographic, and the accents typed for them.
+_QUOTES: Final = "\"'`\u00b4\u2018\u2019\u201c\u201d"
+_TEL: Final = re.compile(r"tel:\s*", re.IGNORECASE)
+_EXTENSION_WORDS: Final = frozenset(
+    {"ext", "extension", "anexo", "anx", "interno", "int", "ramal", "x", "opc", "opcion"}
+)
+#: A note with one of these (lower case, no accents) forbids the number. An owner of a list writes such notes.
+FORBIDDING_NOTES: Final = (
+    "no llamar",
+    "no contactar",
+    "no molestar",
+    "no es",
+    "no corresponde",
+    "no pertenece",
+    "no existe",
+    "equivocad",
+    "errone",
+    "incorrect",
+    "fallecid",
+    "difunt",
+    "do not call",
+    "dnc",
+    "wrong",
+    "deceased",
+    "nao ligar",
+    "errado",
+    "falecid",
+)
+_SEQUENCES: Final = ("1234567890", "9876543210", "912345678")
+#: Marks that stand between two numbers of one cell.
+_BETWEEN: Final = re.compile(r"[;|\n,/]|\s-\s|\s+[yoe&]\s+|\s+or\s+|\s+and\s+", re.IGNORECASE)
+_KINDS: Final = {
+    phonenumbers.PhoneNumberType.MOBILE: "mobile",
+    phonenumbers.PhoneNumberType.FIXED_LINE: "landline",
+    phonenumbers.PhoneNumberType.TOLL_FREE: "service",
+    phonenumbers.PhoneNumberType.SHARED_COST: "service",
+    phonenumbers.PhoneNumberType.PREMIUM_RATE: "service",
+    phonenumbers.PhoneNumberType.UAN: "service",
+    phonenumbers.PhoneNumberType.VOICEMAIL: "service",
+}
+
+
+@lru_cache(maxsize=8192)
+def read(text: str, country: str | None) -> Number | Fault:
+    """Read one phone number.
+
+    Args:
+        text: as written: national or international form, with the decorations of spreadsheets and a note.
+        country: ISO 3166 alpha-2 in any case, for national forms; None: unknown.
+
+    Returns:
+        The number, valid or only possible, or why it is none. A valid reading is preferred to a possible one.
+    """
+    plain = _undecorated(text)
+    if not plain:
+        return Fault.EMPTY
+    fault = _fault(plain)
+    if fault is not None:
+        return fault
+    run, note = _split_note(plain)
+    if run is None:
+        return Fault.LETTERS
+    if sum(character.isdecimal() for character in run) < _MIN_DIGITS:
+        return Fault.LETTERS if note else Fault.TOO_SHORT
+    if note is not None:
+        fault = _fault_of_note(note)
+        if fault is not None:
+            return fault
+    return _read_run(run, country.strip().upper() if country else None, note)
+
+
+def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]]:
+    """Read a cell that may hold several numbers; each part comes with its reading, in the cell's order."""
+    whole = read(text, country)
+    if whole is Fault.EMPTY:
+        return []
+    if whole is not Fault.NOT_TO_BE_CALLED and not (isinstance(whole, Number) and whole.is_valid):
+        parts = [part.strip() for part in _BETWEEN.split(text[:MAX_CELL_CHARACTERS])]
+        found = [(part, read(part, country)) for part in parts if part]
+        if any(isinstance(reading, Number) and reading.is_valid for _, reading in found):
+            return found
+    return [(text.strip(), whole)]
+
+
+_ARGENTINE_MOBILE: Final = re.compile(r"\+549(\d{10})")
+
+
+@lru_cache(maxsize=8192)
+def line_identity(e164: str) -> str:
+    """The line that a number leads to: equal for every spelling that reaches the same subscriber.
+
+    Mexico's 1 and Brazil's missing ninth digit are mended by reading; Argentina's 9 only says that the line
+    is a mobile, the subscriber's number is unique without it.
+
+    Args:
+        e164: a number with its country code, also one that was stored under older rules.
+    """
+    number = read(e164, None)
+    return line_of(number) if isinstance(number, Number) else _line(e164)
+
+
+def line_of(number: Number) -> str:
+    """As ``line_identity``, of a number that has just been read."""
+    return _line(number.e164)
+
+
+def _line(e164: str) -> str:
+    return _ARGENTINE_MOBILE.sub(r"+54\1", e164)
+
+
+def is_placeholder(number: Number) -> bool:
+    """Whether the number is one that people type to fill a field: 999999999, 123456789, 912345678."""
+    national = str(phonenumbers.parse(number.e164).national_number)
+    return len(set(national[-7:])) == 1 or any(national in sequence for sequence in _SEQUENCES)
+
+
+def _undecorated(text: str) -> str:
+    """Without what programs put around a number: ``'+56…``, ``="…"``, ``tel:``, ``.0``, thousands' commas."""
+    cut = text.strip()[: MAX_CHARACTERS * 2]
+    # Digits and plus signs of other scripts are what they look like; a superscript (9²) is no digit.
+    plain = "".join(str(int(c)) if c.isdecimal() else c for c in cut if unicodedata.category(c) != "Cf")
+    plain = plain.replace("\uff0b", "+").strip()
+    plain = plain.removeprefix("=").strip().strip(_QUOTES).strip()
+    plain = _TEL.sub("", plain, count=1) if plain[:4].lower() == "tel:" else plain
+    if match := _DECIMAL_ZERO.fullmatch(plain):
+        return match[1]
+    return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
+
+
+def _fault(plain: str) -> Fault | None:
+    if len(plain) > MAX_CHARACTERS:
+        return Fault.TOO_LONG
+    if _SCIENTIFIC.fullmatch(plain):
+        return Fault.ROUNDED
+    if _RUT_WITH_DOTS.fullmatch(plain) or (_RUT.fullmatch(plain) and _has_rut_digit(plain)):
+        return Fault.NATIONAL_ID
+    return None
+
+
+def _has_rut_digit(plain: str) -> bool:
+    body, _, check = plain.replace(".", "").partition("-")
+    total = sum(int(digit) * (2 + place % 6) for place, digit in enumerate(reversed(body)))
+    return "0123456789K"[-total % 11] == check.upper()
+
+
+def _split_note(plain: str) -> tuple[str | None, str | None]:
+    """The number's characters, and the words around it; no characters where words stand inside."""
+    label = _LABEL.match(plain)
+    start = label.end() if label else 0
+    run = _RUN.match(plain, start)
+    if run is None:
+        return None, None
+    before, behind = plain[:start].strip(" :.-"), plain[run.end() :]
+    touching = behind[:1].isalpha() or (start > 0 and plain[start - 1].isalpha())
+    if touching or behind.strip().startswith("+"):
+        return None, None
+    note = " ".join(filter(None, (before, behind.strip(" ()[]:.,-")))) or None
+    return run[0], note
+
+
+def _fault_of_note(note: str) -> Fault | None:
+    folded = "".join(
+        c for c in unicodedata.normalize("NFKD", note.casefold()) if not unicodedata.combining(c)
+    )
+    words = re.findall(r"[a-z]+", folded)
+    if any(forbidding in " ".join(words) for forbidding in FORBIDDING_NOTES):
+        return Fault.NOT_TO_BE_CALLED
+    if _EXTENSION_WORDS & set(words) or "#" in note:
+        return Fault.EXTENSION
+    return Fault.SEVERAL if any(character.isdecimal() for character in note) else None
+
+
+def _read_run(run: str, country: str | None, note: str | None) -> Number | Fault:
+    region = country if country in phonenumbers.SUPPORTED_REGIONS else None
+    possible: Number | None = None
+    for digits, assumed in _candidates(run, region):
+        number = _number(digits, assumed, note)
+        if number is not None and number.is_valid:
+            return number
+        if possible is None and not _TRUNK_ZERO.fullmatch(digits):
+            possible = number
+    return possible or _fault_of_run(run, region)
+
+
+def _fault_of_run(run: str, region: str | None) -> Fault:
+    if _is_international(run):
+        return Fault.NOT_OF_THE_PLAN
+    elsewhere = _number("".join(_DIGITS_ONLY.findall(run)), None, None)
+    if elsewhere is not None and elsewhere.is_valid:
+        return Fault.NO_PLUS
+    return Fault.NO_COUNTRY if region is None else Fault.NOT_OF_THE_PLAN
+
+
+def _is_international(run: str) -> bool:
+    return run.lstrip(" (").startswith("+") or "".join(_DIGITS_ONLY.findall(run)).startswith("00")
+
+
+def _candidates(run: str, country: str | None) -> Iterator[tuple[str, str | None]]:
+    """Readings as international digits, the plainest first: the first valid one counts."""
+    digits = "".join(_DIGITS_ONLY.findall(run))
+    if run.lstrip(" (").startswith("+"):
+        # ``(0)`` behind a country code is the trunk zero of the national form.
+        yield from _spelt("".join(_DIGITS_ONLY.findall(run.replace("(0)", ""))))
+        return
+    if digits.startswith("00"):
+        yield from _spelt(digits.lstrip("0"))
+    if country is None:
+        return
+    by_library = _library(digits, country)
+    if by_library is not None:
+        yield by_library, None
+    code = str(phonenumbers.country_code_for_region(country))
+    yield from _spelt(code + digits)
+    if digits.startswith(code):
+        yield from _spelt(digits)
+
+
+def _spelt(digits: str) -> Iterator[tuple[str, str | None]]:
+    """The digits as they are, and as each spelling reads them."""
+    rewritten = [
+        (spelling.digits.sub(spelling.becomes, digits), spelling.assumed)
+        for code in (digits[:1], digits[:2], digits[:3])
+        for spelling in SPELLINGS.get(code, ())
+        if spelling.digits.fullmatch(digits)
+    ]
+    trunk = _TRUNK_ZERO.fullmatch(digits)
+    if trunk is not None:
+        yield from _spelt(trunk[1] + trunk[2])
+    yield digits, None
+    yield from rewritten
+
+
+def _library(digits: str, country: str) -> str | None:
+    try:
+        parsed = phonenumbers.parse(digits, country)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def _number(digits: str, assumed: str | None, note: str | None) -> Number | None:
+    try:
+        parsed = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:
+        return None
+    # Some lengths are possible only within a city: Retell cannot dial them.
+    reason = phonenumbers.is_possible_number_with_reason(parsed)
+    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    kind = _KINDS.get(phonenumbers.number_type(parsed), "unknown")
+    if kind == "unknown" and e164.startswith("+56"):
+        kind = "mobile" if e164.startswith(_CHILEAN_MOBILE) else "landline"
+    return Number(
+        e164=e164,
+        country=phonenumbers.region_code_for_number(parsed),
+        is_valid=phonenumbers.is_valid_number(parsed),
+        kind=kind,
+        assumed=assumed,
+        note=note,
+    )
