@@ -9,6 +9,8 @@ from typing import Any, Final
 
 #: Control characters, lone surrogates and marks that reorder text; they must not reach a log or a terminal.
 UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: An id that no shell expands, splits or takes for an option; all ids that speechaid makes are such.
+SAFE_ID: Final = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Python's stand-ins for bytes of a name or an argument that are not UTF-8, and other lone surrogates.
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
