@@ -97,7 +97,8 @@ def promise_row(document: Document) -> list[Cell]:
 
 def do_not_call_row(entry: Document) -> list[Cell]:
     """One listed number."""
-    return [str(entry["_id"]), *_texts(entry, "source", "job_id"), _moment(entry.get("at"))]
+    # Not the number first: speechctl.sheets explains why a sign may not begin a row.
+    return [_moment(entry.get("at")), str(entry["_id"]), *_texts(entry, "source", "job_id")]
 
 
 _PRESENT: Final = {"$nin": [None, ""]}
@@ -130,7 +131,7 @@ EXPORTS: Final[Mapping[str, Export]] = {
     "calls": Export("results", {}, tuple(_CALL_COLUMNS.split()), call_row, tuple(_CALL_FIELDS.split())),
     "jobs": Export("jobs", {}, tuple(_JOB_COLUMNS.split()), job_row),
     "promises": Export("jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row),
-    "dnc": Export("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
+    "dnc": Export("do_not_call", {}, ("listed_at", "phone", "source", "job_id"), do_not_call_row),
 }
 
 
