@@ -19,7 +19,7 @@ _INVISIBLE: Final = dict.fromkeys(
 
 _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
 _CURRENCY: Final = r"(?:[A-Z]{3}|US\$|S/\.?|R\$|\$|€|£|PESOS)"
-_AMOUNT: Final = re.compile(rf"{_CURRENCY}?\s*\$?\s*(-?\d[\d.,'\s]*?)\s*{_CURRENCY}?", re.IGNORECASE)
+_AMOUNT: Final = re.compile(rf"{_CURRENCY}?\s*+\$?\s*+(-?\d[\d.,'\s]*+){_CURRENCY}?", re.IGNORECASE)
 #: Groups of three digits, separated by one mark, with an optional fraction after another mark.
 _GROUPED: Final = re.compile(r"-?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*(?:(?!\1)[.,](\d+))?")
 _UNGROUPED: Final = re.compile(r"-?\d+(?:[.,](\d+))?")

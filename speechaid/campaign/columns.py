@@ -58,7 +58,7 @@ REMARK_COLUMNS: Final = frozenset({"_line", "_reason"})
 
 _ROLE_OF: Final = {name: role for role, names in NAMES.items() for name in names.split(", ")}
 _PHONES: Final = frozenset(PHONE_NAMES.split(", "))
-_NUMBERED: Final = re.compile(r"(.*?)\s*(\d{0,2})")
+_NUMBERED: Final = re.compile(r"(.*?) ?(\d{0,2})")
 
 
 @dataclass(frozen=True, kw_only=True)

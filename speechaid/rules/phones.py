@@ -23,7 +23,7 @@ from speechaid.model.batch import Batch
 
 #: Digits and the usual separators. Letters mean an extension, a vanity number or a remark: not to be dialled
 #: unchecked.
-_WRITTEN_NUMBER: Final = re.compile(r"(?:tel:)?[\s(]*\+?[\d\s().\-\u2010-\u2015/]+")
+_WRITTEN_NUMBER: Final = re.compile(r"(?:tel:)?[\s(]*+\+?[\d\s().\-\u2010-\u2015/]+")
 
 
 @dataclass(frozen=True, kw_only=True)

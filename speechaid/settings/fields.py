@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.config import JsonDict
 
 from speechaid.protocol.messages import path_fault
+from speechaid.protocol.text import hide_password
 
 #: Retell stops a call after two hours at the latest.
 LONGEST_CALL_MINUTES: Final = 120
@@ -83,8 +84,7 @@ def _span(variable: str, default: float, meaning: str, unit: str, up_to: float) 
 
 def hide_credentials(address: str) -> str:
     """An address without password or session token; the user's name stays."""
-    without = re.sub(r"://([^:/?#]*):.*@", r"://\1:***@", address)
-    return re.sub(r"(?i)((?:password|token)[=:])[^&,]*", r"\1***", without)
+    return re.sub(r"(?i)((?:password|token)[=:])[^&,]*", r"\1***", hide_password(address))
 
 
 class Hours(Group):

@@ -6,13 +6,13 @@ these declarations; ``loading`` reads their values.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import SecretStr
 
+from speechaid.protocol.text import split_at_password
 from speechaid.settings.fields import (
     LONGEST_CALL_MINUTES,
     LONGEST_RETENTION_DAYS,
@@ -439,13 +439,12 @@ class Settings(Group):
 
     def secrets(self) -> tuple[str, ...]:
         """What no log may ever show."""
-        address = self.database.uri.get_secret_value()
-        password = re.search(r"://[^:/?#]*:(.*)@", address)
+        parts = split_at_password(self.database.uri.get_secret_value())
         webhook = [
             value for value in (self.alerts.webhook_url, self.alerts.webhook_secret) if value is not None
         ]
         return (
             self.retell.api_key.get_secret_value(),
-            *((password[1],) if password else ()),
+            *((parts[1],) if parts else ()),
             *(value.get_secret_value() for value in webhook),
         )
