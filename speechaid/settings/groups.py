@@ -21,6 +21,7 @@ from speechaid.settings.fields import (
     Country,
     DailyHours,
     Group,
+    HostNames,
     LevelName,
     Listener,
     MongoAddress,
@@ -325,6 +326,16 @@ class TelemetrySettings(Group):
         "where `/metrics`, `/healthz` and `/readyz` are served; each daemon of a host needs its own; port 0"
         " takes a free one, which `status` tells",
         allowed="HOST:PORT, [IPv6]:PORT or off",
+        live=False,
+    )
+
+    metrics_hosts: HostNames = setting(
+        "SPEECHAID_METRICS_HOSTS",
+        None,
+        "names by which others ask for them, besides localhost, IP addresses and the name in"
+        " SPEECHAID_METRICS_ADDRESS; a request for another name, which a web page can have a browser send, is"
+        " refused",
+        allowed="names with commas between, without ports",
         live=False,
     )
 

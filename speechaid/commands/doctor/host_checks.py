@@ -14,6 +14,7 @@ from speechaid.commands.doctor import job_checks
 from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
 from speechaid.protocol.text import plural
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
+from speechaid.settings.cleartext import cleartext_warnings
 
 #: A clock difference above this is a warning, in seconds.
 _SKEW_SECONDS: Final = 2.0
@@ -207,6 +208,19 @@ def _settings(facts: DoctorFacts) -> Findings:
             "a worker notices the end of a call late, and is not free for the next call until then",
             f"CALL_POLLING_INTERVAL={call.polling_interval_seconds:g}",
             "lower CALL_POLLING_INTERVAL: 5 to 10 seconds are usual",
+        )
+    webhook = facts.settings.alerts.webhook_url
+    for line in cleartext_warnings(
+        mongo_uri=facts.settings.database.uri.get_secret_value(),
+        retell_url=retell.base_url,
+        webhook_url=webhook.get_secret_value() if webhook else "",
+    ):
+        variable = line.partition(" ")[0]
+        yield warning(
+            "cleartext",
+            "whoever can listen on the network reads what is sent, and may change it",
+            line,
+            f"set {variable} to an address with TLS, or to one of this machine (a tunnel, a proxy)",
         )
 
 
