@@ -346,7 +346,7 @@ def test_what_waits_at_the_end_is_tried_once_more(receiver: Receiver) -> None:
 
 def asked_for(server: MetricsServer, host: str | None) -> int:
     """The status of a request whose Host header names this host; None: without the header."""
-    connection = http.client.HTTPConnection(*server.address.split(":"), timeout=DEADLINE_SECONDS)
+    connection = http.client.HTTPConnection(server.address, timeout=DEADLINE_SECONDS)
     with closing(connection):
         connection.putrequest("GET", "/metrics", skip_host=True)
         if host is not None:
