@@ -208,8 +208,10 @@ def _count(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from speechaid.clock import SystemClock
+    from speechaid.fleet.processes import forbid_core_files
     from speechaid.fleet.spawner import Spawner
 
+    forbid_core_files()  # before the first child
     with contextlib.closing(Spawner(_WORKER)) as spawner:
         # What workers are made of is imported beside what the daemon is made of, not after it.
         spawner.tick(SystemClock().boottime())

@@ -170,6 +170,7 @@ def _export(client: Client, path: str, args: Mapping[str, Any], timeout_seconds:
 def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Write what belongs into a file; returns the result that is left to show."""
     from speechctl import sheets
+    from speechctl.private_files import open_private
 
     try:
         if spec.name == "import":
@@ -179,7 +180,8 @@ def _write_files(spec: CommandSpec, result: dict[str, Any], options: argparse.Na
         if options.format == "xlsx":
             sheets.write(options.output, sheets.report_sheets(result))
         else:
-            Path(options.output).write_text(_as_text(spec, result, options.format), encoding="utf-8")
+            with open_private(options.output) as file:
+                file.write(encodable_text(_as_text(spec, result, options.format)).encode())
     except sheets.SheetError as exc:
         raise CommandFailed(1, "refused", str(exc)) from exc
     except OSError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,18 @@ SERVICE_SOCKET: Final = Path("/run/speechaid/control.sock")
 UNITS: Final = tuple(
     Path(directory) / "speechaid.service" for directory in ("/etc/systemd/system", "/usr/lib/systemd/system")
 )
+#: Where systemd makes the directories of services (``RuntimeDirectory=``), each for the user of its unit.
+RUNTIME_DIRECTORIES: Final = Path("/run")
+_UCRED: Final = struct.Struct("3i")
 
 
-def unreachable_reason(path: Path) -> str | None:
-    """Why no daemon can answer at this path; None where one listens."""
+def unreachable_reason(path: Path, runtime_directories: Path = RUNTIME_DIRECTORIES) -> str | None:
+    """Why no daemon can answer at this path, or why it is not trusted; None where one listens.
+
+    Args:
+        path: its socket.
+        runtime_directories: where only root can make a directory for a service.
+    """
     fault = messages.path_fault(path)
     if fault is not None:
         return fault
@@ -27,15 +36,55 @@ def unreachable_reason(path: Path) -> str | None:
         mode = path.stat().st_mode
         if not stat.S_ISSOCK(mode):
             return f"{path} is not a socket{_elsewhere(path)}"
+        trusted = _trusted_users(path, runtime_directories)
+        fault = _fault_of_files(path, trusted)
+        if fault is not None:
+            return fault
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             # A daemon that hangs accepts nothing: behind others that wait, a connect would wait for ever.
             probe.setblocking(False)
             probe.connect(os.fsencode(path))
+            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     except BlockingIOError:
         return None  # it listens; the request's own time-out says that it hangs
     except OSError as exc:
         return _connect_fault(path, exc)
+    pid, uid, _ = _UCRED.unpack(credentials)
+    return None if uid in trusted else _stranger(f"the process that listens at {path} (pid {pid})", uid)
+
+
+def _trusted_users(path: Path, runtime_directories: Path) -> frozenset[int]:
+    """The users whose socket is believed: this one, root, and the one for whom root made its directory.
+
+    Anybody can make a socket at a path that a client tries, for example in ``/tmp``, and answer there: that
+    all calls are held, for example.
+    """
+    trusted = {os.geteuid(), 0}
+    directory = path.parent.resolve()
+    if directory.parent == runtime_directories.resolve():
+        above = directory.parent.stat()
+        if above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            trusted.add(directory.stat().st_uid)
+    return frozenset(trusted)
+
+
+def _fault_of_files(path: Path, trusted: frozenset[int]) -> str | None:
+    """Why the socket's files may be a stranger's; None where only trusted users can have made them."""
+    for place in (path.parent, path):
+        for status in (place.lstat(), place.stat()):
+            if status.st_uid not in trusted:
+                return _stranger(str(place), status.st_uid)
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return f"every user may write in {path.parent} and replace the daemon's socket: nothing was sent"
     return None
+
+
+def _stranger(what: str, uid: int) -> str:
+    return (
+        f"{what} belongs to {_user_name(uid)}, not to you, root or the service, and may only pretend to be"
+        f" the daemon: nothing was sent; if the daemon does run as that user: sudo -u '#{uid}' speechctl ..."
+    )
 
 
 def timeout_reason(path: Path, *, accepted: bool, timeout_seconds: float) -> str:
@@ -61,9 +110,8 @@ def _connect_fault(path: Path, exc: OSError) -> str:
     if isinstance(exc, FileNotFoundError):
         return f"no daemon listens at {path}: it is not running, or uses another socket{_elsewhere(path)}"
     if isinstance(exc, PermissionError):
-        return (
-            f"{_user_name()} may not use {path}: join the group that owns it{_group(path)}, or ask with sudo"
-        )
+        user = _user_name(os.geteuid())
+        return f"{user} may not use {path}: join the group that owns it{_group(path)}, or ask with sudo"
     if isinstance(exc, ConnectionRefusedError):
         return f"{path} is left over from a daemon that is gone: start it again with: {start_command(path)}"
     return f"{path} cannot be reached: {exc.strerror}"
@@ -97,13 +145,13 @@ def start_command(path: Path, units: Iterable[Path] = UNITS) -> str:
     return "systemctl start speechaid" if is_service else "speechaid run"
 
 
-def _user_name() -> str:
+def _user_name(uid: int) -> str:
     import pwd
 
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {os.geteuid()}"
+        return f"uid {uid}"
 
 
 def _group(path: Path) -> str:

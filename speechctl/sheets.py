@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, BinaryIO, Final
+
+from speechctl.private_files import open_private
 
 Cells = Sequence[Any]
 #: A table: name, column titles, rows.
 Sheet = tuple[str, Sequence[str], Iterable[Cells]]
 
-#: Readable by the owner only: such files hold phone numbers.
-FILE_MODE: Final = 0o600
 _ENDINGS: Final = ("", ".csv", ".xlsx")
-#: First characters of a cell that a spreadsheet would take for a formula.
-_FORMULAS: Final = ("=", "@", "\t", "\r")
+#: Where a reader by semicolons or tabs begins a new cell or row: it heeds quotes only at the start of a cell.
+_SEPARATORS: Final = re.compile(r"([;\t\r\n])")
+#: What readers drop before a formula: quotes, blanks and what cannot be seen.
+_DROPPED: Final = ' "\0\v\f\x1c\x1d\x1e\x1f\x85\xa0\u200b\u2028\u2029\u3000\ufeff'
+#: First characters of a formula (OWASP, CSV Injection), also in the wide forms of East Asian keyboards.
+_FORMULAS: Final = ("=", "@", "\uff1d", "\uff20")
+_SIGNS: Final = ("+", "-", "\uff0b", "\uff0d")
+_NUMBER: Final = re.compile(r"[+-][0-9]+(?:[.,][0-9]+)*|[+-]")
+_PHONE: Final = re.compile(r"\+[0-9][0-9 ().\-/]{6,30}")
+_PHONE_DIGITS: Final = range(8, 16)
 #: The most rows that an Excel sheet holds, below the titles.
 _MAX_ROWS: Final = 1_048_575
 
@@ -46,30 +55,28 @@ def write(path: str, sheets: Sequence[Sheet]) -> None:
     """
     try:
         if Path(path).suffix.lower() == ".xlsx":
-            _workbook(Path(path), sheets)
+            with open_private(path) as file:
+                _workbook(path, file, sheets)
             return
-        with _opened(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
+        with _opened(path) as text:
+            writer = csv.writer(text, lineterminator="\n")
             _, titles, rows = sheets[0]
-            writer.writerow(titles)
-            writer.writerows([_escape_formula(cell) for cell in row] for row in rows)
+            writer.writerow(_escape_formulas(titles))
+            writer.writerows(_escape_formulas(row) for row in rows)
     except OSError as exc:
         if path == "-":
             raise  # faults of standard output are reported as for any other answer
         raise SheetError(f"{path}: {exc.strerror}") from exc
 
 
-def _workbook(path: Path, sheets: Sequence[Sheet]) -> None:
+def _workbook(path: str, file: BinaryIO, sheets: Sequence[Sheet]) -> None:
     try:
         from xlsxwriter import Workbook
     except ImportError:
         raise SheetError(
             f"{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout"
         ) from None
-    path.touch(mode=FILE_MODE)
-    book = Workbook(
-        str(path), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    )
+    book = Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
     bold = book.add_format({"bold": True})
     for name, titles, rows in sheets:
         sheet = book.add_worksheet(name[:31])
@@ -91,18 +98,41 @@ def _opened(path: str) -> Iterator[IO[str]]:
     if path == "-":
         yield sys.stdout
         return
-    Path(path).touch(mode=FILE_MODE)
-    # Excel reads a CSV file as UTF-8 only with a byte order mark.
-    with Path(path).open("w", encoding="utf-8-sig", newline="") as file:
-        yield file
+    with open_private(path) as file:
+        # Excel reads a CSV file as UTF-8 only with a byte order mark.
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        yield text
+        text.detach()
 
 
-def _escape_formula(cell: Any) -> Any:
-    if isinstance(cell, str) and (
-        cell.startswith(_FORMULAS) or (cell[:1] in "+-" and not cell[1:2].isdigit())
-    ):
-        return f"'{cell}" if cell else cell
-    return cell
+def _escape_formulas(row: Cells) -> list[Any]:
+    """A row of a CSV file, with an apostrophe before each part that a spreadsheet would calculate.
+
+    Readers that separate by semicolons, as where the comma is the decimal sign, find other cells in our file:
+    the row as far as the first semicolon, and what stands behind each. A cell with numbers or phone numbers
+    alone stays as it is; not so the first, which in such a reader is a number that the next cell continues:
+    ``+569,1+A1``.
+    """
+    return [_escape_cell(cell, begins_row=place == 0) for place, cell in enumerate(row)]
+
+
+def _escape_cell(cell: Any, *, begins_row: bool) -> Any:
+    if cell is None or isinstance(cell, bool) or (isinstance(cell, int | float) and not begins_row):
+        return cell
+    text = str(cell)
+    if not begins_row and (_NUMBER.fullmatch(text) or all(map(_is_phone, text.split(",")))):
+        return cell
+    escaped = "".join(f"'{part}" if _is_formula(part) else part for part in _SEPARATORS.split(text))
+    return f"'{escaped}" if text.startswith(("\t", "\r", "\n")) else escaped
+
+
+def _is_formula(part: str) -> bool:
+    return part.lstrip(_DROPPED).startswith((*_FORMULAS, *_SIGNS))
+
+
+def _is_phone(text: str) -> bool:
+    """Whether it is a phone number; digits alone can call nothing, and this many are no calculation."""
+    return bool(_PHONE.fullmatch(text.strip())) and sum(map(str.isdigit, text)) in _PHONE_DIGITS
 
 
 def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
@@ -161,14 +191,14 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
         return
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=form.get("delimiter") or ",", lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows([_escape_formula(cell) for cell in row] for row in table)
+    writer.writerow(_escape_formulas(header))
+    writer.writerows(_escape_formulas(row) for row in table)
     try:
         if path == "-":
             sys.stdout.write(text.getvalue())
             return
-        Path(path).touch(mode=FILE_MODE)
-        Path(path).write_bytes(_encoded(text.getvalue(), form.get("codec")))
+        with open_private(path) as file:
+            file.write(_encoded(text.getvalue(), form.get("codec")))
     except OSError as exc:
         raise SheetError(f"{path}: {exc.strerror}") from exc
 

@@ -183,8 +183,8 @@ def _value(digits: str, *, is_unit: bool) -> Decimal | AmountFault:
         if len(fraction) > 2 and not is_unit and fraction.strip("0"):
             return AmountFault.AMBIGUOUS
         return Decimal(f"{re.sub(_MARKS, '', grouped[1])}.{fraction}")
-    forms = (_PLAIN, _FRACTION, _BELOW_ONE, *((_UNIT_FRACTION,) if is_unit else ()))
-    if any(form.fullmatch(text) for form in forms):
+    is_plain = _PLAIN.fullmatch(text) or _FRACTION.fullmatch(text) or _BELOW_ONE.fullmatch(text)
+    if is_plain or (is_unit and _UNIT_FRACTION.fullmatch(text)):
         return Decimal(text.replace(",", "."))
     return AmountFault.AMBIGUOUS if re.fullmatch(rf"(?:\d|{_MARKS})+", text) else AmountFault.NOT_A_SUM
 

@@ -40,7 +40,7 @@ _RANKED: Final = {
 }
 _LOOKS_LIKE_PHONES: Final = "its cells look like phone numbers"
 _PHONE_WITHOUT_NUMBERS: Final = "its title is that of a phone"
-_NUMBERED: Final = re.compile(r"(.*?)[ ]?(\d{1,2})")
+_NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,8 @@ def promise_row(document: Document) -> list[Cell]:
 
 def do_not_call_row(entry: Document) -> list[Cell]:
     """One listed number."""
-    return [str(entry["_id"]), *_texts(entry, "source", "job_id"), _moment(entry.get("at"))]
+    # Not the number first: speechctl.sheets explains why a sign may not begin a row.
+    return [_moment(entry.get("at")), str(entry["_id"]), *_texts(entry, "source", "job_id")]
 
 
 #: ``$exists`` lets the sparse indexes of both fields serve it.
@@ -141,7 +142,7 @@ EXPORTS: Final[Mapping[str, Export]] = {
     "promises": Export(
         "jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row, tuple(_PROMISE_FIELDS.split())
     ),
-    "dnc": Export("do_not_call", {}, ("phone", "source", "job_id", "listed_at"), do_not_call_row),
+    "dnc": Export("do_not_call", {}, ("listed_at", "phone", "source", "job_id"), do_not_call_row),
 }
 
 

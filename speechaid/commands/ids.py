@@ -8,6 +8,7 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.text import SAFE_ID
 from speechaid.store.connection import Store
 
 #: Matching ids that an error message shows.
@@ -47,14 +48,15 @@ def resolve_account(store: Store, name: str) -> Account:
 
 
 def ids(context: HandlerContext, command: Invocation) -> Result:
-    """The ids with a prefix, for shell completion."""
+    """The ids with a prefix, for shell completion; only those that are safe to type in a shell."""
     prefix = command.args["prefix"] or ""
     finders = {
         "batch": context.store.batches.find_by_prefix,
         "job": context.store.jobs.find_by_prefix,
         "account": context.store.accounts.find_by_prefix,
     }
-    return {"ids": sorted(finders[command.args["kind"]](prefix, _OFFERED))}
+    found = finders[command.args["kind"]](prefix, _OFFERED)
+    return {"ids": sorted(name for name in found if SAFE_ID.fullmatch(name))}
 
 
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:

@@ -19,6 +19,8 @@ from speechaid.protocol.text import plural
 from speechaid.telemetry.logs import get_logger
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
+#: Soft limit of open files wherever the hard one allows it; the unit's ``LimitNOFILE=``.
+SOFT_DESCRIPTOR_LIMIT: Final = 65_536
 #: Descriptors beside two for each worker: sockets, files, database connections, clients of the metrics.
 _OTHER_DESCRIPTORS: Final = 512
 #: Least number of those: with fewer, the loop could neither start a worker nor reap one.
@@ -171,19 +173,27 @@ def reap_strays(known: Collection[int]) -> list[int]:
         reaped.append(found.si_pid)
 
 
+def forbid_core_files() -> None:
+    """Have no crash of this process and its children leave a core file: it would hold key and numbers."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def descriptors_needed(workers: int, *, at_least: bool = False) -> int:
     """Descriptors that the supervisor needs for this many workers: at most, or ``at_least``."""
     return 2 * workers + (_LEAST_OTHER_DESCRIPTORS if at_least else _OTHER_DESCRIPTORS)
 
 
 def reserve_descriptors(workers: int) -> None:
-    """Raise the soft limit of open files for this many workers, up to the hard limit.
+    """Raise the soft limit of open files as far as the unit's, or for more workers; up to the hard limit.
+
+    Clients and connections take some, too: started by hand, a process has 1,024 of them.
 
     Raises:
         ConfigError: the hard limit is too low to supervise them.
     """
     needed = descriptors_needed(workers)
-    limit = _raise_descriptor_limit(needed)
+    limit = _raise_descriptor_limit(max(needed, SOFT_DESCRIPTOR_LIMIT))
     if limit >= needed:
         return
     wanted = f"{plural(workers, 'worker needs', 'workers need')} {needed} descriptors"

@@ -8,8 +8,8 @@ from typing import Final
 
 #: The 8 to 15 digits of a number (E.164's maximum), with blanks and the usual separators between them.
 _DIGITS: Final = r"\d(?:[ .()/-]{0,2}\d){7,14}"
-#: A number in international form, also with the plus encoded for a URL.
-_INTERNATIONAL: Final = re.compile(rf"(?i)(\+|%2B){_DIGITS}(?!\d)")
+#: A number in international form, also with the plus encoded for a URL; more digits may be two numbers.
+_INTERNATIONAL: Final = re.compile(rf"(?i)(\+|%2B)(?:{_DIGITS}(?!\d)|\d{{16,}}+)")
 #: A number without its plus; only the context shows that it is one.
 _BARE: Final = re.compile(rf"(?<![\w+]){_DIGITS}(?!\w)")
 

@@ -33,7 +33,8 @@ class Monitoring:
         self._clock = clock or SystemClock()
         self._holder = SnapshotHolder(self._clock)
         address = settings.telemetry.metrics_address
-        self._server = None if address == OFF else MetricsServer(address, self._holder)
+        hosts = settings.telemetry.metrics_hosts or ()
+        self._server = None if address == OFF else MetricsServer(address, self._holder, hosts)
         self._webhook: Webhook | None = None
         self._concurrency: RetellConcurrencyMonitor | None = None
         self._alert_monitor: AlertMonitor | None = None

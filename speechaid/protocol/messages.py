@@ -244,9 +244,14 @@ def client_socket(
     environment = os.environ if environment is None else environment
     own = default_socket(environment, uid)
     system = SYSTEM_SOCKET if system is None else system
-    if environment.get("SPEECHAID_SOCKET") or own.exists() or not system.parent.is_dir():
+    if environment.get("SPEECHAID_SOCKET") or not system.parent.is_dir():
         return own
-    return system
+    return own if own.exists() and _is_trusted(own.parent, uid) else system
+
+
+def _is_trusted(directory: Path, uid: int | None) -> bool:
+    """Whether no stranger made the directory: anybody can make one of that name in ``/tmp``."""
+    return directory.stat().st_uid in {0, os.geteuid(), uid}
 
 
 def lock_path(socket_path: Path) -> Path:

@@ -143,7 +143,7 @@ FORBIDDING_NOTES: Final = (
 )
 _SEQUENCES: Final = ("1234567890", "9876543210", "912345678")
 #: Marks that stand between two numbers of one cell.
-_BETWEEN: Final = re.compile(r"[;|\n,/]|\s-\s|\s+[yoe&]\s+|\s+or\s+|\s+and\s+", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"[;|\n,/]|\s(?:-|[yoe&]|or|and)\s", re.IGNORECASE)
 _KINDS: Final = {
     phonenumbers.PhoneNumberType.MOBILE: "mobile",
     phonenumbers.PhoneNumberType.FIXED_LINE: "landline",

@@ -12,12 +12,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.config import JsonDict
 
 from speechaid.protocol.messages import path_fault
+from speechaid.protocol.text import hide_password
 
 #: Retell stops a call after two hours at the latest.
 LONGEST_CALL_MINUTES: Final = 120
 MONTH_MINUTES: Final = 30 * 24 * 60
 #: MongoDB keeps the age at which it deletes documents as 32 bits of seconds.
 LONGEST_RETENTION_DAYS: Final = (2**31 - 1) // 86_400
+
+
+_HOST_NAME: Final = re.compile(r"[a-z0-9_][a-z0-9._-]{0,252}")
 
 
 class Group(BaseModel):
@@ -83,8 +87,7 @@ def _span(variable: str, default: float, meaning: str, unit: str, up_to: float) 
 
 def hide_credentials(address: str) -> str:
     """An address without password or session token; the user's name stays."""
-    without = re.sub(r"://([^:/?#]*):.*@", r"://\1:***@", address)
-    return re.sub(r"(?i)((?:password|token)[=:])[^&,]*", r"\1***", without)
+    return re.sub(r"(?i)((?:password|token)[=:])[^&,]*", r"\1***", hide_password(address))
 
 
 class Hours(Group):
@@ -195,6 +198,16 @@ def _check_listener(value: str) -> str:
     return value
 
 
+def _parse_host_names(value: object) -> object:
+    """``dialer1.internal, prometheus.example.com``: names without a port, in lower case."""
+    if not isinstance(value, str):
+        return value
+    names = [part.strip().lower().rstrip(".") for part in value.split(",")]
+    if not all(_HOST_NAME.fullmatch(name) for name in names):
+        raise ValueError
+    return tuple(names)
+
+
 def _check_web_address(value: SecretStr | None) -> SecretStr | None:
     """An address to post to; it may hold a token, so it is a secret."""
     if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", value.get_secret_value()):
@@ -203,6 +216,7 @@ def _check_web_address(value: SecretStr | None) -> SecretStr | None:
 
 
 MongoAddress = Annotated[SecretStr, AfterValidator(_check_address)]
+HostNames = Annotated[tuple[str, ...] | None, BeforeValidator(_parse_host_names)]
 Listener = Annotated[str, AfterValidator(_check_listener)]
 WebAddress = Annotated[SecretStr | None, AfterValidator(_check_web_address)]
 ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]

@@ -6,13 +6,13 @@ these declarations; ``loading`` reads their values.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import SecretStr
 
+from speechaid.protocol.text import split_at_password
 from speechaid.settings.fields import (
     LONGEST_CALL_MINUTES,
     LONGEST_RETENTION_DAYS,
@@ -21,6 +21,7 @@ from speechaid.settings.fields import (
     Country,
     DailyHours,
     Group,
+    HostNames,
     LevelName,
     Listener,
     MongoAddress,
@@ -342,6 +343,16 @@ class TelemetrySettings(Group):
         live=False,
     )
 
+    metrics_hosts: HostNames = setting(
+        "SPEECHAID_METRICS_HOSTS",
+        None,
+        "names by which others ask for them, besides localhost, IP addresses and the name in"
+        " SPEECHAID_METRICS_ADDRESS; a request for another name, which a web page can have a browser send, is"
+        " refused",
+        allowed="names with commas between, without ports",
+        live=False,
+    )
+
     log_retention_days: int = whole(
         "SPEECHAID_LOG_RETENTION_DAYS",
         90,
@@ -453,13 +464,12 @@ class Settings(Group):
 
     def secrets(self) -> tuple[str, ...]:
         """What no log may ever show."""
-        address = self.database.uri.get_secret_value()
-        password = re.search(r"://[^:/?#]*:(.*)@", address)
+        parts = split_at_password(self.database.uri.get_secret_value())
         webhook = [
             value for value in (self.alerts.webhook_url, self.alerts.webhook_secret) if value is not None
         ]
         return (
             self.retell.api_key.get_secret_value(),
-            *((password[1],) if password else ()),
+            *((parts[1],) if parts else ()),
             *(value.get_secret_value() for value in webhook),
         )

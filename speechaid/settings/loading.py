@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from speechaid.errors import ConfigError
 from speechaid.protocol.messages import default_socket
 from speechaid.settings.certificates import certificate_faults
+from speechaid.settings.cleartext import cleartext_warnings
 from speechaid.settings.env_file import EnvFileSource
 from speechaid.settings.groups import Settings
 from speechaid.settings.secrets import (
@@ -110,8 +110,11 @@ def settings_warnings(
             lines.append(f"{name} is not a setting of speechaid: did you mean {meant}?")
         elif name.startswith("SPEECHAID_"):
             lines.append(f"{name} is not a setting of speechaid, and has no effect")
-    if re.match(r"http://(?!localhost\b|127\.|\[::1\])", variables.get("RETELL_BASE_URL", "")):
-        lines.append("RETELL_BASE_URL begins with http://: the API key travels in the clear")
+    lines += cleartext_warnings(
+        mongo_uri=sources.text_of("MONGO_URI"),
+        retell_url=sources.text_of("RETELL_BASE_URL"),
+        webhook_url=sources.text_of("SPEECHAID_ALERT_WEBHOOK_URL"),
+    )
     return lines
 
 
@@ -133,6 +136,12 @@ class _Sources(NamedTuple):
         """The value in force, not yet validated; None where no source has one."""
         found = (source.groups[declared.group].get(declared.field) for source in self)
         return next((value for value in found if value is not None), None)
+
+    def text_of(self, variable: str) -> str:
+        """The text of a setting, not yet validated; empty where no source has one."""
+        value = self.value_of(BY_VARIABLE[variable])
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        return text.strip() if isinstance(text, str) else ""
 
     def fault_of(self, declared: Declaration) -> str:
         """The fault of a setting that failed validation: variable, value, what is allowed, line."""

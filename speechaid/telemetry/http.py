@@ -8,13 +8,15 @@ disconnected, so that no client can block the others.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from ipaddress import ip_address
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final
 
@@ -31,6 +33,8 @@ CLIENTS_AT_ONCE: Final = 16
 #: Seconds within which ``shutdown`` takes effect.
 _POLL_SECONDS: Final = 0.2
 
+_PORT: Final = re.compile(":[0-9]{0,5}$")
+
 log = get_logger("speechaid.metrics")
 
 Answer = tuple[HTTPStatus, str, bytes]
@@ -39,19 +43,20 @@ Answer = tuple[HTTPStatus, str, bytes]
 class MetricsServer:
     """Binds at construction; serves from ``start`` to ``close``."""
 
-    def __init__(self, address: str, holder: SnapshotHolder) -> None:
+    def __init__(self, address: str, holder: SnapshotHolder, hosts: Collection[str] = ()) -> None:
         """Bind the address.
 
         Args:
             address: ``HOST:PORT``; port 0 takes a free one.
             holder: the source of the snapshots.
+            hosts: names, in lower case, that requests may ask for besides those of ``is_local_name``.
 
         Raises:
             TelemetryError: the address is in use, or not one of this machine.
         """
-        pages = _Pages(holder)
         host, _, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
+        pages = _Pages(holder, {*hosts, host.lower()})
         try:
             family, _, _, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
             server_class = type("_Server", (_Server,), {"address_family": family})
@@ -88,7 +93,8 @@ class MetricsServer:
 class _Pages:
     """The page of each path."""
 
-    def __init__(self, holder: SnapshotHolder) -> None:
+    def __init__(self, holder: SnapshotHolder, hosts: Collection[str]) -> None:
+        self.hosts = hosts
         self._holder = holder
         self._exposition = Exposition(holder)
         self.by_path: dict[str, Callable[[str], Answer]] = {
@@ -104,6 +110,18 @@ class _Pages:
 
     def _index(self, _accept: str) -> Answer:
         return HTTPStatus.OK, "text/plain; charset=utf-8", b"speechaid: /metrics /healthz /readyz\n"
+
+
+def is_local_name(host: str) -> bool:
+    """Whether no other machine's name can be meant: an IP address, or ``localhost``.
+
+    A web page can give its own name our address and have a visitor's browser read from it what it likes (DNS
+    rebinding); the browser then asks for the page's name. An address in its place was typed by somebody.
+    """
+    try:
+        return bool(ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _verdict(reasons: list[str]) -> Answer:
@@ -160,6 +178,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
+        if not self._is_for_us():
+            self.send_error(
+                HTTPStatus.MISDIRECTED_REQUEST, explain="The Host header: see SPEECHAID_METRICS_HOSTS"
+            )
+            return
         page = self._pages.by_path.get(self.path.partition("?")[0])
         if page is None:
             self.send_error(HTTPStatus.NOT_FOUND)
@@ -177,6 +200,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             if with_body:
                 self.wfile.write(content)
+
+    def _is_for_us(self) -> bool:
+        """Whether the request asks for a name of this server; programs that send no name are no browsers."""
+        host = _PORT.sub("", self.headers.get("Host", "localhost").strip().lower()).rstrip(".")
+        return is_local_name(host) or host in self._pages.hosts
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Do not log scrapes."""

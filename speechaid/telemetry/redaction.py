@@ -13,13 +13,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from speechaid.model.masking import mask_bare_phones, mask_phones
+from speechaid.protocol.text import hide_passwords
 
 #: Names of fields that hold phone numbers, with or without a plus.
 _PHONE_FIELD: Final = re.compile(r"(?i)phone|number|msisdn|telefono|celular|caller|callee|^to$|^from$")
 #: Names of fields that are not shown at all.
 _SECRET_FIELD: Final = re.compile(r"(?i)api_?key$|password|authorization|secret|curve_?key")
-#: The password in a URL, also one that the settings do not know: the embedded database makes its own.
-_CREDENTIALS: Final = re.compile(r"(://[^\s:/?#@]*):\S*@")
 HIDDEN: Final = "(hidden)"
 #: Removing a shorter secret would remove harmless text as well.
 _SHORTEST_SECRET: Final = 4
@@ -46,8 +45,8 @@ class Redactor:
         """A text without secrets and with numbers masked; ``of_phones``: also numbers without a plus."""
         for form in self._forms:
             text = text.replace(form, HIDDEN)
-        if "://" in text:
-            text = _CREDENTIALS.sub(r"\1:***@", text)
+        # Passwords that the settings do not know, too: the embedded database makes its own.
+        text = hide_passwords(text)
         return mask_bare_phones(text) if of_phones else mask_phones(text)
 
     @functools.cached_property

@@ -7,11 +7,13 @@ import re
 import shutil
 import stat
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from speechaid.errors import ExitStatus
+from speechaid.fleet.processes import SOFT_DESCRIPTOR_LIMIT
 from speechaid.settings import Settings, get_settings, profile
 from speechaid.settings.secrets import SECRETS
 from speechaid.supervisor import HAND_OVER_GRACE_SECONDS
@@ -60,6 +62,45 @@ def test_systemd_analyze_verify_accepts_every_unit(tmp_path: Path) -> None:
         copies[-1].write_text(text, encoding="utf-8")
     done = run("systemd-analyze", "verify", "--man=no", *copies)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)  # unknown keys are only printed
+
+
+def verified(directory: Path, drop_in: str) -> str:
+    """What systemd says of the service with this drop-in."""
+    binaries = directory / "bin"
+    (directory / "speechaid.service.d").mkdir(parents=True)
+    binaries.mkdir()
+    for name in ("speechaid", "speechctl"):
+        (binaries / name).write_text("#!/bin/sh\n")
+        (binaries / name).chmod(0o755)
+    unit = directory / "speechaid.service"
+    text = (UNITS / unit.name).read_text(encoding="utf-8")
+    unit.write_text(text.replace("/opt/speechaid/bin/", f"{binaries}/"), encoding="utf-8")
+    (directory / "speechaid.service.d" / "example.conf").write_text(drop_in, encoding="utf-8")
+    done = run("systemd-analyze", "verify", "--man=no", unit)
+    return done.stdout + done.stderr
+
+
+@has_tools
+@pytest.mark.parametrize("example", sorted((UNITS / "examples").glob("*.conf")), ids=lambda path: path.name)
+def test_systemd_analyze_verify_accepts_every_example_of_a_drop_in(tmp_path: Path, example: Path) -> None:
+    assert verified(tmp_path / "good", example.read_text(encoding="utf-8")) == ""
+    # A drop-in that is not read at all would be accepted, too.
+    assert "Unknown key" in verified(tmp_path / "bad", "[Service]\nIPAddressesDeny=169.254.169.254\n")
+
+
+def test_the_addresses_of_cloud_credentials_can_be_closed() -> None:
+    text = (UNITS / "examples" / "no-metadata.conf").read_text(encoding="utf-8")
+    lines = [line.partition("=")[2] for line in text.splitlines() if line.startswith("IPAddressDeny=")]
+    denied = " ".join(lines).split()
+    assert [address for address in denied if ip_address(address).is_global] == []
+    assert "169.254.169.254" in denied
+
+
+def test_the_service_is_bounded_and_listens_by_tcp_alone() -> None:
+    unit = directives("speechaid.service")
+    assert (unit["MemoryMax"], unit["LimitCORE"]) == (["80%"], ["0"])
+    assert (unit["SocketBindAllow"], unit["SocketBindDeny"]) == (["tcp"], ["any"])
+    assert unit["LimitNOFILE"] == [str(SOFT_DESCRIPTOR_LIMIT)]
 
 
 @has_tools
@@ -116,7 +157,7 @@ def test_the_unit_agrees_with_the_daemon(settings: Settings) -> None:
 def test_the_check_runs_in_the_environment_of_the_service() -> None:
     service, check = directives("speechaid.service"), directives("speechaid-check@.service")
     alike = {"User", "Group", "Environment", "LoadCredential", "RuntimeDirectory", "RuntimeDirectoryMode"}
-    alike |= {"StateDirectory", "StateDirectoryMode", "UMask", "LimitNOFILE", "SystemCallFilter"}
+    alike |= {"StateDirectory", "StateDirectoryMode", "UMask", "LimitNOFILE", "LimitCORE", "SystemCallFilter"}
     assert {key: service[key] for key in alike} == {key: check[key] for key in alike}
     assert check["RuntimeDirectoryPreserve"] == ["yes"]  # else it would remove a running daemon's socket
 

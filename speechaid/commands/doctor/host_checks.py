@@ -16,6 +16,7 @@ from speechaid.protocol.text import plural
 from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
 from speechaid.rules.circuit_breaker import FaultKind
+from speechaid.settings.cleartext import cleartext_warnings
 from speechaid.store.jobs import LIVE_NUMBER
 
 #: A clock difference above this is a warning, in seconds.
@@ -251,6 +252,19 @@ def _settings(facts: DoctorFacts) -> Findings:
             "a worker notices the end of a call late, and is not free for the next call until then",
             f"CALL_POLLING_INTERVAL={call.polling_interval_seconds:g}",
             "lower CALL_POLLING_INTERVAL: 5 to 10 seconds are usual",
+        )
+    webhook = facts.settings.alerts.webhook_url
+    for line in cleartext_warnings(
+        mongo_uri=facts.settings.database.uri.get_secret_value(),
+        retell_url=retell.base_url,
+        webhook_url=webhook.get_secret_value() if webhook else "",
+    ):
+        variable = line.partition(" ")[0]
+        yield warning(
+            "cleartext",
+            "whoever can listen on the network reads what is sent, and may change it",
+            line,
+            f"set {variable} to an address with TLS, or to one of this machine (a tunnel, a proxy)",
         )
 
 

@@ -276,3 +276,26 @@ def test_a_spreadsheet_of_contacts_is_read_like_a_csv_file(tmp_path: Path) -> No
     of_text = parse_contacts(CONTACTS.encode(), "march.csv")
     assert of_sheet.rows == of_text.rows
     assert [row.reason for row in of_sheet.bad_rows] == [row.reason for row in of_text.bad_rows]
+
+
+# -- ids for completion --------------------------------------------------------------------------------------
+
+
+def test_ids_that_a_shell_would_expand_are_not_offered_for_completion(
+    speechctl: Speechctl, database: Database[Document]
+) -> None:
+    hostile = ["acme $(reboot)", "acme`id`", "acme;id", "-acme", "acme*", "acm\xe9"]
+    database.accounts.insert_many([{"account_id": name} for name in [*hostile, "acme-1"]])
+    assert speechctl("ids", "account").split() == ["acme-1"]
+    assert speechctl("ids", "account", "acme").split() == ["acme-1"]
+
+
+def test_ids_that_speechaid_makes_are_offered_for_completion(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("nombre,telefono\nAna,+56912345678\n")
+    speechctl("import", str(file), "--name", "Julio; $(reboot)")
+    (job,) = database.jobs.find({})
+    assert speechctl("ids", "job").split() == [job["job_id"]]
+    assert speechctl("ids", "batch").split() == [job["batch_id"]]

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from speechaid.protocol.messages import ErrorCode, Request, lock_path
 from speechctl import exporting
 from speechctl.cli import main
 from speechctl.client import Client, Refused, Unanswered, Unreachable
-from speechctl.connection_faults import SERVICE_SOCKET, start_command
+from speechctl.connection_faults import SERVICE_SOCKET, start_command, unreachable_reason
 from tests.support.fakes import Service, served
 
 PATIENCE_SECONDS = 20.0
@@ -239,6 +240,92 @@ def test_a_socket_of_another_group_is_reported_as_such(service: Service, path: P
             client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     finally:
         os.seteuid(0)
+
+
+# -- sockets of others ---------------------------------------------------------------------------------------
+
+#: ``nobody``, who is neither this user nor root.
+STRANGER_UID = 65534
+
+
+@contextlib.contextmanager
+def stranger(path: Path) -> Iterator[None]:
+    """A process of another user that listens at this path, and would answer whatever it likes."""
+    program = (
+        "import os, socket, sys, time;"
+        f"os.setgid({STRANGER_UID}); os.setuid({STRANGER_UID});"
+        "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o777);"
+        "listener.listen(); print('ready', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory that every user may enter, as ``/tmp``; that of the test is closed to others."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o1777)
+        yield Path(name)
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+
+
+@needs_root
+def test_a_daemon_in_the_directory_of_a_stranger_is_not_believed(shared: Path) -> None:
+    directory = shared / "speechaid-1000"
+    directory.mkdir()
+    os.chown(directory, STRANGER_UID, STRANGER_UID)
+    with stranger(directory / "control.sock"), Client(directory / "control.sock") as client:
+        with pytest.raises(Unreachable, match=f"{directory} belongs to nobody, not to you") as caught:
+            client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
+        assert "nothing was sent" in str(caught.value)
+
+
+@needs_root
+def test_a_socket_of_a_stranger_in_a_shared_directory_is_not_believed(shared: Path) -> None:
+    with (
+        stranger(shared / "control.sock"),
+        Client(shared / "control.sock") as client,
+        pytest.raises(Unreachable, match=r"control\.sock belongs to nobody"),
+    ):
+        client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+@needs_root
+def test_a_stranger_who_listens_behind_a_file_of_ours_is_not_believed(shared: Path) -> None:
+    with stranger(shared / "control.sock"), Client(shared / "control.sock") as client:
+        os.chown(shared / "control.sock", 0, 0)
+        with pytest.raises(Unreachable, match=r"\(pid \d+\) belongs to nobody"):
+            client.ask("hold", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_a_socket_in_a_directory_that_every_user_may_change_is_not_believed(
+    service: Service, path: Path
+) -> None:
+    path.parent.chmod(0o777)
+    with Client(path) as client, pytest.raises(Unreachable, match="every user may write in"):
+        client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+@needs_root
+def test_a_service_is_believed_whose_runtime_directory_root_made(shared: Path) -> None:
+    shared.chmod(0o755)  # as /run: only root makes directories there
+    directory = shared / "speechaid"
+    directory.mkdir()
+    os.chown(directory, STRANGER_UID, STRANGER_UID)
+    path = directory / "control.sock"
+    with stranger(path):
+        assert unreachable_reason(path, runtime_directories=shared) is None
+        shared.chmod(0o1777)  # where everybody makes directories, an owner proves nothing
+        assert "belongs to nobody" in str(unreachable_reason(path, runtime_directories=shared))
 
 
 def test_a_daemon_that_does_not_answer_is_named_with_its_pid(path: Path) -> None:

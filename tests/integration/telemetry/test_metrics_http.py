@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
 import socket
 import threading
@@ -340,3 +341,46 @@ def test_what_waits_at_the_end_is_tried_once_more(receiver: Receiver) -> None:
         hook.send(message("second"))
         until(lambda: len(receiver.received) == 1)
     assert [body["summary"] for body in receiver.bodies()] == ["first", "second"]
+
+
+# -- the Host header -----------------------------------------------------------------------------------------
+
+
+def asked_for(server: MetricsServer, host: str | None) -> int:
+    """The status of a request whose Host header names this host; None: without the header."""
+    connection = http.client.HTTPConnection(server.address, timeout=DEADLINE_SECONDS)
+    with closing(connection):
+        connection.putrequest("GET", "/metrics", skip_host=True)
+        if host is not None:
+            connection.putheader("Host", host)
+        connection.endheaders()
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:9478", "a.localhost", "127.0.0.1:9478", "10.0.0.5", "[::1]:9478", "[::1]", None],
+)
+def test_a_request_for_this_machine_is_answered(
+    server: MetricsServer, holder: SnapshotHolder, host: str | None
+) -> None:
+    publish(holder)
+    assert asked_for(server, host) == 200
+
+
+@pytest.mark.parametrize("host", ["rebound.example.com", "localhost.example.com:1", "", "127.0.0.1.nip.io"])
+def test_a_request_for_another_name_is_refused(
+    server: MetricsServer, holder: SnapshotHolder, host: str
+) -> None:
+    """A page whose name leads to this address may not read the metrics in a visitor's browser."""
+    publish(holder)
+    assert asked_for(server, host) == 421
+
+
+def test_names_of_the_settings_are_answered(holder: SnapshotHolder) -> None:
+    publish(holder)
+    serving = MetricsServer("127.0.0.1:0", holder, ["dialer1.internal"])
+    serving.start()
+    with closing(serving):
+        assert asked_for(serving, "Dialer1.internal:9478") == 200
+        assert asked_for(serving, "dialer2.internal:9478") == 421

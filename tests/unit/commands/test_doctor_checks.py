@@ -134,6 +134,8 @@ def test_each_cause_has_its_finding(settings: Settings, fields: dict[str, Any], 
         ({"LEASE_SECONDS": "55"}, "short_lease"),
         ({"LEASE_SECONDS": "7200"}, "long_lease"),
         ({"CALL_POLLING_INTERVAL": "90", "LEASE_SECONDS": "600"}, "slow_polling"),
+        ({"MONGO_URI": "mongodb://db.internal"}, "cleartext"),
+        ({"SPEECHAID_ALERT_WEBHOOK_URL": "http://alerts.internal/"}, "cleartext"),
     ],
 )
 def test_settings_that_contradict_each_other_are_a_finding(

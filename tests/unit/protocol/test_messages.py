@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,18 @@ def test_a_client_uses_the_system_service_unless_the_user_runs_a_daemon(
     own.parent.mkdir(parents=True)
     own.touch()
     assert messages.client_socket(mine, 7, service) == own
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_socket_that_a_stranger_made_does_not_hide_the_service(tmp_path: Path) -> None:
+    mine = {"XDG_RUNTIME_DIR": str(tmp_path / "run-7")}
+    own, service = tmp_path / "run-7" / "speechaid" / "control.sock", tmp_path / "run" / "control.sock"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    os.chown(own.parent, 65534, 65534)
+    assert messages.client_socket(mine, 7, service) == own  # no service: the client says whose it is
+    service.parent.mkdir()
+    assert messages.client_socket(mine, 7, service) == service
 
 
 def test_a_too_long_socket_path_is_reported() -> None:

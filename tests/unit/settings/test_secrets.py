@@ -45,18 +45,18 @@ def test_every_secret_has_a_file_variant() -> None:
 
 def test_secrets_come_from_the_files_named(keyless: Environ, tmp_path: Path) -> None:
     keyless["RETELL_API_KEY_FILE"] = str(secret_file(tmp_path / "key"))
-    address = secret_file(tmp_path / "address", "mongodb://u:secret@db.example/?replicaSet=rs0\n")
+    address = secret_file(tmp_path / "address", "mongodb://u:secret@db.example/?tls=true\n")
     keyless["MONGO_URI_FILE"] = str(address)
     settings = get_settings(keyless, env_file=None)
     assert settings.retell.api_key.get_secret_value() == KEY
-    assert settings.database.shown_uri == "mongodb://u:***@db.example/?replicaSet=rs0"
+    assert settings.database.shown_uri == "mongodb://u:***@db.example/?tls=true"
     assert settings.secrets() == (KEY, "secret")
     assert settings_warnings(keyless, env_file=None) == []
 
 
 def test_secrets_come_from_systemds_credentials(keyless: Environ, tmp_path: Path) -> None:
     secret_file(tmp_path / "retell_api_key", mode=0o440)  # systemd adds an access list, which shows as group
-    secret_file(tmp_path / "mongo_uri", "mongodb://u:secret@db.example/")
+    secret_file(tmp_path / "mongo_uri", "mongodb://u:secret@db.example/?tls=true")
     keyless["CREDENTIALS_DIRECTORY"] = str(tmp_path)
     settings = get_settings(keyless, env_file=None)
     assert settings.retell.api_key.get_secret_value() == KEY

@@ -336,8 +336,8 @@ def test_a_variable_that_is_empty_is_told_with_its_place_and_who_wins(
     ("line", "mode", "told"),
     [
         ("RETELL_API_KEY=key_x", 0o644, True),
-        ("MONGO_URI=mongodb://u:p@h/x", 0o604, True),
-        ("MONGO_URI=mongodb://h/x", 0o644, False),
+        ("MONGO_URI=mongodb://u:p@localhost/x", 0o604, True),
+        ("MONGO_URI=mongodb://localhost/x", 0o644, False),
         ("WORKER_COUNT=3", 0o644, False),
         ("RETELL_API_KEY=key_x", 0o640, False),
         ("RETELL_API_KEY=key_x", 0o600, False),

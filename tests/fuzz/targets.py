@@ -1,0 +1,101 @@
+"""What is fuzzed: each target reads a text, and raises where the text was not borne as promised."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+import bson
+
+from speechaid.campaign import importer
+from speechaid.errors import ConfigError, ImportFailed
+from speechaid.model.call import Call
+from speechaid.model.states import TERMINAL_CALL_STATUSES
+from speechaid.retell import answers
+from speechaid.retell.faults import CREATE_FAULTS, create_fault_for, other_fault_for
+from speechaid.rules.outcomes import classify
+from speechaid.settings import Settings, get_settings, settings_warnings
+from speechaid.settings.table import DECLARATIONS
+from tests.support.contacts import TODAY, parse_contacts
+
+CORPUS: Final = Path(__file__).parent / "corpus"
+_KEY: Final = "key_0123456789abcdef"
+_NUMBER: Final = "+56912345634"
+_NOW: Final = datetime.combine(TODAY, time(), UTC)
+
+
+def settings(text: bytes) -> None:
+    """An environment file: settings, or a fault a line; a secret is shown in neither."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "speechaid.env"
+        file.write_bytes(text)
+        environ = {"RETELL_API_KEY": _KEY}
+        try:
+            found = get_settings(environ, file)
+        except ConfigError as exc:
+            lines = exc.faults
+        else:
+            assert Settings.from_wire(json.loads(json.dumps(found.to_wire()))) == found
+            lines = [declared.shown(declared.of(found)) for declared in DECLARATIONS]
+        lines = [*lines, *settings_warnings(environ, file)]
+    assert all(line.strip() and _KEY not in line for line in lines)
+
+
+def retell(content: bytes) -> None:
+    """An answer of Retell: a value that the database holds, read as a call and as every kind of refusal."""
+    try:
+        body = answers.parse(content)
+    except ValueError:
+        return
+    bson.encode({"answer": body})
+    for status in (*CREATE_FAULTS, 500, 599):
+        for fault in (
+            create_fault_for(status, body),
+            other_fault_for(status, body),
+        ):
+            assert _NUMBER not in str(fault)
+            assert len(str(fault).splitlines()) == 1
+    if isinstance(body, Mapping):
+        _read_call(dict(body))
+
+
+def _read_call(body: dict[str, Any]) -> None:
+    try:
+        call = Call.read(body)
+    except ValueError:
+        return
+    assert call.duration_ms >= 0
+    if call.call_status is None or call.call_status in TERMINAL_CALL_STATUSES:
+        classify(call, stopped_by=None)
+
+
+def contacts(data: bytes) -> None:
+    """A contacts file: jobs that the database holds, and bad rows with a reason; or one sentence."""
+    name = "contacts.xlsx" if data.startswith(b"PK") else "contacts.csv"
+    try:
+        parsed = parse_contacts(data, name)
+    except ImportFailed:
+        return
+    assert all(row.reason for row in parsed.bad_rows)
+    assert all(phone.startswith("+") for row in parsed.rows for phone in row.phones)
+    jobs = importer.job_documents(
+        parsed, batch_id="batch-1", account_id=None, now=_NOW, new_id=lambda: "job-1"
+    )
+    for job in jobs:
+        bson.encode(job)
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    "settings": settings,
+    "retell": retell,
+    "contacts": contacts,
+}
+
+
+def corpus(target: str) -> list[bytes]:
+    """The texts of a target, in the order of their names."""
+    return [path.read_bytes() for path in sorted((CORPUS / target).iterdir())]
