@@ -14,6 +14,7 @@ from typing import Any, Final
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import JobStatus
+from speechaid.rules.outcomes import REASONS
 
 Document = Mapping[str, Any]
 
@@ -37,6 +38,20 @@ DEAD: Final = frozenset({"invalid_destination"})
 FREE: Final = frozenset(
     {"concurrency_limit_reached", "no_concurrency_fallback", "telephony_provider_unavailable"}
 )
+#: Faults of the carrier, or what may be one: they may put the job back as those of ``FREE`` do. A reason that
+#: Retell does not document may, too.
+CARRIER: Final = frozenset(
+    {
+        "dial_failed",
+        "marked_as_spam",
+        "network_blocked",
+        "scam_detected",
+        "sip_routing_error",
+        "telephony_provider_permission_denied",
+    }
+)
+#: How often that may befall one job.
+EXCUSED_AT_MOST: Final = 3
 #: After a pass that ended with one of these, the longer delay applies.
 UNANSWERED: Final = frozenset({"dial_no_answer", "voicemail_reached", "ivr_reached"})
 #: For rounding between two clocks of one machine.
@@ -85,14 +100,14 @@ class _Replay:
         index = self._next_usable(self.index)
         return None if index is None else self.phones[index]
 
-    def called(self, call: Document, policy: AuditPolicy) -> None:
-        """Update the state after a call."""
+    def called(self, call: Document, policy: AuditPolicy, *, excused: bool) -> None:
+        """Update the state after a call; ``excused``: by a fault of the carrier, as the result says."""
         reason, number = str(call["disconnection_reason"]), str(call["to_number"])
         if reason in SUCCESS:
             self.end = JobStatus.DONE
         elif reason == "user_requested_dnc":
             self.end = JobStatus.CANCELLED
-        elif reason not in FREE:
+        elif reason not in FREE and not excused:
             if reason in DEAD:
                 self.dead.add(number)
             here = self.phones.index(number) if number in self.phones else self.index
@@ -137,6 +152,13 @@ def audit(
         for pair in overlaps
     ]
     differences = _compare_calls(placed_calls, results)
+    excused = excused_calls(results)
+    per_job = Counter(str(result["job_id"]) for result in results if str(result.get("call_id")) in excused)
+    unjustified += [
+        f"{name}: {count} carrier faults were excused"
+        for name, count in per_job.items()
+        if count > EXCUSED_AT_MOST
+    ]
     by_job: dict[str, list[Document]] = {job.job_id: [] for job in jobs}
     for call in placed_calls:
         job_id = str((call["metadata"] or {}).get("job_id"))
@@ -146,12 +168,27 @@ def audit(
         by_job[job_id].append(call)
     for job in jobs:
         replay = _Replay(phones=job.contact.phones)
-        unjustified += [fault for call in by_job[job.job_id] if (fault := _check_call(replay, call, policy))]
+        for call in by_job[job.job_id]:
+            fault = _check_call(replay, call, policy, excused=str(call["call_id"]) in excused)
+            unjustified += [] if fault is None else [fault]
         differences += _compare_job(job, replay)
     return Audit(unjustified=unjustified, differences=differences)
 
 
-def _check_call(replay: _Replay, call: Document, policy: AuditPolicy) -> str | None:
+def excused_calls(results: Iterable[Document]) -> frozenset[str]:
+    """The calls whose end was taken for a fault of the carrier, by their results, where that is possible."""
+    return frozenset(
+        str(result.get("call_id"))
+        for result in results
+        if result.get("outcome") == "temporary" and _may_be_excused(str(result.get("disconnection_reason")))
+    )
+
+
+def _may_be_excused(reason: str) -> bool:
+    return reason in CARRIER or reason not in REASONS
+
+
+def _check_call(replay: _Replay, call: Document, policy: AuditPolicy, *, excused: bool) -> str | None:
     """What is wrong with the job's next call, or None; updates the replay."""
     number, early = str(call["to_number"]), replay.not_before - float(call["placed_at"])
     expected = replay.expected()
@@ -164,7 +201,7 @@ def _check_call(replay: _Replay, call: Document, policy: AuditPolicy) -> str | N
         fault = f"{mask_phone(number)} was called instead of {mask_phone(expected or '')}"
     elif early > TOLERANCE_SECONDS:
         fault = f"{mask_phone(number)} was called {early:.2f} s too early"
-    replay.called(call, policy)
+    replay.called(call, policy, excused=excused)
     return None if fault is None else f"{call['call_id']}: {fault}"
 
 

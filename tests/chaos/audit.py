@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.demo.audit import FREE, AuditPolicy, audit
+from speechaid.demo.audit import FREE, AuditPolicy, audit, excused_calls
 from speechaid.model.job import Job
 from speechaid.store.jobs import CLAIM_FIELDS
 from tests.chaos.monkey import Pause
@@ -72,14 +72,13 @@ def check(records: Records) -> Findings:
     _calls(findings, records, reported)
     _jobs(findings, records)
     _dials(findings, records, placed_calls)
+    excused = excused_calls(records.results)
     for account in records.accounts:
-        _account(
-            findings,
-            account,
-            [call for call in placed_calls if _of(call, "account_id") == account["account_id"]],
-        )
+        calls = [call for call in placed_calls if _of(call, "account_id") == account["account_id"]]
+        _account(findings, account, calls, excused)
     for batch in records.batches:
-        _batch(findings, batch, [call for call in placed_calls if _of(call, "batch_id") == batch["batch_id"]])
+        calls = [call for call in placed_calls if _of(call, "batch_id") == batch["batch_id"]]
+        _batch(findings, batch, calls, excused)
     findings.illegal += wrong_counters(records.batches, records.jobs)
     _paused(findings, records)
     return findings
@@ -218,9 +217,11 @@ def _overlapping_calls(calls: Sequence[Document]) -> list[str]:
 # -- money and limits ----------------------------------------------------------------------------------------
 
 
-def _account(findings: Findings, account: Document, calls: Sequence[Document]) -> None:
+def _account(
+    findings: Findings, account: Document, calls: Sequence[Document], excused: Collection[str]
+) -> None:
     name, plan = account["account_id"], account["plan_type"]
-    counted = [call for call in calls if call["disconnection_reason"] not in FREE]
+    counted = _counted(calls, excused)
     minutes = sum(_minutes(call) for call in counted) if plan == "minutes_based" else 0.0
     credit = sum(_credit(account, call) for call in counted) if plan == "credit_based" else 0.0
     _check_charge(findings, f"{name}: minutes_used", account.get("minutes_used", 0.0), minutes)
@@ -230,9 +231,15 @@ def _account(findings: Findings, account: Document, calls: Sequence[Document]) -
     _check_concurrency(findings, name, account.get("max_concurrent_calls"), calls)
 
 
-def _batch(findings: Findings, batch: Document, calls: Sequence[Document]) -> None:
+def _counted(calls: Sequence[Document], excused: Collection[str]) -> list[Document]:
+    return [
+        call for call in calls if call["disconnection_reason"] not in FREE and call["call_id"] not in excused
+    ]
+
+
+def _batch(findings: Findings, batch: Document, calls: Sequence[Document], excused: Collection[str]) -> None:
     name = batch["batch_id"]
-    counted = [call for call in calls if call["disconnection_reason"] not in FREE]
+    counted = _counted(calls, excused)
     cost = sum(float(call["cost_cents"] or 0) / 100 for call in counted)
     _check_charge(findings, f"{name}: total_cost", batch["total_cost"], cost)
     _check_charge(findings, f"{name}: total_minutes", batch["total_minutes"], sum(map(_minutes, counted)))

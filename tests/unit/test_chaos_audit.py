@@ -72,6 +72,23 @@ def test_correct_records_are_clean() -> None:
     assert audit.check(correct_records()).clean
 
 
+def _with_excused(count: int) -> Records:
+    """The first call ended with ``dial_failed``, which was taken for the carrier's fault so many times."""
+    records = correct_records()
+    first, second = records.placed_calls
+    failed = [call(f"failed-{number}", A, 10 + 10 * number, "dial_failed") for number in range(count)]
+    excused = [{**result(entry), "outcome": "temporary"} for entry in failed]
+    return replace(records, placed_calls=[*failed, first, second], results=[*excused, *records.results])
+
+
+def test_a_fault_of_the_carrier_costs_nothing_and_the_same_number_is_called_again() -> None:
+    assert audit.check(_with_excused(3)).clean
+
+
+def test_such_faults_are_excused_three_times_for_one_job() -> None:
+    assert audit.check(_with_excused(4)).doubled == ["job-1: 4 carrier faults were excused"]
+
+
 Corruption = Callable[[Records], Records]
 
 
