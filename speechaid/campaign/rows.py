@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import phonenumbers
 from babel import Locale
@@ -50,6 +50,9 @@ class Kind(StrEnum):
     ID = "id"
     COLUMN = "column"
     FILE = "file"
+
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class RowReader:
         """Read one row.
 
         Raises:
-            UnusableRowError: it cannot become a job.
+            UnusableRowError: it cannot become a job; with every reason, so that it is corrected once.
         """
         if line.fault:
             raise UnusableRowError(line.fault)
@@ -183,14 +186,31 @@ class RowReader:
                 raise UnusableRowError(text, kind)
             remarks.append(Remark(line=line.number, text=text, kind=kind))
 
+        faults: list[UnusableRowError] = []
+
+        def part(read: Callable[[], _Part]) -> _Part | None:
+            try:
+                return read()
+            except UnusableRowError as fault:
+                faults.append(fault)
+                return None
+
+        phones = part(lambda: self._phones(texts, remark))
+        name = part(lambda: self._name(texts, remark))
+        dni = part(lambda: self._id(texts, remark))
+        amount = part(lambda: self._amount(line, texts, remark))
+        due_date = part(lambda: self._due_date(texts, remark))
+        if faults:
+            kind = faults[0].kind if len(faults) == 1 else None
+            raise UnusableRowError("; ".join(map(str, faults)), kind)
         row = Row(
             line=line.number,
-            **self._phones(texts, remark),
-            name=self._name(texts, remark),
-            dni=self._id(texts, remark),
+            **(phones or {}),
+            name=name,
+            dni=dni,
             company_name=self._one(texts, Role.COMPANY_NAME),
-            **self._amount(line, texts, remark),
-            due_date=self._due_date(texts, remark),
+            **(amount or {}),
+            due_date=due_date,
             reference_number=self._one(texts, Role.REFERENCE_NUMBER),
             additional_info={
                 str(column.variable): texts[column.position]

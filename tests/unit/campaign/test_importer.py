@@ -130,6 +130,17 @@ def test_a_bad_row_is_listed_with_its_reason(row: str, message: str) -> None:
     assert message in reason("nombre,telefono,monto,vencimiento", row)
 
 
+def test_a_bad_row_has_every_reason() -> None:
+    text = reason("nombre,telefono,monto,vencimiento", "Ana,12,25 mil,Dic-26")
+    assert text.count(";") == 2
+    for part in (
+        "telefono: too few digits",
+        "monto: '25 mil'",
+        "vencimiento: 'Dic-26': the date names no day",
+    ):
+        assert part in text
+
+
 def test_a_bad_row_is_returned_as_written_and_the_others_are_read() -> None:
     parsed = parse("nombre,telefono", "Ana,955550001", "Eva,12", "", "Luz,955550003")
     assert [(row.line, row.name) for row in parsed.rows] == [(2, "Ana"), (5, "Luz")]
