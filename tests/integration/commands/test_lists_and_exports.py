@@ -294,7 +294,7 @@ def test_ids_that_speechaid_makes_are_offered_for_completion(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
     file = tmp_path / "people.csv"
-    file.write_text("nombre,telefono\nAna,+56912345678\n")
+    file.write_text("nombre,telefono\nAna,+56955550101\n")
     speechctl("import", str(file), "--name", "Julio; $(reboot)")
     (job,) = database.jobs.find({})
     assert speechctl("ids", "job").split() == [job["job_id"]]

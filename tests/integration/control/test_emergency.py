@@ -207,7 +207,7 @@ def test_equal_requests_that_wait_are_one(host: Host, database: Database[Documen
 
 
 def test_a_request_after_an_equal_one_has_run_takes_effect_again(host: Host) -> None:
-    batch_id = host.ask("create-batch", name="one")["batch_id"]
+    batch_id = host.ask("create-batch", name="one", hours="00:00-24:00")["batch_id"]
     for command, expected in (("pause-batch", True), ("resume-batch", False), ("pause-batch", True)):
         assert host.ask(command, batch=batch_id)["was_active"] is expected
 
