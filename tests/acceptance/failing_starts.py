@@ -139,6 +139,8 @@ def _title(pid: str) -> str:
 def main() -> None:
     starters = frozenset(sys.argv[1:]) or STARTERS
     number, step = 0, ""
+    # What is done once in a process would shift the numbers of the steps, and some would be left out.
+    start(sys.maxsize, starters)
     before = opened()
     while step != "none":
         step, status = start(number, starters)

@@ -42,10 +42,15 @@ def test_each_command_shows_in_the_next_status(terminal: Terminal) -> None:
 
 
 def test_a_hold_and_its_end_show_in_status_and_alerts_at_once(terminal: Terminal) -> None:
+    # A hold is an alert while a job waits that could be called.
+    terminal.type("drain")
+    batch = terminal.import_contacts(1, "held")
     terminal.type("hold")
     assert terminal.ask("status")["fleet_hold"]
     assert [row["alert"] for row in terminal.ask("alerts")["firing"]] == ["DiallingHeld"]
     terminal.type("unhold")
+    terminal.type("cancel-batch", batch, "--yes")
+    terminal.type("undrain")
     status = terminal.ask("status")
     assert (status["fleet_hold"], status["supervisor"]["held"]) == (None, False)
     assert [row["clears_in_seconds"] is not None for row in status["alerts"]] == [True]

@@ -155,7 +155,8 @@ def tune(machine: Machine, *lines: str) -> None:
 def import_contacts(machine: Machine, count: int) -> None:
     machine.say(f"cat > /tmp/contacts.csv <<'END'\n{contacts(count).decode()}\nEND")
     machine.say(
-        "speechctl import /tmp/contacts.csv --name trial --accept unassigned --hours 00:00-24:00 --start"
+        "speechctl import /tmp/contacts.csv --name trial --accept unassigned --duplicates keep"
+        " --hours 00:00-24:00 --start"
     )
     until(lambda: len(calls_in_hand(machine)) == count, "live calls")
 

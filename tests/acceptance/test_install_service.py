@@ -298,7 +298,8 @@ def test_where_the_service_is_stopped_speechctl_names_the_units_command(machine:
 
 def test_where_systemd_does_not_run_start_and_check_are_named_and_the_rest_is_done(machine: Machine) -> None:
     machine.say("systemctl disable speechaid")
-    done = machine.run(f"unshare --mount sh -c 'mount -t tmpfs tmpfs /run; {PROGRAM} install-service'")
+    mounted = "mount -t tmpfs -o mode=755 tmpfs /run"
+    done = machine.run(f"unshare --mount sh -c '{mounted}; {PROGRAM} install-service'")
     assert done.returncode == ExitStatus.UNAVAILABLE
     report = states(done.stdout)
     assert "start speechaid.service at every boot" in report["done"]

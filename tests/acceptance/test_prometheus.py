@@ -542,8 +542,8 @@ FAULTS = [
     Fault(alerts=("PollsRefused",), cause=polls_that_retell_refuses, undo=polls_answered_again),
     Fault(
         alerts=("UnreadableDocuments",),
-        cause=lambda scene: scene.change_batch(scene.batch_id, country={"code": "CL"}),
-        undo=lambda scene: scene.change_batch(scene.batch_id, country="CL"),
+        cause=lambda scene: scene.insert("job-unreadable", status="pending", reserved_until="soon"),
+        undo=lambda scene: scene.remove("job-unreadable"),
         finding="unreadable_documents",
     ),
     Fault(

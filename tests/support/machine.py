@@ -52,7 +52,7 @@ else
     mount -t cgroup -o memory cgroup "$root/sys/fs/cgroup/memory"
     mount -o remount,ro "$root/sys/fs/cgroup"
 fi
-mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/dev"
 for device in null zero full random urandom tty; do

@@ -180,7 +180,7 @@ def test_people_who_wait_are_left_out_of_another_file_and_named(operator: Operat
 def test_a_file_of_known_people_alone_leaves_no_empty_batch(operator: Operator) -> None:
     imported(operator)
     refused = operator.refusal("import", file="telefono\n955550073\n", filename="april.csv")
-    assert "all 1 people of the file are in the account already (1 waiting" in str(refused)
+    assert "everybody in the file (1 person) is in the account already (1 waiting" in str(refused)
     assert operator.database.batches.count_documents({}) == 1
     assert operator.database.speechaid_imports.count_documents({}) == 1
 
