@@ -423,8 +423,8 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(work.known.counts.items()))
     first = work.known.named[0]
     message = (
-        f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) is in the "
-        f"account already ({counts}; "
+        f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) is in "
+        f"the account already ({counts}; "
         f"line {first['line']}: job {first['job_id']} of batch {first['batch_id']}); "
         "--duplicates keep imports them all the same"
     )
