@@ -137,6 +137,7 @@ class Dispatcher:
             nonlocal answered
             if not answered:
                 answered = True
+                self._note_change(request)
                 self._conclude(request, self._in_loop(request, command.run))
 
         try:
@@ -269,13 +270,17 @@ class Dispatcher:
         if isinstance(outcome, _Done) or (isinstance(outcome, Refusal) and outcome.code in _DECIDED):
             self._in_loop(request, registered.settle)
 
+    def _note_change(self, request: Request) -> None:
+        """Have alerts evaluated again, before the answer shows them or what they rest on."""
+        try:
+            self._on_change()
+        except Exception:  # the answer is due all the same
+            log.exception("command.fault", command=request.command.name)
+
     def _conclude(self, request: Request, outcome: _Outcome) -> None:
         """Send the answer, then audit a write."""
         if request.command.access is Access.WRITE:
-            try:
-                self._on_change()
-            except Exception:  # the answer is due all the same
-                log.exception("command.fault", command=request.command.name)
+            self._note_change(request)
         if self._admitted.pop(id(request), None) is not None:
             self._admission.release_request(request)
         if isinstance(outcome, _Done):

@@ -69,7 +69,7 @@ _PAUSED_HERE: Final = "this host places no call of it, the others may: "
 
 REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "status": LoopCommand(run=fleet.status, shows_counts=True),
-    "alerts": LoopCommand(run=fleet.alerts),
+    "alerts": LoopCommand(run=fleet.alerts, shows_counts=True),
     "drain": LoopCommand(run=fleet.drain, is_persisted=True),
     "undrain": LoopCommand(run=fleet.undrain, is_persisted=True),
     "pause-worker": LoopCommand(run=fleet.pause_worker, is_persisted=True),

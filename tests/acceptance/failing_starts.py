@@ -89,7 +89,7 @@ def _is_a_step(frame: FrameType) -> bool:
     return not (releases or "<" in name or name == "_own")
 
 
-def start(number: int, starters: frozenset[str]) -> tuple[str, int | None]:
+def start(number: int, starters: frozenset[str], *, held: bool = True) -> tuple[str, int | None]:
     """Start with one failing step; the step, and the exit status where none failed."""
     walk = Walk(number, starters)
     status = None
@@ -97,7 +97,7 @@ def start(number: int, starters: frozenset[str]) -> tuple[str, int | None]:
         spawner.tick(SystemClock().boottime())
         sys.settrace(walk.trace)
         try:
-            status = serve(spawner, held=True)
+            status = serve(spawner, held=held)
         except StepFailed:
             pass
         finally:
@@ -140,7 +140,7 @@ def main() -> None:
     starters = frozenset(sys.argv[1:]) or STARTERS
     number, step = 0, ""
     # What is done once in a process would shift the numbers of the steps, and some would be left out.
-    start(sys.maxsize, starters)
+    start(sys.maxsize, starters, held=False)
     before = opened()
     while step != "none":
         step, status = start(number, starters)
