@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.demo.contacts import contacts
+from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.embedded.database import published_uri
@@ -75,7 +75,7 @@ def test_no_healthy_worker_is_killed_for_want_of_a_processor(
         daemon.start()
         until(lambda: daemon.ask("status")["supervisor"]["present"] == WORKERS)
         pids = {row["pid"] for row in daemon.ask("status")["workers"]}
-        daemon.ask("import", contacts(WORKERS), filename="contacts.csv", name="under load")
+        daemon.ask("import", contacts(WORKERS), filename="contacts.csv", name="under load", **IMPORT_OPTIONS)
         with load(BUSY_LOOPS):
             time.sleep(LOADED_SECONDS)
         assert ended(daemon) == []
@@ -94,7 +94,7 @@ def test_a_database_that_stands_still_costs_no_worker_and_counts_against_no_job(
     try:
         daemon.start()
         until(lambda: daemon.ask("status")["supervisor"]["present"] == 3)
-        daemon.ask("import", contacts(12), filename="contacts.csv", name="interrupted")
+        daemon.ask("import", contacts(12), filename="contacts.csv", name="interrupted", **IMPORT_OPTIONS)
         until(lambda: bool(live_calls(simulator)))
         pid = database_pid(place)
         os.kill(pid, signal.SIGSTOP)
