@@ -36,7 +36,7 @@ _ADJECTIVES: Final = {
 }
 _FILLERS: Final = frozenset({"de", "en"})
 
-#: Accountants close a sum with these, so that nobody adds a digit.
+#: Accountants close a sum with these, so that no digit can be added.
 _CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
 _DIGITS: Final = "0123456789"
 _MARKS: Final = "[.,' ]"

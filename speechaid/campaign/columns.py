@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from speechaid.campaign.cells import clean, fold, one_line
@@ -70,9 +71,15 @@ class Columns:
 
     def of(self, role: Role) -> tuple[Column, ...]:
         """The columns of a role; phones in the order of dialling."""
-        return tuple(column for column in self.columns if column.role is role)
+        return self._by_role[role]
 
-    @property
+    # Both are asked for in each row of the file.
+
+    @cached_property
+    def _by_role(self) -> Mapping[Role, tuple[Column, ...]]:
+        return {role: tuple(column for column in self.columns if column.role is role) for role in Role}
+
+    @cached_property
     def titles(self) -> tuple[str, ...]:
         """The titles as written, in the order of the file."""
         return tuple(column.title for column in sorted(self.columns, key=lambda column: column.position))
@@ -101,13 +108,13 @@ def recognise(
     titles = _titles(header)
     rows = sample[:SAMPLE_ROWS]
     cells = [_cells(rows, position) for position in range(len(titles))]
-    told = _told(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
-    told |= _told(titles, mapping or {}, "you said so")
+    mapped = _mapped(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
+    mapped |= _mapped(titles, mapping or {}, "you said so")
     columns = [
-        told.get(position) or _column(position, title, cells[position], country)
+        mapped.get(position) or _column(position, title, cells[position], country)
         for position, title in enumerate(titles)
     ]
-    columns, remarks = _one_of_each(columns, told)
+    columns, remarks = _one_of_each(columns, mapped)
     columns = _named(
         remarks, [replace(column, values=tuple(cells[column.position][:SHOWN_VALUES])) for column in columns]
     )
@@ -147,9 +154,9 @@ def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
     return [text for text in texts if not is_nothing(text)]
 
 
-def _told(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict[int, Column]:
+def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict[int, Column]:
     """The columns that the mapping names."""
-    told: dict[int, Column] = {}
+    mapped: dict[int, Column] = {}
     for key, meaning in mapping.items():
         positions = [position for position, title in enumerate(titles) if fold(title) == fold(key)]
         if not positions and key.isdecimal() and 1 <= int(key) <= len(titles):
@@ -163,14 +170,14 @@ def _told(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict[i
                 f"--map: {meaning!r} is no meaning of a column: write {allowed} or variable:NAME"
             )
         for position in positions:
-            told[position] = Column(
+            mapped[position] = Column(
                 position=position,
                 title=titles[position],
                 role=Role(name),
                 why=why,
                 variable=variable or None,
             )
-    return told
+    return mapped
 
 
 def _column(position: int, title: str, cells: Sequence[str], country: str | None) -> Column:
@@ -213,16 +220,16 @@ def _holds_number(cell: str, country: str | None) -> bool:
     return any(isinstance(reading, numbers.Number) for reading in found)
 
 
-def _one_of_each(columns: Sequence[Column], told: Mapping[int, Column]) -> tuple[list[Column], list[str]]:
-    """Give a role that a file has once to the column that was told, else to the plainest title."""
+def _one_of_each(columns: Sequence[Column], mapped: Mapping[int, Column]) -> tuple[list[Column], list[str]]:
+    """Give a role that a file has once to the column that the mapping names, else to the plainest title."""
     kept: list[Column] = []
     remarks: list[str] = []
     for role in Role:
         of_role = [column for column in columns if column.role is role]
         if role in _JOINED or len(of_role) < 2:
-            kept += of_role if role is not Role.NAME else _whole_name(of_role, told, remarks)
+            kept += of_role if role is not Role.NAME else _whole_name(of_role, mapped, remarks)
             continue
-        used, *others = sorted(of_role, key=lambda column: (column.position not in told, *_rank(column)))
+        used, *others = sorted(of_role, key=lambda column: (column.position not in mapped, *_rank(column)))
         kept.append(used)
         for other in others:
             kept.append(replace(other, role=Role.VARIABLE, why=f"{_shown(used.title)} is the {role}"))
@@ -249,9 +256,9 @@ def _both_mean(role: Role, used: Column, other: Column) -> str:
     )
 
 
-def _whole_name(of_role: Sequence[Column], told: Mapping[int, Column], remarks: list[str]) -> list[Column]:
+def _whole_name(of_role: Sequence[Column], mapped: Mapping[int, Column], remarks: list[str]) -> list[Column]:
     """First and middle names are joined; beside a column with the whole name they are variables."""
-    if len(of_role) < 2 or any(column.position in told for column in of_role):
+    if len(of_role) < 2 or any(column.position in mapped for column in of_role):
         return list(of_role)
     titles = {fold(column.title) for column in of_role}
     if titles <= FIRST_NAMES and len(titles) == len(of_role):

@@ -13,7 +13,7 @@ from typing import Final
 import phonenumbers
 
 from speechaid.campaign import cells
-from speechaid.campaign.columns import Columns, recognise, titles_key
+from speechaid.campaign.columns import SAMPLE_ROWS, Columns, recognise, titles_key
 from speechaid.campaign.people import keys_of_lines
 from speechaid.campaign.rows import (
     KINDS,
@@ -41,8 +41,6 @@ from speechaid.rules.numbers import Number, read
 
 #: The ``mode`` of SpeechAI's jobs that call one contact.
 MODE: Final = "single"
-#: Rows that are looked at to recognise the columns.
-_SAMPLE_ROWS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +120,7 @@ class ContactsReader:
         self._filename = filename
         table = open_table(data, filename, sheet=chosen.sheet, with_hidden_rows=chosen.with_hidden_rows)
         header, above, lines = _header(table, filename, country, chosen)
-        sample = list(itertools.islice(lines, _SAMPLE_ROWS))
+        sample = list(itertools.islice(lines, SAMPLE_ROWS))
         rows = [line.cells for line in sample if line.fault is None]
         key = titles_key(header.cells)
         kept = chosen.kept_mappings.get(key, {})

@@ -43,8 +43,6 @@ from speechaid.telemetry.logs import get_logger
 REVIEW_SECONDS: Final = 1.0
 #: A worker that is slowed down is looked at again after this time.
 EXTENSION_SECONDS: Final = 5.0
-#: Delay after a start that failed in this process, such as for lack of descriptors.
-START_RETRY_SECONDS: Final = 1.0
 
 log = get_logger(__name__)
 

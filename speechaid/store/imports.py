@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechaid.model.reading import Document, mapping, text
-from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.model.reading import Document, mapping
+from speechaid.model.states import SuspendReason
 from speechaid.store.operator_actions import WAITING
 from speechaid.store.table import Table
 
@@ -151,11 +151,6 @@ class Imports:
             "at": self._now(),
         }
         self._mappings.update({"_id": f"{account_id or ''}:{titles_key}"}, {"$set": fields}, upsert=True)
-
-
-def is_waiting(job: Document) -> bool:
-    """Whether a job waits for a call or has one now."""
-    return text(job.get("status")) in {*WAITING, JobStatus.IN_PROGRESS}
 
 
 def people_and_phones(jobs: Sequence[Document], people: set[object]) -> int:
