@@ -68,8 +68,8 @@ def test_no_healthy_worker_is_killed_for_want_of_a_processor(
 ) -> None:
     daemon = DaemonProcess(
         place,
-        # Less grace than by default, so that workers are late often.
-        variables(place, simulator) | {"WORKER_COUNT": str(WORKERS), "SPEECHAID_BEAT_GRACE_SECONDS": "2"},
+        # Next to no grace, so that workers are late often.
+        variables(place, simulator) | {"WORKER_COUNT": str(WORKERS), "SPEECHAID_BEAT_GRACE_SECONDS": "0.2"},
     )
     try:
         daemon.start()
