@@ -27,6 +27,7 @@ _GARBLED: Final = re.compile(
     "[\u00c2\u00c3][\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d\u2018"
     "\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
 )
+_BETWEEN_WORDS: Final = re.compile('[ \\t\\r\\n;,|"]')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +111,7 @@ def _mended(text: str, encoding: str) -> Decoded:
             remarks.append(f"{len(garbled)} words were garbled by a program: {word!r} is read as {right!r}")
         still = _GARBLED.search(text)
         if still is not None:
-            around = re.split(r"[\s;,]", text[max(still.start() - 20, 0) : still.end() + 20])
-            word = next(part for part in around if _GARBLED.search(part))
+            word = _word_around(text, still)
             remarks.append(f"accents are garbled and cannot be mended: {word!r}")
     return Decoded(text=text, encoding=_NAMES[encoding], codec=encoding, remarks=tuple(remarks))
 
@@ -131,7 +131,11 @@ def _mended_word(word: str, garbled: dict[str, str]) -> str:
 
 def _first_accented(text: str) -> str:
     found = re.search(r"[^\x00-\x7f]", text)
-    if found is None:
-        return ""
-    around = re.split(r"[\s;,|\"]", text[max(found.start() - 20, 0) : found.end() + 20])
-    return next((part for part in around if not part.isascii()), "")
+    return "" if found is None else _word_around(text, found)
+
+
+def _word_around(text: str, found: re.Match[str]) -> str:
+    """The word with this match, shortened; a special blank belongs to it: it may be what was garbled."""
+    before = re.split(_BETWEEN_WORDS, text[max(found.start() - 20, 0) : found.start()])[-1]
+    behind = re.split(_BETWEEN_WORDS, text[found.end() : found.end() + 20])[0]
+    return before + found[0] + behind

@@ -54,6 +54,12 @@ def test_lines_of_another_encoding_do_not_spoil_the_others() -> None:
     assert "line 2, 'Muñoz'" in found.remarks[0]
 
 
+@pytest.mark.parametrize("text", ["Â\u00a0", "\u00a0", "Â\u00a0José", "\u2028Ã©"])
+def test_a_special_blank_beside_or_in_a_garbled_word_breaks_nothing(text: str) -> None:
+    for encoding in ("utf-8", "cp1252"):
+        assert isinstance(decode(text.encode(encoding, errors="replace")).text, str)
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_have_a_text(data: bytes) -> None:
     assert isinstance(decode(data).text, str)
