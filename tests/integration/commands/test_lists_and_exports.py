@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import python_calamine
 from pymongo.database import Database
 
 from speechaid.maintenance.database_thread import DatabaseThread
@@ -46,9 +48,9 @@ def speechctl(
     store.close()
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path, delimiter: str = ";") -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+        return list(csv.DictReader(file, delimiter=delimiter))
 
 
 def test_a_number_can_be_added_found_and_removed(speechctl: Speechctl, database: Database[Document]) -> None:
@@ -129,7 +131,7 @@ def test_bad_rows_can_be_written_corrected_and_imported(
     file, bad = tmp_path / "march.csv", tmp_path / "bad.csv"
     file.write_text(CONTACTS)
     speechctl("import", str(file), "--bad-rows", str(bad))
-    rows = rows_of(bad)
+    rows = rows_of(bad, ",")
     assert [(row["_line"], row["nombre"], row["monto"]) for row in rows] == [
         ("3", "Luis", "2000"),
         ("4", "Eva", "a lot"),
@@ -209,7 +211,9 @@ def test_results_are_exported_page_by_page_as_csv(
     assert sorted(row["call_id"] for row in rows) == sorted(["call_old", *(f"call_{n}" for n in range(7))])
     row = next(row for row in rows if row["call_id"] == "call_3")
     assert row["name"] == "'=HYPERLINK(1)"
-    assert (row["phone"], row["seconds"], row["placed_at"]) == ("+56912345671", "90.0", "2026-03-02 12:00:00")
+    assert (row["phone"], row["seconds"], row["cost"]) == ("+56912345671", "90,0", "0,165")
+    # The settings' zone, where the batch has no account.
+    assert row["placed_at (America/Santiago)"] == "2026-03-02 09:00:00"
     assert (row["attempt"], row["phone_number"], row["summary"]) == ("1", "2", "said yes")
     speechctl("export", str(out), "--batch", "batch-1", "--what", "jobs")
     assert [row["status"] for row in rows_of(out)] == ["done", "done"]
@@ -218,11 +222,46 @@ def test_results_are_exported_page_by_page_as_csv(
     )
 
 
+def test_files_have_the_signs_and_the_time_of_the_account(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    add_results(database, 1)
+    account = {"account_id": "mx", "country": "MX", "timezone": "America/Mexico_City"}
+    database.accounts.insert_one(account)
+    database.batches.update_one({"batch_id": "batch-1"}, {"$set": {"account_id": "mx"}})
+    out = tmp_path / "calls.csv"
+    speechctl("export", str(out), "--batch", "batch-1")
+    (row,) = rows_of(out, ",")
+    assert (row["cost"], row["placed_at (America/Mexico_City)"]) == ("0.165", "2026-03-02 06:00:00")
+    speechctl("export", str(out), "--batch", "batch-1", "--locale", "es_CL")
+    assert [row["cost"] for row in rows_of(out, ";")] == ["0,165"]
+    assert "such as es_CL" in speechctl("export", str(out), "--locale", "Chile", status=2)
+    page = json.loads(speechctl("export", "-", "--batch", "batch-1", "--json"))
+    assert page["rows"][0][page["columns"].index("placed_at")] == "2026-03-02 12:00:00"
+    assert json.loads(speechctl("report", "--batch", "batch-1", "--json"))["hours"][0]["hour"] == 6
+
+
+def test_a_workbook_has_the_values_of_the_database_as_what_they_are(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    contact = {"name": "Ana", "dni": "012345678", "phones": ["+56912345671"]}
+    payload = {"debt_amount": 150000.5, "due_date": "2026-03-31", "reference_number": "00017"}
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    job = {"job_id": "a", "status": "pending", "contact": contact, "payload": payload, "created_at": at}
+    database.jobs.insert_one(job)
+    out = tmp_path / "jobs.xlsx"
+    speechctl("export", str(out), "--what", "jobs")
+    titles, row = python_calamine.CalamineWorkbook.from_path(str(out)).get_sheet_by_index(0).to_python()
+    found = dict(zip(titles, row, strict=True))
+    assert (found["dni"], found["reference_number"]) == ("012345678", "00017")
+    assert (found["phones"], found["debt_amount"]) == ("+56912345671", 150000.5)
+    assert found["due_date"] == date(2026, 3, 31)
+    assert found["created_at (America/Santiago)"].isoformat() == "2026-03-02T09:00:00"
+
+
 def test_exported_spreadsheets_can_be_read_back(
     speechctl: Speechctl, database: Database[Document], tmp_path: Path
 ) -> None:
-    import python_calamine
-
     add_results(database, 3)
     out, report = tmp_path / "calls.xlsx", tmp_path / "report.xlsx"
     speechctl("export", str(out))
