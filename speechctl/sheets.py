@@ -295,7 +295,7 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
     Args:
         path: a CSV or XLSX file.
         rows: ``line``, ``reason`` and ``cells`` of each.
-        form: the input's ``titles``, ``delimiter`` and ``codec``; the last two are None for a workbook.
+        form: the input's ``titles``, ``delimiter``, ``decimal`` and ``codec``, which is None for a workbook.
 
     Raises:
         SheetError: it cannot be written.
@@ -305,8 +305,11 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
     # A row with too many cells keeps them, and so stays bad until it is corrected.
     table = [[row["line"], row["reason"], *row["cells"]] for row in rows]
     if Path(path).suffix.lower() == ".xlsx":
+        if not form.get("codec"):
+            table = [[*row[:2], *map(date_or_text, row[2:])] for row in table]
         write(path, [("Bad rows", header, table)])
         return
+    table = [list(map(_unmistakable, row)) for row in table]
     text = io.StringIO(newline="")
     signs = CsvForm(delimiter=form.get("delimiter") or ",", decimal=form.get("decimal") or ".")
     _write_csv(text, [header, *table], signs, line_end="\r\n")
@@ -318,6 +321,12 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
             file.write(_encoded(text.getvalue(), form.get("codec")))
     except OSError as exc:
         raise SheetError(f"{path}: {exc.strerror}") from exc
+
+
+def _unmistakable(cell: Any) -> Any:
+    """A number of a workbook for a text file, where three decimals are read as thousands: 150.125."""
+    plain = repr(cell)
+    return f"{plain}0" if isinstance(cell, float) and re.fullmatch(r"\d+\.\d{3}", plain) else cell
 
 
 def _encoded(text: str, codec: str | None) -> bytes:
