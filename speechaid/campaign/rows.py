@@ -392,7 +392,7 @@ class RowReader:
 
 
 def _undecorated(text: str) -> str:
-    """Without what makes a spreadsheet keep a text: the apostrophe of ``'0123`` or ``'=1``, and ``="0123"``."""
+    """Without what keeps a text in a spreadsheet: the apostrophe of ``'0123`` or ``'=1``, and ``="0123"``."""
     match = _TEXT_FORMULA.fullmatch(text)
     if match is not None:
         return match[1].replace('""', '"').strip()

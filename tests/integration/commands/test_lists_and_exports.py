@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,37 +16,10 @@ import python_calamine
 from pymongo.database import Database
 from xlsxwriter import Workbook
 
-from speechaid.maintenance.database_thread import DatabaseThread
-from speechaid.store.connection import connect
-from speechctl.cli import main
-from tests.integration.control.test_commands import settings_for
+from tests.integration.commands.conftest import Speechctl
 from tests.support.contacts import parse_contacts
-from tests.support.fakes import served
 
 Document = dict[str, Any]
-Speechctl = Callable[..., str]
-
-
-@pytest.fixture
-def speechctl(
-    tmp_path: Path, database: Database[Document], database_uri: str, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Speechctl]:
-    """Runs speechctl against a served database thread; returns its output and asserts its exit status."""
-    settings = settings_for(database_uri, database.name)
-    store = connect(settings.database)
-    store.prepare()
-    database_thread = DatabaseThread(connect(settings.database), settings)
-    path = tmp_path / "control.sock"
-
-    def run(*argv: str, status: int = 0, yes: bool = True) -> str:
-        assert main([*argv, "--socket", str(path), *(["--yes"] if yes else [])]) == status
-        shown = capsys.readouterr()
-        return shown.err if status else shown.out
-
-    with served(path, database_thread):
-        yield run
-    database_thread.close()
-    store.close()
 
 
 def rows_of(path: Path, delimiter: str = ";") -> list[dict[str, str]]:
