@@ -179,6 +179,7 @@ class Daemon(DaemonControl):
             on_settings=self._apply_settings,
             database=database,
             probe=probe,
+            reader_pids=database_thread.readers.child_pids,
         )
         self._supervisor.on_event += [
             database_thread.note_event,

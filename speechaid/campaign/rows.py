@@ -449,11 +449,30 @@ def _countries() -> dict[str, str]:
     }
 
 
-def shared_lines(rows: Sequence[Row], at_least: int = 3) -> frozenset[str]:
-    """The lines (by their identity) that stand under so many people of a file."""
-    people: dict[str, set[str]] = {}
-    for row in rows:
+class SharedLines:
+    """The lines (by their identity) that stand under so many people of a file, told row by row."""
+
+    def __init__(self, at_least: int = 3) -> None:
+        self._at_least = at_least
+        #: Of each line the first person, and of most lines there is no other: who, and in which row.
+        self._first: dict[str, tuple[str, int]] = {}
+        self._further: dict[str, list[tuple[str, int]]] = {}
+
+    def add(self, row: Row) -> None:
+        """Note the people of a row's lines."""
         who = compact_id(cells.fold(row.dni)) if row.dni else cells.fold(row.name or f"line {row.line}")
+        note = (who, row.line)
         for line in row.lines:
-            people.setdefault(line, set()).add(who)
-    return frozenset(line for line, who in people.items() if len(who) >= at_least)
+            if self._first.setdefault(line, note) is not note:
+                self._further.setdefault(line, []).append(note)
+
+    def find_shared(self) -> tuple[frozenset[str], frozenset[int]]:
+        """Those lines, and the rows (by their line in the file) that have one."""
+        shared: set[str] = set()
+        rows: set[int] = set()
+        for line, further in self._further.items():
+            notes = [self._first[line], *further]
+            if len({who for who, _ in notes}) >= self._at_least:
+                shared.add(line)
+                rows.update(row for _, row in notes)
+        return frozenset(shared), frozenset(rows)

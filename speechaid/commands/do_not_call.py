@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from speechaid.campaign.number_list import NumberList, read_numbers
+from speechaid.campaign.number_list import NumberList
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.reading import await_reader
+from speechaid.importing.numbers import NumbersReading
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import instant, text
 from speechaid.protocol.messages import ErrorCode
@@ -53,8 +55,16 @@ def dnc_remove(context: HandlerContext, command: Invocation) -> Result:
 
 def dnc_import(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Add the numbers of a file in chunks, after the whole file has been read."""
-    filename = command.args["filename"]
-    numbers = read_numbers(command.attachment or b"", filename, country=_country(context, command))
+    reading = NumbersReading(
+        context.readers,
+        command.attachment or b"",
+        command.args["filename"],
+        country=_country(context, command),
+    )
+    return await_reader(context, command, reading, lambda context: _list(context, command, reading.numbers))
+
+
+def _list(context: HandlerContext, command: Invocation, numbers: NumberList) -> Result | Continue:
     if command.args["dry_run"]:
         new = len(numbers.good) - len(context.store.do_not_call.listed(numbers.good))
         return _answer(numbers, command, added=0) | {"would_add": new}

@@ -12,12 +12,12 @@ import itertools
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Final
 
-from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
+from speechaid.campaign.importer import Parsed, job_documents
 from speechaid.commands.batch_fields import batch_fields, call_settings, country
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
@@ -35,7 +35,9 @@ from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
+from speechaid.commands.reading import await_reader
 from speechaid.errors import StoreUnavailable
+from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, SuspendReason
@@ -43,8 +45,6 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
 
-#: Rows read by one task of the database thread; other tasks run between two chunks.
-_READ_CHUNK: Final = 500
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
 _CHUNK: Final = 1000
 #: Options of a batch that the import creates, with their defaults.
@@ -58,9 +58,9 @@ _NEW_BATCH_OPTIONS: Final = {
 
 @dataclass(kw_only=True)
 class _Import:
-    """The state of an import: the file is read, then compared and written, in chunks."""
+    """The state of an import: the file is read in a child, then compared and written, in chunks."""
 
-    reader: ContactsReader
+    reading: ContactsReading
     country: str
     sha256: str
     #: None for a new batch, which is created once the file has been read.
@@ -71,7 +71,7 @@ class _Import:
     known: KnownPeople | None = None
     #: An earlier import of the same file.
     same_file: Result | None = None
-    documents: Sequence[Document] = ()
+    documents: list[Document] = field(default_factory=list)
     #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
@@ -82,8 +82,8 @@ class _Import:
 
     @property
     def parsed(self) -> Parsed:
-        """The contents of the file, as far as it has been read."""
-        return self.reader.parsed
+        """The contents of the file."""
+        return self.reading.parsed
 
 
 def import_contacts(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -98,20 +98,24 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
             refuse_to_start_paused(batch)
     account_id = command.args["account"] if batch is None else batch.account_id
     choices = read_choices(command.args, context.store.imports.mappings_of(account_id))
-    command.progress({"state": "reading"})
     data = command.attachment or b""
     of_file = _country(context, command, batch)
-    reader = ContactsReader(
-        data, command.args["filename"], country=of_file, today=context.store.now().date(), choices=choices
+    reading = ContactsReading(
+        context.readers,
+        data,
+        command.args["filename"],
+        country=of_file,
+        today=context.store.now().date(),
+        choices=choices,
     )
     work = _Import(
-        reader=reader,
+        reading=reading,
         country=of_file,
         sha256=hashlib.sha256(data).hexdigest(),
         batch=batch,
         account_id=account_id,
     )
-    return _read(context, command, work)
+    return await_reader(context, command, reading, lambda context: _prepare(context, command, work))
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -152,28 +156,35 @@ def _check_options(command: Invocation) -> None:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _read(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Read one chunk of the file: a pause or a hold must not wait for a large file."""
-    if work.reader.read(_READ_CHUNK):
-        return Continue(after_seconds=0.0, step=lambda context: _read(context, command, work))
+def _prepare(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Once the whole file has been read: refuse it, or make its jobs."""
     _check_rows(work.parsed, command)
     _check_file(context, command, work)
     if not command.args["dry_run"]:
         _begin(context, command, work)
     work.started_at = context.store.now()
-    work.documents = job_documents(
-        work.parsed,
+    return _make_documents(context, command, work)
+
+
+def _make_documents(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Make the jobs of one chunk of rows; the next chunk is another task of the database thread."""
+    rows = work.parsed.rows[len(work.documents) : len(work.documents) + _CHUNK]
+    documents = job_documents(
+        rows,
         batch_id="" if work.batch is None else work.batch.batch_id,
         account_id=work.account_id,
         import_id=work.import_id,
-        now=context.store.now(),
+        now=work.started_at or context.store.now(),
         new_id=lambda: f"job-{secrets.token_hex(8)}",
     )
     if not command.args["dry_run"] and _waits_for_start(command, work):
-        for document in work.documents:
+        for document in documents:
             document["status"] = JobStatus.SUSPENDED.value
             document["suspend_reason"] = SuspendReason.NOT_STARTED.value
             document["suspended_at"] = document["created_at"]
+    work.documents += documents
+    if len(work.documents) < len(work.parsed.rows):
+        return Continue(after_seconds=0.0, step=lambda context: _make_documents(context, command, work))
     return _compare_with_old(context, command, work)
 
 

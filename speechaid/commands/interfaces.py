@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from speechaid.errors import ControlError
+from speechaid.importing.process import ReaderPool
 from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -75,6 +76,8 @@ class HandlerContext:
     settings: Settings
     #: Schedules a call in the loop thread, soon and in order; callable from any thread.
     in_loop: Callable[[Callable[[], None]], None]
+    #: Reads files, and makes reports, in processes of their own.
+    readers: ReaderPool = field(default_factory=ReaderPool)
 
 
 @dataclass(frozen=True, kw_only=True)

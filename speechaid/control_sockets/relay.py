@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from speechaid.embedded.process import server_environment
 from speechaid.errors import ConfigError, ControlError
 from speechaid.protocol import keys
 from speechaid.protocol.keys import AllowedClient, KeyPair, KeyringError
 from speechaid.settings import Settings
+from speechaid.settings.child_environment import child_environment
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -174,14 +174,11 @@ class RelayProcess:
         log.error("control.client_barred", client=client.name, text=text)
 
     def _start(self) -> None:
-        # For a checkout that is not installed: the child imports speechaid from where we did.
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._since, self._is_starting = time.monotonic(), True
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "speechaid.control_sockets.tcp"],
-                env=server_environment(path),
+                env=child_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # Neither Ctrl-C in a terminal nor the end of our session: it ends with its input.

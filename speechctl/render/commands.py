@@ -16,6 +16,7 @@ from speechctl.render.text import as_words, cause_text, duration, local_time, pa
 
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
+    "reading": "rows",
     "importing": "contacts",
     "listing": "numbers",
     "exporting": "rows",
@@ -41,7 +42,7 @@ def progress_line(progress: Result) -> str:
     state = progress.get("state")
     if state == "waiting":
         return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} in flight ..."
-    if state in _PROGRESS_UNITS:
+    if state in _PROGRESS_UNITS and "done" in progress:
         of = f" of {progress['of']}" if "of" in progress else ""
         return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]} ..."
     if state == "draining":

@@ -1,0 +1,58 @@
+"""Waits for a reader process, step by step: the database thread does other work meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
+from speechaid.importing.process import Reader
+
+#: Between two looks at a process that had nothing to say.
+_POLL_SECONDS: Final = 0.02
+
+
+class Reading(Protocol):
+    """What a reader process does for a command."""
+
+    reader: Reader
+
+    def poll(self) -> bool:
+        """Take what has come; whether that was all."""
+
+
+def await_reader(
+    context: HandlerContext,
+    command: Invocation,
+    reading: Reading,
+    then: Callable[[HandlerContext], Result | Continue],
+) -> Result | Continue:
+    """Poll until the reading is finished, then go on.
+
+    Args:
+        context: of this step.
+        command: gets progress: that the reading waits for its turn, or how many rows have been read.
+        reading: has begun.
+        then: the next step of the command.
+    """
+    shown: dict[str, Any] = {}
+
+    def step(context: HandlerContext) -> Result | Continue:
+        nonlocal shown
+        before = reading.reader.received
+        if reading.poll():
+            return then(context)
+        progress = _progress(reading.reader)
+        if progress != shown:
+            shown = progress
+            command.progress(progress)
+        is_quick = reading.reader.received > before
+        return Continue(after_seconds=0.0 if is_quick else _POLL_SECONDS, step=step)
+
+    return step(context)
+
+
+def _progress(reader: Reader) -> dict[str, Any]:
+    if reader.is_waiting:
+        return {"state": "waiting for other files and reports"}
+    return {"state": "reading", **({"done": reader.done} if reader.done else {})}
