@@ -119,7 +119,7 @@ def _portions(items: Sequence[Any]) -> Iterator[list[Any]]:
 
 def _characters(item: object) -> int:
     if isinstance(item, BadRow):
-        return sum(map(len, item.cells)) + len(item.reason)
+        return sum(len(str(cell)) for cell in item.cells) + len(item.reason)
     if isinstance(item, Row):
         return sum(len(str(text)) for text in item.additional_info.values())
     return len(item.text) if isinstance(item, Remark) else 0
