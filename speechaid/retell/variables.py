@@ -33,6 +33,14 @@ ALIASES: Final = {
     "fecha_maxima": "fecha_maxima",
 }
 
+#: Names that are made of a job's variable, and the name of that variable.
+DERIVED: Final = {
+    **ALIASES,
+    "monto_total_texto": "debt_amount",
+    "fecha_limite_texto": "due_date",
+    "fecha_maxima_texto": "fecha_maxima",
+}
+
 #: Fields of contact and payload that programs write for themselves.
 _INTERNAL_FIELDS: Final = frozenset({"next_phone_index", "_id"})
 
@@ -53,6 +61,17 @@ def variables_for(
         language: of the spoken forms and times, such as ``es`` or ``pt-BR``.
     """
     payload = reading.mapping(job.document.get("payload"))
+    own = own_variables(job, zone)
+    kind = _kind_of_call(own)
+    own |= _with_currency(own, country)
+    derived = {alias: own[name] for alias, name in ALIASES.items() if name in own}
+    spoken = _spoken(payload, own, country, language)
+    return {**derived, **kind, **spoken, **own, **_times(now, (HOME_ZONE, zone), language)}
+
+
+def own_variables(job: Job, zone: str = "UTC") -> dict[str, str]:
+    """The variables that stand in the job itself; empty ones are left out."""
+    payload = reading.mapping(job.document.get("payload"))
     own: dict[str, str] = {}
     for source in (
         reading.mapping(payload.get("additional_info")),
@@ -61,11 +80,7 @@ def variables_for(
         {"name": job.contact.name, "dni": job.contact.dni},
     ):
         own.update(_texts(source, zone))
-    kind = _kind_of_call(own)
-    own |= _with_currency(own, country)
-    derived = {alias: own[name] for alias, name in ALIASES.items() if name in own}
-    spoken = _spoken(payload, own, country, language)
-    return {**derived, **kind, **spoken, **own, **_times(now, (HOME_ZONE, zone), language)}
+    return own
 
 
 def plain(value: object, zone: str = "UTC") -> str:
