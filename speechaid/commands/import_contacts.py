@@ -35,6 +35,7 @@ from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
+from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
@@ -79,6 +80,8 @@ class _Import:
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
     started_at: datetime | None = None
+    #: With ``--start``: what Retell said before anything was read.
+    start_check: StartCheck | None = None
 
     @property
     def parsed(self) -> Parsed:
@@ -111,7 +114,14 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
         batch=batch,
         account_id=account_id,
     )
-    return _read(context, command, work)
+    if not command.args["start"] or command.args["dry_run"]:
+        return _read(context, command, work)
+
+    def checked(context: HandlerContext, check: StartCheck) -> Result | Continue:
+        work.start_check = check
+        return _read(context, command, work)
+
+    return check_before_start(context, of_file, checked)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -395,9 +405,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
         context.store.batches.pause(batch_id, by=command.actor, reason=reason)
 
-    def finish(context: HandlerContext, more: Result) -> Result:
+    def finish(context: HandlerContext, more: Result) -> Result | Continue:
         batch = context.store.batches.get(batch_id)
-        return result | {
+        answer = result | {
             "batch_id": batch_id,
             "name": batch.name,
             "created": created,
@@ -406,6 +416,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
             "imported": work.imported,
             **more,
         }
+        if work.start_check is None:
+            return answer
+        return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
         context.store.batches.resume(batch_id, by=command.actor)

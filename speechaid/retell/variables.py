@@ -10,8 +10,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.model import reading
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.rules.currencies import OF_COUNTRY, UNIT_NAMES
+from speechaid.rules.phones import country_of
 from speechaid.rules.spoken import spoken_amount, spoken_date, spoken_moment
 
 #: The current time in this zone is always among the variables: SpeechAI's prompts use it.
@@ -67,6 +70,25 @@ def variables_for(
     derived = {alias: own[name] for alias, name in ALIASES.items() if name in own}
     spoken = _spoken(payload, own, country, language)
     return {**derived, **kind, **spoken, **own, **_times(now, (HOME_ZONE, zone), language)}
+
+
+def variables_in(
+    job: Job,
+    *,
+    batch: Batch | None,
+    account: Account | None,
+    now: datetime,
+    default_timezone: str,
+    default_country: str | None,
+) -> dict[str, str]:
+    """``variables_for`` in the batch's zone and country, else the account's, else the defaults."""
+    zone = (batch.call_settings.timezone if batch else None) or (account.timezone if account else None)
+    return variables_for(
+        job,
+        now=now,
+        zone=str(zone or default_timezone),
+        country=country_of(batch, account, default_country),
+    )
 
 
 def own_variables(job: Job, zone: str = "UTC") -> dict[str, str]:

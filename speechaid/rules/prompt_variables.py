@@ -165,7 +165,9 @@ def read_prompt(agent: Mapping[str, Any], prompt: Mapping[str, Any] | None) -> P
     )
 
 
-def compare(reading: PromptReading, jobs: JobVariables, derived: Mapping[str, str]) -> PromptComparison:
+def compare_variables(
+    reading: PromptReading, jobs: JobVariables, derived: Mapping[str, str]
+) -> PromptComparison:
     """Say who gives each variable of the prompt its value, and which ones of the jobs nobody uses.
 
     Args:

@@ -6,6 +6,7 @@ Faults of workers and an unavailable database are tested with a whole daemon in 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ import pytest
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.doctor import doctor
-from speechaid.commands.interfaces import HandlerContext, Invocation
+from speechaid.commands.interfaces import Continue, HandlerContext, Invocation
 from speechaid.settings import Settings
 from speechaid.store.connection import connect
 from tests.support.common_stage import phone
@@ -80,12 +81,16 @@ class Campaign:
         command = Invocation(
             args={}, actor="a test", attachment=None, progress=lambda _: None, snapshot=SNAPSHOT
         )
-        return {row["code"]: row for row in doctor(context, command)["findings"]}
+        answer = doctor(context, command)
+        while isinstance(answer, Continue):
+            time.sleep(answer.after_seconds)
+            answer = answer.step(context)
+        return {row["code"]: row for row in answer["findings"]}
 
 
 @pytest.fixture
 def campaign(common_stage: Stage) -> Campaign:
-    common_stage.simulator.change(concurrency_limit=20, date_skew_seconds=0)
+    common_stage.simulator.change(concurrency_limit=20, date_skew_seconds=0, agents=None, numbers=None)
     return Campaign(common_stage)
 
 
@@ -114,6 +119,14 @@ def wrong_key(campaign: Campaign) -> None:
 def slow_retell(campaign: Campaign) -> None:
     campaign.set(RETELL_TIMEOUT_SECONDS="60")  # longer than the latency below
     campaign.stage.simulator.fault("latency", endpoints=["concurrency"], seconds=3.2)
+
+
+def unknown_agent(campaign: Campaign) -> None:
+    campaign.stage.simulator.change(agents={"agent_of_another_workspace": {}})
+
+
+def unknown_number(campaign: Campaign) -> None:
+    campaign.stage.simulator.change(numbers={})
 
 
 def unreachable(campaign: Campaign) -> None:
@@ -163,6 +176,8 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "wrong_key": wrong_key,
     "retell_unreachable": unreachable,
     "slow_retell": slow_retell,
+    "unknown_agent": unknown_agent,
+    "unknown_number": unknown_number,
     "concurrency_limit": lambda campaign: campaign.stage.simulator.change(concurrency_limit=2),
     "clock_skew_retell": lambda campaign: campaign.stage.simulator.change(date_skew_seconds=600),
     "orphaned_jobs": lambda campaign: campaign.job("job-2", batch_id="batch-of-nobody"),

@@ -179,7 +179,7 @@ def test_an_answer_that_does_not_name_this_agent_is_not_believed(document: dict[
 
 
 def test_wild_types_and_unknown_fields_harm_nothing() -> None:
-    wild = {
+    wild: dict[str, Any] = {
         "agent_id": "agent_1",
         "agent_name": ["x"],
         "version": "three",
