@@ -112,12 +112,14 @@ def sample_variables(
     rows = context.store.imports.waiting_variables(batch.batch_id)
     account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
     found = JobVariables()
+    # One job more than the sample tells whether there are others.
+    wanted = itertools.islice(rows, SAMPLE + 1)
 
     def step(context: HandlerContext) -> Result | Continue:
         settings, now = context.settings.dialling, context.store.now()
-        # One more than the sample tells whether there are others.
-        chunk = list(itertools.islice(rows, min(_PORTION, SAMPLE + 1 - found.jobs)))
-        for document in chunk[: SAMPLE - found.jobs]:
+        chunk = list(itertools.islice(wanted, _PORTION))
+        before = found.jobs
+        for document in chunk[: SAMPLE - before]:
             job = Job.read(document)
             variables = variables_in(
                 job,
@@ -128,10 +130,11 @@ def sample_variables(
                 default_country=settings.default_country,
             )
             found.add(variables, own_variables(job))
-        if len(chunk) == _PORTION:
+        left_out = len(chunk) - (found.jobs - before)
+        if len(chunk) == _PORTION and not left_out:
             return Continue(after_seconds=0.0, step=step)
         rows.close()
-        return then(context, Sample(variables=found, is_all=not chunk or found.jobs < SAMPLE))
+        return then(context, Sample(variables=found, is_all=not left_out))
 
     return step(context)
 
