@@ -6,7 +6,6 @@ Faults of workers and an unavailable database are tested with a whole daemon in 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,10 +15,11 @@ import pytest
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.doctor import doctor
-from speechaid.commands.interfaces import Continue, HandlerContext, Invocation
+from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.settings import Settings
 from speechaid.store.connection import connect
 from tests.support.common_stage import phone
+from tests.support.fakes import finished
 from tests.support.stage import Document, Stage, settings_for
 
 BATCH = "batch-20260101-00000001"
@@ -81,11 +81,7 @@ class Campaign:
         command = Invocation(
             args={}, actor="a test", attachment=None, progress=lambda _: None, snapshot=SNAPSHOT
         )
-        answer = doctor(context, command)
-        while isinstance(answer, Continue):
-            time.sleep(answer.after_seconds)
-            answer = answer.step(context)
-        return {row["code"]: row for row in answer["findings"]}
+        return {row["code"]: row for row in finished(doctor(context, command), context)["findings"]}
 
 
 @pytest.fixture
