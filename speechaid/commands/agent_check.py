@@ -16,7 +16,7 @@ from speechaid.model.job import Job
 from speechaid.protocol.messages import ErrorCode
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import ItemUnknown, RetellError, RetellUnavailable
-from speechaid.retell.variables import DERIVED, own_variables, variables_in
+from speechaid.retell.variables import DERIVED, SAID_WITH_ANOTHER, own_variables, variables_in
 from speechaid.rules.prompt_variables import (
     JobVariables,
     PromptComparison,
@@ -129,7 +129,7 @@ def sample_variables(
                 default_timezone=settings.default_timezone,
                 default_country=settings.default_country,
             )
-            found.add(variables, own_variables(job))
+            found.add(variables, own_variables(job).keys() - SAID_WITH_ANOTHER)
         left_out = len(chunk) - (found.jobs - before)
         if len(chunk) == _PORTION and not left_out:
             return Continue(after_seconds=0.0, step=step)

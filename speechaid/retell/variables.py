@@ -44,6 +44,9 @@ DERIVED: Final = {
     "fecha_maxima_texto": "fecha_maxima",
 }
 
+#: Said with the variable that it belongs to, never alone.
+SAID_WITH_ANOTHER: Final = frozenset({"currency"})
+
 #: Fields of contact and payload that programs write for themselves.
 _INTERNAL_FIELDS: Final = frozenset({"next_phone_index", "_id"})
 

@@ -90,6 +90,7 @@ DEFAULT_AGENTS: Final[Mapping[str, AgentSetup]] = {
 }
 #: The numbers of a workspace whose settings name none.
 DEFAULT_NUMBERS: Final[Mapping[str, Document]] = {
+    "+15005550006": {"nickname": "Simulador"},
     "+12125550100": {
         "nickname": "Demo",
         "phone_number_type": "retell-twilio",
