@@ -36,6 +36,7 @@ from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
 from speechaid.commands.reading import await_reader
+from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.errors import StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
@@ -79,6 +80,8 @@ class _Import:
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
     started_at: datetime | None = None
+    #: With ``--start``: what Retell said before anything was read.
+    start_check: StartCheck | None = None
 
     @property
     def parsed(self) -> Parsed:
@@ -100,22 +103,29 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     choices = read_choices(command.args, context.store.imports.mappings_of(account_id))
     data = command.attachment or b""
     of_file = _country(context, command, batch)
-    reading = ContactsReading(
-        context.readers,
-        data,
-        command.args["filename"],
-        country=of_file,
-        today=context.store.now().date(),
-        choices=choices,
-    )
-    work = _Import(
-        reading=reading,
-        country=of_file,
-        sha256=hashlib.sha256(data).hexdigest(),
-        batch=batch,
-        account_id=account_id,
-    )
-    return await_reader(context, command, reading, lambda context: _prepare(context, command, work))
+
+    def read(context: HandlerContext, check: StartCheck | None = None) -> Result | Continue:
+        reading = ContactsReading(
+            context.readers,
+            data,
+            command.args["filename"],
+            country=of_file,
+            today=context.store.now().date(),
+            choices=choices,
+        )
+        work = _Import(
+            reading=reading,
+            country=of_file,
+            sha256=hashlib.sha256(data).hexdigest(),
+            batch=batch,
+            account_id=account_id,
+            start_check=check,
+        )
+        return await_reader(context, command, reading, lambda context: _prepare(context, command, work))
+
+    if not command.args["start"] or command.args["dry_run"]:
+        return read(context)
+    return check_before_start(context, of_file, read)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -406,9 +416,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
         context.store.batches.pause(batch_id, by=command.actor, reason=reason)
 
-    def finish(context: HandlerContext, more: Result) -> Result:
+    def finish(context: HandlerContext, more: Result) -> Result | Continue:
         batch = context.store.batches.get(batch_id)
-        return result | {
+        answer = result | {
             "batch_id": batch_id,
             "name": batch.name,
             "created": created,
@@ -417,6 +427,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
             "imported": work.imported,
             **more,
         }
+        if work.start_check is None:
+            return answer
+        return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
         context.store.batches.resume(batch_id, by=command.actor)

@@ -177,7 +177,9 @@ class CallFollower:
         context = self.context
         parked = self._dial.parked_at is not None
         polls = UNREADABLE_SECONDS / context.settings.call.polling_interval_seconds
-        if not self._unreadable or (self._unreadable % max(math.ceil(polls), UNREADABLE_TRIES) and not parked):
+        if not self._unreadable or (
+            self._unreadable % max(math.ceil(polls), UNREADABLE_TRIES) and not parked
+        ):
             return False
         context.emit("call.unreadable", self.job, level=WARNING, error=self._unreadable_error)
         try:

@@ -46,7 +46,7 @@ class DoctorFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class RetellFacts:
-    """The result of one request to Retell."""
+    """What Retell answers to this host's key."""
 
     refused: str | None = None
     unreachable: str | None = None
@@ -54,6 +54,9 @@ class RetellFacts:
     calls: int | None = None
     limit: int | None = None
     date: datetime | None = None
+    #: Whether Retell has the configured agent and number; None where that could not be asked.
+    has_agent: bool | None = None
+    has_number: bool | None = None
 
 
 @dataclass(kw_only=True)

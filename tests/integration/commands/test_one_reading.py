@@ -14,6 +14,7 @@ from speechaid.commands.forecast import forecast
 from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.maintenance.housekeeping import Housekeeper
 from tests.support.common_stage import phone
+from tests.support.fakes import finished
 from tests.support.stage import Document, Stage
 
 BATCH, ACCOUNT = "batch-20260101-00000001", "acc-1"
@@ -95,7 +96,7 @@ def ask(stage: Stage, command: Any, **args: Any) -> Document:
     called = Invocation(
         args=args, actor="a test", attachment=None, progress=lambda _: None, snapshot=SNAPSHOT
     )
-    return dict(command(context, called))
+    return finished(command(context, called), context)
 
 
 @pytest.mark.parametrize("name", CASES)
