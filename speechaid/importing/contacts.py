@@ -85,7 +85,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         titles_key=parsed.titles_key,
         kept_mapping=dict(parsed.kept_mapping),
     )
-    output.part(head.model_dump_json().encode())
+    output.send_part(head.model_dump_json().encode())
     done = 0
     goes_on = True
     while goes_on:
@@ -93,8 +93,8 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         piece = reader.take()
         done += len(piece.rows) + len(piece.bad_rows)
         for message in _messages(piece):
-            output.part(message)
-        output.progress(done)
+            output.send_part(message)
+        output.send_progress(done)
 
 
 def _messages(piece: Slice) -> Iterator[bytes]:

@@ -37,7 +37,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
     for begin in range(0, max(len(numbers.good), len(numbers.bad)), _SLICE):
         end = begin + _SLICE
         message = {"good": numbers.good[begin:end], "bad": numbers.bad[begin:end]}
-        output.part(json.dumps(message).encode())
+        output.send_part(json.dumps(message).encode())
 
 
 class NumbersReading:

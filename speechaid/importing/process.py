@@ -249,7 +249,7 @@ class Reader:
             os.set_blocking(pipe.fileno(), False)
         file = self._work.file
         self._input = [
-            memoryview(frames.encode(Kind.ARGUMENTS, arguments) + frames.header(Kind.FILE, len(file))),
+            memoryview(frames.encode(Kind.ARGUMENTS, arguments) + frames.frame_header(Kind.FILE, len(file))),
             memoryview(file),
         ]
 
