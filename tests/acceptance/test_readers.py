@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,9 @@ class Import:
     """An import in a thread of its own: its progress messages, and how it ended."""
 
     def __init__(self, terminal: Terminal, command: str, file: bytes, filename: str, **args: Any) -> None:
-        self.progress: list[Document] = []
+        self.progress: list[Mapping[str, Any]] = []
         self.result: Document | None = None
         self.refusal: str | None = None
-        self.failed = False
         self._args = (terminal, command, file, {"filename": filename, **args})
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -95,8 +94,6 @@ class Import:
                 )
         except Refused as exc:
             self.refusal = str(exc)
-        except Exception:
-            self.failed = True
 
 
 def is_stopped_meanwhile(terminal: Terminal, work: Import) -> bool:
