@@ -13,6 +13,7 @@ from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
+from speechaid.protocol.messages import ColumnKind
 
 #: The value of a cell; None is empty.
 Cell = str | int | float | bool | None
@@ -30,6 +31,11 @@ class Export:
     row: Callable[[Document], list[Cell]]
     #: The fields that ``row`` reads, where the others may be long; None for all.
     fields: tuple[str, ...] | None = None
+
+    @property
+    def kinds(self) -> list[ColumnKind]:
+        """The kind of each column."""
+        return [_KINDS.get(column, ColumnKind.TEXT) for column in self.columns]
 
 
 def call_row(result: Document) -> list[Cell]:
@@ -122,6 +128,17 @@ _PROMISE_COLUMNS: Final = (
     "job_id batch_id name dni phone company_name reference_number debt_amount promised_day_as_told "
     "promised_day promised_amount_as_told promised_amount called_at call_id"
 )
+
+#: Of the columns that are no plain text.
+_KINDS: Final[Mapping[str, ColumnKind]] = {
+    **dict.fromkeys(
+        ("placed_at", "created_at", "due_at", "finished_at", "called_at", "listed_at"), ColumnKind.TIME
+    ),
+    **dict.fromkeys(("due_date", "promised_day"), ColumnKind.DAY),
+    **dict.fromkeys(("successful", "seconds", "cost", "charged_minutes", "charged_credit"), ColumnKind.VALUE),
+    **dict.fromkeys(("attempt", "phone_number", "attempts"), ColumnKind.VALUE),
+    **dict.fromkeys(("debt_amount", "promised_amount"), ColumnKind.VALUE),
+}
 
 #: All but the transcript, which is the largest part of a result.
 _CALL_FIELDS: Final = (

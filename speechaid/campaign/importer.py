@@ -15,6 +15,7 @@ import phonenumbers
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import SAMPLE_ROWS, Columns, recognise, titles_key
+from speechaid.campaign.csv_form import csv_form
 from speechaid.campaign.people import keys_of_lines
 from speechaid.campaign.rows import (
     KINDS,
@@ -121,8 +122,10 @@ class Source:
     header_row: int
     lines_above: int
     hidden_rows: int
-    #: What a file of the same form is written in: None for a workbook.
-    delimiter: str | None = None
+    #: The signs of a CSV file of these rows: the input's, or for a workbook those of the file's country.
+    delimiter: str
+    decimal: str
+    #: What it is written in; None for a workbook.
     codec: str | None = None
 
 
@@ -164,6 +167,7 @@ class ContactsReader:
             )
         except ImportFailed as exc:
             raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+        signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
         self._rows = RowReader(
             columns=columns,
@@ -185,7 +189,8 @@ class ContactsReader:
                 header_row=header.number,
                 lines_above=above,
                 hidden_rows=table.hidden_rows,
-                delimiter=table.delimiter,
+                delimiter=table.delimiter or signs.delimiter,
+                decimal=signs.decimal,
                 codec=table.codec,
             ),
             titles_key=key,

@@ -5,6 +5,8 @@ Nothing is changed in silence: what is not understood makes the row bad, what is
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -30,6 +32,11 @@ from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read
 
 #: A longer cell is a broken file.
 MAX_CELL_CHARACTERS: Final = 10_000
+
+#: What ``_undecorated`` looks at.
+_DECORATIONS: Final = ("'", "=")
+_KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
+_TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 
 
 class Kind(StrEnum):
@@ -132,7 +139,8 @@ class BadRow:
     reason: str
     #: What was refused, where ``--accept KIND`` would keep the row.
     kind: Kind | None = None
-    cells: list[str] = field(repr=False)
+    #: Numbers of a workbook are numbers here, too: ``150.125`` as a text means another amount.
+    cells: list[str | int | float] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,16 +228,19 @@ class RowReader:
         )
         return row, remarks
 
-    def as_written(self, line: Line) -> list[str]:
+    def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
-        return [cells.clean(cell)[:MAX_CELL_CHARACTERS] for cell in line.cells[:MAX_COLUMNS]]
+        return [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
 
     def _texts(self, line: Line) -> list[str]:
         """The cells as clean text, padded to the width of the heading."""
         width = len(self.columns.titles)
         if any(isinstance(cell, str) and "\0" in cell for cell in line.cells):
             raise UnusableRowError("the row has NUL characters")
-        texts = [cells.clean(cell) for cell in line.cells]
+        texts = [
+            _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
+            for cell in line.cells
+        ]
         if any(texts[width:]):
             raise UnusableRowError(
                 f"the row has {len(texts)} cells, the header {width}: a quote may be missing"
@@ -378,6 +389,20 @@ class RowReader:
         if warning is not None:
             remark(Kind.DATE, f"{title}: {warning}")
         return found.day.isoformat()
+
+
+def _undecorated(text: str) -> str:
+    """Without what keeps a text in a spreadsheet: the apostrophe of ``'0123`` or ``'=1``, and ``="0123"``."""
+    match = _TEXT_FORMULA.fullmatch(text)
+    if match is not None:
+        return match[1].replace('""', '"').strip()
+    return text[1:].strip() if _KEPT_AS_TEXT.match(text) else text
+
+
+def _as_written(cell: object) -> str | int | float:
+    if isinstance(cell, float) and math.isfinite(cell):
+        return int(cell) if cell.is_integer() else cell
+    return cell if isinstance(cell, int) else cells.clean(cell)[:MAX_CELL_CHARACTERS]
 
 
 def _means_mobiles(title: str) -> bool:

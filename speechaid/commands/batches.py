@@ -42,14 +42,14 @@ def check_account(context: HandlerContext, command: Invocation) -> None:
 def pause_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Pause, then wait until no dial of the batch is in flight: after the answer, no call is placed."""
     batch = resolve_batch(context.store, command.args["batch"])
-    paused = context.store.batches.pause(batch.batch_id, by=command.actor, reason=command.args["reason"])
+    pause = context.store.batches.pause(batch.batch_id, by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
         command,
         batch.batch_id,
         done=f"batch {batch.batch_id} is paused",
         again="pause-batch",
-        result={**_identity(paused), "was_active": batch.is_active, "pause": paused.pause},
+        result={**_identity(batch), "was_active": batch.is_active, "pause": pause},
     )
 
 

@@ -598,6 +598,10 @@ _TABLE: Final = (
                 help="what to export, one row each",
             ),
             _OF_BATCH,
+            Argument(
+                name="locale",
+                help="who opens the CSV file, by language and country: es_CL, es_MX (default: the account's)",
+            ),
             Argument(name="after", help="the position that an earlier page gave as its next"),
             Argument(
                 name="limit",

@@ -37,6 +37,7 @@ __all__ = [
     "SYSTEM_SOCKET",
     "Access",
     "Argument",
+    "ColumnKind",
     "CommandSpec",
     "ErrorCode",
     "Kind",
@@ -95,6 +96,19 @@ class ErrorCode(StrEnum):
     TIMEOUT = "timeout"
     #: A programming error of the daemon; its log has the details.
     INTERNAL = "internal"
+
+
+class ColumnKind(StrEnum):
+    """What the cells of an exported column are, where JSON cannot say it."""
+
+    #: Never a number, even of digits alone: ids, phones, what people said.
+    TEXT = "text"
+    #: A number, yes or no, or a text, as it is stored.
+    VALUE = "value"
+    #: ``YYYY-MM-DD``.
+    DAY = "day"
+    #: ``YYYY-MM-DD HH:MM:SS`` in UTC.
+    TIME = "time"
 
 
 #: speechctl's exit status for each code: 1 refused, 2 wrong usage.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -44,8 +45,12 @@ def sdk(simulator: SimulatorProcess, api_key: str | None = None) -> Retell:
     )
 
 
+#: Counted, not random: the outcome of a call is drawn from its number, and each run sees the same.
+_serials = itertools.count(50_000_000)
+
+
 def fresh_number() -> str:
-    return f"+569{uuid.uuid4().int % 10**8:08}"
+    return f"+569{next(_serials)}"
 
 
 def create(client: Retell, **fields: Any) -> PhoneCallResponse:
@@ -82,7 +87,12 @@ def test_a_listed_call_has_what_retell_lists_and_no_transcript(
     simulator: SimulatorProcess, client: Retell
 ) -> None:
     batch = uuid.uuid4().hex
-    calls = [create(client, metadata={"batch": batch}, to_number=fresh_number()) for _ in range(10)]
+    promise = {"reason": "user_hangup", "collected": {"fecha_pago_cliente": "2026-12-01"}}
+    numbers = {
+        fresh_number(): [outcome] for outcome in (promise, "user_hangup", "voicemail_reached", "dial_busy")
+    }
+    simulator.script(numbers)
+    calls = [create(client, metadata={"batch": batch}, to_number=number) for number in numbers]
     simulator.advance(4_000)
     whole = {call.call_id: client.call.retrieve(call.call_id).to_dict() for call in calls}
     assert any({"transcript", "collected_dynamic_variables"} <= fields.keys() for fields in whole.values())
