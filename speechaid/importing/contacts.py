@@ -20,7 +20,7 @@ from speechaid.campaign.tables import MAX_COLUMNS
 from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
-from speechaid.importing.tasks import Task
+from speechaid.importing.tasks import FileTask
 
 #: Rows of one slice at most, and characters from which on a slice has no further row.
 SLICE_ROWS: Final = 500
@@ -119,7 +119,7 @@ def _portions(items: Sequence[Any]) -> Iterator[list[Any]]:
 
 def _characters(item: object) -> int:
     if isinstance(item, BadRow):
-        return sum(map(len, item.cells)) + len(item.reason)
+        return sum(len(str(cell)) for cell in item.cells) + len(item.reason)
     if isinstance(item, Row):
         return sum(len(str(text)) for text in item.additional_info.values())
     return len(item.text) if isinstance(item, Remark) else 0
@@ -137,7 +137,7 @@ class ContactsReading:
         """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
         arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
         self.reader: Reader = pool.begin(
-            file_work(Task.CONTACTS, arguments.model_dump(mode="json"), data, filename)
+            file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
         )
         self._parsed: Parsed | None = None
         self._corrected: list[Row] = []

@@ -12,7 +12,7 @@ from speechaid.campaign.number_list import NumberList, read_numbers
 from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
-from speechaid.importing.tasks import Task
+from speechaid.importing.tasks import FileTask
 
 #: Numbers, or bad lines, of one message.
 _SLICE: Final = 5_000
@@ -46,7 +46,7 @@ class NumbersReading:
     def __init__(self, pool: ReaderPool, data: bytes, filename: str, *, country: str) -> None:
         """Begin as soon as there is a place; the arguments are those of ``read_numbers``."""
         arguments = {"filename": filename, "country": country}
-        self.reader: Reader = pool.begin(file_work(Task.NUMBERS, arguments, data, filename))
+        self.reader: Reader = pool.begin(file_work(FileTask.NUMBERS, arguments, data, filename))
         self.numbers = NumberList(good=[], bad=[])
 
     def poll(self) -> bool:

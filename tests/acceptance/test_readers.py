@@ -1,4 +1,4 @@
-"""Hostile and large files at a whole daemon: what stops calls goes on meanwhile, and nothing is left behind."""
+"""Hostile and large files at a whole daemon: what stops calls goes on meanwhile, and no process is left."""
 
 from __future__ import annotations
 
@@ -51,12 +51,17 @@ def csv_of(rows: int) -> bytes:
 def readers(terminal: Terminal) -> list[int]:
     """The reader processes of the daemon, also those that have ended and are not reaped."""
     supervisor = terminal.ask("status")["supervisor"]["pid"]
-    found = []
+    found: list[int] = []
     for task in Path(f"/proc/{supervisor}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            if b"reader" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
+        found += [int(pid) for pid in (task / "children").read_text().split() if is_reader(pid)]
     return found
+
+
+def is_reader(pid: str) -> bool:
+    try:
+        return b"reader [file]" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 class Import:

@@ -23,7 +23,7 @@ from speechaid.importing.limits import Limits
 from speechaid.importing.numbers import NumbersReading
 from speechaid.importing.process import ReaderFailed, ReaderPool
 from speechaid.importing.subjects import file_work
-from speechaid.importing.tasks import Task
+from speechaid.importing.tasks import FileTask
 from tests.support.contacts import TODAY, parse_contacts
 from tests.support.fleet_harness import is_alive, until
 
@@ -176,7 +176,7 @@ def test_one_that_waits_may_be_given_up(pool: ReaderPool) -> None:
 def limited(pool: ReaderPool, data: bytes, limits: Limits) -> SpeechaidError:
     """What is said where these limits are too narrow."""
     arguments = {"filename": "march.csv", "country": "CL", "today": str(TODAY), "choices": {}}
-    work = replace(file_work(Task.CONTACTS, arguments, data, "march.csv"), limits=limits)
+    work = replace(file_work(FileTask.CONTACTS, arguments, data, "march.csv"), limits=limits)
     reader = pool.begin(work)
 
     def ended() -> SpeechaidError | None:
