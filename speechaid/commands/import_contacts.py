@@ -115,7 +115,13 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
         batch=batch,
         account_id=account_id,
     )
-    return await_reader(context, command, reading, lambda context: _prepare(context, command, work))
+    return await_reader(
+        context,
+        command,
+        reading,
+        lambda context: _prepare(context, command, work),
+        needs_client=command.args["dry_run"],
+    )
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:

@@ -101,6 +101,13 @@ def in_process(name: str) -> BackgroundHandler:
 
     def handler(context: HandlerContext, command: Invocation) -> Result | Continue:
         query = Query(context.readers, name, command, context.settings)
-        return await_reader(context, command, query, lambda _context: query.take_result(), shows_progress=False)
+        return await_reader(
+            context,
+            command,
+            query,
+            lambda _context: query.take_result(),
+            needs_client=True,
+            shows_progress=False,
+        )
 
     return handler

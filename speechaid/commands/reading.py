@@ -30,6 +30,7 @@ def await_reader(
     then: Callable[[HandlerContext], Result | Continue],
     *,
     shows_progress: bool = True,
+    needs_client: bool,
 ) -> Result | Continue:
     """Poll until the reading is finished, then go on.
 
@@ -38,6 +39,7 @@ def await_reader(
         command: gets progress: that the reading waits for its turn, or how many rows have been read.
         reading: has begun.
         then: the next step of the command.
+        needs_client: the reading ends where the client has left.
         shows_progress: say that it is read; otherwise only that it waits.
     """
     shown: dict[str, Any] = {}
@@ -51,7 +53,8 @@ def await_reader(
         if progress != shown and (shows_progress or reading.reader.is_waiting):
             shown = progress
             command.progress(progress)
-        return Continue(after_seconds=_delay(reading.reader, before), step=step)
+        give_up = reading.reader.close if needs_client else None
+        return Continue(after_seconds=_delay(reading.reader, before), step=step, give_up=give_up)
 
     return step(context)
 
