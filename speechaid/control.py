@@ -145,6 +145,11 @@ class ControlSocket:
         """Send progress; the answer follows."""
         self._answer(request, {"progress": progress})
 
+    def is_connected(self, request: Request) -> bool:
+        """Whether the client may take an answer; of one over TCP this is known once something was sent."""
+        number = int.from_bytes(request.route[:_NUMBER_BYTES], "big")
+        return self._clients.is_connected(number) and self._undeliverable.get(request.route, True) is not None
+
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
         """Send one item of a stream; False: the client's queue is full, None: it has disconnected."""
         if self._undeliverable.get(request.route, True) is False:

@@ -225,6 +225,8 @@ class Dispatcher:
 
         def on_done(outcome: _Outcome) -> None:
             if isinstance(outcome, Continue):
+                if self._is_given_up(group, outcome, submit):
+                    return
                 then = self._submit if outcome.at_leisure else submit
                 self._in_background(group, outcome.step, command, then, outcome.after_seconds)
                 return
@@ -243,6 +245,18 @@ class Dispatcher:
         except SpeechaidError as exc:
             self._close_group(group)
             self._conclude_group(group, _refusal(request, exc))
+
+    def _is_given_up(self, group: list[Request], outcome: Continue, submit: SubmitTask) -> bool:
+        """End a command whose clients have all left, where it may be ended; whether that was done."""
+        give_up = outcome.give_up
+        if give_up is None or any(self._answers.is_connected(request) for request in group):
+            return False
+        refusal = Refusal(id=group[0].id, code=ErrorCode.REFUSED, message="the client has left")
+        try:
+            submit(lambda _context: give_up(), lambda _: self._conclude_group(group, refusal))
+        except SpeechaidError:  # too much waits for the thread: it goes on, and the next step asks again
+            return False
+        return True
 
     def _after(self, request: Request, after: ResultHandler, result: Result) -> _Outcome:
         return _attempt(request, lambda: result | after(self._daemon, request.args, result))

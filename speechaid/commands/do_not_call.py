@@ -61,7 +61,13 @@ def dnc_import(context: HandlerContext, command: Invocation) -> Result | Continu
         command.args["filename"],
         country=_country(context, command),
     )
-    return await_reader(context, command, reading, lambda context: _list(context, command, reading.numbers))
+    return await_reader(
+        context,
+        command,
+        reading,
+        lambda context: _list(context, command, reading.numbers),
+        needs_client=command.args["dry_run"],
+    )
 
 
 def _list(context: HandlerContext, command: Invocation, numbers: NumberList) -> Result | Continue:

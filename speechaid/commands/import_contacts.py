@@ -121,7 +121,13 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
             account_id=account_id,
             start_check=check,
         )
-        return await_reader(context, command, reading, lambda context: _prepare(context, command, work))
+        return await_reader(
+            context,
+            command,
+            reading,
+            lambda context: _prepare(context, command, work),
+            needs_client=command.args["dry_run"],
+        )
 
     if not command.args["start"] or command.args["dry_run"]:
         return read(context)

@@ -10,6 +10,8 @@ from speechaid.importing.process import Reader
 
 #: Between two looks at a process that had nothing to say.
 _POLL_SECONDS: Final = 0.02
+#: The same for one that waits, and has others before it.
+_WAITING_SECONDS: Final = 0.25
 
 
 class Reading(Protocol):
@@ -26,6 +28,9 @@ def await_reader(
     command: Invocation,
     reading: Reading,
     then: Callable[[HandlerContext], Result | Continue],
+    *,
+    shows_progress: bool = True,
+    needs_client: bool,
 ) -> Result | Continue:
     """Poll until the reading is finished, then go on.
 
@@ -34,6 +39,8 @@ def await_reader(
         command: gets progress: that the reading waits for its turn, or how many rows have been read.
         reading: has begun.
         then: the next step of the command.
+        needs_client: the reading ends where the client has left.
+        shows_progress: say that it is read; otherwise only that it waits.
     """
     shown: dict[str, Any] = {}
 
@@ -43,13 +50,20 @@ def await_reader(
         if reading.poll():
             return then(context)
         progress = _progress(reading.reader)
-        if progress != shown:
+        if progress != shown and (shows_progress or reading.reader.is_waiting):
             shown = progress
             command.progress(progress)
-        is_quick = reading.reader.received > before
-        return Continue(after_seconds=0.0 if is_quick else _POLL_SECONDS, step=step)
+        give_up = reading.reader.close if needs_client else None
+        return Continue(after_seconds=_delay(reading.reader, before), step=step, give_up=give_up)
 
     return step(context)
+
+
+def _delay(reader: Reader, received_before: int) -> float:
+    """Many may wait for their turn: only the next ones are looked at often."""
+    if reader.is_waiting and not reader.is_near:
+        return _WAITING_SECONDS
+    return 0.0 if reader.received > received_before else _POLL_SECONDS
 
 
 def _progress(reader: Reader) -> dict[str, Any]:

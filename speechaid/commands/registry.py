@@ -13,7 +13,6 @@ from speechaid.commands import (
     bulk_actions,
     do_not_call,
     explain,
-    export,
     fleet,
     forecast,
     history,
@@ -23,12 +22,12 @@ from speechaid.commands import (
     import_record,
     job_actions,
     jobs,
-    report,
     retell_lists,
     undo_import,
 )
 from speechaid.commands.doctor import doctor
 from speechaid.commands.interfaces import BackgroundHandler, LoopHandler, ResultHandler
+from speechaid.commands.queries import in_process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +127,9 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         first=True,
     ),
     "unhold": BackgroundCommand(run=holds.unhold, is_persisted=True, after=fleet.unhold_here),
-    "report": BackgroundCommand(run=report.report),
-    "promises": BackgroundCommand(run=export.promises),
-    "export": BackgroundCommand(run=export.export),
+    "report": BackgroundCommand(run=in_process("report")),
+    "promises": BackgroundCommand(run=in_process("promises")),
+    "export": BackgroundCommand(run=in_process("export")),
     "dnc": BackgroundCommand(run=do_not_call.dnc),
     "dnc-add": BackgroundCommand(run=do_not_call.dnc_add),
     "dnc-remove": BackgroundCommand(run=do_not_call.dnc_remove),

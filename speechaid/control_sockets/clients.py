@@ -149,6 +149,11 @@ class ClientConnections:
         self._queue(connection, data)
         return True if number in self._connections else None
 
+    def is_connected(self, number: int) -> bool:
+        """Whether a client is connected still."""
+        connection = self._connections.get(number)
+        return connection is not None and not connection.ended
+
     def check_timeouts(self) -> None:
         """Each second: end connections that have stopped in the middle."""
         now = time.monotonic()

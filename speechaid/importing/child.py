@@ -1,59 +1,59 @@
-"""The child's side: ``python -P -B -m speechaid.importing.child PARENT MEMORY CPU``, started by ``process``.
+"""The child's side of a reader process: ``python -P -B -m MODULE PARENT MEMORY CPU``, started by ``process``.
 
-Standard input has the task and its file; standard output takes frames. Standard error is nobody's: what a
-library prints there may hold people's data.
+The module calls ``serve``. Standard input has tasks, each with its file; standard output takes frames.
+Standard error is nobody's: what a library prints there may hold people's data.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from speechaid.importing import frames
 from speechaid.importing.frames import Kind
 from speechaid.importing.limits import Limits, confine_process
 from speechaid.importing.output import Output
-from speechaid.importing.tasks import REFUSALS, Task
+from speechaid.importing.tasks import REFUSALS
 
 _STDOUT: Final = 1
 
-
-class TaskModule(Protocol):
-    """A module of ``speechaid.importing`` that carries out a task."""
-
-    def run(self, arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
-        """Carry out the task, and send the parts of its result."""
+#: Carries out a task with its arguments and its file, and sends the parts of its result.
+Run = Callable[[Mapping[str, Any], bytes, Output], None]
 
 
-def main() -> int:
-    """Carry out one task."""
+def serve(run: Run, title: str, *, most_tasks: int = 1) -> None:
+    """Carry out tasks until the parent has no more; never returns.
+
+    Args:
+        run: may raise the errors of ``tasks.REFUSALS``, which the parent raises in its turn.
+        title: of the process.
+        most_tasks: how many tasks to carry out.
+    """
     parent, memory, cpu = sys.argv[1:]
     confine_process(Limits.from_arguments(memory, cpu), int(parent))
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _set_title(title)
     output = Output(_STDOUT)
     with contextlib.suppress(BrokenPipeError):
-        _run(output)
+        for _ in range(most_tasks):
+            _carry_out(run, output)
     # Without a clean-up, which takes long where there is much to free.
     os._exit(0)
 
 
-def _run(output: Output) -> None:
+def _carry_out(run: Run, output: Output) -> None:
     # Encoded before the work: there is no memory for it afterwards.
     out_of_memory = frames.encode(Kind.OUT_OF_MEMORY)
     try:
         arguments = json.loads(_read(Kind.ARGUMENTS))
-        task = Task(arguments.pop("task"))
-        _set_title(task)
-        module: TaskModule = importlib.import_module(f"speechaid.importing.{task.value}")
-        module.run(arguments, _read(Kind.FILE), output)
+        run(arguments, _read(Kind.FILE), output)
     except MemoryError:
         os.write(_STDOUT, out_of_memory)
     except BrokenPipeError:
@@ -67,10 +67,10 @@ def _run(output: Output) -> None:
         output.send(Kind.END)
 
 
-def _set_title(task: Task) -> None:
+def _set_title(title: str) -> None:
     from setproctitle import setproctitle  # noqa: PLC0415 - after the limits
 
-    setproctitle(f"speechaid: reader [{task.value}]")
+    setproctitle(f"speechaid: reader [{title}]")
 
 
 def _named(exc: BaseException) -> dict[str, str]:
@@ -92,7 +92,3 @@ def _read_exactly(size: int) -> bytes:
     if len(data) < size:
         raise BrokenPipeError  # the parent has left
     return data
-
-
-if __name__ == "__main__":
-    sys.exit(main())

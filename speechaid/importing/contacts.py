@@ -20,7 +20,7 @@ from speechaid.campaign.tables import MAX_COLUMNS
 from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
-from speechaid.importing.tasks import Task
+from speechaid.importing.tasks import FileTask
 
 #: Rows of one slice at most, and characters from which on a slice has no further row.
 SLICE_ROWS: Final = 500
@@ -85,7 +85,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         titles_key=parsed.titles_key,
         kept_mapping=dict(parsed.kept_mapping),
     )
-    output.part(head.model_dump_json().encode())
+    output.send_part(head.model_dump_json().encode())
     done = 0
     goes_on = True
     while goes_on:
@@ -93,8 +93,8 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         piece = reader.take()
         done += len(piece.rows) + len(piece.bad_rows)
         for message in _messages(piece):
-            output.part(message)
-        output.progress(done)
+            output.send_part(message)
+        output.send_progress(done)
 
 
 def _messages(piece: Slice) -> Iterator[bytes]:
@@ -137,7 +137,7 @@ class ContactsReading:
         """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
         arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
         self.reader: Reader = pool.begin(
-            file_work(Task.CONTACTS, arguments.model_dump(mode="json"), data, filename)
+            file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
         )
         self._parsed: Parsed | None = None
         self._corrected: list[Row] = []

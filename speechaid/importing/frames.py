@@ -38,10 +38,10 @@ class Kind(IntEnum):
 
 def encode(kind: Kind, body: bytes = b"") -> bytes:
     """A frame's bytes."""
-    return header(kind, len(body)) + body
+    return frame_header(kind, len(body)) + body
 
 
-def header(kind: Kind, size: int) -> bytes:
+def frame_header(kind: Kind, size: int) -> bytes:
     """The bytes before a body of this size."""
     return _HEADER.pack(size, kind)
 

@@ -12,7 +12,7 @@ from speechaid.campaign.number_list import NumberList, read_numbers
 from speechaid.importing.output import Output
 from speechaid.importing.process import Reader, ReaderPool
 from speechaid.importing.subjects import file_work
-from speechaid.importing.tasks import Task
+from speechaid.importing.tasks import FileTask
 
 #: Numbers, or bad lines, of one message.
 _SLICE: Final = 5_000
@@ -37,7 +37,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
     for begin in range(0, max(len(numbers.good), len(numbers.bad)), _SLICE):
         end = begin + _SLICE
         message = {"good": numbers.good[begin:end], "bad": numbers.bad[begin:end]}
-        output.part(json.dumps(message).encode())
+        output.send_part(json.dumps(message).encode())
 
 
 class NumbersReading:
@@ -46,7 +46,7 @@ class NumbersReading:
     def __init__(self, pool: ReaderPool, data: bytes, filename: str, *, country: str) -> None:
         """Begin as soon as there is a place; the arguments are those of ``read_numbers``."""
         arguments = {"filename": filename, "country": country}
-        self.reader: Reader = pool.begin(file_work(Task.NUMBERS, arguments, data, filename))
+        self.reader: Reader = pool.begin(file_work(FileTask.NUMBERS, arguments, data, filename))
         self.numbers = NumberList(good=[], bad=[])
 
     def poll(self) -> bool:

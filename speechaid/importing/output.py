@@ -15,11 +15,11 @@ class Output:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def part(self, body: bytes) -> None:
+    def send_part(self, body: bytes) -> None:
         """Send a part of the result."""
         self.send(Kind.PART, body)
 
-    def progress(self, done: int) -> None:
+    def send_progress(self, done: int) -> None:
         """Say how far the work has come, such as in rows."""
         self.send(Kind.PROGRESS, json.dumps(done).encode())
 

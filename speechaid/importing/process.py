@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -22,14 +22,17 @@ from speechaid.errors import SpeechaidError
 from speechaid.importing import frames
 from speechaid.importing.frames import FrameDecoder, FrameError, Kind
 from speechaid.importing.limits import Limits
-from speechaid.importing.tasks import REFUSALS, Task
+from speechaid.importing.tasks import REFUSALS
 from speechaid.settings.child_environment import child_environment
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-#: Reader processes at once; further tasks wait.
+#: Reader processes at once, of each module; further tasks wait.
 MOST_PROCESSES: Final = 2
+#: A process that may be used again is kept for so long without work, and used for so long, in seconds.
+KEPT_SECONDS: Final = 5.0
+YOUNG_SECONDS: Final = 60.0
 #: A task's result has this many bytes at most.
 RESULT_BYTES: Final = 512 * 1024 * 1024
 #: Characters of a refusal's text.
@@ -74,7 +77,10 @@ class ReaderFailed(SpeechaidError):  # noqa: N818 - a condition, not a mistake
 class Work:
     """A task for a reader process."""
 
-    task: Task
+    #: What the process runs: it calls ``child.serve``.
+    module: str
+    #: For the log.
+    task: str
     #: JSON-compatible.
     arguments: Mapping[str, Any] = field(repr=False)
     file: bytes = field(default=b"", repr=False)
@@ -84,6 +90,17 @@ class Work:
     smaller: str
     other: str
     limits: Limits = field(default_factory=Limits)
+    #: The process is kept for a while, for other work of the same module and key; None: it ends.
+    keep_for: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Started:
+    """A process that has been started."""
+
+    process: subprocess.Popen[bytes]
+    started_at: float
+    kept_at: float = 0.0
 
 
 class ReaderPool:
@@ -93,6 +110,8 @@ class ReaderPool:
         self._most = most
         self._running: list[Reader] = []
         self._waiting: list[Reader] = []
+        #: Processes without work, with what they can be used for.
+        self._kept: list[tuple[tuple[str, str], _Started]] = []
         #: Held while a process is started and its pid is noted, and while the loop reaps others' children.
         self._lock = threading.Lock()
         self._pids: set[int] = set()
@@ -120,19 +139,43 @@ class ReaderPool:
         self._is_closed = True
         for reader in [*self._running, *self._waiting]:
             reader.close()
+        self.end_kept(float("inf"))
 
-    def is_next(self, reader: Reader) -> bool:
-        """Whether a process may be started for it now."""
-        free = self._most - len(self._running)
-        return not self._is_closed and reader in self._waiting[:free]
+    @property
+    def due_at(self) -> float:
+        """When ``end_kept`` is to be called, in seconds of ``time.monotonic``."""
+        return min((started.kept_at + KEPT_SECONDS for _, started in self._kept), default=float("inf"))
 
-    def start(self, reader: Reader, command: list[str]) -> subprocess.Popen[bytes]:
-        """Start its process; ``OSError`` where the system has none."""
+    def end_kept(self, now: float) -> None:
+        """End the processes that have had no work for a while."""
+        for entry in list(self._kept):
+            _, started = entry
+            if started.kept_at + KEPT_SECONDS <= now or started.process.poll() is not None:
+                self._kept.remove(entry)
+                self.end_process(started.process)
+
+    def is_next(self, reader: Reader, of: int = 1) -> bool:
+        """Whether a process may be started for it now; with ``of``, whether it is among the next so many."""
+        module = reader.work.module
+        free = self._most - sum(running.work.module == module for running in self._running)
+        ahead = [waiting for waiting in self._waiting if waiting.work.module == module]
+        return not self._is_closed and reader in ahead[: free + of - 1]
+
+    def start(self, reader: Reader) -> _Started:
+        """Start a process for it, or take one that was kept; ``OSError`` where the system has none."""
         self._waiting.remove(reader)
         self._running.append(reader)
+        work = reader.work
+        now = time.monotonic()
+        self.end_kept(now)
+        for entry in reversed(self._kept):
+            if entry[0] == (work.module, work.keep_for):
+                self._kept.remove(entry)
+                return entry[1]
+        words = [str(os.getpid()), *work.limits.to_arguments()]
         with self._lock:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
+                [sys.executable, "-P", "-B", "-m", work.module, *words],
                 env=child_environment() | _ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -141,16 +184,38 @@ class ReaderPool:
                 start_new_session=True,
             )
             self._pids.add(process.pid)
-        return process
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None  # noqa: S101 - a pipe
+            os.set_blocking(pipe.fileno(), False)
+        return _Started(process=process, started_at=now)
 
-    def forget(self, reader: Reader, pid: int | None) -> None:
+    def keep_process(self, work: Work, started: _Started) -> bool:
+        """Keep a process that has done its work; False: it is not to be used again."""
+        now = time.monotonic()
+        if work.keep_for is None or self._is_closed or now - started.started_at > YOUNG_SECONDS:
+            return False
+        self._kept.append(((work.module, work.keep_for), replace(started, kept_at=now)))
+        return True
+
+    def forget(self, reader: Reader) -> None:
         """It has ended, or is no longer wanted."""
         for readers in (self._running, self._waiting):
             if reader in readers:
                 readers.remove(reader)
-        if pid is not None:
-            with self._lock:
-                self._pids.discard(pid)
+
+    def end_process(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a process, and reap it."""
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.kill()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # the supervisor reaps it with the other strays, and Popen not
+            process.returncode = -signal.SIGKILL
+        with self._lock:
+            self._pids.discard(process.pid)
 
 
 class Reader:
@@ -163,21 +228,26 @@ class Reader:
         #: Bytes of its result so far.
         self.received = 0
         self._pool = pool
-        self._work = work
-        self._process: subprocess.Popen[bytes] | None = None
+        self.work = work
+        self._started: _Started | None = None
         self._decoder = FrameDecoder()
         self._input: list[memoryview] = []
-        self._started_at = 0.0
+        self._began_at = 0.0
 
     @property
     def is_waiting(self) -> bool:
         """Whether it waits for other tasks to end."""
-        return self._process is None and not self.is_finished
+        return self._started is None and not self.is_finished
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is among the next whose turn comes."""
+        return self._pool.is_next(self, of=4)
 
     @property
     def pid(self) -> int | None:
         """The running process; None where there is none."""
-        return None if self._process is None else self._process.pid
+        return None if self._started is None else self._started.process.pid
 
     def poll(self) -> list[bytes]:
         """Go on as far as possible without waiting; the parts of the result that have come.
@@ -208,58 +278,54 @@ class Reader:
     def close(self) -> None:
         """End the process, if there is one. The result, if it is not complete, is lost."""
         self.is_finished = True
-        process, self._process = self._process, None
+        started, self._started = self._started, None
         self._input.clear()
-        if process is not None:
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            process.kill()
-            try:
-                process.wait(_END_SECONDS)
-            except subprocess.TimeoutExpired:  # the supervisor reaps it with the other strays, and Popen not
-                process.returncode = -signal.SIGKILL
-        self._pool.forget(self, None if process is None else process.pid)
+        self._pool.forget(self)
+        if started is not None:
+            self._pool.end_process(started.process)
+
+    def _finish(self) -> None:
+        """The work is done: keep the process for other work, or end it."""
+        started = self._started
+        is_clean = self._decoder.is_empty and not self._input
+        if started is not None and is_clean and self._pool.keep_process(self.work, started):
+            self._started = None
+        self.close()
 
     def _poll(self) -> list[bytes]:
         if self.is_finished:
             return []
-        if self._process is None:
+        if self._started is None:
             if not self._pool.is_next(self):
                 return []
             self._start()
-        if time.monotonic() - self._started_at > self._work.limits.wall_seconds:
+        if time.monotonic() - self._began_at > self.work.limits.wall_seconds:
             raise self._failure(Cause.WALL)
         self._write()
         return self._read()
 
     def _start(self) -> None:
-        arguments = json.dumps({**self._work.arguments, "task": self._work.task.value}).encode()
-        words = [str(os.getpid()), *self._work.limits.to_arguments()]
-        command = [sys.executable, "-P", "-B", "-m", "speechaid.importing.child", *words]
+        arguments = json.dumps(self.work.arguments).encode()
+        self._began_at = time.monotonic()
         try:
-            self._process = self._pool.start(self, command)
+            self._started = self._pool.start(self)
         except OSError as exc:
-            log.warning("reader.not_started", task=self._work.task.value, error=str(exc))
+            log.warning("reader.not_started", task=self.work.task, error=str(exc))
             raise self._failure(Cause.NOT_STARTED) from exc
-        self._started_at = time.monotonic()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None  # noqa: S101 - a pipe
-            os.set_blocking(pipe.fileno(), False)
-        file = self._work.file
+        file = self.work.file
         self._input = [
-            memoryview(frames.encode(Kind.ARGUMENTS, arguments) + frames.header(Kind.FILE, len(file))),
+            memoryview(frames.encode(Kind.ARGUMENTS, arguments) + frames.frame_header(Kind.FILE, len(file))),
             memoryview(file),
         ]
 
     def _write(self) -> None:
-        assert self._process is not None  # noqa: S101 - started
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        assert self._started is not None  # noqa: S101 - started
+        pipe = self._started.process.stdin
+        assert pipe is not None  # noqa: S101 - a pipe
         left = _PORTION
         while self._input and left > 0:
             try:
-                count = os.write(self._process.stdin.fileno(), self._input[0][:left])
+                count = os.write(pipe.fileno(), self._input[0][:left])
             except BlockingIOError:
                 return
             except BrokenPipeError:  # what it has said, and how it ended, is read next
@@ -271,13 +337,14 @@ class Reader:
                 del self._input[0]
 
     def _read(self) -> list[bytes]:
-        assert self._process is not None  # noqa: S101 - started
-        assert self._process.stdout is not None  # noqa: S101 - a pipe
+        assert self._started is not None  # noqa: S101 - started
+        pipe = self._started.process.stdout
+        assert pipe is not None  # noqa: S101 - a pipe
         parts: list[bytes] = []
         left = _PORTION
         while left > 0 and not self.is_finished:
             try:
-                data = os.read(self._process.stdout.fileno(), min(left, 65_536))
+                data = os.read(pipe.fileno(), min(left, 65_536))
             except BlockingIOError:
                 break
             if not data:
@@ -300,7 +367,7 @@ class Reader:
                 elif kind is Kind.PROGRESS:
                     self.done = _whole(body)
                 elif kind is Kind.END:
-                    self.close()
+                    self._finish()
                     break
                 else:
                     raise self._explained(kind, body)
@@ -314,6 +381,7 @@ class Reader:
             return self._failure(Cause.MEMORY)
         found = json.loads(body)
         if kind is Kind.REFUSAL:
+            self._finish()
             return REFUSALS[found["kind"]](str(found["text"])[:_TEXT])
         if kind is Kind.FAULT:
             return self._failure(Cause.FAULT, f"{found['type']!s:.60} at {found['place']!s:.60}")
@@ -321,23 +389,23 @@ class Reader:
 
     def _ended(self) -> None:
         """Its output has ended without an end frame: say why, once it is gone."""
-        assert self._process is not None  # noqa: S101 - started
-        status = self._process.poll()
+        assert self._started is not None  # noqa: S101 - started
+        status = self._started.process.poll()
         if status is None:
             return
         by = signal.Signals(-status).name if -status in set(signal.Signals) else f"status {status}"
         raise self._failure(_CAUSES.get(by, Cause.FAULT), by)
 
     def _failure(self, cause: Cause, fault: str = "") -> ReaderFailed:
-        work, limits = self._work, self._work.limits
+        work, limits = self.work, self.work.limits
         log.warning(
             "reader.failed",
-            task=work.task.value,
+            task=work.task,
             cause=cause.value,
             fault=fault or None,
             pid=self.pid,
             bytes=len(work.file),
-            seconds=round(time.monotonic() - self._started_at, 1) if self._started_at else None,
+            seconds=round(time.monotonic() - self._began_at, 1) if self._began_at else None,
         )
         text = SENTENCES[cause].format(
             subject=work.subject,

@@ -9,8 +9,8 @@ from typing import Final
 from speechaid.errors import ImportFailed, NotFound, SpeechaidError, StoreError, StoreUnavailable
 
 
-class Task(StrEnum):
-    """A task; its value is the module of this package that carries it out."""
+class FileTask(StrEnum):
+    """What a file is read as; its value is the module of this package that reads it."""
 
     CONTACTS = "contacts"
     NUMBERS = "numbers"
@@ -22,4 +22,5 @@ REFUSALS: Final[Mapping[str, type[SpeechaidError]]] = {
     "not_found": NotFound,
     "database_away": StoreUnavailable,
     "database": StoreError,
+    "other": SpeechaidError,
 }
