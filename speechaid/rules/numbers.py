@@ -102,6 +102,39 @@ SPELLINGS: Final[dict[str, tuple[Spelling, ...]]] = {
 #: A trunk zero behind the country code: it belongs to no number of these countries (it does in Italy).
 _TRUNK_ZERO: Final = re.compile(r"(5[1-9]|50[1-9]|59[1-8])0{1,2}(\d+)")
 
+#: The code of such a country, in E.164.
+_TRUNK_CODE: Final = re.compile(r"\+(?:5[1-9]|50[1-9]|59[1-8])")
+
+#: By the first digits: spellings that are valid, or were, beside the one that stands for the line.
+LINES: Final[dict[str, tuple[Spelling, ...]]] = {
+    "54": (_spelling(r"549(\d{10})", r"54\1"),),
+    # Numbers of eight digits that begin with 7 are still valid; no other subscriber got them with a 9 before.
+    "55": (_spelling(r"55(\d\d)([6-9]\d{7})", r"55\g<1>9\2"),),
+}
+
+
+@dataclass(frozen=True)
+class OtherForms:
+    """The other forms of a line, from its digits."""
+
+    digits: re.Pattern[str]
+    #: A call can be placed with these, or could before a change of the plan.
+    dialled: tuple[str, ...]
+    #: Versions up to 0.2 read these where people wrote a prefix that belongs to no number.
+    misread: tuple[str, ...] = ()
+
+
+#: The reverse of ``SPELLINGS`` and ``LINES``, by the first digits.
+OTHER_FORMS: Final[dict[str, tuple[OtherForms, ...]]] = {
+    "52": (OtherForms(re.compile(r"52(\d{10})"), (r"521\1",)),),
+    "54": (OtherForms(re.compile(r"54(\d{10})"), (r"549\1",)),),
+    "55": (OtherForms(re.compile(r"55(\d\d)9([6-9]\d{7})"), (r"55\1\2",)),),
+    "57": (
+        OtherForms(re.compile(r"5760([1-8]\d{7})"), (r"57\1",)),
+        OtherForms(re.compile(r"57(3\d{9})"), (), (r"573\1",)),
+    ),
+}
+
 _DIGITS_ONLY: Final = re.compile(r"\d+")
 _SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+?\d+", re.IGNORECASE)
 _DECIMAL_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")
@@ -197,18 +230,16 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
     return [(text.strip(), whole)]
 
 
-_ARGENTINE_MOBILE: Final = re.compile(r"\+549(\d{10})")
-
-
 @lru_cache(maxsize=8192)
 def line_identity(e164: str) -> str:
     """The line that a number leads to: equal for every spelling that reaches the same subscriber.
 
-    Mexico's 1 and Brazil's missing ninth digit are mended by reading; Argentina's 9 only says that the line
-    is a mobile, the subscriber's number is unique without it.
+    Mexico's 1 is mended by reading; Argentina's 9 only says that the line is a mobile, the subscriber's
+    number is unique without it; Brazil's ninth digit was put before every mobile number.
 
     Args:
-        e164: a number with its country code, also one that was stored under older rules.
+        e164: a number with its country code, also one that was stored under older rules; any other text is
+            its own identity.
     """
     number = read(e164, None)
     return line_of(number) if isinstance(number, Number) else _line(e164)
@@ -220,7 +251,56 @@ def line_of(number: Number) -> str:
 
 
 def _line(e164: str) -> str:
-    return _ARGENTINE_MOBILE.sub(r"+54\1", e164)
+    digits = e164.removeprefix("+")
+    for rule in LINES.get(digits[:2], ()):
+        if rule.digits.fullmatch(digits):
+            return "+" + rule.digits.sub(rule.becomes, digits)
+    return e164
+
+
+def dialled_spellings(e164: str) -> tuple[str, ...]:
+    """The numbers that a call to this line can be placed with, in a fixed order; most lines have one.
+
+    The do-not-call list has an entry for each: a daemon of an older version looks up only the number that it
+    is about to dial.
+    """
+    return _spelled(e164)[0]
+
+
+def all_spellings(e164: str) -> tuple[str, ...]:
+    """Every form under which this line may have been listed, or dialled, by any version.
+
+    Beside ``dialled_spellings`` these are misreadings of versions up to 0.2, which kept a trunk zero behind
+    the country code. Whoever compares a number with stored ones compares all of these.
+    """
+    dialled, misread = _spelled(e164)
+    return dialled + misread
+
+
+@lru_cache(maxsize=8192)
+def _spelled(e164: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    line = line_identity(e164)
+    digits = line.removeprefix("+")
+    rules = [rule for rule in OTHER_FORMS.get(digits[:2], ()) if rule.digits.fullmatch(digits)]
+    dialled = dict.fromkeys(
+        [line, *("+" + rule.digits.sub(form, digits) for rule in rules for form in rule.dialled)]
+    )
+    misread = ["+" + rule.digits.sub(form, digits) for rule in rules for form in rule.misread]
+    for number in dialled:
+        if (code := _TRUNK_CODE.match(number)) is not None:
+            misread += [f"{code[0]}{zeros}{number[code.end() :]}" for zeros in ("0", "00")]
+    kept = dict.fromkeys(form for form in misread if _is_possible(form))
+    # A form that no rule makes is looked up as it is, too.
+    asked = {} if e164 in dialled else {e164: None}
+    return tuple(dialled), tuple(kept | asked)
+
+
+def _is_possible(e164: str) -> bool:
+    """Whether a version up to 0.2 took this for a number: it compared nothing but lengths."""
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(e164))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def is_placeholder(number: Number) -> bool:
