@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -230,6 +230,49 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
     return [(text.strip(), whole)]
 
 
+def read_opt_out(text: str, countries: Sequence[str | None]) -> list[Number]:
+    """Read what somebody wrote who is not to be called: no note and no doubt about its form refuses it.
+
+    Returns:
+        The numbers in order, valid ones where the text is valid in the first country. Otherwise each number
+        as which a job with this text could be dialled in any of the countries. Empty: no job could be dialled
+        with it, so there is nothing to list (``read`` says why it is no number).
+    """
+    found: dict[str, Number] = {}
+    for part, reading in read_cell(text, countries[0] if countries else None):
+        if isinstance(reading, Number) and reading.is_valid:
+            found.setdefault(reading.e164, reading)
+        elif reading not in (Fault.ROUNDED, Fault.NATIONAL_ID):
+            for number in _possible_numbers(part, countries):
+                found.setdefault(number.e164, number)
+    return list(found.values())
+
+
+def _possible_numbers(text: str, countries: Sequence[str | None]) -> list[Number]:
+    """The numbers that digits anywhere in the text can be."""
+    plain = _undecorated(text)
+    found: list[Number] = []
+    for parts in ([plain, *_BETWEEN.split(plain)], plain.split()):
+        runs = dict.fromkeys(match[0] for part in parts for match in _RUN.finditer(part))
+        found += [number for run in runs for number in _numbers_of_run(run, countries)]
+        if found:
+            break
+    return found
+
+
+def _numbers_of_run(run: str, countries: Sequence[str | None]) -> list[Number]:
+    digits = "".join(_DIGITS_ONLY.findall(run))
+    if len(digits) < _MIN_DIGITS:
+        return []
+    readings = [_read_run(run, country.strip().upper() if country else None, None) for country in countries]
+    abroad = _number(digits, None, None)
+    if abroad is not None and abroad.is_valid:
+        readings.append(abroad)
+    numbers = [reading for reading in readings if isinstance(reading, Number)]
+    is_certain = bool(numbers) and numbers[0] is readings[0] and numbers[0].is_valid
+    return numbers[:1] if is_certain else numbers
+
+
 @lru_cache(maxsize=8192)
 def line_identity(e164: str) -> str:
     """The line that a number leads to: equal for every spelling that reaches the same subscriber.
@@ -301,6 +344,12 @@ def _is_possible(e164: str) -> bool:
         return phonenumbers.is_possible_number(phonenumbers.parse(e164))
     except phonenumbers.NumberParseException:
         return False
+
+
+def is_valid(e164: str) -> bool:
+    """Whether the numbering plan of its country has the number."""
+    number = read(e164, None)
+    return isinstance(number, Number) and number.is_valid
 
 
 def is_placeholder(number: Number) -> bool:
