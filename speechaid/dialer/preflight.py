@@ -171,7 +171,7 @@ def next_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choice
         job.contact.next_phone_index,
         job.dead_phones | preflight.listed,
         preflight.country,
-        accept_unassigned=phones.accepts_unassigned(preflight.batch),
+        accept_unassigned=phones.accepts_unassigned(job, preflight.batch),
     )
     if choice is not None:
         return choice
@@ -192,7 +192,7 @@ def states_of_phones(job: Job, preflight: Preflight) -> dict[str, PhoneState]:
         dead=job.dead_phones,
         listed=preflight.listed,
         country=preflight.country,
-        accept_unassigned=phones.accepts_unassigned(preflight.batch),
+        accept_unassigned=phones.accepts_unassigned(job, preflight.batch),
     )
 
 

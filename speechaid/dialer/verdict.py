@@ -201,7 +201,7 @@ def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs:
             job.contact.phones,
             job.dead_phones,
             country,
-            accept_unassigned=phones.accepts_unassigned(billing.batch),
+            accept_unassigned=phones.accepts_unassigned(job, billing.batch),
         ),
         index=dial.phone_index,
         attempts=job.attempts,

@@ -1,8 +1,8 @@
 """Phone numbers: a contact's text in E.164, and the choice of the next phone. Pure: no I/O, no clock.
 
-A number that is only possible (the numbering plan does not have it) is dialled where the batch accepts it.
-Batches of other programs do: they have such numbers, plans change faster than the library, and Retell refuses
-numbers that do not exist. A batch that speechaid made accepts none, unless its import was told to.
+A number that is only possible (the numbering plan does not have it) is dialled in jobs of other programs:
+they have such numbers, plans change faster than the library, and Retell refuses numbers that do not exist. Of
+an imported job it is dialled where the import was told to keep such numbers.
 
 Contacts store the text as it was imported. It is normalised (``normalize`` in US spelling) at each preflight,
 because the country may be that of the batch, the account or the settings.
@@ -18,6 +18,7 @@ import phonenumbers
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
+from speechaid.model.job import Job
 from speechaid.rules import numbers
 
 
@@ -70,9 +71,13 @@ class PhoneState(StrEnum):
     REPEATED = "listed twice in the job"
 
 
-def accepts_unassigned(batch: Batch | None) -> bool:
-    """Whether numbers that no numbering plan has are dialled: yes, unless the batch says no."""
-    return batch is None or batch.accepts_unassigned
+def accepts_unassigned(job: Job, batch: Batch | None) -> bool:
+    """Whether the job's numbers that no numbering plan has are dialled.
+
+    As the batch says; where it says nothing, only those of jobs that another program wrote.
+    """
+    of_batch = None if batch is None else batch.accept_unassigned
+    return job.import_id is None if of_batch is None else of_batch
 
 
 def phone_states(

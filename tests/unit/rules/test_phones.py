@@ -6,7 +6,7 @@ import pytest
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
-from speechaid.model.reading import Document
+from speechaid.model.job import Job
 from speechaid.rules.phones import (
     Choice,
     PhoneState,
@@ -119,15 +119,16 @@ def test_a_number_that_the_plan_lacks_is_dialled_only_where_the_batch_accepts_it
     }
 
 
-@pytest.mark.parametrize(
-    ("stored", "accepts"),
-    [({}, True), ({"accept_unassigned": False}, False), ({"accept_unassigned": True}, True)],
-)
-def test_a_batch_of_another_program_accepts_numbers_that_the_plan_lacks(
-    stored: Document, accepts: bool
+@pytest.mark.parametrize("of_import", [None, "import-1"])
+@pytest.mark.parametrize("of_batch", [None, False, True])
+def test_numbers_that_the_plan_lacks_are_dialled_as_the_batch_says_else_for_other_programs(
+    of_batch: bool | None, of_import: str | None
 ) -> None:
-    assert accepts_unassigned(Batch.read({"batch_id": "b", **stored})) is accepts
-    assert accepts_unassigned(None)
+    batch = Batch.read({"batch_id": "b", "accept_unassigned": of_batch})
+    job = Job.read({"_id": 1, "import_id": of_import})
+    expected = of_import is None if of_batch is None else of_batch
+    assert accepts_unassigned(job, batch) is expected
+    assert accepts_unassigned(job, None) is (of_import is None)
 
 
 def test_the_same_phone_listed_twice_is_dialled_at_its_first_place_only() -> None:
