@@ -67,7 +67,7 @@ class DoNotCallList:
         """The entries of these numbers, in whatever form."""
         if not numbers:
             return set()
-        rows = self.table.find({"_id": {"$in": forms_to_look_up(numbers)}}, fields=("_id",))
+        rows = self.table.find({"_id": {"$in": searched_forms(numbers)}}, fields=("_id",))
         return {row["_id"] for row in rows}
 
     def other_forms(self, limit: int) -> list[Document]:
@@ -91,7 +91,7 @@ class DoNotCallList:
         return self.table.delete({"_id": {"$in": list(all_spellings(number))}}) > 0
 
 
-def forms_to_look_up(numbers: Iterable[str]) -> list[str]:
+def searched_forms(numbers: Iterable[str]) -> list[str]:
     """Every form under which one of these numbers may be listed, in order."""
     return sorted({form for number in numbers for form in all_spellings(number)})
 

@@ -15,7 +15,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.store import holds
-from speechaid.store.do_not_call import forms_to_look_up, numbers_of
+from speechaid.store.do_not_call import searched_forms, numbers_of
 from speechaid.store.holds import HoldsReading
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
@@ -120,7 +120,7 @@ class PreflightQueries:
 
 def _listed(numbers: Collection[str]) -> Document:
     """The keys by which the do-not-call list is joined; none where there is no number."""
-    return {"listed": {"$literal": forms_to_look_up(numbers)}} if numbers else {}
+    return {"listed": {"$literal": searched_forms(numbers)}} if numbers else {}
 
 
 def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> PreflightDocuments:
