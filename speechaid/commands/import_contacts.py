@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
+from speechaid.campaign.rows import Kind
 from speechaid.commands.batch_fields import batch_fields, call_settings, country
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
@@ -67,6 +68,8 @@ class _Import:
     #: None for a new batch, which is created once the file has been read.
     batch: Batch | None
     account_id: str | None
+    #: Whether rows with numbers that no numbering plan has are kept: then they are dialled, too.
+    accept_unassigned: bool
     #: None in a dry run.
     import_id: str | None = None
     known: KnownPeople | None = None
@@ -120,6 +123,7 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
             batch=batch,
             account_id=account_id,
             start_check=check,
+            accept_unassigned=Kind.UNASSIGNED in choices.accepted,
         )
         return await_reader(
             context,
@@ -261,7 +265,9 @@ def _check_file(context: HandlerContext, command: Invocation, work: _Import) -> 
 def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
     """Record the import, in a batch that stays paused until its last row is imported."""
     if work.batch is None:
-        work.batch = _new_batch(context, command)
+        work.batch = _new_batch(context, command, accept_unassigned=work.accept_unassigned)
+    elif work.accept_unassigned and not work.batch.accept_unassigned:
+        context.store.batches.accept_unassigned(work.batch.batch_id)
     if work.import_id is None:
         work.import_id = context.store.imports.create(
             {
@@ -278,9 +284,9 @@ def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
         context.store.imports.keep_mapping(work.account_id, work.parsed.titles_key, mapping, by=command.actor)
 
 
-def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
+def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigned: bool) -> Batch:
     name = command.args["name"] or PurePath(command.args["filename"]).stem
-    fields = batch_fields(command.args, name=name)
+    fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
@@ -126,20 +126,24 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
     facts.unreadable_answers = store.diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
     facts.served = store.diagnostics.served_jobs(COUNTED)
-    facts.documents = _unreadable_documents(store, facts.snapshot)
+    _scan_documents(context, facts)
     facts.missing_indexes = missing_indexes(store)
 
 
-def _unreadable_documents(store: Store, snapshot: Mapping[str, Any]) -> list[UnreadableDocument]:
+def _scan_documents(context: HandlerContext, facts: DoctorFacts) -> None:
     """What a short scan finds now, and what the housekeeper's rounds have found beyond it."""
-    scan = DocumentScan(store)
-    scan.check_more(SystemClock(), _SCAN_SECONDS)
-    found = scan.all_found()
+    scan = DocumentScan(context.store)
+    country = context.settings.dialling.default_country
+    scan.check_more(SystemClock(), _SCAN_SECONDS, default_country=country)
+    facts.documents, facts.unassigned = scan.all_found(), scan.unassigned_numbers()
     if scan.is_complete:
-        return found
-    known = {(one.collection, one.name, one.fault.field) for one in found}
-    earlier = map(UnreadableDocument.read, snapshot.get("unreadable", {"named": []})["named"])
-    return found + [one for one in earlier if (one.collection, one.name, one.fault.field) not in known]
+        return
+    known = {(one.collection, one.name, one.fault.field) for one in facts.documents}
+    earlier = map(UnreadableDocument.read, facts.snapshot.get("unreadable", {"named": []})["named"])
+    facts.documents += [one for one in earlier if (one.collection, one.name, one.fault.field) not in known]
+    counted: Mapping[str, int] = facts.snapshot.get("unassigned", {})
+    if sum(counted.values()) > sum(facts.unassigned.values()):
+        facts.unassigned = dict(counted)
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:

@@ -106,6 +106,8 @@ class DoctorFacts:
     served: list[str] = field(default_factory=list)
     #: Documents with fields that cannot be read.
     documents: list[UnreadableDocument] = field(default_factory=list)
+    #: Waiting jobs with a number that no numbering plan has, by batch; the key of jobs without one is empty.
+    unassigned: dict[str, int] = field(default_factory=dict)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

@@ -329,6 +329,7 @@ CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     job_checks.calls,
     job_checks.unreadable,
     job_checks.served_jobs,
+    job_checks.unassigned_numbers,
     job_checks.unreadable_documents,
     job_checks.retries,
     _settings,

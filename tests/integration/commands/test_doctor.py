@@ -40,11 +40,14 @@ class Campaign:
         self.stage = stage
         self.settings: Settings = stage.settings
         self.store = stage.store
+        self._jobs = 0
         stage.add_batch(BATCH)
         self.job("job-1")
 
     def job(self, job_id: str, **fields: Any) -> None:
-        self.stage.add_job(phone(), job_id=job_id, **{"batch_id": BATCH, **fields})
+        self._jobs += 1
+        # Numbers that the numbering plan has.
+        self.stage.add_job(f"+5695555{self._jobs:04d}", job_id=job_id, **{"batch_id": BATCH, **fields})
 
     def jobs(self, count: int, **fields: Any) -> None:
         for number in range(count):

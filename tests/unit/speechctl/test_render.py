@@ -403,7 +403,16 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "is on the list since",
     ),
-    "dnc-add": ({"number": "+569******34", "was_listed": False, "in_call": True}, "right now"),
+    "dnc-add": (
+        {
+            "number": "+569******34",
+            "numbers": ["+569******34"],
+            "valid": True,
+            "was_listed": False,
+            "in_call": True,
+        },
+        "right now",
+    ),
     "dnc-remove": ({"number": "+569******34", "was_listed": True}, "may be called again"),
     "dnc-import": (
         {
