@@ -248,7 +248,10 @@ class ControlSocket:
         else:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
             if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                text = f"{decoded.command.name} needs write access, and this client may only read"
+                text = (
+                    f"{decoded.command.name} needs {decoded.command.access} access, and this client has"
+                    f" {peer.access}"
+                )
                 decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=text)
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)

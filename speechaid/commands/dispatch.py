@@ -28,6 +28,7 @@ from speechaid.commands.interfaces import (
     SubmitTask,
 )
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
+from speechaid.commands.status_answers import without_people
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
 from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
 from speechaid.telemetry.logs import get_logger
@@ -39,6 +40,9 @@ _COUNT_WAIT_SECONDS: Final = 1.0
 #: Refusals by the database's contents, and a pause that is written but whose dials have not ended: nothing
 #: has to be held in its place.
 _DECIDED: Final = frozenset({ErrorCode.NOT_FOUND, ErrorCode.AMBIGUOUS_ID, ErrorCode.TIMEOUT})
+
+#: Refusals whose texts quote neither documents nor Retell.
+_WITHOUT_PEOPLE: Final = frozenset({ErrorCode.BUSY, ErrorCode.UNAVAILABLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,11 +289,17 @@ class Dispatcher:
             self._admission.release_request(request)
         if isinstance(outcome, _Done):
             not_saved = self._not_saved(request)
-            self._answers.reply(request, outcome.result | ({"not_kept": not_saved} if not_saved else {}))
+            result = outcome.result | ({"not_kept": not_saved} if not_saved else {})
+            if not request.peer.may(Access.READ):
+                result = without_people(request.command.name, result)
+            self._answers.reply(request, result)
         elif isinstance(outcome, Refusal):
             not_saved = self._not_saved(request) if _done_before(request) else None
             lost = f"; a restart will lose it: {not_saved}" if not_saved else ""
-            self._answers.refuse(request, outcome.code, outcome.message + lost)
+            message = outcome.message + lost
+            if not request.peer.may(Access.READ) and outcome.code not in _WITHOUT_PEOPLE:
+                message = "this could not be answered; the daemon's log or a client with a read key says why"
+            self._answers.refuse(request, outcome.code, message)
         if request.command.access is Access.WRITE:
             self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
 

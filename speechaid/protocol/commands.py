@@ -26,10 +26,18 @@ class Kind(StrEnum):
 
 
 class Access(StrEnum):
-    """The right that a client needs for a command."""
+    """The right that a client needs for a command; each one includes those before it."""
 
+    #: Counts and health: no name, number, variable or job of a person, and no text that somebody typed.
+    STATUS = "status"
+    #: People's data.
     READ = "read"
     WRITE = "write"
+
+    def includes(self, other: Access) -> bool:
+        """Whether a client with this right may give commands that need the other."""
+        order = list(Access)
+        return order.index(self) >= order.index(other)
 
 
 class Runs(StrEnum):
@@ -81,8 +89,8 @@ class CommandSpec:
 
     name: str
     help: str
+    access: Access
     arguments: tuple[Argument, ...] = ()
-    access: Access = Access.READ
     runs: Runs = Runs.BACKGROUND
     #: It stops calls: it waits for no other command, and no limit of other commands concerns it.
     urgent: bool = False
@@ -237,6 +245,7 @@ _TABLE: Final = (
     CommandSpec(
         name="status",
         help="supervisor, workers, queue, batches, alerts and holds",
+        access=Access.STATUS,
         runs=Runs.LOOP,
         timeout_seconds=5.0,
     ),
@@ -290,6 +299,7 @@ _TABLE: Final = (
     CommandSpec(
         name="batches",
         help="the batches, newest first, with their jobs by status",
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="limit",
@@ -427,6 +437,7 @@ _TABLE: Final = (
     CommandSpec(
         name="imports",
         help="progress or result of the latest import of each batch",
+        access=Access.READ,
         arguments=(
             Argument(
                 name="limit",
@@ -441,6 +452,7 @@ _TABLE: Final = (
     CommandSpec(
         name="jobs",
         help="jobs, one line each",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -461,16 +473,19 @@ _TABLE: Final = (
     CommandSpec(
         name="job",
         help="one job with its whole history: every call, every event",
+        access=Access.READ,
         arguments=(_JOB,),
     ),
     CommandSpec(
         name="explain",
         help="why this person is, or is not, being called right now, and when the next chance comes",
+        access=Access.READ,
         arguments=(_JOB,),
     ),
     CommandSpec(
         name="forecast",
         help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -554,6 +569,7 @@ _TABLE: Final = (
     CommandSpec(
         name="report",
         help="results of the calls: jobs, outcomes, minutes and cost",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -568,6 +584,7 @@ _TABLE: Final = (
     CommandSpec(
         name="promises",
         help="who promised to pay, how much and when",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -583,6 +600,7 @@ _TABLE: Final = (
     CommandSpec(
         name="export",
         help="calls, jobs, promises to pay or the do-not-call list into a CSV or XLSX file",
+        access=Access.READ,
         arguments=(
             Argument(
                 name="output",
@@ -614,6 +632,7 @@ _TABLE: Final = (
     CommandSpec(
         name="dnc",
         help="the do-not-call list: its length, and whether a number is on it",
+        access=Access.READ,
         arguments=(_OPTIONAL_NUMBER, _COUNTRY),
     ),
     _write(
@@ -647,6 +666,7 @@ _TABLE: Final = (
     CommandSpec(
         name="top",
         help="workers, calls, queue and rates on one screen, live; q or Ctrl-C ends it",
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="interval",
@@ -664,6 +684,7 @@ _TABLE: Final = (
     CommandSpec(
         name="events",
         help="events of this host as they happen, until Ctrl-C",
+        access=Access.READ,
         arguments=(
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
@@ -673,6 +694,7 @@ _TABLE: Final = (
     CommandSpec(
         name="logs",
         help="recorded events of jobs on all hosts, and operators' commands",
+        access=Access.READ,
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
             Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
@@ -691,6 +713,7 @@ _TABLE: Final = (
     CommandSpec(
         name="alerts",
         help="firing alerts: since when, what they mean and what to do",
+        access=Access.STATUS,
         arguments=(Argument(name="all", kind=Kind.FLAG, help="show the quiet alerts too"),),
         runs=Runs.LOOP,
         timeout_seconds=5.0,
@@ -698,10 +721,12 @@ _TABLE: Final = (
     CommandSpec(
         name="doctor",
         help="what keeps calls from being made, with evidence and remedy",
+        access=Access.READ,
     ),
     CommandSpec(
         name="keys",
         help="keys for control over TCP: make the server's, add or revoke a client's, list them",
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="action",
@@ -711,7 +736,12 @@ _TABLE: Final = (
                 help="what to do with the keys on this machine",
             ),
             Argument(name="name", positional=True, help="the client's name: maria"),
-            Argument(name="access", choices=("read", "write"), default="read", help="what the client may do"),
+            Argument(
+                name="access",
+                choices=tuple(Access),
+                default=Access.READ,
+                help="what the client may do: see counts and health, see people's data, or command",
+            ),
             Argument(
                 name="dir", help="the directory of the keys (default: the daemon's SPEECHAID_CONTROL_KEYS)"
             ),
@@ -722,6 +752,7 @@ _TABLE: Final = (
     CommandSpec(
         name="completion",
         help='a shell\'s completion script: eval "$(speechctl completion bash)"',
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="shell",
@@ -736,6 +767,7 @@ _TABLE: Final = (
     CommandSpec(
         name="ids",
         help="ids with a prefix, for shell completion",
+        access=Access.READ,
         arguments=(
             Argument(
                 name="kind",

@@ -131,7 +131,7 @@ class Peer:
 
     def may(self, access: Access) -> bool:
         """Whether the client may give commands that need this access."""
-        return self.access is Access.WRITE or access is Access.READ
+        return self.access.includes(access)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

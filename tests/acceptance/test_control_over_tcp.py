@@ -88,6 +88,7 @@ def network() -> Iterator[Network]:
         terminal.type("keys", "server", "--dir", str(opened.keys))
         opened.add("maria", "write")
         opened.add("grafana", "read")
+        opened.add("panel", "status")
         terminal.daemon.start()
         yield opened
 
@@ -99,6 +100,7 @@ def test_key_files_are_readable_for_their_owner_only(network: Network) -> None:
     assert {(row["name"], row["access"]) for row in listed["clients"]} == {
         ("maria", "write"),
         ("grafana", "read"),
+        ("panel", "status"),
     }
     assert "secret" not in json.dumps(listed)
     assert "exists already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
@@ -126,7 +128,35 @@ def test_a_client_with_a_read_key_reads_and_its_writes_are_refused_and_logged(ne
             client.ask("drain", {}, timeout_seconds=PATIENCE_SECONDS)
     assert caught.value.code == "forbidden"
     assert not network.terminal.ask("status")["supervisor"]["draining"]
-    network.wait_for_log("drain needs write access, and this client may only read")
+    network.wait_for_log("drain needs write access, and this client has read")
+
+
+def test_a_client_with_a_status_key_sees_counts_and_nothing_of_a_person(network: Network) -> None:
+    batch_id = network.terminal.import_contacts(3, "clientes de Ana Rojas")
+    job = network.terminal.a_live_call(batch_id)
+    network.terminal.type("hold", "--reason", "complaint of Ana Rojas +56912345671")
+    jobs = list(network.terminal.database["jobs"].find({"batch_id": batch_id}))
+    of_people = {"Ana Rojas", "912345671", "********71", str(job["dial"]["call_id"])}
+    for found in jobs:
+        of_people |= {found["job_id"], found["contact"]["name"], *found["contact"]["phones"]}
+    with network.client("panel") as client:
+        answers = {
+            name: client.ask(name, {}, timeout_seconds=PATIENCE_SECONDS)
+            for name in ("status", "alerts", "batches")
+        }
+        for name in ("jobs", "logs", "doctor", "promises", "forecast", "imports"):
+            with pytest.raises(Refused) as caught:
+                client.ask(name, {}, timeout_seconds=PATIENCE_SECONDS)
+            assert caught.value.code == "forbidden", name
+        with pytest.raises(Refused, match="events needs read access, and this client has status"):
+            next(client.stream("events", {}))
+    network.terminal.type("unhold")
+    shown = json.dumps(answers)
+    assert [text for text in of_people if text in shown] == []
+    assert any(worker["job"] for worker in answers["status"]["workers"])
+    assert answers["status"]["fleet_hold"]["at"]
+    assert sum(answers["status"]["queue"].values()) >= len(jobs)
+    assert batch_id in shown
 
 
 def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -> None:
