@@ -30,6 +30,7 @@ from speechaid.control_sockets.clients import ClientConnections, Connection
 from speechaid.control_sockets.relay import RelayProcess, TcpAccess
 from speechaid.errors import ControlError
 from speechaid.fleet.interfaces import Readable
+from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
@@ -265,7 +266,13 @@ class ControlSocket:
     def _log_refusal(self, refusal: Refusal, peer: Peer) -> None:
         client = {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
-        log.event(level, "control.request_refused", code=refusal.code, text=refusal.message[:200], **client)
+        log.event(
+            level,
+            "control.request_refused",
+            code=refusal.code,
+            text=mask_prose(refusal.message[:200]),
+            **client,
+        )
 
     def _answer(self, request: Request, body: Mapping[str, Any], *, of_stream: bool = False) -> bool | None:
         try:

@@ -30,6 +30,7 @@ from speechaid.commands.interfaces import (
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.commands.status_answers import without_people
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
+from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
 from speechaid.telemetry.logs import get_logger
 
@@ -115,6 +116,7 @@ class Dispatcher:
 
     def dispatch(self, request: Request) -> None:
         """Answer a request: loop commands at once, background commands when they are done."""
+        request = _with_masked_reason(request)
         if request.command.runs is Runs.STREAM:
             self._subscribe(request)
             return
@@ -309,6 +311,14 @@ class Dispatcher:
             return None
         reason: str | None = self._daemon.snapshot()["supervisor"].get("orders_not_kept")
         return reason
+
+
+def _with_masked_reason(request: Request) -> Request:
+    """A reason goes into documents, answers, events and alerts: numbers are masked before all of them."""
+    reason = request.args.get("reason")
+    if reason is None:
+        return request
+    return replace(request, args={**request.args, "reason": mask_prose(reason)})
 
 
 def _join_key(request: Request) -> str:

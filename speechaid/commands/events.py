@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from speechaid.commands.interfaces import CommandRefused
-from speechaid.model.masking import mask_bare_phones
+from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.telemetry.redaction import Redactor
 
@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 60.0
 #: Log lines kept between two ticks.
 _MAX_LINES: Final = 1000
-_NUMBER_FIELDS: Final = frozenset({"phone", "number", "error", "text", "message"})
+_NUMBER_FIELDS: Final = frozenset({"phone", "number", "error", "text", "message", "reason", "summary"})
 
 
 class Stream(Protocol):
@@ -144,4 +144,4 @@ def _matches(request: Request, item: Mapping[str, Any]) -> bool:
 
 
 def _masked(name: str, value: Any) -> Any:
-    return mask_bare_phones(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
+    return mask_prose(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value

@@ -76,11 +76,19 @@ class Argument:
     short: str | None = None
     #: May be given several times: a list of texts on the wire.
     repeatable: bool = False
+    #: An id, or a position in a list, that ``completes`` does not tell to be one.
+    is_id: bool = False
 
     @property
     def flag(self) -> str:
         """As written on the command line: ``--older-than``."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether people type what they like: it may quote a phone number, so records mask it."""
+        is_text = self.kind in {Kind.TEXT, Kind.FILE} and not self.choices
+        return is_text and self.completes is None and not self.is_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +185,7 @@ _WORKER: Final = Argument(
     required=True,
     completes="worker",
 )
-_REASON: Final = Argument(name="reason", help="the reason; recorded with author and time")
+_REASON: Final = Argument(name="reason", help="the reason; recorded with author and time, numbers masked")
 _COUNTRY: Final = Argument(name="country", help="country of numbers without a country code: CL")
 _NUMBER: Final = Argument(
     name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
@@ -192,7 +200,7 @@ _DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 o
 _TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
 _BATCH_SETTINGS: Final = (
     Argument(name="description", help="what the campaign is about"),
-    Argument(name="account", help="the account that pays (account_id)"),
+    Argument(name="account", is_id=True, help="the account that pays (account_id)"),
     Argument(name="country", help="country of phones without a country code: CL (default: the account's)"),
     Argument(
         name="priority", help="which batch goes first", choices=("normal", "high", "urgent"), default="normal"
@@ -428,6 +436,7 @@ _TABLE: Final = (
             name="import",
             positional=True,
             required=True,
+            is_id=True,
             help="the import's id, or its batch's: then the latest import",
         ),
         _DRY_RUN,
@@ -616,7 +625,7 @@ _TABLE: Final = (
                 help="what to export, one row each",
             ),
             _OF_BATCH,
-            Argument(name="after", help="the position that an earlier page gave as its next"),
+            Argument(name="after", is_id=True, help="the position that an earlier page gave as its next"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,
@@ -706,7 +715,7 @@ _TABLE: Final = (
                 default=30,
                 help="show the latest, at most this many",
             ),
-            Argument(name="after", help="only lines after the place that an earlier answer gave"),
+            Argument(name="after", is_id=True, help="only lines after the place that an earlier answer gave"),
             Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="keep printing new lines"),
         ),
     ),
@@ -776,7 +785,7 @@ _TABLE: Final = (
                 choices=("batch", "job", "account"),
                 help="what the ids name",
             ),
-            Argument(name="prefix", positional=True, help="the beginning of the ids"),
+            Argument(name="prefix", positional=True, is_id=True, help="the beginning of the ids"),
         ),
         timeout_seconds=2.0,
     ),

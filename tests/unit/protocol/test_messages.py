@@ -253,6 +253,20 @@ GRANTS = {
 }
 
 
+def test_what_people_type_is_told_from_ids_and_choices() -> None:
+    prose = {
+        argument.name
+        for spec in COMMANDS.values()
+        if spec.runs is not Runs.CLIENT
+        for argument in spec.wire_arguments
+        if argument.is_prose
+    }
+    assert prose == {
+        *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
+        *("number", "country", "hours", "days", "timezone"),
+    }
+
+
 def test_every_command_has_its_right() -> None:
     listed = {name: access for access, names in GRANTS.items() for name in names.split()}
     assert listed == {name: spec.access for name, spec in COMMANDS.items()}
