@@ -189,7 +189,10 @@ class Daemon(DaemonControl):
 
     def run(self) -> ExitStatus:
         """Supervise until the end."""
-        return self._supervisor.run()
+        try:
+            return self._supervisor.run()
+        finally:
+            self._dispatcher.close()
 
     # What commands may ask (``commands.interfaces.DaemonControl``).
 

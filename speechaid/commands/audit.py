@@ -53,7 +53,7 @@ def _as_given(value: Any) -> Any:
     return value
 
 
-def _peer_fields(peer: Peer) -> dict[str, Any]:
+def peer_fields(peer: Peer) -> dict[str, Any]:
     """A peer as fields of a log line."""
     if peer.name is not None:
         return {"client": peer.name, "address": peer.address}
@@ -84,7 +84,7 @@ class AuditLog:
     def record(self, request: Request, outcome: str) -> None:
         """Record a command, now or once the database is back."""
         name, peer = request.command.name, request.peer
-        log.info("command", command=name, outcome=str(outcome), **_peer_fields(peer))
+        log.info("command", command=name, outcome=str(outcome), **peer_fields(peer))
         self._lines.append(_Line(peer=peer, command=name, args=recorded_args(request), outcome=str(outcome)))
         self._write(0.0)
 

@@ -27,9 +27,10 @@ from speechaid.commands.interfaces import (
     ResultHandler,
     SubmitTask,
 )
+from speechaid.commands.read_records import ReadRecords
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.commands.status_answers import without_people
-from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
+from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
 from speechaid.telemetry.logs import get_logger
@@ -111,8 +112,11 @@ class Dispatcher:
         #: How many commands of a kind hold something in the loop until the database has decided.
         self._unsettled: Counter[str] = Counter()
         self._audit_log = AuditLog(submit)
+        self._read_records = ReadRecords(submit, self._clock)
         #: The clients that listen to ``events``.
-        self.subscriptions = Subscriptions(answers)
+        self.subscriptions = Subscriptions(
+            answers, on_shown=lambda request: self._read_records.note(request, documents=1)
+        )
 
     def dispatch(self, request: Request) -> None:
         """Answer a request: loop commands at once, background commands when they are done."""
@@ -127,13 +131,18 @@ class Dispatcher:
             self._conclude(request, self._in_loop(request, registered.run))
 
     def tick(self, now: float) -> None:
-        """Each second: answer without a count what has waited long enough for one.
+        """Each second: have reads recorded, and answer without a count what has waited long enough for one.
 
         Args:
             now: seconds of the boot-time clock.
         """
         while self._waiting and self._waiting[0][0] <= now:
             self._waiting.popleft()[1]()
+        self._read_records.tick()
+
+    def close(self) -> None:
+        """Have the database thread, which is closed after this, write what is not recorded yet."""
+        self._read_records.close()
 
     def _answer_when_counted(self, request: Request, command: LoopCommand) -> bool:
         """Have jobs counted again, then answer; False where that is not needed, or not possible."""
@@ -212,6 +221,7 @@ class Dispatcher:
         except CommandRefused as exc:
             self._conclude(request, Refusal(id=request.id, code=exc.code, message=str(exc)))
         else:
+            self._read_records.note(request, requests=1)
             self._on_listener(request)
 
     def _in_loop(self, request: Request, handler: LoopHandler) -> _Outcome:
@@ -240,6 +250,8 @@ class Dispatcher:
 
         def attempt(context: HandlerContext) -> _Outcome:
             outcome = _attempt(request, lambda: step(context))
+            if isinstance(outcome, _Done) and _is_recorded_read(request):
+                outcome = self._record_read(context, request, outcome, command)
             if request.command.access is Access.WRITE and not isinstance(outcome, Continue):
                 self._after_write()
             return outcome
@@ -249,6 +261,22 @@ class Dispatcher:
         except SpeechaidError as exc:
             self._close_group(group)
             self._conclude_group(group, _refusal(request, exc))
+
+    def _record_read(
+        self, context: HandlerContext, request: Request, outcome: _Done, command: BackgroundCommand
+    ) -> _Outcome:
+        """Record what the answer shows of people, in the database thread; without a record, no answer."""
+        documents = 0 if command.documents is None else command.documents(request.args, outcome.result)
+        if not documents:
+            return outcome
+        try:
+            self._read_records.record(context.store, request, documents)
+        except StoreError as exc:
+            log.warning("command.not_recorded", command=request.command.name, text=str(exc))
+            code = ErrorCode.UNAVAILABLE if isinstance(exc, StoreUnavailable) else ErrorCode.REFUSED
+            message = f"not answered, because call_logs cannot record who reads this: {exc}"
+            return Refusal(id=request.id, code=code, message=message)
+        return outcome
 
     def _after(self, request: Request, after: ResultHandler, result: Result) -> _Outcome:
         return _attempt(request, lambda: result | after(self._daemon, request.args, result))
@@ -302,7 +330,8 @@ class Dispatcher:
             if not request.peer.may(Access.READ) and outcome.code not in _WITHOUT_PEOPLE:
                 message = "this could not be answered; the daemon's log or a client with a read key says why"
             self._answers.refuse(request, outcome.code, message)
-        if request.command.access is Access.WRITE:
+        is_recorded = isinstance(outcome, _Done) and _is_recorded_read(request)
+        if request.command.access is Access.WRITE and not is_recorded:
             self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
 
     def _not_saved(self, request: Request) -> str | None:
@@ -343,6 +372,13 @@ def _invocation(
         attachment=request.attachment,
         progress=lambda progress: context.in_loop(lambda: report(progress)),
     )
+
+
+def _is_recorded_read(request: Request) -> bool:
+    """Whether the answer shows people's data, and changes nothing."""
+    command = REGISTRY[request.command.name]
+    shows_people = isinstance(command, BackgroundCommand) and command.documents is not None
+    return shows_people and (request.command.access is Access.READ or bool(request.args.get("dry_run")))
 
 
 def _done_before(request: Request) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -51,8 +51,10 @@ class _Listener:
 class Subscriptions:
     """The clients that listen to events."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, on_shown: Callable[[Request], None] = lambda _request: None) -> None:
+        """Have no listener yet; ``on_shown`` is called for each event that is sent to one."""
         self._stream = stream
+        self._on_shown = on_shown
         self._listeners: list[_Listener] = []
         self._now = 0.0
 
@@ -103,6 +105,8 @@ class Subscriptions:
         listener.sent_at = self._now
         if sent:
             listener.accepted_at, listener.missed = self._now, 0
+            if "event" in item:
+                self._on_shown(listener.request)
             return True
         listener.missed += 1
         return self._now - listener.accepted_at < PATIENCE_SECONDS

@@ -46,6 +46,10 @@ class CallLogs:
             {"event": "command", "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
         )
 
+    def note_read(self, record_id: ObjectId, fields: Document) -> None:
+        """Add the record of a client's reads, or write it again with its new counts."""
+        self.table.update({"_id": record_id}, {"$set": {"event": "command", **fields}}, upsert=True)
+
     def of_job(self, job_id: str) -> list[Document]:
         """Find a job's lines, in order."""
         return self.table.find({"job_id": job_id}, sort=[("at", 1)])

@@ -465,9 +465,10 @@ def test_every_write_is_recorded_with_actor_arguments_and_outcome(operator: Oper
     assert lines[1]["args"] == {"worker": "worker-9"}
 
 
-def test_reads_are_not_recorded(operator: Operator) -> None:
+def test_reads_that_show_nobody_are_not_recorded(operator: Operator) -> None:
     operator.run("status")
     operator.run("jobs")
+    operator.run("ids", kind="batch")
     operator.run("drain")
     assert [line["command"] for line in operator.recorded(1)] == ["drain"]
 
