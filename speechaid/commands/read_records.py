@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bson import ObjectId
-
 from speechaid.clock import Clock, SystemClock
 from speechaid.commands.audit import actor_of, peer_fields, recorded_args
 from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.errors import SpeechaidError, StoreError
 from speechaid.protocol.messages import Peer, Request
+from speechaid.store.call_logs import new_record_id
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
 
@@ -60,7 +59,7 @@ class _Record:
     written: tuple[int, int] = (0, 0)
     #: By the database's clock, from the first write on.
     at: datetime | None = None
-    id: ObjectId = field(default_factory=ObjectId)
+    id: object = field(default_factory=new_record_id)
 
     def is_due(self, now: float) -> bool:
         """Whether it is to be written now."""

@@ -34,7 +34,7 @@ class Access(StrEnum):
     READ = "read"
     WRITE = "write"
 
-    def includes(self, other: Access) -> bool:
+    def is_enough_for(self, other: Access) -> bool:
         """Whether a client with this right may give commands that need the other."""
         order = list(Access)
         return order.index(self) >= order.index(other)

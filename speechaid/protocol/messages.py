@@ -131,7 +131,7 @@ class Peer:
 
     def may(self, access: Access) -> bool:
         """Whether the client may give commands that need this access."""
-        return self.access.includes(access)
+        return self.access.is_enough_for(access)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

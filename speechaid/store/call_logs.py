@@ -46,7 +46,7 @@ class CallLogs:
             {"event": "command", "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
         )
 
-    def note_read(self, record_id: ObjectId, fields: Document) -> None:
+    def note_read(self, record_id: object, fields: Document) -> None:
         """Add the record of a client's reads, or write it again with its new counts."""
         self.table.update({"_id": record_id}, {"$set": {"event": "command", **fields}}, upsert=True)
 
@@ -84,6 +84,11 @@ class CallLogs:
     def _insert(self, fields: Document) -> None:
         kept = {name: value for name, value in fields.items() if value is not None}
         self.table.insert({**kept, "at": self._now()})
+
+
+def new_record_id() -> object:
+    """An id for ``CallLogs.note_read``."""
+    return ObjectId()
 
 
 def _object_id(position: str) -> ObjectId:
