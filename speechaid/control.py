@@ -110,6 +110,14 @@ class ControlSocket:
         if self._relay is not None:
             self._relay.allow(clients)
 
+    def is_allowed(self, request: Request) -> bool:
+        """Whether its client still has the right that it had when the request came; for any thread."""
+        peer = request.peer
+        if peer.key is None:
+            return True
+        client = None if self._relay is None else self._relay.clients.get(peer.key)
+        return client is not None and (client.name, client.access) == (peer.name, peer.access)
+
     @property
     def child_pids(self) -> set[int]:
         """Child processes that are reaped here."""
@@ -144,10 +152,16 @@ class ControlSocket:
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
         """Send progress; the answer follows."""
-        self._answer(request, {"progress": progress})
+        if self.is_allowed(request):
+            self._answer(request, {"progress": progress})
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
-        """Send one item of a stream; False: the client's queue is full, None: it has disconnected."""
+        """Send one item of a stream; False: the client's queue is full, None: it has disconnected.
+
+        One whose key was revoked has none of it either.
+        """
+        if not self.is_allowed(request):
+            return None
         if self._undeliverable.get(request.route, True) is False:
             del self._undeliverable[request.route]
             return False  # the relay has dropped an earlier item
@@ -226,10 +240,14 @@ class ControlSocket:
             if relayed["key"] not in self._revoked_logged:
                 self._revoked_logged.add(relayed["key"])
                 log.warning("control.refused", text=f"a revoked client at {relayed['address']} was refused")
-            text = "this client's key is not allowed any more"
-            self._send(route, _error(Refusal(code=ErrorCode.FORBIDDEN, message=text)))
+            self._send(route, _error(Refusal(code=ErrorCode.FORBIDDEN, message=messages.REVOKED)))
             return None
-        peer = Peer(name=client.name, address=str(relayed["address"]), access=Access(client.access))
+        peer = Peer(
+            name=client.name,
+            key=client.public,
+            address=str(relayed["address"]),
+            access=Access(client.access),
+        )
         return self._read(message.parts[1:], relayed["count"], peer, route)
 
     def _envelope(self, message: Message) -> dict[str, Any] | None:
@@ -275,6 +293,8 @@ class ControlSocket:
         )
 
     def _answer(self, request: Request, body: Mapping[str, Any], *, of_stream: bool = False) -> bool | None:
+        if not self.is_allowed(request):
+            body = {"ok": False, "error": {"code": ErrorCode.FORBIDDEN, "message": messages.REVOKED}}
         try:
             message = _encode(request, body)
         except (TypeError, ValueError, RecursionError):  # a stored document may be nested too deeply

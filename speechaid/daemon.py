@@ -165,6 +165,7 @@ class Daemon(DaemonControl):
             on_change=lambda: self._update_monitoring(self._clock.boottime()),
             count_again=database_thread.count_again,
             on_listener=lambda request: self._count_command(request, "done"),
+            is_allowed=control.is_allowed,
         )
         control.on_answer = self._count_command
         self._tap = LogTap(Redactor(settings.secrets()))
@@ -269,6 +270,7 @@ class Daemon(DaemonControl):
         self._call_analysis.apply_settings(settings)
         if self._clients is not None:
             self._control.allow(self._clients)
+            self._dispatcher.end_revoked()
 
     def _database_away(self) -> str | None:
         """Why the database cannot be asked, by the database thread's latest attempt; None where it can."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.commands.admission import Admission
-from speechaid.commands.audit import AuditLog, actor_of
+from speechaid.commands.audit import AuditLog, actor_of, peer_fields
 from speechaid.commands.events import Subscriptions
 from speechaid.commands.interfaces import (
     AnswerSink,
@@ -32,7 +32,7 @@ from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
 from speechaid.commands.status_answers import without_people
 from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, StoreUnavailable
 from speechaid.model.masking import mask_prose
-from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
+from speechaid.protocol.messages import REVOKED, Access, ErrorCode, Refusal, Request, Runs
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -72,6 +72,7 @@ class Dispatcher:
         on_change: Callable[[], None] = lambda: None,
         count_again: Callable[[Callable[[], None]], bool] = lambda _on_done: False,
         on_listener: Callable[[Request], None] = lambda _request: None,
+        is_allowed: Callable[[Request], bool] = lambda _request: True,
         clock: Clock | None = None,
     ) -> None:
         """Send nothing yet.
@@ -90,9 +91,11 @@ class Dispatcher:
             count_again: has jobs counted again where a command has written since; calls back when it is done,
                 or returns False.
             on_listener: called when a stream begins, because a stream has no final answer to count.
+            is_allowed: whether the client still has the right that its request needs; called in any thread.
             clock: the system's unless given.
         """
         self._daemon = daemon
+        self._is_allowed = is_allowed
         self._clock = clock or SystemClock()
         self._database_away = database_away
         self._after_write = after_write
@@ -139,6 +142,18 @@ class Dispatcher:
         while self._waiting and self._waiting[0][0] <= now:
             self._waiting.popleft()[1]()
         self._read_records.tick()
+
+    def end_revoked(self) -> None:
+        """After a change of the keys: end what clients without a right have outstanding.
+
+        Their streams end, and what waits or is under way is refused at once. Its work ends with the step that
+        runs now, an import as if the daemon had stopped; what stops calls is carried out all the same.
+        """
+        over = [request for request in self._admitted.values() if not self._is_allowed(request)]
+        over += self.subscriptions.take(lambda request: not self._is_allowed(request))
+        for request in over:
+            log.warning("command.revoked", command=request.command.name, **peer_fields(request.peer))
+            self._answers.refuse(request, ErrorCode.FORBIDDEN, REVOKED)
 
     def close(self) -> None:
         """Have the database thread, which is closed after this, write what is not recorded yet."""
@@ -249,6 +264,8 @@ class Dispatcher:
             self._conclude_group(group, outcome)
 
         def attempt(context: HandlerContext) -> _Outcome:
+            if not request.command.urgent and not self._is_allowed(request):
+                return Refusal(id=request.id, code=ErrorCode.FORBIDDEN, message=REVOKED)
             outcome = _attempt(request, lambda: step(context))
             if isinstance(outcome, _Done) and _is_recorded_read(request):
                 outcome = self._record_read(context, request, outcome, command)

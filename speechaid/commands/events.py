@@ -74,6 +74,12 @@ class Subscriptions:
         if self._send(listener, {"state": "listening"}):
             self._listeners.append(listener)
 
+    def take(self, is_over: Callable[[Request], bool]) -> list[Request]:
+        """Remove the listeners of which this holds, and return their requests."""
+        over = [listener.request for listener in self._listeners if is_over(listener.request)]
+        self._listeners = [listener for listener in self._listeners if not is_over(listener.request)]
+        return over
+
     def publish(self, worker: str, event: str, fields: Mapping[str, Any]) -> None:
         """Send an event to the listeners whose filter it matches."""
         if not self._listeners:

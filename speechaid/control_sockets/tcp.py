@@ -18,6 +18,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -60,6 +61,9 @@ _SEND_HIGH_WATER: Final = 256
 #: them all into memory, and only the end of the process gives it back at once.
 _FRAMES_PASSED: Final = 2
 _FRAMES_READ: Final = 1000
+#: So many seconds after its next message, the connection of a client that is no longer allowed is closed: it
+#: has been told why.
+_CLOSE_SECONDS: Final = 0.5
 #: Limits of this process: descriptors, and its memory in bytes.
 _DESCRIPTORS: Final = 1024
 _MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
@@ -83,6 +87,8 @@ class TcpEnd:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.address = str(config["address"])
         self._clients: dict[str, Mapping[str, str]] = dict(config["clients"])
+        #: Of clients that are no longer allowed: when the connection is closed, by descriptor, and the address.
+        self._closing: dict[int, tuple[float, str]] = {}
         self._refusals: dict[str, _RefusalLog] = {}
         self._context = zmq.Context()
         # The authenticator first: a handshake before it is bound would be refused.
@@ -117,6 +123,21 @@ class TcpEnd:
         """Replace the list of allowed clients."""
         self._clients = dict(clients)
 
+    @property
+    def timeout_ms(self) -> int | None:
+        """How long to wait for the sockets at most; None: however long."""
+        if not self._closing:
+            return None
+        first, _ = min(self._closing.values())
+        return max(0, int((first - time.monotonic()) * 1000) + 1)
+
+    def close_revoked(self) -> None:
+        """Close the connections of clients that are no longer allowed, once they have been told."""
+        now = time.monotonic()
+        for descriptor in [one for one, (at, _) in self._closing.items() if at <= now]:
+            _, address = self._closing.pop(descriptor)
+            _shut_down(descriptor, address)
+
     def pass_requests(self) -> None:
         """Pass the messages that have arrived on to the daemon, at most a burst."""
         for _ in range(_BURST):
@@ -141,12 +162,13 @@ class TcpEnd:
                 raise ControlError(f"client {name} sent a message of more than {_FRAMES_READ} frames")
         if not frames:
             return
-        relayed = {
-            "route": route.hex(),
-            "key": _metadata(frames[0], "User-Id"),
-            "address": _metadata(frames[0], "Peer-Address"),
-            "count": count,
-        }
+        key, address = _metadata(frames[0], "User-Id"), _metadata(frames[0], "Peer-Address")
+        if key not in self._clients:
+            descriptor = int(frames[0].get(zmq.SRCFD))
+            if descriptor in self._closing:
+                return
+            self._closing[descriptor] = (time.monotonic() + _CLOSE_SECONDS, address)
+        relayed = {"route": route.hex(), "key": key, "address": address, "count": count}
         self._to_daemon([json.dumps(relayed).encode(), *(frame.bytes for frame in frames)])
 
     def pass_answers(self) -> None:
@@ -251,6 +273,22 @@ def _shown(value: bytes) -> str:
     return value.decode("ascii", "backslashreplace")[:64]
 
 
+def _shut_down(descriptor: int, address: str) -> None:
+    """End a client's connection; libzmq, which has no function for that, then closes the descriptor.
+
+    Args:
+        descriptor: of the connection; where that is gone, the descriptor may be of something else.
+        address: the client's.
+    """
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            name = connection.getpeername()
+            if isinstance(name, tuple) and str(name[0]) == address:
+                connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
 def _metadata(frame: zmq.Frame, name: str) -> str:
     try:
         return str(frame.get(name))
@@ -296,10 +334,10 @@ def main() -> int:
 def _relay(end: TcpEnd, lines: _Lines) -> None:
     poller = zmq.Poller()
     poller.register(lines.descriptor, zmq.POLLIN)
-    for socket in end.sockets:
-        poller.register(socket, zmq.POLLIN)
+    for one in end.sockets:
+        poller.register(one, zmq.POLLIN)
     while True:
-        ready = dict(poller.poll())
+        ready = dict(poller.poll(end.timeout_ms))
         if lines.descriptor in ready:
             for line in lines.read():
                 end.allow(line["clients"])
@@ -308,6 +346,7 @@ def _relay(end: TcpEnd, lines: _Lines) -> None:
         end.process_handshakes()
         end.pass_answers()
         end.pass_requests()
+        end.close_revoked()
 
 
 class _Lines:

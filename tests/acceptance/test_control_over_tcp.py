@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -210,9 +211,68 @@ def test_a_reload_admits_added_clients_and_refuses_revoked_ones_even_connected(
         with pytest.raises(Refused) as caught:
             client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
         assert caught.value.code == "forbidden"
+        # Told why, the connection is closed; the client connects again by itself, and is not let in.
+        with pytest.raises(Unreachable, match="does not accept this key"):
+            client._poll(client._connected(), int(PATIENCE_SECONDS * 1000))
     with network.client("jorge") as client, pytest.raises(Unreachable):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     network.wait_for_log("a revoked client at 127.0.0.1 was refused")
+
+
+def test_revoking_a_key_ends_its_stream_of_events_and_no_other(network: Network) -> None:
+    network.add("luis", "read")
+    network.terminal.type("reload")
+    with network.client("luis") as client, network.client("grafana") as other:
+        stream, of_other = client.stream("events", {}), other.stream("events", {})
+        assert next(stream) == next(of_other) == {"state": "listening"}
+        network.terminal.type("keys", "revoke", "luis", "--dir", str(network.keys))
+        network.terminal.type("reload")
+        with pytest.raises(Refused, match="key was revoked") as caught:
+            list(stream)
+        assert caught.value.code == "forbidden"
+        network.terminal.type("log-level", "INFO")
+        commands = (item.get("event", {}).get("command") for item in of_other)
+        assert any(command == "log-level" for command in commands)
+
+
+def test_lowering_a_right_ends_what_was_begun_with_the_higher_one(network: Network) -> None:
+    network.add("rosa", "read")
+    network.terminal.type("reload")
+    with network.client("rosa") as client:
+        stream = client.stream("events", {})
+        assert next(stream) == {"state": "listening"}
+        file = network.keys / "clients" / "rosa.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "access": "status"}))
+        network.terminal.type("reload")
+        with pytest.raises(Refused, match="has another right now"):
+            list(stream)
+        assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_revoking_a_key_stops_the_import_that_it_began(network: Network) -> None:
+    people = 60_000
+    rows = [
+        f"Persona {number},+1{212 + number // 10_000}55{number % 10_000 + 50_000}" for number in range(people)
+    ]
+    file = "\n".join(["nombre,telefono", *rows]).encode()
+    args = {"filename": "all.csv", "name": "revoked", "accept": "unassigned,placeholder,service"}
+    network.add("hugo", "write")
+    network.terminal.type("reload")
+
+    def revoke(progress: Mapping[str, Any]) -> None:
+        if progress["state"] == "reading":
+            network.terminal.type("keys", "revoke", "hugo", "--dir", str(network.keys))
+            network.terminal.type("reload")
+
+    with network.client("hugo") as client, pytest.raises(Refused, match="key was revoked"):
+        client.ask("import", args, attachment=file, timeout_seconds=PATIENCE_SECONDS, on_progress=revoke)
+    jobs = network.terminal.database["jobs"]
+    # The database thread carries out commands in order: the next step of the import has had its turn.
+    network.terminal.type("batches")
+    imported = jobs.count_documents({"contact.name": {"$regex": "^Persona 5"}})
+    network.terminal.type("batches")
+    assert jobs.count_documents({"contact.name": {"$regex": "^Persona 5"}}) == imported < people / 6
+    network.terminal.until(lambda: "import" in network.terminal.type("logs", "--commands"))
 
 
 def test_sighup_admits_added_clients(network: Network) -> None:
