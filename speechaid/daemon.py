@@ -282,6 +282,11 @@ class Daemon(DaemonControl):
         self._supervisor.on_counts(counts)
         self._database_thread.note_retell_answer(self._monitoring.retell_answered_at)
         self._supervisor.on_counts(self._call_analysis.take_counts())
+        refused = self._control.take_refusals()
+        name = "speechaid_control_refusals_total"
+        self._supervisor.on_counts(
+            {count_key(name, {"cause": cause}): float(times) for cause, times in refused.items()}
+        )
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}

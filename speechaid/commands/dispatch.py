@@ -34,6 +34,7 @@ from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, 
 from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import REVOKED, Access, ErrorCode, Refusal, Request, Runs
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.summed_log import SummedLog
 
 log = get_logger(__name__)
 
@@ -114,6 +115,8 @@ class Dispatcher:
         self._joinable_lock = threading.Lock()
         #: How many commands of a kind hold something in the loop until the database has decided.
         self._unsettled: Counter[str] = Counter()
+        #: Programming errors that requests meet.
+        self._faults = SummedLog(log)
         self._audit_log = AuditLog(submit)
         self._read_records = ReadRecords(submit, self._clock)
         #: The clients that listen to ``events``.
@@ -142,6 +145,8 @@ class Dispatcher:
         while self._waiting and self._waiting[0][0] <= now:
             self._waiting.popleft()[1]()
         self._read_records.tick()
+        self._faults.tick()
+        self._faults.take_counts()
 
     def end_revoked(self) -> None:
         """After a change of the keys: end what clients without a right have outstanding.
@@ -240,7 +245,7 @@ class Dispatcher:
             self._on_listener(request)
 
     def _in_loop(self, request: Request, handler: LoopHandler) -> _Outcome:
-        return _attempt(request, lambda: handler(self._daemon, request.args))
+        return self._attempt(request, lambda: handler(self._daemon, request.args))
 
     def _in_background(
         self,
@@ -266,7 +271,7 @@ class Dispatcher:
         def attempt(context: HandlerContext) -> _Outcome:
             if not request.command.urgent and not self._is_allowed(request):
                 return Refusal(id=request.id, code=ErrorCode.FORBIDDEN, message=REVOKED)
-            outcome = _attempt(request, lambda: step(context))
+            outcome = self._attempt(request, lambda: step(context))
             if isinstance(outcome, _Done) and _is_recorded_read(request):
                 outcome = self._record_read(context, request, outcome, command)
             if request.command.access is Access.WRITE and not isinstance(outcome, Continue):
@@ -277,7 +282,7 @@ class Dispatcher:
             submit(attempt, on_done, delay_seconds=delay_seconds, first=first)
         except SpeechaidError as exc:
             self._close_group(group)
-            self._conclude_group(group, _refusal(request, exc))
+            self._conclude_group(group, self._refusal(request, exc))
 
     def _record_read(
         self, context: HandlerContext, request: Request, outcome: _Done, command: BackgroundCommand
@@ -296,7 +301,7 @@ class Dispatcher:
         return outcome
 
     def _after(self, request: Request, after: ResultHandler, result: Result) -> _Outcome:
-        return _attempt(request, lambda: result | after(self._daemon, request.args, result))
+        return self._attempt(request, lambda: result | after(self._daemon, request.args, result))
 
     def _conclude_group(self, group: list[Request], outcome: _Outcome) -> None:
         for request in group:
@@ -320,6 +325,36 @@ class Dispatcher:
         del self._unsettled[key]
         if isinstance(outcome, _Done) or (isinstance(outcome, Refusal) and outcome.code in _DECIDED):
             self._in_loop(request, registered.settle)
+
+    def _attempt(self, request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
+        try:
+            result = step()
+        except Exception as exc:  # noqa: BLE001 - an exception in a handler must not end a thread
+            return self._refusal(request, exc)
+        return result if isinstance(result, Continue) else _Done(result=result)
+
+    def _refusal(self, request: Request, exc: Exception) -> Refusal:
+        """The refusal for a failure."""
+        if isinstance(exc, CommandRefused):
+            return Refusal(id=request.id, code=exc.code, message=str(exc))
+        if isinstance(exc, NotFound):
+            return Refusal(id=request.id, code=ErrorCode.NOT_FOUND, message=str(exc))
+        if isinstance(exc, StoreUnavailable):
+            return _unavailable(request, str(exc))
+        if isinstance(exc, ConfigError):
+            return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
+        if isinstance(exc, SpeechaidError):
+            message = f"{_done_before(request)}{exc}"
+            return Refusal(id=request.id, code=ErrorCode.REFUSED, message=message)
+        # A client may repeat what meets it. ``_attempt`` has the exception in hand.
+        self._faults.exception(
+            "command.fault",
+            client=request.client,
+            cause=request.command.name,
+            command=request.command.name,
+        )
+        message = f"a programming error of the daemon ({type(exc).__name__}); its log has the details"
+        return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
 
     def _note_change(self, request: Request) -> None:
         """Have alerts evaluated again, before the answer shows them or what they rest on."""
@@ -404,32 +439,6 @@ def _done_before(request: Request) -> str:
     if request.args.get("dry_run"):
         return ""
     return command.done_before if isinstance(command, BackgroundCommand) else ""
-
-
-def _attempt(request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
-    try:
-        result = step()
-    except Exception as exc:  # noqa: BLE001 - an exception in a handler must not end a thread
-        return _refusal(request, exc)
-    return result if isinstance(result, Continue) else _Done(result=result)
-
-
-def _refusal(request: Request, exc: Exception) -> Refusal:
-    """The refusal for a failure."""
-    if isinstance(exc, CommandRefused):
-        return Refusal(id=request.id, code=exc.code, message=str(exc))
-    if isinstance(exc, NotFound):
-        return Refusal(id=request.id, code=ErrorCode.NOT_FOUND, message=str(exc))
-    if isinstance(exc, StoreUnavailable):
-        return _unavailable(request, str(exc))
-    if isinstance(exc, ConfigError):
-        return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
-    if isinstance(exc, SpeechaidError):
-        message = f"{_done_before(request)}{exc}"
-        return Refusal(id=request.id, code=ErrorCode.REFUSED, message=message)
-    log.exception("command.fault", command=request.command.name)  # noqa: LOG004 - in `_attempt`'s handler
-    message = f"a programming error of the daemon ({type(exc).__name__}); its log has the details"
-    return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
 
 
 def _unavailable(request: Request, away: str) -> Refusal:

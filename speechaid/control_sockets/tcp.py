@@ -22,7 +22,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +34,7 @@ from speechaid.errors import ControlError, ExitStatus
 from speechaid.protocol import messages
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.summed_log import SummedLog
 
 log = get_logger("speechaid.control_sockets.tcp")  # not __name__: it runs as __main__
 
@@ -49,9 +49,8 @@ _FAILURES: Final = {
 _HEARTBEAT_MS: Final = 5_000
 _HEARTBEAT_TIMEOUT_MS: Final = 20_000
 _HANDSHAKE_MS: Final = 10_000
-#: Refusals of one kind that are logged in this span of seconds; further ones are only counted.
-_LOG_LIMIT: Final = 20
-_LOG_SPAN_SECONDS: Final = 60.0
+#: Seconds between two reports of refusals to the parent, while there are any.
+_REPORT_SECONDS: Final = 1.0
 #: Requests received at a time; and queued for a client that sends faster than they are received.
 _BURST: Final = 16
 _RECEIVE_HIGH_WATER: Final = 16
@@ -69,14 +68,6 @@ _DESCRIPTORS: Final = 1024
 _MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
 
 
-@dataclass(kw_only=True)
-class _RefusalLog:
-    """Refusals of one kind: when they were logged lately, and how many were not."""
-
-    logged: list[float] = field(default_factory=list)
-    suppressed: int = 0
-
-
 class TcpEnd:
     """A ROUTER on TCP, and its ZAP authenticator.
 
@@ -87,9 +78,11 @@ class TcpEnd:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.address = str(config["address"])
         self._clients: dict[str, Mapping[str, str]] = dict(config["clients"])
-        #: Of clients that are no longer allowed: when the connection is closed, by descriptor, and the address.
+        #: Of clients that are no longer allowed: when the connection is closed, and the address.
         self._closing: dict[int, tuple[float, str]] = {}
-        self._refusals: dict[str, _RefusalLog] = {}
+        self._refusals = SummedLog(log)
+        self._connections = SummedLog(log)
+        self._report_at = 0.0
         self._context = zmq.Context()
         # The authenticator first: a handshake before it is bound would be refused.
         self._authenticator = self._context.socket(zmq.REP)
@@ -126,10 +119,22 @@ class TcpEnd:
     @property
     def timeout_ms(self) -> int | None:
         """How long to wait for the sockets at most; None: however long."""
-        if not self._closing:
-            return None
-        first, _ = min(self._closing.values())
-        return max(0, int((first - time.monotonic()) * 1000) + 1)
+        due = [at for at, _ in self._closing.values()]
+        if self._refusals.is_waiting or self._connections.is_waiting:
+            due.append(self._report_at)
+        return max(0, int((min(due) - time.monotonic()) * 1000) + 1) if due else None
+
+    def report(self) -> None:
+        """Each second, log and report to the parent what was refused; call it as often as you like."""
+        now = time.monotonic()
+        if now < self._report_at:
+            return
+        self._report_at = now + _REPORT_SECONDS
+        self._refusals.tick()
+        self._connections.tick()
+        self._connections.take_counts()
+        if counts := self._refusals.take_counts():
+            _report({"refused": counts})
 
     def close_revoked(self) -> None:
         """Close the connections of clients that are no longer allowed, once they have been told."""
@@ -191,7 +196,7 @@ class TcpEnd:
         try:
             self.daemon.send_multipart(parts, zmq.NOBLOCK)
         except zmq.Again:
-            self._log_refusal("daemon", "a request was dropped: the daemon does not take any more")
+            self._log_refusal("dropped", "the daemon", "a request was dropped: it does not take any more")
 
     def process_handshakes(self) -> None:
         """Answer authentication requests and log refused handshakes; never blocks."""
@@ -201,7 +206,8 @@ class TcpEnd:
             event = parse_monitor_message(self._monitor.recv_multipart())
             reason = _FAILURES.get(zmq.Event(event["event"]))
             if reason is not None and event["event"] != zmq.Event.HANDSHAKE_FAILED_AUTH:
-                self._log_refusal("handshake", f"a connection to {self.address} was refused: {reason}")
+                text = f"a connection to {self.address} was refused: {reason}"
+                self._log_refusal("handshake", "unknown", text)
 
     def close(self) -> None:
         """Stop listening."""
@@ -220,31 +226,28 @@ class TcpEnd:
         version, request_id, domain, address, _identity, mechanism, *proof = request
         head = [version, request_id]
         if mechanism != b"CURVE" or domain != _DOMAIN or len(proof) != 1 or len(proof[0]) != 32:
-            self._log_refusal(
-                "plain", f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
-            )
+            text = f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
+            self._log_refusal("not_curve", _shown(address), text)
             return [*head, b"400", b"CURVE alone", b"", b""]
         public = z85.encode(proof[0]).decode("ascii")
         client = self._clients.get(public)
         if client is None:
-            self._log_refusal(
-                "key", f"a client at {_shown(address)} was refused: its key {public} is not allowed"
-            )
+            text = f"a client at {_shown(address)} was refused: its key {public} is not allowed"
+            self._log_refusal("unknown_key", _shown(address), text)
             return [*head, b"400", b"key not allowed", b"", b""]
-        log.info("control.connected", client=client["name"], access=client["access"], address=_shown(address))
+        # Summed up, too: a client may connect as often as it likes.
+        self._connections.event(
+            logging.INFO,
+            "control.connected",
+            client=f"key {client['name']}",
+            cause="connected",
+            access=client["access"],
+            address=_shown(address),
+        )
         return [*head, b"200", b"OK", public.encode("ascii"), b""]
 
-    def _log_refusal(self, kind: str, text: str) -> None:
-        """Log a refusal; each kind has its own limit, so that a flood of one hides none of another."""
-        refusals = self._refusals.setdefault(kind, _RefusalLog())
-        now = time.monotonic()
-        refusals.logged = [moment for moment in refusals.logged if now - moment < _LOG_SPAN_SECONDS]
-        if len(refusals.logged) >= _LOG_LIMIT:
-            refusals.suppressed += 1
-            return
-        log.warning("control.refused", text=text, not_logged=refusals.suppressed or None)
-        refusals.logged.append(now)
-        refusals.suppressed = 0
+    def _log_refusal(self, cause: str, client: str, text: str) -> None:
+        self._refusals.event(logging.WARNING, "control.refused", client=client, cause=cause, text=text)
 
 
 def _limit(router: zmq.Socket[bytes]) -> None:
@@ -303,6 +306,7 @@ def main() -> int:
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     _limit_process()
+    os.set_blocking(sys.stdout.fileno(), False)
     lines = _Lines(sys.stdin.fileno())
     config = next(iter(lines.wait()), None)
     if config is None:
@@ -347,6 +351,7 @@ def _relay(end: TcpEnd, lines: _Lines) -> None:
         end.pass_answers()
         end.pass_requests()
         end.close_revoked()
+        end.report()
 
 
 class _Lines:
@@ -381,8 +386,9 @@ def _limit_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _report(message: Mapping[str, str]) -> None:
-    with contextlib.suppress(BrokenPipeError):
+def _report(message: Mapping[str, Any]) -> None:
+    """Write a line to the parent; a pipe that it does not empty holds nothing up, and loses it."""
+    with contextlib.suppress(BrokenPipeError, BlockingIOError):
         os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
 
 

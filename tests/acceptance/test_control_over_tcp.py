@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import stat
+import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,18 @@ class Network:
     @property
     def pid(self) -> int:
         return int(self.terminal.ask("status")["supervisor"]["pid"])
+
+    def refusals_logged(self) -> int:
+        return self.terminal.daemon.log.read_text().count("control.request_refused")
+
+    def refusals_counted(self, cause: str) -> float:
+        """The counter of this cause, as Prometheus reads it."""
+        address = self.terminal.ask("status")["metrics"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_SECONDS) as page:
+            text = page.read().decode()
+        return float(
+            text.partition(f'speechaid_control_refusals_total{{cause="{cause}"}} ')[2].split("\n")[0]
+        )
 
     def wait_for_log(self, text: str) -> None:
         self.terminal.until(lambda: text in self.terminal.daemon.log.read_text())
@@ -167,6 +180,7 @@ def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -
     with Client(remote) as client, pytest.raises(Unreachable, match="does not accept this key"):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     network.wait_for_log(f"its key {stranger.pair.public} is not allowed")
+    network.terminal.until(lambda: network.refusals_counted("unknown_key"))
 
 
 def test_a_client_with_another_server_key_is_refused_and_logged(network: Network) -> None:
@@ -304,13 +318,17 @@ def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_writ
     network: Network,
 ) -> None:
     # python -m tests.support.fuzz_control does this with more messages.
-    before = written(network.terminal)
+    before, lines_before = written(network.terminal), network.refusals_logged()
     reader = Remote(address=network.address, credentials=credentials(network.keys_of("grafana")))
     findings = fuzz(reader, 2_000, seed=11, warm_up=1_000)
     assert findings.wrong == []
     assert findings.grown_kb < 16 * 1024
     assert findings.answers["forbidden"] > 50
     assert written(network.terminal) == before
+    # For each cause one at once, and one a minute.
+    causes = len(findings.answers)
+    assert network.refusals_logged() - lines_before <= causes * (2 + findings.seconds / 60)
+    assert network.refusals_counted("forbidden") >= findings.answers["forbidden"]
 
 
 def test_the_end_of_the_process_for_tcp_harms_nothing_and_it_is_started_again(network: Network) -> None:
