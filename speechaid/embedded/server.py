@@ -262,9 +262,9 @@ class _StorageFaults(logging.Handler):
 
 
 def _is_logged(record: logging.LogRecord, warnings: SummedLog) -> bool:
-    """Whether the server's record is logged as it is: warnings, of which any client causes any number, are not.
+    """Whether the server's record is logged as it is.
 
-    Errors pass: ``_StorageFaults`` reads them.
+    Not so warnings, of which any client causes any number; errors are, since ``_StorageFaults`` reads them.
     """
     if record.levelno != logging.WARNING:
         return True

@@ -17,10 +17,11 @@ import pytest
 import zmq
 
 from speechaid.errors import FleetError
+from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
 from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
+from tests.fuzz.control import fuzz, written
 from tests.support.fleet_harness import parent_of
-from tests.support.fuzz_control import fuzz, written
 from tests.support.terminal import Terminal, open_terminal
 
 PATIENCE_SECONDS = 30.0
@@ -317,7 +318,7 @@ def test_events_stream_over_the_network_too(network: Network) -> None:
 def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_write_nothing(
     network: Network,
 ) -> None:
-    # python -m tests.support.fuzz_control does this with more messages.
+    # python -m tests.fuzz.control does this with more messages.
     before, lines_before = written(network.terminal), network.refusals_logged()
     reader = Remote(address=network.address, credentials=credentials(network.keys_of("grafana")))
     findings = fuzz(reader, 2_000, seed=11, warm_up=1_000)
@@ -328,7 +329,22 @@ def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_writ
     # For each cause one at once, and one a minute.
     causes = len(findings.answers)
     assert network.refusals_logged() - lines_before <= causes * (2 + findings.seconds / 60)
-    assert network.refusals_counted("forbidden") >= findings.answers["forbidden"]
+    # The page shows the state of a second ago.
+    network.terminal.until(lambda: network.refusals_counted("forbidden") >= findings.answers["forbidden"])
+
+
+@pytest.mark.parametrize(("name", "access"), [("grafana", Access.READ), ("panel", Access.STATUS)])
+def test_odd_but_valid_requests_beyond_a_keys_right_are_forbidden_and_write_nothing(
+    network: Network, name: str, access: Access
+) -> None:
+    before = written(network.terminal)
+    target = Remote(address=network.address, credentials=credentials(network.keys_of(name)))
+    findings = fuzz(target, 250, seed=12, warm_up=50, access=access, is_shaped=True)
+    assert findings.wrong == []
+    assert findings.answers["forbidden"] > 100
+    assert findings.answers["ok"] > 5
+    assert findings.grown_kb < 32 * 1024
+    assert written(network.terminal) == before
 
 
 def test_the_end_of_the_process_for_tcp_harms_nothing_and_it_is_started_again(network: Network) -> None:
