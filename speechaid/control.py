@@ -112,7 +112,7 @@ class ControlSocket:
             self._relay.allow(clients)
 
     def is_allowed(self, request: Request) -> bool:
-        """Whether its client still has the right that it had when the request came; for any thread."""
+        """Whether its client still has the access that it had when the request came; for any thread."""
         peer = request.peer
         if peer.key is None:
             return True

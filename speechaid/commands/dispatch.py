@@ -92,7 +92,7 @@ class Dispatcher:
             count_again: has jobs counted again where a command has written since; calls back when it is done,
                 or returns False.
             on_listener: called when a stream begins, because a stream has no final answer to count.
-            is_allowed: whether the client still has the right that its request needs; called in any thread.
+            is_allowed: whether the client still has the access of when it asked; called in any thread.
             clock: the system's unless given.
         """
         self._daemon = daemon
@@ -149,7 +149,7 @@ class Dispatcher:
         self._faults.take_counts()
 
     def end_revoked(self) -> None:
-        """After a change of the keys: end what clients without a right have outstanding.
+        """After a change of the keys: end what clients without access have outstanding.
 
         Their streams end, and what waits or is under way is refused at once. Its work ends with the step that
         runs now, an import as if the daemon had stopped; what stops calls is carried out all the same.

@@ -1,4 +1,4 @@
-"""What a client with the right ``status`` is answered: counts and health, nothing of a person.
+"""What a client with ``status`` access is answered: counts and health, nothing of a person.
 
 An allow-list for each command: a field that is not listed is left out, so that a new one is not shown by
 accident. ``HIDDEN`` shows that there is something: clients count calls and holds by it.
@@ -84,7 +84,7 @@ _STATUS: Final[Shape] = {
     "recent": COUNTS,
 }
 
-#: The answer of each command that needs the right ``status`` alone.
+#: The answer of each command that needs ``status`` access alone.
 SHAPES: Final[Mapping[str, Shape]] = {
     "status": _STATUS,
     "alerts": {"firing": _ALERT, "quiet": _ALERT, "quiet_count": PLAIN},
@@ -100,7 +100,7 @@ def without_people(command: str, result: Result) -> Result:
     """The answer without what concerns a person.
 
     Raises:
-        KeyError: the command needs more than the right ``status``.
+        KeyError: the command needs more than ``status`` access.
     """
     shown: Result = _shown(result, SHAPES[command])
     return shown

@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Access(StrEnum):
-    """The right that a client needs for a command; each one includes those before it."""
+    """The access that a client needs for a command; each one includes those before it."""
 
     #: Counts and health: no name, number, variable or job of a person, and no text that somebody typed.
     STATUS = "status"
@@ -35,7 +35,7 @@ class Access(StrEnum):
     WRITE = "write"
 
     def is_enough_for(self, other: Access) -> bool:
-        """Whether a client with this right may give commands that need the other."""
+        """Whether a client with this access may give commands that need the other."""
         order = list(Access)
         return order.index(self) >= order.index(other)
 

@@ -57,7 +57,7 @@ __all__ = [
 
 PROTOCOL_VERSION: Final = 1
 #: For a client on TCP, in answer to whatever it has sent.
-REVOKED: Final = "this client's key was revoked, or has another right now"
+REVOKED: Final = "this client's key was revoked, or gives other access now"
 #: Limit of a request's JSON, in bytes.
 JSON_LIMIT: Final = 1024 * 1024
 #: Limit of an attached file, in bytes.

@@ -250,7 +250,7 @@ def test_revoking_a_key_ends_its_stream_of_events_and_no_other(network: Network)
         assert any(command == "log-level" for command in commands)
 
 
-def test_lowering_a_right_ends_what_was_begun_with_the_higher_one(network: Network) -> None:
+def test_lowering_a_keys_access_ends_what_was_begun_with_more(network: Network) -> None:
     network.add("rosa", "read")
     network.terminal.type("reload")
     with network.client("rosa") as client:
@@ -259,7 +259,7 @@ def test_lowering_a_right_ends_what_was_begun_with_the_higher_one(network: Netwo
         file = network.keys / "clients" / "rosa.json"
         file.write_text(json.dumps({**json.loads(file.read_text()), "access": "status"}))
         network.terminal.type("reload")
-        with pytest.raises(Refused, match="has another right now"):
+        with pytest.raises(Refused, match="gives other access now"):
             list(stream)
         assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
 
@@ -334,7 +334,7 @@ def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_writ
 
 
 @pytest.mark.parametrize(("name", "access"), [("grafana", Access.READ), ("panel", Access.STATUS)])
-def test_odd_but_valid_requests_beyond_a_keys_right_are_forbidden_and_write_nothing(
+def test_odd_but_valid_requests_beyond_a_keys_access_are_forbidden_and_write_nothing(
     network: Network, name: str, access: Access
 ) -> None:
     before = written(network.terminal)

@@ -1,6 +1,6 @@
 """Fuzzes a live daemon with messages that may change nothing: ``python -m tests.fuzz.control``.
 
-Over the unix socket, and over TCP with the keys of a reader and of a monitor (right ``status``). *Random*
+Over the unix socket, and over TCP with the keys of a reader and of a monitor (``status`` access). *Random*
 messages must be refused; a key's valid writes are among them. *Shaped* ones are valid requests for every
 command, with arguments of the allowed kinds that nobody would type: what the key may read is answered or
 refused, the rest is forbidden. In between, clients connect that speak no ZeroMQ, or leave before their
@@ -91,7 +91,7 @@ class Fuzzer:
         window: int = WINDOW,
     ) -> None:
         self._target = target
-        #: The right of the key; on the unix socket, which gives every right, nothing beyond it is sent.
+        #: Of the key; on the unix socket, which gives all access, nothing beyond it is sent.
         self._access = access
         self._window = window
         self._random = random.Random(seed)
@@ -255,7 +255,7 @@ class Fuzzer:
         return [self._header()], "ok", self._id()
 
     def _write(self) -> Message:
-        """A valid command beyond the key's right."""
+        """A valid command beyond the key's access."""
         spec = self._random.choice(
             [
                 spec
@@ -497,7 +497,7 @@ def main() -> int:
 
 
 def add_client(terminal: Terminal, address: str, access: Access) -> Remote:
-    """A key with this right for the daemon, which is not started yet; the server's keys with the first."""
+    """A key with this access for the daemon, which is not started yet; the server's keys with the first."""
     directory, file = terminal.place / "state" / "keys", terminal.place / f"{access}.key"
     if not directory.exists():
         terminal.type("keys", "server", "--dir", str(directory))

@@ -1,4 +1,4 @@
-"""What a client with the right ``status`` is answered: nothing of a person, whatever the answer holds."""
+"""What a client with ``status`` access is answered: nothing of a person, whatever the answer holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def filled(shape: Any) -> Any:
     return [{**{name: filled(inner) for name, inner in shape.items()}, "new": PERSON, PERSON: 1}]
 
 
-def test_every_command_of_this_right_has_a_shape_and_no_other() -> None:
+def test_every_command_of_this_access_has_a_shape_and_no_other() -> None:
     of_status = {
         name
         for name, spec in COMMANDS.items()

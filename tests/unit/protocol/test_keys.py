@@ -31,7 +31,7 @@ def test_written_keys_can_be_read(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("access", ["status", "read", "write"])
-def test_the_right_of_a_key_file_is_read_as_written(directory: Path, access: str) -> None:
+def test_the_access_of_a_key_file_is_read_as_written(directory: Path, access: str) -> None:
     keys.write_client(directory, AllowedClient(name="maria", access=access, public="c" * 40))
     assert keys.allowed_clients(directory)["c" * 40].access == access
 

@@ -234,7 +234,7 @@ def test_an_answer_has_the_version_and_times_as_text() -> None:
         (Access.WRITE, {Access.STATUS, Access.READ, Access.WRITE}),
     ],
 )
-def test_each_right_includes_those_before_it(access: Access, may: set[Access]) -> None:
+def test_each_access_includes_those_before_it(access: Access, may: set[Access]) -> None:
     assert {wanted for wanted in Access if Peer(access=access).may(wanted)} == may
 
 
@@ -242,7 +242,7 @@ def test_a_client_of_the_unix_socket_may_write() -> None:
     assert Peer().may(Access.WRITE)
 
 
-#: What each right opens, told twice: a command that changes its right changes this list too.
+#: What each access opens, told twice: a command that changes its own changes this list too.
 GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids",
@@ -267,7 +267,7 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
     }
 
 
-def test_every_command_has_its_right() -> None:
+def test_every_command_has_its_access() -> None:
     listed = {name: access for access, names in GRANTS.items() for name in names.split()}
     assert listed == {name: spec.access for name, spec in COMMANDS.items()}
 
