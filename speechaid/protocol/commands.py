@@ -706,7 +706,8 @@ _TABLE: Final = (
         access=Access.READ,
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
-            Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
+            Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
+            Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,

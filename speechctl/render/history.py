@@ -15,7 +15,7 @@ def logs(result: Result) -> list[Block]:
 
 def log_line(line: Result) -> str:
     """An entry of ``call_logs``."""
-    if line.get("event") == "command":
+    if line.get("event") in {"command", "read"}:
         given = " ".join(f"{name}={value}" for name, value in (line.get("args") or {}).items())
         what = " ".join(filter(None, [str(line.get("command")), given]))
         done = f"{line.get('outcome')}{_read(line)}"

@@ -506,11 +506,10 @@ def add_client(terminal: Terminal, address: str, access: Access) -> Remote:
 
 
 def written(terminal: Terminal) -> Any:
-    """What a write would change: recorded commands but for reads, and the state of the supervisor."""
+    """What a write would change: recorded commands, and the state of the supervisor."""
     supervisor = terminal.ask("status")["supervisor"]
     names = ("held", "draining", "paused_batches", "wanted", "state")
-    writes = {"event": "command", "documents": {"$exists": False}}
-    commands = terminal.database.call_logs.count_documents(writes)
+    commands = terminal.database.call_logs.count_documents({"event": "command"})
     return commands, [supervisor[name] for name in names], terminal.database.batches.count_documents({})
 
 

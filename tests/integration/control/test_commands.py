@@ -76,11 +76,11 @@ class Operator:
         contact = {"name": "Ana", "phones": ["+56912345671"], "next_phone_index": 0}
         self.database.jobs.insert_one({"job_id": job_id, "status": "pending", "contact": contact, **fields})
 
-    def recorded(self, lines: int) -> list[Document]:
+    def recorded(self, lines: int, event: str = "command") -> list[Document]:
         """The recorded commands, once there are this many."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            found = list(self.database.call_logs.find({"event": "command"}).sort("at", 1))
+            found = list(self.database.call_logs.find({"event": event}).sort("at", 1))
             if len(found) >= lines:
                 return found
             time.sleep(0.02)

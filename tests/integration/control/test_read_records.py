@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 def read_records(operator: Operator) -> list[Document]:
-    return [line for line in operator.recorded(1) if "documents" in line]
+    return operator.recorded(1, event="read")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_read_is_recorded_with_who_what_and_how_many(
 def test_a_trial_import_is_recorded_once_with_the_rows_that_it_read(operator: Operator) -> None:
     options = {"filename": "de 912345678.csv", "country": "CL", "dry_run": True, "show_values": True}
     operator.run("import", file=CSV, **options)
-    (line,) = operator.recorded(1)
+    (line,) = read_records(operator)
     assert (line["command"], line["documents"]) == ("import", 3)
     assert line["args"]["filename"] == "de *******78.csv"
     assert line["args"]["show_values"] is True
@@ -85,5 +85,5 @@ def test_a_read_that_cannot_be_recorded_is_not_answered(operator: Operator) -> N
 def test_listening_to_events_is_recorded(operator: Operator) -> None:
     stream = operator.client.stream("events", {"job": "job-1"})
     assert next(stream) == {"state": "listening"}
-    (line,) = operator.recorded(1)
+    (line,) = read_records(operator)
     assert (line["command"], line["args"], line["requests"]) == ("events", {"job": "job-1"}, 1)

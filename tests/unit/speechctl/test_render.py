@@ -14,7 +14,7 @@ from speechaid.protocol.messages import COMMANDS
 from speechaid.rules.retry_table import RetryCause
 from speechctl.render.blocks import Grid, Heading, as_text, table
 from speechctl.render.commands import progress_line, render
-from speechctl.render.history import event_line
+from speechctl.render.history import event_line, log_line
 from speechctl.render.terminal import print_blocks
 from speechctl.render.text import CAUSES, duration
 from tests.support.fakes import FakeDaemon
@@ -634,3 +634,25 @@ def test_batches_says_what_it_leaves_out_and_which_do_not_exist() -> None:
     shown = text("batches", {"batches": [], "left_out": 2, "missing": {"batch-gone": {"pending": 3}}})
     assert "and 2 older batches with jobs: --limit N" in shown
     assert "batch-gone does not exist, its jobs are not dialled: 3 pending" in shown
+
+
+@pytest.mark.parametrize(
+    ("requests", "shown"),
+    [
+        (1, r"maria \(key, 10\.0\.0\.5\): export what=jobs: done, 1000 documents"),
+        (12, r"done, 1000 documents in 12 requests until 2026-11-22 .*"),
+    ],
+)
+def test_a_record_of_reads_shows_how_many_documents_in_how_many_requests(requests: int, shown: str) -> None:
+    line = {
+        "event": "read",
+        "at": "2026-11-22T12:00:00+00:00",
+        "until": "2026-11-22T12:05:00+00:00",
+        "actor": "maria (key, 10.0.0.5)",
+        "command": "export",
+        "args": {"what": "jobs"},
+        "outcome": "done",
+        "documents": 1000,
+        "requests": requests,
+    }
+    assert re.search(f"{shown}$", log_line(line))
