@@ -277,16 +277,26 @@ def test_while_retell_is_silent_other_commands_are_answered(
         assert checking.exception() is not None
 
 
-def test_questions_beyond_those_that_may_be_under_way_are_not_asked(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_questions_wait_for_a_place_and_a_start_no_longer_than_for_retell(
+    operator: Operator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retell_questions, "_places", threading.BoundedSemaphore(1))
-    retell_questions._places.acquire()
-    assert operator.refusal("numbers").code == "unavailable"
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(retell_questions, "_places", places)
+    monkeypatch.setattr(start_check, "RETELL_SECONDS", 0.3)
     batch = imported(operator)
+    places.acquire()
     assert "were not checked" in operator.run("resume-batch", batch=batch)["agent_warning"]
-    retell_questions._places.release()
-    assert operator.run("numbers")["numbers"]
+    asked = threading.Event()
+
+    def numbers() -> Document:
+        with Client(path) as client:
+            return client.ask("numbers", {"limit": 10}, timeout_seconds=60, on_progress=lambda _: asked.set())
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(numbers)
+        assert asked.wait(60)
+        places.release()
+        assert waiting.result()["numbers"]
 
 
 def test_a_pause_that_comes_while_retell_is_asked_holds(
