@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 
 from speechaid.protocol.messages import COMMANDS
+from speechaid.rules.prompt_variables import Given
 from speechaid.rules.retry_table import RetryCause
+from speechctl.render import agents
 from speechctl.render.blocks import Grid, Heading, as_text, table
 from speechctl.render.commands import progress_line, render
 from speechctl.render.history import event_line
@@ -731,3 +733,8 @@ def test_a_start_shows_what_the_agent_would_not_know() -> None:
     warned = {"batch_id": "batch-1", "name": None, "was_active": False, "agent_warning": "no {{monto}}"}
     assert "! no {{monto}}" in text("resume-batch", warned)
     assert "! no {{monto}}" in text("import", {**IMPORTED, "agent_warning": "no {{monto}}"})
+
+
+def test_who_gives_a_variable_its_value_is_said_in_words_and_ranked() -> None:
+    assert agents._GIVEN.keys() == set(Given)
+    assert set(agents._ORDER) == set(Given)
