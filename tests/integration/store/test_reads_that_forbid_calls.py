@@ -74,7 +74,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     do_not_call.remove do_not_call.size holds.breakers holds.hold holds.hold_batches holds.release_batches
     holds.unhold holds.write_breaker imports.count_begun imports.count_untouched imports.create
     imports.delete_untouched imports.find imports.find_untouched imports.keep_mapping
-    imports.latest_of_batch imports.mappings_of imports.note imports.remove imports.waiting_jobs jobs.adopt
+    imports.latest_of_batch imports.mappings_of imports.note imports.remove imports.waiting_jobs
+    imports.waiting_variables jobs.adopt
     jobs.claim jobs.counts jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix jobs.finish
     jobs.follows_call jobs.get jobs.has_job jobs.insert_many jobs.keep_deleted jobs.keep_lost_dial
     jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent
