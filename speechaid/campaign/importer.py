@@ -141,6 +141,7 @@ class ContactsReader:
             today=today,
             accepted=chosen.accepted,
             refused=chosen.refused,
+            width=len(header.cells),
         )
         self.parsed = Parsed(
             rows=[],
@@ -343,8 +344,9 @@ def _header(
     header = top[index]
     if header.fault:
         raise ImportFailed(f"{filename}: the header cannot be read: {header.fault}")
-    if len(header.cells) > MAX_COLUMNS:
-        raise ImportFailed(f"{filename}: {len(header.cells)} columns; at most {MAX_COLUMNS} are read")
+    width = max((place for place, cell in enumerate(header.cells, 1) if cells.clean(cell)), default=0)
+    if width > MAX_COLUMNS:
+        raise ImportFailed(f"{filename}: {width} columns; at most {MAX_COLUMNS} are read")
     if any(isinstance(read(cells.clean(cell), country), Number) for cell in header.cells):
         raise ImportFailed(
             f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"

@@ -171,6 +171,8 @@ class RowReader:
     #: Kinds whose rows are kept, and kinds whose rows are bad, whatever their default.
     accepted: frozenset[Kind] = frozenset()
     refused: frozenset[Kind] = frozenset()
+    #: The columns of the heading, with those behind the last title.
+    width: int
 
     def is_bad(self, kind: Kind) -> bool:
         """Whether such a row, or such a phone, is left out."""
@@ -241,7 +243,7 @@ class RowReader:
             _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
             for cell in line.cells
         ]
-        if any(texts[width:]):
+        if any(texts[max(width, self.width) :]):
             raise UnusableRowError(
                 f"the row has {len(texts)} cells, the header {width}: a quote may be missing"
             )
@@ -258,13 +260,17 @@ class RowReader:
     def _name(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         columns = (*self.columns.of(Role.NAME), *self.columns.of(Role.SURNAME))
         parts = [cells.one_line(texts[column.position]) for column in columns]
-        name = " ".join(part for part in parts if not is_nothing(part))
+        # A number is nobody's name: the agent would say it.
+        name = " ".join(part for part in parts if not is_nothing(part) and any(map(str.isalpha, part)))
         if columns and not name:
             remark(Kind.NAME, f"{columns[0].title}: the contact has no name")
         return name or None
 
     def _id(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DNI)
+        digit = self._one(texts, Role.CHECK_DIGIT)
+        if text is not None and digit is not None and len(digit) == 1:
+            text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
         if text is not None:
             title = self.columns.of(Role.DNI)[0].title
             wrong = None if cells.fold(title) in COMPANY_IDS else wrong_id(text, self.country)
@@ -279,6 +285,7 @@ class RowReader:
             UnusableRowError: there is none.
         """
         country = self._country(texts)
+        area = self._one(texts, Role.AREA_CODE)
         found: dict[str, str] = {}
         faults: list[str] = []
         kinds: list[Kind | None] = []
@@ -286,7 +293,7 @@ class RowReader:
             text = texts[column.position]
             if is_nothing(text):
                 continue
-            for part, reading in read_cell(text, country):
+            for part, reading in _readings(text, area, country):
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
                     faults.append(f"{column.title}: {fault[0]}")
@@ -349,12 +356,15 @@ class RowReader:
             remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
-        return {"debt_amount": value, "currency": self._currency(texts, amount)}
+        return {"debt_amount": value, "currency": self._currency(texts, amount, column.currency)}
 
-    def _currency(self, texts: Sequence[str], amount: Amount) -> str | None:
+    def _currency(self, texts: Sequence[str], amount: Amount, of_title: str | None) -> str | None:
+        """The currency by the cell, the title of the amounts, and a column of currencies: they must agree."""
         text = self._one(texts, Role.CURRENCY)
+        if of_title is not None and amount.currency not in {None, of_title}:
+            raise UnusableRowError(f"the amount is in {amount.currency}, and its title says {of_title}")
         if text is None:
-            return amount.currency
+            return amount.currency or of_title
         word = cells.fold_accents(text.casefold()).strip(" .")
         code = SYMBOLS.get(word, text.upper() if text.upper() in CODES else None)
         if code is None:
@@ -362,8 +372,9 @@ class RowReader:
             code = read.currency if isinstance(read, Amount) else None
         if code is None:
             raise UnusableRowError(f"the currency {text[:40]!r} is not known: write its code, such as CLP")
-        if amount.currency is not None and amount.currency != code:
-            raise UnusableRowError(f"the amount is in {amount.currency}, and the currency column says {code}")
+        said = amount.currency or of_title
+        if said is not None and said != code:
+            raise UnusableRowError(f"the amount is in {said}, and the currency column says {code}")
         return code
 
     def _due_date(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
@@ -403,6 +414,15 @@ def _as_written(cell: object) -> str | int | float:
     if isinstance(cell, float) and math.isfinite(cell):
         return int(cell) if cell.is_integer() else cell
     return cell if isinstance(cell, int) else cells.clean(cell)[:MAX_CELL_CHARACTERS]
+
+
+def _readings(text: str, area: str | None, country: str) -> list[tuple[str, Number | Fault]]:
+    """The numbers of a cell; the area code of its own column counts where the number needs it."""
+    found = read_cell(text, country)
+    if area is None or any(isinstance(reading, Number) and reading.is_valid for _, reading in found):
+        return found
+    whole = read_cell(f"{area.strip('()')} {text}", country)
+    return whole if all(isinstance(reading, Number) and reading.is_valid for _, reading in whole) else found
 
 
 def _means_mobiles(title: str) -> bool:
