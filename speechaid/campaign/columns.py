@@ -27,7 +27,7 @@ from speechaid.campaign.titles import (
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
 from speechaid.rules import numbers
-from speechaid.rules.currencies import CODES, SYMBOLS
+from speechaid.rules.currencies import currency_named
 
 #: Roles that join several columns, in their order; of every other role a file has one column.
 _JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, Role.LEFT_OUT})
@@ -49,10 +49,6 @@ _SECOND_TABLE: Final = "a second table stands beside the first"
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
-#: Of the words for currencies those that mean nothing else in a title.
-_CURRENCY_WORDS: Final = frozenset(
-    {"uf", "dolares", "euros", "soles", "quetzales", "guaranies", "bolivianos"}
-)
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
 
 
@@ -208,17 +204,10 @@ def _folded(title: str) -> str:
 def _amount_in(title: str) -> str | None:
     """The currency of an amount's title that names one: ``Monto (UF)``, ``Saldo USD``."""
     words = [fold_accents(word) for word in re.findall(r"[^\s()\[\]:,;]+", title.casefold())]
-    codes = [code for code in map(_currency_named, words) if code is not None]
-    rest = " ".join(word for word in words if _currency_named(word) is None).removesuffix(" en")
+    codes = [code for code in map(currency_named, words) if code is not None]
+    rest = " ".join(word for word in words if currency_named(word) is None).removesuffix(" en")
     is_amount = _RANKED.get(fold(rest), (None, 0))[0] is Role.DEBT_AMOUNT
     return codes[0] if is_amount and len(codes) == 1 else None
-
-
-def _currency_named(word: str) -> str | None:
-    """The currency of a word of a title; ``real`` (actual) and other everyday words are none."""
-    if word.upper() in CODES:
-        return word.upper()
-    return SYMBOLS.get(word.strip(".")) if not word.isalpha() or word in _CURRENCY_WORDS else None
 
 
 def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:

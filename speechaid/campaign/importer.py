@@ -129,10 +129,19 @@ class ContactsReader:
         kept = chosen.kept_mappings.get(key, {})
         try:
             columns = recognise(
-                header.cells, rows, country=country, mapping=chosen.mapping, kept_mapping=kept
+                header.cells,
+                rows,
+                country=country,
+                mapping=chosen.mapping,
+                kept_mapping=kept,
+                hidden=table.hidden_columns,
             )
         except ImportFailed as exc:
-            raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+            unread = ", ".join(repr(name) for name in table.other_sheets)
+            others = (
+                f"; of the workbook only {table.sheet!r} was read, not {unread} (--sheet)" if unread else ""
+            )
+            raise ImportFailed(f"{filename}: {not_text(data) or exc}{others}") from exc
         signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
         self._rows = RowReader(
@@ -142,6 +151,7 @@ class ContactsReader:
             accepted=chosen.accepted,
             refused=chosen.refused,
             width=len(header.cells),
+            counts_from_1904=table.counts_from_1904,
         )
         self.parsed = Parsed(
             rows=[],

@@ -34,7 +34,8 @@ from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read
 MAX_CELL_CHARACTERS: Final = 10_000
 
 #: What ``_undecorated`` looks at.
-_DECORATIONS: Final = ("'", "=")
+_DECORATIONS: Final = ("'", "=", "\u201c")
+_QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
 _KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 
@@ -59,6 +60,8 @@ class Kind(StrEnum):
     FILE = "file"
 
 
+#: From 1899-12-30 to 1904-01-01.
+_DAYS_TO_1904: Final = 1462
 _Part = TypeVar("_Part")
 
 
@@ -173,6 +176,8 @@ class RowReader:
     refused: frozenset[Kind] = frozenset()
     #: The columns of the heading, with those behind the last title.
     width: int
+    #: Whether a workbook's numbers of the day count from 1904.
+    counts_from_1904: bool = False
 
     def is_bad(self, kind: Kind) -> bool:
         """Whether such a row, or such a phone, is left out."""
@@ -209,7 +214,7 @@ class RowReader:
         name = part(lambda: self._name(texts, remark))
         dni = part(lambda: self._id(texts, remark))
         amount = part(lambda: self._amount(line, texts, remark))
-        due_date = part(lambda: self._due_date(texts, remark))
+        due_date = part(lambda: self._due_date(line, texts, remark))
         if faults:
             kind = faults[0].kind if len(faults) == 1 else None
             raise UnusableRowError("; ".join(map(str, faults)), kind)
@@ -377,8 +382,11 @@ class RowReader:
             raise UnusableRowError(f"the amount is in {said}, and the currency column says {code}")
         return code
 
-    def _due_date(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
+    def _due_date(self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DUE_DATE)
+        if self.counts_from_1904 and text is not None:
+            cell = line.cells[self.columns.of(Role.DUE_DATE)[0].position]
+            text = str(cell + _DAYS_TO_1904) if isinstance(cell, int | float) else text
         found = None if text is None else read_date(text, self.country)
         if text is None or found is None:
             return None
@@ -407,6 +415,9 @@ def _undecorated(text: str) -> str:
     match = _TEXT_FORMULA.fullmatch(text)
     if match is not None:
         return match[1].replace('""', '"').strip()
+    quoted = _QUOTED.fullmatch(text)
+    if quoted is not None:
+        return (quoted[1] or quoted[2]).strip()
     return text[1:].strip() if _KEPT_AS_TEXT.match(text) else text
 
 
