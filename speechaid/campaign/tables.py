@@ -13,8 +13,8 @@ from typing import Any, Final
 from speechaid.campaign.cells import clean, fold
 from speechaid.campaign.columns import title_role
 from speechaid.campaign.encodings import decode
-from speechaid.campaign.foreign_files import foreign_form
 from speechaid.campaign.titles import Role
+from speechaid.campaign.unsupported_files import unsupported_type
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
 from speechaid.errors import ImportFailed
 
@@ -94,7 +94,7 @@ def open_table(
         raise ImportFailed(f"{filename}: the file is larger than {MAX_BYTES // 2**20} MB; split it")
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
         raise ImportFailed(f"{filename}: the file is empty")
-    form = foreign_form(data)
+    form = unsupported_type(data)
     is_workbook = data.startswith((_ZIP, _OLD_EXCEL))
     if not is_workbook and filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
         it_is = form or "text: if it is a table, name it .csv"

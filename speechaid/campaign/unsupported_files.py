@@ -34,7 +34,7 @@ _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 _LOOKED_AT: Final = 512
 
 
-def foreign_form(data: bytes) -> str | None:
+def unsupported_type(data: bytes) -> str | None:
     """What the file is, and what to do, in words; None where it may be a table."""
     if data.startswith(_OLE):
         protected = "a workbook that is protected with a password: save it without one"
