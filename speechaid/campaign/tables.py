@@ -35,6 +35,11 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
 _NUMBER: Final = re.compile(r"\+?[\d\s().\-/]+")
 _DIGITS: Final = re.compile(r"\d")
 _PHONE_DIGITS: Final = 7
+#: Of formats that only the reader knows, not the scan before.
+_UNSEEN: Final = (
+    "of this kind of workbook it cannot be known which rows and columns are hidden, nor which currency a "
+    "cell's format shows: all rows and columns are read, as bare numbers; save it as XLSX if that matters"
+)
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -311,6 +316,7 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         hidden_rows=sum(number <= len(rows) for number in hidden),
         hidden_columns=frozenset(column - 1 for column in scan.hidden_columns) if scan else frozenset(),
         counts_from_1904=scan is not None and scan.counts_from_1904,
+        remarks=[_UNSEEN] if scan is None else [],
     )
 
 

@@ -15,8 +15,9 @@ _BEGINNINGS: Final = (
     (rb"7z\xbc\xaf\x27\x1c|rar!", "a compressed file: unpack it first"),
     (rb"<!doctype html|<html|<table|<body|<meta", f"a web page, as programs name .xls: {_SAVE}"),
     (rb"mime-version:", f"a web archive, as programs name .xls: {_SAVE}"),
-    (rb"<\?xml|<workbook", f"XML, perhaps of Excel 2003: {_SAVE}"),
+    (rb"<\?xml|<workbook", f"XML, as Excel 2003 and LibreOffice write it: {_SAVE}"),
     (rb"\{\\rtf", f"a text document (RTF): {_SAVE}"),
+    (rb"id;p|table\r?\n0,1", f"an old exchange format (SYLK, DIF): {_SAVE}"),
     (rb"begin:vcard", "a file of contact cards (vCard): export the contacts as CSV"),
     (rb"\[\s*[\[{]|\{\s*\"", f"JSON, which is for programs: {_SAVE}"),
 )

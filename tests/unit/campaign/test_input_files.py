@@ -470,6 +470,7 @@ NO_TABLES: Final = (
         filename="c.xls",
         refused="text: if it is a table",
     ),
+    csv("SYLK", 'ID;PSCALC3\nC;X1;Y1;K"Celular"\n', filename="c.slk", refused="SYLK"),
     csv("JSON", '[{"nombre":"Ana","celular":"955550101"}]', refused="the file is JSON"),
     csv(
         "contact cards", "BEGIN:VCARD\nFN:Ana\nTEL:+56955550101\n", filename="c.vcf", refused="contact cards"
