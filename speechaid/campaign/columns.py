@@ -35,6 +35,8 @@ _JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, 
 SAMPLE_ROWS: Final = 200
 #: Values that are shown of each column.
 SHOWN_VALUES: Final = 3
+#: Why a hidden column is left out.
+HIDDEN: Final = "the sheet does not show it"
 #: A column of phones: at least this share of its filled cells are valid numbers.
 PHONE_SHARE: Final = 0.5
 
@@ -44,7 +46,6 @@ _RANKED: Final = {
 _LOOKS_LIKE_PHONES: Final = "its cells look like phone numbers"
 _PHONE_WITHOUT_NUMBERS: Final = "its title is that of a phone"
 _NAME_WITHOUT_LETTERS: Final = "its title is that of a name"
-_HIDDEN: Final = "the sheet does not show it"
 _SECOND_TABLE: Final = "a second table stands beside the first"
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
@@ -131,7 +132,7 @@ def recognise(
         _column(position, number, title, cells[position], country) for position, (number, title) in numbered
     ]
     columns = [
-        replace(column, role=Role.LEFT_OUT, why=_HIDDEN if column.position in hidden else _SECOND_TABLE)
+        replace(column, role=Role.LEFT_OUT, why=HIDDEN if column.position in hidden else _SECOND_TABLE)
         if column.position in hidden or column.position >= second_table
         else column
         for column in columns
@@ -145,6 +146,7 @@ def recognise(
         raise ImportFailed(
             "no column of phone numbers: name it phone, phone1, telefono, celular or similar, or say which "
             f"one it is with --map 'TITLE=phone'; the file has {_listed(titles)}"
+            + ("; hidden columns are left out" if hidden else "")
         )
     if second_table < len(titles):
         remarks.append(
@@ -203,11 +205,16 @@ def _folded(title: str) -> str:
 
 def _amount_in(title: str) -> str | None:
     """The currency of an amount's title that names one: ``Monto (UF)``, ``Saldo USD``."""
+    rest, currency = _without_currency(title)
+    return currency if _RANKED.get(fold(rest), (None, 0))[0] is Role.DEBT_AMOUNT else None
+
+
+def _without_currency(title: str) -> tuple[str, str | None]:
+    """A title without the only currency that it names, and that currency."""
     words = [fold_accents(word) for word in re.findall(r"[^\s()\[\]:,;]+", title.casefold())]
     codes = [code for code in map(currency_named, words) if code is not None]
     rest = " ".join(word for word in words if currency_named(word) is None).removesuffix(" en")
-    is_amount = _RANKED.get(fold(rest), (None, 0))[0] is Role.DEBT_AMOUNT
-    return codes[0] if is_amount and len(codes) == 1 else None
+    return (rest, codes[0]) if len(codes) == 1 else (title, None)
 
 
 def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
@@ -239,7 +246,7 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
                 title=titles[position],
                 role=Role(name),
                 why=why,
-                currency=_amount_in(titles[position]) if name == Role.DEBT_AMOUNT else None,
+                currency=_without_currency(titles[position])[1] if name == Role.DEBT_AMOUNT else None,
                 variable=variable or None,
             )
     return mapped
@@ -408,7 +415,7 @@ def _doubts_left_out(column: Column, where: str) -> list[str]:
             f"--map '{column.title}=variable' gives them to the agent"
         )
         return [remark]
-    if column.why == _HIDDEN:
+    if column.why == HIDDEN:
         key = column.title or column.number
         return [f"{where} is hidden in the sheet and is left out: --map '{key}=ROLE' uses it"]
     if not column.title and column.why != _SECOND_TABLE:

@@ -237,7 +237,12 @@ class RowReader:
 
     def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
-        return [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
+        written = [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
+        for column in self.columns.of(Role.DUE_DATE) if self.counts_from_1904 else ():
+            cell = written[column.position] if column.position < len(written) else ""
+            # The file that it is written to counts from 1900.
+            written[column.position : column.position + 1] = [_days_from_1900(cell)]
+        return written
 
     def _texts(self, line: Line) -> list[str]:
         """The cells as clean text, padded to the width of the heading."""
@@ -386,7 +391,7 @@ class RowReader:
         text = self._one(texts, Role.DUE_DATE)
         if self.counts_from_1904 and text is not None:
             cell = line.cells[self.columns.of(Role.DUE_DATE)[0].position]
-            text = str(cell + _DAYS_TO_1904) if isinstance(cell, int | float) else text
+            text = cells.clean(_days_from_1900(cell))
         found = None if text is None else read_date(text, self.country)
         if text is None or found is None:
             return None
@@ -419,6 +424,10 @@ def _undecorated(text: str) -> str:
     if quoted is not None:
         return (quoted[1] or quoted[2]).strip()
     return text[1:].strip() if _KEPT_AS_TEXT.match(text) else text
+
+
+def _days_from_1900(cell: Any) -> Any:
+    return cell + _DAYS_TO_1904 if isinstance(cell, int | float) else cell
 
 
 def _as_written(cell: object) -> str | int | float:

@@ -684,3 +684,9 @@ def test_a_hidden_column_can_be_named() -> None:
     choices = Choices(mapping={"Celular 2": "phone"})
     (row,) = parse_contacts(file.data, file.filename, choices=choices).rows
     assert row.phones == ("+56955550101", "+56955550102")
+
+
+def test_a_title_that_was_mapped_to_the_amount_names_its_currency_too() -> None:
+    data = b"Nombre;Celular;Cuota UF\nAna;955550101;12,5\n"
+    (row,) = parse_contacts(data, choices=Choices(mapping={"Cuota UF": "amount"})).rows
+    assert (row.debt_amount, row.currency) == (12.5, "CLF")
