@@ -39,6 +39,7 @@ _FILLERS: Final = frozenset({"de", "en"})
 #: Accountants close a sum with these, so that no digit can be added.
 _CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
 _DIGITS: Final = "0123456789"
+_ACCOUNTED_ZERO: Final = re.compile(r"(?:[a-z]{0,3}\$|s/\.?|[q\u20a1\u20b2\u20ac]) ?-\??")
 _MARKS: Final = "[.,' ]"
 _PLAIN: Final = re.compile(r"\d+")
 _FRACTION: Final = re.compile(r"(\d+)[.,](\d{1,2}|\d0{2,5}|0{3,6})")
@@ -109,7 +110,9 @@ def _text_cell(text: str, country: str) -> Amount | AmountFault:
         return AmountFault.NOT_A_SUM
     found = re.search("[0-9]", plain)
     if found is None:
-        return AmountFault.NOT_A_SUM
+        # Spreadsheets show 0 so, in the format for accounts.
+        is_zero = _ACCOUNTED_ZERO.fullmatch(plain) is not None
+        return Amount(value=Decimal(0), currency=None) if is_zero else AmountFault.NOT_A_SUM
     last = max(place for place, character in enumerate(plain) if character in _DIGITS)
     before, digits, behind = plain[: found.start()], plain[found.start() : last + 1], plain[last + 1 :]
     if re.fullmatch(r"\d(?:[.,]\d+)?e\+?\d+", digits):

@@ -150,7 +150,12 @@ _LABEL: Final = re.compile(r"[^\d+(]{0,30}")
 _CHILEAN_MOBILE: Final = "+569"
 #: Marks that programs and people put around a number: straight, typographic, and the accents typed for them.
 _QUOTES: Final = "\"'`\u00b4\u2018\u2019\u201c\u201d"
-_TEL: Final = re.compile(r"tel:\s*", re.IGNORECASE)
+_TEL: Final = re.compile(r"(?:tel|callto|whatsapp):\s*", re.IGNORECASE)
+#: A link that opens a chat: its number is international, and needs no plus.
+_CHAT_LINK: Final = re.compile(
+    r"(?:https?://)?(?:wa\.me/|(?:api|web)\.whatsapp\.com/send/?\?phone=)\+?(\d{7,15})(?:[/?&]\S*)?",
+    re.IGNORECASE,
+)
 _EXTENSION_WORDS: Final = frozenset(
     {"ext", "extension", "anexo", "anx", "interno", "int", "ramal", "x", "opc", "opcion"}
 )
@@ -178,7 +183,8 @@ FORBIDDING_NOTES: Final = (
 )
 _SEQUENCES: Final = ("1234567890", "9876543210", "912345678")
 #: Marks that stand between two numbers of one cell.
-_BETWEEN: Final = re.compile(r"[;|\n,/]|\s(?:-|[yoe&]|or|and)\s", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"[;|\n,/]|:::|\s(?:-|[yoe&]|or|and)\s", re.IGNORECASE)
+_HALVES: Final = re.compile(r"\s*-\s*|\s+")
 _KINDS: Final = {
     phonenumbers.PhoneNumberType.MOBILE: "mobile",
     phonenumbers.PhoneNumberType.FIXED_LINE: "landline",
@@ -228,6 +234,10 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
         parts = [part.strip() for part in _BETWEEN.split(text[:MAX_CELL_CHARACTERS])]
         found = [(part, read(part, country)) for part in parts if part]
         if any(isinstance(reading, Number) and reading.is_valid for _, reading in found):
+            return found
+        # Two whole numbers with a blank or a dash between.
+        found = [(part, read(part, country)) for part in _HALVES.split(text.strip(), maxsplit=2)]
+        if len(found) == 2 and all(isinstance(reading, Number) and reading.is_valid for _, reading in found):
             return found
     return [(text.strip(), whole)]
 
@@ -367,7 +377,9 @@ def _undecorated(text: str) -> str:
     plain = "".join(str(int(c)) if c.isdecimal() else c for c in cut if unicodedata.category(c) != "Cf")
     plain = plain.replace("\uff0b", "+").strip()
     plain = plain.removeprefix("=").strip().strip(_QUOTES).strip()
-    plain = _TEL.sub("", plain, count=1) if plain[:4].lower() == "tel:" else plain
+    if ":" in plain or "/" in plain:
+        link = _CHAT_LINK.fullmatch(plain)
+        plain = _TEL.sub("", plain, count=1) if link is None else f"+{link[1]}"
     if match := _DECIMAL_ZERO.fullmatch(plain):
         return match[1]
     return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
