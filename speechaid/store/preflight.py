@@ -15,7 +15,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.store import holds
-from speechaid.store.do_not_call import searched_forms, numbers_of
+from speechaid.store.do_not_call import numbers_of, searched_forms
 from speechaid.store.holds import HoldsReading
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Table

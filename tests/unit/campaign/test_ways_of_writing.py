@@ -1,4 +1,4 @@
-"""Any valid number, in any of its country's ways of writing, is itself on import, on the list, in a look-up."""
+"""Any valid number, in any way of its country, is itself on import, on the list and in a look-up."""
 
 from __future__ import annotations
 
