@@ -60,11 +60,12 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
 #: The others: writes, whose filters the primary evaluates, and what is read to be shown, counted or tidied.
 DOES_NOT_FORBID: frozenset[str] = frozenset(
     """
-    accounts.clear_release_mark accounts.find_by_prefix accounts.release_legacy_reservation accounts.reserve
-    accounts.set_status accounts.settle accounts.stale_reservations analyses.add analyses.claim analyses.due
-    analyses.give_up analyses.is_settled analyses.postpone batches.cancel batches.create batches.delete
-    batches.find_by_prefix batches.get batches.imported_into batches.new_id batches.newest
-    batches.note_import batches.note_invalid_number batches.pause batches.pause_all batches.random_name
+    accounts.clear_release_mark accounts.find_by_prefix accounts.release_legacy_reservation
+    accounts.reserve accounts.set_status accounts.settle accounts.stale_reservations analyses.add
+    analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
+    batches.accept_unassigned batches.cancel batches.create batches.delete batches.find_by_prefix
+    batches.get batches.imported_into batches.new_id batches.newest batches.note_import
+    batches.note_invalid_number batches.pause batches.pause_all batches.random_name
     batches.register_live_dial batches.resume batches.resume_all batches.set_hours batches.settle_dial
     batches.stale_dials batches.write_counts diagnostics.ahead_of diagnostics.awaiting_account
     diagnostics.busy_numbers diagnostics.holder_of diagnostics.open_dials diagnostics.pending_of
