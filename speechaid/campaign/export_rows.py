@@ -159,7 +159,9 @@ EXPORTS: Final[Mapping[str, Export]] = {
     "promises": Export(
         "jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row, tuple(_PROMISE_FIELDS.split())
     ),
-    "dnc": Export("do_not_call", {}, ("listed_at", "phone", "source", "job_id"), do_not_call_row),
+    "dnc": Export(
+        "do_not_call", {"spelling_of": None}, ("listed_at", "phone", "source", "job_id"), do_not_call_row
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
+from speechaid.campaign.rows import Kind
 from speechaid.commands.batch_fields import batch_fields, call_settings, country
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
@@ -36,6 +37,7 @@ from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
 from speechaid.commands.reading import await_reader
+from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.errors import StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
@@ -66,6 +68,8 @@ class _Import:
     #: None for a new batch, which is created once the file has been read.
     batch: Batch | None
     account_id: str | None
+    #: Whether rows with numbers that no numbering plan has are kept: then they are dialled, too.
+    accept_unassigned: bool
     #: None in a dry run.
     import_id: str | None = None
     known: KnownPeople | None = None
@@ -79,6 +83,8 @@ class _Import:
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
     started_at: datetime | None = None
+    #: With ``--start``: what Retell said before anything was read.
+    start_check: StartCheck | None = None
 
     @property
     def parsed(self) -> Parsed:
@@ -100,28 +106,36 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
     choices = read_choices(command.args, context.store.imports.mappings_of(account_id))
     data = command.attachment or b""
     of_file = _country(context, command, batch)
-    reading = ContactsReading(
-        context.readers,
-        data,
-        command.args["filename"],
-        country=of_file,
-        today=context.store.now().date(),
-        choices=choices,
-    )
-    work = _Import(
-        reading=reading,
-        country=of_file,
-        sha256=hashlib.sha256(data).hexdigest(),
-        batch=batch,
-        account_id=account_id,
-    )
-    return await_reader(
-        context,
-        command,
-        reading,
-        lambda context: _prepare(context, command, work),
-        needs_client=command.args["dry_run"],
-    )
+
+    def read(context: HandlerContext, check: StartCheck | None = None) -> Result | Continue:
+        reading = ContactsReading(
+            context.readers,
+            data,
+            command.args["filename"],
+            country=of_file,
+            today=context.store.now().date(),
+            choices=choices,
+        )
+        work = _Import(
+            reading=reading,
+            country=of_file,
+            sha256=hashlib.sha256(data).hexdigest(),
+            batch=batch,
+            account_id=account_id,
+            start_check=check,
+            accept_unassigned=Kind.UNASSIGNED in choices.accepted,
+        )
+        return await_reader(
+            context,
+            command,
+            reading,
+            lambda context: _prepare(context, command, work),
+            needs_client=command.args["dry_run"],
+        )
+
+    if not command.args["start"] or command.args["dry_run"]:
+        return read(context)
+    return check_before_start(context, of_file, read)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -251,7 +265,9 @@ def _check_file(context: HandlerContext, command: Invocation, work: _Import) -> 
 def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
     """Record the import, in a batch that stays paused until its last row is imported."""
     if work.batch is None:
-        work.batch = _new_batch(context, command)
+        work.batch = _new_batch(context, command, accept_unassigned=work.accept_unassigned)
+    elif work.accept_unassigned and not work.batch.accept_unassigned:
+        context.store.batches.accept_unassigned(work.batch.batch_id)
     if work.import_id is None:
         work.import_id = context.store.imports.create(
             {
@@ -268,9 +284,9 @@ def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
         context.store.imports.keep_mapping(work.account_id, work.parsed.titles_key, mapping, by=command.actor)
 
 
-def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
+def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigned: bool) -> Batch:
     name = command.args["name"] or PurePath(command.args["filename"]).stem
-    fields = batch_fields(command.args, name=name)
+    fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
@@ -412,9 +428,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
         context.store.batches.pause(batch_id, by=command.actor, reason=reason)
 
-    def finish(context: HandlerContext, more: Result) -> Result:
+    def finish(context: HandlerContext, more: Result) -> Result | Continue:
         batch = context.store.batches.get(batch_id)
-        return result | {
+        answer = result | {
             "batch_id": batch_id,
             "name": batch.name,
             "created": created,
@@ -423,6 +439,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
             "imported": work.imported,
             **more,
         }
+        if work.start_check is None:
+            return answer
+        return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
         context.store.batches.resume(batch_id, by=command.actor)

@@ -8,6 +8,7 @@ from typing import Final
 
 from speechaid.commands import (
     accounts,
+    agent_check,
     batches,
     bulk_actions,
     do_not_call,
@@ -21,6 +22,7 @@ from speechaid.commands import (
     import_record,
     job_actions,
     jobs,
+    retell_lists,
     undo_import,
 )
 from speechaid.commands.doctor import doctor
@@ -100,6 +102,9 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         done_before=_PAUSED_HERE,
         settle=fleet.release_cancelled_here,
     ),
+    "check-agent": BackgroundCommand(run=agent_check.check_agent),
+    "agents": BackgroundCommand(run=retell_lists.agents, needs_database=False),
+    "numbers": BackgroundCommand(run=retell_lists.numbers, needs_database=False),
     "import": BackgroundCommand(run=import_contacts.import_contacts),
     "undo-import": BackgroundCommand(run=undo_import.undo_import),
     "jobs": BackgroundCommand(run=jobs.jobs),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -33,7 +33,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
     Raises:
         ImportFailed: the whole file cannot be used.
     """
-    numbers = read_numbers(file, str(arguments["filename"]), country=str(arguments["country"]))
+    numbers = read_numbers(file, str(arguments["filename"]), countries=list(arguments["countries"]))
     for begin in range(0, max(len(numbers.good), len(numbers.bad)), _SLICE):
         end = begin + _SLICE
         message = {"good": numbers.good[begin:end], "bad": numbers.bad[begin:end]}
@@ -43,9 +43,9 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
 class NumbersReading:
     """A file of numbers that a child reads; ``poll`` until it is finished."""
 
-    def __init__(self, pool: ReaderPool, data: bytes, filename: str, *, country: str) -> None:
+    def __init__(self, pool: ReaderPool, data: bytes, filename: str, *, countries: Sequence[str]) -> None:
         """Begin as soon as there is a place; the arguments are those of ``read_numbers``."""
-        arguments = {"filename": filename, "country": country}
+        arguments = {"filename": filename, "countries": list(countries)}
         self.reader: Reader = pool.begin(file_work(FileTask.NUMBERS, arguments, data, filename))
         self.numbers = NumberList(good=[], bad=[])
 

@@ -81,6 +81,8 @@ class Batch:
     priority: int
     #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
     country: str | None
+    #: Whether numbers that no numbering plan has are dialled (``rules.phones.accepts_unassigned``).
+    accept_unassigned: bool | None
     call_settings: CallSettings
     #: Who paused it, when and why, if speechctl did.
     pause: Document | None
@@ -113,6 +115,7 @@ class Batch:
             is_active=reading.read_active(document.get("is_active")) is True,
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
+            accept_unassigned=reading.yes_or_no(document.get("accept_unassigned")),
             call_settings=CallSettings.read(document.get("call_settings")),
             pause=dict(pause) if isinstance(pause, dict) else None,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),

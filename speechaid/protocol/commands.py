@@ -704,6 +704,46 @@ _TABLE: Final = (
         help="what keeps calls from being made, with evidence and remedy",
     ),
     CommandSpec(
+        name="check-agent",
+        help="which variables the agent's prompt names, and whether the people of a batch have them",
+        arguments=(
+            Argument(
+                name="batch",
+                help="compare with the waiting jobs of this batch (id, or its unique beginning)",
+                completes="batch",
+            ),
+            Argument(name="agent", help="the agent's id at Retell (default: the one that calls)"),
+        ),
+    ),
+    CommandSpec(
+        name="agents",
+        help="the agents that Retell has: version, language, whether published",
+        arguments=(
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=200,
+                default=20,
+                help="show at most this many; each is a request to Retell",
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="numbers",
+        help="the phone numbers that Retell has: their agents, and the countries that they may call",
+        arguments=(
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=100,
+                help="show at most this many",
+            ),
+        ),
+    ),
+    CommandSpec(
         name="keys",
         help="keys for control over TCP: make the server's, add or revoke a client's, list them",
         arguments=(

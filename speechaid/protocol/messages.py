@@ -90,7 +90,7 @@ class ErrorCode(StrEnum):
     BUSY = "busy"
     #: Not carried out, for the reason in the message.
     REFUSED = "refused"
-    #: The database is away; the same request may succeed later.
+    #: The database or Retell is away; the same request may succeed later.
     UNAVAILABLE = "unavailable"
     #: The command did not end in time; the message says what is known.
     TIMEOUT = "timeout"

@@ -202,6 +202,14 @@ class Batches:
         fields = {f"call_settings.{name}": value for name, value in settings.items()}
         return self._change(batch_id, {"$set": {**fields, "updated_at": self._now()}})
 
+    def accept_unassigned(self, batch_id: str) -> Batch:
+        """Let numbers that no numbering plan has be dialled in a batch.
+
+        Raises:
+            NotFound: there is no such batch.
+        """
+        return self._change(batch_id, {"$set": {"accept_unassigned": True, "updated_at": self._now()}})
+
     def delete(self, batch_id: str) -> bool:
         """Delete a batch without open dials, of which no job is left; return whether it was there."""
         return self.table.delete({"batch_id": batch_id, "open_dials.0": {"$exists": False}}) > 0

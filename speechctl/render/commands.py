@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, diagnostics, imports, lists
+from speechctl.render import actions, agents, diagnostics, imports, lists
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -131,7 +131,7 @@ def _resume_batch(result: Result) -> list[Block]:
         lines.append(f"{plural(int(result['started']), 'imported contact')} started")
     if result.get("first_calls") and not result.get("fault"):
         lines.append(str(result["first_calls"]["text"]))
-    lines += _warning(result)
+    lines += [*_warning(result), *agents.start_warning(result)]
     if result.get("fault"):
         lines.append(f"! it is still not dialled: {result['fault']}; correct the batch's call_settings")
     return lines
@@ -309,6 +309,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "create-batch": _create_batch,
     "pause-batch": _pause_batch,
     "resume-batch": _resume_batch,
+    "check-agent": agents.check_agent,
+    "agents": agents.agents,
+    "numbers": agents.numbers,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
     "jobs": _jobs,

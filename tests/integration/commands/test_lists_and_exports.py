@@ -16,6 +16,8 @@ import python_calamine
 from pymongo.database import Database
 from xlsxwriter import Workbook
 
+from speechaid.model.masking import mask_phone
+from speechaid.rules.numbers import is_valid
 from tests.integration.commands.conftest import Speechctl
 from tests.support.contacts import parse_contacts
 
@@ -43,6 +45,66 @@ def test_a_number_can_be_added_found_and_removed(speechctl: Speechctl, database:
     assert "not a phone number" in speechctl("dnc-add", "hello", status=2)
     recorded = {line["command"]: line for line in database.call_logs.find({"event": "command"})}
     assert "12345678" not in str(recorded.get("dnc-remove"))
+
+
+@pytest.mark.parametrize(
+    ("written", "listed"),
+    [
+        ("09-76543210", ["+56976543210"]),
+        ("9 7654 3210 no llamar", ["+56976543210"]),
+        ("22 555 0101 anexo 12", ["+56225550101"]),
+        ("9 1111 1111", ["+56911111111"]),
+        ("55 1234 5678", ["+525512345678", "+565512345678"]),
+        ("+54 9 11 5555-0101", ["+5491155550101"]),
+    ],
+)
+def test_an_opt_out_is_never_refused_for_its_form(
+    speechctl: Speechctl, database: Database[Document], written: str, listed: list[str]
+) -> None:
+    database.batches.insert_one({"batch_id": "batch-mx", "country": "MX"})
+    database.accounts.insert_one({"account_id": "acc-cl", "country": "cl"})
+    shown = speechctl("dnc-add", written)
+    entries = database.speechaid_do_not_call.find({"spelling_of": None})
+    assert sorted(entry["_id"] for entry in entries) == listed
+    for number in listed:
+        assert mask_phone(number) in shown
+    assert ("no numbering plan has this number" in shown) == any(not is_valid(number) for number in listed)
+    assert "is on the list since" in speechctl("dnc", written)
+    assert "may be called again" in speechctl("dnc-remove", written)
+    assert database.speechaid_do_not_call.count_documents({}) == 0
+
+
+def test_what_no_job_can_be_dialled_with_is_refused_since_listing_it_protects_no_one(
+    speechctl: Speechctl, database: Database[Document]
+) -> None:
+    assert "nothing is changed" in speechctl("dnc-add", "976543", status=2)
+    assert database.speechaid_do_not_call.count_documents({}) == 0
+
+
+def test_opt_outs_of_a_file_are_not_refused_for_their_form(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    path = tmp_path / "opt-outs.csv"
+    path.write_text("telefono;nota\n9 7654 3210 no llamar;x\n22 555 0101 anexo 9;y\n9 1111 1111;\nno;z\n")
+    shown = speechctl("dnc-import", str(path), "--country", "CL")
+    assert "3 numbers, 3 of them new" in shown
+    assert "line 5" in shown
+    assert {entry["_id"] for entry in database.speechaid_do_not_call.find({})} == {
+        "+56976543210",
+        "+56225550101",
+        "+56911111111",
+    }
+
+
+def test_a_number_is_found_and_removed_in_every_spelling(
+    speechctl: Speechctl, database: Database[Document]
+) -> None:
+    """An entry that an earlier version wrote; its twin would go on to protect the line."""
+    database.speechaid_do_not_call.insert_one({"_id": "+541155550101", "source": "an earlier version"})
+    assert "is on the list" in speechctl("dnc", "+54 9 11 5555 0101")
+    assert "already on the list" in speechctl("dnc-add", "+54 9 11 5555 0101")
+    assert "may be called again" in speechctl("dnc-remove", "011 15 5555 0101", "--country", "AR")
+    assert database.speechaid_do_not_call.count_documents({}) == 0
 
 
 def test_the_list_can_be_imported_and_exported(

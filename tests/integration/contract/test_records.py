@@ -204,6 +204,29 @@ def test_a_number_is_taken_off_the_list_once(store: Store) -> None:
     assert store.do_not_call.size() == 0
 
 
+def test_a_number_is_listed_in_every_form_that_a_call_can_be_placed_with(store: Store) -> None:
+    """An earlier daemon beside this one looks up nothing but the number that it is about to dial."""
+    mobile, without_9 = "+5491155550101", "+541155550101"
+    store.do_not_call.add(mobile, source="call")
+    assert {row["_id"] for row in store.do_not_call.table.find({})} == {mobile, without_9}
+    assert store.do_not_call.size() == 1
+    assert store.do_not_call.add_many([without_9, A, mobile], source="file") == 1
+    assert store.do_not_call.size() == 2
+    entry = store.do_not_call.entry(without_9)
+    assert entry is not None
+    assert entry["source"] == "call"
+    assert store.do_not_call.remove(without_9)
+    assert {row["_id"] for row in store.do_not_call.table.find({})} == {A}
+
+
+def test_a_number_that_an_earlier_version_listed_in_one_form_gets_the_others_when_it_is_added_again(
+    store: Store,
+) -> None:
+    store.do_not_call.table.insert({"_id": "+5215512345678", "source": "an earlier version"})
+    assert store.do_not_call.add_many(["+525512345678", "+525512345678"], source="file") == 0
+    assert {row["_id"] for row in store.do_not_call.table.find({})} == {"+5215512345678", "+525512345678"}
+
+
 # -- holds and breakers ----------------------------------------------------------------------------------
 
 

@@ -87,14 +87,16 @@ class Operator:
         raise AssertionError(f"only {len(found)} lines")
 
 
-def settings_for(uri: str, name: str) -> Settings:
+def settings_for(uri: str, name: str, **changes: str) -> Settings:
     environ = {
         "MONGO_URI": uri,
         "MONGO_DB": name,
         "RETELL_API_KEY": "key_0123456789abcdef",
+        "RETELL_BASE_URL": "http://127.0.0.1:1",  # no command of these tests needs Retell
         "RETELL_AGENT_ID": "agent_test",
         "RETELL_FROM_NUMBER": "+15005550006",
         "RETELL_TIMEOUT_SECONDS": "5",
+        **changes,
     }
     return get_settings(environ, env_file=None)
 

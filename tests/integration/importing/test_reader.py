@@ -104,7 +104,7 @@ def test_a_file_is_read_as_in_one_process(pool: ReaderPool) -> None:
 
 
 def test_a_list_of_numbers_comes_whole(pool: ReaderPool) -> None:
-    reading = NumbersReading(pool, many(12_000), "list.csv", country="CL")
+    reading = NumbersReading(pool, many(12_000), "list.csv", countries=["CL"])
     finish(reading)
     assert reading.numbers.good == [f"+56{955_000_000 + number}" for number in range(12_000)]
     assert reading.numbers.bad == []
