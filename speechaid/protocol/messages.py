@@ -33,6 +33,7 @@ __all__ = [
     "EXIT_STATUS",
     "JSON_LIMIT",
     "PROTOCOL_VERSION",
+    "REVOKED",
     "SOCKET_PATH_LIMIT",
     "SYSTEM_SOCKET",
     "Access",
@@ -56,6 +57,8 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION: Final = 1
+#: For a client on TCP, in answer to whatever it has sent.
+REVOKED: Final = "this client's key was revoked, or gives other access now"
 #: Limit of a request's JSON, in bytes.
 JSON_LIMIT: Final = 1024 * 1024
 #: Limit of an attached file, in bytes.
@@ -137,15 +140,16 @@ class Peer:
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
-    #: Of a client on TCP: the name of its key, and its address.
+    #: Of a client on TCP: the name of its key, the public key itself, and its address.
     name: str | None = None
+    key: str | None = None
     address: str | None = None
     #: The client's right; a client of the unix socket has passed its permission bits.
     access: Access = Access.WRITE
 
     def may(self, access: Access) -> bool:
         """Whether the client may give commands that need this access."""
-        return self.access is Access.WRITE or access is Access.READ
+        return self.access.is_enough_for(access)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

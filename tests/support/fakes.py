@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from speechaid.clock import SystemClock
 from speechaid.commands.dispatch import Dispatcher
 from speechaid.commands.interfaces import Continue, HandlerContext, Result, SubmitTask
 from speechaid.control import ControlSocket
@@ -191,6 +192,7 @@ class Service:
             self.dispatcher.dispatch(request)
         for answer in self._database_thread.answers() if self._database_thread is not None else []:
             answer()
+        self.dispatcher.tick(SystemClock().boottime())
 
 
 def finished(answer: Result | Continue, context: HandlerContext) -> Result:

@@ -14,7 +14,7 @@ from speechaid.protocol.messages import COMMANDS
 from speechaid.rules.retry_table import RetryCause
 from speechctl.render.blocks import Grid, Heading, as_text, table
 from speechctl.render.commands import progress_line, render
-from speechctl.render.history import event_line
+from speechctl.render.history import event_line, log_line
 from speechctl.render.terminal import print_blocks
 from speechctl.render.text import CAUSES, duration
 from tests.support.fakes import FakeDaemon
@@ -740,3 +740,25 @@ def test_a_start_shows_what_the_agent_would_not_know() -> None:
     warned = {"batch_id": "batch-1", "name": None, "was_active": False, "agent_warning": "no {{monto}}"}
     assert "! no {{monto}}" in text("resume-batch", warned)
     assert "! no {{monto}}" in text("import", {**IMPORTED, "agent_warning": "no {{monto}}"})
+
+
+@pytest.mark.parametrize(
+    ("requests", "shown"),
+    [
+        (1, r"maria \(key, 10\.0\.0\.5\): export what=jobs: done, 1000 documents"),
+        (12, r"done, 1000 documents in 12 requests until 2026-11-22 .*"),
+    ],
+)
+def test_a_record_of_reads_shows_how_many_documents_in_how_many_requests(requests: int, shown: str) -> None:
+    line = {
+        "event": "read",
+        "at": "2026-11-22T12:00:00+00:00",
+        "until": "2026-11-22T12:05:00+00:00",
+        "actor": "maria (key, 10.0.0.5)",
+        "command": "export",
+        "args": {"what": "jobs"},
+        "outcome": "done",
+        "documents": 1000,
+        "requests": requests,
+    }
+    assert re.search(f"{shown}$", log_line(line))
