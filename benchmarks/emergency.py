@@ -1,7 +1,8 @@
 """How soon an emergency stop is in force: ``python -m benchmarks.emergency``.
 
 For hold, pause-batch and status, at rest and beside what might delay them: thousands of reads of a read-only
-key over TCP, reports, a slow database, and clients that send messages of very many frames. *In force* is the
+key over TCP, reports, 1,500 of them at once, an import of 100,000 rows, hostile files, a slow database, and
+clients that send messages of very many frames. *In force* is the
 time until the daemon acknowledges the command: from then on no worker of the host places a call that it
 forbids. *Answered* is the time until the database has it and no dial is on its way. The goals: in force
 within 250 ms for 99 of 100 requests, answered within 250 ms beyond two durable writes of the database as it
@@ -12,6 +13,7 @@ embedded database, since that is slowed down by stopping it (SIGSTOP) for most o
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import xlsxwriter
 import zmq
 from pymongo import WriteConcern
 
@@ -29,7 +32,7 @@ from benchmarks import common
 from benchmarks.common import percentile
 from speechaid.embedded.files import read_address
 from speechaid.protocol.keys import credentials
-from speechctl.client import Client
+from speechctl.client import Client, Refused
 from tests.support.terminal import Terminal, open_terminal
 
 WORKERS = 10
@@ -38,6 +41,10 @@ GOAL_MS = 250.0
 #: Reads that the client keeps under way, and frames of a hostile message.
 READS = 4_000
 FRAMES = 200_000
+#: Reports that are kept under way, by so many clients.
+REPORTS, REPORT_CLIENTS = 1_500, 10
+#: Contacts of the imported file.
+ROWS = 100_000
 #: Jobs that a report counts.
 JOBS = 5_000
 #: The slow database runs for the second of these times, in seconds, after it was stopped for the first.
@@ -68,6 +75,32 @@ def report_again(path: str) -> None:
             client.ask("report", {}, timeout_seconds=600)
 
 
+def import_again(path: str, file: str) -> None:
+    """Read a file of contacts, and import it, again and again."""
+    data = Path(file).read_bytes()
+    number = 0
+    with Client(Path(path)) as client:
+        while True:
+            number += 1
+            args = {"filename": Path(file).name, "name": f"n{number}", "duplicates": "keep", "paused": True}
+            with contextlib.suppress(Refused):
+                client.ask("import", args, attachment=data, timeout_seconds=3600)
+
+
+def ask_reports(path: str) -> None:
+    """Keep reports of several clients under way, as many as the daemon takes."""
+    dealers = [_connect(f"ipc://{path}") for _ in range(REPORT_CLIENTS)]
+    for number, dealer in itertools.product(range(REPORTS // REPORT_CLIENTS), dealers):
+        dealer.send(_request(f"r{number}", "report"))
+    number = REPORTS
+    while True:
+        for dealer in dealers:
+            while dealer.poll(1):
+                if "progress" not in json.loads(dealer.recv()):
+                    number += 1
+                    dealer.send(_request(f"r{number}", "report"))
+
+
 def slow_down(pid: int) -> None:
     """Let a process run for a tenth of the time."""
     while True:
@@ -86,6 +119,36 @@ def send_frames(path: str, address: str, key_file: str) -> None:
             dealer.send(b"")
             dealer.poll(500)
             dealer.close(linger=0)
+
+
+def write_contacts(place: Path, count: int) -> str:
+    """A file of so many contacts with twelve columns; its path."""
+    titles = (
+        "nombre,rut,telefono,telefono2,monto,vencimiento,empresa,referencia,cartera,comuna,ejecutivo,nota"
+    )
+    lines = (
+        f"Persona {number},{number},+569{61_000_000 + number},+569{71_000_000 + number},{1000 + number},"
+        f"31/12/2026,Empresa SA,R{number},norte,Santiago,Ana,nada"
+        for number in range(count)
+    )
+    file = place / "large.csv"
+    file.write_text("\n".join([titles, *lines]))
+    return str(file)
+
+
+def write_hostile(place: Path) -> str:
+    """A workbook whose used range is as large as is read, and too large for the memory; its path."""
+    file = place / "hostile.xlsx"
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet()
+        for name, text in {
+            "A1": "telefono",
+            "A2": "+56961000000",
+            "B2": " " * 9_990,
+            "T1000000": "x",
+        }.items():
+            sheet.write_string(name, text)
+    return str(file)
 
 
 def _connect(address: str, key_file: str | None = None) -> zmq.Socket[bytes]:
@@ -192,6 +255,7 @@ def rows_of(terminal: Terminal, batch_id: str, rounds: int) -> list[list[object]
                 command,
                 percentile(in_force, 0.5),
                 percentile(in_force, 0.99),
+                max(in_force),
                 percentile(answered, 0.5),
                 percentile(answered, 0.99),
                 percentile(answered, 0.99) - 2 * percentile(writes, 0.99),
@@ -221,10 +285,14 @@ def main() -> None:
         database = read_address(terminal.place / "database")
         assert database is not None
         path = str(terminal.daemon.socket)
+        contacts = ROWS // 10 if options.quick else ROWS
         states: list[tuple[str, Callable[..., None] | None, tuple[object, ...]]] = [
             ("at rest", None, ()),
             (f"{READS} reads of a key", read_much, (address, key_file)),
             ("reports", report_again, (path,)),
+            (f"{REPORTS:,} reports at once", ask_reports, (path,)),
+            (f"import of {contacts:,} rows", import_again, (path, write_contacts(terminal.place, contacts))),
+            ("hostile files", import_again, (path, write_hostile(terminal.place))),
             ("hostile frames", send_frames, (path, address, key_file)),
             ("slow database", slow_down, (database.pid,)),
         ]
@@ -232,6 +300,7 @@ def main() -> None:
             "ms",
             "in force, median",
             "p99",
+            "max",
             "answered, median",
             "p99",
             "beyond two writes",

@@ -90,7 +90,7 @@ def scan_workbook(data: bytes) -> list[SheetScan] | None:
             return _scan(archive)
     except (
         zipfile.BadZipFile,
-        KeyError,
+        LookupError,  # also an encoding that the XML names and nobody knows
         ValueError,
         OSError,
         EOFError,
@@ -99,6 +99,8 @@ def scan_workbook(data: bytes) -> list[SheetScan] | None:
     ) as exc:
         raise WorkbookError(f"the archive cannot be read: {exc}") from exc
     except expat.ExpatError as exc:
+        if exc.code == expat.errors.codes[expat.errors.XML_ERROR_NO_MEMORY]:
+            raise MemoryError from exc
         raise WorkbookError(f"its XML cannot be read: {exc}") from exc
 
 

@@ -54,6 +54,7 @@ class Query:
                 subject=f"the answer to {name}",
                 smaller=_SMALLER,
                 other=_OTHER,
+                connects_to_database=True,
                 keep_for=hashlib.sha256(json.dumps(wire).encode()).hexdigest(),
             )
         )

@@ -78,6 +78,17 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
     reader = ContactsReader(
         file, given.filename, country=given.country, today=given.today, choices=given.choices
     )
+    for message, done in read_messages(reader):
+        output.send_part(message)
+        output.send_progress(done)
+
+
+def read_messages(reader: ContactsReader) -> Iterator[tuple[bytes, int]]:
+    """Read a file to its end: what the parent is sent, and how many rows have been read by then.
+
+    Raises:
+        ImportFailed: the whole file cannot be used.
+    """
     parsed = reader.parsed
     head = _Head(
         columns=parsed.columns,
@@ -85,7 +96,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         titles_key=parsed.titles_key,
         kept_mapping=dict(parsed.kept_mapping),
     )
-    output.send_part(head.model_dump_json().encode())
+    yield head.model_dump_json().encode(), 0
     done = 0
     goes_on = True
     while goes_on:
@@ -93,8 +104,7 @@ def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
         piece = reader.take()
         done += len(piece.rows) + len(piece.bad_rows)
         for message in _messages(piece):
-            output.send_part(message)
-        output.send_progress(done)
+            yield message, done
 
 
 def _messages(piece: Slice) -> Iterator[bytes]:
@@ -128,42 +138,20 @@ def _characters(item: object) -> int:
 # -- in the daemon -----------------------------------------------------------------------------------------
 
 
-class ContactsReading:
-    """A contacts file that a child reads; ``poll`` until it is finished."""
+class ContactsReceiver:
+    """Puts the contents of a file together again."""
 
-    def __init__(
-        self, pool: ReaderPool, data: bytes, filename: str, *, country: str, today: date, choices: Choices
-    ) -> None:
-        """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
-        arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
-        self.reader: Reader = pool.begin(
-            file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
-        )
+    def __init__(self) -> None:
         self._parsed: Parsed | None = None
         self._corrected: list[Row] = []
         self._removed: set[int] = set()
 
-    @property
-    def parsed(self) -> Parsed:
-        """The contents of the file, once it has been read to its end."""
-        assert self._parsed is not None  # noqa: S101 - the child's end comes after its head
-        return self._parsed
-
-    def poll(self) -> bool:
-        """Take what the child has sent; whether it has come to the end.
+    def take_message(self, message: bytes) -> None:
+        """Check a message, and add what it has.
 
         Raises:
-            ImportFailed: the whole file cannot be used.
-            ReaderFailed: the child has failed.
+            ValueError: no reader makes such a message.
         """
-        for message in self.reader.poll():
-            self.reader.take_checked(self._take, message)
-        if not self.reader.is_finished:
-            return False
-        self.reader.take_checked(self._end)
-        return True
-
-    def _take(self, message: bytes) -> None:
         if self._parsed is None:
             head = _Head.model_validate_json(message)
             if len(head.columns.columns) > MAX_COLUMNS:
@@ -177,10 +165,55 @@ class ContactsReading:
         self._corrected += piece.corrected
         self._removed.update(piece.removed)
 
-    def _end(self) -> None:
+    def complete_contents(self) -> Parsed:
+        """The contents of the file, after the last message.
+
+        Raises:
+            ValueError: there was none.
+        """
         if self._parsed is None:
             raise ValueError("no head")
         self._parsed.apply_corrections(self._corrected, self._removed)
+        self._corrected, self._removed = [], set()
+        return self._parsed
+
+
+class ContactsReading:
+    """A contacts file that a child reads; ``poll`` until it is finished."""
+
+    def __init__(
+        self, pool: ReaderPool, data: bytes, filename: str, *, country: str, today: date, choices: Choices
+    ) -> None:
+        """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
+        arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
+        self.reader: Reader = pool.begin(
+            file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
+        )
+        self._receiver = ContactsReceiver()
+        self._parsed: Parsed | None = None
+
+    @property
+    def parsed(self) -> Parsed:
+        """The contents of the file, once it has been read to its end."""
+        assert self._parsed is not None  # noqa: S101 - the command goes on after the end
+        return self._parsed
+
+    def poll(self) -> bool:
+        """Take what the child has sent; whether it has come to the end.
+
+        Raises:
+            ImportFailed: the whole file cannot be used.
+            ReaderFailed: the child has failed.
+        """
+        for message in self.reader.poll():
+            self.reader.take_checked(self._receiver.take_message, message)
+        if not self.reader.is_finished:
+            return False
+        self.reader.take_checked(self._end)
+        return True
+
+    def _end(self) -> None:
+        self._parsed = self._receiver.complete_contents()
 
 
 def check_row(row: Row) -> None:

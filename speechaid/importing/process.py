@@ -90,6 +90,7 @@ class Work:
     smaller: str
     other: str
     limits: Limits = field(default_factory=Limits)
+    connects_to_database: bool = False
     #: The process is kept for a while, for other work of the same module and key; None: it ends.
     keep_for: str | None = field(default=None, repr=False)
 
@@ -176,11 +177,10 @@ class ReaderPool:
         with self._lock:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-P", "-B", "-m", work.module, *words],
-                env=child_environment() | _ENVIRONMENT,
+                env=child_environment(connects_to_database=work.connects_to_database) | _ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                cwd="/",
                 start_new_session=True,
             )
             self._pids.add(process.pid)

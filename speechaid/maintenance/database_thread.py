@@ -131,7 +131,8 @@ class DatabaseThread(TaskThread):
             if self._is_behind() and not early:  # another status may have had it counted meanwhile
                 self._housekeeper.count(self._settings)
 
-        self.submit(count, lambda _: on_done())
+        # Before what waits: a status is answered without the count after a second.
+        self.submit(count, lambda _: on_done(), first=True)
         return True
 
     def note_retell_answer(self, at: float | None) -> None:

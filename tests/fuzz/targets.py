@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -12,7 +14,10 @@ from typing import Any, Final
 import bson
 
 from speechaid.campaign import importer
+from speechaid.campaign.importer import ContactsReader
 from speechaid.errors import ConfigError, ImportFailed
+from speechaid.importing.contacts import ContactsReceiver, read_messages
+from speechaid.importing.frames import FRAME_BYTES
 from speechaid.model.call import Call
 from speechaid.model.states import TERMINAL_CALL_STATUSES
 from speechaid.retell import answers
@@ -25,6 +30,8 @@ from tests.support.contacts import TODAY, parse_contacts
 CORPUS: Final = Path(__file__).parent / "corpus"
 _KEY: Final = "key_0123456789abcdef"
 _NUMBER: Final = "+56912345634"
+#: A small workbook as Excel's writers make it.
+_WORKBOOK: Final = CORPUS / "contacts" / "merged.xlsx"
 _NOW: Final = datetime.combine(TODAY, time(), UTC)
 
 
@@ -74,12 +81,21 @@ def _read_call(body: dict[str, Any]) -> None:
 
 
 def contacts(data: bytes) -> None:
-    """A contacts file: jobs that the database holds, and bad rows with a reason; or one sentence."""
+    """A contacts file: jobs that the database holds, and bad rows with a reason; or one sentence.
+
+    It is read, sent and checked as between a reader process and the daemon.
+    """
     name = "contacts.xlsx" if data.startswith(b"PK") else "contacts.csv"
+    receiver = ContactsReceiver()
     try:
-        parsed = parse_contacts(data, name)
+        reader = ContactsReader(data, name, country="CL", today=TODAY)
+        for message, _ in read_messages(reader):
+            assert len(message) <= FRAME_BYTES
+            receiver.take_message(message)
     except ImportFailed:
         return
+    parsed = receiver.complete_contents()
+    assert parsed == parse_contacts(data, name)
     assert all(row.reason for row in parsed.bad_rows)
     assert all(phone.startswith("+") for row in parsed.rows for phone in row.phones)
     jobs = importer.job_documents(
@@ -89,10 +105,22 @@ def contacts(data: bytes) -> None:
         bson.encode(job)
 
 
+def sheets(xml: bytes) -> None:
+    """The sheet of a workbook: of mutated archives hardly one would get past its checksum."""
+    with zipfile.ZipFile(io.BytesIO(_WORKBOOK.read_bytes())) as seed:
+        parts = {name: seed.read(name) for name in seed.namelist()}
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, xml if name.endswith("sheet1.xml") else content)
+    contacts(data.getvalue())
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "settings": settings,
     "retell": retell,
     "contacts": contacts,
+    "sheets": sheets,
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 import zmq
 from pymongo.database import Database
 
+from speechaid.importing import process
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.protocol.messages import ErrorCode
 from speechaid.store.connection import connect
@@ -46,6 +47,13 @@ def operator(
     store.close()
 
 
+@pytest.fixture
+def kept_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of queries stays, however slow this machine is."""
+    monkeypatch.setattr(process, "KEPT_SECONDS", 600.0)
+    monkeypatch.setattr(process, "YOUNG_SECONDS", 600.0)
+
+
 def pids(thread: DatabaseThread) -> frozenset[int]:
     with thread.readers.child_pids() as found:
         return found or frozenset()
@@ -57,6 +65,7 @@ def many(rows: int) -> str:
     )
 
 
+@pytest.mark.usefixtures("kept_long")
 def test_pages_of_an_export_come_from_one_process(
     operator: Operator, database_thread: DatabaseThread
 ) -> None:
@@ -77,6 +86,7 @@ def test_pages_of_an_export_come_from_one_process(
     assert len(seen) == 1
 
 
+@pytest.mark.usefixtures("kept_long")
 def test_the_process_of_a_report_has_neither_the_key_nor_the_address_where_others_read_them(
     operator: Operator, database_thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch, database_uri: str
 ) -> None:
@@ -90,9 +100,13 @@ def test_the_process_of_a_report_has_neither_the_key_nor_the_address_where_other
         assert database_uri.encode() not in shown
 
 
-def test_a_process_without_work_is_ended(operator: Operator, database_thread: DatabaseThread) -> None:
-    operator.run("report")
-    (pid,) = pids(database_thread)
+def test_a_process_without_work_is_ended(
+    operator: Operator, database_thread: DatabaseThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as kept:
+        kept.setattr(process, "KEPT_SECONDS", 600.0)
+        operator.run("report")
+        (pid,) = pids(database_thread)
     until(lambda: not pids(database_thread), "its end")
     assert not Path(f"/proc/{pid}").exists()
 
@@ -104,6 +118,7 @@ def test_a_refusal_in_the_process_is_the_commands(operator: Operator) -> None:
     assert operator.run("report")["jobs"]["total"] == 0
 
 
+@pytest.mark.usefixtures("kept_long")
 def test_a_report_after_a_killed_process_is_made_by_another(
     operator: Operator, database_thread: DatabaseThread
 ) -> None:
@@ -142,7 +157,7 @@ def test_more_readings_than_places_say_that_they_wait_and_are_all_answered(
 def test_a_reading_ends_with_its_client_unless_it_is_for_a_write(
     operator: Operator, database_thread: DatabaseThread, tmp_path: Path, command: str, is_write: bool
 ) -> None:
-    rows = 3_000 if is_write else 100_000
+    rows = 300 if is_write else 100_000
     with dealer(tmp_path) as socket:
         send(socket, "r", command, many(rows), filename="march.csv", dry_run=not is_write)
         until(lambda: pids(database_thread), "a reader")

@@ -21,3 +21,14 @@ def test_a_child_gets_no_setting_and_no_secret_of_ours(monkeypatch: pytest.Monke
     assert "a-secret-of-ours" not in environment.values()
     assert environment["PATH"] == "/usr/bin"
     assert environment["PYTHONPATH"] == str(ROOT)
+
+
+def test_only_what_connects_to_the_database_gets_what_its_driver_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/our-ca.pem")
+    monkeypatch.setenv("MONGO_URI", "a-secret-of-ours")
+    assert "SSL_CERT_FILE" not in child_environment()
+    environment = child_environment(connects_to_database=True)
+    assert environment["SSL_CERT_FILE"] == "/etc/our-ca.pem"
+    assert "MONGO_URI" not in environment
