@@ -18,6 +18,8 @@ from typing import Final
 
 import phonenumbers
 
+from speechaid.rules import numbering_plans
+
 #: No number with its note is longer; a longer text is no number.
 MAX_CHARACTERS: Final = 80
 #: A cell with several numbers is read up to here.
@@ -225,7 +227,10 @@ def _line(e164: str) -> str:
 
 def is_placeholder(number: Number) -> bool:
     """Whether the number is one that people type to fill a field: 999999999, 123456789, 912345678."""
-    national = str(phonenumbers.parse(number.e164).national_number)
+    found = numbering_plans.describe(number.e164.removeprefix("+"))
+    if found is None:
+        return False
+    national = found.national.lstrip("0")
     return len(set(national[-7:])) == 1 or any(national in sequence for sequence in _SEQUENCES)
 
 
@@ -346,6 +351,9 @@ def _spelt(digits: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _library(digits: str, country: str) -> str | None:
+    found = numbering_plans.with_country_code(digits, country)
+    if found is not None:
+        return found
     try:
         parsed = phonenumbers.parse(digits, country)
     except phonenumbers.NumberParseException:
@@ -354,22 +362,18 @@ def _library(digits: str, country: str) -> str | None:
 
 
 def _number(digits: str, assumed: str | None, note: str | None) -> Number | None:
-    try:
-        parsed = phonenumbers.parse(f"+{digits}")
-    except phonenumbers.NumberParseException:
-        return None
+    found = numbering_plans.describe(digits)
     # Some lengths are possible only within a city: Retell cannot dial them.
-    reason = phonenumbers.is_possible_number_with_reason(parsed)
-    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+    if found is None or not found.is_possible:
         return None
-    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    kind = _KINDS.get(phonenumbers.number_type(parsed), "unknown")
+    e164 = f"+{found.code}{found.national}"
+    kind = _KINDS.get(found.type, "unknown")
     if kind == "unknown" and e164.startswith("+56"):
         kind = "mobile" if e164.startswith(_CHILEAN_MOBILE) else "landline"
     return Number(
         e164=e164,
-        country=phonenumbers.region_code_for_number(parsed),
-        is_valid=phonenumbers.is_valid_number(parsed),
+        country=found.country,
+        is_valid=found.type != phonenumbers.PhoneNumberType.UNKNOWN,
         kind=kind,
         assumed=assumed,
         note=note,
