@@ -8,9 +8,8 @@ here is what the library reads: property tests compare the two for every country
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberType
 
@@ -18,8 +17,10 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 _CODE_DIGITS: Final = 3
 _FEWEST_DIGITS: Final = 2
 _MOST_DIGITS: Final = 17
+#: Numbers that are fixed lines and mobiles alike; the metadata has no entry of its own for them.
+_EITHER: Final = "fixed_line_or_mobile"
 #: The metadata's kinds of number in the order in which the library tries them.
-_SPECIAL_KINDS: Final = {
+_TYPES: Final = {
     "premium_rate": PhoneNumberType.PREMIUM_RATE,
     "toll_free": PhoneNumberType.TOLL_FREE,
     "shared_cost": PhoneNumberType.SHARED_COST,
@@ -28,14 +29,16 @@ _SPECIAL_KINDS: Final = {
     "pager": PhoneNumberType.PAGER,
     "uan": PhoneNumberType.UAN,
     "voicemail": PhoneNumberType.VOICEMAIL,
+    _EITHER: PhoneNumberType.FIXED_LINE_OR_MOBILE,
+    "fixed_line": PhoneNumberType.FIXED_LINE,
+    "mobile": PhoneNumberType.MOBILE,
 }
 #: What the library calls the country of codes that no country has, such as 800.
 _NO_COUNTRY: Final = "001"
 _NEVER: Final = r"(?!)"
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """What the numbering plans say of the digits behind a plus sign."""
 
     #: The country code, and the number behind it without a prefix of domestic calls.
@@ -58,7 +61,7 @@ def describe(digits: str) -> Described | None:
     Returns:
         None where it raises.
     """
-    plans = _plans_of(digits)
+    plans = _plans_of(digits[:_CODE_DIGITS])
     if not plans:
         return None
     main = plans[0]
@@ -106,22 +109,15 @@ class _Plan:
         self._prefix = re.compile(metadata.national_prefix_for_parsing or _NEVER)
         self._becomes: str = metadata.national_prefix_transform_rule or ""
         self._leading = None if metadata.leading_digits is None else re.compile(metadata.leading_digits)
-        self._general = _Kind(general)
-        self._special = [
-            (_Kind(getattr(metadata, name)), number_type)
-            for name, number_type in _SPECIAL_KINDS.items()
-            if getattr(metadata, name) is not None
-        ]
-        self._fixed_line = _Kind(metadata.fixed_line)
-        self._mobile = _Kind(metadata.mobile)
-        self._is_one_pattern: bool = metadata.same_mobile_and_fixed_line_pattern
+        self._general = re.compile(general.national_number_pattern or _NEVER)
+        self._by_length = {length: _kinds(metadata, length) for length in general.possible_length}
 
     def without_code(self, digits: str) -> str:
         """The digits without the country's own code, where they are no number with it."""
         if not digits.startswith(self.code):
             return digits
         rest = self._stripped(digits[len(self.code) :])
-        is_one_without = self._general.fits_pattern(rest) and not self._general.fits_pattern(digits)
+        is_one_without = self._is_viable(rest) and not self._is_viable(digits)
         return rest if is_one_without or len(digits) > self._longest else digits
 
     def without_prefix(self, national: str) -> str:
@@ -135,11 +131,7 @@ class _Plan:
             return national
         is_rewritten = bool(self._becomes) and match[match.re.groups] is not None
         rest = (match.expand(self._becomes) if is_rewritten else "") + national[match.end() :]
-        return (
-            national
-            if self._general.fits_pattern(national) and not self._general.fits_pattern(rest)
-            else rest
-        )
+        return national if self._is_viable(national) and not self._is_viable(rest) else rest
 
     def owns_number(self, national: str) -> bool:
         """Whether this country has the number, among those that share its code."""
@@ -149,52 +141,44 @@ class _Plan:
 
     def type_of(self, national: str) -> int:
         """The ``PhoneNumberType`` of a number; ``UNKNOWN``: the plan does not have it."""
-        if not self._general.has_number(national):
-            return PhoneNumberType.UNKNOWN
-        for kind, number_type in self._special:
-            if kind.has_number(national):
-                return number_type
-        if self._fixed_line.has_number(national):
-            is_either = self._is_one_pattern or self._mobile.has_number(national)
-            return PhoneNumberType.FIXED_LINE_OR_MOBILE if is_either else PhoneNumberType.FIXED_LINE
-        is_mobile = not self._is_one_pattern and self._mobile.has_number(national)
-        return PhoneNumberType.MOBILE if is_mobile else PhoneNumberType.UNKNOWN
+        kinds = self._by_length.get(len(national))
+        match = None if kinds is None else kinds.match(national)
+        return _TYPES[match.lastgroup] if match is not None and match.lastgroup else PhoneNumberType.UNKNOWN
+
+    def _is_viable(self, national: str) -> bool:
+        return self._general.fullmatch(national) is not None
 
 
-class _Kind:
-    """One kind of number of a plan."""
+def _kinds(metadata: Any, length: int) -> re.Pattern[str]:
+    """One pattern of all kinds that have numbers of this length; the group that matches is the kind."""
 
-    def __init__(self, description: Any) -> None:
-        pattern = None if description is None else description.national_number_pattern
-        self._fullmatch = re.compile(pattern or _NEVER).fullmatch
-        self._lengths = frozenset(() if description is None else description.possible_length)
+    def of(name: str) -> str:
+        kind = getattr(metadata, name)
+        has_length = kind is not None and length in (kind.possible_length or (length,))
+        return rf"(?:{(has_length and kind.national_number_pattern) or _NEVER})\Z"
 
-    def fits_pattern(self, national: str) -> bool:
-        """Whether the pattern has the number."""
-        return self._fullmatch(national) is not None
+    either = (
+        of("fixed_line")
+        if metadata.same_mobile_and_fixed_line_pattern
+        else f"(?={of('fixed_line')}){of('mobile')}"
+    )
+    kinds = "|".join(f"(?P<{name}>{either if name == _EITHER else of(name)})" for name in _TYPES)
+    return re.compile(f"(?={of('general_desc')})(?:{kinds})")
 
-    def has_number(self, national: str) -> bool:
-        """Whether pattern and lengths have the number."""
-        return (not self._lengths or len(national) in self._lengths) and self.fits_pattern(national)
 
-
-def _plans_of(digits: str) -> tuple[_Plan, ...]:
+@lru_cache(maxsize=1024)
+def _plans_of(first_digits: str) -> tuple[_Plan, ...]:
     """The plans of the country code that the digits begin with, the main one first."""
-    for end in range(1, _CODE_DIGITS + 1):
-        plans = _plans(digits[:end])
-        if plans:
-            return plans
-    return ()
-
-
-@cache
-def _plans(code: str) -> tuple[_Plan, ...]:
-    if not code or code.startswith("0"):
+    if first_digits.startswith("0"):
         return ()
-    countries = COUNTRY_CODE_TO_REGION_CODE.get(int(code), ())
-    if _NO_COUNTRY in countries:
-        return (_Plan(PhoneMetadata.metadata_for_nongeo_region(int(code))),)
-    return tuple(_plan(country) for country in countries)
+    for end in range(1, len(first_digits) + 1):
+        code = int(first_digits[:end])
+        countries = COUNTRY_CODE_TO_REGION_CODE.get(code, ())
+        if _NO_COUNTRY in countries:
+            return (_Plan(PhoneMetadata.metadata_for_nongeo_region(code)),)
+        if countries:
+            return tuple(_plan(country) for country in countries)
+    return ()
 
 
 @cache

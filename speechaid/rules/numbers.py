@@ -53,6 +53,8 @@ class Number:
     e164: str
     #: ISO 3166 alpha-2 of the number's own country; None where several share the code and none has it.
     country: str | None
+    #: The digits behind the country code.
+    national: str
     #: Whether the numbering plan has it; otherwise only its length fits.
     is_valid: bool
     #: ``mobile``, ``landline``, ``service`` (toll-free, shared cost, premium: no person), or ``unknown``
@@ -177,7 +179,7 @@ def read(text: str, country: str | None) -> Number | Fault:
     run, note = _split_note(plain)
     if run is None:
         return Fault.LETTERS
-    if sum(character.isdecimal() for character in run) < _MIN_DIGITS:
+    if sum(map(str.isdecimal, run)) < _MIN_DIGITS:
         return Fault.LETTERS if note else Fault.TOO_SHORT
     if note is not None:
         fault = _fault_of_note(note)
@@ -227,10 +229,7 @@ def _line(e164: str) -> str:
 
 def is_placeholder(number: Number) -> bool:
     """Whether the number is one that people type to fill a field: 999999999, 123456789, 912345678."""
-    found = numbering_plans.describe(number.e164.removeprefix("+"))
-    if found is None:
-        return False
-    national = found.national.lstrip("0")
+    national = number.national.lstrip("0")
     return len(set(national[-7:])) == 1 or any(national in sequence for sequence in _SEQUENCES)
 
 
@@ -238,13 +237,17 @@ def _undecorated(text: str) -> str:
     """Without what programs put around a number: ``'+56…``, ``="…"``, ``tel:``, ``.0``, thousands' commas."""
     cut = text.strip()[: MAX_CHARACTERS * 2]
     # Digits and plus signs of other scripts are what they look like; a superscript (9²) is no digit.
-    plain = "".join(str(int(c)) if c.isdecimal() else c for c in cut if unicodedata.category(c) != "Cf")
+    plain = cut if cut.isascii() else _in_ascii_digits(cut)
     plain = plain.replace("\uff0b", "+").strip()
     plain = plain.removeprefix("=").strip().strip(_QUOTES).strip()
     plain = _TEL.sub("", plain, count=1) if plain[:4].lower() == "tel:" else plain
     if match := _DECIMAL_ZERO.fullmatch(plain):
         return match[1]
     return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
+
+
+def _in_ascii_digits(text: str) -> str:
+    return "".join(str(int(c)) if c.isdecimal() else c for c in text if unicodedata.category(c) != "Cf")
 
 
 def _fault(plain: str) -> Fault | None:
@@ -373,6 +376,7 @@ def _number(digits: str, assumed: str | None, note: str | None) -> Number | None
     return Number(
         e164=e164,
         country=found.country,
+        national=found.national,
         is_valid=found.type != phonenumbers.PhoneNumberType.UNKNOWN,
         kind=kind,
         assumed=assumed,
