@@ -3,9 +3,10 @@
 For hold, pause-batch and status, at rest and beside what might delay them: thousands of reads of a read-only
 key over TCP, reports, a slow database, and clients that send messages of very many frames. *In force* is the
 time until the daemon acknowledges the command: from then on no worker of the host places a call that it
-forbids. *Answered* is the time until the database has it and no dial is on its way. The goal: in force
-within 250 ms for 99 of 100 requests, and no worker killed. The daemon has its own embedded database, since
-that is slowed down by stopping it (SIGSTOP) for most of the time.
+forbids. *Answered* is the time until the database has it and no dial is on its way. The goals: in force
+within 250 ms for 99 of 100 requests, answered within 250 ms beyond two durable writes of the database as it
+is then (a write of this program is timed before each round), and no worker killed. The daemon has its own
+embedded database, since that is slowed down by stopping it (SIGSTOP) for most of the time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from pymongo import WriteConcern
 
 from benchmarks import common
 from benchmarks.common import percentile
@@ -159,12 +161,22 @@ def killed(terminal: Terminal) -> int:
         return int(client.ask("status", {}, timeout_seconds=60)["supervisor"]["restarts"])
 
 
+def durable_write(terminal: Terminal) -> float:
+    """Milliseconds of a write that is in the database's journal."""
+    probe = terminal.database.get_collection("probe", write_concern=WriteConcern(w="majority", j=True))
+    began = time.perf_counter()
+    probe.update_one({"_id": "emergency"}, {"$inc": {"written": 1}}, upsert=True)
+    return (time.perf_counter() - began) * 1000
+
+
 def rows_of(terminal: Terminal, batch_id: str, rounds: int) -> list[list[object]]:
     """The figures of one state."""
     before = killed(terminal)
+    writes: list[float] = []
     operator = Operator(terminal.daemon.socket)
     found: dict[str, list[tuple[float, float]]] = {"hold": [], "pause-batch": [], "status": []}
     for _ in range(rounds):
+        writes.append(durable_write(terminal))
         # Again and again: a repeated hold is written and waited for like the first. What ends it is not
         # urgent, and would wait behind what goes on beside.
         found["hold"].append(operator.measure("hold"))
@@ -182,6 +194,7 @@ def rows_of(terminal: Terminal, batch_id: str, rounds: int) -> list[list[object]
                 percentile(in_force, 0.99),
                 percentile(answered, 0.5),
                 percentile(answered, 0.99),
+                percentile(answered, 0.99) - 2 * percentile(writes, 0.99),
                 lost,
             ]
         )
@@ -215,14 +228,25 @@ def main() -> None:
             ("hostile frames", send_frames, (path, address, key_file)),
             ("slow database", slow_down, (database.pid,)),
         ]
-        columns = ["ms", "in force, median", "p99", "answered, median", "p99", "workers lost"]
+        columns = [
+            "ms",
+            "in force, median",
+            "p99",
+            "answered, median",
+            "p99",
+            "beyond two writes",
+            "workers lost",
+        ]
         for name, work, arguments in states:
             with beside(work, *arguments):
                 slow = name == "slow database"
                 rows = rows_of(terminal, batch_id, rounds // 4 if slow else rounds)
             os.kill(database.pid, signal.SIGCONT)
             report.table(name, columns, rows)
-    report.note(f"goal: in force within {GOAL_MS:g} ms at the 99th percentile, no worker lost")
+    report.note(
+        f"goals: in force within {GOAL_MS:g} ms at the 99th percentile, answered within "
+        f"{GOAL_MS:g} ms beyond two durable writes, no worker lost"
+    )
     report.write()
 
 

@@ -19,6 +19,7 @@ import os
 import select
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,15 +27,17 @@ from typing import Any, Final
 
 import pydantic_core
 
-from speechaid.control_sockets.clients import ClientConnections, Connection
+from speechaid.control_sockets.clients import ClientConnections, Connection, client_of
 from speechaid.control_sockets.relay import RelayProcess, TcpAccess
 from speechaid.errors import ControlError
 from speechaid.fleet.interfaces import Readable
+from speechaid.model.masking import mask_prose
 from speechaid.protocol import messages
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Access, ErrorCode, Peer, Refusal, Request, Runs
 from speechaid.protocol.zmtp import Message
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.summed_log import SummedLog
 
 log = get_logger(__name__)
 
@@ -64,7 +67,9 @@ class ControlSocket:
             self._lock = _take_lock(path)
             opened.callback(self._release_lock)
             _remove_stale(path)
-            self._clients = ClientConnections(path)
+            #: What clients are refused, and why their connections end.
+            self._refusals = SummedLog(log)
+            self._clients = ClientConnections(path, self._refusals)
             opened.callback(self._close_clients)
             self._poller = select.poll()
             self._poller.register(self._clients, select.POLLIN)
@@ -78,8 +83,6 @@ class ControlSocket:
         #: Clients of the relay whose answers cannot be delivered: None for those that are gone, False for
         #: those that do not read.
         self._undeliverable: dict[bytes, bool | None] = {}
-        #: Keys of revoked clients whose messages were logged; only keys that were allowed once can be here.
-        self._revoked_logged: set[str] = set()
         #: Called for each answer with the request, and ``done`` or the code of the refusal.
         self.on_answer: Callable[[Request, str], None] = lambda _request, _result: None
 
@@ -105,15 +108,29 @@ class ControlSocket:
 
     def allow(self, clients: Mapping[str, AllowedClient]) -> None:
         """Replace the list of clients that are allowed over TCP."""
-        self._revoked_logged.clear()
         if self._relay is not None:
             self._relay.allow(clients)
+
+    def is_allowed(self, request: Request) -> bool:
+        """Whether its client still has the access that it had when the request came; for any thread."""
+        peer = request.peer
+        if peer.key is None:
+            return True
+        client = None if self._relay is None else self._relay.clients.get(peer.key)
+        return client is not None and (client.name, client.access) == (peer.name, peer.access)
 
     @property
     def child_pids(self) -> set[int]:
         """Child processes that are reaped here."""
         pid = None if self._relay is None else self._relay.pid
         return set() if pid is None else {pid}
+
+    def take_refusals(self) -> dict[str, int]:
+        """How often clients were refused or disconnected since the last call, by cause."""
+        counts = Counter(self._refusals.take_counts())
+        if self._relay is not None:
+            counts.update(self._relay.take_counts())
+        return dict(counts)
 
     def receive(self) -> list[Request]:
         """The valid requests that have arrived, at most a burst; invalid ones are refused at once."""
@@ -143,10 +160,21 @@ class ControlSocket:
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
         """Send progress; the answer follows."""
-        self._answer(request, {"progress": progress})
+        if self.is_allowed(request):
+            self._answer(request, {"progress": progress})
+
+    def is_connected(self, request: Request) -> bool:
+        """Whether the client may take an answer; of one over TCP this is known once something was sent."""
+        number = int.from_bytes(request.route[:_NUMBER_BYTES], "big")
+        return self._clients.is_connected(number) and self._undeliverable.get(request.route, True) is not None
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
-        """Send one item of a stream; False: the client's queue is full, None: it has disconnected."""
+        """Send one item of a stream; False: the client's queue is full, None: it has disconnected.
+
+        One whose key was revoked has none of it either.
+        """
+        if not self.is_allowed(request):
+            return None
         if self._undeliverable.get(request.route, True) is False:
             del self._undeliverable[request.route]
             return False  # the relay has dropped an earlier item
@@ -178,6 +206,7 @@ class ControlSocket:
     def _check(self) -> None:
         """Each second: time-outs of clients, the relay, and whether the socket is still there."""
         self._clients.check_timeouts()
+        self._refusals.tick()
         if self._relay is not None:
             self._relay.ensure()
             self._clients.spared_pid = self._relay.pid
@@ -222,13 +251,20 @@ class ControlSocket:
         self._undeliverable.pop(route, None)
         client = None if self._relay is None else self._relay.clients.get(relayed["key"])
         if client is None:
-            if relayed["key"] not in self._revoked_logged:
-                self._revoked_logged.add(relayed["key"])
-                log.warning("control.refused", text=f"a revoked client at {relayed['address']} was refused")
-            text = "this client's key is not allowed any more"
-            self._send(route, _error(Refusal(code=ErrorCode.FORBIDDEN, message=text)))
+            text = f"a revoked client at {relayed['address']} was refused"
+            # Only a key that was allowed once comes so far.
+            client_of_key = f"key {relayed['key']}"
+            self._refusals.event(
+                logging.WARNING, "control.refused", client=client_of_key, cause="revoked", text=text
+            )
+            self._send(route, _error(Refusal(code=ErrorCode.FORBIDDEN, message=messages.REVOKED)))
             return None
-        peer = Peer(name=client.name, address=str(relayed["address"]), access=Access(client.access))
+        peer = Peer(
+            name=client.name,
+            key=client.public,
+            address=str(relayed["address"]),
+            access=Access(client.access),
+        )
         return self._read(message.parts[1:], relayed["count"], peer, route)
 
     def _envelope(self, message: Message) -> dict[str, Any] | None:
@@ -248,7 +284,10 @@ class ControlSocket:
         else:
             decoded = messages.decode_request(parts[0], parts[1] if count == 2 else None)
             if isinstance(decoded, Request) and not peer.may(decoded.command.access):
-                text = f"{decoded.command.name} needs write access, and this client may only read"
+                text = (
+                    f"{decoded.command.name} needs {decoded.command.access} access, and this client has"
+                    f" {peer.access}"
+                )
                 decoded = Refusal(id=decoded.id, code=ErrorCode.FORBIDDEN, message=text)
         if isinstance(decoded, Refusal):
             self._refuse_message(decoded, peer, route)
@@ -260,15 +299,29 @@ class ControlSocket:
         self._send(route, _error(refusal))
 
     def _log_refusal(self, refusal: Refusal, peer: Peer) -> None:
-        client = {"peer_uid": peer.uid, "client": peer.name, "address": peer.address}
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
-        log.event(level, "control.request_refused", code=refusal.code, text=refusal.message[:200], **client)
+        self._refusals.event(
+            level,
+            "control.request_refused",
+            client=client_of(peer),
+            cause=str(refusal.code),
+            # It quotes what the client sent.
+            text=mask_prose(refusal.message[:200]),
+            address=peer.address,
+        )
 
     def _answer(self, request: Request, body: Mapping[str, Any], *, of_stream: bool = False) -> bool | None:
+        if not self.is_allowed(request):
+            body = {"ok": False, "error": {"code": ErrorCode.FORBIDDEN, "message": messages.REVOKED}}
         try:
             message = _encode(request, body)
         except (TypeError, ValueError, RecursionError):  # a stored document may be nested too deeply
-            log.exception("control.answer_not_json", command=request.command.name)
+            self._refusals.exception(
+                "control.answer_not_json",
+                client=client_of(request.peer),
+                cause=str(ErrorCode.INTERNAL),
+                command=request.command.name,
+            )
             fault = Refusal(
                 id=request.id,
                 code=ErrorCode.INTERNAL,

@@ -165,6 +165,7 @@ class Daemon(DaemonControl):
             on_change=lambda: self._update_monitoring(self._clock.boottime()),
             count_again=database_thread.count_again,
             on_listener=lambda request: self._count_command(request, "done"),
+            is_allowed=control.is_allowed,
         )
         control.on_answer = self._count_command
         self._tap = LogTap(Redactor(settings.secrets()))
@@ -179,6 +180,7 @@ class Daemon(DaemonControl):
             on_settings=self._apply_settings,
             database=database,
             probe=probe,
+            reader_pids=database_thread.readers.child_pids,
         )
         self._supervisor.on_event += [
             database_thread.note_event,
@@ -189,7 +191,10 @@ class Daemon(DaemonControl):
 
     def run(self) -> ExitStatus:
         """Supervise until the end."""
-        return self._supervisor.run()
+        try:
+            return self._supervisor.run()
+        finally:
+            self._dispatcher.close()
 
     # What commands may ask (``commands.interfaces.DaemonControl``).
 
@@ -266,6 +271,7 @@ class Daemon(DaemonControl):
         self._call_analysis.apply_settings(settings)
         if self._clients is not None:
             self._control.allow(self._clients)
+            self._dispatcher.end_revoked()
 
     def _database_away(self) -> str | None:
         """Why the database cannot be asked, by the database thread's latest attempt; None where it can."""
@@ -277,6 +283,11 @@ class Daemon(DaemonControl):
         self._supervisor.on_counts(counts)
         self._database_thread.note_retell_answer(self._monitoring.retell_answered_at)
         self._supervisor.on_counts(self._call_analysis.take_counts())
+        refused = self._control.take_refusals()
+        name = "speechaid_control_refusals_total"
+        self._supervisor.on_counts(
+            {count_key(name, {"cause": cause}): float(times) for cause, times in refused.items()}
+        )
 
     def _count_command(self, request: Request, result: str) -> None:
         labels = {"command": request.command.name, "result": result}

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from speechaid.fleet.interfaces import (
     DatabaseInterface,
     DatabaseProbe,
     DatabaseProcess,
+    OtherChildren,
     Readable,
 )
 from speechaid.fleet.messages import Beat, Counts, Event, IdempotentCount, count_key
@@ -99,6 +100,7 @@ class Supervisor:
         on_settings: Callable[[Settings], None] | None = None,
         database: DatabaseProcess | None = None,
         probe: DatabaseProbe | None = None,
+        reader_pids: OtherChildren = lambda: contextlib.nullcontext(frozenset()),
         clock: Clock | None = None,
     ) -> None:
         """Nothing is started yet.
@@ -113,6 +115,7 @@ class Supervisor:
             on_settings: called with the settings in force after a reload.
             database: the embedded database, if it is one.
             probe: how soon the database answers.
+            reader_pids: the processes that read files for the database thread.
             clock: for tests.
         """
         self.settings = settings
@@ -129,6 +132,7 @@ class Supervisor:
         self._on_settings = on_settings
         self._database = database
         self._probe = probe
+        self._reader_pids = reader_pids
         self._clock = clock or SystemClock()
         self._notifier = SystemdNotifier()
         self._started_at = self._clock.now()
@@ -194,7 +198,7 @@ class Supervisor:
             )
         )
         self._descriptors = (self._fleet.fileno(), self._signals.fileno(), self._database_thread.fileno())
-        self._exempt_children()
+        self._fleet.other_children = self._other_children
         if self._database is not None:
             self._check_disk_space(self._database.directory)
         self._fleet.draining, self._fleet.held = state.draining, state.held
@@ -269,7 +273,6 @@ class Supervisor:
         if self._database is not None:
             self._check_disk_space(self._database.directory)
             self._database.ensure()
-        self._exempt_children()
         if self._state_not_saved is not None:
             self._run_guarded(self._save_state)
         for hook in self.on_tick:
@@ -476,10 +479,13 @@ class Supervisor:
         elif reason is None and held:
             log.warning("disk.has_space", directory=str(directory))
 
-    def _exempt_children(self) -> None:
-        """Children that others reap: the embedded database, and the process for control over TCP."""
+    @contextlib.contextmanager
+    def _other_children(self) -> Iterator[frozenset[int] | None]:
+        """Children that others reap: the embedded database, the process for control over TCP, readers."""
         pid = self._database.pid if self._database is not None else None
-        self._fleet.other_children = self._control.child_pids | (set() if pid is None else {pid})
+        own = self._control.child_pids | (set() if pid is None else {pid})
+        with self._reader_pids() as readers:
+            yield None if readers is None else readers | own
 
     def _summary(self) -> str:
         present, wanted = self._fleet.present, self._fleet.wanted

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
+from zoneinfo import ZoneInfo
 
+from speechaid.protocol.text import encodable_text
 from speechctl.private_files import open_private
 
 Cells = Sequence[Any]
@@ -18,8 +25,12 @@ Cells = Sequence[Any]
 Sheet = tuple[str, Sequence[str], Iterable[Cells]]
 
 _ENDINGS: Final = ("", ".csv", ".xlsx")
-#: Where a reader by semicolons or tabs begins a new cell or row: it heeds quotes only at the start of a cell.
-_SEPARATORS: Final = re.compile(r"([;\t\r\n])")
+#: By our delimiter, where a reader by another one begins a new cell or row: it heeds quotes only at the start
+#: of a cell.
+_SEPARATORS: Final = {
+    delimiter: re.compile(f"([{others}\\r\\n])")
+    for delimiter, others in ((",", ";\t"), (";", ",\t"), ("\t", ",;"), ("|", ",;\t"))
+}
 #: What readers drop before a formula: quotes, blanks and what cannot be seen.
 _DROPPED: Final = ' "\0\v\f\x1c\x1d\x1e\x1f\x85\xa0\u200b\u2028\u2029\u3000\ufeff'
 #: First characters of a formula (OWASP, CSV Injection), also in the wide forms of East Asian keyboards.
@@ -27,9 +38,45 @@ _FORMULAS: Final = ("=", "@", "\uff1d", "\uff20")
 _SIGNS: Final = ("+", "-", "\uff0b", "\uff0d")
 _NUMBER: Final = re.compile(r"[+-][0-9]+(?:[.,][0-9]+)*|[+-]")
 _PHONE: Final = re.compile(r"\+[0-9][0-9 ().\-/]{6,30}")
+_DAY: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?: 00:00:00)?")
 _PHONE_DIGITS: Final = range(8, 16)
 #: The most rows that an Excel sheet holds, below the titles.
 _MAX_ROWS: Final = 1_048_575
+#: The most characters that a cell of Excel holds.
+_MAX_TEXT: Final = 32_767
+#: Numbers of more digits lose the last ones in a spreadsheet.
+_EXACT_BELOW: Final = 10**15
+#: Excel has no date before.
+_FIRST_YEAR: Final = 1900
+#: Characters that a column shows at most.
+_MAX_WIDTH: Final = 60
+
+
+class Share(float):
+    """A share from 0 to 1, which a workbook shows as percent."""
+
+
+class _Number(str):
+    """A number as a CSV file has it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvForm:
+    """The signs of a CSV file."""
+
+    delimiter: str = ","
+    decimal: str = "."
+
+
+#: In the order of a date that no country misreads. Whole numbers never in scientific form.
+_NUMBER_FORMATS: Final[Mapping[type, str]] = {
+    datetime: "yyyy-mm-dd hh:mm:ss",
+    date: "yyyy-mm-dd",
+    Share: "0.0%",
+    int: "0",
+}
 
 
 class SheetError(Exception):
@@ -47,8 +94,14 @@ def check_name(path: str) -> None:
         raise SheetError(f"{path}: {ending} files are not written; name a .csv or .xlsx file")
 
 
-def write(path: str, sheets: Sequence[Sheet]) -> None:
+def write(path: str, sheets: Sequence[Sheet], *, form: CsvForm | None = None) -> None:
     """Write all tables to an ``.xlsx`` workbook, or the first to any other path as CSV; ``-`` is stdout.
+
+    Args:
+        path: its ending decides.
+        sheets: cells are texts (also ids and phones: they stay texts in a workbook), numbers, ``Share``,
+            dates, and times without a zone, which the title names.
+        form: of a CSV file.
 
     Raises:
         SheetError: it cannot be written.
@@ -59,10 +112,8 @@ def write(path: str, sheets: Sequence[Sheet]) -> None:
                 _workbook(path, file, sheets)
             return
         with _opened(path) as text:
-            writer = csv.writer(text, lineterminator="\n")
             _, titles, rows = sheets[0]
-            writer.writerow(_escape_formulas(titles))
-            writer.writerows(_escape_formulas(row) for row in rows)
+            _write_csv(text, itertools.chain([titles], rows), form or CsvForm(), line_end="\n")
     except OSError as exc:
         if path == "-":
             raise  # faults of standard output are reported as for any other answer
@@ -76,21 +127,46 @@ def _workbook(path: str, file: BinaryIO, sheets: Sequence[Sheet]) -> None:
         raise SheetError(
             f"{path}: name a .csv file, or install the extra: pip install '.[xlsx]' in the checkout"
         ) from None
+    # Rows go to a temporary file as they come: the memory does not grow with them.
     book = Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    formats = {kind: book.add_format({"num_format": code}) for kind, code in _NUMBER_FORMATS.items()}
     bold = book.add_format({"bold": True})
     for name, titles, rows in sheets:
         sheet = book.add_worksheet(name[:31])
         sheet.freeze_panes(1, 0)
-        sheet.write_row(0, 0, titles, bold)
+        sheet.write_row(0, 0, list(map(encodable_text, titles)), bold)
+        # The button of the filter covers the end of a title.
+        widths = [len(title) + 4 for title in titles]
+        number = 0
         for number, row in enumerate(rows, 1):
             if number > _MAX_ROWS:
                 raise SheetError(f"{path}: more rows than a sheet holds; name a .csv file")
             for column, cell in enumerate(row):
-                if isinstance(cell, bool | int | float):
-                    sheet.write(number, column, cell)
-                elif cell is not None:
-                    sheet.write_string(number, column, str(cell))
+                width = _write_cell(sheet, number, column, cell, formats) + 2
+                if column < len(widths):
+                    widths[column] = max(widths[column], width)
+        for column, width in enumerate(widths):
+            sheet.set_column(column, column, min(width, _MAX_WIDTH))
+        if titles:
+            sheet.autofilter(0, 0, max(number, 1), len(titles) - 1)
     book.close()
+
+
+def _write_cell(sheet: Any, row: int, column: int, cell: Any, formats: Mapping[type, Any]) -> int:
+    """Write one cell; returns how many characters it shows."""
+    if cell is None:
+        return 0
+    if isinstance(cell, date) and cell.year >= _FIRST_YEAR:
+        sheet.write_datetime(row, column, cell, formats[type(cell)])
+        return len(str(cell))
+    if isinstance(cell, bool):
+        sheet.write_boolean(row, column, cell)
+    elif isinstance(cell, int | float) and math.isfinite(cell) and abs(cell) < _EXACT_BELOW:
+        sheet.write_number(row, column, cell, formats.get(type(cell)))
+    else:
+        text = encodable_text(str(cell))
+        sheet.write_string(row, column, text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…")
+    return len(str(cell))
 
 
 @contextmanager
@@ -105,24 +181,42 @@ def _opened(path: str) -> Iterator[IO[str]]:
         text.detach()
 
 
-def _escape_formulas(row: Cells) -> list[Any]:
+def _write_csv(text: IO[str], rows: Iterable[Cells], form: CsvForm, *, line_end: str) -> None:
+    writer = csv.writer(text, delimiter=form.delimiter, lineterminator=line_end)
+    for row in rows:
+        cells = [_csv_cell(cell, form.decimal) for cell in row]
+        writer.writerow(_escape_formulas(cells, form.delimiter))
+
+
+def _csv_cell(cell: Any, decimal: str) -> Any:
+    if isinstance(cell, float) and math.isfinite(cell):
+        # Never in scientific form, which not every reader takes for a number.
+        return _Number(f"{Decimal(repr(float(cell))):f}".replace(".", decimal))
+    return encodable_text(cell) if isinstance(cell, str) else cell
+
+
+def _escape_formulas(row: Cells, delimiter: str) -> list[Any]:
     """A row of a CSV file, with an apostrophe before each part that a spreadsheet would calculate.
 
-    Readers that separate by semicolons, as where the comma is the decimal sign, find other cells in our file:
-    the row as far as the first semicolon, and what stands behind each. A cell with numbers or phone numbers
-    alone stays as it is; not so the first, which in such a reader is a number that the next cell continues:
-    ``+569,1+A1``.
+    Readers that separate by another sign than ours find other cells in our file: the row as far as the first
+    such sign, and what stands behind each. A cell with numbers or phone numbers alone stays as it is; not so
+    the first, which in such a reader is a number that the next cell continues: ``+569,1+A1``.
     """
-    return [_escape_cell(cell, begins_row=place == 0) for place, cell in enumerate(row)]
+    return [_escape_cell(cell, delimiter, begins_row=place == 0) for place, cell in enumerate(row)]
 
 
-def _escape_cell(cell: Any, *, begins_row: bool) -> Any:
-    if cell is None or isinstance(cell, bool) or (isinstance(cell, int | float) and not begins_row):
+def _escape_cell(cell: Any, delimiter: str, *, begins_row: bool) -> Any:
+    if cell is None or isinstance(cell, bool):
+        return cell
+    if isinstance(cell, int | float | _Number) and not begins_row:
         return cell
     text = str(cell)
-    if not begins_row and (_NUMBER.fullmatch(text) or all(map(_is_phone, text.split(",")))):
+    # Where the comma is the decimal sign, two numbers with a comma and a plus between them are a sum.
+    phones = text.split(",") if delimiter == "," else [text]
+    if not begins_row and (_NUMBER.fullmatch(text) or all(map(_is_phone, phones))):
         return cell
-    escaped = "".join(f"'{part}" if _is_formula(part) else part for part in _SEPARATORS.split(text))
+    parts = _SEPARATORS[delimiter].split(text)
+    escaped = "".join(f"'{part}" if _is_formula(part) else part for part in parts)
     return f"'{escaped}" if text.startswith(("\t", "\r", "\n")) else escaped
 
 
@@ -136,17 +230,17 @@ def _is_phone(text: str) -> bool:
 
 
 def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
-    """A campaign report as tables."""
-    calls, jobs, promises = report["calls"], report["jobs"], report["promises"]
+    """A campaign report as tables, in the zone that the report names."""
+    calls, jobs, promises, zone = report["calls"], report["jobs"], report["promises"], report["timezone"]
     summary = [
-        ("As of", report["at"]),
+        (f"As of ({zone})", local_time(report["at"], zone)),
         ("Batch", report["batch_id"] or "all"),
         ("Jobs", jobs["total"]),
         *((f"Jobs {name}", count) for name, count in jobs["by_status"].items()),
         ("Calls", calls["total"]),
         ("Connected", calls["connected"]),
         ("Successful", calls["successful"]),
-        ("Success rate", calls["success_rate"]),
+        ("Success rate", _share(calls["success_rate"])),
         ("Minutes", calls["minutes"]),
         ("Cost", calls["cost"]),
         ("Cost per success", calls["cost_per_success"]),
@@ -161,14 +255,38 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
         ("Summary", ("Figure", "Value"), summary),
         ("Outcomes", ("Outcome", "Calls"), list(calls["by_outcome"].items())),
         ("Attempts", ("Attempt", *rated), _rows(report["attempts"], "attempt", *rated)),
-        (
-            f"Hours {report['timezone']}".replace("/", " "),
-            ("Hour", *rated),
-            _rows(report["hours"], "hour", *rated),
-        ),
+        ("Hours", (f"Hour ({zone})", *rated), _rows(report["hours"], "hour", *rated)),
         ("Batches", batch, _rows(report["batches"], *batch)),
-        ("Promises by day", ("Day", "Jobs"), _rows(promises["by_day"], "day", "jobs")),
+        (
+            "Promises by day",
+            ("Day", "Jobs"),
+            [(date_or_text(row["day"]), row["jobs"]) for row in promises["by_day"]],
+        ),
     ]
+
+
+def local_time(text: object, zone: str) -> object:
+    """A time as the daemon writes it, in the zone and without it; what is no time stays as it is.
+
+    Args:
+        text: ISO 8601; without an offset in UTC.
+        zone: an IANA name.
+    """
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return text
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(ZoneInfo(zone)).replace(tzinfo=None, microsecond=0)
+
+
+def date_or_text(text: object) -> object:
+    """``YYYY-MM-DD`` as a date, also with a midnight behind it; any other value stays as it is."""
+    match = _DAY.fullmatch(text) if isinstance(text, str) else None
+    try:
+        return text if match is None else date.fromisoformat(match[1])
+    except ValueError:
+        return text
 
 
 def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[str, Any]) -> None:
@@ -177,7 +295,7 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
     Args:
         path: a CSV or XLSX file.
         rows: ``line``, ``reason`` and ``cells`` of each.
-        form: the input's ``titles``, ``delimiter`` and ``codec``; the last two are None for a workbook.
+        form: the input's ``titles``, ``delimiter``, ``decimal`` and ``codec``, which is None for a workbook.
 
     Raises:
         SheetError: it cannot be written.
@@ -187,12 +305,14 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
     # A row with too many cells keeps them, and so stays bad until it is corrected.
     table = [[row["line"], row["reason"], *row["cells"]] for row in rows]
     if Path(path).suffix.lower() == ".xlsx":
+        if not form.get("codec"):
+            table = [[*row[:2], *map(date_or_text, row[2:])] for row in table]
         write(path, [("Bad rows", header, table)])
         return
+    table = [list(map(_unmistakable, row)) for row in table]
     text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=form.get("delimiter") or ",", lineterminator="\r\n")
-    writer.writerow(_escape_formulas(header))
-    writer.writerows(_escape_formulas(row) for row in table)
+    signs = CsvForm(delimiter=form.get("delimiter") or ",", decimal=form.get("decimal") or ".")
+    _write_csv(text, [header, *table], signs, line_end="\r\n")
     try:
         if path == "-":
             sys.stdout.write(text.getvalue())
@@ -201,6 +321,12 @@ def write_bad_rows(path: str, rows: Sequence[Mapping[str, Any]], form: Mapping[s
             file.write(_encoded(text.getvalue(), form.get("codec")))
     except OSError as exc:
         raise SheetError(f"{path}: {exc.strerror}") from exc
+
+
+def _unmistakable(cell: Any) -> Any:
+    """A number of a workbook for a text file, where three decimals are read as thousands: 150.125."""
+    plain = repr(cell)
+    return f"{plain}0" if isinstance(cell, float) and re.fullmatch(r"\d+\.\d{3}", plain) else cell
 
 
 def _encoded(text: str, codec: str | None) -> bytes:
@@ -214,4 +340,11 @@ def _encoded(text: str, codec: str | None) -> bytes:
 
 
 def _rows(entries: Iterable[Mapping[str, Any]], *names: str) -> list[Cells]:
-    return [[entry[name] for name in names] for entry in entries]
+    return [
+        [_share(entry[name]) if name == "success_rate" else entry[name] for name in names]
+        for entry in entries
+    ]
+
+
+def _share(rate: float | None) -> Share | None:
+    return None if rate is None else Share(rate)

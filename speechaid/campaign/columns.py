@@ -6,6 +6,7 @@ A title alone does not make a phone column: some of its cells must be phone numb
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,9 @@ class Column:
 
     #: 0-based.
     position: int
+    #: As people count, from 1, without the columns that speechctl put in front of a file of bad rows: a name
+    #: that is made from it is the same in the mended file.
+    number: int
     #: As written; empty where the column has none.
     title: str
     role: Role
@@ -111,8 +115,8 @@ def recognise(
     mapped = _mapped(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
     mapped |= _mapped(titles, mapping or {}, "you said so")
     columns = [
-        mapped.get(position) or _column(position, title, cells[position], country)
-        for position, title in enumerate(titles)
+        mapped.get(position) or _column(position, number, title, cells[position], country)
+        for position, (number, title) in enumerate(zip(_numbers(titles), titles, strict=True))
     ]
     columns, remarks = _one_of_each(columns, mapped)
     columns = _named(
@@ -140,6 +144,12 @@ def _titles(header: Sequence[object]) -> list[str]:
     return titles
 
 
+def _numbers(titles: Sequence[str]) -> list[int]:
+    """The number of each column; 0 for those of a file of bad rows."""
+    own = itertools.count(1)
+    return [0 if title in REMARK_COLUMNS else next(own) for title in titles]
+
+
 def title_role(title: str) -> Role | None:
     """What a title alone says: a role, or None where it may be anything."""
     folded = fold(title)
@@ -157,10 +167,11 @@ def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
 def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict[int, Column]:
     """The columns that the mapping names."""
     mapped: dict[int, Column] = {}
+    positions_of = {number: position for position, number in enumerate(_numbers(titles)) if number}
     for key, meaning in mapping.items():
         positions = [position for position, title in enumerate(titles) if fold(title) == fold(key)]
-        if not positions and key.isdecimal() and 1 <= int(key) <= len(titles):
-            positions = [int(key) - 1]
+        if not positions and key.isdecimal() and int(key) in positions_of:
+            positions = [positions_of[int(key)]]
         if not positions:
             raise ImportFailed(f"--map: no column is called {_shown(key)}; the file has {_listed(titles)}")
         name, _, variable = meaning.partition(":")
@@ -172,6 +183,7 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
         for position in positions:
             mapped[position] = Column(
                 position=position,
+                number=_numbers(titles)[position],
                 title=titles[position],
                 role=Role(name),
                 why=why,
@@ -180,9 +192,9 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
     return mapped
 
 
-def _column(position: int, title: str, cells: Sequence[str], country: str | None) -> Column:
+def _column(position: int, number: int, title: str, cells: Sequence[str], country: str | None) -> Column:
     role, why, variable = _meaning(title, cells, country)
-    return Column(position=position, title=title, role=role, why=why, variable=variable)
+    return Column(position=position, number=number, title=title, role=role, why=why, variable=variable)
 
 
 def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Role, str, str | None]:
@@ -250,7 +262,7 @@ def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:
 
 
 def _both_mean(role: Role, used: Column, other: Column) -> str:
-    both = " and ".join(f"{column.position + 1} ({_shown(column.title)})" for column in (used, other))
+    both = " and ".join(f"{column.number} ({_shown(column.title)})" for column in (used, other))
     return (
         f"columns {both} both mean {role}: the first is used, the second is given to the agent as a variable"
     )
@@ -283,10 +295,10 @@ def _named(remarks: list[str], columns: Sequence[Column]) -> list[Column]:
         if column.role is not Role.VARIABLE:
             named.append(column)
             continue
-        plain = column.title.replace(".", "_").lstrip("$") or f"column_{column.position + 1}"
+        plain = column.title.replace(".", "_").lstrip("$") or f"column_{column.number}"
         name = column.variable or PROMPT_NAMES.get(fold(column.title)) or plain
         if name in taken:
-            name = f"{name}_{column.position + 1}"
+            name = f"{name}_{column.number}"
             remarks.append(f"two columns are called {_shown(column.title)}: the second is kept as {name!r}")
         taken.add(name)
         named.append(replace(column, variable=name))
@@ -308,7 +320,7 @@ def _in_order_of_dialling(columns: Sequence[Column]) -> tuple[Column, ...]:
 
 def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[str]:
     """Remarks on columns that may be meant otherwise."""
-    where = f"column {column.position + 1} ({_shown(column.title)})"
+    where = f"column {column.number} ({_shown(column.title)})"
     if column.role is Role.LEFT_OUT and column.why.startswith(_LOOKS_LIKE_PHONES):
         remark = (
             f"{where} looks like phone numbers and is left out: --map '{column.title}=phone' dials them, "
@@ -316,9 +328,7 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
         )
         return [remark]
     if column.role is Role.LEFT_OUT and not column.title and cells:
-        return [
-            f"column {column.position + 1} has no title and is left out: --map {column.position + 1}=variable"
-        ]
+        return [f"column {column.number} has no title and is left out: --map {column.number}=variable"]
     if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
         return [f"{where} is taken for phones, and most of its cells are none"]
     if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):

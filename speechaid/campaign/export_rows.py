@@ -13,6 +13,7 @@ from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
+from speechaid.protocol.messages import ColumnKind
 
 #: The value of a cell; None is empty.
 Cell = str | int | float | bool | None
@@ -30,6 +31,11 @@ class Export:
     row: Callable[[Document], list[Cell]]
     #: The fields that ``row`` reads, where the others may be long; None for all.
     fields: tuple[str, ...] | None = None
+
+    @property
+    def kinds(self) -> list[ColumnKind]:
+        """The kind of each column."""
+        return [_KINDS.get(column, ColumnKind.TEXT) for column in self.columns]
 
 
 def call_row(result: Document) -> list[Cell]:
@@ -123,6 +129,17 @@ _PROMISE_COLUMNS: Final = (
     "promised_day promised_amount_as_told promised_amount called_at call_id"
 )
 
+#: Of the columns that are no plain text.
+_KINDS: Final[Mapping[str, ColumnKind]] = {
+    **dict.fromkeys(
+        ("placed_at", "created_at", "due_at", "finished_at", "called_at", "listed_at"), ColumnKind.TIME
+    ),
+    **dict.fromkeys(("due_date", "promised_day"), ColumnKind.DAY),
+    **dict.fromkeys(("successful", "seconds", "cost", "charged_minutes", "charged_credit"), ColumnKind.VALUE),
+    **dict.fromkeys(("attempt", "phone_number", "attempts"), ColumnKind.VALUE),
+    **dict.fromkeys(("debt_amount", "promised_amount"), ColumnKind.VALUE),
+}
+
 #: All but the transcript, which is the largest part of a result.
 _CALL_FIELDS: Final = (
     "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
@@ -142,7 +159,9 @@ EXPORTS: Final[Mapping[str, Export]] = {
     "promises": Export(
         "jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row, tuple(_PROMISE_FIELDS.split())
     ),
-    "dnc": Export("do_not_call", {}, ("listed_at", "phone", "source", "job_id"), do_not_call_row),
+    "dnc": Export(
+        "do_not_call", {"spelling_of": None}, ("listed_at", "phone", "source", "job_id"), do_not_call_row
+    ),
 }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import partial
 from typing import Final
 
 import phonenumbers
 
 from speechaid.campaign import cells
 from speechaid.campaign.columns import SAMPLE_ROWS, Columns, recognise, titles_key
+from speechaid.campaign.csv_form import csv_form
 from speechaid.campaign.people import keys_of_lines
 from speechaid.campaign.rows import (
     KINDS,
@@ -22,8 +24,8 @@ from speechaid.campaign.rows import (
     Remark,
     Row,
     RowReader,
+    SharedLines,
     UnusableRowError,
-    shared_lines,
 )
 from speechaid.campaign.tables import (
     HEADING_LINES,
@@ -76,6 +78,36 @@ class Parsed:
     #: The mapping of an earlier file that was used; empty where there is none.
     kept_mapping: Mapping[str, str] = field(default_factory=dict)
 
+    def add(self, piece: Slice) -> None:
+        """Add the next slice of the file; the corrections in it are for the end (``apply_corrections``)."""
+        self.rows.extend(piece.rows)
+        self.bad_rows.extend(piece.bad_rows)
+        self.remarks.extend(piece.remarks)
+
+    def apply_corrections(self, corrected: Iterable[Row], removed: Collection[int]) -> None:
+        """Apply what the whole file has shown about its rows, and sort the bad ones.
+
+        Args:
+            corrected: rows that replace those of the same line.
+            removed: lines whose rows are bad after all, and stand among the bad ones already.
+        """
+        by_line = {row.line: row for row in corrected}
+        if by_line or removed:
+            self.rows = [by_line.get(row.line, row) for row in self.rows if row.line not in removed]
+            self.bad_rows.sort(key=lambda bad: bad.line)
+
+
+@dataclass(kw_only=True)
+class Slice:
+    """Some of the rows of a file, and at its end what is to be corrected in those before."""
+
+    rows: list[Row] = field(default_factory=list)
+    bad_rows: list[BadRow] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    #: As for ``Parsed.apply_corrections``.
+    corrected: list[Row] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -90,8 +122,10 @@ class Source:
     header_row: int
     lines_above: int
     hidden_rows: int
-    #: What a file of the same form is written in: None for a workbook.
-    delimiter: str | None = None
+    #: The signs of a CSV file of these rows: the input's, or for a workbook those of the file's country.
+    delimiter: str
+    decimal: str
+    #: What it is written in; None for a workbook.
     codec: str | None = None
 
 
@@ -118,7 +152,10 @@ class ContactsReader:
             raise ImportFailed(f"{country!r} is not a country code: write two letters, such as CL or MX")
         chosen = choices or Choices()
         self._filename = filename
-        table = open_table(data, filename, sheet=chosen.sheet, with_hidden_rows=chosen.with_hidden_rows)
+        self._open = partial(
+            open_table, data, filename, sheet=chosen.sheet, with_hidden_rows=chosen.with_hidden_rows
+        )
+        table = self._open()
         header, above, lines = _header(table, filename, country, chosen)
         sample = list(itertools.islice(lines, SAMPLE_ROWS))
         rows = [line.cells for line in sample if line.fault is None]
@@ -130,6 +167,7 @@ class ContactsReader:
             )
         except ImportFailed as exc:
             raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+        signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
         self._rows = RowReader(
             columns=columns,
@@ -151,14 +189,17 @@ class ContactsReader:
                 header_row=header.number,
                 lines_above=above,
                 hidden_rows=table.hidden_rows,
-                delimiter=table.delimiter,
+                delimiter=table.delimiter or signs.delimiter,
+                decimal=signs.decimal,
                 codec=table.codec,
             ),
             titles_key=key,
             kept_mapping=kept,
         )
         self._first_line: dict[str, int] = {}
-        self._line_of: dict[int, Line] = {}
+        self._shared = SharedLines()
+        self._corrections = Slice()
+        self._is_empty = True
 
     def read(self, at_most: int) -> bool:
         """Read up to ``at_most`` further lines; False at the end of the file."""
@@ -167,12 +208,26 @@ class ContactsReader:
             at_most -= 1
         if at_most == 0:
             return True
-        if not self.parsed.rows and not self.parsed.bad_rows:
+        if self._is_empty:
             raise ImportFailed(f"{self._filename}: there is no contact below the header")
         self._refuse_shared()
         return False
 
+    def take(self) -> Slice:
+        """What was read since the last call; this reader no longer holds it."""
+        parsed, corrections = self.parsed, self._corrections
+        self.parsed = replace(parsed, rows=[], bad_rows=[], remarks=[])
+        self._corrections = Slice()
+        return Slice(
+            rows=parsed.rows,
+            bad_rows=parsed.bad_rows,
+            remarks=parsed.remarks,
+            corrected=corrections.corrected,
+            removed=corrections.removed,
+        )
+
     def _add(self, line: Line) -> None:
+        self._is_empty = False
         try:
             row, remarks = self._rows.read(line)
             _refuse_duplicate(row, self._first_line)
@@ -183,35 +238,37 @@ class ContactsReader:
             return
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
-        self._line_of[line.number] = line
+        self._shared.add(row)
 
     def _refuse_shared(self) -> None:
-        """Leave out numbers that stand under three people or more; the whole file has to be known for it."""
-        shared = shared_lines(self.parsed.rows)
+        """Leave out numbers that stand under three people or more; the whole file has to be known for it.
+
+        The rows with such numbers are read once more: those before have been taken.
+        """
+        shared, concerned = self._shared.find_shared()
         if not shared:
             return
+        found = self._corrections = Slice()
         is_bad = self._rows.is_bad(Kind.SHARED)
-        kept: list[Row] = []
-        for row in self.parsed.rows:
+        for line in self._open().lines:
+            if line.number not in concerned:
+                continue
+            row, _ = self._rows.read(line)
             pairs = [
                 (phone, line) for phone, line in zip(row.phones, row.lines, strict=True) if line not in shared
             ]
             phones, lines = tuple(phone for phone, _ in pairs), tuple(line for _, line in pairs)
             text = "the number stands under three people or more, as a placeholder does"
-            if phones == row.phones:
-                kept.append(row)
-            elif not is_bad:
-                kept.append(row)
-                self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
-            elif phones:
-                kept.append(replace(row, phones=phones, lines=lines))
-                self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
-            else:
-                written = self._rows.as_written(self._line_of[row.line])
+            if is_bad and not phones:
+                written = self._rows.as_written(line)
                 bad = BadRow(line=row.line, reason=text, kind=Kind.SHARED, cells=written)
                 self.parsed.bad_rows.append(bad)
-        self.parsed.rows = kept
-        self.parsed.bad_rows.sort(key=lambda bad: bad.line)
+                found.removed.append(row.line)
+                continue
+            self.parsed.remarks.append(Remark(line=row.line, text=text, kind=Kind.SHARED))
+            if is_bad:
+                found.corrected.append(replace(row, phones=phones, lines=lines))
+        self.parsed.apply_corrections(found.corrected, frozenset(found.removed))
 
 
 def remark_counts(parsed: Parsed, accepted: Collection[str] = ()) -> list[dict[str, object]]:
@@ -264,7 +321,7 @@ def _option(kind: Kind) -> str | None:
 
 
 def job_documents(
-    parsed: Parsed,
+    rows: Sequence[Row],
     *,
     batch_id: str,
     account_id: str | None,
@@ -275,7 +332,7 @@ def job_documents(
     """One pending job for each good row, in their order and in SpeechAI's document format.
 
     Args:
-        parsed: of a ``ContactsReader`` that has read its file to the end.
+        rows: of a file that has been read to its end.
         batch_id: the batch that they belong to.
         account_id: the account that pays, or None.
         import_id: the import that makes them, by which it can be undone.
@@ -283,7 +340,7 @@ def job_documents(
         new_id: makes a fresh ``job_id``.
     """
     of_import = {} if import_id is None else {"import_id": import_id}
-    return [_job_document(row, batch_id, account_id, now, new_id()) | of_import for row in parsed.rows]
+    return [_job_document(row, batch_id, account_id, now, new_id()) | of_import for row in rows]
 
 
 def _job_document(row: Row, batch_id: str, account_id: str | None, now: datetime, job_id: str) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from speechaid.campaign import cells
@@ -11,33 +12,35 @@ from speechaid.campaign.tables import HEADING_LINES, Line, heading_line, not_tex
 from speechaid.campaign.titles import Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
-from speechaid.rules.numbers import Number, read_cell
+from speechaid.rules.numbers import Number, read_cell, read_opt_out
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberList:
     """The contents of a file of phone numbers."""
 
-    #: E.164 without duplicates, in the order of the file; also numbers that no plan has.
+    #: E.164 without duplicates, in the order of the file; also numbers that no plan has, in each form.
     good: list[str]
     #: Line and reason of the lines without a number.
     bad: list[tuple[int, str]]
 
 
-def read_numbers(data: bytes, filename: str, *, country: str) -> NumberList:
+def read_numbers(data: bytes, filename: str, *, countries: Sequence[str]) -> NumberList:
     """Read a CSV or XLSX file of phone numbers, with titles or without them.
 
-    A number is taken where its length is possible, too: an opt-out is not refused for its form.
+    An opt-out is not refused for its form (``rules.numbers.read_opt_out``).
 
     Args:
         data: the whole file.
         filename: for messages.
-        country: ISO 3166 alpha-2, for numbers in national form.
+        countries: ISO 3166 alpha-2, for numbers in national form: the file's, then others in which a number
+            that is not valid there may be dialled.
 
     Raises:
         ImportFailed: the whole file cannot be used.
     """
     table = open_table(data, filename)
+    country = countries[0]
     top = list(itertools.islice(table.lines, HEADING_LINES))
     heading = _heading(top, country)
     positions = None if heading is None else _positions(top[heading], data, filename, country)
@@ -47,11 +50,10 @@ def read_numbers(data: bytes, filename: str, *, country: str) -> NumberList:
         texts = [cells.clean(cell) for cell in line.cells]
         columns = range(len(texts)) if positions is None else positions
         parts = [texts[column] for column in columns if column < len(texts) and not is_nothing(texts[column])]
-        readings = [reading for text in parts for _, reading in read_cell(text, country)]
-        numbers = [reading.e164 for reading in readings if isinstance(reading, Number)]
+        numbers = [number.e164 for text in parts for number in read_opt_out(text, countries)]
         found |= dict.fromkeys(numbers)
         if not numbers:
-            reasons = [str(reading) for reading in readings]
+            reasons = [str(reading) for text in parts for _, reading in read_cell(text, country)]
             bad.append((line.number, line.fault or (reasons[0] if reasons else "no phone number")))
     if not found:
         raise ImportFailed(f"{filename}: the file has no phone number")

@@ -5,6 +5,8 @@ Nothing is changed in silence: what is not understood makes the row bad, what is
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -30,6 +32,11 @@ from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read
 
 #: A longer cell is a broken file.
 MAX_CELL_CHARACTERS: Final = 10_000
+
+#: What ``_undecorated`` looks at.
+_DECORATIONS: Final = ("'", "=")
+_KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
+_TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 
 
 class Kind(StrEnum):
@@ -132,7 +139,8 @@ class BadRow:
     reason: str
     #: What was refused, where ``--accept KIND`` would keep the row.
     kind: Kind | None = None
-    cells: list[str] = field(repr=False)
+    #: Numbers of a workbook are numbers here, too: ``150.125`` as a text means another amount.
+    cells: list[str | int | float] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,16 +228,19 @@ class RowReader:
         )
         return row, remarks
 
-    def as_written(self, line: Line) -> list[str]:
+    def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
-        return [cells.clean(cell)[:MAX_CELL_CHARACTERS] for cell in line.cells[:MAX_COLUMNS]]
+        return [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
 
     def _texts(self, line: Line) -> list[str]:
         """The cells as clean text, padded to the width of the heading."""
         width = len(self.columns.titles)
         if any(isinstance(cell, str) and "\0" in cell for cell in line.cells):
             raise UnusableRowError("the row has NUL characters")
-        texts = [cells.clean(cell) for cell in line.cells]
+        texts = [
+            _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
+            for cell in line.cells
+        ]
         if any(texts[width:]):
             raise UnusableRowError(
                 f"the row has {len(texts)} cells, the header {width}: a quote may be missing"
@@ -380,6 +391,20 @@ class RowReader:
         return found.day.isoformat()
 
 
+def _undecorated(text: str) -> str:
+    """Without what keeps a text in a spreadsheet: the apostrophe of ``'0123`` or ``'=1``, and ``="0123"``."""
+    match = _TEXT_FORMULA.fullmatch(text)
+    if match is not None:
+        return match[1].replace('""', '"').strip()
+    return text[1:].strip() if _KEPT_AS_TEXT.match(text) else text
+
+
+def _as_written(cell: object) -> str | int | float:
+    if isinstance(cell, float) and math.isfinite(cell):
+        return int(cell) if cell.is_integer() else cell
+    return cell if isinstance(cell, int) else cells.clean(cell)[:MAX_CELL_CHARACTERS]
+
+
 def _means_mobiles(title: str) -> bool:
     return any(word.rstrip("0123456789") in MOBILE_WORDS for word in cells.fold(title).split())
 
@@ -424,11 +449,30 @@ def _countries() -> dict[str, str]:
     }
 
 
-def shared_lines(rows: Sequence[Row], at_least: int = 3) -> frozenset[str]:
-    """The lines (by their identity) that stand under so many people of a file."""
-    people: dict[str, set[str]] = {}
-    for row in rows:
+class SharedLines:
+    """The lines (by their identity) that stand under so many people of a file, told row by row."""
+
+    def __init__(self, at_least: int = 3) -> None:
+        self._at_least = at_least
+        #: Of each line the first person, and of most lines there is no other: who, and in which row.
+        self._first: dict[str, tuple[str, int]] = {}
+        self._further: dict[str, list[tuple[str, int]]] = {}
+
+    def add(self, row: Row) -> None:
+        """Note the people of a row's lines."""
         who = compact_id(cells.fold(row.dni)) if row.dni else cells.fold(row.name or f"line {row.line}")
+        note = (who, row.line)
         for line in row.lines:
-            people.setdefault(line, set()).add(who)
-    return frozenset(line for line, who in people.items() if len(who) >= at_least)
+            if self._first.setdefault(line, note) is not note:
+                self._further.setdefault(line, []).append(note)
+
+    def find_shared(self) -> tuple[frozenset[str], frozenset[int]]:
+        """Those lines, and the rows (by their line in the file) that have one."""
+        shared: set[str] = set()
+        rows: set[int] = set()
+        for line, further in self._further.items():
+            notes = [self._first[line], *further]
+            if len({who for who, _ in notes}) >= self._at_least:
+                shared.add(line)
+                rows.update(row for _, row in notes)
+        return frozenset(shared), frozenset(rows)

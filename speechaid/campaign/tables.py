@@ -233,17 +233,17 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         scan = scans.get(name)
         _check_size(name, scan, filename)
         sheet = book.get_sheet_by_index(position)
-        rows = sheet.to_python(skip_empty_area=False)
-        _spread_headings(rows, sheet.merged_cell_ranges or [])
+        rows = _rows_of(sheet, filename)
+        top = list(itertools.islice(rows, HEADING_LINES))
+        _spread_headings(top, sheet.merged_cell_ranges or [])
+        last_row = 0 if sheet.end is None else sheet.end[0] + 1
     except ImportFailed:
         raise
     except BaseException as exc:
-        # A panic of the reader is no Exception, and a bad file must not end the process.
-        if isinstance(exc, Exception) or type(exc).__name__ == "PanicException":
-            raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}") from exc
-        raise
+        raise _translated(exc, filename) from exc
     hidden = set() if with_hidden_rows or scan is None else scan.hidden_rows
-    lines = (Line(number, list(row)) for number, row in enumerate(rows, 1) if number not in hidden)
+    numbered = enumerate(itertools.chain(top, rows), 1)
+    lines = (Line(number, row) for number, row in numbered if number not in hidden)
     others = [
         other if shown else f"{other} (hidden)"
         for other, shown in zip(book.sheet_names, visible, strict=True)
@@ -253,8 +253,26 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         lines=_filled(lines),
         sheet=name,
         other_sheets=tuple(others),
-        hidden_rows=sum(number <= len(rows) for number in hidden),
+        hidden_rows=sum(number <= last_row for number in hidden),
     )
+
+
+def _rows_of(sheet: Any, filename: str) -> Iterator[list[Any]]:
+    """The rows from the first one of the sheet and its first column, one after the other."""
+    margin = [""] * (0 if sheet.start is None else sheet.start[1])
+    try:
+        for row in sheet.iter_rows():
+            yield margin + row
+    except BaseException as exc:
+        raise _translated(exc, filename) from exc
+
+
+def _translated(exc: BaseException, filename: str) -> BaseException:
+    """What is raised for a fault of the workbook's library: its panic is no ``Exception``."""
+    is_fault = isinstance(exc, Exception) or type(exc).__name__ == "PanicException"
+    if not is_fault or isinstance(exc, MemoryError):
+        return exc
+    return ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}")
 
 
 def _check_size(name: str, scan: SheetScan | None, filename: str) -> None:

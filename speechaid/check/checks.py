@@ -18,7 +18,8 @@ from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
 from speechaid.retell.client import open_retell
-from speechaid.retell.faults import RetellError, RetellUnavailable
+from speechaid.retell.directory import RetellDirectory
+from speechaid.retell.faults import ItemUnknown, RetellError, RetellUnavailable
 from speechaid.rules import check_findings
 from speechaid.rules.check_findings import CheckFinding, Level
 from speechaid.settings import Settings, get_settings, settings_warnings
@@ -26,7 +27,8 @@ from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store import inspection
 from speechaid.store.connection import Store, connect
 
-#: Longest time-out of the request to Retell, in seconds; the setting for dials may be shorter.
+#: Longest time-out of the first request to Retell, and of the others together, in seconds; the setting for
+#: dials may be shorter.
 RETELL_SECONDS: Final = 10.0
 
 
@@ -56,7 +58,7 @@ def _checks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]
     source = f"from {source} and the environment" if source else "from the environment"
     yield from check_findings.settings_valid(settings_warnings(), source)
     yield from _database(settings)
-    yield _retell(settings, before_start=before_start)
+    yield from _retell(settings, before_start=before_start)
     yield from host.checks(settings, before_start=before_start)
 
 
@@ -112,19 +114,45 @@ def _durability(store: Store) -> CheckFinding:
 # -- Retell ------------------------------------------------------------------------------------------------
 
 
-def _retell(settings: Settings, *, before_start: bool) -> CheckFinding:
+def _retell(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
+    """Check the key, then what it gives access to: one that is refused would only repeat it."""
     with open_retell(settings) as retell:
         retell.timeout_seconds = min(retell.timeout_seconds, RETELL_SECONDS)
         try:
             concurrency = retell.get_concurrency()
         except RetellUnavailable as exc:
-            return check_findings.retell_away(str(exc), before_start=before_start)
+            yield check_findings.retell_away(str(exc), before_start=before_start)
+            return
         except RetellError as exc:
-            return check_findings.retell_refused(str(exc))
-    limit = max(concurrency.limit, concurrency.burst) - concurrency.reserved_inbound
-    return check_findings.retell_answered(
-        current=concurrency.current, limit=limit, workers=settings.worker.count
-    )
+            yield check_findings.retell_refused(str(exc))
+            return
+        limit = max(concurrency.limit, concurrency.burst) - concurrency.reserved_inbound
+        yield check_findings.retell_answered(
+            current=concurrency.current, limit=limit, workers=settings.worker.count
+        )
+        directory = RetellDirectory(retell, RETELL_SECONDS)
+        yield _agent(directory, settings.retell.agent_id, before_start=before_start)
+        yield _number(directory, settings.retell.from_number, before_start=before_start)
+
+
+def _agent(directory: RetellDirectory, agent_id: str, *, before_start: bool) -> CheckFinding:
+    try:
+        agent = directory.get_agent(agent_id)
+    except ItemUnknown:
+        return check_findings.agent_unknown(agent_id, before_start=before_start)
+    except RetellError as exc:
+        return check_findings.not_checked("agent", str(exc))
+    return check_findings.agent_known(agent_id, agent.name, published=agent.is_published)
+
+
+def _number(directory: RetellDirectory, number: str, *, before_start: bool) -> CheckFinding:
+    try:
+        found = directory.get_number(number)
+    except ItemUnknown:
+        return check_findings.number_unknown(before_start=before_start)
+    except RetellError as exc:
+        return check_findings.not_checked("number", str(exc))
+    return check_findings.number_known(found.outbound_countries)
 
 
 # -- output -----------------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pwd
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from speechaid.commands.interfaces import HandlerContext, SubmitTask
 from speechaid.errors import SpeechaidError, StoreError, StoreUnavailable
-from speechaid.model.masking import mask_phone
+from speechaid.model.masking import mask_phone, mask_prose
 from speechaid.protocol.messages import Peer, Request
 from speechaid.telemetry.logs import get_logger
 
@@ -33,7 +34,26 @@ def actor_of(peer: Peer) -> str:
         return f"uid {peer.uid}"
 
 
-def _peer_fields(peer: Peer) -> dict[str, Any]:
+def recorded_args(request: Request) -> dict[str, Any]:
+    """The given arguments as they are recorded: phone numbers masked in whatever people type."""
+    prose = (argument.name for argument in request.command.wire_arguments if argument.is_prose)
+    masked: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(prose, _mask), "number": mask_phone}
+    return {
+        name: masked.get(name, _as_given)(value)
+        for name, value in request.args.items()
+        if value is not None and value is not False
+    }
+
+
+def _mask(value: Any) -> Any:
+    return [mask_prose(str(part)) for part in value] if isinstance(value, list) else mask_prose(str(value))
+
+
+def _as_given(value: Any) -> Any:
+    return value
+
+
+def peer_fields(peer: Peer) -> dict[str, Any]:
     """A peer as fields of a log line."""
     if peer.name is not None:
         return {"client": peer.name, "address": peer.address}
@@ -64,13 +84,8 @@ class AuditLog:
     def record(self, request: Request, outcome: str) -> None:
         """Record a command, now or once the database is back."""
         name, peer = request.command.name, request.peer
-        log.info("command", command=name, outcome=str(outcome), **_peer_fields(peer))
-        args = {
-            key: mask_phone(value) if key == "number" else value
-            for key, value in request.args.items()
-            if value is not None and value is not False
-        }
-        self._lines.append(_Line(peer=peer, command=name, args=args, outcome=str(outcome)))
+        log.info("command", command=name, outcome=str(outcome), **peer_fields(peer))
+        self._lines.append(_Line(peer=peer, command=name, args=recorded_args(request), outcome=str(outcome)))
         self._write(0.0)
 
     def _write(self, delay_seconds: float) -> None:

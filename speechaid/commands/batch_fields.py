@@ -23,8 +23,14 @@ _DAYS: Final = re.compile(r"[1-7](-[1-7])?(,[1-7](-[1-7])?)*")
 _UNCHANGED: Final = ("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")
 
 
-def batch_fields(args: Mapping[str, Any], *, name: str) -> Document:
-    """The fields of the options that were given; the settings apply for the others."""
+def batch_fields(args: Mapping[str, Any], *, name: str, accept_unassigned: bool = False) -> Document:
+    """The fields of the options that were given; the settings apply for the others.
+
+    Args:
+        args: the command's.
+        name: of the batch.
+        accept_unassigned: whether imported numbers that no numbering plan has are dialled.
+    """
     fields = {
         "name": name,
         "description": args["description"],
@@ -32,6 +38,7 @@ def batch_fields(args: Mapping[str, Any], *, name: str) -> Document:
         "country": country(args["country"]),
         "priority": int(Priority[args["priority"].upper()]),
         "is_active": not args["paused"],
+        "accept_unassigned": accept_unassigned or None,
         "call_settings": call_settings(args),
     }
     return {key: value for key, value in fields.items() if value is not None}

@@ -10,12 +10,14 @@ from speechaid.commands.batch_fields import batch_fields, night_warning, window_
 from speechaid.commands.batch_start import CREATED_PAUSED, require_hours, start_imported
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.dialer.context import dialling_defaults
 from speechaid.model.batch import Batch
 from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
+from speechaid.rules.phones import country_of
 
 #: Batches paused by one task of the emergency thread; other tasks run between two portions.
 _PORTION: Final = 500
@@ -42,14 +44,14 @@ def check_account(context: HandlerContext, command: Invocation) -> None:
 def pause_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Pause, then wait until no dial of the batch is in flight: after the answer, no call is placed."""
     batch = resolve_batch(context.store, command.args["batch"])
-    paused = context.store.batches.pause(batch.batch_id, by=command.actor, reason=command.args["reason"])
+    pause = context.store.batches.pause(batch.batch_id, by=command.actor, reason=command.args["reason"])
     return wait_for_dials(
         context,
         command,
         batch.batch_id,
         done=f"batch {batch.batch_id} is paused",
         again="pause-batch",
-        result={**_identity(paused), "was_active": batch.is_active, "pause": paused.pause},
+        result={**_identity(batch), "was_active": batch.is_active, "pause": pause},
     )
 
 
@@ -59,19 +61,36 @@ def resume_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     require_hours(
         batch, context.settings, command.args, remedy=f"resume-batch {batch.batch_id} --hours 09:00-19:00"
     )
+    account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
+    return check_before_start(
+        context,
+        country_of(batch, account, context.settings.dialling.default_country),
+        lambda context, check: _resume(context, command, batch, check),
+    )
+
+
+def _resume(
+    context: HandlerContext, command: Invocation, batch: Batch, check: StartCheck
+) -> Result | Continue:
+    if context.store.batches.get(batch.batch_id).pause != batch.pause:
+        # It came after this command, while Retell was asked: the later one holds.
+        message = f"batch {batch.batch_id} was paused or resumed meanwhile: see speechctl batches"
+        raise CommandRefused(ErrorCode.REFUSED, message)
     hours = window_settings(command.args)
     if hours:
         context.store.batches.set_hours(batch.batch_id, hours)
     context.store.batches.resume(batch.batch_id, by=command.actor)
 
-    def finish(context: HandlerContext, started: Result) -> Result:
+    def finish(context: HandlerContext, started: Result) -> Result | Continue:
         fault = _faults(context, [context.store.batches.get(batch.batch_id)]).get(batch.batch_id)
-        answer = {**_identity(batch), "was_active": batch.is_active, **started}
-        return {
-            **answer,
+        answer = {
+            **_identity(batch),
+            "was_active": batch.is_active,
+            **started,
             "warning": night_warning(command.args),
             **({} if fault is None else {"fault": fault}),
         }
+        return warn_of_variables(context, batch.batch_id, check, answer)
 
     return start_imported(context, command, batch.batch_id, finish)
 

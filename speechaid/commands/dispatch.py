@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from speechaid.clock import Clock, SystemClock
 from speechaid.commands.admission import Admission
-from speechaid.commands.audit import AuditLog, actor_of
+from speechaid.commands.audit import AuditLog, actor_of, peer_fields
 from speechaid.commands.events import Subscriptions
 from speechaid.commands.interfaces import (
     AnswerSink,
@@ -27,10 +27,14 @@ from speechaid.commands.interfaces import (
     ResultHandler,
     SubmitTask,
 )
+from speechaid.commands.read_records import ReadRecords
 from speechaid.commands.registry import REGISTRY, BackgroundCommand, LoopCommand
-from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreUnavailable
-from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request, Runs
+from speechaid.commands.status_answers import without_people
+from speechaid.errors import ConfigError, NotFound, SpeechaidError, StoreError, StoreUnavailable
+from speechaid.model.masking import mask_prose
+from speechaid.protocol.messages import REVOKED, Access, ErrorCode, Refusal, Request, Runs
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.summed_log import SummedLog
 
 log = get_logger(__name__)
 
@@ -39,6 +43,9 @@ _COUNT_WAIT_SECONDS: Final = 1.0
 #: Refusals by the database's contents, and a pause that is written but whose dials have not ended: nothing
 #: has to be held in its place.
 _DECIDED: Final = frozenset({ErrorCode.NOT_FOUND, ErrorCode.AMBIGUOUS_ID, ErrorCode.TIMEOUT})
+
+#: Refusals whose texts quote neither documents nor Retell.
+_WITHOUT_PEOPLE: Final = frozenset({ErrorCode.BUSY, ErrorCode.UNAVAILABLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +73,7 @@ class Dispatcher:
         on_change: Callable[[], None] = lambda: None,
         count_again: Callable[[Callable[[], None]], bool] = lambda _on_done: False,
         on_listener: Callable[[Request], None] = lambda _request: None,
+        is_allowed: Callable[[Request], bool] = lambda _request: True,
         clock: Clock | None = None,
     ) -> None:
         """Send nothing yet.
@@ -84,9 +92,11 @@ class Dispatcher:
             count_again: has jobs counted again where a command has written since; calls back when it is done,
                 or returns False.
             on_listener: called when a stream begins, because a stream has no final answer to count.
+            is_allowed: whether the client still has the access of when it asked; called in any thread.
             clock: the system's unless given.
         """
         self._daemon = daemon
+        self._is_allowed = is_allowed
         self._clock = clock or SystemClock()
         self._database_away = database_away
         self._after_write = after_write
@@ -105,12 +115,18 @@ class Dispatcher:
         self._joinable_lock = threading.Lock()
         #: How many commands of a kind hold something in the loop until the database has decided.
         self._unsettled: Counter[str] = Counter()
+        #: Programming errors that requests meet.
+        self._faults = SummedLog(log)
         self._audit_log = AuditLog(submit)
+        self._read_records = ReadRecords(submit, self._clock)
         #: The clients that listen to ``events``.
-        self.subscriptions = Subscriptions(answers)
+        self.subscriptions = Subscriptions(
+            answers, on_shown=lambda request: self._read_records.note(request, documents=1)
+        )
 
     def dispatch(self, request: Request) -> None:
         """Answer a request: loop commands at once, background commands when they are done."""
+        request = _with_masked_reason(request)
         if request.command.runs is Runs.STREAM:
             self._subscribe(request)
             return
@@ -121,13 +137,32 @@ class Dispatcher:
             self._conclude(request, self._in_loop(request, registered.run))
 
     def tick(self, now: float) -> None:
-        """Each second: answer without a count what has waited long enough for one.
+        """Each second: have reads recorded, and answer without a count what has waited long enough for one.
 
         Args:
             now: seconds of the boot-time clock.
         """
         while self._waiting and self._waiting[0][0] <= now:
             self._waiting.popleft()[1]()
+        self._read_records.tick()
+        self._faults.tick()
+        self._faults.take_counts()
+
+    def end_revoked(self) -> None:
+        """After a change of the keys: end what clients without access have outstanding.
+
+        Their streams end, and what waits or is under way is refused at once. Its work ends with the step that
+        runs now, an import as if the daemon had stopped; what stops calls is carried out all the same.
+        """
+        over = [request for request in self._admitted.values() if not self._is_allowed(request)]
+        over += self.subscriptions.take(lambda request: not self._is_allowed(request))
+        for request in over:
+            log.warning("command.revoked", command=request.command.name, **peer_fields(request.peer))
+            self._answers.refuse(request, ErrorCode.FORBIDDEN, REVOKED)
+
+    def close(self) -> None:
+        """Have the database thread, which is closed after this, write what is not recorded yet."""
+        self._read_records.close()
 
     def _answer_when_counted(self, request: Request, command: LoopCommand) -> bool:
         """Have jobs counted again, then answer; False where that is not needed, or not possible."""
@@ -206,10 +241,11 @@ class Dispatcher:
         except CommandRefused as exc:
             self._conclude(request, Refusal(id=request.id, code=exc.code, message=str(exc)))
         else:
+            self._read_records.note(request, requests=1)
             self._on_listener(request)
 
     def _in_loop(self, request: Request, handler: LoopHandler) -> _Outcome:
-        return _attempt(request, lambda: handler(self._daemon, request.args))
+        return self._attempt(request, lambda: handler(self._daemon, request.args))
 
     def _in_background(
         self,
@@ -225,6 +261,8 @@ class Dispatcher:
 
         def on_done(outcome: _Outcome) -> None:
             if isinstance(outcome, Continue):
+                if self._is_given_up(group, outcome, submit):
+                    return
                 then = self._submit if outcome.at_leisure else submit
                 self._in_background(group, outcome.step, command, then, outcome.after_seconds)
                 return
@@ -233,7 +271,11 @@ class Dispatcher:
             self._conclude_group(group, outcome)
 
         def attempt(context: HandlerContext) -> _Outcome:
-            outcome = _attempt(request, lambda: step(context))
+            if not request.command.urgent and not self._is_allowed(request):
+                return Refusal(id=request.id, code=ErrorCode.FORBIDDEN, message=REVOKED)
+            outcome = self._attempt(request, lambda: step(context))
+            if isinstance(outcome, _Done) and _is_recorded_read(request):
+                outcome = self._record_read(context, request, outcome, command)
             if request.command.access is Access.WRITE and not isinstance(outcome, Continue):
                 self._after_write()
             return outcome
@@ -242,10 +284,38 @@ class Dispatcher:
             submit(attempt, on_done, delay_seconds=delay_seconds, first=first)
         except SpeechaidError as exc:
             self._close_group(group)
-            self._conclude_group(group, _refusal(request, exc))
+            self._conclude_group(group, self._refusal(request, exc))
+
+    def _record_read(
+        self, context: HandlerContext, request: Request, outcome: _Done, command: BackgroundCommand
+    ) -> _Outcome:
+        """Record what the answer shows of people, in the database thread; without a record, no answer."""
+        documents = 0 if command.documents is None else command.documents(request.args, outcome.result)
+        if not documents:
+            return outcome
+        try:
+            self._read_records.record(context.store, request, documents)
+        except StoreError as exc:
+            log.warning("command.not_recorded", command=request.command.name, text=str(exc))
+            code = ErrorCode.UNAVAILABLE if isinstance(exc, StoreUnavailable) else ErrorCode.REFUSED
+            message = f"not answered, because call_logs cannot record who reads this: {exc}"
+            return Refusal(id=request.id, code=code, message=message)
+        return outcome
+
+    def _is_given_up(self, group: list[Request], outcome: Continue, submit: SubmitTask) -> bool:
+        """End a command whose clients have all left, where it may be ended; whether that was done."""
+        give_up = outcome.give_up
+        if give_up is None or any(self._answers.is_connected(request) for request in group):
+            return False
+        refusal = Refusal(id=group[0].id, code=ErrorCode.REFUSED, message="the client has left")
+        try:
+            submit(lambda _context: give_up(), lambda _: self._conclude_group(group, refusal))
+        except SpeechaidError:  # too much waits for the thread: it goes on, and the next step asks again
+            return False
+        return True
 
     def _after(self, request: Request, after: ResultHandler, result: Result) -> _Outcome:
-        return _attempt(request, lambda: result | after(self._daemon, request.args, result))
+        return self._attempt(request, lambda: result | after(self._daemon, request.args, result))
 
     def _conclude_group(self, group: list[Request], outcome: _Outcome) -> None:
         for request in group:
@@ -270,6 +340,36 @@ class Dispatcher:
         if isinstance(outcome, _Done) or (isinstance(outcome, Refusal) and outcome.code in _DECIDED):
             self._in_loop(request, registered.settle)
 
+    def _attempt(self, request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
+        try:
+            result = step()
+        except Exception as exc:  # noqa: BLE001 - an exception in a handler must not end a thread
+            return self._refusal(request, exc)
+        return result if isinstance(result, Continue) else _Done(result=result)
+
+    def _refusal(self, request: Request, exc: Exception) -> Refusal:
+        """The refusal for a failure."""
+        if isinstance(exc, CommandRefused):
+            return Refusal(id=request.id, code=exc.code, message=str(exc))
+        if isinstance(exc, NotFound):
+            return Refusal(id=request.id, code=ErrorCode.NOT_FOUND, message=str(exc))
+        if isinstance(exc, StoreUnavailable):
+            return _unavailable(request, str(exc))
+        if isinstance(exc, ConfigError):
+            return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
+        if isinstance(exc, SpeechaidError):
+            message = f"{_done_before(request)}{exc}"
+            return Refusal(id=request.id, code=ErrorCode.REFUSED, message=message)
+        # A client may repeat what meets it. ``_attempt`` has the exception in hand.
+        self._faults.exception(
+            "command.fault",
+            client=request.client,
+            cause=request.command.name,
+            command=request.command.name,
+        )
+        message = f"a programming error of the daemon ({type(exc).__name__}); its log has the details"
+        return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
+
     def _note_change(self, request: Request) -> None:
         """Have alerts evaluated again, before the answer shows them or what they rest on."""
         try:
@@ -285,12 +385,19 @@ class Dispatcher:
             self._admission.release_request(request)
         if isinstance(outcome, _Done):
             not_saved = self._not_saved(request)
-            self._answers.reply(request, outcome.result | ({"not_kept": not_saved} if not_saved else {}))
+            result = outcome.result | ({"not_kept": not_saved} if not_saved else {})
+            if not request.peer.may(Access.READ):
+                result = without_people(request.command.name, result)
+            self._answers.reply(request, result)
         elif isinstance(outcome, Refusal):
             not_saved = self._not_saved(request) if _done_before(request) else None
             lost = f"; a restart will lose it: {not_saved}" if not_saved else ""
-            self._answers.refuse(request, outcome.code, outcome.message + lost)
-        if request.command.access is Access.WRITE:
+            message = outcome.message + lost
+            if not request.peer.may(Access.READ) and outcome.code not in _WITHOUT_PEOPLE:
+                message = "this could not be answered; the daemon's log or a client with a read key says why"
+            self._answers.refuse(request, outcome.code, message)
+        is_recorded = isinstance(outcome, _Done) and _is_recorded_read(request)
+        if request.command.access is Access.WRITE and not is_recorded:
             self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
 
     def _not_saved(self, request: Request) -> str | None:
@@ -299,6 +406,14 @@ class Dispatcher:
             return None
         reason: str | None = self._daemon.snapshot()["supervisor"].get("orders_not_kept")
         return reason
+
+
+def _with_masked_reason(request: Request) -> Request:
+    """A reason goes into documents, answers, events and alerts: numbers are masked before all of them."""
+    reason = request.args.get("reason")
+    if reason is None:
+        return request
+    return replace(request, args={**request.args, "reason": mask_prose(reason)})
 
 
 def _join_key(request: Request) -> str:
@@ -325,38 +440,19 @@ def _invocation(
     )
 
 
+def _is_recorded_read(request: Request) -> bool:
+    """Whether the answer shows people's data, and changes nothing."""
+    command = REGISTRY[request.command.name]
+    shows_people = isinstance(command, BackgroundCommand) and command.documents is not None
+    return shows_people and (request.command.access is Access.READ or bool(request.args.get("dry_run")))
+
+
 def _done_before(request: Request) -> str:
     """The prefix for a refusal: what has already taken effect in the loop."""
     command = REGISTRY.get(request.command.name)
     if request.args.get("dry_run"):
         return ""
     return command.done_before if isinstance(command, BackgroundCommand) else ""
-
-
-def _attempt(request: Request, step: Callable[[], Result | Continue]) -> _Outcome:
-    try:
-        result = step()
-    except Exception as exc:  # noqa: BLE001 - an exception in a handler must not end a thread
-        return _refusal(request, exc)
-    return result if isinstance(result, Continue) else _Done(result=result)
-
-
-def _refusal(request: Request, exc: Exception) -> Refusal:
-    """The refusal for a failure."""
-    if isinstance(exc, CommandRefused):
-        return Refusal(id=request.id, code=exc.code, message=str(exc))
-    if isinstance(exc, NotFound):
-        return Refusal(id=request.id, code=ErrorCode.NOT_FOUND, message=str(exc))
-    if isinstance(exc, StoreUnavailable):
-        return _unavailable(request, str(exc))
-    if isinstance(exc, ConfigError):
-        return Refusal(id=request.id, code=ErrorCode.REFUSED, message="; ".join(exc.faults))
-    if isinstance(exc, SpeechaidError):
-        message = f"{_done_before(request)}{exc}"
-        return Refusal(id=request.id, code=ErrorCode.REFUSED, message=message)
-    log.exception("command.fault", command=request.command.name)  # noqa: LOG004 - in `_attempt`'s handler
-    message = f"a programming error of the daemon ({type(exc).__name__}); its log has the details"
-    return Refusal(id=request.id, code=ErrorCode.INTERNAL, message=message)
 
 
 def _unavailable(request: Request, away: str) -> Refusal:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from speechaid.campaign.number_list import NumberList, read_numbers
+from speechaid.campaign.number_list import NumberList
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.reading import await_reader
+from speechaid.importing.numbers import NumbersReading
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import instant, text
 from speechaid.protocol.messages import ErrorCode
-from speechaid.rules.phones import normalise
+from speechaid.rules.numbers import is_valid, line_identity, read_cell, read_opt_out
 
 #: Numbers written by one task of the database thread.
 _CHUNK: Final = 1000
@@ -23,11 +25,12 @@ def dnc(context: HandlerContext, command: Invocation) -> Result:
     answer: Result = {"listed_numbers": context.store.do_not_call.size()}
     if command.args["number"] is None:
         return answer
-    number = _normalised(context, command)
-    entry = context.store.do_not_call.entry(number)
+    numbers = _numbers(context, command)
+    entries = [entry for one in numbers if (entry := context.store.do_not_call.entry(one)) is not None]
+    entry = entries[0] if entries else None
     at = None if entry is None else instant(entry.get("at"))
     return answer | {
-        "number": mask_phone(number),
+        "number": mask_phone(numbers[0]),
         "listed": entry is not None,
         "source": None if entry is None else text(entry.get("source")),
         "job": None if entry is None else text(entry.get("job_id")),
@@ -36,27 +39,54 @@ def dnc(context: HandlerContext, command: Invocation) -> Result:
 
 
 def dnc_add(context: HandlerContext, command: Invocation) -> Result:
-    """Add a number: the next preflight forbids it. A call in progress is reported, not stopped."""
-    number = _normalised(context, command)
-    already = context.store.do_not_call.entry(number) is not None
+    """Add a number: the next preflight forbids it. A call in progress is reported, not stopped.
+
+    What is not valid is listed in each form that a job could be dialled in, and the answer names them all.
+    What no job could be dialled with is refused: listing it would protect no one.
+    """
+    numbers = _numbers(context, command)
+    known = context.store.do_not_call.listed(numbers)
     reason = command.args["reason"]
-    context.store.do_not_call.add(number, source=f"{command.actor}: {reason}" if reason else command.actor)
-    busy = context.store.diagnostics.busy_numbers([number])
-    return {"number": mask_phone(number), "was_listed": already, "in_call": bool(busy)}
+    source = f"{command.actor}: {reason}" if reason else command.actor
+    for number in numbers:
+        context.store.do_not_call.add(number, source=source)
+    return {
+        "number": mask_phone(numbers[0]),
+        "numbers": [mask_phone(number) for number in numbers],
+        "valid": all(is_valid(number) for number in numbers),
+        "was_listed": known == set(numbers),
+        "in_call": bool(context.store.diagnostics.busy_numbers(numbers)),
+    }
 
 
 def dnc_remove(context: HandlerContext, command: Invocation) -> Result:
-    """Remove a number; jobs that were cancelled because of it stay cancelled."""
-    number = _normalised(context, command)
-    return {"number": mask_phone(number), "was_listed": context.store.do_not_call.remove(number)}
+    """Remove a number, in each form in which ``dnc-add`` lists it; jobs that ended by it stay cancelled."""
+    numbers = _numbers(context, command)
+    removed = [context.store.do_not_call.remove(number) for number in numbers]
+    return {"number": mask_phone(numbers[0]), "was_listed": any(removed)}
 
 
 def dnc_import(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Add the numbers of a file in chunks, after the whole file has been read."""
-    filename = command.args["filename"]
-    numbers = read_numbers(command.attachment or b"", filename, country=_country(context, command))
+    reading = NumbersReading(
+        context.readers,
+        command.attachment or b"",
+        command.args["filename"],
+        countries=_countries(context, command),
+    )
+    return await_reader(
+        context,
+        command,
+        reading,
+        lambda context: _list(context, command, reading.numbers),
+        needs_client=command.args["dry_run"],
+    )
+
+
+def _list(context: HandlerContext, command: Invocation, numbers: NumberList) -> Result | Continue:
     if command.args["dry_run"]:
-        new = len(numbers.good) - len(context.store.do_not_call.listed(numbers.good))
+        listed = context.store.do_not_call.listed(numbers.good)
+        new = len({line_identity(number) for number in numbers.good if number not in listed})
         return _answer(numbers, command, added=0) | {"would_add": new}
     return _write(context, command, numbers, numbers.good, 0)
 
@@ -83,13 +113,25 @@ def _answer(numbers: NumberList, command: Invocation, *, added: int) -> Result:
     }
 
 
-def _normalised(context: HandlerContext, command: Invocation) -> str:
-    number = normalise(command.args["number"], _country(context, command))
-    if number is None:
-        message = "that is not a phone number; write it with its country code, +56..., or give --country"
+def _numbers(context: HandlerContext, command: Invocation) -> list[str]:
+    """The numbers that are meant, in E.164: one where it is valid."""
+    written, countries = command.args["number"], _countries(context, command)
+    numbers = read_opt_out(written, countries)
+    if not numbers:
+        fault = next((str(reading) for _, reading in read_cell(written, countries[0])), "there is no number")
+        message = (
+            f"that is not a phone number ({fault}): no job could be dialled with it, so nothing is changed; "
+            "write it with its country code, +56..., or give --country"
+        )
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
-    return number
+    return [number.e164 for number in numbers]
 
 
-def _country(context: HandlerContext, command: Invocation) -> str:
-    return str(command.args["country"] or context.settings.dialling.default_country or "")
+def _countries(context: HandlerContext, command: Invocation) -> list[str]:
+    """The country of national numbers: the option's alone, else the setting's, then each that is in use."""
+    if command.args["country"]:
+        return [str(command.args["country"])]
+    default = context.settings.dialling.default_country or ""
+    tables = (context.store.batches.table, context.store.accounts.table)
+    in_use = {code for table in tables for code in map(text, table.distinct("country")) if code}
+    return [default, *sorted(code.upper() for code in in_use if code.upper() != default.upper())]

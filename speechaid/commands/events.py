@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from speechaid.commands.interfaces import CommandRefused
-from speechaid.model.masking import mask_bare_phones
+from speechaid.model.masking import mask_prose
 from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.telemetry.redaction import Redactor
 
@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 60.0
 #: Log lines kept between two ticks.
 _MAX_LINES: Final = 1000
-_NUMBER_FIELDS: Final = frozenset({"phone", "number", "error", "text", "message"})
+_NUMBER_FIELDS: Final = frozenset({"phone", "number", "error", "text", "message", "reason", "summary"})
 
 
 class Stream(Protocol):
@@ -51,8 +51,10 @@ class _Listener:
 class Subscriptions:
     """The clients that listen to events."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, on_shown: Callable[[Request], None] = lambda _request: None) -> None:
+        """Have no listener yet; ``on_shown`` is called for each event that is sent to one."""
         self._stream = stream
+        self._on_shown = on_shown
         self._listeners: list[_Listener] = []
         self._now = 0.0
 
@@ -71,6 +73,12 @@ class Subscriptions:
         listener = _Listener(request=request, accepted_at=self._now, sent_at=self._now)
         if self._send(listener, {"state": "listening"}):
             self._listeners.append(listener)
+
+    def take(self, is_over: Callable[[Request], bool]) -> list[Request]:
+        """Remove the listeners of which this holds, and return their requests."""
+        over = [listener.request for listener in self._listeners if is_over(listener.request)]
+        self._listeners = [listener for listener in self._listeners if not is_over(listener.request)]
+        return over
 
     def publish(self, worker: str, event: str, fields: Mapping[str, Any]) -> None:
         """Send an event to the listeners whose filter it matches."""
@@ -103,6 +111,8 @@ class Subscriptions:
         listener.sent_at = self._now
         if sent:
             listener.accepted_at, listener.missed = self._now, 0
+            if "event" in item:
+                self._on_shown(listener.request)
             return True
         listener.missed += 1
         return self._now - listener.accepted_at < PATIENCE_SECONDS
@@ -144,4 +154,4 @@ def _matches(request: Request, item: Mapping[str, Any]) -> bool:
 
 
 def _masked(name: str, value: Any) -> Any:
-    return mask_bare_phones(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
+    return mask_prose(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value

@@ -6,6 +6,7 @@ checks of other live calls and of this host's workers follow.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +15,13 @@ from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import WorkerContext
-from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
+from speechaid.dialer.preflight import (
+    Preflight,
+    evaluate,
+    next_phone,
+    read_preflight,
+    states_of_phones,
+)
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
@@ -22,7 +29,7 @@ from speechaid.protocol.text import plural
 from speechaid.rules import metering
 from speechaid.rules.checks import document_check
 from speechaid.rules.eligibility import Evaluation
-from speechaid.rules.phones import Choice
+from speechaid.rules.phones import Choice, PhoneState
 from speechaid.rules.retry_table import RetryCause
 
 #: Count at most this many jobs ahead in the queue.
@@ -57,7 +64,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         _status(job, now),
         _due(job, now),
         _attempts(worker_context, job, preflight),
-        _phone(job, chosen) if not _is_served(chosen) else _served(job),
+        _phone(job, chosen, preflight) if not _is_served(chosen) else _served(job),
     ]
     if number is None:
         document = document_check(job)
@@ -195,12 +202,16 @@ def _served(job: Job) -> Check:
     return _check("served", passed=not waits, value=f"its call_result says that it was served{then}")
 
 
-def _phone(job: Job, chosen: object) -> Check:
+def _phone(job: Job, chosen: object, preflight: Preflight) -> Check:
+    states = states_of_phones(job, preflight)
+    counts = Counter(state for state in states.values() if state is not PhoneState.DIALLED)
+    left_out = ", ".join(f"{count} {state}" for state, count in counts.items())
     total = len(job.contact.phones)
     if isinstance(chosen, Choice):
-        return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}")
-    cause = getattr(chosen, "cause", "")
-    return _check("phone", False, f"none of {total} may be dialled ({str(cause).replace('_', ' ')})")
+        others = f"; of the others {left_out}" if left_out else ""
+        return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}{others}")
+    cause = _words(getattr(chosen, "cause", ""))
+    return _check("phone", False, f"none of {total} may be dialled ({left_out or cause})")
 
 
 def _before_dial(evaluation: Evaluation) -> list[Check]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 
+from speechaid.campaign.csv_form import csv_form
 from speechaid.campaign.export_rows import EXPORTS
+from speechaid.commands.account_place import account_place
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.protocol.messages import ErrorCode
@@ -20,6 +22,11 @@ def export(context: HandlerContext, command: Invocation) -> Result:
                 ErrorCode.BAD_ARGUMENT, "the do-not-call list belongs to no batch: leave out --batch"
             )
         query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
+    place = account_place(context, query.get("batch_id"))
+    try:
+        form = csv_form(command.args["locale"] or place.country)
+    except ValueError as exc:
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"locale: {exc}") from exc
     table = {
         "jobs": context.store.jobs.table,
         "results": context.store.results.table,
@@ -34,6 +41,9 @@ def export(context: HandlerContext, command: Invocation) -> Result:
     return {
         "what": command.args["what"],
         "columns": list(selected.columns),
+        "kinds": selected.kinds,
+        "timezone": place.zone,
+        "form": {"delimiter": form.delimiter, "decimal": form.decimal},
         "rows": [selected.row(document) for document in documents],
         "next": next_position,
     }

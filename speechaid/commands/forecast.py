@@ -29,6 +29,7 @@ from speechaid.rules.checks import Reason
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.fair_share import EligibleBatch
 from speechaid.rules.phones import Choice
+from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
 from speechaid.store.holds import BATCHES, FLEET
 
@@ -184,7 +185,7 @@ class _Inputs:
         if not isinstance(choice, Choice) and choice.cause is RetryCause.SERVED:
             schedule.skip(job, "already served")
         elif not isinstance(choice, Choice):
-            schedule.skip(job, f"no phone: {choice.cause}")
+            schedule.skip(job, _no_phone(choice))
         elif choice.number in self.busy:
             schedule.skip(job, "number in a live call")
         else:
@@ -330,6 +331,13 @@ def _add_dial(inputs: _Inputs, schedule: _Schedule, dial: _Dial, starts: datetim
             "credit": reserve.credit if metered else None,
         }
     )
+
+
+def _no_phone(step: NextStep) -> str:
+    """Why a job has no phone to dial."""
+    if step.cause is RetryCause.ON_DO_NOT_CALL_LIST:
+        return "its phones are on the do-not-call list"
+    return f"no phone: {step.cause}"
 
 
 def _waiting(context: HandlerContext, wanted: str | None) -> dict[str | None, int]:

@@ -6,17 +6,21 @@ from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import event_row
 from speechaid.protocol.messages import ErrorCode
+from speechaid.store.call_logs import COMMAND, READ
 
 
 def logs(context: HandlerContext, command: Invocation) -> Result:
     """The latest lines, oldest first; ``place`` is the position to continue from."""
     job = command.args["job"]
     job_id = None if job is None else resolve_job(context.store, job).job_id
+    if command.args["commands"] and command.args["reads"]:
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--commands and --reads exclude each other")
+    event = COMMAND if command.args["commands"] else READ if command.args["reads"] else None
     try:
         lines, place = context.store.logs.latest(
             command.args["limit"],
             job_id=job_id,
-            commands=command.args["commands"],
+            event=event,
             after=command.args["after"],
         )
     except ValueError as exc:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from speechaid.campaign.columns import Column
+from speechaid.campaign.encodings import decode
 from speechaid.campaign.importer import Parsed, bad_row_counts, remark_counts
 from speechaid.campaign.rows import Row
-from speechaid.campaign.titles import Role
+from speechaid.campaign.titles import REMARK_COLUMNS, Role
 from speechaid.commands.batch_fields import night_warning
 from speechaid.commands.interfaces import CommandRefused, Invocation, Result
 from speechaid.model.job import Job
@@ -108,20 +109,37 @@ def _source(parsed: Parsed) -> Result:
 def _returned(parsed: Parsed) -> Result:
     """The bad rows as written, and the form of the file, so that the corrected file has the same."""
     rows: list[Mapping[str, Any]] = []
+    of_remarks = {place for place, title in enumerate(parsed.columns.titles) if title in REMARK_COLUMNS}
+    titles = [title for title in parsed.columns.titles if title not in REMARK_COLUMNS]
     characters = 0
     for bad in parsed.bad_rows[:_MAX_RETURNED]:
-        characters += sum(map(len, bad.cells))
+        characters += sum(len(str(cell)) for cell in bad.cells)
         if characters > _MAX_CHARACTERS:
             break
-        rows.append({"line": bad.line, "reason": bad.reason, "cells": bad.cells})
+        # A file of bad rows that was not mended yet has line and reason of its own.
+        cells = [cell for place, cell in enumerate(bad.cells) if place not in of_remarks]
+        rows.append({"line": bad.line, "reason": bad.reason, "cells": cells})
     return {
         "returned_rows": rows,
         "returned_form": {
-            "titles": list(parsed.columns.titles),
+            "titles": titles,
             "delimiter": parsed.source.delimiter,
-            "codec": parsed.source.codec,
+            "decimal": parsed.source.decimal,
+            "codec": _codec(parsed, titles, rows),
         },
     }
+
+
+def _codec(parsed: Parsed, titles: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """The input's encoding, unless it would be read as another one from these few rows: then UTF-8."""
+    codec = parsed.source.codec
+    if codec is None:
+        return None
+    text = "\n".join(";".join(map(str, cells)) for cells in (titles, *(row["cells"] for row in rows)))
+    try:
+        return codec if decode(text.encode(codec)).text == text else "utf_8"
+    except UnicodeEncodeError:
+        return "utf_8"
 
 
 def _in_order(parsed: Parsed) -> list[Column]:
@@ -130,7 +148,7 @@ def _in_order(parsed: Parsed) -> list[Column]:
 
 def _column(column: Column, *, show: bool) -> Result:
     return {
-        "position": column.position + 1,
+        "position": column.number,
         "title": column.title,
         "role": column.role,
         "variable": column.variable,

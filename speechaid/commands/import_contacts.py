@@ -12,12 +12,13 @@ import itertools
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any, Final
 
-from speechaid.campaign.importer import ContactsReader, Parsed, job_documents
+from speechaid.campaign.importer import Parsed, job_documents
+from speechaid.campaign.rows import Kind
 from speechaid.commands.batch_fields import batch_fields, call_settings, country
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
@@ -35,7 +36,10 @@ from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
+from speechaid.commands.reading import await_reader
+from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.errors import StoreUnavailable
+from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus, SuspendReason
@@ -43,8 +47,6 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
 
-#: Rows read by one task of the database thread; other tasks run between two chunks.
-_READ_CHUNK: Final = 500
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
 _CHUNK: Final = 1000
 #: Options of a batch that the import creates, with their defaults.
@@ -58,20 +60,22 @@ _NEW_BATCH_OPTIONS: Final = {
 
 @dataclass(kw_only=True)
 class _Import:
-    """The state of an import: the file is read, then compared and written, in chunks."""
+    """The state of an import: the file is read in a child, then compared and written, in chunks."""
 
-    reader: ContactsReader
+    reading: ContactsReading
     country: str
     sha256: str
     #: None for a new batch, which is created once the file has been read.
     batch: Batch | None
     account_id: str | None
+    #: Whether rows with numbers that no numbering plan has are kept: then they are dialled, too.
+    accept_unassigned: bool
     #: None in a dry run.
     import_id: str | None = None
     known: KnownPeople | None = None
     #: An earlier import of the same file.
     same_file: Result | None = None
-    documents: Sequence[Document] = ()
+    documents: list[Document] = field(default_factory=list)
     #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
@@ -79,11 +83,13 @@ class _Import:
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
     started_at: datetime | None = None
+    #: With ``--start``: what Retell said before anything was read.
+    start_check: StartCheck | None = None
 
     @property
     def parsed(self) -> Parsed:
-        """The contents of the file, as far as it has been read."""
-        return self.reader.parsed
+        """The contents of the file."""
+        return self.reading.parsed
 
 
 def import_contacts(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -98,20 +104,38 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
             refuse_to_start_paused(batch)
     account_id = command.args["account"] if batch is None else batch.account_id
     choices = read_choices(command.args, context.store.imports.mappings_of(account_id))
-    command.progress({"state": "reading"})
     data = command.attachment or b""
     of_file = _country(context, command, batch)
-    reader = ContactsReader(
-        data, command.args["filename"], country=of_file, today=context.store.now().date(), choices=choices
-    )
-    work = _Import(
-        reader=reader,
-        country=of_file,
-        sha256=hashlib.sha256(data).hexdigest(),
-        batch=batch,
-        account_id=account_id,
-    )
-    return _read(context, command, work)
+
+    def read(context: HandlerContext, check: StartCheck | None = None) -> Result | Continue:
+        reading = ContactsReading(
+            context.readers,
+            data,
+            command.args["filename"],
+            country=of_file,
+            today=context.store.now().date(),
+            choices=choices,
+        )
+        work = _Import(
+            reading=reading,
+            country=of_file,
+            sha256=hashlib.sha256(data).hexdigest(),
+            batch=batch,
+            account_id=account_id,
+            start_check=check,
+            accept_unassigned=Kind.UNASSIGNED in choices.accepted,
+        )
+        return await_reader(
+            context,
+            command,
+            reading,
+            lambda context: _prepare(context, command, work),
+            needs_client=command.args["dry_run"],
+        )
+
+    if not command.args["start"] or command.args["dry_run"]:
+        return read(context)
+    return check_before_start(context, of_file, read)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -152,28 +176,35 @@ def _check_options(command: Invocation) -> None:
 # -- reading -----------------------------------------------------------------------------------------------
 
 
-def _read(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Read one chunk of the file: a pause or a hold must not wait for a large file."""
-    if work.reader.read(_READ_CHUNK):
-        return Continue(after_seconds=0.0, step=lambda context: _read(context, command, work))
+def _prepare(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Once the whole file has been read: refuse it, or make its jobs."""
     _check_rows(work.parsed, command)
     _check_file(context, command, work)
     if not command.args["dry_run"]:
         _begin(context, command, work)
     work.started_at = context.store.now()
-    work.documents = job_documents(
-        work.parsed,
+    return _make_documents(context, command, work)
+
+
+def _make_documents(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
+    """Make the jobs of one chunk of rows; the next chunk is another task of the database thread."""
+    rows = work.parsed.rows[len(work.documents) : len(work.documents) + _CHUNK]
+    documents = job_documents(
+        rows,
         batch_id="" if work.batch is None else work.batch.batch_id,
         account_id=work.account_id,
         import_id=work.import_id,
-        now=context.store.now(),
+        now=work.started_at or context.store.now(),
         new_id=lambda: f"job-{secrets.token_hex(8)}",
     )
     if not command.args["dry_run"] and _waits_for_start(command, work):
-        for document in work.documents:
+        for document in documents:
             document["status"] = JobStatus.SUSPENDED.value
             document["suspend_reason"] = SuspendReason.NOT_STARTED.value
             document["suspended_at"] = document["created_at"]
+    work.documents += documents
+    if len(work.documents) < len(work.parsed.rows):
+        return Continue(after_seconds=0.0, step=lambda context: _make_documents(context, command, work))
     return _compare_with_old(context, command, work)
 
 
@@ -234,7 +265,9 @@ def _check_file(context: HandlerContext, command: Invocation, work: _Import) -> 
 def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
     """Record the import, in a batch that stays paused until its last row is imported."""
     if work.batch is None:
-        work.batch = _new_batch(context, command)
+        work.batch = _new_batch(context, command, accept_unassigned=work.accept_unassigned)
+    elif work.accept_unassigned and not work.batch.accept_unassigned:
+        context.store.batches.accept_unassigned(work.batch.batch_id)
     if work.import_id is None:
         work.import_id = context.store.imports.create(
             {
@@ -251,9 +284,9 @@ def _begin(context: HandlerContext, command: Invocation, work: _Import) -> None:
         context.store.imports.keep_mapping(work.account_id, work.parsed.titles_key, mapping, by=command.actor)
 
 
-def _new_batch(context: HandlerContext, command: Invocation) -> Batch:
+def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigned: bool) -> Batch:
     name = command.args["name"] or PurePath(command.args["filename"]).stem
-    fields = batch_fields(command.args, name=name)
+    fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
@@ -395,9 +428,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
         context.store.batches.pause(batch_id, by=command.actor, reason=reason)
 
-    def finish(context: HandlerContext, more: Result) -> Result:
+    def finish(context: HandlerContext, more: Result) -> Result | Continue:
         batch = context.store.batches.get(batch_id)
-        return result | {
+        answer = result | {
             "batch_id": batch_id,
             "name": batch.name,
             "created": created,
@@ -406,6 +439,9 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
             "imported": work.imported,
             **more,
         }
+        if work.start_check is None:
+            return answer
+        return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
         context.store.batches.resume(batch_id, by=command.actor)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from speechaid.errors import ControlError
+from speechaid.importing.process import ReaderPool
 from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -75,6 +76,8 @@ class HandlerContext:
     settings: Settings
     #: Schedules a call in the loop thread, soon and in order; callable from any thread.
     in_loop: Callable[[Callable[[], None]], None]
+    #: Reads files, and makes reports, in processes of their own.
+    readers: ReaderPool = field(default_factory=ReaderPool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,8 @@ class Continue:
     step: Callable[[HandlerContext], Result | Continue]
     #: The rest of an urgent command is not urgent: the database thread goes on with it.
     at_leisure: bool = False
+    #: Ends the command where nobody waits for its answer any more, in the same thread; None: it goes on.
+    give_up: Callable[[], None] | None = None
 
 
 LoopHandler = Callable[[DaemonControl, Mapping[str, Any]], Result]
@@ -146,6 +151,9 @@ class AnswerSink(Protocol):
 
     def progress(self, request: Request, progress: Mapping[str, Any]) -> None:
         """Send a progress message."""
+
+    def is_connected(self, request: Request) -> bool:
+        """Whether the client may still take an answer, as far as is known."""
 
     def stream(self, request: Request, item: Mapping[str, Any]) -> bool | None:
         """Send one item of a stream; False if the client's queue is full, None if the client is gone."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from speechaid.commands.ids import resolve_batch_id, resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.job import Dial, Job
-from speechaid.model.masking import mask_bare_phones, mask_phone
+from speechaid.model.masking import mask_bare_phones, mask_phone, mask_prose
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus
 from speechaid.store.analyses import WAIT
@@ -40,7 +40,9 @@ _JOB_FIELDS: Final[tuple[str, ...]] = (
 )
 #: Fields of a log line that the answer leaves out.
 _LOG_HOUSEKEEPING: Final = frozenset({"_id", "job_id", "expires_at"})
-_NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number", "error", "last_error"})
+_NUMBER_FIELDS: Final = frozenset(
+    {"phone", "number", "phone_used", "to_number", "error", "last_error", "reason", "args"}
+)
 
 
 def jobs(context: HandlerContext, command: Invocation) -> Result:
@@ -121,7 +123,14 @@ def _call_row(result: Document) -> Result:
 def event_row(line: Document) -> Result:
     """A line of ``call_logs`` with masked numbers."""
     return {
-        name: mask_bare_phones(value) if name in _NUMBER_FIELDS and isinstance(value, str) else value
+        name: _masked(value) if name in _NUMBER_FIELDS else value
         for name, value in line.items()
         if name not in _LOG_HOUSEKEEPING
     }
+
+
+def _masked(value: Any) -> Any:
+    """With numbers masked; of a command's arguments the reason's, which an earlier version may have left."""
+    if isinstance(value, dict):
+        return {name: _masked(part) if name == "reason" else part for name, part in value.items()}
+    return mask_prose(value) if isinstance(value, str) else value

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from speechaid.commands import (
     accounts,
+    agent_check,
     batches,
     bulk_actions,
     do_not_call,
     explain,
-    export,
     fleet,
     forecast,
     history,
@@ -22,11 +22,15 @@ from speechaid.commands import (
     import_record,
     job_actions,
     jobs,
-    report,
+    retell_lists,
     undo_import,
 )
 from speechaid.commands.doctor import doctor
-from speechaid.commands.interfaces import BackgroundHandler, LoopHandler, ResultHandler
+from speechaid.commands.interfaces import BackgroundHandler, LoopHandler, Result, ResultHandler
+from speechaid.commands.queries import in_process
+
+#: From the arguments and the answer of a command.
+DocumentCount = Callable[[Mapping[str, Any], Result], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,21 @@ class BackgroundCommand:
     settle: LoopHandler | None = None
     #: Of the urgent commands that wait for the emergency thread this one is next.
     first: bool = False
+    #: How many people's documents an answer shows: a read of them is recorded. Of a write: with ``dry_run``.
+    documents: DocumentCount | None = None
+
+
+def _listed(name: str) -> DocumentCount:
+    """The length of a list in the answer."""
+    return lambda _args, result: len(result[name])
+
+
+def _one(_args: Mapping[str, Any], _result: Result) -> int:
+    return 1
+
+
+def _ids_of_jobs(args: Mapping[str, Any], result: Result) -> int:
+    return len(result["ids"]) if args["kind"] == "job" else 0
 
 
 #: What a pause has achieved where the database does not have it.
@@ -101,12 +120,18 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         done_before=_PAUSED_HERE,
         settle=fleet.release_cancelled_here,
     ),
-    "import": BackgroundCommand(run=import_contacts.import_contacts),
+    "check-agent": BackgroundCommand(run=agent_check.check_agent),
+    "agents": BackgroundCommand(run=retell_lists.agents, needs_database=False),
+    "numbers": BackgroundCommand(run=retell_lists.numbers, needs_database=False),
+    "import": BackgroundCommand(
+        run=import_contacts.import_contacts,
+        documents=lambda _args, result: int(result["good_rows"] + result["bad_rows_count"]),
+    ),
     "undo-import": BackgroundCommand(run=undo_import.undo_import),
-    "jobs": BackgroundCommand(run=jobs.jobs),
-    "job": BackgroundCommand(run=jobs.job),
-    "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True),
-    "forecast": BackgroundCommand(run=forecast.forecast, needs_snapshot=True),
+    "jobs": BackgroundCommand(run=jobs.jobs, documents=_listed("jobs")),
+    "job": BackgroundCommand(run=jobs.job, documents=_one),
+    "explain": BackgroundCommand(run=explain.explain, needs_snapshot=True, documents=_one),
+    "forecast": BackgroundCommand(run=forecast.forecast, needs_snapshot=True, documents=_listed("dials")),
     "suspend-job": BackgroundCommand(run=job_actions.suspend_job),
     "resume-job": BackgroundCommand(run=job_actions.resume_job),
     "cancel-job": BackgroundCommand(run=job_actions.cancel_job),
@@ -123,14 +148,17 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         first=True,
     ),
     "unhold": BackgroundCommand(run=holds.unhold, is_persisted=True, after=fleet.unhold_here),
-    "report": BackgroundCommand(run=report.report),
-    "promises": BackgroundCommand(run=export.promises),
-    "export": BackgroundCommand(run=export.export),
-    "dnc": BackgroundCommand(run=do_not_call.dnc),
+    "report": BackgroundCommand(
+        run=in_process("report"),
+        documents=lambda _args, result: int(result["jobs"]["total"] + result["calls"]["total"]),
+    ),
+    "promises": BackgroundCommand(run=in_process("promises"), documents=_listed("promises")),
+    "export": BackgroundCommand(run=in_process("export"), documents=_listed("rows")),
+    "dnc": BackgroundCommand(run=do_not_call.dnc, documents=lambda _args, result: int("number" in result)),
     "dnc-add": BackgroundCommand(run=do_not_call.dnc_add),
     "dnc-remove": BackgroundCommand(run=do_not_call.dnc_remove),
     "dnc-import": BackgroundCommand(run=do_not_call.dnc_import),
-    "logs": BackgroundCommand(run=history.logs),
+    "logs": BackgroundCommand(run=history.logs, documents=_listed("lines")),
     "doctor": BackgroundCommand(run=doctor.doctor, needs_snapshot=True, needs_database=False),
-    "ids": BackgroundCommand(run=ids.ids),
+    "ids": BackgroundCommand(run=ids.ids, documents=_ids_of_jobs),
 }

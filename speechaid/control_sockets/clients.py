@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import select
 import socket
@@ -22,9 +23,7 @@ from speechaid.errors import ControlError
 from speechaid.protocol import messages, zmtp
 from speechaid.protocol.messages import Peer
 from speechaid.protocol.zmtp import Decoder, ZmtpFault
-from speechaid.telemetry.logs import get_logger
-
-log = get_logger(__name__)
+from speechaid.telemetry.summed_log import SummedLog
 
 #: Connections at most: in all, and of one process.
 MAX_CONNECTIONS: Final = 512
@@ -75,8 +74,9 @@ class ClientConnections:
         ControlError: it cannot listen.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refusals: SummedLog) -> None:
         self._path = path
+        self._refusals = refusals
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._by_descriptor: dict[int, Connection] = {}
@@ -149,15 +149,23 @@ class ClientConnections:
         self._queue(connection, data)
         return True if number in self._connections else None
 
+    def is_connected(self, number: int) -> bool:
+        """Whether a client is connected still."""
+        connection = self._connections.get(number)
+        return connection is not None and not connection.ended
+
     def check_timeouts(self) -> None:
         """Each second: end connections that have stopped in the middle."""
         now = time.monotonic()
         for connection in list(self._connections.values()):
             if connection.ended or connection.message is not None:
                 continue
-            if (not connection.decoder.is_ready and now - connection.since > _HANDSHAKE_SECONDS) or (
-                connection.decoder.buffered and now - connection.received_at > _STALLED_SECONDS
-            ):
+            if not connection.decoder.is_ready and now - connection.since > _HANDSHAKE_SECONDS:
+                self._refuse(connection.peer, "timed_out", f"no greeting within {_HANDSHAKE_SECONDS:g} s")
+                self._drop(connection)
+            elif connection.decoder.buffered and now - connection.received_at > _STALLED_SECONDS:
+                text = f"silent for {_STALLED_SECONDS:g} s in the middle of a message"
+                self._refuse(connection.peer, "timed_out", text)
                 self._drop(connection)
             else:
                 self._wait_for(connection)
@@ -202,14 +210,22 @@ class ClientConnections:
             self._listening.accept()[0].close()
         with contextlib.suppress(OSError):
             self._reserve = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        log.warning("control.no_descriptors", text="a connection was closed: raise LimitNOFILE=")
+        self._refusals.event(
+            logging.WARNING,
+            "control.no_descriptors",
+            client="unknown",
+            cause="no_descriptors",
+            text="a connection was closed: raise LimitNOFILE=",
+        )
 
     def _add(self, sock: socket.socket) -> None:
         pid, uid, gid = _CREDENTIALS.unpack(
             sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
+        peer = Peer(uid=uid, gid=gid, pid=pid)
         same = sum(connection.peer.pid == pid for connection in self._connections.values())
         if same >= MAX_OF_PROCESS:
+            self._refuse(peer, "too_many_connections", f"more than {MAX_OF_PROCESS} of one process")
             sock.close()
             return
         if len(self._connections) >= MAX_CONNECTIONS:
@@ -219,7 +235,7 @@ class ClientConnections:
         connection = Connection(
             number=self._numbers,
             sock=sock,
-            peer=Peer(uid=uid, gid=gid, pid=pid),
+            peer=peer,
             since=now,
             received_at=now,
         )
@@ -231,7 +247,21 @@ class ClientConnections:
         """Make room: connections that only take places must not keep an operator out."""
         others = [one for one in self._connections.values() if one.peer.pid != self.spared_pid]
         if others:
-            self._drop(min(others, key=lambda one: one.received_at))
+            most_silent = min(others, key=lambda one: one.received_at)
+            text = f"the most silent of {MAX_CONNECTIONS}: another took its place"
+            self._refuse(most_silent.peer, "too_many_connections", text)
+            self._drop(most_silent)
+
+    def _refuse(self, peer: Peer, cause: str, text: str) -> None:
+        """Say why a connection is closed."""
+        self._refusals.event(
+            logging.WARNING,
+            "control.client_dropped",
+            client=client_of(peer),
+            cause=cause,
+            text=text,
+            peer_pid=peer.pid,
+        )
 
     def _queue(self, connection: Connection, data: bytes) -> None:
         connection.outgoing.append(memoryview(data))
@@ -260,8 +290,7 @@ class ClientConnections:
         try:
             connection.message = connection.decoder.take_message()
         except ZmtpFault as fault:
-            peer = connection.peer
-            log.warning("control.client_dropped", text=str(fault), peer_uid=peer.uid, peer_pid=peer.pid)
+            self._refuse(connection.peer, "bad_frames", str(fault))
             self._drop(connection)
             return
         if connection.decoder.replies:
@@ -333,6 +362,11 @@ class ClientConnections:
             if other is not connection and other.decoder.buffered > _CHUNK_BYTES
         )
         return receiving + wanted <= _RECEIVING_BYTES
+
+
+def client_of(peer: Peer) -> str:
+    """Who sends it, for logs: not the process, which a client changes as often as it likes."""
+    return f"key {peer.name}" if peer.name is not None else f"uid {peer.uid}"
 
 
 def _listen(path: Path) -> socket.socket:

@@ -14,16 +14,17 @@ import select
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from speechaid.embedded.process import server_environment
 from speechaid.errors import ConfigError, ControlError
 from speechaid.protocol import keys
 from speechaid.protocol.keys import AllowedClient, KeyPair, KeyringError
 from speechaid.settings import Settings
+from speechaid.settings.child_environment import child_environment
 from speechaid.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -92,6 +93,9 @@ class RelayProcess:
         self._listed_clients = self.clients
         #: Until when a key is refused.
         self._barred: dict[str, float] = {}
+        #: Refusals that the process reported, by cause; and the beginning of its next line.
+        self._counts: Counter[str] = Counter()
+        self._rest = b""
         self._access = access
         self._socket = socket
         self._child: subprocess.Popen[bytes] | None = None
@@ -118,6 +122,11 @@ class RelayProcess:
         self._listed_clients = dict(clients)
         self._apply_clients()
 
+    def take_counts(self) -> dict[str, int]:
+        """How often the process has refused a connection or a message since the last call, by cause."""
+        counts, self._counts = self._counts, Counter()
+        return dict(counts)
+
     def ensure(self) -> None:
         """Start the process again where it died, with a back-off; never blocks. Call it every second."""
         now = time.monotonic()
@@ -129,12 +138,14 @@ class RelayProcess:
                 self._start()
             return
         if self._child.poll() is not None:
-            self._bar_flooder(self._child)
+            self._read_reports(self._child)
             self._back_off(f"it ended ({self._child.returncode})")
         elif self._is_starting:
             if (fault := self._report(0.0)) is not None:
                 self._back_off(fault)
-        elif self._failures and now - self._since > _STEADY_SECONDS:
+            return
+        self._read_reports(self._child)
+        if self._failures and now - self._since > _STEADY_SECONDS:
             self._failures = 0
 
     def close(self) -> None:
@@ -156,14 +167,22 @@ class RelayProcess:
         if self._child is not None:
             self._send({"clients": _listed(self.clients)})
 
-    def _bar_flooder(self, child: subprocess.Popen[bytes]) -> None:
-        """Refuse the client whose message ended the process: the others are to come in again."""
+    def _read_reports(self, child: subprocess.Popen[bytes]) -> None:
+        """What the process has reported since: refusals, or whose message it does not survive."""
         assert child.stdout is not None  # noqa: S101 - a pipe
         os.set_blocking(child.stdout.fileno(), False)
         try:
-            key = json.loads(os.read(child.stdout.fileno(), 4096).splitlines()[-1]).get("flooded_by")
-        except (OSError, ValueError, IndexError):
+            *lines, self._rest = (self._rest + os.read(child.stdout.fileno(), 65_536)).split(b"\n")
+        except BlockingIOError:
             return
+        for line in lines:
+            report = json.loads(line)
+            self._counts.update(report.get("refused", {}))
+            if "flooded_by" in report:
+                self._bar_flooder(report["flooded_by"])
+
+    def _bar_flooder(self, key: str) -> None:
+        """Refuse the client whose message ended the process: the others are to come in again."""
         client = self._listed_clients.get(key)
         if client is None:
             return
@@ -174,14 +193,11 @@ class RelayProcess:
         log.error("control.client_barred", client=client.name, text=text)
 
     def _start(self) -> None:
-        # For a checkout that is not installed: the child imports speechaid from where we did.
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self._since, self._is_starting = time.monotonic(), True
+        self._since, self._is_starting, self._rest = time.monotonic(), True, b""
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "speechaid.control_sockets.tcp"],
-                env=server_environment(path),
+                env=child_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # Neither Ctrl-C in a terminal nor the end of our session: it ends with its input.
@@ -226,7 +242,7 @@ class RelayProcess:
         if not poller.poll(timeout_seconds * 1000):
             late = time.monotonic() - self._since >= _START_SECONDS
             return "it did not start in time" if late else None
-        line = os.read(self._child.stdout.fileno(), 4096)
+        line, _, self._rest = os.read(self._child.stdout.fileno(), 4096).partition(b"\n")
         self._is_starting = False
         try:
             fault = json.loads(line).get("error")

@@ -18,10 +18,10 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from speechaid.errors import ControlError, ExitStatus
 from speechaid.protocol import messages
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.summed_log import SummedLog
 
 log = get_logger("speechaid.control_sockets.tcp")  # not __name__: it runs as __main__
 
@@ -48,9 +49,8 @@ _FAILURES: Final = {
 _HEARTBEAT_MS: Final = 5_000
 _HEARTBEAT_TIMEOUT_MS: Final = 20_000
 _HANDSHAKE_MS: Final = 10_000
-#: Refusals of one kind that are logged in this span of seconds; further ones are only counted.
-_LOG_LIMIT: Final = 20
-_LOG_SPAN_SECONDS: Final = 60.0
+#: Seconds between two reports of refusals to the parent, while there are any.
+_REPORT_SECONDS: Final = 1.0
 #: Requests received at a time; and queued for a client that sends faster than they are received.
 _BURST: Final = 16
 _RECEIVE_HIGH_WATER: Final = 16
@@ -60,17 +60,12 @@ _SEND_HIGH_WATER: Final = 256
 #: them all into memory, and only the end of the process gives it back at once.
 _FRAMES_PASSED: Final = 2
 _FRAMES_READ: Final = 1000
+#: So many seconds after its next message, the connection of a client that is no longer allowed is closed: it
+#: has been told why.
+_CLOSE_SECONDS: Final = 0.5
 #: Limits of this process: descriptors, and its memory in bytes.
 _DESCRIPTORS: Final = 1024
 _MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
-
-
-@dataclass(kw_only=True)
-class _RefusalLog:
-    """Refusals of one kind: when they were logged lately, and how many were not."""
-
-    logged: list[float] = field(default_factory=list)
-    suppressed: int = 0
 
 
 class TcpEnd:
@@ -83,7 +78,11 @@ class TcpEnd:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.address = str(config["address"])
         self._clients: dict[str, Mapping[str, str]] = dict(config["clients"])
-        self._refusals: dict[str, _RefusalLog] = {}
+        #: Of clients that are no longer allowed: when the connection is closed, and the address.
+        self._closing: dict[int, tuple[float, str]] = {}
+        self._refusals = SummedLog(log)
+        self._connections = SummedLog(log)
+        self._report_at = 0.0
         self._context = zmq.Context()
         # The authenticator first: a handshake before it is bound would be refused.
         self._authenticator = self._context.socket(zmq.REP)
@@ -117,6 +116,33 @@ class TcpEnd:
         """Replace the list of allowed clients."""
         self._clients = dict(clients)
 
+    @property
+    def timeout_ms(self) -> int | None:
+        """How long to wait for the sockets at most; None: however long."""
+        due = [at for at, _ in self._closing.values()]
+        if self._refusals.is_waiting or self._connections.is_waiting:
+            due.append(self._report_at)
+        return max(0, int((min(due) - time.monotonic()) * 1000) + 1) if due else None
+
+    def report(self) -> None:
+        """Each second, log and report to the parent what was refused; call it as often as you like."""
+        now = time.monotonic()
+        if now < self._report_at:
+            return
+        self._report_at = now + _REPORT_SECONDS
+        self._refusals.tick()
+        self._connections.tick()
+        self._connections.take_counts()
+        if counts := self._refusals.take_counts():
+            _report({"refused": counts})
+
+    def close_revoked(self) -> None:
+        """Close the connections of clients that are no longer allowed, once they have been told."""
+        now = time.monotonic()
+        for descriptor in [one for one, (at, _) in self._closing.items() if at <= now]:
+            _, address = self._closing.pop(descriptor)
+            _shut_down(descriptor, address)
+
     def pass_requests(self) -> None:
         """Pass the messages that have arrived on to the daemon, at most a burst."""
         for _ in range(_BURST):
@@ -141,12 +167,13 @@ class TcpEnd:
                 raise ControlError(f"client {name} sent a message of more than {_FRAMES_READ} frames")
         if not frames:
             return
-        relayed = {
-            "route": route.hex(),
-            "key": _metadata(frames[0], "User-Id"),
-            "address": _metadata(frames[0], "Peer-Address"),
-            "count": count,
-        }
+        key, address = _metadata(frames[0], "User-Id"), _metadata(frames[0], "Peer-Address")
+        if key not in self._clients:
+            descriptor = int(frames[0].get(zmq.SRCFD))
+            if descriptor in self._closing:
+                return
+            self._closing[descriptor] = (time.monotonic() + _CLOSE_SECONDS, address)
+        relayed = {"route": route.hex(), "key": key, "address": address, "count": count}
         self._to_daemon([json.dumps(relayed).encode(), *(frame.bytes for frame in frames)])
 
     def pass_answers(self) -> None:
@@ -169,7 +196,7 @@ class TcpEnd:
         try:
             self.daemon.send_multipart(parts, zmq.NOBLOCK)
         except zmq.Again:
-            self._log_refusal("daemon", "a request was dropped: the daemon does not take any more")
+            self._log_refusal("dropped", "the daemon", "a request was dropped: it does not take any more")
 
     def process_handshakes(self) -> None:
         """Answer authentication requests and log refused handshakes; never blocks."""
@@ -179,7 +206,8 @@ class TcpEnd:
             event = parse_monitor_message(self._monitor.recv_multipart())
             reason = _FAILURES.get(zmq.Event(event["event"]))
             if reason is not None and event["event"] != zmq.Event.HANDSHAKE_FAILED_AUTH:
-                self._log_refusal("handshake", f"a connection to {self.address} was refused: {reason}")
+                text = f"a connection to {self.address} was refused: {reason}"
+                self._log_refusal("handshake", "unknown", text)
 
     def close(self) -> None:
         """Stop listening."""
@@ -198,31 +226,28 @@ class TcpEnd:
         version, request_id, domain, address, _identity, mechanism, *proof = request
         head = [version, request_id]
         if mechanism != b"CURVE" or domain != _DOMAIN or len(proof) != 1 or len(proof[0]) != 32:
-            self._log_refusal(
-                "plain", f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
-            )
+            text = f"a client at {_shown(address)} was refused: {_shown(mechanism)} is not CURVE"
+            self._log_refusal("not_curve", _shown(address), text)
             return [*head, b"400", b"CURVE alone", b"", b""]
         public = z85.encode(proof[0]).decode("ascii")
         client = self._clients.get(public)
         if client is None:
-            self._log_refusal(
-                "key", f"a client at {_shown(address)} was refused: its key {public} is not allowed"
-            )
+            text = f"a client at {_shown(address)} was refused: its key {public} is not allowed"
+            self._log_refusal("unknown_key", _shown(address), text)
             return [*head, b"400", b"key not allowed", b"", b""]
-        log.info("control.connected", client=client["name"], access=client["access"], address=_shown(address))
+        # Summed up, too: a client may connect as often as it likes.
+        self._connections.event(
+            logging.INFO,
+            "control.connected",
+            client=f"key {client['name']}",
+            cause="connected",
+            access=client["access"],
+            address=_shown(address),
+        )
         return [*head, b"200", b"OK", public.encode("ascii"), b""]
 
-    def _log_refusal(self, kind: str, text: str) -> None:
-        """Log a refusal; each kind has its own limit, so that a flood of one hides none of another."""
-        refusals = self._refusals.setdefault(kind, _RefusalLog())
-        now = time.monotonic()
-        refusals.logged = [moment for moment in refusals.logged if now - moment < _LOG_SPAN_SECONDS]
-        if len(refusals.logged) >= _LOG_LIMIT:
-            refusals.suppressed += 1
-            return
-        log.warning("control.refused", text=text, not_logged=refusals.suppressed or None)
-        refusals.logged.append(now)
-        refusals.suppressed = 0
+    def _log_refusal(self, cause: str, client: str, text: str) -> None:
+        self._refusals.event(logging.WARNING, "control.refused", client=client, cause=cause, text=text)
 
 
 def _limit(router: zmq.Socket[bytes]) -> None:
@@ -251,6 +276,22 @@ def _shown(value: bytes) -> str:
     return value.decode("ascii", "backslashreplace")[:64]
 
 
+def _shut_down(descriptor: int, address: str) -> None:
+    """End a client's connection; libzmq, which has no function for that, then closes the descriptor.
+
+    Args:
+        descriptor: of the connection; where that is gone, the descriptor may be of something else.
+        address: the client's.
+    """
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as connection:
+            name = connection.getpeername()
+            if isinstance(name, tuple) and str(name[0]) == address:
+                connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
 def _metadata(frame: zmq.Frame, name: str) -> str:
     try:
         return str(frame.get(name))
@@ -265,6 +306,7 @@ def main() -> int:
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     _limit_process()
+    os.set_blocking(sys.stdout.fileno(), False)
     lines = _Lines(sys.stdin.fileno())
     config = next(iter(lines.wait()), None)
     if config is None:
@@ -296,10 +338,10 @@ def main() -> int:
 def _relay(end: TcpEnd, lines: _Lines) -> None:
     poller = zmq.Poller()
     poller.register(lines.descriptor, zmq.POLLIN)
-    for socket in end.sockets:
-        poller.register(socket, zmq.POLLIN)
+    for one in end.sockets:
+        poller.register(one, zmq.POLLIN)
     while True:
-        ready = dict(poller.poll())
+        ready = dict(poller.poll(end.timeout_ms))
         if lines.descriptor in ready:
             for line in lines.read():
                 end.allow(line["clients"])
@@ -308,6 +350,8 @@ def _relay(end: TcpEnd, lines: _Lines) -> None:
         end.process_handshakes()
         end.pass_answers()
         end.pass_requests()
+        end.close_revoked()
+        end.report()
 
 
 class _Lines:
@@ -342,8 +386,9 @@ def _limit_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _report(message: Mapping[str, str]) -> None:
-    with contextlib.suppress(BrokenPipeError):
+def _report(message: Mapping[str, Any]) -> None:
+    """Write a line to the parent; a pipe that it does not empty holds nothing up, and loses it."""
+    with contextlib.suppress(BrokenPipeError, BlockingIOError):
         os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
 
 

@@ -40,6 +40,7 @@ from speechaid.rules.circuit_breaker import (
     Proof,
     UnexplainedRefusal,
 )
+from speechaid.rules.numbers import line_identity
 from speechaid.rules.outcomes import CarrierFault, Classified
 from speechaid.store.connection import Store
 
@@ -196,7 +197,9 @@ def after_answer(store: Store, key: str, age_seconds: float) -> bool:
 
 def _note_unexplained(context: WorkerContext, fault: Unexplained, dial: Dial) -> RetellError:
     now = context.store.now()
-    refusal = UnexplainedRefusal(wording=fault.wording, number=fingerprint(dial.number), at=now)
+    refusal = UnexplainedRefusal(
+        wording=fault.wording, number=fingerprint(line_identity(dial.number)), at=now
+    )
     after = _change(
         context,
         lambda breaker: circuit_breaker.give_back_probe(
@@ -215,7 +218,7 @@ def _note_carrier_fault(context: WorkerContext, number: str, reason: str) -> int
     after = _change(
         context,
         lambda breaker: circuit_breaker.after_carrier_fault(
-            breaker, context.store.now(), policy(context), fingerprint(number), reason=reason
+            breaker, context.store.now(), policy(context), fingerprint(line_identity(number)), reason=reason
         ),
     )
     return 1 if after is None else max(1, len(after.carrier_run))

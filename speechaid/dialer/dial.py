@@ -46,10 +46,10 @@ from speechaid.retell.faults import (
     WrongCall,
 )
 from speechaid.retell.requests_body import create_body
-from speechaid.retell.variables import variables_for
+from speechaid.retell.variables import variables_in
 from speechaid.rules import metering, outcomes
 from speechaid.rules.eligibility import Action, Evaluation, Reason
-from speechaid.rules.phones import Choice, country_of
+from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry import call_metrics
@@ -220,20 +220,17 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
     longest = (
         call_settings.max_call_duration if call_settings else None
     ) or settings.call.max_duration_minutes * 60
-    zone = str(
-        (call_settings.timezone if call_settings else None)
-        or (preflight.account.timezone if preflight.account else None)
-        or settings.dialling.default_timezone
-    )
     body = create_body(
         from_number=settings.retell.from_number,
         to_number=choice.number,
         agent_id=settings.retell.agent_id,
-        variables=variables_for(
+        variables=variables_in(
             job,
+            batch=preflight.batch,
+            account=preflight.account,
             now=context.store.now(),
-            zone=zone,
-            country=country_of(preflight.batch, preflight.account, settings.dialling.default_country),
+            default_timezone=settings.dialling.default_timezone,
+            default_country=settings.dialling.default_country,
         ),
         metadata={"job_id": job.job_id, "batch_id": job.batch_id, "account_id": job.account_id},
         key=key,

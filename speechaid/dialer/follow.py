@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from logging import WARNING
 
@@ -22,7 +23,10 @@ from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, 
 
 #: A lease is renewed when this share of it has passed.
 RENEW_AT = 1 / 3
-#: After so many answers in a row that cannot be read, and again after as many, the call list is asked.
+#: That answers cannot be read is the call's own fault once it lasts for so many seconds of polls, and so many
+#: polls at least; then, and again after as many, the call list is asked. A Retell that answers everybody with
+#: a proxy's page for some minutes must cost no job its further attempts.
+UNREADABLE_SECONDS = 300.0
 UNREADABLE_TRIES = 5
 #: The longest call that Retell allows, in seconds.
 LONGEST_CALL_SECONDS = DURATION_LIMITS_MS[1] / 1000
@@ -170,10 +174,13 @@ class CallFollower:
         Only if the list shows its end, or, where the list has no such call, once any call must be over. Where
         the list cannot be read either, it is not this call's own fault, and following goes on.
         """
-        parked = self._dial.parked_at is not None
-        if not self._unreadable or (self._unreadable % UNREADABLE_TRIES and not parked):
-            return False
         context = self.context
+        parked = self._dial.parked_at is not None
+        polls = UNREADABLE_SECONDS / context.settings.call.polling_interval_seconds
+        if not self._unreadable or (
+            self._unreadable % max(math.ceil(polls), UNREADABLE_TRIES) and not parked
+        ):
+            return False
         context.emit("call.unreadable", self.job, level=WARNING, error=self._unreadable_error)
         try:
             listed = self._listed()

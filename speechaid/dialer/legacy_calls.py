@@ -14,6 +14,7 @@ from speechaid.model.reading import instant
 from speechaid.retell.faults import AnswerUnreadable, CallUnknown
 from speechaid.retell.requests_body import DIAL_KEY
 from speechaid.rules import phones
+from speechaid.rules.numbers import dialled_spellings, line_identity
 
 #: A job without a known call is left alone for this long after it began: its call may still be going on.
 POSSIBLE_CALL_SECONDS = 3600.0
@@ -66,7 +67,7 @@ def find_legacy_call(context: WorkerContext, job: Job) -> ReportedCall | None:
     began = _began_at(job)
     if began is None:
         return None
-    for number in filter(None, (phones.normalise(phone, country) for phone in job.contact.phones)):
+    for number in _numbers_to_search(job, country):
         for listed in context.retell.find_calls(to_number=number, started_after=began - timedelta(minutes=2)):
             if DIAL_KEY in listed.metadata or context.store.results.of_call(listed.call_id) is not None:
                 continue
@@ -74,6 +75,12 @@ def find_legacy_call(context: WorkerContext, job: Job) -> ReportedCall | None:
             if call is None or DIAL_KEY not in call.metadata:
                 return call or listed
     return None
+
+
+def _numbers_to_search(job: Job, country: str | None) -> list[str]:
+    """The job's numbers in each spelling: it is unknown in which one the other program dialled."""
+    numbers = filter(None, (phones.normalise(phone, country) for phone in job.contact.phones))
+    return list(dict.fromkeys(form for number in numbers for form in (number, *dialled_spellings(number))))
 
 
 def follow_legacy_call(context: WorkerContext, job: Job, call_id: str, call: ReportedCall | None) -> None:
@@ -101,11 +108,13 @@ def _adopted_dial(context: WorkerContext, job: Job, call_id: str, call: Reported
     numbers = [phones.normalise(phone, country) for phone in job.contact.phones]
     # A dial needs a number even if Retell reports none; the call's id as a number blocks no other dial.
     called = (call.to_number if call else None) or next(filter(None, numbers), call_id)
+    lines = [None if number is None else line_identity(number) for number in numbers]
+    line = line_identity(called)
     now = context.store.now()
     return Dial(
         key=context.new_token(),
         number=called,
-        phone_index=numbers.index(called) if called in numbers else job.contact.next_phone_index,
+        phone_index=lines.index(line) if line in lines else job.contact.next_phone_index,
         attempt=job.attempts,
         intent_at=now,
         body="",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
-from speechaid.rules.phones import Choice
+from speechaid.rules.phones import Choice, PhoneState
 from speechaid.rules.retries import NextStep
 from speechaid.store.holds import BATCHES, FLEET, HoldsReading
 from speechaid.store.jobs import Candidate
@@ -31,7 +32,7 @@ class Preflight:
     batch: Batch | None
     account: Account | None
     holds: list[Hold]
-    #: The job's numbers that are on the do-not-call list, in E.164.
+    #: The job's numbers whose line is on the do-not-call list, in E.164.
     listed: frozenset[str]
     #: Of phones in national form.
     country: str | None
@@ -52,15 +53,20 @@ def read_claimed_job(
 ) -> ClaimedJob | None:
     """Read a job that has just been claimed, with its preflight; None if the claim is already lost.
 
-    This takes one round trip if the job still has the account and batch under which it was claimed, and its
-    phones are in E.164.
+    This takes one round trip if the job still has the account, batch and phones under which it was claimed,
+    and the default country is right for its phones.
 
     Raises:
         StoreUnavailable: the job stays claimed until its lease lapses.
     """
     read_at = context.clock.boottime()
     found = context.store.preflight.read_with_job(
-        candidate.id, token, context.retell.fingerprint, account_id=candidate.account_id, batch_id=batch_id
+        candidate.id,
+        token,
+        context.retell.fingerprint,
+        account_id=candidate.account_id,
+        batch_id=batch_id,
+        numbers=_normalised(candidate.phones, context.settings.dialling.default_country),
     )
     if found is None:
         return None
@@ -98,13 +104,14 @@ def read_preflight(context: WorkerContext, job: Job, *, country: str | None = No
 def _complete(context: WorkerContext, job: Job, read_at: float, documents: PreflightDocuments) -> Preflight:
     """Look up the numbers on the do-not-call list that could only be formed with the batch's country."""
     country = phones.country_of(documents.batch, documents.account, context.settings.dialling.default_country)
-    not_asked = _numbers(job, country) - documents.asked
+    numbers = _numbers(job, country)
+    listed = (documents.listed & numbers) | context.store.do_not_call.listed(numbers - documents.asked)
     return Preflight(
         read_at=read_at,
         batch=documents.batch,
         account=documents.account,
         holds=_holds(context, read_at, documents.holds),
-        listed=documents.listed | context.store.do_not_call.listed(not_asked),
+        listed=listed,
         country=country,
         breaker_document=documents.holds.breaker,
     )
@@ -127,8 +134,12 @@ def read_holds_only(context: WorkerContext) -> Preflight:
 
 def _numbers(job: Job, country: str | None) -> set[str]:
     """The job's numbers in E.164, with that of its open dial."""
-    numbers = {number for phone in job.contact.phones if (number := phones.normalise(phone, country))}
+    numbers = _normalised(job.contact.phones, country)
     return numbers if job.dial is None else numbers | {job.dial.number}
+
+
+def _normalised(texts: Iterable[str], country: str | None) -> set[str]:
+    return {number for text in texts if (number := phones.normalise(text, country))}
 
 
 def _holds(context: WorkerContext, read_at: float, reading: HoldsReading) -> list[Hold]:
@@ -155,14 +166,34 @@ def next_phone(context: WorkerContext, job: Job, preflight: Preflight) -> Choice
     policy = context.retry_policy(preflight.batch)
     if retries.is_exhausted(job.attempts, policy):
         return retries.exhausted(job.attempts)
-    dead = phones.undialable(job.contact.phones, job.dead_phones | preflight.listed, preflight.country)
-    choice = phones.choose(job.contact.phones, job.contact.next_phone_index, dead, preflight.country)
+    choice = phones.choose(
+        job.contact.phones,
+        job.contact.next_phone_index,
+        job.dead_phones | preflight.listed,
+        preflight.country,
+        accept_unassigned=phones.accepts_unassigned(job, preflight.batch),
+    )
     if choice is not None:
         return choice
+    states = states_of_phones(job, preflight)
     position = retries.Position(
-        phones=job.contact.phones, dead=dead, index=job.contact.next_phone_index, attempts=job.attempts
+        phones=job.contact.phones,
+        dead=frozenset(phone for phone, state in states.items() if state is not PhoneState.DIALLED),
+        index=job.contact.next_phone_index,
+        attempts=job.attempts,
     )
-    return retries.no_phone_left(position, policy)
+    return retries.no_phone_left(position, policy, listed=PhoneState.LISTED in states.values())
+
+
+def states_of_phones(job: Job, preflight: Preflight) -> dict[str, PhoneState]:
+    """The state of each phone of the job, as it lists them."""
+    return phones.phone_states(
+        job.contact.phones,
+        dead=job.dead_phones,
+        listed=preflight.listed,
+        country=preflight.country,
+        accept_unassigned=phones.accepts_unassigned(job, preflight.batch),
+    )
 
 
 def evaluate(

@@ -30,6 +30,7 @@ from speechaid.model.states import NO_CALL_OUTCOMES, Outcome, WorkerState
 from speechaid.model.verdict import Verdict
 from speechaid.rules import operator_requests, outcomes
 from speechaid.rules.analysis import AnalysisPolicy, first_query_delay
+from speechaid.rules.numbers import line_identity
 from speechaid.rules.retries import NextStep, RetryCause
 from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.telemetry import call_metrics
@@ -254,7 +255,7 @@ def pause_bad_list(context: WorkerContext, job: Job, batch_id: str, number: str)
     """Pause the batch if the numbers of ``BAD_LIST_PEOPLE`` different people in a row are invalid."""
     reason = f"the numbers of {BAD_LIST_PEOPLE} people in a row are invalid: check the list, then resume"
     paused = context.store.batches.note_invalid_number(
-        batch_id, fingerprint(job.contact.dni or number), people=BAD_LIST_PEOPLE, reason=reason
+        batch_id, fingerprint(job.contact.dni or line_identity(number)), people=BAD_LIST_PEOPLE, reason=reason
     )
     if paused:
         context.emit("batch.paused", job, level=WARNING, by=PAUSED_BY_SPEECHAID, reason=reason)

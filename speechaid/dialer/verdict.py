@@ -197,7 +197,12 @@ def _next_step(job: Job, dial: Dial, end: DialEnd, billing: BillingView, inputs:
     country = phones.country_of(billing.batch, billing.account, inputs.default_country)
     position = retries.Position(
         phones=job.contact.phones,
-        dead=phones.undialable(job.contact.phones, job.dead_phones, country),
+        dead=phones.undialable(
+            job.contact.phones,
+            job.dead_phones,
+            country,
+            accept_unassigned=phones.accepts_unassigned(job, billing.batch),
+        ),
         index=dial.phone_index,
         attempts=job.attempts,
     )

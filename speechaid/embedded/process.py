@@ -13,13 +13,8 @@ import time
 from pathlib import Path
 
 from speechaid.errors import FleetError
+from speechaid.settings.child_environment import child_environment
 
-#: Variables of ours that the server gets. The API key, MONGO_URI and all other settings are not its business.
-PASSED_VARIABLES = frozenset(
-    {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
-    | {"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "PYTHONIOENCODING"}
-    | {"MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
-)
 #: The log is rotated at a start where it is longer.
 LOG_BYTES = 2**20
 
@@ -108,15 +103,12 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
     command = [sys.executable, "-P", "-m", "speechaid.embedded.server", str(directory)]
     command += ["--port", str(port), "--ready-fd", str(theirs)]
     command += [] if sync_on_commit else ["--no-sync"]
-    # For a checkout that is not installed: the child imports speechaid from where we did.
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     try:
         log = _open_log(directory / "server.log")
         try:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 command,
-                env=server_environment(path),
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -137,12 +129,6 @@ def spawn(directory: Path, *, port: int, sync_on_commit: bool) -> ServerProcess:
         raise FleetError(f"the database server in {directory} cannot be started: {exc}") from exc
     finally:
         os.close(theirs)
-
-
-def server_environment(python_path: str) -> dict[str, str]:
-    """The server's environment: what Python and the system need, and no secret of ours."""
-    own = {name: value for name, value in os.environ.items() if name in PASSED_VARIABLES}
-    return own | {"PYTHONPATH": python_path}
 
 
 def _open_log(path: Path) -> int:

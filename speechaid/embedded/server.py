@@ -40,6 +40,7 @@ from speechaid.embedded.login_limits import LoginLimits
 from speechaid.errors import ExitStatus, FleetError
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
+from speechaid.telemetry.summed_log import SummedLog
 
 #: Below the kernel's range for outgoing connections, so that none of those has our port while the server is
 #: being restarted.
@@ -72,7 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     directory: Path = options.directory
     setproctitle(f"speechaid: embedded database {directory}")
     stopping, broken = threading.Event(), threading.Event()
-    _prepare_process(stopping, broken)
+    warnings = SummedLog(log)
+    _prepare_process(stopping, broken, warnings)
     lock = files.take_lock(directory / "server.lock")
     if lock is None:
         return _refuse(options.ready_fd, f"another database server runs in {directory}")
@@ -86,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     _publish(directory, server.port)
     _report(options.ready_fd, {"port": server.port})
     log.info("database.serving", port=server.port)
-    supervisor_lock = _watch(directory, server, stopping, broken)
+    supervisor_lock = _watch(directory, server, stopping, broken, warnings)
     (directory / "address").unlink(missing_ok=True)
     _stop(server)
     log.info("database.stopped")
@@ -95,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     return ExitStatus.OK
 
 
-def _prepare_process(stopping: threading.Event, broken: threading.Event) -> None:
+def _prepare_process(stopping: threading.Event, broken: threading.Event, warnings: SummedLog) -> None:
     """Set signals, log, umask and limits of this process, whatever it inherited."""
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     for ignored in (signal.SIGINT, signal.SIGHUP):
@@ -110,7 +112,9 @@ def _prepare_process(stopping: threading.Event, broken: threading.Event) -> None
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
     logs.configure("INFO")
-    logging.getLogger("secantus").addHandler(_StorageFaults(broken))
+    library = logging.getLogger("secantus")
+    library.addHandler(_StorageFaults(broken))
+    library.getChild("server").addFilter(lambda record: _is_logged(record, warnings))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -199,7 +203,9 @@ def _publish(directory: Path, port: int) -> None:
     files.write_private(directory / "address", json.dumps(address))
 
 
-def _watch(directory: Path, server: Any, stopping: threading.Event, broken: threading.Event) -> int | None:
+def _watch(
+    directory: Path, server: Any, stopping: threading.Event, broken: threading.Event, warnings: SummedLog
+) -> int | None:
     """Wait for SIGTERM, or until the supervisor is gone and no client is left.
 
     Returns the supervisor's lock where it was taken: a supervisor that starts while the server stops then
@@ -207,6 +213,8 @@ def _watch(directory: Path, server: Any, stopping: threading.Event, broken: thre
     """
     idle_checks = 0
     while not stopping.wait(CHECK_SECONDS):
+        warnings.tick()
+        warnings.take_counts()
         if broken.is_set():
             # Without a close, which would have to write; what was committed is in the journal.
             log.error("database.storage_failed", text="leaving, to be restarted")
@@ -251,6 +259,23 @@ class _StorageFaults(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if type(error).__name__ == "WiredTigerError" and any(text in str(error) for text in FATAL_ERRORS):
             self._broken.set()
+
+
+def _is_logged(record: logging.LogRecord, warnings: SummedLog) -> bool:
+    """Whether the server's record is logged as it is.
+
+    Not so warnings, of which any client causes any number; errors are, since ``_StorageFaults`` reads them.
+    """
+    if record.levelno != logging.WARNING:
+        return True
+    warnings.event(
+        record.levelno,
+        "database.warning",
+        client="unknown",
+        cause=str(record.msg),
+        text=record.getMessage(),
+    )
+    return False
 
 
 def _report(fd: int, message: dict[str, object]) -> None:

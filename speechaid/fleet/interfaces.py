@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,10 @@ class Readable:
     fds: frozenset[int] = frozenset()
     #: Whether requests can be received.
     control: bool = False
+
+
+#: Tells the child processes that others reap; none is added meanwhile. None: one is just being started.
+OtherChildren = Callable[[], AbstractContextManager[frozenset[int] | None]]
 
 
 class ControlInterface(Protocol):

@@ -7,6 +7,7 @@ epoll, whose descriptor the loop waits for, so that a beat costs the same in a f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import signal
@@ -17,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from speechaid.errors import FleetError
 from speechaid.fleet.channel import Channel
-from speechaid.fleet.interfaces import DatabaseProbe
+from speechaid.fleet.interfaces import DatabaseProbe, OtherChildren
 from speechaid.fleet.messages import (
     Beat,
     Bye,
@@ -87,7 +88,8 @@ class Fleet:
         draining, held: as ordered by an operator for this host.
         paused_batches: beginnings of the ids of batches whose dials an operator holds on this host.
         no_space: why dials are held for lack of space on the database's disk; None where there is enough.
-        other_children: child processes that are reaped elsewhere.
+        other_children: tells the child processes that are reaped elsewhere, and that none is added meanwhile;
+            None: one is just being started, so that nothing may be reaped.
         overload: whether machine or database are overloaded; then no worker is started, but for the first.
     """
 
@@ -108,7 +110,7 @@ class Fleet:
         self.held = False
         self.paused_batches: set[str] = set()
         self.no_space: str | None = None
-        self.other_children: set[int] = set()
+        self.other_children: OtherChildren = lambda: contextlib.nullcontext(frozenset())
         self.slots: dict[int, Slot] = {}
         self.spawner = spawner
         self.timeouts = timeouts
@@ -458,7 +460,9 @@ class Fleet:
         due = [slot.due for slot in self.slots.values() if slot.due is not None and slot.due > now]
         self._review_at = min([self._review_at, *due])
         if not self.spawner.busy:
-            reap_strays(self.pids() | self.other_children)
+            with self.other_children() as others:
+                if others is not None:
+                    reap_strays(self.pids() | others)
 
     def _review_slot(self, slot: Slot, now: float) -> None:
         slot.flush()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from logging import WARNING
 from typing import Any
@@ -176,7 +177,10 @@ class DatabaseThread(TaskThread):
         # Before tasks: history and housekeeping limit themselves, and a long import would starve them.
         if self._history and now >= self._history_due_at:
             return self._write_history
-        return self._run_housekeeping if self._housekeeper.due_at <= now else None
+        if self._housekeeper.due_at <= now:
+            return self._run_housekeeping
+        moment = time.monotonic()
+        return (lambda: self.readers.end_kept(moment)) if self.readers.due_at <= moment else None
 
     def _own_work_at(self) -> float:
         return self._housekeeper.due_at

@@ -1,10 +1,12 @@
 """Look for documents with fields that cannot be read, a portion at a time, and remember which they are.
 
-No call depends on it: workers pass over such documents by themselves. It names them to an operator.
+No call depends on it: workers pass over such documents by themselves. It names them to an operator. On the
+same way it counts the waiting jobs of other programs with a number that its numbering plan does not have.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -16,9 +18,10 @@ from speechaid.model import faults
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.faults import FieldFault
+from speechaid.model.job import Job
 from speechaid.model.reading import Document, as_printable, usable_name, yes_or_no
 from speechaid.model.states import FINISHED
-from speechaid.rules import circuit_breaker, windows
+from speechaid.rules import circuit_breaker, numbers, phones, windows
 from speechaid.rules.windows import WindowFault
 from speechaid.store.connection import Store
 from speechaid.store.holds import FLEET, key_of
@@ -92,6 +95,12 @@ class DocumentScan:
         #: Of the round before, and of this one.
         self._before: list[UnreadableDocument] = []
         self._now: list[UnreadableDocument] = []
+        self._unassigned_before: Counter[str] = Counter()
+        self._unassigned_now: Counter[str] = Counter()
+        #: What the country of a job's national numbers depends on; read in each round before the jobs.
+        self._batches: dict[str, Batch] = {}
+        self._accounts: dict[str, Account] = {}
+        self._default_country: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -103,8 +112,23 @@ class DocumentScan:
         seen = {(one.collection, one.name, one.fault.field): one for one in (*self._before, *self._now)}
         return sorted(seen.values(), key=lambda one: not one.fault.forbids)[:MAX_FOUND]
 
-    def check_more(self, clock: Clock, seconds: float = PORTION_SECONDS) -> None:
+    def unassigned_numbers(self) -> dict[str, int]:
+        """Waiting jobs of other programs with a number that no numbering plan has, and is dialled; by batch.
+
+        Of the last whole round; of this one so far where it is the first. The key of jobs without a batch is
+        empty.
+        """
+        return dict(self._unassigned_before or self._unassigned_now)
+
+    def check_more(
+        self, clock: Clock, seconds: float = PORTION_SECONDS, *, default_country: str | None = None
+    ) -> None:
         """Look at more documents, for so many seconds, until the end of a round.
+
+        Args:
+            clock: for the seconds.
+            seconds: at most, but for the last few documents.
+            default_country: of national numbers whose batch and account have no country.
 
         Raises:
             StoreUnavailable: the database is away.
@@ -114,6 +138,7 @@ class DocumentScan:
             if began < self._round_due_at:
                 return
             self._round_due_at = began + ROUND_SECONDS
+            self._default_country = default_country
             self._stream = self._all()
         for found in self._stream:
             if len(self._now) < MAX_FOUND:
@@ -121,6 +146,7 @@ class DocumentScan:
             if clock.boottime() - began >= seconds:
                 return
         self._stream, self._before, self._now = None, self._now, []
+        self._unassigned_before, self._unassigned_now = self._unassigned_now, Counter()
 
     def _all(self) -> Iterator[list[UnreadableDocument]]:
         """The findings of every few documents."""
@@ -128,9 +154,9 @@ class DocumentScan:
         waiting = {"status": {"$nin": [*FINISHED, "completed"]}}
         sources: tuple[_Source, ...] = (
             ("holds", lambda: store.holds.table.stream({}), None, _hold_faults),
-            ("accounts", lambda: store.accounts.table.stream({}), "account_id", _account_faults),
-            (BATCHES, lambda: store.batches.table.stream({}), "batch_id", _batch_faults),
-            ("jobs", lambda: store.jobs.table.stream(waiting), "job_id", _job_faults),
+            ("accounts", lambda: store.accounts.table.stream({}), "account_id", self._account_faults),
+            (BATCHES, lambda: store.batches.table.stream({}), "batch_id", self._batch_faults),
+            ("jobs", lambda: store.jobs.table.stream(waiting), "job_id", self._job_faults),
             ("do-not-call list", lambda: store.do_not_call.table.stream({}), None, _entry_faults),
             ("call_results", lambda: _latest(store.results.table, LATEST_RECORDS), None, faults.of_record),
             ("call_logs", lambda: _latest(store.logs.table, LATEST_RECORDS), None, faults.of_record),
@@ -150,6 +176,32 @@ class DocumentScan:
                 log.warning("documents.not_read", collection=collection, error=str(exc))
             yield found
 
+    def _account_faults(self, document: Document) -> tuple[FieldFault, ...]:
+        account = Account.read(document)
+        self._accounts[account.account_id] = account
+        return account.field_faults
+
+    def _batch_faults(self, document: Document) -> tuple[FieldFault, ...]:
+        batch = Batch.read(document)
+        self._batches[batch.batch_id] = batch
+        return _faults_of_batch(batch)
+
+    def _job_faults(self, document: Document) -> tuple[FieldFault, ...]:
+        job = read_job(document)
+        # The import of a file has looked at its numbers already.
+        if job.import_id is None:
+            self._count_unassigned(job)
+        return job.field_faults
+
+    def _count_unassigned(self, job: Job) -> None:
+        batch = self._batches.get(job.batch_id or "")
+        if not phones.accepts_unassigned(job, batch):
+            return
+        country = phones.country_of(batch, self._accounts.get(job.account_id or ""), self._default_country)
+        readings = (numbers.read(phone, country) for phone in job.contact.phones)
+        if any(isinstance(found, numbers.Number) and not found.is_valid for found in readings):
+            self._unassigned_now[job.batch_id or ""] += 1
+
 
 def _latest(table: Table, limit: int) -> Iterator[Document]:
     return islice(table.stream({}, sort=[("_id", -1)]), limit)
@@ -163,16 +215,7 @@ def _named(
     return [UnreadableDocument(collection=collection, name=called, fault=fault) for fault in read(document)]
 
 
-def _job_faults(document: Document) -> tuple[FieldFault, ...]:
-    return read_job(document).field_faults
-
-
-def _account_faults(document: Document) -> tuple[FieldFault, ...]:
-    return Account.read(document).field_faults
-
-
-def _batch_faults(document: Document) -> tuple[FieldFault, ...]:
-    batch = Batch.read(document)
+def _faults_of_batch(batch: Batch) -> tuple[FieldFault, ...]:
     settings = batch.call_settings
     window = windows.read_window(
         settings.allowed_hours,

@@ -244,7 +244,7 @@ class Housekeeper:
             lambda: self._release_leaks(settings),
             self._complete_indexes,
             lambda: self._list_numbers(settings.dialling.default_country),
-            self._scan_documents,
+            lambda: self._scan_documents(settings.dialling.default_country),
         )
         for work in steps:
             try:
@@ -280,13 +280,17 @@ class Housekeeper:
             if numbers:
                 self._store.do_not_call.mark_read(entry, numbers)
 
-    def _scan_documents(self) -> None:
-        """Look at some more documents for fields that cannot be read."""
-        self._scan.check_more(self._clock)
+    def _scan_documents(self, country: str | None) -> None:
+        """Look at some more documents for fields that cannot be read, and numbers that no plan has."""
+        self._scan.check_more(self._clock, default_country=country)
         found = [one for one in self._scan.all_found() if not one.is_of_batch]
         documents = {(one.collection, one.name) for one in found}
         rows = [one.as_row() for one in found[:DOCUMENTS_NAMED]]
-        self._stats = {**self._stats, "unreadable": {"count": len(documents), "named": rows}}
+        self._stats = {
+            **self._stats,
+            "unreadable": {"count": len(documents), "named": rows},
+            "unassigned": self._scan.unassigned_numbers(),
+        }
 
     def _set_log_retention(self, days: int) -> None:
         """Set it after the start and after a reload that changed it; changes by other hosts stay."""

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from speechaid.clock import Clock, SystemClock
 from speechaid.commands.interfaces import HandlerContext
 from speechaid.errors import ControlError, StoreError
+from speechaid.importing.process import ReaderPool
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
@@ -55,6 +56,8 @@ class TaskThread:
         self._store = store
         self._max_tasks = max_tasks
         self._in_loop = in_loop
+        #: The processes that read files and make reports for this thread's tasks.
+        self.readers = ReaderPool()
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -99,6 +102,7 @@ class TaskThread:
             self._closing = True
             self._changed.notify()
         self._thread.join(CLOSING_SECONDS)
+        self.readers.close()
         self._finish()
         self._store.close()
 
@@ -140,7 +144,9 @@ class TaskThread:
         return float("inf")
 
     def _handler_context(self) -> HandlerContext:
-        return HandlerContext(store=self._store, settings=self._settings, in_loop=self._in_loop)
+        return HandlerContext(
+            store=self._store, settings=self._settings, in_loop=self._in_loop, readers=self.readers
+        )
 
     def _enqueue(self, work: Callable[[], None], delay_seconds: float, *, first: bool = False) -> None:
         with self._changed:

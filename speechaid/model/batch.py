@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from speechaid.model import faults, reading
 from speechaid.model.faults import FieldFault
+from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
@@ -81,6 +82,8 @@ class Batch:
     priority: int
     #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
     country: str | None
+    #: Whether numbers that no numbering plan has are dialled (``rules.phones.accepts_unassigned``).
+    accept_unassigned: bool | None
     call_settings: CallSettings
     #: Who paused it, when and why, if speechctl did.
     pause: Document | None
@@ -113,12 +116,19 @@ class Batch:
             is_active=reading.read_active(document.get("is_active")) is True,
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
+            accept_unassigned=reading.yes_or_no(document.get("accept_unassigned")),
             call_settings=CallSettings.read(document.get("call_settings")),
-            pause=dict(pause) if isinstance(pause, dict) else None,
+            pause=_read_pause(pause) if isinstance(pause, dict) else None,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
             field_faults=faults.of_batch(document),
             document=document,
         )
+
+
+def _read_pause(pause: Document) -> Document:
+    """Its reason, as an earlier version or another program wrote it, may quote a phone number."""
+    reason = pause.get("reason")
+    return {**pause, "reason": mask_prose(reason)} if isinstance(reason, str) else dict(pause)
 
 
 def _faults(document: object) -> tuple[str, ...]:

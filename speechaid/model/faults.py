@@ -105,6 +105,10 @@ def _is_switch(value: object) -> bool:
     return reading.read_active(value) is not None
 
 
+def _is_yes_or_no(value: object) -> bool:
+    return reading.yes_or_no(value) is not None
+
+
 def _is_word(value: object) -> bool:
     return reading.text(value) is not None
 
@@ -144,6 +148,7 @@ _JOB: Final[Mapping[str, _Rule]] = {
 _BATCH: Final[Mapping[str, _Rule]] = {
     "is_active": _Rule(is_readable=_is_switch, wanted="true or false", forbids=True),
     "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
+    "accept_unassigned": _Rule(is_readable=_is_yes_or_no, wanted="true or false", forbids=True),
     "account_id": _Rule(is_readable=_is_text, wanted="a text"),
     "priority": _Rule(is_readable=_is_number, wanted="1, 2 or 3"),
     "open_dials": _Rule(is_readable=_is_list, wanted="a list"),
@@ -182,7 +187,7 @@ def _forbids_job(path: str) -> bool:
 
 def of_batch(document: Document) -> tuple[FieldFault, ...]:
     """The faults of a batch, but for its call settings, which are read on their own."""
-    return _faults(document, _BATCH, lambda path: path in ("is_active", "country"))
+    return _faults(document, _BATCH, lambda path: path in _BATCH and _BATCH[path].forbids)
 
 
 def of_account(document: Document) -> tuple[FieldFault, ...]:

@@ -171,6 +171,8 @@ class Job:
     request: Document | None
     #: Adopted from another program; its call, if it has one, is not found yet.
     foreign: bool
+    #: Of the import that made it; None: another program, or a version up to 0.2.
+    import_id: str | None
     #: Deleted by another program during its call; kept until that is settled, and never dialled.
     deleted_in_call: bool
     #: What cannot be read.
@@ -243,6 +245,7 @@ class Job:
             request=dict(request) if isinstance(request, dict) else None,
             # An unreadable mark counts: then the job's call is looked up before it is called again.
             foreign=reading.flag(document.get("foreign"), default=document.get("foreign") is not None),
+            import_id=reading.text(document.get("import_id")),
             deleted_in_call=reading.flag(document.get("deleted_in_call"), default=False),
             field_faults=_faults(document, size),
             document=document,

@@ -12,6 +12,13 @@ _DIGITS: Final = r"\d(?:[ .()/-]{0,2}\d){7,14}"
 _INTERNATIONAL: Final = re.compile(rf"(?i)(\+|%2B)(?:{_DIGITS}(?!\d)|\d{{16,}}+)")
 #: A number without its plus; only the context shows that it is one.
 _BARE: Final = re.compile(rf"(?<![\w+]){_DIGITS}(?!\w)")
+_MONTH: Final = r"(?:0?[1-9]|1[0-2])"
+_DAY: Final = r"(?:0?[1-9]|[12]\d|3[01])"
+#: A date as people write it, or a number without its plus.
+_DATE_OR_BARE: Final = re.compile(
+    rf"(?<![\w+])(?:(?P<date>(?:19|20)\d\d(?P<sep>[-/.]){_MONTH}(?P=sep){_DAY}"
+    rf"|{_DAY}(?P<sign>[-/.]){_MONTH}(?P=sign)(?:19|20)\d\d)|{_DIGITS})(?!\w)"
+)
 
 
 def mask_phone(number: str) -> str:
@@ -36,6 +43,13 @@ def mask_phones(text: str) -> str:
 def mask_bare_phones(text: str) -> str:
     """As ``mask_phones``, and also what looks like a number without a plus; for fields that hold numbers."""
     return _BARE.sub(lambda match: mask_phone(match[0]), mask_phones(text))
+
+
+def mask_prose(text: str) -> str:
+    """As ``mask_bare_phones``, for what people type: a reason, a note, a file's name; dates stay."""
+    return _DATE_OR_BARE.sub(
+        lambda match: match[0] if match["date"] else mask_phone(match[0]), mask_phones(text)
+    )
 
 
 def fingerprint(secret: str) -> str:

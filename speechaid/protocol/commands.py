@@ -26,10 +26,18 @@ class Kind(StrEnum):
 
 
 class Access(StrEnum):
-    """The right that a client needs for a command."""
+    """The access that a client needs for a command; each one includes those before it."""
 
+    #: Counts and health: no name, number, variable or job of a person, and no text that somebody typed.
+    STATUS = "status"
+    #: People's data.
     READ = "read"
     WRITE = "write"
+
+    def is_enough_for(self, other: Access) -> bool:
+        """Whether a client with this access may give commands that need the other."""
+        order = list(Access)
+        return order.index(self) >= order.index(other)
 
 
 class Runs(StrEnum):
@@ -68,11 +76,19 @@ class Argument:
     short: str | None = None
     #: May be given several times: a list of texts on the wire.
     repeatable: bool = False
+    #: An id, or a position in a list, that ``completes`` does not tell to be one.
+    is_id: bool = False
 
     @property
     def flag(self) -> str:
         """As written on the command line: ``--older-than``."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether people type what they like: it may quote a phone number, so records mask it."""
+        is_text = self.kind in {Kind.TEXT, Kind.FILE} and not self.choices
+        return is_text and self.completes is None and not self.is_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +97,8 @@ class CommandSpec:
 
     name: str
     help: str
+    access: Access
     arguments: tuple[Argument, ...] = ()
-    access: Access = Access.READ
     runs: Runs = Runs.BACKGROUND
     #: It stops calls: it waits for no other command, and no limit of other commands concerns it.
     urgent: bool = False
@@ -169,7 +185,7 @@ _WORKER: Final = Argument(
     required=True,
     completes="worker",
 )
-_REASON: Final = Argument(name="reason", help="the reason; recorded with author and time")
+_REASON: Final = Argument(name="reason", help="the reason; recorded with author and time, numbers masked")
 _COUNTRY: Final = Argument(name="country", help="country of numbers without a country code: CL")
 _NUMBER: Final = Argument(
     name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
@@ -184,7 +200,7 @@ _DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 o
 _TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
 _BATCH_SETTINGS: Final = (
     Argument(name="description", help="what the campaign is about"),
-    Argument(name="account", help="the account that pays (account_id)"),
+    Argument(name="account", is_id=True, help="the account that pays (account_id)"),
     Argument(name="country", help="country of phones without a country code: CL (default: the account's)"),
     Argument(
         name="priority", help="which batch goes first", choices=("normal", "high", "urgent"), default="normal"
@@ -237,6 +253,7 @@ _TABLE: Final = (
     CommandSpec(
         name="status",
         help="supervisor, workers, queue, batches, alerts and holds",
+        access=Access.STATUS,
         runs=Runs.LOOP,
         timeout_seconds=5.0,
     ),
@@ -290,6 +307,7 @@ _TABLE: Final = (
     CommandSpec(
         name="batches",
         help="the batches, newest first, with their jobs by status",
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="limit",
@@ -418,6 +436,7 @@ _TABLE: Final = (
             name="import",
             positional=True,
             required=True,
+            is_id=True,
             help="the import's id, or its batch's: then the latest import",
         ),
         _DRY_RUN,
@@ -427,6 +446,7 @@ _TABLE: Final = (
     CommandSpec(
         name="imports",
         help="progress or result of the latest import of each batch",
+        access=Access.READ,
         arguments=(
             Argument(
                 name="limit",
@@ -441,6 +461,7 @@ _TABLE: Final = (
     CommandSpec(
         name="jobs",
         help="jobs, one line each",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -461,16 +482,19 @@ _TABLE: Final = (
     CommandSpec(
         name="job",
         help="one job with its whole history: every call, every event",
+        access=Access.READ,
         arguments=(_JOB,),
     ),
     CommandSpec(
         name="explain",
         help="why this person is, or is not, being called right now, and when the next chance comes",
+        access=Access.READ,
         arguments=(_JOB,),
     ),
     CommandSpec(
         name="forecast",
         help="a dry run: who would be called, when, on which number, at what cost; who not, and why",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -554,6 +578,7 @@ _TABLE: Final = (
     CommandSpec(
         name="report",
         help="results of the calls: jobs, outcomes, minutes and cost",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -568,6 +593,7 @@ _TABLE: Final = (
     CommandSpec(
         name="promises",
         help="who promised to pay, how much and when",
+        access=Access.READ,
         arguments=(
             _OF_BATCH,
             Argument(
@@ -583,6 +609,7 @@ _TABLE: Final = (
     CommandSpec(
         name="export",
         help="calls, jobs, promises to pay or the do-not-call list into a CSV or XLSX file",
+        access=Access.READ,
         arguments=(
             Argument(
                 name="output",
@@ -598,7 +625,11 @@ _TABLE: Final = (
                 help="what to export, one row each",
             ),
             _OF_BATCH,
-            Argument(name="after", help="the position that an earlier page gave as its next"),
+            Argument(
+                name="locale",
+                help="who opens the CSV file, by language and country: es_CL, es_MX (default: the account's)",
+            ),
+            Argument(name="after", is_id=True, help="the position that an earlier page gave as its next"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,
@@ -614,6 +645,7 @@ _TABLE: Final = (
     CommandSpec(
         name="dnc",
         help="the do-not-call list: its length, and whether a number is on it",
+        access=Access.READ,
         arguments=(_OPTIONAL_NUMBER, _COUNTRY),
     ),
     _write(
@@ -647,6 +679,7 @@ _TABLE: Final = (
     CommandSpec(
         name="top",
         help="workers, calls, queue and rates on one screen, live; q or Ctrl-C ends it",
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="interval",
@@ -664,6 +697,7 @@ _TABLE: Final = (
     CommandSpec(
         name="events",
         help="events of this host as they happen, until Ctrl-C",
+        access=Access.READ,
         arguments=(
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
@@ -673,9 +707,11 @@ _TABLE: Final = (
     CommandSpec(
         name="logs",
         help="recorded events of jobs on all hosts, and operators' commands",
+        access=Access.READ,
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
-            Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
+            Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
+            Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,
@@ -684,13 +720,14 @@ _TABLE: Final = (
                 default=30,
                 help="show the latest, at most this many",
             ),
-            Argument(name="after", help="only lines after the place that an earlier answer gave"),
+            Argument(name="after", is_id=True, help="only lines after the place that an earlier answer gave"),
             Argument(name="follow", kind=Kind.FLAG, local=True, short="f", help="keep printing new lines"),
         ),
     ),
     CommandSpec(
         name="alerts",
         help="firing alerts: since when, what they mean and what to do",
+        access=Access.STATUS,
         arguments=(Argument(name="all", kind=Kind.FLAG, help="show the quiet alerts too"),),
         runs=Runs.LOOP,
         timeout_seconds=5.0,
@@ -698,10 +735,55 @@ _TABLE: Final = (
     CommandSpec(
         name="doctor",
         help="what keeps calls from being made, with evidence and remedy",
+        access=Access.READ,
+    ),
+    CommandSpec(
+        name="check-agent",
+        access=Access.READ,
+        help="which variables the agent's prompt names, and whether the people of a batch have them",
+        arguments=(
+            Argument(
+                name="batch",
+                help="compare with the waiting jobs of this batch (id, or its unique beginning)",
+                completes="batch",
+            ),
+            Argument(name="agent", help="the agent's id at Retell (default: the one that calls)"),
+        ),
+    ),
+    CommandSpec(
+        name="agents",
+        access=Access.READ,
+        help="the agents that Retell has: version, language, whether published",
+        arguments=(
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=200,
+                default=20,
+                help="show at most this many; each is a request to Retell",
+            ),
+        ),
+    ),
+    CommandSpec(
+        name="numbers",
+        access=Access.READ,
+        help="the phone numbers that Retell has: their agents, and the countries that they may call",
+        arguments=(
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=100,
+                help="show at most this many",
+            ),
+        ),
     ),
     CommandSpec(
         name="keys",
         help="keys for control over TCP: make the server's, add or revoke a client's, list them",
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="action",
@@ -711,7 +793,12 @@ _TABLE: Final = (
                 help="what to do with the keys on this machine",
             ),
             Argument(name="name", positional=True, help="the client's name: maria"),
-            Argument(name="access", choices=("read", "write"), default="read", help="what the client may do"),
+            Argument(
+                name="access",
+                choices=tuple(Access),
+                default=Access.READ,
+                help="what the client may do: see counts and health, see people's data, or command",
+            ),
             Argument(
                 name="dir", help="the directory of the keys (default: the daemon's SPEECHAID_CONTROL_KEYS)"
             ),
@@ -722,6 +809,7 @@ _TABLE: Final = (
     CommandSpec(
         name="completion",
         help='a shell\'s completion script: eval "$(speechctl completion bash)"',
+        access=Access.STATUS,
         arguments=(
             Argument(
                 name="shell",
@@ -736,6 +824,7 @@ _TABLE: Final = (
     CommandSpec(
         name="ids",
         help="ids with a prefix, for shell completion",
+        access=Access.READ,
         arguments=(
             Argument(
                 name="kind",
@@ -744,7 +833,7 @@ _TABLE: Final = (
                 choices=("batch", "job", "account"),
                 help="what the ids name",
             ),
-            Argument(name="prefix", positional=True, help="the beginning of the ids"),
+            Argument(name="prefix", positional=True, is_id=True, help="the beginning of the ids"),
         ),
         timeout_seconds=2.0,
     ),

@@ -1,7 +1,7 @@
 """Key files for control over TCP: the server's pair, and one file for each allowed client.
 
     DIR/server.json          {"public": ..., "secret": ...}          mode 0600, read by the daemon only
-    DIR/clients/NAME.json    {"name": ..., "access": "read" or "write", "public": ...}
+    DIR/clients/NAME.json    {"name": ..., "access": "status", "read" or "write", "public": ...}
 
 and, on the client's machine, its credentials (``speechctl --key FILE``), mode 0600::
 
@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from speechaid.protocol.commands import Access
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEY: Final = re.compile(r"[0-9A-Za-z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
-ACCESSES: Final = ("read", "write")
+ACCESSES: Final = tuple(Access)
 
 
 class KeyringError(Exception):
@@ -91,7 +93,7 @@ def allowed_clients(directory: Path) -> dict[str, AllowedClient]:
         fields = _read(path, private=False)
         access = fields.get("access")
         if access not in ACCESSES:
-            raise KeyringError(f"{path}: access must be read or write")
+            raise KeyringError(f"{path}: access must be one of {', '.join(ACCESSES)}")
         name = check_name(fields.get("name"))
         public = _key(path, fields, "public")
         found[public] = AllowedClient(name=name, access=str(access), public=public)

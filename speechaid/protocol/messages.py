@@ -33,10 +33,12 @@ __all__ = [
     "EXIT_STATUS",
     "JSON_LIMIT",
     "PROTOCOL_VERSION",
+    "REVOKED",
     "SOCKET_PATH_LIMIT",
     "SYSTEM_SOCKET",
     "Access",
     "Argument",
+    "ColumnKind",
     "CommandSpec",
     "ErrorCode",
     "Kind",
@@ -55,6 +57,8 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION: Final = 1
+#: For a client on TCP, in answer to whatever it has sent.
+REVOKED: Final = "this client's key was revoked, or gives other access now"
 #: Limit of a request's JSON, in bytes.
 JSON_LIMIT: Final = 1024 * 1024
 #: Limit of an attached file, in bytes.
@@ -89,12 +93,25 @@ class ErrorCode(StrEnum):
     BUSY = "busy"
     #: Not carried out, for the reason in the message.
     REFUSED = "refused"
-    #: The database is away; the same request may succeed later.
+    #: The database or Retell is away; the same request may succeed later.
     UNAVAILABLE = "unavailable"
     #: The command did not end in time; the message says what is known.
     TIMEOUT = "timeout"
     #: A programming error of the daemon; its log has the details.
     INTERNAL = "internal"
+
+
+class ColumnKind(StrEnum):
+    """What the cells of an exported column are, where JSON cannot say it."""
+
+    #: Never a number, even of digits alone: ids, phones, what people said.
+    TEXT = "text"
+    #: A number, yes or no, or a text, as it is stored.
+    VALUE = "value"
+    #: ``YYYY-MM-DD``.
+    DAY = "day"
+    #: ``YYYY-MM-DD HH:MM:SS`` in UTC.
+    TIME = "time"
 
 
 #: speechctl's exit status for each code: 1 refused, 2 wrong usage.
@@ -123,15 +140,16 @@ class Peer:
     uid: int | None = None
     gid: int | None = None
     pid: int | None = None
-    #: Of a client on TCP: the name of its key, and its address.
+    #: Of a client on TCP: the name of its key, the public key itself, and its address.
     name: str | None = None
+    key: str | None = None
     address: str | None = None
     #: The client's right; a client of the unix socket has passed its permission bits.
     access: Access = Access.WRITE
 
     def may(self, access: Access) -> bool:
         """Whether the client may give commands that need this access."""
-        return self.access is Access.WRITE or access is Access.READ
+        return self.access.is_enough_for(access)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,7 @@
-"""The five endpoints of Retell that speechaid uses; each keeps to one time-out, none retries by itself."""
+"""Calls at Retell; each method keeps to one time-out, none retries by itself.
+
+What else a workspace has (agents, prompts, numbers) is read by ``retell.directory``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from speechaid import __version__
 from speechaid.model import reading
@@ -23,6 +26,7 @@ from speechaid.retell.faults import (
     Ambiguous,
     AnswerUnreadable,
     CallUnknown,
+    ItemUnknown,
     NotSent,
     RetellUnavailable,
     WrongCall,
@@ -211,6 +215,35 @@ class RetellClient:
         except ValueError as exc:
             raise RetellUnavailable("Retell's answer holds no concurrency figures") from exc
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: Document | None = None,
+        seconds: float | None = None,
+    ) -> Document:
+        """Read a document of any endpoint that changes nothing.
+
+        Args:
+            method: of HTTP.
+            path: its parts quoted, without a query.
+            query: added to the path.
+            body: sent as JSON.
+            seconds: the longest that it may take; the client's time-out unless given.
+
+        Raises:
+            ItemUnknown: Retell has nothing of that name.
+            RetellUnavailable: ask again later.
+            Blocked: the key or the request is refused.
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        try:
+            return self._ask(method, target, body=body, seconds=seconds)
+        except CallUnknown as exc:  # what 404 means everywhere else
+            raise ItemUnknown(str(exc), status=exc.status) from exc
+
     def server_now(self) -> datetime | None:
         """Retell's time by now, as its last answer told it; None where it told none."""
         if self.server_date is None:
@@ -367,8 +400,8 @@ def contradicts_create(call: ReportedCall, body: Mapping[str, Any]) -> bool:
 
 
 def _endpoint(path: str) -> str:
-    """The path without version and id: a label with few values."""
-    parts = path.strip("/").split("/")
+    """The path without version, id and query: a label with few values."""
+    parts = path.partition("?")[0].strip("/").split("/")
     return parts[1] if parts[0] in {"v2", "v3"} else parts[0]
 
 

@@ -92,6 +92,10 @@ class CallUnknown(RetellError):  # noqa: N818 - an answer, not a mistake
     """Retell has no call with that id."""
 
 
+class ItemUnknown(RetellError):  # noqa: N818 - an answer, not a mistake
+    """Retell has no agent, prompt or number of that name."""
+
+
 class RetellUnavailable(RetellError):  # noqa: N818 - a condition of the world, not a mistake
     """A temporary fault of any request but a create: the same request may be sent again."""
 

@@ -10,8 +10,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.model import reading
+from speechaid.model.account import Account
+from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.rules.currencies import OF_COUNTRY, UNIT_NAMES
+from speechaid.rules.phones import country_of
 from speechaid.rules.spoken import spoken_amount, spoken_date, spoken_moment
 
 #: The current time in this zone is always among the variables: SpeechAI's prompts use it.
@@ -33,6 +36,17 @@ ALIASES: Final = {
     "fecha_maxima": "fecha_maxima",
 }
 
+#: Names that are made of a job's variable, and the name of that variable.
+DERIVED: Final = {
+    **ALIASES,
+    "monto_total_texto": "debt_amount",
+    "fecha_limite_texto": "due_date",
+    "fecha_maxima_texto": "fecha_maxima",
+}
+
+#: Said with the variable that it belongs to, never alone.
+SAID_WITH_ANOTHER: Final = frozenset({"currency"})
+
 #: Fields of contact and payload that programs write for themselves.
 _INTERNAL_FIELDS: Final = frozenset({"next_phone_index", "_id"})
 
@@ -53,6 +67,36 @@ def variables_for(
         language: of the spoken forms and times, such as ``es`` or ``pt-BR``.
     """
     payload = reading.mapping(job.document.get("payload"))
+    own = own_variables(job, zone)
+    kind = _kind_of_call(own)
+    own |= _with_currency(own, country)
+    derived = {alias: own[name] for alias, name in ALIASES.items() if name in own}
+    spoken = _spoken(payload, own, country, language)
+    return {**derived, **kind, **spoken, **own, **_times(now, (HOME_ZONE, zone), language)}
+
+
+def variables_in(
+    job: Job,
+    *,
+    batch: Batch | None,
+    account: Account | None,
+    now: datetime,
+    default_timezone: str,
+    default_country: str | None,
+) -> dict[str, str]:
+    """``variables_for`` in the batch's zone and country, else the account's, else the defaults."""
+    zone = (batch.call_settings.timezone if batch else None) or (account.timezone if account else None)
+    return variables_for(
+        job,
+        now=now,
+        zone=str(zone or default_timezone),
+        country=country_of(batch, account, default_country),
+    )
+
+
+def own_variables(job: Job, zone: str = "UTC") -> dict[str, str]:
+    """The variables that stand in the job itself; empty ones are left out."""
+    payload = reading.mapping(job.document.get("payload"))
     own: dict[str, str] = {}
     for source in (
         reading.mapping(payload.get("additional_info")),
@@ -61,11 +105,7 @@ def variables_for(
         {"name": job.contact.name, "dni": job.contact.dni},
     ):
         own.update(_texts(source, zone))
-    kind = _kind_of_call(own)
-    own |= _with_currency(own, country)
-    derived = {alias: own[name] for alias, name in ALIASES.items() if name in own}
-    spoken = _spoken(payload, own, country, language)
-    return {**derived, **kind, **spoken, **own, **_times(now, (HOME_ZONE, zone), language)}
+    return own
 
 
 def plain(value: object, zone: str = "UTC") -> str:

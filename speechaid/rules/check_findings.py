@@ -215,6 +215,42 @@ def retell_away(reason: str, *, before_start: bool) -> CheckFinding:
     return (_warn if before_start else _fail)("retell", reason, remedy)
 
 
+def agent_known(agent_id: str, name: str | None, *, published: bool | None) -> CheckFinding:
+    """Retell has the configured agent."""
+    text = f"{agent_id}{f' ({name})' if name else ''}"
+    if published is False:
+        text += ", whose latest version is not published"
+    return _fine("agent", text)
+
+
+def agent_unknown(agent_id: str, *, before_start: bool) -> CheckFinding:
+    """Retell does not have the configured agent; a warning before a start, as for ``retell_away``."""
+    return (_warn if before_start else _fail)(
+        "agent",
+        f"Retell has no agent {agent_id}: it refuses every call",
+        "correct RETELL_AGENT_ID; speechctl agents lists the agents of this key's workspace",
+    )
+
+
+def number_known(countries: Sequence[str]) -> CheckFinding:
+    """Retell has the configured number, which may call these countries; none: all."""
+    return _fine("number", f"may call {', '.join(countries) or 'every country'}")
+
+
+def number_unknown(*, before_start: bool) -> CheckFinding:
+    """Retell does not have the configured number; a warning before a start, as for ``retell_away``."""
+    return (_warn if before_start else _fail)(
+        "number",
+        "Retell does not have the number of RETELL_FROM_NUMBER: it refuses every call",
+        "correct it; speechctl numbers lists the numbers of this key's workspace",
+    )
+
+
+def not_checked(name: str, reason: str) -> CheckFinding:
+    """Agent or number could not be checked."""
+    return _warn(name, f"not checked: {reason}", "run the check again")
+
+
 def descriptors(*, limit: int | None, needed: int, least: int, workers: int) -> CheckFinding:
     """Whether the process may open as many files as its workers need; ``limit`` None is no limit."""
     allowed = "any number is allowed" if limit is None else f"{limit} are allowed"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -106,6 +106,39 @@ SPELLINGS: Final[dict[str, tuple[Spelling, ...]]] = {
 #: A trunk zero behind the country code: it belongs to no number of these countries (it does in Italy).
 _TRUNK_ZERO: Final = re.compile(r"(5[1-9]|50[1-9]|59[1-8])0{1,2}(\d+)")
 
+#: The code of such a country, in E.164.
+_TRUNK_CODE: Final = re.compile(r"\+(?:5[1-9]|50[1-9]|59[1-8])")
+
+#: By the first digits: spellings that are valid, or were, beside the one that stands for the line.
+LINES: Final[dict[str, tuple[Spelling, ...]]] = {
+    "54": (_spelling(r"549(\d{10})", r"54\1"),),
+    # Numbers of eight digits that begin with 7 are still valid; no other subscriber got them with a 9 before.
+    "55": (_spelling(r"55(\d\d)([6-9]\d{7})", r"55\g<1>9\2"),),
+}
+
+
+@dataclass(frozen=True)
+class OtherForms:
+    """The other forms of a line, from its digits."""
+
+    digits: re.Pattern[str]
+    #: A call can be placed with these, or could before a change of the plan.
+    dialled: tuple[str, ...]
+    #: Versions up to 0.2 read these where people wrote a prefix that belongs to no number.
+    misread: tuple[str, ...] = ()
+
+
+#: The reverse of ``SPELLINGS`` and ``LINES``, by the first digits.
+OTHER_FORMS: Final[dict[str, tuple[OtherForms, ...]]] = {
+    "52": (OtherForms(re.compile(r"52(\d{10})"), (r"521\1",)),),
+    "54": (OtherForms(re.compile(r"54(\d{10})"), (r"549\1",)),),
+    "55": (OtherForms(re.compile(r"55(\d\d)9([6-9]\d{7})"), (r"55\1\2",)),),
+    "57": (
+        OtherForms(re.compile(r"5760([1-8]\d{7})"), (r"57\1",)),
+        OtherForms(re.compile(r"57(3\d{9})"), (), (r"573\1",)),
+    ),
+}
+
 _DIGITS_ONLY: Final = re.compile(r"\d+")
 _SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+?\d+", re.IGNORECASE)
 _DECIMAL_ZERO: Final = re.compile(r"(\+?\d{7,15})[.,]0{1,2}")
@@ -114,6 +147,8 @@ _RUT: Final = re.compile(r"(?:\d{1,2}\.\d{3}\.\d{3}|\d{7,8})-[\dkK]")
 _RUT_WITH_DOTS: Final = re.compile(r"\d{1,2}\.\d{3}\.\d{3}-?[\dkK]")
 #: The number's own characters: digits, and what people put between them.
 _RUN: Final = re.compile(r"\(?\+?[\d\s().\-\u2010-\u2015/\u2212]*\d")
+#: The same anywhere in a text; what it takes begins with a digit, so that it is found in one pass.
+_RUN_INSIDE: Final = re.compile(r"[+(]{0,2}\d[\d\s().\-\u2010-\u2015/\u2212]*")
 _LABEL: Final = re.compile(r"[^\d+(]{0,30}")
 #: Chile's plan does not tell mobiles from landlines since 2016, but its people do: mobiles begin with 9.
 _CHILEAN_MOBILE: Final = "+569"
@@ -201,18 +236,59 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
     return [(text.strip(), whole)]
 
 
-_ARGENTINE_MOBILE: Final = re.compile(r"\+549(\d{10})")
+def read_opt_out(text: str, countries: Sequence[str | None]) -> list[Number]:
+    """Read what somebody wrote who is not to be called: no note and no doubt about its form refuses it.
+
+    Returns:
+        The numbers in order, valid ones where the text is valid in the first country. Otherwise each number
+        as which a job with this text could be dialled in any of the countries. Empty: no job could be dialled
+        with it, so there is nothing to list (``read`` says why it is no number).
+    """
+    found: dict[str, Number] = {}
+    for part, reading in read_cell(text, countries[0] if countries else None):
+        if isinstance(reading, Number) and reading.is_valid:
+            found.setdefault(reading.e164, reading)
+        elif reading not in (Fault.ROUNDED, Fault.NATIONAL_ID):
+            for number in _possible_numbers(part, countries):
+                found.setdefault(number.e164, number)
+    return list(found.values())
+
+
+def _possible_numbers(text: str, countries: Sequence[str | None]) -> list[Number]:
+    """The numbers that digits anywhere in the text can be."""
+    plain = _undecorated(text)
+    found: list[Number] = []
+    for parts in ([plain, *_BETWEEN.split(plain)], plain.split()):
+        runs = dict.fromkeys(match[0] for part in parts for match in _RUN_INSIDE.finditer(part))
+        found += [number for run in runs for number in _numbers_of_run(run, countries)]
+        if found:
+            break
+    return found
+
+
+def _numbers_of_run(run: str, countries: Sequence[str | None]) -> list[Number]:
+    digits = "".join(_DIGITS_ONLY.findall(run))
+    if len(digits) < _MIN_DIGITS:
+        return []
+    readings = [_read_run(run, country.strip().upper() if country else None, None) for country in countries]
+    abroad = _number(digits, None, None)
+    if abroad is not None and abroad.is_valid:
+        readings.append(abroad)
+    numbers = [reading for reading in readings if isinstance(reading, Number)]
+    is_certain = bool(numbers) and numbers[0] is readings[0] and numbers[0].is_valid
+    return numbers[:1] if is_certain else numbers
 
 
 @lru_cache(maxsize=8192)
 def line_identity(e164: str) -> str:
     """The line that a number leads to: equal for every spelling that reaches the same subscriber.
 
-    Mexico's 1 and Brazil's missing ninth digit are mended by reading; Argentina's 9 only says that the line
-    is a mobile, the subscriber's number is unique without it.
+    Mexico's 1 is mended by reading; Argentina's 9 only says that the line is a mobile, the subscriber's
+    number is unique without it; Brazil's ninth digit was put before every mobile number.
 
     Args:
-        e164: a number with its country code, also one that was stored under older rules.
+        e164: a number with its country code, also one that was stored under older rules; any other text is
+            its own identity.
     """
     number = read(e164, None)
     return line_of(number) if isinstance(number, Number) else _line(e164)
@@ -224,7 +300,62 @@ def line_of(number: Number) -> str:
 
 
 def _line(e164: str) -> str:
-    return _ARGENTINE_MOBILE.sub(r"+54\1", e164)
+    digits = e164.removeprefix("+")
+    for rule in LINES.get(digits[:2], ()):
+        if rule.digits.fullmatch(digits):
+            return "+" + rule.digits.sub(rule.becomes, digits)
+    return e164
+
+
+def dialled_spellings(e164: str) -> tuple[str, ...]:
+    """The numbers that a call to this line can be placed with, in a fixed order; most lines have one.
+
+    The do-not-call list has an entry for each: a daemon of an older version looks up only the number that it
+    is about to dial.
+    """
+    return _spelled(e164)[0]
+
+
+def all_spellings(e164: str) -> tuple[str, ...]:
+    """Every form under which this line may have been listed, or dialled, by any version.
+
+    Beside ``dialled_spellings`` these are misreadings of versions up to 0.2, which kept a trunk zero behind
+    the country code. Whoever compares a number with stored ones compares all of these.
+    """
+    dialled, misread = _spelled(e164)
+    return dialled + misread
+
+
+@lru_cache(maxsize=8192)
+def _spelled(e164: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    line = line_identity(e164)
+    digits = line.removeprefix("+")
+    rules = [rule for rule in OTHER_FORMS.get(digits[:2], ()) if rule.digits.fullmatch(digits)]
+    dialled = dict.fromkeys(
+        [line, *("+" + rule.digits.sub(form, digits) for rule in rules for form in rule.dialled)]
+    )
+    misread = ["+" + rule.digits.sub(form, digits) for rule in rules for form in rule.misread]
+    for number in dialled:
+        if (code := _TRUNK_CODE.match(number)) is not None:
+            misread += [f"{code[0]}{zeros}{number[code.end() :]}" for zeros in ("0", "00")]
+    kept = dict.fromkeys(form for form in misread if _is_possible(form))
+    # A form that no rule makes is looked up as it is, too.
+    asked = {} if e164 in dialled else {e164: None}
+    return tuple(dialled), tuple(kept | asked)
+
+
+def _is_possible(e164: str) -> bool:
+    """Whether a version up to 0.2 took this for a number: it compared nothing but lengths."""
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(e164))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def is_valid(e164: str) -> bool:
+    """Whether the numbering plan of its country has the number."""
+    number = read(e164, None)
+    return isinstance(number, Number) and number.is_valid
 
 
 def is_placeholder(number: Number) -> bool:

@@ -17,13 +17,14 @@ limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from speechaid.model.batch import CallSettings
 from speechaid.model.states import JobStatus, Outcome, Stopper, SuspendReason
 from speechaid.rules.outcomes import reclassify
 from speechaid.rules.retry_table import (
+    ALL_LISTED,
     RULES,
     STOPPED_BY_OPERATOR,
     SUCCESS,
@@ -153,11 +154,16 @@ def decide(
     )
 
 
-def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
+def no_phone_left(position: Position, policy: RetryPolicy, *, listed: bool = False) -> NextStep:
     """The next step of a claimed job that has no phone to dial from ``position.index`` on.
 
     Numbers can be put on the do-not-call list between two dials. The rest of the pass is skipped, with the
-    retry delay; if no phone is left at all, the job fails at once.
+    retry delay; if no phone is left at all, the job ends at once.
+
+    Args:
+        position: with the listed phones among the dead ones.
+        policy: of the batch.
+        listed: whether one of the phones is not dialled only because it is on the do-not-call list.
     """
     step = _next_phone(
         position,
@@ -166,16 +172,15 @@ def no_phone_left(position: Position, policy: RetryPolicy) -> NextStep:
         pass_is_over=True,
         delay_seconds=policy.retry_delay_seconds,
     )
-    if step.cause is RetryCause.ALL_PHONES_DEAD and position.index == 0:
-        # No dial was made in this pass.
-        return NextStep(
-            status=step.status,
-            attempts=position.attempts,
-            next_phone_index=0,
-            delay_seconds=0.0,
-            cause=step.cause,
-        )
-    return step
+    if step.cause is not RetryCause.ALL_PHONES_DEAD:
+        return step
+    # Without a dial in this pass no attempt is spent.
+    ended = replace(step, attempts=position.attempts) if position.index == 0 else step
+    if not listed:
+        return ended
+    return replace(
+        ended, status=ALL_LISTED.status, cause=ALL_LISTED.cause, cancel_reason=ALL_LISTED.cancel_reason
+    )
 
 
 def exhausted(attempts: int) -> NextStep:

@@ -26,6 +26,8 @@ class RetryCause(StrEnum):
     #: The last attempt is spent: the job failed.
     EXHAUSTED = "exhausted"
     ALL_PHONES_DEAD = "all_phones_dead"
+    #: No phone is left but those on the do-not-call list: the job is cancelled.
+    ON_DO_NOT_CALL_LIST = "on_do_not_call_list"
     TEMPORARY = "temporary"
     DO_NOT_CALL = "do_not_call"
     NO_CREDIT = "no_credit"
@@ -91,6 +93,13 @@ STOPPED_BY_OPERATOR: Final = Rule(
     status=JobStatus.CANCELLED,
     cause=RetryCause.STOPPED_BY_OPERATOR,
     cancel_reason="hang_up",
+)
+#: As after a request not to be called; but an operator's reset revives the job: the list protects anyway.
+ALL_LISTED: Final = Rule(
+    action=NextAction.FINISH,
+    status=JobStatus.CANCELLED,
+    cause=RetryCause.ON_DO_NOT_CALL_LIST,
+    cancel_reason="on_do_not_call_list",
 )
 
 RULES: Final[Mapping[Outcome, Rule]] = MappingProxyType(

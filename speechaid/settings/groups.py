@@ -462,6 +462,17 @@ class Settings(Group):
         """Settings that came over a private pipe."""
         return cls.model_validate(wire)
 
+    def of_database_reader(self) -> Self:
+        """Those of a process that reads the database: without the secrets that it does not need."""
+        withheld = {"api_key": SecretStr("withheld")}
+        without = {"webhook_url": None, "webhook_secret": None}
+        return self.model_copy(
+            update={
+                "retell": self.retell.model_copy(update=withheld),
+                "alerts": self.alerts.model_copy(update=without),
+            }
+        )
+
     def secrets(self) -> tuple[str, ...]:
         """What no log may ever show."""
         parts = split_at_password(self.database.uri.get_secret_value())

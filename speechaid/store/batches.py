@@ -131,16 +131,17 @@ class Batches:
 
     # -- pause and resume --------------------------------------------------------------------------------
 
-    def pause(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
-        """Stop new calls of a batch; ``pause`` records who, when and why.
+    def pause(self, batch_id: str, *, by: str, reason: str | None) -> Document:
+        """Stop new calls of a batch; return its ``pause``, which records who, when and why.
 
         Raises:
             NotFound: there is no such batch.
         """
         pause = {"by": by, "reason": reason, "at": self._now()}
-        return self._change(
-            batch_id, {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
-        )
+        change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
+        if not self.table.update({"batch_id": batch_id}, change):
+            raise NotFound(f"no batch {batch_id}")
+        return pause
 
     def resume(self, batch_id: str, *, by: str) -> Batch:
         """Allow calls of a batch again.
@@ -200,6 +201,14 @@ class Batches:
         """
         fields = {f"call_settings.{name}": value for name, value in settings.items()}
         return self._change(batch_id, {"$set": {**fields, "updated_at": self._now()}})
+
+    def accept_unassigned(self, batch_id: str) -> Batch:
+        """Let numbers that no numbering plan has be dialled in a batch.
+
+        Raises:
+            NotFound: there is no such batch.
+        """
+        return self._change(batch_id, {"$set": {"accept_unassigned": True, "updated_at": self._now()}})
 
     def delete(self, batch_id: str) -> bool:
         """Delete a batch without open dials, of which no job is left; return whether it was there."""

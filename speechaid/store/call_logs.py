@@ -13,6 +13,9 @@ from speechaid.model.reading import Document
 from speechaid.store.indexes import DAY_SECONDS, LOG_RETENTION
 from speechaid.store.table import Table
 
+#: Events of operators: a command that changes something, or reads of people's data.
+COMMAND = "command"
+READ = "read"
 #: Seconds within which lines of other hosts arrive, clock differences included.
 OVERLAP_SECONDS = 15.0
 
@@ -43,15 +46,19 @@ class CallLogs:
     def audit(self, *, actor: str, command: str, args: Mapping[str, Any], outcome: str) -> None:
         """Add a line about an operator's command: who, what, and its outcome."""
         self._insert(
-            {"event": "command", "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
+            {"event": COMMAND, "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
         )
+
+    def note_read(self, record_id: object, fields: Document) -> None:
+        """Add the record of a client's reads, or write it again with its new counts."""
+        self.table.update({"_id": record_id}, {"$set": {"event": READ, **fields}}, upsert=True)
 
     def of_job(self, job_id: str) -> list[Document]:
         """Find a job's lines, in order."""
         return self.table.find({"job_id": job_id}, sort=[("at", 1)])
 
     def latest(
-        self, limit: int, *, job_id: str | None, commands: bool, after: str | None
+        self, limit: int, *, job_id: str | None, event: str | None, after: str | None
     ) -> tuple[list[Document], str]:
         """Find the latest lines, oldest first; return them and the position from which to read on.
 
@@ -64,22 +71,27 @@ class CallLogs:
         query: Document = {}
         if job_id is not None:
             query["job_id"] = job_id
-        if commands:
-            query["event"] = "command"
+        if event is not None:
+            query["event"] = event
         if after is not None:
             query["_id"] = {"$gt": _object_id(after)}
         position = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
-        latest_first = [("at" if job_id or commands else "_id", -1)]
+        latest_first = [("at" if job_id or event else "_id", -1)]
         lines = self.table.find(query, sort=latest_first, limit=limit)
         return lines[::-1], position
 
     def commands(self, limit: int) -> list[Document]:
         """Find the latest commands, newest first."""
-        return self.table.find({"event": "command"}, sort=[("at", -1)], limit=limit)
+        return self.table.find({"event": COMMAND}, sort=[("at", -1)], limit=limit)
 
     def _insert(self, fields: Document) -> None:
         kept = {name: value for name, value in fields.items() if value is not None}
         self.table.insert({**kept, "at": self._now()})
+
+
+def new_record_id() -> object:
+    """An id for ``CallLogs.note_read``."""
+    return ObjectId()
 
 
 def _object_id(position: str) -> ObjectId:

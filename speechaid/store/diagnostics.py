@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus, Outcome, SuspendReason
+from speechaid.rules.numbers import all_spellings, line_identity
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
 
@@ -45,14 +46,17 @@ class Diagnostics:
         return [read_job(row) for row in found]
 
     def holder_of(self, number_: str, besides: Job) -> str | None:
-        """The name of another job with an open dial to this number; None where there is none."""
-        row = self._jobs.find_one({"dial.number": number_, "_id": {"$ne": besides.id}}, fields=("job_id",))
+        """The name of another job with an open dial to this number's line; None where there is none."""
+        query = {"dial.number": {"$in": list(all_spellings(number_))}, "_id": {"$ne": besides.id}}
+        row = self._jobs.find_one(query, fields=("job_id",))
         return None if row is None else text(row.get("job_id")) or str(row["_id"])
 
     def busy_numbers(self, numbers: Collection[str]) -> frozenset[str]:
-        """Those of the numbers that have an open dial."""
-        rows = self._jobs.find({"dial.number": {"$in": sorted(numbers)}}, fields=("dial.number",))
-        return frozenset(str(row["dial"]["number"]) for row in rows)
+        """Those of the numbers whose line has an open dial."""
+        forms = sorted({form for one in numbers for form in all_spellings(one)})
+        rows = self._jobs.find({"dial.number": {"$in": forms}}, fields=("dial.number",))
+        lines = {line_identity(str(row["dial"]["number"])) for row in rows}
+        return frozenset(one for one in numbers if line_identity(one) in lines)
 
     def open_dials(self, limit: int) -> list[Job]:
         """Find jobs with an open dial."""

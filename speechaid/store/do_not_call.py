@@ -1,13 +1,22 @@
-"""The do-not-call list: numbers that are never dialled, in E.164."""
+"""The do-not-call list: numbers that are never dialled, in E.164.
+
+A number is looked up in every form that leads to its line (``rules.numbers.all_spellings``), so that it
+does not matter under which one it was listed, nor by which version. It is listed under each form that a call
+can be placed with, since daemons of earlier versions look up nothing but the number that they dial.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.reading import Document
+from speechaid.rules.numbers import all_spellings, dialled_spellings, line_identity
 from speechaid.store.table import Table
+
+#: On an entry that was added because it is another spelling of this number.
+SPELLING_OF = "spelling_of"
 
 
 class DoNotCallList:
@@ -18,41 +27,48 @@ class DoNotCallList:
         self._now = now
 
     def add(self, number: str, *, source: str, job_id: str | None = None) -> None:
-        """Add a number; an existing entry stays as it is."""
-        entry = {"source": source, "job_id": job_id, "at": self._now()}
-        self.table.update({"_id": number}, {"$setOnInsert": entry}, upsert=True)
+        """Add a number, in each form that it can be dialled in; an existing entry stays as it is."""
+        for entry in _entries(number, {"source": source, "job_id": job_id, "at": self._now()}):
+            self.table.update({"_id": entry.pop("_id")}, {"$setOnInsert": entry}, upsert=True)
 
     def add_many(self, numbers: Sequence[str], *, source: str) -> int:
-        """Add many numbers; return how many were new."""
-        known = self.listed(numbers)
-        fresh = [number for number in dict.fromkeys(numbers) if number not in known]
-        entry = {"source": source, "at": self._now()}
+        """Add many numbers; return how many lines were new."""
+        of_line = {line_identity(number): number for number in reversed(numbers)}
+        wanted = list(of_line.values())
+        existing = self._ids(wanted)
+        shared = {"source": source, "at": self._now()}
+        entries = [entry for number in wanted for entry in _entries(number, shared)]
+        missing = [entry for entry in entries if entry["_id"] not in existing]
         try:
-            if fresh:
-                self.table.insert_many([{"_id": number, **entry} for number in fresh])
+            if missing:
+                self.table.insert_many(missing)
         except StoreUnavailable:
             raise
         except StoreError:  # another process added one of them meanwhile
-            for number in fresh:
+            for number in wanted:
                 self.add(number, source=source)
-        return len(fresh)
+        return len(wanted) - len(numbers_of(wanted, existing))
 
     def entry(self, number: str) -> Document | None:
-        """Find a number's entry (``source``, ``job_id``, ``at``); None where it is not listed."""
-        return self.table.find_one({"_id": number})
+        """Find a number's entry (``source``, ``job_id``, ``at``), the oldest where there are several."""
+        found = self.table.find({"_id": {"$in": list(all_spellings(number))}})
+        return min(found, key=lambda entry: (SPELLING_OF in entry, str(entry.get("at"))), default=None)
 
     def size(self) -> int:
         """How many numbers are listed."""
-        return self.table.count({})
+        return self.table.count({SPELLING_OF: None})
 
     def listed(self, numbers: Iterable[str]) -> frozenset[str]:
-        """Those of the numbers that are on the list."""
-        wanted = sorted(set(numbers))
-        if not wanted:
-            return frozenset()
-        return frozenset(
-            str(row["_id"]) for row in self.table.find({"_id": {"$in": wanted}}, fields=("_id",))
-        )
+        """Those of the numbers whose line is on the list, in whatever form."""
+        wanted = frozenset(numbers)
+        return numbers_of(wanted, self._ids(wanted))
+
+    def _ids(self, numbers: Collection[str]) -> set[object]:
+        """The entries of these numbers, in whatever form."""
+        if not numbers:
+            return set()
+        rows = self.table.find({"_id": {"$in": searched_forms(numbers)}}, fields=("_id",))
+        return {row["_id"] for row in rows}
 
     def other_forms(self, limit: int) -> list[Document]:
         """Find entries whose ``_id`` no dial compares with, since it does not begin with a plus.
@@ -71,5 +87,22 @@ class DoNotCallList:
         self.table.update({"_id": entry["_id"]}, {"$set": {"read_as": list(numbers)}})
 
     def remove(self, number: str) -> bool:
-        """Remove a number; return whether it was listed."""
-        return self.table.delete({"_id": number}) > 0
+        """Remove a number, in all its forms; return whether it was listed."""
+        return self.table.delete({"_id": {"$in": list(all_spellings(number))}}) > 0
+
+
+def searched_forms(numbers: Iterable[str]) -> list[str]:
+    """Every form under which one of these numbers may be listed, in order."""
+    return sorted({form for number in numbers for form in all_spellings(number)})
+
+
+def numbers_of(numbers: Iterable[str], entries: Iterable[object]) -> frozenset[str]:
+    """Those of the numbers that one of the list's entries, given by ``_id``, leads to."""
+    lines = {line_identity(str(entry)) for entry in entries}
+    return frozenset(number for number in numbers if line_identity(number) in lines)
+
+
+def _entries(number: str, fields: Document) -> list[Document]:
+    """The entry of a number, and one for each other form that it can be dialled in."""
+    others = (form for form in dialled_spellings(number) if form != number)
+    return [{"_id": number, **fields}, *({"_id": form, **fields, SPELLING_OF: number} for form in others)]

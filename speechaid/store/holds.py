@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, instant, shown, text, whole, yes_or_no
 from speechaid.store.table import Duplicate, Table, as_stored
 
@@ -121,7 +122,8 @@ def read_global_hold(document: Document | None) -> GlobalHold | None:
         return None
     unread = None if on else f"the stored hold cannot be read: on is {shown(document.get('on'))}"
     return GlobalHold(
-        reason=unread or text(document.get("reason")),
+        # Written by an earlier version, or by another program, it may quote a number.
+        reason=unread or mask_prose(text(document.get("reason")) or "") or None,
         by=text(document.get("by")),
         at=instant(document.get("at")),
     )

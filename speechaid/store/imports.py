@@ -19,6 +19,8 @@ _KNOWN_FIELDS: Final = (
     *("last_outcome", "call_id", "attempts", "tries"),
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
 )
+#: Fields of a job that its variables are made of.
+_VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_number")
 #: Person keys that one query names: the embedded server compares each job with all of them.
 _KEYS_OF_A_QUERY: Final = 60
 #: Mappings of an account that are kept, the latest used.
@@ -94,12 +96,11 @@ class Imports:
 
     def waiting_jobs(self, batch_id: str) -> Generator[Document]:
         """Yield the batch's jobs that wait for a call, those not started included, for counts."""
-        query: Document = {
-            "status": {"$in": list(WAITING)},
-            "batch_id": batch_id,
-            "suspend_reason": {"$in": [None, SuspendReason.NOT_STARTED]},
-        }
-        return self._jobs.stream(query, fields=("person_keys", "contact.phones"))
+        return self._jobs.stream(_waiting(batch_id), fields=("person_keys", "contact.phones"))
+
+    def waiting_variables(self, batch_id: str) -> Generator[Document]:
+        """Yield the batch's jobs that wait for a call, those not started included, with their variables."""
+        return self._jobs.stream(_waiting(batch_id), fields=_VARIABLE_FIELDS)
 
     # -- undo --------------------------------------------------------------------------------------------
 
@@ -151,6 +152,14 @@ class Imports:
             "at": self._now(),
         }
         self._mappings.update({"_id": f"{account_id or ''}:{titles_key}"}, {"$set": fields}, upsert=True)
+
+
+def _waiting(batch_id: str) -> Document:
+    return {
+        "status": {"$in": list(WAITING)},
+        "batch_id": batch_id,
+        "suspend_reason": {"$in": [None, SuspendReason.NOT_STARTED]},
+    }
 
 
 def people_and_phones(jobs: Sequence[Document], people: set[object]) -> int:

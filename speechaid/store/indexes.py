@@ -132,6 +132,12 @@ LOGS = (
         "operators' commands in order",
         {"partialFilterExpression": {"event": "command"}},
     ),
+    Index(
+        "speechaid_log_reads",
+        _keys("event", "at"),
+        "who read people's data, in order",
+        {"partialFilterExpression": {"event": "read"}},
+    ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
     LOG_RETENTION,
 )

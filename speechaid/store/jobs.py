@@ -18,10 +18,11 @@ from bson import encode
 from bson.errors import BSONError
 
 from speechaid.errors import JobDeleted, LeaseLost, NotFound, NumberBusy, StoreError, StoreUnavailable
-from speechaid.model.job import Dial, Job
+from speechaid.model.job import Contact, Dial, Job
 from speechaid.model.reading import Document, due_time, instant, mapping, text, whole
 from speechaid.model.states import FINISHED, JobStatus, spellings_of, status_dates, transition
 from speechaid.rules import operator_requests
+from speechaid.rules.numbers import dialled_spellings
 from speechaid.store import indexes, legacy
 from speechaid.store.ranges import begins
 from speechaid.store.table import Duplicate, Table, as_stored, suppress_faults
@@ -50,6 +51,8 @@ class Candidate:
     reserved_until: Any
     claim_token: Any
     account_id: str | None = None
+    #: As stored; they are looked up while the claimed job is read.
+    phones: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, document: Document) -> Candidate:
@@ -60,6 +63,7 @@ class Candidate:
             reserved_until=document.get("reserved_until"),
             claim_token=document.get("claim_token"),
             account_id=text(document.get("account_id")),
+            phones=Contact.read(document).phones,
         )
 
     @property
@@ -67,7 +71,10 @@ class Candidate:
         """The revision to write; the compare-and-set compares the one that was read, of whatever type."""
         return whole(self.revision) + 1
 
-    FIELDS = ("revision", "reserved_until", "claim_token", "account_id")
+    FIELDS = (
+        *("revision", "reserved_until", "claim_token", "account_id"),
+        *("contact.phones", "contact.phone", "to_number"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +219,10 @@ class Jobs:
     def record_intent(self, job: Job, dial: Dial) -> Job:
         """Write the intent durably, before the dial is placed; the job must have no open dial.
 
-        Where the index that makes open numbers unique is missing, other jobs are looked at before the write;
         ``number_is_taken`` has to follow, right before the call is placed.
 
         Raises:
-            NumberBusy: the number has an open dial in another job.
+            NumberBusy: the number, in whatever spelling, has an open dial in another job.
             LeaseLost: another process owns the job, or it has an open dial.
         """
         if self.number_is_taken(dial.number, besides=job.id):
@@ -232,20 +238,24 @@ class Jobs:
         return replace(job, dial=dial)
 
     def number_is_taken(self, number: str, *, besides: Any) -> bool:
-        """Whether another job has an open dial to this number, where no index ensures that none has.
+        """Whether another job has an open dial to this number's line, where no index excludes it.
 
-        With the index this is False, and nothing is read. Without it, of two jobs that write their intents
-        at the same time at least one finds the other here, since both look after they have written; whoever
+        The unique index knows a number in one spelling. Where a call can be placed with no other, and the
+        index exists, this is False, and nothing is read. Otherwise, of two jobs that write their intents at
+        the same time at least one finds the other here, since both look after they have written; whoever
         finds another withdraws.
 
         Args:
             number: in E.164.
             besides: the ``_id`` of the job that is to be dialled.
         """
-        if self.numbers_are_unique():
+        spellings, unique = dialled_spellings(number), self.numbers_are_unique()
+        if unique and spellings == (number,):
             return False
-        others = {"dial.number": number, "_id": {"$ne": besides}}
-        return bool(self.table.find(others, limit=1, fields=("_id",), hint=indexes.OPEN_NUMBERS.name))
+        numbers = list({number, *spellings})
+        others = {"dial.number": {"$in": numbers}, "_id": {"$ne": besides}}
+        hint = LIVE_NUMBER if unique else indexes.OPEN_NUMBERS.name
+        return bool(self.table.find(others, limit=1, fields=("_id",), hint=hint))
 
     def numbers_are_unique(self, *, reread: bool = False) -> bool:
         """Whether the unique index on open numbers exists; known for ``UNIQUE_KNOWN_SECONDS``."""
@@ -256,7 +266,7 @@ class Jobs:
         return self._unique[0]
 
     def shared_numbers(self) -> dict[str, list[str]]:
-        """Names of the jobs of each number that has more than one open dial."""
+        """Names of the jobs of each number, in one spelling, that has more than one open dial."""
         rows = self.table.find(
             {"dial.number": {"$exists": True}},
             fields=("job_id", "dial.number"),

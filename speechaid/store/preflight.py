@@ -13,8 +13,9 @@ from typing import Any
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.model.reading import Document, mapping, sequence
+from speechaid.model.reading import Document
 from speechaid.store import holds
+from speechaid.store.do_not_call import numbers_of, searched_forms
 from speechaid.store.holds import HoldsReading
 from speechaid.store.jobs import read_job
 from speechaid.store.table import Table
@@ -28,7 +29,7 @@ class PreflightDocuments:
     holds: HoldsReading
     account: Account | None
     batch: Batch | None
-    #: The numbers searched for in the do-not-call list, and those of them that are listed.
+    #: The numbers searched for in the do-not-call list, and those of them whose line is listed.
     asked: frozenset[str]
     listed: frozenset[str]
 
@@ -67,26 +68,26 @@ class PreflightQueries:
             batch_id: None: no batch is read.
             numbers: searched for in the do-not-call list, in E.164.
         """
-        wanted = {"listed": {"$literal": sorted(numbers)}} if numbers else {}
-        found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
+        found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, _listed(numbers))
         return _documents_of(found, fingerprint, frozenset(numbers))
 
     def read_with_job(
-        self, job_id: Any, token: str, fingerprint: str, *, account_id: str | None, batch_id: str | None
+        self,
+        job_id: Any,
+        token: str,
+        fingerprint: str,
+        *,
+        account_id: str | None,
+        batch_id: str | None,
+        numbers: Collection[str],
     ) -> tuple[Job, PreflightDocuments] | None:
-        """As ``read``, with the job claimed under this token; None where the claim was lost.
-
-        The numbers searched for are those of the job's contact as stored, in E.164 or not.
-        """
+        """As ``read``, with the job claimed under this token; None where the claim was lost."""
         own = {"_id": job_id, "claim_token": token}
-        wanted = {"job": "$$ROOT", "listed": "$contact.phones"}
+        wanted = {"job": "$$ROOT", **_listed(numbers)}
         found = self._joined(own, fingerprint, account_id, batch_id, wanted)
         if not found:
             return None
-        job = read_job(found["job"])
-        phones = sequence(mapping(job.document.get("contact")).get("phones"))
-        asked = frozenset(phone for phone in phones if isinstance(phone, str))
-        return job, _documents_of(found, fingerprint, asked)
+        return read_job(found["job"]), _documents_of(found, fingerprint, frozenset(numbers))
 
     def _joined(
         self,
@@ -117,6 +118,11 @@ class PreflightQueries:
         return rows[0] if rows else {}
 
 
+def _listed(numbers: Collection[str]) -> Document:
+    """The keys by which the do-not-call list is joined; none where there is no number."""
+    return {"listed": {"$literal": searched_forms(numbers)}} if numbers else {}
+
+
 def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> PreflightDocuments:
     account, batch = found.get("account"), found.get("batch")
     return PreflightDocuments(
@@ -124,5 +130,5 @@ def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> P
         account=Account.read(account[0]) if account else None,
         batch=Batch.read(batch[0]) if batch else None,
         asked=asked,
-        listed=frozenset(str(document["_id"]) for document in found.get("listed", ())),
+        listed=numbers_of(asked, (document["_id"] for document in found.get("listed", ()))),
     )

@@ -107,6 +107,14 @@ BATCH_STATES: Final = ("dialling", "outside_window", "paused", "not_understood",
 HOLD_SCOPES: Final = ("fleet", "host", "key")
 #: Whether Retell's analysis of a call came in time.
 ANALYSES: Final = ("added", "missing")
+#: Why a client of the control socket was refused or disconnected: codes of the protocol, then what ends a
+#: connection on the unix socket, then what the process for TCP refuses.
+REFUSAL_CAUSES: Final = (
+    *("bad_json", "bad_request", "bad_version", "unknown_command", "bad_argument", "too_large", "forbidden"),
+    *("revoked", "internal"),
+    *("bad_frames", "timed_out", "too_many_connections", "no_descriptors"),
+    *("handshake", "not_curve", "unknown_key", "dropped"),
+)
 WEBHOOK_RESULTS: Final = ("delivered", "failed", "dropped")
 
 _OF_CALLS: Final = (
@@ -298,6 +306,12 @@ _OF_OTHERS: Final = (
     _counter("speechaid_database_faults_total", "Times that the database did not answer, by step.", "step"),
     _gauge("speechaid_counted_timestamp_seconds", "When jobs and batches were last counted."),
     _counter("speechaid_commands_total", "Control commands, by name and result.", "command", "result"),
+    _counter(
+        "speechaid_control_refusals_total",
+        "Requests and connections that the control socket or control over TCP refused, by cause.",
+        "cause",
+        values=REFUSAL_CAUSES,
+    ),
     _gauge(
         "speechaid_alert_active", "1 while an alert fires, as evaluated by the daemon.", "alert", "severity"
     ),

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from speechaid.model.masking import mask_bare_phones, mask_phones
+from speechaid.model.masking import mask_phones, mask_prose
 from speechaid.protocol.text import hide_passwords
 
-#: Names of fields that hold phone numbers, with or without a plus.
-_PHONE_FIELD: Final = re.compile(r"(?i)phone|number|msisdn|telefono|celular|caller|callee|^to$|^from$")
+#: Names of fields that hold phone numbers, with or without a plus, or what operators type, and may quote.
+_PHONE_FIELD: Final = re.compile(
+    r"(?i)phone|number|msisdn|telefono|celular|caller|callee|^to$|^from$|reason|^note|^summary$"
+)
 #: Names of fields that are not shown at all.
 _SECRET_FIELD: Final = re.compile(r"(?i)api_?key$|password|authorization|secret|curve_?key")
 HIDDEN: Final = "(hidden)"
@@ -47,7 +49,7 @@ class Redactor:
             text = text.replace(form, HIDDEN)
         # Passwords that the settings do not know, too: the embedded database makes its own.
         text = hide_passwords(text)
-        return mask_bare_phones(text) if of_phones else mask_phones(text)
+        return mask_prose(text) if of_phones else mask_phones(text)
 
     @functools.cached_property
     def _forms(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, diagnostics, imports, lists
+from speechctl.render import actions, agents, diagnostics, imports, lists
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -16,6 +16,7 @@ from speechctl.render.text import as_words, cause_text, duration, local_time, pa
 
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
+    "reading": "rows",
     "importing": "contacts",
     "listing": "numbers",
     "exporting": "rows",
@@ -41,7 +42,7 @@ def progress_line(progress: Result) -> str:
     state = progress.get("state")
     if state == "waiting":
         return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} in flight ..."
-    if state in _PROGRESS_UNITS:
+    if state in _PROGRESS_UNITS and "done" in progress:
         of = f" of {progress['of']}" if "of" in progress else ""
         return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]} ..."
     if state == "draining":
@@ -130,7 +131,7 @@ def _resume_batch(result: Result) -> list[Block]:
         lines.append(f"{plural(int(result['started']), 'imported contact')} started")
     if result.get("first_calls") and not result.get("fault"):
         lines.append(str(result["first_calls"]["text"]))
-    lines += _warning(result)
+    lines += [*_warning(result), *agents.start_warning(result)]
     if result.get("fault"):
         lines.append(f"! it is still not dialled: {result['fault']}; correct the batch's call_settings")
     return lines
@@ -308,6 +309,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "create-batch": _create_batch,
     "pause-batch": _pause_batch,
     "resume-batch": _resume_batch,
+    "check-agent": agents.check_agent,
+    "agents": agents.agents,
+    "numbers": agents.numbers,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
     "jobs": _jobs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from speechctl.render.blocks import Block, Result, sanitized
-from speechctl.render.text import cause_text, local_time
+from speechctl.render.text import cause_text, local_time, plural
 
 _HEAD = frozenset({"id", "at", "event", "job_id", "job", "worker"})
 
@@ -15,11 +15,21 @@ def logs(result: Result) -> list[Block]:
 
 def log_line(line: Result) -> str:
     """An entry of ``call_logs``."""
-    if line.get("event") == "command":
+    if line.get("event") in {"command", "read"}:
         given = " ".join(f"{name}={value}" for name, value in (line.get("args") or {}).items())
         what = " ".join(filter(None, [str(line.get("command")), given]))
-        return sanitized(f"{local_time(line.get('at'))}  {line.get('actor')}: {what}: {line.get('outcome')}")
+        done = f"{line.get('outcome')}{_read(line)}"
+        return sanitized(f"{local_time(line.get('at'))}  {line.get('actor')}: {what}: {done}")
     return event_line({**line, "job": line.get("job_id")})
+
+
+def _read(line: Result) -> str:
+    """What the record of a client's reads counts; empty for other commands."""
+    if line.get("documents") is None:
+        return ""
+    requests = int(line.get("requests") or 1)
+    until = f" in {requests} requests until {local_time(line.get('until'))}" if requests > 1 else ""
+    return f", {plural(int(line['documents']), 'document')}{until}"
 
 
 def event_line(item: Result) -> str:

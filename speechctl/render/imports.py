@@ -21,6 +21,7 @@ def contacts_import(result: Result) -> list[Block]:
     if result.get("first_calls"):
         blocks.append(_first_calls(result))
     blocks += [f"! {result['warning']}"] if result.get("warning") else []
+    blocks += [f"! {result['agent_warning']}"] if result.get("agent_warning") else []
     blocks += _read(result)
     blocks += _columns(result)
     blocks += _known(result)

@@ -53,11 +53,17 @@ def _import_state(row: Result) -> str:
 
 def dnc_add(result: Result) -> list[Block]:
     """The result of ``dnc-add``."""
+    numbers = " and ".join(result["numbers"])
     lines: list[Block] = [
-        f"{result['number']} was already on the list"
+        f"{numbers} {'were' if len(result['numbers']) > 1 else 'was'} already on the list"
         if result["was_listed"]
-        else f"{result['number']} will not be called again, on any host"
+        else f"{numbers} will not be called again, on any host"
     ]
+    if not result["valid"]:
+        several = "each form in which it could be dialled" if len(result["numbers"]) > 1 else "as written"
+        lines.append(
+            f"no numbering plan has this number: it is listed {several}; with the right number, add that too"
+        )
     if result["in_call"]:
         lines.append("it is in a call right now, which continues: speechctl hang-up JOB ends it")
     return lines

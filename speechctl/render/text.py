@@ -29,6 +29,7 @@ CAUSES: Final[Mapping[str, str]] = {
     "retry": "another attempt later",
     "exhausted": "no attempts left",
     "all_phones_dead": "no usable phone left",
+    "on_do_not_call_list": "its phones are on the do-not-call list",
     "temporary": "temporary fault, no attempt used",
     "do_not_call": "asked not to be called",
     "no_credit": "account has no credit",

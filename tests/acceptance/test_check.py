@@ -106,10 +106,27 @@ def test_with_everything_in_order_all_checks_pass_and_nothing_is_dialled(
     simulator.clear_requests()
     found = levels(variables, status=0)
     assert set(found) >= {"settings", "database", "durability", "indexes", "clock", "other workers", "retell"}
+    assert set(found) >= {"agent", "number"}
     assert set(found) >= {"socket", "state directory", "descriptors"}
     assert {name for name, level in found.items() if level != "ok"} <= {"database"}  # a standalone server
-    assert list(simulator.requests()["counts"]) == ["concurrency"]
+    assert set(simulator.requests()["counts"]) == {"concurrency", "agent", "number"}
     assert simulator.placed_calls() == []
+
+
+def test_an_agent_and_a_number_that_retell_does_not_have_are_named(
+    variables: Environ, simulator: SimulatorProcess
+) -> None:
+    simulator.change(agents={"agent_other": {}}, numbers={"+56220000000": {}})
+    try:
+        found = levels(variables, status=1)
+        assert (found["retell"], found["agent"], found["number"]) == ("ok", "fail", "fail")
+        assert "no agent agent_test" in text_of(variables, "agent")
+        assert variables["RETELL_FROM_NUMBER"] not in text_of(variables, "number")
+        # Calls in progress must be followed all the same.
+        found = levels(variables, "--before-start", status=0)
+        assert (found["agent"], found["number"]) == ("warn", "warn")
+    finally:
+        simulator.change(agents=None, numbers=None)
 
 
 def test_each_invalid_setting_is_reported_and_the_exit_status_is_78(variables: Environ) -> None:

@@ -8,17 +8,20 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
 
 from speechaid.errors import FleetError
+from speechaid.protocol.commands import Access
 from speechaid.protocol.keys import AllowedClient, Credentials, credentials, write_client, write_credentials
 from speechctl.client import Client, Refused, Remote, Unreachable, new_pair
+from tests.fuzz.control import fuzz, written
 from tests.support.fleet_harness import parent_of
-from tests.support.fuzz_control import fuzz, written
 from tests.support.terminal import Terminal, open_terminal
 
 PATIENCE_SECONDS = 30.0
@@ -74,6 +77,18 @@ class Network:
     def pid(self) -> int:
         return int(self.terminal.ask("status")["supervisor"]["pid"])
 
+    def refusals_logged(self) -> int:
+        return self.terminal.daemon.log.read_text().count("control.request_refused")
+
+    def refusals_counted(self, cause: str) -> float:
+        """The counter of this cause, as Prometheus reads it."""
+        address = self.terminal.ask("status")["metrics"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_SECONDS) as page:
+            text = page.read().decode()
+        return float(
+            text.partition(f'speechaid_control_refusals_total{{cause="{cause}"}} ')[2].split("\n")[0]
+        )
+
     def wait_for_log(self, text: str) -> None:
         self.terminal.until(lambda: text in self.terminal.daemon.log.read_text())
 
@@ -88,6 +103,7 @@ def network() -> Iterator[Network]:
         terminal.type("keys", "server", "--dir", str(opened.keys))
         opened.add("maria", "write")
         opened.add("grafana", "read")
+        opened.add("panel", "status")
         terminal.daemon.start()
         yield opened
 
@@ -99,6 +115,7 @@ def test_key_files_are_readable_for_their_owner_only(network: Network) -> None:
     assert {(row["name"], row["access"]) for row in listed["clients"]} == {
         ("maria", "write"),
         ("grafana", "read"),
+        ("panel", "status"),
     }
     assert "secret" not in json.dumps(listed)
     assert "exists already" in network.terminal.refused("keys", "server", "--dir", str(network.keys))
@@ -126,7 +143,35 @@ def test_a_client_with_a_read_key_reads_and_its_writes_are_refused_and_logged(ne
             client.ask("drain", {}, timeout_seconds=PATIENCE_SECONDS)
     assert caught.value.code == "forbidden"
     assert not network.terminal.ask("status")["supervisor"]["draining"]
-    network.wait_for_log("drain needs write access, and this client may only read")
+    network.wait_for_log("drain needs write access, and this client has read")
+
+
+def test_a_client_with_a_status_key_sees_counts_and_nothing_of_a_person(network: Network) -> None:
+    batch_id = network.terminal.import_contacts(3, "clientes de Ana Rojas")
+    job = network.terminal.a_live_call(batch_id)
+    network.terminal.type("hold", "--reason", "complaint of Ana Rojas +56912345671")
+    jobs = list(network.terminal.database["jobs"].find({"batch_id": batch_id}))
+    of_people = {"Ana Rojas", "912345671", "********71", str(job["dial"]["call_id"])}
+    for found in jobs:
+        of_people |= {found["job_id"], found["contact"]["name"], *found["contact"]["phones"]}
+    with network.client("panel") as client:
+        answers = {
+            name: client.ask(name, {}, timeout_seconds=PATIENCE_SECONDS)
+            for name in ("status", "alerts", "batches")
+        }
+        for name in ("jobs", "logs", "doctor", "promises", "forecast", "imports"):
+            with pytest.raises(Refused) as caught:
+                client.ask(name, {}, timeout_seconds=PATIENCE_SECONDS)
+            assert caught.value.code == "forbidden", name
+        with pytest.raises(Refused, match="events needs read access, and this client has status"):
+            next(client.stream("events", {}))
+    network.terminal.type("unhold")
+    shown = json.dumps(answers)
+    assert [text for text in of_people if text in shown] == []
+    assert any(worker["job"] for worker in answers["status"]["workers"])
+    assert answers["status"]["fleet_hold"]["at"]
+    assert sum(answers["status"]["queue"].values()) >= len(jobs)
+    assert batch_id in shown
 
 
 def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -> None:
@@ -136,6 +181,7 @@ def test_a_key_that_is_not_on_the_list_is_refused_and_logged(network: Network) -
     with Client(remote) as client, pytest.raises(Unreachable, match="does not accept this key"):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     network.wait_for_log(f"its key {stranger.pair.public} is not allowed")
+    network.terminal.until(lambda: network.refusals_counted("unknown_key"))
 
 
 def test_a_client_with_another_server_key_is_refused_and_logged(network: Network) -> None:
@@ -180,9 +226,68 @@ def test_a_reload_admits_added_clients_and_refuses_revoked_ones_even_connected(
         with pytest.raises(Refused) as caught:
             client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
         assert caught.value.code == "forbidden"
+        # Told why, the connection is closed; the client connects again by itself, and is not let in.
+        with pytest.raises(Unreachable, match="does not accept this key"):
+            client._poll(client._connected(), int(PATIENCE_SECONDS * 1000))
     with network.client("jorge") as client, pytest.raises(Unreachable):
         client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
     network.wait_for_log("a revoked client at 127.0.0.1 was refused")
+
+
+def test_revoking_a_key_ends_its_stream_of_events_and_no_other(network: Network) -> None:
+    network.add("luis", "read")
+    network.terminal.type("reload")
+    with network.client("luis") as client, network.client("grafana") as other:
+        stream, of_other = client.stream("events", {}), other.stream("events", {})
+        assert next(stream) == next(of_other) == {"state": "listening"}
+        network.terminal.type("keys", "revoke", "luis", "--dir", str(network.keys))
+        network.terminal.type("reload")
+        with pytest.raises(Refused, match="key was revoked") as caught:
+            list(stream)
+        assert caught.value.code == "forbidden"
+        network.terminal.type("log-level", "INFO")
+        commands = (item.get("event", {}).get("command") for item in of_other)
+        assert any(command == "log-level" for command in commands)
+
+
+def test_lowering_a_keys_access_ends_what_was_begun_with_more(network: Network) -> None:
+    network.add("rosa", "read")
+    network.terminal.type("reload")
+    with network.client("rosa") as client:
+        stream = client.stream("events", {})
+        assert next(stream) == {"state": "listening"}
+        file = network.keys / "clients" / "rosa.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "access": "status"}))
+        network.terminal.type("reload")
+        with pytest.raises(Refused, match="gives other access now"):
+            list(stream)
+        assert client.ask("status", {}, timeout_seconds=PATIENCE_SECONDS)
+
+
+def test_revoking_a_key_stops_the_import_that_it_began(network: Network) -> None:
+    people = 60_000
+    rows = [
+        f"Persona {number},+1{212 + number // 10_000}55{number % 10_000 + 50_000}" for number in range(people)
+    ]
+    file = "\n".join(["nombre,telefono", *rows]).encode()
+    args = {"filename": "all.csv", "name": "revoked", "accept": "unassigned,placeholder,service"}
+    network.add("hugo", "write")
+    network.terminal.type("reload")
+
+    def revoke(progress: Mapping[str, Any]) -> None:
+        if progress["state"] == "reading":
+            network.terminal.type("keys", "revoke", "hugo", "--dir", str(network.keys))
+            network.terminal.type("reload")
+
+    with network.client("hugo") as client, pytest.raises(Refused, match="key was revoked"):
+        client.ask("import", args, attachment=file, timeout_seconds=PATIENCE_SECONDS, on_progress=revoke)
+    jobs = network.terminal.database["jobs"]
+    # The database thread carries out commands in order: the next step of the import has had its turn.
+    network.terminal.type("batches")
+    imported = jobs.count_documents({"contact.name": {"$regex": "^Persona 5"}})
+    network.terminal.type("batches")
+    assert jobs.count_documents({"contact.name": {"$regex": "^Persona 5"}}) == imported < people / 6
+    network.terminal.until(lambda: "import" in network.terminal.type("logs", "--commands"))
 
 
 def test_sighup_admits_added_clients(network: Network) -> None:
@@ -213,13 +318,32 @@ def test_events_stream_over_the_network_too(network: Network) -> None:
 def test_malformed_and_forbidden_messages_of_a_reader_get_an_error_each_and_write_nothing(
     network: Network,
 ) -> None:
-    # python -m tests.support.fuzz_control does this with more messages.
-    before = written(network.terminal)
+    # python -m tests.fuzz.control does this with more messages.
+    before, lines_before = written(network.terminal), network.refusals_logged()
     reader = Remote(address=network.address, credentials=credentials(network.keys_of("grafana")))
     findings = fuzz(reader, 2_000, seed=11, warm_up=1_000)
     assert findings.wrong == []
     assert findings.grown_kb < 16 * 1024
     assert findings.answers["forbidden"] > 50
+    assert written(network.terminal) == before
+    # For each cause one at once, and one a minute.
+    causes = len(findings.answers)
+    assert network.refusals_logged() - lines_before <= causes * (2 + findings.seconds / 60)
+    # The page shows the state of a second ago.
+    network.terminal.until(lambda: network.refusals_counted("forbidden") >= findings.answers["forbidden"])
+
+
+@pytest.mark.parametrize(("name", "access"), [("grafana", Access.READ), ("panel", Access.STATUS)])
+def test_odd_but_valid_requests_beyond_a_keys_access_are_forbidden_and_write_nothing(
+    network: Network, name: str, access: Access
+) -> None:
+    before = written(network.terminal)
+    target = Remote(address=network.address, credentials=credentials(network.keys_of(name)))
+    findings = fuzz(target, 250, seed=12, warm_up=50, access=access, is_shaped=True)
+    assert findings.wrong == []
+    assert findings.answers["forbidden"] > 100
+    assert findings.answers["ok"] > 5
+    assert findings.grown_kb < 32 * 1024
     assert written(network.terminal) == before
 
 

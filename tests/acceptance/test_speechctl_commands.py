@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from speechaid.protocol.messages import COMMANDS
-from tests.support.fuzz_control import fuzz
+from tests.fuzz.control import fuzz
 from tests.support.terminal import TALK_SECONDS, Terminal, open_terminal
 
 Document = dict[str, Any]
@@ -450,7 +450,7 @@ def test_for_a_misspelt_command_the_right_one_is_suggested(terminal: Terminal) -
 
 
 def test_malformed_messages_get_an_error_each_and_the_daemon_goes_on_calling(terminal: Terminal) -> None:
-    # python -m tests.support.fuzz_control --messages 100000 does this with more messages.
+    # python -m tests.fuzz.control --messages 100000 does this with more messages.
     batch = terminal.import_contacts(20, "meanwhile")
     findings = fuzz(terminal.daemon.socket, 3_000, seed=7, warm_up=2_000)
     assert findings.wrong == []

@@ -83,7 +83,7 @@ def contacts(data: bytes) -> None:
     assert all(row.reason for row in parsed.bad_rows)
     assert all(phone.startswith("+") for row in parsed.rows for phone in row.phones)
     jobs = importer.job_documents(
-        parsed, batch_id="batch-1", account_id=None, now=_NOW, new_id=lambda: "job-1"
+        parsed.rows, batch_id="batch-1", account_id=None, now=_NOW, new_id=lambda: "job-1"
     )
     for job in jobs:
         bson.encode(job)

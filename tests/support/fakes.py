@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from speechaid.clock import SystemClock
 from speechaid.commands.dispatch import Dispatcher
-from speechaid.commands.interfaces import HandlerContext, SubmitTask
+from speechaid.commands.interfaces import Continue, HandlerContext, Result, SubmitTask
 from speechaid.control import ControlSocket
 from speechaid.errors import ConfigError, ControlError
 from speechaid.maintenance.database_thread import DatabaseThread
@@ -190,6 +192,15 @@ class Service:
             self.dispatcher.dispatch(request)
         for answer in self._database_thread.answers() if self._database_thread is not None else []:
             answer()
+        self.dispatcher.tick(SystemClock().boottime())
+
+
+def finished(answer: Result | Continue, context: HandlerContext) -> Result:
+    """The result of a background handler, whose further steps run here."""
+    while isinstance(answer, Continue):
+        time.sleep(answer.after_seconds)
+        answer = answer.step(context)
+    return answer
 
 
 @contextlib.contextmanager

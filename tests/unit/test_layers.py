@@ -18,6 +18,7 @@ LAYERS = (
     "rules",
     "store retell telemetry",
     "dialer campaign",
+    "importing",
     "worker control control_sockets commands fleet embedded maintenance monitoring",
     "supervisor daemon check service cli __main__",
     "demo",

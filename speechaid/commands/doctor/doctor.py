@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from speechaid.clock import SystemClock
 from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
 from speechaid.commands.doctor.host_checks import CHECKS
-from speechaid.commands.dry_run import dry_run_context, retell_client
-from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.commands.dry_run import dry_run_context
+from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
+from speechaid.commands.retell_questions import ask_retell
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError
 from speechaid.maintenance.document_scan import DocumentScan, UnreadableDocument
@@ -22,10 +24,13 @@ from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant
 from speechaid.model.states import JobStatus
-from speechaid.retell.faults import Blocked, RetellError
+from speechaid.retell.client import RetellClient
+from speechaid.retell.directory import RetellDirectory
+from speechaid.retell.faults import Blocked, ItemUnknown, RetellError
 from speechaid.rules import eligibility, windows
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.rules.windows import WindowFault
+from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.store.holds import GlobalHold
 from speechaid.store.inspection import missing_indexes
@@ -34,7 +39,7 @@ from speechaid.store.inspection import missing_indexes
 _RECENT_SECONDS: Final = 86_400.0
 #: Upper bound of the open dials and of the stuck jobs that are read.
 _MAX_DIALS: Final = 2000
-#: Time-out of the request to Retell, in seconds.
+#: The longest that all requests to Retell may take, in seconds.
 _RETELL_SECONDS: Final = 5.0
 #: Longest look for documents that cannot be read; the housekeeper looks at all of them, in portions.
 _SCAN_SECONDS: Final = 2.0
@@ -43,9 +48,20 @@ _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 T = TypeVar("T")
 
 
-def doctor(context: HandlerContext, command: Invocation) -> Result:
+def doctor(context: HandlerContext, command: Invocation) -> Result | Continue:
     """What keeps calls from being placed, most severe first."""
-    facts = DoctorFacts(snapshot=command.snapshot, settings=context.settings, retell=_retell(context))
+
+    def then(context: HandlerContext, answer: RetellFacts | RetellError) -> Result:
+        if isinstance(answer, RetellError):
+            answer = RetellFacts(unreachable=str(answer))
+        return _diagnose(context, command, answer)
+
+    settings = context.settings
+    return ask_retell(context, lambda client: _retell(client, settings), then, within_seconds=_RETELL_SECONDS)
+
+
+def _diagnose(context: HandlerContext, command: Invocation, retell: RetellFacts) -> Result:
+    facts = DoctorFacts(snapshot=command.snapshot, settings=context.settings, retell=retell)
     started_at = instant(facts.supervisor.get("started_at"))
     if started_at is not None:
         facts.up_seconds = (SystemClock().now() - started_at).total_seconds()
@@ -110,20 +126,24 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.unreadable = store.diagnostics.unreadable(COUNTED)
     facts.unreadable_answers = store.diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
     facts.served = store.diagnostics.served_jobs(COUNTED)
-    facts.documents = _unreadable_documents(store, facts.snapshot)
+    _scan_documents(context, facts)
     facts.missing_indexes = missing_indexes(store)
 
 
-def _unreadable_documents(store: Store, snapshot: Mapping[str, Any]) -> list[UnreadableDocument]:
+def _scan_documents(context: HandlerContext, facts: DoctorFacts) -> None:
     """What a short scan finds now, and what the housekeeper's rounds have found beyond it."""
-    scan = DocumentScan(store)
-    scan.check_more(SystemClock(), _SCAN_SECONDS)
-    found = scan.all_found()
+    scan = DocumentScan(context.store)
+    country = context.settings.dialling.default_country
+    scan.check_more(SystemClock(), _SCAN_SECONDS, default_country=country)
+    facts.documents, facts.unassigned = scan.all_found(), scan.unassigned_numbers()
     if scan.is_complete:
-        return found
-    known = {(one.collection, one.name, one.fault.field) for one in found}
-    earlier = map(UnreadableDocument.read, snapshot.get("unreadable", {"named": []})["named"])
-    return found + [one for one in earlier if (one.collection, one.name, one.fault.field) not in known]
+        return
+    known = {(one.collection, one.name, one.fault.field) for one in facts.documents}
+    earlier = map(UnreadableDocument.read, facts.snapshot.get("unreadable", {"named": []})["named"])
+    facts.documents += [one for one in earlier if (one.collection, one.name, one.fault.field) not in known]
+    counted: Mapping[str, int] = facts.snapshot.get("unassigned", {})
+    if sum(counted.values()) > sum(facts.unassigned.values()):
+        facts.unassigned = dict(counted)
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:
@@ -171,23 +191,38 @@ def _zone(facts: DoctorFacts, batch: Batch | None) -> str | None:
     return None if account is None else account.timezone
 
 
-def _retell(context: HandlerContext) -> RetellFacts:
-    """Send Retell one request with this host's key."""
-    timeout_seconds = min(_RETELL_SECONDS, context.settings.retell.timeout_seconds)
+def _retell(client: RetellClient, settings: Settings) -> RetellFacts:
+    """Ask Retell with this host's key, in a thread of its own: key and limits, then agent and number."""
     started = time.monotonic()
-    with retell_client(context, timeout_seconds) as client:
-        try:
-            concurrency = client.get_concurrency()
-        except Blocked as exc:
-            return RetellFacts(refused=str(exc))
-        except RetellError as exc:
-            return RetellFacts(unreachable=str(exc))
-        return RetellFacts(
-            milliseconds=round((time.monotonic() - started) * 1000, 1),
-            calls=concurrency.current,
-            limit=concurrency.limit,
-            date=client.server_date,
-        )
+    try:
+        concurrency = client.get_concurrency()
+    except Blocked as exc:
+        return RetellFacts(refused=str(exc))
+    except RetellError as exc:
+        return RetellFacts(unreachable=str(exc))
+    facts = RetellFacts(
+        milliseconds=round((time.monotonic() - started) * 1000, 1),
+        calls=concurrency.current,
+        limit=concurrency.limit,
+        date=client.server_date,
+    )
+    directory = RetellDirectory(client, _RETELL_SECONDS - (time.monotonic() - started))
+    return replace(
+        facts,
+        has_agent=_has(lambda: directory.get_agent(settings.retell.agent_id)),
+        has_number=_has(lambda: directory.get_number(settings.retell.from_number)),
+    )
+
+
+def _has(get: Callable[[], object]) -> bool | None:
+    """Whether Retell has it; None where it does not say."""
+    try:
+        get()
+    except ItemUnknown:
+        return False
+    except RetellError:
+        return None
+    return True
 
 
 def _milliseconds(operation: Callable[[], T]) -> float:

@@ -46,7 +46,7 @@ class DoctorFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class RetellFacts:
-    """The result of one request to Retell."""
+    """What Retell answers to this host's key."""
 
     refused: str | None = None
     unreachable: str | None = None
@@ -54,6 +54,9 @@ class RetellFacts:
     calls: int | None = None
     limit: int | None = None
     date: datetime | None = None
+    #: Whether Retell has the configured agent and number; None where that could not be asked.
+    has_agent: bool | None = None
+    has_number: bool | None = None
 
 
 @dataclass(kw_only=True)
@@ -103,6 +106,8 @@ class DoctorFacts:
     served: list[str] = field(default_factory=list)
     #: Documents with fields that cannot be read.
     documents: list[UnreadableDocument] = field(default_factory=list)
+    #: Waiting jobs with a number that no numbering plan has, by batch; the key of jobs without one is empty.
+    unassigned: dict[str, int] = field(default_factory=dict)
     missing_indexes: list[str] = field(default_factory=list)
 
     @property

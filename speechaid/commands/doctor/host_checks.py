@@ -12,6 +12,7 @@ from typing import Final
 
 from speechaid.commands.doctor import job_checks
 from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
+from speechaid.model.masking import mask_phone
 from speechaid.protocol.text import plural
 from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
@@ -219,6 +220,20 @@ def _retell(facts: DoctorFacts) -> Findings:
             f"one request took {retell.milliseconds:.0f} ms",
             "wait, there is nothing to do on this host; RETELL_TIMEOUT_SECONDS limits each request",
         )
+    if retell.has_agent is False:
+        yield fault(
+            "unknown_agent",
+            "Retell does not have this host's agent: it refuses every call",
+            f"RETELL_AGENT_ID={facts.settings.retell.agent_id}",
+            "correct it and reload; speechctl agents lists the agents of this key's workspace",
+        )
+    if retell.has_number is False:
+        yield fault(
+            "unknown_number",
+            "Retell does not have this host's calling number: it refuses every call",
+            f"RETELL_FROM_NUMBER={mask_phone(facts.settings.retell.from_number)}",
+            "correct it and reload; speechctl numbers lists the numbers of this key's workspace",
+        )
     if retell.limit is not None and len(facts.workers) > retell.limit:
         yield warning(
             "concurrency_limit",
@@ -314,6 +329,7 @@ CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     job_checks.calls,
     job_checks.unreadable,
     job_checks.served_jobs,
+    job_checks.unassigned_numbers,
     job_checks.unreadable_documents,
     job_checks.retries,
     _settings,

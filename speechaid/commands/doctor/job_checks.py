@@ -323,6 +323,19 @@ def served_jobs(facts: DoctorFacts) -> Findings:
         )
 
 
+def unassigned_numbers(facts: DoctorFacts) -> Findings:
+    """Numbers of other programs' jobs that no numbering plan has; they are dialled all the same."""
+    if facts.unassigned:
+        yield warning(
+            "unassigned_numbers",
+            "waiting jobs of other programs have a number that its country's numbering plan does not have; "
+            "such numbers are dialled, and Retell refuses those that do not exist",
+            listed(by_jobs({name or "without a batch": jobs for name, jobs in facts.unassigned.items()})),
+            "correct the numbers in the database; to leave them out, write accept_unassigned: false into the "
+            "batch",
+        )
+
+
 def unreadable_documents(facts: DoctorFacts) -> Findings:
     """Documents with fields that cannot be read, by collection."""
     by_collection: dict[tuple[str, bool], dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""The five endpoints over HTTP: key check, faults, response, request log."""
+"""The endpoints over HTTP: key check, faults, response, request log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from speechaid.demo.simulator import directory
 from speechaid.demo.simulator.bodies import Refusal
 from speechaid.demo.simulator.broken_responses import DelayedResponse, ResetResponse, garbage
 from speechaid.demo.simulator.calls import Call
 from speechaid.demo.simulator.document import describe, revived, with_fields
 from speechaid.demo.simulator.faults import Endpoint, FaultTable, Injection, Kind, Subject
+from speechaid.demo.simulator.settings import Settings
 from speechaid.demo.simulator.workspace import Workspace
 from speechaid.model.masking import fingerprint
 
@@ -103,16 +105,21 @@ class Simulator:
             return self._faulty_response(injection, None, subject)
         try:
             self._check_key(request)
-            normal = await self._run_operation(subject, document, injection.delay_before)
+            normal = await self._run_operation(subject, request, document, injection.delay_before)
         except Refusal as refusal:
             normal = self._error(refusal.status, refusal.message, refusal.headers)
         return normal if fault is None else self._faulty_response(injection, normal, subject)
 
-    async def _run_operation(self, subject: Subject, document: object, delay: float) -> Response:
+    async def _run_operation(
+        self, subject: Subject, request: Request, document: object, delay: float
+    ) -> Response:
         """Run the endpoint's operation, ``delay`` seconds late, even if the client has disconnected."""
         if subject.endpoint is Endpoint.CREATE:
             return await self._create(subject, document, delay)
         await asyncio.sleep(delay)
+        read = _DIRECTORY.get(subject.endpoint)
+        if read is not None:
+            return self.json(read(self.workspace.settings, request))
         workspace, now, call_id = self.workspace, self.clock(), subject.call_id or ""
         if subject.endpoint is Endpoint.STOP:
             workspace.stop(call_id, now)
@@ -224,12 +231,32 @@ def _result(response: Response) -> str:
     return "hang" if isinstance(response, DelayedResponse) else str(response.status_code)
 
 
+#: What reads agents, prompts and numbers: all that they need is in the settings.
+_DIRECTORY: Final[dict[Endpoint, Callable[[Settings, Request], dict[str, Any]]]] = {
+    Endpoint.AGENT: lambda has, asked: directory.agent_document(has.agents, asked.path_params["name"]),
+    Endpoint.AGENTS: lambda has, asked: directory.agents_page(has.agents, asked.query_params),
+    Endpoint.LLM: lambda has, asked: directory.prompt_document(
+        has.agents, asked.path_params["name"], "retell-llm"
+    ),
+    Endpoint.FLOW: lambda has, asked: directory.prompt_document(
+        has.agents, asked.path_params["name"], "conversation-flow"
+    ),
+    Endpoint.NUMBER: lambda has, asked: directory.number_document(has.numbers, asked.path_params["name"]),
+    Endpoint.NUMBERS: lambda has, asked: directory.numbers_page(has.numbers, asked.query_params),
+}
+
 _ROUTES: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("POST", "/v2/create-phone-call", Endpoint.CREATE),
     ("GET", "/v2/get-call/{call_id}", Endpoint.GET),
     ("POST", "/v3/list-calls", Endpoint.LIST),
     ("POST", "/v2/stop-call/{call_id}", Endpoint.STOP),
     ("GET", "/get-concurrency", Endpoint.CONCURRENCY),
+    ("GET", "/get-agent/{name}", Endpoint.AGENT),
+    ("POST", "/v2/list-agents", Endpoint.AGENTS),
+    ("GET", "/get-retell-llm/{name}", Endpoint.LLM),
+    ("GET", "/get-conversation-flow/{name}", Endpoint.FLOW),
+    ("GET", "/get-phone-number/{name}", Endpoint.NUMBER),
+    ("GET", "/v2/list-phone-numbers", Endpoint.NUMBERS),
 )
 
 

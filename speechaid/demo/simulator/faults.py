@@ -15,13 +15,19 @@ from speechaid.rules.refusals import WORDINGS
 
 
 class Endpoint(StrEnum):
-    """The five endpoints, for a fault's filter."""
+    """The endpoints, for a fault's filter."""
 
     CREATE = "create"
     GET = "get"
     LIST = "list"
     STOP = "stop"
     CONCURRENCY = "concurrency"
+    AGENT = "agent"
+    AGENTS = "agents"
+    LLM = "llm"
+    FLOW = "flow"
+    NUMBER = "number"
+    NUMBERS = "numbers"
 
 
 class Kind(StrEnum):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from speechaid.demo.simulator.directory import AgentSetup
 from speechaid.demo.simulator.script import Outcome
 from speechaid.model.masking import fingerprint
 
@@ -68,6 +69,10 @@ class Settings(BaseModel):
     do_not_call: frozenset[str] = frozenset()
     #: Caller numbers of this workspace; None: any number.
     from_numbers: frozenset[str] | None = None
+    #: By id; None: the demo's, and every other id is an agent like the demo's first.
+    agents: dict[str, AgentSetup] | None = None
+    #: Fields of the API by number; None: the demo's, and every other number is known as well.
+    numbers: dict[str, dict[str, Any]] | None = None
     #: Added to the ``Date`` header of every response.
     date_skew_seconds: float = 0.0
 

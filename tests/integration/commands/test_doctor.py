@@ -19,6 +19,7 @@ from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.settings import Settings
 from speechaid.store.connection import connect
 from tests.support.common_stage import phone
+from tests.support.fakes import finished
 from tests.support.stage import Document, Stage, settings_for
 
 BATCH = "batch-20260101-00000001"
@@ -39,11 +40,14 @@ class Campaign:
         self.stage = stage
         self.settings: Settings = stage.settings
         self.store = stage.store
+        self._jobs = 0
         stage.add_batch(BATCH)
         self.job("job-1")
 
     def job(self, job_id: str, **fields: Any) -> None:
-        self.stage.add_job(phone(), job_id=job_id, **{"batch_id": BATCH, **fields})
+        self._jobs += 1
+        # Numbers that the numbering plan has.
+        self.stage.add_job(f"+5695555{self._jobs:04d}", job_id=job_id, **{"batch_id": BATCH, **fields})
 
     def jobs(self, count: int, **fields: Any) -> None:
         for number in range(count):
@@ -80,12 +84,12 @@ class Campaign:
         command = Invocation(
             args={}, actor="a test", attachment=None, progress=lambda _: None, snapshot=SNAPSHOT
         )
-        return {row["code"]: row for row in doctor(context, command)["findings"]}
+        return {row["code"]: row for row in finished(doctor(context, command), context)["findings"]}
 
 
 @pytest.fixture
 def campaign(common_stage: Stage) -> Campaign:
-    common_stage.simulator.change(concurrency_limit=20, date_skew_seconds=0)
+    common_stage.simulator.change(concurrency_limit=20, date_skew_seconds=0, agents=None, numbers=None)
     return Campaign(common_stage)
 
 
@@ -114,6 +118,14 @@ def wrong_key(campaign: Campaign) -> None:
 def slow_retell(campaign: Campaign) -> None:
     campaign.set(RETELL_TIMEOUT_SECONDS="60")  # longer than the latency below
     campaign.stage.simulator.fault("latency", endpoints=["concurrency"], seconds=3.2)
+
+
+def unknown_agent(campaign: Campaign) -> None:
+    campaign.stage.simulator.change(agents={"agent_of_another_workspace": {}})
+
+
+def unknown_number(campaign: Campaign) -> None:
+    campaign.stage.simulator.change(numbers={})
 
 
 def unreachable(campaign: Campaign) -> None:
@@ -163,6 +175,8 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "wrong_key": wrong_key,
     "retell_unreachable": unreachable,
     "slow_retell": slow_retell,
+    "unknown_agent": unknown_agent,
+    "unknown_number": unknown_number,
     "concurrency_limit": lambda campaign: campaign.stage.simulator.change(concurrency_limit=2),
     "clock_skew_retell": lambda campaign: campaign.stage.simulator.change(date_skew_seconds=600),
     "orphaned_jobs": lambda campaign: campaign.job("job-2", batch_id="batch-of-nobody"),

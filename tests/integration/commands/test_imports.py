@@ -334,6 +334,18 @@ def test_kinds_of_remark_are_counted_accepted_and_refused(operator: Operator) ->
     assert mixed["would_import"] == 2
 
 
+def test_numbers_that_an_import_was_told_to_keep_are_dialled_too(operator: Operator) -> None:
+    file = "nombre,celular\nAna,+56911223344\n"
+    kept = operator.run("import", file=file, filename="a.csv", accept="unassigned")
+    assert operator.batch(kept["batch_id"])["accept_unassigned"] is True
+
+    plain = operator.run("import", file="nombre,celular\nEva,+56955550072\n", filename="b.csv")
+    assert "accept_unassigned" not in operator.batch(plain["batch_id"])
+    more = "nombre,celular\nLuz,+56911223355\n"
+    operator.run("import", file=more, filename="c.csv", batch=plain["batch_id"], accept="unassigned")
+    assert operator.batch(plain["batch_id"])["accept_unassigned"] is True
+
+
 # -- what will be said -------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from speechaid.commands.forecast import forecast
 from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.maintenance.housekeeping import Housekeeper
 from tests.support.common_stage import phone
+from tests.support.fakes import finished
 from tests.support.stage import Document, Stage
 
 BATCH, ACCOUNT = "batch-20260101-00000001", "acc-1"
@@ -95,7 +96,7 @@ def ask(stage: Stage, command: Any, **args: Any) -> Document:
     called = Invocation(
         args=args, actor="a test", attachment=None, progress=lambda _: None, snapshot=SNAPSHOT
     )
-    return dict(command(context, called))
+    return finished(command(context, called), context)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -132,3 +133,73 @@ def test_what_is_unreadable_is_named_with_its_field(stage: Stage) -> None:
         "attempts 'three' cannot be understood: a whole number"
         in ask(stage, explain, job="job-1")["sentence"]
     )
+
+
+def test_a_listed_number_is_named_as_such_by_explain_and_forecast_and_ends_its_job(stage: Stage) -> None:
+    """The job has two spellings of a listed line, and one number that was found invalid."""
+    add(stage, {"contact.phones": ["+54 9 11 5555 0101", "+56976543210"], "dead_phones": ["+56976543210"]})
+    stage.database.speechaid_do_not_call.insert_one({"_id": "+541155550101", "source": "another version"})
+
+    explained = ask(stage, explain, job="job-1")
+    found = {check["name"]: check["value"] for check in explained["checks"] if not check["passed"]}
+    assert found["phone"] == "none of 2 may be dialled (1 on the do-not-call list, 1 found invalid)"
+    assert "do-not-call list" in explained["sentence"]
+    planned = ask(stage, forecast, batch=None, limit=10)
+    assert planned["dials"] == []
+    assert [(row["reason"], row["jobs"]) for row in planned["skipped"]] == [
+        ("its phones are on the do-not-call list", 1)
+    ]
+
+    assert stage.dial_next(stage.context())
+    assert (stage.placed_calls(), stage.job()["status"]) == ([], "cancelled")
+    assert stage.job()["cancel_reason"] == "on_do_not_call_list"
+    assert ask(stage, explain, job="job-1")["sentence"].endswith(", on do not call list")
+
+
+def test_explain_names_the_listed_phones_beside_the_one_that_is_dialled(stage: Stage) -> None:
+    listed, other = "+56976543210", "+56976543211"
+    add(stage, {"contact.phones": [listed, "hello", other, "+56 9 7654 3211"]})
+    stage.store.do_not_call.add(listed, source="test")
+    checks = {row["name"]: row["value"] for row in ask(stage, explain, job="job-1")["checks"]}
+    assert checks["phone"].endswith(
+        "3 of 4; of the others 1 on the do-not-call list, 1 no phone number, 1 listed twice in the job"
+    )
+
+
+def test_numbers_that_no_plan_has_are_dialled_for_other_programs_and_counted_by_doctor(stage: Stage) -> None:
+    lacking = "+56911111111"
+    stage.simulator.script({lacking: ["dial_busy"]})
+    add(stage, {"contact.phones": [lacking]})
+    stage.add_job(lacking, job_id="imported", batch_id=BATCH, account_id=ACCOUNT, import_id="import-1")
+    stage.add_job("9 1111 1112", job_id="without a batch")
+
+    findings = {row["code"]: row["evidence"] for row in ask(stage, doctor)["findings"]}
+    assert findings["unassigned_numbers"] == f"{BATCH} (1 job), without a batch (1 job)"
+    housekeeper = Housekeeper(stage.store)
+    housekeeper.tick(stage.settings, now=1000.0)
+    assert housekeeper.stats()["unassigned"] == {BATCH: 1, "": 1}
+
+    assert ask(stage, explain, job="job-1")["sentence"].startswith("Ready")
+    why = ask(stage, explain, job="imported")["sentence"]
+    assert "none of 1 may be dialled (1 not in the numbering plan)" in why
+
+    stage.database.jobs.delete_one({"job_id": "without a batch"})
+    for _ in range(2):
+        assert stage.dial_next(stage.context())
+    assert [call["to_number"] for call in stage.placed_calls()] == [lacking]
+    assert (stage.job("imported")["status"], stage.job("imported")["last_error"]) == (
+        "failed",
+        "all_phones_dead",
+    )
+
+    stage.database.batches.update_one({}, {"$set": {"accept_unassigned": True}})
+    stage.database.jobs.update_one({"job_id": "imported"}, {"$set": {"status": "pending"}})
+    assert ask(stage, explain, job="imported")["sentence"].startswith("Ready")
+
+
+def test_a_batch_whose_switch_for_such_numbers_cannot_be_understood_is_not_called(stage: Stage) -> None:
+    add(stage, {"batch.accept_unassigned": "perhaps"})
+    stage.dial_next(stage.context())
+    assert stage.placed_calls() == []
+    evidence = [row["evidence"] for row in ask(stage, doctor)["findings"]]
+    assert any("accept_unassigned 'perhaps' cannot be understood: true or false" in one for one in evidence)

@@ -13,6 +13,14 @@ from speechaid.store.table import Table
 
 A, B = "+12025550101", "+12025550102"
 BATCH, OTHER_BATCH = "batch-20260101-0000000a", "batch-20260101-0000000b"
+#: One line, as versions up to 0.2 and other programs may have stored it.
+SPELLINGS = {
+    "argentina": ("+5491155550101", "+541155550101"),
+    "mexico": ("+525512345678", "+5215512345678"),
+    "brazil": ("+5511987654321", "+551187654321"),
+    "colombia": ("+576012345678", "+5712345678"),
+    "chile": ("+56976543210", "+560976543210"),
+}
 WORKER = "worker-1@host-a:1"
 #: Seconds.
 LEASE = 120.0

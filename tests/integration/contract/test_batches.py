@@ -84,8 +84,9 @@ def test_the_newest_batches_come_first_and_those_without_a_time_last(store: Stor
 
 def test_a_pause_says_who_and_why_until_the_batch_is_resumed(store: Store) -> None:
     add_batch(store)
-    paused = store.batches.pause("batch-1", by="ana", reason="lunch")
-    assert not paused.is_active
+    pause = store.batches.pause("batch-1", by="ana", reason="lunch")
+    assert (pause["by"], pause["reason"]) == ("ana", "lunch")
+    assert batch(store)["is_active"] is False
     assert (batch(store)["pause"]["by"], batch(store)["pause"]["reason"]) == ("ana", "lunch")
 
     assert store.batches.resume("batch-1", by="eva").is_active

@@ -17,6 +17,7 @@ from speechaid.store.connection import Store
 from speechaid.store.jobs import Jobs
 from tests.integration.contract.documents import (
     LEASE,
+    SPELLINGS,
     WORKER,
     A,
     B,
@@ -235,6 +236,26 @@ def test_a_number_has_one_open_dial_across_all_jobs(store: Store) -> None:
     store.jobs.requeue(first)
     store.jobs.record_intent(second, dial_to(A, store.now(), "key-2"))
     assert job(store, "job-2")["dial"]["number"] == A
+
+
+@pytest.mark.parametrize("line", sorted(SPELLINGS.keys() - {"chile"}))
+@pytest.mark.parametrize("earlier_is_valid", [True, False])
+def test_a_number_has_one_open_dial_in_whatever_spelling(
+    store: Store, line: str, earlier_is_valid: bool
+) -> None:
+    """The dial in the other spelling is another program's, or an earlier version's."""
+    valid, other = SPELLINGS[line]
+    first, second = (valid, other) if earlier_is_valid else (other, valid)
+    add_job(store, first)
+    add_job(store, second, job_id="job-2")
+    theirs, ours = claim_and_dial(store, first), claim(store, "job-2")
+    with pytest.raises(NumberBusy):
+        store.jobs.record_intent(ours, dial_to(second, store.now(), "key-2"))
+    assert store.jobs.number_is_taken(second, besides=ours.id)
+    assert not store.jobs.number_is_taken(first, besides=theirs.id)
+    store.jobs.requeue(theirs)
+    store.jobs.record_intent(ours, dial_to(second, store.now(), "key-2"))
+    assert job(store, "job-2")["dial"]["number"] == second
 
 
 def test_a_known_call_stands_in_the_dial_and_clears_the_jobs_crashes(store: Store) -> None:

@@ -14,11 +14,13 @@ from speechaid.store.queue_stats import DueJobs, QueueStats
 from tests.integration.contract.documents import (
     BATCH,
     OTHER_BATCH,
+    SPELLINGS,
     A,
     B,
     add_job,
     ago,
     ahead,
+    candidate,
     claim,
     claim_and_dial,
     job,
@@ -76,7 +78,7 @@ def test_what_is_not_there_or_not_asked_for_is_none(grounds: Store) -> None:
 def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> None:
     held = claim(grounds)
     found = grounds.preflight.read_with_job(
-        held.id, str(held.claim_token), KEY, account_id="acc-1", batch_id=BATCH
+        held.id, str(held.claim_token), KEY, account_id="acc-1", batch_id=BATCH, numbers=[A, B]
     )
     assert found is not None
     read, seen = found
@@ -84,19 +86,52 @@ def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> 
     assert seen.asked == {A, B}
     assert seen.listed == {B}
     assert seen.batch is not None
-    assert grounds.preflight.read_with_job(held.id, "other", KEY, account_id=None, batch_id=None) is None
+    lost = grounds.preflight.read_with_job(held.id, "other", KEY, account_id=None, batch_id=None, numbers=[A])
+    assert lost is None
 
 
 @pytest.mark.parametrize("contact", [None, {"phones": B}, {"phones": []}, "text"], ids=str)
 def test_a_claimed_job_with_an_odd_contact_is_read_all_the_same(grounds: Store, contact: object) -> None:
     set_fields(grounds, contact=contact)
     held = claim(grounds)
+    phones = candidate(grounds).phones
+    assert phones == ((B,) if contact == {"phones": B} else ())
     found = grounds.preflight.read_with_job(
-        held.id, str(held.claim_token), KEY, account_id=None, batch_id=None
+        held.id, str(held.claim_token), KEY, account_id=None, batch_id=None, numbers=phones
     )
     assert found is not None
     assert found[0].document == job(grounds)
-    assert found[1].listed == found[1].asked == ({B} if contact == {"phones": B} else frozenset())
+    assert found[1].listed == found[1].asked == frozenset(phones)
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_number_that_was_listed_in_another_spelling_forbids_the_dial(
+    store: Store, spellings: tuple[str, str]
+) -> None:
+    valid, other = spellings
+    store.do_not_call.table.insert({"_id": other, "source": "an earlier version"})
+    add_job(store, valid)
+    held = claim(store)
+    seen = store.preflight.read(held.id, KEY, account_id=None, batch_id=None, numbers=[A, valid])
+    assert seen.listed == {valid}
+    found = store.preflight.read_with_job(
+        held.id, str(held.claim_token), KEY, account_id=None, batch_id=None, numbers=[A, valid]
+    )
+    assert found is not None
+    assert found[1].listed == {valid}
+    assert store.do_not_call.listed([A, valid]) == {valid}
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS.values(), ids=SPELLINGS)
+def test_an_open_dial_to_another_spelling_of_a_number_makes_it_busy(
+    store: Store, spellings: tuple[str, str]
+) -> None:
+    valid, other = spellings
+    add_job(store, other, job_id="theirs")
+    claim_and_dial(store, other, job_id="theirs")
+    add_job(store, valid, job_id="ours")
+    assert store.diagnostics.busy_numbers([A, valid]) == {valid}
+    assert store.diagnostics.holder_of(valid, besides=Job.read(job(store, "ours"))) == "theirs"
 
 
 # -- jobs one by one -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
+from speechaid.store.call_logs import new_record_id
 from speechaid.store.connection import Store
 from speechaid.store.holds import HoldsReading
 from tests.integration.contract.documents import A, B, add_job, ago, ahead, claim_and_dial, job, one
@@ -162,17 +163,27 @@ def test_the_latest_lines_come_oldest_first_with_a_place_to_go_on_from(store: St
     store.logs.audit(actor="ana", command="hold", args={}, outcome="ok")
 
     def events(limit: int, **changes: Any) -> tuple[list[str], str]:
-        plain: dict[str, Any] = {"job_id": None, "commands": False, "after": None}
+        plain: dict[str, Any] = {"job_id": None, "event": None, "after": None}
         lines, place = store.logs.latest(limit, **{**plain, **changes})
         return [line["event"] for line in lines], place
 
     latest, place = events(2)
     assert latest == ["2", "command"]
-    assert events(9, commands=True)[0] == ["command"]
+    assert events(9, event="command")[0] == ["command"]
     assert sorted(events(9, job_id="job-1")[0]) == ["0", "1", "2"]
     assert sorted(events(9, after=place)[0]) == ["0", "1", "2", "command"]
     with pytest.raises(ValueError, match="not a position"):
         events(2, after="somewhere")
+
+
+def test_the_record_of_reads_is_written_again_with_new_counts(store: Store) -> None:
+    first, other = new_record_id(), new_record_id()
+    at = store.now()
+    for record_id, documents in ((first, 100), (other, 7), (first, 250)):
+        store.logs.note_read(record_id, {"actor": "ana", "documents": documents, "at": at})
+    lines, _ = store.logs.latest(9, job_id=None, event="read", after=None)
+    assert sorted(line["documents"] for line in lines) == [7, 250]
+    assert store.logs.commands(9) == []
 
 
 # -- the do-not-call list --------------------------------------------------------------------------------
@@ -202,6 +213,29 @@ def test_a_number_is_taken_off_the_list_once(store: Store) -> None:
     store.do_not_call.add(A, source="call")
     assert [store.do_not_call.remove(A) for _ in range(2)] == [True, False]
     assert store.do_not_call.size() == 0
+
+
+def test_a_number_is_listed_in_every_form_that_a_call_can_be_placed_with(store: Store) -> None:
+    """An earlier daemon beside this one looks up nothing but the number that it is about to dial."""
+    mobile, without_9 = "+5491155550101", "+541155550101"
+    store.do_not_call.add(mobile, source="call")
+    assert {row["_id"] for row in store.do_not_call.table.find({})} == {mobile, without_9}
+    assert store.do_not_call.size() == 1
+    assert store.do_not_call.add_many([without_9, A, mobile], source="file") == 1
+    assert store.do_not_call.size() == 2
+    entry = store.do_not_call.entry(without_9)
+    assert entry is not None
+    assert entry["source"] == "call"
+    assert store.do_not_call.remove(without_9)
+    assert {row["_id"] for row in store.do_not_call.table.find({})} == {A}
+
+
+def test_a_number_that_an_earlier_version_listed_in_one_form_gets_the_others_when_it_is_added_again(
+    store: Store,
+) -> None:
+    store.do_not_call.table.insert({"_id": "+5215512345678", "source": "an earlier version"})
+    assert store.do_not_call.add_many(["+525512345678", "+525512345678"], source="file") == 0
+    assert {row["_id"] for row in store.do_not_call.table.find({})} == {"+5215512345678", "+525512345678"}
 
 
 # -- holds and breakers ----------------------------------------------------------------------------------

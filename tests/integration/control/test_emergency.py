@@ -33,6 +33,7 @@ def settings_for(uri: str, name: str) -> Settings:
         "MONGO_URI": uri,
         "MONGO_DB": name,
         "RETELL_API_KEY": "key_0123456789abcdef",
+        "RETELL_BASE_URL": "http://127.0.0.1:1",
         "RETELL_AGENT_ID": "agent_test",
         "RETELL_FROM_NUMBER": "+15005550006",
         "RETELL_TIMEOUT_SECONDS": "5",

@@ -24,9 +24,9 @@ from speechaid.control import ControlSocket
 from speechaid.errors import ControlError
 from speechaid.protocol import messages
 from speechaid.protocol.messages import ErrorCode, Request
+from tests.fuzz.control import resident_kb
 from tests.support.fakes import Service, served
 from tests.support.fleet_harness import until
-from tests.support.fuzz_control import resident_kb
 
 #: Long enough for a busy machine; reached only where a test fails.
 PATIENCE_MS = 20_000

@@ -234,11 +234,60 @@ def test_a_wrong_key_is_refused_by_every_endpoint_and_places_no_call(
             other.call.list,
             lambda: other.call.stop("call_1"),
             other.concurrency.retrieve,
+            lambda: other.agent.retrieve("agent_demo"),
+            other.agent.list,
+            lambda: other.llm.retrieve("llm_agent_demo"),
+            lambda: other.conversation_flow.retrieve("conversation_flow_agent_demo_flow"),
+            lambda: other.phone_number.retrieve(FROM),
+            other.phone_number.list,
         ):
             with pytest.raises(retell.AuthenticationError):
                 request()
     assert simulator.health()["calls"] == placed
     assert {tuple(results) for results in simulator.requests()["counts"].values()} == {("401",)}
+
+
+def test_agents_and_their_prompts_pass_strict_validation(client: Retell) -> None:
+    listed = client.agent.list()
+    agents = [client.agent.retrieve(item.agent_id) for item in listed.items]
+    assert [item.agent_name for item in listed.items] == [agent.agent_name for agent in agents]
+    assert len({agent.response_engine.type for agent in agents}) == 3
+    for agent in agents:
+        engine = agent.response_engine
+        if engine.type == "retell-llm":
+            assert "{{nombre}}" in str(client.llm.retrieve(engine.llm_id).general_prompt)
+        elif engine.type == "conversation-flow":
+            flow = client.conversation_flow.retrieve(engine.conversation_flow_id)
+            assert flow.nodes
+            assert "{{fecha_cita}}" in str(flow.nodes[0].to_dict())
+
+
+def test_numbers_pass_strict_validation_page_by_page(client: Retell) -> None:
+    first = client.phone_number.list(limit=1)
+    assert first.has_more
+    assert first.pagination_key is not None
+    second = client.phone_number.list(limit=1, pagination_key=first.pagination_key)
+    assert not second.has_more
+    numbers = [page.items[0].phone_number for page in (first, second)]
+    assert [client.phone_number.retrieve(number).phone_number for number in numbers] == numbers
+
+
+def test_what_the_workspace_is_told_not_to_have_is_not_found(
+    simulator: SimulatorProcess, client: Retell
+) -> None:
+    simulator.change(agents={"agent_a": {"engine": "custom-llm"}}, numbers={FROM: {"nickname": "Santiago"}})
+    assert [item.agent_id for item in client.agent.list().items] == ["agent_a"]
+    assert client.phone_number.retrieve(FROM).nickname == "Santiago"
+    for request in (
+        lambda: client.agent.retrieve("agent_b"),
+        lambda: client.llm.retrieve("llm_agent_a"),
+        lambda: client.conversation_flow.retrieve("conversation_flow_agent_a"),
+        lambda: client.phone_number.retrieve("+56229999999"),
+    ):
+        with pytest.raises(retell.NotFoundError):
+            request()
+    simulator.change(agents=None, numbers=None)
+    assert client.agent.retrieve("agent_b").agent_id == "agent_b"
 
 
 def test_the_sdk_retries_after_a_rate_limit_and_succeeds(simulator: SimulatorProcess, client: Retell) -> None:

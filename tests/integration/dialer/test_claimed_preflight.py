@@ -127,11 +127,13 @@ class Counting(CommandListener):
     failed = succeeded
 
 
-@pytest.mark.parametrize(("phone", "trips"), [(NUMBER, 2), (NATIONAL, 3)])
-def test_a_claim_costs_one_write_and_one_read_if_numbers_are_in_e164(
-    stage: Stage, phone: str, trips: int
+@pytest.mark.parametrize(
+    ("phone", "country", "trips"), [(NUMBER, None, 2), (NATIONAL, None, 2), ("55 1234 5678", "MX", 3)]
+)
+def test_a_claim_costs_one_write_and_one_read_if_numbers_are_in_e164_or_of_the_default_country(
+    stage: Stage, phone: str, country: str | None, trips: int
 ) -> None:
-    stage.add_batch(BATCH, call_settings={"country": "CL"}, account_id=ACCOUNT)
+    stage.add_batch(BATCH, country=country, account_id=ACCOUNT)
     stage.add_account(ACCOUNT, plan_type="unlimited")
     for number in range(3):
         stage.add_job(phone, job_id=f"job-{number}", batch_id=BATCH, account_id=ACCOUNT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.stage import Stage
 
 A, B = "+12025550181", "+12025550182"
@@ -24,7 +26,8 @@ def test_a_request_made_in_a_call_stops_the_jobs_of_every_host(stage: Stage) -> 
     if asked != "second":
         assert stage.job("second")["status"] == "done"
     left = {"first", "second", "third"} - {asked, "second"}
-    assert {stage.job(name)["status"] for name in left} == {"failed"}
+    ended = [(stage.job(name)["status"], stage.job(name)["cancel_reason"]) for name in left]
+    assert set(ended) == {("cancelled", "on_do_not_call_list")}
 
     for statuses in (["cancelled"], ["failed", "cancelled"]):
         query = stage.store.operator_actions.resettable(statuses, max_age_seconds=None, batch_id=None)
@@ -49,3 +52,71 @@ def test_a_number_listed_between_two_calls_of_an_attempt_is_skipped(stage: Stage
     stage.simulator.script({B: ["dial_busy"], A: ["user_hangup"]})
     assert stage.run_until_finished(context, "both")["status"] == "done"
     assert [call["to_number"] for call in stage.placed_calls()].count(A) == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "in_the_job"),
+    [
+        ("+5491155550101", "+54 11 5555-0101"),
+        ("+541155550101", "011 15 5555-0101"),
+        ("+5215512345678", "044 55 1234 5678"),
+        ("+551187654321", "(11) 98765-4321"),
+        ("+5712345678", "601 234 5678"),
+        ("+560976543210", "9 7654 3210"),
+    ],
+)
+def test_a_listed_line_is_not_called_however_list_and_job_spell_it(
+    stage: Stage, listed: str, in_the_job: str
+) -> None:
+    """Entries as versions up to 0.2 wrote them."""
+    stage.database.speechaid_do_not_call.insert_one({"_id": listed, "source": "an earlier version"})
+    code = {"+54": "AR", "+52": "MX", "+55": "BR", "+57": "CO", "+56": "CL"}[listed[:3]]
+    stage.add_batch("batch-1", country=code)
+    stage.add_job(in_the_job, batch_id="batch-1")
+
+    assert stage.dial_next(stage.context())
+
+    assert stage.placed_calls() == []
+    job = stage.job()
+    assert (job["status"], job["cancel_reason"]) == ("cancelled", "on_do_not_call_list")
+
+
+def test_a_request_made_on_one_spelling_holds_for_the_others(stage: Stage) -> None:
+    stage.simulator.script({"+5491155550101": ["user_requested_dnc"]})
+    stage.add_job("+54 9 11 5555 0101", job_id="first")
+    assert stage.dial_next(stage.context())
+    stage.add_job("+54 11 5555 0101", job_id="second")
+    assert stage.dial_next(stage.context())
+    assert [call["to_number"] for call in stage.placed_calls()] == ["+5491155550101"]
+    assert stage.job("second")["cancel_reason"] == "on_do_not_call_list"
+
+
+def test_a_job_that_the_list_ended_is_called_after_a_reset_once_its_number_left_the_list(
+    stage: Stage,
+) -> None:
+    stage.simulator.script({A: ["user_hangup"]})
+    stage.store.do_not_call.add(A, source="by mistake")
+    stage.add_job(A)
+    context = stage.context()
+    assert stage.dial_next(context)
+
+    def reset() -> int:
+        actions = stage.store.operator_actions
+        return actions.reset(actions.resettable(["cancelled"], max_age_seconds=None, batch_id=None), 9)
+
+    assert reset() == 1
+    assert stage.dial_next(context)  # still listed: ended again
+    assert (stage.job()["status"], stage.placed_calls()) == ("cancelled", [])
+    stage.store.do_not_call.remove(A)
+    assert reset() == 1
+    assert stage.run_until_finished(context)["status"] == "done"
+    assert "cancel_reason" not in stage.job()
+
+
+def test_a_job_with_an_invalid_and_a_listed_phone_ends_by_the_list(stage: Stage) -> None:
+    stage.simulator.script({A: ["invalid_destination"]})
+    stage.store.do_not_call.add(B, source="test")
+    stage.add_job(A, B)
+    context = stage.context()
+    assert stage.run_until_finished(context)["cancel_reason"] == "on_do_not_call_list"
+    assert [call["to_number"] for call in stage.placed_calls()] == [A]

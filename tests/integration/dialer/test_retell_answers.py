@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from speechaid.dialer.context import HandOver, WorkerContext
+from speechaid.dialer.follow import UNREADABLE_SECONDS, UNREADABLE_TRIES
 from speechaid.store.holds import Holds
 from tests.support.common_stage import phone
 from tests.support.stage import Document, QuietLink, Stage
@@ -288,12 +289,15 @@ def test_an_unreadable_wish_not_to_be_called_is_still_kept(stage: Stage, context
     assert stage.store.do_not_call.listed([number]) == {number}
 
 
-def test_an_answer_that_is_unreadable_for_a_while_is_waited_for(stage: Stage, context: WorkerContext) -> None:
-    number = add_job(stage)
-    stage.simulator.fault("garbage", endpoints=["get"], to_number=number, count=4)
+def test_some_minutes_of_unreadable_answers_cost_a_job_nothing(stage: Stage, context: WorkerContext) -> None:
+    number = add_job(stage, reason="dial_no_answer")
+    polls = int(UNREADABLE_SECONDS / context.settings.call.polling_interval_seconds)
+    assert polls > 2 * UNREADABLE_TRIES
+    stage.simulator.fault("garbage", endpoints=["get"], to_number=number, count=polls - 1)
     stage.dial_next(context)
     (result,) = stage.results()
-    assert "transcript" in result["call_data"]
+    assert stage.job()["status"] == "pending"
+    assert "call_status" in result["call_data"]
     assert "unreadable" not in result
 
 

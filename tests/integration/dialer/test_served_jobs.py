@@ -13,6 +13,7 @@ from speechaid.commands.forecast import forecast
 from speechaid.commands.interfaces import HandlerContext, Invocation
 from speechaid.dialer.context import WorkerContext
 from tests.support.common_stage import phone
+from tests.support.fakes import finished
 from tests.support.stage import Document, Stage
 
 
@@ -37,8 +38,7 @@ def add_served(stage: Stage, **fields: Any) -> str:
 def ask(stage: Stage, handler: Any, **args: Any) -> Document:
     context = HandlerContext(store=stage.store, settings=stage.settings, in_loop=lambda answer: answer())
     command = Invocation(args=args, actor="a test", attachment=None, progress=lambda _: None, snapshot={})
-    answer: Document = handler(context, command)
-    return answer
+    return finished(handler(context, command), context)
 
 
 @pytest.mark.parametrize("success", [True, 1, "true"], ids=repr)

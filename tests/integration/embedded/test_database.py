@@ -214,3 +214,15 @@ def test_a_large_message_before_the_login_ends_its_connection_unread(server: Emb
     with client_of(server.uri) as client:  # a login, and then a message of more than the limit
         client["any"]["thing"].insert_one({"text": "x" * 1_000_000})
         assert client["any"]["thing"].count_documents({}) == 1
+
+
+def test_messages_that_are_none_fill_no_log(server: EmbeddedDatabase) -> None:
+    port = int(server.uri.rpartition(":")[2].partition("/")[0])
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(struct.pack("<iiii", -1, 1, 0, 2013))
+            raw.settimeout(60)
+            assert raw.recv(1) == b""
+    log = (server.directory / "server.log").read_text()
+    assert log.count("wire protocol error") == 2  # one line: the text, and the cause by which it is summed up
+    assert log.count("database.warning") == 1

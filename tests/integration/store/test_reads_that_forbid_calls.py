@@ -49,7 +49,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
     "preflight.read_with_job": lambda store: store.preflight.read_with_job(
-        1, "t", "fingerprint", account_id="a", batch_id="b"
+        1, "t", "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
     "queue.candidates": lambda store: store.queue.candidates("b", 9),
     "queue.due_batches": lambda store: store.queue.due_batches(["b"]),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount
@@ -220,3 +221,31 @@ def test_cents_are_read_after_comma_and_point(whole: int, cents: int, spanish: b
     if spanish:
         written = written.translate({ord(","): ".", ord("."): ","})
     assert amount(written) == Decimal(f"{whole}.{cents:02d}")
+
+
+#: What people write beside a sum and that changes it, or makes it something else.
+_STRANGE = st.text(st.characters(categories=["L", "So", "No"]), min_size=1, max_size=8) | st.sampled_from(
+    ["mil", "k", "M", "millones", "%", "UTM", "cuotas", "x 3", "1/2", "+ IVA", "meses", "#", "y 500", "²"]
+)
+
+
+@given(st.integers(min_value=1, max_value=10**7), _STRANGE, st.booleans(), st.sampled_from(["", " "]))
+def test_a_sum_beside_a_word_that_is_no_currency_is_never_a_number(
+    value: int, word: str, first: bool, blank: str
+) -> None:
+    parts = _without_accents(word).casefold().split()
+    known = CODES | {code.casefold() for code in CODES} | set(SYMBOLS) | _KNOWN_WORDS
+    assume(parts and not all(part.strip(".,-") in known for part in parts))
+    text = f"{word}{blank}{value}" if first else f"{value}{blank}{word}"
+    assert isinstance(read_amount(text, "CL"), AmountFault), text
+
+
+_KNOWN_WORDS = {
+    *("$", "peso", "pesos", "bs", "de", "en"),
+    *("chilenos", "argentinos", "mexicanos", "colombianos", "uruguayos", "dominicanos", "peruanos"),
+    *("americanos", "estadounidenses"),
+}
+
+
+def _without_accents(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))

@@ -224,7 +224,7 @@ def test_an_unknown_country_is_refused(country: str) -> None:
 
 def test_a_job_document_is_complete_and_readable() -> None:
     parsed = parse("nombre,rut,telefono,monto,color", "Ana,1-9,955550001 / 955550002,1.500,blue")
-    (document,) = job_documents(parsed, batch_id="b1", account_id="acc", now=NOW, new_id=lambda: "job-1")
+    (document,) = job_documents(parsed.rows, batch_id="b1", account_id="acc", now=NOW, new_id=lambda: "job-1")
     key = document.pop("deduplication_key")
     assert key.startswith("b1:")
     assert key == f"b1:{document.pop('contact_key')}"
@@ -260,7 +260,7 @@ def test_deduplication_keys_are_equal_within_a_batch_and_differ_between_batches(
 
     def keys(batch_id: str) -> list[str]:
         documents = job_documents(
-            parsed, batch_id=batch_id, account_id=None, now=NOW, new_id=lambda: next(names)
+            parsed.rows, batch_id=batch_id, account_id=None, now=NOW, new_id=lambda: next(names)
         )
         assert all("account_id" not in document for document in documents)
         return [document["deduplication_key"] for document in documents]

@@ -26,6 +26,9 @@ class Answers:
     def progress(self, request: Request, progress: Any) -> None:
         """Nothing."""
 
+    def is_connected(self, request: Request) -> bool:
+        return bool(request.id)
+
     def stream(self, request: Request, item: Any) -> bool:
         raise AssertionError(f"{request.id}: {item}")
 

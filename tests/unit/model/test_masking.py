@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.model.masking import fingerprint, mask_bare_phones, mask_phone, mask_phones
+from speechaid.model.masking import fingerprint, mask_bare_phones, mask_phone, mask_phones, mask_prose
 
 MASKED = [
     ("+56912345634", "+569******34"),
@@ -56,6 +56,24 @@ BARE = [
 @pytest.mark.parametrize(("text", "shown"), BARE)
 def test_in_a_field_of_numbers_those_without_a_plus_are_masked_too(text: str, shown: str) -> None:
     assert mask_bare_phones(text) == shown
+
+
+PROSE = [
+    ("Ana, 912345678, complained", "Ana, *******78, complained"),
+    ("9 1234 5678 or +56 9 1234 5634", "*******78 or +569******34"),
+    ("no calls before 2026-11-20", "no calls before 2026-11-20"),
+    ("closed 20/11/2026 and 1.12.2026", "closed 20/11/2026 and 1.12.2026"),
+    ("2026-11-20 09:00, call 912345678", "2026-11-20 09:00, call *******78"),
+    ("2026-11-20 912345678", "2026-11-20 *******78"),
+    ("2026-13-20", "******20"),
+    ("Chile_2026-11-20.csv", "Chile_2026-11-20.csv"),
+    ("fonos 912345678.csv", "fonos *******78.csv"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), PROSE)
+def test_in_what_people_type_numbers_are_masked_and_dates_stay(text: str, shown: str) -> None:
+    assert mask_prose(text) == shown
 
 
 @given(st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True), st.sampled_from(["", " ", "x", "\n", "(", ","]))

@@ -30,6 +30,12 @@ def test_written_keys_can_be_read(directory: Path) -> None:
     assert keys.credentials(directory / "maria.key") == own
 
 
+@pytest.mark.parametrize("access", ["status", "read", "write"])
+def test_the_access_of_a_key_file_is_read_as_written(directory: Path, access: str) -> None:
+    keys.write_client(directory, AllowedClient(name="maria", access=access, public="c" * 40))
+    assert keys.allowed_clients(directory)["c" * 40].access == access
+
+
 def test_key_files_are_private_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

@@ -226,10 +226,50 @@ def test_an_answer_has_the_version_and_times_as_text() -> None:
     assert message == {"v": 1, "id": "q", "result": {"at": "2026-03-02T00:00:00+00:00"}}
 
 
-def test_a_client_with_read_access_may_not_write() -> None:
-    assert not Peer(access=Access.READ).may(Access.WRITE)
-    assert Peer(access=Access.READ).may(Access.READ)
+@pytest.mark.parametrize(
+    ("access", "may"),
+    [
+        (Access.STATUS, {Access.STATUS}),
+        (Access.READ, {Access.STATUS, Access.READ}),
+        (Access.WRITE, {Access.STATUS, Access.READ, Access.WRITE}),
+    ],
+)
+def test_each_access_includes_those_before_it(access: Access, may: set[Access]) -> None:
+    assert {wanted for wanted in Access if Peer(access=access).may(wanted)} == may
+
+
+def test_a_client_of_the_unix_socket_may_write() -> None:
     assert Peer().may(Access.WRITE)
+
+
+#: What each access opens, told twice: a command that changes its own changes this list too.
+GRANTS = {
+    Access.STATUS: "status batches alerts top keys completion",
+    Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids",
+    Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
+    " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
+    " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
+    " dnc-remove dnc-import",
+}
+
+
+def test_what_people_type_is_told_from_ids_and_choices() -> None:
+    prose = {
+        argument.name
+        for spec in COMMANDS.values()
+        if spec.runs is not Runs.CLIENT
+        for argument in spec.wire_arguments
+        if argument.is_prose
+    }
+    assert prose == {
+        *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
+        *("number", "country", "hours", "days", "timezone"),
+    }
+
+
+def test_every_command_has_its_access() -> None:
+    listed = {name: access for access, names in GRANTS.items() for name in names.split()}
+    assert listed == {name: spec.access for name, spec in COMMANDS.items()}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.rules.numbers import Fault, Number, is_placeholder, line_identity, read, read_cell
+from speechaid.rules.numbers import (
+    Fault,
+    Number,
+    is_placeholder,
+    line_identity,
+    read,
+    read_cell,
+    read_opt_out,
+)
 
 
 def number(text: str, country: str | None = "CL") -> str:
@@ -104,6 +112,33 @@ def test_a_number_of_the_right_length_that_the_plan_lacks_is_possible_and_not_va
     found = read("09 1111 1111", "CL")
     assert isinstance(found, Number)
     assert (found.e164, found.is_valid) == ("+56911111111", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "countries", "numbers"),
+    [
+        ("09-76543210", ["CL"], ["+56976543210"]),
+        ("56976543210", [""], ["+56976543210"]),
+        ("955550101 NO LLAMAR", ["CL"], ["+56955550101"]),
+        ("Número equivocado: 955550101 (falleció)", ["CL"], ["+56955550101"]),
+        ("225550101 anexo 12", ["CL"], ["+56225550101"]),
+        ("955550101 casa 2 / 955550102", ["CL"], ["+56955550101", "+56955550102"]),
+        ("955550101 955550102", ["CL"], ["+56955550101", "+56955550102"]),
+        ("911111111", ["CL", "MX"], ["+56911111111"]),
+        ("525512345678", ["CL"], ["+525512345678"]),
+        ("300 123 4567", ["CL", "CO"], ["+563001234567", "+573001234567"]),
+        ("955550101", ["CL", "CO"], ["+56955550101"]),
+    ],
+)
+def test_an_opt_out_is_read_whatever_its_form(text: str, countries: list[str], numbers: list[str]) -> None:
+    assert [number.e164 for number in read_opt_out(text, countries)] == numbers
+
+
+@pytest.mark.parametrize("text", ["hello", "", "112", "12.345.678-5", "5.69E+10", "9765432", "9" * 10_000])
+def test_what_no_job_can_be_dialled_with_is_no_opt_out(text: str) -> None:
+    assert read_opt_out(text, ["CL"]) == []
+    found = read(text, "CL")
+    assert isinstance(found, Fault)
 
 
 def test_a_note_is_kept_beside_the_number() -> None:

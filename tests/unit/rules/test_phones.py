@@ -6,12 +6,16 @@ import pytest
 
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
+from speechaid.model.job import Job
 from speechaid.rules.phones import (
     Choice,
+    PhoneState,
+    accepts_unassigned,
     choose,
     country_of,
     is_country,
     normalise,
+    phone_states,
     undialable,
 )
 
@@ -80,6 +84,51 @@ def test_an_index_outside_the_list_starts_with_the_first_phone(index: int) -> No
 def test_a_second_spelling_of_the_same_number_is_not_dialled() -> None:
     assert undialable((A, "9 1111 1111", B), frozenset(), "CL") == {"9 1111 1111"}
     assert choose((A, "9 1111 1111"), 1, frozenset(), "CL") is None
+
+
+@pytest.mark.parametrize(
+    ("phones", "country"),
+    [
+        (("+54 9 11 5555 0101", "+54 11 5555 0101", "011 15 5555-0101"), "AR"),
+        (("+52 1 55 1234 5678", "55 1234 5678"), "MX"),
+        (("(11) 8765-4321", "+55 11 98765 4321"), "BR"),
+        (("1 234 5678", "+57 601 234 5678"), "CO"),
+    ],
+)
+def test_spellings_of_one_line_are_one_phone(phones: tuple[str, ...], country: str) -> None:
+    assert undialable(phones, frozenset(), country) == set(phones[1:])
+    for spelling in phones:
+        assert undialable(phones, {spelling}, country) == set(phones)
+        states = phone_states(phones, dead=(), listed=[spelling], country=country)
+        assert set(states.values()) == {PhoneState.LISTED}
+
+
+def test_a_number_that_the_plan_lacks_is_dialled_only_where_the_batch_accepts_it() -> None:
+    lacking, valid = "+56911111111", "+56976543210"
+    phones = (lacking, "hello", valid)
+    assert choose(phones, 0, frozenset(), "CL", accept_unassigned=True) == Choice(
+        index=0, raw=lacking, number=lacking
+    )
+    assert choose(phones, 0, frozenset(), "CL", accept_unassigned=False) == Choice(
+        index=2, raw=valid, number=valid
+    )
+    assert phone_states(phones, dead=(), country="CL", accept_unassigned=False) == {
+        lacking: PhoneState.UNASSIGNED,
+        "hello": PhoneState.NO_NUMBER,
+        valid: PhoneState.DIALLED,
+    }
+
+
+@pytest.mark.parametrize("of_import", [None, "import-1"])
+@pytest.mark.parametrize("of_batch", [None, False, True])
+def test_numbers_that_the_plan_lacks_are_dialled_as_the_batch_says_else_for_other_programs(
+    of_batch: bool | None, of_import: str | None
+) -> None:
+    batch = Batch.read({"batch_id": "b", "accept_unassigned": of_batch})
+    job = Job.read({"_id": 1, "import_id": of_import})
+    expected = of_import is None if of_batch is None else of_batch
+    assert accepts_unassigned(job, batch) is expected
+    assert accepts_unassigned(job, None) is (of_import is None)
 
 
 def test_the_same_phone_listed_twice_is_dialled_at_its_first_place_only() -> None:

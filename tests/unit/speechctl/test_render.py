@@ -14,7 +14,7 @@ from speechaid.protocol.messages import COMMANDS
 from speechaid.rules.retry_table import RetryCause
 from speechctl.render.blocks import Grid, Heading, as_text, table
 from speechctl.render.commands import progress_line, render
-from speechctl.render.history import event_line
+from speechctl.render.history import event_line, log_line
 from speechctl.render.terminal import print_blocks
 from speechctl.render.text import CAUSES, duration
 from tests.support.fakes import FakeDaemon
@@ -84,6 +84,40 @@ ALERT = {
     "remedy": "Bring the database or the way to it back; nothing has to be restarted.",
 }
 #: A result of each command, and text that an operator must find in it.
+CHECKED_AGENT: dict[str, Any] = {
+    "agent_id": "agent_1",
+    "agent_name": "Cobranza",
+    "version": 3,
+    "published": True,
+    "languages": ["es-419"],
+    "engine": "retell-llm",
+    "prompt_shown": True,
+    "not_shown": None,
+    "batch_id": "batch-1",
+    "name": "July",
+    "jobs": 38,
+    "all_jobs": True,
+    "variables": [
+        {
+            "name": "Monto",
+            "given_by": "nobody",
+            "jobs_without": 38,
+            "places": ["prompt"],
+            "similar": "monto_total",
+        },
+        {
+            "name": "nombre",
+            "given_by": "jobs",
+            "jobs_without": 0,
+            "places": ["prompt", "first sentence"],
+            "similar": None,
+        },
+    ],
+    "lacking": ["Monto"],
+    "unused": ["referencia"],
+    "other_agents": [],
+}
+
 RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "status": (FakeDaemon().snapshot(), "worker-2  following  job-7  call_7  12s"),
     "alerts": ({"firing": [ALERT], "quiet": None, "quiet_count": 12}, "DatabaseAway (critical)"),
@@ -119,6 +153,46 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         "waited for 1 dial in flight",
     ),
     "resume-batch": ({"batch_id": "batch-1", "name": None, "was_active": False}, "batch-1 is active again"),
+    "check-agent": (CHECKED_AGENT, "! missing: {{Monto}} (prompt): none of 38 waiting jobs has it"),
+    "agents": (
+        {
+            "agents": [
+                {
+                    "agent_id": "agent_9d7537bb6f6966aee6af1a73ce",
+                    "name": "Cobranza",
+                    "version": 3,
+                    "languages": ["es-419"],
+                    "published": True,
+                    "engine": "retell-llm",
+                    "suspended": False,
+                    "in_use": True,
+                    "details": True,
+                }
+            ],
+            "has_more": False,
+            "in_use": "agent_9d7537bb6f6966aee6af1a73ce",
+        },
+        "in use",
+    ),
+    "numbers": (
+        {
+            "numbers": [
+                {
+                    "number": "+56220000000",
+                    "nickname": "Santiago",
+                    "type": "custom",
+                    "outbound_agents": [{"agent_id": "agent_1", "version": "latest"}],
+                    "inbound_agents": [],
+                    "outbound_countries": ["CL", "AR"],
+                    "inbound_countries": [],
+                    "in_use": False,
+                }
+            ],
+            "has_more": False,
+            "in_use": "+12125550100",
+        },
+        "! this host uses the number +12125550100, which Retell does not list",
+    ),
     "import": (IMPORTED, "line 3: no phone number"),
     "undo-import": (
         {
@@ -329,7 +403,16 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "is on the list since",
     ),
-    "dnc-add": ({"number": "+569******34", "was_listed": False, "in_call": True}, "right now"),
+    "dnc-add": (
+        {
+            "number": "+569******34",
+            "numbers": ["+569******34"],
+            "valid": True,
+            "was_listed": False,
+            "in_call": True,
+        },
+        "right now",
+    ),
     "dnc-remove": ({"number": "+569******34", "was_listed": True}, "may be called again"),
     "dnc-import": (
         {
@@ -634,3 +717,48 @@ def test_batches_says_what_it_leaves_out_and_which_do_not_exist() -> None:
     shown = text("batches", {"batches": [], "left_out": 2, "missing": {"batch-gone": {"pending": 3}}})
     assert "and 2 older batches with jobs: --limit N" in shown
     assert "batch-gone does not exist, its jobs are not dialled: 3 pending" in shown
+
+
+def test_check_agent_offers_a_name_that_is_nearly_the_same() -> None:
+    assert "has it; is it {{monto_total}}?" in text("check-agent", CHECKED_AGENT)
+
+
+def test_check_agent_says_that_all_is_well_only_of_what_was_compared() -> None:
+    well = {**CHECKED_AGENT, "variables": CHECKED_AGENT["variables"][1:], "lacking": []}
+    assert "every variable of the prompt has a value, for 38 waiting jobs" in text("check-agent", well)
+    sampled = text("check-agent", {**well, "all_jobs": False})
+    assert "every variable of the prompt has a value, for the first 38 waiting jobs" in sampled
+    alone = text("check-agent", {**well, "batch_id": None, "name": None, "jobs": 0})
+    assert "every variable" not in alone
+    assert "not compared with any people" in alone
+    hidden = text("check-agent", {**well, "prompt_shown": False, "not_shown": "a program of yours"})
+    assert "! the prompt was not checked: a program of yours" in hidden
+    assert "every variable" not in hidden
+
+
+def test_a_start_shows_what_the_agent_would_not_know() -> None:
+    warned = {"batch_id": "batch-1", "name": None, "was_active": False, "agent_warning": "no {{monto}}"}
+    assert "! no {{monto}}" in text("resume-batch", warned)
+    assert "! no {{monto}}" in text("import", {**IMPORTED, "agent_warning": "no {{monto}}"})
+
+
+@pytest.mark.parametrize(
+    ("requests", "shown"),
+    [
+        (1, r"maria \(key, 10\.0\.0\.5\): export what=jobs: done, 1000 documents"),
+        (12, r"done, 1000 documents in 12 requests until 2026-11-22 .*"),
+    ],
+)
+def test_a_record_of_reads_shows_how_many_documents_in_how_many_requests(requests: int, shown: str) -> None:
+    line = {
+        "event": "read",
+        "at": "2026-11-22T12:00:00+00:00",
+        "until": "2026-11-22T12:05:00+00:00",
+        "actor": "maria (key, 10.0.0.5)",
+        "command": "export",
+        "args": {"what": "jobs"},
+        "outcome": "done",
+        "documents": 1000,
+        "requests": requests,
+    }
+    assert re.search(f"{shown}$", log_line(line))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import re
 import stat
+import tracemalloc
+import zipfile
 from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import python_calamine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,10 +24,19 @@ from speechctl import sheets
 _HARMLESS = re.compile(r"[+-]?[0-9 ().,/+-]*")
 
 
-def written(rows: Sequence[Sequence[Any]], titles: Sequence[str] = ("a", "b", "c")) -> str:
+COMMA = sheets.CsvForm()
+SEMICOLON = sheets.CsvForm(delimiter=";", decimal=",")
+FORMS = pytest.mark.parametrize("form", [COMMA, SEMICOLON], ids=["comma", "semicolon"])
+
+
+def written(
+    rows: Sequence[Sequence[Any]],
+    titles: Sequence[str] = ("a", "b", "c"),
+    form: sheets.CsvForm | None = None,
+) -> str:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "export.csv"
-        sheets.write(str(path), [("Export", titles, rows)])
+        sheets.write(str(path), [("Export", titles, rows)], form=form)
         return path.read_bytes().decode("utf-8-sig")
 
 
@@ -62,12 +75,16 @@ def is_formula(cell: str) -> bool:
         "x;+56912345678",
         "+56912345678;=1+1",
         "+56912345678,=1+1",
+        "x,=1+1",
+        "x,+A1",
+        "+56912345678, +56912345679",
     ],
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_no_reader_finds_a_formula_in_a_cell(cell: str, separator: str) -> None:
+@FORMS
+def test_no_reader_finds_a_formula_in_a_cell(form: sheets.CsvForm, cell: str, separator: str) -> None:
     for row in (["1", "x", cell], [cell, "x", "y"], ["1", cell, "1+cmd|' /C calc'!A0"]):
-        found = cells(written([row]), separator)
+        found = cells(written([row], form=form), separator)
         assert [cell for cell in found if is_formula(cell)] == []
 
 
@@ -78,8 +95,9 @@ def test_no_reader_finds_a_formula_in_a_cell(cell: str, separator: str) -> None:
         max_size=3,
     )
 )
-def test_no_reader_finds_a_formula_in_any_file(rows: list[list[str]]) -> None:
-    text = written(rows)
+@FORMS
+def test_no_reader_finds_a_formula_in_any_file(form: sheets.CsvForm, rows: list[list[str]]) -> None:
+    text = written(rows, form=form)
     for separator in ",;\t":
         assert [cell for cell in cells(text, separator) if is_formula(cell)] == []
 
@@ -127,3 +145,92 @@ def test_a_file_is_readable_by_its_owner_only(tmp_path: Path, name: str) -> None
     path = tmp_path / name
     sheets.write(str(path), [("Export", ("a",), [["1"]])])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_two_phones_of_a_cell_are_no_sum_where_the_comma_is_the_decimal_sign() -> None:
+    phones = "+56912345678, +56912345679"
+    assert cells(written([["1", phones, "x"]], form=SEMICOLON), ";")[4].startswith("'+")
+    assert cells(written([["1", phones, "x"]], form=COMMA), ",")[4] == phones
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0.165, "0,165"), (-0.5, "-0,5"), (1e-05, "0,00001"), (1e22, "1" + "0" * 22), (3, "3")],
+)
+def test_numbers_have_the_decimal_sign_of_the_reader_and_no_exponent(number: float, shown: str) -> None:
+    assert cells(written([["x", number, "y"]], form=SEMICOLON), ";")[4] == shown
+    assert cells(written([["x", number, "y"]], form=COMMA), ",")[4] == shown.replace(",", ".")
+
+
+def workbook(rows: Sequence[Sequence[Any]], titles: Sequence[str]) -> tuple[list[list[Any]], str]:
+    """The cells of a written workbook, and the XML of its sheet."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "export.xlsx"
+        sheets.write(str(path), [("Export", titles, rows)])
+        book = python_calamine.CalamineWorkbook.from_path(str(path))
+        xml = zipfile.ZipFile(path).read("xl/worksheets/sheet1.xml").decode()
+        return book.get_sheet_by_index(0).to_python(), xml
+
+
+def test_a_workbook_has_real_dates_times_and_numbers_and_keeps_texts() -> None:
+    row = [
+        "0912",
+        "+56912345678",
+        12.5,
+        10**12,
+        datetime.fromisoformat("2026-03-02 09:00:00"),
+        date(2026, 3, 15),
+        True,
+        None,
+    ]
+    found, xml = workbook([row], [str(place) for place in range(8)])
+    assert found[1] == [*row[:-1], ""]
+    assert 'topLeftCell="A2"' in xml
+    assert '<autoFilter ref="A1:H2"/>' in xml
+    assert xml.count("<col ") == 8
+
+
+def test_what_a_spreadsheet_cannot_hold_is_a_text() -> None:
+    row = [10**16 + 1, float("nan"), date(1815, 6, 18), "x" * 40_000, "\ud800"]
+    found, _ = workbook([row], [str(place) for place in range(5)])
+    assert found[1][:3] == ["10000000000000001", "nan", "1815-06-18"]
+    assert len(found[1][3]) == 32_767
+
+
+def test_a_workbook_of_many_rows_is_not_kept_in_memory(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        tracemalloc.start()
+        cells = ([f"row {number} {column}" for column in range(10)] for number in range(rows))
+        sheets.write(str(tmp_path / "export.xlsx"), [("Export", [*"abcdefghij"], cells)])
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(10)  # what is loaded once
+    assert peak(5_000) < peak(500) + 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-03-02 12:00:00", datetime.fromisoformat("2026-03-02 09:00:00")),
+        ("2026-07-02T12:00:00.5+00:00", datetime.fromisoformat("2026-07-02 08:00:00")),
+        ("soon", "soon"),
+    ],
+)
+def test_a_time_is_shown_in_the_zone_that_the_title_names(text: str, shown: object) -> None:
+    assert sheets.local_time(text, "America/Santiago") == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-03-15", date(2026, 3, 15)),
+        ("2026-03-15 00:00:00", date(2026, 3, 15)),
+        ("15/03/2026", "15/03/2026"),
+        ("2026-02-30", "2026-02-30"),
+        (None, None),
+    ],
+)
+def test_a_day_is_a_date_and_what_somebody_said_stays_as_it_is(text: object, shown: object) -> None:
+    assert sheets.date_or_text(text) == shown

@@ -1,9 +1,10 @@
-"""Fuzzes a live daemon with messages that it must refuse: ``python -m tests.support.fuzz_control``.
+"""Fuzzes a live daemon with messages that may change nothing: ``python -m tests.fuzz.control``.
 
-Over the unix socket, and over TCP with a reader's key, which may not write: valid writes are sent there too.
-Every message is of a kind whose answer is known: an error code, with the message's id where that can be
-read; errors without an id come in the order of the messages. In between, clients connect that speak no
-ZeroMQ, or disconnect before their answer.
+Over the unix socket, and over TCP with the keys of a reader and of a monitor (``status`` access). *Random*
+messages must be refused; a key's valid writes are among them. *Shaped* ones are valid requests for every
+command, with arguments of the allowed kinds that nobody would type: what the key may read is answered or
+refused, the rest is forbidden. In between, clients connect that speak no ZeroMQ, or leave before their
+answer. All the while another client asks for the status ten times a second: it must never wait for a second.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ import random
 import socket
 import string
 import sys
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import zmq
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from speechaid.protocol.keys import credentials
-from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Access, Argument, Kind, Runs
+from speechaid.protocol.messages import COMMANDS, JSON_LIMIT, Access, Argument, CommandSpec, Kind, Runs
 from speechctl.client import Client, Remote
 from tests.support.terminal import Terminal, open_terminal
 
@@ -36,10 +38,25 @@ WINDOW = 48
 PATIENCE_MS = 60_000
 #: One misbehaving client for this many messages.
 MISBEHAVE_EVERY = 200
+#: Shaped messages without an answer at a time: as many as one client may have under way.
+SHAPED_WINDOW = 8
+#: Seconds between two questions of the client that listens for silence, and the longest silence allowed.
+PROBE_SECONDS = 0.1
+SILENCE_SECONDS = 1.0
+#: By how much a process may grow in a run, in kB: what Python's allocator keeps of a burst, and no more.
+GROWTH_KB = 32 * 1024
 #: Share of the messages that hypothesis generates.
 GENERATED_SHARE = 0.1
 
+#: Frames, the codes that may answer them, and the id of the answer.
 Message = tuple[list[bytes], str, str | None]
+#: A code that stands for every answer but ``forbidden`` and ``internal``.
+ANY = "any"
+#: Texts that a careless query, shell or pattern would take for more than a text.
+TEXTS = (
+    *("b", "j", "batch-", "job-", "x" * 4096, ".*", "(a+)+$", "$where", "job-$(id)", "'; --", "../../etc"),
+    *("+56912345671", "912345671", "2026-11-20", "\U0001f4de", "%s%n", "{0}", "0" * 24, "f" * 24, "-1"),
+)
 
 
 @dataclass
@@ -64,8 +81,19 @@ class Findings:
 class Fuzzer:
     """A client that sends invalid messages and checks each answer."""
 
-    def __init__(self, target: Path | Remote, seed: int, findings: Findings) -> None:
+    def __init__(
+        self,
+        target: Path | Remote,
+        seed: int,
+        findings: Findings,
+        *,
+        access: Access = Access.READ,
+        window: int = WINDOW,
+    ) -> None:
         self._target = target
+        #: Of the key; on the unix socket, which gives all access, nothing beyond it is sent.
+        self._access = access
+        self._window = window
         self._random = random.Random(seed)
         self._findings = findings
         self._context = zmq.Context()
@@ -91,7 +119,7 @@ class Fuzzer:
             self._status,
             self._write,
         ]
-        # Only a reader's writes are refused.
+        # Only a key's are refused.
         write = 8 if isinstance(target, Remote) else 0
         self._weights = [8, 8, 6, 6, 6, 8, 12, 8, 6, 4, 2, 0.02, 8, write]
 
@@ -105,7 +133,7 @@ class Fuzzer:
         else:
             self._open[request_id] = expected
         self._findings.messages += 1
-        while len(self._open) + len(self._without_id) >= WINDOW:
+        while len(self._open) + len(self._without_id) >= self._window:
             self._receive()
 
     def any(self) -> Message:
@@ -140,6 +168,8 @@ class Fuzzer:
         if not answered:
             raise SystemExit(f"no answer within {PATIENCE_MS / 1000:g} s: {self._open} {self._without_id}")
         reply = json.loads(self._dealer.recv())
+        if "progress" in reply:
+            return
         got = "ok" if reply.get("ok") else str(reply.get("error", {}).get("code"))
         self._findings.answers[got] += 1
         request_id = reply.get("id")
@@ -147,7 +177,7 @@ class Fuzzer:
             code, sent = self._without_id.popleft()
         else:
             code, sent = self._open.pop(str(request_id), ("nothing", b"nothing"))
-        if got != code:
+        if got in {"forbidden", "internal"} if code == ANY else got != code:
             self._findings.wrong.append(f"{sent!r}: {got}, not {code}")
 
     # -- kinds of messages ---------------------------------------------------------------------------------
@@ -225,15 +255,40 @@ class Fuzzer:
         return [self._header()], "ok", self._id()
 
     def _write(self) -> Message:
-        """A valid write command, whose arguments have the values that are allowed."""
-        specs = [spec for spec in COMMANDS.values() if spec.access is Access.WRITE and not spec.takes_file]
-        spec = self._random.choice([spec for spec in specs if spec.runs is not Runs.CLIENT])
+        """A valid command beyond the key's access."""
+        spec = self._random.choice(
+            [
+                spec
+                for spec in _requests()
+                if not self._access.is_enough_for(spec.access) and not spec.takes_file
+            ]
+        )
         args = {
             argument.name: _allowed_value(argument)
             for argument in spec.wire_arguments
             if argument.required or self._random.random() < 0.3
         }
         return [self._header(command=spec.name, args=args)], "forbidden", self._id()
+
+    def shaped(self) -> Message:
+        """A valid request for any command that nobody would type; on the unix socket for a read alone."""
+        found = [spec for spec in _requests() if self._may_be_sent(spec)]
+        # Each asks Retell, and reads the database for up to two seconds.
+        spec = self._random.choices(found, [0.05 if spec.name == "doctor" else 1 for spec in found])[0]
+        args = {
+            argument.name: _odd_value(argument, self._random)
+            for argument in spec.wire_arguments
+            if argument.required or self._random.random() < 0.5
+        }
+        file = [self._random.randbytes(self._random.randrange(2000))] if spec.takes_file else []
+        allowed = self._access.is_enough_for(spec.access)
+        frames = [self._header(command=spec.name, args=args), *file]
+        return frames, ANY if allowed else "forbidden", self._id()
+
+    def _may_be_sent(self, spec: CommandSpec) -> bool:
+        allowed = self._access.is_enough_for(spec.access)
+        # A stream that is allowed has no last answer.
+        return spec.runs is not Runs.STREAM if allowed else isinstance(self._target, Remote)
 
     def generated(self, command: object, args: object, request_id: str) -> Message | None:
         """A message that hypothesis generated; None where it is a valid request."""
@@ -265,6 +320,23 @@ def _raw_connection(target: Path | Remote) -> socket.socket:
     return socket.create_connection((host, int(port)))
 
 
+def _requests() -> list[CommandSpec]:
+    return [spec for spec in COMMANDS.values() if spec.runs is not Runs.CLIENT]
+
+
+def _odd_value(argument: Argument, chosen: random.Random) -> Any:
+    if argument.repeatable:
+        return [chosen.choice(TEXTS) for _ in range(chosen.randrange(4))]
+    if argument.choices:
+        return chosen.choice(argument.choices)
+    if argument.kind is Kind.FLAG:
+        return chosen.random() < 0.5
+    if argument.kind in {Kind.TEXT, Kind.FILE}:
+        return chosen.choice(TEXTS)
+    low, high = int(argument.minimum or 0), int(argument.maximum or 1000)
+    return chosen.choice((low, high, chosen.randint(low, high)))
+
+
 def _allowed_value(argument: Argument) -> Any:
     if argument.choices:
         return argument.choices[0]
@@ -275,31 +347,68 @@ def _allowed_value(argument: Argument) -> Any:
     return int(argument.minimum or argument.maximum or 0)
 
 
-def fuzz(target: Path | Remote, messages: int, *, seed: int = 1, warm_up: int = 5_000) -> Findings:
+def fuzz(
+    target: Path | Remote,
+    messages: int,
+    *,
+    seed: int = 1,
+    warm_up: int = 5_000,
+    access: Access = Access.READ,
+    is_shaped: bool = False,
+) -> Findings:
     """Send this many messages; measures the daemon's memory after a warm-up and at the end."""
     findings = Findings()
     with Client(target) as client:
         pid = int(client.ask("status", {}, timeout_seconds=30)["supervisor"]["pid"])
-    warm = Fuzzer(target, seed, Findings())
+    window = SHAPED_WINDOW if is_shaped else WINDOW
+    warm = Fuzzer(target, seed, Findings(), access=access, window=window)
     for _ in range(warm_up):
-        warm.send(warm.any())
+        warm.send(warm.shaped() if is_shaped else warm.any())
     warm.finish()
-    findings.memory_before_kb = resident_kb(pid)
-    fuzzer = Fuzzer(target, seed + 1, findings)
+    findings.memory_before_kb = memory_kb(pid)
+    fuzzer = Fuzzer(target, seed + 1, findings, access=access, window=window)
     began = time.monotonic()
-    _send_generated(fuzzer, int(messages * GENERATED_SHARE))
+    if not is_shaped:
+        _send_generated(fuzzer, int(messages * GENERATED_SHARE))
     while findings.messages < messages:
-        fuzzer.send(fuzzer.any())
+        fuzzer.send(fuzzer.shaped() if is_shaped else fuzzer.any())
         if findings.messages % MISBEHAVE_EVERY == 0:
             fuzzer.misbehave()
     fuzzer.finish()
     findings.seconds = time.monotonic() - began
-    findings.memory_after_kb = resident_kb(pid)
+    findings.memory_after_kb = memory_kb(pid)
     with Client(target) as client:
         assert client.ask("status", {}, timeout_seconds=30)["supervisor"]["pid"] == pid, (
             "another daemon answers"
         )
     return findings
+
+
+class SilenceProbe:
+    """Asks a daemon for its status again and again, in a thread of its own; remembers the longest wait."""
+
+    def __init__(self, path: Path) -> None:
+        self.longest = 0.0
+        self.answers = 0
+        self._path = path
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with Client(self._path) as client:
+            while not self._over.wait(PROBE_SECONDS):
+                began = time.monotonic()
+                client.ask("status", {}, timeout_seconds=60)
+                self.longest = max(self.longest, time.monotonic() - began)
+                self.answers += 1
 
 
 def _send_generated(fuzzer: Fuzzer, count: int) -> None:
@@ -335,6 +444,14 @@ def _send_generated(fuzzer: Fuzzer, count: int) -> None:
     run()
 
 
+def memory_kb(supervisor: int) -> int:
+    """Resident memory of a daemon and of its process for control over TCP."""
+    own = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    titles = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in own}
+    of_tcp = [pid for pid, title in titles.items() if title.startswith(b"speechaid: control over TCP")]
+    return sum(map(resident_kb, [supervisor, *of_tcp]))
+
+
 def resident_kb(pid: int) -> int:
     """Resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -342,35 +459,49 @@ def resident_kb(pid: int) -> int:
 
 
 def main() -> int:
-    """Fuzz the daemon at --socket, else a new one also over TCP; exit status 1 where an answer was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=100_000)
+    """Fuzz a new daemon in every way; exit status 1 where an answer was wrong, or something was written."""
+    parser = argparse.ArgumentParser(prog="tests.fuzz.control", description=__doc__)
+    parser.add_argument("--messages", type=int, default=100_000, help="random ones (default: %(default)s)")
+    parser.add_argument("--shaped", type=int, default=10_000, help="shaped ones (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--socket", type=Path, help="a running daemon (default: starts one)")
     options = parser.parse_args()
-    if options.socket is not None:
-        return 1 if _report("unix socket", fuzz(options.socket, options.messages, seed=options.seed)) else 0
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     with open_terminal(start=False, SPEECHAID_CONTROL_TCP=address) as terminal:
-        reader = add_reader(terminal, address)
+        reader = add_client(terminal, address, Access.READ)
+        monitor = add_client(terminal, address, Access.STATUS)
         terminal.daemon.start()
-        terminal.import_contacts(50, "meanwhile")
+        terminal.import_contacts(200, "meanwhile")
         terminal.until(lambda: written(terminal)[0])  # the import is recorded
-        before = written(terminal)
-        wrong = _report("unix socket", fuzz(terminal.daemon.socket, options.messages, seed=options.seed))
-        wrong += _report("TCP, a reader's key", fuzz(reader, options.messages, seed=options.seed + 2))
-        changed = written(terminal) != before
-    print("WRITTEN" if changed else "nothing was written")
-    return 1 if wrong or changed else 0
+        before, faults = written(terminal), 0
+        with SilenceProbe(terminal.daemon.socket) as silence:
+            for where, target, access in (
+                ("unix socket", terminal.daemon.socket, Access.READ),
+                ("TCP, a reader's key", reader, Access.READ),
+                ("TCP, a monitor's key", monitor, Access.STATUS),
+            ):
+                for kind, count in (("random", options.messages), ("shaped", options.shaped)):
+                    is_shaped = kind == "shaped"
+                    warm_up = min(count, 1_000 if is_shaped else 5_000)
+                    found = fuzz(
+                        target, count, seed=options.seed, warm_up=warm_up, access=access, is_shaped=is_shaped
+                    )
+                    faults += _report(f"{where}, {kind}", found)
+        is_written = written(terminal) != before
+        log_kb = terminal.daemon.log.stat().st_size // 1024
+    print("WRITTEN" if is_written else "nothing was written")
+    print(f"the daemon's log has {log_kb} kB")
+    print(f"longest of {silence.answers} waits for status meanwhile: {silence.longest:.3f} s")
+    return 1 if faults or is_written or silence.longest > SILENCE_SECONDS else 0
 
 
-def add_reader(terminal: Terminal, address: str) -> Remote:
-    """Keys of the daemon, which is not started yet, and a client's that may only read."""
-    directory, file = terminal.place / "state" / "keys", terminal.place / "reader.key"
-    terminal.type("keys", "server", "--dir", str(directory))
-    terminal.type(*f"keys add reader --access read --dir {directory} --out {file}".split())
+def add_client(terminal: Terminal, address: str, access: Access) -> Remote:
+    """A key with this access for the daemon, which is not started yet; the server's keys with the first."""
+    directory, file = terminal.place / "state" / "keys", terminal.place / f"{access}.key"
+    if not directory.exists():
+        terminal.type("keys", "server", "--dir", str(directory))
+    terminal.type(*f"keys add {access} --access {access} --dir {directory} --out {file}".split())
     return Remote(address=address, credentials=credentials(file))
 
 
@@ -383,16 +514,16 @@ def written(terminal: Terminal) -> Any:
 
 
 def _report(where: str, findings: Findings) -> int:
-    """Print the findings; the number of wrong answers."""
+    """Print the findings; the number of wrong ones."""
     print(
         f"{where}: {findings.messages} messages in {findings.seconds:.1f} s: "
         f"{dict(findings.answers.most_common())}"
     )
-    print(f"memory of the daemon: {findings.memory_before_kb} kB, then {findings.memory_after_kb} kB")
+    print(f"memory of daemon and relay: {findings.memory_before_kb} kB, then {findings.memory_after_kb} kB")
     print(f"longest wait for an answer: {findings.longest_silence:.2f} s")
     for line in findings.wrong[:10]:
         print(f"WRONG: {line}")
-    return len(findings.wrong)
+    return len(findings.wrong) + (findings.grown_kb > GROWTH_KB)
 
 
 if __name__ == "__main__":

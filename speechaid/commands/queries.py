@@ -1,0 +1,113 @@
+"""Reports and exports: made in a process of their own, since they may read a whole collection.
+
+What comes back is checked for being an answer, and bounded in size; the client shows it as any text of the
+database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from speechaid.commands import export, report
+from speechaid.commands.interfaces import (
+    BackgroundHandler,
+    CommandRefused,
+    Continue,
+    HandlerContext,
+    Invocation,
+    Result,
+)
+from speechaid.commands.reading import await_reader
+from speechaid.importing.process import Reader, ReaderPool, Work
+from speechaid.protocol.messages import ErrorCode
+from speechaid.settings import Settings
+
+#: What the process carries out.
+HANDLERS: Final[Mapping[str, BackgroundHandler]] = {
+    "report": report.report,
+    "export": export.export,
+    "promises": export.promises,
+}
+_SMALLER: Final = "ask for one batch with --batch"
+_OTHER: Final = "ask again; speechctl doctor names documents that cannot be read"
+
+
+class Query:
+    """A command whose answer a process makes; ``poll`` until it is finished."""
+
+    def __init__(self, pool: ReaderPool, name: str, command: Invocation, settings: Settings) -> None:
+        """Begin as soon as there is a place."""
+        wire = settings.of_database_reader().to_wire()
+        self.reader: Reader = pool.begin(
+            Work(
+                module="speechaid.commands.query_process",
+                task=name,
+                arguments={
+                    "command": name,
+                    "args": dict(command.args),
+                    "actor": command.actor,
+                    "settings": wire,
+                },
+                subject=f"the answer to {name}",
+                smaller=_SMALLER,
+                other=_OTHER,
+                keep_for=hashlib.sha256(json.dumps(wire).encode()).hexdigest(),
+            )
+        )
+        self.answer: dict[str, Any] = {}
+        self._parts: list[bytes] = []
+
+    def poll(self) -> bool:
+        """Take what the process has sent; whether it has come to the end.
+
+        Raises:
+            ReaderFailed: the process has failed.
+            SpeechaidError: of the command, in the process.
+        """
+        self._parts += self.reader.poll()
+        if not self.reader.is_finished:
+            return False
+        self.reader.take_checked(self._read_answer)
+        return True
+
+    def take_result(self) -> Result:
+        """The command's result.
+
+        Raises:
+            CommandRefused: the command is refused.
+        """
+        refused = self.answer.get("refused")
+        if refused is not None:
+            raise CommandRefused(ErrorCode(refused["code"]), refused["message"])
+        result: Result = self.answer["result"]
+        return result
+
+    def _read_answer(self) -> None:
+        answer = json.loads(b"".join(self._parts))
+        refused = answer.get("refused")
+        is_refusal = isinstance(refused, dict) and isinstance(refused.get("message"), str)
+        if is_refusal:
+            ErrorCode(refused["code"])
+        elif not isinstance(answer.get("result"), dict):
+            raise ValueError("no answer")
+        self.answer = answer
+
+
+def in_process(name: str) -> BackgroundHandler:
+    """The handler that has a process carry out this command."""
+
+    def handler(context: HandlerContext, command: Invocation) -> Result | Continue:
+        query = Query(context.readers, name, command, context.settings)
+        return await_reader(
+            context,
+            command,
+            query,
+            lambda _context: query.take_result(),
+            needs_client=True,
+            shows_progress=False,
+        )
+
+    return handler

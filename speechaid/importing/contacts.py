@@ -1,0 +1,202 @@
+"""A contacts file, read in a child: the form of the rows on their way, and what the parent checks in them.
+
+The child sends the head (columns, source), then slices as they are read, then what the whole file has shown
+about rows that were sent before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from speechaid.campaign.columns import Columns
+from speechaid.campaign.importer import Choices, ContactsReader, Parsed, Slice, Source
+from speechaid.campaign.rows import BadRow, Remark, Row
+from speechaid.campaign.tables import MAX_COLUMNS
+from speechaid.importing.output import Output
+from speechaid.importing.process import Reader, ReaderPool
+from speechaid.importing.subjects import file_work
+from speechaid.importing.tasks import FileTask
+
+#: Rows of one slice at most, and characters from which on a slice has no further row.
+SLICE_ROWS: Final = 500
+_SLICE_CHARACTERS: Final = 1_000_000
+#: Of a list in one slice; a row may have many remarks.
+_SLICE_ITEMS: Final = 100 * SLICE_ROWS
+_E164: Final = re.compile(r"\+[1-9][0-9]{3,17}")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: Phones of one row; a cell may hold several.
+_MOST_PHONES: Final = 1000
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class _Arguments(_Message):
+    model_config = ConfigDict(strict=False, extra="forbid")
+
+    filename: str
+    country: str
+    today: date
+    choices: Choices
+
+
+class _Head(_Message):
+    columns: Columns
+    source: Source
+    titles_key: str
+    kept_mapping: dict[str, str]
+
+
+class _Slice(_Message):
+    rows: list[Row] = Field(default_factory=list, max_length=SLICE_ROWS)
+    bad_rows: list[BadRow] = Field(default_factory=list, max_length=SLICE_ROWS)
+    remarks: list[Remark] = Field(default_factory=list, max_length=_SLICE_ITEMS)
+    corrected: list[Row] = Field(default_factory=list, max_length=SLICE_ROWS)
+    removed: list[int] = Field(default_factory=list, max_length=SLICE_ROWS)
+
+
+_SLICE: Final = TypeAdapter(_Slice)
+
+
+# -- in the child ------------------------------------------------------------------------------------------
+
+
+def run(arguments: Mapping[str, Any], file: bytes, output: Output) -> None:
+    """Read a contacts file to its end.
+
+    Raises:
+        ImportFailed: the whole file cannot be used.
+    """
+    given = _Arguments.model_validate(arguments)
+    reader = ContactsReader(
+        file, given.filename, country=given.country, today=given.today, choices=given.choices
+    )
+    parsed = reader.parsed
+    head = _Head(
+        columns=parsed.columns,
+        source=parsed.source,
+        titles_key=parsed.titles_key,
+        kept_mapping=dict(parsed.kept_mapping),
+    )
+    output.send_part(head.model_dump_json().encode())
+    done = 0
+    goes_on = True
+    while goes_on:
+        goes_on = reader.read(SLICE_ROWS)
+        piece = reader.take()
+        done += len(piece.rows) + len(piece.bad_rows)
+        for message in _messages(piece):
+            output.send_part(message)
+        output.send_progress(done)
+
+
+def _messages(piece: Slice) -> Iterator[bytes]:
+    """A slice in as many messages as its size needs."""
+    for name in ("rows", "bad_rows", "remarks", "corrected", "removed"):
+        for items in _portions(getattr(piece, name)):
+            yield _SLICE.dump_json(_Slice(**{name: items}))
+
+
+def _portions(items: Sequence[Any]) -> Iterator[list[Any]]:
+    portion: list[Any] = []
+    characters = 0
+    for item in items:
+        portion.append(item)
+        characters += _characters(item)
+        if len(portion) == SLICE_ROWS or characters > _SLICE_CHARACTERS:
+            yield portion
+            portion, characters = [], 0
+    if portion:
+        yield portion
+
+
+def _characters(item: object) -> int:
+    if isinstance(item, BadRow):
+        return sum(len(str(cell)) for cell in item.cells) + len(item.reason)
+    if isinstance(item, Row):
+        return sum(len(str(text)) for text in item.additional_info.values())
+    return len(item.text) if isinstance(item, Remark) else 0
+
+
+# -- in the daemon -----------------------------------------------------------------------------------------
+
+
+class ContactsReading:
+    """A contacts file that a child reads; ``poll`` until it is finished."""
+
+    def __init__(
+        self, pool: ReaderPool, data: bytes, filename: str, *, country: str, today: date, choices: Choices
+    ) -> None:
+        """Begin as soon as there is a place; the arguments are those of ``ContactsReader``."""
+        arguments = _Arguments(filename=filename, country=country, today=today, choices=choices)
+        self.reader: Reader = pool.begin(
+            file_work(FileTask.CONTACTS, arguments.model_dump(mode="json"), data, filename)
+        )
+        self._parsed: Parsed | None = None
+        self._corrected: list[Row] = []
+        self._removed: set[int] = set()
+
+    @property
+    def parsed(self) -> Parsed:
+        """The contents of the file, once it has been read to its end."""
+        assert self._parsed is not None  # noqa: S101 - the child's end comes after its head
+        return self._parsed
+
+    def poll(self) -> bool:
+        """Take what the child has sent; whether it has come to the end.
+
+        Raises:
+            ImportFailed: the whole file cannot be used.
+            ReaderFailed: the child has failed.
+        """
+        for message in self.reader.poll():
+            self.reader.take_checked(self._take, message)
+        if not self.reader.is_finished:
+            return False
+        self.reader.take_checked(self._end)
+        return True
+
+    def _take(self, message: bytes) -> None:
+        if self._parsed is None:
+            head = _Head.model_validate_json(message)
+            if len(head.columns.columns) > MAX_COLUMNS:
+                raise ValueError("too many columns")
+            self._parsed = Parsed(rows=[], bad_rows=[], remarks=[], **dict(head))
+            return
+        piece = _SLICE.validate_json(message)
+        for row in (*piece.rows, *piece.corrected):
+            check_row(row)
+        self._parsed.add(Slice(rows=piece.rows, bad_rows=piece.bad_rows, remarks=piece.remarks))
+        self._corrected += piece.corrected
+        self._removed.update(piece.removed)
+
+    def _end(self) -> None:
+        if self._parsed is None:
+            raise ValueError("no head")
+        self._parsed.apply_corrections(self._corrected, self._removed)
+
+
+def check_row(row: Row) -> None:
+    """Refuse a row that no reader makes: what a child sends is dialled.
+
+    Raises:
+        ValueError: it is none.
+    """
+    values = row.additional_info.values()
+    if not (
+        row.line > 0
+        and 0 < len(row.phones) == len(row.lines) <= _MOST_PHONES
+        and all(map(_E164.fullmatch, row.phones))
+        and (row.currency is None or _CURRENCY.fullmatch(row.currency))
+        and (row.due_date is None or _DAY.fullmatch(row.due_date))
+        and len(values) <= MAX_COLUMNS
+        and all(isinstance(value, str) for value in values)
+    ):
+        raise ValueError("no row")
