@@ -38,7 +38,8 @@ _FILLERS: Final = frozenset({"de", "en"})
 
 #: Accountants close a sum with these, so that no digit can be added.
 _CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
-_DIGITS: Final = "0123456789"
+_FROM_DIGIT_TO_DIGIT: Final = re.compile("[0-9](?:.*[0-9])?")
+_SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+?\d+")
 _ACCOUNTED_ZERO: Final = re.compile(r"(?:[a-z]{0,3}\$|s/\.?|[q\u20a1\u20b2\u20ac]) ?-\??")
 _MARKS: Final = "[.,' ]"
 _PLAIN: Final = re.compile(r"\d+")
@@ -108,14 +109,13 @@ def _text_cell(text: str, country: str) -> Amount | AmountFault:
     plain = _plain(text)
     if len(plain) > MAX_CHARACTERS:
         return AmountFault.NOT_A_SUM
-    found = re.search("[0-9]", plain)
+    found = _FROM_DIGIT_TO_DIGIT.search(plain)
     if found is None:
         # Spreadsheets show 0 so, in the format for accounts.
         is_zero = _ACCOUNTED_ZERO.fullmatch(plain) is not None
         return Amount(value=Decimal(0), currency=None) if is_zero else AmountFault.NOT_A_SUM
-    last = max(place for place, character in enumerate(plain) if character in _DIGITS)
-    before, digits, behind = plain[: found.start()], plain[found.start() : last + 1], plain[last + 1 :]
-    if re.fullmatch(r"\d(?:[.,]\d+)?e\+?\d+", digits):
+    before, digits, behind = plain[: found.start()], found[0], plain[found.end() :]
+    if _SCIENTIFIC.fullmatch(digits):
         return AmountFault.ROUNDED
     if _is_negative(before, behind):
         return AmountFault.NEGATIVE
@@ -129,6 +129,8 @@ def _text_cell(text: str, country: str) -> Amount | AmountFault:
 def _plain(text: str) -> str:
     """Lower case, no accents, every blank and apostrophe in one form."""
     marks = text.strip().removeprefix("=").strip("\"'`\u00b4\u2018\u2019 ")
+    if marks.isascii():
+        return " ".join(marks.lower().split())  # the same result, several times faster
     letters = unicodedata.normalize("NFD", marks.casefold().replace("’", "'"))  # noqa: RUF001 - Swiss thousands
     # Digits of other scripts are digits; a superscript (5²) is none, and stays what it is.
     letters = "".join(str(int(c)) if c.isdecimal() else c for c in letters)

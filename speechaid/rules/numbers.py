@@ -18,6 +18,8 @@ from typing import Final
 
 import phonenumbers
 
+from speechaid.rules import numbering_plans
+
 #: No number with its note is longer; a longer text is no number.
 MAX_CHARACTERS: Final = 80
 #: A cell with several numbers is read up to here.
@@ -51,6 +53,8 @@ class Number:
     e164: str
     #: ISO 3166 alpha-2 of the number's own country; None where several share the code and none has it.
     country: str | None
+    #: The digits behind the country code.
+    national: str
     #: Whether the numbering plan has it; otherwise only its length fits.
     is_valid: bool
     #: ``mobile``, ``landline``, ``service`` (toll-free, shared cost, premium: no person), or ``unknown``
@@ -216,7 +220,7 @@ def read(text: str, country: str | None) -> Number | Fault:
     run, note = _split_note(plain)
     if run is None:
         return Fault.LETTERS
-    if sum(character.isdecimal() for character in run) < _MIN_DIGITS:
+    if sum(map(str.isdecimal, run)) < _MIN_DIGITS:
         return Fault.LETTERS if note else Fault.TOO_SHORT
     if note is not None:
         fault = _fault_of_note(note)
@@ -366,7 +370,7 @@ def is_valid(e164: str) -> bool:
 
 def is_placeholder(number: Number) -> bool:
     """Whether the number is one that people type to fill a field: 999999999, 123456789, 912345678."""
-    national = str(phonenumbers.parse(number.e164).national_number)
+    national = number.national.lstrip("0")
     return len(set(national[-7:])) == 1 or any(national in sequence for sequence in _SEQUENCES)
 
 
@@ -374,7 +378,7 @@ def _undecorated(text: str) -> str:
     """Without what programs put around a number: ``'+56…``, ``="…"``, ``tel:``, ``.0``, thousands' commas."""
     cut = text.strip()[: MAX_CHARACTERS * 2]
     # Digits and plus signs of other scripts are what they look like; a superscript (9²) is no digit.
-    plain = "".join(str(int(c)) if c.isdecimal() else c for c in cut if unicodedata.category(c) != "Cf")
+    plain = cut if cut.isascii() else _in_ascii_digits(cut)
     plain = plain.replace("\uff0b", "+").strip()
     plain = plain.removeprefix("=").strip().strip(_QUOTES).strip()
     if ":" in plain or "/" in plain:
@@ -383,6 +387,10 @@ def _undecorated(text: str) -> str:
     if match := _DECIMAL_ZERO.fullmatch(plain):
         return match[1]
     return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
+
+
+def _in_ascii_digits(text: str) -> str:
+    return "".join(str(int(c)) if c.isdecimal() else c for c in text if unicodedata.category(c) != "Cf")
 
 
 def _fault(plain: str) -> Fault | None:
@@ -489,6 +497,9 @@ def _spelt(digits: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _library(digits: str, country: str) -> str | None:
+    found = numbering_plans.with_country_code(digits, country)
+    if found is not None:
+        return found
     try:
         parsed = phonenumbers.parse(digits, country)
     except phonenumbers.NumberParseException:
@@ -497,22 +508,19 @@ def _library(digits: str, country: str) -> str | None:
 
 
 def _number(digits: str, assumed: str | None, note: str | None) -> Number | None:
-    try:
-        parsed = phonenumbers.parse(f"+{digits}")
-    except phonenumbers.NumberParseException:
-        return None
+    found = numbering_plans.describe(digits)
     # Some lengths are possible only within a city: Retell cannot dial them.
-    reason = phonenumbers.is_possible_number_with_reason(parsed)
-    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+    if found is None or not found.is_possible:
         return None
-    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    kind = _KINDS.get(phonenumbers.number_type(parsed), "unknown")
+    e164 = f"+{found.code}{found.national}"
+    kind = _KINDS.get(found.type, "unknown")
     if kind == "unknown" and e164.startswith("+56"):
         kind = "mobile" if e164.startswith(_CHILEAN_MOBILE) else "landline"
     return Number(
         e164=e164,
-        country=phonenumbers.region_code_for_number(parsed),
-        is_valid=phonenumbers.is_valid_number(parsed),
+        country=found.country,
+        national=found.national,
+        is_valid=found.type != phonenumbers.PhoneNumberType.UNKNOWN,
         kind=kind,
         assumed=assumed,
         note=note,
