@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -39,7 +39,8 @@ _FILLERS: Final = frozenset({"de", "en"})
 #: Accountants close a sum with these, so that no digit can be added.
 _CLOSING: Final = re.compile(r"[.,/]?(?:-|–|—)$|\.$")  # noqa: RUF001 - the dashes that people type
 _FROM_DIGIT_TO_DIGIT: Final = re.compile("[0-9](?:.*[0-9])?")
-_SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+?\d+")
+_SCIENTIFIC: Final = re.compile(r"\d(?:[.,]\d+)?e\+\d{1,2}")
+_MAY_BE_ROUNDED: Final = "a spreadsheet writes large numbers so, and may have rounded it"
 _ACCOUNTED_ZERO: Final = re.compile(r"(?:[a-z]{0,3}\$|s/\.?|[q\u20a1\u20b2\u20ac]) ?-\??")
 _MARKS: Final = "[.,' ]"
 _PLAIN: Final = re.compile(r"\d+")
@@ -59,7 +60,6 @@ class AmountFault(StrEnum):
     NEGATIVE = "the amount is below zero"
     TOO_LARGE = "the amount is too large"
     AMBIGUOUS = "thousands and cents cannot be told apart here"
-    ROUNDED = "a spreadsheet has rounded this number: format the column as text or number, and enter it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,8 @@ class Amount:
     value: Decimal
     #: ISO 4217, ``CLF`` for Chile's UF; None where the cell names none.
     currency: str | None
+    #: What was assumed to read the cell; None: nothing.
+    assumed: str | None = None
 
 
 def read_amount(cell: object, country: str) -> Amount | AmountFault:
@@ -86,7 +88,7 @@ def read_amount(cell: object, country: str) -> Amount | AmountFault:
     if result.value > LARGEST:
         return AmountFault.TOO_LARGE
     # Four decimals: what units have; spreadsheets compute in binary, and 0.1 + 0.2 is meant as 0.30.
-    return Amount(value=_short(round(result.value, 4)), currency=result.currency)
+    return replace(result, value=_short(round(result.value, 4)))
 
 
 def sum_or_none(cell: object, country: str = "") -> int | float | None:
@@ -115,13 +117,14 @@ def _text_cell(text: str, country: str) -> Amount | AmountFault:
         is_zero = _ACCOUNTED_ZERO.fullmatch(plain) is not None
         return Amount(value=Decimal(0), currency=None) if is_zero else AmountFault.NOT_A_SUM
     before, digits, behind = plain[: found.start()], found[0], plain[found.end() :]
-    if _SCIENTIFIC.fullmatch(digits):
-        return AmountFault.ROUNDED
     if _is_negative(before, behind):
         return AmountFault.NEGATIVE
     currency = _currency(before, behind, country)
     if isinstance(currency, AmountFault):
         return currency
+    if _SCIENTIFIC.fullmatch(digits):
+        short = Decimal(digits.replace(",", "."))
+        return Amount(value=short, currency=currency, assumed=_MAY_BE_ROUNDED)
     value = _value(digits, is_unit=currency in UNITS)
     return Amount(value=value, currency=currency) if isinstance(value, Decimal) else value
 

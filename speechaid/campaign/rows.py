@@ -362,6 +362,8 @@ class RowReader:
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country)
         if isinstance(amount, AmountFault):
             raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}")
+        if amount.assumed is not None:
+            remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
         if amount.value == 0:
             remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
         whole = amount.value == amount.value.to_integral_value()
