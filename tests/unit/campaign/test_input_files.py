@@ -195,7 +195,9 @@ CELLS: Final = (
     csv(
         "rounded numbers",
         "Nombre;Celular;Monto\nAna;5,69556E+10;1\nEva;955550102;1,5E+05\n",
-        bad={2: "rounded this number", 3: "rounded this number"},
+        rows={3: person("Eva", "56955550102", debt_amount=150000)},
+        bad={2: "rounded this number"},
+        remark="may have rounded it",
     ),
     csv(
         "a percentage",
