@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
-from speechaid.campaign.cells import clean, fold, one_line
+from speechaid.campaign.cells import clean, fold, fold_accents, one_line
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
     FIRST_NAMES,
@@ -27,6 +27,7 @@ from speechaid.campaign.titles import (
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.errors import ImportFailed
 from speechaid.rules import numbers
+from speechaid.rules.currencies import currency_named
 
 #: Roles that join several columns, in their order; of every other role a file has one column.
 _JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, Role.LEFT_OUT})
@@ -34,6 +35,8 @@ _JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, 
 SAMPLE_ROWS: Final = 200
 #: Values that are shown of each column.
 SHOWN_VALUES: Final = 3
+#: Why a hidden column is left out.
+HIDDEN: Final = "the sheet does not show it"
 #: A column of phones: at least this share of its filled cells are valid numbers.
 PHONE_SHARE: Final = 0.5
 
@@ -42,6 +45,11 @@ _RANKED: Final = {
 }
 _LOOKS_LIKE_PHONES: Final = "its cells look like phone numbers"
 _PHONE_WITHOUT_NUMBERS: Final = "its title is that of a phone"
+_NAME_WITHOUT_LETTERS: Final = "its title is that of a name"
+_SECOND_TABLE: Final = "a second table stands beside the first"
+#: Roles by which a second table is recognised.
+_OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
+_SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
 
 
@@ -59,6 +67,8 @@ class Column:
     role: Role
     #: Why it is taken for that, in a sentence.
     why: str
+    #: What the title says about an amount: ISO 4217, or ``CLF``; None where it says nothing.
+    currency: str | None = None
     #: The variable's name for the agent, where the column is one.
     variable: str | None = None
     #: Its first values, as written: people's data.
@@ -96,6 +106,7 @@ def recognise(
     country: str | None = None,
     mapping: Mapping[str, str] | None = None,
     kept_mapping: Mapping[str, str] | None = None,
+    hidden: Collection[int] = (),
 ) -> Columns:
     """Say of each column what it is taken for, and why.
 
@@ -105,19 +116,28 @@ def recognise(
         country: ISO 3166 alpha-2, for national phone numbers.
         mapping: by title as written (or its position from 1): a role's name, or ``variable:NAME``.
         kept_mapping: the same of an earlier file with these titles; ``mapping`` wins.
+        hidden: positions of columns that the sheet does not show.
 
     Raises:
         ImportFailed: no column holds phone numbers, or the mapping names an unknown title or role.
     """
-    titles = _titles(header)
     rows = sample[:SAMPLE_ROWS]
+    titles = _titles(header, rows)
     cells = [_cells(rows, position) for position in range(len(titles))]
     mapped = _mapped(titles, kept_mapping or {}, "you said so for an earlier file with these titles")
     mapped |= _mapped(titles, mapping or {}, "you said so")
+    second_table = _second_table(titles, cells)
+    numbered = enumerate(zip(_numbers(titles), titles, strict=True))
     columns = [
-        mapped.get(position) or _column(position, number, title, cells[position], country)
-        for position, (number, title) in enumerate(zip(_numbers(titles), titles, strict=True))
+        _column(position, number, title, cells[position], country) for position, (number, title) in numbered
     ]
+    columns = [
+        replace(column, role=Role.LEFT_OUT, why=HIDDEN if column.position in hidden else _SECOND_TABLE)
+        if column.position in hidden or column.position >= second_table
+        else column
+        for column in columns
+    ]
+    columns = [mapped.get(column.position, column) for column in columns]
     columns, remarks = _one_of_each(columns, mapped)
     columns = _named(
         remarks, [replace(column, values=tuple(cells[column.position][:SHOWN_VALUES])) for column in columns]
@@ -126,6 +146,12 @@ def recognise(
         raise ImportFailed(
             "no column of phone numbers: name it phone, phone1, telefono, celular or similar, or say which "
             f"one it is with --map 'TITLE=phone'; the file has {_listed(titles)}"
+            + ("; hidden columns are left out" if hidden else "")
+        )
+    if second_table < len(titles):
+        remarks.append(
+            f"a second table begins behind column {second_table} and is left out: put its rows below those "
+            "of the first"
         )
     remarks += [remark for column in columns for remark in _doubts(column, cells[column.position], country)]
     return Columns(columns=_in_order_of_dialling(columns), remarks=tuple(remarks))
@@ -137,11 +163,22 @@ def titles_key(header: Sequence[object]) -> str:
     return hashlib.sha256("\x1f".join(titles).encode()).hexdigest()[:24]
 
 
-def _titles(header: Sequence[object]) -> list[str]:
+def _titles(header: Sequence[object], rows: Sequence[Sequence[object]] = ()) -> list[str]:
+    """The titles as far as the last one, or as the last column with a cell in these rows."""
     titles = [one_line(clean(cell)) for cell in header]
-    while titles and not titles[-1]:
+    while titles and not titles[-1] and not _cells(rows, len(titles) - 1):
         titles.pop()
     return titles
+
+
+def _second_table(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Where a second table begins: behind an empty column, with titles of people that the first has, too."""
+    for position, title in enumerate(titles):
+        before = {_folded(other) for other in titles[:position]}
+        again = {_folded(other) for other in titles[position + 1 :]} & before
+        if not title and not cells[position] and any(title_role(other) in _OF_PEOPLE for other in again):
+            return position
+    return len(titles)
 
 
 def _numbers(titles: Sequence[str]) -> list[int]:
@@ -152,10 +189,32 @@ def _numbers(titles: Sequence[str]) -> list[int]:
 
 def title_role(title: str) -> Role | None:
     """What a title alone says: a role, or None where it may be anything."""
-    folded = fold(title)
+    folded = _folded(title)
     if folded in _RANKED:
         return _RANKED[folded][0]
+    if _amount_in(title) is not None:
+        return Role.DEBT_AMOUNT
     return Role.PHONE if _is_called_phone(folded) else None
+
+
+def _folded(title: str) -> str:
+    """A title for comparison; ``R.U.T.`` is ``rut``."""
+    folded = fold(title)
+    return folded.replace(" ", "") if _SINGLE_LETTERS.fullmatch(folded) else folded
+
+
+def _amount_in(title: str) -> str | None:
+    """The currency of an amount's title that names one: ``Monto (UF)``, ``Saldo USD``."""
+    rest, currency = _without_currency(title)
+    return currency if _RANKED.get(fold(rest), (None, 0))[0] is Role.DEBT_AMOUNT else None
+
+
+def _without_currency(title: str) -> tuple[str, str | None]:
+    """A title without the only currency that it names, and that currency."""
+    words = [fold_accents(word) for word in re.findall(r"[^\s()\[\]:,;]+", title.casefold())]
+    codes = [code for code in map(currency_named, words) if code is not None]
+    rest = " ".join(word for word in words if currency_named(word) is None).removesuffix(" en")
+    return (rest, codes[0]) if len(codes) == 1 else (title, None)
 
 
 def _cells(rows: Sequence[Sequence[object]], position: int) -> list[str]:
@@ -187,6 +246,7 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
                 title=titles[position],
                 role=Role(name),
                 why=why,
+                currency=_without_currency(titles[position])[1] if name == Role.DEBT_AMOUNT else None,
                 variable=variable or None,
             )
     return mapped
@@ -194,23 +254,35 @@ def _mapped(titles: Sequence[str], mapping: Mapping[str, str], why: str) -> dict
 
 def _column(position: int, number: int, title: str, cells: Sequence[str], country: str | None) -> Column:
     role, why, variable = _meaning(title, cells, country)
-    return Column(position=position, number=number, title=title, role=role, why=why, variable=variable)
+    currency = _amount_in(title) if role is Role.DEBT_AMOUNT else None
+    return Column(
+        position=position,
+        number=number,
+        title=title,
+        role=role,
+        why=why,
+        variable=variable,
+        currency=currency,
+    )
 
 
 def _meaning(title: str, cells: Sequence[str], country: str | None) -> tuple[Role, str, str | None]:
-    folded = fold(title)
+    folded, role = _folded(title), title_role(title)
     if title in REMARK_COLUMNS or not title:
         return Role.LEFT_OUT, "speechctl wrote it" if title else "it has no title", None
-    if _is_called_phone(folded):
-        if not cells or any(character.isdecimal() for cell in cells for character in cell):
-            return Role.PHONE, "its title", None
+    if role is Role.PHONE and cells and not any(map(_has_digit, cells)):
         return Role.VARIABLE, f"{_PHONE_WITHOUT_NUMBERS}, and no cell has a digit", None
-    if folded in _RANKED or folded in PROMPT_NAMES:
-        role = _RANKED[folded][0] if folded in _RANKED else Role.VARIABLE
-        return role, "its title", PROMPT_NAMES.get(folded)
+    if role is Role.NAME and cells and not any(map(_has_letter, cells)):
+        return Role.VARIABLE, f"{_NAME_WITHOUT_LETTERS}, and no cell has a letter", None
+    if role is not None or folded in PROMPT_NAMES:
+        return role or Role.VARIABLE, "its title", PROMPT_NAMES.get(folded)
     if len(cells) >= 2 and _phone_share(cells, country) > PHONE_SHARE:
         return Role.LEFT_OUT, f"{_LOOKS_LIKE_PHONES}, and its title does not say so", None
     return Role.VARIABLE, "no other meaning is known for its title", None
+
+
+def _has_digit(text: str) -> bool:
+    return any(map(str.isdecimal, text))
 
 
 def _is_called_phone(folded: str) -> bool:
@@ -219,6 +291,10 @@ def _is_called_phone(folded: str) -> bool:
         return False
     base = " ".join(filter(None, words))
     return base in PHONE_TITLES or any(word in PHONE_WORDS for word in words)
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
 
 
 def _phone_share(cells: Sequence[str], country: str | None) -> float:
@@ -284,7 +360,7 @@ def _whole_name(of_role: Sequence[Column], mapped: Mapping[int, Column], remarks
 
 
 def _rank(column: Column) -> tuple[int, int]:
-    return _RANKED.get(fold(column.title), (column.role, len(_RANKED)))[1], column.position
+    return _RANKED.get(_folded(column.title), (column.role, len(_RANKED)))[1], column.position
 
 
 def _named(remarks: list[str], columns: Sequence[Column]) -> list[Column]:
@@ -321,18 +397,30 @@ def _in_order_of_dialling(columns: Sequence[Column]) -> tuple[Column, ...]:
 def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[str]:
     """Remarks on columns that may be meant otherwise."""
     where = f"column {column.number} ({_shown(column.title)})"
-    if column.role is Role.LEFT_OUT and column.why.startswith(_LOOKS_LIKE_PHONES):
+    if column.role is Role.LEFT_OUT:
+        return _doubts_left_out(column, where) if cells else []
+    if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
+        return [f"{where} is taken for phones, and most of its cells are none"]
+    if column.role is Role.VARIABLE and column.why.startswith(_NAME_WITHOUT_LETTERS):
+        return [f"{where} has a name's title and no letters: it is given to the agent as a variable"]
+    if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
+        return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
+    return []
+
+
+def _doubts_left_out(column: Column, where: str) -> list[str]:
+    if column.why.startswith(_LOOKS_LIKE_PHONES):
         remark = (
             f"{where} looks like phone numbers and is left out: --map '{column.title}=phone' dials them, "
             f"--map '{column.title}=variable' gives them to the agent"
         )
         return [remark]
-    if column.role is Role.LEFT_OUT and not column.title and cells:
-        return [f"column {column.number} has no title and is left out: --map {column.number}=variable"]
-    if column.role is Role.PHONE and len(cells) >= 2 and _phone_share(cells, country) <= PHONE_SHARE:
-        return [f"{where} is taken for phones, and most of its cells are none"]
-    if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
-        return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
+    if column.why == HIDDEN:
+        key = column.title or column.number
+        return [f"{where} is hidden in the sheet and is left out: --map '{key}=ROLE' uses it"]
+    if not column.title and column.why != _SECOND_TABLE:
+        number = column.number
+        return [f"column {number} has no title and is left out: --map {number}=variable"]
     return []
 
 

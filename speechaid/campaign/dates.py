@@ -38,6 +38,7 @@ _TIME: Final = (
 )
 _YEAR_FIRST: Final = re.compile(rf"(\d{{4}})([-/. ])(\d{{1,2}})\2(\d{{1,2}}){_TIME}")
 _COMPACT: Final = re.compile(rf"(\d{{4}})(\d{{2}})(\d{{2}}){_TIME}")
+_COMPACT_YEAR_LAST: Final = re.compile(r"(\d{2})(\d{2})((?:19|20|21)\d{2})")
 _YEAR_LAST: Final = re.compile(rf"(\d{{1,2}})([-/. ])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}")
 _NAMED: Final = re.compile(
     rf"(\d{{1,2}})[oa]?(?:[-/., ]| de )([a-z]+)\.?(?:[-/., ]| del? )(\d{{4}}|\d{{2}}){_TIME}"
@@ -100,7 +101,7 @@ def day_or_none(text: str, country: str = "") -> date | None:
 
 def _read(plain: str, *, month_first: bool) -> Day | DateFault | None:
     return (
-        _read_year_first(plain)
+        _read_year_first(plain, month_first=month_first)
         or _read_year_last(plain, month_first=month_first)
         or _read_named(plain)
         or _read_serial(plain)
@@ -120,11 +121,16 @@ def _without_weekday(plain: str) -> str:
     return rest.lstrip(", ") if rest and word.strip(",.") in _weekdays() else plain
 
 
-def _read_year_first(plain: str) -> Day | DateFault | None:
+def _read_year_first(plain: str, *, month_first: bool) -> Day | DateFault | None:
     if match := _YEAR_FIRST.fullmatch(plain):
         return _day(match[1], match[3], match[4])
     if match := _COMPACT.fullmatch(plain):
-        return _day(match[1], match[2], match[3])
+        # Of eight digits that are a date with the year first, none is one with the year last.
+        first, last = _day(match[1], match[2], match[3]), _COMPACT_YEAR_LAST.fullmatch(plain)
+        if isinstance(first, Day) or last is None:
+            return first
+        found = _read_year_last(f"{last[1]}/{last[2]}/{last[3]}", month_first=month_first)
+        return found if isinstance(found, Day) else first
     return None
 
 

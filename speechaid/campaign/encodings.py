@@ -22,6 +22,7 @@ _NAMES: Final = {
 }
 #: Bytes that are looked at for the guess.
 _SAMPLE: Final = 1 << 20
+_UTF16_SAMPLE: Final = 1 << 12
 #: UTF-8 read as Windows-1252, once: a capital A with a mark, and what its second byte looks like there.
 _GARBLED: Final = re.compile(
     "[\u00c2\u00c3][\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d\u2018"
@@ -47,6 +48,12 @@ def decode(data: bytes) -> Decoded:
     """Decode a text file; every byte sequence has a result."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _mended(data.decode("utf-16", errors="replace"), "utf_16")
+    unmarked = _unmarked_utf16(data)
+    if unmarked is not None:
+        text = data.decode(unmarked, errors="replace")
+        remark = f"the file does not say its encoding and was read as UTF-16: {_first_accented(text)!r}"
+        mended = _mended(text, "utf_16")
+        return replace(mended, remarks=(remark, *mended.remarks))
     try:
         return _mended(data.decode("utf-8-sig"), "utf_8")
     except UnicodeDecodeError:
@@ -55,6 +62,16 @@ def decode(data: bytes) -> Decoded:
     if 2 * sum(_is_utf8(line) for line in accented) >= len(accented):
         return _line_by_line(data)
     return _eight_bit(data)
+
+
+def _unmarked_utf16(data: bytes) -> str | None:
+    """UTF-16 without its mark: of Latin letters every other byte is zero."""
+    sample = data[:_UTF16_SAMPLE]
+    for codec, first in (("utf-16-le", 1), ("utf-16-be", 0)):
+        zeros, others = sample[first::2].count(0), sample[1 - first :: 2].count(0)
+        if others == 0 and zeros > len(sample) // 3:
+            return codec
+    return None
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -119,14 +136,22 @@ def _mended(text: str, encoding: str) -> Decoded:
 def _mended_word(word: str, garbled: dict[str, str]) -> str:
     if _GARBLED.search(word) is None:
         return word
+    right = word
+    # Some programs did it twice.
+    while _GARBLED.search(right) is not None and (less := _less_garbled(right)) is not None:
+        right = less
+    if right != word:
+        garbled[word] = right
+    return right
+
+
+def _less_garbled(word: str) -> str | None:
     for encoding in ("cp1252", "latin_1"):
         try:
-            right = word.encode(encoding).decode("utf-8")
+            return word.encode(encoding).decode("utf-8")
         except UnicodeError:
             continue
-        garbled[word] = right
-        return right
-    return word
+    return None
 
 
 def _first_accented(text: str) -> str:

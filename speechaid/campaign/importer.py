@@ -163,10 +163,19 @@ class ContactsReader:
         kept = chosen.kept_mappings.get(key, {})
         try:
             columns = recognise(
-                header.cells, rows, country=country, mapping=chosen.mapping, kept_mapping=kept
+                header.cells,
+                rows,
+                country=country,
+                mapping=chosen.mapping,
+                kept_mapping=kept,
+                hidden=table.hidden_columns,
             )
         except ImportFailed as exc:
-            raise ImportFailed(f"{filename}: {not_text(data) or exc}") from exc
+            unread = ", ".join(repr(name) for name in table.other_sheets)
+            others = (
+                f"; of the workbook only {table.sheet!r} was read, not {unread} (--sheet)" if unread else ""
+            )
+            raise ImportFailed(f"{filename}: {not_text(data) or exc}{others}") from exc
         signs = csv_form(country.upper())
         self._lines: Iterator[Line] = itertools.chain(sample, lines)
         self._rows = RowReader(
@@ -175,6 +184,8 @@ class ContactsReader:
             today=today,
             accepted=chosen.accepted,
             refused=chosen.refused,
+            width=len(header.cells),
+            counts_from_1904=table.counts_from_1904,
         )
         self.parsed = Parsed(
             rows=[],
@@ -395,8 +406,9 @@ def _header(
     header = top[index]
     if header.fault:
         raise ImportFailed(f"{filename}: the header cannot be read: {header.fault}")
-    if len(header.cells) > MAX_COLUMNS:
-        raise ImportFailed(f"{filename}: {len(header.cells)} columns; at most {MAX_COLUMNS} are read")
+    width = max((place for place, cell in enumerate(header.cells, 1) if cells.clean(cell)), default=0)
+    if width > MAX_COLUMNS:
+        raise ImportFailed(f"{filename}: {width} columns; at most {MAX_COLUMNS} are read")
     if any(isinstance(read(cells.clean(cell), country), Number) for cell in header.cells):
         raise ImportFailed(
             f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"

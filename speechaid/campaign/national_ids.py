@@ -53,7 +53,7 @@ def wrong_id(text: str, country: str) -> str | None:
         country: ISO 3166 alpha-2.
     """
     name, kinds = KINDS.get(country.upper(), ("", ()))
-    digits = "".join(character for character in text if character.isalnum())
+    digits = "".join(filter(str.isalnum, text))
     if not kinds or (digits.isdecimal() and len(digits) in _UNCHECKED.get(country.upper(), ())):
         return None
     faults = []
@@ -71,4 +71,4 @@ def wrong_id(text: str, country: str) -> str | None:
 
 def compact_id(text: str) -> str:
     """An id for comparison: letters and digits in capitals, without zeros before the first."""
-    return "".join(character for character in text.upper() if character.isalnum()).lstrip("0")
+    return "".join(filter(str.isalnum, text.upper())).lstrip("0")

@@ -41,6 +41,7 @@ def shape(figures: ReportFigures) -> Document:
         "timezone": figures.zone,
         "batch_id": figures.batch_id,
         "jobs": {"total": sum(jobs.values()), "by_status": _ordered(jobs, JobStatus)},
+        "jobs_on_do_not_call_list": figures.jobs_on_list,
         "calls": calls,
         "attempts": _attempts(figures.attempts),
         "hours": _hours(figures.hours, figures.zone),
@@ -62,6 +63,7 @@ def to_markdown(report: Document) -> str:
             f"As of {report['at']}; hours in {report['timezone']}.",
             "",
             f"- **Jobs**: {jobs['total']} ({_listed(jobs['by_status'])})",
+            *_on_list(report["jobs_on_do_not_call_list"]),
             f"- **Calls**: {calls['total']}, {calls['connected']} connected, {calls['minutes']:.1f} minutes",
             f"- **Success rate**: {_percent(calls['success_rate'])} ({plural(calls['successful'], 'call')})",
             f"- **Cost**: {calls['cost']:.2f}, {_money(calls['cost_per_success'])} for each success",
@@ -103,6 +105,10 @@ def to_markdown(report: Document) -> str:
             "",
         ]
     )
+
+
+def _on_list(jobs: int) -> list[str]:
+    return [f"- **Cancelled by the do-not-call list**: {plural(jobs, 'job')}"] if jobs else []
 
 
 def _section(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

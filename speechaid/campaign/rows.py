@@ -34,7 +34,8 @@ from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read
 MAX_CELL_CHARACTERS: Final = 10_000
 
 #: What ``_undecorated`` looks at.
-_DECORATIONS: Final = ("'", "=")
+_DECORATIONS: Final = ("'", "=", "\u201c")
+_QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
 _KEPT_AS_TEXT: Final = re.compile(r"'[\s\"]*[=+\-@\d(\uff1d\uff0b\uff0d\uff20]")
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 
@@ -59,6 +60,8 @@ class Kind(StrEnum):
     FILE = "file"
 
 
+#: From 1899-12-30 to 1904-01-01.
+_DAYS_TO_1904: Final = 1462
 _Part = TypeVar("_Part")
 
 
@@ -171,6 +174,10 @@ class RowReader:
     #: Kinds whose rows are kept, and kinds whose rows are bad, whatever their default.
     accepted: frozenset[Kind] = frozenset()
     refused: frozenset[Kind] = frozenset()
+    #: The columns of the heading, with those behind the last title.
+    width: int
+    #: Whether a workbook's numbers of the day count from 1904.
+    counts_from_1904: bool = False
 
     def is_bad(self, kind: Kind) -> bool:
         """Whether such a row, or such a phone, is left out."""
@@ -207,7 +214,7 @@ class RowReader:
         name = part(lambda: self._name(texts, remark))
         dni = part(lambda: self._id(texts, remark))
         amount = part(lambda: self._amount(line, texts, remark))
-        due_date = part(lambda: self._due_date(texts, remark))
+        due_date = part(lambda: self._due_date(line, texts, remark))
         if faults:
             kind = faults[0].kind if len(faults) == 1 else None
             raise UnusableRowError("; ".join(map(str, faults)), kind)
@@ -230,7 +237,12 @@ class RowReader:
 
     def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
-        return [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
+        written = [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
+        for column in self.columns.of(Role.DUE_DATE) if self.counts_from_1904 else ():
+            cell = written[column.position] if column.position < len(written) else ""
+            # The file that it is written to counts from 1900.
+            written[column.position : column.position + 1] = [_days_from_1900(cell)]
+        return written
 
     def _texts(self, line: Line) -> list[str]:
         """The cells as clean text, padded to the width of the heading."""
@@ -241,7 +253,7 @@ class RowReader:
             _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
             for cell in line.cells
         ]
-        if any(texts[width:]):
+        if any(texts[max(width, self.width) :]):
             raise UnusableRowError(
                 f"the row has {len(texts)} cells, the header {width}: a quote may be missing"
             )
@@ -258,13 +270,17 @@ class RowReader:
     def _name(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         columns = (*self.columns.of(Role.NAME), *self.columns.of(Role.SURNAME))
         parts = [cells.one_line(texts[column.position]) for column in columns]
-        name = " ".join(part for part in parts if not is_nothing(part))
+        # A number is nobody's name: the agent would say it.
+        name = " ".join(part for part in parts if not is_nothing(part) and any(map(str.isalpha, part)))
         if columns and not name:
             remark(Kind.NAME, f"{columns[0].title}: the contact has no name")
         return name or None
 
     def _id(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DNI)
+        digit = self._one(texts, Role.CHECK_DIGIT)
+        if text is not None and digit is not None and len(digit) == 1:
+            text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
         if text is not None:
             title = self.columns.of(Role.DNI)[0].title
             wrong = None if cells.fold(title) in COMPANY_IDS else wrong_id(text, self.country)
@@ -279,6 +295,7 @@ class RowReader:
             UnusableRowError: there is none.
         """
         country = self._country(texts)
+        area = self._one(texts, Role.AREA_CODE)
         found: dict[str, str] = {}
         faults: list[str] = []
         kinds: list[Kind | None] = []
@@ -286,7 +303,7 @@ class RowReader:
             text = texts[column.position]
             if is_nothing(text):
                 continue
-            for part, reading in read_cell(text, country):
+            for part, reading in _readings(text, area, country):
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
                     faults.append(f"{column.title}: {fault[0]}")
@@ -345,16 +362,21 @@ class RowReader:
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country)
         if isinstance(amount, AmountFault):
             raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}")
+        if amount.assumed is not None:
+            remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
         if amount.value == 0:
             remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
-        return {"debt_amount": value, "currency": self._currency(texts, amount)}
+        return {"debt_amount": value, "currency": self._currency(texts, amount, column.currency)}
 
-    def _currency(self, texts: Sequence[str], amount: Amount) -> str | None:
+    def _currency(self, texts: Sequence[str], amount: Amount, of_title: str | None) -> str | None:
+        """The currency by the cell, the title of the amounts, and a column of currencies: they must agree."""
         text = self._one(texts, Role.CURRENCY)
+        if of_title is not None and amount.currency not in {None, of_title}:
+            raise UnusableRowError(f"the amount is in {amount.currency}, and its title says {of_title}")
         if text is None:
-            return amount.currency
+            return amount.currency or of_title
         word = cells.fold_accents(text.casefold()).strip(" .")
         code = SYMBOLS.get(word, text.upper() if text.upper() in CODES else None)
         if code is None:
@@ -362,12 +384,16 @@ class RowReader:
             code = read.currency if isinstance(read, Amount) else None
         if code is None:
             raise UnusableRowError(f"the currency {text[:40]!r} is not known: write its code, such as CLP")
-        if amount.currency is not None and amount.currency != code:
-            raise UnusableRowError(f"the amount is in {amount.currency}, and the currency column says {code}")
+        said = amount.currency or of_title
+        if said is not None and said != code:
+            raise UnusableRowError(f"the amount is in {said}, and the currency column says {code}")
         return code
 
-    def _due_date(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
+    def _due_date(self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DUE_DATE)
+        if self.counts_from_1904 and text is not None:
+            cell = line.cells[self.columns.of(Role.DUE_DATE)[0].position]
+            text = cells.clean(_days_from_1900(cell))
         found = None if text is None else read_date(text, self.country)
         if text is None or found is None:
             return None
@@ -396,13 +422,29 @@ def _undecorated(text: str) -> str:
     match = _TEXT_FORMULA.fullmatch(text)
     if match is not None:
         return match[1].replace('""', '"').strip()
+    quoted = _QUOTED.fullmatch(text)
+    if quoted is not None:
+        return (quoted[1] or quoted[2]).strip()
     return text[1:].strip() if _KEPT_AS_TEXT.match(text) else text
+
+
+def _days_from_1900(cell: Any) -> Any:
+    return cell + _DAYS_TO_1904 if isinstance(cell, int | float) else cell
 
 
 def _as_written(cell: object) -> str | int | float:
     if isinstance(cell, float) and math.isfinite(cell):
         return int(cell) if cell.is_integer() else cell
     return cell if isinstance(cell, int) else cells.clean(cell)[:MAX_CELL_CHARACTERS]
+
+
+def _readings(text: str, area: str | None, country: str) -> list[tuple[str, Number | Fault]]:
+    """The numbers of a cell; the area code of its own column counts where the number needs it."""
+    found = read_cell(text, country)
+    if area is None or any(isinstance(reading, Number) and reading.is_valid for _, reading in found):
+        return found
+    whole = read_cell(f"{area.strip('()')} {text}", country)
+    return whole if all(isinstance(reading, Number) and reading.is_valid for _, reading in whole) else found
 
 
 def _means_mobiles(title: str) -> bool:

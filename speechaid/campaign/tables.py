@@ -7,13 +7,14 @@ import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from speechaid.campaign.cells import clean, fold
 from speechaid.campaign.columns import title_role
 from speechaid.campaign.encodings import decode
 from speechaid.campaign.titles import Role
+from speechaid.campaign.unsupported_files import unsupported_type
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
 from speechaid.errors import ImportFailed
 
@@ -30,6 +31,15 @@ HEADING_LINES: Final = 40
 _DELIMITERS: Final = ",;\t|"
 #: Control characters that a text file does not have.
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")
+#: A cell of digits alone, as no title is; so many of them may be a phone.
+_NUMBER: Final = re.compile(r"\+?[\d\s().\-/]+")
+_DIGITS: Final = re.compile(r"\d")
+_PHONE_DIGITS: Final = 7
+#: Of formats that only the reader knows, not the scan before.
+_UNSEEN: Final = (
+    "of this kind of workbook it cannot be known which rows and columns are hidden, nor which currency a "
+    "cell's format shows: all rows and columns are read, as bare numbers; save it as XLSX if that matters"
+)
 _ZIP: Final = b"PK\x03\x04"
 _OLD_EXCEL: Final = b"\xd0\xcf\x11\xe0"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -60,6 +70,10 @@ class TableFile:
     encoding: str | None = None
     #: How many rows of the sheet are hidden, and left out.
     hidden_rows: int = 0
+    #: 0-based: columns that the sheet does not show.
+    hidden_columns: frozenset[int] = frozenset()
+    #: Whether numbers of the day count from 1904.
+    counts_from_1904: bool = False
     #: Of a text file, and Python's name of its encoding.
     delimiter: str | None = None
     codec: str | None = None
@@ -85,13 +99,18 @@ def open_table(
         raise ImportFailed(f"{filename}: the file is larger than {MAX_BYTES // 2**20} MB; split it")
     if not data.strip(b"\0 \t\r\n\xef\xbb\xbf"):
         raise ImportFailed(f"{filename}: the file is empty")
-    if data.startswith((_ZIP, _OLD_EXCEL)):
-        return _workbook(data, filename, sheet, with_hidden_rows=with_hidden_rows)
-    if filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
-        raise ImportFailed(f"{filename}: the file is not a spreadsheet, despite its name")
+    form = unsupported_type(data)
+    is_workbook = data.startswith((_ZIP, _OLD_EXCEL))
+    if not is_workbook and filename.lower().endswith((".xlsx", ".xlsm", ".xls", ".ods")):
+        it_is = form or "text: if it is a table, name it .csv"
+        raise ImportFailed(f"{filename}: the file is not a spreadsheet, despite its name; it is {it_is}")
+    if form is not None:
+        raise ImportFailed(f"{filename}: the file is {form}")
+    if is_workbook:
+        return _separated(_workbook(data, filename, sheet, with_hidden_rows=with_hidden_rows))
     if sheet is not None:
         raise ImportFailed(f"{filename}: only a workbook has sheets; leave out --sheet")
-    return _text(data, filename)
+    return _separated(_text(data, filename))
 
 
 def heading_line(lines: Sequence[Line], wanted: int | None = None) -> int | None:
@@ -105,11 +124,46 @@ def heading_line(lines: Sequence[Line], wanted: int | None = None) -> int | None
         return next((index for index, line in enumerate(lines) if line.number == wanted), None)
     best: tuple[int, int] | None = None
     for index, line in enumerate(lines):
-        roles = [title_role(clean(cell)) for cell in line.cells[:MAX_COLUMNS]]
+        texts = [clean(cell) for cell in line.cells[:MAX_COLUMNS]]
+        if any(_NUMBER.fullmatch(text) and len(_DIGITS.findall(text)) >= _PHONE_DIGITS for text in texts):
+            if best is not None:
+                break  # the first contact: a heading below is that of another table
+            continue
+        roles = [title_role(text) for text in texts]
         known = sum(role is not None for role in roles)
         if Role.PHONE in roles and (best is None or known > best[0]):
             best = (known, index)
     return None if best is None else best[1]
+
+
+def _separated(table: TableFile) -> TableFile:
+    """Separate rows that stand in one cell each: CSV that was pasted into a sheet, or quoted line by line."""
+    top = list(itertools.islice(table.lines, HEADING_LINES))
+    lines = itertools.chain(top, table.lines)
+    found = heading_line(top)
+    heading = [] if found is None else [text for cell in top[found].cells if (text := clean(cell))]
+    delimiter = _delimiter(heading)
+    if len(heading) != 1 or len(titles := heading[0].split(delimiter)) < 2:
+        return replace(table, lines=lines)
+    if Role.PHONE not in map(title_role, titles):
+        return replace(table, lines=lines)
+    remark = f"each row stands in one cell, which was separated at {delimiter!r}"
+    return replace(
+        table,
+        lines=(_split(line, delimiter) for line in lines),
+        delimiter=None if table.delimiter is None else delimiter,
+        remarks=[*table.remarks, remark],
+    )
+
+
+def _split(line: Line, delimiter: str) -> Line:
+    filled = [cell for cell in line.cells if clean(cell)]
+    if line.fault is not None or len(filled) != 1 or not isinstance(filled[0], str):
+        return line
+    try:
+        return Line(line.number, next(csv.reader([filled[0]], delimiter=delimiter, strict=True)))
+    except (csv.Error, StopIteration) as exc:
+        return Line(line.number, line.cells, _csv_fault(csv.Error(exc)))
 
 
 def not_text(data: bytes) -> str | None:
@@ -208,6 +262,8 @@ def _delimiter(lines: list[str]) -> str:
 
 def _csv_fault(exc: csv.Error) -> str:
     text = str(exc)
+    if "new-line character" in text:
+        return "a line break stands in a cell without quotes"
     if "unexpected end" in text:
         return "a quote is opened and not closed"
     if "field larger" in text:
@@ -243,7 +299,9 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         raise _translated(exc, filename) from exc
     hidden = set() if with_hidden_rows or scan is None else scan.hidden_rows
     numbered = enumerate(itertools.chain(top, rows), 1)
-    lines = (Line(number, row) for number, row in numbered if number not in hidden)
+    lines: Iterator[Line] = (Line(number, row) for number, row in numbered if number not in hidden)
+    if scan is not None and scan.formats:
+        lines = _as_formatted(lines, scan)
     others = [
         other if shown else f"{other} (hidden)"
         for other, shown in zip(book.sheet_names, visible, strict=True)
@@ -254,6 +312,9 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         sheet=name,
         other_sheets=tuple(others),
         hidden_rows=sum(number <= last_row for number in hidden),
+        hidden_columns=frozenset(column - 1 for column in scan.hidden_columns) if scan else frozenset(),
+        counts_from_1904=scan is not None and scan.counts_from_1904,
+        remarks=[_UNSEEN] if scan is None else [],
     )
 
 
@@ -273,6 +334,28 @@ def _translated(exc: BaseException, filename: str) -> BaseException:
     if not is_fault or isinstance(exc, MemoryError):
         return exc
     return ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}")
+
+
+def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
+    """Numbers with the sign that their owner sees beside them: 0.15 is ``15%``, 12.5 may be ``12.50 CLF``."""
+    runs = {column: iter(of_column) for column, of_column in scan.formats.items()}
+    current = {column: next(of_column, None) for column, of_column in runs.items()}
+    for line in lines:
+        for column, run in current.items():
+            while run is not None and run.last_row < line.number:
+                run = current[column] = next(runs[column], None)  # noqa: PLW2901 - the run of this line
+            if run is not None and run.first_row <= line.number and column <= len(line.cells):
+                line.cells[column - 1] = _with_sign(line.cells[column - 1], run.sign)
+        yield line
+
+
+def _with_sign(cell: Any, sign: str) -> Any:
+    if isinstance(cell, bool) or not isinstance(cell, int | float):
+        return cell
+    if sign == "%":
+        return f"{round(cell * 100, 10):g}%"
+    # With two decimals or four: three would be read as thousands.
+    return f"{cell:.2f} {sign}" if round(cell, 2) == round(cell, 9) else f"{cell:.4f} {sign}"
 
 
 def _check_size(name: str, scan: SheetScan | None, filename: str) -> None:

@@ -18,8 +18,10 @@ class Role(StrEnum):
     NAME = "name"
     SURNAME = "surname"
     DNI = "id"
+    CHECK_DIGIT = "check-digit"
     PHONE = "phone"
     COUNTRY_CODE = "country-code"
+    AREA_CODE = "area-code"
     COMPANY_NAME = "company"
     DEBT_AMOUNT = "amount"
     CURRENCY = "currency"
@@ -34,7 +36,8 @@ TITLES: Final[Mapping[Role, str]] = {
     Role.NAME: (
         "nombre completo, nombre y apellido, nombre y apellidos, nombres y apellidos, apellidos y "
         "nombres, apellido y nombre, nombre cliente, nombre del cliente, nombre deudor, nombre del "
-        "deudor, nombre titular, nombre contacto, nombre del contacto, nombre persona, full name, "
+        "deudor, nombre titular, nombre contacto, nombre del contacto, nombre persona, nombre del tercero, "
+        "nombre tercero, nombre o razon social, nombre razon social, nombre 1, full name, "
         "contact name, customer name, client name, lead name, display name, file as, nome completo, "
         "nome do cliente, nome cliente, razon social, titular, nombre, nombres, name, nome, contacto, "
         "contact, cliente, customer, deudor, debtor, contato, first name, given name, primer nombre, "
@@ -51,7 +54,10 @@ TITLES: Final[Mapping[Role, str]] = {
         "no documento, documento identidad, documento de identidad, cedula, cedula de ciudadania, "
         "cedula identidad, cc, ci, identificacion, numero identificacion, numero de identificacion, nro "
         "identificacion, national id, id number, nif, nit, cuit, cuil, cpf, cnpj, cpf cnpj, curp, rfc, "
-        "ruc, id cliente, id deudor, vendor lead code"
+        "ruc, vat, tax id, id cliente, id deudor, vendor lead code"
+    ),
+    Role.CHECK_DIGIT: (
+        "dv, digito verificador, digito de verificacion, dig verificador, digito verif, check digit"
     ),
     Role.COMPANY_NAME: (
         "empresa, company, company name, compania, nombre empresa, nombre de la empresa, acreedor, "
@@ -64,14 +70,16 @@ TITLES: Final[Mapping[Role, str]] = {
         "vencido, monto total adeudado, deuda, debt, debt amount, amount, saldo, saldo deudor, saldo "
         "insoluto, saldo vencido, saldo pendiente, saldo a pagar, importe, importe total, importe "
         "adeudado, importe deuda, balance, adeudo, adeudo total, deuda vencida, valor, valor total, "
-        "valor deuda, valor a pagar, valor adeudado, valor da divida, divida, valor em aberto"
+        "valor deuda, valor a pagar, valor adeudado, valor da divida, divida, valor em aberto, saldo "
+        "cartera, saldo documento, saldo actual, deuda actual, deuda morosa, monto moroso, importe en ml, "
+        "importe en moneda local, outstanding balance, outstanding amount, amount outstanding"
     ),
-    Role.CURRENCY: "moneda, divisa, currency, currency code, tipo moneda, tipo de moneda, moeda",
+    Role.CURRENCY: "moneda, divisa, currency, currency code, tipo moneda, tipo de moneda, moeda, mon",
     Role.DUE_DATE: (
         "fecha limite, fecha limite de pago, fecha limite pago, fecha vencimiento, fecha de "
         "vencimiento, fec vencimiento, fec vcto, fecha vcto, f vencimiento, vencimiento, vcto, due "
         "date, due, payment due date, fecha de pago, fecha pago, data de vencimento, data vencimento, "
-        "vencimento"
+        "vencimento, venc neto, vencimiento neto, fecha venc, fec venc, f venc, fecha vto, f vto, vto"
     ),
     Role.REFERENCE_NUMBER: (
         "referencia, reference, reference number, numero referencia, numero de referencia, nro "
@@ -82,6 +90,10 @@ TITLES: Final[Mapping[Role, str]] = {
     Role.COUNTRY_CODE: (
         "phone code, country code, codigo pais, codigo de pais, cod pais, pais telefono, prefijo pais, "
         "codigo do pais, indicativo pais, pais, country, ddi"
+    ),
+    Role.AREA_CODE: (
+        "area code, codigo area, codigo de area, cod area, codigo ciudad, codigo de ciudad, ddd, lada, "
+        "clave lada"
     ),
 }
 #: Titles of a part of the name: joined, where no column has the whole name.
@@ -111,7 +123,11 @@ MOBILE_WORDS: Final = frozenset(
 )
 #: Titles of phones that have no such word.
 PHONE_TITLES: Final = frozenset(
-    {"to number", "numero a llamar", "numero contacto", "numero de contacto", "msisdn", "ani"}
+    {
+        *("to number", "numero a llamar", "numero contacto", "numero de contacto", "msisdn", "ani"),
+        *("nro contacto", "nro de contacto", "num contacto", "contacto telefonico", "numero telefonico"),
+        *("contact number", "contact no", "fijo", "red fija", "linea fija"),
+    }
 )
 #: With one of these words a title tells about a phone and is none.
 ABOUT_PHONES: Final = frozenset(

@@ -64,7 +64,7 @@ WORDS: Final = frozenset(
 #: Words that are names as well (Na, a surname): nothing only in capitals.
 CAPITALS: Final = frozenset({"NA", "ND", "SN", "SI"})
 #: Marks that fill a cell.
-_MARKS: Final = frozenset("-–—_.*?·/\\ ")  # noqa: RUF001 - the dashes that people type
+_MARKS: Final = "-–—_.*?·/\\ "  # noqa: RUF001 - the dashes that people type
 
 
 def is_nothing(text: str) -> bool:
@@ -72,4 +72,4 @@ def is_nothing(text: str) -> bool:
     plain = text.strip()
     if len(plain) > 20:
         return False
-    return not plain or plain.lower() in WORDS or plain in CAPITALS or _MARKS.issuperset(plain)
+    return not plain.strip(_MARKS) or plain.lower() in WORDS or plain in CAPITALS

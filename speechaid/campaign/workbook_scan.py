@@ -1,4 +1,4 @@
-"""Looks through an XLSX workbook before it is read: its sheets, their used range, and hidden rows. Pure.
+"""Looks through an XLSX workbook before it is read: its sheets, their used range, what they hide. Pure.
 
 The reader holds a sheet's whole used range in memory: one cell at the far corner makes that 17,179,869,184
 cells. So the range is found first, by one pass over the sheet's XML that keeps nothing.
@@ -7,6 +7,7 @@ cells. So the range is found first, by one pass over the sheet's XML that keeps 
 from __future__ import annotations
 
 import io
+import itertools
 import posixpath
 import re
 import zipfile
@@ -15,17 +16,41 @@ from dataclasses import dataclass, field
 from typing import Final
 from xml.parsers import expat
 
+from speechaid.campaign.cells import fold_accents
+from speechaid.rules.currencies import SYMBOLS, currency_named
+
 #: Bound of a workbook's size when it is unpacked.
 MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
 #: XML of a workbook is read in pieces of this many bytes.
 _PIECE: Final = 1 << 16
 #: An index of sheets is small; a larger one is no workbook.
 _MAX_INDEX_BYTES: Final = 16 * 1024 * 1024
+_TRUE: Final = ("1", "true")
+_LAST_COLUMN: Final = 16_384
+#: Bound of the memory for the formats of a column.
+_MAX_RUNS: Final = 100_000
+#: Formats that every spreadsheet knows by their number (ECMA-376 part 1, 18.8.30).
+_PERCENT_FORMATS: Final = {"9": "0%", "10": "0.00%"}
+#: What a format code shows as it stands, and what it says about locale or colour.
+_LITERAL: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
+#: The words of a format code: a currency with or without its locale, or a text in quotes.
+_WORD: Final = re.compile(r'\[\$([^\]-]+)[^\]]*\]|"([^"]*)"')
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 
 
 class WorkbookError(Exception):
     """The file is no XLSX workbook that can be looked through; the text says why."""
+
+
+@dataclass(kw_only=True)
+class FormattedRun:
+    """Cells of one column, one below the other, with one format."""
+
+    #: 1-based.
+    first_row: int
+    last_row: int
+    #: ``%``, or a currency: ISO 4217 or ``CLF``.
+    sign: str
 
 
 @dataclass(kw_only=True)
@@ -41,6 +66,12 @@ class SheetScan:
     corner: str = ""
     #: 1-based rows that a filter or a person has hidden.
     hidden_rows: set[int] = field(default_factory=set)
+    #: 1-based.
+    hidden_columns: set[int] = field(default_factory=set)
+    #: By 1-based column: cells whose format shows a percent sign or a currency beside the number.
+    formats: dict[int, list[FormattedRun]] = field(default_factory=dict)
+    #: Whether days are counted from 1904, as in old workbooks of the Mac.
+    counts_from_1904: bool = False
 
     @property
     def cells(self) -> int:
@@ -82,15 +113,19 @@ def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
     if workbook is None:
         return None
     targets = _targets(archive, names.get("xl/_rels/workbook.xml.rels", ""))
+    signs = _signs(archive, names.get("xl/styles.xml", ""))
+    from_1904 = any(row.get("date1904") in _TRUE for row in _elements(archive, workbook, "workbookPr"))
     scans = []
     for attributes in _elements(archive, workbook, "sheet"):
         scan = SheetScan(
-            name=attributes.get("name", ""), is_visible=attributes.get("state", "visible") == "visible"
+            name=attributes.get("name", ""),
+            is_visible=attributes.get("state", "visible") == "visible",
+            counts_from_1904=from_1904,
         )
         target = targets.get(attributes.get("id", ""))
         part = None if target is None else names.get(target.lower())
         if part is not None:
-            _scan_sheet(archive, part, scan)
+            _scan_sheet(archive, part, scan, signs)
         scans.append(scan)
     return scans
 
@@ -123,7 +158,51 @@ def _elements(archive: zipfile.ZipFile, part: str, wanted: str) -> list[dict[str
     return found
 
 
-def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan) -> None:
+def _signs(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
+    """By the number of a cell's style: the sign that its format shows beside a number."""
+    if not part:
+        return {}
+    codes = dict(_PERCENT_FORMATS)
+    signs: dict[str, str] = {}
+    styles = itertools.count()
+    is_cells = False
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal is_cells
+        local = _local(name)
+        if local in ("cellStyleXfs", "cellXfs", "cellStyles", "dxfs"):
+            is_cells = local == "cellXfs"
+        elif local == "numFmt":
+            codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
+        elif local == "xf" and is_cells:
+            style = str(next(styles))
+            sign = _sign(codes.get(attributes.get("numFmtId", ""), ""))
+            if sign is not None:
+                signs[style] = sign
+
+    if archive.getinfo(part).file_size > _MAX_INDEX_BYTES:
+        raise ValueError(f"{part} is larger than {_MAX_INDEX_BYTES // 2**20} MiB")
+    _parse(archive, part, start)
+    return signs
+
+
+def _sign(code: str) -> str | None:
+    """The sign of a format code, such as ``0%`` or ``[$US$-409] #,##0.00`` or ``"UF" 0.0``.
+
+    A dollar sign alone is the country's own currency, as in a text.
+    """
+    plain = _LITERAL.sub("", code)
+    if "%" in plain:
+        return "%"
+    for currency, text in _WORD.findall(code):
+        word = fold_accents(currency or text).strip().casefold()
+        found = currency_named(word) or (SYMBOLS.get(word) if currency else None)
+        if found is not None:
+            return found
+    return None
+
+
+def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, signs: dict[str, str]) -> None:
     row = 0
     reference = ""
 
@@ -132,26 +211,47 @@ def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan) -> None:
         local = name if ":" not in name else _local(name)
         if local == "c":
             reference = attributes.get("r", "")
+            if signs and attributes.get("s") in signs:
+                _note_format(scan, reference, signs[attributes["s"]])
         elif local in ("v", "is"):
             # A cell with a format and no value is empty: whole columns have formats.
             _widen(scan, reference)
         elif local == "row":
             number = attributes.get("r", "")
             row = int(number) if number.isdecimal() and len(number) < 9 else row + 1
-            if attributes.get("hidden") in ("1", "true"):
+            if attributes.get("hidden") in _TRUE:
                 scan.hidden_rows.add(row)
+        elif local == "col" and attributes.get("hidden") in _TRUE:
+            last = min(int(attributes.get("max", "0")), _LAST_COLUMN)
+            scan.hidden_columns.update(range(int(attributes.get("min", "1")), last + 1))
 
     _parse(archive, part, start)
 
 
-def _widen(scan: SheetScan, reference: str) -> None:
+def _note_format(scan: SheetScan, reference: str, sign: str) -> None:
+    row, column = _place(reference)
+    runs = scan.formats.setdefault(column, [])
+    if runs and runs[-1].sign == sign and runs[-1].last_row == row - 1:
+        runs[-1].last_row = row
+        return
+    if len(runs) >= _MAX_RUNS:
+        raise ValueError(f"the number formats of column {column} change more than {_MAX_RUNS:,} times")
+    runs.append(FormattedRun(first_row=row, last_row=row, sign=sign))
+
+
+def _place(reference: str) -> tuple[int, int]:
+    """Row and column, from 1; 0 where it is no reference."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        return
+        return 0, 0
     column = 0
     for letter in match[1]:
         column = column * 26 + ord(letter) - 64
-    row = int(match[2])
+    return int(match[2]), column
+
+
+def _widen(scan: SheetScan, reference: str) -> None:
+    row, column = _place(reference)
     if row > scan.last_row or column > scan.last_column:
         scan.corner = reference
     scan.last_row = max(scan.last_row, row)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from speechaid.campaign.columns import Column
+from speechaid.campaign.columns import HIDDEN, Column
 from speechaid.campaign.encodings import decode
 from speechaid.campaign.importer import Parsed, bad_row_counts, remark_counts
 from speechaid.campaign.rows import Row
@@ -110,6 +110,7 @@ def _returned(parsed: Parsed) -> Result:
     """The bad rows as written, and the form of the file, so that the corrected file has the same."""
     rows: list[Mapping[str, Any]] = []
     of_remarks = {place for place, title in enumerate(parsed.columns.titles) if title in REMARK_COLUMNS}
+    hidden = {column.position for column in parsed.columns.columns if column.why == HIDDEN}
     titles = [title for title in parsed.columns.titles if title not in REMARK_COLUMNS]
     characters = 0
     for bad in parsed.bad_rows[:_MAX_RETURNED]:
@@ -117,7 +118,10 @@ def _returned(parsed: Parsed) -> Result:
         if characters > _MAX_CHARACTERS:
             break
         # A file of bad rows that was not mended yet has line and reason of its own.
-        cells = [cell for place, cell in enumerate(bad.cells) if place not in of_remarks]
+        # In the new file a hidden column would be seen, and used: its cells stay behind.
+        cells = [
+            "" if place in hidden else cell for place, cell in enumerate(bad.cells) if place not in of_remarks
+        ]
         rows.append({"line": bad.line, "reason": bad.reason, "cells": cells})
     return {
         "returned_rows": rows,

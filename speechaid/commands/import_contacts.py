@@ -360,7 +360,8 @@ def _new_ones(
     """The contacts of a chunk that are not in their batch, nor known in the account."""
     known = work.known
     assert known is not None  # noqa: S101 - set before the first chunk
-    keys = sorted({key for document in chunk for key in document["person_keys"]})
+    # The keys of a person stay together: a query then finds each of their jobs once, not once a key.
+    keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
     found = context.store.imports.jobs_of_people(work.account_id, keys)
     known.add(found)
     new = []

@@ -40,6 +40,7 @@ MAX_FOUND: Final = 500
 LATEST_RECORDS: Final = 2000
 #: The collection whose faults that forbid calls have an alert of their own, ``BatchNotUnderstood``.
 BATCHES: Final = "batches"
+DO_NOT_CALL_LIST: Final = "do-not-call list"
 #: Documents between two looks at the clock.
 _STEP: Final = 20
 
@@ -67,6 +68,11 @@ class UnreadableDocument:
     def is_of_batch(self) -> bool:
         """Whether it forbids the calls of a batch, so that this is ``not_understood``."""
         return self.collection == BATCHES and self.fault.forbids
+
+    @property
+    def is_of_do_not_call_list(self) -> bool:
+        """Whether it is a listed number in a form that no dial compares with."""
+        return self.collection == DO_NOT_CALL_LIST and self.fault.field == "_id"
 
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> UnreadableDocument:
@@ -157,7 +163,7 @@ class DocumentScan:
             ("accounts", lambda: store.accounts.table.stream({}), "account_id", self._account_faults),
             (BATCHES, lambda: store.batches.table.stream({}), "batch_id", self._batch_faults),
             ("jobs", lambda: store.jobs.table.stream(waiting), "job_id", self._job_faults),
-            ("do-not-call list", lambda: store.do_not_call.table.stream({}), None, _entry_faults),
+            (DO_NOT_CALL_LIST, lambda: store.do_not_call.table.stream({}), None, _entry_faults),
             ("call_results", lambda: _latest(store.results.table, LATEST_RECORDS), None, faults.of_record),
             ("call_logs", lambda: _latest(store.logs.table, LATEST_RECORDS), None, faults.of_record),
         )

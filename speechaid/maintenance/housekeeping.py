@@ -21,8 +21,9 @@ from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import instant, text
 from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason, counts_by_status
-from speechaid.rules import metering, phones
+from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
+from speechaid.rules.numbers import read_opt_out
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.store.holds import GlobalHold
@@ -87,6 +88,8 @@ class Housekeeper:
         self._slow_due_at = 0.0
         self._log_retention_days: int | None = None
         self._scan = DocumentScan(store)
+        #: Forms of the do-not-call list that were read already.
+        self._listed_forms: set[str] = set()
         #: Statuses that jobs have, as stored.
         self._statuses: set[str] = set()
         self._stats: dict[str, Any] = {"database": {"state": "unknown"}, "queue": {}, "batches": []}
@@ -270,19 +273,32 @@ class Housekeeper:
 
         Whoever is on the list in a form that no dial compares with must not be called.
         """
-        entries = self._store.do_not_call.other_forms(NUMBERS_PER_TICK)
-        for entry in entries:
-            written = text(entry["_id"]) or ""
-            read = (phones.normalise(written, country), phones.normalise(f"+{written}", None))
-            numbers = sorted({number for number in read if number is not None})
-            for number in numbers:
-                self._store.do_not_call.add(number, source="another form")
-            if numbers:
-                self._store.do_not_call.mark_read(entry, numbers)
+        for entry in self._store.do_not_call.other_forms(NUMBERS_PER_TICK):
+            self._list_number(entry["_id"], country)
+
+    def _list_number(self, written: Any, country: str | None) -> None:
+        as_text = text(written) or ""
+        found = [*read_opt_out(as_text, [country]), *read_opt_out(f"+{as_text}", [None])]
+        numbers = sorted({number.e164 for number in found})
+        for number in numbers:
+            self._store.do_not_call.add(number, source="another form")
+        if numbers:
+            self._store.do_not_call.mark_read(written, numbers)
+
+    def _list_scanned_numbers(self, country: str | None) -> None:
+        """As ``_list_numbers``, of entries that begin with a plus sign: only the scan finds them.
+
+        No index tells them from the others, and there may be a million.
+        """
+        forms = {one.name for one in self._scan.all_found() if one.is_of_do_not_call_list}
+        for form in forms - self._listed_forms:
+            self._list_number(form, country)
+        self._listed_forms = forms
 
     def _scan_documents(self, country: str | None) -> None:
         """Look at some more documents for fields that cannot be read, and numbers that no plan has."""
         self._scan.check_more(self._clock, default_country=country)
+        self._list_scanned_numbers(country)
         found = [one for one in self._scan.all_found() if not one.is_of_batch]
         documents = {(one.collection, one.name) for one in found}
         rows = [one.as_row() for one in found[:DOCUMENTS_NAMED]]

@@ -627,6 +627,7 @@ _TABLE: Final = (
             _OF_BATCH,
             Argument(
                 name="locale",
+                is_id=True,
                 help="who opens the CSV file, by language and country: es_CL, es_MX (default: the account's)",
             ),
             Argument(name="after", is_id=True, help="the position that an earlier page gave as its next"),
@@ -747,7 +748,7 @@ _TABLE: Final = (
                 help="compare with the waiting jobs of this batch (id, or its unique beginning)",
                 completes="batch",
             ),
-            Argument(name="agent", help="the agent's id at Retell (default: the one that calls)"),
+            Argument(name="agent", is_id=True, help="the agent's id at Retell (default: the one that calls)"),
         ),
     ),
     CommandSpec(

@@ -100,3 +100,16 @@ CODES: Final = frozenset(
 )
 #: What people call a unit whose code they do not know.
 UNIT_NAMES: Final = {"CLF": "UF"}
+#: Of the words for currencies those that mean nothing else: ``real`` is "actual", too, and ``l`` is a litre.
+_UNMISTAKABLE: Final = frozenset({"uf", "dolares", "euros", "soles", "quetzales", "guaranies", "bolivianos"})
+
+
+def currency_named(word: str) -> str | None:
+    """The currency that a word names wherever it stands, as in a title; None for every other word.
+
+    Args:
+        word: folded: lower case, no accents.
+    """
+    if word.upper() in CODES:
+        return word.upper()
+    return SYMBOLS.get(word.strip(".")) if not word.isalpha() or word in _UNMISTAKABLE else None

@@ -18,6 +18,8 @@ from typing import Final
 
 import phonenumbers
 
+from speechaid.rules import numbering_plans
+
 #: No number with its note is longer; a longer text is no number.
 MAX_CHARACTERS: Final = 80
 #: A cell with several numbers is read up to here.
@@ -51,6 +53,8 @@ class Number:
     e164: str
     #: ISO 3166 alpha-2 of the number's own country; None where several share the code and none has it.
     country: str | None
+    #: The digits behind the country code.
+    national: str
     #: Whether the numbering plan has it; otherwise only its length fits.
     is_valid: bool
     #: ``mobile``, ``landline``, ``service`` (toll-free, shared cost, premium: no person), or ``unknown``
@@ -150,7 +154,12 @@ _LABEL: Final = re.compile(r"[^\d+(]{0,30}")
 _CHILEAN_MOBILE: Final = "+569"
 #: Marks that programs and people put around a number: straight, typographic, and the accents typed for them.
 _QUOTES: Final = "\"'`\u00b4\u2018\u2019\u201c\u201d"
-_TEL: Final = re.compile(r"tel:\s*", re.IGNORECASE)
+_TEL: Final = re.compile(r"(?:tel|callto|whatsapp):\s*", re.IGNORECASE)
+#: A link that opens a chat: its number is international, and needs no plus.
+_CHAT_LINK: Final = re.compile(
+    r"(?:https?://)?(?:wa\.me/|(?:api|web)\.whatsapp\.com/send/?\?phone=)\+?(\d{7,15})(?:[/?&]\S*)?",
+    re.IGNORECASE,
+)
 _EXTENSION_WORDS: Final = frozenset(
     {"ext", "extension", "anexo", "anx", "interno", "int", "ramal", "x", "opc", "opcion"}
 )
@@ -178,7 +187,8 @@ FORBIDDING_NOTES: Final = (
 )
 _SEQUENCES: Final = ("1234567890", "9876543210", "912345678")
 #: Marks that stand between two numbers of one cell.
-_BETWEEN: Final = re.compile(r"[;|\n,/]|\s(?:-|[yoe&]|or|and)\s", re.IGNORECASE)
+_BETWEEN: Final = re.compile(r"[;|\n,/]|:::|\s(?:-|[yoe&]|or|and)\s", re.IGNORECASE)
+_HALVES: Final = re.compile(r"\s*-\s*|\s+")
 _KINDS: Final = {
     phonenumbers.PhoneNumberType.MOBILE: "mobile",
     phonenumbers.PhoneNumberType.FIXED_LINE: "landline",
@@ -210,7 +220,7 @@ def read(text: str, country: str | None) -> Number | Fault:
     run, note = _split_note(plain)
     if run is None:
         return Fault.LETTERS
-    if sum(character.isdecimal() for character in run) < _MIN_DIGITS:
+    if sum(map(str.isdecimal, run)) < _MIN_DIGITS:
         return Fault.LETTERS if note else Fault.TOO_SHORT
     if note is not None:
         fault = _fault_of_note(note)
@@ -228,6 +238,10 @@ def read_cell(text: str, country: str | None) -> list[tuple[str, Number | Fault]
         parts = [part.strip() for part in _BETWEEN.split(text[:MAX_CELL_CHARACTERS])]
         found = [(part, read(part, country)) for part in parts if part]
         if any(isinstance(reading, Number) and reading.is_valid for _, reading in found):
+            return found
+        # Two whole numbers with a blank or a dash between.
+        found = [(part, read(part, country)) for part in _HALVES.split(text.strip(), maxsplit=2)]
+        if len(found) == 2 and all(isinstance(reading, Number) and reading.is_valid for _, reading in found):
             return found
     return [(text.strip(), whole)]
 
@@ -356,7 +370,7 @@ def is_valid(e164: str) -> bool:
 
 def is_placeholder(number: Number) -> bool:
     """Whether the number is one that people type to fill a field: 999999999, 123456789, 912345678."""
-    national = str(phonenumbers.parse(number.e164).national_number)
+    national = number.national.lstrip("0")
     return len(set(national[-7:])) == 1 or any(national in sequence for sequence in _SEQUENCES)
 
 
@@ -364,13 +378,19 @@ def _undecorated(text: str) -> str:
     """Without what programs put around a number: ``'+56…``, ``="…"``, ``tel:``, ``.0``, thousands' commas."""
     cut = text.strip()[: MAX_CHARACTERS * 2]
     # Digits and plus signs of other scripts are what they look like; a superscript (9²) is no digit.
-    plain = "".join(str(int(c)) if c.isdecimal() else c for c in cut if unicodedata.category(c) != "Cf")
+    plain = cut if cut.isascii() else _in_ascii_digits(cut)
     plain = plain.replace("\uff0b", "+").strip()
     plain = plain.removeprefix("=").strip().strip(_QUOTES).strip()
-    plain = _TEL.sub("", plain, count=1) if plain[:4].lower() == "tel:" else plain
+    if ":" in plain or "/" in plain:
+        link = _CHAT_LINK.fullmatch(plain)
+        plain = _TEL.sub("", plain, count=1) if link is None else f"+{link[1]}"
     if match := _DECIMAL_ZERO.fullmatch(plain):
         return match[1]
     return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
+
+
+def _in_ascii_digits(text: str) -> str:
+    return "".join(str(int(c)) if c.isdecimal() else c for c in text if unicodedata.category(c) != "Cf")
 
 
 def _fault(plain: str) -> Fault | None:
@@ -477,6 +497,9 @@ def _spelt(digits: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _library(digits: str, country: str) -> str | None:
+    found = numbering_plans.with_country_code(digits, country)
+    if found is not None:
+        return found
     try:
         parsed = phonenumbers.parse(digits, country)
     except phonenumbers.NumberParseException:
@@ -485,22 +508,19 @@ def _library(digits: str, country: str) -> str | None:
 
 
 def _number(digits: str, assumed: str | None, note: str | None) -> Number | None:
-    try:
-        parsed = phonenumbers.parse(f"+{digits}")
-    except phonenumbers.NumberParseException:
-        return None
+    found = numbering_plans.describe(digits)
     # Some lengths are possible only within a city: Retell cannot dial them.
-    reason = phonenumbers.is_possible_number_with_reason(parsed)
-    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+    if found is None or not found.is_possible:
         return None
-    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    kind = _KINDS.get(phonenumbers.number_type(parsed), "unknown")
+    e164 = f"+{found.code}{found.national}"
+    kind = _KINDS.get(found.type, "unknown")
     if kind == "unknown" and e164.startswith("+56"):
         kind = "mobile" if e164.startswith(_CHILEAN_MOBILE) else "landline"
     return Number(
         e164=e164,
-        country=phonenumbers.region_code_for_number(parsed),
-        is_valid=phonenumbers.is_valid_number(parsed),
+        country=found.country,
+        national=found.national,
+        is_valid=found.type != phonenumbers.PhoneNumberType.UNKNOWN,
         kind=kind,
         assumed=assumed,
         note=note,

@@ -7,14 +7,17 @@ can be placed with, since daemons of earlier versions look up nothing but the nu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.reading import Document
 from speechaid.rules.numbers import all_spellings, dialled_spellings, line_identity
 from speechaid.store.table import Table
 
+#: The embedded database compares each entry that it finds with the whole query.
+FORMS_PER_QUERY = 60
 #: On an entry that was added because it is another spelling of this number.
 SPELLING_OF = "spelling_of"
 
@@ -35,9 +38,9 @@ class DoNotCallList:
         """Add many numbers; return how many lines were new."""
         of_line = {line_identity(number): number for number in reversed(numbers)}
         wanted = list(of_line.values())
-        existing = self._ids(wanted)
         shared = {"source": source, "at": self._now()}
         entries = [entry for number in wanted for entry in _entries(number, shared)]
+        existing = self._ids([entry["_id"] for entry in entries])
         missing = [entry for entry in entries if entry["_id"] not in existing]
         try:
             if missing:
@@ -50,7 +53,7 @@ class DoNotCallList:
         return len(wanted) - len(numbers_of(wanted, existing))
 
     def entry(self, number: str) -> Document | None:
-        """Find a number's entry (``source``, ``job_id``, ``at``), the oldest where there are several."""
+        """Find a number's entry (``source``, ``job_id``, ``at``), the oldest where spellings have several."""
         found = self.table.find({"_id": {"$in": list(all_spellings(number))}})
         return min(found, key=lambda entry: (SPELLING_OF in entry, str(entry.get("at"))), default=None)
 
@@ -61,14 +64,13 @@ class DoNotCallList:
     def listed(self, numbers: Iterable[str]) -> frozenset[str]:
         """Those of the numbers whose line is on the list, in whatever form."""
         wanted = frozenset(numbers)
-        return numbers_of(wanted, self._ids(wanted))
+        return numbers_of(wanted, self._ids(searched_forms(wanted)))
 
-    def _ids(self, numbers: Collection[str]) -> set[object]:
-        """The entries of these numbers, in whatever form."""
-        if not numbers:
-            return set()
-        rows = self.table.find({"_id": {"$in": searched_forms(numbers)}}, fields=("_id",))
-        return {row["_id"] for row in rows}
+    def _ids(self, forms: Sequence[str]) -> set[object]:
+        """Those of the forms that have an entry."""
+        portions = (forms[first : first + FORMS_PER_QUERY] for first in range(0, len(forms), FORMS_PER_QUERY))
+        queries: Iterator[Document] = ({"_id": {"$in": portion}} for portion in portions)
+        return {row["_id"] for query in queries for row in self.table.find(query, fields=("_id",))}
 
     def other_forms(self, limit: int) -> list[Document]:
         """Find entries whose ``_id`` no dial compares with, since it does not begin with a plus.
@@ -82,9 +84,9 @@ class DoNotCallList:
             found += self.table.find(query, limit=limit - len(found)) if len(found) < limit else []
         return found
 
-    def mark_read(self, entry: Document, numbers: Sequence[str]) -> None:
-        """Note on such an entry under which numbers it is listed now."""
-        self.table.update({"_id": entry["_id"]}, {"$set": {"read_as": list(numbers)}})
+    def mark_read(self, form: Any, numbers: Sequence[str]) -> None:
+        """Note on the entry of such a form under which numbers it is listed now."""
+        self.table.update({"_id": form}, {"$set": {"read_as": list(numbers)}})
 
     def remove(self, number: str) -> bool:
         """Remove a number, in all its forms; return whether it was listed."""

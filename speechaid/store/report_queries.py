@@ -9,6 +9,8 @@ from typing import Any
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
+from speechaid.model.states import JobStatus
+from speechaid.rules.retry_table import ALL_LISTED
 from speechaid.store.connection import Store
 from speechaid.store.table import Pipeline
 
@@ -37,6 +39,8 @@ class ReportFigures:
     promises: Sequence[Document]
     #: Rows of ``analyses_pipeline``.
     analyses: Sequence[Document] = ()
+    #: Jobs that were cancelled because the do-not-call list left them no phone.
+    jobs_on_list: int = 0
 
 
 def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> ReportFigures:
@@ -58,7 +62,13 @@ def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> Re
         hours=store.results.aggregate(hours_pipeline(batch_id)),
         promises=store.jobs.table.aggregate(promises_pipeline(batch_id)),
         analyses=store.results.aggregate(analyses_pipeline(batch_id)),
+        jobs_on_list=store.jobs.table.count(_ended_by_list(batch_id)),
     )
+
+
+def _ended_by_list(batch_id: str | None) -> Document:
+    of_batch = {} if batch_id is None else {"batch_id": batch_id}
+    return {**of_batch, "status": JobStatus.CANCELLED, "cancel_reason": ALL_LISTED.cancel_reason}
 
 
 def outcomes_pipeline(batch_id: str | None) -> Pipeline:

@@ -27,6 +27,9 @@ def report(result: Result) -> list[Block]:
         for word, number in calls["by_outcome"].items()
     ]
     blocks += [table("Jobs", "status #jobs", statuses)] if statuses else []
+    # A daemon of an older version does not send it.
+    if listed := result.get("jobs_on_do_not_call_list"):
+        blocks.append(f"{plural(int(listed), 'job was', 'jobs were')} cancelled by the do-not-call list")
     blocks += [table("Calls by outcome", "outcome #calls #share", outcomes)] if outcomes else []
     blocks += _rated(result["attempts"], "Calls by attempt", "attempt", str)
     blocks += _rated(

@@ -58,21 +58,23 @@ def opened(
         tokens = (ord(delimiter), 34, 76, 1, "", locale_id, "false", "true")
         options = ["--infilter=Text - txt - csv (StarCalc):" + ",".join(map(str, tokens))]
     output = directory / "opened"
-    command = [
-        *_program(directory),
-        "--headless",
-        *options,
-        "--convert-to",
-        "fods",
-        "--outdir",
-        str(output),
-        *map(str, files),
-    ]
+    _convert(files, "fods", directory, output, options)
+    return {file.name: dict(_sheets(output / f"{file.stem}.fods")) for file in files}
+
+
+def saved_as(file: Path, ending: str, directory: Path) -> Path:
+    """The file as LibreOffice saves it in another format."""
+    _convert([file], ending, directory, directory / "saved", [])
+    return directory / "saved" / f"{file.stem}.{ending}"
+
+
+def _convert(files: Sequence[Path], ending: str, directory: Path, output: Path, options: list[str]) -> None:
+    command = [*_program(directory), "--headless", *options, "--convert-to", ending, "--outdir", str(output)]
+    command += map(str, files)
     done = _run(command)
     if done.returncode == _START_AGAIN:
         done = _run(command)
     assert done.returncode == 0, done.stdout
-    return {file.name: dict(_sheets(output / f"{file.stem}.fods")) for file in files}
 
 
 def _program(directory: Path) -> list[str]:

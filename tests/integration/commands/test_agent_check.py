@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from speechaid.commands import agent_check, retell_questions, start_check
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.store.connection import connect
-from speechctl.client import Client
+from speechctl.client import Client, Refused
 from tests.integration.control.test_commands import Operator, settings_for
 from tests.support.fakes import served
 from tests.support.fleet_harness import until
@@ -251,44 +252,54 @@ def test_a_retell_that_is_silent_forbids_no_start_and_the_answer_says_what_was_n
     assert "were not checked" in answer["agent_warning"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["check-agent", "doctor"])
 def test_while_retell_is_silent_other_commands_are_answered(
-    operator: Operator, simulator: SimulatorProcess, path: Path, monkeypatch: pytest.MonkeyPatch
+    operator: Operator,
+    simulator: SimulatorProcess,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
 ) -> None:
     monkeypatch.setattr(agent_check, "RETELL_SECONDS", 5.0)
     simulator.fault("hang", seconds=60)
-    asked = threading.Event()
 
-    def check() -> None:
-        with Client(path) as client:
-            client.ask(
-                "check-agent", {}, timeout_seconds=60, on_progress=lambda progress: note(progress["state"])
-            )
-
-    def note(state: str) -> None:
-        if state == "asking Retell":
-            asked.set()
+    def ask() -> None:
+        with Client(path) as client, contextlib.suppress(Refused):
+            client.ask(command, {}, timeout_seconds=60)
 
     with ThreadPoolExecutor(1) as pool:
-        checking = pool.submit(check)
-        assert asked.wait(60)
+        asking = pool.submit(ask)
+        until(lambda: any(fault["matched"] for fault in simulator.faults()), "Retell is asked")
         for _ in range(3):
             operator.run("batches")
-        assert not checking.done()
-        assert checking.exception() is not None
+        assert not asking.done()
+        asking.result()
 
 
-def test_questions_beyond_those_that_may_be_under_way_are_not_asked(
-    operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_questions_wait_for_a_place_and_a_start_no_longer_than_for_retell(
+    operator: Operator, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retell_questions, "_places", threading.BoundedSemaphore(1))
-    retell_questions._places.acquire()
-    assert operator.refusal("numbers").code == "unavailable"
+    places = threading.BoundedSemaphore(1)
+    monkeypatch.setattr(retell_questions, "_places", places)
+    monkeypatch.setattr(start_check, "RETELL_SECONDS", 0.3)
     batch = imported(operator)
+    places.acquire()
     assert "were not checked" in operator.run("resume-batch", batch=batch)["agent_warning"]
-    retell_questions._places.release()
-    assert operator.run("numbers")["numbers"]
+    asked = threading.Event()
+
+    def numbers() -> Document:
+        with Client(path) as client:
+            return client.ask("numbers", {"limit": 10}, timeout_seconds=60, on_progress=lambda _: asked.set())
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(numbers)
+        assert asked.wait(60)
+        places.release()
+        assert waiting.result()["numbers"]
 
 
+@pytest.mark.slow
 def test_a_pause_that_comes_while_retell_is_asked_holds(
     operator: Operator, simulator: SimulatorProcess, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""LibreOffice opens what speechctl writes, and shows what the database has."""
+"""LibreOffice opens what speechctl writes and shows what the database has; what it saves is read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from pymongo.database import Database
+from xlsxwriter import Workbook
 
 from tests.integration.commands.conftest import Speechctl
 from tests.integration.commands.test_lists_and_exports import Document, add_results
-from tests.support.libreoffice import Shown, opened
+from tests.support.contacts import parse_contacts
+from tests.support.libreoffice import Shown, opened, saved_as
 
 #: Spanish of Chile, Spanish of Mexico, in Microsoft's list of languages.
 CHILE: Final = 13322
@@ -144,3 +146,34 @@ def test_libreoffice_shows_the_values_of_the_database_in_csv(
     promise = by_title(sheets["promises"], "job_id", "a")
     assert (promise["promised_day"].value, promise["promised_amount"].value) == ("2026-03-15", "15000")
     assert len(sheets["dnc"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["xls", "ods", "xlsx"])
+def test_a_workbook_that_libreoffice_saves_is_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "made.xlsx"
+    with Workbook(path) as book:
+        book.add_worksheet("Pagados").write_column(0, 0, ["Celular", 955550199])
+        book.worksheets()[0].hide()
+        sheet = book.add_worksheet("Deudores")
+        sheet.activate()
+        sheet.write_row(0, 0, ["Nombre", "Celular", "Monto", "Vencimiento"])
+        sheet.write_row(1, 0, ["Ñandú", 955550101])
+        sheet.write_number(1, 2, 12.5, book.add_format({"num_format": '"UF" 0.00'}))
+        sheet.write_datetime(1, 3, PLACED_AT.date(), book.add_format({"num_format": "dd-mm-yyyy"}))
+        sheet.write_row(2, 0, ["Eva", 955550102])
+        sheet.set_row(2, None, None, {"hidden": True})
+    saved = saved_as(path, ending, tmp_path)
+    parsed = parse_contacts(saved.read_bytes(), saved.name)
+    row = parsed.rows[0]
+    assert (row.name, row.phones, row.debt_amount, row.due_date) == (
+        "Ñandú",
+        ("+56955550101",),
+        12.5,
+        "2026-07-01",
+    )
+    is_scanned = ending == "xlsx"
+    assert row.currency == ("CLF" if is_scanned else None)
+    assert len(parsed.rows) == (1 if is_scanned else 2)
+    assert any("save it as XLSX" in remark.text for remark in parsed.remarks) is not is_scanned
+    assert (parsed.source.sheet, parsed.source.other_sheets) == ("Deudores", ("Pagados (hidden)",))

@@ -296,6 +296,24 @@ def test_bad_rows_of_a_workbook_can_be_written_as_csv_and_no_amount_changes(
     assert "cannot be told apart" in parsed.bad_rows[0].reason
 
 
+def test_what_a_workbook_hides_or_counts_otherwise_stays_so_in_its_bad_rows(
+    speechctl: Speechctl, tmp_path: Path
+) -> None:
+    file, bad = tmp_path / "march.xlsx", tmp_path / "bad.xlsx"
+    with Workbook(file, {"date_1904": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["Nombre", "Celular", "Celular 2", "Vencimiento", "Monto"])
+        sheet.write_row(1, 0, ["Ana", "no tiene", 955550102, 44925])
+        sheet.write_number(1, 4, 12.5, book.add_format({"num_format": '"UF" 0.0'}))
+        sheet.write_row(2, 0, ["Eva", 955550103])
+        sheet.set_column(2, 2, None, None, {"hidden": True})
+    speechctl("import", str(file), "--bad-rows", str(bad), "--accept", "unassigned")
+    mended(bad, ("no tiene", "955550101"))
+    (row,) = parse_contacts(bad.read_bytes(), "bad.xlsx").rows
+    assert (row.phones, row.due_date) == (("+56955550101",), "2026-12-31")
+    assert (row.debt_amount, row.currency) == (12.5, "CLF")
+
+
 def add_results(database: Database[Document], count: int) -> None:
     database.batches.insert_one({"batch_id": "batch-1", "name": "March"})
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)

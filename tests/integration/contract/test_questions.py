@@ -306,3 +306,18 @@ def test_lapsed_leases_and_parked_calls_are_counted(store: Store) -> None:
     add_job(store, job_id="4", reserved_until=ahead(store, hours=1), dial={"number": A, **parked}, **held)
     found = figures.in_progress()
     assert (found.lapsed, found.lapsed_since, found.parked) == (3, oldest, 1)
+
+
+def test_the_variables_of_a_batch_are_read_from_the_jobs_that_wait(store: Store) -> None:
+    payload = {"debt_amount": 1000, "additional_info": {"color": "rojo"}}
+    waits = {"status": "suspended", "suspend_reason": "not_started"}
+    add_job(store, A, job_id="pending", batch_id="b", payload=payload, transcript="long")
+    add_job(store, A, job_id="not-started", batch_id="b", payload=payload, **waits)
+    add_job(store, A, job_id="set-aside", batch_id="b", status="suspended", suspend_reason="no_credit")
+    add_job(store, A, job_id="done", batch_id="b", status="done")
+    add_job(store, A, job_id="other", batch_id="c")
+    found = {row["job_id"]: row for row in store.imports.waiting_variables("b")}
+    assert found.keys() == {"pending", "not-started"}
+    assert found["pending"]["payload"] == payload
+    assert found["pending"]["contact"]["phones"] == [A]
+    assert "transcript" not in found["pending"]

@@ -26,6 +26,8 @@ def fill(store: Store) -> None:
             {"batch_id": "b1", "status": "completed", "monto_pago_cliente": 50_000},
             {"batch_id": "b1", "status": "pending", "fecha_pago_cliente": "", "monto_pago_cliente": None},
             {"batch_id": "b2", "status": "failed"},
+            {"batch_id": "b2", "status": "cancelled", "cancel_reason": "on_do_not_call_list"},
+            {"batch_id": "b2", "status": "cancelled", "cancel_reason": "do_not_call"},
             {"status": "pending"},
         ]
     )
@@ -46,6 +48,7 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
     fill(store)
     report = shape(query_report_figures(store, batch_id="b1", zone="America/Santiago"))
     assert report["jobs"] == {"total": 3, "by_status": {"pending": 1, "done": 2}}
+    assert report["jobs_on_do_not_call_list"] == 0
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1}
     assert (report["calls"]["connected"], report["calls"]["minutes"], report["calls"]["cost"]) == (2, 2, 0.25)
     assert report["calls"]["charged"] == {"minutes": 1.5, "credit": 0.5}
@@ -58,7 +61,7 @@ def test_one_batch_is_counted_apart_from_all_others(store: Store) -> None:
 def test_all_batches_are_counted_with_what_speechai_left(store: Store) -> None:
     fill(store)
     report = shape(query_report_figures(store, batch_id=None, zone="UTC"))
-    assert report["jobs"]["total"] == 5
+    assert (report["jobs"]["total"], report["jobs_on_do_not_call_list"]) == (7, 1)
     assert report["calls"]["by_outcome"] == {"answered": 2, "no_answer": 1, "busy": 1, "unrecorded": 2}
     assert (report["calls"]["connected"], report["calls"]["cost"]) == (3, 2.75)
     assert {row["batch_id"]: row["calls"] for row in report["batches"]} == {"b1": 3, "b2": 1, None: 2}

@@ -183,7 +183,13 @@ def test_open_dials_that_are_no_list_become_one(stage: Stage, dials: object) -> 
         assert stored["open_dials"] == []
 
 
-ENTRIES = {"64 bits": bson.Int64(12025550177), "no plus": "12025550177", "blanks": " +1 202 555-0177"}
+ENTRIES = {
+    "64 bits": bson.Int64(12025550177),
+    "no plus": "12025550177",
+    "blanks": " +1 202 555-0177",
+    "plus and blanks": "+1 202 555 0177",
+    "a note": "+12025550177 do not call",
+}
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)

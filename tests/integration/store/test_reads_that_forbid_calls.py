@@ -60,11 +60,12 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
 #: The others: writes, whose filters the primary evaluates, and what is read to be shown, counted or tidied.
 DOES_NOT_FORBID: frozenset[str] = frozenset(
     """
-    accounts.clear_release_mark accounts.find_by_prefix accounts.release_legacy_reservation accounts.reserve
-    accounts.set_status accounts.settle accounts.stale_reservations analyses.add analyses.claim analyses.due
-    analyses.give_up analyses.is_settled analyses.postpone batches.cancel batches.create batches.delete
-    batches.find_by_prefix batches.get batches.imported_into batches.new_id batches.newest
-    batches.note_import batches.note_invalid_number batches.pause batches.pause_all batches.random_name
+    accounts.clear_release_mark accounts.find_by_prefix accounts.release_legacy_reservation
+    accounts.reserve accounts.set_status accounts.settle accounts.stale_reservations analyses.add
+    analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
+    batches.accept_unassigned batches.cancel batches.create batches.delete batches.find_by_prefix
+    batches.get batches.imported_into batches.new_id batches.newest batches.note_import
+    batches.note_invalid_number batches.pause batches.pause_all batches.random_name
     batches.register_live_dial batches.resume batches.resume_all batches.set_hours batches.settle_dial
     batches.stale_dials batches.write_counts diagnostics.ahead_of diagnostics.awaiting_account
     diagnostics.busy_numbers diagnostics.holder_of diagnostics.open_dials diagnostics.pending_of
@@ -74,7 +75,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     do_not_call.remove do_not_call.size holds.breakers holds.hold holds.hold_batches holds.release_batches
     holds.unhold holds.write_breaker imports.count_begun imports.count_untouched imports.create
     imports.delete_untouched imports.find imports.find_untouched imports.keep_mapping
-    imports.latest_of_batch imports.mappings_of imports.note imports.remove imports.waiting_jobs jobs.adopt
+    imports.latest_of_batch imports.mappings_of imports.note imports.remove imports.waiting_jobs
+    imports.waiting_variables jobs.adopt
     jobs.claim jobs.counts jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix jobs.finish
     jobs.follows_call jobs.get jobs.has_job jobs.insert_many jobs.keep_deleted jobs.keep_lost_dial
     jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent

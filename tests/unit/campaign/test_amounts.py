@@ -73,7 +73,9 @@ def test_amounts_keep_their_sum_and_currency(text: str, value: str, currency: st
         ("UF 12.500", AmountFault.AMBIGUOUS),
         ("1.50.000", AmountFault.AMBIGUOUS),
         ("5\u00b2", AmountFault.UNKNOWN_WORD),
-        ("1.5E+05", AmountFault.ROUNDED),
+        ("1.5E+99", AmountFault.TOO_LARGE),
+        ("1.5E+999999999", AmountFault.NOT_A_SUM),
+        ("-1.5E+05", AmountFault.NEGATIVE),
         ("-1500", AmountFault.NEGATIVE),
         ("(1.500)", AmountFault.NEGATIVE),
         ("1500-", AmountFault.NEGATIVE),
@@ -86,6 +88,17 @@ def test_amounts_keep_their_sum_and_currency(text: str, value: str, currency: st
 )
 def test_what_is_not_understood_is_a_reason_and_no_sum(text: str, fault: AmountFault) -> None:
     assert read_amount(text, "CL") is fault
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1,5E+05", "150000"), ("1.23456E+05", "123456"), ("2E+03", "2000"), ("$1,5E+05", "150000")],
+)
+def test_a_sum_in_a_spreadsheet_s_short_form_is_read_and_the_doubt_is_said(text: str, value: str) -> None:
+    found = read_amount(text, "CL")
+    assert isinstance(found, Amount)
+    assert found.value == Decimal(value)
+    assert "rounded" in str(found.assumed)
 
 
 @pytest.mark.parametrize(

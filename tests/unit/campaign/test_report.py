@@ -155,3 +155,10 @@ def test_markdown_has_a_table_for_each_part_and_escapes_names() -> None:
     assert "| 2026-07-31 | 3 |" in text
     tables = [line.replace("\\|", "").count("|") for line in text.splitlines() if line.startswith("|")]
     assert set(tables) == {3, 4, 5, 9}
+
+
+def test_jobs_that_the_do_not_call_list_ended_are_named() -> None:
+    shaped = report(jobs={"b1": {"cancelled": 3}}, jobs_on_list=2)
+    assert shaped["jobs_on_do_not_call_list"] == 2
+    assert "- **Cancelled by the do-not-call list**: 2 jobs\n" in to_markdown(shaped)
+    assert "do-not-call" not in to_markdown(report(jobs={"b1": {"cancelled": 3}}))

@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 
 from speechaid.protocol.messages import COMMANDS
+from speechaid.rules.prompt_variables import Given
 from speechaid.rules.retry_table import RetryCause
+from speechctl.render import agents
 from speechctl.render.blocks import Grid, Heading, as_text, table
 from speechctl.render.commands import progress_line, render
 from speechctl.render.history import event_line, log_line
@@ -762,3 +764,8 @@ def test_a_record_of_reads_shows_how_many_documents_in_how_many_requests(request
         "requests": requests,
     }
     assert re.search(f"{shown}$", log_line(line))
+
+
+def test_who_gives_a_variable_its_value_is_said_in_words_and_ranked() -> None:
+    assert agents._GIVEN.keys() == set(Given)
+    assert set(agents._ORDER) == set(Given)
