@@ -51,7 +51,8 @@ def confine_process(limits: Limits, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
-    os.nice(_NICE)
+    with contextlib.suppress(OSError):  # a sandbox may forbid it
+        os.nice(_NICE)
     # The kernel is to end this process before any other where memory runs out.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:  # noqa: PTH123
         file.write(_HIGHEST_OOM_SCORE)

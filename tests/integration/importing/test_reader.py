@@ -276,6 +276,33 @@ def test_a_reader_dies_with_its_daemon() -> None:
     until(lambda: is_gone(pid) or "reader" not in title_of(pid), "the reader's end")
 
 
+SANDBOXED = """
+import ctypes, os, platform, struct, time
+from tests.integration.importing.test_reader import CONTACTS, read
+from speechaid.importing.process import ReaderPool
+NUMBER = {"x86_64": 141, "aarch64": 140}[platform.machine()]
+# Load the number of the system call; setpriority is EPERM, everything else is allowed.
+lines = [(0x20, 0, 0, 0), (0x15, 0, 1, NUMBER), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program) == 0, os.strerror(ctypes.get_errno())
+try:
+    os.nice(1)
+except PermissionError:
+    print(len(read(ReaderPool(), CONTACTS.encode()).rows))
+"""
+
+
+def test_a_sandbox_that_forbids_to_be_nice_forbids_no_import() -> None:
+    """As ``SystemCallFilter=~@resources`` of a unit does."""
+    done = subprocess.run(
+        [sys.executable, "-c", SANDBOXED], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.strip() == str(len(parse_contacts(CONTACTS.encode()).rows))
+
+
 def test_nothing_is_reaped_while_a_process_is_being_started(pool: ReaderPool) -> None:
     with pool.child_pids() as first:
         assert first == frozenset()
