@@ -85,10 +85,21 @@ def dnc_import(context: HandlerContext, command: Invocation) -> Result | Continu
 
 def _list(context: HandlerContext, command: Invocation, numbers: NumberList) -> Result | Continue:
     if command.args["dry_run"]:
-        listed = context.store.do_not_call.listed(numbers.good)
-        new = len({line_identity(number) for number in numbers.good if number not in listed})
-        return _answer(numbers, command, added=0) | {"would_add": new}
+        of_line = {line_identity(number): number for number in numbers.good}
+        return _compare(context, command, numbers, list(of_line.values()), 0)
     return _write(context, command, numbers, numbers.good, 0)
+
+
+def _compare(
+    context: HandlerContext, command: Invocation, numbers: NumberList, remaining: Sequence[str], new: int
+) -> Result | Continue:
+    """Count the numbers of one chunk that are not listed yet."""
+    chunk, rest = remaining[:_CHUNK], remaining[_CHUNK:]
+    new += len(chunk) - len(context.store.do_not_call.listed(chunk))
+    if not rest:
+        return _answer(numbers, command, added=0) | {"would_add": new}
+    command.progress({"state": "comparing", "done": len(numbers.good) - len(rest), "of": len(numbers.good)})
+    return Continue(after_seconds=0.0, step=lambda context: _compare(context, command, numbers, rest, new))
 
 
 def _write(

@@ -47,9 +47,10 @@ class Diagnostics:
 
     def holder_of(self, number_: str, besides: Job) -> str | None:
         """The name of another job with an open dial to this number's line; None where there is none."""
-        query = {"dial.number": {"$in": list(all_spellings(number_))}, "_id": {"$ne": besides.id}}
-        row = self._jobs.find_one(query, fields=("job_id",))
-        return None if row is None else text(row.get("job_id")) or str(row["_id"])
+        spellings = {"$exists": True, "$in": list(all_spellings(number_))}
+        query = {"dial.number": spellings, "_id": {"$ne": besides.id}}
+        rows = self._jobs.find(query, limit=1, fields=("job_id",), hint=LIVE_NUMBER)
+        return next((text(row.get("job_id")) or str(row["_id"]) for row in rows), None)
 
     def busy_numbers(self, numbers: Collection[str]) -> frozenset[str]:
         """Those of the numbers whose line has an open dial."""

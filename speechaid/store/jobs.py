@@ -253,7 +253,8 @@ class Jobs:
         if unique and spellings == (number,):
             return False
         numbers = list({number, *spellings})
-        others = {"dial.number": {"$in": numbers}, "_id": {"$ne": besides}}
+        # ``$exists``: so that every server sees that the partial index covers the query.
+        others = {"dial.number": {"$exists": True, "$in": numbers}, "_id": {"$ne": besides}}
         hint = LIVE_NUMBER if unique else indexes.OPEN_NUMBERS.name
         return bool(self.table.find(others, limit=1, fields=("_id",), hint=hint))
 
