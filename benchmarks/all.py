@@ -25,6 +25,7 @@ NAMES = (
     "start",
     "scrape",
     "blocked_jobs",
+    "import_file",
 )
 
 

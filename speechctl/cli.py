@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -120,7 +120,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
             args,
             attachment=attachment,
             timeout_seconds=timeout_seconds,
-            on_progress=None if as_json else _show_progress,
+            on_progress=None if as_json else _show_with_pace(),
         )
         if getattr(options, "wait", False):
             result = _wait_for_drain(client, result, as_json=as_json, stop=bool(args.get("stop")))
@@ -355,6 +355,13 @@ def _print_result(spec: CommandSpec, result: Mapping[str, Any], *, as_json: bool
         from speechctl.render.blocks import as_text
 
         print(as_text(blocks))
+
+
+def _show_with_pace() -> Callable[[Mapping[str, Any]], None]:
+    from speechctl.live import Pace
+
+    pace = Pace()
+    return lambda progress: _show_progress(pace.add_to(progress))
 
 
 def _show_progress(progress: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from speechctl.client import Client, Progress, Unanswered, Unreachable
@@ -19,6 +19,31 @@ _MAX_LINES: Final = 1000
 _CLAIM_NOTHING: Final = frozenset({"draining", "paused", "starting", "stopping"})
 #: Ids of shown lines that are kept; pages overlap a little, so a line may come again in the next one.
 _IDS_KEPT: Final = 20_000
+
+
+class Pace:
+    """How fast a command goes on, from its progress messages: by state, since reading and writing differ."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._state: object = None
+        self._began: tuple[float, int] = (0.0, 0)
+
+    def add_to(self, progress: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The message with ``per_second``, and with ``seconds_left`` where it says of how many."""
+        done = progress.get("done")
+        if not isinstance(done, int):
+            return progress
+        now = self._now()
+        if progress.get("state") != self._state:
+            self._state, self._began = progress.get("state"), (now, done)
+        seconds, count = now - self._began[0], done - self._began[1]
+        if seconds <= 0 or count <= 0:
+            return progress
+        paced = {**progress, "per_second": count / seconds}
+        if "of" in progress:
+            paced["seconds_left"] = (progress["of"] - done) * seconds / count
+        return paced
 
 
 def wait_for_drain(

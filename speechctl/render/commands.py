@@ -44,13 +44,20 @@ def progress_line(progress: Result) -> str:
         return f"done; waiting for {plural(int(progress['on_their_way']), 'dial')} in flight ..."
     if state in _PROGRESS_UNITS and "done" in progress:
         of = f" of {progress['of']}" if "of" in progress else ""
-        return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]} ..."
+        return f"{state}: {progress['done']}{of} {_PROGRESS_UNITS[state]}{_pace(progress)} ..."
     if state == "draining":
         jobs = plural(int(progress["calls_in_hand"]), "job")
         return (
             f"draining: {jobs} in hand, {duration(progress['seconds'])} so far{_left(progress['left'])} ..."
         )
     return "" if state == "accepted" else f"{state} ..."
+
+
+def _pace(progress: Result) -> str:
+    if "per_second" not in progress:
+        return ""
+    left = f", {duration(progress['seconds_left'])} left" if "seconds_left" in progress else ""
+    return f", {progress['per_second']:.0f} a second{left}"
 
 
 def _drain(result: Result) -> list[Block]:

@@ -589,6 +589,10 @@ def test_a_line_break_in_a_name_does_not_break_its_row() -> None:
             "draining: 2 jobs in hand, 1m 05s so far ...",
         ),
         ({"state": "reading"}, "reading ..."),
+        (
+            {"state": "importing", "done": 3000, "of": 50_000, "per_second": 1500.0, "seconds_left": 80.0},
+            "importing: 3000 of 50000 contacts, 1500 a second, 1m 20s left ...",
+        ),
     ],
 )
 def test_progress_is_one_line(progress: dict[str, Any], line: str) -> None:
