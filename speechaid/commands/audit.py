@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ class _Line:
     command: str
     args: dict[str, Any]
     outcome: str
+    batch: str | None
+    changes: Sequence[dict[str, Any]]
 
 
 class AuditLog:
@@ -61,8 +64,11 @@ class AuditLog:
         self._lines: deque[_Line] = deque(maxlen=_MAX_LINES)
         self._writing = False
 
-    def record(self, request: Request, outcome: str) -> None:
-        """Record a command, now or once the database is back."""
+    def record(self, request: Request, outcome: str, result: Mapping[str, Any] | None = None) -> None:
+        """Record a command, now or once the database is back.
+
+        Of its result the batch's full id is recorded, and the changes with their old and new values.
+        """
         name, peer = request.command.name, request.peer
         log.info("command", command=name, outcome=str(outcome), **_peer_fields(peer))
         args = {
@@ -70,7 +76,16 @@ class AuditLog:
             for key, value in request.args.items()
             if value is not None and value is not False
         }
-        self._lines.append(_Line(peer=peer, command=name, args=args, outcome=str(outcome)))
+        result = result or {}
+        line = _Line(
+            peer=peer,
+            command=name,
+            args=args,
+            outcome=str(outcome),
+            batch=result.get("batch_id"),
+            changes=result.get("changes") or (),
+        )
+        self._lines.append(line)
         self._write(0.0)
 
     def _write(self, delay_seconds: float) -> None:
@@ -100,7 +115,12 @@ class AuditLog:
 def _write_line(context: HandlerContext, line: _Line) -> StoreError | None:
     try:
         context.store.logs.audit(
-            actor=actor_of(line.peer), command=line.command, args=line.args, outcome=line.outcome
+            actor=actor_of(line.peer),
+            command=line.command,
+            args=line.args,
+            outcome=line.outcome,
+            batch=line.batch,
+            changes=line.changes,
         )
     except StoreError as exc:
         return exc

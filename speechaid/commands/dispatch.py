@@ -291,7 +291,8 @@ class Dispatcher:
             lost = f"; a restart will lose it: {not_saved}" if not_saved else ""
             self._answers.refuse(request, outcome.code, outcome.message + lost)
         if request.command.access is Access.WRITE:
-            self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
+            code = outcome.code if isinstance(outcome, Refusal) else "done"
+            self._audit_log.record(request, code, outcome.result if isinstance(outcome, _Done) else None)
 
     def _not_saved(self, request: Request) -> str | None:
         """Why the persisted state that this command changes could not be saved; None where it was."""

@@ -76,7 +76,8 @@ class Batch:
     batch_id: str
     account_id: str | None
     name: str | None
-    #: False also where ``is_active`` cannot be understood; ``active_fault`` is the sentence then.
+    #: False also where ``is_active`` cannot be understood (``active_fault`` is the sentence then), and where
+    #: the batch is cancelled, whatever another program writes into ``is_active``.
     is_active: bool
     priority: int
     #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
@@ -84,6 +85,8 @@ class Batch:
     call_settings: CallSettings
     #: Who paused it, when and why, if speechctl did.
     pause: Document | None
+    #: Who cancelled it, when and why: for good, it takes no import, no edit and no resume. None: it is not.
+    cancelled: Document | None
     #: Keys of its open dials.
     open_dials: frozenset[str]
     #: What cannot be read, beside the call settings' own faults.
@@ -105,20 +108,28 @@ class Batch:
         """Read a batch document leniently; switches and limits that cannot be understood forbid calls."""
         pause = document.get("pause")
         priority = reading.whole(document.get("priority"), Priority.NORMAL)
+        cancelled = _cancelled(document)
         dials = [reading.mapping(entry).get("key") for entry in reading.sequence(document.get("open_dials"))]
         return cls(
             batch_id=reading.text(document.get("batch_id")) or str(document.get("_id")),
             account_id=reading.text(document.get("account_id")),
             name=reading.text(document.get("name")),
-            is_active=reading.read_active(document.get("is_active")) is True,
+            is_active=cancelled is None and reading.read_active(document.get("is_active")) is True,
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
             call_settings=CallSettings.read(document.get("call_settings")),
             pause=dict(pause) if isinstance(pause, dict) else None,
+            cancelled=cancelled,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
             field_faults=faults.of_batch(document),
             document=document,
         )
+
+
+def _cancelled(document: Document) -> Document | None:
+    """``cancelled`` as ``cancel-batch`` writes it; a field of that name by another program is none."""
+    found = reading.mapping(document.get("cancelled"))
+    return dict(found) if found.get("at") is not None else None
 
 
 def _faults(document: object) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def _write(
 
 _BATCH: Final = Argument(
     name="batch",
-    help="the batch's id, or its unique beginning",
+    help="the batch's id, its name, or the unique beginning of its id",
     positional=True,
     required=True,
     completes="batch",
@@ -160,7 +160,7 @@ _ACCOUNT: Final = Argument(
     completes="account",
 )
 _OF_BATCH: Final = Argument(
-    name="batch", help="of this batch only (id, or its unique beginning)", completes="batch"
+    name="batch", help="of this batch only (id, name, or unique beginning of the id)", completes="batch"
 )
 _WORKER: Final = Argument(
     name="worker",
@@ -182,12 +182,14 @@ _HOURS: Final = Argument(
 )
 _DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5")
 _TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
-_BATCH_SETTINGS: Final = (
+_BATCH_OPTIONS: Final = (
     Argument(name="description", help="what the campaign is about"),
     Argument(name="account", help="the account that pays (account_id)"),
     Argument(name="country", help="country of phones without a country code: CL (default: the account's)"),
     Argument(
-        name="priority", help="which batch goes first", choices=("normal", "high", "urgent"), default="normal"
+        name="priority",
+        help="which batch goes first: urgent before high before normal (the default)",
+        choices=("normal", "high", "urgent"),
     ),
     _HOURS,
     _DAYS,
@@ -230,7 +232,25 @@ _BATCH_SETTINGS: Final = (
     Argument(
         name="voicemail_counts", kind=Kind.FLAG, help="a call that reaches a voicemail completes the job"
     ),
+    Argument(
+        name="no_voicemail_counts",
+        kind=Kind.FLAG,
+        help="a call that reaches a voicemail does not complete the job, whatever the settings say",
+    ),
+)
+_COPY_FROM: Final = Argument(
+    name="copy_from",
+    help="take the settings of this batch; options that are given win",
+    completes="batch",
+)
+_BATCH_SETTINGS: Final = (
+    *_BATCH_OPTIONS,
+    _COPY_FROM,
     Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),
+)
+#: What ``edit-batch --unset`` takes: the options of a batch, without what every batch has.
+_UNSETTABLE: Final = tuple(
+    argument.name.replace("_", "-") for argument in _BATCH_OPTIONS if argument.name != "no_voicemail_counts"
 )
 
 _TABLE: Final = (
@@ -306,6 +326,47 @@ _TABLE: Final = (
         "create an empty batch; import fills it",
         Argument(name="name", positional=True, required=True, help="the batch's name"),
         *_BATCH_SETTINGS,
+    ),
+    CommandSpec(
+        name="batch",
+        help="one batch with all its settings, where each comes from, counts, cost, imports and who did what",
+        arguments=(_BATCH,),
+        timeout_seconds=120.0,
+    ),
+    _write(
+        "edit-batch",
+        "change settings of a batch, in force for the next dial on every host; the others stay",
+        _BATCH,
+        Argument(name="name", help="the batch's new name"),
+        *_BATCH_OPTIONS,
+        Argument(
+            name="unset",
+            repeatable=True,
+            choices=_UNSETTABLE,
+            help="back to the default, for example hours; may be given several times",
+        ),
+        timeout_seconds=600.0,
+    ),
+    _write(
+        "redial-batch",
+        "a new batch, paused, of those of a batch whom no call reached",
+        _BATCH,
+        Argument(
+            name="outcomes",
+            required=True,
+            help="the last call's outcomes: no-answer,busy,voicemail,failed",
+        ),
+        Argument(name="name", help="the new batch's name"),
+        _DRY_RUN,
+        timeout_seconds=600.0,
+    ),
+    _write(
+        "delete-batch",
+        "delete a batch of which nobody was called, with its contacts",
+        _BATCH,
+        _DRY_RUN,
+        question="Delete the batch {batch} and all its contacts?",
+        timeout_seconds=600.0,
     ),
     _write(
         "pause-batch",

@@ -40,11 +40,34 @@ class CallLogs:
         """Add lines about jobs, each with its ``event``, ``job_id`` and ``at``."""
         self.table.insert_many([dict(line) for line in lines])
 
-    def audit(self, *, actor: str, command: str, args: Mapping[str, Any], outcome: str) -> None:
-        """Add a line about an operator's command: who, what, and its outcome."""
-        self._insert(
-            {"event": "command", "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
-        )
+    def audit(
+        self,
+        *,
+        actor: str,
+        command: str,
+        args: Mapping[str, Any],
+        outcome: str,
+        batch: str | None = None,
+        changes: Sequence[Document] | None = None,
+    ) -> None:
+        """Add a line about an operator's command: who, what, and its outcome.
+
+        Args:
+            actor: who sent it.
+            command: its name.
+            args: as typed.
+            outcome: ``done``, or the code of the refusal.
+            batch: the id of the batch that it was about.
+            changes: what it changed: each with ``option``, ``old`` and ``new``.
+        """
+        fields: Document = {"actor": actor, "command": command, "args": dict(args), "outcome": outcome}
+        if changes:
+            fields["changes"] = [dict(change) for change in changes]
+        self._insert({"event": "command", **fields, "batch": batch})
+
+    def of_batch(self, batch_id: str, limit: int) -> list[Document]:
+        """Find the latest commands about a batch, newest first."""
+        return self.table.find({"event": "command", "batch": batch_id}, sort=[("at", -1)], limit=limit)
 
     def of_job(self, job_id: str) -> list[Document]:
         """Find a job's lines, in order."""

@@ -91,6 +91,11 @@ RESULT_DIAL_KEYS = _keys("dial_key")
 BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
     Index("speechaid_priority", _keys("priority", "batch_id"), "batches above normal priority"),
+    Index("speechaid_batch_name", _keys("name", "account_id"), "a batch by the name that people gave it"),
+    Index("speechaid_cancelled", _keys("cancelled.at"), "cancelled batches", {"sparse": True}),
+    Index(
+        "speechaid_redials", _keys("redial.of"), "batches that call those of another again", {"sparse": True}
+    ),
 )
 ACCOUNTS = (
     Index("speechaid_account_id", _keys("account_id"), "an account by its name"),
@@ -133,6 +138,12 @@ LOGS = (
         {"partialFilterExpression": {"event": "command"}},
     ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
+    Index(
+        "speechaid_log_batch_commands",
+        _keys("batch", "at"),
+        "operators' commands about a batch in order",
+        {"partialFilterExpression": {"event": "command"}},
+    ),
     LOG_RETENTION,
 )
 #: Indexes of ``call_logs`` that earlier versions created and that are dropped now.

@@ -482,6 +482,23 @@ class Jobs:
         """Insert new jobs."""
         self.table.insert_many(documents)
 
+    def insert_missing(self, documents: Sequence[Document]) -> None:
+        """Insert those of the jobs that are not there yet, by their ``_id``; another host may do the same."""
+        ids = [document["_id"] for document in documents]
+        found = self.table.find({"_id": {"$in": ids}}, fields=("_id",)) if ids else []
+        present = {row["_id"] for row in found}
+        missing = [document for document in documents if document["_id"] not in present]
+        if not missing:
+            return
+        try:
+            self.table.insert_many(missing)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            for document in missing:
+                with contextlib.suppress(Duplicate):
+                    self.table.insert(document)
+
     def get(self, job_id: str) -> Job:
         """Find a job by its name (``job_id``, else ``_id`` as text).
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, diagnostics, imports, lists
+from speechctl.render import actions, batches, diagnostics, imports, lists
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
 from speechctl.render.report import report
 from speechctl.render.status import status
-from speechctl.render.text import as_words, cause_text, duration, local_time, pause_text, plural
+from speechctl.render.text import as_words, cause_text, duration, local_time, plural
 
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
@@ -126,6 +126,7 @@ def _resume_batch(result: Result) -> list[Block]:
     lines: list[Block] = [
         f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"
     ]
+    lines += batches.change_lines(result)
     if result.get("started"):
         lines.append(f"{plural(int(result['started']), 'imported contact')} started")
     if result.get("first_calls") and not result.get("fault"):
@@ -170,7 +171,7 @@ def _batches(result: Result) -> list[Block]:
 def _state(row: Result) -> str:
     if row["active"]:
         return f"not dialled: {row['fault']}" if row.get("fault") else "active"
-    return pause_text(row.get("pause"))
+    return batches.batch_state(row)
 
 
 def _jobs(result: Result) -> list[Block]:
@@ -305,6 +306,10 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "log-level": _log_level,
     "shutdown": _shutdown,
     "batches": _batches,
+    "batch": batches.batch,
+    "edit-batch": batches.edit_batch,
+    "redial-batch": batches.redial_batch,
+    "delete-batch": batches.delete_batch,
     "create-batch": _create_batch,
     "pause-batch": _pause_batch,
     "resume-batch": _resume_batch,
