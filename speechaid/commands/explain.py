@@ -15,6 +15,7 @@ from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
+from speechaid.model.batch import Batch, may_mean
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
@@ -65,7 +66,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
-    checks.append(_workers(command.snapshot, job.batch_id))
+    checks.append(_workers(command.snapshot, job.batch_id, preflight.batch))
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
     chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
@@ -216,7 +217,7 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     return _check("number free", False, f"in a live call of job {holder}")
 
 
-def _workers(snapshot: Mapping[str, Any], batch_id: str | None) -> Check:
+def _workers(snapshot: Mapping[str, Any], batch_id: str | None, batch: Batch | None) -> Check:
     """Whether a worker of this host may claim the job; those of other hosts may too."""
     supervisor, workers = snapshot.get("supervisor", {}), snapshot.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
@@ -224,7 +225,7 @@ def _workers(snapshot: Mapping[str, Any], batch_id: str | None) -> Check:
         return _check("workers of this host", False, f"held, too little disk space: {reason}")
     if supervisor.get("held"):
         return _check("workers of this host", False, "held: no new dial on this host")
-    if batch_id is not None and batch_id.startswith(tuple(supervisor.get("paused_batches", ()))):
+    if may_mean(supervisor.get("paused_batches", ()), batch_id, None if batch is None else batch.name):
         return _check("workers of this host", False, "paused on this host: the database could not record it")
     if supervisor.get("draining"):
         return _check("workers of this host", False, "draining: no worker takes a new job")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ from speechaid.model.faults import FieldFault
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
+#: Characters of a typed name or id that a host remembers of a batch whose dials it holds itself.
+LONGEST_TYPED: Final = 256
 #: Limits that must be readable where they are set, and the minimum of each.
 _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
 #: Spans that must be readable where they are set, and the most of each: a call of a day, in seconds, and a
@@ -124,6 +126,16 @@ class Batch:
             field_faults=faults.of_batch(document),
             document=document,
         )
+
+
+def may_mean(typed: Collection[str], batch_id: str | None, name: str | None) -> bool:
+    """Whether one of these, as typed into ``pause-batch``, may mean a batch: its name, or its id's beginning.
+
+    So a host holds a batch's dials before the database has said which one is meant.
+    """
+    if batch_id is None:
+        return False
+    return batch_id.startswith(tuple(typed)) or (name is not None and name[:LONGEST_TYPED] in typed)
 
 
 def _cancelled(document: Document) -> Document | None:

@@ -147,7 +147,9 @@ def _import_end(row: Result) -> str:
 
 def _change(change: Mapping[str, object]) -> str:
     option = str(change["option"])
-    old, new = (_value(option, change.get(side)) for side in ("old", "new"))
+    old, new = (
+        "default" if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
+    )
     return f"{option.replace('_', '-')}: {old} -> {new}"
 
 

@@ -133,7 +133,7 @@ def _resume_batch(result: Result) -> list[Block]:
         lines.append(str(result["first_calls"]["text"]))
     lines += _warning(result)
     if result.get("fault"):
-        lines.append(f"! it is still not dialled: {result['fault']}; correct the batch's call_settings")
+        lines.append(f"! it is still not dialled: {result['fault']}; edit-batch corrects it")
     return lines
 
 

@@ -78,7 +78,7 @@ def test_batch_shows_counts_imports_the_next_calls_and_who_did_what(operator: Op
     assert [line["command"] for line in answer["history"]] == ["import", "edit-batch"]
     assert answer["history"][1]["changes"] == [{"option": "max_attempts", "old": None, "new": 5}]
     text = as_text(render("batch", answer))
-    assert "max-attempts: none -> 5" in text
+    assert "max-attempts: default -> 5" in text
     assert "after resume-batch: first calls now, 1 person, 1 phone" in text
 
 
@@ -198,7 +198,7 @@ def test_a_new_retry_delay_moves_the_jobs_that_wait_for_a_retry_and_no_other(ope
     ended_at = operator.store.now() - HOUR
     waits = {"status": "pending", "attempts": 1, "call_result": {"timestamp": ended_at}, "revision": 4}
     contact = {"phones": ["+56912345671"], "next_phone_index": 0}
-    rows = {
+    rows: dict[str, Document] = {
         "retry": {"last_outcome": "busy", "reserved_until": ended_at + 24 * HOUR},
         "temporary": {"last_outcome": "busy", "reserved_until": ended_at + 2 * HOUR},
         "callback": {"last_outcome": "callback_requested", "reserved_until": ended_at + 24 * HOUR},
@@ -301,8 +301,8 @@ def test_contacts_imported_while_their_batch_is_cancelled_are_cancelled_too(
 
 def test_a_copy_has_the_settings_of_the_other_batch_and_options_win(operator: Operator) -> None:
     operator.database.accounts.insert_one({"account_id": "acc-1", "plan_type": "unlimited"})
-    given = {"hours": "09:00-18:00", "days": "1-5", "timezone": "America/Lima", "max_attempts": 2}
-    more = {"priority": "urgent", "account": "acc-1", "country": "PE", "voicemail_counts": True}
+    given: Document = {"hours": "09:00-18:00", "days": "1-5", "timezone": "America/Lima", "max_attempts": 2}
+    more: Document = {"priority": "urgent", "account": "acc-1", "country": "PE", "voicemail_counts": True}
     source = operator.run("create-batch", name="March", **given, **more)["batch_id"]
     made = operator.run("create-batch", name="April", copy_from="March", days="6", no_voicemail_counts=True)
     old, new = operator.batch(source), operator.batch(made["batch_id"])

@@ -184,7 +184,7 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
             "first_calls": {"text": "first calls now"},
             "warning": None,
         },
-        "hours: none -> 10:00-18:00",
+        "hours: default -> 10:00-18:00",
     ),
     "redial-batch": (
         {
