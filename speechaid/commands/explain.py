@@ -45,6 +45,15 @@ _AUTOMATIC: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UN
 
 Check = dict[str, Any]
 
+#: The order in which a person asks: is the person still to be called, is the campaign on, is it the hour and
+#: the person's turn, on which number, and is there money and somebody to call.
+_ORDER: Final = (
+    *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
+    *("do-not-call list", "number", "number free", "document"),
+    *("account", "balance", "daily limit", "account concurrency", "batch concurrency"),
+    "workers of this host",
+)
+
 
 def explain(context: HandlerContext, command: Invocation) -> Result:
     """Every check with its value, a summary, and the next chance."""
@@ -56,6 +65,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     now = context.store.now()
     checks = [
         _status(job, now),
+        *_requested(job),
         _due(job, now),
         _attempts(worker_context, job, preflight),
         _phone(job, chosen) if not _is_served(chosen) else _served(job),
@@ -67,6 +77,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
     checks.append(_workers(command.snapshot, job.batch_id, preflight.batch))
+    checks.sort(key=_place)
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
     chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
@@ -84,6 +95,20 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         "in_hand": _in_hand(job, now),
         "at": now,
     }
+
+
+def _place(check: Check) -> int:
+    """A check's place in ``_ORDER``; one that is not there comes last."""
+    return _ORDER.index(check["name"]) if check["name"] in _ORDER else len(_ORDER)
+
+
+def _requested(job: Job) -> list[Check]:
+    """An operator's request that waits for the end of the job's call, whatever the job's status."""
+    action = (job.request or {}).get("action")
+    if job.request is None or action not in _REQUESTED:
+        return []
+    by = f" (by {job.request['by']})" if job.request.get("by") else ""
+    return [_check("request", False, f"{_REQUESTED[str(action)]}{by}")]
 
 
 def _check(name: str, passed: bool, value: str, next_chance: datetime | None = None) -> Check:

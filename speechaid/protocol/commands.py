@@ -813,3 +813,25 @@ _TABLE: Final = (
 
 #: Every command by name, in the order of the help.
 COMMANDS: Final = {spec.name: spec for spec in _TABLE}
+#: The commands by what they are about, in the order of ``--help``; a test asserts that each stands once.
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "see what happens": ("status", "top", "events", "logs", "alerts", "doctor"),
+    "stop every call": ("hold", "unhold", "pause-all", "resume-all"),
+    "batches": (
+        *("batches", "batch", "create-batch", "edit-batch", "pause-batch", "resume-batch"),
+        *("redial-batch", "cancel-batch", "delete-batch", "forecast"),
+    ),
+    "contacts": ("import", "undo-import", "imports"),
+    "jobs and calls": (
+        *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
+        *("reset-jobs", "release-stuck"),
+    ),
+    "accounts": ("suspend-account", "resume-account"),
+    "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
+    "results": ("report", "promises", "export"),
+    "this host": (
+        *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
+        *("reload", "log-level", "shutdown"),
+    ),
+    "speechctl itself": ("keys", "completion", "ids"),
+}

@@ -12,7 +12,15 @@ from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sani
 from speechctl.render.history import logs
 from speechctl.render.report import report
 from speechctl.render.status import status
-from speechctl.render.text import as_words, cause_text, duration, local_time, plural
+from speechctl.render.text import (
+    as_words,
+    cause_text,
+    dials_first,
+    duration,
+    local_time,
+    plural,
+    priority_text,
+)
 
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
@@ -154,6 +162,8 @@ def _batches(result: Result) -> list[Block]:
     ]
     if not rows:
         blocks = ["there are no batches; speechctl import FILE creates one"]
+    if first := dials_first(result["batches"]):
+        blocks.append(first)
     # The table cuts long faults; an operator needs the whole text to correct the batch.
     cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > MAX_CELL_WIDTH]
     blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
@@ -170,7 +180,8 @@ def _batches(result: Result) -> list[Block]:
 
 def _state(row: Result) -> str:
     if row["active"]:
-        return f"not dialled: {row['fault']}" if row.get("fault") else "active"
+        raised = f", {priority_text(row)}" if priority_text(row) else ""
+        return f"not dialled: {row['fault']}" if row.get("fault") else f"active{raised}"
     return batches.batch_state(row)
 
 

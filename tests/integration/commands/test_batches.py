@@ -296,6 +296,33 @@ def test_contacts_imported_while_their_batch_is_cancelled_are_cancelled_too(
     assert [row["status"] for row in operator.database.jobs.find({"batch_id": batch_id})] == ["cancelled"]
 
 
+# -- explain -----------------------------------------------------------------------------------------------
+
+
+def test_explain_checks_in_the_order_in_which_a_person_asks(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March", hours="00:00-24:00")["batch_id"]
+    operator.add_job("j1", batch_id=batch_id)
+    checks = [check["name"] for check in operator.run("explain", job="j1")["checks"]]
+    assert checks[:8] == ["job", "hold", "batch", "window", "due", "attempts", "phone", "do-not-call list"]
+    assert checks[-1] == "workers of this host"
+
+
+def test_explain_shows_a_cancellation_that_waits_for_the_end_of_the_call(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March", hours="00:00-24:00")["batch_id"]
+    soon = operator.store.now() + HOUR
+    dial = {"key": "k", "number": "+56912345671", "call_id": "call_1", "intent_at": operator.store.now()}
+    operator.add_job("j1", batch_id=batch_id)
+    operator.database.jobs.update_one(
+        {"job_id": "j1"},
+        {"$set": {"status": "in_progress", "claim_token": "t", "reserved_until": soon, "dial": dial}},
+    )
+    operator.run("cancel-job", job="j1")
+    explained = operator.run("explain", job="j1")
+    assert [check["name"] for check in explained["checks"]][:2] == ["job", "request"]
+    assert explained["checks"][1]["passed"] is False
+    assert "cancelled when its call has ended (by " in explained["checks"][1]["value"]
+
+
 # -- copies ------------------------------------------------------------------------------------------------
 
 
