@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from speechaid.commands.ids import resolve_batch_id, resolve_job
+from speechaid.commands.filters import filter_query
+from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_each, mask_phone
@@ -45,10 +46,10 @@ _NUMBER_FIELDS: Final = frozenset({"phone", "number", "phone_used", "to_number",
 
 
 def jobs(context: HandlerContext, command: Invocation) -> Result:
-    """Jobs of a batch or a status, one row each."""
+    """Jobs of a status and of what else was asked for, one row each."""
     status, as_of = command.args["status"], context.store.now()
     found = context.store.jobs.select(
-        batch_id=resolve_batch_id(context.store, command.args["batch"]),
+        filter_query(context, command.args, "jobs"),
         status=None if status is None else JobStatus(status),
         limit=command.args["limit"],
     )

@@ -162,6 +162,22 @@ _ACCOUNT: Final = Argument(
 _OF_BATCH: Final = Argument(
     name="batch", help="of this batch only (id, name, or unique beginning of the id)", completes="batch"
 )
+#: Every outcome of a call; a test compares them with ``model.states.Outcome``.
+OUTCOMES: Final = (
+    *("answered", "voicemail", "no_answer", "busy", "failed", "invalid_number", "do_not_call"),
+    *("callback_requested", "stopped", "temporary", "no_credit", "blocked", "rejected"),
+)
+_DATES: Final = (
+    Argument(name="from", help="from this day on, in the default zone: 2026-11-30"),
+    Argument(name="to", help="up to this day, which counts too: 2026-11-30"),
+)
+_FILTERS: Final = (
+    _OF_BATCH,
+    Argument(name="account", help="of this account only (id, or its unique beginning)", completes="account"),
+    Argument(name="outcome", choices=OUTCOMES, help="only where the last call, or the call, ended so"),
+    Argument(name="number", help="only of this phone number: +56912345678, or national"),
+    *_DATES,
+)
 _WORKER: Final = Argument(
     name="worker",
     help="the worker's name in status: worker-3",
@@ -184,7 +200,7 @@ _DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 o
 _TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
 _BATCH_OPTIONS: Final = (
     Argument(name="description", help="what the campaign is about"),
-    Argument(name="account", help="the account that pays (account_id)"),
+    Argument(name="account", help="the account that pays (account_id)", completes="account"),
     Argument(name="country", help="country of phones without a country code: CL (default: the account's)"),
     Argument(
         name="priority",
@@ -503,7 +519,7 @@ _TABLE: Final = (
         name="jobs",
         help="jobs, one line each",
         arguments=(
-            _OF_BATCH,
+            *_FILTERS,
             Argument(
                 name="status",
                 choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
@@ -658,7 +674,7 @@ _TABLE: Final = (
                 default="calls",
                 help="what to export, one row each",
             ),
-            _OF_BATCH,
+            *_FILTERS,
             Argument(name="after", help="the position that an earlier page gave as its next"),
             Argument(
                 name="limit",
@@ -728,6 +744,7 @@ _TABLE: Final = (
         arguments=(
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
+            Argument(name="batch", help="of this batch only (id, or its beginning)", completes="batch"),
         ),
         runs=Runs.STREAM,
     ),
@@ -736,6 +753,8 @@ _TABLE: Final = (
         help="recorded events of jobs on all hosts, and operators' commands",
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
+            _OF_BATCH,
+            *_DATES,
             Argument(name="commands", kind=Kind.FLAG, help="operators' commands only"),
             Argument(
                 name="limit",

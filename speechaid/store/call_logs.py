@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 
 from speechaid.model.reading import Document
-from speechaid.store.indexes import DAY_SECONDS, LOG_RETENTION
+from speechaid.store.indexes import DAY_SECONDS, LOG_BATCH_COMMANDS, LOG_RETENTION
 from speechaid.store.table import Table
 
 #: Seconds within which lines of other hosts arrive, clock differences included.
@@ -67,19 +67,36 @@ class CallLogs:
 
     def of_batch(self, batch_id: str, limit: int) -> list[Document]:
         """Find the latest commands about a batch, newest first."""
-        return self.table.find({"event": "command", "batch": batch_id}, sort=[("at", -1)], limit=limit)
+        query = {"event": "command", "batch": batch_id}
+        # The embedded server uses a partial index only with a hint.
+        return self.table.find(query, sort=[("at", -1)], limit=limit, hint=LOG_BATCH_COMMANDS.name)
 
     def of_job(self, job_id: str) -> list[Document]:
         """Find a job's lines, in order."""
         return self.table.find({"job_id": job_id}, sort=[("at", 1)])
 
     def latest(
-        self, limit: int, *, job_id: str | None, commands: bool, after: str | None
+        self,
+        limit: int,
+        *,
+        job_id: str | None,
+        commands: bool,
+        after: str | None,
+        batch: str | None = None,
+        days: Document | None = None,
     ) -> tuple[list[Document], str]:
         """Find the latest lines, oldest first; return them and the position from which to read on.
 
         A position lies ``OVERLAP_SECONDS`` in the past, since lines of other hosts may arrive late: a reader
         who goes on from it gets some lines again, and recognises them by their ``_id``.
+
+        Args:
+            limit: at most this many.
+            job_id: of this job only.
+            commands: operators' commands only.
+            after: a position; only lines after it.
+            batch: of this batch only, by its id.
+            days: a condition on the lines' times.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -89,10 +106,14 @@ class CallLogs:
             query["job_id"] = job_id
         if commands:
             query["event"] = "command"
+        if batch is not None:
+            query["batch"] = batch
+        if days:
+            query["at"] = days
         if after is not None:
             query["_id"] = {"$gt": _object_id(after)}
         position = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
-        latest_first = [("at" if job_id or commands else "_id", -1)]
+        latest_first = [("at" if job_id or commands or batch or days else "_id", -1)]
         lines = self.table.find(query, sort=latest_first, limit=limit)
         return lines[::-1], position
 

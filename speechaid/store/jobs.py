@@ -517,11 +517,9 @@ class Jobs:
         )
         return [str(row["job_id"]) for row in rows]
 
-    def select(self, *, batch_id: str | None, status: JobStatus | None, limit: int) -> list[Job]:
-        """Find at most ``limit`` jobs of a batch or a status (None: any), in the database's natural order."""
-        query: Document = {}
-        if batch_id is not None:
-            query["batch_id"] = batch_id
+    def select(self, which: Document, *, status: JobStatus | None, limit: int) -> list[Job]:
+        """Find at most ``limit`` jobs of a query and a status (None: any), in natural order."""
+        query = dict(which)
         if status is not None:
             query["status"] = {"$in": spellings_of(status)}
         return [read_job(document) for document in self.table.find(query, limit=limit)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -541,3 +541,60 @@ def test_a_job_that_is_claimed_while_its_batch_is_deleted_is_waited_for(operator
     )
     assert answer["deleted"] == 2
     assert operator.database.batches.count_documents({}) == 0
+
+
+# -- filters -----------------------------------------------------------------------------------------------
+
+
+def test_jobs_and_exports_are_filtered_by_account_outcome_number_and_day(operator: Operator) -> None:
+    for name in ("acc-1", "acc-2"):
+        operator.database.accounts.insert_one({"account_id": name, "plan_type": "unlimited"})
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    days = {"j1": datetime(2026, 3, 1, 14, tzinfo=UTC), "j2": datetime(2026, 3, 2, 14, tzinfo=UTC)}
+    for number, (job_id, at) in enumerate(days.items(), 1):
+        outcome, account, phone = ("busy", "answered")[number - 1], f"acc-{number}", f"+5691234567{number}"
+        contact = {"phones": [phone], "next_phone_index": 0}
+        common = {"job_id": job_id, "batch_id": batch_id, "account_id": account, "created_at": at}
+        operator.database.jobs.insert_one(
+            {**common, "status": "failed", "contact": contact, "last_outcome": outcome}
+        )
+        operator.database.call_results.insert_one(
+            {**common, "call_id": f"call_{number}", "outcome": outcome, "contact": {"phone_used": phone}}
+        )
+
+    def found(**filters: str) -> tuple[list[str], list[str]]:
+        jobs = [row["job_id"] for row in operator.run("jobs", **filters)["jobs"]]
+        calls = [row[1] for row in operator.run("export", **filters)["rows"]]
+        return jobs, calls
+
+    assert found(batch="March") == (["j1", "j2"], ["j1", "j2"])
+    assert found(account="acc-1") == (["j1"], ["j1"])
+    assert found(outcome="answered") == (["j2"], ["j2"])
+    assert found(number="9 1234 5671") == (["j1"], ["j1"])
+    assert found(**{"from": "2026-03-02"}) == (["j2"], ["j2"])
+    assert found(to="2026-03-01") == (["j1"], ["j1"])
+    assert found(batch="March", outcome="busy", to="2026-03-02") == (["j1"], ["j1"])
+    assert operator.refusal("jobs", to="yesterday").code == "bad_argument"
+    backwards = operator.refusal("jobs", **{"from": "2026-03-02", "to": "2026-03-01"})
+    assert backwards.code == "bad_argument"
+    assert "--account" in str(operator.refusal("export", what="dnc", account="acc-1"))
+
+
+def test_a_day_of_a_filter_is_one_of_the_default_zone(operator: Operator) -> None:
+    """In Santiago it is still the 1st when it is the 2nd in UTC."""
+    operator.add_job("j1", created_at=datetime(2026, 3, 2, 1, tzinfo=UTC))
+    assert len(operator.run("jobs", to="2026-03-01")["jobs"]) == 1
+    assert operator.run("jobs", **{"from": "2026-03-02"})["jobs"] == []
+
+
+def test_logs_are_filtered_by_batch_and_day(operator: Operator) -> None:
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    operator.recorded(1)
+    operator.store.logs.write("call.settled", job_id="j1", batch=batch_id)
+    operator.store.logs.write("call.settled", job_id="j2", batch="another")
+    assert [line["event"] for line in operator.run("logs", batch="March")["lines"]] == [
+        "command",
+        "call.settled",
+    ]
+    assert len(operator.run("logs", batch="March", commands=True)["lines"]) == 1
+    assert operator.run("logs", batch="March", to="2020-01-01")["lines"] == []

@@ -256,9 +256,12 @@ def test_a_job_is_found_by_its_name_or_else_by_its_id(store: Store) -> None:
 def test_jobs_are_selected_by_batch_and_status_and_found_by_the_beginning_of_their_name(store: Store) -> None:
     for name, batch, status in (("a-1", BATCH, "done"), ("a-2", BATCH, "pending"), ("b-1", None, "done")):
         add_job(store, job_id=name, batch_id=batch, status=status)
-    assert {one.job_id for one in store.jobs.select(batch_id=BATCH, status=None, limit=9)} == {"a-1", "a-2"}
-    assert len(store.jobs.select(batch_id=BATCH, status=None, limit=1)) == 1
-    selected = store.jobs.select(batch_id=None, status=Job.read(job(store, "a-1")).status, limit=9)
+    assert {one.job_id for one in store.jobs.select({"batch_id": BATCH}, status=None, limit=9)} == {
+        "a-1",
+        "a-2",
+    }
+    assert len(store.jobs.select({"batch_id": BATCH}, status=None, limit=1)) == 1
+    selected = store.jobs.select({}, status=Job.read(job(store, "a-1")).status, limit=9)
     assert {one.job_id for one in selected} == {"a-1", "b-1"}
     assert set(store.jobs.find_by_prefix("a-")) == {"a-1", "a-2"}
     assert store.jobs.find_by_prefix("a.") == []
@@ -267,7 +270,7 @@ def test_jobs_are_selected_by_batch_and_status_and_found_by_the_beginning_of_the
 def test_jobs_that_speechai_completed_are_selected_with_those_that_are_done(store: Store) -> None:
     for name, status in (("a-1", "done"), ("a-2", "completed"), ("a-3", "failed")):
         add_job(store, job_id=name, batch_id=BATCH, status=status)
-    selected = store.jobs.select(batch_id=BATCH, status=JobStatus.DONE, limit=9)
+    selected = store.jobs.select({"batch_id": BATCH}, status=JobStatus.DONE, limit=9)
     assert {one.job_id for one in selected} == {"a-1", "a-2"}
 
 

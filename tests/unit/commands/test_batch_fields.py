@@ -9,7 +9,8 @@ import pytest
 from speechaid.commands.batch_fields import OPTIONS, batch_fields, options_of
 from speechaid.commands.batch_view import defaults_of
 from speechaid.commands.interfaces import CommandRefused
-from speechaid.protocol.commands import COMMANDS
+from speechaid.model.states import Outcome
+from speechaid.protocol.commands import COMMANDS, OUTCOMES
 from speechaid.settings import get_settings
 
 #: Options of ``create-batch`` that set no field of their own.
@@ -35,6 +36,10 @@ GIVEN: dict[str, Any] = {
 def test_every_option_of_a_batch_has_a_row() -> None:
     options = {argument.name for argument in COMMANDS["create-batch"].arguments} - WITHOUT_FIELD
     assert {option.name for option in OPTIONS} == options
+
+
+def test_every_outcome_can_be_filtered_by() -> None:
+    assert set(OUTCOMES) == set(Outcome)
 
 
 def test_edit_and_import_take_every_option_of_a_batch() -> None:
