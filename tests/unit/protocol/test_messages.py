@@ -83,7 +83,8 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 
 def test_a_request_gets_defaults() -> None:
-    assert accepted(request("jobs")).args == {"batch": None, "status": None, "limit": 50}
+    filters = dict.fromkeys(("batch", "account", "outcome", "number", "from", "to"))
+    assert accepted(request("jobs")).args == {**filters, "status": None, "limit": 50}
 
 
 def test_absent_flags_are_false() -> None:
