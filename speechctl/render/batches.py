@@ -25,7 +25,7 @@ def batch(result: Result) -> list[Block]:
     name = f" ({result['name']})" if result.get("name") else ""
     blocks: list[Block] = [
         Heading(text=f"{result['batch_id']}{name}: {batch_state(result)}"),
-        f"times in {local_time_with_zone(result['as_of']).split()[-1]}, as of {local_time(result['as_of'])}",
+        f"as of {local_time_with_zone(result['as_of'])}",
     ]
     if result.get("description"):
         blocks.append(str(result["description"]))

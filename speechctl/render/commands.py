@@ -18,8 +18,10 @@ from speechctl.render.text import (
     dials_first,
     duration,
     local_time,
+    local_time_with_zone,
     plural,
     priority_text,
+    zone_name,
 )
 
 #: What a progress message counts, by its state.
@@ -156,7 +158,7 @@ def _batches(result: Result) -> list[Block]:
         [row["batch_id"], row["name"], _state(row), *(row["jobs"].get(word, "") for word in _STATUSES)]
         for row in result["batches"]
     ]
-    title = f"as of {local_time(result['as_of'])}" if result.get("as_of") else ""
+    title = f"as of {local_time_with_zone(result['as_of'])}" if result.get("as_of") else ""
     blocks: list[Block] = [
         table(title, f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)
     ]
@@ -203,6 +205,8 @@ def _jobs(result: Result) -> list[Block]:
     blocks: list[Block] = [
         table("", "job status name #attempts phone last_outcome due_or_leased_until", rows)
     ]
+    if any(row[-1] for row in rows):
+        blocks.append(f"times in {zone_name(result.get('as_of'))}")
     if len(rows) >= result["limit"]:
         blocks.append(f"the first {len(rows)} are shown; --limit shows more")
     return blocks
@@ -217,7 +221,7 @@ def _job(result: Result) -> list[Block]:
     }
     shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
     blocks: list[Block] = [
-        Heading(text=f"{result['job_id']}: {as_words(result['status'])}"),
+        Heading(text=f"{result['job_id']}: {as_words(result['status'])}, times in {zone_name()}"),
         *_fields(shown),
     ]
     if result.get("dial"):

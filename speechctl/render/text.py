@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from speechaid.protocol.text import plural
@@ -21,6 +21,7 @@ __all__ = [
     "plural",
     "priority_text",
     "with_local_times",
+    "zone_name",
 ]
 
 #: Batches that a line names.
@@ -79,6 +80,15 @@ def local_time_with_zone(value: object) -> str:
     except ValueError:
         return local_time(value)
     return f"{local_time(value)} {name}"
+
+
+def zone_name(value: object = None) -> str:
+    """The name of the reader's time zone: at an ISO time, else now."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = datetime.now(UTC)
+    return moment.astimezone().strftime("%Z")
 
 
 def with_local_times(sentence: str) -> str:

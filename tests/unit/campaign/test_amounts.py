@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount
+from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount, unknown_words
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 
 
@@ -220,3 +220,17 @@ def test_cents_are_read_after_comma_and_point(whole: int, cents: int, spanish: b
     if spanish:
         written = written.translate({ord(","): ".", ord("."): ","})
     assert amount(written) == Decimal(f"{whole}.{cents:02d}")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("25 mil", ["mil"]),
+        ("$ 3 UTM", ["utm"]),
+        ("CLP 1.500 aprox.", ["aprox"]),
+        ("$ 1.500 CLP", []),
+        ("-", []),
+    ],
+)
+def test_the_words_that_are_no_currency_can_be_named(text: str, words: list[str]) -> None:
+    assert unknown_words(text, "CL") == words
