@@ -85,7 +85,7 @@ def edit_batch(result: Result) -> list[Block]:
 
 def change_lines(result: Result) -> list[Block]:
     """Each change of a setting with its old and new value."""
-    return [f"  {_change(change)}" for change in result.get("changes") or ()]
+    return [f"  {change_text(change)}" for change in result.get("changes") or ()]
 
 
 def redial_batch(result: Result) -> list[Block]:
@@ -145,7 +145,8 @@ def _import_end(row: Result) -> str:
     return local_time(row["finished_at"]) or "not finished"
 
 
-def _change(change: Mapping[str, object]) -> str:
+def change_text(change: Mapping[str, object]) -> str:
+    """A changed setting: ``hours: 09:00-18:00 -> 10:00-18:00``."""
     option = str(change["option"])
     old, new = (
         "default" if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
@@ -156,6 +157,6 @@ def _change(change: Mapping[str, object]) -> str:
 def _what(row: Result) -> str:
     outcome = "" if row["outcome"] == "done" else f"refused ({row['outcome']}) "
     if row.get("changes"):
-        return outcome + "; ".join(map(_change, row["changes"]))
+        return outcome + "; ".join(map(change_text, row["changes"]))
     args = row.get("args") or {}
     return outcome + " ".join(f"{name}={value}" for name, value in args.items() if name not in _WHICH)

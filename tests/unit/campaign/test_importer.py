@@ -96,7 +96,7 @@ def test_a_cell_may_have_several_phones_and_duplicates_are_dropped() -> None:
 
 
 def test_a_remark_names_which_number_of_a_cell_cannot_be_used() -> None:
-    parsed = parse("telefono", "955550001 / 123; 955550002")
+    parsed = parse("telefono", "955550001 / 123 / 955550002")
     assert parsed.rows[0].phones == ("+56955550001", "+56955550002")
     (remark,) = parsed.remarks
     assert remark.text.startswith("telefono, number 2 of 3 in the cell: too few digits")

@@ -722,3 +722,9 @@ def test_batches_says_what_it_leaves_out_and_which_do_not_exist() -> None:
     shown = text("batches", {"batches": [], "left_out": 2, "missing": {"batch-gone": {"pending": 3}}})
     assert "and 2 older batches with jobs: --limit N" in shown
     assert "batch-gone does not exist, its jobs are not dialled: 3 pending" in shown
+
+
+def test_a_recorded_edit_shows_old_and_new_value() -> None:
+    change = {"option": "max_attempts", "old": 3, "new": 5}
+    line = {"event": "command", "actor": "maria", "command": "edit-batch", "outcome": "done"}
+    assert text("logs", {"lines": [{**line, "changes": [change]}]}).endswith("done (max-attempts: 3 -> 5)")
