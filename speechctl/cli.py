@@ -108,7 +108,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
     with _connection(options) as client:
         if question is not None:
             _check_ids(client, spec, args)
-            _confirm(question)
+            ask_to_confirm(question)
         if spec.name == "export" and not as_json:
             return _export(client, options.output, args, timeout_seconds)
         if spec.runs is Runs.STREAM:
@@ -300,6 +300,8 @@ def _question(spec: CommandSpec, args: Mapping[str, Any], options: argparse.Name
     return question
 
 
+#: What confirms a question, in the languages of the manual.
+_YES: Final = frozenset({"y", "yes", "s", "si", "sí"})
 #: For each kind of id, a read-only command that fails where the id does not exist.
 _LOOKUPS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "job": ("job", {}),
@@ -321,9 +323,14 @@ def _check_ids(client: Client, spec: CommandSpec, args: Mapping[str, Any]) -> No
             client.ask(name, lookup_args, timeout_seconds=COMMANDS[name].timeout_seconds)
 
 
-def _confirm(question: str) -> None:
+def ask_to_confirm(question: str) -> None:
+    """Ask an operator, in the terminal.
+
+    Raises:
+        CommandFailed: the answer is not yes, in English or Spanish.
+    """
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+    if sys.stdin.readline().strip().lower() not in _YES:
         raise CommandFailed(1, "unconfirmed", "cancelled; nothing was sent")
 
 

@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from speechaid.protocol.commands import GROUPS
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, ErrorCode, Kind, parse_duration
 from speechaid.protocol.text import printable_name
 
-_EPILOG: Final = """\
+_COMMANDS_STAND_HERE: Final = "(commands)"
+_EPILOG: Final = f"""\
+{_COMMANDS_STAND_HERE}
 exit status: 0 done, 1 refused, 2 wrong usage, 3 the daemon cannot be reached.
-Ids may be shortened to a unique prefix.
+Ids may be shortened to a unique prefix; a batch may be named by its name where only one has it.
 """
 #: argparse's message for an unknown command.
 _NO_COMMAND: Final = re.compile(r"argument COMMAND: invalid choice: '([^']*)'")
@@ -43,6 +46,11 @@ class UsageError(Exception):
 class Parser(argparse.ArgumentParser):
     """Suggests the closest command where one is misspelt."""
 
+    def format_help(self) -> str:
+        """The help, of speechctl itself with its commands by what they are about."""
+        text = super().format_help()
+        return text.replace(_COMMANDS_STAND_HERE, _commands_help()) if _COMMANDS_STAND_HERE in text else text
+
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` with one or two lines, instead of a list of all commands and an exit."""
         match = _NO_COMMAND.search(message)
@@ -57,6 +65,25 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(ErrorCode.UNKNOWN_COMMAND, sentence, f"speechctl: {sentence}\n")
 
 
+def _commands_help() -> str:
+    """Each group with its commands, their help in one column."""
+    import shutil
+    import textwrap
+
+    left = max(map(len, COMMANDS)) + 4
+    width = max(60, min(shutil.get_terminal_size().columns, 110)) - 2
+    lines: list[str] = []
+    for group, names in GROUPS.items():
+        lines.append(f"{group}:")
+        for name in names:
+            indent = f"  {name}".ljust(left)
+            lines += textwrap.wrap(
+                COMMANDS[name].help, width, initial_indent=indent, subsequent_indent=" " * left
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for this command line."""
     common = _common()
@@ -68,13 +95,12 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         parents=[common],
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
     for spec in COMMANDS.values():
         # Adding the arguments of all commands would take longer than asking the daemon.
         is_used = spec.name in argv
         child = commands.add_parser(
             spec.name,
-            help=spec.help,
             description=_sentence(spec),
             parents=[common] if is_used else [],
             add_help=is_used,

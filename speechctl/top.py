@@ -17,7 +17,7 @@ from typing import Any, Final
 from speechctl.client import Client
 from speechctl.render.blocks import Result, sanitized
 from speechctl.render.status import head_of, warnings_of
-from speechctl.render.text import as_words, duration, local_time
+from speechctl.render.text import as_words, dials_first, duration, local_time, priority_text
 
 #: Rates are averages over this time.
 _RATE_SECONDS: Final = 60.0
@@ -87,23 +87,29 @@ def _queue(result: Result) -> str:
 
 
 def _batches(result: Result) -> list[str]:
-    """The batches with work left, those with the most first."""
+    """The batches with work left, as they are dialled: by priority, else the most first."""
 
     def left(row: Result) -> int:
         jobs = row.get("jobs") or {}
         return sum(int(jobs.get(status, 0)) for status in _WORK_LEFT)
 
-    rows = sorted((row for row in result.get("batches") or [] if left(row)), key=left, reverse=True)
+    def place(row: Result) -> tuple[bool, int, int]:
+        return bool(row.get("active")), int(row.get("priority") or 1), left(row)
+
+    rows = sorted((row for row in result.get("batches") or [] if left(row)), key=place, reverse=True)
     shown = []
     for row in rows[:_MAX_BATCHES]:
         total = sum((row.get("jobs") or {}).values())
         done = total - left(row)
         state = "" if row.get("active") else " PAUSED" if row.get("active") is False else " MISSING"
+        raised = f" {priority_text(row).upper()}" if priority_text(row) else ""
         shown.append(
-            f"  {row['batch_id']} {_bar(done, total)} {done}/{total}{state}  {row.get('name') or ''}"
+            f"  {row['batch_id']} {_bar(done, total)} {done}/{total}{state}{raised}  {row.get('name') or ''}"
         )
+    if first := dials_first(rows):
+        shown.insert(0, f"  {first}")
     # The daemon lists only some of the batches, and counts all.
-    more = max(len(rows), int(result.get("batches_with_work") or 0)) - len(shown)
+    more = max(len(rows), int(result.get("batches_with_work") or 0)) - min(len(rows), _MAX_BATCHES)
     return shown + ([f"  and {more} more batches with work left"] if more > 0 else [])
 
 

@@ -91,6 +91,16 @@ def read_amount(cell: object, country: str) -> Amount | AmountFault:
     return replace(result, value=_short(round(result.value, 4)))
 
 
+def unknown_words(text: str, country: str) -> list[str]:
+    """The words beside the number that are no currency, as they are read: lower case, without accents."""
+    plain = _plain(text)
+    found = _FROM_DIGIT_TO_DIGIT.search(plain)
+    if found is None:
+        return []
+    words = _words_beside(plain[: found.start()], plain[found.end() :])
+    return [word for word in words if _code(word, country.upper()) is None]
+
+
 def sum_or_none(cell: object, country: str = "") -> int | float | None:
     """The sum alone, as documents have it; None where the cell is empty or not understood."""
     found = None if cell is None else read_amount(cell, country)
@@ -149,21 +159,24 @@ def _is_negative(before: str, behind: str) -> bool:
 
 
 def _currency(before: str, behind: str, country: str) -> str | AmountFault | None:
-    words = [_word(before.strip(" :=+")), _word(_CLOSING.sub("", behind.strip()))]
     found: set[str] = set()
-    for word in filter(None, words):
-        # ``$ 150.000 CLP``: a shared sign takes the other word's currency.
-        for part in set(word.split()) - _FILLERS:
-            code = _code(part, country)
-            if code is None:
-                return AmountFault.UNKNOWN_WORD
-            found.add(code)
+    # ``$ 150.000 CLP``: a shared sign takes the other word's currency.
+    for word in _words_beside(before, behind):
+        code = _code(word, country)
+        if code is None:
+            return AmountFault.UNKNOWN_WORD
+        found.add(code)
     named = {code for code in found if code != "$"}
     if len(named) > 1:
         return AmountFault.TWO_CURRENCIES
     if named:
         return named.pop()
     return OF_COUNTRY.get(country) if found else None
+
+
+def _words_beside(before: str, behind: str) -> list[str]:
+    texts = (_word(before.strip(" :=+")), _word(_CLOSING.sub("", behind.strip())))
+    return [word for text in texts for word in text.split() if word not in _FILLERS]
 
 
 def _word(text: str) -> str:

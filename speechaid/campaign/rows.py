@@ -18,7 +18,7 @@ import phonenumbers
 from babel import Locale
 
 from speechaid.campaign import cells
-from speechaid.campaign.amounts import Amount, AmountFault, read_amount
+from speechaid.campaign.amounts import Amount, AmountFault, read_amount, unknown_words
 from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.date_warnings import ReadDay, date_warning
 from speechaid.campaign.dates import DateFault, read_date
@@ -303,10 +303,12 @@ class RowReader:
             text = texts[column.position]
             if is_nothing(text):
                 continue
-            for part, reading in _readings(text, area, country):
+            parts = _readings(text, area, country)
+            for place, (part, reading) in enumerate(parts, 1):
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
-                    faults.append(f"{column.title}: {fault[0]}")
+                    which = f", number {place} of {len(parts)} in the cell" if len(parts) > 1 else ""
+                    faults.append(f"{column.title}{which}: {fault[0]}")
                     kinds.append(fault[1])
         if not found:
             text = "; ".join(dict.fromkeys(faults)) or "no phone number"
@@ -361,7 +363,9 @@ class RowReader:
             return {"debt_amount": None}
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country)
         if isinstance(amount, AmountFault):
-            raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}")
+            which = unknown_words(text, self.country) if amount is AmountFault.UNKNOWN_WORD else []
+            named = f": {', '.join(which)[:40]}" if which else ""
+            raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}{named}")
         if amount.assumed is not None:
             remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
         if amount.value == 0:

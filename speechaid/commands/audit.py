@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,6 +53,11 @@ def _as_given(value: Any) -> Any:
     return value
 
 
+def _masked_change(change: Mapping[str, Any]) -> dict[str, Any]:
+    """Old and new value of a setting: a name or a description may quote a phone number."""
+    return {key: mask_prose(value) if isinstance(value, str) else value for key, value in change.items()}
+
+
 def peer_fields(peer: Peer) -> dict[str, Any]:
     """A peer as fields of a log line."""
     if peer.name is not None:
@@ -68,6 +73,8 @@ class _Line:
     command: str
     args: dict[str, Any]
     outcome: str
+    batch: str | None
+    changes: Sequence[dict[str, Any]]
 
 
 class AuditLog:
@@ -81,11 +88,23 @@ class AuditLog:
         self._lines: deque[_Line] = deque(maxlen=_MAX_LINES)
         self._writing = False
 
-    def record(self, request: Request, outcome: str) -> None:
-        """Record a command, now or once the database is back."""
+    def record(self, request: Request, outcome: str, result: Mapping[str, Any] | None = None) -> None:
+        """Record a command, now or once the database is back.
+
+        Of its result the batch's full id is recorded, and the changes with their old and new values.
+        """
         name, peer = request.command.name, request.peer
         log.info("command", command=name, outcome=str(outcome), **peer_fields(peer))
-        self._lines.append(_Line(peer=peer, command=name, args=recorded_args(request), outcome=str(outcome)))
+        result = result or {}
+        line = _Line(
+            peer=peer,
+            command=name,
+            args=recorded_args(request),
+            outcome=str(outcome),
+            batch=result.get("batch_id"),
+            changes=[_masked_change(change) for change in result.get("changes") or ()],
+        )
+        self._lines.append(line)
         self._write(0.0)
 
     def _write(self, delay_seconds: float) -> None:
@@ -115,7 +134,12 @@ class AuditLog:
 def _write_line(context: HandlerContext, line: _Line) -> StoreError | None:
     try:
         context.store.logs.audit(
-            actor=actor_of(line.peer), command=line.command, args=line.args, outcome=line.outcome
+            actor=actor_of(line.peer),
+            command=line.command,
+            args=line.args,
+            outcome=line.outcome,
+            batch=line.batch,
+            changes=line.changes,
         )
     except StoreError as exc:
         return exc

@@ -26,7 +26,10 @@ CREATED_PAUSED: Final = "created paused"
 IMPORTED_PAUSED: Final = "imported paused"
 IMPORT_GOES_ON: Final = "the import goes on"
 NOT_STARTED: Final = "not started"
-_BEFORE_START: Final = frozenset({CREATED_PAUSED, IMPORTED_PAUSED, IMPORT_GOES_ON, NOT_STARTED})
+REDIAL_PAUSED: Final = "a redial, not started"
+_BEFORE_START: Final = frozenset(
+    {CREATED_PAUSED, IMPORTED_PAUSED, IMPORT_GOES_ON, NOT_STARTED, REDIAL_PAUSED}
+)
 
 Finish = Callable[[HandlerContext, Result], Result | Continue]
 
@@ -42,7 +45,7 @@ def require_hours(
         options: ``hours``, where given.
         remedy: how hours are given here.
     """
-    if options.get("hours") is not None or _has_hours(batch, settings):
+    if options.get("hours") is not None or has_hours(batch, settings):
         return
     message = (
         "there are no calling hours, so people would be called day and night: "
@@ -54,7 +57,7 @@ def require_hours(
 def refuse_to_start_paused(batch: Batch) -> None:
     """Refuse to start a batch by an import that an operator has paused for a cause, or cancelled."""
     pause = batch.pause or {}
-    if batch.is_active or (pause.get("reason") in _BEFORE_START and not batch.document.get("cancelled")):
+    if batch.is_active or (pause.get("reason") in _BEFORE_START and batch.cancelled is None):
         return
     by = f" by {pause['by']}" if pause.get("by") else ""
     reason = f": {pause['reason']}" if pause.get("reason") else ""
@@ -62,13 +65,16 @@ def refuse_to_start_paused(batch: Batch) -> None:
     raise CommandRefused(ErrorCode.REFUSED, message)
 
 
-def _has_hours(batch: Batch | None, settings: Settings) -> bool:
+def has_hours(batch: Batch | None, settings: Settings) -> bool:
     """Whether a batch may start; another program's keeps the hours that it has, or none."""
-    if settings.dialling.default_allowed_hours is not None:
-        return True
     if batch is None:
-        return False
-    return not batch.document.get("created_by") or batch.call_settings.allowed_hours is not None
+        return settings.dialling.default_allowed_hours is not None
+    return not needs_own_hours(batch, settings) or batch.call_settings.allowed_hours is not None
+
+
+def needs_own_hours(batch: Batch, settings: Settings) -> bool:
+    """Whether a batch is started only with calling hours of its own."""
+    return settings.dialling.default_allowed_hours is None and bool(batch.document.get("created_by"))
 
 
 def start_imported(
@@ -113,7 +119,7 @@ def _first_calls(context: HandlerContext, batch: Batch, people: int, phones: int
     if isinstance(window, WindowFault):
         text = f"no calls: {window.sentence}"
         return {**counts, "at": None, "timezone": None, "now": False, "text": text}
-    if not _has_hours(batch, context.settings):
+    if not has_hours(batch, context.settings):
         text = f"it has no calling hours yet; resume-batch {batch.batch_id} --hours 09:00-19:00 starts it"
         return {**counts, "at": None, "timezone": None, "now": False, "text": text}
     now = context.store.now()

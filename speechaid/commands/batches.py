@@ -6,13 +6,21 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
+from speechaid.commands.batch_edit import apply_edit
 from speechaid.commands.batch_fields import batch_fields, night_warning, window_settings
-from speechaid.commands.batch_start import CREATED_PAUSED, require_hours, start_imported
-from speechaid.commands.ids import resolve_batch
+from speechaid.commands.batch_start import (
+    CREATED_PAUSED,
+    needs_own_hours,
+    require_hours,
+    start_imported,
+)
+from speechaid.commands.ids import refuse_cancelled, resolve_batch, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.dialer.context import dialling_defaults
+from speechaid.errors import NotFound
 from speechaid.model.batch import Batch
 from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
@@ -24,14 +32,17 @@ _PORTION: Final = 500
 
 
 def create_batch(context: HandlerContext, command: Invocation) -> Result:
-    """Create an empty batch."""
+    """Create an empty batch, on request with the settings of another."""
+    command = with_copied_settings(context, command)
     check_account(context, command)
     fields = batch_fields(command.args, name=command.args["name"])
     if command.args["paused"]:
         fields["pause"] = {"by": command.actor, "reason": CREATED_PAUSED, "at": context.store.now()}
     batch_id = context.store.batches.create({**fields, "created_by": command.actor})
+    remark = same_name_remark(context, batch_id, fields["name"], fields.get("account_id"))
+    warnings = [sentence for sentence in (night_warning(command.args), remark) if sentence is not None]
     created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
-    return {**created, "warning": night_warning(command.args)}
+    return {**created, "warning": "; ".join(warnings) or None}
 
 
 def check_account(context: HandlerContext, command: Invocation) -> None:
@@ -57,7 +68,7 @@ def pause_batch(context: HandlerContext, command: Invocation) -> Result | Contin
 
 def resume_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Allow calls of the batch, and start what was imported into it and waits for that."""
-    batch = resolve_batch(context.store, command.args["batch"])
+    batch = resolve_open_batch(context.store, command.args["batch"], "resumed")
     require_hours(
         batch, context.settings, command.args, remedy=f"resume-batch {batch.batch_id} --hours 09:00-19:00"
     )
@@ -65,27 +76,26 @@ def resume_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     return check_before_start(
         context,
         country_of(batch, account, context.settings.dialling.default_country),
-        lambda context, check: _resume(context, command, batch, check),
+        lambda context, check: _start(context, command, batch, check),
     )
 
 
-def _resume(
+def _start(
     context: HandlerContext, command: Invocation, batch: Batch, check: StartCheck
 ) -> Result | Continue:
     if context.store.batches.get(batch.batch_id).pause != batch.pause:
         # It came after this command, while Retell was asked: the later one holds.
         message = f"batch {batch.batch_id} was paused or resumed meanwhile: see speechctl batches"
         raise CommandRefused(ErrorCode.REFUSED, message)
-    hours = window_settings(command.args)
-    if hours:
-        context.store.batches.set_hours(batch.batch_id, hours)
-    context.store.batches.resume(batch.batch_id, by=command.actor)
+    changes = apply_edit(context, command, batch.batch_id, window_settings(command.args))
+    _resume(context, command, batch)
 
     def finish(context: HandlerContext, started: Result) -> Result | Continue:
-        fault = _faults(context, [context.store.batches.get(batch.batch_id)]).get(batch.batch_id)
+        fault = batch_faults(context, [context.store.batches.get(batch.batch_id)]).get(batch.batch_id)
         answer = {
             **_identity(batch),
             "was_active": batch.is_active,
+            "changes": changes,
             **started,
             "warning": night_warning(command.args),
             **({} if fault is None else {"fault": fault}),
@@ -93,6 +103,17 @@ def _resume(
         return warn_of_variables(context, batch.batch_id, check, answer)
 
     return start_imported(context, command, batch.batch_id, finish)
+
+
+def _resume(context: HandlerContext, command: Invocation, batch: Batch) -> None:
+    """Make the batch active, unless it was cancelled, or lost its hours, since it was read."""
+    with_hours = needs_own_hours(batch, context.settings)
+    try:
+        context.store.batches.resume(batch.batch_id, by=command.actor, with_hours=with_hours)
+    except NotFound as exc:
+        refuse_cancelled(context.store.batches.get(batch.batch_id), "resumed")
+        message = f"batch {batch.batch_id} was edited by someone else meanwhile: repeat the command"
+        raise CommandRefused(ErrorCode.REFUSED, message) from exc
 
 
 def pause_all(context: HandlerContext, command: Invocation) -> Result | Continue:
@@ -140,13 +161,14 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
     as_of = context.store.now()
     counts = context.store.jobs.counts_by_batch()
     newest = context.store.batches.newest(command.args["limit"])
-    faults = _faults(context, newest)
+    faults = batch_faults(context, newest)
     rows = [
         {
             **_identity(batch),
             "active": batch.is_active,
             "pause": batch.pause,
             "fault": faults.get(batch.batch_id),
+            "cancelled": batch.cancelled,
             "priority": batch.priority,
             "account_id": batch.account_id,
             "created_at": batch.document.get("created_at"),
@@ -166,7 +188,7 @@ def batches(context: HandlerContext, command: Invocation) -> Result:
     }
 
 
-def _faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:
+def batch_faults(context: HandlerContext, batches: Sequence[Batch]) -> dict[str, str]:
     """What of these batches cannot be understood, by batch; such a batch is never dialled."""
     account_ids = sorted({batch.account_id for batch in batches if batch.account_id is not None})
     zones = {account.account_id: account.timezone for account in context.store.accounts.among(account_ids)}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from speechaid.commands.ids import resolve_batch, resolve_batch_id
+from speechaid.commands.ids import resolve_batch, resolve_open_batch
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.model.batch import Batch
@@ -99,12 +99,19 @@ def _release_one(context: HandlerContext, job: Job, *, dry: bool) -> str:
 
 
 def reset_jobs(context: HandlerContext, command: Invocation) -> Result | Continue:
-    """Requeue finished jobs without their attempts, except those of people who asked not to be called."""
-    batch_id = resolve_batch_id(context.store, command.args["batch"])
+    """Requeue finished jobs without their attempts.
+
+    Not those of people who asked not to be called, nor those of cancelled batches, which stay so.
+    """
+    named = command.args["batch"]
+    batch_id = None if named is None else resolve_open_batch(context.store, named, "called again").batch_id
     status = JobStatus(command.args["status"])
     hours = command.args["max_age_hours"]
     query = context.store.operator_actions.resettable(
-        spellings_of(status), max_age_seconds=None if hours is None else hours * 3600, batch_id=batch_id
+        spellings_of(status),
+        max_age_seconds=None if hours is None else hours * 3600,
+        batch_id=batch_id,
+        without=() if batch_id is not None else context.store.batches.cancelled_ids(),
     )
     result = {
         "dry_run": command.args["dry_run"],

@@ -398,7 +398,8 @@ class Dispatcher:
             self._answers.refuse(request, outcome.code, message)
         is_recorded = isinstance(outcome, _Done) and _is_recorded_read(request)
         if request.command.access is Access.WRITE and not is_recorded:
-            self._audit_log.record(request, outcome.code if isinstance(outcome, Refusal) else "done")
+            code = outcome.code if isinstance(outcome, Refusal) else "done"
+            self._audit_log.record(request, code, outcome.result if isinstance(outcome, _Done) else None)
 
     def _not_saved(self, request: Request) -> str | None:
         """Why the persisted state that this command changes could not be saved; None where it was."""

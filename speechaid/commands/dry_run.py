@@ -25,7 +25,7 @@ class _NoSupervisor:
         """A dry run places no call."""
         return NoNewCalls.STOPPING
 
-    def is_batch_paused(self, batch_id: str | None) -> bool:  # noqa: ARG002 - the protocol's
+    def is_batch_paused(self, batch_id: str | None, name: str | None) -> bool:  # noqa: ARG002 - the protocol's
         """No order concerns a dry run."""
         return False
 

@@ -147,7 +147,9 @@ class LogTap(logging.Handler):
 
 
 def _matches(request: Request, item: Mapping[str, Any]) -> bool:
-    job, worker = request.args.get("job"), request.args.get("worker")
+    job, worker, batch = (request.args.get(name) for name in ("job", "worker", "batch"))
+    if batch is not None and not str(item.get("batch", "")).startswith(batch):
+        return False
     if job is not None and not str(item.get("job", "")).startswith(job):
         return False
     return worker is None or item.get("worker") in {worker, f"worker-{worker}"}

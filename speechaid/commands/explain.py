@@ -22,6 +22,7 @@ from speechaid.dialer.preflight import (
     read_preflight,
     states_of_phones,
 )
+from speechaid.model.batch import Batch, may_mean
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
@@ -51,6 +52,15 @@ _AUTOMATIC: Final = frozenset({SuspendReason.NO_CREDIT, SuspendReason.ACCOUNT_UN
 
 Check = dict[str, Any]
 
+#: The order in which a person asks: is the person still to be called, is the campaign on, is it the hour and
+#: the person's turn, on which number, and is there money and somebody to call.
+_ORDER: Final = (
+    *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
+    *("do-not-call list", "number", "number free", "document"),
+    *("account", "balance", "daily limit", "account concurrency", "batch concurrency"),
+    "workers of this host",
+)
+
 
 def explain(context: HandlerContext, command: Invocation) -> Result:
     """Every check with its value, a summary, and the next chance."""
@@ -62,6 +72,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     now = context.store.now()
     checks = [
         _status(job, now),
+        *_requested(job),
         _due(job, now),
         _attempts(worker_context, job, preflight),
         _phone(job, chosen, preflight) if not _is_served(chosen) else _served(job),
@@ -72,7 +83,8 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
-    checks.append(_workers(command.snapshot, job.batch_id))
+    checks.append(_workers(command.snapshot, job.batch_id, preflight.batch))
+    checks.sort(key=_place)
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
     chance = None if unpredictable else _next_chance(worker_context, job, number, preflight, now)
@@ -90,6 +102,20 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         "in_hand": _in_hand(job, now),
         "at": now,
     }
+
+
+def _place(check: Check) -> int:
+    """A check's place in ``_ORDER``; one that is not there comes last."""
+    return _ORDER.index(check["name"]) if check["name"] in _ORDER else len(_ORDER)
+
+
+def _requested(job: Job) -> list[Check]:
+    """An operator's request that waits for the end of the job's call, whatever the job's status."""
+    action = (job.request or {}).get("action")
+    if job.request is None or action not in _REQUESTED:
+        return []
+    by = f" (by {job.request['by']})" if job.request.get("by") else ""
+    return [_check("request", False, f"{_REQUESTED[str(action)]}{by}")]
 
 
 def _check(name: str, passed: bool, value: str, next_chance: datetime | None = None) -> Check:
@@ -227,7 +253,7 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     return _check("number free", False, f"in a live call of job {holder}")
 
 
-def _workers(snapshot: Mapping[str, Any], batch_id: str | None) -> Check:
+def _workers(snapshot: Mapping[str, Any], batch_id: str | None, batch: Batch | None) -> Check:
     """Whether a worker of this host may claim the job; those of other hosts may too."""
     supervisor, workers = snapshot.get("supervisor", {}), snapshot.get("workers", [])
     free = [row for row in workers if row.get("pid") and not row.get("paused") and not row.get("leaving")]
@@ -235,7 +261,7 @@ def _workers(snapshot: Mapping[str, Any], batch_id: str | None) -> Check:
         return _check("workers of this host", False, f"held, too little disk space: {reason}")
     if supervisor.get("held"):
         return _check("workers of this host", False, "held: no new dial on this host")
-    if batch_id is not None and batch_id.startswith(tuple(supervisor.get("paused_batches", ()))):
+    if may_mean(supervisor.get("paused_batches", ()), batch_id, None if batch is None else batch.name):
         return _check("workers of this host", False, "paused on this host: the database could not record it")
     if supervisor.get("draining"):
         return _check("workers of this host", False, "draining: no worker takes a new job")

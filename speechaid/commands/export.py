@@ -7,6 +7,7 @@ import heapq
 from speechaid.campaign.csv_form import csv_form
 from speechaid.campaign.export_rows import EXPORTS
 from speechaid.commands.account_place import account_place
+from speechaid.commands.filters import filter_query
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.protocol.messages import ErrorCode
@@ -15,13 +16,7 @@ from speechaid.protocol.messages import ErrorCode
 def export(context: HandlerContext, command: Invocation) -> Result:
     """One page of an export; ``next`` is the position after it, None after the last page."""
     selected = EXPORTS[command.args["what"]]
-    query = dict(selected.query)
-    if command.args["batch"] is not None:
-        if selected.collection == "do_not_call":
-            raise CommandRefused(
-                ErrorCode.BAD_ARGUMENT, "the do-not-call list belongs to no batch: leave out --batch"
-            )
-        query["batch_id"] = resolve_batch(context.store, command.args["batch"]).batch_id
+    query = {**selected.query, **filter_query(context, command.args, selected.collection)}
     place = account_place(context, query.get("batch_id"))
     try:
         form = csv_form(command.args["locale"] or place.country)

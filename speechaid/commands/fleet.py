@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from speechaid.commands.interfaces import CommandRefused, DaemonControl, Result
+from speechaid.model.batch import LONGEST_TYPED, may_mean
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.alerts import ALERTS
 
@@ -13,9 +14,8 @@ Args = Mapping[str, Any]
 
 #: The beginning of every batch's id.
 _ALL: Final = ""
-#: Batches that are held on this host, without the database, at most; and characters of each.
+#: Batches that are held on this host, without the database, at most.
 _MAX_PAUSED: Final = 256
-_MAX_BEGINNING: Final = 256
 
 
 def status(daemon: DaemonControl, _args: Args) -> Result:
@@ -112,7 +112,8 @@ def unhold_here(daemon: DaemonControl, _args: Args, _result: Result) -> Result:
 def pause_batch_here(daemon: DaemonControl, args: Args) -> Result:
     """Hold this host's dials of a batch at once, before the database has the pause.
 
-    The id may be shortened: until the database knows which batch is meant, all that it may mean are held.
+    The id may be shortened, or be a name: until the database says which batch is meant, all that it may mean
+    are held.
     """
     if len(daemon.snapshot()["supervisor"]["paused_batches"]) >= _MAX_PAUSED:
         message = f"{_MAX_PAUSED} pauses wait for the database already; speechctl hold stops every dial"
@@ -131,7 +132,7 @@ def resume_batch_here(daemon: DaemonControl, _args: Args, result: Result) -> Res
     """Release a batch whose pause the database could not record."""
     paused = daemon.snapshot()["supervisor"]["paused_batches"]
     for beginning in paused:
-        if beginning and str(result["batch_id"]).startswith(beginning):
+        if beginning and may_mean([beginning], str(result["batch_id"]), result.get("name")):
             daemon.pause_batches(beginning, False)
     if _ALL not in paused:
         return {}
@@ -172,7 +173,7 @@ def hang_up_here(daemon: DaemonControl, _args: Args, result: Result) -> Result:
 
 
 def _beginning(args: Args) -> str:
-    return str(args["batch"])[:_MAX_BEGINNING]
+    return str(args["batch"])[:LONGEST_TYPED]
 
 
 def _slot(daemon: DaemonControl, name: str) -> str:

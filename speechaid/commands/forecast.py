@@ -210,7 +210,7 @@ def _lift_hold(inputs: _Inputs) -> bool:
 def _resume(inputs: _Inputs, batch_id: str) -> bool:
     """Forecast as if this batch were not paused, so that an operator sees what resuming it would do."""
     batch = inputs.batches.get(batch_id)
-    if batch is None or batch.is_active:
+    if batch is None or batch.is_active or batch.cancelled is not None:
         return False
     inputs.batches[batch_id] = replace(batch, is_active=True)
     return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from speechaid.commands.ids import resolve_job
+from speechaid.commands.filters import date_range
+from speechaid.commands.ids import resolve_batch_id, resolve_job
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.commands.jobs import event_row
 from speechaid.protocol.messages import ErrorCode
@@ -21,6 +22,8 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
             command.args["limit"],
             job_id=job_id,
             event=event,
+            batch=resolve_batch_id(context.store, command.args["batch"]),
+            days=date_range(context, command.args),
             after=command.args["after"],
         )
     except ValueError as exc:

@@ -1,4 +1,4 @@
-"""Finds the batch, job or account of an id or of its unique beginning."""
+"""Finds the batch, job or account of an id or of its unique beginning; a batch also by its name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,47 @@ _OFFERED = 100
 
 
 def resolve_batch(store: Store, name: str) -> Batch:
-    """The batch whose id is ``name``, or is the only one that begins with it."""
+    """The batch whose id is ``name``, else the only one of that name, else the only one whose id begins so.
+
+    Raises:
+        CommandRefused: there is none, or more than one.
+    """
     found = store.batches.find(name)
-    return found or store.batches.get(_unique("batch", name, store.batches.find_by_prefix(name, _SHOWN + 1)))
+    if found is not None:
+        return found
+    named = store.batches.find_by_name(name, _SHOWN + 1)
+    if len(named) > 1:
+        ids_shown = ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
+        message = f"more than one batch has the name {name!r}, so give the id: {ids_shown}"
+        raise CommandRefused(ErrorCode.AMBIGUOUS_ID, message)
+    return store.batches.get(
+        named[0] if named else _unique("batch", name, store.batches.find_by_prefix(name, _SHOWN + 1))
+    )
+
+
+def resolve_open_batch(store: Store, name: str, verb: str) -> Batch:
+    """As ``resolve_batch``, for a command that a cancelled batch does not take.
+
+    Args:
+        store: the database.
+        name: as typed.
+        verb: what the command does, for the refusal: ``resumed``.
+    """
+    batch = resolve_batch(store, name)
+    refuse_cancelled(batch, verb)
+    return batch
+
+
+def refuse_cancelled(batch: Batch, verb: str) -> None:
+    """Refuse what a cancelled batch does not take: it is cancelled for good."""
+    if batch.cancelled is None:
+        return
+    by = f" by {batch.cancelled['by']}" if batch.cancelled.get("by") else ""
+    message = (
+        f"batch {batch.batch_id} was cancelled{by}, for good, and cannot be {verb}: "
+        f"create-batch NAME --copy-from {batch.batch_id} makes a new one of the same settings"
+    )
+    raise CommandRefused(ErrorCode.REFUSED, message)
 
 
 def resolve_batch_id(store: Store, name: str | None) -> str | None:
@@ -48,7 +86,7 @@ def resolve_account(store: Store, name: str) -> Account:
 
 
 def ids(context: HandlerContext, command: Invocation) -> Result:
-    """The ids with a prefix, for shell completion; only those that are safe to type in a shell."""
+    """Ids with a prefix, and names of batches, for completion; only those safe to type in a shell."""
     prefix = command.args["prefix"] or ""
     finders = {
         "batch": context.store.batches.find_by_prefix,
@@ -56,7 +94,9 @@ def ids(context: HandlerContext, command: Invocation) -> Result:
         "account": context.store.accounts.find_by_prefix,
     }
     found = finders[command.args["kind"]](prefix, _OFFERED)
-    return {"ids": sorted(name for name in found if SAFE_ID.fullmatch(name))}
+    if command.args["kind"] == "batch" and prefix:
+        found = [*found, *context.store.batches.names_by_prefix(prefix, _OFFERED)]
+    return {"ids": sorted({name for name in found if SAFE_ID.fullmatch(name)})}
 
 
 def _unique(kind: str, prefix: str, matches: list[str]) -> str:

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
 from speechaid.campaign.rows import Kind
-from speechaid.commands.batch_fields import batch_fields, call_settings, country
+from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
+from speechaid.commands.batch_fields import batch_fields, country, given_options
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
     IMPORTED_PAUSED,
@@ -30,7 +31,8 @@ from speechaid.commands.batch_start import (
     start_imported,
 )
 from speechaid.commands.batches import check_account
-from speechaid.commands.ids import resolve_batch
+from speechaid.commands.bulk_actions import in_portions
+from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import record_progress
@@ -38,7 +40,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.commands.known_people import KnownPeople, called_since
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
-from speechaid.errors import StoreUnavailable
+from speechaid.errors import NotFound, StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
@@ -51,10 +53,10 @@ from speechaid.rules.phones import country_of, is_country
 _CHUNK: Final = 1000
 #: Options of a batch that the import creates, with their defaults.
 _NEW_BATCH_OPTIONS: Final = {
-    **dict.fromkeys(("name", "description", "account", "hours", "days", "timezone", "max_attempts")),
-    **dict.fromkeys(("retry_delay_hours", "ring_timeout", "max_call_duration", "max_concurrent_calls")),
-    **dict.fromkeys(("voicemail_counts", "paused"), False),
-    "priority": "normal",
+    **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
+    **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
+    **dict.fromkeys(("max_concurrent_calls",)),
+    **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
 
 
@@ -94,8 +96,10 @@ class _Import:
 
 def import_contacts(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Read the whole file before writing anything, so that an unusable file changes nothing."""
+    command = with_copied_settings(context, command)
     _check_options(command)
-    batch = None if command.args["batch"] is None else resolve_batch(context.store, command.args["batch"])
+    named = command.args["batch"]
+    batch = None if named is None else resolve_open_batch(context.store, named, "imported into")
     check_account(context, command)
     if command.args["start"]:
         remedy = "add --hours 09:00-19:00" if batch is None else "give them to resume-batch"
@@ -161,7 +165,7 @@ def _check_options(command: Invocation) -> None:
     if args["start"] and args["paused"]:
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, "--start and --paused exclude each other")
     if args["batch"] is None:
-        call_settings(args)  # refuse before the file is read
+        given_options(args)  # refuse before the file is read
         return
     given = [
         f"--{name.replace('_', '-')}"
@@ -421,6 +425,8 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         return result | _preview(context, command, work)
     assert work.batch is not None  # noqa: S101 - created before the first row was written
     created = command.args["batch"] is None
+    if context.store.batches.get(work.batch.batch_id).cancelled is not None:
+        return _cancelled_meanwhile(context, command, work)
     if created and work.imported == 0:
         _drop_empty(context, work)
     _record(context, command, work, finished_at=context.store.now())
@@ -428,6 +434,8 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
     if created and not command.args["start"]:
         reason = IMPORTED_PAUSED if command.args["paused"] else NOT_STARTED
         context.store.batches.pause(batch_id, by=command.actor, reason=reason)
+
+    remark = same_name_remark(context, batch_id, work.batch.name, work.account_id) if created else None
 
     def finish(context: HandlerContext, more: Result) -> Result | Continue:
         batch = context.store.batches.get(batch_id)
@@ -438,6 +446,7 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
             "active": batch.is_active,
             "waits_for_start": not command.args["start"],
             "imported": work.imported,
+            **({} if remark is None else {"name_remark": remark}),
             **more,
         }
         if work.start_check is None:
@@ -448,6 +457,24 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         context.store.batches.resume(batch_id, by=command.actor)
         return start_imported(context, command, batch_id, finish)
     return count_waiting(context, batch_id, finish)
+
+
+def _cancelled_meanwhile(context: HandlerContext, command: Invocation, work: _Import) -> Continue:
+    """The batch was cancelled during the import: what came after that is cancelled, too."""
+    assert work.batch is not None  # noqa: S101 - as in _finish
+    batch_id = work.batch.batch_id
+    _record(context, command, work, finished_at=context.store.now())
+    changes = {"cancel_reason": "batch_cancelled"}
+
+    def finish(context: HandlerContext, _: int) -> Result:
+        refuse_cancelled(context.store.batches.get(batch_id), "imported into")
+        raise NotFound(f"no batch {batch_id}")
+
+    return in_portions(
+        command,
+        lambda context: context.store.operator_actions.cancel_waiting(batch_id, _CHUNK, changes),
+        finish,
+    )
 
 
 def _drop_empty(context: HandlerContext, work: _Import) -> None:

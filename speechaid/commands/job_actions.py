@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from speechaid.commands.ids import resolve_job
+from speechaid.commands.ids import refuse_cancelled, resolve_job
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus, SuspendReason
@@ -37,6 +37,7 @@ def resume_job(context: HandlerContext, command: Invocation) -> Result:
     """Resume a suspended job, or withdraw a suspension that waits for the end of a call."""
     for _ in range(_MAX_TRIES):
         job = resolve_job(context.store, command.args["job"])
+        _refuse_of_cancelled_batch(context, job)
         if (job.request or {}).get("action") == "suspend" and job.dial is not None:
             if context.store.operator_actions.drop_request(job):
                 return _answer(job, job.status, "taken back")
@@ -47,6 +48,13 @@ def resume_job(context: HandlerContext, command: Invocation) -> Result:
             message = f"job {job.job_id} is not suspended: it is {_described(job)}"
             raise CommandRefused(ErrorCode.REFUSED, message)
     raise _contended(command)
+
+
+def _refuse_of_cancelled_batch(context: HandlerContext, job: Job) -> None:
+    """A job of a cancelled batch is not called again."""
+    batch = None if job.batch_id is None else context.store.batches.find(job.batch_id)
+    if batch is not None:
+        refuse_cancelled(batch, "called again")
 
 
 def _ask(context: HandlerContext, command: Invocation, action: str, reason: str | None) -> Result:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from speechaid.commands.ids import resolve_batch_id, resolve_job
+from speechaid.commands.filters import filter_query
+from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.model.job import Dial, Job
-from speechaid.model.masking import mask_bare_phones, mask_phone, mask_prose
+from speechaid.model.masking import mask_bare_phones, mask_each, mask_phone, mask_prose
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus
 from speechaid.store.analyses import WAIT
@@ -46,10 +48,10 @@ _NUMBER_FIELDS: Final = frozenset(
 
 
 def jobs(context: HandlerContext, command: Invocation) -> Result:
-    """Jobs of a batch or a status, one row each."""
+    """Jobs of a status and of what else was asked for, one row each."""
     status, as_of = command.args["status"], context.store.now()
     found = context.store.jobs.select(
-        batch_id=resolve_batch_id(context.store, command.args["batch"]),
+        filter_query(context, command.args, "jobs"),
         status=None if status is None else JobStatus(status),
         limit=command.args["limit"],
     )
@@ -60,6 +62,7 @@ def jobs(context: HandlerContext, command: Invocation) -> Result:
 def job(context: HandlerContext, command: Invocation) -> Result:
     """One job with its history: every call and every event."""
     found = resolve_job(context.store, command.args["job"])
+    shown = dict(zip(found.contact.phones, mask_each(found.contact.phones), strict=True))
     return {
         **_row(found),
         **{name: found.document[name] for name in _JOB_FIELDS if name in found.document},
@@ -67,12 +70,12 @@ def job(context: HandlerContext, command: Invocation) -> Result:
         "suspend_reason": found.suspend_reason,
         "last_error": mask_bare_phones(str(found.document.get("last_error") or "")) or None,
         "dni": found.contact.dni,
-        "phones": [mask_phone(phone) for phone in found.contact.phones],
-        "dead_phones": sorted(mask_phone(phone) for phone in found.dead_phones),
+        "phones": list(shown.values()),
+        "dead_phones": sorted(shown.get(phone, mask_phone(phone)) for phone in found.dead_phones),
         "crashes": found.crashes,
         "dial": None if found.dial is None else _dial(found.dial),
         "request": found.request,
-        "calls": [_call_row(result) for result in context.store.results.of_job(found.job_id)],
+        "calls": [_call_row(result, shown) for result in context.store.results.of_job(found.job_id)],
         "events": [event_row(line) for line in context.store.logs.of_job(found.job_id)],
     }
 
@@ -109,7 +112,7 @@ def _dial(dial: Dial) -> Result:
     }
 
 
-def _call_row(result: Document) -> Result:
+def _call_row(result: Document, shown: Mapping[str, str]) -> Result:
     row: Result = {name: result[name] for name in _CALL_FIELDS if name in result}
     used = mapping(result.get("contact")).get("phone_used")
     analysis = mapping(mapping(result.get("call_data")).get("call_analysis"))
@@ -117,7 +120,7 @@ def _call_row(result: Document) -> Result:
         row["analysis"] = {name: analysis[name] for name in _ANALYSIS_FIELDS if name in analysis}
     elif WAIT in result:
         row["analysis_due_at"] = mapping(result[WAIT]).get("due_at")
-    return {**row, "phone": mask_phone(str(used)) if used else None}
+    return {**row, "phone": shown.get(str(used), mask_phone(str(used))) if used else None}
 
 
 def event_row(line: Document) -> Result:

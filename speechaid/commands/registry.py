@@ -9,8 +9,11 @@ from typing import Any, Final
 from speechaid.commands import (
     accounts,
     agent_check,
+    batch_edit,
+    batch_view,
     batches,
     bulk_actions,
+    delete_batch,
     do_not_call,
     explain,
     fleet,
@@ -22,6 +25,7 @@ from speechaid.commands import (
     import_record,
     job_actions,
     jobs,
+    redial,
     retell_lists,
     undo_import,
 )
@@ -98,6 +102,10 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
     "log-level": LoopCommand(run=fleet.log_level),
     "shutdown": LoopCommand(run=fleet.shutdown),
     "batches": BackgroundCommand(run=batches.batches),
+    "batch": BackgroundCommand(run=batch_view.batch),
+    "edit-batch": BackgroundCommand(run=batch_edit.edit_batch),
+    "redial-batch": BackgroundCommand(run=redial.redial_batch),
+    "delete-batch": BackgroundCommand(run=delete_batch.delete_batch),
     "create-batch": BackgroundCommand(run=batches.create_batch),
     "imports": BackgroundCommand(run=import_record.imports),
     "pause-batch": BackgroundCommand(

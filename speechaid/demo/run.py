@@ -223,7 +223,7 @@ def _ended(row: Document) -> Ended:
 
 def _summarise(environment: DemoEnvironment, batch_id: str, *, seed: int, seconds: float) -> Summary:
     """Read and audit all records after the campaign."""
-    jobs = environment.store.jobs.select(batch_id=batch_id, status=None, limit=0)
+    jobs = environment.store.jobs.select({"batch_id": batch_id}, status=None, limit=0)
     results = environment.store.results.aggregate([{"$match": {"batch_id": batch_id}}])
     placed_calls = environment.simulator.placed_calls()
     found = audit(

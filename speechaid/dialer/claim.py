@@ -186,7 +186,7 @@ class JobClaimer:
         batch = self._batches.get(due.batch_id)
         if batch is None or not batch.is_active or not eligibility.batch_has_room(batch):
             return None
-        if self._context.link.is_batch_paused(batch.batch_id):
+        if self._context.link.is_batch_paused(batch.batch_id, batch.name):
             return None
         return EligibleBatch(batch_id=batch.batch_id, priority=batch.priority, first_due=due.first_due_at)
 

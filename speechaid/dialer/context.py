@@ -58,7 +58,7 @@ class SupervisorLink(Protocol):
     def read_orders(self) -> NoNewCalls | None:
         """Take in the orders and signals that have come, without waiting; why no new call may be placed."""
 
-    def is_batch_paused(self, batch_id: str | None) -> bool:
+    def is_batch_paused(self, batch_id: str | None, name: str | None) -> bool:
         """Whether dials of this batch are held on this host, by the orders taken in so far."""
 
     def report_step(

@@ -312,7 +312,7 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
     context.report_step(WorkerState.DIALLING, "reserve", job)
     if (obstacle := reserve(context, job, preflight, give_up_at)) is not None:
         return obstacle
-    while (obstacle := _interruption(context, job.dial, give_up_at)) is None:
+    while (obstacle := _interruption(context, job.dial, preflight, give_up_at)) is None:
         began = context.clock.boottime()
         context.report_step(WorkerState.DIALLING, "preflight", job)
         # This proves that the lease is still ours, and extends it for the POST.
@@ -338,21 +338,24 @@ def _admit(
     if not circuit_breaker.admit_dial(context, preflight.breaker_document, dial.key):
         return Obstacle("dialling_held")
     # Admitting a probe is a write, which may take time: an order may have come, or the preflight be too old.
-    obstacle = _interruption(context, dial, valid_until)
+    obstacle = _interruption(context, dial, preflight, valid_until)
     if obstacle is None:
         return preflight
     circuit_breaker.give_back_probe(context, dial.key)
     return obstacle
 
 
-def _interruption(context: WorkerContext, dial: Dial, give_up_at: float) -> Obstacle | None:
+def _interruption(
+    context: WorkerContext, dial: Dial, preflight: Preflight, give_up_at: float
+) -> Obstacle | None:
     """Why clearance stops here: by an order or a signal, or because it has taken too long.
 
     An operator's hold or pause is in force on this host before the database has it.
     """
     if (forbidden := context.link.read_orders()) is not None:
         return Obstacle(str(forbidden))
-    if context.link.is_batch_paused(dial.batch_id):
+    name = None if preflight.batch is None else preflight.batch.name
+    if context.link.is_batch_paused(dial.batch_id, name):
         return Obstacle(str(Reason.BATCH_PAUSED))
     return Obstacle("look_stale") if context.clock.boottime() > give_up_at else None
 
@@ -361,7 +364,7 @@ def reserve(context: WorkerContext, job: Job, preflight: Preflight, give_up_at: 
     """Enter the dial in its batch and its account, under its key; repeating it changes nothing."""
     dial = job.dial
     assert dial is not None  # noqa: S101
-    if (obstacle := _interruption(context, dial, give_up_at)) is not None:
+    if (obstacle := _interruption(context, dial, preflight, give_up_at)) is not None:
         return obstacle
     if context.store.jobs.number_is_taken(dial.number, besides=job.id):
         return Obstacle("number_busy")
@@ -399,7 +402,7 @@ def reserve_balance(
         )
         if context.store.accounts.reserve(account, reservation, job_id=job.job_id, headroom=headroom):
             return None
-        if (obstacle := _interruption(context, dial, give_up_at)) is not None:
+        if (obstacle := _interruption(context, dial, preflight, give_up_at)) is not None:
             return obstacle
         # Another dial was entered in between: evaluate what is left now.
         preflight = read_preflight(context, job, country=preflight.country)

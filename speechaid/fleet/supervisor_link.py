@@ -33,6 +33,7 @@ from speechaid.fleet.messages import (
     encode_report,
 )
 from speechaid.fleet.signals import SignalQueue, ignore
+from speechaid.model.batch import may_mean
 from speechaid.model.reading import as_printable
 from speechaid.model.states import NoNewCalls, WorkerState
 
@@ -59,7 +60,7 @@ class SupervisorLink:
         hand_over_requested: hand the live call over at once and leave.
         paused, draining, held: why nothing may be claimed for now; updated by ``commands`` and
             ``read_orders``.
-        paused_batches: beginnings of the ids of batches whose dials are held on this host.
+        paused_batches: names, or beginnings of ids, of batches whose dials are held on this host.
         calls_done: calls that this process has finished.
     """
 
@@ -118,9 +119,9 @@ class SupervisorLink:
             return NoNewCalls.DRAINING
         return NoNewCalls.WORKER_PAUSED if self.paused else None
 
-    def is_batch_paused(self, batch_id: str | None) -> bool:
+    def is_batch_paused(self, batch_id: str | None, name: str | None) -> bool:
         """Whether dials of this batch are held on this host, by the orders read so far."""
-        return batch_id is not None and batch_id.startswith(tuple(self.paused_batches))
+        return may_mean(self.paused_batches, batch_id, name)
 
     def ready(self) -> None:
         """Report that the signal handlers are set and the worker's code begins."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 
+#: Characters of a typed name or id that a host remembers of a batch whose dials it holds itself.
+LONGEST_TYPED: Final = 256
 #: Limits that must be readable where they are set, and the minimum of each.
 _LIMITS: Final = {"max_attempts": 1, "max_concurrent_calls": 0}
 #: Spans that must be readable where they are set, and the most of each: a call of a day, in seconds, and a
@@ -77,7 +79,8 @@ class Batch:
     batch_id: str
     account_id: str | None
     name: str | None
-    #: False also where ``is_active`` cannot be understood; ``active_fault`` is the sentence then.
+    #: False also where ``is_active`` cannot be understood (``active_fault`` is the sentence then), and where
+    #: the batch is cancelled, whatever another program writes into ``is_active``.
     is_active: bool
     priority: int
     #: ISO 3166 alpha-2, as stored, for phones in national form; None: the account's.
@@ -87,6 +90,8 @@ class Batch:
     call_settings: CallSettings
     #: Who paused it, when and why, if speechctl did.
     pause: Document | None
+    #: Who cancelled it, when and why: for good, it takes no import, no edit and no resume. None: it is not.
+    cancelled: Document | None
     #: Keys of its open dials.
     open_dials: frozenset[str]
     #: What cannot be read, beside the call settings' own faults.
@@ -108,17 +113,19 @@ class Batch:
         """Read a batch document leniently; switches and limits that cannot be understood forbid calls."""
         pause = document.get("pause")
         priority = reading.whole(document.get("priority"), Priority.NORMAL)
+        cancelled = _cancelled(document)
         dials = [reading.mapping(entry).get("key") for entry in reading.sequence(document.get("open_dials"))]
         return cls(
             batch_id=reading.text(document.get("batch_id")) or str(document.get("_id")),
             account_id=reading.text(document.get("account_id")),
             name=reading.text(document.get("name")),
-            is_active=reading.read_active(document.get("is_active")) is True,
+            is_active=cancelled is None and reading.read_active(document.get("is_active")) is True,
             priority=min(max(priority, Priority.NORMAL), Priority.URGENT),
             country=reading.text(document.get("country")),
             accept_unassigned=reading.yes_or_no(document.get("accept_unassigned")),
             call_settings=CallSettings.read(document.get("call_settings")),
             pause=_read_pause(pause) if isinstance(pause, dict) else None,
+            cancelled=cancelled,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
             field_faults=faults.of_batch(document),
             document=document,
@@ -129,6 +136,22 @@ def _read_pause(pause: Document) -> Document:
     """Its reason, as an earlier version or another program wrote it, may quote a phone number."""
     reason = pause.get("reason")
     return {**pause, "reason": mask_prose(reason)} if isinstance(reason, str) else dict(pause)
+
+
+def may_mean(typed: Collection[str], batch_id: str | None, name: str | None) -> bool:
+    """Whether one of these, as typed into ``pause-batch``, may mean a batch: its name, or its id's beginning.
+
+    So a host holds a batch's dials before the database has said which one is meant.
+    """
+    if batch_id is None:
+        return False
+    return batch_id.startswith(tuple(typed)) or (name is not None and name[:LONGEST_TYPED] in typed)
+
+
+def _cancelled(document: Document) -> Document | None:
+    """``cancelled`` as ``cancel-batch`` writes it; a field of that name by another program is none."""
+    found = reading.mapping(document.get("cancelled"))
+    return dict(found) if found.get("at") is not None else None
 
 
 def _faults(document: object) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 #: The 8 to 15 digits of a number (E.164's maximum), with blanks and the usual separators between them.
@@ -31,6 +32,17 @@ def mask_phone(number: str) -> str:
     shown, last = (3 if len(digits) >= 10 else 0), (2 if len(digits) >= 8 else 0)
     hidden = "*" * (len(digits) - shown - last)
     return plus + digits[:shown] + hidden + digits[len(digits) - last :]
+
+
+def mask_each(numbers: Sequence[str]) -> list[str]:
+    """Each number of a person masked; those that look alike then are told apart by their place, from 1.
+
+    ``+569******34 (1)`` and ``+569******34 (3)`` are the first and the third phone.
+    """
+    masked = [mask_phone(number) for number in numbers]
+    return [
+        f"{shown} ({place})" if masked.count(shown) > 1 else shown for place, shown in enumerate(masked, 1)
+    ]
 
 
 def mask_phones(text: str) -> str:

@@ -156,7 +156,7 @@ def _write(
 
 _BATCH: Final = Argument(
     name="batch",
-    help="the batch's id, or its unique beginning",
+    help="the batch's id, its name, or the unique beginning of its id",
     positional=True,
     required=True,
     completes="batch",
@@ -176,7 +176,23 @@ _ACCOUNT: Final = Argument(
     completes="account",
 )
 _OF_BATCH: Final = Argument(
-    name="batch", help="of this batch only (id, or its unique beginning)", completes="batch"
+    name="batch", help="of this batch only (id, name, or unique beginning of the id)", completes="batch"
+)
+#: Every outcome of a call; a test compares them with ``model.states.Outcome``.
+OUTCOMES: Final = (
+    *("answered", "voicemail", "no_answer", "busy", "failed", "invalid_number", "do_not_call"),
+    *("callback_requested", "stopped", "temporary", "no_credit", "blocked", "rejected"),
+)
+_DATES: Final = (
+    Argument(name="from", help="from this day on, in the default zone: 2026-11-30"),
+    Argument(name="to", help="up to this day, which counts too: 2026-11-30"),
+)
+_FILTERS: Final = (
+    _OF_BATCH,
+    Argument(name="account", help="of this account only (id, or its unique beginning)", completes="account"),
+    Argument(name="outcome", choices=OUTCOMES, help="only where the last call, or the call, ended so"),
+    Argument(name="number", help="only of this phone number: +56912345678, or national"),
+    *_DATES,
 )
 _WORKER: Final = Argument(
     name="worker",
@@ -198,12 +214,14 @@ _HOURS: Final = Argument(
 )
 _DAYS: Final = Argument(name="days", help="on which weekdays, Monday is 1: 1-5 or 1,3,5")
 _TIMEZONE: Final = Argument(name="timezone", help="IANA name of the zone of hours and days: America/Santiago")
-_BATCH_SETTINGS: Final = (
+_BATCH_OPTIONS: Final = (
     Argument(name="description", help="what the campaign is about"),
-    Argument(name="account", is_id=True, help="the account that pays (account_id)"),
+    Argument(name="account", is_id=True, help="the account that pays (account_id)", completes="account"),
     Argument(name="country", help="country of phones without a country code: CL (default: the account's)"),
     Argument(
-        name="priority", help="which batch goes first", choices=("normal", "high", "urgent"), default="normal"
+        name="priority",
+        help="which batch goes first: urgent before high before normal (the default)",
+        choices=("normal", "high", "urgent"),
     ),
     _HOURS,
     _DAYS,
@@ -246,7 +264,25 @@ _BATCH_SETTINGS: Final = (
     Argument(
         name="voicemail_counts", kind=Kind.FLAG, help="a call that reaches a voicemail completes the job"
     ),
+    Argument(
+        name="no_voicemail_counts",
+        kind=Kind.FLAG,
+        help="a call that reaches a voicemail does not complete the job, whatever the settings say",
+    ),
+)
+_COPY_FROM: Final = Argument(
+    name="copy_from",
+    help="take the settings of this batch; options that are given win",
+    completes="batch",
+)
+_BATCH_SETTINGS: Final = (
+    *_BATCH_OPTIONS,
+    _COPY_FROM,
     Argument(name="paused", kind=Kind.FLAG, help="do not start calling before resume-batch"),
+)
+#: What ``edit-batch --unset`` takes: the options of a batch, without what every batch has.
+_UNSETTABLE: Final = tuple(
+    argument.name.replace("_", "-") for argument in _BATCH_OPTIONS if argument.name != "no_voicemail_counts"
 )
 
 _TABLE: Final = (
@@ -324,6 +360,48 @@ _TABLE: Final = (
         "create an empty batch; import fills it",
         Argument(name="name", positional=True, required=True, help="the batch's name"),
         *_BATCH_SETTINGS,
+    ),
+    CommandSpec(
+        name="batch",
+        help="one batch with all its settings, where each comes from, counts, cost, imports and who did what",
+        access=Access.READ,
+        arguments=(_BATCH,),
+        timeout_seconds=120.0,
+    ),
+    _write(
+        "edit-batch",
+        "change settings of a batch, in force for the next dial on every host; the others stay",
+        _BATCH,
+        Argument(name="name", help="the batch's new name"),
+        *_BATCH_OPTIONS,
+        Argument(
+            name="unset",
+            repeatable=True,
+            choices=_UNSETTABLE,
+            help="back to the default, for example hours; may be given several times",
+        ),
+        timeout_seconds=600.0,
+    ),
+    _write(
+        "redial-batch",
+        "a new batch, paused, of those of a batch whom no call reached",
+        _BATCH,
+        Argument(
+            name="outcomes",
+            required=True,
+            help="the last call's outcomes: no-answer,busy,voicemail,failed",
+        ),
+        Argument(name="name", help="the new batch's name"),
+        _DRY_RUN,
+        timeout_seconds=600.0,
+    ),
+    _write(
+        "delete-batch",
+        "delete a batch of which nobody was called, with its contacts",
+        _BATCH,
+        _DRY_RUN,
+        question="Delete the batch {batch} and all its contacts?",
+        timeout_seconds=600.0,
     ),
     _write(
         "pause-batch",
@@ -463,7 +541,7 @@ _TABLE: Final = (
         help="jobs, one line each",
         access=Access.READ,
         arguments=(
-            _OF_BATCH,
+            *_FILTERS,
             Argument(
                 name="status",
                 choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
@@ -624,7 +702,7 @@ _TABLE: Final = (
                 default="calls",
                 help="what to export, one row each",
             ),
-            _OF_BATCH,
+            *_FILTERS,
             Argument(
                 name="locale",
                 is_id=True,
@@ -702,6 +780,7 @@ _TABLE: Final = (
         arguments=(
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
+            Argument(name="batch", help="of this batch only (id, or its beginning)", completes="batch"),
         ),
         runs=Runs.STREAM,
     ),
@@ -711,6 +790,8 @@ _TABLE: Final = (
         access=Access.READ,
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
+            _OF_BATCH,
+            *_DATES,
             Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
             Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),
             Argument(
@@ -842,3 +923,25 @@ _TABLE: Final = (
 
 #: Every command by name, in the order of the help.
 COMMANDS: Final = {spec.name: spec for spec in _TABLE}
+#: The commands by what they are about, in the order of ``--help``; a test asserts that each stands once.
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "see what happens": ("status", "top", "events", "logs", "alerts", "doctor"),
+    "stop every call": ("hold", "unhold", "pause-all", "resume-all"),
+    "batches": (
+        *("batches", "batch", "create-batch", "edit-batch", "pause-batch", "resume-batch"),
+        *("redial-batch", "cancel-batch", "delete-batch", "forecast"),
+    ),
+    "contacts": ("import", "undo-import", "imports"),
+    "jobs and calls": (
+        *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
+        *("reset-jobs", "release-stuck"),
+    ),
+    "accounts": ("suspend-account", "resume-account"),
+    "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
+    "results": ("report", "promises", "export"),
+    "this host": (
+        *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
+        *("reload", "log-level", "shutdown"),
+    ),
+    "speechctl itself": ("keys", "completion", "ids"),
+}

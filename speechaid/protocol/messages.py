@@ -293,20 +293,20 @@ def path_fault(socket_path: Path) -> str | None:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from ``90``, ``90s``, ``5m``, ``1.5h`` or ``2d``.
+    """Seconds from ``90s``, ``5m``, ``1.5h`` or ``2d``.
 
     Raises:
-        ValueError: the text is not a duration.
+        ValueError: the text is not a duration. A number alone is none: ``--ring-timeout 2`` may mean minutes.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 1.5h or 2d")
+        raise ValueError(f"{text!r} is not a duration with its unit: write 90s, 5m, 1.5h or 2d")
     return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 _ID: Final = re.compile(r"[A-Za-z0-9.:_-]{1,64}")
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)")
-_UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
+_UNIT_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _fault_of_header(header: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:

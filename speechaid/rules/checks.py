@@ -107,6 +107,8 @@ def _batch(case: Case) -> Check:
         return _failed("batch", Reason.BATCH_MISSING, f"there is no batch {case.job.batch_id}")
     if case.batch.faults:
         return _failed("batch", Reason.BATCH_NOT_UNDERSTOOD, "; ".join(case.batch.faults))
+    if case.batch.cancelled is not None:
+        return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is cancelled, for good")
     if not case.batch.is_active:
         return _failed("batch", Reason.BATCH_PAUSED, f"{case.batch.batch_id} is paused")
     return _passed("batch", f"{case.batch.batch_id} is active")

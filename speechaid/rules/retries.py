@@ -18,9 +18,12 @@ limit.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from speechaid.model.batch import CallSettings
+from speechaid.model.job import Job
+from speechaid.model.reading import instant, mapping
 from speechaid.model.states import JobStatus, Outcome, Stopper, SuspendReason
 from speechaid.rules.outcomes import reclassify
 from speechaid.rules.retry_table import (
@@ -41,11 +44,14 @@ __all__ = [
     "RetryPolicy",
     "decide",
     "is_exhausted",
+    "moved_retry",
     "no_phone_left",
     "policy_for",
 ]
 
 _SECONDS_PER_HOUR: Final = 3600.0
+#: The database keeps times to the millisecond.
+_SAME_TIME: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +217,32 @@ def is_exhausted(attempts: int, policy: RetryPolicy) -> bool:
     A pending job can be exhausted if the limit was lowered after its last dial.
     """
     return attempts >= policy.max_attempts
+
+
+def moved_retry(job: Job, before: RetryPolicy, after: RetryPolicy) -> datetime | None:
+    """When a job that waits for its next attempt is due under another policy; None: it does not wait for one.
+
+    It waits for one if it is due when ``before`` says, from the end of its last call: after a temporary fault
+    or an operator's word it is due at another time, which stays.
+
+    Args:
+        job: as read.
+        before: the policy under which its last call was settled.
+        after: the new policy.
+    """
+    outcome = job.document.get("last_outcome")
+    if job.status is not JobStatus.PENDING or outcome not in set(Outcome):
+        return None
+    rule = _rule(Outcome(outcome), None, before)
+    ended_at = instant(mapping(job.document.get("call_result")).get("timestamp"))
+    starts_over = job.attempts > 0 and job.contact.next_phone_index == 0
+    if rule.action is not NextAction.NEXT_PHONE or not starts_over or ended_at is None:
+        return None
+    waits = timedelta(seconds=_seconds(rule.delay, before, 0.0))
+    if job.reserved_until is None or abs(job.reserved_until - ended_at - waits) > _SAME_TIME:
+        return None
+    due = ended_at + timedelta(seconds=_seconds(rule.delay, after, 0.0))
+    return None if due == job.reserved_until else due
 
 
 def _rule(outcome: Outcome, stopped_by: Stopper | None, policy: RetryPolicy) -> Rule:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from speechaid.errors import NotFound, StoreError, StoreUnavailable
 from speechaid.model.batch import Batch
-from speechaid.model.reading import ACTIVE_VALUES, Document, number, text
+from speechaid.model.reading import ACTIVE_VALUES, Document, mapping, number, text
 from speechaid.model.states import Priority
 from speechaid.store.ranges import StaleEntry, begins, is_countable, stale_entries
 from speechaid.store.table import Table, as_stored
@@ -23,10 +23,13 @@ from speechaid.store.table import Table, as_stored
 ACTIVE = {"$in": list(ACTIVE_VALUES)}
 #: Values of ``is_active`` that mean no.
 INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
+#: A batch that is cancelled is so for good; ``Batch.cancelled`` reads the same.
+NOT_CANCELLED: Document = {"cancelled.at": None}
 #: Who paused a batch where no operator did: ``pause.by``.
 PAUSED_BY_SPEECHAID = "speechaid"
 #: Fields that the fair order of batches and their calling windows need.
-SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "priority", "call_settings")
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "cancelled", "priority", "call_settings")
 
 
 class Batches:
@@ -86,6 +89,24 @@ class Batches:
         )
         return [str(row["batch_id"]) for row in rows]
 
+    def find_by_name(self, name: str, limit: int) -> list[str]:
+        """Ids of the batches of this name, as typed, sorted; at most ``limit``."""
+        rows = self.table.find({"name": name}, limit=limit, fields=("batch_id",))
+        return sorted(found for row in rows if (found := text(row.get("batch_id"))) is not None)
+
+    def names_by_prefix(self, prefix: str, limit: int) -> list[str]:
+        """Names that begin so."""
+        rows = self.table.find(begins("name", prefix), sort=[("name", 1)], limit=limit, fields=("name",))
+        return [str(row["name"]) for row in rows]
+
+    def of_same_name(self, batch_id: str, name: str, account_id: str | None, limit: int) -> list[str]:
+        """Ids of other batches of this name in the account (None: without one), sorted; at most ``limit``."""
+        rows = self.table.find(
+            {"name": name, "account_id": account_id}, limit=limit + 1, fields=("batch_id",)
+        )
+        found = sorted(text(row.get("batch_id")) or "" for row in rows)
+        return [other for other in found if other and other != batch_id][:limit]
+
     def among(self, batch_ids: list[str]) -> list[Batch]:
         """Find those of the named batches that exist."""
         return [Batch.read(document) for document in self.table.find({"batch_id": {"$in": batch_ids}})]
@@ -123,6 +144,24 @@ class Batches:
         rows = self.table.aggregate([{"$sample": {"size": 1}}, {"$project": {"batch_id": 1}}])
         return next((text(row.get("batch_id")) for row in rows), None)
 
+    def cancelled_ids(self) -> list[str]:
+        """Ids of the cancelled batches."""
+        rows = self.table.find({"cancelled.at": {"$gt": _LONG_AGO}}, fields=("batch_id",))
+        return [found for row in rows if (found := text(row.get("batch_id"))) is not None]
+
+    def redials_of(self, batch_id: str) -> list[Batch]:
+        """Find the batches that call those of this one again."""
+        return [Batch.read(document) for document in self.table.find({"redial.of": batch_id})]
+
+    def end_redial(self, batch_id: str, *, added: int, left_out: Mapping[str, int]) -> None:
+        """Record that all jobs of a redial are in."""
+        fields = {
+            "redial.finished_at": self._now(),
+            "redial.added": added,
+            "redial.left_out": dict(left_out),
+        }
+        self.table.update({"batch_id": batch_id}, {"$set": fields})
+
     def newest(self, limit: int = 0) -> list[Batch]:
         """Find batches, newest first; ``limit`` 0 is all."""
         return [
@@ -143,18 +182,24 @@ class Batches:
             raise NotFound(f"no batch {batch_id}")
         return pause
 
-    def resume(self, batch_id: str, *, by: str) -> Batch:
+    def resume(self, batch_id: str, *, by: str, with_hours: bool = False) -> Batch:
         """Allow calls of a batch again.
 
+        Args:
+            batch_id: the batch.
+            by: the operator.
+            with_hours: expected: the batch has calling hours of its own.
+
         Raises:
-            NotFound: there is no such batch.
+            NotFound: there is no such batch, it is cancelled, or it has no hours where they are expected.
         """
         resumed = {"by": by, "at": self._now()}
         change = {
             "$set": {"is_active": True, "resumed": resumed, "updated_at": self._now()},
             "$unset": {"pause": ""},
         }
-        return self._change(batch_id, change)
+        expected = {"call_settings.allowed_hours": {"$ne": None}} if with_hours else {}
+        return self._change(batch_id, change, NOT_CANCELLED | expected)
 
     def pause_all(self, *, by: str, reason: str | None, limit: int = 0) -> int:
         """Pause active batches, marked with ``pause.all`` for ``resume_all``; return how many.
@@ -166,7 +211,7 @@ class Batches:
         """
         pause = {"by": by, "reason": reason, "at": self._now(), "all": True}
         change = {"$set": {"is_active": False, "pause": pause, "updated_at": self._now()}}
-        active: Document = {"is_active": ACTIVE}
+        active: Document = {"is_active": ACTIVE, **NOT_CANCELLED}
         while True:
             found = self.table.find(active, limit=limit, fields=("_id",))
             paused = self.table.update_many({**active, "_id": {"$in": [row["_id"] for row in found]}}, change)
@@ -180,7 +225,8 @@ class Batches:
             "$set": {"is_active": True, "resumed": resumed, "updated_at": self._now()},
             "$unset": {"pause": ""},
         }
-        return self.table.update_many({"is_active": {"$in": INACTIVE}, "pause.all": True}, change)
+        paused = {"is_active": {"$in": INACTIVE}, "pause.all": True, **NOT_CANCELLED}
+        return self.table.update_many(paused, change)
 
     def cancel(self, batch_id: str, *, by: str, reason: str | None) -> Batch:
         """Pause a batch for good, before its jobs are cancelled.
@@ -193,14 +239,31 @@ class Batches:
         change = {"is_active": False, "pause": pause, "cancelled": called_off, "updated_at": self._now()}
         return self._change(batch_id, {"$set": change})
 
-    def set_hours(self, batch_id: str, settings: Mapping[str, object]) -> Batch:
-        """Set calling hours, days or time zone of a batch.
+    def write_settings(
+        self, batch: Batch, changes: Mapping[str, object], expected: Document | None = None, *, by: str
+    ) -> bool:
+        """Change single fields of a batch, and no other; False where one of them is not as read any more.
 
-        Raises:
-            NotFound: there is no such batch.
+        Expected: not cancelled, and each field as in ``batch``. So of two edits of one field the second one
+        knows what it replaces, and edits of different fields do not undo each other.
+
+        Args:
+            batch: as read.
+            changes: by dotted path, the new value; None removes the field.
+            expected: further conditions.
+            by: the operator.
         """
-        fields = {f"call_settings.{name}": value for name, value in settings.items()}
-        return self._change(batch_id, {"$set": {**fields, "updated_at": self._now()}})
+        changes = _writable(batch.document, changes)
+        as_read = {path: as_stored(_at(batch.document, path)) for path in changes}
+        set_ = {path: value for path, value in changes.items() if value is not None}
+        unset = {path: "" for path, value in changes.items() if value is None}
+        now = self._now()
+        change: Document = {"$set": {**set_, "edited": {"by": by, "at": now}, "updated_at": now}}
+        if unset:
+            change["$unset"] = unset
+        return self.table.update(
+            {"batch_id": batch.batch_id, **as_read, **NOT_CANCELLED, **(expected or {})}, change
+        )
 
     def accept_unassigned(self, batch_id: str) -> Batch:
         """Let numbers that no numbering plan has be dialled in a batch.
@@ -214,8 +277,8 @@ class Batches:
         """Delete a batch without open dials, of which no job is left; return whether it was there."""
         return self.table.delete({"batch_id": batch_id, "open_dials.0": {"$exists": False}}) > 0
 
-    def _change(self, batch_id: str, change: Document) -> Batch:
-        if not self.table.update({"batch_id": batch_id}, change):
+    def _change(self, batch_id: str, change: Document, expected: Document | None = None) -> Batch:
+        if not self.table.update({"batch_id": batch_id, **(expected or {})}, change):
             raise NotFound(f"no batch {batch_id}")
         return self.get(batch_id)
 
@@ -235,6 +298,7 @@ class Batches:
         query = {
             "batch_id": batch_id,
             "is_active": ACTIVE,
+            **NOT_CANCELLED,
             "open_dials.key": {"$ne": key},
             **capacity,
         }
@@ -353,3 +417,26 @@ class Batches:
     def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
         """Write SpeechAI's job counters."""
         self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})
+
+
+def _at(document: Document, path: str) -> object:
+    """The value at a dotted path, None where it is missing."""
+    found: object = document
+    for name in path.split("."):
+        found = mapping(found).get(name)
+    return found
+
+
+def _writable(document: Document, changes: Mapping[str, object]) -> Mapping[str, object]:
+    """The changes as the database can write them: where ``call_settings`` is no document, it is replaced."""
+    settings = document.get("call_settings")
+    if isinstance(settings, Mapping) or "call_settings" not in document:
+        return changes
+    prefix = "call_settings."
+    own = {
+        path.removeprefix(prefix): value
+        for path, value in changes.items()
+        if path.startswith(prefix) and value is not None
+    }
+    others = {path: value for path, value in changes.items() if not path.startswith(prefix)}
+    return {**others, "call_settings": own} if len(others) < len(changes) else changes

@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 
 from speechaid.model.reading import Document
-from speechaid.store.indexes import DAY_SECONDS, LOG_RETENTION
+from speechaid.store.indexes import DAY_SECONDS, LOG_BATCH_COMMANDS, LOG_RETENTION
 from speechaid.store.table import Table
 
 #: Events of operators: a command that changes something, or reads of people's data.
@@ -43,11 +43,36 @@ class CallLogs:
         """Add lines about jobs, each with its ``event``, ``job_id`` and ``at``."""
         self.table.insert_many([dict(line) for line in lines])
 
-    def audit(self, *, actor: str, command: str, args: Mapping[str, Any], outcome: str) -> None:
-        """Add a line about an operator's command: who, what, and its outcome."""
-        self._insert(
-            {"event": COMMAND, "actor": actor, "command": command, "args": dict(args), "outcome": outcome}
-        )
+    def audit(
+        self,
+        *,
+        actor: str,
+        command: str,
+        args: Mapping[str, Any],
+        outcome: str,
+        batch: str | None = None,
+        changes: Sequence[Document] | None = None,
+    ) -> None:
+        """Add a line about an operator's command: who, what, and its outcome.
+
+        Args:
+            actor: who sent it.
+            command: its name.
+            args: as typed.
+            outcome: ``done``, or the code of the refusal.
+            batch: the id of the batch that it was about.
+            changes: what it changed: each with ``option``, ``old`` and ``new``.
+        """
+        fields: Document = {"actor": actor, "command": command, "args": dict(args), "outcome": outcome}
+        if changes:
+            fields["changes"] = [dict(change) for change in changes]
+        self._insert({"event": COMMAND, **fields, "batch": batch})
+
+    def of_batch(self, batch_id: str, limit: int) -> list[Document]:
+        """Find the latest commands about a batch, newest first."""
+        query = {"event": COMMAND, "batch": batch_id}
+        # The embedded server uses a partial index only with a hint.
+        return self.table.find(query, sort=[("at", -1)], limit=limit, hint=LOG_BATCH_COMMANDS.name)
 
     def note_read(self, record_id: object, fields: Document) -> None:
         """Add the record of a client's reads, or write it again with its new counts."""
@@ -58,12 +83,27 @@ class CallLogs:
         return self.table.find({"job_id": job_id}, sort=[("at", 1)])
 
     def latest(
-        self, limit: int, *, job_id: str | None, event: str | None, after: str | None
+        self,
+        limit: int,
+        *,
+        job_id: str | None,
+        event: str | None,
+        after: str | None,
+        batch: str | None = None,
+        days: Document | None = None,
     ) -> tuple[list[Document], str]:
         """Find the latest lines, oldest first; return them and the position from which to read on.
 
         A position lies ``OVERLAP_SECONDS`` in the past, since lines of other hosts may arrive late: a reader
         who goes on from it gets some lines again, and recognises them by their ``_id``.
+
+        Args:
+            limit: at most this many.
+            job_id: of this job only.
+            event: lines of this event only.
+            after: a position; only lines after it.
+            batch: of this batch only, by its id.
+            days: a condition on the lines' times.
 
         Raises:
             ValueError: ``after`` is not a position.
@@ -73,10 +113,14 @@ class CallLogs:
             query["job_id"] = job_id
         if event is not None:
             query["event"] = event
+        if batch is not None:
+            query["batch"] = batch
+        if days:
+            query["at"] = days
         if after is not None:
             query["_id"] = {"$gt": _object_id(after)}
         position = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
-        latest_first = [("at" if job_id or event else "_id", -1)]
+        latest_first = [("at" if job_id or event or batch or days else "_id", -1)]
         lines = self.table.find(query, sort=latest_first, limit=limit)
         return lines[::-1], position
 

@@ -39,6 +39,10 @@ class CallResults:
         """Find the result of a call; None where there is none."""
         return self.table.find_one({"call_id": call_id})
 
+    def has_batch(self, batch_id: str) -> bool:
+        """Whether a call of this batch is recorded."""
+        return bool(self.table.find({"batch_id": batch_id}, limit=1, fields=("_id",)))
+
     def aggregate(self, pipeline: Pipeline) -> list[Document]:
         """Run a pipeline over the results (``store.report_queries``)."""
         return self.table.aggregate(pipeline)

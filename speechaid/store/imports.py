@@ -9,7 +9,7 @@ from typing import Final
 
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import SuspendReason
-from speechaid.store.operator_actions import WAITING
+from speechaid.store.operator_actions import NEVER_DIALLED, WAITING
 from speechaid.store.table import Table
 
 #: Fields of a job by which it is known whether its person waits, or was called lately.
@@ -18,6 +18,7 @@ _KNOWN_FIELDS: Final = (
     *("contact", "to_number", "nombre", "rut", "payload.reference_number"),
     *("last_outcome", "call_id", "attempts", "tries"),
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
+    *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes"),
 )
 #: Fields of a job that its variables are made of.
 _VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_number")
@@ -25,14 +26,6 @@ _VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_
 _KEYS_OF_A_QUERY: Final = 60
 #: Mappings of an account that are kept, the latest used.
 _MAPPINGS: Final = 200
-#: What a job has that was dialled, or may have been.
-NEVER_DIALLED: Final[Mapping[str, object]] = {
-    "dial": None,
-    "call_id": None,
-    "last_outcome": None,
-    "attempts": {"$in": [0, None]},
-    "contact.next_phone_index": {"$in": [0, None]},
-}
 
 
 class Imports:
@@ -60,6 +53,10 @@ class Imports:
         """Remove the record of an import that made nothing."""
         self.records.delete({"_id": import_id})
 
+    def forget_batch(self, batch_id: str) -> None:
+        """Remove the records of the imports into a batch that was deleted: the files may come again."""
+        self.records.delete({"batch_id": batch_id})
+
     def find(self, import_id: str) -> Document | None:
         """Find the record of an import; None where there is none."""
         return self.records.find_one({"_id": import_id})
@@ -68,6 +65,10 @@ class Imports:
         """Find the latest import into a batch that was not undone; None where there is none."""
         rows = self.records.find({"batch_id": batch_id, "undone": None}, sort=[("started_at", -1)], limit=1)
         return rows[0] if rows else None
+
+    def of_batch(self, batch_id: str, limit: int) -> list[Document]:
+        """Find the imports into a batch, latest first."""
+        return self.records.find({"batch_id": batch_id}, sort=[("started_at", -1)], limit=limit)
 
     def of_file(self, account_id: str | None, sha256: str) -> list[Document]:
         """Find the imports of the same file for the same account that were not undone, latest first."""

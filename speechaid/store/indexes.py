@@ -61,6 +61,9 @@ JOBS = (
     Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_contacts", _keys("account_id", "contact_key"), "contacts that exist already"),
     Index("speechaid_people", _keys("account_id", "person_keys"), "other jobs of the same people"),
+    Index("speechaid_phones", _keys("contact.phones"), "jobs of a phone number"),
+    Index("speechaid_created", _keys("created_at"), "jobs by the day on which they were made"),
+    Index("speechaid_last_outcome", _keys("last_outcome"), "jobs by their last call", {"sparse": True}),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
         "speechaid_live_number",
@@ -91,6 +94,11 @@ RESULT_DIAL_KEYS = _keys("dial_key")
 BATCHES = (
     Index("speechaid_batch_id", _keys("batch_id"), "a batch by its name"),
     Index("speechaid_priority", _keys("priority", "batch_id"), "batches above normal priority"),
+    Index("speechaid_batch_name", _keys("name", "account_id"), "a batch by the name that people gave it"),
+    Index("speechaid_cancelled", _keys("cancelled.at"), "cancelled batches", {"sparse": True}),
+    Index(
+        "speechaid_redials", _keys("redial.of"), "batches that call those of another again", {"sparse": True}
+    ),
 )
 ACCOUNTS = (
     Index("speechaid_account_id", _keys("account_id"), "an account by its name"),
@@ -100,6 +108,10 @@ RESULTS = (
     Index("speechaid_call_id", _keys("call_id"), "a result by its call"),
     Index("speechaid_result_job", _keys("job_id", "created_at"), "a job's calls in order"),
     Index("speechaid_result_batch", _keys("batch_id", "created_at"), "a batch's calls in order"),
+    Index("speechaid_result_account", _keys("account_id", "created_at"), "an account's calls in order"),
+    Index("speechaid_result_outcome", _keys("outcome", "created_at"), "calls that ended alike in order"),
+    Index("speechaid_result_number", _keys("contact.phone_used"), "calls to a phone number"),
+    Index("speechaid_result_created", _keys("created_at"), "calls by day"),
     Index(
         "speechaid_result_dial",
         _keys("dial_key"),
@@ -125,6 +137,12 @@ LOG_RETENTION = Index(
     "old lines are deleted by the database",
     {"expireAfterSeconds": 90 * DAY_SECONDS, "partialFilterExpression": {"event": {"$exists": True}}},
 )
+LOG_BATCH_COMMANDS = Index(
+    "speechaid_log_batch_commands",
+    _keys("event", "batch", "at"),
+    "operators' commands about a batch in order",
+    {"partialFilterExpression": {"event": "command"}},
+)
 LOGS = (
     Index(
         "speechaid_log_commands",
@@ -139,6 +157,8 @@ LOGS = (
         {"partialFilterExpression": {"event": "read"}},
     ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
+    Index("speechaid_log_batch", _keys("batch", "at"), "a batch's lines in order"),
+    LOG_BATCH_COMMANDS,
     LOG_RETENTION,
 )
 #: Indexes of ``call_logs`` that earlier versions created and that are dropped now.

@@ -493,6 +493,23 @@ class Jobs:
         """Insert new jobs."""
         self.table.insert_many(documents)
 
+    def insert_missing(self, documents: Sequence[Document]) -> None:
+        """Insert those of the jobs that are not there yet, by their ``_id``; another host may do the same."""
+        ids = [document["_id"] for document in documents]
+        found = self.table.find({"_id": {"$in": ids}}, fields=("_id",)) if ids else []
+        present = {row["_id"] for row in found}
+        missing = [document for document in documents if document["_id"] not in present]
+        if not missing:
+            return
+        try:
+            self.table.insert_many(missing)
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            for document in missing:
+                with contextlib.suppress(Duplicate):
+                    self.table.insert(document)
+
     def get(self, job_id: str) -> Job:
         """Find a job by its name (``job_id``, else ``_id`` as text).
 
@@ -511,11 +528,9 @@ class Jobs:
         )
         return [str(row["job_id"]) for row in rows]
 
-    def select(self, *, batch_id: str | None, status: JobStatus | None, limit: int) -> list[Job]:
-        """Find at most ``limit`` jobs of a batch or a status (None: any), in the database's natural order."""
-        query: Document = {}
-        if batch_id is not None:
-            query["batch_id"] = batch_id
+    def select(self, which: Document, *, status: JobStatus | None, limit: int) -> list[Job]:
+        """Find at most ``limit`` jobs of a query and a status (None: any), in natural order."""
+        query = dict(which)
         if status is not None:
             query["status"] = {"$in": spellings_of(status)}
         return [read_job(document) for document in self.table.find(query, limit=limit)]

@@ -6,18 +6,27 @@ about one job in any state are in ``store.operator_requests``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
-from speechaid.model.states import STATUS_ALIASES, JobStatus, SuspendReason
+from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome, SuspendReason, spellings_of
+from speechaid.rules.redial import OVER
 from speechaid.store.jobs import LIVE_NUMBER, clear_claim, read_job, update_each
-from speechaid.store.table import Table
+from speechaid.store.table import Table, as_stored
 
 #: Statuses of jobs that wait and that no worker holds.
 WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED)
+#: What a job has that was never dialled.
+NEVER_DIALLED: Final[Mapping[str, object]] = {
+    "dial": None,
+    "call_id": None,
+    "last_outcome": None,
+    "attempts": {"$in": [0, None]},
+    "contact.next_phone_index": {"$in": [0, None]},
+}
 #: Fields that a reset removes: how the job ended, and SpeechAI's retry.
 _ENDS: Final = (
     "failed_at",
@@ -111,10 +120,37 @@ class OperatorActions:
         }
         return self.table.update(query, clear_claim(changes, self._now(), JobStatus.IN_PROGRESS))
 
+    # -- retries -----------------------------------------------------------------------------------------
+
+    def waiting_for_retry(self, batch_id: str) -> Generator[Job]:
+        """Yield a batch's pending jobs with an attempt behind them that are not due yet."""
+        query: Document = {
+            "status": JobStatus.PENDING,
+            "batch_id": batch_id,
+            "reserved_until": {"$gt": self._now()},
+            "attempts": {"$gt": 0},
+        }
+        return (read_job(row) for row in self.table.stream(query))
+
+    def move(self, job: Job, due: datetime) -> bool:
+        """Change when a pending job is due; False where it changed meanwhile.
+
+        Expected: pending, and revision and due time as read, by which a claim would be noticed.
+        """
+        as_read = {name: as_stored(job.document.get(name)) for name in ("revision", "reserved_until")}
+        query = {"_id": job.id, "status": JobStatus.PENDING, **as_read}
+        fields = {"reserved_until": due, "revision": job.revision + 1, "updated_at": self._now()}
+        return self.table.update(query, {"$set": fields})
+
     # -- many jobs ---------------------------------------------------------------------------------------
 
     def resettable(
-        self, statuses: Sequence[str], *, max_age_seconds: float | None, batch_id: str | None
+        self,
+        statuses: Sequence[str],
+        *,
+        max_age_seconds: float | None,
+        batch_id: str | None,
+        without: Sequence[str] = (),
     ) -> Document:
         """The query for jobs that may be reset: without a dial; never one that asked not to be called.
 
@@ -122,6 +158,7 @@ class OperatorActions:
             statuses: as stored, aliases included.
             max_age_seconds: since the last change; None: any age.
             batch_id: None: any batch.
+            without: batches whose jobs are left out.
         """
         query: Document = {
             "status": {"$in": list(statuses)},
@@ -131,6 +168,8 @@ class OperatorActions:
         }
         if batch_id is not None:
             query["batch_id"] = batch_id
+        elif without:
+            query["batch_id"] = {"$nin": list(without)}
         if max_age_seconds is not None:
             since = self._now() - timedelta(seconds=max_age_seconds)
             query["$or"] = [
@@ -175,6 +214,37 @@ class OperatorActions:
         return self._change(
             query, limit, {"status": JobStatus.PENDING}, without=("suspend_reason", "suspended_at")
         )
+
+    def find_over(self, batch_id: str, outcomes: Sequence[Outcome]) -> Generator[Document]:
+        """Yield a batch's jobs that are over, and whose last call had one of these outcomes."""
+        query: Document = {
+            "status": {"$in": [spelling for status in OVER for spelling in spellings_of(status)]},
+            "batch_id": batch_id,
+            "last_outcome": {"$in": [str(outcome) for outcome in outcomes]},
+            "dial": None,
+        }
+        return self.table.stream(query)
+
+    def count_never_called(self, batch_id: str) -> int:
+        """How many jobs of a batch wait, or were cancelled, and were never dialled."""
+        return self.table.count(self._never_called(batch_id))
+
+    def count_called(self, batch_id: str) -> int:
+        """How many jobs of a batch were dialled, or have ended otherwise; those just claimed do not count."""
+        claimed: Document = {"batch_id": batch_id, "status": JobStatus.IN_PROGRESS, **NEVER_DIALLED}
+        claimed |= {"claim_token": {"$ne": None}}
+        others = self.count_never_called(batch_id) + self.table.count(claimed)
+        return max(0, self.table.count({"batch_id": batch_id}) - others)
+
+    def delete_never_called(self, batch_id: str, limit: int) -> int:
+        """Delete at most ``limit`` of them; return how many. One that a worker claims meanwhile stays."""
+        query = self._never_called(batch_id)
+        ids = [row["_id"] for row in self.table.find(query, limit=limit, fields=("_id",))]
+        return self.table.delete({**query, "_id": {"$in": ids}}) if ids else 0
+
+    def _never_called(self, batch_id: str) -> Document:
+        statuses = [*WAITING, JobStatus.CANCELLED]
+        return {"batch_id": batch_id, "status": {"$in": statuses}, **NEVER_DIALLED}
 
     def in_progress(self, batch_id: str) -> list[Job]:
         """Find a batch's jobs in progress."""

@@ -15,6 +15,7 @@ from speechaid.model.reading import Document
 from speechaid.model.states import ALLOWED_TRANSITIONS, JobStatus
 from speechaid.rules import operator_requests
 from speechaid.store.jobs import Jobs, clear_claim
+from speechaid.store.table import as_stored
 
 
 class Requested(StrEnum):
@@ -66,16 +67,23 @@ class OperatorRequests:
                 "_id": job.id,
                 "status": job.document.get("status"),
                 "claim_token": job.claim_token,
-                **({"dial": None} if job.dial is None else {"dial.key": job.dial.key}),
+                **_same_dial(job),
             }
             if self._jobs.table.update(query, change):
                 return answer
 
 
+def _same_dial(job: Job) -> Document:
+    """The condition that the dial is as read: one that cannot be read is compared as it is stored."""
+    if job.dial is not None:
+        return {"dial.key": job.dial.key}
+    return {"dial": as_stored(job.document.get("dial"))}
+
+
 def _may_have_call(job: Job) -> bool:
     """Whether a dial is open, or another program left the job in progress, perhaps with a call."""
     left = job.status is JobStatus.IN_PROGRESS and (job.foreign or job.claim_token is None)
-    return job.dial is not None or left
+    return job.dial is not None or job.has_unreadable_dial or left
 
 
 def _is_allowed(job: Job, action: str) -> bool:

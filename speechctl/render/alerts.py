@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import duration, local_time
+from speechctl.render.text import duration, local_time_with_zone
 
 
 def alerts(result: Result) -> list[Block]:
@@ -14,7 +14,7 @@ def alerts(result: Result) -> list[Block]:
         blocks.append(f"no alert fires; {result['quiet_count']} are quiet")
     for row in firing:
         blocks += [
-            Heading(text=f"{row['alert']} ({row['severity']}) since {local_time(row['since'])}"),
+            Heading(text=f"{row['alert']} ({row['severity']}) since {local_time_with_zone(row['since'])}"),
             summary_of(row),
             f"  means: {row['meaning']}",
             f"  do: {row['remedy']}",

@@ -6,13 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, agents, diagnostics, imports, lists
+from speechctl.render import actions, agents, batches, diagnostics, imports, lists
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
 from speechctl.render.report import report
 from speechctl.render.status import status
-from speechctl.render.text import as_words, cause_text, duration, local_time, pause_text, plural
+from speechctl.render.text import (
+    as_words,
+    cause_text,
+    dials_first,
+    duration,
+    local_time,
+    local_time_with_zone,
+    plural,
+    priority_text,
+    zone_name,
+)
 
 #: What a progress message counts, by its state.
 _PROGRESS_UNITS: Final = {
@@ -134,13 +144,14 @@ def _resume_batch(result: Result) -> list[Block]:
     lines: list[Block] = [
         f"{_batch_name(result)} {'was active already' if result['was_active'] else 'is active again'}"
     ]
+    lines += batches.change_lines(result)
     if result.get("started"):
         lines.append(f"{plural(int(result['started']), 'imported contact')} started")
     if result.get("first_calls") and not result.get("fault"):
         lines.append(str(result["first_calls"]["text"]))
     lines += [*_warning(result), *agents.start_warning(result)]
     if result.get("fault"):
-        lines.append(f"! it is still not dialled: {result['fault']}; correct the batch's call_settings")
+        lines.append(f"! it is still not dialled: {result['fault']}; edit-batch corrects it")
     return lines
 
 
@@ -155,12 +166,14 @@ def _batches(result: Result) -> list[Block]:
         [row["batch_id"], row["name"], _state(row), *(row["jobs"].get(word, "") for word in _STATUSES)]
         for row in result["batches"]
     ]
-    title = f"as of {local_time(result['as_of'])}" if result.get("as_of") else ""
+    title = f"as of {local_time_with_zone(result['as_of'])}" if result.get("as_of") else ""
     blocks: list[Block] = [
         table(title, f"batch name state {' '.join('#' + word for word in _STATUSES)}", rows)
     ]
     if not rows:
         blocks = ["there are no batches; speechctl import FILE creates one"]
+    if first := dials_first(result["batches"]):
+        blocks.append(first)
     # The table cuts long faults; an operator needs the whole text to correct the batch.
     cut = [row for row in result["batches"] if row.get("fault") and len(_state(row)) > MAX_CELL_WIDTH]
     blocks += [f"{row['batch_id']} is {_state(row)}" for row in cut]
@@ -177,8 +190,9 @@ def _batches(result: Result) -> list[Block]:
 
 def _state(row: Result) -> str:
     if row["active"]:
-        return f"not dialled: {row['fault']}" if row.get("fault") else "active"
-    return pause_text(row.get("pause"))
+        raised = f", {priority_text(row)}" if priority_text(row) else ""
+        return f"not dialled: {row['fault']}" if row.get("fault") else f"active{raised}"
+    return batches.batch_state(row)
 
 
 def _jobs(result: Result) -> list[Block]:
@@ -199,6 +213,8 @@ def _jobs(result: Result) -> list[Block]:
     blocks: list[Block] = [
         table("", "job status name #attempts phone last_outcome due_or_leased_until", rows)
     ]
+    if any(row[-1] for row in rows):
+        blocks.append(f"times in {zone_name(result.get('as_of'))}")
     if len(rows) >= result["limit"]:
         blocks.append(f"the first {len(rows)} are shown; --limit shows more")
     return blocks
@@ -213,7 +229,7 @@ def _job(result: Result) -> list[Block]:
     }
     shown["next_phone"] = f"{result['phone'] + 1} of {result['phones_count']}"
     blocks: list[Block] = [
-        Heading(text=f"{result['job_id']}: {as_words(result['status'])}"),
+        Heading(text=f"{result['job_id']}: {as_words(result['status'])}, times in {zone_name()}"),
         *_fields(shown),
     ]
     if result.get("dial"):
@@ -313,6 +329,10 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "log-level": _log_level,
     "shutdown": _shutdown,
     "batches": _batches,
+    "batch": batches.batch,
+    "edit-batch": batches.edit_batch,
+    "redial-batch": batches.redial_batch,
+    "delete-batch": batches.delete_batch,
     "create-batch": _create_batch,
     "pause-batch": _pause_batch,
     "resume-batch": _resume_batch,

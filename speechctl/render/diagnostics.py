@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, duration, local_time, plural, with_local_times
+from speechctl.render.text import (
+    as_words,
+    duration,
+    local_time,
+    local_time_with_zone,
+    plural,
+    with_local_times,
+)
 
 #: How findings are marked, by their weight.
 _SEVERITIES: Final = {"fault": "FAULT", "ordered": "note", "warning": "warning"}
@@ -17,7 +24,7 @@ def explain(result: Result) -> list[Block]:
     blocks: list[Block] = [heading, with_local_times(result["sentence"])]
     chance = result.get("next_chance")
     if chance is not None and any(not check["passed"] for check in result["checks"]):
-        blocks.append(f"next chance: {local_time(chance)}")
+        blocks.append(f"next chance: {local_time_with_zone(chance)}")
     holder = result.get("in_hand")
     if holder is not None and holder.get("worker"):
         lease = "ran out at" if holder["lease_ran_out"] else "until"
@@ -39,7 +46,7 @@ def forecast(result: Result) -> list[Block]:
     waiting = plural(int(result["pending"]), "waiting job")
     at_retell = "" if cost is None else f"; {cost:g} at Retell"
     blocks: list[Block] = [
-        Heading(text=f"Forecast{of}, {local_time(result['at'])} (nothing is dialled)"),
+        Heading(text=f"Forecast{of}, {local_time_with_zone(result['at'])} (nothing is dialled)"),
         f"{plural(len(dials), 'dial')} shown of {waiting}, {assumed}",
         f"estimated: {result['minutes']:g} minutes and {result['credit']:g} credit of accounts{at_retell}",
     ]

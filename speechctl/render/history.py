@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from speechctl.render.batches import change_text
 from speechctl.render.blocks import Block, Result, sanitized
 from speechctl.render.text import cause_text, local_time, plural
 
@@ -18,7 +19,8 @@ def log_line(line: Result) -> str:
     if line.get("event") in {"command", "read"}:
         given = " ".join(f"{name}={value}" for name, value in (line.get("args") or {}).items())
         what = " ".join(filter(None, [str(line.get("command")), given]))
-        done = f"{line.get('outcome')}{_read(line)}"
+        changed = "; ".join(map(change_text, line.get("changes") or ()))
+        done = f"{line.get('outcome')}{_read(line)}{f' ({changed})' if changed else ''}"
         return sanitized(f"{local_time(line.get('at'))}  {line.get('actor')}: {what}: {done}")
     return event_line({**line, "job": line.get("job_id")})
 

@@ -20,8 +20,9 @@ def contacts_import(result: Result) -> list[Block]:
     blocks: list[Block] = [_head(result)]
     if result.get("first_calls"):
         blocks.append(_first_calls(result))
-    blocks += [f"! {result['warning']}"] if result.get("warning") else []
-    blocks += [f"! {result['agent_warning']}"] if result.get("agent_warning") else []
+    blocks += [
+        f"! {result[name]}" for name in ("warning", "name_remark", "agent_warning") if result.get(name)
+    ]
     blocks += _read(result)
     blocks += _columns(result)
     blocks += _known(result)

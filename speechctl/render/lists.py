@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import local_time, plural
+from speechctl.render.text import local_time, plural, zone_name
 
 _MAX_SHOWN: Final = 50
 
@@ -38,7 +38,10 @@ def imports(result: Result) -> list[Block]:
     ]
     if not rows:
         return ["nothing has been imported yet: speechctl import FILE"]
-    blocks: list[Block] = [table("", "started file batch state #imported #already_there #bad_rows by", rows)]
+    title = f"times in {zone_name()}"
+    blocks: list[Block] = [
+        table(title, "started file batch state #imported #already_there #bad_rows by", rows)
+    ]
     if any(row["state"] == "broke_off" for row in result["imports"]):
         blocks.append("import the same file again with --batch BATCH: contacts already there are skipped")
     return blocks

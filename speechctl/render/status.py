@@ -11,7 +11,15 @@ from typing import Final
 
 from speechctl.render.alerts import summary_of
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, duration, local_time, local_time_with_zone, pause_text, plural
+from speechctl.render.text import (
+    as_words,
+    duration,
+    local_time,
+    local_time_with_zone,
+    pause_text,
+    plural,
+    priority_text,
+)
 
 #: More workers than this are counted by state; --json lists all.
 _MAX_WORKERS: Final = 60
@@ -252,7 +260,8 @@ def _batch_state(row: Result, not_understood: Sequence[str]) -> str:
         return "not dialled: there is no such batch"
     if row["active"]:
         is_invalid = row["batch_id"] in not_understood
-        return "not dialled: settings not understood" if is_invalid else "active"
+        raised = f", {priority_text(row)}" if priority_text(row) else ""
+        return "not dialled: settings not understood" if is_invalid else f"active{raised}"
     return pause_text(row.get("pause"))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from speechaid.protocol.text import plural
@@ -12,15 +12,20 @@ from speechaid.protocol.text import plural
 __all__ = [
     "as_words",
     "cause_text",
+    "dials_first",
     "duration",
     "local_time",
     "local_time_with_zone",
     "pause_text",
     "percent",
     "plural",
+    "priority_text",
     "with_local_times",
+    "zone_name",
 ]
 
+#: Batches that a line names.
+_NAMED: Final = 3
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 #: The stored cause of a settled call (``rules.retry_table.RetryCause``) in words.
 CAUSES: Final[Mapping[str, str]] = {
@@ -78,6 +83,15 @@ def local_time_with_zone(value: object) -> str:
     return f"{local_time(value)} {name}"
 
 
+def zone_name(value: object = None) -> str:
+    """The name of the reader's time zone: at an ISO time, else now."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = datetime.now(UTC)
+    return moment.astimezone().strftime("%Z")
+
+
 def with_local_times(sentence: str) -> str:
     """A sentence of the daemon with each ISO time in it replaced by ``local_time``."""
     return _INSTANT.sub(lambda match: local_time(match[0]), sentence)
@@ -98,6 +112,23 @@ def pause_text(pause: Mapping[str, Any] | None) -> str:
     """A batch's pause with what is recorded about it: ``paused by maria (uid 1000): wrong amounts``."""
     by, reason = (pause or {}).get("by"), (pause or {}).get("reason")
     return f"paused{f' by {by}' if by else ''}{f': {reason}' if reason else ''}"
+
+
+def priority_text(row: Mapping[str, Any]) -> str:
+    """A batch's priority where it is above normal: ``urgent`` or ``high``; else nothing."""
+    return {3: "urgent", 2: "high"}.get(row.get("priority") or 1, "")
+
+
+def dials_first(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Which of the active batches with jobs that wait are dialled before the others; None: all take turns."""
+    waiting = [row for row in rows if row.get("active") and (row.get("jobs") or {}).get("pending")]
+    priorities = sorted({row.get("priority") or 1 for row in waiting}, reverse=True)
+    if len(priorities) < 2:
+        return None
+    first = [row for row in waiting if (row.get("priority") or 1) == priorities[0]]
+    names = ", ".join(str(row.get("name") or row["batch_id"]) for row in first[:_NAMED])
+    more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
+    return f"dialled first: {names}{more} ({priority_text(first[0])})"
 
 
 def percent(share: float | None) -> str:

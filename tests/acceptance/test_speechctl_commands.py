@@ -124,6 +124,21 @@ def test_a_paused_batch_places_no_call_and_a_resumed_one_does(terminal: Terminal
     terminal.until(lambda: len(terminal.simulator.placed_calls()) > calls)
 
 
+def test_a_batch_is_edited_by_its_name_and_those_not_reached_get_a_new_one(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(3, "edited", *not_today())
+    (change,) = terminal.ask("edit-batch", "edited", "--max-attempts", "7")["changes"]
+    assert (change["option"], change["new"]) == ("max_attempts", 7)
+    terminal.until(lambda: "edit-batch" in terminal.type("batch", "edited"))
+    ended = {"status": "failed", "last_outcome": "busy"}
+    terminal.database.jobs.update_many({"batch_id": batch}, {"$set": ended})
+    again = terminal.ask("redial-batch", "edited", "--outcomes", "busy")
+    assert again["added"] == 3
+    assert "cancel-batch" in terminal.refused("delete-batch", batch, "--yes")
+    assert terminal.ask("delete-batch", again["batch_id"], "--yes")["deleted"] == 3
+    terminal.type("cancel-batch", "edited", "--yes")
+    assert "for good" in terminal.refused("resume-batch", batch)
+
+
 def test_resume_all_resumes_only_what_pause_all_paused(terminal: Terminal) -> None:
     mine = terminal.ask("create-batch", "mine")["batch_id"]
     other = terminal.ask("create-batch", "other")["batch_id"]
@@ -163,7 +178,8 @@ def test_a_job_is_suspended_resumed_and_cancelled(terminal: Terminal) -> None:
 
 def test_a_reset_leaves_out_people_who_asked_not_to_be_called(terminal: Terminal) -> None:
     batch = terminal.import_contacts(3, "reset", *not_today())
-    terminal.type("cancel-batch", batch, "--yes")
+    for job in terminal.jobs(batch):
+        terminal.type("cancel-job", job["job_id"], "--yes")
     asked = terminal.jobs(batch)[0]["job_id"]
     terminal.database.jobs.update_one({"job_id": asked}, {"$set": {"cancel_reason": "do_not_call"}})
     argv = ["reset-jobs", "--status", "cancelled", "--max-age-hours", "1", "--batch", batch]

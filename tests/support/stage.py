@@ -54,8 +54,8 @@ class QuietLink:
         self.counted_once: set[str] = set()
         self.finished = 0
 
-    def is_batch_paused(self, batch_id: str | None) -> bool:
-        return batch_id in self.paused_batches
+    def is_batch_paused(self, batch_id: str | None, name: str | None) -> bool:
+        return batch_id in self.paused_batches or name in self.paused_batches
 
     def report_step(
         self,

@@ -113,13 +113,13 @@ def windows(facts: DoctorFacts) -> Findings:
             "no_allowed_hours",
             "batches without allowed_hours are called day and night",
             listed(dict.fromkeys(sorted(facts.without_hours), "")),
-            "set their allowed_hours, or SPEECHAID_DEFAULT_ALLOWED_HOURS",
+            "speechctl edit-batch ID --hours 09:00-18:00, or set SPEECHAID_DEFAULT_ALLOWED_HOURS",
         )
 
 
 def _remedy(name: str, batch: Batch | None) -> str:
     if batch is None or not batch.faults:
-        return "correct the batch's call_settings"
+        return f"correct them: speechctl edit-batch {name} --hours 09:00-18:00 (batch {name} shows all)"
     if batch.active_fault is None:
         return "correct these fields of the batch"
     return f"speechctl pause-batch {name}, or resume-batch"

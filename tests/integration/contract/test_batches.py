@@ -9,6 +9,7 @@ import pytest
 from speechaid.errors import NotFound
 from speechaid.store.batches import INACTIVE, PAUSED_BY_SPEECHAID, SELECTION_FIELDS
 from speechaid.store.connection import Store
+from speechaid.store.table import Duplicate
 from tests.integration.contract.documents import ago, one
 
 
@@ -264,3 +265,69 @@ def test_a_batch_that_an_operator_paused_keeps_that_pause(store: Store) -> None:
     add_batch(store, is_active=False, pause={"by": "maria"})
     assert note(store, "a", "b", "c") == [False] * 3
     assert batch(store)["pause"] == {"by": "maria"}
+
+
+# -- settings, names, cancellation ------------------------------------------------------------------------
+
+
+def test_settings_are_written_one_by_one_as_long_as_they_are_as_read(store: Store) -> None:
+    add_batch(store, call_settings={"max_attempts": 2, "allowed_hours": {"start": "09:00", "end": "18:00"}})
+    as_read = store.batches.get("batch-1")
+    hours = {"start": "10:00", "end": "18:00"}
+    assert store.batches.write_settings(as_read, {"call_settings.allowed_hours": hours}, by="ana")
+    # Another field of the same reading still stands; the same field does not.
+    assert store.batches.write_settings(as_read, {"call_settings.max_attempts": None}, by="ana")
+    assert not store.batches.write_settings(as_read, {"call_settings.allowed_hours": None}, by="ana")
+    assert batch(store)["call_settings"] == {"allowed_hours": hours}
+    assert batch(store)["edited"]["by"] == "ana"
+
+
+@pytest.mark.parametrize("stored", [None, "none", 7, [1]])
+def test_call_settings_that_are_no_document_are_replaced_by_an_edit(store: Store, stored: Any) -> None:
+    add_batch(store, call_settings=stored)
+    as_read = store.batches.get("batch-1")
+    assert store.batches.write_settings(as_read, {"call_settings.max_attempts": 2, "priority": 3}, by="ana")
+    assert (batch(store)["call_settings"], batch(store)["priority"]) == ({"max_attempts": 2}, 3)
+
+
+def test_a_cancelled_batch_takes_no_settings_no_resume_and_no_dial(store: Store) -> None:
+    add_batch(store, is_active=True, pause={"all": True})
+    store.batches.cancel("batch-1", by="ana", reason=None)
+    as_read = store.batches.get("batch-1")
+    assert not store.batches.write_settings(as_read, {"priority": 3}, by="ana")
+    with pytest.raises(NotFound):
+        store.batches.resume("batch-1", by="ana")
+    store.batches.table.update({"batch_id": "batch-1"}, {"$set": {"pause.all": True}})
+    assert store.batches.resume_all(by="ana") == 0
+    store.batches.table.update({"batch_id": "batch-1"}, {"$set": {"is_active": True}})
+    assert not store.batches.register_dial("batch-1", "key", at_most=None)
+    assert store.batches.pause_all(by="ana", reason=None) == 0
+    assert store.batches.cancelled_ids() == ["batch-1"]
+
+
+def test_a_batch_that_needs_hours_of_its_own_is_not_resumed_without(store: Store) -> None:
+    add_batch(store, is_active=False)
+    with pytest.raises(NotFound):
+        store.batches.resume("batch-1", by="ana", with_hours=True)
+    as_read = store.batches.get("batch-1")
+    store.batches.write_settings(as_read, {"call_settings.allowed_hours": {"start": "09:00"}}, by="ana")
+    assert store.batches.resume("batch-1", by="ana", with_hours=True).is_active
+
+
+def test_batches_are_found_by_the_name_that_people_gave_them(store: Store) -> None:
+    for name, account in (("b-2", "acc-1"), ("b-1", "acc-1"), ("b-3", None)):
+        add_batch(store, name, name="Cobranza Ñuñoa", **({} if account is None else {"account_id": account}))
+    assert store.batches.find_by_name("Cobranza Ñuñoa", 9) == ["b-1", "b-2", "b-3"]
+    assert store.batches.find_by_name("cobranza ñuñoa", 9) == []
+    assert store.batches.of_same_name("b-1", "Cobranza Ñuñoa", "acc-1", 9) == ["b-2"]
+    assert store.batches.of_same_name("b-9", "Cobranza Ñuñoa", None, 9) == ["b-3"]
+
+
+def test_a_redial_has_one_batch_of_its_number(store: Store) -> None:
+    fields = {"_id": "redial:batch-1:1", "redial": {"of": "batch-1", "number": 1}}
+    name = store.batches.create(fields)
+    with pytest.raises(Duplicate):
+        store.batches.create(fields)
+    store.batches.end_redial(name, added=2, left_out={"reached": 1})
+    (found,) = store.batches.redials_of("batch-1")
+    assert (found.batch_id, found.document["redial"]["left_out"]) == (name, {"reached": 1})

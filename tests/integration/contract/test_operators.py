@@ -8,7 +8,7 @@ import pytest
 
 from speechaid.errors import LeaseLost, NotFound
 from speechaid.model.job import Job
-from speechaid.model.states import JobStatus, SuspendReason
+from speechaid.model.states import JobStatus, Outcome, SuspendReason
 from speechaid.store.connection import Store
 from speechaid.store.operator_requests import Requested
 from tests.integration.contract.documents import (
@@ -256,9 +256,12 @@ def test_a_job_is_found_by_its_name_or_else_by_its_id(store: Store) -> None:
 def test_jobs_are_selected_by_batch_and_status_and_found_by_the_beginning_of_their_name(store: Store) -> None:
     for name, batch, status in (("a-1", BATCH, "done"), ("a-2", BATCH, "pending"), ("b-1", None, "done")):
         add_job(store, job_id=name, batch_id=batch, status=status)
-    assert {one.job_id for one in store.jobs.select(batch_id=BATCH, status=None, limit=9)} == {"a-1", "a-2"}
-    assert len(store.jobs.select(batch_id=BATCH, status=None, limit=1)) == 1
-    selected = store.jobs.select(batch_id=None, status=Job.read(job(store, "a-1")).status, limit=9)
+    assert {one.job_id for one in store.jobs.select({"batch_id": BATCH}, status=None, limit=9)} == {
+        "a-1",
+        "a-2",
+    }
+    assert len(store.jobs.select({"batch_id": BATCH}, status=None, limit=1)) == 1
+    selected = store.jobs.select({}, status=Job.read(job(store, "a-1")).status, limit=9)
     assert {one.job_id for one in selected} == {"a-1", "b-1"}
     assert set(store.jobs.find_by_prefix("a-")) == {"a-1", "a-2"}
     assert store.jobs.find_by_prefix("a.") == []
@@ -267,7 +270,7 @@ def test_jobs_are_selected_by_batch_and_status_and_found_by_the_beginning_of_the
 def test_jobs_that_speechai_completed_are_selected_with_those_that_are_done(store: Store) -> None:
     for name, status in (("a-1", "done"), ("a-2", "completed"), ("a-3", "failed")):
         add_job(store, job_id=name, batch_id=BATCH, status=status)
-    selected = store.jobs.select(batch_id=BATCH, status=JobStatus.DONE, limit=9)
+    selected = store.jobs.select({"batch_id": BATCH}, status=JobStatus.DONE, limit=9)
     assert {one.job_id for one in selected} == {"a-1", "a-2"}
 
 
@@ -279,3 +282,48 @@ def test_what_speechai_reserved_for_ended_jobs_is_found_until_it_is_given_back(s
     store.legacy.clear(found)
     assert store.legacy.amount(found) is None
     assert store.legacy.of_ended(10) == []
+
+
+# -- jobs of a batch that is edited, redialled or deleted --------------------------------------------------
+
+
+def test_a_job_that_waits_for_a_retry_is_moved_unless_it_changed(store: Store) -> None:
+    add_job(store, job_id="waits", batch_id=BATCH, attempts=1, reserved_until=ahead(store, seconds=60))
+    add_job(store, job_id="first", batch_id=BATCH, reserved_until=ahead(store, seconds=60))
+    add_job(store, job_id="due", batch_id=BATCH, attempts=1, reserved_until=ago(store, seconds=60))
+    (waits,) = store.operator_actions.waiting_for_retry(BATCH)
+    assert waits.job_id == "waits"
+    assert store.operator_actions.move(waits, ahead(store, seconds=30))
+    assert not store.operator_actions.move(waits, ahead(store, seconds=20))
+    assert store.jobs.get("waits").revision == 1
+
+
+def test_jobs_that_are_over_without_their_person_reached_are_found_by_outcome(store: Store) -> None:
+    over = {"failed": "busy", "done": "voicemail", "pending": "busy", "completed": "voicemail"}
+    for status, outcome in over.items():
+        add_job(store, job_id=status, batch_id=BATCH, status=status, last_outcome=outcome)
+    found = store.operator_actions.find_over(BATCH, [Outcome.BUSY, Outcome.VOICEMAIL])
+    assert {row["job_id"] for row in found} == {"failed", "done", "completed"}
+    (only,) = store.operator_actions.find_over(BATCH, [Outcome.BUSY])
+    assert only["job_id"] == "failed"
+
+
+def test_jobs_are_inserted_once_however_often_they_come(store: Store) -> None:
+    jobs = [{"_id": f"job-{n}", "job_id": f"job-{n}", "status": "pending"} for n in range(3)]
+    store.jobs.insert_missing(jobs[:2])
+    store.jobs.insert_missing(jobs)
+    store.jobs.insert_missing([])
+    assert store.jobs.table.count({}) == 3
+
+
+def test_only_jobs_that_were_never_dialled_are_deleted(store: Store) -> None:
+    add_job(store, job_id="waits", batch_id=BATCH)
+    add_job(store, job_id="cancelled", batch_id=BATCH, status="cancelled")
+    add_job(store, job_id="claimed", batch_id=BATCH, status="in_progress", claim_token="t")
+    assert store.operator_actions.count_called(BATCH) == 0
+    add_job(store, job_id="called", batch_id=BATCH, call_id="call_1")
+    assert store.operator_actions.count_called(BATCH) == 1
+    assert store.operator_actions.count_never_called(BATCH) == 2
+    assert store.operator_actions.delete_never_called(BATCH, 1) == 1
+    assert store.operator_actions.delete_never_called(BATCH, 9) == 1
+    assert {row["job_id"] for row in store.jobs.table.find({})} == {"claimed", "called"}

@@ -599,6 +599,20 @@ def test_an_action_on_a_job_with_an_open_dial_becomes_its_request(operator: Oper
     assert operator.run("hang-up", job="job-1")["call_id"] == "call_1"
 
 
+@pytest.mark.parametrize("dial", [{"key": "k", "number": "+56912345671"}, {}, "k", [1]], ids=str)
+def test_a_job_whose_open_dial_cannot_be_read_takes_a_request_and_blocks_nobody(
+    operator: Operator, dial: object
+) -> None:
+    """Its dial may be a call: the request waits, like that for any other open dial."""
+    batch_id = operator.run("create-batch", name="March")["batch_id"]
+    operator.add_job("job-1", status="in_progress", claim_token="t", dial=dial, batch_id=batch_id)
+    assert operator.run("suspend-job", job="job-1")["how"] == "recorded"
+    assert operator.run("cancel-batch", batch=batch_id)["when_their_calls_end"] == 1
+    job = operator.database.jobs.find_one({"job_id": "job-1"}) or {}
+    assert (job["status"], job["dial"], job["request"]["action"]) == ("in_progress", dial, "cancel")
+    operator.run("hold")
+
+
 def test_a_reset_leaves_jobs_with_an_open_dial_alone(operator: Operator) -> None:
     dial = {"key": "k", "number": "+56912345671", "intent_at": operator.store.now()}
     operator.add_job("job-1", status="failed", dial=dial, attempts=3)

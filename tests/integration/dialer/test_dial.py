@@ -143,12 +143,12 @@ def test_no_dial_goes_out_if_another_one_took_the_last_minutes_meanwhile(
     assert [entry.key for entry in account.reservations] == ["anothers"]
 
 
-@pytest.mark.parametrize("order", ["hold", "pause"])
+@pytest.mark.parametrize("order", ["hold", "pause", "pause by name"])
 def test_an_order_that_arrives_after_the_last_preflight_stops_the_dial(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
     """Only this host's line has it: the database still allows the call."""
-    batch = stage.add_batch()
+    batch = stage.add_batch(name="March")
     stage.add_job(A, batch_id=batch)
     context = stage.context()
     link = context.link
@@ -158,7 +158,7 @@ def test_an_order_that_arrives_after_the_last_preflight_stops_the_dial(
     def admit_dial(*arguments: object) -> bool:
         if order == "hold":
             link.read_orders = lambda: NoNewCalls.HOST_HELD
-        link.paused_batches = {batch} if order == "pause" else set()
+        link.paused_batches = {"pause": {batch}, "pause by name": {"March"}}.get(order, set())
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(circuit_breaker, "admit_dial", admit_dial)

@@ -383,15 +383,24 @@ def test_an_order_that_has_arrived_forbids_a_dial_before_the_worker_waits(
 
 def forbidden(link: SupervisorLink) -> NoNewCalls | Reason | None:
     """What the orders that have arrived forbid a dial of this batch by, as the last check before a create."""
-    return link.read_orders() or (Reason.BATCH_PAUSED if link.is_batch_paused("batch-17") else None)
+    return link.read_orders() or (Reason.BATCH_PAUSED if link.is_batch_paused("batch-17", None) else None)
 
 
 def test_a_pause_concerns_only_batches_whose_ids_begin_so(linked: tuple[Channel, SupervisorLink]) -> None:
     supervisor, link = linked
     supervisor.send(encode_command(Order.PAUSE_BATCH, {"batch": "batch-1"}))
     assert link.read_orders() is None
-    assert not link.is_batch_paused("batch-2")
-    assert link.is_batch_paused("batch-1")
+    assert not link.is_batch_paused("batch-2", "March")
+    assert link.is_batch_paused("batch-1", None)
+
+
+def test_a_pause_by_name_concerns_the_batches_of_that_name(linked: tuple[Channel, SupervisorLink]) -> None:
+    supervisor, link = linked
+    supervisor.send(encode_command(Order.PAUSE_BATCH, {"batch": "March"}))
+    assert link.read_orders() is None
+    assert link.is_batch_paused("batch-1", "March")
+    assert not link.is_batch_paused("batch-1", "March reminders")
+    assert not link.is_batch_paused(None, None)
 
 
 def test_what_a_check_before_a_dial_has_read_still_ends_the_next_wait(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -61,6 +61,13 @@ def fill(store: Store, database: Database[Document]) -> None:
         for n in range(OPEN)
     ]
     database.jobs.insert_many([{"job_id": f"job-{n}", **job} for n, job in enumerate(jobs)])
+
+
+def fill_batches(database: Database[Document]) -> None:
+    """Many batches with names, and many lines about none of those that are asked for."""
+    database.batches.insert_many([{"batch_id": f"batch-{n:03}", "name": f"Name {n}"} for n in range(200)])
+    line = {"event": "command", "batch": "batch-001", "at": datetime(2026, 3, 2, tzinfo=UTC)}
+    database.call_logs.insert_many([{**line, "_id": n} for n in range(100)])
 
 
 class Asked:
@@ -143,6 +150,26 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
     "counts of a batch": (lambda store: store.jobs.counts(OTHER), 100),
     "a job by its name": (lambda store: store.jobs.get("job-7"), 1),
     "a batch by its name": (lambda store: store.batches.find(BATCH), 1),
+    "a batch by the name that people gave it": (lambda store: store.batches.find_by_name("Name 7", 6), 1),
+    "another batch of that name in the account": (
+        lambda store: store.batches.of_same_name("b", "Name 7", None, 5),
+        1,
+    ),
+    "batches that call those of another again": (lambda store: store.batches.redials_of("b"), 0),
+    "cancelled batches": (lambda store: store.batches.cancelled_ids(), 0),
+    "jobs of a phone number": (
+        lambda store: store.jobs.select({"contact.phones": "+12025550000"}, status=None, limit=9),
+        0,
+    ),
+    "jobs by their last call": (
+        lambda store: store.jobs.select({"last_outcome": "busy"}, status=None, limit=9),
+        0,
+    ),
+    "commands about a batch": (lambda store: store.logs.of_batch("b", 9), 0),
+    "lines of a batch": (
+        lambda store: store.logs.latest(9, job_id=None, event=None, after=None, batch="b"),
+        0,
+    ),
     "an account by its name": (lambda store: store.accounts.find("acc-1"), 1),
     "a result by its call": (lambda store: store.results.of_call("call_1"), 1),
 }
@@ -153,6 +180,7 @@ def test_a_lookup_reads_an_index_and_little_more_than_it_returns(
     name: str, store: Store, database: Database[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask, at_most = LOOKUPS[name]
+    fill_batches(database)
     asked = Asked(monkeypatch)
     ask(store)
     monkeypatch.undo()

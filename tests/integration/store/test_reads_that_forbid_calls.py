@@ -11,6 +11,7 @@ import pytest
 
 from speechaid.errors import StoreError
 from speechaid.model.job import Job
+from speechaid.model.states import Outcome
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.jobs import Candidate
@@ -32,6 +33,7 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "batches.find": lambda store: store.batches.find("b"),
     "batches.page": lambda store: store.batches.page("", 9, including=True),
     "batches.register_dial": lambda store: store.batches.register_dial("b", "key", at_most=None),
+    "batches.cancelled_ids": lambda store: store.batches.cancelled_ids(),
     "do_not_call.listed": lambda store: store.do_not_call.listed(["+56911111111"]),
     "holds.find_hold": lambda store: store.holds.find_hold(),
     "holds.read": lambda store: store.holds.read("fingerprint"),
@@ -51,6 +53,11 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "preflight.read_with_job": lambda store: store.preflight.read_with_job(
         1, "t", "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
+    "batches.find_by_name": lambda store: store.batches.find_by_name("name", 9),
+    "batches.redials_of": lambda store: store.batches.redials_of("b"),
+    "operator_actions.count_called": lambda store: store.operator_actions.count_called("b"),
+    "operator_actions.find_over": lambda store: list(store.operator_actions.find_over("b", [Outcome.BUSY])),
+    "results.has_batch": lambda store: store.results.has_batch("b"),
     "queue.candidates": lambda store: store.queue.candidates("b", 9),
     "queue.due_batches": lambda store: store.queue.due_batches(["b"]),
     "queue.due_without_batch": lambda store: store.queue.due_without_batch(),
@@ -63,29 +70,32 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     accounts.clear_release_mark accounts.find_by_prefix accounts.release_legacy_reservation
     accounts.reserve accounts.set_status accounts.settle accounts.stale_reservations analyses.add
     analyses.claim analyses.due analyses.give_up analyses.is_settled analyses.postpone
-    batches.accept_unassigned batches.cancel batches.create batches.delete batches.find_by_prefix
-    batches.get batches.imported_into batches.new_id batches.newest batches.note_import
-    batches.note_invalid_number batches.pause batches.pause_all batches.random_name
-    batches.register_live_dial batches.resume batches.resume_all batches.set_hours batches.settle_dial
-    batches.stale_dials batches.write_counts diagnostics.ahead_of diagnostics.awaiting_account
-    diagnostics.busy_numbers diagnostics.holder_of diagnostics.open_dials diagnostics.pending_of
-    diagnostics.recent_calls diagnostics.recent_outcomes diagnostics.rejected_jobs diagnostics.served_jobs
-    diagnostics.suspended_for diagnostics.tried_again diagnostics.unreadable diagnostics.unreadable_answers
-    do_not_call.add do_not_call.add_many do_not_call.entry do_not_call.mark_read do_not_call.other_forms
-    do_not_call.remove do_not_call.size holds.breakers holds.hold holds.hold_batches holds.release_batches
-    holds.unhold holds.write_breaker imports.count_begun imports.count_untouched imports.create
-    imports.delete_untouched imports.find imports.find_untouched imports.keep_mapping
-    imports.latest_of_batch imports.mappings_of imports.note imports.remove imports.waiting_jobs
+    batches.accept_unassigned batches.cancel batches.create batches.delete batches.end_redial
+    batches.find_by_prefix batches.get batches.imported_into batches.names_by_prefix batches.new_id
+    batches.newest batches.note_import batches.note_invalid_number batches.of_same_name batches.pause
+    batches.pause_all batches.random_name batches.register_live_dial batches.resume batches.resume_all
+    batches.settle_dial batches.stale_dials batches.write_counts batches.write_settings
+    diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
+    diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
+    diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
+    diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
+    do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
+    holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
+    imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
+    imports.find_untouched imports.forget_batch imports.keep_mapping imports.latest_of_batch
+    imports.mappings_of imports.note imports.of_batch imports.remove imports.waiting_jobs
     imports.waiting_variables jobs.adopt
     jobs.claim jobs.counts jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix jobs.finish
-    jobs.follows_call jobs.get jobs.has_job jobs.insert_many jobs.keep_deleted jobs.keep_lost_dial
-    jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent
-    jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.shared_numbers
-    jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit logs.commands logs.keep_for
-    logs.latest logs.of_job logs.write logs.write_many operator_actions.cancel_waiting
-    operator_actions.count operator_actions.drop_request operator_actions.in_progress
-    operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
-    operator_actions.start_imported operator_actions.stuck operator_actions.with_unknown_call pages.page
+    jobs.follows_call jobs.get jobs.has_job jobs.insert_many jobs.insert_missing jobs.keep_deleted
+    jobs.keep_lost_dial jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call
+    jobs.record_intent jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select
+    jobs.shared_numbers jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit
+    logs.commands logs.keep_for logs.latest logs.of_batch logs.of_job logs.write logs.write_many
+    operator_actions.cancel_waiting operator_actions.count operator_actions.count_never_called
+    operator_actions.delete_never_called operator_actions.drop_request operator_actions.in_progress
+    operator_actions.move operator_actions.release operator_actions.reset operator_actions.resettable
+    operator_actions.resume operator_actions.start_imported operator_actions.stuck
+    operator_actions.waiting_for_retry operator_actions.with_unknown_call pages.page
     queue.accounts_with_suspended queue.convert_due_times queue.drop_legacy_retry queue.legacy_retries
     queue.make_scheduled_pending queue.requeue_legacy_retry queue.respell_statuses queue.resume_suspended
     queue.suspend_waiting requests.ask results.aggregate results.of_call results.of_job results.record

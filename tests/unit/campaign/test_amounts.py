@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount
+from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount, unknown_words
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 
 
@@ -262,3 +262,17 @@ _KNOWN_WORDS = {
 
 def _without_accents(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("25 mil", ["mil"]),
+        ("$ 3 UTM", ["utm"]),
+        ("CLP 1.500 aprox.", ["aprox"]),
+        ("$ 1.500 CLP", []),
+        ("-", []),
+    ],
+)
+def test_the_words_that_are_no_currency_can_be_named(text: str, words: list[str]) -> None:
+    assert unknown_words(text, "CL") == words

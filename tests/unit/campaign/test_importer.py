@@ -95,6 +95,18 @@ def test_a_cell_may_have_several_phones_and_duplicates_are_dropped() -> None:
     assert row.phones == ("+56955550001", "+56955550002", "+56955550003")
 
 
+def test_a_remark_names_which_number_of_a_cell_cannot_be_used() -> None:
+    parsed = parse("telefono", "955550001 / 123 / 955550002")
+    assert parsed.rows[0].phones == ("+56955550001", "+56955550002")
+    (remark,) = parsed.remarks
+    assert remark.text.startswith("telefono, number 2 of 3 in the cell: too few digits")
+
+
+def test_a_bad_amount_names_the_word_that_is_no_currency() -> None:
+    text = reason("telefono;monto", "955550001;25 mil aprox")
+    assert text.endswith("no currency that is known here: mil, aprox")
+
+
 def test_a_row_with_one_usable_phone_is_good() -> None:
     parsed = parse("nombre,telefono,telefono_2,telefono_3", "Ana,123,5.69E+10,955550001")
     assert parsed.rows[0].phones == ("+56955550001",)

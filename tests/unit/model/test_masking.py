@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechaid.model.masking import fingerprint, mask_bare_phones, mask_phone, mask_phones, mask_prose
+from speechaid.model.masking import (
+    fingerprint,
+    mask_bare_phones,
+    mask_each,
+    mask_phone,
+    mask_phones,
+    mask_prose,
+)
 
 MASKED = [
     ("+56912345634", "+569******34"),
@@ -85,3 +92,8 @@ def test_every_number_is_masked_whatever_surrounds_it(number: str, around: str) 
 def test_a_fingerprint_identifies_a_secret_without_revealing_it() -> None:
     assert fingerprint("key_a") == fingerprint("key_a") != fingerprint("key_b")
     assert re.fullmatch("[0-9a-f]{12}", fingerprint("key_a"))
+
+
+def test_two_phones_of_a_person_are_told_apart_though_masked() -> None:
+    masked = mask_each(["+56912345634", "+56912345671", "+56998765434"])
+    assert masked == ["+569******34 (1)", "+569******71", "+569******34 (3)"]

@@ -83,7 +83,8 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 
 def test_a_request_gets_defaults() -> None:
-    assert accepted(request("jobs")).args == {"batch": None, "status": None, "limit": 50}
+    filters = dict.fromkeys(("batch", "account", "outcome", "number", "from", "to"))
+    assert accepted(request("jobs")).args == {**filters, "status": None, "limit": 50}
 
 
 def test_absent_flags_are_false() -> None:
@@ -246,11 +247,11 @@ def test_a_client_of_the_unix_socket_may_write() -> None:
 GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids"
-    " check-agent agents numbers",
+    " check-agent agents numbers batch",
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
-    " dnc-remove dnc-import",
+    " dnc-remove dnc-import edit-batch redial-batch delete-batch",
 }
 
 
@@ -332,13 +333,13 @@ def test_the_length_of_a_path_is_counted_in_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1.5h", 5400), ("2d", 172_800), (" 1m ", 60)]
+    ("text", "seconds"), [("90s", 90), ("0s", 0), ("5m", 300), ("1.5h", 5400), ("2d", 172_800), (" 1m ", 60)]
 )
 def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
     assert messages.parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "-5m", "5 min", "1e3", "inf", "٣m"])
+@pytest.mark.parametrize("text", ["", "m", "90", "0", "-5m", "5 min", "1e3", "inf", "٣m"])
 def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         messages.parse_duration(text)

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from speechaid.protocol import messages
+from speechaid.protocol.commands import GROUPS
 from speechaid.protocol.keys import allowed_clients
 from speechaid.protocol.messages import COMMANDS, Argument, CommandSpec, Kind, Request, Runs, validate
-from speechctl.cli import main
+from speechctl.cli import CommandFailed, ask_to_confirm, main
 from speechctl.parser import build_parser, wire_arguments
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +78,53 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     shown = capsys.readouterr().out
     assert all(name in shown for name in COMMANDS)
+
+
+def test_help_has_each_command_once_below_what_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(COMMANDS)
+    main([])
+    shown = capsys.readouterr().out
+    assert [group for group in GROUPS if f"\n{group}:\n" in shown] == list(GROUPS)
+    assert shown.index("\nbatches:") < shown.index("  edit-batch ") < shown.index("\ncontacts:")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("top", "--interval", "2"),
+        ("status", "--timeout", "5"),
+        ("release-stuck", "--older-than", "0"),
+        ("create-batch", "March", "--ring-timeout", "30"),
+        ("edit-batch", "March", "--max-call-duration", "10"),
+    ],
+)
+def test_a_duration_without_its_unit_is_refused(
+    argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    assert "write 90s, 5m, 1.5h or 2d" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_yes"),
+    [
+        ("y", True),
+        ("yes", True),
+        ("s", True),
+        ("Si", True),
+        ("sí", True),
+        ("SÍ", True),
+        ("n", False),
+        ("", False),
+    ],
+)
+def test_a_question_is_confirmed_in_english_or_spanish(
+    monkeypatch: pytest.MonkeyPatch, answer: str, is_yes: bool
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n"))
+    with contextlib.nullcontext() if is_yes else pytest.raises(CommandFailed, match="nothing was sent"):
+        ask_to_confirm("Cancel it?")
 
 
 def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +198,7 @@ def test_control_characters_in_a_failure_are_replaced(capsys: pytest.CaptureFixt
 
 
 def test_a_timeout_of_zero_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--timeout", "0"]) == 2
+    assert main(["status", "--timeout", "0s"]) == 2
     assert "above zero" in capsys.readouterr().err
 
 

@@ -56,6 +56,65 @@ JOB = {
     "call_id": None,
     "outcome": "busy",
 }
+BATCH = {
+    "as_of": "2026-03-02T10:00:00+00:00",
+    "batch_id": "batch-1",
+    "name": "March",
+    "description": "second reminder",
+    "account_id": "acc-1",
+    "active": False,
+    "pause": {"by": "maria (uid 1000)", "reason": "wrong amounts"},
+    "cancelled": None,
+    "resumed": {"by": "maria (uid 1000)", "at": "2026-03-01T10:00:00+00:00"},
+    "created_at": "2026-03-01T09:00:00+00:00",
+    "created_by": "maria (uid 1000)",
+    "redial": None,
+    "fault": None,
+    "settings": [
+        {
+            "option": "hours",
+            "value": "09:00-18:00",
+            "source": "batch",
+            "variable": None,
+            "default": None,
+            "default_source": "settings",
+        },
+        {
+            "option": "max_call_duration",
+            "value": 600.0,
+            "source": "settings",
+            "variable": "CALL_MAX_DURATION_MINUTES",
+            "default": 600.0,
+            "default_source": "settings",
+        },
+    ],
+    "jobs": {"pending": 3},
+    "live_calls": 1,
+    "cost": 1.5,
+    "minutes": 12.0,
+    "imports": [
+        {
+            "import_id": "import-1",
+            "file": "march.csv",
+            "by": "maria (uid 1000)",
+            "started_at": "2026-03-01T09:00:00+00:00",
+            "finished_at": None,
+            "contacts": 3,
+            "undone": None,
+        }
+    ],
+    "history": [
+        {
+            "at": "2026-03-01T09:30:00+00:00",
+            "actor": "maria (uid 1000)",
+            "command": "edit-batch",
+            "outcome": "done",
+            "args": {"batch": "March", "max_attempts": 5},
+            "changes": [{"option": "max_attempts", "old": 3, "new": 5}],
+        }
+    ],
+    "first_calls": {"text": "first calls tomorrow 09:00 America/Santiago, 3 people, 3 phones"},
+}
 REPORT = {
     "at": "2026-03-02T10:00:00+00:00",
     "timezone": "America/Santiago",
@@ -150,6 +209,35 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         "paused by maria (uid 1000): wrong amounts",
     ),
     "create-batch": ({"batch_id": "batch-1", "name": "March", "active": False}, "resume-batch starts it"),
+    "batch": (BATCH, "max-attempts: 3 -> 5"),
+    "edit-batch": (
+        {
+            "batch_id": "batch-1",
+            "name": "March",
+            "active": False,
+            "changes": [{"option": "hours", "old": None, "new": "10:00-18:00"}],
+            "moved_retries": 2,
+            "first_calls": {"text": "first calls now"},
+            "warning": None,
+        },
+        "hours: default -> 10:00-18:00",
+    ),
+    "redial-batch": (
+        {
+            "batch_id": "batch-2",
+            "name": "March - redial 1",
+            "source": "batch-1",
+            "source_name": "March",
+            "dry_run": False,
+            "left_out": {"opted_out": 2},
+            "text": "38 people; speechctl resume-batch batch-2 starts it",
+        },
+        "left out: 2 opted out",
+    ),
+    "delete-batch": (
+        {"batch_id": "batch-1", "name": "March", "dry_run": False, "deleted": 3},
+        "is deleted with 3 contacts",
+    ),
     "pause-batch": (
         {"batch_id": "batch-1", "name": "March", "waited_for": 1, "live_calls": 2, "ambiguous": 1},
         "waited for 1 dial in flight",
@@ -773,3 +861,9 @@ def test_a_record_of_reads_shows_how_many_documents_in_how_many_requests(request
 def test_who_gives_a_variable_its_value_is_said_in_words_and_ranked() -> None:
     assert agents._GIVEN.keys() == set(Given)
     assert set(agents._ORDER) == set(Given)
+
+
+def test_a_recorded_edit_shows_old_and_new_value() -> None:
+    change = {"option": "max_attempts", "old": 3, "new": 5}
+    line = {"event": "command", "actor": "maria", "command": "edit-batch", "outcome": "done"}
+    assert text("logs", {"lines": [{**line, "changes": [change]}]}).endswith("done (max-attempts: 3 -> 5)")

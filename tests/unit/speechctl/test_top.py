@@ -45,6 +45,26 @@ def test_batches_that_status_does_not_list_are_counted() -> None:
     assert "  and 247 more batches with work left" in shown
 
 
+def test_what_is_dialled_first_stands_first_with_its_priority() -> None:
+    row = {"active": True, "jobs": {"pending": 5}}
+    batches = [
+        {**row, "batch_id": "batch-1", "name": "March", "priority": 1, "jobs": {"pending": 50}},
+        {**row, "batch_id": "batch-2", "name": "Due today", "priority": 3},
+        {**row, "batch_id": "batch-3", "name": "Stopped", "priority": 3, "active": False},
+    ]
+    shown = [line for line in screen([], batches=batches) if "batch-" in line or "first" in line]
+    assert shown[0] == "  dialled first: Due today (urgent)"
+    assert [line.split()[0] for line in shown[1:]] == ["batch-2", "batch-1", "batch-3"]
+    assert "URGENT  Due today" in shown[1]
+
+
+def test_batches_of_one_priority_take_turns_and_none_is_named_first() -> None:
+    batches = [
+        {"batch_id": f"batch-{n}", "active": True, "priority": 2, "jobs": {"pending": 5}} for n in (1, 2)
+    ]
+    assert not any("dialled first" in line for line in screen([], batches=batches))
+
+
 def test_calls_of_workers_that_were_scaled_away_still_count_as_ended() -> None:
     assert any("  ended 186  " in line for line in screen([worker(1)]))
 

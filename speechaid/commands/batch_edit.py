@@ -1,0 +1,221 @@
+"""``edit-batch``: changes single settings of a batch, in force for the next dial on every host.
+
+Workers read the batch right before each dial, so a change needs no word to them. A new retry delay also moves
+the jobs that wait for one already: from when their last call ended, as if the delay had been in force then.
+They are moved before the setting is written, so that an interrupted command is completed by repeating it, and
+once more afterwards, for jobs whose calls ended in between.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+from speechaid.commands.batch_copy import refuse_opposites, same_name_remark
+from speechaid.commands.batch_fields import (
+    OPTIONS,
+    BatchOption,
+    given_options,
+    night_warning,
+    shown_value,
+    stored_value,
+)
+from speechaid.commands.batch_start import count_waiting, has_hours
+from speechaid.commands.dry_run import dry_run_context
+from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
+from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.model.batch import Batch
+from speechaid.model.reading import Document
+from speechaid.protocol.messages import ErrorCode
+from speechaid.protocol.text import plural
+from speechaid.rules import retries
+from speechaid.rules.retries import RetryPolicy
+from speechaid.store.batches import INACTIVE
+
+#: Jobs read by one task of the database thread.
+_PORTION: Final = 500
+#: Attempts on a batch that others edit at the same time.
+_MAX_TRIES: Final = 10
+_RETRY_DELAY: Final = "retry_delay_hours"
+_WINDOW: Final = frozenset({"hours", "days", "timezone"})
+
+_Wanted = list[tuple[BatchOption, object]]
+
+
+def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
+    """Change the given settings, and no other; the answer has old and new values."""
+    batch = resolve_open_batch(context.store, command.args["batch"], "edited")
+    wanted = _wanted(command)
+    _check(context, batch, wanted)
+
+    def write(context: HandlerContext, moved: int) -> Result | Continue:
+        changes = apply_edit(context, command, batch.batch_id, wanted)
+
+        def finish(context: HandlerContext, more: int) -> Result | Continue:
+            return _answer(context, command, batch.batch_id, changes, moved + more)
+
+        return _move_retries(context, command, batch, wanted, finish)
+
+    return _move_retries(context, command, batch, wanted, write)
+
+
+def apply_edit(
+    context: HandlerContext, command: Invocation, batch_id: str, wanted: _Wanted
+) -> list[Document]:
+    """Write the settings that differ; return each change with ``option``, ``old`` and ``new``.
+
+    A setting that another operator has changed since it was read is read again, so that the recorded old
+    value is the one that was replaced.
+    """
+    for _ in range(_MAX_TRIES):
+        batch = context.store.batches.get(batch_id)
+        refuse_cancelled(batch, "edited")
+        differing = {
+            option.path: value for option, value in wanted if stored_value(batch.document, option) != value
+        }
+        if not differing:
+            return []
+        changed = [option for option, _ in wanted if option.path in differing]
+        expected = _expected(context, batch, wanted)
+        if context.store.batches.write_settings(batch, differing, expected, by=command.actor):
+            after = _edited(batch.document, wanted)
+            return [
+                {
+                    "option": option.name,
+                    "old": shown_value(batch.document, option),
+                    "new": shown_value(after, option),
+                }
+                for option in changed
+            ]
+        _check(context, context.store.batches.get(batch_id), wanted)
+    message = f"batch {batch_id} kept changing meanwhile: repeat the command"
+    raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def _wanted(command: Invocation) -> _Wanted:
+    """The settings that were given with their new values; None: back to the default."""
+    refuse_opposites(command)
+    given = given_options(command.args)
+    unset = {name.replace("-", "_") for name in command.args["unset"] or ()}
+    both = sorted(unset & {option.name for option, _ in given})
+    if both:
+        message = f"--{both[0].replace('_', '-')} and --unset {both[0].replace('_', '-')} exclude each other"
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+    wanted = [*given, *((option, None) for option in OPTIONS if option.name in unset)]
+    if not wanted:
+        message = "nothing to change: give a setting (--hours 09:00-18:00), or --unset hours"
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
+    return wanted
+
+
+def _check(context: HandlerContext, batch: Batch, wanted: _Wanted) -> None:
+    """Refuse what would let people be called whom a rule protects, or be charged to the wrong account."""
+    refuse_cancelled(batch, "edited")
+    by_name = {option.name: value for option, value in wanted}
+    if "account" in by_name and by_name["account"] != batch.account_id:
+        _check_account(context, batch, by_name["account"])
+    if batch.is_active and _loses_hours(context, batch, wanted):
+        message = (
+            "without hours people would be called day and night: pause-batch first, "
+            "or set SPEECHAID_DEFAULT_ALLOWED_HOURS (--hours 00:00-24:00 calls at any time)"
+        )
+        raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def _check_account(context: HandlerContext, batch: Batch, account: object) -> None:
+    if account is not None and context.store.accounts.find(str(account)) is None:
+        raise CommandRefused(ErrorCode.NOT_FOUND, f"there is no account {account!r}")
+    jobs = sum(context.store.jobs.counts(batch.batch_id).values())
+    if jobs:
+        message = (
+            f"{plural(jobs, 'job')} of batch {batch.batch_id} {'is' if jobs == 1 else 'are'} in account "
+            f"{batch.account_id or '(none)'} already, which pays for their calls: "
+            f"create-batch NAME --copy-from {batch.batch_id} --account ID makes another batch"
+        )
+        raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def _loses_hours(context: HandlerContext, batch: Batch, wanted: _Wanted) -> bool:
+    """Whether the batch has calling hours, and none afterwards."""
+    document = _edited(batch.document, wanted)
+    return has_hours(batch, context.settings) and not has_hours(Batch.read(document), context.settings)
+
+
+def _expected(context: HandlerContext, batch: Batch, wanted: _Wanted) -> Document:
+    """What must still hold when the settings are written: a batch resumed meanwhile keeps its hours."""
+    return {"is_active": {"$in": INACTIVE}} if _loses_hours(context, batch, wanted) else {}
+
+
+def _edited(document: Document, wanted: _Wanted) -> Document:
+    """The batch as it will be."""
+    settings = document.get("call_settings")
+    edited = {**document, "call_settings": dict(settings) if isinstance(settings, dict) else {}}
+    for option, value in wanted:
+        group, _, field = option.path.rpartition(".")
+        (edited[group] if group else edited)[field] = value
+    return edited
+
+
+# -- jobs that wait for a retry ----------------------------------------------------------------------------
+
+
+def _move_retries(
+    context: HandlerContext,
+    command: Invocation,
+    batch: Batch,
+    wanted: _Wanted,
+    finish: Callable[[HandlerContext, int], Result | Continue],
+) -> Result | Continue:
+    """Move the jobs that wait for a retry to where the new delay puts them; finish with their number."""
+    before, after = _policies(context, batch, wanted)
+    if before == after:
+        return finish(context, 0)
+    rows = context.store.operator_actions.waiting_for_retry(batch.batch_id)
+    moved = 0
+
+    def step(context: HandlerContext) -> Result | Continue:
+        nonlocal moved
+        portion = list(itertools.islice(rows, _PORTION))
+        for job in portion:
+            due = retries.moved_retry(job, before, after)
+            if due is not None and context.store.operator_actions.move(job, due):
+                moved += 1
+        if len(portion) < _PORTION:
+            return finish(context, moved)
+        command.progress({"state": "changing", "done": moved})
+        return Continue(after_seconds=0.0, step=step)
+
+    return step(context)
+
+
+def _policies(context: HandlerContext, batch: Batch, wanted: _Wanted) -> tuple[RetryPolicy, RetryPolicy]:
+    """The retry policy before and after the edit; equal where the delay is not edited."""
+    worker_context = dry_run_context(context)
+    before = worker_context.retry_policy(batch)
+    only_delay = [(option, value) for option, value in wanted if option.name == _RETRY_DELAY]
+    after = worker_context.retry_policy(Batch.read(_edited(batch.document, only_delay)))
+    return before, after
+
+
+# -- the answer --------------------------------------------------------------------------------------------
+
+
+def _answer(
+    context: HandlerContext, command: Invocation, batch_id: str, changes: list[Document], moved: int
+) -> Result | Continue:
+    batch = context.store.batches.get(batch_id)
+    renamed = any(change["option"] == "name" for change in changes)
+    remark = same_name_remark(context, batch_id, batch.name, batch.account_id) if renamed else None
+    warnings = [sentence for sentence in (night_warning(command.args), remark) if sentence is not None]
+    result: Result = {
+        "batch_id": batch_id,
+        "name": batch.name,
+        "active": batch.is_active,
+        "changes": changes,
+        "moved_retries": moved,
+        "warning": "; ".join(warnings) or None,
+    }
+    if not _WINDOW & {str(change["option"]) for change in changes}:
+        return result
+    return count_waiting(context, batch_id, lambda _, first: {**result, **first})

@@ -1,0 +1,162 @@
+"""The results of commands about one batch as blocks; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words, duration, local_time, local_time_with_zone, pause_text, plural
+
+#: How a setting is shown that nobody has set.
+_NOT_SET: Final = {
+    "hours": "none",
+    "days": "every day",
+    "ring_timeout": "as Retell does",
+    "max_concurrent_calls": "no limit",
+}
+_SPANS: Final = frozenset({"ring_timeout", "max_call_duration"})
+#: Arguments of a command that say which batch it is about, and nothing else.
+_WHICH: Final = frozenset({"batch", "filename"})
+
+
+def batch(result: Result) -> list[Block]:
+    """The result of ``batch``."""
+    name = f" ({result['name']})" if result.get("name") else ""
+    blocks: list[Block] = [
+        Heading(text=f"{result['batch_id']}{name}: {batch_state(result)}"),
+        f"as of {local_time_with_zone(result['as_of'])}",
+    ]
+    if result.get("description"):
+        blocks.append(str(result["description"]))
+    if result.get("fault"):
+        blocks.append(f"! it is not dialled: {result['fault']}")
+    if result.get("cancelled") is None:
+        first = str(result["first_calls"]["text"])
+        blocks.append(first if result["active"] else f"after resume-batch: {first}")
+    jobs = ", ".join(f"{count} {as_words(word)}" for word, count in result["jobs"].items())
+    talked = f"{result['minutes'] or 0:g} minutes, {result['cost'] or 0:g} at Retell"
+    blocks += [
+        f"jobs: {jobs or 'none'}",
+        f"calls: {result['live_calls']} in progress; {talked}",
+        f"account: {result['account_id'] or 'none, its calls are not metered'}",
+    ]
+    blocks += [_created(result)]
+    blocks.append(
+        table("settings", "setting value from default", [_setting(row) for row in result["settings"]])
+    )
+    imports = [
+        [local_time(row["started_at"]), row["file"], row.get("contacts"), _import_end(row), row["by"]]
+        for row in result["imports"]
+    ]
+    if imports:
+        blocks.append(table("imports", "started file #contacts ended by", imports))
+    history = [[local_time(row["at"]), row["actor"], row["command"], _what(row)] for row in result["history"]]
+    if history:
+        blocks.append(table("who did what", "at who command what", history))
+    return blocks
+
+
+def batch_state(row: Result) -> str:
+    """``active``, ``paused by …``, ``cancelled by …: reason``."""
+    cancelled = row.get("cancelled")
+    if cancelled:
+        return pause_text(cancelled).replace("paused", "cancelled", 1)
+    return "active" if row["active"] else pause_text(row.get("pause"))
+
+
+def edit_batch(result: Result) -> list[Block]:
+    """The result of ``edit-batch``."""
+    name = f" ({result['name']})" if result.get("name") else ""
+    if not result["changes"]:
+        return [f"{result['batch_id']}{name} has these settings already"]
+    blocks: list[Block] = [f"{result['batch_id']}{name}: in force for the next dial, on every host"]
+    blocks += change_lines(result)
+    if result.get("moved_retries"):
+        jobs = plural(int(result["moved_retries"]), "job that waits", "jobs that wait")
+        blocks.append(f"{jobs} for a retry moved to the new delay")
+    if result.get("first_calls"):
+        first = str(result["first_calls"]["text"])
+        blocks.append(first if result["active"] else f"after resume-batch: {first}")
+    if result.get("warning"):
+        blocks.append(f"! {result['warning']}")
+    return blocks
+
+
+def change_lines(result: Result) -> list[Block]:
+    """Each change of a setting with its old and new value."""
+    return [f"  {change_text(change)}" for change in result.get("changes") or ()]
+
+
+def redial_batch(result: Result) -> list[Block]:
+    """The result of ``redial-batch``."""
+    name = f" ({result['source_name']})" if result.get("source_name") else ""
+    source = f"{result['source']}{name}"
+    left = ", ".join(f"{count} {as_words(why)}" for why, count in result["left_out"].items())
+    tail: list[Block] = [f"left out: {left}"] if left else []
+    if result["dry_run"]:
+        people = plural(int(result["would_add"]), "person", "people")
+        return [f"{people} of {source} would be called again; nothing was changed", *tail]
+    return [f"{result['batch_id']} ({result['name']}), of {source}: {result['text']}", *tail]
+
+
+def delete_batch(result: Result) -> list[Block]:
+    """The result of ``delete-batch``."""
+    name = f" ({result['name']})" if result.get("name") else ""
+    if result["dry_run"]:
+        contacts = plural(int(result["would_delete"]), "contact")
+        return [f"{result['batch_id']}{name} has {contacts}, none called; nothing was changed"]
+    return [f"{result['batch_id']}{name} is deleted with {plural(int(result['deleted']), 'contact')}"]
+
+
+def _created(result: Result) -> str:
+    by = f" by {result['created_by']}" if result.get("created_by") else ""
+    again = result.get("redial") or {}
+    of = f"; calls again those of {again['of']}" if again.get("of") else ""
+    resumed = result.get("resumed") or {}
+    started = f"; resumed {local_time(resumed['at'])} by {resumed['by']}" if resumed.get("at") else ""
+    return f"created {local_time(result['created_at'])}{by}{of}{started}"
+
+
+def _setting(row: Result) -> Sequence[object]:
+    source = row["variable"] if row["source"] == "settings" else row["source"]
+    is_own = row["source"] == "batch"
+    return [
+        row["option"].replace("_", "-"),
+        _value(row["option"], row["value"]),
+        source,
+        _value(row["option"], row["default"]) if is_own else "",
+    ]
+
+
+def _value(option: str, value: object) -> str:
+    if value is None:
+        return _NOT_SET.get(option, "none")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if option in _SPANS and isinstance(value, int | float):
+        return duration(value)
+    return str(value)
+
+
+def _import_end(row: Result) -> str:
+    if row.get("undone"):
+        return "taken back"
+    return local_time(row["finished_at"]) or "not finished"
+
+
+def change_text(change: Mapping[str, object]) -> str:
+    """A changed setting: ``hours: 09:00-18:00 -> 10:00-18:00``."""
+    option = str(change["option"])
+    old, new = (
+        "default" if change.get(side) is None else _value(option, change[side]) for side in ("old", "new")
+    )
+    return f"{option.replace('_', '-')}: {old} -> {new}"
+
+
+def _what(row: Result) -> str:
+    outcome = "" if row["outcome"] == "done" else f"refused ({row['outcome']}) "
+    if row.get("changes"):
+        return outcome + "; ".join(map(change_text, row["changes"]))
+    args = row.get("args") or {}
+    return outcome + " ".join(f"{name}={value}" for name, value in args.items() if name not in _WHICH)
