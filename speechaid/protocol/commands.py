@@ -184,8 +184,8 @@ OUTCOMES: Final = (
     *("callback_requested", "stopped", "temporary", "no_credit", "blocked", "rejected"),
 )
 _DATES: Final = (
-    Argument(name="from", help="from this day on, in the default zone: 2026-11-30"),
-    Argument(name="to", help="up to this day, which counts too: 2026-11-30"),
+    Argument(name="from", is_id=True, help="from this day on, in the default zone: 2026-11-30"),
+    Argument(name="to", is_id=True, help="up to this day, which counts too: 2026-11-30"),
 )
 _FILTERS: Final = (
     _OF_BATCH,
@@ -388,6 +388,7 @@ _TABLE: Final = (
         _BATCH,
         Argument(
             name="outcomes",
+            is_id=True,
             required=True,
             help="the last call's outcomes: no-answer,busy,voicemail,failed",
         ),
@@ -939,6 +940,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "accounts": ("suspend-account", "resume-account"),
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),
+    "agents at Retell": ("agents", "numbers", "check-agent"),
     "this host": (
         *("drain", "undrain", "scale", "pause-worker", "resume-worker"),
         *("reload", "log-level", "shutdown"),

@@ -104,7 +104,7 @@ def test_every_read_of_people_is_counted_or_known_to_show_none() -> None:
     reads = {
         name for name, spec in COMMANDS.items() if spec.access is Access.READ and spec.runs is Runs.BACKGROUND
     }
-    # A batch's imports; findings, which name jobs by their ids; names of variables; what Retell has of ours; counts.
+    # A batch's imports; findings, which name jobs by their ids; names of variables; what Retell has; counts.
     assert reads - counted == {"imports", "doctor", "check-agent", "agents", "numbers", "batch"}
     assert counted - reads == {"import"}
 

@@ -30,7 +30,7 @@ def request(command: str, **args: Any) -> Request:
             {"filename": "de 912345671.csv", "dry_run": True},
             {"filename": "de *******71.csv", "dry_run": True},
         ),
-        ("create-batch", {"name": "912345671"}, {"name": "*******71", "priority": "normal"}),
+        ("create-batch", {"name": "912345671"}, {"name": "*******71"}),
         ("pause-batch", {"batch": "batch-20261122193112"}, {"batch": "batch-20261122193112"}),
         ("export", {"after": "1" * 12}, {"after": "1" * 12, "what": "calls", "limit": 1000}),
     ],
