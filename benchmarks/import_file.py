@@ -37,8 +37,10 @@ from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.store.connection import connect
 
 TODAY = date(2026, 11, 30)
-TITLES = ("rut", "nombre", "telefono 1", "telefono 2", "telefono 3", "monto total", "moneda")
-TITLES += ("fecha vencimiento", "producto", "sucursal", "ejecutivo", "observacion")
+TITLES = (
+    *("rut", "nombre", "telefono 1", "telefono 2", "telefono 3", "monto total", "moneda"),
+    *("fecha vencimiento", "producto", "sucursal", "ejecutivo", "observacion"),
+)
 FIRST_NAMES = ("Ana", "María", "José", "Luis", "Camila", "Sofía", "Martín", "Elena", "Andrés")
 SURNAMES = ("Soto", "Pérez", "González", "Muñoz", "Rojas", "Díaz", "Sepúlveda", "Rodríguez")
 FORMS = ("csv", "xlsx")
