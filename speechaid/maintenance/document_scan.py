@@ -34,6 +34,8 @@ log = get_logger("speechaid.maintenance.document_scan")
 #: Seconds of one portion, and between the beginnings of two rounds over all documents.
 PORTION_SECONDS: Final = 0.1
 ROUND_SECONDS: Final = 20.0
+#: Numbers are read in one round of so many seconds: that costs more than the rest of a job.
+COUNT_SECONDS: Final = 3600.0
 #: Documents that are remembered at most.
 MAX_FOUND: Final = 500
 #: The latest records of calls and events that are looked at; older ones are read by nothing but reports.
@@ -103,6 +105,9 @@ class DocumentScan:
         self._now: list[UnreadableDocument] = []
         self._unassigned_before: Counter[str] = Counter()
         self._unassigned_now: Counter[str] = Counter()
+        #: Whether this round counts them, and when the next one does.
+        self._counts = False
+        self._count_due_at = 0.0
         #: What the country of a job's national numbers depends on; read in each round before the jobs.
         self._batches: dict[str, Batch] = {}
         self._accounts: dict[str, Account] = {}
@@ -121,8 +126,8 @@ class DocumentScan:
     def unassigned_numbers(self) -> dict[str, int]:
         """Waiting jobs of other programs with a number that no numbering plan has, and is dialled; by batch.
 
-        Of the last whole round; of this one so far where it is the first. The key of jobs without a batch is
-        empty.
+        Of the last whole round that counted (``COUNT_SECONDS``); of this one so far where it is the first.
+        The key of jobs without a batch is empty.
         """
         return dict(self._unassigned_before or self._unassigned_now)
 
@@ -145,6 +150,8 @@ class DocumentScan:
                 return
             self._round_due_at = began + ROUND_SECONDS
             self._default_country = default_country
+            self._counts = began >= self._count_due_at
+            self._count_due_at = began + COUNT_SECONDS if self._counts else self._count_due_at
             self._stream = self._all()
         for found in self._stream:
             if len(self._now) < MAX_FOUND:
@@ -152,7 +159,8 @@ class DocumentScan:
             if clock.boottime() - began >= seconds:
                 return
         self._stream, self._before, self._now = None, self._now, []
-        self._unassigned_before, self._unassigned_now = self._unassigned_now, Counter()
+        if self._counts:
+            self._unassigned_before, self._unassigned_now = self._unassigned_now, Counter()
 
     def _all(self) -> Iterator[list[UnreadableDocument]]:
         """The findings of every few documents."""
@@ -195,7 +203,7 @@ class DocumentScan:
     def _job_faults(self, document: Document) -> tuple[FieldFault, ...]:
         job = read_job(document)
         # The import of a file has looked at its numbers already.
-        if job.import_id is None:
+        if self._counts and job.import_id is None:
             self._count_unassigned(job)
         return job.field_faults
 
