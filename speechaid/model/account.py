@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from speechaid.model import faults, reading
@@ -65,7 +65,13 @@ class Account:
     @classmethod
     def read(cls, document: Document) -> Account:
         """Read an account document leniently; switches and limits that cannot be understood forbid calls."""
+        account, broken = faults.read_leniently(cls._read, document)
+        if not broken:
+            return account
+        return replace(account, field_faults=(*broken, *account.field_faults), document=document)
 
+    @classmethod
+    def _read(cls, document: Document) -> Account:
         def amount(name: str) -> float:
             return reading.number(document.get(name)) or 0.0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
@@ -27,6 +27,8 @@ _MAX_COUNT: Final = 1e6
 #: The largest document, in bytes, of a job that is called. The result of its call is written into it, and the
 #: database allows 16 MiB.
 MAX_JOB_BYTES: Final = 4 * 2**20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +207,30 @@ def _replaced(name: str, value: object) -> FieldFault:
 def of_record(document: Document) -> tuple[FieldFault, ...]:
     """The faults of a document without fields that forbid a call: values that cannot be decoded."""
     return _faults(document, {}, lambda _path: False)
+
+
+def read_leniently(read: Callable[[Document], T], document: Document) -> tuple[T, tuple[FieldFault, ...]]:
+    """Read a document; without the fields that break its reader, where there are any.
+
+    Readers take any value that a document is known to hold. Should one be unknown to them, it costs its
+    document a fault, and no command or worker more than that.
+
+    Returns:
+        What was read, and a fault, which forbids calls, for each field that was left out.
+    """
+    try:
+        return read(document), ()
+    except Exception:  # noqa: BLE001 - whatever it is, the other fields can be read
+        readable, broken = {"_id": document.get("_id")}, []
+    for name, value in document.items():
+        try:
+            read({"_id": 0, name: value})
+        except Exception as fault:  # noqa: BLE001
+            what = f"cannot be read ({type(fault).__name__})"
+            broken.append(FieldFault(field=name, what=what, forbids=True))
+        else:
+            readable[name] = value
+    return read(readable), tuple(broken)
 
 
 def _faults(
