@@ -117,8 +117,8 @@ FIELDS: dict[str, tuple[Callable[[Document], Any], tuple[str, ...]]] = {
     ),
     "entries": (lambda fields: stale_entries(fields, "acc", NOON), ("open_dials", "open_dials.key")),
     "record": (faults.of_record, ("_id", "at", "unknown")),
-    "hold": (document_scan._hold_faults, ("_id", "on", "state", "revision")),  # noqa: SLF001
-    "do-not-call entry": (document_scan._entry_faults, ("_id", "read_as")),  # noqa: SLF001
+    "hold": (document_scan._hold_faults, ("_id", "on", "state", "revision")),
+    "do-not-call entry": (document_scan._entry_faults, ("_id", "read_as")),
     **{
         f"export of {name}": (
             export.row,
