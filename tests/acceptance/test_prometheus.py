@@ -28,6 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 
 from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
@@ -477,6 +478,13 @@ def polls_answered_again(scene: Scene) -> None:
     scene.remove("job-unseen")
 
 
+def a_batch_that_takes_no_counters(scene: Scene) -> None:
+    """Its document is full, and its counters are to change from small numbers to large ones."""
+    (batch,) = scene.store.batches.table.find({"batch_id": scene.batch_id})
+    used = len(bson.encode({**batch, "padding": "", "total_jobs": None}))
+    scene.change_batch(scene.batch_id, total_jobs=None, padding="x" * (16 * 2**20 - used))
+
+
 def a_parked_call(scene: Scene) -> None:
     later = scene.store.now() + timedelta(hours=1)
     now = scene.store.now()
@@ -545,6 +553,12 @@ FAULTS = [
         cause=lambda scene: scene.insert("job-unreadable", status="pending", reserved_until="soon"),
         undo=lambda scene: scene.remove("job-unreadable"),
         finding="unreadable_documents",
+    ),
+    Fault(
+        alerts=("StepsFailing",),
+        cause=a_batch_that_takes_no_counters,
+        undo=lambda scene: scene.change_batch(scene.batch_id, padding=None),
+        finding="failing_steps",
     ),
     Fault(
         alerts=("ParkedCalls",),

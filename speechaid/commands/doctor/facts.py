@@ -69,6 +69,8 @@ class DoctorFacts:
     #: Seconds since the daemon's start; None where unknown.
     up_seconds: float | None = None
     database_fault: str | None = None
+    #: What the database refuses to read, each with its error; the fields of it are empty.
+    refused: dict[str, str] = field(default_factory=dict)
     database_ms: float | None = None
     now: datetime | None = None
     skew_seconds: float = 0.0

@@ -17,6 +17,7 @@ from speechaid.protocol.text import plural
 from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
 from speechaid.rules.circuit_breaker import FaultKind
+from speechaid.rules.repeated_failures import failing_sentences
 from speechaid.settings.cleartext import cleartext_warnings
 from speechaid.store.jobs import LIVE_NUMBER
 
@@ -64,6 +65,16 @@ def _database(facts: DoctorFacts) -> Findings:
         )
 
 
+def _refused(facts: DoctorFacts) -> Findings:
+    if facts.refused:
+        yield fault(
+            "database_refuses",
+            "the database answers, and refuses part of what is read here: findings about it are missing",
+            "; ".join(f"{step}: {error}" for step, error in facts.refused.items()),
+            "see what the error names: a right that the login lacks, a document, or an ability of the server",
+        )
+
+
 def _workers(facts: DoctorFacts) -> Findings:
     supervisor, rows = facts.supervisor, facts.workers
     if not supervisor:
@@ -107,6 +118,21 @@ def _workers(facts: DoctorFacts) -> Findings:
             "every worker of this host is paused",
             plural(len(rows), "worker"),
             "speechctl resume-worker NAME",
+        )
+
+
+def _failing_steps(facts: DoctorFacts) -> Findings:
+    """Steps of workers and of housekeeping that fail each time, whatever the cause."""
+    if facts.database_fault is not None:
+        return
+    sentences = failing_sentences(facts.workers, facts.snapshot.get("failing", {}))
+    if sentences:
+        more = f"; and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""
+        yield fault(
+            "failing_steps",
+            "steps of the workers or of housekeeping fail each time: what they do is not done",
+            "; ".join(sentences[:NAMED]) + more,
+            "correct what the error names; the steps are tried again all the time, and need no restart",
         )
 
 
@@ -319,7 +345,9 @@ def _indexes(facts: DoctorFacts) -> Findings:
 CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     _disks,
     _database,
+    _refused,
     _workers,
+    _failing_steps,
     _holds,
     _breaker,
     _retell,

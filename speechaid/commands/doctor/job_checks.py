@@ -40,7 +40,7 @@ def batches(facts: DoctorFacts) -> Findings:
     """Batches that are paused or do not exist."""
     named = [name for name in facts.waiting if name is not None]
     orphans = {name: facts.waiting[name] for name in named if name not in facts.batches}
-    if orphans and not facts.database_fault:
+    if orphans and not facts.database_fault and not facts.refused:
         yield fault(
             "orphaned_jobs",
             "jobs whose batch does not exist are not called",
@@ -367,7 +367,7 @@ def unreadable_documents(facts: DoctorFacts) -> Findings:
 
 def nothing_to_do(facts: DoctorFacts) -> Findings:
     """The empty queue."""
-    if not facts.jobs_waiting and facts.database_fault is None:
+    if not facts.jobs_waiting and facts.database_fault is None and not facts.refused:
         yield intended(
             "nothing_waits", "no job is waiting to be called", "0 pending", "speechctl import FILE"
         )

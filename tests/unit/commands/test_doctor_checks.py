@@ -240,3 +240,26 @@ def test_the_remedy_of_a_refusal_follows_from_its_words(settings: Settings, word
 def test_every_kind_of_fault_has_a_remedy_of_its_own(settings: Settings) -> None:
     remedies = {remedy_for(settings, kind, "calls end with x") for kind in FaultKind}
     assert len(remedies) == len(FaultKind)
+
+
+def test_a_step_that_fails_again_and_again_is_a_fault_with_its_error(settings: Settings) -> None:
+    workers = [{"slot": "worker-1", "pid": 7, "failing": {"claim": "the database refused: no (code 51091)"}}]
+    failing = {**snapshot(), "workers": workers, "failing": {"counts": "refused"}}
+    (found,) = findings(facts(settings, snapshot=failing))
+    assert (found.code, found.severity) == ("failing_steps", FindingSeverity.FAULT)
+    assert found.evidence == (
+        "claim of worker-1: the database refused: no (code 51091); housekeeping (counts): refused"
+    )
+    assert codes(facts(settings, snapshot=failing, database_fault="away")) == {"database_away"}
+
+
+def test_a_database_that_refuses_one_question_is_not_said_to_be_away(settings: Settings) -> None:
+    refused = facts(
+        settings, refused={"calls": "no such stage"}, waiting={"gone": 3}, batches={}, opens_at={}
+    )
+    (found,) = findings(refused)
+    assert (found.code, found.severity, found.evidence) == (
+        "database_refuses",
+        FindingSeverity.FAULT,
+        "calls: no such stage",
+    )
