@@ -28,7 +28,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import bson
 import pytest
 
 from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
@@ -479,10 +478,17 @@ def polls_answered_again(scene: Scene) -> None:
 
 
 def a_batch_that_takes_no_counters(scene: Scene) -> None:
-    """Its document is full, and its counters are to change from small numbers to large ones."""
-    (batch,) = scene.store.batches.table.find({"batch_id": scene.batch_id})
-    used = len(bson.encode({**batch, "padding": "", "total_jobs": None}))
-    scene.change_batch(scene.batch_id, total_jobs=None, padding="x" * (16 * 2**20 - used))
+    """An index of another program allows the number of its jobs only once."""
+    batches, jobs = scene.store.batches.table, scene.store.jobs.table.count({"batch_id": scene.batch_id})
+    scene.change_batch(scene.batch_id, twin=True, total_jobs=None)
+    batches.insert({"batch_id": "twin", "twin": True, "total_jobs": jobs})
+    only = {"twin": True}
+    batches.create_index([("total_jobs", 1)], name="twins", unique=True, partialFilterExpression=only)
+
+
+def counters_allowed_again(scene: Scene) -> None:
+    scene.store.batches.table.drop_index("twins")
+    scene.store.batches.table.delete({"batch_id": "twin"})
 
 
 def a_parked_call(scene: Scene) -> None:
@@ -557,7 +563,7 @@ FAULTS = [
     Fault(
         alerts=("StepsFailing",),
         cause=a_batch_that_takes_no_counters,
-        undo=lambda scene: scene.change_batch(scene.batch_id, padding=None),
+        undo=counters_allowed_again,
         finding="failing_steps",
     ),
     Fault(
