@@ -36,6 +36,7 @@ class Account:
     plan: Plan | None
     status: str
     country: str | None
+    #: A known zone; None also where the document names another, which is a fault.
     timezone: str | None
     minutes_purchased: float
     minutes_used: float
@@ -89,8 +90,7 @@ class Account:
             plan=plan,
             status="active" if status is None else (reading.text(status) or "not understood").lower(),
             country=reading.text(document.get("country")),
-            # What is no text is no known zone either, and the calling window says so.
-            timezone=reading.text(zone) if zone is None or isinstance(zone, str) else reading.shown(zone),
+            timezone=zone.strip() if isinstance(zone, str) and reading.find_zone(zone.strip()) else None,
             minutes_purchased=amount("minutes_purchased"),
             minutes_used=amount("minutes_used"),
             minutes_reserved=amount("minutes_reserved"),

@@ -24,6 +24,8 @@ _MAX_VALUES: Final = 200_000
 _MAX_NUMBER: Final = 1e15
 #: More attempts or crashes are a mistake.
 _MAX_COUNT: Final = 1e6
+#: The statuses of an account, in lower case.
+ACCOUNT_STATUSES: Final = frozenset({"active", "suspended", "expired", "pending_activation"})
 #: The largest document, in bytes, of a job that is called. The result of its call is written into it, and the
 #: database allows 16 MiB.
 MAX_JOB_BYTES: Final = 4 * 2**20
@@ -111,8 +113,15 @@ def _is_yes_or_no(value: object) -> bool:
     return reading.yes_or_no(value) is not None
 
 
-def _is_word(value: object) -> bool:
-    return reading.text(value) is not None
+def _is_account_status(value: object) -> bool:
+    return (reading.text(value) or "").lower() in ACCOUNT_STATUSES
+
+
+def _is_zone(value: object) -> bool:
+    """Whether it is a known zone, or a blank text, which counts as missing."""
+    if not isinstance(value, str):
+        return False
+    return not value.strip() or reading.find_zone(value.strip()) is not None
 
 
 def _is_day(value: object) -> bool:
@@ -162,14 +171,18 @@ _AMOUNTS: Final = (
 )
 _ACCOUNT: Final[Mapping[str, _Rule]] = {
     "status": _Rule(
-        is_readable=_is_word, wanted="active, suspended, expired or pending_activation", forbids=True
+        is_readable=_is_account_status,
+        wanted="active, suspended, expired or pending_activation",
+        forbids=True,
     ),
     "plan_type": _Rule(
         is_readable=lambda value: value in ("minutes_based", "credit_based", "unlimited"),
-        wanted="a known plan",  # forbids calls under a reason of its own
+        wanted="minutes_based, credit_based or unlimited",
+        forbids=True,
     ),
     "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
-    "timezone": _Rule(is_readable=_is_text, wanted="a time zone"),  # forbids calls as a fault of the window
+    # Also where a batch has a zone of its own: the daily limit counts days of this one.
+    "timezone": _Rule(is_readable=_is_zone, wanted="a time zone such as America/Santiago", forbids=True),
     **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted="a number", forbids=True)),
     "calls_today_date": _Rule(is_readable=_is_day, wanted="YYYY-MM-DD", forbids=True),
     "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),

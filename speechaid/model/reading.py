@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 Document = dict[str, Any]
 
@@ -146,6 +148,15 @@ def due_time(value: object) -> datetime | None:
         if least <= amount < most:
             return datetime.fromtimestamp(amount / unit, UTC)
     return None
+
+
+@lru_cache(maxsize=256)
+def find_zone(name: str) -> ZoneInfo | None:
+    """The zone of an IANA name, or None if it is unknown."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # unknown, a path, or a folder such as "America"
+        return None
 
 
 def is_out_of_range(value: object) -> bool:

@@ -145,11 +145,12 @@ def credit(facts: DoctorFacts) -> Findings:
         )
     for _, account in sorted(facts.accounts.items()):
         if account.faults or account.plan is None:
-            plan = not_understood("plan_type", account.document.get("plan_type"), _PLANS)
+            missing = account.document.get("plan_type") is None
+            plan = (not_understood("plan_type", None, _PLANS),) if missing else ()
             yield fault(
                 "account_fault",
                 f"account {account.account_id} cannot be understood, so its jobs are not called",
-                "; ".join((*account.faults, *(() if account.plan is not None else (plan,)))),
+                "; ".join((*account.faults, *plan)),
                 "correct these fields of the account",
             )
         elif account.status != "active":
