@@ -27,7 +27,7 @@ from speechaid.maintenance.database_probe import OPTIONS, PROBE_SECONDS, Databas
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.maintenance.emergency_thread import EmergencyThread, emergency_store
 from speechaid.monitoring.call_durations import CallDurations
-from speechaid.monitoring.disks import disks
+from speechaid.monitoring.disks import STATE_DIRECTORY, disks
 from speechaid.monitoring.monitoring import Monitoring
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Request
@@ -152,7 +152,7 @@ class Daemon(DaemonControl):
         self._call_durations = CallDurations()
         self._clock = SystemClock()
         self._clients: Mapping[str, AllowedClient] | None = None
-        self._places = {"state directory": settings.control.state_dir}
+        self._places = {STATE_DIRECTORY: settings.control.state_dir}
         if database is not None:
             self._places["embedded database"] = database.directory
         self._dispatcher = Dispatcher(

@@ -153,6 +153,12 @@ def _read_calls(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.unreadable_answers = diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
 
 
+def _read_refusals(context: HandlerContext, facts: DoctorFacts) -> None:
+    minutes = facts.snapshot.get("recent", {}).get("minutes")
+    if minutes:
+        facts.refusals = context.store.logs.refusals(minutes * 60, COUNTED)
+
+
 def _read_dials(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.dials = context.store.diagnostics.open_dials(_MAX_DIALS)
     facts.lapsed = len(context.store.operator_actions.stuck(300, _MAX_DIALS))
@@ -192,6 +198,7 @@ _READINGS: Final[Mapping[str, Callable[[HandlerContext, DoctorFacts], None]]] = 
     "batches and accounts": _read_batches,
     "suspended jobs": _read_suspended,
     "calls": _read_calls,
+    "refused dials": _read_refusals,
     "open dials": _read_dials,
     "unreadable jobs": _read_jobs,
     "documents": _scan_documents,

@@ -93,6 +93,8 @@ class DoctorFacts:
     unknown_accounts: dict[str, int] = field(default_factory=dict)
     #: Pending and failed jobs by attempts used.
     tried_again: dict[int, int] = field(default_factory=dict)
+    #: What Retell said to dials that it refused lately.
+    refusals: list[str] = field(default_factory=list)
     #: Calls of the last 24 hours by outcome and Retell's reason.
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
     dials: list[Job] = field(default_factory=list)

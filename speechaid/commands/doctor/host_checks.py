@@ -6,13 +6,14 @@ one or several. The checks of a campaign's jobs are in ``job_checks``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from speechaid.commands.doctor import job_checks
 from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
 from speechaid.model.masking import mask_phone
+from speechaid.monitoring.disks import STATE_DIRECTORY
 from speechaid.protocol.text import plural
 from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
@@ -153,21 +154,38 @@ def _disks(facts: DoctorFacts) -> Findings:
             "free disk space; calling then resumes automatically",
         )
     for disk in facts.snapshot.get("disks") or []:
-        text = f"{disk['free_mb']} MiB free in {disk['path']}"
-        if disk["full"]:
-            yield fault(
-                "disk_full",
-                f"the disk of the {disk['of']} is full: calls that cannot be recorded are not placed",
-                text,
-                "free disk space; calling then resumes automatically",
-            )
-        elif disk["free_mb"] < LITTLE_SPACE_MB:
+        yield from _disk(disk)
+
+
+def _disk(disk: Mapping[str, Any]) -> Findings:
+    """A disk that is full or nearly; that of the state directory stops no call."""
+    text = f"{disk['free_mb']} MiB free in {disk['path']}"
+    holds_results = disk["of"] != STATE_DIRECTORY
+    if not disk["full"]:
+        if disk["free_mb"] < LITTLE_SPACE_MB:
             yield warning(
                 "disk_filling",
                 f"the disk of the {disk['of']} is filling up",
                 text,
-                "free disk space: while the disk is full, no call can be recorded and none is placed",
+                "free disk space: while the disk is full, no call can be recorded and none is placed"
+                if holds_results
+                else "free disk space: while it is full, a restart loses holds, drains and paused workers",
             )
+    elif holds_results:
+        yield fault(
+            "disk_full",
+            f"the disk of the {disk['of']} is full: calls that cannot be recorded are not placed",
+            text,
+            "free disk space; calling then resumes automatically",
+        )
+    else:
+        yield warning(
+            "disk_full",
+            f"the disk of the {disk['of']} is full: hold, drain and paused workers may not be saved, and a "
+            "restart loses them then; calls go on",
+            text,
+            "free disk space; what was ordered is then saved by itself",
+        )
 
 
 def _holds(facts: DoctorFacts) -> Findings:
@@ -354,6 +372,7 @@ CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     job_checks.batches,
     job_checks.windows,
     job_checks.credit,
+    job_checks.refused_dials,
     job_checks.calls,
     job_checks.unreadable,
     job_checks.served_jobs,

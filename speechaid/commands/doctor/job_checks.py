@@ -20,11 +20,11 @@ from speechaid.commands.doctor.facts import (
 from speechaid.model.account import Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_phone
+from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import not_understood
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, SuspendReason
 from speechaid.protocol.text import plural
-from speechaid.rules import metering
+from speechaid.rules import metering, refusals
 
 #: Shares of recent calls and of jobs that are a finding, given at least ``_ENOUGH`` of them.
 _ENOUGH: Final = 20
@@ -198,6 +198,28 @@ def retries(facts: DoctorFacts) -> Findings:
             f"{again} of {jobs} pending or failed jobs have used an attempt or more",
             "speechctl report shows the outcomes by attempt and by hour",
         )
+
+
+def refused_dials(facts: DoctorFacts) -> Findings:
+    """Dials that Retell refused lately, where they are more than the calls that ended, as in ``status``."""
+    recent = facts.snapshot.get("recent", {})
+    refused, ended = round(recent.get("dials_refused", 0)), round(recent.get("calls_ended", 0))
+    if refused <= ended:
+        return
+    kinds: dict[str, list[str]] = {}
+    for words in facts.refusals:
+        kinds.setdefault(refusals.mask_wording(words), []).append(words)
+    said = sorted(kinds.values(), key=len, reverse=True)
+    wording = refusals.wording_of(said[0][0]) if said else None
+    words = "; ".join(f"{mask_bare_phones(found[0])} ({len(found)})" for found in said[:NAMED])
+    yield warning(
+        "dials_refused",
+        "Retell refuses more dials than become calls",
+        f"{plural(refused, 'dial')} in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended"
+        + (f"; of the latest: {words}" if words else ""),
+        (wording.remedy if wording is not None else "")
+        or "speechctl job JOB shows one refusal; Retell's dashboard may say more",
+    )
 
 
 def calls(facts: DoctorFacts) -> Findings:

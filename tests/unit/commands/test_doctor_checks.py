@@ -263,3 +263,41 @@ def test_a_database_that_refuses_one_question_is_not_said_to_be_away(settings: S
         FindingSeverity.FAULT,
         "calls: no such stage",
     )
+
+
+def test_dials_that_retell_refuses_are_shown_with_its_words_and_the_remedy(settings: Settings) -> None:
+    recent = {"minutes": 30.0, "dials_refused": 200.0, "calls_ended": 3.0}
+    dead = "Retell answered 400: Destination Number {} is invalid D11"
+    said = [dead.format("+56911111111"), "Retell answered 400: Something", dead.format("+56922222222")]
+    (found,) = findings(facts(settings, snapshot={**snapshot(), "recent": recent}, refusals=said))
+    assert (found.code, found.severity) == ("dials_refused", FindingSeverity.WARNING)
+    assert found.evidence == (
+        "200 dials in the last 30 min, 3 calls ended; of the latest: Retell answered 400: Destination Number "
+        "+569******11 is invalid D11 (2); Retell answered 400: Something (1)"
+    )
+    assert found.remedy == "correct the number in the contact"
+
+
+def test_a_few_refused_dials_beside_as_many_calls_are_no_finding(settings: Settings) -> None:
+    recent = {"minutes": 30.0, "dials_refused": 4.0, "calls_ended": 4.0}
+    assert codes(facts(settings, snapshot={**snapshot(), "recent": recent}, refusals=["x"])) == set()
+
+
+@pytest.mark.parametrize(
+    ("of", "free_mb", "expected", "words"),
+    [
+        ("embedded database", 3, ("disk_full", FindingSeverity.FAULT), "are not placed"),
+        ("embedded database", 300, ("disk_filling", FindingSeverity.WARNING), "is filling up"),
+        ("state directory", 0, ("disk_full", FindingSeverity.WARNING), "calls go on"),
+        ("state directory", 300, ("disk_filling", FindingSeverity.WARNING), "is filling up"),
+    ],
+)
+def test_a_full_disk_stops_calls_only_where_results_are_stored(
+    settings: Settings, of: str, free_mb: int, expected: tuple[str, FindingSeverity], words: str
+) -> None:
+    disk = {"of": of, "path": "/var/lib/x", "free_mb": free_mb, "full": free_mb < 64}
+    (found,) = findings(facts(settings, snapshot={**snapshot(), "disks": [disk]}))
+    assert (found.code, found.severity) == expected
+    assert words in found.cause
+    loses_calls = expected[0] == "disk_filling" and of != "state directory"
+    assert ("no call can be recorded" in found.remedy) is loses_calls

@@ -740,3 +740,16 @@ def test_a_start_shows_what_the_agent_would_not_know() -> None:
     warned = {"batch_id": "batch-1", "name": None, "was_active": False, "agent_warning": "no {{monto}}"}
     assert "! no {{monto}}" in text("resume-batch", warned)
     assert "! no {{monto}}" in text("import", {**IMPORTED, "agent_warning": "no {{monto}}"})
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "here", "said"),
+    [
+        (True, True, "dialling is allowed again"),
+        (False, True, "dialling is allowed again on this host; there was no hold of all hosts"),
+        (False, False, "there was no hold"),
+    ],
+)
+def test_unhold_says_what_it_lifted(everywhere: bool, here: bool, said: str) -> None:
+    result = {"held": False, "was_held": everywhere, "was_held_here": here}
+    assert text("unhold", result).strip() == said
