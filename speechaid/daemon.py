@@ -27,7 +27,7 @@ from speechaid.maintenance.database_probe import OPTIONS, PROBE_SECONDS, Databas
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.maintenance.emergency_thread import EmergencyThread, emergency_store
 from speechaid.monitoring.call_durations import CallDurations
-from speechaid.monitoring.disks import disks
+from speechaid.monitoring.disks import STATE_DIRECTORY, disks
 from speechaid.monitoring.monitoring import Monitoring
 from speechaid.protocol.keys import AllowedClient
 from speechaid.protocol.messages import Request
@@ -152,7 +152,7 @@ class Daemon(DaemonControl):
         self._call_durations = CallDurations()
         self._clock = SystemClock()
         self._clients: Mapping[str, AllowedClient] | None = None
-        self._places = {"state directory": settings.control.state_dir}
+        self._places = {STATE_DIRECTORY: settings.control.state_dir}
         if database is not None:
             self._places["embedded database"] = database.directory
         self._dispatcher = Dispatcher(
@@ -201,6 +201,7 @@ class Daemon(DaemonControl):
     def snapshot(self) -> Result:
         """The supervisor's state as of now; what was read from the database has its own times."""
         found = {**self._supervisor.snapshot(), **self._database_thread.stats()}
+        found["failing"] = {**found["failing"], **self._call_analysis.failing()}
         for worker in found["workers"]:
             worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])
         call = self._supervisor.settings.call

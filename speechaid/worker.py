@@ -17,6 +17,7 @@ from speechaid.model.states import WorkerState
 from speechaid.retell.client import RetellClient, open_retell
 from speechaid.retell.faults import RetellError
 from speechaid.rules import phones
+from speechaid.rules.repeated_failures import RepeatedFailures
 from speechaid.settings import Settings
 from speechaid.settings.zone_data import use_newest_zone_data
 from speechaid.store.connection import (
@@ -98,6 +99,9 @@ class Worker:
         self._idle_passes = 0
         #: Consecutive passes without the database.
         self._away_passes = 0
+        #: The step of the pass.
+        self._step = ""
+        self._failures = RepeatedFailures()
 
     def run(self) -> ExitStatus:
         """Work until there is a reason to leave."""
@@ -124,23 +128,11 @@ class Worker:
     def work_once(self) -> None:
         """Recover or dial one job; wait if there is none, or if the database is away."""
         try:
-            worked = self.recover() or self.claim_and_dial()
+            worked = self._recover_if_due() or self._attempt("claim", self.claim_and_dial)
         except HandOver:
             pass  # the call is released; the next pass leaves
-        except JobDeleted as deleted:
-            # Without a call: a job whose dial was open is kept (``dialer.deleted_jobs``).
-            log.event(WARNING, "job.deleted", text=str(deleted))
-            self.link.count("speechaid_jobs_deleted_total")
-        except LeaseLost as lost:
-            log.event(WARNING, "lease.lost", text=str(lost))
-            self.link.count("speechaid_lease_losses_total")
         except StoreUnavailable as away:
             self.wait_for_database(away)
-        except (StoreError, RetellError) as fault:
-            # Probably permanent: log it, and go on slowly with other jobs.
-            log.event(ERROR, "worker.fault", error=str(fault), kind=type(fault).__name__)
-            self.link.count("speechaid_worker_faults_total", kind=type(fault).__name__)
-            self.wait(IDLE_WAIT_SECONDS[1])
         else:
             self._away_passes = 0
             if worked:
@@ -148,15 +140,68 @@ class Worker:
             else:
                 self.wait_idle()
 
-    def recover(self) -> bool:
-        """At intervals, recover a job whose lease ran out; True if there was one."""
-        now = self.context.clock.boottime()
-        if now < self._recovery_due_at:
+    def _attempt(self, step: str, operation: Callable[[], bool]) -> bool:
+        """Carry out one step; True if the pass is over. A step that fails stops no other one.
+
+        Raises:
+            HandOver: the worker is to leave.
+            StoreUnavailable: the database is away.
+        """
+        self._step = step
+        try:
+            worked = operation()
+        except JobDeleted as deleted:
+            # Without a call: a job whose dial was open is kept (``dialer.deleted_jobs``).
+            log.event(WARNING, "job.deleted", text=str(deleted))
+            self.link.count("speechaid_jobs_deleted_total")
+            return True
+        except LeaseLost as lost:
+            log.event(WARNING, "lease.lost", text=str(lost))
+            self.link.count("speechaid_lease_losses_total")
+            return True
+        except StoreUnavailable as away:
+            self._note_failure(str(away))
+            if step == "recovery":  # claims may be served all the same
+                self._recover_later()
+            raise
+        except (StoreError, RetellError) as fault:
+            # Probably permanent: log it, and go on slowly with other jobs.
+            log.event(ERROR, "worker.fault", error=str(fault), kind=type(fault).__name__, step=self._step)
+            self.link.count("speechaid_worker_faults_total", kind=type(fault).__name__)
+            self._note_failure(str(fault))
+            if self._step != "dial":  # it may be that the query cannot name one of these
+                self.context.left_out.clear()
+            if step == "recovery":
+                self._recover_later()
+                return False
+            self.wait(IDLE_WAIT_SECONDS[1])
+            return True
+        self._note_success()
+        return worked
+
+    def _note_failure(self, error: str) -> None:
+        self._failures.failed(self._step, error)
+        self.link.failing = self._failures.repeated()
+
+    def _note_success(self) -> None:
+        self._failures.succeeded(self._step)
+        self.link.failing = self._failures.repeated()
+
+    def _recover_if_due(self) -> bool:
+        if self.context.clock.boottime() < self._recovery_due_at:
             return False
+        return self._attempt("recovery", self.recover)
+
+    def recover(self) -> bool:
+        """Recover a job whose lease ran out; True if there was one, else the next search is put off."""
         if recovery.recover_one(self.context):
             return True  # there may be more: search again at once
-        self._recovery_due_at = now + RECOVERY_EVERY_SECONDS * (0.5 + self.context.random.random())
+        self._recover_later()
         return False
+
+    def _recover_later(self) -> None:
+        delay = RECOVERY_EVERY_SECONDS * (0.5 + self.context.random.random())
+        self._recovery_due_at = self.context.clock.boottime() + delay
 
     def claim_and_dial(self) -> bool:
         """Claim the next job and take it through a call; False if there is none."""
@@ -169,6 +214,8 @@ class Worker:
             return False
         self.link.count("speechaid_claims_total")
         self.context.observe("speechaid_claim_duration_seconds", self.context.clock.boottime() - began)
+        self._note_success()
+        self._step = "dial"
         if claimed.job.faults:
             dial.put_aside(self.context, claimed.job, "; ".join(claimed.job.faults))
         elif claimed.job.dial is not None:  # another program put a job with an open dial back to pending

@@ -104,9 +104,10 @@ def hold_here(daemon: DaemonControl, _args: Args) -> Result:
 
 
 def unhold_here(daemon: DaemonControl, _args: Args, _result: Result) -> Result:
-    """Release this host's hold, after the global hold."""
+    """Release this host's hold, after the global hold; made without database, it was the only one."""
+    was_held = bool(daemon.snapshot()["supervisor"]["held"])
     daemon.hold(False)
-    return {}
+    return {"was_held_here": was_held}
 
 
 def pause_batch_here(daemon: DaemonControl, args: Args) -> Result:

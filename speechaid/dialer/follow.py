@@ -15,8 +15,9 @@ from speechaid.model.call import Call, ListedCall, ReportedCall
 from speechaid.model.job import Dial, Job
 from speechaid.model.reading import Document
 from speechaid.model.states import Stopper, WorkerState
+from speechaid.retell.client import names_dial
 from speechaid.retell.faults import AnswerUnreadable, Blocked, CallUnknown, RetellError, RetellUnavailable
-from speechaid.retell.requests_body import DURATION_LIMITS_MS
+from speechaid.retell.requests_body import DIAL_KEY, DURATION_LIMITS_MS
 from speechaid.rules import operator_requests
 from speechaid.rules.ambiguous_dials import LONGEST_RING_SECONDS, Lookup, SearchAction, next_lookup
 from speechaid.rules.call_limits import CallLimits, CallProgress, FollowAction, next_action
@@ -125,6 +126,8 @@ class CallFollower:
             if not lease_is_fresh:
                 self.renew_lease()
             lease_is_fresh = False
+            if self.unknown:
+                self.find_other_id()
             match next_action(self.progress(), self.limits()):
                 case FollowAction.STOP:
                     self.stop_call(Stopper.LIMIT)
@@ -201,6 +204,43 @@ class CallFollower:
             WorkerState.FOLLOWING, "list calls", self.job, seconds=context.settings.retell.timeout_seconds
         )
         return next(iter(context.retell.find_calls(call_id=self._call_id)), None)
+
+    def find_other_id(self) -> None:
+        """Take over the call that Retell lists under this dial's key, where it does not know our call's id.
+
+        The answer to the create may have named another id than that of the call which was placed.
+        """
+        context, dial = self.context, self._dial
+        if dial.is_of_another_program or dial.api_key_fingerprint != context.retell.fingerprint:
+            return
+        context.report_step(
+            WorkerState.FOLLOWING, "list calls", self.job, seconds=context.settings.retell.timeout_seconds
+        )
+        try:
+            listed = context.retell.find_calls(metadata={DIAL_KEY: dial.key})
+        except RetellError as fault:
+            circuit_breaker.after_query_fault(context, fault)
+            return
+        call_id = next((call.call_id for call in listed if names_dial(call, dial.key)), self._call_id)
+        if call_id == self._call_id:
+            return
+        context.emit("call.other_id", self.job, level=WARNING, listed=call_id)
+        context.link.count("speechaid_wrong_calls_total")
+        self.job = context.retry_until_available(
+            WorkerState.FOLLOWING, "record call", self.job, lambda: self._record_other_id(call_id)
+        )
+        self.unknown, self._stop_accepted = False, False
+        self._stop_asked_at = None if self._dial.stop_asked_by is None else context.clock.boottime()
+        self.poll()
+
+    def _record_other_id(self, call_id: str) -> Job:
+        jobs, dial = self.context.store.jobs, self._dial
+        job = jobs.record_call(self.job, call_id)
+        # A stop because Retell did not know the other id was not meant for this call.
+        stopper = None if dial.stop_asked_by is Stopper.LIMIT else dial.stop_asked_by
+        return jobs.note_on_dial(
+            job, placed_at=dial.placed_at, stop_asked_by=stopper, parked_at=None, unknown_at=None
+        )
 
     def _longest_possible(self) -> float:
         """Seconds after which the call must be over, whatever its limits are now."""

@@ -4,10 +4,11 @@ From the worker:
 
 ========  ===================================================================================
 ready     {pid}                          signal handlers are set, the worker's code begins
-beat      {state, step, job, call, since, deadline, done, counts, database}
+beat      {state, step, job, call, since, deadline, done, counts, database, failing}
           ``since``: when this state began; ``deadline``: when the next beat is due at the latest; in seconds
           of ``CLOCK_BOOTTIME``. ``done``: calls finished so far. ``database``: the step waits for it.
           ``counts``: [[name, {label: value}, increment], ...]
+          ``failing``: {step: error} of the steps that fail again and again
 tally     {once, counts}                 increments that are added once per ``once``
 event     {name, fields}                 an event for the supervisor's listeners
 bye       {reason, counts}               last message before the worker exits by itself
@@ -101,6 +102,8 @@ class Beat:
     counts: Counts = field(default_factory=dict)
     #: The step waits for the database.
     database: bool = False
+    #: The error of each step that fails again and again.
+    failing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -213,6 +213,7 @@ class Slot:
             "restarts": _by_name(self.restarts) if self.restarts else {},
             "crash_loop": self.crash_loop,
             "leaving": self.asked,
+            "failing": {} if beat is None else dict(beat.failing),
         }
 
 

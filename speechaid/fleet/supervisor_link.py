@@ -62,6 +62,7 @@ class SupervisorLink:
             ``read_orders``.
         paused_batches: names, or beginnings of ids, of batches whose dials are held on this host.
         calls_done: calls that this process has finished.
+        failing: the error of each step that fails again and again, by its name; sent with each beat.
     """
 
     def __init__(self, channel: Channel, identity: WorkerIdentity, clock: Clock | None = None) -> None:
@@ -74,6 +75,7 @@ class SupervisorLink:
         self.held = False
         self.paused_batches: set[str] = set()
         self.calls_done = 0
+        self.failing: dict[str, str] = {}
         self._clock = clock or SystemClock()
         self._channel = channel
         self._counts: Counts = {}
@@ -170,6 +172,7 @@ class SupervisorLink:
             done=self.calls_done,
             counts=counts,
             database=database,
+            failing=dict(self.failing),
         )
         if self._send(beat):
             self._last_report, self._last_report_at, self._last_deadline = subject, now, deadline

@@ -23,6 +23,7 @@ from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.retell.client import Observer, RetellClient
 from speechaid.retell.faults import AnswerUnreadable, CallUnknown, RetellError
 from speechaid.rules.analysis import AnalysisPolicy, next_query_delay
+from speechaid.rules.repeated_failures import RepeatedFailures
 from speechaid.settings import Settings
 from speechaid.store.analyses import WAIT
 from speechaid.store.connection import Store
@@ -44,6 +45,9 @@ CALLS_PER_ROUND: Final = 20
 UNSETTLED_RETRY_SECONDS: Final = 15.0
 #: A round ends after this many requests in a row without an answer: Retell is unavailable.
 MAX_FAULTS: Final = 3
+
+#: This thread's work, among the tasks that may fail again and again.
+TASK: Final = "call_analyses"
 
 #: Called once for each call that is finished, with ``added`` or ``missing``.
 Counter = Callable[[str], None]
@@ -69,9 +73,14 @@ class CallAnalysisThread:
         self._open_store = open_store
         self._open_client = open_client
         self._counters = ThreadCounters()
+        self._failures = RepeatedFailures()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-analysis", daemon=True)
         self._thread.start()
+
+    def failing(self) -> dict[str, str]:
+        """The error of this thread's work, where the database refuses it again and again."""
+        return self._failures.repeated()
 
     def take_counts(self) -> Counts:
         """Return what was counted since the last call."""
@@ -98,12 +107,18 @@ class CallAnalysisThread:
         try:
             policy = AnalysisPolicy.read(self._settings.call)
             found, answers = fetch_due(store, retell, policy, self._count, self._closing.is_set)
-        except StoreError as exc:
+        except StoreUnavailable as exc:
             log.debug("analysis.postponed", error=str(exc))
             return RETRY_SECONDS
-        except Exception:
+        except StoreError as exc:
+            if self._failures.failed(TASK, str(exc)):
+                log.warning("analysis.failed", error=str(exc))
+            return RETRY_SECONDS
+        except Exception as exc:
+            self._failures.failed(TASK, type(exc).__name__)
             log.exception("analysis.failed")
             return RETRY_SECONDS
+        self._failures.succeeded(TASK)
         if not answers:
             return RETRY_SECONDS
         return 0.0 if found == CALLS_PER_ROUND else ROUND_SECONDS

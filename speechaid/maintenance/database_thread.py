@@ -141,7 +141,11 @@ class DatabaseThread(TaskThread):
 
     def stats(self) -> dict[str, Any]:
         """The latest counts, and whether the database answers; for status, ready for JSON."""
-        stats = {**self._housekeeper.stats(), "counted_before_command": self._is_behind()}
+        stats = {
+            **self._housekeeper.stats(),
+            "counted_before_command": self._is_behind(),
+            "failing": self._housekeeper.failures.repeated(),
+        }
         if stats["database"]["state"] == "up" and not self._store.has_primary():
             # The thread itself may be waiting for the database, and so have no newer state.
             stats = {**stats, "database": {"state": "away", "error": SILENT}}
@@ -199,6 +203,11 @@ class DatabaseThread(TaskThread):
         except StoreUnavailable:
             with self._changed:
                 self._history = (lines[begin:] + self._history)[-MAX_HISTORY:]
+        except StoreError as exc:
+            self._housekeeper.failures.failed("history", str(exc))
+            raise
+        else:
+            self._housekeeper.failures.succeeded("history")
 
     def add_answer(self, answer: Callable[[], None]) -> None:
         """Have the loop call this, soon and in order; callable from any thread."""

@@ -6,7 +6,7 @@ counts, not more load.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from logging import INFO
 from typing import Any
@@ -19,11 +19,12 @@ from speechaid.maintenance.queue_stats import QueueStatsCollector
 from speechaid.model.batch import Batch
 from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
-from speechaid.model.reading import instant, text
+from speechaid.model.reading import as_printable, instant, text
 from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason, counts_by_status
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.rules.numbers import read_opt_out
+from speechaid.rules.repeated_failures import RepeatedFailures
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.store.holds import GlobalHold
@@ -98,6 +99,8 @@ class Housekeeper:
         #: When the latest count began, and from when another one is no great load, by the boot-time clock.
         self.counted_from = 0.0
         self.may_count_at = 0.0
+        #: Of each kind of work.
+        self.failures = RepeatedFailures()
         #: When Retell last answered this process, by the same clock; None: it does not.
         self.retell_answered_at: float | None = None
 
@@ -134,10 +137,10 @@ class Housekeeper:
         """Do everything that is due."""
         began = self._clock.boottime()
         try:
-            self._read_holds(settings)
+            self._attempt("holds", lambda: self._read_holds(settings))
             if now >= self._count_due_at:
                 before = self._clock.boottime()
-                self._timed_count(settings, now)
+                self._attempt("counts", lambda: self._timed_count(settings, now))
                 began += self._clock.boottime() - before
             if now >= self._slow_due_at:
                 self._slow_due_at = now + SLOW_TICK_SECONDS
@@ -147,12 +150,26 @@ class Housekeeper:
             if self._stats["database"]["state"] != "away":
                 log.warning("database.away", error=str(exc))
             self._stats = {**self._stats, "database": {"state": "away", "error": str(exc)}}
-        except StoreError as exc:
-            log.exception("housekeeping.failed", error=str(exc))
         took = self._clock.boottime() - began
         away = self._stats["database"]["state"] == "away"
         # A long wait does not help an unavailable database: commands are refused until it is seen to answer.
         self.due_at = self._clock.boottime() + (TICK_SECONDS if away else self._delay_after(took))
+
+    def _attempt(self, task: str, work: Callable[[], None]) -> None:
+        """Do one kind of work; the database refuses it to no other kind.
+
+        Raises:
+            StoreUnavailable: the database is away.
+        """
+        try:
+            work()
+        except StoreUnavailable:
+            raise
+        except StoreError as exc:
+            if self.failures.failed(task, str(exc)):
+                log.warning("housekeeping.failed", task=task, error=str(exc))
+        else:
+            self.failures.succeeded(task)
 
     def _timed_count(self, settings: Settings, now: float) -> None:
         began = self._clock.boottime()
@@ -200,10 +217,9 @@ class Housekeeper:
                 queue[status] = queue.get(status, 0) + jobs
         named = {batch_id: by_status for batch_id, by_status in counts.items() if batch_id is not None}
         known = {batch.batch_id: batch for batch in self._store.batches.among(sorted(named))}
-        for batch_id, batch in known.items():
-            self._write_counters(batch, named[batch_id])
+        self._attempt("batch_counters", lambda: self._write_all_counters(known, named))
         rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
-        held = bool(self._stats["fleet_hold"] or self._stats["key_held"])
+        held = bool(self._stats.get("fleet_hold") or self._stats.get("key_held"))
         self._stats = {
             **self._stats,
             "queue": counts_by_status(queue),
@@ -224,6 +240,24 @@ class Housekeeper:
             if (instant(row.get("probe_at")) or unused) >= unused
         ]
 
+    def _write_all_counters(self, batches: Mapping[str, Batch], counts: Mapping[str, dict[str, int]]) -> None:
+        """Correct the counters of every batch that takes them.
+
+        Raises:
+            StoreError: some take none, a full one for example; the others are corrected.
+        """
+        refused = {}
+        for batch_id, batch in batches.items():
+            try:
+                self._write_counters(batch, counts[batch_id])
+            except StoreUnavailable:
+                raise
+            except StoreError as exc:
+                refused[batch_id] = str(exc)
+        if refused:
+            batch_id, error = min(refused.items())
+            raise StoreError(f"batch {as_printable(batch_id)} takes no counters: {error}")
+
     def _write_counters(self, batch: Batch, by_status: dict[str, int]) -> None:
         """Correct the batch's counters, also where another host wrote an old count and stopped."""
         wanted = {
@@ -236,26 +270,21 @@ class Housekeeper:
     def _tidy(self, settings: Settings) -> None:
         """Do each kind of work, whatever a document does to another kind."""
         queue, statuses = self._store.queue, tuple(self._statuses)
-        steps: tuple[Callable[[], None], ...] = (
-            lambda: self._set_log_retention(settings.telemetry.log_retention_days),
-            lambda: _log_taken_up(queue.respell_statuses(statuses)),
-            lambda: _log_taken_up(queue.convert_due_times()),
-            lambda: _log_taken_up(queue.make_scheduled_pending()),
-            lambda: _log_taken_up(self._requeue_legacy_retries(settings)),
-            self._release_ended_reservations,
-            self._resume_suspended,
-            lambda: self._release_leaks(settings),
-            self._complete_indexes,
-            lambda: self._list_numbers(settings.dialling.default_country),
-            lambda: self._scan_documents(settings.dialling.default_country),
-        )
-        for work in steps:
-            try:
-                work()
-            except StoreUnavailable:
-                raise
-            except StoreError as exc:
-                log.warning("housekeeping.postponed", error=str(exc))
+        tasks: dict[str, Callable[[], None]] = {
+            "log_retention": lambda: self._set_log_retention(settings.telemetry.log_retention_days),
+            "statuses": lambda: _log_taken_up(queue.respell_statuses(statuses)),
+            "due_times": lambda: _log_taken_up(queue.convert_due_times()),
+            "scheduled_jobs": lambda: _log_taken_up(queue.make_scheduled_pending()),
+            "legacy_retries": lambda: _log_taken_up(self._requeue_legacy_retries(settings)),
+            "ended_reservations": self._release_ended_reservations,
+            "suspended_jobs": self._resume_suspended,
+            "leaks": lambda: self._release_leaks(settings),
+            "indexes": self._complete_indexes,
+            "do_not_call_list": lambda: self._list_numbers(settings.dialling.default_country),
+            "documents": lambda: self._scan_documents(settings.dialling.default_country),
+        }
+        for name, work in tasks.items():
+            self._attempt(name, work)
 
     def _release_ended_reservations(self) -> None:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)

@@ -6,7 +6,7 @@ backlog.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,7 +65,9 @@ class QueueStatsCollector:
             held: whether no dial of this host may go out at all.
         """
         store = self._store
-        names = {batch.account_id for batch in batches.values() if batch.account_id is not None}
+        due = self._queries.due()
+        owners = (*(batch.account_id for batch in batches.values()), *(entry.account_id for entry in due))
+        names = {name for name in owners if name is not None}
         readings = _Readings(
             batches=batches,
             accounts={account.account_id: account for account in store.accounts.among(sorted(names))},
@@ -75,15 +77,14 @@ class QueueStatsCollector:
         )
         working = {name for name, by_status in counts.items() if _has_work(by_status)}
         return {
-            **self._waiting(readings),
+            **self._waiting(readings, due),
             **self._stuck(readings),
-            **_batches(readings, counts, working),
+            **_batches(readings, counts, working, due),
             "accounts": _accounts(readings, counts),
         }
 
-    def _waiting(self, readings: _Readings) -> dict[str, Any]:
-        due = self._queries.due()
-        ready = [entry for entry in due if _may_be_called(readings, entry.batch_id)]
+    def _waiting(self, readings: _Readings, due: list[DueJobs]) -> dict[str, Any]:
+        ready = [entry for entry in due if _may_be_called(readings, entry)]
         callable_now = [] if readings.held else ready
         return {
             "due": sum(entry.jobs for entry in due),
@@ -94,7 +95,8 @@ class QueueStatsCollector:
 
     def _oldest(self, readings: _Readings, due: list[DueJobs]) -> float:
         moments = [entry.since for entry in due if entry.since is not None]
-        untimed = [self._queries.waiting_since(entry.batch_id) for entry in due[:MAX_BATCH_QUERIES]]
+        batches = [*dict.fromkeys(entry.batch_id for entry in due)][:MAX_BATCH_QUERIES]
+        untimed = [self._queries.waiting_since(batch_id) for batch_id in batches]
         moments += [moment for moment in untimed if moment is not None]
         return max((_seconds(readings.now - moment) for moment in moments), default=0.0)
 
@@ -112,15 +114,14 @@ def _has_work(by_status: Mapping[str, int]) -> bool:
     return any(by_status.get(status) for status in OPEN_STATUSES)
 
 
-def _may_be_called(readings: _Readings, batch_id: str | None) -> bool:
-    """Whether batch and account allow a job of the batch to be dialled now."""
-    if batch_id is None:
-        return eligibility.batch_may_be_called(None, None, readings.defaults, readings.now)
-    batch = readings.batches.get(batch_id)
-    if batch is None or not eligibility.batch_has_room(batch):
+def _may_be_called(readings: _Readings, due: DueJobs) -> bool:
+    """Whether the batch and the account of these jobs allow one of them to be dialled now."""
+    batch = None if due.batch_id is None else readings.batches.get(due.batch_id)
+    if due.batch_id is not None and (batch is None or not eligibility.batch_has_room(batch)):
         return False
-    account = _account(readings, batch)
-    if batch.account_id is not None and (
+    name = due.account_id or (None if batch is None else batch.account_id)
+    account = None if name is None else readings.accounts.get(name)
+    if name is not None and (
         account is None or not eligibility.account_is_open(account, readings.defaults, readings.now)
     ):
         return False
@@ -132,15 +133,20 @@ def _account(readings: _Readings, batch: Batch) -> Account | None:
     return None if batch.account_id is None else readings.accounts.get(batch.account_id)
 
 
-def _batches(readings: _Readings, counts: Counts, working: set[str | None]) -> dict[str, Any]:
+def _batches(
+    readings: _Readings, counts: Counts, working: set[str | None], due: Iterable[DueJobs]
+) -> dict[str, Any]:
     """Batches by state, and the names of those with a fault."""
+    accounts = {entry.account_id for entry in due if entry.account_id is not None} & readings.accounts.keys()
+    faulty = {name for name in accounts if readings.accounts[name].faults}
+    stopped = {entry.batch_id for entry in due if entry.account_id in faulty}
     states: dict[str, int] = {}
     unexpected: list[str] = []
     not_understood: list[str] = []
     for name in counts:
         if name is None:
             continue
-        state = _state(readings, name) if name in working else "finished"
+        state = _state(readings, name, stopped) if name in working else "finished"
         states[state] = states.get(state, 0) + 1
         if state == "paused" and (paused := _unexpected_pause(readings.batches[name])) is not None:
             unexpected.append(paused)
@@ -162,12 +168,13 @@ def _unexpected_pause(batch: Batch) -> str | None:
     return None
 
 
-def _state(readings: _Readings, name: str) -> str:
+def _state(readings: _Readings, name: str, stopped: Container[str | None]) -> str:
+    """The state of a batch; of ``stopped`` ones due jobs have an account that cannot be understood."""
     batch = readings.batches.get(name)
     if batch is None:
         return "missing"
     account = _account(readings, batch)
-    of_account = () if account is None else account.faults
+    of_account = name in stopped or (account is not None and bool(account.faults))
     if batch.active_fault is not None or (batch.is_active and (batch.faults or of_account)):
         return "not_understood"
     if not batch.is_active:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from speechaid.model import faults, reading
@@ -36,6 +36,7 @@ class Account:
     plan: Plan | None
     status: str
     country: str | None
+    #: A known zone; None also where the document names another, which is a fault.
     timezone: str | None
     minutes_purchased: float
     minutes_used: float
@@ -65,7 +66,13 @@ class Account:
     @classmethod
     def read(cls, document: Document) -> Account:
         """Read an account document leniently; switches and limits that cannot be understood forbid calls."""
+        account, broken = faults.read_leniently(cls._read, document)
+        if not broken:
+            return account
+        return replace(account, field_faults=(*broken, *account.field_faults), document=document)
 
+    @classmethod
+    def _read(cls, document: Document) -> Account:
         def amount(name: str) -> float:
             return reading.number(document.get(name)) or 0.0
 
@@ -83,8 +90,7 @@ class Account:
             plan=plan,
             status="active" if status is None else (reading.text(status) or "not understood").lower(),
             country=reading.text(document.get("country")),
-            # What is no text is no known zone either, and the calling window says so.
-            timezone=reading.text(zone) if zone is None or isinstance(zone, str) else reading.shown(zone),
+            timezone=zone.strip() if isinstance(zone, str) and reading.find_zone(zone.strip()) else None,
             minutes_purchased=amount("minutes_purchased"),
             minutes_used=amount("minutes_used"),
             minutes_reserved=amount("minutes_reserved"),

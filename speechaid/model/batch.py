@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from speechaid.model import faults, reading
@@ -111,6 +111,13 @@ class Batch:
     @classmethod
     def read(cls, document: Document) -> Batch:
         """Read a batch document leniently; switches and limits that cannot be understood forbid calls."""
+        batch, broken = faults.read_leniently(cls._read, document)
+        if not broken:
+            return batch
+        return replace(batch, field_faults=(*broken, *batch.field_faults), document=document)
+
+    @classmethod
+    def _read(cls, document: Document) -> Batch:
         pause = document.get("pause")
         priority = reading.whole(document.get("priority"), Priority.NORMAL)
         cancelled = _cancelled(document)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from speechaid.model import reading
 from speechaid.model.reading import Document
@@ -24,9 +24,13 @@ _MAX_VALUES: Final = 200_000
 _MAX_NUMBER: Final = 1e15
 #: More attempts or crashes are a mistake.
 _MAX_COUNT: Final = 1e6
+#: The statuses of an account, in lower case.
+ACCOUNT_STATUSES: Final = frozenset({"active", "suspended", "expired", "pending_activation"})
 #: The largest document, in bytes, of a job that is called. The result of its call is written into it, and the
 #: database allows 16 MiB.
 MAX_JOB_BYTES: Final = 4 * 2**20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +113,15 @@ def _is_yes_or_no(value: object) -> bool:
     return reading.yes_or_no(value) is not None
 
 
-def _is_word(value: object) -> bool:
-    return reading.text(value) is not None
+def _is_account_status(value: object) -> bool:
+    return (reading.text(value) or "").lower() in ACCOUNT_STATUSES
+
+
+def _is_zone(value: object) -> bool:
+    """Whether it is a known zone, or a blank text, which counts as missing."""
+    if not isinstance(value, str):
+        return False
+    return not value.strip() or reading.find_zone(value.strip()) is not None
 
 
 def _is_day(value: object) -> bool:
@@ -160,14 +171,18 @@ _AMOUNTS: Final = (
 )
 _ACCOUNT: Final[Mapping[str, _Rule]] = {
     "status": _Rule(
-        is_readable=_is_word, wanted="active, suspended, expired or pending_activation", forbids=True
+        is_readable=_is_account_status,
+        wanted="active, suspended, expired or pending_activation",
+        forbids=True,
     ),
     "plan_type": _Rule(
         is_readable=lambda value: value in ("minutes_based", "credit_based", "unlimited"),
-        wanted="a known plan",  # forbids calls under a reason of its own
+        wanted="minutes_based, credit_based or unlimited",
+        forbids=True,
     ),
     "country": _Rule(is_readable=_is_text, wanted="a country code", forbids=True),
-    "timezone": _Rule(is_readable=_is_text, wanted="a time zone"),  # forbids calls as a fault of the window
+    # Also where a batch has a zone of its own: the daily limit counts days of this one.
+    "timezone": _Rule(is_readable=_is_zone, wanted="a time zone such as America/Santiago", forbids=True),
     **dict.fromkeys(_AMOUNTS, _Rule(is_readable=_is_number, wanted="a number", forbids=True)),
     "calls_today_date": _Rule(is_readable=_is_day, wanted="YYYY-MM-DD", forbids=True),
     "ledger_revision": _Rule(is_readable=_is_number, wanted="a whole number"),
@@ -205,6 +220,30 @@ def _replaced(name: str, value: object) -> FieldFault:
 def of_record(document: Document) -> tuple[FieldFault, ...]:
     """The faults of a document without fields that forbid a call: values that cannot be decoded."""
     return _faults(document, {}, lambda _path: False)
+
+
+def read_leniently(read: Callable[[Document], T], document: Document) -> tuple[T, tuple[FieldFault, ...]]:
+    """Read a document; without the fields that break its reader, where there are any.
+
+    Readers take any value that a document is known to hold. Should one be unknown to them, it costs its
+    document a fault, and no command or worker more than that.
+
+    Returns:
+        What was read, and a fault, which forbids calls, for each field that was left out.
+    """
+    try:
+        return read(document), ()
+    except Exception:  # noqa: BLE001 - whatever it is, the other fields can be read
+        readable, broken = {"_id": document.get("_id")}, []
+    for name, value in document.items():
+        try:
+            read({"_id": 0, name: value})
+        except Exception as fault:  # noqa: BLE001
+            what = f"cannot be read ({type(fault).__name__})"
+            broken.append(FieldFault(field=name, what=what, forbids=True))
+        else:
+            readable[name] = value
+    return read(readable), tuple(broken)
 
 
 def _faults(

@@ -17,7 +17,7 @@ Besides SpeechAI's fields, a job has these of speechaid:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -214,6 +214,11 @@ class Job:
             document: as stored.
             size: its size in bytes, where known.
         """
+        job, broken = faults.read_leniently(lambda fields: cls._read(fields, size), document)
+        return replace(job, field_faults=(*broken, *job.field_faults), document=document) if broken else job
+
+    @classmethod
+    def _read(cls, document: Document, size: int) -> Job:
         word = (reading.text(document.get("status")) or "").lower()
         status = STATUS_ALIASES.get(word) or (JobStatus(word) if word in set(JobStatus) else None)
         attempts = reading.number(document.get("attempts"))

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 Document = dict[str, Any]
 
@@ -129,11 +131,13 @@ def due_time(value: object) -> datetime | None:
     """When a job is due, or its lease ends: as ``instant``, and numbers since 1970; else None.
 
     The one reading of ``reserved_until``: for claims (``Queue.convert_due_times`` writes it), ``explain``,
-    ``forecast`` and ``doctor``. A number is milliseconds where it is large enough, else seconds. A date
-    before year 1 is long past; one after year 9000 is no time.
+    ``forecast`` and ``doctor``. A number is milliseconds where it is large enough, else seconds; MongoDB's
+    own timestamp is seconds. A date before year 1 is long past; one after year 9000 is no time.
     """
     if is_out_of_range(value):
         return datetime(1970, 1, 1, tzinfo=UTC) if int(value) < 0 else None  # type: ignore[call-overload]
+    if is_timestamp(value):
+        value = value.time  # type: ignore[attr-defined]
     if isinstance(value, str | datetime):
         moment = instant(value)
         return None if moment is None or moment.year > _LAST_YEAR else moment
@@ -146,8 +150,26 @@ def due_time(value: object) -> datetime | None:
     return None
 
 
+@lru_cache(maxsize=256)
+def find_zone(name: str) -> ZoneInfo | None:
+    """The zone of an IANA name, or None if it is unknown."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # unknown, a path, or a folder such as "America"
+        return None
+
+
 def is_out_of_range(value: object) -> bool:
     """Whether it is a date that ``datetime`` cannot hold: ``bson.DatetimeMS``, without importing bson."""
+    return _has_as_datetime(value) and hasattr(value, "__int__")
+
+
+def is_timestamp(value: object) -> bool:
+    """Whether it is a timestamp of MongoDB's own, as its replication uses: ``bson.Timestamp``."""
+    return _has_as_datetime(value) and isinstance(getattr(value, "time", None), int)
+
+
+def _has_as_datetime(value: object) -> bool:
     return not isinstance(value, datetime) and callable(getattr(value, "as_datetime", None))
 
 

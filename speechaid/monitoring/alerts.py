@@ -33,6 +33,7 @@ from speechaid.rules.alerts import (
     UNRATED_OUTCOME,
 )
 from speechaid.rules.increase import Increase
+from speechaid.rules.repeated_failures import failing_sentences
 from speechaid.settings import Settings
 from speechaid.telemetry.alerts import Message, Webhook
 from speechaid.telemetry.gauges import database_up, holds, idle_workers, missing_workers
@@ -213,6 +214,7 @@ class AlertMonitor:
                 f"{row['collection']} {row['name']} ({row['field']})"
                 for row in stats.get("unreadable", {"named": []})["named"]
             ),
+            failing=failing_sentences(snapshot.workers, stats.get("failing", {})),
             accounts={row["account_id"]: row["calls_left"] for row in _queue_stats(stats, "accounts", [])},
         )
 

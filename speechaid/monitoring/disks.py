@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from speechaid.protocol.text import printable_name
 from speechaid.rules.check_findings import NO_SPACE_MB
+
+#: What the state directory is called; a full disk of it stops no call.
+STATE_DIRECTORY: Final = "state directory"
 
 
 def disks(places: Mapping[str, Path]) -> list[dict[str, Any]]:

@@ -138,6 +138,7 @@ class RetellClient:
                 document,
                 headers=answer.headers,
                 now=datetime.now(UTC),
+                request_bytes=len(json.dumps(body)),
             )
         try:
             call = _read_call(ReportedCall, document)

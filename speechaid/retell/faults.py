@@ -69,7 +69,10 @@ class Unexplained(NotPlaced):
 
 
 class TooLarge(NotPlaced):
-    """This very request is larger than Retell takes; other requests are not concerned."""
+    """This very request is larger than Retell takes; other requests are not concerned.
+
+    It is at least ``refusals.SMALL_REQUEST_BYTES`` long: a smaller one is not refused for its own length.
+    """
 
 
 class RateLimited(NotPlaced):
@@ -148,6 +151,7 @@ def create_fault_for(
     *,
     headers: Mapping[str, str] = MappingProxyType({}),
     now: datetime | None = None,
+    request_bytes: int = 0,
 ) -> RetellError:
     """The fault that an answer to a create means.
 
@@ -160,8 +164,11 @@ def create_fault_for(
         body: the answer's JSON, or anything else.
         headers: the answer's, with a case-insensitive ``get``.
         now: the reference for a ``Retry-After`` date where the answer has no ``Date``.
+        request_bytes: the length of the request's body; it decides what a 413 means.
     """
     kind = CREATE_FAULTS.get(status, Ambiguous)
+    if kind is TooLarge and request_bytes < refusals.SMALL_REQUEST_BYTES:
+        kind = Unexplained
     if status in _ABOUT_THE_NUMBER:
         kind = _BLAMED[refusals.blame_for(answers.refusal_text(body))]
     should_retry = answers.should_retry(headers)

@@ -86,6 +86,8 @@ class AlertFacts:
     batches_not_understood: tuple[str, ...] = ()
     #: Collection, name and field of each document with a field that cannot be read.
     unreadable: tuple[str, ...] = ()
+    #: A sentence for each step of a worker or of housekeeping that fails again and again.
+    failing: tuple[str, ...] = ()
     #: Calls left by account, for accounts with a limited balance.
     accounts: Mapping[str, float] = field(default_factory=dict)
 

@@ -175,6 +175,10 @@ def _polls_refused_promql(limits: Thresholds) -> str:
     return f"sum without (endpoint, code) (increase({requests}[{window}])) > 0"
 
 
+def _failing(facts: AlertFacts, _limits: Thresholds) -> str | None:
+    return "; ".join(facts.failing[:3]) if facts.failing and facts.database_up else None
+
+
 def promql_span(seconds: float) -> str:
     """Format a duration for PromQL: ``30m``, ``45s``, ``100ms``."""
     for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
@@ -265,6 +269,18 @@ _TABLE: Final = (
         keep_seconds=0,
         meaning="A worker did not report by its own deadline, and was killed and replaced.",
         remedy="The log has its stack and its last step; another worker took over its call.",
+    ),
+    Alert(
+        name="StepsFailing",
+        severity=Severity.CRITICAL,
+        condition=_failing,
+        promql=lambda _: (
+            f"max without (step) (speechaid_steps_failing) > 0 and {_SAME_DAEMON} speechaid_database_up == 1"
+        ),
+        for_seconds=30,
+        keep_seconds=0,
+        meaning="A step of the workers (claim, recovery, dial) or of housekeeping fails every time.",
+        remedy="speechctl doctor names the step and its error; correct what the database or Retell refuses.",
     ),
     Alert(
         name="WorkersMissing",

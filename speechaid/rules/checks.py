@@ -15,6 +15,7 @@ from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
+from speechaid.model.reading import shown
 from speechaid.rules import metering, windows
 from speechaid.rules.defaults import DiallingDefaults
 from speechaid.rules.windows import Window, WindowFault
@@ -132,12 +133,13 @@ def _account(case: Case) -> Check:
         return _passed("account", "none: not metered")
     if case.account is None:
         return _failed("account", Reason.ACCOUNT_UNKNOWN, f"there is no account {case.job.account_id}")
+    if case.account.plan is None:
+        plan = case.account.document.get("plan_type")
+        return _failed("account", Reason.PLAN_UNKNOWN, f"plan_type {shown(plan)} is not a known plan")
     if case.account.faults:
         return _failed("account", Reason.ACCOUNT_NOT_UNDERSTOOD, "; ".join(case.account.faults))
     if case.account.status != ACTIVE:
         return _failed("account", Reason.ACCOUNT_INACTIVE, f"status {case.account.status}")
-    if case.account.plan is None:
-        return _failed("account", Reason.PLAN_UNKNOWN, "plan_type is not a known plan")
     return _passed("account", f"{case.account.account_id} is {ACTIVE}, {case.account.plan}")
 
 

@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 from speechaid.model import reading
 from speechaid.model.account import Account, Plan
 from speechaid.model.job import Job
+from speechaid.model.reading import find_zone
 from speechaid.model.states import NO_CALL_OUTCOMES, Outcome
 from speechaid.rules.defaults import DiallingDefaults
-from speechaid.rules.windows import find_zone
 
 PLACES: Final = 6
 

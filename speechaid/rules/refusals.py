@@ -236,6 +236,9 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPECIFIC: Final = re.compile(r"[\d@*]")
 #: Characters of a wording that are compared and stored.
 WORDING_LENGTH: Final = 160
+#: A create of fewer bytes is nowhere too large: a 413 to it is the fault of what refuses it, for example a
+#: proxy on the way, and so of every request. A common create has 1 to 3 kB; proxies allow 1 MB by default.
+SMALL_REQUEST_BYTES: Final = 100_000
 
 
 def plain(text: str) -> str:

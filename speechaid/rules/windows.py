@@ -14,11 +14,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from speechaid.model.reading import shown
+from speechaid.model.reading import find_zone, shown
 
 _DAY: Final = 86_400
 ALL_DAYS: Final = frozenset(range(1, 8))
@@ -179,15 +178,6 @@ def _zone(value: object) -> ZoneInfo:
     if zone is None:
         raise _InvalidSettingError(f"timezone {shown(value)} is not a known IANA zone")
     return zone
-
-
-@lru_cache(maxsize=256)
-def find_zone(name: str) -> ZoneInfo | None:
-    """The zone of an IANA name, or None if it is unknown."""
-    try:
-        return ZoneInfo(name)
-    except (LookupError, ValueError, OSError):  # unknown, a path, or a folder such as "America"
-        return None
 
 
 def _changes(window: Window, now: datetime) -> list[datetime]:

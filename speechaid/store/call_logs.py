@@ -128,6 +128,13 @@ class CallLogs:
         """Find the latest commands, newest first."""
         return self.table.find({"event": COMMAND}, sort=[("at", -1)], limit=limit)
 
+    def refusals(self, seconds: float, limit: int) -> list[str]:
+        """What Retell said when it refused dials within the last ``seconds``, the latest first."""
+        since = ObjectId.from_datetime(self._now() - timedelta(seconds=seconds))
+        query = {"_id": {"$gt": since}, "event": "dial.refused"}
+        rows = self.table.find(query, sort=[("_id", -1)], limit=limit, fields=("error",))
+        return [str(row.get("error")) for row in rows]
+
     def _insert(self, fields: Document) -> None:
         kept = {name: value for name, value in fields.items() if value is not None}
         self.table.insert({**kept, "at": self._now()})

@@ -5,10 +5,12 @@ No query's cost grows with the number of jobs that may not be called now: each n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from bson.timestamp import Timestamp
 
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, due_time, instant, is_out_of_range, text, whole
@@ -24,14 +26,20 @@ ANY_TEXT: Final[Document] = {"$gte": ""}
 RETRIES: Final = "speechaid_old_retries"
 #: Up to this many batches are queried one by one.
 MAX_SINGLE_QUERIES: Final = 4
-#: Values that no query compares with a time (numbers, texts, documents, switches), as ranges of an index.
-OTHER_THAN_TIMES: Final[tuple[Document, ...]] = (
-    {"$gte": float("-inf")},
-    ANY_TEXT,
-    {"$gte": {}},
-    {"$gte": False},
-    {"$eq": float("nan")},
+#: Values that no query compares with a time, and which may be read as one, as ranges of an index.
+READ_AS_TIMES: Final[tuple[Document, ...]] = ({"$gte": float("-inf")}, ANY_TEXT, {"$gte": Timestamp(0, 0)})
+#: The types that are no time and are read as none; of these no index has ranges on every server.
+_NO_TIMES: Final = (
+    *("object", "array", "bool", "binData", "objectId", "regex", "javascript", "javascriptWithScope"),
+    *("dbPointer", "minKey", "maxKey"),
 )
+#: Values that no query of a due time or a lease finds, by the status of their job: leases that are none lapse
+#: at once, while a job that waits for what is no time goes on waiting.
+_WRITTEN_OTHERWISE: Final[Mapping[JobStatus, tuple[Document, ...]]] = {
+    JobStatus.PENDING: READ_AS_TIMES,
+    # Few jobs are in progress: of them a type may be asked for without an index.
+    JobStatus.IN_PROGRESS: (*READ_AS_TIMES, {"$eq": float("nan")}, {"$type": [*_NO_TIMES]}),
+}
 #: Statuses whose other spellings are corrected: the others are only read.
 _RESPELLED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.IN_PROGRESS)
 
@@ -235,15 +243,15 @@ class Queue:
         return update_each(self.table, _retry_as_read(job), [job.id], change) == 1
 
     def convert_due_times(self) -> int:
-        """Convert lease and due times that are stored as text or number; return how many.
+        """Convert lease and due times that are stored as text, number or timestamp; return how many.
 
         A query never compares these with a time. An unreadable due time stays, and its job is not called: who
         wrote it did not want the call at once. A job in progress with an unreadable lease has none.
         """
         rows = [
             row
-            for status in (JobStatus.PENDING, JobStatus.IN_PROGRESS)
-            for written in OTHER_THAN_TIMES  # one range of the index each
+            for status, values in _WRITTEN_OTHERWISE.items()
+            for written in values  # one range of the index each
             for row in self.table.find(
                 {"status": status, "reserved_until": written},
                 limit=20 * CHUNK_SIZE,

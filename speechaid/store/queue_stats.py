@@ -17,9 +17,10 @@ _FIRST_DATE = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class DueJobs:
-    """The due jobs of one batch (None: the jobs without one)."""
+    """The due jobs of one batch and account (None: the jobs without one)."""
 
     batch_id: str | None
+    account_id: str | None
     jobs: int
     #: The earliest due time; None where no job has one.
     since: datetime | None
@@ -45,7 +46,7 @@ class QueueStats:
         self._now = now
 
     def due(self) -> list[DueJobs]:
-        """Count due jobs by batch."""
+        """Count due jobs by batch and account."""
         # A missing time sorts before every other value, and numbers and texts before every date: these are
         # no times until they are converted (``Queue.convert_due_times``).
         is_time = {"$or": [{"$lte": ["$reserved_until", None]}, {"$gte": ["$reserved_until", _FIRST_DATE]}]}
@@ -55,7 +56,8 @@ class QueueStats:
                 {"$match": {"status": JobStatus.PENDING}},
                 {
                     "$group": {
-                        "_id": "$batch_id",
+                        # Both are keys of the index that serves this.
+                        "_id": {"batch_id": "$batch_id", "account_id": "$account_id"},
                         "jobs": {"$sum": {"$cond": [is_due, 1, 0]}},
                         "since": {"$min": "$reserved_until"},
                     }
@@ -63,7 +65,12 @@ class QueueStats:
             ]
         )
         return [
-            DueJobs(batch_id=text(row["_id"]), jobs=int(row["jobs"]), since=instant(row.get("since")))
+            DueJobs(
+                batch_id=text(row["_id"].get("batch_id")),
+                account_id=text(row["_id"].get("account_id")),
+                jobs=int(row["jobs"]),
+                since=instant(row.get("since")),
+            )
             for row in rows
             if row["jobs"]
         ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pymongo
 from bson.errors import BSONError
+from bson.regex import Regex
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -102,6 +103,41 @@ def as_stored(value: Any) -> Any:
     return value if plain else {"$eq": value}
 
 
+def by_literal_id(query: Document) -> Document:
+    """The query, with patterns among the ids that it names compared as values, and not applied.
+
+    MongoDB stores no pattern as ``_id``, but compatible servers do; applied, it would select other documents,
+    or be refused, and with it the whole query.
+    """
+    wanted = query.get("_id")
+    if isinstance(wanted, Regex):
+        return {**query, "_id": {"$eq": wanted}}
+    if not isinstance(wanted, dict):
+        return query
+    tests = dict(wanted)
+    chosen, left_out = _take_patterns(tests, "$in"), _take_patterns(tests, "$nin")
+    if isinstance(tests.get("$ne"), Regex):
+        left_out.append({"_id": {"$eq": tests.pop("$ne")}})
+    if not chosen and not left_out:
+        return query
+    conditions: list[Document] = [{"$nor": left_out}] if left_out else []
+    if chosen:
+        conditions.append({"$or": [{"_id": {"$in": tests.pop("$in")}}, *chosen]})
+    others = {name: value for name, value in query.items() if name != "_id"}
+    if tests:
+        others["_id"] = tests
+    return {**others, "$and": [*query.get("$and", []), *conditions]}
+
+
+def _take_patterns(tests: Document, operator: str) -> list[Document]:
+    """Remove the patterns from a list of ids, and return a condition for each."""
+    ids = tests.get(operator, [])
+    patterns = [value for value in ids if isinstance(value, Regex)]
+    if patterns:
+        tests[operator] = [value for value in ids if not isinstance(value, Regex)]
+    return [{"_id": {"$eq": pattern}} for pattern in patterns]
+
+
 def _first_line(exc: Exception) -> str:
     """The start of a server's message, without the values that follow ``dup key`` or ``full error``."""
     return str(exc).split(", full error", 1)[0].split("dup key", 1)[0].splitlines()[0][:200]
@@ -148,7 +184,7 @@ class Table:
     def find_one(self, query: Document, fields: Sequence[str] | None = None) -> Document | None:
         """Find one document; None where there is none."""
         with self._translated():
-            return self._collection.find_one(query, _projection(fields))
+            return self._collection.find_one(by_literal_id(query), _projection(fields))
 
     def find(
         self,
@@ -161,7 +197,7 @@ class Table:
     ) -> list[Document]:
         """Find the matching documents, in order; ``limit`` 0: all; ``hint`` names the index to read."""
         with self._translated():
-            cursor = self._collection.find(query, _projection(fields), limit=limit)
+            cursor = self._collection.find(by_literal_id(query), _projection(fields), limit=limit)
             if sort:
                 cursor = cursor.sort(list(sort))
             if hint is None:
@@ -185,20 +221,25 @@ class Table:
         Not bounded: it lasts for as long as its reader reads.
         """
         with translated():
-            cursor = self._collection.find(query, _projection(fields), batch_size=500, allow_disk_use=True)
+            cursor = self._collection.find(
+                by_literal_id(query), _projection(fields), batch_size=500, allow_disk_use=True
+            )
             yield from cursor.sort(list(sort)) if sort else cursor
 
     def aggregate(self, pipeline: Pipeline, *, hint: Sequence[tuple[str, int]] = ()) -> list[Document]:
         """Return the pipeline's documents; ``hint`` names the keys of the index to read."""
+        stages = [
+            {**one, "$match": by_literal_id(one["$match"])} if "$match" in one else one for one in pipeline
+        ]
         with self._translated():
             if not hint:
-                return list(self._collection.aggregate(list(pipeline)))
+                return list(self._collection.aggregate(stages))
             try:
-                return list(self._collection.aggregate(list(pipeline), hint=dict(hint)))
+                return list(self._collection.aggregate(stages, hint=dict(hint)))
             except OperationFailure as exc:
                 if not _lacks_index(exc):
                     raise
-                return list(self._collection.aggregate(list(pipeline)))
+                return list(self._collection.aggregate(stages))
 
     def distinct(self, field: str) -> list[Any]:
         """Return every value of a field; with an index on it, one key is read for each."""
@@ -208,7 +249,7 @@ class Table:
     def count(self, query: Document) -> int:
         """Count the matching documents. Slow on large collections: never on a hot path."""
         with self._translated():
-            return int(self._collection.count_documents(query))
+            return int(self._collection.count_documents(by_literal_id(query)))
 
     def insert(self, document: Document) -> None:
         """Insert one document; raises ``Duplicate`` where a unique index forbids it."""
@@ -223,18 +264,18 @@ class Table:
     def update(self, query: Document, change: Update, *, upsert: bool = False) -> bool:
         """Update at most one document; return whether one matched or was inserted."""
         with self._translated():
-            result = self._collection.update_one(query, change, upsert=upsert)
+            result = self._collection.update_one(by_literal_id(query), change, upsert=upsert)
             return result.matched_count == 1 or result.upserted_id is not None
 
     def update_many(self, query: Document, change: Update) -> int:
         """Update all matching documents; return how many changed."""
         with self._translated():
-            return int(self._collection.update_many(query, change).modified_count)
+            return int(self._collection.update_many(by_literal_id(query), change).modified_count)
 
     def delete(self, query: Document) -> int:
         """Delete all matching documents; return how many."""
         with self._translated():
-            return int(self._collection.delete_many(query).deleted_count)
+            return int(self._collection.delete_many(by_literal_id(query)).deleted_count)
 
     def create_index(self, keys: Sequence[tuple[str, int]], **options: Any) -> None:
         """Create an index, if it does not exist."""
@@ -294,7 +335,7 @@ class Table:
     def explain(self, query: Document, *, sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> Document:
         """The server's plan for finding these documents."""
         with self._translated():
-            cursor = self._collection.find(query, limit=limit)
+            cursor = self._collection.find(by_literal_id(query), limit=limit)
             return dict((cursor.sort(list(sort)) if sort else cursor).explain())
 
 

@@ -60,6 +60,9 @@ def _fleet(snapshot: Snapshot) -> Iterator[Increment]:
     supervisor, workers = snapshot.supervisor, snapshot.workers
     for state, count in Counter(str(row["state"]) for row in workers).items():
         yield "speechaid_workers", {"state": state}, count
+    steps = Counter(step for row in workers for step in row.get("failing", {}))
+    for step, count in (*steps.items(), *((task, 1) for task in snapshot.stats.get("failing", {}))):
+        yield "speechaid_steps_failing", {"step": step}, count
     yield "speechaid_workers_wanted", {}, supervisor["wanted"]
     yield "speechaid_workers_present", {}, supervisor["present"]
     yield "speechaid_workers_missing", {}, missing_workers(supervisor)

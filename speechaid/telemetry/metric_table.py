@@ -211,6 +211,11 @@ _OF_JOBS: Final = (
     _gauge("speechaid_oldest_due_age_seconds", "How long the longest due callable job has been waiting."),
     _gauge("speechaid_jobs_lapsed", "Jobs in progress whose lease has run out."),
     _gauge("speechaid_oldest_lapsed_lease_seconds", "How long ago the oldest of these leases ran out."),
+    _gauge(
+        "speechaid_steps_failing",
+        "Workers whose step fails again and again, by step; for a task of housekeeping 1.",
+        "step",
+    ),
     _gauge("speechaid_parked_calls", "Calls whose end Retell does not confirm, polled slowly."),
     _gauge(
         "speechaid_stalled_seconds",

@@ -157,7 +157,11 @@ def _resume_batch(result: Result) -> list[Block]:
 
 def _hold(result: Result) -> list[Block]:
     if not result["held"]:
-        return ["dialling is allowed again" if result["was_held"] else "there was no hold"]
+        if result["was_held"]:
+            return ["dialling is allowed again"]
+        if result.get("was_held_here"):
+            return ["dialling is allowed again on this host; there was no hold of all hosts"]
+        return ["there was no hold"]
     return ["HELD: no new dial on any host until unhold", *actions.dial_wait(result)]
 
 

@@ -477,6 +477,20 @@ def polls_answered_again(scene: Scene) -> None:
     scene.remove("job-unseen")
 
 
+def a_batch_that_takes_no_counters(scene: Scene) -> None:
+    """An index of another program allows the number of its jobs only once."""
+    batches, jobs = scene.store.batches.table, scene.store.jobs.table.count({"batch_id": scene.batch_id})
+    scene.change_batch(scene.batch_id, twin=True, total_jobs=None)
+    batches.insert({"batch_id": "twin", "twin": True, "total_jobs": jobs})
+    only = {"twin": True}
+    batches.create_index([("total_jobs", 1)], name="twins", unique=True, partialFilterExpression=only)
+
+
+def counters_allowed_again(scene: Scene) -> None:
+    scene.store.batches.table.drop_index("twins")
+    scene.store.batches.table.delete({"batch_id": "twin"})
+
+
 def a_parked_call(scene: Scene) -> None:
     later = scene.store.now() + timedelta(hours=1)
     now = scene.store.now()
@@ -545,6 +559,12 @@ FAULTS = [
         cause=lambda scene: scene.insert("job-unreadable", status="pending", reserved_until="soon"),
         undo=lambda scene: scene.remove("job-unreadable"),
         finding="unreadable_documents",
+    ),
+    Fault(
+        alerts=("StepsFailing",),
+        cause=a_batch_that_takes_no_counters,
+        undo=counters_allowed_again,
+        finding="failing_steps",
     ),
     Fault(
         alerts=("ParkedCalls",),

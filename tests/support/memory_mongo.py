@@ -15,7 +15,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from bson import Decimal128, ObjectId
+from bson import Code, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
 Document = dict[str, Any]
@@ -409,7 +409,7 @@ def _compared(test: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bo
 
 
 #: In the database's order, but for bool: it stands before the numbers, since it is an int as well.
-_KINDS: tuple[Any, ...] = (type(None), bool, (int, float), str, dict, list, ObjectId, datetime)
+_KINDS: tuple[Any, ...] = (type(None), bool, (int, float), str, dict, list, ObjectId, datetime, Timestamp)
 
 
 #: Each class that was met, and its place in ``_KINDS``.
@@ -439,6 +439,14 @@ _TYPES: dict[str, Any] = {
     "decimal": Decimal128,
     "object": dict,
     "objectId": ObjectId,
+    "array": list,
+    "binData": bytes,
+    "regex": Regex,
+    "javascript": Code,
+    "javascriptWithScope": Code,
+    "dbPointer": (),
+    "minKey": MinKey,
+    "maxKey": MaxKey,
 }
 
 

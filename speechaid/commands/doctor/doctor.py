@@ -18,7 +18,7 @@ from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
 from speechaid.commands.retell_questions import ask_retell
 from speechaid.dialer.context import dialling_defaults
-from speechaid.errors import StoreError
+from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.document_scan import DocumentScan, UnreadableDocument
 from speechaid.model.batch import Batch
 from speechaid.model.hold import Hold
@@ -67,8 +67,10 @@ def _diagnose(context: HandlerContext, command: Invocation, retell: RetellFacts)
         facts.up_seconds = (SystemClock().now() - started_at).total_seconds()
     try:
         _read_database(context, facts)
-    except StoreError as exc:
+    except StoreUnavailable as exc:
         facts.database_fault = str(exc)
+    except StoreError as exc:
+        facts.refused["ping"] = str(exc)
     findings = [finding for check in CHECKS for finding in check(facts)]
     order = list(FindingSeverity)
     findings.sort(key=lambda finding: order.index(finding.severity))
@@ -95,20 +97,41 @@ def _described(hold: GlobalHold | None) -> str | None:
 
 
 def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
-    store, now = context.store, context.store.now()
+    """Read each kind of facts; one that the database refuses costs its own findings alone.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    store = context.store
     facts.database_ms = _milliseconds(store.ping)
-    facts.now = now
+    facts.now = store.now()
     facts.skew_seconds = store.skew_seconds()
-    worker_context = dry_run_context(context)
-    reading = store.holds.read(worker_context.retell.fingerprint)
+    for name, read in _READINGS.items():
+        try:
+            read(context, facts)
+        except StoreUnavailable:
+            raise
+        except StoreError as exc:
+            facts.refused[name] = str(exc)
+
+
+def _read_holds(context: HandlerContext, facts: DoctorFacts) -> None:
+    reading = context.store.holds.read(dry_run_context(context).retell.fingerprint)
     facts.global_hold, facts.batches_hold = _described(reading.hold), _described(reading.batches_hold)
     facts.breaker, facts.breaker_kind = _breaker(reading.breaker), Breaker.read(reading.breaker).kind
-    counts = store.jobs.counts_by_batch()
+
+
+def _read_waiting(context: HandlerContext, facts: DoctorFacts) -> None:
+    counts = context.store.jobs.counts_by_batch()
     facts.waiting = {
         name: waiting
         for name, by_status in counts.items()
         if (waiting := sum(by_status.get(status, 0) for status in _WAITING))
     }
+
+
+def _read_batches(context: HandlerContext, facts: DoctorFacts) -> None:
+    store = context.store
     names = sorted(name for name in facts.waiting if name is not None)
     facts.batches = {batch.batch_id: batch for batch in store.batches.among(names)}
     account_ids = sorted(
@@ -116,18 +139,36 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
     )
     facts.accounts = {account.account_id: account for account in store.accounts.among(account_ids)}
     _read_windows(context, facts)
-    facts.suspended = store.diagnostics.suspended_for()
-    facts.unknown_accounts = _unknown_accounts(store)
-    facts.tried_again = store.diagnostics.tried_again()
-    facts.outcomes = store.diagnostics.recent_outcomes(_RECENT_SECONDS)
-    facts.dials = store.diagnostics.open_dials(_MAX_DIALS)
-    facts.lapsed = len(store.operator_actions.stuck(300, _MAX_DIALS))
-    facts.rejected = store.diagnostics.rejected_jobs(COUNTED)
-    facts.unreadable = store.diagnostics.unreadable(COUNTED)
-    facts.unreadable_answers = store.diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
-    facts.served = store.diagnostics.served_jobs(COUNTED)
-    _scan_documents(context, facts)
-    facts.missing_indexes = missing_indexes(store)
+
+
+def _read_suspended(context: HandlerContext, facts: DoctorFacts) -> None:
+    facts.suspended = context.store.diagnostics.suspended_for()
+    facts.unknown_accounts = _unknown_accounts(context.store)
+
+
+def _read_calls(context: HandlerContext, facts: DoctorFacts) -> None:
+    diagnostics = context.store.diagnostics
+    facts.tried_again = diagnostics.tried_again()
+    facts.outcomes = diagnostics.recent_outcomes(_RECENT_SECONDS)
+    facts.unreadable_answers = diagnostics.unreadable_answers(_RECENT_SECONDS, COUNTED)
+
+
+def _read_refusals(context: HandlerContext, facts: DoctorFacts) -> None:
+    minutes = facts.snapshot.get("recent", {}).get("minutes")
+    if minutes:
+        facts.refusals = context.store.logs.refusals(minutes * 60, COUNTED)
+
+
+def _read_dials(context: HandlerContext, facts: DoctorFacts) -> None:
+    facts.dials = context.store.diagnostics.open_dials(_MAX_DIALS)
+    facts.lapsed = len(context.store.operator_actions.stuck(300, _MAX_DIALS))
+
+
+def _read_jobs(context: HandlerContext, facts: DoctorFacts) -> None:
+    diagnostics = context.store.diagnostics
+    facts.rejected = diagnostics.rejected_jobs(COUNTED)
+    facts.unreadable = diagnostics.unreadable(COUNTED)
+    facts.served = diagnostics.served_jobs(COUNTED)
 
 
 def _scan_documents(context: HandlerContext, facts: DoctorFacts) -> None:
@@ -144,6 +185,25 @@ def _scan_documents(context: HandlerContext, facts: DoctorFacts) -> None:
     counted: Mapping[str, int] = facts.snapshot.get("unassigned", {})
     if sum(counted.values()) > sum(facts.unassigned.values()):
         facts.unassigned = dict(counted)
+
+
+def _read_indexes(context: HandlerContext, facts: DoctorFacts) -> None:
+    facts.missing_indexes = missing_indexes(context.store)
+
+
+#: What is read from the database, in this order, by the name under which a refusal is shown.
+_READINGS: Final[Mapping[str, Callable[[HandlerContext, DoctorFacts], None]]] = {
+    "holds": _read_holds,
+    "waiting jobs": _read_waiting,
+    "batches and accounts": _read_batches,
+    "suspended jobs": _read_suspended,
+    "calls": _read_calls,
+    "refused dials": _read_refusals,
+    "open dials": _read_dials,
+    "unreadable jobs": _read_jobs,
+    "documents": _scan_documents,
+    "indexes": _read_indexes,
+}
 
 
 def _unknown_accounts(store: Store) -> dict[str, int]:

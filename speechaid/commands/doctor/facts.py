@@ -69,6 +69,8 @@ class DoctorFacts:
     #: Seconds since the daemon's start; None where unknown.
     up_seconds: float | None = None
     database_fault: str | None = None
+    #: What the database refuses to read, each with its error; the fields of it are empty.
+    refused: dict[str, str] = field(default_factory=dict)
     database_ms: float | None = None
     now: datetime | None = None
     skew_seconds: float = 0.0
@@ -91,6 +93,8 @@ class DoctorFacts:
     unknown_accounts: dict[str, int] = field(default_factory=dict)
     #: Pending and failed jobs by attempts used.
     tried_again: dict[int, int] = field(default_factory=dict)
+    #: What Retell said to dials that it refused lately.
+    refusals: list[str] = field(default_factory=list)
     #: Calls of the last 24 hours by outcome and Retell's reason.
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
     dials: list[Job] = field(default_factory=list)

@@ -6,17 +6,19 @@ one or several. The checks of a campaign's jobs are in ``job_checks``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from speechaid.commands.doctor import job_checks
 from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
 from speechaid.model.masking import mask_phone
+from speechaid.monitoring.disks import STATE_DIRECTORY
 from speechaid.protocol.text import plural
 from speechaid.rules import refusals
 from speechaid.rules.check_findings import LITTLE_SPACE_MB
 from speechaid.rules.circuit_breaker import FaultKind
+from speechaid.rules.repeated_failures import failing_sentences
 from speechaid.settings.cleartext import cleartext_warnings
 from speechaid.store.jobs import LIVE_NUMBER
 
@@ -61,6 +63,16 @@ def _database(facts: DoctorFacts) -> Findings:
             "the database is slow to answer: claims and dials wait for it",
             f"a ping took {facts.database_ms:.0f} ms",
             "check its load, and the network to it",
+        )
+
+
+def _refused(facts: DoctorFacts) -> Findings:
+    if facts.refused:
+        yield fault(
+            "database_refuses",
+            "the database answers, and refuses part of what is read here: findings about it are missing",
+            "; ".join(f"{step}: {error}" for step, error in facts.refused.items()),
+            "see what the error names: a right that the login lacks, a document, or an ability of the server",
         )
 
 
@@ -110,6 +122,21 @@ def _workers(facts: DoctorFacts) -> Findings:
         )
 
 
+def _failing_steps(facts: DoctorFacts) -> Findings:
+    """Steps of workers and of housekeeping that fail each time, whatever the cause."""
+    if facts.database_fault is not None:
+        return
+    sentences = failing_sentences(facts.workers, facts.snapshot.get("failing", {}))
+    if sentences:
+        more = f"; and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""
+        yield fault(
+            "failing_steps",
+            "steps of the workers or of housekeeping fail each time: what they do is not done",
+            "; ".join(sentences[:NAMED]) + more,
+            "correct what the error names; the steps are tried again all the time, and need no restart",
+        )
+
+
 def _is_starting(facts: DoctorFacts) -> bool:
     """Whether the daemon's start explains missing workers; a worker that crashed at its start is a fault."""
     early = facts.up_seconds is not None and facts.up_seconds < _STARTING_SECONDS
@@ -127,21 +154,38 @@ def _disks(facts: DoctorFacts) -> Findings:
             "free disk space; calling then resumes automatically",
         )
     for disk in facts.snapshot.get("disks") or []:
-        text = f"{disk['free_mb']} MiB free in {disk['path']}"
-        if disk["full"]:
-            yield fault(
-                "disk_full",
-                f"the disk of the {disk['of']} is full: calls that cannot be recorded are not placed",
-                text,
-                "free disk space; calling then resumes automatically",
-            )
-        elif disk["free_mb"] < LITTLE_SPACE_MB:
+        yield from _disk(disk)
+
+
+def _disk(disk: Mapping[str, Any]) -> Findings:
+    """A disk that is full or nearly; that of the state directory stops no call."""
+    text = f"{disk['free_mb']} MiB free in {disk['path']}"
+    holds_results = disk["of"] != STATE_DIRECTORY
+    if not disk["full"]:
+        if disk["free_mb"] < LITTLE_SPACE_MB:
             yield warning(
                 "disk_filling",
                 f"the disk of the {disk['of']} is filling up",
                 text,
-                "free disk space: while the disk is full, no call can be recorded and none is placed",
+                "free disk space: while the disk is full, no call can be recorded and none is placed"
+                if holds_results
+                else "free disk space: while it is full, a restart loses holds, drains and paused workers",
             )
+    elif holds_results:
+        yield fault(
+            "disk_full",
+            f"the disk of the {disk['of']} is full: calls that cannot be recorded are not placed",
+            text,
+            "free disk space; calling then resumes automatically",
+        )
+    else:
+        yield warning(
+            "disk_full",
+            f"the disk of the {disk['of']} is full: hold, drain and paused workers may not be saved, and a "
+            "restart loses them then; calls go on",
+            text,
+            "free disk space; what was ordered is then saved by itself",
+        )
 
 
 def _holds(facts: DoctorFacts) -> Findings:
@@ -319,13 +363,16 @@ def _indexes(facts: DoctorFacts) -> Findings:
 CHECKS: Final[tuple[Callable[[DoctorFacts], Findings], ...]] = (
     _disks,
     _database,
+    _refused,
     _workers,
+    _failing_steps,
     _holds,
     _breaker,
     _retell,
     job_checks.batches,
     job_checks.windows,
     job_checks.credit,
+    job_checks.refused_dials,
     job_checks.calls,
     job_checks.unreadable,
     job_checks.served_jobs,

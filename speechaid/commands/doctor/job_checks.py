@@ -20,11 +20,11 @@ from speechaid.commands.doctor.facts import (
 from speechaid.model.account import Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_phone
+from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import not_understood
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, SuspendReason
 from speechaid.protocol.text import plural
-from speechaid.rules import metering
+from speechaid.rules import metering, refusals
 
 #: Shares of recent calls and of jobs that are a finding, given at least ``_ENOUGH`` of them.
 _ENOUGH: Final = 20
@@ -40,7 +40,7 @@ def batches(facts: DoctorFacts) -> Findings:
     """Batches that are paused or do not exist."""
     named = [name for name in facts.waiting if name is not None]
     orphans = {name: facts.waiting[name] for name in named if name not in facts.batches}
-    if orphans and not facts.database_fault:
+    if orphans and not facts.database_fault and not facts.refused:
         yield fault(
             "orphaned_jobs",
             "jobs whose batch does not exist are not called",
@@ -145,11 +145,12 @@ def credit(facts: DoctorFacts) -> Findings:
         )
     for _, account in sorted(facts.accounts.items()):
         if account.faults or account.plan is None:
-            plan = not_understood("plan_type", account.document.get("plan_type"), _PLANS)
+            missing = account.document.get("plan_type") is None
+            plan = (not_understood("plan_type", None, _PLANS),) if missing else ()
             yield fault(
                 "account_fault",
                 f"account {account.account_id} cannot be understood, so its jobs are not called",
-                "; ".join((*account.faults, *(() if account.plan is not None else (plan,)))),
+                "; ".join((*account.faults, *plan)),
                 "correct these fields of the account",
             )
         elif account.status != "active":
@@ -197,6 +198,28 @@ def retries(facts: DoctorFacts) -> Findings:
             f"{again} of {jobs} pending or failed jobs have used an attempt or more",
             "speechctl report shows the outcomes by attempt and by hour",
         )
+
+
+def refused_dials(facts: DoctorFacts) -> Findings:
+    """Dials that Retell refused lately, where they are more than the calls that ended, as in ``status``."""
+    recent = facts.snapshot.get("recent", {})
+    refused, ended = round(recent.get("dials_refused", 0)), round(recent.get("calls_ended", 0))
+    if refused <= ended:
+        return
+    kinds: dict[str, list[str]] = {}
+    for words in facts.refusals:
+        kinds.setdefault(refusals.mask_wording(words), []).append(words)
+    said = sorted(kinds.values(), key=len, reverse=True)
+    wording = refusals.wording_of(said[0][0]) if said else None
+    words = "; ".join(f"{mask_bare_phones(found[0])} ({len(found)})" for found in said[:NAMED])
+    yield warning(
+        "dials_refused",
+        "Retell refuses more dials than become calls",
+        f"{plural(refused, 'dial')} in the last {recent['minutes']:g} min, {plural(ended, 'call')} ended"
+        + (f"; of the latest: {words}" if words else ""),
+        (wording.remedy if wording is not None else "")
+        or "speechctl job JOB shows one refusal; Retell's dashboard may say more",
+    )
 
 
 def calls(facts: DoctorFacts) -> Findings:
@@ -367,7 +390,7 @@ def unreadable_documents(facts: DoctorFacts) -> Findings:
 
 def nothing_to_do(facts: DoctorFacts) -> Findings:
     """The empty queue."""
-    if not facts.jobs_waiting and facts.database_fault is None:
+    if not facts.jobs_waiting and facts.database_fault is None and not facts.refused:
         yield intended(
             "nothing_waits", "no job is waiting to be called", "0 pending", "speechctl import FILE"
         )

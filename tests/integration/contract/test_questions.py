@@ -276,7 +276,7 @@ def test_recent_calls_are_counted_by_outcome_and_reason_and_read_latest_first(st
     assert "call_data" not in latest[0]
 
 
-def test_due_jobs_are_counted_by_batch_with_the_time_of_the_first(store: Store) -> None:
+def test_due_jobs_are_counted_by_batch_and_account_with_the_time_of_the_first(store: Store) -> None:
     figures = QueueStats(store.jobs.table, store.now)
     first = ago(store, hours=2)
     add_job(store, job_id="1", batch_id=BATCH, reserved_until=first)
@@ -284,13 +284,15 @@ def test_due_jobs_are_counted_by_batch_with_the_time_of_the_first(store: Store) 
     add_job(store, job_id="3", batch_id=BATCH, reserved_until=ahead(store, hours=1))
     add_job(store, job_id="4", reserved_until=None, created_at=first)
     add_job(store, job_id="5", batch_id=OTHER_BATCH, reserved_until=ahead(store, hours=1))
+    add_job(store, job_id="6", batch_id=BATCH, account_id="acc-1", reserved_until=first)
 
-    due = {entry.batch_id: entry for entry in figures.due()}
+    due = sorted(figures.due(), key=lambda entry: (str(entry.batch_id), str(entry.account_id)))
 
-    assert due == {
-        BATCH: DueJobs(batch_id=BATCH, jobs=2, since=first),
-        None: DueJobs(batch_id=None, jobs=1, since=None),
-    }
+    assert due == [
+        DueJobs(batch_id=None, account_id=None, jobs=1, since=None),
+        DueJobs(batch_id=BATCH, account_id=None, jobs=2, since=first),
+        DueJobs(batch_id=BATCH, account_id="acc-1", jobs=1, since=first),
+    ]
     assert figures.waiting_since(None) == first
     assert figures.waiting_since(BATCH) is None
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from bson import Code, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
 from speechaid.model.job import Job
 from speechaid.model.states import SuspendReason
@@ -223,3 +224,44 @@ def test_times_that_are_text_or_numbers_become_times(store: Store) -> None:
     assert job(store, "odd")["reserved_until"] == "soon"
     assert job(store, "done")["reserved_until"] == "soon"
     assert store.queue.convert_due_times() == 0
+
+
+#: A due time or lease of a type that no query compares with a time. None: the server stores no such thing.
+OTHER_TYPES: dict[str, Any] = {
+    "bytes": b"soon",
+    "object id": ObjectId("0" * 24),
+    "pattern": Regex("^2026"),
+    "code": Code("f()"),
+    "least key": MinKey(),
+    "largest key": MaxKey(),
+    "list": [],
+    "document": {},
+    "true": True,
+}
+
+
+@pytest.mark.parametrize("written", OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_a_lease_of_another_type_lapses_and_a_due_time_of_it_never_comes(store: Store, written: Any) -> None:
+    add_job(store, job_id="lease", reserved_until=written, status="in_progress", claim_token="t")
+    add_job(store, job_id="waits", reserved_until=written, batch_id=BATCH)
+
+    assert store.queue.convert_due_times() == 1
+
+    assert job(store, "lease")["reserved_until"] is None
+    assert [one.claim_token for one in store.jobs.lapsed(9)] == ["t"]
+    assert store.queue.candidates(BATCH, 9) == []
+
+
+def test_a_time_that_is_a_timestamp_of_mongodb_becomes_a_time(store: Store) -> None:
+    past, later = ago(store, minutes=1), ahead(store, hours=1)
+    add_job(store, job_id="due", reserved_until=Timestamp(past, 1), batch_id=BATCH)
+    add_job(store, job_id="later", reserved_until=Timestamp(later, 1), batch_id=BATCH)
+    add_job(store, job_id="lapsed", reserved_until=Timestamp(past, 1), status="in_progress")
+    add_job(store, job_id="no time", reserved_until=Timestamp(1, 1), batch_id=BATCH)
+
+    assert store.queue.convert_due_times() == 3
+
+    assert names(store, [one.id for one in store.queue.candidates(BATCH, 9)]) == ["due"]
+    assert names(store, [one.id for one in store.jobs.lapsed(9)]) == ["lapsed"]
+    assert job(store, "later")["reserved_until"] == later.replace(microsecond=0)
+    assert job(store, "no time")["reserved_until"] == Timestamp(1, 1)

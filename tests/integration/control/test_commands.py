@@ -448,6 +448,14 @@ def test_hold_stops_this_host_at_once_and_the_others_through_the_database(operat
     assert operator.store.holds.find_hold() is None
 
 
+def test_unhold_says_that_it_lifted_a_hold_of_this_host_alone(operator: Operator) -> None:
+    operator.daemon.hold(True)  # as ``hold`` leaves it where the database does not answer
+    answer = operator.run("unhold")
+    assert (answer["was_held"], answer["was_held_here"], operator.daemon.held) == (False, True, False)
+    answer = operator.run("unhold")
+    assert (answer["was_held"], answer["was_held_here"]) == (False, False)
+
+
 # -- the audit log -----------------------------------------------------------------------------------------
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import bson
 import pytest
+from bson import Regex
+from pymongo.errors import WriteError
 
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.states import SuspendReason
+from speechaid.store.operator_requests import Requested
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
 
@@ -233,3 +236,67 @@ def test_hostile_documents_beyond_one_fetch_do_not_starve_their_batch(stage: Sta
         if not stage.dial_next(context):
             break
     assert [call["to_number"] for call in stage.placed_calls()] == [number]
+
+
+#: No query may apply these patterns: the first is invalid, the second matches every job's name.
+PATTERNS = {"invalid": Regex("((("), "of every id": Regex("")}
+
+
+def store_pattern(stage: Stage, pattern: Regex[str]) -> list[str]:
+    """Store a job with a pattern as ``_id``; its name, or none where the server takes no such document."""
+    job = {"_id": pattern, "job_id": "pattern", "status": "pending", "contact": {"phones": [phone()]}}
+    try:
+        stage.database.jobs.insert_one(job)
+    except WriteError as refused:
+        assert refused.code == 53  # noqa: PT017 - as MongoDB refuses it
+        return []
+    return ["pattern"]
+
+
+def statuses(stage: Stage) -> dict[str, str]:
+    return {job["job_id"]: job["status"] for job in stage.database.jobs.find({})}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_a_job_whose_id_is_a_pattern_is_one_job_and_no_other(stage: Stage, pattern: Regex[str]) -> None:
+    add_sound(stage)
+    stored = store_pattern(stage, pattern)
+
+    assert len(serve_all(stage)) == 1 + len(stored)
+
+    assert statuses(stage) == dict.fromkeys([*stored, "sound"], "done")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_a_job_that_is_left_out_stops_no_claim_and_no_recovery_whatever_its_id(
+    stage: Stage, pattern: Regex[str]
+) -> None:
+    add_sound(stage)
+    stored = store_pattern(stage, pattern)
+    past = stage.store.now() - timedelta(minutes=1)
+    stage.add_job(phone(), job_id="lapsed", status="in_progress", reserved_until=past, claim_token="t")
+    context = stage.context()
+    context.left_out.add(pattern)
+
+    while stage.recover_one(context) or stage.dial_next(context):
+        pass
+
+    assert statuses(stage) == {"sound": "done", "lapsed": "done", **dict.fromkeys(stored, "pending")}
+
+
+def test_an_operator_ends_a_job_whose_id_is_a_pattern_and_no_other(stage: Stage) -> None:
+    stage.add_job(phone(), job_id="other")
+    for name in store_pattern(stage, PATTERNS["of every id"]):
+        assert stage.store.requests.ask(name, "cancel", reason=None, by="operator") is Requested.DONE
+        assert stage.job(name)["status"] == "cancelled"
+    assert stage.job("other")["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "due", [bson.Timestamp(2**31, 1), bson.Timestamp(5, 1), b"soon", bson.MinKey()], ids=repr
+)
+def test_an_operator_ends_a_job_whose_due_time_is_of_another_type(stage: Stage, due: object) -> None:
+    stage.add_job(phone(), job_id="odd", reserved_until=due)
+    assert stage.store.requests.ask("odd", "suspend", reason=None, by="operator") is Requested.DONE
+    assert stage.store.requests.ask("odd", "cancel", reason=None, by="operator") is Requested.DONE
+    assert stage.job("odd")["status"] == "cancelled"

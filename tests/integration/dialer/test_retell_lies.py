@@ -262,3 +262,25 @@ def test_an_unknown_call_status_is_no_end(stage: Stage) -> None:
     assert OddStatuses.asked == ["create-phone-call", "get-call", "get-call", "get-call", "get-call"]
     assert stage.job()["status"] == "done"
     assert len(stage.results()) == 1
+
+
+@pytest.mark.parametrize("was_stopped", [False, True])
+def test_a_call_that_retell_lists_under_another_id_than_its_create_named_is_followed_and_recorded(
+    stage: Stage, number: str, was_stopped: bool
+) -> None:
+    place_and_leave(stage)
+    (placed,) = stage.placed_calls()
+    # As the create's answer named it, with this dial's key in its metadata.
+    named: Document = {"dial.call_id": "call_of_nobody", "call_id": "call_of_nobody"}
+    if was_stopped:  # by a worker that got 404, and did not find the call in the list yet
+        now = stage.store.now()
+        named |= {"dial.stop_asked_by": "limit", "dial.parked_at": now, "dial.unknown_at": now}
+    stage.database.jobs.update_one({}, {"$set": named})
+    stage.lapse()
+
+    assert recover_one(stage.context())
+
+    (result,) = stage.results()
+    assert (result["call_id"], result["outcome"]) == (placed["call_id"], "answered")
+    assert stage.job()["status"] == "done"
+    assert stops(stage) == 0

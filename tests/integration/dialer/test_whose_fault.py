@@ -11,7 +11,7 @@ from speechaid.dialer import circuit_breaker
 from speechaid.dialer.context import WorkerContext
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.rules.circuit_breaker import Breaker, BreakerState, FaultKind
-from speechaid.rules.refusals import WORDINGS, Blame
+from speechaid.rules.refusals import SMALL_REQUEST_BYTES, WORDINGS, Blame
 from tests.support.common_stage import phone
 from tests.support.stage import Document, Stage
 
@@ -234,6 +234,7 @@ def test_a_valid_number_between_them_keeps_the_batch_going(stage: Stage) -> None
 def test_a_request_that_is_too_large_ends_its_job_and_no_other(stage: Stage) -> None:
     context = stage.context(SPEECHAID_BREAKER_FAULTS=2)
     numbers = add_jobs(stage, 6)
+    stage.database.jobs.update_many({}, {"$set": {"payload": {"notes": "x" * SMALL_REQUEST_BYTES}}})
     for number in numbers[:4]:
         stage.simulator.fault(
             "status", status=413, message="request entity too large", endpoints=["create"], to_number=number
@@ -244,6 +245,25 @@ def test_a_request_that_is_too_large_ends_its_job_and_no_other(stage: Stage) -> 
     assert "413" in stage.job("job-0")["last_error"]
     assert breaker(stage, context) == Breaker()
     assert stage.store.diagnostics.rejected_jobs(10) == [f"job-{index}" for index in range(4)]
+
+
+def test_a_proxy_that_calls_every_request_too_large_holds_dialling_and_spends_nothing(stage: Stage) -> None:
+    context = stage.context(MAX_ATTEMPTS=2)
+    add_jobs(stage, 8)
+    fault = stage.simulator.fault("status", status=413, message="Payload Too Large", endpoints=["create"])
+    for _ in range(6):  # probes are refused in the same words
+        dial_all(stage, context)
+        make_probe_due(stage, context)
+    held = breaker(stage, context)
+    assert (held.state is BreakerState.CLOSED, held.kind) == (False, FaultKind.BLOCKED)
+    assert "413" in str(held.reason)
+    assert {job["status"] for job in all_jobs(stage)} == {"pending"}
+    assert spent(stage) == []
+
+    stage.simulator.clear_faults(fault)
+    make_probe_due(stage, context)
+    dial_all(stage, context)
+    assert {job["status"] for job in all_jobs(stage)} == {"done"}
 
 
 def test_a_call_whose_answers_cannot_be_read_does_not_hold_the_others(stage: Stage) -> None:

@@ -96,6 +96,37 @@ def test_batches_whose_switch_or_account_is_not_understood_are_named_and_not_cou
     assert found["paused_unexpectedly"]["count"] == found["callable"] == 0
 
 
+#: Accounts that cannot be understood, by what is odd.
+ODD_ACCOUNTS: dict[str, Document] = {
+    "status": {"status": "pausado"},
+    "timezone": {"timezone": "Chile/Nowhere"},
+    "plan_type": {"plan_type": "Ilimitado"},
+    "plan_type, a number": {"plan_type": 7},
+    "daily_call_limit": {"daily_call_limit": "1,000"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ACCOUNTS.values(), ids=ODD_ACCOUNTS)
+@pytest.mark.parametrize("owner", ["batch", "jobs"])
+def test_an_account_that_is_not_understood_is_named_and_its_jobs_are_not_counted_as_callable(
+    counted: Counted, odd: Document, owner: str
+) -> None:
+    counted.account("acc-odd", **{"plan_type": "unlimited", **odd})
+    counted.account("acc-sound", plan_type="unlimited")
+    counted.batch("b", **({"account_id": "acc-odd"} if owner == "batch" else {}))
+    counted.job("b", account_id="acc-odd")
+    counted.job(account_id="acc-sound")
+
+    found = counted.stats()
+
+    assert (found["due"], found["ready"], found["callable"]) == (2, 1, 1)
+    assert found["not_understood"] == {"count": 1, "named": ["b"]}
+    housekeeper = Housekeeper(counted.store)
+    housekeeper.tick(counted.settings, 0.0)
+    (named,) = housekeeper.stats()["unreadable"]["named"]
+    assert (named["collection"], named["name"], named["forbids"]) == ("accounts", "acc-odd", True)
+
+
 def test_an_inactive_batch_without_a_recorded_pause_is_reported_while_it_has_work(counted: Counted) -> None:
     for batch_id, fields in {
         "recorded": {"pause": {"by": "maria"}},

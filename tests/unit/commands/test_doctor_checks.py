@@ -240,3 +240,64 @@ def test_the_remedy_of_a_refusal_follows_from_its_words(settings: Settings, word
 def test_every_kind_of_fault_has_a_remedy_of_its_own(settings: Settings) -> None:
     remedies = {remedy_for(settings, kind, "calls end with x") for kind in FaultKind}
     assert len(remedies) == len(FaultKind)
+
+
+def test_a_step_that_fails_again_and_again_is_a_fault_with_its_error(settings: Settings) -> None:
+    workers = [{"slot": "worker-1", "pid": 7, "failing": {"claim": "the database refused: no (code 51091)"}}]
+    failing = {**snapshot(), "workers": workers, "failing": {"counts": "refused"}}
+    (found,) = findings(facts(settings, snapshot=failing))
+    assert (found.code, found.severity) == ("failing_steps", FindingSeverity.FAULT)
+    assert found.evidence == (
+        "claim of worker-1: the database refused: no (code 51091); housekeeping (counts): refused"
+    )
+    assert codes(facts(settings, snapshot=failing, database_fault="away")) == {"database_away"}
+
+
+def test_a_database_that_refuses_one_question_is_not_said_to_be_away(settings: Settings) -> None:
+    refused = facts(
+        settings, refused={"calls": "no such stage"}, waiting={"gone": 3}, batches={}, opens_at={}
+    )
+    (found,) = findings(refused)
+    assert (found.code, found.severity, found.evidence) == (
+        "database_refuses",
+        FindingSeverity.FAULT,
+        "calls: no such stage",
+    )
+
+
+def test_dials_that_retell_refuses_are_shown_with_its_words_and_the_remedy(settings: Settings) -> None:
+    recent = {"minutes": 30.0, "dials_refused": 200.0, "calls_ended": 3.0}
+    dead = "Retell answered 400: Destination Number {} is invalid D11"
+    said = [dead.format("+56911111111"), "Retell answered 400: Something", dead.format("+56922222222")]
+    (found,) = findings(facts(settings, snapshot={**snapshot(), "recent": recent}, refusals=said))
+    assert (found.code, found.severity) == ("dials_refused", FindingSeverity.WARNING)
+    assert found.evidence == (
+        "200 dials in the last 30 min, 3 calls ended; of the latest: Retell answered 400: Destination Number "
+        "+569******11 is invalid D11 (2); Retell answered 400: Something (1)"
+    )
+    assert found.remedy == "correct the number in the contact"
+
+
+def test_a_few_refused_dials_beside_as_many_calls_are_no_finding(settings: Settings) -> None:
+    recent = {"minutes": 30.0, "dials_refused": 4.0, "calls_ended": 4.0}
+    assert codes(facts(settings, snapshot={**snapshot(), "recent": recent}, refusals=["x"])) == set()
+
+
+@pytest.mark.parametrize(
+    ("of", "free_mb", "expected", "words"),
+    [
+        ("embedded database", 3, ("disk_full", FindingSeverity.FAULT), "are not placed"),
+        ("embedded database", 300, ("disk_filling", FindingSeverity.WARNING), "is filling up"),
+        ("state directory", 0, ("disk_full", FindingSeverity.WARNING), "calls go on"),
+        ("state directory", 300, ("disk_filling", FindingSeverity.WARNING), "is filling up"),
+    ],
+)
+def test_a_full_disk_stops_calls_only_where_results_are_stored(
+    settings: Settings, of: str, free_mb: int, expected: tuple[str, FindingSeverity], words: str
+) -> None:
+    disk = {"of": of, "path": "/var/lib/x", "free_mb": free_mb, "full": free_mb < 64}
+    (found,) = findings(facts(settings, snapshot={**snapshot(), "disks": [disk]}))
+    assert (found.code, found.severity) == expected
+    assert words in found.cause
+    loses_calls = expected[0] == "disk_filling" and of != "state directory"
+    assert ("no call can be recorded" in found.remedy) is loses_calls

@@ -29,6 +29,7 @@ from speechaid.retell.faults import (
     other_fault_for,
 )
 from speechaid.retell.requests_body import create_body
+from speechaid.rules.refusals import SMALL_REQUEST_BYTES
 
 NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
 #: Statuses that prove that a create made no call; everything else proves nothing.
@@ -79,7 +80,6 @@ def test_other_requests_may_be_sent_again_unless_refused_or_the_call_is_unknown(
         (400, "request for +56900000001 failed", Unexplained),
         (400, "account not authorized to call +56900000001; enable the country", Blocked),
         (422, {"detail": "to_number is invalid", "request": {"from_number": "+1"}}, NumberRefused),
-        (413, "request entity too large", TooLarge),
         (401, "the key may not call to_number", Blocked),
         (403, "to_number is in a country that your plan does not reach", Blocked),
         (404, "to_number", Blocked),
@@ -96,6 +96,14 @@ def test_a_refused_create_is_about_the_number_only_where_retell_says_so(
     status: int, text: object, kind: type[RetellError]
 ) -> None:
     assert type(create_fault_for(status, body(text))) is kind
+
+
+@pytest.mark.parametrize(
+    ("length", "kind"), [(SMALL_REQUEST_BYTES - 1, Unexplained), (SMALL_REQUEST_BYTES, TooLarge)]
+)
+def test_a_request_is_too_large_only_where_it_is_large(length: int, kind: type[RetellError]) -> None:
+    fault = create_fault_for(413, body("request entity too large"), request_bytes=length)
+    assert type(fault) is kind
 
 
 @pytest.mark.parametrize(

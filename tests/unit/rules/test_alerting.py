@@ -39,6 +39,11 @@ THRESHOLD_CASES: dict[str, list[tuple[dict[str, Any], bool]]] = {
     "UnreadableDocuments": [({"unreadable": ("jobs job-1 (attempts)",)}, True), ({}, False)],
     "WorkersCrashLooping": [({"crash_loops": ("worker-1",)}, True), ({}, False)],
     "WorkerHung": [({"hung_workers": 1}, True), ({}, False)],
+    "StepsFailing": [
+        ({"failing": ("claim of worker-1: refused",)}, True),
+        ({}, False),
+        ({"failing": ("claim of worker-1: refused",), "database_up": False}, False),
+    ],
     "WorkersMissing": [({"workers_missing": 1}, True), ({}, False)],
     "DiallingHeld": [
         ({"holds": ("held on this host",), "jobs_ready": 1}, True),

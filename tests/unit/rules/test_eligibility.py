@@ -107,7 +107,7 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
     ),
     "an unknown zone of the account": (
         {"account": account(timezone="Mars/Olympus")},
-        Reason.WINDOW_FAULT,
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
         Action.PUT_BACK,
     ),
     "an invalid limit": (
@@ -130,6 +130,11 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
         Reason.ACCOUNT_NOT_UNDERSTOOD,
         Action.PUT_BACK,
     ),
+    "an account's status that is no known word": (
+        {"account": account(status="pausado")},
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
+        Action.PUT_BACK,
+    ),
     "a balance that is no number": (
         {"account": account(plan_type="minutes_based", minutes_purchased=9, minutes_used="mil")},
         Reason.ACCOUNT_NOT_UNDERSTOOD,
@@ -137,7 +142,7 @@ PREVENTING: dict[str, tuple[dict[str, Any], Reason, Action]] = {
     ),
     "a zone of the account that is no text": (
         {"account": account(timezone={"name": "America/Santiago"})},
-        Reason.WINDOW_FAULT,
+        Reason.ACCOUNT_NOT_UNDERSTOOD,
         Action.PUT_BACK,
     ),
     "outside the window": (

@@ -867,3 +867,16 @@ def test_a_recorded_edit_shows_old_and_new_value() -> None:
     change = {"option": "max_attempts", "old": 3, "new": 5}
     line = {"event": "command", "actor": "maria", "command": "edit-batch", "outcome": "done"}
     assert text("logs", {"lines": [{**line, "changes": [change]}]}).endswith("done (max-attempts: 3 -> 5)")
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "here", "said"),
+    [
+        (True, True, "dialling is allowed again"),
+        (False, True, "dialling is allowed again on this host; there was no hold of all hosts"),
+        (False, False, "there was no hold"),
+    ],
+)
+def test_unhold_says_what_it_lifted(everywhere: bool, here: bool, said: str) -> None:
+    result = {"held": False, "was_held": everywhere, "was_held_here": here}
+    assert text("unhold", result).strip() == said

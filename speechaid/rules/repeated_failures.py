@@ -1,0 +1,57 @@
+"""Which steps fail again and again, whatever the cause: an operator must know. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from speechaid.model.reading import as_printable
+
+#: Failures in a row that make a step a failing one; fewer pass by themselves.
+REPEATED: Final = 3
+
+
+class RepeatedFailures:
+    """Counts the failures of each step since its last success."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._errors: dict[str, str] = {}
+
+    def failed(self, step: str, error: str) -> bool:
+        """Note a failure; whether it is news: the step's first one, or another error than before."""
+        is_news = self._errors.get(step) != error
+        self._counts[step] = self._counts.get(step, 0) + 1
+        self._errors[step] = error
+        return is_news
+
+    def succeeded(self, step: str) -> None:
+        """Note that the step does its work again."""
+        self._counts.pop(step, None)
+        self._errors.pop(step, None)
+
+    def repeated(self) -> dict[str, str]:
+        """The latest error of each step that has failed ``REPEATED`` times in a row, printable and short."""
+        return {
+            step: as_printable(error)
+            for step, error in self._errors.items()
+            if self._counts[step] >= REPEATED
+        }
+
+
+def failing_sentences(workers: Iterable[Mapping[str, Any]], tasks: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each step that fails again and again: whose it is, and the error.
+
+    Args:
+        workers: rows of status, with ``slot`` and ``failing``.
+        tasks: the failing tasks of the daemon itself, with their errors.
+    """
+    slots: dict[tuple[str, str], list[str]] = {}
+    for row in workers:
+        for step, error in row.get("failing", {}).items():
+            slots.setdefault((step, error), []).append(str(row["slot"]))
+    of_workers = [
+        f"{step} of {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {error}"
+        for (step, error), names in slots.items()
+    ]
+    return (*of_workers, *(f"housekeeping ({task}): {error}" for task, error in sorted(tasks.items())))
