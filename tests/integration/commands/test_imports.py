@@ -289,7 +289,7 @@ def test_a_dry_run_shows_each_column_with_masked_values(operator: Operator) -> N
     ]
     shown = operator.run("import", file=file, filename="a.csv", dry_run=True, show_values=True)
     assert shown["columns"][2]["values"] == ["+56 9 5555 0071"]
-    assert operator.recorded(2)[1]["args"]["show_values"] is True
+    assert operator.recorded(2, event="read")[1]["args"]["show_values"] is True
     assert operator.refusal("import", file=file, filename="a.csv", show_values=True).code == "bad_argument"
 
 

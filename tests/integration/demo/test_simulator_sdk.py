@@ -13,6 +13,7 @@ from retell import Retell
 from retell.types import PhoneCallResponse
 from retell.types.call_list_response import ItemV3PhoneCallResponse
 
+from speechaid.demo.simulator.directory import DEFAULT_NUMBERS
 from speechaid.demo.simulator.document import ENDED_FIELDS, HEAVY
 from speechaid.demo.simulator.process import SimulatorProcess
 from speechaid.demo.simulator.reasons import ENDINGS
@@ -263,12 +264,12 @@ def test_agents_and_their_prompts_pass_strict_validation(client: Retell) -> None
 
 
 def test_numbers_pass_strict_validation_page_by_page(client: Retell) -> None:
-    first = client.phone_number.list(limit=1)
-    assert first.has_more
-    assert first.pagination_key is not None
-    second = client.phone_number.list(limit=1, pagination_key=first.pagination_key)
-    assert not second.has_more
-    numbers = [page.items[0].phone_number for page in (first, second)]
+    pages = [client.phone_number.list(limit=1)]
+    while pages[-1].has_more:
+        assert pages[-1].pagination_key is not None
+        pages.append(client.phone_number.list(limit=1, pagination_key=pages[-1].pagination_key))
+    numbers = [page.items[0].phone_number for page in pages]
+    assert sorted(numbers) == sorted(DEFAULT_NUMBERS)
     assert [client.phone_number.retrieve(number).phone_number for number in numbers] == numbers
 
 
