@@ -271,7 +271,7 @@ def test_a_call_that_retell_lists_under_another_id_than_its_create_named_is_foll
     place_and_leave(stage)
     (placed,) = stage.placed_calls()
     # As the create's answer named it, with this dial's key in its metadata.
-    named = {"dial.call_id": "call_of_nobody", "call_id": "call_of_nobody"}
+    named: Document = {"dial.call_id": "call_of_nobody", "call_id": "call_of_nobody"}
     if was_stopped:  # by a worker that got 404, and did not find the call in the list yet
         now = stage.store.now()
         named |= {"dial.stop_asked_by": "limit", "dial.parked_at": now, "dial.unknown_at": now}
