@@ -92,7 +92,7 @@ def short_lease(settings: Settings) -> str | None:
     return f"{lease}, a request and two polls take up to {shortest:g}"
 
 
-def lease(settings: Settings) -> CheckFinding:
+def check_lease(settings: Settings) -> CheckFinding:
     """Whether the lease outlasts a short delay."""
     if (figures := short_lease(settings)) is None:
         return _fine("lease", f"LEASE_SECONDS={settings.worker.lease_seconds:g}")

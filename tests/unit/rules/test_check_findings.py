@@ -127,6 +127,6 @@ def test_dialling_stops_without_disk_space_and_resumes_with_a_margin(
 def test_a_lease_that_a_short_delay_makes_lapse_is_a_warning(seconds: str, level: Level) -> None:
     required = {"RETELL_API_KEY": "k", "RETELL_AGENT_ID": "a", "RETELL_FROM_NUMBER": "+15005550006"}
     settings = get_settings({**required, "LEASE_SECONDS": seconds}, env_file=None)
-    found = check_findings.lease(settings)  # a request of 30 s and two polls of 10
+    found = check_findings.check_lease(settings)  # a request of 30 s and two polls of 10
     assert found.level is level
     assert f"LEASE_SECONDS={seconds}" in found.text
