@@ -201,7 +201,7 @@ class Daemon(DaemonControl):
     def snapshot(self) -> Result:
         """The supervisor's state as of now; what was read from the database has its own times."""
         found = {**self._supervisor.snapshot(), **self._database_thread.stats()}
-        found["failing"] = {**found["failing"], **self._call_analysis.failing()}
+        found["failing"] = {**found["failing"], **self._call_analysis.failing_tasks()}
         for worker in found["workers"]:
             worker["call_for_seconds"] = self._call_durations.elapsed(worker["call"])
         call = self._supervisor.settings.call

@@ -180,12 +180,12 @@ class Worker:
         return worked
 
     def _note_failure(self, error: str) -> None:
-        self._failures.failed(self._step, error)
-        self.link.failing = self._failures.repeated()
+        self._failures.note_failure(self._step, error)
+        self.link.failing = self._failures.repeated_errors()
 
     def _note_success(self) -> None:
-        self._failures.succeeded(self._step)
-        self.link.failing = self._failures.repeated()
+        self._failures.note_success(self._step)
+        self.link.failing = self._failures.repeated_errors()
 
     def _recover_if_due(self) -> bool:
         if self.context.clock.boottime() < self._recovery_due_at:

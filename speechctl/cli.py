@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -18,6 +19,8 @@ from speechctl.parser import UsageError, build_parser, wire_arguments
 if TYPE_CHECKING:
     from speechctl.client import Client, Remote
 
+#: What zones without an offset are called.
+_NAMES_OF_UTC: Final = ("UTC", "GMT", "UCT", "WET", "+00", "-00")
 #: The exit status that shells use for Ctrl-C (128 + SIGINT).
 _INTERRUPTED: Final = 130
 
@@ -35,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     output_is_closed = stdio.make_ready()
+    _correct_time_zone()
     parser = build_parser(argv)
     try:
         options = parser.parse_args(argv)
@@ -62,6 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         carried_out = "; the command is still carried out" if options.command and not exc.filename else ""
         return _fail(CommandFailed(1, "refused", stdio.unwritten(exc) + carried_out), as_json=False)
     return status
+
+
+def _correct_time_zone() -> None:
+    """Say UTC where ``TZ`` names no zone: the C library shows UTC then, under the name that stands there."""
+    name = os.environ.get("TZ", "")
+    is_utc = time.timezone == time.altzone == 0
+    is_named = time.tzname[0] in _NAMES_OF_UTC or any(character.isdigit() for character in name)
+    if name and is_utc and not is_named:
+        with contextlib.suppress(OSError):
+            print(
+                f"speechctl: TZ={printable_name(name)} names no time zone: times are in UTC", file=sys.stderr
+            )
+        os.environ["TZ"] = "UTC"
+        time.tzset()
 
 
 def _run_and_flush(parser: argparse.ArgumentParser, options: argparse.Namespace, *, as_json: bool) -> int:

@@ -57,6 +57,7 @@ def _checks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]
     source = os.environ.get("SPEECHAID_ENV_FILE") or (".env" if Path(".env").exists() else "")
     source = f"from {source} and the environment" if source else "from the environment"
     yield from check_findings.settings_valid(settings_warnings(), source)
+    yield check_findings.check_lease(settings)
     yield from _database(settings)
     yield from _retell(settings, before_start=before_start)
     yield from host.checks(settings, before_start=before_start)

@@ -78,9 +78,9 @@ class CallAnalysisThread:
         self._thread = threading.Thread(target=self._run, name="call-analysis", daemon=True)
         self._thread.start()
 
-    def failing(self) -> dict[str, str]:
+    def failing_tasks(self) -> dict[str, str]:
         """The error of this thread's work, where the database refuses it again and again."""
-        return self._failures.repeated()
+        return self._failures.repeated_errors()
 
     def take_counts(self) -> Counts:
         """Return what was counted since the last call."""
@@ -111,14 +111,14 @@ class CallAnalysisThread:
             log.debug("analysis.postponed", error=str(exc))
             return RETRY_SECONDS
         except StoreError as exc:
-            if self._failures.failed(TASK, str(exc)):
+            if self._failures.note_failure(TASK, str(exc)):
                 log.warning("analysis.failed", error=str(exc))
             return RETRY_SECONDS
         except Exception as exc:
-            self._failures.failed(TASK, type(exc).__name__)
+            self._failures.note_failure(TASK, type(exc).__name__)
             log.exception("analysis.failed")
             return RETRY_SECONDS
-        self._failures.succeeded(TASK)
+        self._failures.note_success(TASK)
         if not answers:
             return RETRY_SECONDS
         return 0.0 if found == CALLS_PER_ROUND else ROUND_SECONDS

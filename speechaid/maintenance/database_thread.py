@@ -144,7 +144,7 @@ class DatabaseThread(TaskThread):
         stats = {
             **self._housekeeper.stats(),
             "counted_before_command": self._is_behind(),
-            "failing": self._housekeeper.failures.repeated(),
+            "failing": self._housekeeper.failures.repeated_errors(),
         }
         if stats["database"]["state"] == "up" and not self._store.has_primary():
             # The thread itself may be waiting for the database, and so have no newer state.
@@ -204,10 +204,10 @@ class DatabaseThread(TaskThread):
             with self._changed:
                 self._history = (lines[begin:] + self._history)[-MAX_HISTORY:]
         except StoreError as exc:
-            self._housekeeper.failures.failed("history", str(exc))
+            self._housekeeper.failures.note_failure("history", str(exc))
             raise
         else:
-            self._housekeeper.failures.succeeded("history")
+            self._housekeeper.failures.note_success("history")
 
     def add_answer(self, answer: Callable[[], None]) -> None:
         """Have the loop call this, soon and in order; callable from any thread."""

@@ -166,10 +166,10 @@ class Housekeeper:
         except StoreUnavailable:
             raise
         except StoreError as exc:
-            if self.failures.failed(task, str(exc)):
+            if self.failures.note_failure(task, str(exc)):
                 log.warning("housekeeping.failed", task=task, error=str(exc))
         else:
-            self.failures.succeeded(task)
+            self.failures.note_success(task)
 
     def _timed_count(self, settings: Settings, now: float) -> None:
         began = self._clock.boottime()

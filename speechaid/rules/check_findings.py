@@ -9,12 +9,16 @@ from enum import StrEnum
 from typing import Final
 
 from speechaid.protocol.text import plural
+from speechaid.settings import Settings
 from speechaid.settings.zone_data import ZoneData, is_newer
 
 #: A larger difference between the clocks of this host and the database is a warning, in seconds.
 SKEW_SECONDS: Final = 2.0
 #: A slower write delays each dial, which writes several times, in seconds.
 SLOW_WRITE_SECONDS: Final = 0.5
+#: For ``check`` and ``doctor``: what is wrong with a short lease, and what to do.
+SHORT_LEASE: Final = "the lease is hardly longer than a request and two polls: a short delay makes it lapse"
+SHORT_LEASE_REMEDY: Final = "raise LEASE_SECONDS or lower CALL_POLLING_INTERVAL"
 #: Less free disk space is a warning, and less than ``NO_SPACE_MB`` stops new dials, in MiB.
 LITTLE_SPACE_MB: Final = 1024
 NO_SPACE_MB: Final = 64
@@ -77,6 +81,24 @@ def settings_valid(warnings: Sequence[str], source: str) -> list[CheckFinding]:
         CheckFinding(name="settings", level=Level.WARN, text=line, remedy="see docs/settings.md")
         for line in warnings
     ]
+
+
+def short_lease(settings: Settings) -> str | None:
+    """The figures of a lease that is hardly longer than a request and two polls; None where it is longer."""
+    shortest = settings.retell.timeout_seconds + 2 * settings.call.polling_interval_seconds
+    if settings.worker.lease_seconds >= 1.5 * shortest:
+        return None
+    lease = f"LEASE_SECONDS={settings.worker.lease_seconds:g}"
+    return f"{lease}, a request and two polls take up to {shortest:g}"
+
+
+def check_lease(settings: Settings) -> CheckFinding:
+    """Whether the lease outlasts a short delay."""
+    if (figures := short_lease(settings)) is None:
+        return _fine("lease", f"LEASE_SECONDS={settings.worker.lease_seconds:g}")
+    return CheckFinding(
+        name="lease", level=Level.WARN, text=f"{SHORT_LEASE}: {figures}", remedy=SHORT_LEASE_REMEDY
+    )
 
 
 def settings_refused(faults: Sequence[str]) -> list[CheckFinding]:

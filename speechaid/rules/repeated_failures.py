@@ -18,19 +18,19 @@ class RepeatedFailures:
         self._counts: dict[str, int] = {}
         self._errors: dict[str, str] = {}
 
-    def failed(self, step: str, error: str) -> bool:
+    def note_failure(self, step: str, error: str) -> bool:
         """Note a failure; whether it is news: the step's first one, or another error than before."""
         is_news = self._errors.get(step) != error
         self._counts[step] = self._counts.get(step, 0) + 1
         self._errors[step] = error
         return is_news
 
-    def succeeded(self, step: str) -> None:
+    def note_success(self, step: str) -> None:
         """Note that the step does its work again."""
         self._counts.pop(step, None)
         self._errors.pop(step, None)
 
-    def repeated(self) -> dict[str, str]:
+    def repeated_errors(self) -> dict[str, str]:
         """The latest error of each step that has failed ``REPEATED`` times in a row, printable and short."""
         return {
             step: as_printable(error)

@@ -148,11 +148,17 @@ def _resume_batch(result: Result) -> list[Block]:
     if result.get("started"):
         lines.append(f"{plural(int(result['started']), 'imported contact')} started")
     if result.get("first_calls") and not result.get("fault"):
-        lines.append(str(result["first_calls"]["text"]))
+        first = str(result["first_calls"]["text"])
+        # Of a batch that was active nothing begins now that had not begun before.
+        lines.append(f"nothing was changed; {first}" if _nothing_began(result) else first)
     lines += [*_warning(result), *agents.start_warning(result)]
     if result.get("fault"):
         lines.append(f"! it is still not dialled: {result['fault']}; edit-batch corrects it")
     return lines
+
+
+def _nothing_began(result: Result) -> bool:
+    return bool(result["was_active"]) and not result.get("started")
 
 
 def _hold(result: Result) -> list[Block]:

@@ -16,7 +16,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.monitoring.disks import STATE_DIRECTORY
 from speechaid.protocol.text import plural
 from speechaid.rules import refusals
-from speechaid.rules.check_findings import LITTLE_SPACE_MB
+from speechaid.rules.check_findings import LITTLE_SPACE_MB, SHORT_LEASE, SHORT_LEASE_REMEDY, short_lease
 from speechaid.rules.circuit_breaker import FaultKind
 from speechaid.rules.repeated_failures import failing_sentences
 from speechaid.settings.cleartext import cleartext_warnings
@@ -289,15 +289,9 @@ def _retell(facts: DoctorFacts) -> Findings:
 
 
 def _settings(facts: DoctorFacts) -> Findings:
-    worker, call, retell = facts.settings.worker, facts.settings.call, facts.settings.retell
-    shortest = retell.timeout_seconds + 2 * call.polling_interval_seconds
-    if worker.lease_seconds < 1.5 * shortest:
-        yield warning(
-            "short_lease",
-            "the lease is hardly longer than a request and two polls: a short delay makes it lapse",
-            f"LEASE_SECONDS={worker.lease_seconds:g}, a request and two polls take up to {shortest:g}",
-            "raise LEASE_SECONDS or lower CALL_POLLING_INTERVAL",
-        )
+    worker, call = facts.settings.worker, facts.settings.call
+    if (figures := short_lease(facts.settings)) is not None:
+        yield warning("short_lease", SHORT_LEASE, figures, SHORT_LEASE_REMEDY)
     if worker.lease_seconds > _LONG_LEASE_SECONDS:
         yield warning(
             "long_lease",
@@ -315,7 +309,7 @@ def _settings(facts: DoctorFacts) -> Findings:
     webhook = facts.settings.alerts.webhook_url
     for line in cleartext_warnings(
         mongo_uri=facts.settings.database.uri.get_secret_value(),
-        retell_url=retell.base_url,
+        retell_url=facts.settings.retell.base_url,
         webhook_url=webhook.get_secret_value() if webhook else "",
     ):
         variable = line.partition(" ")[0]

@@ -147,17 +147,17 @@ def test_a_task_of_housekeeping_that_is_refused_is_reported_and_the_others_are_d
     refusal.group = "$account_id"  # of jobs that wait for credit
     housekeeper = Housekeeper(stage.store)
     for number in range(REPEATED):
-        assert housekeeper.failures.repeated() == {}
+        assert housekeeper.failures.repeated_errors() == {}
         housekeeper.tick(stage.settings, 1000.0 * (number + 1))
 
-    assert list(housekeeper.failures.repeated()) == ["suspended_jobs"]
+    assert list(housekeeper.failures.repeated_errors()) == ["suspended_jobs"]
     assert housekeeper.stats()["database"] == {"state": "up"}
     assert housekeeper.stats()["fleet_hold"]["by"] == "an operator"
     assert not isinstance(stage.job()["reserved_until"], str)
 
     refusal.group = None
     housekeeper.tick(stage.settings, 9000.0)
-    assert housekeeper.failures.repeated() == {}
+    assert housekeeper.failures.repeated_errors() == {}
 
 
 def test_counts_that_are_refused_leave_the_rest_of_housekeeping(stage: Stage, refusal: Refusal) -> None:
@@ -166,7 +166,7 @@ def test_counts_that_are_refused_leave_the_rest_of_housekeeping(stage: Stage, re
     housekeeper = Housekeeper(stage.store)
     for number in range(REPEATED):
         housekeeper.tick(stage.settings, 1000.0 * (number + 1))
-    assert list(housekeeper.failures.repeated()) == ["counts"]
+    assert list(housekeeper.failures.repeated_errors()) == ["counts"]
     assert not isinstance(stage.job()["reserved_until"], str)
 
 
@@ -183,8 +183,8 @@ def test_a_batch_that_takes_no_counters_costs_no_other_batch_its_own(stage: Stag
     finally:
         batches.drop_index("total_jobs_1")
 
-    assert housekeeper.failures.repeated().keys() == {"batch_counters"}
-    assert "batch odd" in housekeeper.failures.repeated()["batch_counters"]
+    assert housekeeper.failures.repeated_errors().keys() == {"batch_counters"}
+    assert "batch odd" in housekeeper.failures.repeated_errors()["batch_counters"]
     assert stage.database.batches.find_one({"batch_id": "sound"}, {"_id": 0, "total_jobs": 1}) == {
         "total_jobs": 2
     }

@@ -15,6 +15,7 @@ from speechaid.rules.check_findings import (
     OtherWorkers,
     Topology,
 )
+from speechaid.settings import get_settings
 
 AT = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 NO_WORKER = OtherWorkers(jobs=0, worker=None, last_at=None)
@@ -120,3 +121,12 @@ def test_dialling_stops_without_disk_space_and_resumes_with_a_margin(
     free_mb: int, held: bool, enough: bool
 ) -> None:
     assert (check_findings.no_space("/d", free_mb, held=held) is None) == enough
+
+
+@pytest.mark.parametrize(("seconds", "level"), [("74", Level.WARN), ("75", Level.OK)])
+def test_a_lease_that_a_short_delay_makes_lapse_is_a_warning(seconds: str, level: Level) -> None:
+    required = {"RETELL_API_KEY": "k", "RETELL_AGENT_ID": "a", "RETELL_FROM_NUMBER": "+15005550006"}
+    settings = get_settings({**required, "LEASE_SECONDS": seconds}, env_file=None)
+    found = check_findings.check_lease(settings)  # a request of 30 s and two polls of 10
+    assert found.level is level
+    assert f"LEASE_SECONDS={seconds}" in found.text

@@ -8,32 +8,37 @@ from speechaid.rules.repeated_failures import REPEATED, RepeatedFailures, failin
 def failing(times: int, error: str = "refused") -> RepeatedFailures:
     failures = RepeatedFailures()
     for _ in range(times):
-        failures.failed("claim", error)
+        failures.note_failure("claim", error)
     return failures
 
 
 def test_a_step_counts_as_failing_from_the_third_failure_in_a_row() -> None:
-    assert failing(REPEATED - 1).repeated() == {}
-    assert failing(REPEATED).repeated() == {"claim": "refused"}
+    assert failing(REPEATED - 1).repeated_errors() == {}
+    assert failing(REPEATED).repeated_errors() == {"claim": "refused"}
 
 
 def test_a_success_ends_it_and_a_success_of_another_step_does_not() -> None:
     failures = failing(REPEATED)
-    failures.succeeded("recovery")
-    assert failures.repeated() == {"claim": "refused"}
-    failures.succeeded("claim")
-    assert failures.repeated() == {}
-    failures.failed("claim", "refused")
-    assert failures.repeated() == {}
+    failures.note_success("recovery")
+    assert failures.repeated_errors() == {"claim": "refused"}
+    failures.note_success("claim")
+    assert failures.repeated_errors() == {}
+    failures.note_failure("claim", "refused")
+    assert failures.repeated_errors() == {}
 
 
 def test_a_failure_is_news_the_first_time_and_where_the_error_is_another() -> None:
     failures = RepeatedFailures()
-    assert [failures.failed("claim", error) for error in ("a", "a", "b", "b")] == [True, False, True, False]
+    assert [failures.note_failure("claim", error) for error in ("a", "a", "b", "b")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_an_error_is_printable_and_short() -> None:
-    (error,) = failing(REPEATED, "a\0" + "x" * 10_000).repeated().values()
+    (error,) = failing(REPEATED, "a\0" + "x" * 10_000).repeated_errors().values()
     assert error.startswith("a?x")
     assert len(error) == 200
 

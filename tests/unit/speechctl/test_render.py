@@ -880,3 +880,16 @@ def test_a_recorded_edit_shows_old_and_new_value() -> None:
 def test_unhold_says_what_it_lifted(everywhere: bool, here: bool, said: str) -> None:
     result = {"held": False, "was_held": everywhere, "was_held_here": here}
     assert text("unhold", result).strip() == said
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"was_active": True}, "nothing was changed; first calls now"),
+        ({"was_active": True, "started": 2}, "\nfirst calls now"),
+        ({"was_active": False}, "\nfirst calls now"),
+    ],
+)
+def test_resuming_a_batch_that_was_active_does_not_read_as_a_start(result: dict[str, Any], said: str) -> None:
+    row = {"batch_id": "batch-1", "name": None, "first_calls": {"text": "first calls now"}}
+    assert said in text("resume-batch", row | result)
