@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.model import reading
+from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode
@@ -107,7 +108,7 @@ def shown_value(document: Document, option: BatchOption) -> object:
     """The same as an operator would type it; as stored where that cannot be typed."""
     stored = stored_value(document, option)
     shown = None if stored is None else option.to_option(stored)
-    return reading.as_printable(stored) if shown is None and stored is not None else shown
+    return mask_prose(reading.as_printable(stored)) if shown is None and stored is not None else shown
 
 
 def window_settings(args: Mapping[str, Any]) -> list[tuple[BatchOption, object]]:

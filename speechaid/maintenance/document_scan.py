@@ -19,6 +19,7 @@ from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.faults import FieldFault
 from speechaid.model.job import Job
+from speechaid.model.masking import mask_phones, mask_prose
 from speechaid.model.reading import Document, as_printable, usable_name, yes_or_no
 from speechaid.model.states import FINISHED
 from speechaid.rules import circuit_breaker, numbers, phones, windows
@@ -225,7 +226,9 @@ def _named(
     collection: str, document: Document, field: str | None, read: Callable[[Document], tuple[FieldFault, ...]]
 ) -> list[UnreadableDocument]:
     known = None if field is None else usable_name(document.get(field))
-    called = known or as_printable(document["_id"])
+    called = mask_phones(known or as_printable(document["_id"]))
+    if collection == DO_NOT_CALL_LIST:
+        called = mask_prose(called)
     return [UnreadableDocument(collection=collection, name=called, fault=fault) for fault in read(document)]
 
 

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
 from speechaid.model import reading
+from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus
 
@@ -137,6 +138,8 @@ def _is_day(value: object) -> bool:
 
 #: Fields in these sub-documents reach the person's ear: what cannot be decoded there forbids the call.
 _SPOKEN: Final = ("contact", "payload", "nombre", "rut", "to_number")
+#: Of these nothing is quoted to an operator but the type.
+_PERSONAL: Final = (*_SPOKEN, "dead_phones", "request")
 
 _JOB: Final[Mapping[str, _Rule]] = {
     "job_id": _Rule(is_readable=_is_name, wanted="a text of printable characters, 200 at most"),
@@ -192,7 +195,7 @@ _ACCOUNT: Final[Mapping[str, _Rule]] = {
 
 def of_job(document: Document) -> tuple[FieldFault, ...]:
     """The faults of a job, but for its dial, which ``model.job`` reads."""
-    return _faults(document, _JOB, _forbids_job)
+    return _faults(document, _JOB, _forbids_job, _job_fault)
 
 
 def _forbids_job(path: str) -> bool:
@@ -240,14 +243,28 @@ def read_leniently(read: Callable[[Document], T], document: Document) -> tuple[T
             read({"_id": 0, name: value})
         except Exception as fault:  # noqa: BLE001
             what = f"cannot be read ({type(fault).__name__})"
-            broken.append(FieldFault(field=name, what=what, forbids=True))
+            broken.append(FieldFault(field=mask_prose(name), what=what, forbids=True))
         else:
             readable[name] = value
     return read(readable), tuple(broken)
 
 
+def _job_fault(path: str, value: object, wanted: str) -> str:
+    """What is wrong with a field of a job: what is the person's is not quoted."""
+    if path.partition(".")[0] in _PERSONAL:
+        return f"{reading.type_name(value)} cannot be understood: {wanted}"
+    return reading.wrong_value_of_person(value, wanted)
+
+
+def _other_fault(_path: str, value: object, wanted: str) -> str:
+    return reading.wrong_value(value, wanted)
+
+
 def _faults(
-    document: Document, rules: Mapping[str, _Rule], forbids: Callable[[str], bool]
+    document: Document,
+    rules: Mapping[str, _Rule],
+    forbids: Callable[[str], bool],
+    quote: Callable[[str, object, str], str] = _other_fault,
 ) -> tuple[FieldFault, ...]:
     undecoded = dict(_undecoded(document))
     found = []
@@ -255,11 +272,14 @@ def _faults(
         value, rule = _at(document, path), rules.get(path)
         # A due time before year 1 is named, and long past all the same.
         is_read = rule is not None and what == DATE_OUT_OF_RANGE and rule.is_readable(value)
-        found.append(FieldFault(field=path, what=what, forbids=forbids(path) and not is_read))
+        # A name in the path is another program's, and may be a number.
+        found.append(
+            FieldFault(field=mask_prose(path), what=what, forbids=forbids(path) and not is_read)
+        )
     for path, rule in rules.items():
         value = _at(document, path)
         if value is not None and path not in undecoded and not rule.is_readable(value):
-            what = reading.wrong_value(value, rule.wanted)
+            what = quote(path, value, rule.wanted)
             found.append(FieldFault(field=path, what=what, forbids=rule.forbids))
     # Those that forbid a call come first: only so many are named.
     return tuple(sorted(found, key=lambda fault: not fault.forbids)[:MAX_FAULTS])

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from speechaid.model.masking import mask_prose
+
 Document = dict[str, Any]
 
 #: Stands in a decoded text for each byte that is not UTF-8 (``store.decoding``); no text has this character.
@@ -23,6 +25,10 @@ _EPOCH_SECONDS: Final = (1e9, 1e11)
 _EPOCH_MILLISECONDS: Final = (1e12, 1e14)
 #: The last year that counts as a time; the arithmetic of windows and delays needs room after it.
 _LAST_YEAR: Final = 9000
+#: A smaller number is a limit or an amount; of nine digits or more, it may be somebody's phone.
+_LEAST_PHONE: Final = 1e8
+#: So many characters of a value are looked through for numbers to mask.
+_LONGEST_MASKED: Final = 400
 #: Longest name that is used as it stands in messages, logs and process titles.
 _LONGEST_NAME: Final = 200
 
@@ -192,10 +198,33 @@ def not_understood(name: str, value: object, allowed: str) -> str:
 
 def wrong_value(value: object, allowed: str) -> str:
     """As ``not_understood``, without the field's name."""
-    return f"{shown(value)} cannot be understood: {allowed}"
+    return _wrong(shown(value), allowed)
+
+
+def wrong_value_of_person(value: object, allowed: str) -> str:
+    """As ``wrong_value``, for a field beside a person's: of what may be a name, only the type is said."""
+    is_quoted = value is None or isinstance(value, bool | int | float | datetime)
+    is_word = isinstance(value, str) and not any(character.isspace() for character in value)
+    return _wrong(shown(value) if is_quoted or is_word else type_name(value), allowed)
+
+
+def type_name(value: object) -> str:
+    """The type of a stored value in words, such as ``a text``; nothing of the value itself."""
+    if isinstance(value, bool):
+        return "a boolean"
+    names = ((str, "a text"), (int | float, "a number"), (Mapping, "a document"), (list, "a list"))
+    found = next((name for kind, name in names if isinstance(value, kind)), None)
+    return found or f"a value of type {type(value).__name__}"
+
+
+def _wrong(found: str, allowed: str) -> str:
+    return f"{found} cannot be understood: {allowed}"
 
 
 def shown(value: object) -> str:
-    """The ``repr`` of a stored value, cut to 60 characters."""
-    result = repr(value)
+    """The ``repr`` of a stored value with phone numbers masked, cut to 60 characters."""
+    if isinstance(value, int | float) and abs(value) < _LEAST_PHONE:
+        return repr(value)
+    # Cut before, too: a mask takes time, and is shorter than its number.
+    result = mask_prose(repr(value)[:_LONGEST_MASKED])
     return result if len(result) <= 60 else f"{result[:57]}..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from speechaid.model.masking import mask_prose
 from speechaid.model.reading import as_printable
 
 #: Failures in a row that make a step a failing one; fewer pass by themselves.
@@ -31,9 +32,12 @@ class RepeatedFailures:
         self._errors.pop(step, None)
 
     def repeated_errors(self) -> dict[str, str]:
-        """The latest error of each step that has failed ``REPEATED`` times in a row, printable and short."""
+        """The latest error of each step that has failed ``REPEATED`` times in a row.
+
+        Printable, short, and with phone numbers masked: an error of the database may quote a document.
+        """
         return {
-            step: as_printable(error)
+            step: mask_prose(as_printable(error))
             for step, error in self._errors.items()
             if self._counts[step] >= REPEATED
         }

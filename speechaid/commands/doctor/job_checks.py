@@ -20,7 +20,7 @@ from speechaid.commands.doctor.facts import (
 from speechaid.model.account import Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_bare_phones, mask_phone
+from speechaid.model.masking import mask_bare_phones, mask_phone, mask_prose
 from speechaid.model.reading import not_understood
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, SuspendReason
 from speechaid.protocol.text import plural
@@ -67,11 +67,11 @@ def _paused(facts: DoctorFacts, batches: list[Batch]) -> Findings:
     for name in paused[:NAMED]:
         pause = facts.batches[name].pause or {}
         by = (
-            f"by {pause['by']}"
+            f"by {mask_prose(str(pause['by']))}"
             if pause.get("by")
             else "not by speechctl: is_active was changed in the database"
         )
-        reason = f": {pause['reason']}" if pause.get("reason") else ""
+        reason = f": {mask_prose(str(pause['reason']))}" if pause.get("reason") else ""
         yield intended(
             "batch_paused",
             f"batch {name} is paused",

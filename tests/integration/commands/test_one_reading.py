@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bson import Decimal128, Int64
 
+from speechaid.commands.batch_view import batch as batch_command
 from speechaid.commands.doctor.doctor import doctor
 from speechaid.commands.explain import explain
 from speechaid.commands.forecast import forecast
@@ -133,6 +134,29 @@ def test_what_is_unreadable_is_named_with_its_field(stage: Stage) -> None:
         "attempts 'three' cannot be understood: a whole number"
         in ask(stage, explain, job="job-1")["sentence"]
     )
+
+
+STRANGE: dict[str, Document] = {
+    "attempts that are a document": {"attempts": {"no": "Ana Soto +56955550188"}},
+    "a contact that is a text": {"contact": "Ana Soto +56955550188"},
+    "hours that are a text": {"batch.call_settings": {"allowed_hours": "+56955550188"}},
+    "a limit that is a text": {"account.daily_call_limit": "de 955550188"},
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_no_answer_about_a_strange_document_tells_who_is_in_it(stage: Stage, name: str) -> None:
+    add(stage, STRANGE[name])
+    stage.database.jobs.update_one({}, {"$set": {"job_id": "job-1"}})
+    answers = [
+        ask(stage, doctor),
+        ask(stage, explain, job="job-1"),
+        ask(stage, forecast, batch=None, limit=10),
+        ask(stage, batch_command, batch=BATCH),
+    ]
+    assert "cannot be" in str(answers)
+    assert "Ana" not in str(answers)
+    assert "5555" not in str(answers)
 
 
 def test_a_listed_number_is_named_as_such_by_explain_and_forecast_and_ends_its_job(stage: Stage) -> None:

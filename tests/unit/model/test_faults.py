@@ -178,3 +178,37 @@ def test_any_value_has_a_printable_form() -> None:
     assert reading.as_printable("a\0\x1b[2J\n") == "a??[2J?"
     assert reading.as_printable({"a": 1}) == "{'a': 1}"
     assert len(reading.as_printable("x" * 10_000)) == 200
+
+
+#: Documents whose wrong fields hold a person's name or number, with what an operator is told of them.
+QUOTED: dict[str, tuple[Document, str]] = {
+    "a document": ({"attempts": {"no": "Ana Soto +56955550188"}}, "attempts a document cannot"),
+    "a text": ({"tries": "Ana Soto 955550188"}, "tries a text cannot"),
+    "a number": ({"tries": "+56955550188"}, "tries '+569******88' cannot"),
+    "a bare number": ({"attempts": 56955550188}, "attempts 569******88 cannot"),
+    "the contact": ({"contact": "Ana-Soto+56955550188"}, "contact a text cannot"),
+    "phones": ({"contact": {"phones": {"Ana": "+56955550188"}}}, "contact.phones a document cannot"),
+    "dead phones": ({"dead_phones": [{"Ana": "+56955550188"}]}, "dead_phones a list cannot"),
+    "a request": ({"request": "Ana"}, "request a text cannot"),
+    "a name of a field": ({"payload": {"+56955550188": BROKEN}}, "payload.+569******88 holds"),
+}
+
+
+@pytest.mark.parametrize("case", QUOTED)
+def test_a_fault_of_a_job_quotes_nothing_of_a_person(case: str) -> None:
+    document, sentence = QUOTED[case]
+    found = [fault.sentence for fault in Job.read({"_id": 1, **document}).field_faults]
+    assert any(one.startswith(sentence) for one in found), found
+    assert not any("Ana" in one or "55550188" in one for one in found)
+
+
+def test_a_fault_of_a_batch_or_an_account_masks_numbers() -> None:
+    batch = faults.of_batch({"is_active": "de Ana 955550101"})
+    account = faults.of_account({"daily_call_limit": {"Ana": "+56 9 5555 0188"}})
+    sentences = [fault.sentence for fault in (*batch, *account)]
+    assert len(sentences) == 2
+    assert not any("0101" in one or "0188" in one for one in sentences)
+
+
+def test_a_number_is_masked_before_its_sentence_is_cut() -> None:
+    assert "5555" not in reading.shown("x" * 46 + "+56955550188")
