@@ -287,7 +287,7 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         position = _chosen(book.sheet_names, visible, scans, wanted, filename)
         name = book.sheet_names[position]
         scan = scans.get(name)
-        _check_size(name, scan, filename)
+        _check_size(name, scans, filename)
         sheet = book.get_sheet_by_index(position)
         rows = _rows_of(sheet, filename)
         top = list(itertools.islice(rows, HEADING_LINES))
@@ -358,7 +358,10 @@ def _with_sign(cell: Any, sign: str) -> Any:
     return f"{cell:.2f} {sign}" if round(cell, 2) == round(cell, 9) else f"{cell:.4f} {sign}"
 
 
-def _check_size(name: str, scan: SheetScan | None, filename: str) -> None:
+def _check_size(name: str, scans: dict[str, SheetScan], filename: str) -> None:
+    scan = scans.get(name)
+    if scans and (scan is None or not scan.is_found):
+        raise ImportFailed(f"{filename}: the sheet {name!r} cannot be found in the file: save it again")
     if scan is not None and scan.cells > MAX_CELLS:
         raise ImportFailed(
             f"{filename}: the sheet {name!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, and at "

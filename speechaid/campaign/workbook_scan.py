@@ -11,6 +11,7 @@ import itertools
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +28,7 @@ _PIECE: Final = 1 << 16
 _MAX_INDEX_BYTES: Final = 16 * 1024 * 1024
 _TRUE: Final = ("1", "true")
 _LAST_COLUMN: Final = 16_384
+_LAST_ROW: Final = 1_048_576
 #: Bound of the memory for the formats of a column.
 _MAX_RUNS: Final = 100_000
 #: Formats that every spreadsheet knows by their number (ECMA-376 part 1, 18.8.30).
@@ -35,7 +37,7 @@ _PERCENT_FORMATS: Final = {"9": "0%", "10": "0.00%"}
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
 #: The words of a format code: a currency with or without its locale, or a text in quotes.
 _WORD: Final = re.compile(r'\[\$([^\]-]+)[^\]]*\]|"([^"]*)"')
-_REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_REFERENCE: Final = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 
 
 class WorkbookError(Exception):
@@ -59,6 +61,8 @@ class SheetScan:
 
     name: str
     is_visible: bool
+    #: Whether the archive has it; else nothing is known of its size.
+    is_found: bool = False
     #: 1-based; 0 where the sheet is empty.
     last_row: int = 0
     last_column: int = 0
@@ -88,12 +92,12 @@ def scan_workbook(data: bytes) -> list[SheetScan] | None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _scan(archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
+        raise WorkbookError("the file is damaged: save it again") from exc
     except (
-        zipfile.BadZipFile,
         LookupError,  # also an encoding that the XML names and nobody knows
         ValueError,
         OSError,
-        EOFError,
         NotImplementedError,
         RuntimeError,
     ) as exc:
@@ -109,6 +113,9 @@ def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
     if unpacked > MAX_UNPACKED_BYTES:
         raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MB")
     names = {name.lower(): name for name in archive.namelist()}
+    if len(names) < len(archive.namelist()):
+        # The reader may take another one of them than what was looked through.
+        raise ValueError("it has two parts of one name")
     workbook = names.get("xl/workbook.xml")
     if workbook is None:
         return None
@@ -125,24 +132,28 @@ def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
         target = targets.get(attributes.get("id", ""))
         part = None if target is None else names.get(target.lower())
         if part is not None:
+            scan.is_found = True
             _scan_sheet(archive, part, scan, signs)
         scans.append(scan)
+    if len({scan.name for scan in scans}) < len(scans):
+        raise ValueError("two of its sheets have one name")
     return scans
 
 
 def _targets(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
-    """The parts of the sheets, by the id of their relation; charts and macros have other types."""
+    """The parts of the workbook by the id of their relation, of whatever type: the reader asks for none."""
     if not part:
         return {}
     return {
-        relation.get("Id", ""): posixpath.normpath(posixpath.join("xl", relation.get("Target", ""))).lstrip(
-            "/"
-        )
-        if not relation.get("Target", "").startswith("/")
-        else relation["Target"].lstrip("/")
+        relation.get("Id", ""): _part_of(relation.get("Target", ""))
         for relation in _elements(archive, part, "Relationship")
-        if relation.get("Type", "").endswith("/worksheet")
     }
+
+
+def _part_of(target: str) -> str:
+    """The name of a part in the archive, from a relation of the workbook; some writers begin it with xl."""
+    from_root = target.startswith(("/", "xl/"))
+    return posixpath.normpath(target if from_root else posixpath.join("xl", target)).lstrip("/")
 
 
 def _elements(archive: zipfile.ZipFile, part: str, wanted: str) -> list[dict[str, str]]:
@@ -203,22 +214,24 @@ def _sign(code: str) -> str | None:
 
 
 def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, signs: dict[str, str]) -> None:
-    row = 0
-    reference = ""
+    row = column = 0
+    place = (0, 0)
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal row, reference
+        nonlocal row, column, place
         local = name if ":" not in name else _local(name)
         if local == "c":
-            reference = attributes.get("r", "")
+            # A cell without its place follows the one before.
+            place = _place(attributes["r"]) if "r" in attributes else _checked(row, column + 1)
+            column = place[1]
             if signs and attributes.get("s") in signs:
-                _note_format(scan, reference, signs[attributes["s"]])
+                _note_format(scan, place, signs[attributes["s"]])
         elif local in ("v", "is"):
             # A cell with a format and no value is empty: whole columns have formats.
-            _widen(scan, reference)
+            _widen(scan, place)
         elif local == "row":
             number = attributes.get("r", "")
-            row = int(number) if number.isdecimal() and len(number) < 9 else row + 1
+            row, column = (_row(number) if number else row + 1), 0
             if attributes.get("hidden") in _TRUE:
                 scan.hidden_rows.add(row)
         elif local == "col" and attributes.get("hidden") in _TRUE:
@@ -228,8 +241,8 @@ def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, signs: dic
     _parse(archive, part, start)
 
 
-def _note_format(scan: SheetScan, reference: str, sign: str) -> None:
-    row, column = _place(reference)
+def _note_format(scan: SheetScan, place: tuple[int, int], sign: str) -> None:
+    row, column = place
     runs = scan.formats.setdefault(column, [])
     if runs and runs[-1].sign == sign and runs[-1].last_row == row - 1:
         runs[-1].last_row = row
@@ -240,22 +253,47 @@ def _note_format(scan: SheetScan, reference: str, sign: str) -> None:
 
 
 def _place(reference: str) -> tuple[int, int]:
-    """Row and column, from 1; 0 where it is no reference."""
+    """Row and column, from 1.
+
+    Raises:
+        ValueError: no sheet has such a cell. The reader would make room for it, or end its process.
+    """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        return 0, 0
+        raise ValueError(f"it has a cell {reference[:20]!r}, which no sheet has")
     column = 0
-    for letter in match[1]:
+    for letter in match[1].upper():
         column = column * 26 + ord(letter) - 64
-    return int(match[2]), column
+    return _checked(int(match[2]), column)
 
 
-def _widen(scan: SheetScan, reference: str) -> None:
-    row, column = _place(reference)
+def _row(number: str) -> int:
+    if not number.isdecimal() or len(number) > len(str(_LAST_ROW)):
+        raise ValueError(f"it has a row {number[:20]!r}, which no sheet has")
+    return _checked(int(number), 1)[0]
+
+
+def _checked(row: int, column: int) -> tuple[int, int]:
+    """The place, where a sheet reaches so far."""
+    if not (1 <= row <= _LAST_ROW and 1 <= column <= _LAST_COLUMN):
+        raise ValueError(f"it has a cell in row {row}, column {column}, which no sheet has")
+    return row, column
+
+
+def _widen(scan: SheetScan, place: tuple[int, int]) -> None:
+    row, column = place
     if row > scan.last_row or column > scan.last_column:
-        scan.corner = reference
+        scan.corner = f"{_letters(column)}{row}"
     scan.last_row = max(scan.last_row, row)
     scan.last_column = max(scan.last_column, column)
+
+
+def _letters(column: int) -> str:
+    letters = ""
+    while column:
+        column, letter = divmod(column - 1, 26)
+        letters = chr(65 + letter) + letters
+    return letters
 
 
 def _parse(archive: zipfile.ZipFile, part: str, start: Callable[[str, dict[str, str]], None]) -> None:

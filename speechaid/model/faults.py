@@ -273,9 +273,7 @@ def _faults(
         # A due time before year 1 is named, and long past all the same.
         is_read = rule is not None and what == DATE_OUT_OF_RANGE and rule.is_readable(value)
         # A name in the path is another program's, and may be a number.
-        found.append(
-            FieldFault(field=mask_prose(path), what=what, forbids=forbids(path) and not is_read)
-        )
+        found.append(FieldFault(field=mask_prose(path), what=what, forbids=forbids(path) and not is_read))
     for path, rule in rules.items():
         value = _at(document, path)
         if value is not None and path not in undecoded and not rule.is_readable(value):

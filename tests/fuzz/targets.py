@@ -20,6 +20,8 @@ from speechaid.importing.contacts import ContactsReceiver, read_messages
 from speechaid.importing.frames import FRAME_BYTES
 from speechaid.model.call import Call
 from speechaid.model.states import TERMINAL_CALL_STATUSES
+from speechaid.protocol import messages
+from speechaid.protocol.zmtp import PARTS_KEPT, Decoder, Message, ZmtpFault
 from speechaid.retell import answers
 from speechaid.retell.faults import CREATE_FAULTS, create_fault_for, other_fault_for
 from speechaid.rules.outcomes import classify
@@ -32,6 +34,7 @@ _KEY: Final = "key_0123456789abcdef"
 _NUMBER: Final = "+56912345634"
 #: A small workbook as Excel's writers make it.
 _WORKBOOK: Final = CORPUS / "contacts" / "merged.xlsx"
+_LONGEST_MESSAGE: Final = 4096
 _NOW: Final = datetime.combine(TODAY, time(), UTC)
 
 
@@ -116,11 +119,37 @@ def sheets(xml: bytes) -> None:
     contacts(data.getvalue())
 
 
+def frames(data: bytes) -> None:
+    """What a client of the unix socket sends: messages within the limits, or one fault.
+
+    However it is cut into pieces, the same messages come out.
+    """
+    assert _messages(data, len(data) or 1) == _messages(data, 7)
+
+
+def _messages(data: bytes, piece: int) -> tuple[list[Message], str]:
+    decoder = Decoder(_LONGEST_MESSAGE)
+    found: list[Message] = []
+    try:
+        for start in range(0, len(data), piece):
+            decoder.add(data[start : start + piece])
+            while (message := decoder.take_message()) is not None:
+                assert len(message.parts) == min(message.count, PARTS_KEPT)
+                assert sum(map(len, message.parts)) <= _LONGEST_MESSAGE
+                found.append(message)
+                messages.decode_request(message.parts[0], None)
+    except ZmtpFault as fault:
+        return found, str(fault)
+    assert decoder.buffered <= len(data)
+    return found, ""
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "settings": settings,
     "retell": retell,
     "contacts": contacts,
     "sheets": sheets,
+    "frames": frames,
 }
 
 
