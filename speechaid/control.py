@@ -41,8 +41,9 @@ from speechaid.telemetry.summed_log import SummedLog
 
 log = get_logger(__name__)
 
-#: Requests received at a time: a flood must not keep the loop from its workers, or from an urgent command.
-_BURST: Final = 16
+#: Requests received at a time: a flood must not keep the loop from its workers, or from an urgent command,
+#: whose client needs some passes to connect.
+_BURST: Final = 4
 #: A burst ends early after this many bytes: attachments are in memory together.
 _BURST_BYTES: Final = messages.ATTACHMENT_LIMIT
 #: Interval of the checks of socket, connections and relay, in seconds.
@@ -137,6 +138,8 @@ class ControlSocket:
         requests: list[Request] = []
         received_bytes = 0
         for _ in range(_BURST):
+            # A client that connects now is served in turn, not after those that were there.
+            self._clients.process_events()
             if received_bytes > _BURST_BYTES or (taken := self._clients.take_message()) is None:
                 break
             connection, message = taken
@@ -248,6 +251,8 @@ class ControlSocket:
                 self._undeliverable.pop(next(iter(self._undeliverable)))
             self._undeliverable[route] = None if relayed["undelivered"] == "gone" else False
             return None
+        # The relay counts what was not taken yet, and refuses what is too much; the empty route says: taken.
+        self._clients.send_always(connection.number, (b"", b""))
         self._undeliverable.pop(route, None)
         client = None if self._relay is None else self._relay.clients.get(relayed["key"])
         if client is None:
@@ -257,7 +262,9 @@ class ControlSocket:
             self._refusals.event(
                 logging.WARNING, "control.refused", client=client_of_key, cause="revoked", text=text
             )
-            self._send(route, _error(Refusal(code=ErrorCode.FORBIDDEN, message=messages.REVOKED)))
+            self._send(
+                route, messages.encode_refusal(Refusal(code=ErrorCode.FORBIDDEN, message=messages.REVOKED))
+            )
             return None
         peer = Peer(
             name=client.name,
@@ -296,7 +303,7 @@ class ControlSocket:
 
     def _refuse_message(self, refusal: Refusal, peer: Peer, route: bytes) -> None:
         self._log_refusal(refusal, peer)
-        self._send(route, _error(refusal))
+        self._send(route, messages.encode_refusal(refusal))
 
     def _log_refusal(self, refusal: Refusal, peer: Peer) -> None:
         level = logging.WARNING if refusal.code is ErrorCode.FORBIDDEN else logging.INFO
@@ -327,7 +334,7 @@ class ControlSocket:
                 code=ErrorCode.INTERNAL,
                 message="done, but the answer cannot be written as JSON",
             )
-            message = _error(fault)
+            message = messages.encode_refusal(fault)
         return self._send(request.route, message, of_stream=of_stream)
 
     def _send(self, route: bytes, message: bytes, *, of_stream: bool = False) -> bool | None:
@@ -426,9 +433,3 @@ def _encode(request: Request, body: Mapping[str, Any]) -> bytes:
         )
     except ValueError:  # a text that is not UTF-8, which the slower encoder escapes
         return messages.encode(message)
-
-
-def _error(refusal: Refusal) -> bytes:
-    return messages.encode(
-        {"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": refusal.message}}
-    )

@@ -137,6 +137,12 @@ class ClientConnections:
             self._wait_for(connection)
         return connection, message
 
+    def send_always(self, number: int, parts: tuple[bytes, ...]) -> None:
+        """Send a message that counts against no limit: who gets it has a limit of its own."""
+        connection = self._connections.get(number)
+        if connection is not None and not connection.ended:
+            self._queue(connection, zmtp.encode_message(parts))
+
     def send(self, number: int, parts: tuple[bytes, ...], *, of_stream: bool = False) -> bool | None:
         """Send a message; False: the client does not read, None: it has disconnected."""
         connection = self._connections.get(number)

@@ -140,7 +140,8 @@ class RelayProcess:
         if self._child.poll() is not None:
             self._read_reports(self._child)
             self._back_off(f"it ended ({self._child.returncode})")
-        elif self._is_starting:
+            return
+        if self._is_starting:
             if (fault := self._report(0.0)) is not None:
                 self._back_off(fault)
             return

@@ -6,8 +6,11 @@ Without an authenticator, ``zap_enforce_domain`` makes libzmq refuse every clien
 
 A message is passed on over the unix socket as ``{"key", "address", "route", "count"}`` and at most two
 frames of the client; further frames are read one by one and thrown away. The parent checks the key against
-its own list again. An answer comes as route and message. Standard input has the configuration, then new
-lists of clients, a line each; its end is the end of this process.
+its own list again. An answer comes as route and message; an empty route says that the daemon has taken the
+oldest request of this connection. What it has not taken is bounded, of one client and in all, and everything
+beyond is answered ``busy`` here: nothing is dropped in silence. Urgent commands of clients with write access
+have a connection of their own, in which no other client's requests are before them. Standard input has the
+configuration, then new lists of clients, a line each; its end is the end of this process.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +36,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from speechaid.errors import ControlError, ExitStatus
 from speechaid.protocol import messages
+from speechaid.protocol.messages import Access, ErrorCode, Refusal, Request
 from speechaid.telemetry import logs
 from speechaid.telemetry.logs import get_logger
 from speechaid.telemetry.summed_log import SummedLog
@@ -60,12 +65,76 @@ _SEND_HIGH_WATER: Final = 256
 #: them all into memory, and only the end of the process gives it back at once.
 _FRAMES_PASSED: Final = 2
 _FRAMES_READ: Final = 1000
+#: Requests that the daemon has not taken yet, at most: of one client, and of all together; and their bytes
+#: (one request always may). What is under way in the daemon has limits there (``commands.admission``).
+_WAITING_OF_CLIENT: Final = 64
+_WAITING_IN_ALL: Final = 512
+_WAITING_BYTES: Final = 2 * messages.ATTACHMENT_LIMIT
+#: A request that is longer is not looked into: no urgent command needs so much, and its id is not repeated.
+_SHORT_BYTES: Final = 64 * 1024
 #: So many seconds after its next message, the connection of a client that is no longer allowed is closed: it
 #: has been told why.
 _CLOSE_SECONDS: Final = 0.5
 #: Limits of this process: descriptors, and its memory in bytes.
 _DESCRIPTORS: Final = 1024
 _MEMORY_BYTES: Final = 2 * 1024 * 1024 * 1024
+
+
+class Line:
+    """A connection to the daemon's unix socket, and the requests on it that the daemon has not taken yet."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.maxmsgsize = -1
+        # Bounded by what ``fault_of`` allows; libzmq's own limit would drop what one client too many sends.
+        self.socket.sndhwm = 0
+        self.monitor = self.socket.get_monitor_socket(zmq.Event.DISCONNECTED)
+        # libzmq connects again by itself.
+        self.socket.connect(address)
+        #: Client and size of each request, in order.
+        self._waiting: deque[tuple[str, int]] = deque()
+        self._of_client: Counter[str] = Counter()
+        self._bytes = 0
+
+    def fault_of(self, key: str, size: int) -> str | None:
+        """Why a request of this client and size may not be passed on now."""
+        if self._of_client[key] >= _WAITING_OF_CLIENT:
+            return f"{_WAITING_OF_CLIENT} requests of this client wait already: wait for an answer"
+        if len(self._waiting) >= _WAITING_IN_ALL or (self._bytes and self._bytes + size > _WAITING_BYTES):
+            return "the daemon is busy: too many requests over TCP wait already; try again later"
+        return None
+
+    def pass_on(self, key: str, parts: list[bytes]) -> None:
+        """Pass a request on."""
+        size = sum(map(len, parts))
+        self.socket.send_multipart(parts, zmq.NOBLOCK)
+        self._waiting.append((key, size))
+        self._of_client[key] += 1
+        self._bytes += size
+
+    def note_taken(self) -> None:
+        """The daemon has taken the oldest request."""
+        if self._waiting:
+            key, size = self._waiting.popleft()
+            self._of_client[key] -= 1
+            if not self._of_client[key]:
+                del self._of_client[key]
+            self._bytes -= size
+
+    def process_disconnect(self) -> None:
+        """Where the connection has ended, nobody takes what was sent on it."""
+        while self.monitor.poll(0):
+            self.monitor.recv_multipart()
+            self._waiting.clear()
+            self._of_client.clear()
+            self._bytes = 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.socket.disable_monitor()
+        self.monitor.close(linger=0)
+        self.socket.close(linger=0)
 
 
 class TcpEnd:
@@ -101,16 +170,18 @@ class TcpEnd:
         except zmq.ZMQError as exc:
             self.close()
             raise ControlError(str(exc)) from exc
-        #: To the daemon's unix socket; libzmq connects again by itself.
-        self.daemon = self._context.socket(zmq.DEALER)
-        self.daemon.linger = 0
-        self.daemon.maxmsgsize = -1
-        self.daemon.connect(f"ipc://{config['socket']}")
+        address = f"ipc://{config['socket']}"
+        self._urgent, self._ordinary = (Line(self._context, address) for _ in range(2))
 
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], ...]:
         """All sockets to poll."""
-        return (self._authenticator, self._monitor, self.router, self.daemon)
+        lines = (socket for line in self._lines for socket in (line.socket, line.monitor))
+        return (self._authenticator, self._monitor, self.router, *lines)
+
+    @property
+    def _lines(self) -> tuple[Line, ...]:
+        return self._urgent, self._ordinary
 
     def allow(self, clients: Mapping[str, Mapping[str, str]]) -> None:
         """Replace the list of allowed clients."""
@@ -174,29 +245,57 @@ class TcpEnd:
                 return
             self._closing[descriptor] = (time.monotonic() + _CLOSE_SECONDS, address)
         relayed = {"route": route.hex(), "key": key, "address": address, "count": count}
-        self._to_daemon([json.dumps(relayed).encode(), *(frame.bytes for frame in frames)])
+        parts = [frame.bytes for frame in frames]
+        line = self._urgent if count == 1 and self._is_urgent(key, parts[0]) else self._ordinary
+        if (fault := line.fault_of(key, sum(map(len, parts)))) is not None:
+            self._refuse_as_busy(route, key, parts[0], fault)
+            return
+        line.pass_on(key, [json.dumps(relayed).encode(), *parts])
+
+    def _is_urgent(self, key: str, frame: bytes) -> bool:
+        """Whether it is a command that stops calls, of a client that may give it."""
+        client = self._clients.get(key)
+        if client is None or client["access"] != Access.WRITE or len(frame) > _SHORT_BYTES:
+            return False
+        decoded = messages.decode_request(frame)
+        return isinstance(decoded, Request) and decoded.command.urgent
+
+    def _refuse_as_busy(self, route: bytes, key: str, frame: bytes, fault: str) -> None:
+        name = self._clients.get(key, {}).get("name", key)
+        self._log_refusal("busy", f"key {name}", f"a request was not taken: {fault}")
+        request_id = messages.decode_request(frame).id if len(frame) <= _SHORT_BYTES else None
+        refusal = Refusal(id=request_id, code=ErrorCode.BUSY, message=fault)
+        try:
+            self.router.send_multipart((route, messages.encode_refusal(refusal)), zmq.NOBLOCK)
+        except zmq.ZMQError:  # it does not read its answers, or has left
+            self._log_refusal("not_read", f"key {name}", "an answer was dropped: the client does not read")
 
     def pass_answers(self) -> None:
-        """Pass the daemon's answers on to the clients, at most a burst."""
-        for _ in range(_BURST):
-            try:
-                route, message = self.daemon.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            except ValueError:
-                continue  # no answer has another form
-            try:
-                self.router.send_multipart((route, message), zmq.NOBLOCK)
-            except zmq.Again:
-                self._to_daemon([json.dumps({"route": route.hex(), "undelivered": "full"}).encode()])
-            except zmq.ZMQError:
-                self._to_daemon([json.dumps({"route": route.hex(), "undelivered": "gone"}).encode()])
+        """Pass the daemon's answers on to the clients, at most a burst of each connection."""
+        for line in self._lines:
+            line.process_disconnect()
+            for _ in range(_BURST):
+                if not self._pass_answer(line):
+                    break
 
-    def _to_daemon(self, parts: list[bytes]) -> None:
+    def _pass_answer(self, line: Line) -> bool:
+        """Whether there was one."""
         try:
-            self.daemon.send_multipart(parts, zmq.NOBLOCK)
+            route, message = line.socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
-            self._log_refusal("dropped", "the daemon", "a request was dropped: it does not take any more")
+            return False
+        except ValueError:
+            return True  # no answer has another form
+        if not route:
+            line.note_taken()
+            return True
+        try:
+            self.router.send_multipart((route, message), zmq.NOBLOCK)
+        except zmq.ZMQError as exc:
+            why = "full" if isinstance(exc, zmq.Again) else "gone"
+            note = {"route": route.hex(), "undelivered": why}
+            line.socket.send_multipart([json.dumps(note).encode()], zmq.NOBLOCK)
+        return True
 
     def process_handshakes(self) -> None:
         """Answer authentication requests and log refused handshakes; never blocks."""
@@ -215,8 +314,9 @@ class TcpEnd:
         self._monitor.close(linger=0)
         self.router.close(linger=0)
         self._authenticator.close(linger=0)
-        if hasattr(self, "daemon"):
-            self.daemon.close(linger=0)
+        if hasattr(self, "_ordinary"):
+            for line in self._lines:
+                line.close()
         self._context.term()
 
     def _zap_reply(self, request: list[bytes]) -> list[bytes]:

@@ -206,6 +206,13 @@ def decode_request(frame: bytes, attachment: bytes | None = None) -> Request | R
     return validate(header, attachment)
 
 
+def encode_refusal(refusal: Refusal) -> bytes:
+    """The answer of a request that was not done."""
+    return encode(
+        {"id": refusal.id, "ok": False, "error": {"code": refusal.code, "message": refusal.message}}
+    )
+
+
 def validate(header: object, attachment: bytes | None = None) -> Request | Refusal:
     """Validate a decoded request; returns a refusal that names the fault where it is invalid."""
     if not isinstance(header, dict):
