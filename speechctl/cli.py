@@ -132,7 +132,7 @@ def _run(spec: CommandSpec, options: argparse.Namespace, *, as_json: bool) -> in
         if spec.runs is Runs.STREAM:
             from speechctl.live import follow_events
 
-            return follow_events(client, args, as_json=as_json)
+            return follow_events(client, args, as_json=as_json, timeout_seconds=timeout_seconds)
         result = client.ask(
             spec.name,
             args,

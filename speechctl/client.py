@@ -115,7 +115,7 @@ class Client:
         header = messages.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header] if attachment is None else [header, attachment], zmq.NOBLOCK)
         accepted = False
-        while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
+        while (left_ms := _milliseconds_until(deadline)) > 0:
             if not self._poll(dealer, left_ms):
                 break
             reply = _decoded(dealer.recv_multipart())
@@ -133,27 +133,45 @@ class Client:
             raise Unreachable(f"the daemon went away before it answered: {fault}")
         raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
 
-    def stream(self, command: str, args: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def stream(
+        self,
+        command: str,
+        args: Mapping[str, Any],
+        *,
+        timeout_seconds: float = STREAM_SILENCE_MS / 1000,
+    ) -> Iterator[dict[str, Any]]:
         """Send a streaming command; yields its progress messages until the caller leaves the loop.
+
+        Args:
+            command: a name of the command table.
+            args: its wire arguments.
+            timeout_seconds: longest wait for the first message, which the daemon sends at once.
 
         Raises:
             Refused: the daemon refused the command.
             Unreachable: no daemon listens, or it went away.
+            Unanswered: no first message in time.
         """
+        deadline = time.monotonic() + timeout_seconds
+        accepted = False
         dealer = self._connected()
         request_id = _new_id()
         header = messages.encode({"id": request_id, "command": command, "args": args})
         dealer.send_multipart([header], zmq.NOBLOCK)
-        while self._poll(dealer, STREAM_SILENCE_MS):
+        while self._poll(dealer, STREAM_SILENCE_MS if accepted else _milliseconds_until(deadline)):
             reply = _decoded(dealer.recv_multipart())
             if reply is None or reply.get("id") not in {request_id, None}:
                 continue
             if "progress" not in reply:
                 _result(reply)
                 return
+            accepted = True
             yield dict(reply["progress"])
-        fault = self._unreachable_reason() or "it sends nothing any more: it is stopped or stuck"
         self._disconnect()
+        fault = self._unreachable_reason()
+        if fault is None and not accepted:
+            raise Unanswered(self._timeout_reason(accepted, timeout_seconds))
+        fault = fault or "it sends nothing any more: it is stopped or stuck"
         raise Unreachable(f"the daemon went away: {fault}")
 
     def _poll(self, dealer: zmq.Socket[bytes], timeout_ms: int) -> bool:
@@ -163,7 +181,7 @@ class Client:
             Unreachable: the daemon refuses this key, or the server is not the one of the key file.
         """
         deadline = time.monotonic() + timeout_ms / 1000
-        while (left_ms := int((deadline - time.monotonic()) * 1000)) > 0:
+        while (left_ms := _milliseconds_until(deadline)) > 0:
             ready = dict(self._poller.poll(left_ms))
             if dealer in ready:
                 return True
@@ -191,8 +209,8 @@ class Client:
                 " it continues"
             )
         return (
-            f"no answer from {self.target} within {timeout_seconds:g} s: no daemon listens there "
-            "(SPEECHAID_CONTROL_TCP), or a firewall is between"
+            f"no answer from {self.target} within {timeout_seconds:g} s: the daemon is stopped or stuck, no "
+            "daemon listens there (SPEECHAID_CONTROL_TCP), or a firewall is between"
         )
 
     def _connected(self) -> zmq.Socket[bytes]:
@@ -220,6 +238,10 @@ class Client:
             self._dealer.close(linger=0)
             self._dealer = None
             self._poller = zmq.Poller()
+
+
+def _milliseconds_until(deadline: float) -> int:
+    return max(0, int((deadline - time.monotonic()) * 1000))
 
 
 def new_pair() -> KeyPair:

@@ -81,11 +81,11 @@ def _may_get_job(worker: Mapping[str, Any]) -> bool:
     return bool(worker.get("job") or (worker.get("pid") and worker.get("state") not in _CLAIM_NOTHING))
 
 
-def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool) -> int:
+def follow_events(client: Client, args: Mapping[str, Any], *, as_json: bool, timeout_seconds: float) -> int:
     """Print events as they happen, until Ctrl-C."""
     from speechctl.render.history import event_line
 
-    for item in client.stream("events", args):
+    for item in client.stream("events", args, timeout_seconds=timeout_seconds):
         if item.get("missed"):
             print(f"({item['missed']} events were not shown: this terminal is too slow)", file=sys.stderr)
         if "event" not in item:

@@ -113,7 +113,7 @@ REFUSAL_CAUSES: Final = (
     *("bad_json", "bad_request", "bad_version", "unknown_command", "bad_argument", "too_large", "forbidden"),
     *("revoked", "internal"),
     *("bad_frames", "timed_out", "too_many_connections", "no_descriptors"),
-    *("handshake", "not_curve", "unknown_key", "dropped"),
+    *("handshake", "not_curve", "unknown_key", "busy", "not_read"),
 )
 WEBHOOK_RESULTS: Final = ("delivered", "failed", "dropped")
 

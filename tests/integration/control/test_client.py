@@ -18,10 +18,11 @@ from types import SimpleNamespace
 import pytest
 
 from speechaid.control import ControlSocket
+from speechaid.protocol.keys import Credentials
 from speechaid.protocol.messages import ErrorCode, Request, lock_path
 from speechctl import exporting
 from speechctl.cli import main
-from speechctl.client import Client, Refused, Unanswered, Unreachable
+from speechctl.client import Client, Refused, Remote, Unanswered, Unreachable, new_pair
 from speechctl.connection_faults import SERVICE_SOCKET, start_command, unreachable_reason
 from tests.support.fakes import Service, served
 
@@ -333,6 +334,30 @@ def test_a_daemon_that_does_not_answer_is_named_with_its_pid(path: Path) -> None
     with Client(path) as client, pytest.raises(Unanswered, match=rf"pid {os.getpid()}\) did not answer"):
         client.ask("status", {}, timeout_seconds=0.2)
     control.close()
+
+
+def test_events_of_a_daemon_that_does_not_answer_end_with_the_time_out(path: Path) -> None:
+    control = ControlSocket(path)
+    with (
+        Client(path) as client,
+        pytest.raises(Unanswered, match=r"did not answer within 0\.2 s: it is stopped"),
+    ):
+        next(client.stream("events", {}, timeout_seconds=0.2))
+    control.close()
+
+
+def test_a_silent_address_on_the_network_may_be_a_stopped_daemon() -> None:
+    pair = new_pair()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        remote = Remote(
+            address=address, credentials=Credentials(name="maria", pair=pair, server=new_pair().public)
+        )
+        stopped_or_absent = r"stopped or stuck, no daemon listens there .* or a firewall"
+        with Client(remote) as client, pytest.raises(Unanswered, match=stopped_or_absent):
+            client.ask("status", {}, timeout_seconds=0.2)
 
 
 def test_progress_is_reported_as_such_and_does_not_extend_the_time_out(path: Path) -> None:
