@@ -23,6 +23,7 @@ from speechaid.campaign.columns import Column, Columns
 from speechaid.campaign.date_warnings import ReadDay, date_warning
 from speechaid.campaign.dates import DateFault, read_date
 from speechaid.campaign.national_ids import compact_id, wrong_id
+from speechaid.campaign.number_formats import ShownNumber
 from speechaid.campaign.tables import MAX_COLUMNS, Line
 from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
@@ -237,7 +238,11 @@ class RowReader:
 
     def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
-        written = [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
+        of_amount = {column.position for column in self.columns.of(Role.DEBT_AMOUNT)}
+        written = [
+            _as_typed(cell) if place in of_amount else _as_written(cell)
+            for place, cell in enumerate(line.cells[:MAX_COLUMNS])
+        ]
         for column in self.columns.of(Role.DUE_DATE) if self.counts_from_1904 else ():
             cell = written[column.position] if column.position < len(written) else ""
             # The file that it is written to counts from 1900.
@@ -357,41 +362,43 @@ class RowReader:
             return {"debt_amount": None}
         column = found[0]
         cell = line.cells[column.position] if column.position < len(line.cells) else None
-        text = texts[column.position]
+        text = cell.typed_text if isinstance(cell, ShownNumber) else texts[column.position]
         if is_nothing(text):
             remark(Kind.AMOUNT, f"{column.title}: there is no amount")
             return {"debt_amount": None}
-        amount = read_amount(cell if isinstance(cell, int | float) else text, self.country)
+        said = self._currency(texts, column.currency)
+        amount = read_amount(cell if isinstance(cell, int | float) else text, self.country, said)
         if isinstance(amount, AmountFault):
             which = unknown_words(text, self.country) if amount is AmountFault.UNKNOWN_WORD else []
             named = f": {', '.join(which)[:40]}" if which else ""
             raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}{named}")
+        if said is not None and amount.currency not in {None, said} and said not in amount.may_be:
+            whose = "its title" if column.currency else "the currency column"
+            raise UnusableRowError(f"the amount is in {amount.currency}, and {whose} says {said}")
         if amount.assumed is not None:
             remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
         if amount.value == 0:
             remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
-        return {"debt_amount": value, "currency": self._currency(texts, amount, column.currency)}
+        return {"debt_amount": value, "currency": said or amount.currency}
 
-    def _currency(self, texts: Sequence[str], amount: Amount, of_title: str | None) -> str | None:
-        """The currency by the cell, the title of the amounts, and a column of currencies: they must agree."""
+    def _currency(self, texts: Sequence[str], of_title: str | None) -> str | None:
+        """The currency by the title of the amounts and by a column of currencies, which must agree."""
         text = self._one(texts, Role.CURRENCY)
-        if of_title is not None and amount.currency not in {None, of_title}:
-            raise UnusableRowError(f"the amount is in {amount.currency}, and its title says {of_title}")
         if text is None:
-            return amount.currency or of_title
+            return of_title
         word = cells.fold_accents(text.casefold()).strip(" .")
         code = SYMBOLS.get(word, text.upper() if text.upper() in CODES else None)
+        may_be: frozenset[str] = frozenset()
         if code is None:
             read = read_amount(f"1 {text}", self.country)
-            code = read.currency if isinstance(read, Amount) else None
+            code, may_be = (read.currency, read.may_be) if isinstance(read, Amount) else (None, may_be)
         if code is None:
             raise UnusableRowError(f"the currency {text[:40]!r} is not known: write its code, such as CLP")
-        said = amount.currency or of_title
-        if said is not None and said != code:
-            raise UnusableRowError(f"the amount is in {said}, and the currency column says {code}")
-        return code
+        if of_title not in {None, code} and of_title not in may_be:
+            raise UnusableRowError(f"the amount is in {of_title}, and the currency column says {code}")
+        return of_title or code
 
     def _due_date(self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DUE_DATE)
@@ -436,7 +443,16 @@ def _days_from_1900(cell: Any) -> Any:
     return cell + _DAYS_TO_1904 if isinstance(cell, int | float) else cell
 
 
+def _as_typed(cell: object) -> str | int | float:
+    """With the words of its format: the file of bad rows has no formats."""
+    if isinstance(cell, ShownNumber) and (cell.form.before or cell.form.behind):
+        return cell.typed_text
+    return _as_written(cell)
+
+
 def _as_written(cell: object) -> str | int | float:
+    if isinstance(cell, ShownNumber):
+        return cell.text if cell.form.sign else _as_written(float(cell))
     if isinstance(cell, float) and math.isfinite(cell):
         return int(cell) if cell.is_integer() else cell
     return cell if isinstance(cell, int) else cells.clean(cell)[:MAX_CELL_CHARACTERS]

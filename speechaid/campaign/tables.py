@@ -13,6 +13,7 @@ from typing import Any, Final
 from speechaid.campaign.cells import clean, fold
 from speechaid.campaign.columns import title_role
 from speechaid.campaign.encodings import decode
+from speechaid.campaign.number_formats import NumberFormat, ShownNumber
 from speechaid.campaign.titles import Role
 from speechaid.campaign.unsupported_files import unsupported_type
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
@@ -337,7 +338,7 @@ def _translated(exc: BaseException, filename: str) -> BaseException:
 
 
 def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
-    """Numbers with the sign that their owner sees beside them: 0.15 is ``15%``, 12.5 may be ``12.50 CLF``."""
+    """Numbers with what their owner sees: 0.15 is ``15%``, 12.5 may be ``12.50 CLF``."""
     runs = {column: iter(of_column) for column, of_column in scan.formats.items()}
     current = {column: next(of_column, None) for column, of_column in runs.items()}
     for line in lines:
@@ -345,17 +346,13 @@ def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
             while run is not None and run.last_row < line.number:
                 run = current[column] = next(runs[column], None)  # noqa: PLW2901 - the run of this line
             if run is not None and run.first_row <= line.number and column <= len(line.cells):
-                line.cells[column - 1] = _with_sign(line.cells[column - 1], run.sign)
+                line.cells[column - 1] = _in_form(line.cells[column - 1], run.form)
         yield line
 
 
-def _with_sign(cell: Any, sign: str) -> Any:
-    if isinstance(cell, bool) or not isinstance(cell, int | float):
-        return cell
-    if sign == "%":
-        return f"{round(cell * 100, 10):g}%"
-    # With two decimals or four: three would be read as thousands.
-    return f"{cell:.2f} {sign}" if round(cell, 2) == round(cell, 9) else f"{cell:.4f} {sign}"
+def _in_form(cell: Any, form: NumberFormat) -> Any:
+    is_number = isinstance(cell, int | float) and not isinstance(cell, bool)
+    return ShownNumber(cell, form) if is_number else cell
 
 
 def _check_size(name: str, scan: SheetScan | None, filename: str) -> None:
