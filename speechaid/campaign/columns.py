@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from speechaid.campaign.cells import clean, fold, fold_accents, one_line
+from speechaid.campaign.countries import can_only_be_a_country
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
     FIRST_NAMES,
@@ -29,8 +30,10 @@ from speechaid.errors import ImportFailed
 from speechaid.rules import numbers
 from speechaid.rules.currencies import currency_named
 
-#: Roles that join several columns, in their order; of every other role a file has one column.
-_JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, Role.LEFT_OUT})
+#: Roles that join several columns, in their order (of countries the first that says one counts); of every other role a file has one column.
+_JOINED: Final = frozenset(
+    {Role.NAME, Role.SURNAME, Role.PHONE, Role.COUNTRY_CODE, Role.VARIABLE, Role.LEFT_OUT}
+)
 #: Rows whose cells are looked at, from the top.
 SAMPLE_ROWS: Final = 200
 #: Values that are shown of each column.
@@ -315,6 +318,8 @@ def _one_of_each(columns: Sequence[Column], mapped: Mapping[int, Column]) -> tup
     for role in Role:
         of_role = [column for column in columns if column.role is role]
         if role in _JOINED or len(of_role) < 2:
+            if role is Role.COUNTRY_CODE:
+                of_role.sort(key=lambda column: (column.position not in mapped, *_rank(column)))
             kept += of_role if role is not Role.NAME else _whole_name(of_role, mapped, remarks)
             continue
         used, *others = sorted(of_role, key=lambda column: (column.position not in mapped, *_rank(column)))
@@ -405,7 +410,15 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
         return [f"{where} has a name's title and no letters: it is given to the agent as a variable"]
     if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
         return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
+    if column.role is Role.VARIABLE and _holds_countries(cells):
+        role = f"--map '{column.title or column.number}=country-code' reads the row's numbers and dates by it"
+        return [f"{where} holds countries and is given to the agent as a variable: {role}"]
     return []
+
+
+def _holds_countries(cells: Sequence[str]) -> bool:
+    named = sum(map(can_only_be_a_country, cells))
+    return len(cells) >= 2 and named / len(cells) > PHONE_SHARE
 
 
 def _doubts_left_out(column: Column, where: str) -> list[str]:

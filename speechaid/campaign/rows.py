@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import phonenumbers
-from babel import Locale
+from babel.numbers import get_currency_precision
 
 from speechaid.campaign import cells
 from speechaid.campaign.amounts import Amount, AmountFault, read_amount, unknown_words
 from speechaid.campaign.columns import Column, Columns
+from speechaid.campaign.countries import calling_code, country_named
 from speechaid.campaign.date_warnings import ReadDay, date_warning
 from speechaid.campaign.dates import DateFault, read_date
 from speechaid.campaign.national_ids import compact_id, wrong_id
@@ -28,7 +29,7 @@ from speechaid.campaign.tables import MAX_COLUMNS, Line
 from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
-from speechaid.rules.currencies import CODES, SYMBOLS
+from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read_cell
 
 #: A longer cell is a broken file.
@@ -96,10 +97,6 @@ KINDS: Final[dict[Kind, KindPolicy]] = {
     Kind.COLUMN: KindPolicy("a column is not used as its title suggests", can_change=False),
     Kind.FILE: KindPolicy("the file was not read as it stands", can_change=False),
 }
-#: Kinds that concern one phone: a refused one is left out, and the row is bad only if it has no other.
-_OF_PHONES: Final = frozenset(
-    {Kind.UNASSIGNED, Kind.PLACEHOLDER, Kind.SERVICE, Kind.FOREIGN, Kind.LANDLINE, Kind.ASSUMED, Kind.NOTE}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +195,7 @@ class RowReader:
         remarks: list[Remark] = []
 
         def remark(kind: Kind, text: str) -> None:
-            if self.is_bad(kind) and kind not in _OF_PHONES:
+            if self.is_bad(kind):
                 raise UnusableRowError(text, kind)
             remarks.append(Remark(line=line.number, text=text, kind=kind))
 
@@ -211,11 +208,13 @@ class RowReader:
                 faults.append(fault)
                 return None
 
-        phones = part(lambda: self._phones(texts, remark))
+        known = part(lambda: self._country(texts, remark))
+        country = known or self.country
+        phones = part(lambda: self._phones(texts, country, remark)) if known else None
         name = part(lambda: self._name(texts, remark))
-        dni = part(lambda: self._id(texts, remark))
-        amount = part(lambda: self._amount(line, texts, remark))
-        due_date = part(lambda: self._due_date(line, texts, remark))
+        dni = part(lambda: self._id(texts, country, remark))
+        amount = part(lambda: self._amount(line, texts, country, remark))
+        due_date = part(lambda: self._due_date(line, texts, country, remark))
         if faults:
             kind = faults[0].kind if len(faults) == 1 else None
             raise UnusableRowError("; ".join(map(str, faults)), kind)
@@ -281,25 +280,28 @@ class RowReader:
             remark(Kind.NAME, f"{columns[0].title}: the contact has no name")
         return name or None
 
-    def _id(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
+    def _id(self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DNI)
         digit = self._one(texts, Role.CHECK_DIGIT)
         if text is not None and digit is not None and len(digit) == 1:
             text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
         if text is not None:
             title = self.columns.of(Role.DNI)[0].title
-            wrong = None if cells.fold(title) in COMPANY_IDS else wrong_id(text, self.country)
+            # Who lives in another country than the file's may have an id of either.
+            is_checked = country == self.country and cells.fold(title) not in COMPANY_IDS
+            wrong = wrong_id(text, country) if is_checked else None
             if wrong is not None:
                 remark(Kind.ID, f"{title}: {wrong}")
         return text
 
-    def _phones(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> dict[str, Any]:
+    def _phones(
+        self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]
+    ) -> dict[str, Any]:
         """The usable numbers in their order, and their lines.
 
         Raises:
             UnusableRowError: there is none.
         """
-        country = self._country(texts)
         area = self._one(texts, Role.AREA_CODE)
         found: dict[str, str] = {}
         faults: list[str] = []
@@ -345,17 +347,37 @@ class RowReader:
         found.setdefault(line_of(reading), reading.e164)
         return None
 
-    def _country(self, texts: Sequence[str]) -> str:
-        text = self._one(texts, Role.COUNTRY_CODE)
-        if text is None:
+    def _country(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str:
+        """The country of the row: by the first of its columns that says one, else the file's.
+
+        Raises:
+            UnusableRowError: what the columns say is no country.
+        """
+        found: dict[str, str] = {}
+        unknown: dict[str, str] = {}
+        for column in self.columns.of(Role.COUNTRY_CODE):
+            text = cells.one_line(texts[column.position]).removeprefix("'")
+            if not is_nothing(text):
+                country = country_named(text)
+                (unknown if country is None else found)[text] = country or column.title
+        for text, title in unknown.items():
+            if not found:
+                known = "write CL, 56 or Chile"
+                raise UnusableRowError(f"the country {text[:40]!r} is not known: {known}")
+            remark(
+                Kind.ASSUMED, f"{title}: the country {text[:40]!r} is not known, and another column's is used"
+            )
+        if not found:
             return self.country
-        country = country_named(text)
-        if country is None:
-            raise UnusableRowError(f"the country {text[:40]!r} is not known: write CL, 56 or Chile")
-        return country
+        used, *others = _without_repeated_codes(found)
+        different = [text for text in others if found[text] != found[used]]
+        if different:
+            texts_of = f"{different[0][:40]!r}, and {used[:40]!r} is used"
+            remark(Kind.ASSUMED, f"the row's columns of countries disagree: {texts_of}")
+        return found[used]
 
     def _amount(
-        self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]
+        self, line: Line, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]
     ) -> dict[str, Any]:
         found = self.columns.of(Role.DEBT_AMOUNT)
         if not found:
@@ -379,9 +401,23 @@ class RowReader:
             remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
         if amount.value == 0:
             remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
+        self._remark_currency(f"{column.title}: {text[:40]!r}", amount, said, country, remark)
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
         return {"debt_amount": value, "currency": said or amount.currency}
+
+    def _remark_currency(
+        self, cell: str, amount: Amount, said: str | None, country: str, remark: Callable[[Kind, str], None]
+    ) -> None:
+        """Remark a fraction of a currency without one, and a currency that only the file's country says."""
+        own = OF_COUNTRY.get(self.country)
+        currency = said or amount.currency or own
+        has_fraction = amount.value != amount.value.to_integral_value()
+        if currency is not None and has_fraction and get_currency_precision(currency) == 0:
+            remark(Kind.ASSUMED, f"{cell} is read as {amount.value}, and {currency} has no decimals")
+        is_named = said is not None or (amount.currency is not None and not amount.may_be)
+        if not is_named and own is not None and OF_COUNTRY.get(country, own) != own:
+            remark(Kind.ASSUMED, f"{cell} is taken for {own}, and the row's country is {country}")
 
     def _currency(self, texts: Sequence[str], of_title: str | None) -> str | None:
         """The currency by the title of the amounts and by a column of currencies, which must agree."""
@@ -400,12 +436,14 @@ class RowReader:
             raise UnusableRowError(f"the amount is in {of_title}, and the currency column says {code}")
         return of_title or code
 
-    def _due_date(self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
+    def _due_date(
+        self, line: Line, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]
+    ) -> str | None:
         text = self._one(texts, Role.DUE_DATE)
         if self.counts_from_1904 and text is not None:
             cell = line.cells[self.columns.of(Role.DUE_DATE)[0].position]
             text = cells.clean(_days_from_1900(cell))
-        found = None if text is None else read_date(text, self.country)
+        found = None if text is None else read_date(text, country)
         if text is None or found is None:
             return None
         title = self.columns.of(Role.DUE_DATE)[0].title
@@ -418,7 +456,7 @@ class RowReader:
         read = ReadDay(
             text=text,
             day=found.day,
-            country=self.country,
+            country=country,
             today=self.today,
             in_other_order=found.in_other_order,
         )
@@ -488,27 +526,14 @@ def _doubts_about(number: Number, country: str) -> Iterable[tuple[Kind, str]]:
         yield Kind.NOTE, "words beside the number are not used"
 
 
-@lru_cache(maxsize=256)
-def country_named(text: str) -> str | None:
-    """The country (ISO 3166 alpha-2) of a code (CL), a calling code (56, +56, 0056) or a name (Brasil)."""
-    plain = text.strip().removesuffix(".0")
-    if plain.upper() in phonenumbers.SUPPORTED_REGIONS:
-        return plain.upper()
-    digits = plain.lstrip("+").lstrip("0")
-    if digits.isdecimal() and len(digits) <= 3:
-        region = phonenumbers.region_code_for_country_code(int(digits))
-        return None if region in ("ZZ", "001") else region
-    return _countries().get(cells.fold(plain))
-
-
-@lru_cache(maxsize=1)
-def _countries() -> dict[str, str]:
-    return {
-        cells.fold(name): code
-        for language in ("es", "pt", "en")
-        for code, name in Locale(language).territories.items()
-        if code in phonenumbers.SUPPORTED_REGIONS
+def _without_repeated_codes(found: Mapping[str, str]) -> list[str]:
+    """The texts without calling codes that another one is more exact about: 1 beside ``PR`` says nothing."""
+    named = {
+        phonenumbers.country_code_for_region(country)
+        for text, country in found.items()
+        if calling_code(text) is None
     }
+    return [text for text in found if calling_code(text) not in named]
 
 
 class SharedLines:

@@ -89,7 +89,9 @@ TITLES: Final[Mapping[Role, str]] = {
     ),
     Role.COUNTRY_CODE: (
         "phone code, country code, codigo pais, codigo de pais, cod pais, pais telefono, prefijo pais, "
-        "codigo do pais, indicativo pais, pais, country, ddi"
+        "codigo do pais, indicativo pais, phone country, phone country code, pais del telefono, country iso, "
+        "country iso code, iso country code, pais iso, pais, country, country name, country region, "
+        "country region code, pais region, pais o region, nombre pais, pais cliente, pais del cliente, ddi"
     ),
     Role.AREA_CODE: (
         "area code, codigo area, codigo de area, cod area, codigo ciudad, codigo de ciudad, ddd, lada, "
