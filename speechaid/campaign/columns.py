@@ -30,7 +30,8 @@ from speechaid.errors import ImportFailed
 from speechaid.rules import numbers
 from speechaid.rules.currencies import currency_named
 
-#: Roles that join several columns, in their order (of countries the first that says one counts); of every other role a file has one column.
+#: Roles that join several columns, in their order (of countries the first that says one counts); of every
+#: other role a file has one column.
 _JOINED: Final = frozenset(
     {Role.NAME, Role.SURNAME, Role.PHONE, Role.COUNTRY_CODE, Role.VARIABLE, Role.LEFT_OUT}
 )

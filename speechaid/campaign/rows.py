@@ -26,7 +26,7 @@ from speechaid.campaign.dates import DateFault, read_date
 from speechaid.campaign.national_ids import compact_id, wrong_id
 from speechaid.campaign.number_formats import ShownNumber
 from speechaid.campaign.tables import MAX_COLUMNS, Line
-from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, Role
+from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, REMARK_COLUMNS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
@@ -35,6 +35,12 @@ from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read
 #: A longer cell is a broken file.
 MAX_CELL_CHARACTERS: Final = 10_000
 
+#: What a file of bad rows has before each part of a cell that a spreadsheet would calculate, also behind a
+#: sign that separates cells elsewhere (``speechctl.sheets`` writes it): ``$ 1.500,'-``.
+_ADDED: Final = re.compile(
+    r"(?:^|(?<=[,;\t\r\n]))'(?=[ \"\0\v\f\x1c-\x1f\x85\xa0\u200b\u2028\u2029\u3000\ufeff]*"
+    r"[=@+\-\uff1d\uff20\uff0b\uff0d])"
+)
 #: What ``_undecorated`` looks at.
 _DECORATIONS: Final = ("'", "=", "\u201c")
 _QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
@@ -177,6 +183,17 @@ class RowReader:
     #: Whether a workbook's numbers of the day count from 1904.
     counts_from_1904: bool = False
 
+    @cached_property
+    def _is_of_bad_rows(self) -> bool:
+        """Whether ``speechctl`` wrote the file."""
+        return bool(REMARK_COLUMNS.intersection(self.columns.titles))
+
+    def _cells(self, line: Line) -> list[Any]:
+        """The cells without what a file of bad rows added to them."""
+        if not self._is_of_bad_rows:
+            return line.cells
+        return [_ADDED.sub("", cell) if isinstance(cell, str) else cell for cell in line.cells]
+
     def is_bad(self, kind: Kind) -> bool:
         """Whether such a row, or such a phone, is left out."""
         if kind in self.accepted:
@@ -240,7 +257,7 @@ class RowReader:
         of_amount = {column.position for column in self.columns.of(Role.DEBT_AMOUNT)}
         written = [
             _as_typed(cell) if place in of_amount else _as_written(cell)
-            for place, cell in enumerate(line.cells[:MAX_COLUMNS])
+            for place, cell in enumerate(self._cells(line)[:MAX_COLUMNS])
         ]
         for column in self.columns.of(Role.DUE_DATE) if self.counts_from_1904 else ():
             cell = written[column.position] if column.position < len(written) else ""
@@ -255,7 +272,7 @@ class RowReader:
             raise UnusableRowError("the row has NUL characters")
         texts = [
             _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
-            for cell in line.cells
+            for cell in self._cells(line)
         ]
         if any(texts[max(width, self.width) :]):
             raise UnusableRowError(
