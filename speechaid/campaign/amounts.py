@@ -112,12 +112,29 @@ def unknown_words(text: str, country: str) -> list[str]:
     return [word for word in words if _code(word, country.upper()) is None]
 
 
-def sum_or_none(cell: object, country: str = "") -> int | float | None:
-    """The sum alone, as documents have it; None where the cell is empty or not understood."""
-    found = None if cell is None else read_amount(cell, country)
+@dataclass(frozen=True, kw_only=True)
+class PromisedSum:
+    """What a person promised to pay."""
+
+    value: int | float
+    #: ISO 4217 or ``CLF``; None where nothing says it.
+    currency: str | None
+
+
+def promised_sum(cell: object, currency: str | None) -> PromisedSum | None:
+    """What an agent wrote down; None where it is nothing, or not understood.
+
+    Args:
+        cell: as a document has it.
+        currency: of the debt: a sum without a currency, or with a bare ``$``, is in it.
+    """
+    found = None if cell is None else read_amount(cell, "", currency)
     if not isinstance(found, Amount):
         return None
-    return int(found.value) if found.value == found.value.to_integral_value() else float(found.value)
+    is_whole = found.value == found.value.to_integral_value()
+    value = int(found.value) if is_whole else float(found.value)
+    may_be_it = not found.may_be or currency in found.may_be
+    return PromisedSum(value=value, currency=found.currency or (currency if may_be_it else None))
 
 
 def _number_cell(cell: float, country: str) -> Amount | AmountFault:

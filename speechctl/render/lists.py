@@ -95,15 +95,20 @@ def dnc_import(result: Result) -> list[Block]:
     return lines
 
 
+def _with_code(amount: object, currency: object) -> object:
+    return f"{amount} {currency}" if amount and currency else amount
+
+
 def promises(result: Result) -> list[Block]:
     """The result of ``promises``."""
     rows = [
         [
             row["promised_day"] or row["promised_day_as_told"],
-            row["promised_amount"] or row["promised_amount_as_told"],
+            _with_code(row["promised_amount"], row.get("promised_currency"))
+            or row["promised_amount_as_told"],
             row["name"],
             row["reference_number"],
-            row["debt_amount"],
+            _with_code(row["debt_amount"], row.get("currency")),
             row["job_id"],
         ]
         for row in result["promises"]
