@@ -17,7 +17,9 @@ from speechaid.campaign.cells import clean, fold, fold_accents, one_line
 from speechaid.campaign.countries import can_only_be_a_country
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
+    DOCUMENT_NUMBERS,
     FIRST_NAMES,
+    NUMBER_WORDS,
     PHONE_TITLES,
     PHONE_WORDS,
     PROMPT_NAMES,
@@ -54,6 +56,7 @@ _SECOND_TABLE: Final = "a second table stands beside the first"
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
+_NUMBER_OF: Final = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)}) (?:de )?(.+)")
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
 
 
@@ -202,9 +205,13 @@ def title_role(title: str) -> Role | None:
 
 
 def _folded(title: str) -> str:
-    """A title for comparison; ``R.U.T.`` is ``rut``."""
+    """A title for comparison; ``R.U.T.`` is ``rut``, ``N° de factura`` is ``numero factura``."""
     folded = fold(title)
-    return folded.replace(" ", "") if _SINGLE_LETTERS.fullmatch(folded) else folded
+    if _SINGLE_LETTERS.fullmatch(folded):
+        return folded.replace(" ", "")
+    match = _NUMBER_OF.fullmatch(folded)
+    numbered = f"numero {match[1]}" if match else ""
+    return numbered if numbered in _RANKED and folded not in _RANKED else folded
 
 
 def _amount_in(title: str) -> str | None:
@@ -326,9 +333,19 @@ def _one_of_each(columns: Sequence[Column], mapped: Mapping[int, Column]) -> tup
         used, *others = sorted(of_role, key=lambda column: (column.position not in mapped, *_rank(column)))
         kept.append(used)
         for other in others:
+            if _is_reference(role, other, columns, kept):
+                why = f"{_shown(used.title)} is the {role}, and this the document's number"
+                kept.append(replace(other, role=Role.REFERENCE_NUMBER, why=why))
+                continue
             kept.append(replace(other, role=Role.VARIABLE, why=f"{_shown(used.title)} is the {role}"))
             remarks.append(_both_mean(role, used, other))
     return _without_parts_of_the_name(kept), remarks
+
+
+def _is_reference(role: Role, other: Column, columns: Sequence[Column], kept: Sequence[Column]) -> bool:
+    """Whether a second id is the number of the debt's document: ``N° Documento`` beside ``RUT``."""
+    is_free = all(column.role is not Role.REFERENCE_NUMBER for column in (*columns, *kept))
+    return role is Role.DNI and is_free and _folded(other.title) in DOCUMENT_NUMBERS
 
 
 def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:

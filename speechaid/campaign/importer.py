@@ -36,6 +36,7 @@ from speechaid.campaign.tables import (
     not_text,
     open_table,
 )
+from speechaid.campaign.titles import Role
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
@@ -241,7 +242,7 @@ class ContactsReader:
         self._is_empty = False
         try:
             row, remarks = self._rows.read(line)
-            _refuse_duplicate(row, self._first_line)
+            self._refuse_duplicate(row)
         except UnusableRowError as exc:
             written = self._rows.as_written(line)
             bad = BadRow(line=line.number, reason=str(exc), kind=exc.kind, cells=written)
@@ -250,6 +251,17 @@ class ContactsReader:
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
         self._shared.add(row)
+
+    def _refuse_duplicate(self, row: Row) -> None:
+        earlier = self._first_line.setdefault(row.identity, row.line)
+        if earlier == row.line:
+            return
+        if self.parsed.columns.of(Role.REFERENCE_NUMBER):
+            raise UnusableRowError(f"the same contact and reference as line {earlier}")
+        raise UnusableRowError(
+            f"the same contact as line {earlier}, and no column is the reference of a debt: if both are "
+            "meant, say which column is, with --map 'TITLE=reference'"
+        )
 
     def _refuse_shared(self) -> None:
         """Leave out numbers that stand under three people or more; the whole file has to be known for it.
@@ -414,9 +426,3 @@ def _header(
             f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"
         )
     return header, index, itertools.chain(top[index + 1 :], table.lines)
-
-
-def _refuse_duplicate(row: Row, first_line: dict[str, int]) -> None:
-    earlier = first_line.setdefault(row.identity, row.line)
-    if earlier != row.line:
-        raise UnusableRowError(f"the same contact and reference as line {earlier}")

@@ -107,6 +107,15 @@ FIRST_NAMES: Final = frozenset(
 )
 #: Ids that a company gave: they have no check digit.
 COMPANY_IDS: Final = frozenset({"id cliente", "id deudor", "id number", "vendor lead code"})
+#: What may stand for "número" before a title: ``N° Operación``, ``No. de factura``.
+NUMBER_WORDS: Final = ("n o", "n", "no", "nro", "num", "nr")
+#: Titles of an id that mean the debt's document where another column is the id.
+DOCUMENT_NUMBERS: Final = frozenset(
+    {
+        *("documento", "document", "document number", "numero documento", "numero de documento"),
+        *("nro documento", "nro de documento", "num documento", "no documento"),
+    }
+)
 #: A title with one of these words, numbered or not, is called a phone.
 PHONE_WORDS: Final = frozenset(
     {

@@ -456,8 +456,8 @@ def test_a_call_and_a_promise_are_exported_with_the_debt_and_its_currency(
         out = tmp_path / f"{what}.xlsx"
         speechctl("export", str(out), "--what", what)
         titles, *rows = python_calamine.CalamineWorkbook.from_path(str(out)).get_sheet_by_index(0).to_python()
-        found = [dict(zip(titles, row, strict=True)) for row in rows]
-        return {str(row[key]): row for row in found}
+        found = [dict(zip(map(str, titles), row, strict=True)) for row in rows]
+        return {str(row[key]): dict(row) for row in found}
 
     calls = exported("calls", "call_id")
     assert [calls["call_1"][name] for name in payload] == [12.5, "CLF", "00017"]

@@ -419,3 +419,27 @@ def test_a_refused_assumption_about_an_amount_makes_the_row_bad() -> None:
     choices = Choices(refused=frozenset({Kind.ASSUMED}))
     parsed = parse_contacts(b"Celular;Monto\n961236006;1,5E+05\n", choices=choices)
     assert [bad.kind for bad in parsed.bad_rows] == [Kind.ASSUMED]
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["N° Operación", "Nº Operación", "No. Operación", "N.º de Operación", "Nro. de factura", "N° Contrato"],
+)
+def test_a_numbered_title_is_the_reference(title: str) -> None:
+    assert only(f"{title};Celular", "A-7;961236006").reference_number == "A-7"
+
+
+@pytest.mark.parametrize("title", ["N° Documento", "Nº Documento", "Nro. Documento", "Documento"])
+def test_the_number_of_a_document_beside_an_id_is_the_reference(title: str) -> None:
+    row = only(f"RUT;{title};Celular", "11.111.111-1;A-7;961236006")
+    assert (row.dni, row.reference_number) == ("11.111.111-1", "A-7")
+    # Where nothing else is the id, it is the person's: so it is called in Argentina and Peru.
+    assert only(f"{title};Celular", "11.111.111-1;961236006").dni == "11.111.111-1"
+    row = only(f"RUT;{title};Referencia;Celular", "11.111.111-1;A-7;R-8;961236006")
+    assert row.reference_number == "R-8"
+
+
+def test_a_duplicate_in_a_file_without_references_says_that_there_are_none() -> None:
+    parsed = parse("RUT;Celular;Credito X", "1-9;961236006;1", "1-9;961236006;2")
+    (bad,) = parsed.bad_rows
+    assert "the same contact as line 2, and no column is the reference" in bad.reason
