@@ -39,6 +39,7 @@ _SPANISH: Final[Mapping[Kind, str]] = {
     Kind.AMOUNT: "el monto falta o es cero",
     Kind.DATE: "la fecha es probablemente errónea",
     Kind.ID: "el documento está probablemente mal escrito",
+    Kind.LETTERS: "se perdieron letras antes de escribir el archivo",
     Kind.COLUMN: "una columna no se usa como su título sugiere",
     Kind.FILE: "el archivo no se leyó tal como está",
 }

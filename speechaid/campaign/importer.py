@@ -128,6 +128,8 @@ class Source:
     decimal: str
     #: What it is written in; None for a workbook.
     codec: str | None = None
+    #: The first and the last line of the hidden rows that follow each other.
+    hidden_runs: tuple[tuple[int, int], ...] = ()
 
 
 class ContactsReader:
@@ -201,6 +203,7 @@ class ContactsReader:
                 header_row=header.number,
                 lines_above=above,
                 hidden_rows=table.hidden_rows,
+                hidden_runs=table.hidden_runs,
                 delimiter=table.delimiter or signs.delimiter,
                 decimal=signs.decimal,
                 codec=table.codec,

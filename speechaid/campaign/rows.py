@@ -26,7 +26,7 @@ from speechaid.campaign.dates import DateFault, read_date
 from speechaid.campaign.national_ids import compact_id, wrong_id
 from speechaid.campaign.number_formats import ShownNumber
 from speechaid.campaign.tables import MAX_COLUMNS, Line
-from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, REMARK_COLUMNS, Role
+from speechaid.campaign.titles import COMPANY_IDS, REMARK_COLUMNS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
@@ -64,6 +64,7 @@ class Kind(StrEnum):
     AMOUNT = "amount"
     DATE = "date"
     ID = "id"
+    LETTERS = "letters"
     COLUMN = "column"
     FILE = "file"
 
@@ -100,6 +101,7 @@ KINDS: Final[dict[Kind, KindPolicy]] = {
     Kind.AMOUNT: KindPolicy("the amount is missing or zero"),
     Kind.DATE: KindPolicy("the date is probably wrong"),
     Kind.ID: KindPolicy("the id is probably mistyped"),
+    Kind.LETTERS: KindPolicy("letters were lost before the file was written"),
     Kind.COLUMN: KindPolicy("a column is not used as its title suggests", can_change=False),
     Kind.FILE: KindPolicy("the file was not read as it stands", can_change=False),
 }
@@ -225,6 +227,7 @@ class RowReader:
                 faults.append(fault)
                 return None
 
+        part(lambda: self._remark_lost_letters(texts, remark))
         known = part(lambda: self._country(texts, remark))
         country = known or self.country
         phones = part(lambda: self._phones(texts, country, remark)) if known else None
@@ -281,6 +284,14 @@ class RowReader:
         if any(len(text) > MAX_CELL_CHARACTERS for text in texts):
             raise UnusableRowError(f"a cell has more than {MAX_CELL_CHARACTERS:,} characters")
         return texts[:width] + [""] * (width - len(texts))
+
+    def _remark_lost_letters(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> None:
+        """Remark the character that programs write for a letter that they could not read."""
+        for column in self.columns.columns:
+            text = texts[column.position]
+            if "\ufffd" in text and column.role is not Role.LEFT_OUT:
+                remark(Kind.LETTERS, f"{column.title}: {cells.one_line(text)[:40]!r} has lost letters")
+                return
 
     def _one(self, texts: Sequence[str], role: Role) -> str | None:
         """The text of a role that a file has once; None for nothing."""
@@ -354,8 +365,6 @@ class RowReader:
             digits = sum(character.isdecimal() for character in part)
             return f"{reading} ({len(part)} characters, {digits} digits)", None
         doubts = list(_doubts_about(reading, self.country))
-        if not _means_mobiles(column.title) and Kind.LANDLINE not in self.refused:
-            doubts = [doubt for doubt in doubts if doubt[0] is not Kind.LANDLINE]
         refused = next(((text, kind) for kind, text in doubts if self.is_bad(kind)), None)
         if refused is not None:
             return refused
@@ -403,7 +412,8 @@ class RowReader:
         cell = line.cells[column.position] if column.position < len(line.cells) else None
         text = cell.typed_text if isinstance(cell, ShownNumber) else texts[column.position]
         if is_nothing(text):
-            remark(Kind.AMOUNT, f"{column.title}: there is no amount")
+            error = f": the sheet has the error {text}" if text.startswith("#") else ""
+            remark(Kind.AMOUNT, f"{column.title}: there is no amount{error}")
             return {"debt_amount": None}
         said = self._currency(texts, column.currency)
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country, said)
@@ -520,10 +530,6 @@ def _readings(text: str, area: str | None, country: str) -> list[tuple[str, Numb
         return found
     whole = read_cell(f"{area.strip('()')} {text}", country)
     return whole if all(isinstance(reading, Number) and reading.is_valid for _, reading in whole) else found
-
-
-def _means_mobiles(title: str) -> bool:
-    return any(word.rstrip("0123456789") in MOBILE_WORDS for word in cells.fold(title).split())
 
 
 def _doubts_about(number: Number, country: str) -> Iterable[tuple[Kind, str]]:

@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ MAX_COLUMNS: Final = 200
 #: The used range of a sheet, which the reader holds in memory.
 MAX_CELLS: Final = 20_000_000
 MAX_BROKEN_RECORDS: Final = 1_000
+#: Runs of hidden rows that are known by their numbers.
+MAX_HIDDEN_RUNS: Final = 10_000
 #: Lines from the top in which the heading is looked for.
 HEADING_LINES: Final = 40
 
@@ -71,6 +73,8 @@ class TableFile:
     encoding: str | None = None
     #: How many rows of the sheet are hidden, and left out.
     hidden_rows: int = 0
+    #: The first and the last of the hidden rows that follow each other, from 1; at most ``MAX_HIDDEN_RUNS``.
+    hidden_runs: tuple[tuple[int, int], ...] = ()
     #: 0-based: columns that the sheet does not show.
     hidden_columns: frozenset[int] = frozenset()
     #: Whether numbers of the day count from 1904.
@@ -313,10 +317,25 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         sheet=name,
         other_sheets=tuple(others),
         hidden_rows=sum(number <= last_row for number in hidden),
+        hidden_runs=tuple(
+            itertools.islice(_runs(number for number in hidden if number <= last_row), MAX_HIDDEN_RUNS)
+        ),
         hidden_columns=frozenset(column - 1 for column in scan.hidden_columns) if scan else frozenset(),
         counts_from_1904=scan is not None and scan.counts_from_1904,
         remarks=[_UNSEEN] if scan is None else [],
     )
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of the numbers that follow each other."""
+    first = last = 0
+    for number in sorted(numbers):
+        if first and number != last + 1:
+            yield first, last
+            first = 0
+        first, last = first or number, number
+    if first:
+        yield first, last
 
 
 def _rows_of(sheet: Any, filename: str) -> Iterator[list[Any]]:

@@ -443,3 +443,20 @@ def test_a_duplicate_in_a_file_without_references_says_that_there_are_none() -> 
     parsed = parse("RUT;Celular;Credito X", "1-9;961236006;1", "1-9;961236006;2")
     (bad,) = parsed.bad_rows
     assert "the same contact as line 2, and no column is the reference" in bad.reason
+
+
+@pytest.mark.parametrize("error", ["#N/A", "#¡REF!", "#DIV/0!"])
+def test_an_error_of_the_sheet_for_an_amount_is_remarked_as_such(error: str) -> None:
+    assert f"Monto: there is no amount: the sheet has the error {error}" in remarks_of(
+        "Celular;Monto", f"961236006;{error}"
+    )
+
+
+def test_letters_that_another_program_lost_are_remarked() -> None:
+    parsed = parse("Nombre;Celular", "Mar\ufffda Mu\ufffdoz;961236006")
+    assert [(remark.kind, remark.line) for remark in parsed.remarks] == [(Kind.LETTERS, 2)]
+
+
+def test_landlines_are_counted_in_every_column_of_phones() -> None:
+    parsed = parse("Fono 1;Celular;Fono Trabajo", "225550101;225550102;225550103")
+    assert [remark.kind for remark in parsed.remarks] == [Kind.LANDLINE] * 3

@@ -761,3 +761,8 @@ def test_the_format_s_word_beside_an_amount_is_read_as_the_same_word_in_a_text()
 def _outcome(file: InputFile) -> object:
     parsed = parse_contacts(file.data, file.filename)
     return [(row.debt_amount, row.currency) for row in parsed.rows]
+
+
+def test_hidden_rows_are_known_by_their_numbers() -> None:
+    file = next(file for file in WORKBOOKS if file.name == "a filter")
+    assert parse_contacts(file.data, file.filename).source.hidden_runs == ((3, 3),)
