@@ -41,7 +41,8 @@ _MAX_CHARACTERS: Final = 255
 #: character, something in square brackets, the digits, or any other character.
 _TOKEN: Final = re.compile(
     r'"(?P<quoted>[^"]*)"?|\\(?P<escaped>.?)|_.?|\*.?|\[(?P<bracket>[^\]]*)\]?'
-    r"|(?P<digits>general|[0#?](?:[0#?., ]*[0#?.,])?(?:e[+\-][0#?]+)?|[0#?.,])|(?P<other>.)",
+    r"|(?P<digits>general|[0#?]+(?:[., ]+[0#?]+)*[.,]*(?:e[+\-][0#?]+)?)|(?P<marks>[.,]+)"
+    r"|(?P<other>;|[^\"\\_*\[0-9#?.,;g]+|.)",
     re.IGNORECASE | re.DOTALL,
 )
 _CONDITION: Final = re.compile(r"[<>=]")
@@ -158,6 +159,8 @@ class _Section:
     has_digits: bool = False
     has_condition: bool = False
     has_currency: bool = False
+    #: ``.00``, or the end of a word: it is not known which.
+    begins_with_mark: bool = False
     letters: str = ""
 
     @property
@@ -174,7 +177,9 @@ class _Section:
 
 def _sections(code: str) -> list[_Section]:
     sections = [_Section()]
-    for match in _TOKEN.finditer(code):
+    position = 0
+    while match := _TOKEN.match(code, position):
+        position = match.end()
         section = sections[-1]
         kind, text = match.lastgroup, match[match.lastgroup] if match.lastgroup else " "
         if kind == "other" and text == ";":
@@ -183,9 +188,11 @@ def _sections(code: str) -> list[_Section]:
             _add_bracket(section, text)
         elif kind == "digits":
             _add_digits(section, text.casefold())
+        elif kind == "marks" and not section.has_digits:
+            section.begins_with_mark = True
         else:
             section.add_text(text)
-            section.letters += text.casefold() if kind == "other" and text.casefold() in _OF_OTHERS else ""
+            section.letters += "".join(_OF_OTHERS.intersection(text.casefold())) if kind == "other" else ""
     for section in sections:
         section.before, section.behind = (" ".join(text.split()) for text in (section.before, section.behind))
     return sections
@@ -207,7 +214,7 @@ def _add_digits(section: _Section, text: str) -> None:
         section.behind = ""
         return
     section.has_digits = True
-    if text == "general" or "e" in text:
+    if text == "general" or "e" in text or section.begins_with_mark:
         return
     whole, point, fraction = text.partition(".")
     section.decimals = sum(character in "0#?" for character in fraction) if point else 0
