@@ -91,7 +91,7 @@ class ShownNumber(float):
 
     form: NumberFormat
 
-    def __new__(cls, value: float, form: NumberFormat) -> Self:
+    def __new__(cls, value: float | Decimal, form: NumberFormat) -> Self:
         """Keep the format beside the number."""
         number = super().__new__(cls, value)
         number.form = form

@@ -509,10 +509,11 @@ def _days_from_1900(cell: Any) -> Any:
 
 
 def _as_typed(cell: object) -> str | int | float:
-    """With the words of its format: the file of bad rows has no formats."""
-    if isinstance(cell, ShownNumber) and (cell.form.before or cell.form.behind):
-        return cell.typed_text
-    return _as_written(cell)
+    """As its format shows it, in words and decimals: the file of bad rows has no formats."""
+    if not isinstance(cell, ShownNumber):
+        return _as_written(cell)
+    shown = ShownNumber(cell.rounded_value, cell.form)
+    return shown.typed_text if cell.form.before or cell.form.behind else _as_written(float(shown))
 
 
 def _as_written(cell: object) -> str | int | float:

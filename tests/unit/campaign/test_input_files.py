@@ -766,3 +766,15 @@ def _outcome(file: InputFile) -> object:
 def test_hidden_rows_are_known_by_their_numbers() -> None:
     file = next(file for file in WORKBOOKS if file.name == "a filter")
     assert parse_contacts(file.data, file.filename).source.hidden_runs == ((3, 3),)
+
+
+@pytest.mark.parametrize(
+    ("code", "written"), [('"$" #,##0', "$ 150000"), ("#,##0", 150000), ("0.00", 150000.4)]
+)
+def test_a_file_of_bad_rows_has_the_amount_that_was_shown(code: str, written: object) -> None:
+    def fill(book: Book) -> None:
+        sheet = rows(("Nombre", "Celular", "Monto"), ("Ana", "no tiene"))(book)
+        sheet.write_number(1, 2, 150000.4, book.add_format({"num_format": code}))
+
+    (bad,) = parse_contacts(xlsx("", fill).data, "contacts.xlsx").bad_rows
+    assert bad.cells[2] == written
