@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from speechaid.campaign.number_formats import ShownNumber
@@ -144,7 +145,7 @@ def _number_cell(cell: float, country: str) -> Amount | AmountFault:
         return AmountFault.NEGATIVE
     if not isinstance(cell, ShownNumber):
         return Amount(value=Decimal(repr(cell)), currency=None)
-    named = _currency(_plain(cell.form.before), _plain(cell.form.behind), country)
+    named = _currency_of_form(cell.form.before, cell.form.behind, country)
     if isinstance(named, AmountFault):
         return named
     found = Amount(value=cell.rounded_value, currency=named.currency, may_be=named.may_be)
@@ -152,6 +153,11 @@ def _number_cell(cell: float, country: str) -> Amount | AmountFault:
         return replace(found, assumed=f"the sheet shows it divided by {cell.form.divisor:,}")
     exact = _short(round(Decimal(repr(float(cell))), _DECIMALS))
     return found if found.value == exact else replace(found, assumed=f"the sheet shows {exact} so")
+
+
+@lru_cache(maxsize=256)  # a column has few formats
+def _currency_of_form(before: str, behind: str, country: str) -> Amount | AmountFault:
+    return _currency(_plain(before), _plain(behind), country)
 
 
 def _text_cell(text: str, country: str, beside: str | None) -> Amount | AmountFault:
