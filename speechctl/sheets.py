@@ -247,7 +247,7 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
         ("Charged minutes", calls["charged"]["minutes"]),
         ("Charged credit", calls["charged"]["credit"]),
         ("Promises to pay", promises["jobs"]),
-        ("Promised amount", promises["amount"]),
+        *_promised(promises),
     ]
     rated = ("calls", "successful", "success_rate")
     batch = ("batch_id", "name", "jobs", *rated, "minutes", "cost")
@@ -263,6 +263,15 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
             [(date_or_text(row["day"]), row["jobs"]) for row in promises["by_day"]],
         ),
     ]
+
+
+def _promised(promises: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """One sum for each currency; a daemon of an older version has one of all."""
+    sums = promises.get("by_currency") or []
+    if len(sums) > 1:
+        return [(f"Promised amount {row['currency'] or ''}".strip(), row["amount"]) for row in sums]
+    currency = [("Promised currency", row["currency"]) for row in sums if row["currency"]]
+    return [("Promised amount", promises["amount"]), *currency]
 
 
 def local_time(text: object, zone: str) -> object:

@@ -8,7 +8,7 @@ from typing import Final
 
 from speechaid.campaign.rows import KINDS, Kind
 from speechaid.campaign.titles import PHONE_TITLES, PHONE_WORDS, TITLES, Role
-from speechaid.retell.variables import ALIASES
+from speechaid.retell.variables import DERIVED
 
 #: The pages, in English and in Spanish.
 PAGES: Final = (Path("docs/contacts-file.md"), Path("docs/es/contacts-file.md"))
@@ -39,6 +39,7 @@ _SPANISH: Final[Mapping[Kind, str]] = {
     Kind.AMOUNT: "el monto falta o es cero",
     Kind.DATE: "la fecha es probablemente errónea",
     Kind.ID: "el documento está probablemente mal escrito",
+    Kind.LETTERS: "se perdieron letras antes de escribir el archivo",
     Kind.COLUMN: "una columna no se usa como su título sugiere",
     Kind.FILE: "el archivo no se leyó tal como está",
 }
@@ -54,7 +55,7 @@ def columns_table(*, spanish: bool) -> str:
     rows = [_row(Role.PHONE, [*sorted(PHONE_WORDS), *sorted(PHONE_TITLES)], "")]
     for role, titles in TITLES.items():
         field = _FIELDS.get(role)
-        names = [field, *(alias for alias, name in ALIASES.items() if name == field)] if field else []
+        names = [field, *(alias for alias, name in DERIVED.items() if name == field)] if field else []
         rows.append(_row(role, titles.split(", ")[:_SHOWN], ", ".join(f"`{name}`" for name in names)))
     others = {
         Role.VARIABLE: ("toda otra columna", "su título, o `--map 'TITLE=variable:NAME'`")

@@ -9,18 +9,23 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from speechaid.rules.currencies import CODES, LARGEST, OF_COUNTRY, SYMBOLS, UNITS
+from speechaid.campaign.number_formats import ShownNumber
+from speechaid.rules.currencies import CODES, DOLLAR_SIGN, LARGEST, OF_COUNTRY, PESOS, SYMBOLS, UNITS
 
 #: No amount of a person is written longer.
 MAX_CHARACTERS: Final = 60
 
-#: Words of several countries: the file's country decides.
-_PESOS: Final = frozenset({"$", "peso", "pesos"})
+#: What units have.
+_DECIMALS: Final = 4
+#: Words of several countries, and the currencies that they may mean: the file's country decides, unless
+#: another word does.
+_SEVERAL: Final = {"$": DOLLAR_SIGN, "peso": PESOS, "pesos": PESOS}
 _SHARED: Final = {"bs": {"VE": "VES", "BO": "BOB"}}
 #: Whose pesos, soles or dollars they are; and words that say nothing.
 _ADJECTIVES: Final = {
@@ -69,26 +74,33 @@ class Amount:
     value: Decimal
     #: ISO 4217, ``CLF`` for Chile's UF; None where the cell names none.
     currency: str | None
+    #: The currencies that the cell's word may mean as well: ``$`` is also the dollar's.
+    may_be: frozenset[str] = field(default=frozenset(), compare=False)
     #: What was assumed to read the cell; None: nothing.
     assumed: str | None = None
 
 
-def read_amount(cell: object, country: str) -> Amount | AmountFault:
+def read_amount(cell: object, country: str, currency: str | None = None) -> Amount | AmountFault:
     """Read a cell that has something in it.
 
     One mark before exactly three digits separates thousands (``1.500``, ``150,000``): sums have two decimals.
 
     Args:
-        cell: a text, or a number of a spreadsheet.
+        cell: a text, or a number of a spreadsheet, of which the words of its format count as typed beside it.
         country: ISO 3166 alpha-2, for ``$``, ``pesos`` and ``Bs.``.
+        currency: what a title or another column says, ISO 4217 or ``CLF``: units have other decimals. A
+            contradiction to it is for the caller to find.
     """
-    result = _number_cell(cell) if isinstance(cell, int | float) else _text_cell(str(cell), country.upper())
+    if isinstance(cell, int | float):
+        result = _number_cell(cell, country.upper())
+    else:
+        result = _text_cell(str(cell), country.upper(), currency)
     if isinstance(result, AmountFault):
         return result
     if result.value > LARGEST:
         return AmountFault.TOO_LARGE
-    # Four decimals: what units have; spreadsheets compute in binary, and 0.1 + 0.2 is meant as 0.30.
-    return replace(result, value=_short(round(result.value, 4)))
+    # Spreadsheets compute in binary, and 0.1 + 0.2 is meant as 0.30.
+    return replace(result, value=_short(round(result.value, _DECIMALS)))
 
 
 def unknown_words(text: str, country: str) -> list[str]:
@@ -101,23 +113,54 @@ def unknown_words(text: str, country: str) -> list[str]:
     return [word for word in words if _code(word, country.upper()) is None]
 
 
-def sum_or_none(cell: object, country: str = "") -> int | float | None:
-    """The sum alone, as documents have it; None where the cell is empty or not understood."""
-    found = None if cell is None else read_amount(cell, country)
+@dataclass(frozen=True, kw_only=True)
+class PromisedSum:
+    """What a person promised to pay."""
+
+    value: int | float
+    #: ISO 4217 or ``CLF``; None where nothing says it.
+    currency: str | None
+
+
+def promised_sum(cell: object, currency: str | None) -> PromisedSum | None:
+    """What an agent wrote down; None where it is nothing, or not understood.
+
+    Args:
+        cell: as a document has it.
+        currency: of the debt: a sum without a currency, or with a bare ``$``, is in it.
+    """
+    found = None if cell is None else read_amount(cell, "", currency)
     if not isinstance(found, Amount):
         return None
-    return int(found.value) if found.value == found.value.to_integral_value() else float(found.value)
+    is_whole = found.value == found.value.to_integral_value()
+    value = int(found.value) if is_whole else float(found.value)
+    may_be_it = not found.may_be or currency in found.may_be
+    return PromisedSum(value=value, currency=found.currency or (currency if may_be_it else None))
 
 
-def _number_cell(cell: float) -> Amount | AmountFault:
+def _number_cell(cell: float, country: str) -> Amount | AmountFault:
     if isinstance(cell, bool) or not math.isfinite(cell):
         return AmountFault.NOT_A_SUM
     if cell < 0:
         return AmountFault.NEGATIVE
-    return Amount(value=Decimal(repr(cell)), currency=None)
+    if not isinstance(cell, ShownNumber):
+        return Amount(value=Decimal(repr(cell)), currency=None)
+    named = _currency_of_form(cell.form.before, cell.form.behind, country)
+    if isinstance(named, AmountFault):
+        return named
+    found = Amount(value=cell.rounded_value, currency=named.currency, may_be=named.may_be)
+    if cell.form.divisor != 1:
+        return replace(found, assumed=f"the sheet shows it divided by {cell.form.divisor:,}")
+    exact = _short(round(Decimal(repr(float(cell))), _DECIMALS))
+    return found if found.value == exact else replace(found, assumed=f"the sheet shows {exact} so")
 
 
-def _text_cell(text: str, country: str) -> Amount | AmountFault:
+@lru_cache(maxsize=256)  # a column has few formats
+def _currency_of_form(before: str, behind: str, country: str) -> Amount | AmountFault:
+    return _currency(_plain(before), _plain(behind), country)
+
+
+def _text_cell(text: str, country: str, beside: str | None) -> Amount | AmountFault:
     plain = _plain(text)
     if len(plain) > MAX_CHARACTERS:
         return AmountFault.NOT_A_SUM
@@ -129,14 +172,14 @@ def _text_cell(text: str, country: str) -> Amount | AmountFault:
     before, digits, behind = plain[: found.start()], found[0], plain[found.end() :]
     if _is_negative(before, behind):
         return AmountFault.NEGATIVE
-    currency = _currency(before, behind, country)
-    if isinstance(currency, AmountFault):
-        return currency
+    named = _currency(before, behind, country)
+    if isinstance(named, AmountFault):
+        return named
     if _SCIENTIFIC.fullmatch(digits):
-        short = Decimal(digits.replace(",", "."))
-        return Amount(value=short, currency=currency, assumed=_MAY_BE_ROUNDED)
-    value = _value(digits, is_unit=currency in UNITS)
-    return Amount(value=value, currency=currency) if isinstance(value, Decimal) else value
+        return replace(named, value=Decimal(digits.replace(",", ".")), assumed=_MAY_BE_ROUNDED)
+    is_unit = not {named.currency, beside}.isdisjoint(UNITS)
+    value = _value(digits, is_unit=is_unit)
+    return replace(named, value=value) if isinstance(value, Decimal) else value
 
 
 def _plain(text: str) -> str:
@@ -158,20 +201,20 @@ def _is_negative(before: str, behind: str) -> bool:
     return behind.strip() == "-"
 
 
-def _currency(before: str, behind: str, country: str) -> str | AmountFault | None:
-    found: set[str] = set()
-    # ``$ 150.000 CLP``: a shared sign takes the other word's currency.
-    for word in _words_beside(before, behind):
-        code = _code(word, country)
-        if code is None:
-            return AmountFault.UNKNOWN_WORD
-        found.add(code)
-    named = {code for code in found if code != "$"}
-    if len(named) > 1:
+def _currency(before: str, behind: str, country: str) -> Amount | AmountFault:
+    """The currency of the words, as an amount of 0."""
+    words = _words_beside(before, behind)
+    codes = {_code(word, country) for word in words if word not in _SEVERAL}
+    if None in codes:
+        return AmountFault.UNKNOWN_WORD
+    may_be = [_SEVERAL[word] for word in words if word in _SEVERAL]
+    # ``$ 150.000 USD``: a shared sign takes the other word's currency, where it may mean that.
+    if len(codes) > 1 or (may_be and not codes <= frozenset.intersection(*may_be)):
         return AmountFault.TWO_CURRENCIES
-    if named:
-        return named.pop()
-    return OF_COUNTRY.get(country) if found else None
+    if codes or not may_be:
+        return Amount(value=Decimal(0), currency=next(iter(codes), None))
+    own = OF_COUNTRY.get(country)
+    return Amount(value=Decimal(0), currency=own, may_be=frozenset.intersection(*may_be))
 
 
 def _words_beside(before: str, behind: str) -> list[str]:
@@ -184,8 +227,8 @@ def _word(text: str) -> str:
 
 
 def _code(part: str, country: str) -> str | None:
-    if part in _PESOS:
-        return "$"
+    if part in _SEVERAL:
+        return part
     shared = _SHARED.get(part)
     if shared is not None:
         return shared.get(country, "BOB")

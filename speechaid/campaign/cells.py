@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
+from speechaid.campaign.number_formats import ShownNumber
 from speechaid.retell.variables import plain
 
 #: Deleted: control characters except tab and line feed, and invisible marks of copied numbers.
@@ -19,6 +20,8 @@ _ASCII_WORDS: Final = re.compile("[a-z0-9]+")
 
 def clean(value: object) -> str:
     """A cell as text without invisible characters and surrounding blanks; numbers and dates in plain form."""
+    if isinstance(value, ShownNumber):
+        return value.text
     text = value if isinstance(value, str) else plain(value) or ("" if value is None else str(value))
     if not text.isprintable():
         text = text.translate(_INVISIBLE).replace("\xa0", " ")

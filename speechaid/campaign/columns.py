@@ -14,9 +14,12 @@ from functools import cached_property
 from typing import Final
 
 from speechaid.campaign.cells import clean, fold, fold_accents, one_line
+from speechaid.campaign.countries import can_only_be_a_country
 from speechaid.campaign.titles import (
     ABOUT_PHONES,
+    DOCUMENT_NUMBERS,
     FIRST_NAMES,
+    NUMBER_WORDS,
     PHONE_TITLES,
     PHONE_WORDS,
     PROMPT_NAMES,
@@ -29,8 +32,11 @@ from speechaid.errors import ImportFailed
 from speechaid.rules import numbers
 from speechaid.rules.currencies import currency_named
 
-#: Roles that join several columns, in their order; of every other role a file has one column.
-_JOINED: Final = frozenset({Role.NAME, Role.SURNAME, Role.PHONE, Role.VARIABLE, Role.LEFT_OUT})
+#: Roles that join several columns, in their order (of countries the first that says one counts); of every
+#: other role a file has one column.
+_JOINED: Final = frozenset(
+    {Role.NAME, Role.SURNAME, Role.PHONE, Role.COUNTRY_CODE, Role.VARIABLE, Role.LEFT_OUT}
+)
 #: Rows whose cells are looked at, from the top.
 SAMPLE_ROWS: Final = 200
 #: Values that are shown of each column.
@@ -50,6 +56,7 @@ _SECOND_TABLE: Final = "a second table stands beside the first"
 #: Roles by which a second table is recognised.
 _OF_PEOPLE: Final = frozenset({Role.NAME, Role.DNI, Role.PHONE})
 _SINGLE_LETTERS: Final = re.compile(r"[a-z](?: [a-z])+")
+_NUMBER_OF: Final = re.compile(rf"(?:{'|'.join(NUMBER_WORDS)}) (?:de )?(.+)")
 _NUMBERED: Final = re.compile(r"(.*?) ?(\d{1,2})")
 
 
@@ -198,9 +205,13 @@ def title_role(title: str) -> Role | None:
 
 
 def _folded(title: str) -> str:
-    """A title for comparison; ``R.U.T.`` is ``rut``."""
+    """A title for comparison; ``R.U.T.`` is ``rut``, ``N° de factura`` is ``numero factura``."""
     folded = fold(title)
-    return folded.replace(" ", "") if _SINGLE_LETTERS.fullmatch(folded) else folded
+    if _SINGLE_LETTERS.fullmatch(folded):
+        return folded.replace(" ", "")
+    match = _NUMBER_OF.fullmatch(folded)
+    numbered = f"numero {match[1]}" if match else ""
+    return numbered if numbered in _RANKED and folded not in _RANKED else folded
 
 
 def _amount_in(title: str) -> str | None:
@@ -315,14 +326,26 @@ def _one_of_each(columns: Sequence[Column], mapped: Mapping[int, Column]) -> tup
     for role in Role:
         of_role = [column for column in columns if column.role is role]
         if role in _JOINED or len(of_role) < 2:
+            if role is Role.COUNTRY_CODE:
+                of_role.sort(key=lambda column: (column.position not in mapped, *_rank(column)))
             kept += of_role if role is not Role.NAME else _whole_name(of_role, mapped, remarks)
             continue
         used, *others = sorted(of_role, key=lambda column: (column.position not in mapped, *_rank(column)))
         kept.append(used)
         for other in others:
+            if _is_reference(role, other, columns, kept):
+                why = f"{_shown(used.title)} is the {role}, and this the document's number"
+                kept.append(replace(other, role=Role.REFERENCE_NUMBER, why=why))
+                continue
             kept.append(replace(other, role=Role.VARIABLE, why=f"{_shown(used.title)} is the {role}"))
             remarks.append(_both_mean(role, used, other))
     return _without_parts_of_the_name(kept), remarks
+
+
+def _is_reference(role: Role, other: Column, columns: Sequence[Column], kept: Sequence[Column]) -> bool:
+    """Whether a second id is the number of the debt's document: ``N° Documento`` beside ``RUT``."""
+    is_free = all(column.role is not Role.REFERENCE_NUMBER for column in (*columns, *kept))
+    return role is Role.DNI and is_free and _folded(other.title) in DOCUMENT_NUMBERS
 
 
 def _without_parts_of_the_name(columns: Sequence[Column]) -> list[Column]:
@@ -405,7 +428,15 @@ def _doubts(column: Column, cells: Sequence[str], country: str | None) -> list[s
         return [f"{where} has a name's title and no letters: it is given to the agent as a variable"]
     if column.role is Role.VARIABLE and column.why.startswith(_PHONE_WITHOUT_NUMBERS):
         return [f"{where} has a phone's title and no phone numbers: it is given to the agent as a variable"]
+    if column.role is Role.VARIABLE and _holds_countries(cells):
+        role = f"--map '{column.title or column.number}=country-code' reads the row's numbers and dates by it"
+        return [f"{where} holds countries and is given to the agent as a variable: {role}"]
     return []
+
+
+def _holds_countries(cells: Sequence[str]) -> bool:
+    named = sum(map(can_only_be_a_country, cells))
+    return len(cells) >= 2 and named / len(cells) > PHONE_SHARE
 
 
 def _doubts_left_out(column: Column, where: str) -> list[str]:

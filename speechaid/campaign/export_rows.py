@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from speechaid.campaign import cells
-from speechaid.campaign.amounts import sum_or_none
+from speechaid.campaign.amounts import PromisedSum, promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ColumnKind
+
+#: Fields of a job's payload that a call's row has, too: a result does not have them.
+OF_JOB: Final = ("reference_number", "debt_amount", "currency")
 
 #: The value of a cell; None is empty.
 Cell = str | int | float | bool | None
@@ -39,7 +42,7 @@ class Export:
 
 
 def call_row(result: Document) -> list[Cell]:
-    """One call: a ``call_results`` document of speechaid or SpeechAI."""
+    """One call: a ``call_results`` document of speechaid or SpeechAI, with the ``payload`` of its job."""
     contact = reading.mapping(result.get("contact"))
     charged = reading.mapping(result.get("charged"))
     call = reading.mapping(result.get("call_data"))
@@ -59,6 +62,7 @@ def call_row(result: Document) -> list[Cell]:
         _one_based(result.get("phone_index")),
         *_texts(analysis, "call_summary", "user_sentiment"),
         *_texts(call, "recording_url", "public_log_url"),
+        *_texts(reading.mapping(result.get("payload")), *OF_JOB),
     ]
 
 
@@ -74,11 +78,12 @@ def job_row(document: Document) -> list[Cell]:
         job.contact.name,
         job.contact.dni,
         ", ".join(job.contact.phones),
-        *_texts(payload, "company_name", "debt_amount", "due_date", "reference_number"),
+        *_texts(payload, "company_name", "debt_amount", "currency", "due_date", "reference_number"),
         job.attempts,
         *_texts(document, "last_outcome", "last_error", "suspend_reason", "cancel_reason", "call_id"),
         *(_moment(document.get(name)) for name in ("created_at", "reserved_until", "finished_at")),
-        *_texts(document, "fecha_pago_cliente", "monto_pago_cliente"),
+        *_texts(document, "fecha_pago_cliente"),
+        _promised_value(document),
     ]
 
 
@@ -87,20 +92,35 @@ def promise_row(document: Document) -> list[Cell]:
     job = Job.read(document)
     payload = reading.mapping(document.get("payload"))
     day = day_or_none(cells.clean(document.get("fecha_pago_cliente")))
+    promised = _promised(document)
     return [
         job.job_id,
         job.batch_id,
         job.contact.name,
         job.contact.dni,
         next(iter(job.contact.phones), None),
-        *_texts(payload, "company_name", "reference_number", "debt_amount"),
+        *_texts(payload, "company_name", "reference_number", "debt_amount", "currency"),
         *_texts(document, "fecha_pago_cliente"),
         None if day is None else day.isoformat(),
         *_texts(document, "monto_pago_cliente"),
-        sum_or_none(document.get("monto_pago_cliente")),
+        None if promised is None else promised.value,
+        None if promised is None else promised.currency,
         _moment(document.get("call_ended_at")),
         *_texts(document, "call_id"),
     ]
+
+
+def _promised(document: Document) -> PromisedSum | None:
+    currency = reading.text(reading.mapping(document.get("payload")).get("currency"))
+    return promised_sum(document.get("monto_pago_cliente"), currency)
+
+
+def _promised_value(document: Document) -> Cell:
+    """The promised sum as a number; as told where it is not understood, or in another currency."""
+    promised = _promised(document)
+    told = _texts(document, "monto_pago_cliente")[0]
+    currency = reading.text(reading.mapping(document.get("payload")).get("currency"))
+    return told if promised is None or promised.currency != currency else promised.value
 
 
 def do_not_call_row(entry: Document) -> list[Cell]:
@@ -117,16 +137,17 @@ PROMISED: Final = {"$or": [{"fecha_pago_cliente": _PRESENT}, {"monto_pago_client
 _CALL_COLUMNS: Final = (
     "call_id job_id batch_id account_id name dni phone placed_at outcome call_status disconnection_reason "
     "successful seconds cost charged_minutes charged_credit attempt phone_number summary sentiment "
-    "recording_url log_url"
+    "recording_url log_url reference_number debt_amount currency"
 )
 _JOB_COLUMNS: Final = (
-    "job_id batch_id account_id status name dni phones company_name debt_amount due_date reference_number "
+    "job_id batch_id account_id status name dni phones company_name debt_amount currency due_date "
+    "reference_number "
     "attempts last_outcome last_error suspend_reason cancel_reason call_id created_at due_at finished_at "
     "promised_day promised_amount"
 )
 _PROMISE_COLUMNS: Final = (
-    "job_id batch_id name dni phone company_name reference_number debt_amount promised_day_as_told "
-    "promised_day promised_amount_as_told promised_amount called_at call_id"
+    "job_id batch_id name dni phone company_name reference_number debt_amount currency promised_day_as_told "
+    "promised_day promised_amount_as_told promised_amount promised_currency called_at call_id"
 )
 
 #: Of the columns that are no plain text.

@@ -36,6 +36,7 @@ from speechaid.campaign.tables import (
     not_text,
     open_table,
 )
+from speechaid.campaign.titles import Role
 from speechaid.errors import ImportFailed
 from speechaid.model.reading import Document
 from speechaid.model.states import JobStatus
@@ -127,6 +128,8 @@ class Source:
     decimal: str
     #: What it is written in; None for a workbook.
     codec: str | None = None
+    #: The first and the last line of the hidden rows that follow each other.
+    hidden_runs: tuple[tuple[int, int], ...] = ()
 
 
 class ContactsReader:
@@ -200,6 +203,7 @@ class ContactsReader:
                 header_row=header.number,
                 lines_above=above,
                 hidden_rows=table.hidden_rows,
+                hidden_runs=table.hidden_runs,
                 delimiter=table.delimiter or signs.delimiter,
                 decimal=signs.decimal,
                 codec=table.codec,
@@ -241,7 +245,7 @@ class ContactsReader:
         self._is_empty = False
         try:
             row, remarks = self._rows.read(line)
-            _refuse_duplicate(row, self._first_line)
+            self._refuse_duplicate(row)
         except UnusableRowError as exc:
             written = self._rows.as_written(line)
             bad = BadRow(line=line.number, reason=str(exc), kind=exc.kind, cells=written)
@@ -250,6 +254,17 @@ class ContactsReader:
         self.parsed.rows.append(row)
         self.parsed.remarks.extend(remarks)
         self._shared.add(row)
+
+    def _refuse_duplicate(self, row: Row) -> None:
+        earlier = self._first_line.setdefault(row.identity, row.line)
+        if earlier == row.line:
+            return
+        if self.parsed.columns.of(Role.REFERENCE_NUMBER):
+            raise UnusableRowError(f"the same contact and reference as line {earlier}")
+        raise UnusableRowError(
+            f"the same contact as line {earlier}, and no column is the reference of a debt: if both are "
+            "meant, say which column is, with --map 'TITLE=reference'"
+        )
 
     def _refuse_shared(self) -> None:
         """Leave out numbers that stand under three people or more; the whole file has to be known for it.
@@ -414,9 +429,3 @@ def _header(
             f"{filename}: line {header.number} has a phone number instead of column names (name, phone, …)"
         )
     return header, index, itertools.chain(top[index + 1 :], table.lines)
-
-
-def _refuse_duplicate(row: Row, first_line: dict[str, int]) -> None:
-    earlier = first_line.setdefault(row.identity, row.line)
-    if earlier != row.line:
-        raise UnusableRowError(f"the same contact and reference as line {earlier}")

@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from speechaid.campaign import cells
-from speechaid.campaign.amounts import sum_or_none
+from speechaid.campaign.amounts import promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
 from speechaid.model.reading import Document
@@ -24,6 +24,7 @@ from speechaid.model.states import (
     Outcome,
 )
 from speechaid.protocol.text import plural
+from speechaid.rules.currencies import OF_COUNTRY
 from speechaid.store.report_queries import ReportFigures
 
 #: A result without an outcome.
@@ -45,7 +46,7 @@ def shape(figures: ReportFigures) -> Document:
         "calls": calls,
         "attempts": _attempts(figures.attempts),
         "hours": _hours(figures.hours, figures.zone),
-        "promises": _promises(figures.promises),
+        "promises": _promises(figures.promises, figures.country or ""),
         "analyses": _analyses(figures.analyses),
         "batches": _batches(figures),
     }
@@ -68,7 +69,7 @@ def to_markdown(report: Document) -> str:
             f"- **Success rate**: {_percent(calls['success_rate'])} ({plural(calls['successful'], 'call')})",
             f"- **Cost**: {calls['cost']:.2f}, {_money(calls['cost_per_success'])} for each success",
             f"- **Charged**: {charged['minutes']:.1f} minutes, {charged['credit']:.2f} credit",
-            f"- **Promises to pay**: {promises['jobs']}, {promises['amount']:.2f} altogether",
+            f"- **Promises to pay**: {promises['jobs']}, {_sums(promises)} altogether",
             *_section(
                 "Calls by outcome",
                 ("Outcome", "Calls", "Share"),
@@ -219,23 +220,40 @@ def _hours(rows: Iterable[Document], zone: str) -> list[Document]:
     ]
 
 
-def _promises(rows: Iterable[Document]) -> Document:
-    """Number, amount and days of promises, as far as the agent's texts can be read."""
-    jobs, amount, without_amount = 0, 0.0, 0
+def _sums(promises: Document) -> str:
+    sums = (f"{row['amount']:.2f} {row['currency'] or ''}".strip() for row in promises["by_currency"])
+    return ", ".join(sums) or "0.00"
+
+
+def _promises(rows: Iterable[Document], country: str) -> Document:
+    """Number, amounts and days of promises, as far as the agent's texts can be read.
+
+    One sum for each currency: ``amount`` is that of the only one, and None where there are several.
+    """
+    jobs, without_amount = 0, 0
+    own = OF_COUNTRY.get(country.upper())
+    sums: defaultdict[str | None, float] = defaultdict(float)
+    jobs_of: Counter[str | None] = Counter()
     days: Counter[str] = Counter()
     for row in rows:
         count = int(row["jobs"])
         jobs += count
-        promised = sum_or_none(row["_id"].get("amount"))
+        currency = reading.text(row["_id"].get("currency")) or own
+        promised = promised_sum(row["_id"].get("amount"), currency)
         if promised is None:
             without_amount += count
         else:
-            amount += promised * count
+            sums[promised.currency] += promised.value * count
+            jobs_of[promised.currency] += count
         day = day_or_none(cells.clean(row["_id"].get("day")))
         days[day.isoformat() if day else ""] += count
     return {
         "jobs": jobs,
-        "amount": round(amount, 2),
+        "amount": round(sum(sums.values()), 2) if len(sums) <= 1 else None,
+        "by_currency": [
+            {"currency": code, "amount": round(sums[code], 2), "jobs": jobs_of[code]}
+            for code in sorted(sums, key=lambda code: code or "")
+        ],
         "jobs_without_amount": without_amount,
         "by_day": [{"day": day or None, "jobs": count} for day, count in sorted(days.items())],
     }

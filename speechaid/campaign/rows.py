@@ -7,32 +7,40 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import phonenumbers
-from babel import Locale
+from babel.numbers import get_currency_precision
 
 from speechaid.campaign import cells
 from speechaid.campaign.amounts import Amount, AmountFault, read_amount, unknown_words
 from speechaid.campaign.columns import Column, Columns
+from speechaid.campaign.countries import calling_code, country_named
 from speechaid.campaign.date_warnings import ReadDay, date_warning
 from speechaid.campaign.dates import DateFault, read_date
 from speechaid.campaign.national_ids import compact_id, wrong_id
+from speechaid.campaign.number_formats import ShownNumber
 from speechaid.campaign.tables import MAX_COLUMNS, Line
-from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, Role
+from speechaid.campaign.titles import COMPANY_IDS, REMARK_COLUMNS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
-from speechaid.rules.currencies import CODES, SYMBOLS
+from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 from speechaid.rules.numbers import Fault, Number, is_placeholder, line_of, read_cell
 
 #: A longer cell is a broken file.
 MAX_CELL_CHARACTERS: Final = 10_000
 
+#: What a file of bad rows has before each part of a cell that a spreadsheet would calculate, also behind a
+#: sign that separates cells elsewhere (``speechctl.sheets`` writes it): ``$ 1.500,'-``.
+_ADDED: Final = re.compile(
+    r"(?:^|(?<=[,;\t\r\n]))'(?=[ \"\0\v\f\x1c-\x1f\x85\xa0\u200b\u2028\u2029\u3000\ufeff]*"
+    r"[=@+\-\uff1d\uff20\uff0b\uff0d])"
+)
 #: What ``_undecorated`` looks at.
 _DECORATIONS: Final = ("'", "=", "\u201c")
 _QUOTED: Final = re.compile("'([^']+)'|\u201c([^\u201c\u201d]+)\u201d")
@@ -56,6 +64,7 @@ class Kind(StrEnum):
     AMOUNT = "amount"
     DATE = "date"
     ID = "id"
+    LETTERS = "letters"
     COLUMN = "column"
     FILE = "file"
 
@@ -92,13 +101,10 @@ KINDS: Final[dict[Kind, KindPolicy]] = {
     Kind.AMOUNT: KindPolicy("the amount is missing or zero"),
     Kind.DATE: KindPolicy("the date is probably wrong"),
     Kind.ID: KindPolicy("the id is probably mistyped"),
+    Kind.LETTERS: KindPolicy("letters were lost before the file was written"),
     Kind.COLUMN: KindPolicy("a column is not used as its title suggests", can_change=False),
     Kind.FILE: KindPolicy("the file was not read as it stands", can_change=False),
 }
-#: Kinds that concern one phone: a refused one is left out, and the row is bad only if it has no other.
-_OF_PHONES: Final = frozenset(
-    {Kind.UNASSIGNED, Kind.PLACEHOLDER, Kind.SERVICE, Kind.FOREIGN, Kind.LANDLINE, Kind.ASSUMED, Kind.NOTE}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +185,17 @@ class RowReader:
     #: Whether a workbook's numbers of the day count from 1904.
     counts_from_1904: bool = False
 
+    @cached_property
+    def _is_of_bad_rows(self) -> bool:
+        """Whether ``speechctl`` wrote the file."""
+        return bool(REMARK_COLUMNS.intersection(self.columns.titles))
+
+    def _cells(self, line: Line) -> list[Any]:
+        """The cells without what a file of bad rows added to them."""
+        if not self._is_of_bad_rows:
+            return line.cells
+        return [_ADDED.sub("", cell) if isinstance(cell, str) else cell for cell in line.cells]
+
     def is_bad(self, kind: Kind) -> bool:
         """Whether such a row, or such a phone, is left out."""
         if kind in self.accepted:
@@ -197,7 +214,7 @@ class RowReader:
         remarks: list[Remark] = []
 
         def remark(kind: Kind, text: str) -> None:
-            if self.is_bad(kind) and kind not in _OF_PHONES:
+            if self.is_bad(kind):
                 raise UnusableRowError(text, kind)
             remarks.append(Remark(line=line.number, text=text, kind=kind))
 
@@ -210,11 +227,14 @@ class RowReader:
                 faults.append(fault)
                 return None
 
-        phones = part(lambda: self._phones(texts, remark))
+        part(lambda: self._remark_lost_letters(texts, remark))
+        known = part(lambda: self._country(texts, remark))
+        country = known or self.country
+        phones = part(lambda: self._phones(texts, country, remark)) if known else None
         name = part(lambda: self._name(texts, remark))
-        dni = part(lambda: self._id(texts, remark))
-        amount = part(lambda: self._amount(line, texts, remark))
-        due_date = part(lambda: self._due_date(line, texts, remark))
+        dni = part(lambda: self._id(texts, country, remark))
+        amount = part(lambda: self._amount(line, texts, country, remark))
+        due_date = part(lambda: self._due_date(line, texts, country, remark))
         if faults:
             kind = faults[0].kind if len(faults) == 1 else None
             raise UnusableRowError("; ".join(map(str, faults)), kind)
@@ -237,7 +257,11 @@ class RowReader:
 
     def as_written(self, line: Line) -> list[str | int | float]:
         """The cells of a bad row as the file has them."""
-        written = [_as_written(cell) for cell in line.cells[:MAX_COLUMNS]]
+        of_amount = {column.position for column in self.columns.of(Role.DEBT_AMOUNT)}
+        written = [
+            _as_typed(cell) if place in of_amount else _as_written(cell)
+            for place, cell in enumerate(self._cells(line)[:MAX_COLUMNS])
+        ]
         for column in self.columns.of(Role.DUE_DATE) if self.counts_from_1904 else ():
             cell = written[column.position] if column.position < len(written) else ""
             # The file that it is written to counts from 1900.
@@ -251,7 +275,7 @@ class RowReader:
             raise UnusableRowError("the row has NUL characters")
         texts = [
             _undecorated(text) if (text := cells.clean(cell))[:1] in _DECORATIONS else text
-            for cell in line.cells
+            for cell in self._cells(line)
         ]
         if any(texts[max(width, self.width) :]):
             raise UnusableRowError(
@@ -260,6 +284,14 @@ class RowReader:
         if any(len(text) > MAX_CELL_CHARACTERS for text in texts):
             raise UnusableRowError(f"a cell has more than {MAX_CELL_CHARACTERS:,} characters")
         return texts[:width] + [""] * (width - len(texts))
+
+    def _remark_lost_letters(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> None:
+        """Remark the character that programs write for a letter that they could not read."""
+        for column in self.columns.columns:
+            text = texts[column.position]
+            if "\ufffd" in text and column.role is not Role.LEFT_OUT:
+                remark(Kind.LETTERS, f"{column.title}: {cells.one_line(text)[:40]!r} has lost letters")
+                return
 
     def _one(self, texts: Sequence[str], role: Role) -> str | None:
         """The text of a role that a file has once; None for nothing."""
@@ -276,25 +308,28 @@ class RowReader:
             remark(Kind.NAME, f"{columns[0].title}: the contact has no name")
         return name or None
 
-    def _id(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
+    def _id(self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]) -> str | None:
         text = self._one(texts, Role.DNI)
         digit = self._one(texts, Role.CHECK_DIGIT)
         if text is not None and digit is not None and len(digit) == 1:
             text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
         if text is not None:
             title = self.columns.of(Role.DNI)[0].title
-            wrong = None if cells.fold(title) in COMPANY_IDS else wrong_id(text, self.country)
+            # Who lives in another country than the file's may have an id of either.
+            is_checked = country == self.country and cells.fold(title) not in COMPANY_IDS
+            wrong = wrong_id(text, country) if is_checked else None
             if wrong is not None:
                 remark(Kind.ID, f"{title}: {wrong}")
         return text
 
-    def _phones(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> dict[str, Any]:
+    def _phones(
+        self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]
+    ) -> dict[str, Any]:
         """The usable numbers in their order, and their lines.
 
         Raises:
             UnusableRowError: there is none.
         """
-        country = self._country(texts)
         area = self._one(texts, Role.AREA_CODE)
         found: dict[str, str] = {}
         faults: list[str] = []
@@ -330,8 +365,6 @@ class RowReader:
             digits = sum(character.isdecimal() for character in part)
             return f"{reading} ({len(part)} characters, {digits} digits)", None
         doubts = list(_doubts_about(reading, self.country))
-        if not _means_mobiles(column.title) and Kind.LANDLINE not in self.refused:
-            doubts = [doubt for doubt in doubts if doubt[0] is not Kind.LANDLINE]
         refused = next(((text, kind) for kind, text in doubts if self.is_bad(kind)), None)
         if refused is not None:
             return refused
@@ -340,65 +373,104 @@ class RowReader:
         found.setdefault(line_of(reading), reading.e164)
         return None
 
-    def _country(self, texts: Sequence[str]) -> str:
-        text = self._one(texts, Role.COUNTRY_CODE)
-        if text is None:
+    def _country(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str:
+        """The country of the row: by the first of its columns that says one, else the file's.
+
+        Raises:
+            UnusableRowError: what the columns say is no country.
+        """
+        found: dict[str, str] = {}
+        unknown: dict[str, str] = {}
+        for column in self.columns.of(Role.COUNTRY_CODE):
+            text = cells.one_line(texts[column.position]).removeprefix("'")
+            if not is_nothing(text):
+                country = country_named(text)
+                (unknown if country is None else found)[text] = country or column.title
+        for text, title in unknown.items():
+            if not found:
+                known = "write CL, 56 or Chile"
+                raise UnusableRowError(f"the country {text[:40]!r} is not known: {known}")
+            remark(
+                Kind.ASSUMED, f"{title}: the country {text[:40]!r} is not known, and another column's is used"
+            )
+        if not found:
             return self.country
-        country = country_named(text)
-        if country is None:
-            raise UnusableRowError(f"the country {text[:40]!r} is not known: write CL, 56 or Chile")
-        return country
+        used, *others = _without_repeated_codes(found)
+        different = [text for text in others if found[text] != found[used]]
+        if different:
+            texts_of = f"{different[0][:40]!r}, and {used[:40]!r} is used"
+            remark(Kind.ASSUMED, f"the row's columns of countries disagree: {texts_of}")
+        return found[used]
 
     def _amount(
-        self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]
+        self, line: Line, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]
     ) -> dict[str, Any]:
         found = self.columns.of(Role.DEBT_AMOUNT)
         if not found:
             return {"debt_amount": None}
         column = found[0]
         cell = line.cells[column.position] if column.position < len(line.cells) else None
-        text = texts[column.position]
+        text = cell.typed_text if isinstance(cell, ShownNumber) else texts[column.position]
         if is_nothing(text):
-            remark(Kind.AMOUNT, f"{column.title}: there is no amount")
+            error = f": the sheet has the error {text}" if text.startswith("#") else ""
+            remark(Kind.AMOUNT, f"{column.title}: there is no amount{error}")
             return {"debt_amount": None}
-        amount = read_amount(cell if isinstance(cell, int | float) else text, self.country)
+        said = self._currency(texts, column.currency)
+        amount = read_amount(cell if isinstance(cell, int | float) else text, self.country, said)
         if isinstance(amount, AmountFault):
             which = unknown_words(text, self.country) if amount is AmountFault.UNKNOWN_WORD else []
             named = f": {', '.join(which)[:40]}" if which else ""
             raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}{named}")
+        if said is not None and amount.currency not in {None, said} and said not in amount.may_be:
+            whose = "its title" if column.currency else "the currency column"
+            raise UnusableRowError(f"the amount is in {amount.currency}, and {whose} says {said}")
         if amount.assumed is not None:
             remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
         if amount.value == 0:
             remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
+        self._remark_currency(f"{column.title}: {text[:40]!r}", amount, said, country, remark)
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
-        return {"debt_amount": value, "currency": self._currency(texts, amount, column.currency)}
+        return {"debt_amount": value, "currency": said or amount.currency}
 
-    def _currency(self, texts: Sequence[str], amount: Amount, of_title: str | None) -> str | None:
-        """The currency by the cell, the title of the amounts, and a column of currencies: they must agree."""
+    def _remark_currency(
+        self, cell: str, amount: Amount, said: str | None, country: str, remark: Callable[[Kind, str], None]
+    ) -> None:
+        """Remark a fraction of a currency without one, and a currency that only the file's country says."""
+        own = OF_COUNTRY.get(self.country)
+        currency = said or amount.currency or own
+        has_fraction = amount.value != amount.value.to_integral_value()
+        if currency is not None and has_fraction and get_currency_precision(currency) == 0:
+            remark(Kind.ASSUMED, f"{cell} is read as {amount.value}, and {currency} has no decimals")
+        is_named = said is not None or (amount.currency is not None and not amount.may_be)
+        if not is_named and own is not None and OF_COUNTRY.get(country, own) != own:
+            remark(Kind.ASSUMED, f"{cell} is taken for {own}, and the row's country is {country}")
+
+    def _currency(self, texts: Sequence[str], of_title: str | None) -> str | None:
+        """The currency by the title of the amounts and by a column of currencies, which must agree."""
         text = self._one(texts, Role.CURRENCY)
-        if of_title is not None and amount.currency not in {None, of_title}:
-            raise UnusableRowError(f"the amount is in {amount.currency}, and its title says {of_title}")
         if text is None:
-            return amount.currency or of_title
+            return of_title
         word = cells.fold_accents(text.casefold()).strip(" .")
         code = SYMBOLS.get(word, text.upper() if text.upper() in CODES else None)
+        may_be: frozenset[str] = frozenset()
         if code is None:
             read = read_amount(f"1 {text}", self.country)
-            code = read.currency if isinstance(read, Amount) else None
+            code, may_be = (read.currency, read.may_be) if isinstance(read, Amount) else (None, may_be)
         if code is None:
             raise UnusableRowError(f"the currency {text[:40]!r} is not known: write its code, such as CLP")
-        said = amount.currency or of_title
-        if said is not None and said != code:
-            raise UnusableRowError(f"the amount is in {said}, and the currency column says {code}")
-        return code
+        if of_title not in {None, code} and of_title not in may_be:
+            raise UnusableRowError(f"the amount is in {of_title}, and the currency column says {code}")
+        return of_title or code
 
-    def _due_date(self, line: Line, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
+    def _due_date(
+        self, line: Line, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]
+    ) -> str | None:
         text = self._one(texts, Role.DUE_DATE)
         if self.counts_from_1904 and text is not None:
             cell = line.cells[self.columns.of(Role.DUE_DATE)[0].position]
             text = cells.clean(_days_from_1900(cell))
-        found = None if text is None else read_date(text, self.country)
+        found = None if text is None else read_date(text, country)
         if text is None or found is None:
             return None
         title = self.columns.of(Role.DUE_DATE)[0].title
@@ -411,7 +483,7 @@ class RowReader:
         read = ReadDay(
             text=text,
             day=found.day,
-            country=self.country,
+            country=country,
             today=self.today,
             in_other_order=found.in_other_order,
         )
@@ -436,7 +508,17 @@ def _days_from_1900(cell: Any) -> Any:
     return cell + _DAYS_TO_1904 if isinstance(cell, int | float) else cell
 
 
+def _as_typed(cell: object) -> str | int | float:
+    """As its format shows it, in words and decimals: the file of bad rows has no formats."""
+    if not isinstance(cell, ShownNumber):
+        return _as_written(cell)
+    shown = ShownNumber(cell.rounded_value, cell.form)
+    return shown.typed_text if cell.form.before or cell.form.behind else _as_written(float(shown))
+
+
 def _as_written(cell: object) -> str | int | float:
+    if isinstance(cell, ShownNumber):
+        return cell.text if cell.form.sign else _as_written(float(cell))
     if isinstance(cell, float) and math.isfinite(cell):
         return int(cell) if cell.is_integer() else cell
     return cell if isinstance(cell, int) else cells.clean(cell)[:MAX_CELL_CHARACTERS]
@@ -449,10 +531,6 @@ def _readings(text: str, area: str | None, country: str) -> list[tuple[str, Numb
         return found
     whole = read_cell(f"{area.strip('()')} {text}", country)
     return whole if all(isinstance(reading, Number) and reading.is_valid for _, reading in whole) else found
-
-
-def _means_mobiles(title: str) -> bool:
-    return any(word.rstrip("0123456789") in MOBILE_WORDS for word in cells.fold(title).split())
 
 
 def _doubts_about(number: Number, country: str) -> Iterable[tuple[Kind, str]]:
@@ -472,27 +550,14 @@ def _doubts_about(number: Number, country: str) -> Iterable[tuple[Kind, str]]:
         yield Kind.NOTE, "words beside the number are not used"
 
 
-@lru_cache(maxsize=256)
-def country_named(text: str) -> str | None:
-    """The country (ISO 3166 alpha-2) of a code (CL), a calling code (56, +56, 0056) or a name (Brasil)."""
-    plain = text.strip().removesuffix(".0")
-    if plain.upper() in phonenumbers.SUPPORTED_REGIONS:
-        return plain.upper()
-    digits = plain.lstrip("+").lstrip("0")
-    if digits.isdecimal() and len(digits) <= 3:
-        region = phonenumbers.region_code_for_country_code(int(digits))
-        return None if region in ("ZZ", "001") else region
-    return _countries().get(cells.fold(plain))
-
-
-@lru_cache(maxsize=1)
-def _countries() -> dict[str, str]:
-    return {
-        cells.fold(name): code
-        for language in ("es", "pt", "en")
-        for code, name in Locale(language).territories.items()
-        if code in phonenumbers.SUPPORTED_REGIONS
+def _without_repeated_codes(found: Mapping[str, str]) -> list[str]:
+    """The texts without calling codes that another one is more exact about: 1 beside ``PR`` says nothing."""
+    named = {
+        phonenumbers.country_code_for_region(country)
+        for text, country in found.items()
+        if calling_code(text) is None
     }
+    return [text for text in found if calling_code(text) not in named]
 
 
 class SharedLines:

@@ -6,13 +6,14 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from speechaid.campaign.cells import clean, fold
 from speechaid.campaign.columns import title_role
 from speechaid.campaign.encodings import decode
+from speechaid.campaign.number_formats import NumberFormat, ShownNumber
 from speechaid.campaign.titles import Role
 from speechaid.campaign.unsupported_files import unsupported_type
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
@@ -25,6 +26,8 @@ MAX_COLUMNS: Final = 200
 #: The used range of a sheet, which the reader holds in memory.
 MAX_CELLS: Final = 20_000_000
 MAX_BROKEN_RECORDS: Final = 1_000
+#: Runs of hidden rows that are known by their numbers.
+MAX_HIDDEN_RUNS: Final = 10_000
 #: Lines from the top in which the heading is looked for.
 HEADING_LINES: Final = 40
 
@@ -70,6 +73,8 @@ class TableFile:
     encoding: str | None = None
     #: How many rows of the sheet are hidden, and left out.
     hidden_rows: int = 0
+    #: The first and the last of the hidden rows that follow each other, from 1; at most ``MAX_HIDDEN_RUNS``.
+    hidden_runs: tuple[tuple[int, int], ...] = ()
     #: 0-based: columns that the sheet does not show.
     hidden_columns: frozenset[int] = frozenset()
     #: Whether numbers of the day count from 1904.
@@ -312,10 +317,25 @@ def _workbook(data: bytes, filename: str, wanted: str | None, *, with_hidden_row
         sheet=name,
         other_sheets=tuple(others),
         hidden_rows=sum(number <= last_row for number in hidden),
+        hidden_runs=tuple(
+            itertools.islice(_runs(number for number in hidden if number <= last_row), MAX_HIDDEN_RUNS)
+        ),
         hidden_columns=frozenset(column - 1 for column in scan.hidden_columns) if scan else frozenset(),
         counts_from_1904=scan is not None and scan.counts_from_1904,
         remarks=[_UNSEEN] if scan is None else [],
     )
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of the numbers that follow each other."""
+    first = last = 0
+    for number in sorted(numbers):
+        if first and number != last + 1:
+            yield first, last
+            first = 0
+        first, last = first or number, number
+    if first:
+        yield first, last
 
 
 def _rows_of(sheet: Any, filename: str) -> Iterator[list[Any]]:
@@ -337,7 +357,7 @@ def _translated(exc: BaseException, filename: str) -> BaseException:
 
 
 def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
-    """Numbers with the sign that their owner sees beside them: 0.15 is ``15%``, 12.5 may be ``12.50 CLF``."""
+    """Numbers with what their owner sees: 0.15 is ``15%``, 12.5 may be ``12.50 CLF``."""
     runs = {column: iter(of_column) for column, of_column in scan.formats.items()}
     current = {column: next(of_column, None) for column, of_column in runs.items()}
     for line in lines:
@@ -345,17 +365,13 @@ def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
             while run is not None and run.last_row < line.number:
                 run = current[column] = next(runs[column], None)  # noqa: PLW2901 - the run of this line
             if run is not None and run.first_row <= line.number and column <= len(line.cells):
-                line.cells[column - 1] = _with_sign(line.cells[column - 1], run.sign)
+                line.cells[column - 1] = _in_form(line.cells[column - 1], run.form)
         yield line
 
 
-def _with_sign(cell: Any, sign: str) -> Any:
-    if isinstance(cell, bool) or not isinstance(cell, int | float):
-        return cell
-    if sign == "%":
-        return f"{round(cell * 100, 10):g}%"
-    # With two decimals or four: three would be read as thousands.
-    return f"{cell:.2f} {sign}" if round(cell, 2) == round(cell, 9) else f"{cell:.4f} {sign}"
+def _in_form(cell: Any, form: NumberFormat) -> Any:
+    is_number = isinstance(cell, int | float) and not isinstance(cell, bool)
+    return ShownNumber(cell, form) if is_number else cell
 
 
 def _check_size(name: str, scans: dict[str, SheetScan], filename: str) -> None:

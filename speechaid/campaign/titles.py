@@ -89,7 +89,9 @@ TITLES: Final[Mapping[Role, str]] = {
     ),
     Role.COUNTRY_CODE: (
         "phone code, country code, codigo pais, codigo de pais, cod pais, pais telefono, prefijo pais, "
-        "codigo do pais, indicativo pais, pais, country, ddi"
+        "codigo do pais, indicativo pais, phone country, phone country code, pais del telefono, country iso, "
+        "country iso code, iso country code, pais iso, pais, country, country name, country region, "
+        "country region code, pais region, pais o region, nombre pais, pais cliente, pais del cliente, ddi"
     ),
     Role.AREA_CODE: (
         "area code, codigo area, codigo de area, cod area, codigo ciudad, codigo de ciudad, ddd, lada, "
@@ -105,6 +107,15 @@ FIRST_NAMES: Final = frozenset(
 )
 #: Ids that a company gave: they have no check digit.
 COMPANY_IDS: Final = frozenset({"id cliente", "id deudor", "id number", "vendor lead code"})
+#: What may stand for "número" before a title: ``N° Operación``, ``No. de factura``.
+NUMBER_WORDS: Final = ("n o", "n", "no", "nro", "num", "nr")
+#: Titles of an id that mean the debt's document where another column is the id.
+DOCUMENT_NUMBERS: Final = frozenset(
+    {
+        *("documento", "document", "document number", "numero documento", "numero de documento"),
+        *("nro documento", "nro de documento", "num documento", "no documento"),
+    }
+)
 #: A title with one of these words, numbered or not, is called a phone.
 PHONE_WORDS: Final = frozenset(
     {
@@ -112,13 +123,6 @@ PHONE_WORDS: Final = frozenset(
         *("fono", "fonos", "celular", "celulares", "cel", "movil", "moviles", "tel", "tels", "telf"),
         *("telefo", "tlf", "tfno", "tfo", "fone", "telefone", "celulares", "whatsapp", "wsp", "wapp"),
         *("whats", "contactable"),
-    }
-)
-#: Those of them that mean a mobile.
-MOBILE_WORDS: Final = frozenset(
-    {
-        *("mobile", "cell", "cellphone", "celular", "celulares", "cel", "movil", "moviles"),
-        *("whatsapp", "wsp", "wapp", "whats"),
     }
 )
 #: Titles of phones that have no such word.

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from xml.parsers import expat
 
-from speechaid.campaign.cells import fold_accents
-from speechaid.rules.currencies import SYMBOLS, currency_named
+from speechaid.campaign.number_formats import BUILT_IN, NumberFormat, read_format
 
 #: Bound of a workbook's size when it is unpacked.
 MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
@@ -31,12 +30,6 @@ _LAST_COLUMN: Final = 16_384
 _LAST_ROW: Final = 1_048_576
 #: Bound of the memory for the formats of a column.
 _MAX_RUNS: Final = 100_000
-#: Formats that every spreadsheet knows by their number (ECMA-376 part 1, 18.8.30).
-_PERCENT_FORMATS: Final = {"9": "0%", "10": "0.00%"}
-#: What a format code shows as it stands, and what it says about locale or colour.
-_LITERAL: Final = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
-#: The words of a format code: a currency with or without its locale, or a text in quotes.
-_WORD: Final = re.compile(r'\[\$([^\]-]+)[^\]]*\]|"([^"]*)"')
 _REFERENCE: Final = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 
 
@@ -51,8 +44,7 @@ class FormattedRun:
     #: 1-based.
     first_row: int
     last_row: int
-    #: ``%``, or a currency: ISO 4217 or ``CLF``.
-    sign: str
+    form: NumberFormat
 
 
 @dataclass(kw_only=True)
@@ -72,7 +64,7 @@ class SheetScan:
     hidden_rows: set[int] = field(default_factory=set)
     #: 1-based.
     hidden_columns: set[int] = field(default_factory=set)
-    #: By 1-based column: cells whose format shows a percent sign or a currency beside the number.
+    #: By 1-based column: cells whose format adds something to the number, or rounds it.
     formats: dict[int, list[FormattedRun]] = field(default_factory=dict)
     #: Whether days are counted from 1904, as in old workbooks of the Mac.
     counts_from_1904: bool = False
@@ -120,7 +112,7 @@ def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
     if workbook is None:
         return None
     targets = _targets(archive, names.get("xl/_rels/workbook.xml.rels", ""))
-    signs = _signs(archive, names.get("xl/styles.xml", ""))
+    forms = _forms(archive, names.get("xl/styles.xml", ""))
     from_1904 = any(row.get("date1904") in _TRUE for row in _elements(archive, workbook, "workbookPr"))
     scans = []
     for attributes in _elements(archive, workbook, "sheet"):
@@ -133,7 +125,7 @@ def _scan(archive: zipfile.ZipFile) -> list[SheetScan] | None:
         part = None if target is None else names.get(target.lower())
         if part is not None:
             scan.is_found = True
-            _scan_sheet(archive, part, scan, signs)
+            _scan_sheet(archive, part, scan, forms)
         scans.append(scan)
     if len({scan.name for scan in scans}) < len(scans):
         raise ValueError("two of its sheets have one name")
@@ -169,12 +161,12 @@ def _elements(archive: zipfile.ZipFile, part: str, wanted: str) -> list[dict[str
     return found
 
 
-def _signs(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
-    """By the number of a cell's style: the sign that its format shows beside a number."""
+def _forms(archive: zipfile.ZipFile, part: str) -> dict[str, NumberFormat]:
+    """By the number of a cell's style: what its format shows, where that is not the number alone."""
     if not part:
         return {}
-    codes = dict(_PERCENT_FORMATS)
-    signs: dict[str, str] = {}
+    codes = dict(BUILT_IN)
+    forms: dict[str, NumberFormat] = {}
     styles = itertools.count()
     is_cells = False
 
@@ -187,33 +179,17 @@ def _signs(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
             codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")
         elif local == "xf" and is_cells:
             style = str(next(styles))
-            sign = _sign(codes.get(attributes.get("numFmtId", ""), ""))
-            if sign is not None:
-                signs[style] = sign
+            form = read_format(codes.get(attributes.get("numFmtId", ""), ""))
+            if form is not None:
+                forms[style] = form
 
     if archive.getinfo(part).file_size > _MAX_INDEX_BYTES:
         raise ValueError(f"{part} is larger than {_MAX_INDEX_BYTES // 2**20} MiB")
     _parse(archive, part, start)
-    return signs
+    return forms
 
 
-def _sign(code: str) -> str | None:
-    """The sign of a format code, such as ``0%`` or ``[$US$-409] #,##0.00`` or ``"UF" 0.0``.
-
-    A dollar sign alone is the country's own currency, as in a text.
-    """
-    plain = _LITERAL.sub("", code)
-    if "%" in plain:
-        return "%"
-    for currency, text in _WORD.findall(code):
-        word = fold_accents(currency or text).strip().casefold()
-        found = currency_named(word) or (SYMBOLS.get(word) if currency else None)
-        if found is not None:
-            return found
-    return None
-
-
-def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, signs: dict[str, str]) -> None:
+def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, forms: dict[str, NumberFormat]) -> None:
     row = column = 0
     place = (0, 0)
 
@@ -224,8 +200,8 @@ def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, signs: dic
             # A cell without its place follows the one before.
             place = _place(attributes["r"]) if "r" in attributes else _checked(row, column + 1)
             column = place[1]
-            if signs and attributes.get("s") in signs:
-                _note_format(scan, place, signs[attributes["s"]])
+            if forms and attributes.get("s") in forms:
+                _note_format(scan, place, forms[attributes["s"]])
         elif local in ("v", "is"):
             # A cell with a format and no value is empty: whole columns have formats.
             _widen(scan, place)
@@ -241,15 +217,15 @@ def _scan_sheet(archive: zipfile.ZipFile, part: str, scan: SheetScan, signs: dic
     _parse(archive, part, start)
 
 
-def _note_format(scan: SheetScan, place: tuple[int, int], sign: str) -> None:
+def _note_format(scan: SheetScan, place: tuple[int, int], form: NumberFormat) -> None:
     row, column = place
     runs = scan.formats.setdefault(column, [])
-    if runs and runs[-1].sign == sign and runs[-1].last_row == row - 1:
+    if runs and runs[-1].form == form and runs[-1].last_row == row - 1:
         runs[-1].last_row = row
         return
     if len(runs) >= _MAX_RUNS:
         raise ValueError(f"the number formats of column {column} change more than {_MAX_RUNS:,} times")
-    runs.append(FormattedRun(first_row=row, last_row=row, sign=sign))
+    runs.append(FormattedRun(first_row=row, last_row=row, form=form))
 
 
 def _place(reference: str) -> tuple[int, int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 from speechaid.campaign.csv_form import csv_form
-from speechaid.campaign.export_rows import EXPORTS
+from speechaid.campaign.export_rows import EXPORTS, OF_JOB
 from speechaid.commands.account_place import account_place
 from speechaid.commands.filters import filter_query
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext, Invocation, Result
+from speechaid.model import reading
+from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
 
 
@@ -33,6 +36,8 @@ def export(context: HandlerContext, command: Invocation) -> Result:
         )
     except ValueError as exc:
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, f"after: {exc}") from exc
+    if selected.collection == "results":
+        documents = _with_payloads(context, documents)
     return {
         "what": command.args["what"],
         "columns": list(selected.columns),
@@ -42,6 +47,15 @@ def export(context: HandlerContext, command: Invocation) -> Result:
         "rows": [selected.row(document) for document in documents],
         "next": next_position,
     }
+
+
+def _with_payloads(context: HandlerContext, results: Sequence[Document]) -> list[Document]:
+    """Results of calls with what their jobs say about the debt; a deleted job says nothing."""
+    ids = sorted({job_id for result in results if (job_id := reading.text(result.get("job_id")))})
+    fields = ("job_id", *(f"payload.{name}" for name in OF_JOB))
+    found = context.store.jobs.table.stream({"job_id": {"$in": ids}}, fields=fields)
+    payloads = {reading.text(job.get("job_id")): job.get("payload") for job in found}
+    return [{**result, "payload": payloads.get(reading.text(result.get("job_id")))} for result in results]
 
 
 def promises(context: HandlerContext, command: Invocation) -> Result:

@@ -86,6 +86,9 @@ def row_preview(
     reasons = [bad.reason for bad in parsed.bad_rows if bad.line == line]
     if reasons:
         return {"line": line, "bad": reasons[0]}
+    if any(first <= line <= last for first, last in parsed.source.hidden_runs):
+        message = f"row: line {line} is hidden: --with-hidden-rows reads it"
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     message = f"row: line {line} has no contact; the first is on line {_first_line(parsed)}"
     raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
 

@@ -35,7 +35,7 @@ from speechaid.commands.bulk_actions import in_portions
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
-from speechaid.commands.import_record import record_progress
+from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
 from speechaid.commands.reading import await_reader
@@ -402,7 +402,8 @@ def _record(context: HandlerContext, command: Invocation, work: _Import, **more:
     record_progress(context, work.batch, fields | more)
     if more:
         contacts = work.imported + work.already_there
-        context.store.imports.note(work.import_id, {"contacts": contacts, **more})
+        result = {name: fields[name] for name in RESULT_FIELDS}
+        context.store.imports.note(work.import_id, {"contacts": contacts, **result, **more})
 
 
 # -- the answer --------------------------------------------------------------------------------------------

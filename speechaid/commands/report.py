@@ -12,6 +12,7 @@ from speechaid.store.report_queries import query_report_figures
 def report(context: HandlerContext, command: Invocation) -> Result:
     """The figures of one batch or of all; on request as Markdown too."""
     batch_id = resolve_batch_id(context.store, command.args["batch"])
-    zone = account_place(context, batch_id).zone
-    shaped = shape(query_report_figures(context.store, batch_id=batch_id, zone=zone))
+    place = account_place(context, batch_id)
+    figures = query_report_figures(context.store, batch_id=batch_id, zone=place.zone, country=place.country)
+    shaped = shape(figures)
     return shaped | ({"markdown": to_markdown(shaped)} if command.args["format"] == "markdown" else {})

@@ -524,7 +524,7 @@ _TABLE: Final = (
     ),
     CommandSpec(
         name="imports",
-        help="progress or result of the latest import of each batch",
+        help="the imports with their ids: progress or result of each",
         access=Access.READ,
         arguments=(
             Argument(

@@ -149,11 +149,12 @@ def _spoken(
     payload: Mapping[str, object], own: Mapping[str, str], country: str | None, language: str
 ) -> dict[str, str]:
     """Amount and dates in words, which leave a voice no choice."""
-    currency = own.get("currency", "").upper() or OF_COUNTRY.get((country or "").upper())
+    own_currency = OF_COUNTRY.get((country or "").upper())
+    currency = own.get("currency", "").upper() or own_currency
     amount = plain(payload.get("debt_amount"))
     spoken = {}
     if _PLAIN_AMOUNT.fullmatch(amount):
-        spoken["monto_total_texto"] = spoken_amount(Decimal(amount), currency, language)
+        spoken["monto_total_texto"] = spoken_amount(Decimal(amount), currency, language, own_currency)
     for name in ("due_date", "fecha_maxima"):
         try:
             day = date.fromisoformat(own.get(name, ""))

@@ -32,12 +32,16 @@ OF_COUNTRY: Final = {
     "UY": "UYU",
     "VE": "VES",
 }
+#: The currencies that are called pesos, and those that are written with ``$`` alone.
+PESOS: Final = frozenset({"ARS", "CLP", "COP", "CUP", "DOP", "MXN", "UYU"})
+DOLLAR_SIGN: Final = PESOS | {"BBD", "BZD", "CAD", "GYD", "JMD", "SRD", "TTD", "USD"}
 #: Units of account that are written like a currency, and are not one: a sum in them stays in them.
 UNITS: Final = frozenset({"CLF"})
 #: What people write for a currency, folded (lower case, no accents, no final point), and its ISO 4217 code.
 #: ``$`` and other words that several countries share are in ``_SHARED``.
 SYMBOLS: Final = {
     "uf": "CLF",
+    "u.f": "CLF",
     "us$": "USD",
     "u$s": "USD",
     "u$d": "USD",

@@ -16,14 +16,14 @@ from babel.dates import format_date
 from babel.numbers import get_currency_name
 from num2words import num2words
 
-from speechaid.rules.currencies import LARGEST, UNITS
+from speechaid.rules.currencies import LARGEST, PESOS, UNITS
 
 #: The languages that numbers are spoken in; of another language the caller gets no words.
 LANGUAGES: Final = ("es", "pt", "en")
 #: The currency in a word where the country's people say it so: CLDR says "pesos chilenos".
 _SHORT: Final = {
     "es": {
-        **dict.fromkeys(("ARS", "CLP", "COP", "CUP", "DOP", "MXN", "UYU"), ("peso", "pesos")),
+        **dict.fromkeys(PESOS, ("peso", "pesos")),
         "BOB": ("boliviano", "bolivianos"),
         "CLF": ("UF", "UF"),
         "CRC": ("colón", "colones"),
@@ -48,13 +48,17 @@ _FEMININE: Final = frozenset({"CLF", "GBP"})
 
 
 @lru_cache(maxsize=4096)
-def spoken_amount(value: Decimal, currency: str | None, language: str) -> str | None:
+def spoken_amount(
+    value: Decimal, currency: str | None, language: str, own_currency: str | None = None
+) -> str | None:
     """An amount in words: ``ochocientos cincuenta y seis mil quinientos setenta y nueve pesos``.
 
     Args:
         value: 0 to ``LARGEST``.
         currency: ISO 4217, or ``CLF``; None: the number alone.
         language: such as ``es`` or ``es-CL``.
+        own_currency: of the batch's country: the pesos of another one are named with theirs. None: no
+            country is named.
 
     Returns:
         None where the language is not among ``LANGUAGES``, or the value is out of range.
@@ -63,15 +67,16 @@ def spoken_amount(value: Decimal, currency: str | None, language: str) -> str | 
     if spoken is None or not value.is_finite() or not 0 <= value <= LARGEST:
         return None
     whole, cents = int(value), round((value - int(value)) * 100)
+    is_foreign = currency in PESOS and own_currency not in (None, currency)
     if currency is None or currency in UNITS:
         fraction = "" if value == whole else format(value.normalize(), "f").partition(".")[2]
         number = _number(whole, spoken, currency) + _decimals(fraction, spoken)
-        return " ".join(filter(None, (number, currency and _name(currency, spoken, plural=value != 1))))
+        name = currency and _name(currency, spoken, plural=value != 1, in_full=is_foreign)
+        return " ".join(filter(None, (number, name)))
     if cents == 100:
         whole, cents = whole + 1, 0
-    amount = (
-        f"{_number(whole, spoken, currency)}{_of(whole, spoken)} {_name(currency, spoken, plural=whole != 1)}"
-    )
+    name = _name(currency, spoken, plural=whole != 1, in_full=is_foreign)
+    amount = f"{_number(whole, spoken, currency)}{_of(whole, spoken)} {name}"
     if cents:
         amount += f" {_AND[spoken]} {_number(cents, spoken, 'cents')} {_CENTS[spoken][cents != 1]}"
     return amount
@@ -140,8 +145,8 @@ def _decimals(fraction: str, language: str) -> str:
     return f" {_COMMA[language]} {' '.join(words)}"
 
 
-def _name(currency: str, language: str, *, plural: bool) -> str:
-    short = _SHORT[language].get(currency)
+def _name(currency: str, language: str, *, plural: bool, in_full: bool) -> str:
+    short = None if in_full else _SHORT[language].get(currency)
     if short is not None:
         return short[plural]
     return str(get_currency_name(currency, count=2 if plural else 1, locale=language))

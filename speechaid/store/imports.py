@@ -70,6 +70,10 @@ class Imports:
         """Find the imports into a batch, latest first."""
         return self.records.find({"batch_id": batch_id}, sort=[("started_at", -1)], limit=limit)
 
+    def find_latest(self, limit: int) -> list[Document]:
+        """Find the records of the imports into all batches, latest first."""
+        return self.records.find({}, sort=[("started_at", -1)], limit=limit)
+
     def of_file(self, account_id: str | None, sha256: str) -> list[Document]:
         """Find the imports of the same file for the same account that were not undone, latest first."""
         query = {"account_id": account_id, "sha256": sha256, "undone": None}

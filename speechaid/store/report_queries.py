@@ -41,9 +41,13 @@ class ReportFigures:
     analyses: Sequence[Document] = ()
     #: Jobs that were cancelled because the do-not-call list left them no phone.
     jobs_on_list: int = 0
+    #: ISO 3166 alpha-2: debts without a currency are in its own; None: they have none.
+    country: str | None = None
 
 
-def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> ReportFigures:
+def query_report_figures(
+    store: Store, *, batch_id: str | None, zone: str, country: str | None = None
+) -> ReportFigures:
     """Query the counts; scans the results (of the batch): never on a hot path."""
     counts: dict[str | None, dict[str, int]] = (
         store.jobs.counts_by_batch() if batch_id is None else {batch_id: store.jobs.counts(batch_id)}
@@ -55,6 +59,7 @@ def query_report_figures(store: Store, *, batch_id: str | None, zone: str) -> Re
         at=store.now(),
         zone=zone,
         batch_id=batch_id,
+        country=country,
         jobs=counts,
         names={batch.batch_id: batch.name for batch in batches},
         outcomes=outcomes,
@@ -109,7 +114,7 @@ def hours_pipeline(batch_id: str | None) -> Pipeline:
 
 
 def promises_pipeline(batch_id: str | None) -> Pipeline:
-    """Jobs whose contact promised to pay, by day and amount as the agent recorded them."""
+    """Jobs whose contact promised to pay: by day and amount as the agent recorded them, and by currency."""
     given = {"$nin": [None, ""]}
     promised = [{"fecha_pago_cliente": given}, {"monto_pago_cliente": given}]
     return [
@@ -117,7 +122,11 @@ def promises_pipeline(batch_id: str | None) -> Pipeline:
         {"$match": {"$or": promised}},
         {
             "$group": {
-                "_id": {"day": "$fecha_pago_cliente", "amount": "$monto_pago_cliente"},
+                "_id": {
+                    "day": "$fecha_pago_cliente",
+                    "amount": "$monto_pago_cliente",
+                    "currency": "$payload.currency",
+                },
                 "jobs": {"$sum": 1},
             }
         },

@@ -26,6 +26,7 @@ def imports(result: Result) -> list[Block]:
     rows = [
         [
             local_time(row["started_at"]),
+            row.get("import_id"),
             row["file"],
             row["batch_id"],
             _import_state(row),
@@ -40,7 +41,7 @@ def imports(result: Result) -> list[Block]:
         return ["nothing has been imported yet: speechctl import FILE"]
     title = f"times in {zone_name()}"
     blocks: list[Block] = [
-        table(title, "started file batch state #imported #already_there #bad_rows by", rows)
+        table(title, "started import file batch state #imported #already_there #bad_rows by", rows)
     ]
     if any(row["state"] == "broke_off" for row in result["imports"]):
         blocks.append("import the same file again with --batch BATCH: contacts already there are skipped")
@@ -50,8 +51,10 @@ def imports(result: Result) -> list[Block]:
 def _import_state(row: Result) -> str:
     if row["state"] == "done":
         return f"done {local_time(row['finished_at'])}"
+    if row["state"] == "undone":
+        return "taken back"
     state = "importing" if row["state"] == "importing" else "interrupted"
-    return f"{state}: {row['done']:,} of {row['of']:,}"
+    return state if row["done"] is None else f"{state}: {row['done']:,} of {row['of']:,}"
 
 
 def dnc_add(result: Result) -> list[Block]:
@@ -95,15 +98,20 @@ def dnc_import(result: Result) -> list[Block]:
     return lines
 
 
+def _with_code(amount: object, currency: object) -> object:
+    return f"{amount} {currency}" if amount and currency else amount
+
+
 def promises(result: Result) -> list[Block]:
     """The result of ``promises``."""
     rows = [
         [
             row["promised_day"] or row["promised_day_as_told"],
-            row["promised_amount"] or row["promised_amount_as_told"],
+            _with_code(row["promised_amount"], row.get("promised_currency"))
+            or row["promised_amount_as_told"],
             row["name"],
             row["reference_number"],
-            row["debt_amount"],
+            _with_code(row["debt_amount"], row.get("currency")),
             row["job_id"],
         ]
         for row in result["promises"]

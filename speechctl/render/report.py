@@ -79,6 +79,12 @@ def _rated(rows: list[Result], title: str, name: str, label: Callable[[Any], str
     return [table(title, f"{name} #calls #successful #rate", cells)]
 
 
+def _sums(promises: Result) -> str:
+    # A daemon of an older version has one sum of all currencies.
+    sums = promises.get("by_currency") or [{"amount": promises["amount"] or 0, "currency": None}]
+    return ", ".join(f"{row['amount']:,.2f} {row['currency'] or ''}".strip() for row in sums)
+
+
 def _promises(promises: Result) -> list[Block]:
     if not promises["jobs"]:
         return []
@@ -87,7 +93,7 @@ def _promises(promises: Result) -> list[Block]:
     rows = [[row["day"] or "no day", row["jobs"]] for row in promises["by_day"]]
     return [
         table("Promised payments", "day #jobs", rows),
-        f"{promises['jobs']} promised to pay {promises['amount']:,.2f} in all{note}",
+        f"{promises['jobs']} promised to pay {_sums(promises)} in all{note}",
     ]
 
 

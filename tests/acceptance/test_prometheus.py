@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -418,14 +418,12 @@ def workers_again(scene: Scene) -> None:
 
 
 def a_backlog_that_no_worker_may_dial(scene: Scene) -> None:
-    """Jobs whose account allows no call, which only their preflight shows."""
-    closed = {"account_id": "acc-closed", "plan_type": "unlimited", "max_concurrent_calls": 0}
-    scene.store.accounts.table.insert({**closed, "status": "active"})
-    scene.store.batches.create({"batch_id": "batch-backlog", "name": "backlog"})
+    """Jobs of a batch whose only place another host's dial has, and keeps."""
+    elsewhere = {"key": "of-another-host", "at": datetime.now(UTC) + timedelta(days=1)}
+    full = {"call_settings": {"max_concurrent_calls": 1}, "open_dials": [elsewhere]}
+    scene.store.batches.create({"batch_id": "batch-backlog", "name": "backlog", **full})
     for number in range(6):
-        scene.insert(
-            f"job-backlog-{number}", batch_id="batch-backlog", account_id="acc-closed", reserved_until=None
-        )
+        scene.insert(f"job-backlog-{number}", batch_id="batch-backlog", reserved_until=None)
 
 
 def held_while_a_job_waits(scene: Scene) -> None:

@@ -394,7 +394,7 @@ def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> 
     people.write_text("nombre,telefono\nUna Persona,+12125550177\nOtra Persona,+12125550178\n")
     at_once = ("--hours", "00:00-24:00", "--start")
     batch = terminal.ask("import", str(people), "--name", "listed", *at_once)["batch_id"]
-    terminal.until(lambda: len(terminal.jobs(batch, "failed")) == 2)
+    terminal.until(lambda: len(terminal.jobs(batch, "cancelled")) == 2)
     assert not [call for call in terminal.simulator.placed_calls() if "+1212555017" in str(call["to_number"])]
     terminal.type("dnc-remove", "+12125550177", "--yes")
     assert "is not on the list" in terminal.type("dnc", "+12125550177")
@@ -407,6 +407,15 @@ def test_results_are_exported_to_a_file_and_promises_listed(terminal: Terminal) 
     terminal.type("export", str(file), "--batch", batch)
     assert len(file.read_text(encoding="utf-8-sig").splitlines()) == 2
     assert terminal.ask("promises", "--batch", batch)["limit"]
+
+
+def test_what_retell_has_is_listed_and_compared_with_a_batch(terminal: Terminal) -> None:
+    batch = terminal.import_contacts(1, "compared", "--paused")
+    agents, numbers = terminal.ask("agents"), terminal.ask("numbers")
+    assert agents["agents"]
+    assert numbers["numbers"]
+    assert terminal.ask("check-agent", "--batch", batch)["jobs"] == 1
+    terminal.type("cancel-batch", batch, "--yes")
 
 
 def test_firing_alerts_are_listed(terminal: Terminal) -> None:

@@ -326,7 +326,7 @@ def _requests() -> list[CommandSpec]:
 
 def _odd_value(argument: Argument, chosen: random.Random) -> Any:
     if argument.repeatable:
-        return [chosen.choice(TEXTS) for _ in range(chosen.randrange(4))]
+        return [chosen.choice(argument.choices or TEXTS) for _ in range(chosen.randrange(4))]
     if argument.choices:
         return chosen.choice(argument.choices)
     if argument.kind is Kind.FLAG:

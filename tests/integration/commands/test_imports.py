@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 from pymongo.database import Database
+from xlsxwriter import Workbook
 
 from speechaid.maintenance.database_thread import DatabaseThread
 from speechaid.store.connection import connect
-from speechctl.client import Client
+from speechctl.client import Client, Refused
 from tests.integration.control.test_commands import Operator, settings_for
 from tests.support.fakes import served
 
@@ -413,3 +415,33 @@ def test_an_import_of_which_somebody_was_called_is_not_taken_back(
 
 def test_an_unknown_import_is_not_found(operator: Operator) -> None:
     assert operator.refusal("undo-import", **{"import": "import-20260101-0"}).code == "not_found"
+
+
+def test_imports_names_each_import_of_a_batch(operator: Operator) -> None:
+    batch_id = imported(operator)
+    more = "nombre,telefono\nIris,955550109\nNobody,12\n"
+    second = operator.run("import", file=more, filename="more.csv", batch=batch_id, accept="unassigned")
+    rows = operator.run("imports")["imports"]
+    assert [(row["batch_id"], row["state"], row["imported"], row["bad_rows"]) for row in rows] == [
+        (batch_id, "done", 1, 1),
+        (batch_id, "done", 2, 0),
+    ]
+    assert rows[0]["import_id"] == second["import_id"]
+    operator.run("undo-import", **{"import": rows[1]["import_id"]})
+    assert [row["state"] for row in operator.run("imports")["imports"]] == ["done", "undone"]
+
+
+def test_a_hidden_row_says_that_it_is_hidden(operator: Operator) -> None:
+    made = io.BytesIO()
+    with Workbook(made, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for number, row in enumerate((("Nombre", "Celular"), ("Ana", 961236006), ("Eva", 961236007))):
+            sheet.write_row(number, 0, row)
+        sheet.set_row(2, None, None, {"hidden": True})
+    with pytest.raises(Refused, match="line 3 is hidden: --with-hidden-rows"):
+        operator.client.ask(
+            "import",
+            {"filename": "a.xlsx", "dry_run": True, "row": 3},
+            attachment=made.getvalue(),
+            timeout_seconds=30.0,
+        )

@@ -434,6 +434,42 @@ def test_promises_lists_the_promises_to_pay(speechctl: Speechctl, database: Data
     assert "15000" in shown
 
 
+def test_a_call_and_a_promise_are_exported_with_the_debt_and_its_currency(
+    speechctl: Speechctl, database: Database[Document], tmp_path: Path
+) -> None:
+    payload = {"debt_amount": 12.5, "currency": "CLF", "reference_number": "00017"}
+    database.jobs.insert_many(
+        [
+            {"job_id": "job-1", "status": "done", "payload": payload, "monto_pago_cliente": "12,5"},
+            {
+                "job_id": "job-2",
+                "status": "done",
+                "payload": {"currency": "USD"},
+                "monto_pago_cliente": "$ 20",
+            },
+        ]
+    )
+    database.call_results.insert_one({"call_id": "call_1", "job_id": "job-1", "outcome": "answered"})
+    database.call_results.insert_one({"call_id": "call_2", "job_id": "deleted", "outcome": "answered"})
+
+    def exported(what: str, key: str) -> dict[str, Document]:
+        out = tmp_path / f"{what}.xlsx"
+        speechctl("export", str(out), "--what", what)
+        titles, *rows = python_calamine.CalamineWorkbook.from_path(str(out)).get_sheet_by_index(0).to_python()
+        found = [dict(zip(map(str, titles), row, strict=True)) for row in rows]
+        return {str(row[key]): dict(row) for row in found}
+
+    calls = exported("calls", "call_id")
+    assert [calls["call_1"][name] for name in payload] == [12.5, "CLF", "00017"]
+    assert [calls["call_2"][name] for name in payload] == ["", "", ""]
+    jobs = exported("jobs", "job_id")
+    assert (jobs["job-1"]["currency"], jobs["job-1"]["promised_amount"]) == ("CLF", 12.5)
+    promises = exported("promises", "job_id")
+    assert (promises["job-2"]["promised_amount"], promises["job-2"]["promised_currency"]) == (20, "USD")
+    shown = speechctl("report")
+    assert "12.50 CLF, 20.00 USD" in shown
+
+
 def test_promises_shows_the_soonest_days_wherever_they_stand(
     speechctl: Speechctl, database: Database[Document]
 ) -> None:

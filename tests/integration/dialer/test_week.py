@@ -16,7 +16,8 @@ import pytest
 from speechaid.store.queue import Queue
 from tests.support.week import PlacedCall, Week
 
-pytestmark = pytest.mark.slow
+#: A week is simulated before the first test of its kind: minutes on a machine that does other work, too.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 Document = dict[str, Any]
 HOUR, DAY = 3600.0, 86_400.0

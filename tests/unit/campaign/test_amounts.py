@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from speechaid.campaign.amounts import MAX_CHARACTERS, Amount, AmountFault, read_amount, unknown_words
+from speechaid.campaign.number_formats import ShownNumber, read_format
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
 
 
@@ -128,6 +129,18 @@ def test_a_shared_sign_means_the_currency_of_the_files_country(country: str, cur
 def test_bs_is_of_bolivia_but_in_venezuela() -> None:
     assert read_amount("Bs. 10", "VE") == Amount(value=Decimal(10), currency="VES")
     assert read_amount("Bs. 10", "BO") == Amount(value=Decimal(10), currency="BOB")
+
+
+def test_bs_in_a_format_is_of_the_file_s_country() -> None:
+    form = read_format('"Bs" #,##0')
+    assert form is not None
+    assert read_amount(ShownNumber(3, form), "VE") == Amount(value=Decimal(3), currency="VES")
+    assert read_amount(ShownNumber(3, form), "BO") == Amount(value=Decimal(3), currency="BOB")
+
+
+@pytest.mark.parametrize("text", ["$ 12 UF", "$ 12 EUR", "12 pesos USD", "S/ 12 $"])
+def test_a_shared_sign_beside_a_currency_that_it_never_means_is_a_contradiction(text: str) -> None:
+    assert read_amount(text, "CL") is AmountFault.TWO_CURRENCIES
 
 
 @given(

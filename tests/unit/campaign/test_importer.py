@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from speechaid.campaign.columns import recognise
-from speechaid.campaign.importer import Parsed, bad_row_counts, job_documents
+from speechaid.campaign.importer import Choices, Parsed, bad_row_counts, job_documents
 from speechaid.campaign.people import are_same_person, person_keys
 from speechaid.campaign.rows import Kind, Row
 from speechaid.campaign.titles import PHONE_WORDS, TITLES, Role
@@ -313,3 +313,150 @@ def test_a_bad_row_says_which_option_would_keep_it() -> None:
         3,
         "--accept unassigned",
     )
+
+
+def remarks_of(*lines: str) -> list[str]:
+    return [remark.text for remark in parse(*lines).remarks]
+
+
+def test_the_country_stands_in_whichever_column_says_it() -> None:
+    row = only("phone_code;country_code;phone_number", ";PE;961236006")
+    assert row.phones == ("+51961236006",)
+    assert only("phone_code;country_code;phone_number", "56;;961236006").phones == ("+56961236006",)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Country",
+        "Country/Region",
+        "País/Región",
+        "Pais/Region",
+        "País o región",
+        "COUNTRY_REGION",
+        "País ISO",
+    ],
+)
+@pytest.mark.parametrize("country", ["PE", "PER", "Perú", "51", "+51", "0051", "51.0"])
+def test_a_country_is_known_by_its_titles_and_in_its_forms(title: str, country: str) -> None:
+    assert only(f"{title};Celular", f"{country};961236006").phones == ("+51961236006",)
+
+
+def test_columns_of_countries_that_disagree_are_remarked() -> None:
+    lines = ("phone_code;country_code;phone_number", "51;CL;961236006")
+    assert only(*lines).phones == ("+51961236006",)
+    assert any("disagree: 'CL', and '51' is used" in text for text in remarks_of(*lines))
+    lines = ("phone_code;country_code;phone_number", "56;Tierra Media;961236006")
+    assert only(*lines).phones == ("+56961236006",)
+    assert any("'Tierra Media' is not known, and another" in text for text in remarks_of(*lines))
+    assert "'999' is not known" in reason("phone_code;phone_number", "999;961236006")
+
+
+def test_a_country_is_more_exact_than_a_calling_code_of_several() -> None:
+    lines = ("phone_code;country_code;phone_number;vencimiento", "1;PR;7875550111;01/02/2027")
+    assert only(*lines).due_date == "2027-01-02"
+    assert not any("disagree" in text for text in remarks_of(*lines))
+
+
+def test_a_column_of_countries_under_another_title_is_remarked() -> None:
+    found = remarks_of("Celular;Residencia", "961236006;Perú", "961236007;Chile", "961236008;")
+    assert any("'Residencia=country-code'" in text for text in found)
+    assert remarks_of("Celular;Acepta;Cuotas", "961236006;SI;34", "961236007;NO;51") == []
+
+
+def test_dates_are_read_by_the_row_s_country() -> None:
+    lines = ("Celular;País;Vencimiento", "2125550110;US;12/31/2026", "961236006;CL;01/02/2027")
+    assert [row.due_date for row in parse(*lines).rows] == ["2026-12-31", "2027-02-01"]
+    assert not any("order of" in text for text in remarks_of(*lines))
+
+
+def test_an_id_of_another_country_than_the_file_s_is_not_checked() -> None:
+    assert not any("RUT" in text for text in remarks_of("Celular;País;Documento", "961236006;PE;45678912"))
+    assert any("RUT" in text for text in remarks_of("Celular;País;Documento", "961236006;CL;45678912"))
+
+
+@pytest.mark.parametrize(
+    ("amount", "is_remarked"), [("$ 1.5", True), ("1,50", True), ("1.500", False), ("US$ 1.5", False)]
+)
+def test_a_fraction_of_a_currency_without_decimals_is_remarked(amount: str, is_remarked: bool) -> None:
+    found = remarks_of("Celular;Monto", f"961236006;{amount}")
+    assert any("CLP has no decimals" in text for text in found) is is_remarked
+
+
+def test_an_amount_without_its_currency_beside_a_foreign_country_is_remarked() -> None:
+    lines = ("Celular;País;Monto", "2125550110;US;$ 500")
+    assert any("is taken for CLP, and the row's country is US" in text for text in remarks_of(*lines))
+    assert remarks_of("Celular;País;Monto;Moneda", "2125550110;US;$ 500;USD")[1:] == []
+
+
+@pytest.mark.parametrize("currency", ["USD", "MXN", "CLP"])
+def test_a_dollar_sign_beside_a_currency_column_takes_its_currency(currency: str) -> None:
+    row = only("Celular;Monto;Moneda", f"961236006;$ 1,234.56;{currency}")
+    assert (row.debt_amount, row.currency) == (1234.56, currency)
+
+
+@pytest.mark.parametrize(("amount", "currency"), [("$ 5", "UF"), ("pesos 5", "USD"), ("US$ 5", "CLP")])
+def test_a_word_that_the_currency_column_contradicts_makes_the_row_bad(amount: str, currency: str) -> None:
+    assert "the currency column says" in reason("Celular;Monto;Moneda", f"961236006;{amount};{currency}")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Celular;Monto", "961236006;1.234 UF"),
+        ("Celular;Monto", "961236006;U.F. 1.234"),
+        ("Celular;Saldo en UF", "961236006;1.234"),
+        ("Celular;Monto;Moneda", "961236006;1.234;UF"),
+    ],
+)
+def test_a_unit_with_three_digits_behind_the_mark_is_doubtful_wherever_its_name_stands(
+    lines: tuple[str, str],
+) -> None:
+    assert "thousands and cents" in reason(*lines)
+
+
+def test_a_refused_assumption_about_an_amount_makes_the_row_bad() -> None:
+    choices = Choices(refused=frozenset({Kind.ASSUMED}))
+    parsed = parse_contacts(b"Celular;Monto\n961236006;1,5E+05\n", choices=choices)
+    assert [bad.kind for bad in parsed.bad_rows] == [Kind.ASSUMED]
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["N° Operación", "Nº Operación", "No. Operación", "N.º de Operación", "Nro. de factura", "N° Contrato"],
+)
+def test_a_numbered_title_is_the_reference(title: str) -> None:
+    assert only(f"{title};Celular", "A-7;961236006").reference_number == "A-7"
+
+
+@pytest.mark.parametrize("title", ["N° Documento", "Nº Documento", "Nro. Documento", "Documento"])
+def test_the_number_of_a_document_beside_an_id_is_the_reference(title: str) -> None:
+    row = only(f"RUT;{title};Celular", "11.111.111-1;A-7;961236006")
+    assert (row.dni, row.reference_number) == ("11.111.111-1", "A-7")
+    # Where nothing else is the id, it is the person's: so it is called in Argentina and Peru.
+    assert only(f"{title};Celular", "11.111.111-1;961236006").dni == "11.111.111-1"
+    row = only(f"RUT;{title};Referencia;Celular", "11.111.111-1;A-7;R-8;961236006")
+    assert row.reference_number == "R-8"
+
+
+def test_a_duplicate_in_a_file_without_references_says_that_there_are_none() -> None:
+    parsed = parse("RUT;Celular;Credito X", "1-9;961236006;1", "1-9;961236006;2")
+    (bad,) = parsed.bad_rows
+    assert "the same contact as line 2, and no column is the reference" in bad.reason
+
+
+@pytest.mark.parametrize("error", ["#N/A", "#¡REF!", "#DIV/0!"])
+def test_an_error_of_the_sheet_for_an_amount_is_remarked_as_such(error: str) -> None:
+    assert f"Monto: there is no amount: the sheet has the error {error}" in remarks_of(
+        "Celular;Monto", f"961236006;{error}"
+    )
+
+
+def test_letters_that_another_program_lost_are_remarked() -> None:
+    parsed = parse("Nombre;Celular", "Mar\ufffda Mu\ufffdoz;961236006")
+    assert [(remark.kind, remark.line) for remark in parsed.remarks] == [(Kind.LETTERS, 2)]
+
+
+def test_landlines_are_counted_in_every_column_of_phones() -> None:
+    parsed = parse("Fono 1;Celular;Fono Trabajo", "225550101;225550102;225550103")
+    assert [remark.kind for remark in parsed.remarks] == [Kind.LANDLINE] * 3

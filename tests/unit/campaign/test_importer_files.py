@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 import xlsxwriter
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from speechaid.campaign import tables, workbook_scan
 from speechaid.errors import ImportFailed
+from speechctl.sheets import write_bad_rows
 from tests.support.contacts import parse_contacts
 
 TEXT = "Nombre{d}Teléfono{d}Nota\nMuñoz{d}955550001{d}«ok»\n"
@@ -152,3 +154,27 @@ def test_any_text_is_read_or_refused_with_one_message(cells: list[tuple[str, str
     lines = "".join(f'"{name}","{phone}"\n' for name, phone in cells)
     fault = fault_of(f"name,phone\n{lines}".encode("utf-8", "replace"))
     assert not fault or fault.startswith("contacts.csv: ")
+
+
+BACK_AGAIN = ("$ 1.234.567,-", "=1+1", "-5", "x,-y", "+a;=b", "@cmd", "a,'b", "uno\n-dos", " =1", "sí")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("text", BACK_AGAIN)
+def test_a_file_of_bad_rows_gives_its_cells_back_as_they_were(
+    text: str, delimiter: str, tmp_path: Path
+) -> None:
+    form = {"titles": ["Nombre", "Celular", "Nota"], "delimiter": delimiter, "decimal": ",", "codec": "utf_8"}
+    rows = [{"line": 2, "reason": "no phone number", "cells": ["Ana", "955550101", text]}]
+    write_bad_rows(str(tmp_path / "bad.csv"), rows, form)
+    (row,) = parse_contacts((tmp_path / "bad.csv").read_bytes()).rows
+    assert row.additional_info == {"Nota": text.strip()}
+
+
+def test_a_closed_sum_passes_again_and_a_row_that_stays_bad_is_the_same_again() -> None:
+    parsed = parse_contacts(
+        b"_line;_reason;Nombre;Celular;Monto\n2;no phone number;Ana;955550101;$ 1.234.567,'-\n"
+        b"3;no phone number;Eva;;$ 9.999,'-\n"
+    )
+    assert [row.debt_amount for row in parsed.rows] == [1234567]
+    assert [bad.cells[2:] for bad in parsed.bad_rows] == [["Eva", "", "$ 9.999,-"]]

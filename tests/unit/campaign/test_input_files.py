@@ -16,6 +16,7 @@ import xlsxwriter
 from speechaid.campaign.importer import Choices
 from speechaid.campaign.rows import Kind, Row
 from speechaid.errors import ImportFailed
+from speechaid.rules.currencies import CODES, SYMBOLS
 from tests.support.contacts import parse_contacts
 
 Sheet = Any
@@ -597,7 +598,57 @@ WORKBOOKS: Final = (
     xlsx(
         "pesos by the format",
         with_number(1500, '"$"#,##0'),
-        rows={2: person(debt_amount=1500, currency=None)},
+        rows={2: person(debt_amount=1500, currency="CLP")},
+    ),
+    *(
+        xlsx(f"{code} by the format", with_number(3, code), bad={2: f"known here: {word}"})
+        for code, word in (
+            ('0 "UTM"', "utm"),
+            ('"UTM" 0.00', "utm"),
+            ('"M$" #,##0', "m$"),
+            ('"MM$" #,##0', "mm$"),
+            ('#,##0 "mil"', "mil"),
+            ('0 "cuotas"', "cuotas"),
+            ('#,##0 "IVU"', "ivu"),
+            ('"$" #,##0.0,"M"', "m"),
+            ("0\\ \\U\\T\\M", "utm"),
+            ('[>=1000]#,##0,"k";0', "k"),
+            ("0%", "%"),
+        )
+    ),
+    *(
+        xlsx(
+            f"{code} by the format", with_number(3, code), rows={2: person(debt_amount=3, currency=currency)}
+        )
+        for code, currency in (
+            ('"U.F." #,##0.00', "CLF"),
+            ("[$UF] #,##0.00", "CLF"),
+            ('General "UF"', "CLF"),
+            ('"UF"* #,##0.00', "CLF"),
+            ('#,##0 "pesos"', "CLP"),
+            ('"S/" #,##0.00', "PEN"),
+            ('"$"#,##0;[Red]"($"#,##0")"', "CLP"),
+            ('_ "$"* #,##0_ ;_ "$"* \\-#,##0_ ;_ "$"* "-"_ ;_ @_ ', "CLP"),
+            ("[$$-340A]\\ #,##0", "CLP"),
+            ("#,##0.00", None),
+        )
+    ),
+    xlsx(
+        "a word of the format that is no unit of the variable",
+        with_number(3, '0 "cuotas"', "Cuotas"),
+        rows={2: person(additional_info={"Cuotas": "3"})},
+    ),
+    xlsx(
+        "pesos as they are shown",
+        with_number(150000.5, '"$" #,##0'),
+        rows={2: person(debt_amount=150001, currency="CLP")},
+        remark="'$ 150000.50' is read as 150001: the sheet shows 150000.5 so",
+    ),
+    xlsx(
+        "thousands that the format hides",
+        with_number(1234567, "#,##0,"),
+        rows={2: person(debt_amount=1234567)},
+        remark="the sheet shows it divided by 1,000",
     ),
     xlsx(
         "litres are no lempiras",
@@ -692,3 +743,38 @@ def test_a_title_that_was_mapped_to_the_amount_names_its_currency_too() -> None:
     data = b"Nombre;Celular;Cuota UF\nAna;955550101;12,5\n"
     (row,) = parse_contacts(data, choices=Choices(mapping={"Cuota UF": "amount"})).rows
     assert (row.debt_amount, row.currency) == (12.5, "CLF")
+
+
+def test_a_word_of_a_format_is_a_word_of_the_file_of_bad_rows() -> None:
+    book = next(file for file in WORKBOOKS if file.name == '0 "UTM" by the format')
+    (bad,) = parse_contacts(book.data, book.filename).bad_rows
+    assert bad.cells == ["Ana", 955550101, "3 UTM"]
+
+
+def test_the_format_s_word_beside_an_amount_is_read_as_the_same_word_in_a_text() -> None:
+    for word in (*SYMBOLS, *CODES, "$", "pesos", "UTM", "mil", "bs"):
+        book = xlsx(word, with_number(3, f'"{word}" 0.00'))
+        text = csv(word, f"Nombre;Celular;Monto\nAna;955550101;{word} 3\n")
+        assert _outcome(book) == _outcome(text), word
+
+
+def _outcome(file: InputFile) -> object:
+    parsed = parse_contacts(file.data, file.filename)
+    return [(row.debt_amount, row.currency) for row in parsed.rows]
+
+
+def test_hidden_rows_are_known_by_their_numbers() -> None:
+    file = next(file for file in WORKBOOKS if file.name == "a filter")
+    assert parse_contacts(file.data, file.filename).source.hidden_runs == ((3, 3),)
+
+
+@pytest.mark.parametrize(
+    ("code", "written"), [('"$" #,##0', "$ 150000"), ("#,##0", 150000), ("0.00", 150000.4)]
+)
+def test_a_file_of_bad_rows_has_the_amount_that_was_shown(code: str, written: object) -> None:
+    def fill(book: Book) -> None:
+        sheet = rows(("Nombre", "Celular", "Monto"), ("Ana", "no tiene"))(book)
+        sheet.write_number(1, 2, 150000.4, book.add_format({"num_format": code}))
+
+    (bad,) = parse_contacts(xlsx("", fill).data, "contacts.xlsx").bad_rows
+    assert bad.cells[2] == written

@@ -123,9 +123,24 @@ def test_promises_are_summed_as_far_as_they_can_be_read() -> None:
     assert report(**CAMPAIGN)["promises"] == {
         "jobs": 4,
         "amount": 301_000.12,
+        "by_currency": [{"currency": None, "amount": 301_000.12, "jobs": 3}],
         "jobs_without_amount": 1,
         "by_day": [{"day": None, "jobs": 1}, {"day": "2026-07-31", "jobs": 3}],
     }
+
+
+def test_promises_in_several_currencies_have_a_sum_each() -> None:
+    def told(amount: str, currency: str | None) -> Document:
+        return {"_id": {"day": None, "amount": amount, "currency": currency}, "jobs": 1}
+
+    rows = [told("1000", "CLP"), told("$ 500", None), told("20", "USD"), told("US$ 5", "CLP")]
+    shaped = report(promises=rows, country="CL")
+    assert shaped["promises"]["amount"] is None
+    assert shaped["promises"]["by_currency"] == [
+        {"currency": "CLP", "amount": 1500, "jobs": 2},
+        {"currency": "USD", "amount": 25, "jobs": 2},
+    ]
+    assert "1500.00 CLP, 25.00 USD altogether" in to_markdown(shaped)
 
 
 def test_batches_are_sorted_by_calls_and_include_those_without_calls() -> None:

@@ -63,6 +63,7 @@ def test_a_collection_job_has_every_variable_that_prompts_use() -> None:
         ({"debt_amount": 12.5, "currency": "CLF"}, "12.5 UF", "doce coma cinco UF"),
         ({"debt_amount": 25000, "currency": "USD"}, "25000 USD", "veinticinco mil dólares"),
         ({"debt_amount": 25000, "currency": "CLP"}, "25000", "veinticinco mil pesos"),
+        ({"debt_amount": 25000, "currency": "MXN"}, "25000 MXN", "veinticinco mil pesos mexicanos"),
         ({"debt_amount": 25000}, "25000", "veinticinco mil pesos"),
     ],
 )

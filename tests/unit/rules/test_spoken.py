@@ -70,3 +70,18 @@ def test_every_known_currency_has_a_name_in_every_language(currency: str, langua
 )
 def test_dates_are_said_in_the_language(language: str, words: str | None) -> None:
     assert spoken_date(date(2026, 12, 31), language) == words
+
+
+@pytest.mark.parametrize(
+    ("currency", "own", "words"),
+    [
+        ("MXN", "CLP", "mil quinientos pesos mexicanos"),
+        ("CLP", "PEN", "mil quinientos pesos chilenos"),
+        ("CLP", "CLP", "mil quinientos pesos"),
+        ("MXN", None, "mil quinientos pesos"),
+        ("USD", "CLP", "mil quinientos dólares"),
+        ("PEN", "CLP", "mil quinientos soles"),
+    ],
+)
+def test_pesos_of_another_country_are_named_with_theirs(currency: str, own: str | None, words: str) -> None:
+    assert spoken_amount(Decimal(1500), currency, "es", own) == words
