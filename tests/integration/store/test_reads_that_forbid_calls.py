@@ -82,24 +82,25 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
-    imports.find_untouched imports.forget_batch imports.keep_mapping imports.latest_of_batch
-    imports.mappings_of imports.note imports.of_batch imports.remove imports.waiting_jobs
-    imports.waiting_variables jobs.adopt
-    jobs.claim jobs.counts jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix jobs.finish
-    jobs.follows_call jobs.get jobs.has_job jobs.insert_many jobs.insert_missing jobs.keep_deleted
-    jobs.keep_lost_dial jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call
-    jobs.record_intent jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select
-    jobs.shared_numbers jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit
-    logs.commands logs.keep_for logs.latest logs.of_batch logs.of_job logs.write logs.write_many
-    operator_actions.cancel_waiting operator_actions.count operator_actions.count_never_called
-    operator_actions.delete_never_called operator_actions.drop_request operator_actions.in_progress
-    operator_actions.move operator_actions.release operator_actions.reset operator_actions.resettable
-    operator_actions.resume operator_actions.start_imported operator_actions.stuck
-    operator_actions.waiting_for_retry operator_actions.with_unknown_call pages.page
-    queue.accounts_with_suspended queue.convert_due_times queue.drop_legacy_retry queue.legacy_retries
-    queue.make_scheduled_pending queue.requeue_legacy_retry queue.respell_statuses queue.resume_suspended
-    queue.suspend_waiting requests.ask results.aggregate results.of_call results.of_job results.record
-    """.split()  # noqa: SIM905 - one word for one function, in lines
+    imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
+    imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove
+    imports.waiting_jobs imports.waiting_variables jobs.adopt jobs.claim jobs.counts
+    jobs.counts_by_batch jobs.drop_reserved_amount jobs.find_by_prefix jobs.finish jobs.follows_call
+    jobs.get jobs.has_job jobs.insert_many jobs.insert_missing jobs.keep_deleted jobs.keep_lost_dial
+    jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent
+    jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.shared_numbers
+    jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit logs.commands
+    logs.keep_for logs.latest logs.note_read logs.of_batch logs.of_job logs.refusals logs.write
+    logs.write_many operator_actions.cancel_waiting operator_actions.count
+    operator_actions.count_never_called operator_actions.delete_never_called
+    operator_actions.drop_request operator_actions.in_progress operator_actions.move
+    operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
+    operator_actions.start_imported operator_actions.stuck operator_actions.waiting_for_retry
+    operator_actions.with_unknown_call pages.page queue.accounts_with_suspended queue.convert_due_times
+    queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
+    queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
+    results.of_call results.of_job results.record
+""".split()  # noqa: SIM905 - one word for one function, in lines
 )
 
 READS = frozenset({"find", "aggregate", "count", "distinct"})
