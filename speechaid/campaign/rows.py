@@ -273,7 +273,7 @@ class RowReader:
         # A number is nobody's name: the agent would say it.
         name = " ".join(part for part in parts if not is_nothing(part) and any(map(str.isalpha, part)))
         if columns and not name:
-            remark(Kind.NAME, f"{columns[0].title}: the contact has no name")
+            remark(Kind.NAME, f"{columns[0].short_title}: the contact has no name")
         return name or None
 
     def _id(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> str | None:
@@ -282,10 +282,10 @@ class RowReader:
         if text is not None and digit is not None and len(digit) == 1:
             text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
         if text is not None:
-            title = self.columns.of(Role.DNI)[0].title
-            wrong = None if cells.fold(title) in COMPANY_IDS else wrong_id(text, self.country)
+            column = self.columns.of(Role.DNI)[0]
+            wrong = None if cells.fold(column.title) in COMPANY_IDS else wrong_id(text, self.country)
             if wrong is not None:
-                remark(Kind.ID, f"{title}: {wrong}")
+                remark(Kind.ID, f"{column.short_title}: {wrong}")
         return text
 
     def _phones(self, texts: Sequence[str], remark: Callable[[Kind, str], None]) -> dict[str, Any]:
@@ -308,7 +308,7 @@ class RowReader:
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
                     which = f", number {place} of {len(parts)} in the cell" if len(parts) > 1 else ""
-                    faults.append(f"{column.title}{which}: {fault[0]}")
+                    faults.append(f"{column.short_title}{which}: {fault[0]}")
                     kinds.append(fault[1])
         if not found:
             text = "; ".join(dict.fromkeys(faults)) or "no phone number"
@@ -336,7 +336,7 @@ class RowReader:
         if refused is not None:
             return refused
         for doubt, words in doubts:
-            remark(doubt, f"{column.title}: {words}")
+            remark(doubt, f"{column.short_title}: {words}")
         found.setdefault(line_of(reading), reading.e164)
         return None
 
@@ -359,17 +359,20 @@ class RowReader:
         cell = line.cells[column.position] if column.position < len(line.cells) else None
         text = texts[column.position]
         if is_nothing(text):
-            remark(Kind.AMOUNT, f"{column.title}: there is no amount")
+            remark(Kind.AMOUNT, f"{column.short_title}: there is no amount")
             return {"debt_amount": None}
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country)
         if isinstance(amount, AmountFault):
             which = unknown_words(text, self.country) if amount is AmountFault.UNKNOWN_WORD else []
             named = f": {', '.join(which)[:40]}" if which else ""
-            raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}{named}")
+            raise UnusableRowError(f"{column.short_title}: {text[:40]!r}: {amount}{named}")
         if amount.assumed is not None:
-            remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
+            remark(
+                Kind.ASSUMED,
+                f"{column.short_title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}",
+            )
         if amount.value == 0:
-            remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
+            remark(Kind.AMOUNT, f"{column.short_title}: the amount is 0")
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
         return {"debt_amount": value, "currency": self._currency(texts, amount, column.currency)}
@@ -401,7 +404,7 @@ class RowReader:
         found = None if text is None else read_date(text, self.country)
         if text is None or found is None:
             return None
-        title = self.columns.of(Role.DUE_DATE)[0].title
+        title = self.columns.of(Role.DUE_DATE)[0].short_title
         if isinstance(found, DateFault):
             raise UnusableRowError(f"{title}: {text[:40]!r}: {found}")
         if found.assumed is not None:
