@@ -367,8 +367,8 @@ def _check_size(name: str, scans: dict[str, SheetScan], filename: str) -> None:
         raise ImportFailed(f"{filename}: the sheet {name[:40]!r} cannot be found in the file: save it again")
     if scan is not None and scan.cells > MAX_CELLS:
         raise ImportFailed(
-            f"{filename}: the sheet {name[:40]!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, and "
-            f"at most {MAX_CELLS:,} are read; delete what stands far from the table"
+            f"{filename}: the sheet {name[:40]!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, "
+            f"and at most {MAX_CELLS:,} are read; delete what stands far from the table"
         )
 
 
