@@ -31,7 +31,7 @@ _SPANISH: Final[Mapping[Kind, str]] = {
     Kind.SHARED: "un número de tres personas o más",
     Kind.SERVICE: "un número de servicio (gratuito, de costo compartido), no de una persona",
     Kind.FOREIGN: "un número de otro país que el del archivo",
-    Kind.LANDLINE: "un teléfono fijo",
+    Kind.LANDLINE: "un teléfono fijo bajo un título de celulares",
     Kind.ASSUMED: "algo se supuso para leer la celda",
     Kind.NOTE: "hay palabras junto al número",
     Kind.PHONE: "uno de varios teléfonos no sirve",

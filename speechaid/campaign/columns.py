@@ -41,6 +41,8 @@ _JOINED: Final = frozenset(
 SAMPLE_ROWS: Final = 200
 #: Values that are shown of each column.
 SHOWN_VALUES: Final = 3
+#: Characters of a title in a sentence about one row.
+_LONGEST_TITLE: Final = 60
 #: Why a hidden column is left out.
 HIDDEN: Final = "the sheet does not show it"
 #: A column of phones: at least this share of its filled cells are valid numbers.
@@ -80,6 +82,12 @@ class Column:
     variable: str | None = None
     #: Its first values, as written: people's data.
     values: tuple[str, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def short_title(self) -> str:
+        """The title, for a sentence: a cell of a table without titles may be taken for one, and be long."""
+        title = self.title
+        return title if len(title) <= _LONGEST_TITLE else f"{title[: _LONGEST_TITLE - 1]}…"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,8 @@ def read_numbers(data: bytes, filename: str, *, countries: Sequence[str]) -> Num
     table = open_table(data, filename)
     country = countries[0]
     top = list(itertools.islice(table.lines, HEADING_LINES))
+    if not top:
+        raise ImportFailed(f"{filename}: the file is empty")
     heading = _heading(top, country)
     positions = None if heading is None else _positions(top[heading], data, filename, country)
     found: dict[str, None] = {}

@@ -26,7 +26,7 @@ from speechaid.campaign.dates import DateFault, read_date
 from speechaid.campaign.national_ids import compact_id, wrong_id
 from speechaid.campaign.number_formats import ShownNumber
 from speechaid.campaign.tables import MAX_COLUMNS, Line
-from speechaid.campaign.titles import COMPANY_IDS, REMARK_COLUMNS, Role
+from speechaid.campaign.titles import COMPANY_IDS, MOBILE_WORDS, REMARK_COLUMNS, Role
 from speechaid.campaign.words_for_nothing import is_nothing
 from speechaid.model.reading import Document
 from speechaid.rules.currencies import CODES, OF_COUNTRY, SYMBOLS
@@ -93,7 +93,7 @@ KINDS: Final[dict[Kind, KindPolicy]] = {
     Kind.SHARED: KindPolicy("one number under three or more people", is_bad=True),
     Kind.SERVICE: KindPolicy("a service number (toll-free, shared cost), not a person's", is_bad=True),
     Kind.FOREIGN: KindPolicy("a number of another country than the file's"),
-    Kind.LANDLINE: KindPolicy("a landline"),
+    Kind.LANDLINE: KindPolicy("a landline under a title of mobiles"),
     Kind.ASSUMED: KindPolicy("something was assumed to read the cell"),
     Kind.NOTE: KindPolicy("words stand beside the number"),
     Kind.PHONE: KindPolicy("one of several phones cannot be used", can_change=False),
@@ -305,7 +305,7 @@ class RowReader:
         # A number is nobody's name: the agent would say it.
         name = " ".join(part for part in parts if not is_nothing(part) and any(map(str.isalpha, part)))
         if columns and not name:
-            remark(Kind.NAME, f"{columns[0].title}: the contact has no name")
+            remark(Kind.NAME, f"{columns[0].short_title}: the contact has no name")
         return name or None
 
     def _id(self, texts: Sequence[str], country: str, remark: Callable[[Kind, str], None]) -> str | None:
@@ -314,12 +314,12 @@ class RowReader:
         if text is not None and digit is not None and len(digit) == 1:
             text = text if text.endswith(f"-{digit}") else f"{text}-{digit}"
         if text is not None:
-            title = self.columns.of(Role.DNI)[0].title
+            column = self.columns.of(Role.DNI)[0]
             # Who lives in another country than the file's may have an id of either.
-            is_checked = country == self.country and cells.fold(title) not in COMPANY_IDS
+            is_checked = country == self.country and cells.fold(column.title) not in COMPANY_IDS
             wrong = wrong_id(text, country) if is_checked else None
             if wrong is not None:
-                remark(Kind.ID, f"{title}: {wrong}")
+                remark(Kind.ID, f"{column.short_title}: {wrong}")
         return text
 
     def _phones(
@@ -343,7 +343,7 @@ class RowReader:
                 fault = self._add_phone(column, part, reading, found, remark)
                 if fault is not None:
                     which = f", number {place} of {len(parts)} in the cell" if len(parts) > 1 else ""
-                    faults.append(f"{column.title}{which}: {fault[0]}")
+                    faults.append(f"{column.short_title}{which}: {fault[0]}")
                     kinds.append(fault[1])
         if not found:
             text = "; ".join(dict.fromkeys(faults)) or "no phone number"
@@ -365,11 +365,13 @@ class RowReader:
             digits = sum(character.isdecimal() for character in part)
             return f"{reading} ({len(part)} characters, {digits} digits)", None
         doubts = list(_doubts_about(reading, self.country))
+        if not _means_mobiles(column.title) and Kind.LANDLINE not in self.refused:
+            doubts = [doubt for doubt in doubts if doubt[0] is not Kind.LANDLINE]
         refused = next(((text, kind) for kind, text in doubts if self.is_bad(kind)), None)
         if refused is not None:
             return refused
         for doubt, words in doubts:
-            remark(doubt, f"{column.title}: {words}")
+            remark(doubt, f"{column.short_title}: {words}")
         found.setdefault(line_of(reading), reading.e164)
         return None
 
@@ -413,22 +415,25 @@ class RowReader:
         text = cell.typed_text if isinstance(cell, ShownNumber) else texts[column.position]
         if is_nothing(text):
             error = f": the sheet has the error {text}" if text.startswith("#") else ""
-            remark(Kind.AMOUNT, f"{column.title}: there is no amount{error}")
+            remark(Kind.AMOUNT, f"{column.short_title}: there is no amount{error}")
             return {"debt_amount": None}
         said = self._currency(texts, column.currency)
         amount = read_amount(cell if isinstance(cell, int | float) else text, self.country, said)
         if isinstance(amount, AmountFault):
             which = unknown_words(text, self.country) if amount is AmountFault.UNKNOWN_WORD else []
             named = f": {', '.join(which)[:40]}" if which else ""
-            raise UnusableRowError(f"{column.title}: {text[:40]!r}: {amount}{named}")
+            raise UnusableRowError(f"{column.short_title}: {text[:40]!r}: {amount}{named}")
         if said is not None and amount.currency not in {None, said} and said not in amount.may_be:
             whose = "its title" if column.currency else "the currency column"
             raise UnusableRowError(f"the amount is in {amount.currency}, and {whose} says {said}")
         if amount.assumed is not None:
-            remark(Kind.ASSUMED, f"{column.title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}")
+            remark(
+                Kind.ASSUMED,
+                f"{column.short_title}: {text[:40]!r} is read as {amount.value}: {amount.assumed}",
+            )
         if amount.value == 0:
-            remark(Kind.AMOUNT, f"{column.title}: the amount is 0")
-        self._remark_currency(f"{column.title}: {text[:40]!r}", amount, said, country, remark)
+            remark(Kind.AMOUNT, f"{column.short_title}: the amount is 0")
+        self._remark_currency(f"{column.short_title}: {text[:40]!r}", amount, said, country, remark)
         whole = amount.value == amount.value.to_integral_value()
         value = int(amount.value) if whole else float(amount.value)
         return {"debt_amount": value, "currency": said or amount.currency}
@@ -473,7 +478,7 @@ class RowReader:
         found = None if text is None else read_date(text, country)
         if text is None or found is None:
             return None
-        title = self.columns.of(Role.DUE_DATE)[0].title
+        title = self.columns.of(Role.DUE_DATE)[0].short_title
         if isinstance(found, DateFault):
             raise UnusableRowError(f"{title}: {text[:40]!r}: {found}")
         if found.assumed is not None:
@@ -531,6 +536,10 @@ def _readings(text: str, area: str | None, country: str) -> list[tuple[str, Numb
         return found
     whole = read_cell(f"{area.strip('()')} {text}", country)
     return whole if all(isinstance(reading, Number) and reading.is_valid for _, reading in whole) else found
+
+
+def _means_mobiles(title: str) -> bool:
+    return any(word.rstrip("0123456789") in MOBILE_WORDS for word in cells.fold(title).split())
 
 
 def _doubts_about(number: Number, country: str) -> Iterable[tuple[Kind, str]]:

@@ -18,6 +18,7 @@ from speechaid.campaign.titles import Role
 from speechaid.campaign.unsupported_files import unsupported_type
 from speechaid.campaign.workbook_scan import SheetScan, WorkbookError, scan_workbook
 from speechaid.errors import ImportFailed
+from speechaid.model.reading import as_printable
 
 #: The supported formats, for messages.
 READABLE: Final = "allowed: CSV in UTF-8, UTF-16, Windows-1252, Mac Roman or DOS, or an XLSX workbook"
@@ -353,7 +354,9 @@ def _translated(exc: BaseException, filename: str) -> BaseException:
     is_fault = isinstance(exc, Exception) or type(exc).__name__ == "PanicException"
     if not is_fault or isinstance(exc, MemoryError):
         return exc
-    return ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}")
+    # It may quote a cell.
+    fault = as_printable(exc)
+    return ImportFailed(f"{filename}: the spreadsheet cannot be read: {fault}; {READABLE}")
 
 
 def _as_formatted(lines: Iterator[Line], scan: SheetScan) -> Iterator[Line]:
@@ -377,11 +380,11 @@ def _in_form(cell: Any, form: NumberFormat) -> Any:
 def _check_size(name: str, scans: dict[str, SheetScan], filename: str) -> None:
     scan = scans.get(name)
     if scans and (scan is None or not scan.is_found):
-        raise ImportFailed(f"{filename}: the sheet {name!r} cannot be found in the file: save it again")
+        raise ImportFailed(f"{filename}: the sheet {name[:40]!r} cannot be found in the file: save it again")
     if scan is not None and scan.cells > MAX_CELLS:
         raise ImportFailed(
-            f"{filename}: the sheet {name!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, and at "
-            f"most {MAX_CELLS:,} are read; delete what stands far from the table"
+            f"{filename}: the sheet {name[:40]!r} reaches to the cell {scan.corner}: {scan.cells:,} cells, "
+            f"and at most {MAX_CELLS:,} are read; delete what stands far from the table"
         )
 
 
@@ -392,7 +395,8 @@ def _scanned(data: bytes, filename: str) -> dict[str, SheetScan]:
     try:
         return {scan.name: scan for scan in scan_workbook(data) or ()}
     except WorkbookError as exc:
-        raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {exc}; {READABLE}") from exc
+        fault = as_printable(exc)
+        raise ImportFailed(f"{filename}: the spreadsheet cannot be read: {fault}; {READABLE}") from exc
 
 
 def _chosen(
@@ -409,8 +413,8 @@ def _chosen(
             found = [int(wanted) - 1]
         if found:
             return found[0]
-        listed = ", ".join(repr(name) for name in names)
-        raise ImportFailed(f"{filename}: no sheet is called {wanted!r}; the workbook has {listed}")
+        listed = ", ".join(repr(name[:40]) for name in names[:12]) + (", …" if len(names) > 12 else "")
+        raise ImportFailed(f"{filename}: no sheet is called {wanted[:40]!r}; the workbook has {listed}")
     shown = [position for position, is_visible in enumerate(visible) if is_visible]
     filled = [position for position in shown if names[position] not in scans or scans[names[position]].cells]
     if not shown:

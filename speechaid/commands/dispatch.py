@@ -291,7 +291,7 @@ class Dispatcher:
     ) -> _Outcome:
         """Record what the answer shows of people, in the database thread; without a record, no answer."""
         documents = 0 if command.documents is None else command.documents(request.args, outcome.result)
-        if not documents:
+        if not documents and not command.records_empty:
             return outcome
         try:
             self._read_records.record(context.store, request, documents)

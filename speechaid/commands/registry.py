@@ -72,6 +72,8 @@ class BackgroundCommand:
     first: bool = False
     #: How many people's documents an answer shows: a read of them is recorded. Of a write: with ``dry_run``.
     documents: DocumentCount | None = None
+    #: A read that found nobody is recorded, too: its file is handed on, and says so of everybody.
+    records_empty: bool = False
 
 
 def _listed(name: str) -> DocumentCount:
@@ -161,7 +163,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         documents=lambda _args, result: int(result["jobs"]["total"] + result["calls"]["total"]),
     ),
     "promises": BackgroundCommand(run=in_process("promises"), documents=_listed("promises")),
-    "export": BackgroundCommand(run=in_process("export"), documents=_listed("rows")),
+    "export": BackgroundCommand(run=in_process("export"), documents=_listed("rows"), records_empty=True),
     "dnc": BackgroundCommand(run=do_not_call.dnc, documents=lambda _args, result: int("number" in result)),
     "dnc-add": BackgroundCommand(run=do_not_call.dnc_add),
     "dnc-remove": BackgroundCommand(run=do_not_call.dnc_remove),

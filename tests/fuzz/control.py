@@ -338,6 +338,8 @@ def _odd_value(argument: Argument, chosen: random.Random) -> Any:
 
 
 def _allowed_value(argument: Argument) -> Any:
+    if argument.repeatable:
+        return list(argument.choices[:1]) or ["x"]
     if argument.choices:
         return argument.choices[0]
     if argument.kind is Kind.FLAG:

@@ -25,6 +25,7 @@ def read_records(operator: Operator) -> list[Document]:
         ("job", {"job": "job-1"}, {"job": "job-1"}, 1),
         ("explain", {"job": "job-1"}, {"job": "job-1"}, 1),
         ("export", {"what": "jobs"}, {"what": "jobs"}, 3),
+        ("export", {"what": "promises"}, {"what": "promises"}, 0),
         ("report", {}, {}, 3),
         ("ids", {"kind": "job"}, {"kind": "job"}, 3),
         ("dnc", {"number": "+56912345671"}, {"number": "+569******71"}, 1),

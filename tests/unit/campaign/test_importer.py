@@ -457,6 +457,8 @@ def test_letters_that_another_program_lost_are_remarked() -> None:
     assert [(remark.kind, remark.line) for remark in parsed.remarks] == [(Kind.LETTERS, 2)]
 
 
-def test_landlines_are_counted_in_every_column_of_phones() -> None:
+def test_landlines_are_remarked_where_mobiles_are_meant() -> None:
     parsed = parse("Fono 1;Celular;Fono Trabajo", "225550101;225550102;225550103")
-    assert [remark.kind for remark in parsed.remarks] == [Kind.LANDLINE] * 3
+    assert [(remark.kind, remark.text) for remark in parsed.remarks] == [
+        (Kind.LANDLINE, "Celular: a landline")
+    ]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechaid.campaign import tables, workbook_scan
+from speechaid.campaign.number_list import read_numbers
 from speechaid.errors import ImportFailed
 from speechctl.sheets import write_bad_rows
 from tests.support.contacts import parse_contacts
@@ -178,3 +179,20 @@ def test_a_closed_sum_passes_again_and_a_row_that_stays_bad_is_the_same_again() 
     )
     assert [row.debt_amount for row in parsed.rows] == [1234567]
     assert [bad.cells[2:] for bad in parsed.bad_rows] == [["Eva", "", "$ 9.999,-"]]
+
+
+@pytest.mark.parametrize("title", ["telefono", "monto", "fecha de vencimiento", "rut"])
+@pytest.mark.parametrize(
+    "cell", ["x" * 9_000, "9 " * 4_500, "1/" * 4_500], ids=["letters", "digits", "dates"]
+)
+def test_no_sentence_about_a_row_repeats_a_long_title_or_cell(title: str, cell: str) -> None:
+    parsed = parse_contacts(f"phone;{title} {cell}\n955550101;{cell}\n1;2\n".encode(), "long.csv")
+    sentences = [row.reason for row in parsed.bad_rows] + [str(one) for one in parsed.columns.remarks]
+    assert sentences
+    assert all(len(sentence) < 500 for sentence in sentences)
+
+
+@pytest.mark.parametrize("data", [b" \n\n", b"\x01\x01\n", b";;;"])
+def test_a_list_of_numbers_with_blanks_alone_is_one_sentence(data: bytes) -> None:
+    with pytest.raises(ImportFailed, match=r"^dnc\.csv: "):
+        read_numbers(data, "dnc.csv", countries=["CL"])

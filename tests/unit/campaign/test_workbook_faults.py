@@ -122,3 +122,24 @@ def test_of_two_parts_with_one_name_none_is_read() -> None:
         archive.writestr("XL/worksheets/Sheet1.xml", archive.read("xl/worksheets/sheet1.xml"))
     with pytest.raises(ImportFailed, match="two parts of one name"):
         parse_contacts(data.getvalue(), "merged.xlsx")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'<c r="C3" t="s"><v>9</v>', b'<c r="C3" t="e"><v>' + b"Ana" * 3_000 + b"</v>"),
+        (b'<c r="C3" t="s">', b'<c r="C3" t="' + b"Ana" * 3_000 + b'">'),
+    ],
+    ids=["value", "type"],
+)
+def test_a_long_cell_that_cannot_be_read_is_not_quoted_whole(change: tuple[bytes, bytes]) -> None:
+    with pytest.raises(ImportFailed, match="the spreadsheet cannot be read") as refused:
+        parse_contacts(with_sheet(change), "merged.xlsx")
+    assert len(str(refused.value)) < 500
+
+
+def test_the_name_of_a_sheet_is_shortened_in_a_sentence() -> None:
+    data = rewritten(("workbook.xml", (b'name="', b'name="' + b"x" * 9_000)))
+    with pytest.raises(ImportFailed, match="reaches to the cell") as refused:
+        parse_contacts(data, "merged.xlsx")
+    assert len(str(refused.value)) < 500

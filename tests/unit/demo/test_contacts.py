@@ -28,12 +28,7 @@ def parse(count: int) -> Parsed:
 def test_every_contact_is_imported_and_every_number_is_fiction(count: int) -> None:
     parsed = parse(count)
     assert (len(parsed.rows), parsed.bad_rows) == (count, [])
-    assert {remark.kind for remark in parsed.remarks} <= {
-        Kind.FOREIGN,
-        Kind.UNASSIGNED,
-        Kind.ID,
-        Kind.LANDLINE,
-    }
+    assert {remark.kind for remark in parsed.remarks} <= {Kind.FOREIGN, Kind.UNASSIGNED, Kind.ID}
     assert {number for row in parsed.rows for number in row.phones if not FICTION.fullmatch(number)} == set()
     assert {len(row.phones) for row in parsed.rows} <= {1, 2, 3}
 
