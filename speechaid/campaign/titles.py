@@ -125,6 +125,13 @@ PHONE_WORDS: Final = frozenset(
         *("whats", "contactable"),
     }
 )
+#: Those of them that mean a mobile.
+MOBILE_WORDS: Final = frozenset(
+    {
+        *("mobile", "cell", "cellphone", "celular", "celulares", "cel", "movil", "moviles"),
+        *("whatsapp", "wsp", "wapp", "whats"),
+    }
+)
 #: Titles of phones that have no such word.
 PHONE_TITLES: Final = frozenset(
     {
