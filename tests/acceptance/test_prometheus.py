@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -417,13 +417,14 @@ def workers_again(scene: Scene) -> None:
     scene.remove("job-stuck")
 
 
-def a_backlog_that_no_worker_may_dial(scene: Scene) -> None:
-    """Jobs of a batch whose only place another host's dial has, and keeps."""
-    elsewhere = {"key": "of-another-host", "at": datetime.now(UTC) + timedelta(days=1)}
-    full = {"call_settings": {"max_concurrent_calls": 1}, "open_dials": [elsewhere]}
-    scene.store.batches.create({"batch_id": "batch-backlog", "name": "backlog", **full})
-    for number in range(6):
-        scene.insert(f"job-backlog-{number}", batch_id="batch-backlog", reserved_until=None)
+def a_backlog_that_no_worker_can_claim(scene: Scene) -> None:
+    """An index of another program allows one of these jobs in progress, and there is one."""
+    jobs = scene.store.jobs.table
+    only = {"twin": True, "status": "in_progress"}
+    jobs.create_index([("twin", 1)], name="twins", unique=True, partialFilterExpression=only)
+    scene.insert("job-backlog-0", status="in_progress", claim_token="t", twin=True)
+    for number in range(1, 7):
+        scene.insert(f"job-backlog-{number}", reserved_until=None, twin=True)
 
 
 def held_while_a_job_waits(scene: Scene) -> None:
@@ -445,8 +446,9 @@ def numbers_that_retell_refuses(scene: Scene) -> None:
 
 
 def no_backlog(scene: Scene) -> None:
-    for number in range(6):
+    for number in range(7):
         scene.remove(f"job-backlog-{number}")
+    scene.store.jobs.table.drop_index("twins")
 
 
 def nobody_answers(scene: Scene) -> None:
@@ -517,7 +519,7 @@ FAULTS = [
         finding="crash_loop",
     ),
     Fault(
-        alerts=("PendingBacklog", "NoCallFinished"), cause=a_backlog_that_no_worker_may_dial, undo=no_backlog
+        alerts=("PendingBacklog", "NoCallFinished"), cause=a_backlog_that_no_worker_can_claim, undo=no_backlog
     ),
     Fault(
         alerts=("DiallingHeld",),

@@ -47,6 +47,9 @@ _SHAPES: Final = tuple(
     for pattern, word in (
         # An idle worker claims for a few milliseconds between two waits.
         (r"^(worker-\d+\s+)claiming\b", r"\1idle"),
+        # Which day it is.
+        (r"\b(?:lunes|martes|miércoles|jueves|viernes|sábado|domingo), \d+ de \w+ de \d{4}", "TIME"),
+        (r"\b(?:today|tomorrow|on \w+day \d{4}-\d\d-\d\d)(?=\s\d\d:\d\d)", "TIME"),
         (r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:\+00:00|Z)?)?", "TIME"),
         (r"\b\d\d:\d\d(?::\d\d)?\b", "TIME"),
         (r"\bbatch-\d{8}-[0-9a-f]{1,8}\b", "BATCH"),
@@ -56,6 +59,7 @@ _SHAPES: Final = tuple(
         (r"\S*\*{4,}\d\d", "PHONE"),
         (r"\b(?:\w+ \(uid \d+\)|uid \d+)", "USER"),
         (r"\b\d+(?:[.,]\d+)*(?:ms|[smhd]\b)?", "N"),
+        (r"\bTIME(?:,? TIME)+\b", "TIME"),
         (r"\bN(?: N)+\b", "N"),
         (r"\bN (\w+?)s\b", r"N \1"),
         (r"[-#=.]{4,}", "-"),
