@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from speechaid.model.batch import Batch
 from speechaid.model.faults import FieldFault
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phones, mask_prose
-from speechaid.model.reading import Document, as_printable, usable_name, yes_or_no
+from speechaid.model.reading import Document, as_printable, text, usable_name, yes_or_no
 from speechaid.model.states import FINISHED
 from speechaid.rules import circuit_breaker, numbers, phones, windows
 from speechaid.rules.windows import WindowFault
@@ -61,6 +61,8 @@ class UnreadableDocument:
     #: Its name for operators, else its ``_id`` as text.
     name: str
     fault: FieldFault
+    #: Its ``_id`` where that is a number of the do-not-call list, as it stands there; never shown.
+    listed_as: str | None = field(default=None, repr=False)
 
     @property
     def sentence(self) -> str:
@@ -121,7 +123,10 @@ class DocumentScan:
 
     def all_found(self) -> list[UnreadableDocument]:
         """What the last whole round found, and this one so far; what forbids calls first."""
-        seen = {(one.collection, one.name, one.fault.field): one for one in (*self._before, *self._now)}
+        seen = {
+            (one.collection, one.name, one.listed_as, one.fault.field): one
+            for one in (*self._before, *self._now)
+        }
         return sorted(seen.values(), key=lambda one: not one.fault.forbids)[:MAX_FOUND]
 
     def unassigned_numbers(self) -> dict[str, int]:
@@ -227,9 +232,13 @@ def _named(
 ) -> list[UnreadableDocument]:
     known = None if field is None else usable_name(document.get(field))
     called = mask_phones(known or as_printable(document["_id"]))
+    listed_as = None
     if collection == DO_NOT_CALL_LIST:
-        called = mask_prose(called)
-    return [UnreadableDocument(collection=collection, name=called, fault=fault) for fault in read(document)]
+        called, listed_as = mask_prose(called), text(document["_id"])
+    return [
+        UnreadableDocument(collection=collection, name=called, fault=fault, listed_as=listed_as)
+        for fault in read(document)
+    ]
 
 
 def _faults_of_batch(batch: Batch) -> tuple[FieldFault, ...]:

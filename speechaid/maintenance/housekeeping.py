@@ -319,7 +319,8 @@ class Housekeeper:
 
         No index tells them from the others, and there may be a million.
         """
-        forms = {one.name for one in self._scan.all_found() if one.is_of_do_not_call_list}
+        found = (one for one in self._scan.all_found() if one.is_of_do_not_call_list)
+        forms = {one.listed_as for one in found if one.listed_as is not None}
         for form in forms - self._listed_forms:
             self._list_number(form, country)
         self._listed_forms = forms
