@@ -21,7 +21,7 @@ from speechaid.store.connection import connect
 from speechctl.client import Client
 from tests.integration.control.test_commands import Operator, settings_for
 from tests.support.fakes import served
-from tests.support.fleet_harness import is_alive, until
+from tests.support.fleet_harness import until
 
 Document = dict[str, Any]
 
@@ -125,7 +125,9 @@ def test_a_report_after_a_killed_process_is_made_by_another(
     operator.run("report")
     (pid,) = pids(database_thread)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not is_alive(pid), "its end")
+    # The whole of it: its first thread may be gone, and the others not yet.
+    ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    until(lambda: os.waitid(os.P_PID, pid, ended) is not None, "its end")
     assert operator.run("report")["jobs"]["total"] == 0
     assert pid not in pids(database_thread)
 
