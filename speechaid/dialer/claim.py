@@ -14,7 +14,7 @@ from logging import WARNING
 from zlib import crc32
 
 from speechaid.dialer import circuit_breaker
-from speechaid.dialer.context import LEFT_OUT_SECONDS, WorkerContext, log
+from speechaid.dialer.context import WorkerContext, log
 from speechaid.dialer.due_batches import DueBatches
 from speechaid.dialer.preflight import ClaimedJob, read_claimed_job
 from speechaid.errors import StoreError, StoreUnavailable
@@ -226,7 +226,7 @@ class JobClaimer:
         except StoreUnavailable:
             raise
         except Exception:
-            context.store.jobs.put_aside(candidate.id, token, LEFT_OUT_SECONDS)
+            context.store.jobs.put_aside(candidate.id, token, context.left_out.add(candidate.id))
             raise
 
     def _note_fault(self, candidate: Candidate, fault: Exception) -> None:

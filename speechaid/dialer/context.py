@@ -40,7 +40,9 @@ DATABASE_STEP_SECONDS = 40.0
 OPERATION_RETRY_SECONDS = (0.5, 5.0)
 
 
-#: A job whose document cannot be claimed, read or written is left out for this many seconds.
+#: A job whose document cannot be claimed, read or written is left out for this many seconds: at first, and at
+#: most.
+FIRST_LEFT_OUT_SECONDS = 15.0
 LEFT_OUT_SECONDS = 600.0
 #: Such jobs that a worker leaves out at most; of more, the latest.
 LEFT_OUT_AT_MOST = 1000
@@ -99,14 +101,24 @@ class LeftOut:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: ``_id`` and until when; by the ``repr`` of the ``_id``, which may be of any type.
-        self._jobs: dict[str, tuple[Any, float]] = {}
+        #: ``_id``, until when, and for how long; by the ``repr`` of the ``_id``, which may be of any type.
+        self._jobs: dict[str, tuple[Any, float, float]] = {}
 
-    def add(self, job_id: Any) -> None:
-        """Leave this job out for ``LEFT_OUT_SECONDS``."""
-        self._jobs[repr(job_id)] = job_id, self._clock.boottime() + LEFT_OUT_SECONDS
+    def add(self, job_id: Any) -> float:
+        """Leave this job out, unless it is already; return for how many seconds from now.
+
+        At first ``FIRST_LEFT_OUT_SECONDS``, each further time twice as long: where the database refused every
+        job (a full disk), they are called soon after it is well again.
+        """
+        name, now = repr(job_id), self._clock.boottime()
+        _, until, seconds = self._jobs.pop(name, (None, now, 0.0))
+        if until <= now:
+            seconds = min(2 * seconds or FIRST_LEFT_OUT_SECONDS, LEFT_OUT_SECONDS)
+            until = now + seconds
+        self._jobs[name] = job_id, until, seconds
         if len(self._jobs) > LEFT_OUT_AT_MOST:
             del self._jobs[next(iter(self._jobs))]
+        return until - now
 
     def clear(self) -> None:
         """Leave none out: a query that has to name them is refused."""
@@ -115,8 +127,9 @@ class LeftOut:
     def job_ids(self) -> list[Any]:
         """``_id`` of the jobs that are left out now."""
         now = self._clock.boottime()
-        self._jobs = {name: entry for name, entry in self._jobs.items() if entry[1] > now}
-        return [job_id for job_id, _ in self._jobs.values()]
+        # Remembered beyond its time: the next one is longer.
+        self._jobs = {name: entry for name, entry in self._jobs.items() if entry[1] + LEFT_OUT_SECONDS > now}
+        return [job_id for job_id, until, _ in self._jobs.values() if until > now]
 
 
 @dataclass(kw_only=True)

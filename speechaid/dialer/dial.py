@@ -25,7 +25,7 @@ from speechaid.dialer import (
     legacy_reservations,
     settlement,
 )
-from speechaid.dialer.context import LEFT_OUT_SECONDS, WorkerContext
+from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
@@ -142,7 +142,7 @@ def put_aside(context: WorkerContext, job: Job, why: str) -> None:
     context.emit("job.unreadable", job, level=WARNING, why=why)
     context.link.count("speechaid_put_back_total", reason=Reason.JOB_UNREADABLE)
     if job.claim_token is not None:
-        context.store.jobs.put_aside(job.id, job.claim_token, LEFT_OUT_SECONDS)
+        context.store.jobs.put_aside(job.id, job.claim_token, context.left_out.add(job.id))
 
 
 def _plan(context: WorkerContext, job: Job, choice: Choice, preflight: Preflight) -> Evaluation | Dial:

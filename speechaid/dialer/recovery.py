@@ -20,7 +20,7 @@ from speechaid.dialer import (
     legacy_calls,
     settlement,
 )
-from speechaid.dialer.context import LEFT_OUT_SECONDS, HandOver, WorkerContext, log
+from speechaid.dialer.context import HandOver, WorkerContext, log
 from speechaid.dialer.preflight import read_preflight
 from speechaid.errors import JobDeleted, LeaseLost, StoreError, StoreUnavailable
 from speechaid.model.call import ListedCall, ReportedCall
@@ -91,8 +91,7 @@ def _adopt(context: WorkerContext, candidate: Candidate) -> Job | None:
 def _leave(context: WorkerContext, job: Job, why: str) -> None:
     """Leave a job for a while whose document cannot be read or written; a call that it may have is kept."""
     context.emit("job.unreadable", job, level=WARNING, why=why)
-    context.left_out.add(job.id)
-    until = context.store.now() + timedelta(seconds=LEFT_OUT_SECONDS)
+    until = context.store.now() + timedelta(seconds=context.left_out.add(job.id))
     context.store.jobs.release_lease(job, until=until)
 
 
