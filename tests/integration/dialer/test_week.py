@@ -430,12 +430,15 @@ def test_retries_kept_their_delay_and_no_job_had_more_than_its_attempts(week: We
 def test_every_call_is_recorded_once_and_every_job_s_status_has_its_reason(week: Week) -> None:
     results = [row["call_id"] for row in week.rows("call_results").values()]
     assert len(results) == len(set(results))
+    listed = week.rows("speechaid_do_not_call").keys()
     unfinished = [job for job in week.rows("jobs").values() if job["status"] not in {"done", "failed"}]
     for job in unfinished:
         assert job["status"] in {"pending", "in_progress", "suspended", "cancelled"}
         if job["status"] == "suspended":
             assert job["suspend_reason"] == "no_credit"
         if job["status"] == "cancelled":
-            assert job["cancel_reason"] == "do_not_call"
+            assert job["cancel_reason"] in {"do_not_call", "on_do_not_call_list"}
+        if job.get("cancel_reason") == "on_do_not_call_list":
+            assert listed & set(job["contact"]["phones"])
     counted = Queue(week.store.jobs.table, week.store.now).due_batches()
     assert "not understood" in {entry.batch_id for entry in counted}
