@@ -203,10 +203,19 @@ _WORKER: Final = Argument(
 )
 _REASON: Final = Argument(name="reason", help="the reason; recorded with author and time, numbers masked")
 _COUNTRY: Final = Argument(name="country", help="country of numbers without a country code: CL")
+_PERSON: Final = Argument(
+    name="person",
+    positional=True,
+    required=True,
+    help="a national id, a phone number, or the beginning of a name",
+)
+_IN_ACCOUNT: Final = Argument(name="account", help="in this account only", completes="account")
 _NUMBER: Final = Argument(
     name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
 )
-_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help="check whether this number is listed")
+_LISTED: Final = "the phone number, or the national id of a person: +56912345678, 12.345.678-5"
+_LISTED_NUMBER: Final = Argument(name="number", positional=True, required=True, help=_LISTED)
+_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help=_LISTED)
 _DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="show what would happen, and change nothing")
 
 _HOURS: Final = Argument(
@@ -565,6 +574,23 @@ _TABLE: Final = (
         arguments=(_JOB,),
     ),
     CommandSpec(
+        name="person",
+        help="one person: every job and call of all batches, opt-outs, and the next dial",
+        access=Access.READ,
+        arguments=(
+            _PERSON,
+            _IN_ACCOUNT,
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=50,
+                help="at most this many jobs and calls, the latest (default 50)",
+            ),
+        ),
+    ),
+    CommandSpec(
         name="explain",
         help="why this person is, or is not, being called right now, and when the next chance comes",
         access=Access.READ,
@@ -724,7 +750,7 @@ _TABLE: Final = (
     ),
     CommandSpec(
         name="dnc",
-        help="the do-not-call list: its length, and whether a number is on it",
+        help="the do-not-call list: its length, and whether a number or a person is on it",
         access=Access.READ,
         arguments=(_OPTIONAL_NUMBER, _COUNTRY),
     ),
@@ -737,10 +763,19 @@ _TABLE: Final = (
     ),
     _write(
         "dnc-remove",
-        "take a number off the do-not-call list",
-        _NUMBER,
+        "take a number, or a person with the numbers of opt-out, off the do-not-call list",
+        _LISTED_NUMBER,
         _COUNTRY,
-        question="Allow calls to this number again?",
+        question="Allow these calls again?",
+    ),
+    _write(
+        "opt-out",
+        "a person is not to be called again: all numbers and the national id go on the do-not-call list",
+        _PERSON,
+        _IN_ACCOUNT,
+        _REASON,
+        question="Never call {person} again, on any number?",
+        timeout_seconds=600.0,
     ),
     _write(
         "dnc-import",
@@ -937,6 +972,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
+    "people": ("person", "opt-out"),
     "accounts": ("suspend-account", "resume-account"),
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),

@@ -203,7 +203,7 @@ class Store:
         self.imports = Imports(
             self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
         )
-        self.people = People(self.jobs.table)
+        self.people = People(self.jobs.table, self.results.table)
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,

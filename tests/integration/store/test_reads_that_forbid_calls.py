@@ -36,6 +36,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "batches.register_dial": lambda store: store.batches.register_dial("b", "key", at_most=None),
     "batches.cancelled_ids": lambda store: store.batches.cancelled_ids(),
     "do_not_call.listed": lambda store: store.do_not_call.listed(["+56911111111"]),
+    "do_not_call.listed_people": lambda store: store.do_not_call.listed_people(["person:id:1:a"]),
+    "do_not_call.people_entries": lambda store: store.do_not_call.people_entries("id:1"),
     "holds.find_hold": lambda store: store.holds.find_hold(),
     "holds.read": lambda store: store.holds.read("fingerprint"),
     "holds.require_level": lambda store: store.holds.require_level(Level.FIRST, by="ana"),
@@ -83,6 +85,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
+    do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
+    do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
