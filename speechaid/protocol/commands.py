@@ -109,8 +109,13 @@ class CommandSpec:
 
     @property
     def takes_file(self) -> bool:
-        """Whether a request carries an attachment."""
+        """Whether a request may carry an attachment."""
         return any(argument.kind is Kind.FILE for argument in self.arguments)
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether every request carries an attachment."""
+        return any(argument.kind is Kind.FILE and argument.required for argument in self.arguments)
 
     @property
     def wire_arguments(self) -> tuple[Argument, ...]:
@@ -590,6 +595,23 @@ _TABLE: Final = (
             ),
         ),
     ),
+    _write(
+        "paid",
+        "a person has paid, or those of a file: their waiting jobs are cancelled, and it is recorded",
+        Argument(
+            name="person", positional=True, help="a national id, a phone number, or the beginning of a name"
+        ),
+        Argument(name="file", kind=Kind.FILE, help="a CSV or XLSX file of national ids, instead of a person"),
+        Argument(name="column", help="the file's column of ids, where its title is not a usual one"),
+        Argument(name="amount_column", help="the file's column of amounts"),
+        _IN_ACCOUNT,
+        Argument(
+            name="amount", kind=Kind.NUMBER, minimum=0, maximum=1e12, help="how much the person has paid"
+        ),
+        Argument(name="note", help="a note; recorded with author and time, numbers masked"),
+        _DRY_RUN,
+        timeout_seconds=600.0,
+    ),
     CommandSpec(
         name="explain",
         help="why this person is, or is not, being called right now, and when the next chance comes",
@@ -972,7 +994,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
-    "people": ("person", "opt-out"),
+    "people": ("person", "opt-out", "paid"),
     "accounts": ("suspend-account", "resume-account"),
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),

@@ -376,6 +376,7 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "resume-account": actions.account,
     "person": people.person,
     "opt-out": people.opt_out,
+    "paid": people.paid,
     "explain": diagnostics.explain,
     "forecast": diagnostics.forecast,
     "doctor": diagnostics.doctor,

@@ -422,6 +422,25 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "no job has a national id of the person: only these numbers are listed",
     ),
+    "paid": (
+        {
+            "dry_run": False,
+            "file": "payers.csv",
+            "people": 2,
+            "not_found_count": 1,
+            "not_found": [{"line": 3, "dni": "1-9"}],
+            "cancelled": 1,
+            "in_call": [],
+            "ended": 1,
+            "recorded": 2,
+            "recorded_before": 0,
+            "amounts": 0,
+            "amounts_known": 0,
+            "bad_rows_count": 0,
+            "bad_rows": [],
+        },
+        "payers.csv: 2 people recorded as paid",
+    ),
     "explain": (
         {
             "job_id": "job-1",
