@@ -134,12 +134,12 @@ def _jobs_of_id(people: People, dni: str, account: str | None) -> list[Job]:
 
 
 def _accounts(jobs: list[Job]) -> list[str]:
-    """The accounts of jobs: a debt that is paid to one is not paid to another."""
-    return sorted({job.account_id or "" for job in jobs})
+    """The accounts of jobs: a debt that is paid to one is not paid to another; jobs without one go along."""
+    return sorted({job.account_id for job in jobs if job.account_id is not None})
 
 
 def _named_accounts(jobs: list[Job]) -> str:
-    return ", ".join(name or "no account" for name in _accounts(jobs))
+    return ", ".join(_accounts(jobs))
 
 
 def _record_person(
