@@ -89,6 +89,7 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
     do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
     do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    people.with_open_dial
     operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
