@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from speechaid.model.batch import Batch
+from speechaid.rules.refusals import wording_of
 
 
 class Source(StrEnum):
@@ -37,6 +39,25 @@ class AgentChoice:
     voicemail: str | None
     #: Whether the agent listens for a wish not to be called again.
     dnc_detection: bool
+
+
+#: Refusals (``rules.refusals``) that can be about the number that calls.
+_ABOUT_NUMBER: Final = frozenset({"caller_number", "country"})
+
+
+def is_own_fault(choice: AgentChoice, refusal: str) -> bool:
+    """Whether a refused create faults what the batch has chosen itself: other batches may be called.
+
+    Args:
+        choice: of the refused request.
+        refusal: the text of the refusal.
+    """
+    wording = wording_of(refusal)
+    if wording is None:
+        return False
+    if wording.name == "agent":
+        return choice.agent_source is Source.BATCH or choice.version is not None
+    return wording.name in _ABOUT_NUMBER and choice.number_source is Source.BATCH
 
 
 def choose_agent(batch: Batch | None, *, default_agent: str, default_number: str) -> AgentChoice:

@@ -27,6 +27,14 @@ INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
 NOT_CANCELLED: Document = {"cancelled.at": None}
 #: Who paused a batch where no operator did: ``pause.by``.
 PAUSED_BY_SPEECHAID = "speechaid"
+#: What Retell may refuse for a batch alone.
+_AGENT_FIELDS = (
+    "call_settings.agent_id",
+    "call_settings.agent_version",
+    "call_settings.from_number",
+    "agent_pin.agent_id",
+    "agent_pin.version",
+)
 #: Fields that the fair order of batches and their calling windows need.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "cancelled", "priority", "call_settings")
@@ -394,6 +402,22 @@ class Batches:
             "$unset": {"invalid_run": ""},
         }
         return self.table.update(bad, change)
+
+    def pause_refused(self, batch: Batch, *, reason: str) -> bool:
+        """Pause a batch whose agent or number Retell refuses, unless somebody has given it others meanwhile.
+
+        Args:
+            batch: as read before the refused dial.
+            reason: for ``pause``.
+
+        Returns:
+            Whether this paused the batch.
+        """
+        as_read = {path: as_stored(_at(batch.document, path)) for path in _AGENT_FIELDS}
+        query = {"batch_id": batch.batch_id, **as_read, "is_active": {"$nin": INACTIVE}, **NOT_CANCELLED}
+        now = self._now()
+        pause = {"by": PAUSED_BY_SPEECHAID, "reason": reason, "at": now}
+        return self.table.update(query, {"$set": {"is_active": False, "pause": pause, "updated_at": now}})
 
     def stale_dials(self, before: datetime) -> list[StaleEntry]:
         """The entries made before that time."""
