@@ -26,7 +26,7 @@ from speechaid.dialer import (
     legacy_reservations,
     settlement,
 )
-from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.context import WorkerContext, agent_choice
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
@@ -50,7 +50,7 @@ from speechaid.retell.faults import (
 from speechaid.retell.requests_body import create_body, settings_fields, settings_fields_of
 from speechaid.retell.variables import variables_in
 from speechaid.rules import metering, outcomes
-from speechaid.rules.agent_choice import AgentChoice, choose_agent, is_own_fault
+from speechaid.rules.agent_choice import AgentChoice, is_own_fault
 from speechaid.rules.eligibility import Action, Evaluation, Reason, window_for
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
@@ -269,11 +269,7 @@ def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
     account_zone = None if preflight.account is None else preflight.account.timezone
     window = window_for(preflight.batch, account_zone, context.dialling_defaults())
     return {
-        "choice": choose_agent(
-            preflight.batch,
-            default_agent=settings.retell.agent_id,
-            default_number=settings.retell.from_number,
-        ),
+        "choice": agent_choice(settings, preflight.batch),
         # With a faulty window there is no dial.
         "timezone": window.zone.key if isinstance(window, Window) else settings.dialling.default_timezone,
         "ring_seconds": call_settings.ring_timeout if call_settings else None,

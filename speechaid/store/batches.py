@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from speechaid.errors import NotFound, StoreError, StoreUnavailable
+from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
 from speechaid.model.reading import ACTIVE_VALUES, Document, mapping, number, text
 from speechaid.model.states import Priority
@@ -403,6 +404,11 @@ class Batches:
         }
         return self.table.update(bad, change)
 
+    def pin_agent(self, batch: Batch, pin: AgentPin) -> bool:
+        """Keep the version of the agent with which a batch is started; False where its agent has changed."""
+        change = {"$set": {"agent_pin": pin.document(), "updated_at": self._now()}}
+        return self.table.update(_same_agent(batch), change)
+
     def pause_refused(self, batch: Batch, *, reason: str) -> bool:
         """Pause a batch whose agent or number Retell refuses, unless somebody has given it others meanwhile.
 
@@ -413,8 +419,7 @@ class Batches:
         Returns:
             Whether this paused the batch.
         """
-        as_read = {path: as_stored(_at(batch.document, path)) for path in _AGENT_FIELDS}
-        query = {"batch_id": batch.batch_id, **as_read, "is_active": {"$nin": INACTIVE}, **NOT_CANCELLED}
+        query = {**_same_agent(batch), "is_active": {"$nin": INACTIVE}}
         now = self._now()
         pause = {"by": PAUSED_BY_SPEECHAID, "reason": reason, "at": now}
         return self.table.update(query, {"$set": {"is_active": False, "pause": pause, "updated_at": now}})
@@ -441,6 +446,12 @@ class Batches:
     def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
         """Write SpeechAI's job counters."""
         self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})
+
+
+def _same_agent(batch: Batch) -> Document:
+    """The condition that a batch is not cancelled, and still has the agent and the number that were read."""
+    as_read = {path: as_stored(_at(batch.document, path)) for path in _AGENT_FIELDS}
+    return {"batch_id": batch.batch_id, **as_read, **NOT_CANCELLED}
 
 
 def _at(document: Document, path: str) -> object:
