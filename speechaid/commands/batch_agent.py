@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from speechaid.commands.batch_fields import level_of
@@ -12,10 +13,17 @@ from speechaid.dialer.context import agent_choice
 from speechaid.model.batch import Batch
 from speechaid.model.levels import Level
 from speechaid.model.reading import Document
+from speechaid.retell.directory import RetellDirectory
+from speechaid.rules.agent_choice import AgentChoice, AtRetell, fault_at_retell
 from speechaid.rules.phones import country_of
+from speechaid.settings import Settings
+from speechaid.store.connection import Store
 
 #: Options that Retell is asked about when they are given.
 CHOICES: Final = frozenset({"agent", "agent_version", "from_number"})
+
+#: Active batches whose agents and numbers ``check`` and ``doctor`` ask Retell about, at most.
+MOST_BATCHES: Final = 50
 
 
 def require_level_of(context: HandlerContext, document: Document, *, by: str) -> None:
@@ -61,3 +69,47 @@ def pin_version(context: HandlerContext, batch_id: str, check: StartCheck, *, by
         return  # it was edited while Retell was asked
     context.store.holds.require_level(Level.PEOPLE_AND_AGENTS, by=by)
     context.store.batches.pin_agent(batch, pin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchChoice:
+    """What an active batch has chosen, and the country of its numbers (ISO 3166 alpha-2), if known."""
+
+    batch_id: str
+    choice: AgentChoice
+    country: str | None
+
+
+def own_choices(store: Store, settings: Settings) -> list[BatchChoice]:
+    """What active batches have chosen themselves; of the newest ones, at most ``MOST_BATCHES``."""
+    batches = store.batches.with_own_agent(MOST_BATCHES)
+    ids = sorted({batch.account_id for batch in batches if batch.account_id is not None})
+    accounts = {account.account_id: account for account in store.accounts.among(ids)}
+    default = settings.dialling.default_country
+    return [
+        BatchChoice(
+            batch_id=batch.batch_id,
+            choice=agent_choice(settings, batch),
+            country=country_of(batch, accounts.get(batch.account_id or ""), default),
+        )
+        for batch in batches
+    ]
+
+
+def faults_at_retell(directory: RetellDirectory, choices: Sequence[BatchChoice]) -> dict[str, str]:
+    """Why Retell would refuse each call of a batch, by batch; each agent and number is asked for once.
+
+    Raises:
+        RetellUnavailable: Retell does not answer, or not in time.
+        Blocked: the key is refused.
+    """
+    known: dict[tuple[object, ...], AtRetell] = {}
+    faults = {}
+    for each in choices:
+        key = (each.choice.agent_id, each.choice.version, each.choice.from_number)
+        if key not in known:
+            known[key] = directory.find_choice(each.choice)
+        fault = fault_at_retell(each.choice, known[key], each.country)
+        if fault is not None:
+            faults[each.batch_id] = fault
+    return faults

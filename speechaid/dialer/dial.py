@@ -512,7 +512,7 @@ def post(
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)
     circuit_breaker.after_create(context, key)
-    context.emit("call.placed", job)
+    context.emit("call.placed", job, agent=job.dial.agent_id if job.dial else None)
     return job, call
 
 

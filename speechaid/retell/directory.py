@@ -15,6 +15,7 @@ from speechaid.model.agent import Agent, Engine, ListedAgent, PhoneNumber
 from speechaid.model.reading import Document
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import ItemUnknown, RetellUnavailable
+from speechaid.rules.agent_choice import AgentChoice, AtRetell
 
 #: Items asked for in one page of a list.
 PAGE_SIZE: Final = 100
@@ -118,6 +119,23 @@ class RetellDirectory:
             raise RetellUnavailable("Retell answered with another number")
         return found
 
+    def find_choice(self, choice: AgentChoice) -> AtRetell:
+        """What Retell has of an agent, its version and a number.
+
+        Raises:
+            RetellUnavailable: ask again later.
+            Blocked: the key is refused.
+        """
+        has_agent = _is_known(lambda: self.get_agent(choice.agent_id))
+        has_version = has_agent and (
+            choice.version is None or _is_known(lambda: self.get_agent(choice.agent_id, choice.version))
+        )
+        try:
+            number: PhoneNumber | None = self.get_number(choice.from_number)
+        except ItemUnknown:
+            number = None
+        return AtRetell(has_agent=has_agent, has_version=has_version, number=number)
+
     def list_numbers(self, limit: int) -> tuple[list[PhoneNumber], bool]:
         """The numbers, at most ``limit``, and whether there are more.
 
@@ -172,6 +190,14 @@ class RetellDirectory:
             seen.add(key)
             query = {**query, "pagination_key": key}
         raise RetellUnavailable("Retell's list does not end")
+
+
+def _is_known(get: Callable[[], object]) -> bool:
+    try:
+        get()
+    except ItemUnknown:
+        return False
+    return True
 
 
 def _first(documents: Iterator[Document], read: Callable[[Document], T], limit: int) -> tuple[list[T], bool]:

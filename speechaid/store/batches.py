@@ -404,6 +404,14 @@ class Batches:
         }
         return self.table.update(bad, change)
 
+    def with_own_agent(self, limit: int) -> list[Batch]:
+        """Find active batches that name an agent, a version or a number themselves, the newest first."""
+        chosen = [{path: {"$exists": True, "$ne": None}} for path in _AGENT_FIELDS]
+        query: Document = {"is_active": ACTIVE, **NOT_CANCELLED, "$or": chosen}
+        return [
+            Batch.read(document) for document in self.table.find(query, sort=[("batch_id", -1)], limit=limit)
+        ]
+
     def pin_agent(self, batch: Batch, pin: AgentPin) -> bool:
         """Keep the version of the agent with which a batch is started; False where its agent has changed."""
         change = {"$set": {"agent_pin": pin.document(), "updated_at": self._now()}}
