@@ -11,6 +11,17 @@ from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.preflight import read_preflight
 from speechaid.rules.phones import Choice
 from tests.support.stage import Document, QuietLink, Stage
+from tests.support.stories import (
+    BATCH,
+    STORIES,
+    Steps,
+    Story,
+    instrumented,
+    run_to_end,
+    set_up_story,
+    steps_of,
+    uncounted,
+)
 
 A, B = "+12025550101", "+12025550102"
 OWN: Document = {
@@ -150,6 +161,44 @@ def test_a_replay_repeats_the_stored_request_although_the_agent_was_changed(stag
     stage.lapse()
     stage.recover_one(stage.context("worker-2@host-a:2"))
     assert request_of(stage) == dict(planned.request)
+
+
+EDITED = [story for story in STORIES if story.name in {"answered", "not_answered", "concurrency_limit_once"}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("story", EDITED, ids=lambda story: story.name)
+def test_an_edit_at_any_step_is_in_force_for_every_call_that_is_placed_after_it(
+    stage: Stage, story: Story
+) -> None:
+    """But for the create that is on its way: it has what the last preflight read."""
+    names = steps_of(story, stage)
+    fields = {"call_settings.agent_id": "agent_new", "call_settings.from_number": "+12025550188"}
+    new_calls = 0
+    for edited in range(len(names)):
+        stage.clear()
+        set_up_story(stage, story)
+        placed: list[int] = []
+
+        def edit(
+            number: int, _name: str, done: bool, edited: int = edited, placed: list[int] = placed
+        ) -> None:
+            if (number, done) == (edited, False):
+                with uncounted():
+                    placed.append(len(stage.placed_calls()))
+                    stage.database.batches.update_one({"batch_id": BATCH}, {"$set": fields})
+
+        with instrumented(Steps(edit)):
+            run_to_end(stage, stage.context())
+        assert stage.job()["status"] == story.status
+        on_its_way = 1 if names[edited] == "POST create-phone-call" else 0
+        after = stage.placed_calls()[placed[0] + on_its_way :]
+        when = f"edited before step {edited} ({names[edited]})"
+        assert {(call["agent_id"], call["from_number"]) for call in after} <= {
+            ("agent_new", "+12025550188")
+        }, when
+        new_calls += len(after)
+    assert new_calls
 
 
 UNREADABLE = {
