@@ -40,7 +40,7 @@ SPEED: Final = 60.0
 WORKERS: Final = 8
 POLICY: Final = AuditPolicy(max_attempts=3, retry_delay_seconds=1.5, no_answer_delay_seconds=2.5)
 #: The batch names them itself; the daemon's settings name others.
-WANTED: Final = WantedAgent(agent_id="agent_demo", from_number="+56220000000", version=0)
+WANTED: Final = WantedAgent(agent_id="agent_demo", from_number="+15005550006", version=0)
 #: Seconds between two reads of the campaign, at least ``REFRESH_COST_FACTOR`` times the duration of a read.
 REFRESH_SECONDS: Final = 0.4
 REFRESH_COST_FACTOR: Final = 5.0
