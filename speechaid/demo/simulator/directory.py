@@ -180,7 +180,7 @@ def check_caller(numbers: Mapping[str, Document] | None, from_number: str, to_nu
     if numbers is not None and from_number not in numbers:
         raise Refusal(404, "from_number was not found in this workspace")
     allowed = number_document(numbers, from_number).get("allowed_outbound_country_list")
-    if allowed and not set(allowed) & _countries_of(to_number):
+    if allowed and not {str(each).upper() for each in allowed} & _countries_of(to_number):
         message = "Country of to_number is not in the allowed outbound country list of the phone number"
         raise Refusal(400, message)
 

@@ -500,7 +500,9 @@ def test_agent_and_number_are_copied_and_shown_as_they_are_typed(
         "dnc_detection": "no",
         "country": "CL",
     }
+    assert operator.store.holds.table.find_one({"_id": "level"}) is None
     operator.run("create-batch", name="March", **options)
+    assert operator.store.holds.table.find_one({"_id": "level"})["needs"] == 2  # type: ignore[index]
     copy = operator.run("create-batch", name="April", copy_from="March")
     rows = {row["option"]: row["value"] for row in operator.run("batch", batch="April")["settings"]}
     assert {name: rows[name] for name in options} == options
