@@ -12,6 +12,9 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``reset_at``        when an operator last reset it: results before that count no more
 ``deleted_in_call`` another program deleted the job while its dial was open; this document, whose ``_id`` is
                     the dial key, takes its place until the dial is settled
+``person_keys``     of an imported job: its person's national id and lines (``campaign.people``)
+``name_key``        of an imported job: the name without accents and capitals
+``paid``            ``{by, at, note, amount, currency}``: its person has paid; the latest job has the amount
 ``foreign``         another program left it in progress: it may have a call that is not found yet
 """
 

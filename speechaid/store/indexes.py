@@ -60,7 +60,15 @@ JOBS = (
     Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_people", _keys("account_id", "person_keys"), "other jobs of the same people"),
+    Index("speechaid_person_keys", _keys("person_keys"), "the jobs of a person, whatever the account"),
     Index("speechaid_phones", _keys("contact.phones"), "jobs of a phone number"),
+    # Of jobs that other programs made: numbers, ids and names as they wrote them.
+    Index("speechaid_to_number", _keys("to_number"), "jobs of a phone number, in SpeechAI's older form"),
+    Index("speechaid_dni", _keys("contact.dni"), "the jobs of a national id"),
+    Index("speechaid_rut", _keys("rut"), "the jobs of a national id, older form", {"sparse": True}),
+    Index("speechaid_name_key", _keys("name_key"), "the jobs of a name", {"sparse": True}),
+    Index("speechaid_contact_name", _keys("contact.name"), "the jobs of a name, as it is written"),
+    Index("speechaid_nombre", _keys("nombre"), "the jobs of a name, older form", {"sparse": True}),
     Index("speechaid_created", _keys("created_at"), "jobs by the day on which they were made"),
     Index("speechaid_last_outcome", _keys("last_outcome"), "jobs by their last call", {"sparse": True}),
     Index(
