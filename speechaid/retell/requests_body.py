@@ -10,6 +10,9 @@ from speechaid.model.reading import Document
 #: The metadata entry with the dial key, by which a dial with a lost answer is looked up.
 DIAL_KEY: Final = "speechaid_dial_key"
 
+#: The field with the variables for the agent.
+VARIABLES: Final = "retell_llm_dynamic_variables"
+
 #: Limits in milliseconds; Retell refuses values outside them.
 RING_LIMITS_MS: Final = (5_000, 300_000)
 DURATION_LIMITS_MS: Final = (60_000, 7_200_000)
@@ -51,7 +54,7 @@ def create_body(
         },
     }
     if variables:
-        body["retell_llm_dynamic_variables"] = dict(variables)
+        body[VARIABLES] = dict(variables)
     limits = {
         "ring_duration_ms": _clamped(ring_seconds, RING_LIMITS_MS),
         "max_call_duration_ms": _clamped(max_call_seconds, DURATION_LIMITS_MS),
