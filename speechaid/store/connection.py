@@ -203,9 +203,7 @@ class Store:
         self.imports = Imports(
             self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
         )
-        self.test_calls = TestCalls(
-            table("speechaid_test_numbers"), self.jobs.table, self.holds, self.now
-        )
+        self.test_calls = TestCalls(table("speechaid_test_numbers"), self.jobs.table, self.holds, self.now)
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,
