@@ -235,9 +235,11 @@ def test_somebody_who_looks_on_sees_since_when_it_is_connected(stage: Stage) -> 
 
 def test_a_job_deleted_during_its_test_call_is_settled_as_a_test(stage: Stage) -> None:
     stage.add_test(phone(), BATCH, account_id="acc-1")
-    stage.on_wait = lambda: (
-        stage.database.jobs.delete_many({"job_id": "job-1", "deleted_in_call": None}) and None
-    )
+
+    def delete() -> None:
+        stage.database.jobs.delete_many({"job_id": "job-1", "deleted_in_call": None})
+
+    stage.on_wait = delete
     stage.dial_next(stage.context())
     (result,) = stage.results()
     assert (result["batch_id"], result["test"]["batch_id"]) == (TESTS, BATCH)
