@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
+from speechaid.commands.batch_agent import require_level_of
 from speechaid.commands.batch_copy import refuse_opposites, same_name_remark
 from speechaid.commands.batch_fields import (
     OPTIONS,
@@ -78,6 +79,7 @@ def apply_edit(
             return []
         changed = [option for option, _ in wanted if option.path in differing]
         expected = _expected(context, batch, wanted)
+        require_level_of(context, _edited(batch.document, wanted), by=command.actor)
         if context.store.batches.write_settings(batch, differing, expected, by=command.actor):
             after = _edited(batch.document, wanted)
             return [

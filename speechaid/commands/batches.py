@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from speechaid.commands.batch_agent import require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_edit import apply_edit
 from speechaid.commands.batch_fields import batch_fields, night_warning, window_settings
@@ -38,6 +39,7 @@ def create_batch(context: HandlerContext, command: Invocation) -> Result:
     fields = batch_fields(command.args, name=command.args["name"])
     if command.args["paused"]:
         fields["pause"] = {"by": command.actor, "reason": CREATED_PAUSED, "at": context.store.now()}
+    require_level_of(context, fields, by=command.actor)
     batch_id = context.store.batches.create({**fields, "created_by": command.actor})
     remark = same_name_remark(context, batch_id, fields["name"], fields.get("account_id"))
     warnings = [sentence for sentence in (night_warning(command.args), remark) if sentence is not None]

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
 from speechaid.campaign.rows import Kind
+from speechaid.commands.batch_agent import require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, country, given_options
 from speechaid.commands.batch_start import (
@@ -55,7 +56,8 @@ _CHUNK: Final = 1000
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
     **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
-    **dict.fromkeys(("max_concurrent_calls",)),
+    **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
+    **dict.fromkeys(("voicemail_option", "dnc_detection")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
 
@@ -293,6 +295,7 @@ def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigne
     fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
+    require_level_of(context, fields, by=command.actor)
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
 
 

@@ -34,8 +34,8 @@ from speechaid.store.test_calls import RegisteredNumber
 WAIT_SECONDS: Final = 300.0
 #: SpeechAI's older fields of a contact that become variables.
 _FLAT_FIELDS: Final = ("nombre", "rut")
-#: Fields of Retell's call in the answer: who spoke.
-_SPEAKER_FIELDS: Final = ("agent_id", "agent_name", "agent_version", "from_number")
+#: Fields of a result in the answer: who spoke.
+_SPEAKER_FIELDS: Final = ("agent_id", "agent_version", "from_number", "language")
 
 
 # -- test-call ---------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def _call(result: Document) -> Result:
         "duration_ms": result.get("duration_ms"),
         "cost": result.get("cost"),
         "charged": result.get("charged"),
-        **{name: data.get(name) for name in _SPEAKER_FIELDS},
+        **{name: result.get(name) for name in _SPEAKER_FIELDS},
         "transcript": data.get("transcript"),
         "variables": [
             {"name": name, "sent": sent.get(name), "collected": collected.get(name)} for name in names

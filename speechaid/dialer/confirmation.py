@@ -7,14 +7,12 @@ placed: a person is on the phone with an agent, and nobody records it.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from logging import WARNING
 
 from speechaid.dialer.context import WorkerContext
 from speechaid.model.call import ReportedCall
 from speechaid.model.job import Dial, Job
-from speechaid.model.reading import mapping
 from speechaid.model.states import WorkerState
 from speechaid.retell.client import contradicts_create, names_dial
 from speechaid.retell.faults import Ambiguous, RetellError, WrongCall
@@ -41,7 +39,7 @@ def confirm_call(context: WorkerContext, job: Job, reported: ReportedCall) -> Re
         call = context.retell.get_call(reported.call_id)
     except RetellError as fault:
         raise Ambiguous(f"the call in Retell's answer could not be confirmed: {fault}") from fault
-    if contradicts_create(call, mapping(json.loads(dial.body))):
+    if contradicts_create(call, dial.request):
         raise WrongCall("Retell's answer names the call of another dial")
     if names_dial(call, dial.key):
         return call

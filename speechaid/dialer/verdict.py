@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,7 +17,7 @@ from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, stat
 from speechaid.model.storable import LARGEST_DOCUMENT_BYTES, bson_size, describe_cuts, fit_document
 from speechaid.model.test_calls import TESTS
 from speechaid.model.verdict import AccountCharge, Verdict
-from speechaid.retell.requests_body import VARIABLES
+from speechaid.retell.requests_body import VARIABLES, language_of
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.retries import NextStep, RetryPolicy
 from speechaid.rules.retry_table import RetryCause
@@ -320,22 +319,32 @@ def _result_document(
         "disconnection_reason": call.disconnection_reason,
         "connected": end.connected,
         "placed_at": dial.placed_at,
+        **_agent_fields(dial, call),
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
         "worker": inputs.worker_id,
         **({"unreadable": end.error} if end.unreadable else {}),
-        **({} if job.test is None else {"test": {**job.test.document(), "variables": sent_variables(dial)}}),
+        **(
+            {}
+            if job.test is None
+            else {"test": {**job.test.document(), "variables": dict(mapping(dial.request.get(VARIABLES)))}}
+        ),
         **_analysis_fields(dial, call, end, inputs.analysis_after_seconds, now),
     }
 
 
-def sent_variables(dial: Dial) -> Document:
-    """The variables in the dial's request; none where there is no request of ours."""
-    try:
-        body = mapping(json.loads(dial.body))
-    except ValueError:
-        return {}
-    return dict(mapping(body.get(VARIABLES)))
+def _agent_fields(dial: Dial, call: ReportedCall) -> Document:
+    """Who spoke, from which number, in which language: as Retell says that it was, else as it was asked for.
+
+    Retell alone says which version it was; the language is in the request alone.
+    """
+    asked = dial.request
+    return {
+        "agent_id": call.agent_id or text(asked.get("override_agent_id")),
+        "agent_version": call.agent_version,
+        "from_number": call.from_number or text(asked.get("from_number")),
+        "language": language_of(asked),
+    }
 
 
 def _analysis_fields(

@@ -18,6 +18,8 @@ Besides SpeechAI's fields, a job has these of speechaid:
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -83,6 +85,14 @@ class Dial:
     def is_of_another_program(self) -> bool:
         """Whether another program placed the call: there is no request of ours."""
         return not self.body
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """The create request; empty where there is none, or one that cannot be read."""
+        try:
+            return reading.mapping(json.loads(self.body))
+        except ValueError:
+            return {}
 
     @classmethod
     def read(cls, document: object) -> Dial | None:

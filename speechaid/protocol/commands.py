@@ -269,6 +269,30 @@ _BATCH_OPTIONS: Final = (
         kind=Kind.FLAG,
         help="a call that reaches a voicemail does not complete the job, whatever the settings say",
     ),
+    Argument(
+        name="agent",
+        is_id=True,
+        help="Retell's id of the agent that speaks, as speechctl agents lists it (default: RETELL_AGENT_ID)",
+    ),
+    Argument(
+        name="agent_version",
+        is_id=True,
+        help="the agent's version: a number, a tag, latest or latest_published (default: the start's)",
+    ),
+    Argument(
+        name="from_number",
+        help="the number that calls, as speechctl numbers lists it (default: RETELL_FROM_NUMBER)",
+    ),
+    Argument(name="language", is_id=True, help="the agent's language: es-419 (default: the agent's own)"),
+    Argument(
+        name="voicemail_option",
+        help="at a voicemail: hangup, 'leave TEXT', or agent for the agent's own setting (the default)",
+    ),
+    Argument(
+        name="dnc_detection",
+        choices=("yes", "no"),
+        help="whether the agent listens for a wish not to be called again (default: yes)",
+    ),
 )
 _COPY_FROM: Final = Argument(
     name="copy_from",

@@ -90,7 +90,8 @@ FORBIDS_TEST: Final[Mapping[Reason, bool]] = MappingProxyType(
         Reason.BATCH_NOT_UNDERSTOOD: True,
         Reason.BATCH_CANCELLED: True,
         Reason.BATCH_PAUSED: False,
-        Reason.WINDOW_FAULT: False,
+        # Settings that cannot be understood: who would speak, and how long, is not known either.
+        Reason.WINDOW_FAULT: True,
         Reason.OUTSIDE_WINDOW: False,
         Reason.ACCOUNT_UNKNOWN: True,
         Reason.ACCOUNT_NOT_UNDERSTOOD: True,

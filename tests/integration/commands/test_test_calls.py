@@ -225,6 +225,13 @@ def test_a_number_of_another_country_is_remarked_and_so_is_a_fleet_without_a_fre
     )
 
 
+def test_agent_number_and_version_are_the_batch_s(tested: Operator) -> None:
+    settings = {"agent_id": "agent_march", "agent_version": 4, "from_number": "+56225550000"}
+    tested.database.batches.update_one({"batch_id": BATCH}, {"$set": {"call_settings": settings}})
+    answer = tested.run("test-call", to=NUMBER, batch=BATCH)
+    assert {name: answer[name] for name in settings} == settings
+
+
 # -- test-result -------------------------------------------------------------------------------------------
 
 
@@ -263,10 +270,10 @@ def test_a_test_that_is_over_shows_the_whole_call_and_is_recorded_among_the_read
             "created_at": tested.store.now(),
             "charged": {"minutes": 1.2, "credit": 0},
             "test": {"batch_id": BATCH, "variables": {"nombre": "Ana"}},
+            "agent_id": "agent-1",
+            "agent_version": 3,
+            "from_number": "+12125550100",
             "call_data": {
-                "agent_id": "agent-1",
-                "agent_version": 3,
-                "from_number": "+12125550100",
                 "transcript": "Agent: Buenas tardes",
                 "collected_dynamic_variables": {"nombre": "Ana R.", "fecha_pago_cliente": "2026-04-01"},
             },

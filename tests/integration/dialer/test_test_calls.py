@@ -273,6 +273,16 @@ def test_the_agent_gets_what_it_gets_for_the_row(stage: Stage) -> None:
     assert of_test["nombre"] == "Ana"
 
 
+def test_it_is_placed_with_the_agent_and_number_of_its_batch(stage: Stage) -> None:
+    settings = {"agent_id": "agent_march", "agent_version": 4, "from_number": "+56225550000"}
+    stage.database.batches.update_one({"batch_id": BATCH}, {"$set": {"call_settings": settings}})
+    stage.add_test(answering(stage), BATCH, account_id="acc-1")
+    stage.run_until_finished(stage.context())
+    assert placed_call(stage)["from_number"] == "+56225550000"
+    (result,) = stage.results()
+    assert (result["agent_id"], result["from_number"]) == ("agent_march", "+56225550000")
+
+
 def test_a_worker_that_looks_for_nothing_finds_no_test(stage: Stage) -> None:
     """Where no test was asked for lately, no query looks for one."""
     stage.add_test(phone(), BATCH, account_id="acc-1")
