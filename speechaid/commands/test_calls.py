@@ -32,8 +32,6 @@ from speechaid.store.test_calls import RegisteredNumber
 
 #: A test that no worker has placed after so many seconds is given up.
 WAIT_SECONDS: Final = 300.0
-#: SpeechAI's older fields of a contact that become variables.
-_FLAT_FIELDS: Final = ("nombre", "rut")
 #: Fields of a result in the answer: who spoke.
 _SPEAKER_FIELDS: Final = ("agent_id", "agent_version", "from_number", "language")
 
@@ -78,17 +76,25 @@ def test_call(context: HandlerContext, command: Invocation) -> Result:
 def document_of_test(
     row: Job, mark: BatchTest, *, number: str, account_id: str | None, now: datetime
 ) -> Document:
-    """The job of a test call: the row's variables, on another phone."""
-    contact = {**mapping(row.document.get("contact")), "phones": [number], "next_phone_index": 0}
-    flat: Document = {name: row.document[name] for name in _FLAT_FIELDS if name in row.document}
+    """The job of a test call: the row's variables, for somebody else's telephone.
+
+    What tells who the row's person is stands among the variables alone. It is not that person who is called:
+    neither the person's opt-out nor a search for the person's jobs must meet this one.
+    """
+    contact = mapping(row.document.get("contact"))
+    person = {"name": row.contact.name, "dni": row.contact.dni}
+    variables = {
+        **mapping(row.document.get("payload")),
+        **{name: value for name, value in contact.items() if name != "phones"},
+        **{name: value for name, value in person.items() if value is not None},
+    }
     return {
         "job_id": f"test-{now:%Y%m%d}-{secrets.token_hex(4)}",
         "batch_id": TESTS,
         "test": mark.document(),
         "account_id": account_id,
-        "contact": contact,
-        **flat,
-        "payload": row.document.get("payload"),
+        "contact": {"phones": [number], "next_phone_index": 0},
+        "payload": variables,
         "status": JobStatus.PENDING,
         "attempts": 0,
         "reserved_until": now,

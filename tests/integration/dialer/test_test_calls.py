@@ -11,6 +11,7 @@ from speechaid.commands.test_calls import document_of_test
 from speechaid.dialer.claim import JobClaimer
 from speechaid.model.states import SuspendReason
 from speechaid.model.test_calls import TESTS, BatchTest
+from speechaid.retell.variables import own_variables
 from speechaid.store.jobs import Jobs, read_job
 from speechaid.store.queue_stats import QueueStats
 from speechaid.store.report_queries import query_report_figures
@@ -248,7 +249,14 @@ def test_a_job_deleted_during_its_test_call_is_settled_as_a_test(stage: Stage) -
 
 def test_the_agent_gets_what_it_gets_for_the_row(stage: Stage) -> None:
     own, number = answering(stage), answering(stage)
-    stage.add_job(own, job_id="row-7", batch_id=BATCH, account_id="acc-1", payload={"debt_amount": 7500})
+    payload = {
+        "debt_amount": 7500,
+        "name": "of the payload",
+        "additional_info": {"fecha_maxima": "2026-12-31"},
+    }
+    contact = {"name": "Ana", "dni": "1-9", "ciudad": "Arica", "phones": [own], "next_phone_index": 0}
+    fields: Document = {"batch_id": BATCH, "account_id": "acc-1", "payload": payload, "contact": contact}
+    stage.add_job(own, job_id="row-7", **fields)
     row = read_job(stage.job("row-7"))
     now = stage.store.now()
     mark = BatchTest(batch_id=BATCH, job_id="row-7", by="maria", until=now + timedelta(minutes=5))
@@ -270,7 +278,15 @@ def test_the_agent_gets_what_it_gets_for_the_row(stage: Stage) -> None:
     assert {name: value for name, value in of_test.items() if name not in times} == {
         name: value for name, value in of_row.items() if name not in times
     }
-    assert of_test["nombre"] == "Ana"
+    assert (of_test["nombre"], of_test["RUT"], of_test["ciudad"]) == ("Ana", "1-9", "Arica")
+
+
+def test_an_older_form_of_the_row_s_contact_gives_the_same_variables(stage: Stage) -> None:
+    row = read_job({"_id": 1, "nombre": "Luis", "rut": "2-7", "to_number": "+56912345678", "payload": None})
+    now = stage.store.now()
+    mark = BatchTest(batch_id=BATCH, job_id="row-7", by="maria", until=now)
+    test = document_of_test(row, mark, number="+56955550099", account_id=None, now=now)
+    assert own_variables(read_job({"_id": 2, **test})) == own_variables(row)
 
 
 def test_it_is_placed_with_the_agent_and_number_of_its_batch(stage: Stage) -> None:
