@@ -19,7 +19,7 @@ from speechaid.dialer.dial import NO_CAPACITY, new_dial
 from speechaid.dialer.preflight import evaluate, next_phone, read_preflight
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_phone
+from speechaid.model.masking import mask_bare_phones, mask_phone
 from speechaid.model.reading import Document, mapping, text
 from speechaid.model.states import JobStatus
 from speechaid.model.test_calls import TESTS, BatchTest
@@ -225,7 +225,8 @@ def _state(job: Job) -> tuple[str, datetime | None]:
 def _why_not(job: Job) -> str:
     """Why there was no call."""
     fields = ("cancel_reason", "last_error", "suspend_reason")
-    return next((found for name in fields if (found := text(job.document.get(name)))), str(job.status))
+    found = next((found for name in fields if (found := text(job.document.get(name)))), str(job.status))
+    return mask_bare_phones(found)  # Retell's words may quote the number
 
 
 def _call(result: Document) -> Result:

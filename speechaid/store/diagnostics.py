@@ -15,7 +15,7 @@ from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus, Outcome, SuspendReason
 from speechaid.rules.numbers import all_spellings, line_identity
 from speechaid.store.jobs import LIVE_NUMBER, read_job
-from speechaid.store.table import Table
+from speechaid.store.table import Table, as_stored
 from speechaid.store.test_calls import of_campaigns
 
 #: Statuses of jobs that wait or failed.
@@ -34,7 +34,13 @@ class Diagnostics:
 
     def ahead_of(self, job: Job, limit: int) -> int:
         """How many due jobs of the batch come before this one; at most ``limit``."""
-        ready: Document = {"status": JobStatus.PENDING, "batch_id": job.batch_id, "_id": {"$ne": job.id}}
+        # As stored: test calls wait among themselves.
+        batch_id = job.document.get("batch_id")
+        ready: Document = {
+            "status": JobStatus.PENDING,
+            "batch_id": as_stored(batch_id),
+            "_id": {"$ne": job.id},
+        }
         if job.reserved_until is None:
             return 0  # such jobs come first
         earlier = [{"reserved_until": None}, {"reserved_until": {"$lt": job.reserved_until}}]

@@ -7,8 +7,10 @@ Of ``speechaid_test_numbers`` there are a few documents: ``{_id: number, account
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final, Self
 
 from speechaid.model.job import Job
@@ -122,8 +124,9 @@ class TestCalls:
         if position is None:
             first = map(read_job, self._jobs.find(of_batch, sort=order, limit=_FIRST_ROWS))
             return next((job for job in first if job.contact.phones), None)
-        ids = self._jobs.find(of_batch, sort=order, limit=position, fields=("_id",))
-        found = self._jobs.find_one({"_id": ids[-1]["_id"]}) if len(ids) == position else None
+        with closing(self._jobs.stream(of_batch, sort=order, fields=("_id",))) as ids:
+            row = next(islice(ids, position - 1, None), None)
+        found = None if row is None else self._jobs.find_one({"_id": row["_id"]})
         return None if found is None else read_job(found)
 
     def find_open(self, registered: RegisteredNumber) -> Job | None:

@@ -254,8 +254,8 @@ def test_how_far_a_test_call_is_can_be_looked_at(tested: Operator) -> None:
     assert note(tested, test, dial=dial)["state"] == "ringing"
     talking = note(tested, test, dial=dial | {"connected_at": now})
     assert (talking["state"], talking["since"]) == ("talking", now.isoformat())
-    over = note(tested, test, status="cancelled", dial=None, cancel_reason="held")
-    assert (over["state"], over["why"], over["call"]) == ("over", "held", None)
+    over = note(tested, test, status="failed", dial=None, last_error=f"no route to {NUMBER}")
+    assert (over["state"], over["why"], over["call"]) == ("over", "no route to +569******99", None)
 
 
 def test_a_test_that_is_over_shows_the_whole_call_and_is_recorded_among_the_reads(tested: Operator) -> None:
