@@ -109,10 +109,9 @@ def stored_value(document: Document, option: BatchOption) -> object:
 
 def level_of(document: Document) -> Level:
     """What a daemon must be able to heed, to dial this batch."""
-    return max(
-        (option.level for option in OPTIONS if stored_value(document, option) is not None),
-        default=Level.FIRST,
-    )
+    pinned = Level.FIRST if document.get("agent_pin") is None else Level.PEOPLE_AND_AGENTS
+    found = [option.level for option in OPTIONS if stored_value(document, option) is not None]
+    return max([pinned, *found])
 
 
 def shown_value(document: Document, option: BatchOption) -> object:

@@ -24,10 +24,36 @@ CLOCK_MARGIN_SECONDS = 300.0
 def confirm_call(context: WorkerContext, job: Job, reported: ReportedCall) -> ReportedCall:
     """The call, if it is the one of the job's open dial; with get-call's answer where it had to be asked.
 
+    A call that has another agent or number than was asked for is the dial's all the same: a person is on the
+    phone. It is followed and recorded with what Retell says, and reported.
+
     Raises:
         WrongCall: it is not.
         Ambiguous: get-call does not tell, so that nobody knows.
     """
+    call = _confirm(context, job, reported)
+    assert job.dial is not None  # noqa: S101
+    if other := _other_than_asked(call, job.dial):
+        context.emit("call.other_than_asked", job, level=WARNING, fields=", ".join(other))
+    return call
+
+
+def _other_than_asked(call: ReportedCall, dial: Dial) -> list[str]:
+    """Which of agent, version and number Retell reports otherwise than the request has them."""
+    asked = dial.request
+    version = asked.get("override_agent_version")
+    pairs = {
+        "agent_id": (call.agent_id, asked.get("override_agent_id")),
+        # A tag, or the latest version, is resolved by Retell.
+        "agent_version": (call.agent_version, version if isinstance(version, int) else None),
+        "from_number": (call.from_number, asked.get("from_number")),
+    }
+    return [
+        name for name, (found, wanted) in pairs.items() if None not in (found, wanted) and found != wanted
+    ]
+
+
+def _confirm(context: WorkerContext, job: Job, reported: ReportedCall) -> ReportedCall:
     dial = job.dial
     assert dial is not None  # noqa: S101
     if names_dial(reported, dial.key):

@@ -26,7 +26,7 @@ from speechaid.dialer import (
     legacy_reservations,
     settlement,
 )
-from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.context import WorkerContext, agent_choice
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
@@ -35,6 +35,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.retell.faults import (
     Ambiguous,
+    BatchRefused,
     Blocked,
     DoNotCallRefused,
     NotPlaced,
@@ -49,12 +50,13 @@ from speechaid.retell.faults import (
 from speechaid.retell.requests_body import create_body, settings_fields, settings_fields_of
 from speechaid.retell.variables import variables_in
 from speechaid.rules import metering, outcomes
-from speechaid.rules.agent_choice import AgentChoice, choose_agent
+from speechaid.rules.agent_choice import AgentChoice, is_own_fault
 from speechaid.rules.eligibility import Action, Evaluation, Reason, window_for
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
 from speechaid.rules.windows import Window
+from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
@@ -92,6 +94,7 @@ REFUSALS: dict[type[NotPlaced], Outcome] = {
     NumberRefused: Outcome.INVALID_NUMBER,
     DoNotCallRefused: Outcome.DO_NOT_CALL,
     Blocked: Outcome.BLOCKED,
+    BatchRefused: Outcome.BLOCKED,
     RateLimited: Outcome.TEMPORARY,
     NotSent: Outcome.TEMPORARY,
     TooLarge: Outcome.REJECTED,
@@ -286,11 +289,7 @@ def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
     account_zone = None if preflight.account is None else preflight.account.timezone
     window = window_for(preflight.batch, account_zone, context.dialling_defaults())
     return {
-        "choice": choose_agent(
-            preflight.batch,
-            default_agent=settings.retell.agent_id,
-            default_number=settings.retell.from_number,
-        ),
+        "choice": agent_choice(settings, preflight.batch),
         # With a faulty window there is no dial.
         "timezone": window.zone.key if isinstance(window, Window) else settings.dialling.default_timezone,
         "ring_seconds": call_settings.ring_timeout if call_settings else None,
@@ -332,6 +331,8 @@ def place_or_withdraw(
     except NotPlaced as refusal:
         try:
             settle_refusal(context, job, refusal)
+            if isinstance(refusal, BatchRefused):
+                _pause_refused_batch(context, job, cleared, refusal)
         except JobDeleted:
             if job.dial is not None:
                 settlement.release_reservation_entries(context, job.dial)
@@ -354,6 +355,24 @@ def settle_refusal(context: WorkerContext, job: Job, refusal: NotPlaced) -> None
         outcome, excused = Outcome.FAILED, False
     context.emit("dial.refused", job, level=WARNING, outcome=outcome, error=str(refusal))
     settlement.settle_refusal(context, job, outcome, str(refusal), excused=excused)
+
+
+def _pause_refused_batch(
+    context: WorkerContext, job: Job, preflight: Preflight, refusal: BatchRefused
+) -> None:
+    """Pause the batch whose agent or number Retell refuses: it would refuse each of its calls."""
+    batch = preflight.batch
+    if batch is None:
+        return
+    reason = f"Retell refuses its agent or number ({refusal}): edit-batch, then resume-batch"
+    paused = context.retry_until_available(
+        WorkerState.SETTLING,
+        "pause batch",
+        job,
+        lambda: context.store.batches.pause_refused(batch, reason=reason),
+    )
+    if paused:
+        context.emit("batch.paused", job, level=WARNING, by=PAUSED_BY_SPEECHAID, reason=reason)
 
 
 def clear_to_dial(
@@ -470,7 +489,7 @@ def reserve_balance(
 
 
 def post(
-    context: WorkerContext, job: Job, _cleared: Preflight, *, is_replay: bool = False
+    context: WorkerContext, job: Job, cleared: Preflight, *, is_replay: bool = False
 ) -> tuple[Job, ReportedCall]:
     """Have Retell place the call, right after ``clear_to_dial`` returned this preflight.
 
@@ -479,6 +498,7 @@ def post(
     Args:
         context: the worker's.
         job: with the dial.
+        cleared: the preflight that cleared it.
         is_replay: the same create was sent before, and its answer was lost.
 
     Raises:
@@ -492,7 +512,11 @@ def post(
     except (NotPlaced, Ambiguous) as fault:
         if isinstance(fault, WrongCall):
             confirmation.report_wrong_call(context, job, fault)
-        noted: RetellError = circuit_breaker.after_create_fault(context, fault, job.dial, is_replay=is_replay)
+        of_batch = isinstance(fault, Blocked) and is_own_fault(
+            _settings_of(context, cleared)["choice"], str(fault)
+        )
+        found: RetellError = BatchRefused(str(fault), status=fault.status) if of_batch else fault
+        noted = circuit_breaker.after_create_fault(context, found, job.dial, is_replay=is_replay)
         if noted is fault:
             raise
         raise noted from fault
@@ -509,7 +533,7 @@ def post(
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)
     circuit_breaker.after_create(context, key)
-    context.emit("call.placed", job)
+    context.emit("call.placed", job, agent=job.dial.agent_id if job.dial else None)
     return job, call
 
 

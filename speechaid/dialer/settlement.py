@@ -222,7 +222,10 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
     if stored.cause == WITHDRAWN:
         return  # there was no call to report
     context.link.call_finished()
-    context.emit("call.settled", job, outcome=stored.outcome, cause=stored.cause, status=stored.status)
+    agent = (stored.result or {}).get("agent_id") or dial.agent_id
+    context.emit(
+        "call.settled", job, outcome=stored.outcome, cause=stored.cause, status=stored.status, agent=agent
+    )
 
 
 def settle_reservation_entries(

@@ -118,6 +118,9 @@ def decide(
         changes |= _call_fields(end.call, stored, cuts, end, now)
         if job.test is None:
             changes |= _promised(end.call)
+        agent = _agent_fields(dial, end.call)
+        # By these jobs are found whose last call had this agent, or came from this number.
+        changes |= {"last_agent_id": agent["agent_id"], "last_from_number": agent["from_number"]}
         result = _result_document(job, dial, end.call, end, charge=charge, inputs=inputs, now=now)
         result |= {"call_data": stored, **({"cut_fields": cuts} if cuts else {})}
         figures = _batch_figures(end.call, end)

@@ -94,6 +94,11 @@ class Dial:
         except ValueError:
             return {}
 
+    @property
+    def agent_id(self) -> str | None:
+        """The agent that the request asks for."""
+        return reading.text(self.request.get("override_agent_id"))
+
     @classmethod
     def read(cls, document: object) -> Dial | None:
         """The dial of a job document, or None where there is none."""

@@ -192,6 +192,8 @@ _FILTERS: Final = (
     Argument(name="account", help="of this account only (id, or its unique beginning)", completes="account"),
     Argument(name="outcome", choices=OUTCOMES, help="only where the last call, or the call, ended so"),
     Argument(name="number", help="only of this phone number: +56912345678, or national"),
+    Argument(name="agent", is_id=True, help="only where the last call, or the call, had this agent (its id)"),
+    Argument(name="from_number", help="only where the last call, or the call, came from this number"),
     *_DATES,
 )
 _WORKER: Final = Argument(
@@ -870,6 +872,7 @@ _TABLE: Final = (
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
             Argument(name="batch", help="of this batch only (id, or its beginning)", completes="batch"),
+            Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
         ),
         runs=Runs.STREAM,
     ),
@@ -880,6 +883,7 @@ _TABLE: Final = (
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
             _OF_BATCH,
+            Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
             *_DATES,
             Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
             Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),

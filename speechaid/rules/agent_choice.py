@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from speechaid.model.agent import PhoneNumber
 from speechaid.model.batch import Batch
+from speechaid.model.masking import mask_phone
+from speechaid.rules.refusals import wording_of
 
 
 class Source(StrEnum):
@@ -39,6 +43,25 @@ class AgentChoice:
     dnc_detection: bool
 
 
+#: Refusals (``rules.refusals``) that can be about the number that calls.
+_ABOUT_NUMBER: Final = frozenset({"caller_number", "country"})
+
+
+def is_own_fault(choice: AgentChoice, refusal: str) -> bool:
+    """Whether a refused create faults what the batch has chosen itself: other batches may be called.
+
+    Args:
+        choice: of the refused request.
+        refusal: the text of the refusal.
+    """
+    wording = wording_of(refusal)
+    if wording is None:
+        return False
+    if wording.name == "agent":
+        return choice.agent_source is Source.BATCH or choice.version is not None
+    return wording.name in _ABOUT_NUMBER and choice.number_source is Source.BATCH
+
+
 def choose_agent(batch: Batch | None, *, default_agent: str, default_number: str) -> AgentChoice:
     """What the next dial of a batch is placed with.
 
@@ -69,3 +92,43 @@ def choose_agent(batch: Batch | None, *, default_agent: str, default_number: str
         voicemail=None if voicemail == "agent" else voicemail,
         dnc_detection=settings is None or settings.dnc_detection is not False,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtRetell:
+    """What Retell has of a choice."""
+
+    has_agent: bool
+    #: Whether the agent has the version; True where none is chosen.
+    has_version: bool
+    #: None: the workspace has no such number.
+    number: PhoneNumber | None
+
+
+def fault_at_retell(choice: AgentChoice, found: AtRetell, country: str | None) -> str | None:
+    """Why Retell would refuse each call of a choice; None: it would not.
+
+    Args:
+        choice: agent, version and number.
+        found: what Retell has of it.
+        country: of the numbers that are called (ISO 3166 alpha-2); None: unknown.
+    """
+    agent = choice.agent_id
+    if choice.agent_source is Source.SETTINGS:
+        agent = f"RETELL_AGENT_ID={agent}"
+    number = "RETELL_FROM_NUMBER"
+    if choice.number_source is Source.BATCH:
+        number = f"the batch's number {mask_phone(choice.from_number)}"
+    if not found.has_agent:
+        return f"Retell has no agent {agent} (speechctl agents lists those that it has)"
+    if not found.has_version:
+        return f"the agent {agent} has no version {choice.version} at Retell (edit-batch --agent-version)"
+    if found.number is None:
+        return f"Retell does not have {number} (speechctl numbers lists those that it has)"
+    if country is not None and not found.number.may_call(country):
+        countries = ", ".join(found.number.outbound_countries)
+        return (
+            f"{number} may call {countries} alone, not {country}, the batch's country: "
+            "change that in Retell's dashboard, or take another number"
+        )
+    return None

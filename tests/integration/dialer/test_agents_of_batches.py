@@ -177,3 +177,86 @@ def test_the_result_says_which_version_retell_chose(stage: Stage) -> None:
     stage.dial_next(stage.context())
     (result,) = stage.results()
     assert result["agent_version"] == 12
+
+
+# -- what Retell refuses ---------------------------------------------------------------------------------
+
+ONE_AGENT: Document = {"agents": {"agent_stage": {"version": 4}}, "numbers": {"+15005550006": {}}}
+REFUSED = {
+    "an unknown agent": ({"agent_id": "agent_gone"}, ONE_AGENT),
+    "an unknown version": ({"agent_version": 5}, ONE_AGENT),
+    "an unknown number": ({"from_number": "+12025550199"}, ONE_AGENT),
+    "a number that may not call the country": (
+        {"from_number": "+12025550199"},
+        {"numbers": {"+15005550006": {}, "+12025550199": {"allowed_outbound_country_list": ["CL"]}}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "at_retell"), REFUSED.values(), ids=REFUSED)
+def test_a_batch_whose_agent_or_number_retell_refuses_is_paused_and_the_others_are_called(
+    stage: Stage, settings: Document, at_retell: Document
+) -> None:
+    stage.simulator.change(**at_retell)
+    stage.add_job(A, batch_id=stage.add_batch("batch-1", call_settings=settings), job_id="job-1")
+    stage.add_job(B, batch_id=stage.add_batch("batch-2"), job_id="job-2")
+    stage.simulator.script({"*": ["user_hangup"]})
+    context = stage.context()
+    assert stage.dial_next(context)
+    assert stage.dial_next(context)
+    assert not stage.dial_next(context)
+    assert [call["to_number"] for call in stage.placed_calls()] == [B]
+    job = stage.job("job-1")
+    assert (job["status"], job["attempts"]) == ("pending", 0)
+    refused, other = stage.store.batches.get("batch-1"), stage.store.batches.get("batch-2")
+    assert (refused.is_active, other.is_active) == (False, True)
+    assert refused.pause is not None
+    assert refused.pause["by"] == "speechaid"
+    assert "edit-batch" in refused.pause["reason"]
+    assert [row for row in stage.store.holds.breakers() if row["state"] != "closed"] == []
+
+
+def test_the_settings_agent_that_retell_refuses_holds_every_batch(stage: Stage) -> None:
+    stage.simulator.change(agents={"another": {}})
+    stage.add_job(A, batch_id=stage.add_batch())
+    stage.dial_next(stage.context())
+    assert stage.store.batches.get("batch-20260101-00000001").is_active
+    assert [row["state"] for row in stage.store.holds.breakers()] == ["open"]
+
+
+def test_a_batch_that_was_given_another_agent_meanwhile_is_not_paused(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.simulator.change(agents={"agent_stage": {}})
+    batch = stage.add_batch(call_settings={"agent_id": "agent_gone"})
+    stage.add_job(A, batch_id=batch)
+    context = stage.context()
+    create = context.retell.create_call
+
+    def corrected(body: Document) -> object:
+        fields = {"call_settings.agent_id": "agent_stage"}
+        stage.database.batches.update_one({"batch_id": batch}, {"$set": fields})
+        return create(body)
+
+    monkeypatch.setattr(context.retell, "create_call", corrected)
+    stage.dial_next(context)
+    assert stage.store.batches.get(batch).is_active
+
+
+@pytest.mark.parametrize(
+    "fields", [{"agent_id": "another"}, {"agent_version": 99}, {"from_number": "+12025550111"}], ids=str
+)
+def test_a_call_that_retell_reports_with_another_agent_or_number_is_followed_all_the_same(
+    stage: Stage, fields: Document
+) -> None:
+    """A person is on the phone: the call is recorded with what Retell says, and reported."""
+    stage.add_job(A, batch_id=stage.add_batch(call_settings=OWN))
+    stage.simulator.script({A: ["user_hangup"]})
+    stage.simulator.fault("rewritten", endpoints=["create", "get"], fields=fields)
+    context = stage.context()
+    stage.dial_next(context)
+    (result,) = stage.results()
+    assert stage.job()["status"] == "done"
+    assert {name: result[name] for name in fields} == fields
+    assert isinstance(context.link, QuietLink)
+    assert context.link.counts["event call.other_than_asked"] == 1

@@ -80,8 +80,9 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     batches.accept_unassigned batches.cancel batches.create batches.delete batches.end_redial
     batches.find_by_prefix batches.get batches.imported_into batches.names_by_prefix batches.new_id
     batches.newest batches.note_import batches.note_invalid_number batches.of_same_name batches.pause
-    batches.pause_all batches.random_name batches.register_live_dial batches.resume batches.resume_all
-    batches.settle_dial batches.stale_dials batches.write_counts batches.write_settings
+    batches.pause_all batches.pause_refused batches.pin_agent batches.random_name
+    batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
+    batches.stale_dials batches.with_own_agent batches.write_counts batches.write_settings
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again

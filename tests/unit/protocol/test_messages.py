@@ -83,7 +83,7 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 
 def test_a_request_gets_defaults() -> None:
-    filters = dict.fromkeys(("batch", "account", "outcome", "number", "from", "to"))
+    filters = dict.fromkeys(("batch", "account", "outcome", "number", "agent", "from_number", "from", "to"))
     assert accepted(request("jobs")).args == {**filters, "status": None, "tests": False, "limit": 50}
 
 
@@ -266,7 +266,7 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
     }
     assert prose == {
         *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
-        *("number", "country", "hours", "days", "timezone", "to", "note"),
+        *("number", "country", "hours", "days", "timezone", "from_number", "voicemail_option", "to", "note"),
     }
 
 
