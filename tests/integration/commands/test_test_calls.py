@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from speechaid.model.masking import fingerprint
 from speechaid.model.test_calls import TESTS
 from speechaid.rules.circuit_breaker import Breaker, BreakerState, FaultKind
 from speechctl import live
+from speechctl.cli import main
 from speechctl.client import Refused
 from tests.integration.control.test_commands import Operator, operator
 
@@ -336,6 +338,40 @@ def test_an_import_knows_nobody_by_a_test_call(tested: Operator) -> None:
         "import", file=csv, filename="a.csv", name="April", account="acc-1", accept="unassigned"
     )
     assert made["imported"] == 1
+
+
+def interrupt(_seconds: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_the_call_alone_and_says_how_to_look_at_it(
+    tested: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("speechctl.live.time.sleep", interrupt)
+        status = main(["test-call", "--to", NUMBER, "--batch", BATCH, "--socket", str(tested.client.target)])
+    shown = capsys.readouterr()
+    assert status == 130
+    (row,) = tested.run("jobs", tests=True)["jobs"]
+    assert f"speechctl test-result {row['job_id']} shows it" in shown.err
+    assert row["status"] == "pending"
+    assert "queued" in shown.out
+
+
+def test_a_test_call_that_was_not_placed_is_a_failure_for_scripts(
+    tested: Operator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def give_up(_seconds: float) -> None:
+        fields = {"status": "cancelled", "cancel_reason": "test_expired"}
+        tested.database.jobs.update_many({"batch_id": TESTS}, {"$set": fields})
+
+    with monkeypatch.context() as patch:
+        patch.setattr("speechctl.live.time.sleep", give_up)
+        arguments = ["test-call", "--to", NUMBER, "--batch", BATCH, "--json"]
+        status = main([*arguments, "--socket", str(tested.client.target)])
+    answer = json.loads(capsys.readouterr().out)
+    assert (status, answer["state"], answer["why"]) == (1, "over", "test_expired")
+    assert answer["agent_id"] == "agent_test"
 
 
 def test_an_unknown_test_is_refused(operator: Operator) -> None:
