@@ -42,6 +42,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "holds.read": lambda store: store.holds.read("fingerprint"),
     "holds.require_level": lambda store: store.holds.require_level(Level.FIRST, by="ana"),
     "imports.jobs_of_people": lambda store: store.imports.jobs_of_people("a", ["person"]),
+    "imports.has_others_since": lambda store: store.imports.has_others_since("a", PAST, besides=None),
+    "imports.jobs_of_account": lambda store: list(store.imports.jobs_of_account("a")),
     "imports.jobs_without_keys": lambda store: list(store.imports.jobs_without_keys("a")),
     "imports.of_file": lambda store: store.imports.of_file("a", "sha256"),
     "jobs.dials_on_their_way": lambda store: store.jobs.dials_on_their_way("b"),
