@@ -98,7 +98,7 @@ class Imports:
 
     def jobs_of_account(self, account_id: str | None) -> Generator[Document]:
         """Yield all jobs of the account, with the fields that tell their state."""
-        return self._jobs.stream({"account_id": account_id}, fields=_KNOWN_FIELDS)
+        return self._jobs.stream(of_campaigns({"account_id": account_id}), fields=_KNOWN_FIELDS)
 
     def has_others_since(self, account_id: str | None, since: datetime, *, besides: str | None) -> bool:
         """Whether another import may have made jobs of the account since then."""

@@ -333,7 +333,7 @@ def test_an_import_knows_nobody_by_a_test_call(tested: Operator) -> None:
         {"batch_id": TESTS}, {"$set": {"status": "done", "last_outcome": "answered"}}
     )
     tested.database.jobs.delete_many({"batch_id": BATCH})
-    csv = "nombre,rut,telefono\nAna,1-9,+56955550001\n"
+    csv = f"nombre,rut,telefono\nMaria,4-3,{NUMBER}\n"
     made = tested.run(
         "import", file=csv, filename="a.csv", name="April", account="acc-1", accept="unassigned"
     )
