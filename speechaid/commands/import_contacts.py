@@ -21,6 +21,7 @@ from typing import Any, Final
 from speechaid.campaign.importer import Parsed, job_documents
 from speechaid.campaign.people import id_key_of
 from speechaid.campaign.rows import Kind
+from speechaid.commands.batch_agent import pin_version, require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, country, given_options
 from speechaid.commands.batch_start import (
@@ -43,6 +44,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.commands.known_people import OPTED_OUT, KnownPeople, called_since
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
+from speechaid.dialer.context import agent_choice
 from speechaid.errors import NotFound, StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
@@ -63,7 +65,8 @@ _READ_AHEAD: Final = 2
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
     **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
-    **dict.fromkeys(("max_concurrent_calls",)),
+    **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
+    **dict.fromkeys(("voicemail_option", "dnc_detection")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
 
@@ -155,7 +158,9 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
 
     if not command.args["start"] or command.args["dry_run"]:
         return read(context)
-    return check_before_start(context, of_file, read)
+    fields = {} if batch is not None else batch_fields(command.args, name="")
+    planned = batch or Batch.read({"_id": "", **fields})
+    return check_before_start(context, agent_choice(context.settings, planned), of_file, read)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -309,6 +314,7 @@ def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigne
     fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
+    require_level_of(context, fields, by=command.actor)
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
 
 
@@ -520,6 +526,8 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
+        if work.start_check is not None:
+            pin_version(context, batch_id, work.start_check, by=command.actor)
         context.store.batches.resume(batch_id, by=command.actor)
         return start_imported(context, command, batch_id, finish)
     if created:
