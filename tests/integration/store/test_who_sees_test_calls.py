@@ -31,15 +31,18 @@ WITH_TESTS: dict[str, frozenset[str]] = {
             jobs.lapsed jobs.number_is_taken jobs.shared_numbers jobs.has_dial jobs.follows_call
             jobs.worker_crashed operator_actions.stuck operator_actions.with_unknown_call
             diagnostics.holder_of diagnostics.busy_numbers diagnostics.open_dials analyses.due
+            people.with_open_dial
         """,
         # It is asked for by name.
         "by name": """
-            jobs.find_by_prefix jobs.insert_missing results.of_job test_calls.find_number
+            jobs.find_by_prefix jobs.insert_missing results.of_job people.calls_of test_calls.find_number
             test_calls.find_numbers test_calls.find_row
         """,
-        # The caller gives the query, which went through ``filters.filter_query`` or names a batch.
+        # The caller gives the query, which went through ``filters.filter_query`` or names a batch, or ids of
+        # jobs that were found so.
         "the caller's query": """
             jobs.select results.aggregate operator_actions.reset operator_actions.count
+            operator_actions.cancel_jobs people.find people.stream
         """,
         # The records of imports.
         "no jobs": """
