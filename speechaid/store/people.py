@@ -2,7 +2,7 @@
 
 Each condition is a query of its own on one index, since servers other than MongoDB answer ``$or`` by reading
 the whole collection. What another program stored is found only in the usual spellings; names by their
-beginning.
+beginning. Test calls are left out: whoever they call, they are no calls to a person of a list.
 """
 
 from __future__ import annotations

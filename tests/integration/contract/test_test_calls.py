@@ -9,7 +9,7 @@ from speechaid.model.test_calls import TESTS
 from speechaid.store.connection import Store
 from speechaid.store.queue import DueBatch
 from speechaid.store.test_calls import RegisteredNumber, of_campaigns
-from tests.integration.contract.documents import BATCH, add_job, ago, ahead, job
+from tests.integration.contract.documents import BATCH, A, add_job, ago, ahead, job
 
 NUMBER = "+56955550099"
 #: A Mexican line in its older spelling, and as it is dialled now.
@@ -133,6 +133,10 @@ def test_what_is_asked_about_campaigns_leaves_tests_out(store: Store) -> None:
     found = store.jobs.table.find(of_campaigns({"account_id": "acc-1"}))
     assert sorted(row["job_id"] for row in found) == ["job-1", "job-2"]
     assert of_campaigns({"batch_id": BATCH}) == {"batch_id": BATCH}
+    assert [row["job_id"] for row in store.people.stream(store.people.of_phone([], [A], None))] == [
+        "job-1",
+        "job-2",
+    ]
     assert store.queue.next_with_pending("") == BATCH
     assert store.queue.next_with_pending(BATCH) is None
     assert store.queue.suspend_waiting("acc-1", SuspendReason.NO_CREDIT, 9) == 2

@@ -31,13 +31,15 @@ WITH_TESTS: dict[str, frozenset[str]] = {
             jobs.lapsed jobs.number_is_taken jobs.shared_numbers jobs.has_dial jobs.follows_call
             jobs.worker_crashed operator_actions.stuck operator_actions.with_unknown_call
             diagnostics.holder_of diagnostics.busy_numbers diagnostics.open_dials analyses.due
+            people.with_open_dial
         """,
         # It is asked for by name.
         "by name": """
             jobs.find_by_prefix jobs.insert_missing results.of_job test_calls.find_number
-            test_calls.find_numbers test_calls.find_row people.calls_of people.with_open_dial
+            test_calls.find_numbers test_calls.find_row people.calls_of
         """,
-        # The caller gives the query, which went through ``filters.filter_query`` or names a batch.
+        # The caller gives the query, which went through ``filters.filter_query`` or names a batch, or ids of
+        # jobs that were found so.
         "the caller's query": """
             jobs.select results.aggregate operator_actions.reset operator_actions.count
             operator_actions.cancel_jobs
