@@ -19,6 +19,7 @@ from typing import Any
 from speechaid.clock import Clock
 from speechaid.commands.interfaces import HandlerContext
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.fleet.messages import Counts
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.maintenance.task_thread import TaskThread
 from speechaid.model.reading import instant
@@ -138,6 +139,10 @@ class DatabaseThread(TaskThread):
     def note_retell_answer(self, at: float | None) -> None:
         """Note when Retell last answered this process, in seconds of boot time; None: it does not."""
         self._housekeeper.retell_answered_at = at
+
+    def take_counts(self) -> Counts:
+        """Return what was counted for metrics since the last call."""
+        return self._housekeeper.counters.take()
 
     def stats(self) -> dict[str, Any]:
         """The latest counts, and whether the database answers; for status, ready for JSON."""

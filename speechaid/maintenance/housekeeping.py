@@ -15,12 +15,16 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.document_scan import DocumentScan
+from speechaid.maintenance.erasing import count_erased
 from speechaid.maintenance.queue_stats import QueueStatsCollector
+from speechaid.maintenance.retention import Retention
 from speechaid.model.batch import Batch
+from speechaid.model.erasure import BY_RETENTION
 from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import as_printable, instant, text
 from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason, counts_by_status
+from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.rules.numbers import read_opt_out
@@ -89,6 +93,9 @@ class Housekeeper:
         self._slow_due_at = 0.0
         self._log_retention_days: int | None = None
         self._scan = DocumentScan(store)
+        self._retention = Retention(store, self._clock)
+        #: For metrics; taken by the loop's thread.
+        self.counters = ThreadCounters()
         #: Forms of the do-not-call list that were read already.
         self._listed_forms: set[str] = set()
         #: Statuses that jobs have, as stored.
@@ -283,9 +290,16 @@ class Housekeeper:
             "indexes": self._complete_indexes,
             "do_not_call_list": lambda: self._list_numbers(settings.dialling.default_country),
             "documents": lambda: self._scan_documents(settings.dialling.default_country),
+            "retention": lambda: self._erase_portion(settings),
         }
         for name, work in tasks.items():
             self._attempt(name, work)
+
+    def _erase_portion(self, settings: Settings) -> None:
+        try:
+            self._retention.erase_portion(settings)
+        finally:
+            count_erased(self.counters, self._retention.last_counts, by=BY_RETENTION)
 
     def _release_ended_reservations(self) -> None:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)
