@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.campaign.people import are_same_person, person_keys
+from speechaid.campaign.people import are_same_person, keys_of_job
 from speechaid.commands.batch_start import REDIAL_PAUSED
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
@@ -35,7 +35,7 @@ _PORTION: Final = 500
 #: Fields of a job that the new one has, too.
 _COPIED: Final = (
     *("account_id", "mode", "contact", "to_number", "nombre", "rut", "payload", "max_attempts"),
-    *("contact_key", "person_keys", "dead_phones"),
+    *("contact_key", "person_keys", "name_key", "dead_phones"),
 )
 _BATCH_COPIED: Final = ("description", "account_id", "country", "priority", "call_settings")
 
@@ -59,10 +59,7 @@ class _Redial:
 
     def keys_of(self, job: Job) -> list[str]:
         """The keys of a job's person."""
-        stored = job.document.get("person_keys")
-        if isinstance(stored, list) and stored:
-            return [str(key) for key in stored]
-        return person_keys(job.contact.dni, job.contact.phones, self.country)
+        return keys_of_job(job, self.country)
 
     @property
     def own_id(self) -> str | None:

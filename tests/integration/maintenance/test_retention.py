@@ -187,7 +187,7 @@ def test_a_late_analysis_brings_nothing_back(stage: Stage) -> None:
 
 @pytest.mark.parametrize("ended", [{"completed_at": 40}, {"failed_at": 40}, {"updated_at": 40}])
 def test_a_job_of_another_program_is_as_old_as_its_fields_say(stage: Stage, ended: dict[str, int]) -> None:
-    times = {name: stage.store.now() - timedelta(days=days) for name, days in ended.items()}
+    times: Document = {name: stage.store.now() - timedelta(days=days) for name, days in ended.items()}
     add_person(stage, status="completed", **times)
     erase(stage, **JOBS)
     assert NAME not in stored_texts(stage)

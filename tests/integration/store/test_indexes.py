@@ -161,6 +161,18 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         lambda store: store.jobs.select({"contact.phones": "+12025550000"}, status=None, limit=9),
         0,
     ),
+    "jobs of a national id": (
+        lambda store: store.people.find(store.people.of_id(["id:1"], ["1", 1], None), 9),
+        0,
+    ),
+    "jobs of a person's phone": (
+        lambda store: store.people.find(store.people.of_phone(["line:1"], ["+12025550000"], None), 9),
+        0,
+    ),
+    "jobs of a name": (
+        lambda store: store.people.find(store.people.of_name("ana", ["Ana", "ANA"], None), 9),
+        0,
+    ),
     "jobs by their last call": (
         lambda store: store.jobs.select({"last_outcome": "busy"}, status=None, limit=9),
         0,

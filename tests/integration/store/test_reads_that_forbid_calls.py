@@ -49,6 +49,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "jobs.open_dials": lambda store: store.jobs.open_dials("b"),
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
+    "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
+    "people.stream": lambda store: list(store.people.stream([{"person_keys": "person"}])),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
@@ -98,7 +100,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     operator_actions.drop_request operator_actions.in_progress operator_actions.move
     operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
     operator_actions.start_imported operator_actions.stuck operator_actions.waiting_for_retry
-    operator_actions.with_unknown_call pages.page queue.accounts_with_suspended queue.convert_due_times
+    operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone
+    queue.accounts_with_suspended queue.convert_due_times
     queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
     queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
     results.of_call results.of_job results.record
