@@ -51,7 +51,7 @@ class DatabaseThread(TaskThread):
         super().__init__(
             store, settings, name="database", max_tasks=MAX_TASKS, in_loop=self.add_answer, clock=clock
         )
-        self._housekeeper = Housekeeper(store)
+        self._housekeeper = Housekeeper(store, counters=self.counters)
         self._answers: list[Callable[[], None]] = []
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._history: list[dict[str, Any]] = []
@@ -142,7 +142,7 @@ class DatabaseThread(TaskThread):
 
     def take_counts(self) -> Counts:
         """Return what was counted for metrics since the last call."""
-        return self._housekeeper.counters.take()
+        return self.counters.take()
 
     def stats(self) -> dict[str, Any]:
         """The latest counts, and whether the database answers; for status, ready for JSON."""

@@ -14,6 +14,7 @@ from typing import Any
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.maintenance import forgetting
 from speechaid.maintenance.document_scan import DocumentScan
 from speechaid.maintenance.erasing import count_erased
 from speechaid.maintenance.queue_stats import QueueStatsCollector
@@ -85,7 +86,9 @@ COUNTERS = {
 class Housekeeper:
     """Does the housekeeping in the database thread; ``stats`` may be called from any thread."""
 
-    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock | None = None, counters: ThreadCounters | None = None
+    ) -> None:
         self._store = store
         self._collector = QueueStatsCollector(store)
         self._clock = clock or SystemClock()
@@ -94,8 +97,8 @@ class Housekeeper:
         self._log_retention_days: int | None = None
         self._scan = DocumentScan(store)
         self._retention = Retention(store, self._clock)
-        #: For metrics; taken by the loop's thread.
-        self.counters = ThreadCounters()
+        #: For metrics; the loop's thread takes what is counted.
+        self.counters = counters or ThreadCounters()
         #: Forms of the do-not-call list that were read already.
         self._listed_forms: set[str] = set()
         #: Statuses that jobs have, as stored.
@@ -291,6 +294,7 @@ class Housekeeper:
             "do_not_call_list": lambda: self._list_numbers(settings.dialling.default_country),
             "documents": lambda: self._scan_documents(settings.dialling.default_country),
             "retention": lambda: self._erase_portion(settings),
+            "forgetting": self._complete_forgetting,
         }
         for name, work in tasks.items():
             self._attempt(name, work)
@@ -300,6 +304,12 @@ class Housekeeper:
             self._retention.erase_portion(settings)
         finally:
             count_erased(self.counters, self._retention.last_counts, by=BY_RETENTION)
+
+    def _complete_forgetting(self) -> None:
+        counts = forgetting.complete(self._store, self._clock)
+        if counts.total:
+            count_erased(self.counters, counts, by="forget")
+            log.info("forgetting.completed", **counts.as_fields())
 
     def _release_ended_reservations(self) -> None:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)

@@ -509,6 +509,20 @@ _TABLE: Final = (
         timeout_seconds=600.0,
     ),
     _write(
+        "forget",
+        "erase what is stored about a person; opt-outs, amounts, costs and dates stay",
+        Argument(
+            name="person",
+            positional=True,
+            required=True,
+            help="a national id, a phone number, or the beginning of a name",
+        ),
+        Argument(name="account", help="in this account only", completes="account"),
+        _REASON,
+        question="Erase for good what is stored about {person}?",
+        timeout_seconds=600.0,
+    ),
+    _write(
         "undo-import",
         "take back an import of which nobody was called: its contacts are deleted, and its batch if empty",
         Argument(
@@ -933,6 +947,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("redial-batch", "cancel-batch", "delete-batch", "forecast"),
     ),
     "contacts": ("import", "undo-import", "imports"),
+    "people": ("forget",),
     "jobs and calls": (
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),

@@ -197,6 +197,11 @@ class Erasures:
         query = {"job_id": {"$in": [*names, *([] if isinstance(job.id, str) else [job.id])]}}
         return [row for row in self._results.find(query) if _what(row) is not What.PERSON]
 
+    def results_to(self, numbers: Sequence[str]) -> list[Document]:
+        """Find the results of calls to these numbers that still have their person's data."""
+        query = {"contact.phone_used": {"$in": list(numbers)}}
+        return [row for row in self._results.find(query) if _what(row) is not What.PERSON]
+
     def lines_of(self, job: Job) -> list[Document]:
         """Find the lines of a job's history."""
         return self._logs.find({"job_id": job.job_id})
