@@ -54,7 +54,7 @@ class Counts:
 
 def erase_calls(store: Store, job_id: Any, erasure: Erasure, counts: Counts) -> Step:
     """Erase what the calls of an ended job have left; its person stays known."""
-    job = store.erasures.job(job_id)
+    job = store.erasures.find_job(job_id)
     if job is None:
         return Step.CHANGED
     results = store.erasures.results_of(job)
@@ -81,7 +81,7 @@ def erase_person(
         counts: what was erased is added to it.
         is_forgotten: the person asks for it: no analysis is waited for, and the history goes, too.
     """
-    job = store.erasures.job(job_id)
+    job = store.erasures.find_job(job_id)
     if job is None or of_person(job.document) is not None:
         return Step.CHANGED
     results = store.erasures.results_of(job)

@@ -51,7 +51,7 @@ def forget_job(store: Store, job_id: Any, erasure: Erasure, counts: Counts) -> L
     """
     was_cancelled, name = False, str(job_id)
     for _ in range(_MAX_TRIES):
-        job = store.erasures.job(job_id)
+        job = store.erasures.find_job(job_id)
         if job is None or FORGETTING not in job.document:
             return Left(was_cancelled=was_cancelled)
         name = job.job_id
@@ -87,7 +87,7 @@ def erase_orphans(
             counts.results += store.erasures.write_result(result, left.result_without_person(result, erasure))
 
 
-def complete(store: Store, clock: Clock) -> Counts:
+def complete_forgetting(store: Store, clock: Clock) -> Counts:
     """Go on with what commands have left: after a crash, or until a call was over; return what was erased."""
     counts, until = Counts(), clock.boottime() + TICK_BUDGET_SECONDS
     for job in store.erasures.being_forgotten(PORTION):

@@ -306,7 +306,7 @@ class Housekeeper:
             count_erased(self.counters, self._retention.last_counts, by=BY_RETENTION)
 
     def _complete_forgetting(self) -> None:
-        counts = forgetting.complete(self._store, self._clock)
+        counts = forgetting.complete_forgetting(self._store, self._clock)
         if counts.total:
             count_erased(self.counters, counts, by="forget")
             log.info("forgetting.completed", **counts.as_fields())

@@ -186,7 +186,7 @@ class Erasures:
 
     # -- one job, with what belongs to it ----------------------------------------------------------------
 
-    def job(self, job_id: Any) -> Job | None:
+    def find_job(self, job_id: Any) -> Job | None:
         """Read a job by its ``_id``; None where it is gone."""
         document = self._jobs.find_one({"_id": job_id})
         return None if document is None else read_job(document)
@@ -209,7 +209,7 @@ class Erasures:
     def write_result(self, result: Document, left: Document) -> bool:
         """Replace a result by what is left of it; False where it was erased or deleted meanwhile."""
         query = {"_id": result["_id"], "erased.what": _mark(result)}
-        return self._results.replace(query, left)
+        return self._results.replace_one(query, left)
 
     def write_result_without_call(self, result: Document, call: Document, erasure: Erasure) -> bool:
         """Leave of a result's call this, and its person as it is; False where it was erased meanwhile."""
@@ -219,14 +219,14 @@ class Erasures:
 
     def write_line(self, line: Document, left: Document) -> bool:
         """Replace a line of the history."""
-        return self._logs.replace({"_id": line["_id"]}, left)
+        return self._logs.replace_one({"_id": line["_id"]}, left)
 
     def write_job(self, job: Job, left: Document) -> bool:
         """Replace a job by what is left of it; False where it changed meanwhile: read it again.
 
         Expected: status, revision, time of the last change and mark as read, and no dial.
         """
-        return self._jobs.replace(self._as_read(job), {**left, "revision": job.revision + 1})
+        return self._jobs.replace_one(self._as_read(job), {**left, "revision": job.revision + 1})
 
     def write_job_without_call(self, job: Job, summary: Document | None, erasure: Erasure) -> bool:
         """Leave of a job's latest call this summary, and its person as it is; as ``write_job``."""

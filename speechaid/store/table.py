@@ -267,7 +267,7 @@ class Table:
             result = self._collection.update_one(by_literal_id(query), change, upsert=upsert)
             return result.matched_count == 1 or result.upserted_id is not None
 
-    def replace(self, query: Document, document: Document) -> bool:
+    def replace_one(self, query: Document, document: Document) -> bool:
         """Replace at most one document whole, its ``_id`` apart; return whether one matched."""
         with self._translated():
             return self._collection.replace_one(by_literal_id(query), document).matched_count == 1

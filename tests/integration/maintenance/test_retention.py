@@ -269,7 +269,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next(
 def test_a_job_that_is_reset_meanwhile_keeps_its_person(stage: Stage) -> None:
     called(stage)
     age(stage)
-    read = stage.store.erasures.job(stage.job()["_id"])
+    read = stage.store.erasures.find_job(stage.job()["_id"])
     assert read is not None
     stage.store.requests.ask("job-1", "reset", reason=None, by="ana")
     assert not stage.store.erasures.write_job(read, {"job_id": "job-1"})

@@ -251,7 +251,7 @@ GRANTS = {
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
-    " dnc-remove dnc-import edit-batch redial-batch delete-batch",
+    " dnc-remove dnc-import edit-batch redial-batch delete-batch forget",
 }
 
 
@@ -265,7 +265,7 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
     }
     assert prose == {
         *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
-        *("number", "country", "hours", "days", "timezone"),
+        *("number", "country", "hours", "days", "timezone", "person"),
     }
 
 

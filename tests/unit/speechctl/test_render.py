@@ -296,6 +296,19 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "2 contacts deleted from batch-1, and the batch",
     ),
+    "forget": (
+        {
+            "jobs": 2,
+            "calls": 3,
+            "imports": 0,
+            "cancelled": 1,
+            "later": ["job-3"],
+            "has_more": False,
+            "opt_out_kept": True,
+            "retell": "Retell keeps transcripts",
+        },
+        "1 more job erased without another command, once the call is over and settled: job-3",
+    ),
     "jobs": ({"jobs": [JOB], "limit": 50}, "1/2"),
     "job": (
         JOB
