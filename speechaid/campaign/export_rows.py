@@ -124,9 +124,16 @@ def _promised_value(document: Document) -> Cell:
 
 
 def do_not_call_row(entry: Document) -> list[Cell]:
-    """One listed number."""
+    """One listed number or person."""
+    person = reading.text(entry.get("person"))
     # Not the number first: speechctl.sheets explains why a sign may not begin a row.
-    return [_moment(entry.get("at")), str(entry["_id"]), *_texts(entry, "source", "job_id")]
+    return [
+        _moment(entry.get("at")),
+        str(entry["_id"]) if person is None else None,
+        *_texts(entry, "source", "job_id"),
+        None if person is None else person.partition(":")[2],
+        *_texts(entry, "account_id"),
+    ]
 
 
 #: ``$exists`` lets the sparse indexes of both fields serve it.
@@ -181,7 +188,10 @@ EXPORTS: Final[Mapping[str, Export]] = {
         "jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row, tuple(_PROMISE_FIELDS.split())
     ),
     "dnc": Export(
-        "do_not_call", {"spelling_of": None}, ("listed_at", "phone", "source", "job_id"), do_not_call_row
+        "do_not_call",
+        {"spelling_of": None},
+        ("listed_at", "phone", "source", "job_id", "national_id", "account_id"),
+        do_not_call_row,
     ),
 }
 

@@ -57,6 +57,12 @@ def id_key(dni: str) -> str:
     return _ID + compact_id(cells.fold(dni))
 
 
+def id_key_of(dni: str | None) -> str | None:
+    """As ``id_key``; None where there is no id, or nothing but marks."""
+    key = id_key(dni or "")
+    return None if key == _ID else key
+
+
 def line_key(line: str) -> str:
     """The key of a line (``rules.numbers.line_identity``)."""
     return _LINE + line

@@ -65,7 +65,17 @@ _ORDER: Final = (
 
 def explain(context: HandlerContext, command: Invocation) -> Result:
     """Every check with its value, a summary, and the next chance."""
-    job = resolve_job(context.store, command.args["job"])
+    return explain_job(context, command.snapshot, resolve_job(context.store, command.args["job"]))
+
+
+def explain_job(context: HandlerContext, snapshot: Mapping[str, Any], job: Job) -> Result:
+    """What ``explain`` answers about a job.
+
+    Args:
+        context: the handler's.
+        snapshot: of the daemon, for the workers of this host.
+        job: as read.
+    """
     worker_context = dry_run_context(context)
     preflight = read_preflight(worker_context, job)
     chosen = next_phone(worker_context, job, preflight)
@@ -84,7 +94,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
-    checks.append(_workers(command.snapshot, job.batch_id, preflight.batch))
+    checks.append(_workers(snapshot, job.batch_id, preflight.batch))
     checks.sort(key=_place)
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
@@ -125,10 +135,10 @@ def _check(name: str, passed: bool, value: str, next_chance: datetime | None = N
 
 def _status(job: Job, now: datetime) -> Check:
     waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
-    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, _described(job, now))
+    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, describe_status(job, now))
 
 
-def _described(job: Job, now: datetime) -> str:
+def describe_status(job: Job, now: datetime) -> str:
     """The job's status with its reason."""
     if job.status is JobStatus.SUSPENDED:
         return f"suspended: {_suspension(job)}"
@@ -240,6 +250,10 @@ def _phone(job: Job, chosen: object, preflight: Preflight) -> Check:
     if isinstance(chosen, Choice):
         others = f"; of the others {left_out}" if left_out else ""
         return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}{others}")
+    if preflight.is_person_listed:
+        return _check(
+            "phone", False, f"none of {total} may be dialled: the person is on the do-not-call list"
+        )
     cause = _words(getattr(chosen, "cause", ""))
     return _check("phone", False, f"none of {total} may be dialled ({left_out or cause})")
 
@@ -307,12 +321,12 @@ def _summary(
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
-        word, _, reason = _described(job, now).partition(": ")
+        word, _, reason = describe_status(job, now).partition(": ")
         erased = of_person(job.document)
         whose = "" if erased is None else f"; whose it was is {erased.sentence}"
         return f"The job is finished: {word}{since}, {reason}{whose}"
     if job.status is JobStatus.SUSPENDED:
-        return f"{_described(job, now).capitalize()}; it {_resumption(context, job)}"
+        return f"{describe_status(job, now).capitalize()}; it {_resumption(context, job)}"
     if job.status is JobStatus.IN_PROGRESS:
         return f"Now: {_progress(job, now)}"
     if not failed:

@@ -10,16 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.commands.ids import resolve_account
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
-from speechaid.commands.people import Person, the_person
+from speechaid.commands.people import Countries, Person, the_person
+from speechaid.commands.person import account_of
 from speechaid.maintenance.erasing import Counts, count_erased
 from speechaid.maintenance.forgetting import erase_orphans, forget_job
 from speechaid.model.erasure import Erasure, What
-from speechaid.model.job import Job
 from speechaid.model.levels import Level
 from speechaid.protocol.messages import ErrorCode
-from speechaid.rules import phones
 from speechaid.rules.numbers import all_spellings
 from speechaid.store.call_logs import new_record_id
 
@@ -37,6 +35,8 @@ class _Forget:
 
     person: Person
     erasure: Erasure
+    #: In E.164.
+    numbers: list[str]
     is_listed: bool
     waiting: list[Any]
     cancelled: int = 0
@@ -47,28 +47,28 @@ class _Forget:
 
 def forget(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Erase a person from jobs, results and history; refuse where the text may mean several people."""
-    account = command.args["account"]
-    account_id = None if account is None else resolve_account(context.store, account).account_id
-    person, _ = the_person(context, command.args["person"], account_id)
+    person, _ = the_person(context, command.args["person"], account_of(context, command))
     if person is None:
         message = "nobody of whom a job is stored is meant by that: nothing was erased"
         raise CommandRefused(ErrorCode.NOT_FOUND, message)
-    store = context.store
+    store, numbers = context.store, Countries(context).numbers_of(person.jobs)
     store.holds.require_level(Level.PEOPLE_AND_AGENTS, by=command.actor)
     work = _Forget(
         person=person,
         erasure=Erasure(at=store.now(), by=command.actor, what=What.PERSON),
-        is_listed=bool(store.do_not_call.listed(_numbers(context, person.jobs))),
+        numbers=numbers,
+        is_listed=_is_listed(context, person, numbers),
         waiting=[job.id for job in person.jobs],
     )
     store.erasures.mark_forgetting(work.waiting, by=command.actor, reason=command.args["reason"])
     return _erase(context, command, work)
 
 
-def _numbers(context: HandlerContext, jobs: list[Job]) -> list[str]:
-    country = context.settings.dialling.default_country
-    written = {phone for job in jobs for phone in job.contact.phones}
-    return sorted(number for phone in written if (number := phones.normalise(phone, country)) is not None)
+def _is_listed(context: HandlerContext, person: Person, numbers: list[str]) -> bool:
+    """Whether the do-not-call list has the person, or one of the numbers: it keeps them."""
+    listing = context.store.do_not_call
+    has_entry = person.id_key is not None and bool(listing.people_entries(person.id_key))
+    return has_entry or bool(listing.listed(numbers))
 
 
 def _erase(context: HandlerContext, command: Invocation, work: _Forget) -> Result | Continue:
@@ -81,11 +81,9 @@ def _erase(context: HandlerContext, command: Invocation, work: _Forget) -> Resul
             if left.later is not None:
                 work.later.append(left.later)
         if not work.waiting:
-            numbers = {phone for job in work.person.jobs for phone in job.contact.phones}
-            spellings = {
-                form for number in _numbers(context, work.person.jobs) for form in all_spellings(number)
-            }
-            erase_orphans(context.store, sorted(numbers | spellings), work.person.dni, work.erasure, counts)
+            written = {phone for job in work.person.jobs for phone in job.contact.phones}
+            forms = written.union(*map(all_spellings, work.numbers))
+            erase_orphans(context.store, sorted(forms), work.person.dni, work.erasure, counts)
     finally:
         work.counts.add(counts)
         count_erased(context.counters, counts, by="forget")

@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
+from speechaid.campaign.people import id_key_of
 from speechaid.campaign.rows import Kind
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, country, given_options
@@ -37,17 +38,18 @@ from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
-from speechaid.commands.known_people import KnownPeople, called_since
+from speechaid.commands.known_people import OPTED_OUT, KnownPeople, called_since
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.errors import NotFound, StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
+from speechaid.store.do_not_call import person_forms
 
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
 _CHUNK: Final = 1000
@@ -368,10 +370,19 @@ def _new_ones(
     keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
     found = context.store.imports.jobs_of_people(work.account_id, keys)
     known.add(found)
+    forms = [
+        person_forms(work.account_id, id_key_of(mapping(document["contact"]).get("dni")))
+        for document in chunk
+    ]
+    listed = context.store.do_not_call.listed_people(sorted({form for own in forms for form in own}))
     new = []
-    for row, document in zip(work.parsed.rows[work.position :], chunk, strict=False):
+    for row, document, own in zip(work.parsed.rows[work.position :], chunk, forms, strict=False):
         if document["contact_key"] in known.in_batch:
             work.already_there += 1
+            continue
+        if not listed.isdisjoint(own):
+            known.note_opted_out(row.line)
+            work.left_out += 1
             continue
         match = known.find_match(document)
         if match is not None:
@@ -486,7 +497,13 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
     context.store.batches.delete(work.batch.batch_id)
     context.store.imports.remove(work.import_id)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(work.known.counts.items()))
-    first = work.known.named[0]
+    if set(work.known.counts) == {OPTED_OUT}:
+        message = (
+            f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) has "
+            "opted out by national id (speechctl dnc ID)"
+        )
+        raise CommandRefused(ErrorCode.REFUSED, message)
+    first = next(row for row in work.known.named if row["state"] != OPTED_OUT)
     message = (
         f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) is in "
         f"the account already ({counts}; "

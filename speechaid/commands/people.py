@@ -6,7 +6,7 @@ jobs say; an import's jobs in every spelling, jobs of other programs in the usua
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,6 +95,11 @@ class Countries:
                 self._context.settings.dialling.default_country,
             )
         return self._known[place]
+
+    def numbers_of(self, jobs: Iterable[Job]) -> list[str]:
+        """The phones of jobs in E.164, each once; what is no number is left out."""
+        found = (phones.normalise(phone, self.of_job(job)) for job in jobs for phone in job.contact.phones)
+        return list(dict.fromkeys(number for number in found if number is not None))
 
     def keys_of(self, job: Job) -> list[str]:
         """The keys of a job's person."""

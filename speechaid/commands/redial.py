@@ -19,6 +19,7 @@ from speechaid.campaign.people import are_same_person, keys_of_job
 from speechaid.commands.batch_start import REDIAL_PAUSED
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.dialer.preflight import forms_of_person
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, mapping
@@ -219,6 +220,8 @@ def _chosen(context: HandlerContext, work: _Redial, portion: list[Job]) -> list[
             by_key[key].append(other)
     numbers = {job.job_id: _numbers(job, work.country) for job in portion}
     listed = context.store.do_not_call.listed(sorted(set().union(*numbers.values())) if numbers else [])
+    forms = {job.job_id: forms_of_person(job) for job in portion}
+    listed_people = context.store.do_not_call.listed_people(sorted(set().union(*forms.values())))
     chosen = []
     for job in portion:
         own = keys[job.job_id]
@@ -235,7 +238,7 @@ def _chosen(context: HandlerContext, work: _Redial, portion: list[Job]) -> list[
             job,
             others.values(),
             family=work.family,
-            is_listed=bool(numbers[job.job_id] & listed),
+            is_listed=bool(numbers[job.job_id] & listed) or not listed_people.isdisjoint(forms[job.job_id]),
             has_phone=phones.choose(job.contact.phones, 0, dead, work.country) is not None,
         )
         if reason is None:

@@ -203,10 +203,19 @@ _WORKER: Final = Argument(
 )
 _REASON: Final = Argument(name="reason", help="the reason; recorded with author and time, numbers masked")
 _COUNTRY: Final = Argument(name="country", help="country of numbers without a country code: CL")
+_PERSON: Final = Argument(
+    name="person",
+    positional=True,
+    required=True,
+    help="a national id, a phone number, or the beginning of a name",
+)
+_IN_ACCOUNT: Final = Argument(name="account", help="in this account only", completes="account")
 _NUMBER: Final = Argument(
     name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
 )
-_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help="check whether this number is listed")
+_LISTED: Final = "the phone number, or the national id of a person: +56912345678, 12.345.678-5"
+_LISTED_NUMBER: Final = Argument(name="number", positional=True, required=True, help=_LISTED)
+_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help=_LISTED)
 _DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="show what would happen, and change nothing")
 
 _HOURS: Final = Argument(
@@ -511,13 +520,8 @@ _TABLE: Final = (
     _write(
         "forget",
         "erase what is stored about a person; opt-outs, amounts, costs and dates stay",
-        Argument(
-            name="person",
-            positional=True,
-            required=True,
-            help="a national id, a phone number, or the beginning of a name",
-        ),
-        Argument(name="account", help="in this account only", completes="account"),
+        _PERSON,
+        _IN_ACCOUNT,
         _REASON,
         question="Erase for good what is stored about {person}?",
         timeout_seconds=600.0,
@@ -577,6 +581,23 @@ _TABLE: Final = (
         help="one job with its whole history: every call, every event",
         access=Access.READ,
         arguments=(_JOB,),
+    ),
+    CommandSpec(
+        name="person",
+        help="one person: every job and call of all batches, opt-outs, and the next dial",
+        access=Access.READ,
+        arguments=(
+            _PERSON,
+            _IN_ACCOUNT,
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=50,
+                help="at most this many jobs and calls, the latest (default 50)",
+            ),
+        ),
     ),
     CommandSpec(
         name="explain",
@@ -738,7 +759,7 @@ _TABLE: Final = (
     ),
     CommandSpec(
         name="dnc",
-        help="the do-not-call list: its length, and whether a number is on it",
+        help="the do-not-call list: its length, and whether a number or a person is on it",
         access=Access.READ,
         arguments=(_OPTIONAL_NUMBER, _COUNTRY),
     ),
@@ -751,10 +772,19 @@ _TABLE: Final = (
     ),
     _write(
         "dnc-remove",
-        "take a number off the do-not-call list",
-        _NUMBER,
+        "take a number, or a person with the numbers of opt-out, off the do-not-call list",
+        _LISTED_NUMBER,
         _COUNTRY,
-        question="Allow calls to this number again?",
+        question="Allow these calls again?",
+    ),
+    _write(
+        "opt-out",
+        "a person is not to be called again: all numbers and the national id go on the do-not-call list",
+        _PERSON,
+        _IN_ACCOUNT,
+        _REASON,
+        question="Never call {person} again, on any number?",
+        timeout_seconds=600.0,
     ),
     _write(
         "dnc-import",
@@ -947,11 +977,11 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("redial-batch", "cancel-batch", "delete-batch", "forecast"),
     ),
     "contacts": ("import", "undo-import", "imports"),
-    "people": ("forget",),
     "jobs and calls": (
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
+    "people": ("person", "opt-out", "forget"),
     "accounts": ("suspend-account", "resume-account"),
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),

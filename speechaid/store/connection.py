@@ -212,7 +212,7 @@ class Store:
             batches=self.batches.table,
             now=self.now,
         )
-        self.people = People(self.jobs.table)
+        self.people = People(self.jobs.table, self.results.table)
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,

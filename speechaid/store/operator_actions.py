@@ -207,6 +207,11 @@ class OperatorActions:
         query = {"batch_id": batch_id, "status": {"$in": list(WAITING)}, "dial": None}
         return self._change(query, limit, {"status": JobStatus.CANCELLED, **changes})
 
+    def cancel_jobs(self, ids: Sequence[Any], changes: Document) -> int:
+        """Cancel those of the jobs, given by ``_id``, that wait and have no dial; return how many."""
+        query: Document = {"_id": {"$in": list(ids)}, "status": {"$in": list(WAITING)}, "dial": None}
+        return self._change(query, len(ids), {"status": JobStatus.CANCELLED, **changes})
+
     def start_imported(self, batch_id: str, limit: int) -> int:
         """Make at most ``limit`` of a batch's jobs pending that were imported and not started; how many."""
         query = {

@@ -19,14 +19,20 @@ _VALUES_OF_A_QUERY: Final = 60
 _KEYS: Final = "person_keys"
 _IDS: Final = ("contact.dni", "rut")
 _PHONES: Final = ("contact.phones", "to_number")
+#: Without the transcript, which may be long.
+_CALL_FIELDS: Final = (
+    *("call_id", "job_id", "batch_id", "contact.phone_used", "call_status", "outcome", "duration_ms"),
+    *("placed_at", "created_at", "agent_id", "call_data.agent_id", "call_data.from_number"),
+)
 _NAMES: Final = ("contact.name", "nombre")
 
 
 class People:
     """Queries for the jobs and calls of people."""
 
-    def __init__(self, jobs: Table) -> None:
+    def __init__(self, jobs: Table, results: Table) -> None:
         self._jobs = jobs
+        self._results = results
 
     def of_id(
         self, keys: Sequence[str], spellings: Sequence[str | int], account: str | None
@@ -74,6 +80,13 @@ class People:
                 if row["_id"] not in seen:
                     seen.add(row["_id"])
                     yield row
+
+    def calls_of(self, job_ids: Sequence[str], limit: int) -> list[Document]:
+        """Find the calls of jobs, the latest first; at most ``limit``."""
+        found: list[Document] = []
+        for query in _any_of(("job_id",), job_ids):
+            found += self._results.find(query, sort=[("created_at", -1)], limit=limit, fields=_CALL_FIELDS)
+        return sorted(found, key=lambda call: str(call.get("created_at")), reverse=True)[:limit]
 
 
 def _any_of(fields: Iterable[str], values: Sequence[str | int]) -> Iterator[Document]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, agents, batches, diagnostics, imports, lists
+from speechctl.render import actions, agents, batches, diagnostics, imports, lists, people
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -379,6 +379,8 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "reset-jobs": actions.reset,
     "suspend-account": actions.account,
     "resume-account": actions.account,
+    "person": people.person,
+    "opt-out": people.opt_out,
     "explain": diagnostics.explain,
     "forecast": diagnostics.forecast,
     "doctor": diagnostics.doctor,

@@ -127,12 +127,13 @@ def _known(result: Result) -> list[Block]:
     if not known["counts"]:
         return blocks
     words = {"waiting": "waiting for a call", "reached": "reached lately", "called": "called lately"}
+    words["opted_out"] = "on the do-not-call list as a person, left out"
     counts = ", ".join(f"{count} {words.get(state, state)}" for state, count in known["counts"].items())
     done = "left out (--duplicates keep imports them)" if result.get("left_out") else "imported all the same"
     blocks.append(f"known in the account, {done}: {counts}:")
     blocks += [
-        f"  line {person['line']}: {words.get(person['state'], person['state'])}, job {person['job_id']} of "
-        f"{person['batch_id']}"
+        f"  line {person['line']}: {words.get(person['state'], person['state'])}"
+        + (f", job {person['job_id']} of {person['batch_id']}" if person["job_id"] else "")
         for person in known["people"][:_MAX_NAMED]
     ]
     more = sum(known["counts"].values()) - len(known["people"][:_MAX_NAMED])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
 from speechaid.commands.people import find_people, the_person
+from speechctl.render.blocks import as_text
+from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, operator, settings_for
 
 __all__ = ["operator"]
@@ -104,3 +107,249 @@ def test_nobody_is_found_where_no_job_is_of_the_person(operator: Operator) -> No
 def test_what_can_be_no_person_is_refused(operator: Operator) -> None:
     with pytest.raises(CommandRefused, match="no national id, no phone and no name"):
         find_people(context_of(operator), "??")
+
+
+# -- person ------------------------------------------------------------------------------------------------
+
+
+def test_person_shows_jobs_calls_opt_outs_and_the_next_dial_of_all_batches(operator: Operator) -> None:
+    first = operator.run("import", file=CSV, filename="march.csv", country="CL", hours="00:00-24:00")
+    second = operator.run(
+        "import", file=CSV, filename="april.csv", country="CL", hours="00:00-24:00", duplicates="keep"
+    )
+    ended, waiting = (
+        operator.database.jobs.find_one({"batch_id": made["batch_id"]}) for made in (first, second)
+    )
+    assert ended is not None
+    assert waiting is not None
+    operator.database.jobs.update_one(
+        {"_id": ended["_id"]}, {"$set": {"status": "done", "last_outcome": "answered", "attempts": 1}}
+    )
+    operator.database.call_results.insert_one(
+        {
+            "call_id": "call_1",
+            "job_id": ended["job_id"],
+            "batch_id": first["batch_id"],
+            "contact": {"phone_used": "+56955550072"},
+            "outcome": "answered",
+            "duration_ms": 65_000,
+            "created_at": operator.store.now(),
+            "call_data": {"agent_id": "agent_7", "from_number": "+15005550006", "transcript": "secret"},
+        }
+    )
+    operator.run("dnc-add", number="+56955550071", reason="asked by letter")
+
+    answer = operator.run("person", person="12.345.678-5")
+    assert answer["understood_as"] == ["national id"]
+    (one,) = answer["people"]
+    assert (one["name"], one["dni"], one["jobs"]) == ("Ana María Rojas", "12.345.678-5", 2)
+    assert one["phones"] == ["+569******71", "+569******72"]
+    assert [(row["batch_name"], row["why"]) for row in answer["jobs"]] == [
+        ("march", "done: answered"),
+        ("april", "pending"),
+    ]
+    (call,) = answer["calls"]
+    assert (call["outcome"], call["phone"], call["agent"]) == ("answered", "+569******72", "agent_7")
+    assert [(row["what"], "asked by letter" in row["by"]) for row in answer["opt_outs"]] == [
+        ("+569******71", True)
+    ]
+    assert answer["next_dial"]["job_id"] == waiting["job_id"]
+    assert answer["next_dial"]["sentence"] == operator.run("explain", job=waiting["job_id"])["sentence"]
+    text = as_text(render("person", answer))
+    assert "next dial: april" in text
+    assert "opted out: +569******71, since" in text
+    assert "5550072" not in str(answer)
+    assert "secret" not in str(answer)
+
+
+def test_a_read_of_a_person_is_recorded(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"name": "Ana", "dni": "12345678-5", "phones": ["+56955550071"]})
+    operator.run("person", person="12345678-5")
+    (line,) = operator.recorded(1, event="read")
+    assert (line["command"], line["documents"]) == ("person", 1)
+
+
+def test_several_people_of_a_name_are_listed_and_nothing_else_of_them(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"name": "Ana Rojas", "dni": "12345678-5", "phones": ["+56955550071"]})
+    add_job(operator, "job-2", contact={"name": "Ana Ruiz", "dni": "11111112-K", "phones": ["+56955550072"]})
+    answer = operator.run("person", person="ana")
+    assert [one["name"] for one in answer["people"]] == ["Ana Rojas", "Ana Ruiz"]
+    assert answer["jobs"] == []
+    text = as_text(render("person", answer))
+    assert "several people may be meant, by name: give the national id or the number of one" in text
+    assert "+569******71" in text
+
+
+def test_of_many_jobs_the_latest_are_shown_and_it_is_said_that_there_are_more(operator: Operator) -> None:
+    contact = {"dni": "12345678-5", "phones": ["+56955550071"]}
+    for day in range(1, 4):
+        at = datetime(2026, 3, day, tzinfo=UTC)
+        add_job(operator, f"job-{day}", contact=contact, created_at=at)
+    answer = operator.run("person", person="12345678-5", limit=2)
+    assert [row["job_id"] for row in answer["jobs"]] == ["job-2", "job-3"]
+    assert answer["people"][0]["jobs"] == 3
+    assert "there are more" in as_text(render("person", answer))
+
+
+def test_of_a_person_without_a_job_the_opt_out_of_the_number_is_shown(operator: Operator) -> None:
+    operator.run("dnc-add", number="+56955550071")
+    answer = operator.run("person", person="955550071")
+    assert (answer["people"], [row["what"] for row in answer["opt_outs"]]) == ([], ["+569******71"])
+    assert "no job is of that person" in as_text(render("person", answer))
+
+
+# -- opt-out -----------------------------------------------------------------------------------------------
+
+TWO = "rut,nombre,telefono\n12.345.678-5,Ana Rojas,{}\n11.111.112-K,Luis Soto,+56955550073\n"
+
+
+def test_opt_out_lists_every_number_and_the_id_and_cancels_what_waits(operator: Operator) -> None:
+    contact = {"dni": "12345678-5", "name": "Ana"}
+    add_job(operator, "job-1", account_id="acc-1", contact={**contact, "phones": ["+56955550071"]})
+    add_job(operator, "job-2", account_id="acc-1", contact={**contact, "phones": ["+56955550072"]})
+    add_job(operator, "in-call", account_id="acc-1", contact={**contact, "phones": ["+56955550074"]})
+    operator.database.jobs.update_one(
+        {"job_id": "in-call"},
+        {"$set": {"status": "in_progress", "dial": open_dial("+56955550074")}},
+    )
+    add_job(operator, "other", account_id="acc-1", contact={"dni": "1-9", "phones": ["+56955550079"]})
+    operator.database.accounts.insert_one({"account_id": "acc-1", "plan_type": "unlimited"})
+
+    answer = operator.run("opt-out", person="12.345.678-5", reason="asked by letter")
+    assert (answer["cancelled"], answer["in_call"], answer["was_listed"]) == (2, ["in-call"], False)
+    assert answer["phones"] == ["+569******71", "+569******72", "+569******74"]
+    listing = operator.store.do_not_call
+    wanted = ["+56955550071", "+56955550072", "+56955550074", "+56955550079"]
+    assert listing.listed(wanted) == set(wanted[:3])
+    (entry,) = listing.people_entries("id:123456785")
+    assert entry["account_id"] == "acc-1"
+    assert entry["source"].endswith(": asked by letter")
+    found = {
+        row["job_id"]: (row["status"], row.get("cancel_reason")) for row in operator.database.jobs.find()
+    }
+    assert found == {
+        "job-1": ("cancelled", "on_do_not_call_list"),
+        "job-2": ("cancelled", "on_do_not_call_list"),
+        "in-call": ("in_progress", None),
+        "other": ("pending", None),
+    }
+    assert operator.store.holds.table.find_one({"_id": "level"})["needs"] == 2
+    text = as_text(render("opt-out", answer))
+    assert "Ana, 12345678-5 will not be called again, on any host" in text
+    assert "2 jobs cancelled of 3" in text
+    assert "in a call right now, which continues: in-call" in text
+
+
+def open_dial(number: str) -> Document:
+    return {"key": "k1", "number": number, "intent_at": datetime(2026, 3, 2, tzinfo=UTC), "phone_index": 0}
+
+
+def test_opt_out_repeated_changes_nothing_more(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": ["+56955550071"]})
+    operator.run("opt-out", person="12345678-5")
+    before = list(operator.database.speechaid_do_not_call.find())
+    answer = operator.run("opt-out", person="12345678-5")
+    assert (answer["was_listed"], answer["cancelled"]) == (True, 0)
+    assert list(operator.database.speechaid_do_not_call.find()) == before
+    assert "was on the do-not-call list already" in as_text(render("opt-out", answer))
+
+
+def test_a_later_import_leaves_out_who_has_opted_out_with_whatever_number(operator: Operator) -> None:
+    operator.run("import", file=TWO.format("+56955550071"), filename="march.csv", hours="00:00-24:00")
+    operator.run("opt-out", person="12345678-5")
+    for duplicates in ("leave-out", "keep"):
+        answer = operator.run(
+            "import",
+            file=TWO.format("+56955550088"),
+            filename=f"{duplicates}.csv",
+            duplicates=duplicates,
+            dry_run=True,
+        )
+        assert answer["known"]["counts"]["opted_out"] == 1
+    assert answer["would_import"] == 1
+    assert "1 on the do-not-call list as a person, left out" in as_text(render("import", answer))
+    alone = "rut,nombre,telefono\n12.345.678-5,Ana Rojas,+56955550088\n"
+    refused = operator.refusal("import", file=alone, filename="alone.csv")
+    assert "everybody in the file (1 person) has opted out by national id" in str(refused)
+
+
+def test_explain_and_forecast_say_that_the_person_is_listed(operator: Operator) -> None:
+    operator.run("opt-out", person="12.345.678-5")
+    made = operator.run("create-batch", name="March", hours="00:00-24:00")
+    add_job(
+        operator,
+        "job-1",
+        batch_id=made["batch_id"],
+        contact={"dni": "12345678-5", "phones": ["+56955550088"]},
+    )
+    checks = {row["name"]: row for row in operator.run("explain", job="job-1")["checks"]}
+    assert checks["phone"]["value"] == "none of 1 may be dialled: the person is on the do-not-call list"
+    forecast = operator.run("forecast", batch=made["batch_id"])
+    assert forecast["dials"] == []
+    assert [(row["reason"], row["jobs"]) for row in forecast["skipped"]] == [
+        ("its phones are on the do-not-call list", 1)
+    ]
+
+
+def test_a_number_and_an_id_without_any_job_are_listed_all_the_same(operator: Operator) -> None:
+    by_number = operator.run("opt-out", person="+56955550071")
+    assert (by_number["known"], by_number["as_person"]) == (False, False)
+    assert operator.store.do_not_call.listed(["+56955550071"])
+    by_id = operator.run("opt-out", person="12.345.678-5")
+    assert (by_id["known"], by_id["as_person"], by_id["remark"]) == (False, True, None)
+    assert operator.run("dnc", number="12345678-5")["listed"]
+    text = as_text(render("opt-out", by_number))
+    assert "no job is of that person, understood as phone" in text
+    assert "+569******71 is now on the do-not-call list" in text
+
+
+def test_an_id_with_a_wrong_check_digit_is_listed_with_a_remark(operator: Operator) -> None:
+    answer = operator.run("opt-out", person="12.345.678-4")
+    assert answer["remark"] == "the check digit is not that of a RUT"
+    assert "! the check digit" in as_text(render("opt-out", answer))
+
+
+def test_a_name_of_several_people_opts_nobody_out(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"name": "Ana Rojas", "dni": "12345678-5", "phones": ["+56955550071"]})
+    add_job(operator, "job-2", contact={"name": "Ana Ruiz", "dni": "11111112-K", "phones": ["+56955550072"]})
+    refused = operator.refusal("opt-out", person="ana")
+    assert refused.code == "ambiguous_id"
+    assert "Ana Rojas, 12345678-5, +569******71; Ana Ruiz" in str(refused)
+    assert operator.refusal("opt-out", person="Pedro").code == "not_found"
+    assert operator.run("dnc")["listed_numbers"] == 0
+    assert {row["status"] for row in operator.database.jobs.find()} == {"pending"}
+
+
+def test_a_person_is_taken_off_the_list_with_the_numbers_that_came_with_it(operator: Operator) -> None:
+    add_job(operator, "job-1", contact={"dni": "12345678-5", "phones": ["+56955550071", "+56955550072"]})
+    operator.run("dnc-add", number="+56955550072", reason="before")
+    operator.run("opt-out", person="12345678-5")
+    shown = operator.run("dnc", number="12.345.678-5")
+    assert (shown["listed"], shown["numbers"]) == (True, ["+569******71"])
+    assert "12.345.678-5 is on the list since" in as_text(render("dnc", shown))
+    removed = operator.run("dnc-remove", number="123456785")
+    assert (removed["was_listed"], removed["numbers"]) == (True, ["+569******71"])
+    assert operator.store.do_not_call.listed(["+56955550071", "+56955550072"]) == {"+56955550072"}
+    assert operator.store.do_not_call.people_size() == 0
+
+
+def test_an_opt_out_of_one_account_is_none_of_another(operator: Operator) -> None:
+    for name in ("acc-1", "acc-2"):
+        operator.database.accounts.insert_one({"account_id": name, "plan_type": "unlimited"})
+        add_job(
+            operator,
+            f"job-{name}",
+            account_id=name,
+            contact={"dni": "12345678-5", "phones": [f"+5695555007{name[-1]}"]},
+        )
+    operator.run("opt-out", person="12345678-5", account="acc-1")
+    found = {row["job_id"]: row["status"] for row in operator.database.jobs.find()}
+    assert found == {"job-acc-1": "cancelled", "job-acc-2": "pending"}
+    (entry,) = operator.store.do_not_call.people_entries("id:123456785")
+    assert entry["account_id"] == "acc-1"
+
+
+def test_doctor_finds_no_fault_in_the_entry_of_a_person(operator: Operator) -> None:
+    operator.run("opt-out", person="12.345.678-5")
+    assert operator.store.do_not_call.other_forms(9) == []
+    assert operator.store.do_not_call.size() == 0

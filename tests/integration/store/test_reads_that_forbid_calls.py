@@ -36,6 +36,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "batches.register_dial": lambda store: store.batches.register_dial("b", "key", at_most=None),
     "batches.cancelled_ids": lambda store: store.batches.cancelled_ids(),
     "do_not_call.listed": lambda store: store.do_not_call.listed(["+56911111111"]),
+    "do_not_call.listed_people": lambda store: store.do_not_call.listed_people(["person:id:1:a"]),
+    "do_not_call.people_entries": lambda store: store.do_not_call.people_entries("id:1"),
     "holds.find_hold": lambda store: store.holds.find_hold(),
     "holds.read": lambda store: store.holds.read("fingerprint"),
     "holds.require_level": lambda store: store.holds.require_level(Level.FIRST, by="ana"),
@@ -83,13 +85,15 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
-    do_not_call.entry erasures.add_missing_ends erasures.being_forgotten erasures.count_late
+    erasures.add_missing_ends erasures.being_forgotten erasures.count_late
     erasures.forget_file erasures.imports_before erasures.find_job erasures.jobs_ended_before
     erasures.lines_of erasures.mark_forgetting erasures.results erasures.results_before
     erasures.results_of erasures.results_to erasures.without_job erasures.write_job
     erasures.write_job_without_call erasures.write_line erasures.write_result
     erasures.write_result_without_call
-    do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
+    do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
+    do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
