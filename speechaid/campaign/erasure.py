@@ -37,8 +37,8 @@ KEPT_OF_JOB: Final = frozenset(
 #: Fields of a job that stay in part (``_kept_parts``), and those that go.
 CHANGED_OF_JOB: Final = frozenset(
     """
-    contact deduplication_key payload call_result cancel_reason suspend_reason last_error fecha_pago_cliente
-    monto_pago_cliente
+    contact deduplication_key payload call_result paid cancel_reason suspend_reason last_error
+    fecha_pago_cliente monto_pago_cliente
     """.split()  # noqa: SIM905
 )
 #: Fields of a result that stay.
@@ -132,6 +132,7 @@ def _kept_parts(document: Document) -> dict[str, Any]:
         "deduplication_key": f"erased:{document['_id']}" if "deduplication_key" in document else None,
         "payload": {name: value for name, value in debt.items() if value is not None},
         "call_result": _call_result(result) if result else None,
+        "paid": _paid(document.get("paid")),
         **{name: _code(document.get(name)) for name in ("cancel_reason", "suspend_reason", "last_error")},
         "fecha_pago_cliente": _day(document.get("fecha_pago_cliente")),
         "monto_pago_cliente": _sum(document.get("monto_pago_cliente"), currency),
@@ -143,6 +144,14 @@ def _call_result(result: Mapping[str, Any]) -> Document:
     details = _code(result.get("details"))
     summary = {"summary": kept_of_call(dict(result), "summary")} if "summary" in result else {}
     return kept | summary | ({} if details is None else {"details": details})
+
+
+def _paid(value: object) -> Document | None:
+    """What was paid, when, and who recorded it."""
+    paid = reading.mapping(value)
+    amounts = {"amount": _amount(paid.get("amount")), "currency": reading.text(paid.get("currency"))}
+    others = {name: paid.get(name) for name in ("at", "by")}
+    return {name: part for name, part in (amounts | others).items() if part is not None} or None
 
 
 def _plain(value: object) -> Any:

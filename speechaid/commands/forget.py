@@ -14,7 +14,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.commands.people import Countries, Person, the_person
 from speechaid.commands.person import account_of
 from speechaid.maintenance.erasing import Counts, count_erased
-from speechaid.maintenance.forgetting import erase_orphans, forget_job
+from speechaid.maintenance.forgetting import begin_forgetting, erase_orphans, forget_job
 from speechaid.model.erasure import Erasure, What
 from speechaid.model.levels import Level
 from speechaid.protocol.messages import ErrorCode
@@ -60,7 +60,7 @@ def forget(context: HandlerContext, command: Invocation) -> Result | Continue:
         is_listed=_is_listed(context, person, numbers),
         waiting=[job.id for job in person.jobs],
     )
-    store.erasures.mark_forgetting(work.waiting, by=command.actor, reason=command.args["reason"])
+    work.cancelled = begin_forgetting(store, work.waiting, by=command.actor, reason=command.args["reason"])
     return _erase(context, command, work)
 
 

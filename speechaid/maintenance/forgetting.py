@@ -87,12 +87,39 @@ def erase_orphans(
             counts.results += store.erasures.write_result(result, left.result_without_person(result, erasure))
 
 
-def complete_forgetting(store: Store, clock: Clock) -> Counts:
-    """Go on with what commands have left: after a crash, or until a call was over; return what was erased."""
+def begin_forgetting(store: Store, jobs: Sequence[Any], *, by: str, reason: str | None) -> int:
+    """Mark all jobs of a person, then cancel those that wait; return how many were cancelled.
+
+    Two writes of the whole set: none of the jobs is dialled any more, whatever happens next.
+
+    Args:
+        store: the database.
+        jobs: their ``_id``.
+        by: the operator.
+        reason: in the operator's words.
+    """
+    store.erasures.mark_forgetting(jobs, by=by, reason=reason)
+    return cancel_waiting(store, jobs)
+
+
+def cancel_waiting(store: Store, jobs: Sequence[Any]) -> int:
+    """Cancel those of the marked jobs that wait and have no dial; return how many."""
+    return store.operator_actions.cancel_jobs(jobs, {"cancel_reason": FORGOTTEN})
+
+
+def complete_forgetting(store: Store, clock: Clock) -> tuple[Counts, bool]:
+    """Go on with what commands have left: after a crash, or until a call was over.
+
+    Returns:
+        What was erased, and whether there was no time for all.
+    """
     counts, until = Counts(), clock.boottime() + TICK_BUDGET_SECONDS
-    for job in store.erasures.being_forgotten(PORTION):
+    jobs = store.erasures.being_forgotten(PORTION)
+    if jobs:
+        cancel_waiting(store, [job.id for job in jobs])
+    for job in jobs:
         by = text(mapping(job.document.get(FORGETTING)).get("by")) or FORGOTTEN
         forget_job(store, job.id, Erasure(at=store.now(), by=by, what=What.PERSON), counts)
         if clock.boottime() >= until:
-            break
-    return counts
+            return counts, True
+    return counts, len(jobs) == PORTION and counts.jobs > 0

@@ -304,9 +304,13 @@ class Housekeeper:
             self._retention.erase_portion(settings)
         finally:
             count_erased(self.counters, self._retention.last_counts, by=BY_RETENTION)
+        if self._retention.has_more:
+            self._slow_due_at = 0.0
 
     def _complete_forgetting(self) -> None:
-        counts = forgetting.complete_forgetting(self._store, self._clock)
+        counts, has_more = forgetting.complete_forgetting(self._store, self._clock)
+        if has_more:
+            self._slow_due_at = 0.0
         if counts.total:
             count_erased(self.counters, counts, by="forget")
             log.info("forgetting.completed", **counts.as_fields())

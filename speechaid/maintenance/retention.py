@@ -32,7 +32,7 @@ TICK_BUDGET_SECONDS: Final = 0.2
 #: Documents read at once.
 PORTION: Final = 50
 #: Seconds between the end of a walk and the next one.
-REST_SECONDS: Final = 300.0
+REST_SECONDS: Final = 60.0
 #: One record in ``call_logs`` sums up what was erased in so many seconds at most.
 RECORD_SECONDS: Final = 3600.0
 
@@ -46,6 +46,8 @@ class Retention:
         self._positions: dict[str, Position] = {}
         self._rests_until: dict[str, float] = {}
         self._tick_until = 0.0
+        #: Whether there was no time for all of it.
+        self.has_more = False
         #: What the latest portion has erased.
         self.last_counts = Counts()
         self._refused: list[str] = []
@@ -61,7 +63,7 @@ class Retention:
         """
         days = settings.retention
         self._tick_until = self._clock.boottime() + TICK_BUDGET_SECONDS
-        self.last_counts, self._refused = Counts(), []
+        self.last_counts, self._refused, self.has_more = Counts(), [], False
         try:
             if days.job_days or days.transcript_days:
                 self._walk("ends", self._add_missing_ends)
@@ -90,6 +92,7 @@ class Retention:
                 self._positions[name] = Position()
                 self._rests_until[name] = self._clock.boottime() + REST_SECONDS
                 return
+        self.has_more = True
 
     def _has_time(self) -> bool:
         return self._clock.boottime() < self._tick_until

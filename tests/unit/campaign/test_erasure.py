@@ -172,6 +172,12 @@ def test_a_debt_stays_where_it_is_an_amount(amount: object, left: object) -> Non
     assert erasure.job_without_person(document, ERASURE)["payload"].get("debt_amount") == left
 
 
+def test_what_was_paid_stays_without_the_note_about_it() -> None:
+    paid = {"amount": 900, "currency": "CLP", "at": AT, "by": "ana", "note": "Rosa paid in cash"}
+    found = erasure.job_without_person({"_id": 1, "paid": paid}, ERASURE)["paid"]
+    assert found == {"amount": 900, "currency": "CLP", "at": AT, "by": "ana"}
+
+
 def test_a_line_of_another_program_keeps_its_times_alone() -> None:
     line = {"_id": 1, "job_id": "job-1", "message": "Rosa", "phone": 56955550071, "created_at": AT}
     assert erasure.line_without_person(line) == {"_id": 1, "job_id": "job-1", "created_at": AT}
