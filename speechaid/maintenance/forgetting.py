@@ -28,7 +28,7 @@ FORGOTTEN: Final = "forgotten"
 _MAX_TRIES: Final = 5
 #: Jobs that one tick of the housekeeping looks at, and for how long, in seconds.
 PORTION: Final = 50
-TICK_BUDGET_SECONDS: Final = 0.2
+TICK_BUDGET_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from speechaid.demo.daemon import DaemonProcess
 from tests.support.terminal import Terminal, open_terminal, variables
 
 NAME, DNI = "Rosa Quilapan", "9.876.543-3"
-JOBS = 300
+JOBS = 60
 
 
 def stored_with(terminal: Terminal, *words: str) -> list[str]:
@@ -24,7 +24,7 @@ def stored_with(terminal: Terminal, *words: str) -> list[str]:
     return [text for text in stored if any(word in text for word in words)]
 
 
-def restart(terminal: Terminal, *, start: bool = True, **changes: str) -> None:
+def restart(terminal: Terminal, changes: dict[str, str], *, start: bool = True) -> None:
     """Stop the daemon, where it runs, and make the next one in its place."""
     terminal.daemon.stop(at_once=True)
     terminal.daemon = DaemonProcess(terminal.place, variables(terminal.place, terminal.simulator) | changes)
@@ -64,7 +64,7 @@ def test_a_daemon_that_is_killed_while_it_forgets_is_completed_by_the_next() -> 
             terminal.until(lambda: terminal.database.jobs.count_documents(erased) > 0)
             os.kill(pid, signal.SIGKILL)
             typed.kill()  # nobody answers it any more
-        restart(terminal, start=False)
+        restart(terminal, {}, start=False)
         half = terminal.database.jobs.count_documents(erased)
         assert 0 < half < JOBS
         # Whatever could be called is due, and its batch is active: only the mark keeps the person from it.
@@ -90,7 +90,7 @@ def test_a_daemon_erases_what_is_older_than_its_settings_allow() -> None:
                 {"job_id": "late", "status": "done", "finished_at": late, "contact": {"name": "Eva Diaz"}},
             ]
         )
-        restart(terminal, **days)  # a walk that found nothing rests before the next one
+        restart(terminal, days)  # a walk that found nothing rests before the next one
         terminal.until(lambda: not stored_with(terminal, NAME))
         assert "not stored any more (erased" in terminal.type("jobs", "--status", "done")
         assert "Eva Diaz" in terminal.type("jobs", "--status", "done")
