@@ -91,7 +91,8 @@ class Erasures:
         written = 0
         for status in _ENDED:
             for missing in (None, {"$gte": ""}):
-                query = {"status": status, "finished_at": missing}
+                # Whatever is erased has its end already.
+                query = {"status": status, "erased.what": None, "finished_at": missing}
                 rows = self._jobs.find(
                     query,
                     limit=limit - written,

@@ -167,7 +167,7 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         lambda store: store.erasures.jobs_ended_before(store.now(), What.PERSON, Position(), 9),
         0,
     ),
-    "ended jobs without the time of their end": (lambda store: store.erasures.add_missing_ends(9), 9),
+    "ended jobs without the time of their end": (lambda store: store.erasures.add_missing_ends(500), 0),
     "jobs whose person is being forgotten": (lambda store: store.erasures.being_forgotten(9), 0),
     "results of deleted jobs": (
         lambda store: store.erasures.results_before(store.now(), What.PERSON, Position(), 9),
