@@ -31,13 +31,14 @@ KEPT_OF_JOB: Final = frozenset(
     reserved_amount reserved_to_give_back created_at started_at completed_at finished_at failed_at
     suspended_at updated_at call_id call_started_at call_ended_at call_duration_seconds last_outcome
     excused_faults crashes
-    reset_at revision import_id redial_of accept_unassigned agent_id agent_version from_number language
+    reset_at revision import_id redial_of accept_unassigned last_agent_id
+    last_from_number
     """.split()  # noqa: SIM905 - one word for one field, in lines
 )
 #: Fields of a job that stay in part (``_kept_parts``), and those that go.
 CHANGED_OF_JOB: Final = frozenset(
     """
-    contact deduplication_key payload call_result paid cancel_reason suspend_reason last_error
+    test contact deduplication_key payload call_result paid cancel_reason suspend_reason last_error
     fecha_pago_cliente monto_pago_cliente
     """.split()  # noqa: SIM905
 )
@@ -46,7 +47,7 @@ KEPT_OF_RESULT: Final = frozenset(
     """
     _id call_id job_id call_status duration_ms is_successful created_at dial_key batch_id account_id attempt
     phone_index outcome disconnection_reason connected placed_at cost charged worker analysis_missing agent_id
-    agent_version from_number language is_test
+    agent_version from_number language
     """.split()  # noqa: SIM905
 )
 #: Fields of Retell's call that stay, in ``call_data`` and in a job's ``call_result.summary``.
@@ -99,7 +100,8 @@ def job_without_person(document: Document, erasure: Erasure) -> Document:
 def result_without_person(document: Document, erasure: Erasure) -> Document:
     """What is left of a call's result of which nobody is to know whom it reached."""
     kept = {name: value for name, value in document.items() if name in KEPT_OF_RESULT}
-    return {**kept, "contact": {}, "call_data": kept_of_call(document), ERASED: erasure.document()}
+    test = {"test": _test(document["test"])} if "test" in document else {}
+    return {**kept, **test, "contact": {}, "call_data": kept_of_call(document), ERASED: erasure.document()}
 
 
 def kept_of_call(document: Document, field: str = "call_data") -> Document:
@@ -133,6 +135,8 @@ def _kept_parts(document: Document) -> dict[str, Any]:
         "payload": {name: value for name, value in debt.items() if value is not None},
         "call_result": _call_result(result) if result else None,
         "paid": _paid(document.get("paid")),
+        # By it counts leave test calls out.
+        "test": _test(document["test"]) if "test" in document else None,
         **{name: _code(document.get(name)) for name in ("cancel_reason", "suspend_reason", "last_error")},
         "fecha_pago_cliente": _day(document.get("fecha_pago_cliente")),
         "monto_pago_cliente": _sum(document.get("monto_pago_cliente"), currency),
@@ -144,6 +148,12 @@ def _call_result(result: Mapping[str, Any]) -> Document:
     details = _code(result.get("details"))
     summary = {"summary": kept_of_call(dict(result), "summary")} if "summary" in result else {}
     return kept | summary | ({} if details is None else {"details": details})
+
+
+def _test(value: object) -> Document:
+    """Of which batch and row a call was a test, and for whom: without the row's variables."""
+    mark = reading.mapping(value)
+    return {name: mark[name] for name in ("batch_id", "job_id", "by", "until") if name in mark}
 
 
 def _paid(value: object) -> Document | None:

@@ -67,6 +67,7 @@ def call_row(result: Document) -> list[Cell]:
         sentiment,
         *_texts(call, "recording_url", "public_log_url"),
         *_texts(reading.mapping(result.get("payload")), *OF_JOB),
+        *_texts(result, "agent_id", "agent_version", "from_number", "language"),
     ]
 
 
@@ -144,7 +145,7 @@ PROMISED: Final = {"$or": [{"fecha_pago_cliente": _PRESENT}, {"monto_pago_client
 _CALL_COLUMNS: Final = (
     "call_id job_id batch_id account_id name dni phone placed_at outcome call_status disconnection_reason "
     "successful seconds cost charged_minutes charged_credit attempt phone_number summary sentiment "
-    "recording_url log_url reference_number debt_amount currency"
+    "recording_url log_url reference_number debt_amount currency agent_id agent_version from_number language"
 )
 _JOB_COLUMNS: Final = (
     "job_id batch_id account_id status name dni phones company_name debt_amount currency due_date "
@@ -172,6 +173,7 @@ _KINDS: Final[Mapping[str, ColumnKind]] = {
 _CALL_FIELDS: Final = (
     "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
     "disconnection_reason is_successful duration_ms cost charged attempt phone_index erased "
+    "agent_id agent_version from_number language "
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from speechaid.commands.interfaces import CommandRefused
-from speechaid.model import reading
+from speechaid.model import agent_settings, reading
+from speechaid.model.levels import Level
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, mapping
 from speechaid.model.states import Priority
@@ -41,6 +42,8 @@ class BatchOption:
     to_option: Callable[[Any], object]
     #: Whether ``--copy-from`` copies it, and ``--unset`` removes it.
     is_setting: bool = True
+    #: What a daemon must be able to heed, to dial a batch that has it.
+    level: Level = Level.FIRST
 
 
 def batch_fields(args: Mapping[str, Any], *, name: str, accept_unassigned: bool = False) -> Document:
@@ -102,6 +105,13 @@ def stored_value(document: Document, option: BatchOption) -> object:
     group, _, field = option.path.rpartition(".")
     found = mapping(document.get(group)) if group else document
     return found.get(field)
+
+
+def level_of(document: Document) -> Level:
+    """What a daemon must be able to heed, to dial this batch."""
+    pinned = Level.FIRST if document.get("agent_pin") is None else Level.PEOPLE_AND_AGENTS
+    found = [option.level for option in OPTIONS if stored_value(document, option) is not None]
+    return max([pinned, *found])
 
 
 def shown_value(document: Document, option: BatchOption) -> object:
@@ -234,6 +244,21 @@ def _number_option(stored: object) -> object:
     return found if found is None or not found.is_integer() else int(found)
 
 
+def _yes_or_no_option(stored: object) -> object:
+    return {True: "yes", False: "no"}.get(reading.yes_or_no(stored))  # type: ignore[arg-type]
+
+
+def _agent_setting(name: str, rule: agent_settings.Rule) -> Callable[[Any], object]:
+    def to_stored(typed: str) -> object:
+        value = rule.read(typed)
+        if value is None:
+            sentence = f"{name}: {reading.wrong_value(typed, rule.allowed)}"
+            raise CommandRefused(ErrorCode.BAD_ARGUMENT, sentence)
+        return value
+
+    return to_stored
+
+
 OPTIONS: Final[tuple[BatchOption, ...]] = (
     BatchOption(name="name", path="name", to_stored=str, to_option=reading.text, is_setting=False),
     BatchOption(name="description", path="description", to_stored=str, to_option=reading.text),
@@ -265,6 +290,29 @@ OPTIONS: Final[tuple[BatchOption, ...]] = (
         path="call_settings.voicemail_counts",
         to_stored=bool,
         to_option=reading.yes_or_no,
+    ),
+    *(
+        BatchOption(
+            name=name,
+            path=f"call_settings.{field}",
+            to_stored=_agent_setting(name, agent_settings.RULES[field]),
+            to_option=agent_settings.RULES[field].read,
+            level=Level.PEOPLE_AND_AGENTS,
+        )
+        for name, field in (
+            ("agent", "agent_id"),
+            ("agent_version", "agent_version"),
+            ("from_number", "from_number"),
+            ("language", "language"),
+            ("voicemail_option", "voicemail_option"),
+        )
+    ),
+    BatchOption(
+        name="dnc_detection",
+        path="call_settings.dnc_detection",
+        to_stored=lambda word: word == "yes",
+        to_option=_yes_or_no_option,
+        level=Level.PEOPLE_AND_AGENTS,
     ),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}

@@ -14,7 +14,8 @@ from typing import Any, Final
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
-from speechaid.dialer.context import WorkerContext
+from speechaid.commands.start_check import describe_choice
+from speechaid.dialer.context import WorkerContext, agent_choice
 from speechaid.dialer.preflight import (
     Preflight,
     evaluate,
@@ -29,6 +30,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
+from speechaid.rules.agent_choice import AgentChoice, Source
 from speechaid.rules.checks import document_check
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice, PhoneState
@@ -57,7 +59,7 @@ Check = dict[str, Any]
 #: the person's turn, on which number, and is there money and somebody to call.
 _ORDER: Final = (
     *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
-    *("do-not-call list", "number", "number free", "document"),
+    *("do-not-call list", "number", "number free", "agent", "document"),
     *("account", "balance", "daily limit", "account concurrency", "batch concurrency"),
     "workers of this host",
 )
@@ -94,6 +96,8 @@ def explain_job(context: HandlerContext, snapshot: Mapping[str, Any], job: Job) 
     else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
+    choice = agent_choice(context.settings, preflight.batch)
+    checks.append(_agent(choice))
     checks.append(_workers(snapshot, job.batch_id, preflight.batch))
     checks.sort(key=_place)
     failed = [check for check in checks if not check["passed"]]
@@ -109,6 +113,7 @@ def explain_job(context: HandlerContext, snapshot: Mapping[str, Any], job: Job) 
         "next_chance": chance,
         "phone": None if number is None else mask_phone(number),
         "phone_index": chosen.index if isinstance(chosen, Choice) else None,
+        "agent": describe_choice(choice),
         "ahead_in_batch": context.store.diagnostics.ahead_of(job, _MAX_AHEAD) if ready else None,
         "in_hand": _in_hand(job, now),
         "at": now,
@@ -269,6 +274,26 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     if holder is None:
         return _check("number free", True, "in no other live call")
     return _check("number free", False, f"in a live call of job {holder}")
+
+
+#: Where each part of a choice comes from, in words.
+_SOURCES: Final[Mapping[Source, str]] = {
+    Source.BATCH: "of the batch",
+    Source.SETTINGS: "of the settings",
+    Source.PINNED: "pinned at the start",
+    Source.RETELL: "chosen by Retell",
+}
+
+
+def _agent(choice: AgentChoice) -> Check:
+    """Who speaks in the next call, and which number it comes from; Retell is not asked about them here."""
+    version = f"version {choice.version} ({_SOURCES[choice.version_source]})"
+    if choice.version is None:
+        version = f"its version {_SOURCES[choice.version_source]}"
+    language = "" if choice.language is None else f", in {choice.language}"
+    agent = f"{choice.agent_id} ({_SOURCES[choice.agent_source]}), {version}{language}"
+    number = f"from {mask_phone(choice.from_number)} ({_SOURCES[choice.number_source]})"
+    return _check("agent", True, f"{agent}; {number}")
 
 
 def _workers(snapshot: Mapping[str, Any], batch_id: str | None, batch: Batch | None) -> Check:

@@ -9,10 +9,13 @@ from zoneinfo import ZoneInfo
 
 from speechaid.commands.ids import resolve_account, resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
+from speechaid.model import agent_settings, reading
 from speechaid.model.reading import Document
+from speechaid.model.test_calls import TESTS
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import phones
 from speechaid.rules.numbers import all_spellings
+from speechaid.store.test_calls import of_campaigns
 
 #: For each collection the field of each filter; a collection without the field cannot be filtered by it.
 FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -20,6 +23,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "batch": "batch_id",
         "account": "account_id",
         "outcome": "last_outcome",
+        "agent": "last_agent_id",
+        "from_number": "last_from_number",
         "number": "contact.phones",
         "date": "created_at",
     },
@@ -27,23 +32,28 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "batch": "batch_id",
         "account": "account_id",
         "outcome": "outcome",
+        "agent": "agent_id",
+        "from_number": "from_number",
         "number": "contact.phone_used",
         "date": "created_at",
     },
     "do_not_call": {"number": "_id", "date": "at"},
 }
 
+_FILTERS: Final = ("batch", "account", "outcome", "agent", "from_number", "number")
+
 
 def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: str) -> Document:
-    """The query of the filters that were given.
+    """The query of the filters that were given; without test calls, unless ``tests`` asks for them alone.
 
     Raises:
         CommandRefused: a filter that the collection cannot have, or a value that cannot be used.
     """
     fields = FIELDS[collection]
-    given = {name for name in ("batch", "account", "outcome", "number") if args.get(name) is not None}
+    given = {name for name in _FILTERS if args.get(name) is not None}
     for name in sorted(given - fields.keys()):
-        message = f"the do-not-call list belongs to no {name}: leave out --{name}"
+        option = name.replace("_", "-")
+        message = f"the do-not-call list belongs to no {option}: leave out --{option}"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     query: Document = {}
     if "batch" in given:
@@ -52,10 +62,31 @@ def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: s
         query[fields["account"]] = resolve_account(context.store, args["account"]).account_id
     if "outcome" in given:
         query[fields["outcome"]] = args["outcome"]
+    if "agent" in given:
+        query[fields["agent"]] = args["agent"]
+    if "from_number" in given:
+        query[fields["from_number"]] = caller_number(args["from_number"])
     if "number" in given:
         query[fields["number"]] = {"$in": _spellings(context, args["number"])}
+    if args.get("tests"):
+        tested = query.pop("batch_id", None)
+        query |= {"batch_id": TESTS, **({} if tested is None else {"test.batch_id": tested})}
     days = date_range(context, args)
-    return query | ({fields["date"]: days} if days else {})
+    # The do-not-call list belongs to no batch, and so to no test.
+    return (of_campaigns(query) if "batch" in fields else query) | ({fields["date"]: days} if days else {})
+
+
+def caller_number(typed: str) -> str:
+    """A number that calls, as Retell lists it.
+
+    Raises:
+        CommandRefused: it is not in E.164.
+    """
+    rule = agent_settings.RULES["from_number"]
+    if rule.read(typed) is None:
+        sentence = f"from-number: {reading.wrong_value(typed, rule.allowed)}"
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, sentence)
+    return str(rule.read(typed))
 
 
 def date_range(context: HandlerContext, args: Mapping[str, Any]) -> Document:

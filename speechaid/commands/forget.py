@@ -58,7 +58,11 @@ def forget(context: HandlerContext, command: Invocation) -> Result | Continue:
         erasure=Erasure(at=store.now(), by=command.actor, what=What.PERSON),
         numbers=numbers,
         is_listed=_is_listed(context, person, numbers),
-        waiting=[job.id for job in person.jobs],
+        # A test call had the variables of one of the jobs, and another's telephone.
+        waiting=[
+            *(job.id for job in person.jobs),
+            *store.erasures.tests_of([job.job_id for job in person.jobs]),
+        ],
     )
     work.cancelled = begin_forgetting(store, work.waiting, by=command.actor, reason=command.args["reason"])
     return _erase(context, command, work)

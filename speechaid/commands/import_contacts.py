@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import secrets
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from typing import Any, Final
 from speechaid.campaign.importer import Parsed, job_documents
 from speechaid.campaign.people import id_key_of
 from speechaid.campaign.rows import Kind
+from speechaid.commands.batch_agent import pin_version, require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, country, given_options
 from speechaid.commands.batch_start import (
@@ -29,6 +31,7 @@ from speechaid.commands.batch_start import (
     count_waiting,
     refuse_to_start_paused,
     require_hours,
+    say_first_calls,
     start_imported,
 )
 from speechaid.commands.batches import check_account
@@ -41,6 +44,7 @@ from speechaid.commands.interfaces import CommandRefused, Continue, HandlerConte
 from speechaid.commands.known_people import OPTED_OUT, KnownPeople, called_since
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
+from speechaid.dialer.context import agent_choice
 from speechaid.errors import NotFound, StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
@@ -50,16 +54,24 @@ from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
 from speechaid.store.do_not_call import person_forms
+from speechaid.store.imports import people_and_phones
 
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
 _CHUNK: Final = 1000
+#: Jobs of the account that are read at once to find known people, for each contact of the file: reading a job
+#: costs a fifth of looking up a contact's keys (``benchmarks/import_file.py``).
+_READ_AHEAD: Final = 2
 #: Options of a batch that the import creates, with their defaults.
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
     **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
-    **dict.fromkeys(("max_concurrent_calls",)),
+    **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
+    **dict.fromkeys(("voicemail_option", "dnc_detection")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
+
+
+Step = Callable[[HandlerContext], Result | Continue]
 
 
 @dataclass(kw_only=True)
@@ -77,12 +89,17 @@ class _Import:
     #: None in a dry run.
     import_id: str | None = None
     known: KnownPeople | None = None
+    #: When all jobs of the account were read; None: there are too many, each chunk's people are looked up.
+    all_read_at: datetime | None = None
     #: An earlier import of the same file.
     same_file: Result | None = None
     documents: list[Document] = field(default_factory=list)
     #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
+    #: Who was imported, and their phones.
+    people: set[object] = field(default_factory=set)
+    phones: int = 0
     already_there: int = 0
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
@@ -141,7 +158,9 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
 
     if not command.args["start"] or command.args["dry_run"]:
         return read(context)
-    return check_before_start(context, of_file, read)
+    fields = {} if batch is not None else batch_fields(command.args, name="")
+    planned = batch or Batch.read({"_id": "", **fields})
+    return check_before_start(context, agent_choice(context.settings, planned), of_file, read)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -295,6 +314,7 @@ def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigne
     fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
+    require_level_of(context, fields, by=command.actor)
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
 
 
@@ -302,7 +322,10 @@ def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigne
 
 
 def _compare_with_old(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Find known people among jobs without keys, which other programs and earlier versions made."""
+    """Find known people among the account's jobs: all, where they are not many more than the file's rows.
+
+    Else those without keys, which other programs and earlier versions made; ``_new_ones`` finds the others.
+    """
     work.known = KnownPeople(
         batch_id="" if work.batch is None else work.batch.batch_id,
         import_id=work.import_id,
@@ -310,15 +333,47 @@ def _compare_with_old(context: HandlerContext, command: Invocation, work: _Impor
         country=work.country,
     )
     work.known.restrict_to(work.documents)
-    rows = context.store.imports.jobs_without_keys(work.account_id)
+    began, most = context.store.now(), max(_CHUNK, _READ_AHEAD * len(work.documents))
+
+    def from_all(context: HandlerContext) -> Result | Continue:
+        work.all_read_at = began
+        return _write(context, command, work)
+
+    def from_those_without_keys(context: HandlerContext) -> Result | Continue:
+        rows = context.store.imports.jobs_without_keys(work.account_id)
+        return _read_jobs(context, command, work, rows, then=lambda context: _write(context, command, work))
+
+    rows = context.store.imports.jobs_of_account(work.account_id)
+    return _read_jobs(
+        context, command, work, rows, then=from_all, at_most=most, beyond=from_those_without_keys
+    )
+
+
+def _read_jobs(
+    context: HandlerContext,
+    command: Invocation,
+    work: _Import,
+    rows: Generator[Document],
+    *,
+    then: Step,
+    at_most: float = math.inf,
+    beyond: Step | None = None,
+) -> Result | Continue:
+    """Remember the known people of jobs, in portions; go on with ``beyond`` where there are more."""
+    read = 0
 
     def step(context: HandlerContext) -> Result | Continue:
-        assert work.known is not None  # noqa: S101 - set above
+        nonlocal read
+        assert work.known is not None  # noqa: S101 - set before
         chunk = _portion(rows, command, work)
         work.known.add(chunk)
-        if len(chunk) == _CHUNK:
-            return Continue(after_seconds=0.0, step=step)
-        return _write(context, command, work)
+        read += len(chunk)
+        if len(chunk) < _CHUNK:
+            return then(context)
+        if read >= at_most and beyond is not None:
+            rows.close()
+            return beyond(context)
+        return Continue(after_seconds=0.0, step=step)
 
     return step(context)
 
@@ -335,6 +390,7 @@ def _write(context: HandlerContext, command: Invocation, work: _Import) -> Resul
         new = _new_ones(context, command, work, chunk) if chunk else []
         if new and not command.args["dry_run"]:
             context.store.jobs.insert_many(new)
+        work.phones += people_and_phones(new, work.people)
         work.position += len(chunk)
         work.imported += len(new)
         if work.position >= len(work.documents):
@@ -366,10 +422,13 @@ def _new_ones(
     """The contacts of a chunk that are not in their batch, nor known in the account."""
     known = work.known
     assert known is not None  # noqa: S101 - set before the first chunk
-    # The keys of a person stay together: a query then finds each of their jobs once, not once a key.
-    keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
-    found = context.store.imports.jobs_of_people(work.account_id, keys)
-    known.add(found)
+    imports = context.store.imports
+    if work.all_read_at is None or imports.has_others_since(
+        work.account_id, work.all_read_at, besides=work.import_id
+    ):
+        # The keys of a person stay together: a query then finds each of their jobs once, not once a key.
+        keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
+        known.add(imports.jobs_of_people(work.account_id, keys))
     forms = [
         person_forms(work.account_id, id_key_of(mapping(document["contact"]).get("dni")))
         for document in chunk
@@ -391,6 +450,7 @@ def _new_ones(
                 work.left_out += 1
                 continue
         new.append(document)
+    known.in_batch.update(str(document["contact_key"]) for document in new)
     return new
 
 
@@ -466,8 +526,12 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
+        if work.start_check is not None:
+            pin_version(context, batch_id, work.start_check, by=command.actor)
         context.store.batches.resume(batch_id, by=command.actor)
         return start_imported(context, command, batch_id, finish)
+    if created:
+        return finish(context, say_first_calls(context, batch_id, len(work.people), work.phones))
     return count_waiting(context, batch_id, finish)
 
 

@@ -49,7 +49,6 @@ def opt_out(context: HandlerContext, command: Invocation) -> Result | Continue:
     if person.id_key is not None:
         new = _list_id(context, command, person.id_key, person.accounts)
         was_listed = not new
-    answer["in_call"] = sorted(job.job_id for job in person.jobs if job.dial is not None)
     return _list_numbers(context, command, _Numbers(person, numbers, answer, was_listed), 0)
 
 
@@ -101,8 +100,11 @@ def _list_numbers(
         # A portion without a change is no end while others are left.
         return done or (cancel(context) if ids else 0)
 
-    def finish(_context: HandlerContext, cancelled: int) -> Result:
-        return {**work.answer, "was_listed": work.was_listed and not cancelled, "cancelled": cancelled}
+    def finish(context: HandlerContext, cancelled: int) -> Result:
+        # Read now: a call that was placed before the list was in force goes on, and is named.
+        in_call = context.store.people.with_open_dial([job.id for job in person.jobs])
+        was_listed = work.was_listed and not cancelled
+        return {**work.answer, "was_listed": was_listed, "cancelled": cancelled, "in_call": in_call}
 
     return in_portions(command, cancel, finish)
 

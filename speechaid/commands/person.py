@@ -36,7 +36,7 @@ def person(context: HandlerContext, command: Invocation) -> Result:
         "as_of": context.store.now(),
         "understood_as": [str(way.meaning) for way in found.readings],
         "account": account,
-        "people": [candidate(one) for one in found.people[:MAX_NAMED]],
+        "people": [candidate_row(one) for one in found.people[:MAX_NAMED]],
         "more_people": found.has_more or len(found.people) > MAX_NAMED,
         "jobs": [],
         "calls": [],
@@ -59,7 +59,7 @@ def account_of(context: HandlerContext, command: Invocation) -> str | None:
     return None if given is None else resolve_account(context.store, given).account_id
 
 
-def candidate(person: Person) -> Result:
+def candidate_row(person: Person) -> Result:
     """A person in a list of those who may be meant."""
     numbers = list(dict.fromkeys(phone for job in person.jobs for phone in job.contact.phones))
     return {

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from speechaid.campaign.people import are_same_person, keys_of_job
+from speechaid.commands.batch_agent import require_level_of
 from speechaid.commands.batch_start import REDIAL_PAUSED
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
@@ -177,6 +178,7 @@ def _new_batch(context: HandlerContext, command: Invocation, work: _Redial) -> B
             "started_at": now,
         },
     }
+    require_level_of(context, fields, by=command.actor)
     try:
         return context.store.batches.get(context.store.batches.create(fields))
     except Duplicate as exc:

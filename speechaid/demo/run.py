@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from speechaid.demo.audit import Audit, AuditPolicy, audit
+from speechaid.demo.audit import Audit, AuditPolicy, WantedAgent, audit, is_test
 from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
@@ -32,6 +32,7 @@ from speechaid.errors import ExitStatus, FleetError
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.reading import Document
+from speechaid.model.test_calls import TESTS
 from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import Store, connect
 
@@ -39,6 +40,8 @@ from speechaid.store.connection import Store, connect
 SPEED: Final = 60.0
 WORKERS: Final = 8
 POLICY: Final = AuditPolicy(max_attempts=3, retry_delay_seconds=1.5, no_answer_delay_seconds=2.5)
+#: The batch names them itself; the daemon's settings name others.
+WANTED: Final = WantedAgent(agent_id="agent_demo", from_number="+15005550006", version=0)
 #: Seconds between two reads of the campaign, at least ``REFRESH_COST_FACTOR`` times the duration of a read.
 REFRESH_SECONDS: Final = 0.4
 REFRESH_COST_FACTOR: Final = 5.0
@@ -131,7 +134,7 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
         "MONGO_URI": f"embedded:{directory / 'database'}",
         "RETELL_API_KEY": simulator.api_key,
         "RETELL_BASE_URL": simulator.base_url,
-        "RETELL_AGENT_ID": "agent_demo",
+        "RETELL_AGENT_ID": "agent_demo_flow",
         "RETELL_FROM_NUMBER": "+12125550100",
         "RETELL_TIMEOUT_SECONDS": "5",
         "WORKER_COUNT": str(WORKERS),
@@ -151,7 +154,8 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
 def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> str:
     """Import the contacts file; return the new batch's id."""
     names = {"filename": "demo_contacts.csv", "name": "Campaña de muestra", "country": "CL"}
-    answer = environment.daemon.ask("import", contacts(jobs), **names, **IMPORT_OPTIONS)
+    agent = {"agent": WANTED.agent_id, "from_number": WANTED.from_number, "language": "es-419"}
+    answer = environment.daemon.ask("import", contacts(jobs), **names, **agent, **IMPORT_OPTIONS)
     batch_id = str(answer["batch_id"])
     announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
     return batch_id
@@ -224,15 +228,20 @@ def _ended(row: Document) -> Ended:
 def _summarise(environment: DemoEnvironment, batch_id: str, *, seed: int, seconds: float) -> Summary:
     """Read and audit all records after the campaign."""
     jobs = environment.store.jobs.select({"batch_id": batch_id}, status=None, limit=0)
-    results = environment.store.results.aggregate([{"$match": {"batch_id": batch_id}}])
-    placed_calls = environment.simulator.placed_calls()
+    recorded = environment.store.results.aggregate([{"$match": {"batch_id": {"$in": [batch_id, TESTS]}}}])
+    all_calls = environment.simulator.placed_calls()
     found = audit(
-        placed_calls=placed_calls,
+        placed_calls=all_calls,
         overlaps=environment.simulator.overlaps(),
         jobs=jobs,
-        results=results,
+        results=recorded,
         policy=POLICY,
+        registered=[one.number for one in environment.store.test_calls.find_numbers()],
+        wanted={batch_id: WANTED},
     )
+    # The counts are those of the campaign.
+    placed_calls = [call for call in all_calls if not is_test(call)]
+    results = [result for result in recorded if result["batch_id"] != TESTS]
     by_status = Counter(str(job.status) for job in jobs)
     return Summary(
         ok=_all_ended(jobs) and found.agrees and not found.unjustified,

@@ -109,8 +109,13 @@ class CommandSpec:
 
     @property
     def takes_file(self) -> bool:
-        """Whether a request carries an attachment."""
+        """Whether a request may carry an attachment."""
         return any(argument.kind is Kind.FILE for argument in self.arguments)
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether every request carries an attachment."""
+        return any(argument.kind is Kind.FILE and argument.required for argument in self.arguments)
 
     @property
     def wire_arguments(self) -> tuple[Argument, ...]:
@@ -192,6 +197,8 @@ _FILTERS: Final = (
     Argument(name="account", help="of this account only (id, or its unique beginning)", completes="account"),
     Argument(name="outcome", choices=OUTCOMES, help="only where the last call, or the call, ended so"),
     Argument(name="number", help="only of this phone number: +56912345678, or national"),
+    Argument(name="agent", is_id=True, help="only where the last call, or the call, had this agent (its id)"),
+    Argument(name="from_number", help="only where the last call, or the call, came from this number"),
     *_DATES,
 )
 _WORKER: Final = Argument(
@@ -277,6 +284,30 @@ _BATCH_OPTIONS: Final = (
         name="no_voicemail_counts",
         kind=Kind.FLAG,
         help="a call that reaches a voicemail does not complete the job, whatever the settings say",
+    ),
+    Argument(
+        name="agent",
+        is_id=True,
+        help="Retell's id of the agent that speaks, as speechctl agents lists it (default: RETELL_AGENT_ID)",
+    ),
+    Argument(
+        name="agent_version",
+        is_id=True,
+        help="the agent's version: a number, a tag, latest or latest_published (default: the start's)",
+    ),
+    Argument(
+        name="from_number",
+        help="the number that calls, as speechctl numbers lists it (default: RETELL_FROM_NUMBER)",
+    ),
+    Argument(name="language", is_id=True, help="the agent's language: es-419 (default: the agent's own)"),
+    Argument(
+        name="voicemail_option",
+        help="at a voicemail: hangup, 'leave TEXT', or agent for the agent's own setting (the default)",
+    ),
+    Argument(
+        name="dnc_detection",
+        choices=("yes", "no"),
+        help="whether the agent listens for a wish not to be called again (default: yes)",
     ),
 )
 _COPY_FROM: Final = Argument(
@@ -566,6 +597,7 @@ _TABLE: Final = (
                 choices=("pending", "in_progress", "done", "failed", "suspended", "cancelled", "scheduled"),
                 help="only jobs with this status",
             ),
+            Argument(name="tests", kind=Kind.FLAG, help="test calls, which are left out otherwise, alone"),
             Argument(
                 name="limit",
                 kind=Kind.INTEGER,
@@ -598,6 +630,23 @@ _TABLE: Final = (
                 help="at most this many jobs and calls, the latest (default 50)",
             ),
         ),
+    ),
+    _write(
+        "paid",
+        "a person has paid, or those of a file: their waiting jobs are cancelled, and it is recorded",
+        Argument(
+            name="person", positional=True, help="a national id, a phone number, or the beginning of a name"
+        ),
+        Argument(name="file", kind=Kind.FILE, help="a CSV or XLSX file of national ids, instead of a person"),
+        Argument(name="column", help="the file's column of ids, where its title is not a usual one"),
+        Argument(name="amount_column", help="the file's column of amounts"),
+        _IN_ACCOUNT,
+        Argument(
+            name="amount", kind=Kind.NUMBER, minimum=0, maximum=1e12, help="how much the person has paid"
+        ),
+        Argument(name="note", help="a note; recorded with author and time, numbers masked"),
+        _DRY_RUN,
+        timeout_seconds=600.0,
     ),
     CommandSpec(
         name="explain",
@@ -801,6 +850,69 @@ _TABLE: Final = (
         timeout_seconds=600.0,
     ),
     CommandSpec(
+        name="test-numbers",
+        help="the numbers that are registered for test calls",
+        access=Access.READ,
+    ),
+    _write(
+        "test-number-add",
+        "register a number for test calls: only such numbers get them",
+        _NUMBER,
+        _COUNTRY,
+        Argument(name="note", help="whose telephone it is; numbers in it are masked"),
+        Argument(
+            name="account",
+            completes="account",
+            help="only for batches of this account (id, or its unique beginning)",
+        ),
+    ),
+    _write(
+        "test-number-remove",
+        "take a number off the list for test calls",
+        _NUMBER,
+        _COUNTRY,
+    ),
+    _write(
+        "test-call",
+        "hear a batch before it starts: call a registered number as a row of it would be called",
+        Argument(name="to", required=True, help="a number of test-numbers: +56912345678, or national"),
+        Argument(
+            name="batch",
+            required=True,
+            completes="batch",
+            help="the batch whose agent, number and settings are tried (id, name, or beginning of the id)",
+        ),
+        Argument(
+            name="row",
+            kind=Kind.INTEGER,
+            minimum=1,
+            maximum=1_000_000,
+            help="whose variables the agent gets, from 1 in the order of the import (default: the first)",
+        ),
+        Argument(name="job", completes="job", help="the same by the job's id, or its unique beginning"),
+        _COUNTRY,
+        Argument(
+            name="no_wait",
+            kind=Kind.FLAG,
+            local=True,
+            help="do not follow the call; test-result shows it",
+        ),
+    ),
+    CommandSpec(
+        name="test-result",
+        help="how far a test call is; then what was said, and the variables sent and collected",
+        access=Access.READ,
+        arguments=(
+            Argument(
+                name="test",
+                positional=True,
+                required=True,
+                completes="job",
+                help="the id that test-call gave, or its unique beginning",
+            ),
+        ),
+    ),
+    CommandSpec(
         name="top",
         help="workers, calls, queue and rates on one screen, live; q or Ctrl-C ends it",
         access=Access.STATUS,
@@ -826,6 +938,7 @@ _TABLE: Final = (
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
             Argument(name="batch", help="of this batch only (id, or its beginning)", completes="batch"),
+            Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
         ),
         runs=Runs.STREAM,
     ),
@@ -836,6 +949,7 @@ _TABLE: Final = (
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
             _OF_BATCH,
+            Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
             *_DATES,
             Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
             Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),
@@ -981,7 +1095,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
-    "people": ("person", "opt-out", "forget"),
+    "people": ("person", "opt-out", "paid", "forget"),
+    "test calls": ("test-call", "test-result", "test-numbers", "test-number-add", "test-number-remove"),
     "accounts": ("suspend-account", "resume-account"),
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),
     "results": ("report", "promises", "export"),

@@ -49,6 +49,7 @@ from speechaid.store.people import People
 from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
 from speechaid.store.table import Table, limited, translated
+from speechaid.store.test_calls import TestCalls
 
 #: Seconds after which the database's clock is read again; clocks drift by milliseconds in that time.
 CLOCK_REREAD_SECONDS = 60.0
@@ -213,6 +214,7 @@ class Store:
             now=self.now,
         )
         self.people = People(self.jobs.table, self.results.table)
+        self.test_calls = TestCalls(table("speechaid_test_numbers"), self.jobs.table, self.holds, self.now)
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,
@@ -220,6 +222,7 @@ class Store:
             accounts=self.accounts.table,
             batches=self.batches.table,
             do_not_call=self.do_not_call.table,
+            test_numbers=self.test_calls.numbers,
         )
 
     def now(self) -> datetime:
@@ -250,8 +253,12 @@ class Store:
         (``Jobs.record_intent``, ``Jobs.number_is_taken``, ``CallResults.record``).
         """
         impossible = create_indexes(self.indexed())
-        for name in indexes.RETIRED_LOGS:
-            self.logs.table.drop_index(name)
+        for table, retired in (
+            (self.jobs.table, indexes.RETIRED_JOBS),
+            (self.logs.table, indexes.RETIRED_LOGS),
+        ):
+            for name in retired:
+                table.drop_index(name)
         if unique := self.jobs.numbers_are_unique(reread=True):
             self.jobs.table.drop_index(indexes.OPEN_NUMBERS.name)
         else:

@@ -15,6 +15,7 @@ from speechaid.model.erasure import ERASED, FORGETTING, Erasure, What
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, instant, text
 from speechaid.model.states import FINISHED, spellings_of
+from speechaid.model.test_calls import TESTS
 from speechaid.store.jobs import Jobs, read_job
 from speechaid.store.table import Table, as_stored, suppress_faults
 
@@ -179,6 +180,11 @@ class Erasures:
         query = {"_id": {"$in": list(ids)}, "erased.what": {"$ne": What.PERSON}}
         return self._jobs.update_many(query, {"$set": {FORGETTING: mark}})
 
+    def tests_of(self, names: Sequence[str]) -> list[Any]:
+        """Find the test calls that had the variables of these jobs: their jobs' ``_id``."""
+        query = {"batch_id": TESTS, "test.job_id": {"$in": list(names)}}
+        return [row["_id"] for row in self._jobs.find(query, fields=("_id",))]
+
     def being_forgotten(self, limit: int) -> list[Job]:
         """Find jobs whose person is being forgotten."""
         query: Document = {"forgetting.at": {"$exists": True}}
@@ -215,7 +221,8 @@ class Erasures:
     def write_result_without_call(self, result: Document, call: Document, erasure: Erasure) -> bool:
         """Leave of a result's call this, and its person as it is; False where it was erased meanwhile."""
         query = {"_id": result["_id"], "erased.what": _mark(result), "analysis_wait": None}
-        change = {"$set": {"call_data": call, ERASED: erasure.document()}, "$unset": {"cut_fields": ""}}
+        without = {"cut_fields": "", "test.variables": ""}
+        change = {"$set": {"call_data": call, ERASED: erasure.document()}, "$unset": without}
         return self._results.update(query, change)
 
     def write_line(self, line: Document, left: Document) -> bool:

@@ -11,6 +11,7 @@ from speechaid.model.reading import Document, mapping
 from speechaid.model.states import SuspendReason
 from speechaid.store.operator_actions import NEVER_DIALLED, WAITING
 from speechaid.store.table import Table
+from speechaid.store.test_calls import of_campaigns
 
 #: Fields of a job by which it is known whether its person waits, or was called lately.
 _KNOWN_FIELDS: Final = (
@@ -18,7 +19,7 @@ _KNOWN_FIELDS: Final = (
     *("contact", "to_number", "nombre", "rut", "payload.reference_number"),
     *("last_outcome", "call_id", "attempts", "tries"),
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
-    *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes"),
+    *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes", "paid"),
 )
 #: Fields of a job that its variables are made of.
 _VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_number")
@@ -95,9 +96,20 @@ class Imports:
             found |= {row["_id"]: row for row in self._jobs.find(query, fields=_KNOWN_FIELDS)}
         return list(found.values())
 
+    def jobs_of_account(self, account_id: str | None) -> Generator[Document]:
+        """Yield all jobs of the account, with the fields that tell their state."""
+        return self._jobs.stream(of_campaigns({"account_id": account_id}), fields=_KNOWN_FIELDS)
+
+    def has_others_since(self, account_id: str | None, since: datetime, *, besides: str | None) -> bool:
+        """Whether another import may have made jobs of the account since then."""
+        query = {"account_id": account_id, "_id": {"$ne": besides}}
+        late = {"$or": [{"finished_at": None}, {"finished_at": {"$gte": since}}]}
+        return self.records.find_one({**query, **late}) is not None
+
     def jobs_without_keys(self, account_id: str | None) -> Generator[Document]:
         """Yield the account's jobs that other programs or earlier versions made, and that have no keys."""
-        return self._jobs.stream({"account_id": account_id, "person_keys": None}, fields=_KNOWN_FIELDS)
+        query = of_campaigns({"account_id": account_id, "person_keys": None})
+        return self._jobs.stream(query, fields=_KNOWN_FIELDS)
 
     def waiting_jobs(self, batch_id: str) -> Generator[Document]:
         """Yield the batch's jobs that wait for a call, those not started included, for counts."""

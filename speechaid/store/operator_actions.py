@@ -14,6 +14,7 @@ from speechaid.model.erasure import FORGETTING, What
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome, SuspendReason, spellings_of
+from speechaid.model.test_calls import TESTS
 from speechaid.rules.redial import OVER
 from speechaid.store.jobs import LIVE_NUMBER, clear_claim, read_job, update_each
 from speechaid.store.table import Table, as_stored
@@ -153,7 +154,7 @@ class OperatorActions:
         batch_id: str | None,
         without: Sequence[str] = (),
     ) -> Document:
-        """The query for jobs that may be reset: without a dial; never one that asked not to be called.
+        """The query for jobs that may be reset: without a dial; never of who asked not to be called, or paid.
 
         Args:
             statuses: as stored, aliases included.
@@ -169,11 +170,13 @@ class OperatorActions:
             # There is nobody left to call.
             "erased.what": {"$ne": What.PERSON},
             FORGETTING: None,
+            "paid": None,
         }
         if batch_id is not None:
             query["batch_id"] = batch_id
-        elif without:
-            query["batch_id"] = {"$nin": list(without)}
+        else:
+            # A test call that is over is never placed again.
+            query["batch_id"] = {"$nin": [TESTS, *without]}
         if max_age_seconds is not None:
             since = self._now() - timedelta(seconds=max_age_seconds)
             query["$or"] = [
@@ -211,6 +214,22 @@ class OperatorActions:
         """Cancel those of the jobs, given by ``_id``, that wait and have no dial; return how many."""
         query: Document = {"_id": {"$in": list(ids)}, "status": {"$in": list(WAITING)}, "dial": None}
         return self._change(query, len(ids), {"status": JobStatus.CANCELLED, **changes})
+
+    def mark_paid(self, job: Job, paid: Document) -> bool:
+        """Record that the person of a job has paid; False where that is recorded already.
+
+        Args:
+            job: in any state; its status stays.
+            paid: ``by``, ``at`` and, if given, ``note``.
+        """
+        return self.table.update({"_id": job.id, "paid": None}, {"$set": {"paid": paid}})
+
+    def set_paid_amount(self, job: Job, amount: float, currency: str | None) -> bool:
+        """Record how much was paid; False where an amount is recorded already."""
+        fields = {"paid.amount": amount, "paid.currency": currency}
+        return self.table.update(
+            {"_id": job.id, "paid.at": {"$ne": None}, "paid.amount": None}, {"$set": fields}
+        )
 
     def start_imported(self, batch_id: str, limit: int) -> int:
         """Make at most ``limit`` of a batch's jobs pending that were imported and not started; how many."""

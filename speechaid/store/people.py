@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, text
 from speechaid.store.ranges import begins
 from speechaid.store.table import Table
 
@@ -81,6 +81,12 @@ class People:
                     seen.add(row["_id"])
                     yield row
 
+    def with_open_dial(self, ids: Sequence[Any]) -> list[str]:
+        """Names of those of the jobs, given by ``_id``, that have an open dial, in order."""
+        queries = ({**query, "dial": {"$ne": None}} for query in _any_of(("_id",), ids))
+        rows = (row for query in queries for row in self._jobs.find(query, fields=("job_id",)))
+        return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)
+
     def calls_of(self, job_ids: Sequence[str], limit: int) -> list[Document]:
         """Find the calls of jobs, the latest first; at most ``limit``."""
         found: list[Document] = []
@@ -89,7 +95,7 @@ class People:
         return sorted(found, key=lambda call: str(call.get("created_at")), reverse=True)[:limit]
 
 
-def _any_of(fields: Iterable[str], values: Sequence[str | int]) -> Iterator[Document]:
+def _any_of(fields: Iterable[str], values: Sequence[Any]) -> Iterator[Document]:
     for field in fields:
         for first in range(0, len(values), _VALUES_OF_A_QUERY):
             yield {field: {"$in": list(values[first : first + _VALUES_OF_A_QUERY])}}

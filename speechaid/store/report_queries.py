@@ -13,6 +13,7 @@ from speechaid.model.states import JobStatus
 from speechaid.rules.retry_table import ALL_LISTED
 from speechaid.store.connection import Store
 from speechaid.store.table import Pipeline
+from speechaid.store.test_calls import of_campaigns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ class ReportFigures:
     promises: Sequence[Document]
     #: Rows of ``analyses_pipeline``.
     analyses: Sequence[Document] = ()
+    #: Rows of ``agents_pipeline``.
+    agents: Sequence[Document] = ()
     #: Jobs that were cancelled because the do-not-call list left them no phone.
     jobs_on_list: int = 0
     #: ISO 3166 alpha-2: debts without a currency are in its own; None: they have none.
@@ -67,12 +70,13 @@ def query_report_figures(
         hours=store.results.aggregate(hours_pipeline(batch_id)),
         promises=store.jobs.table.aggregate(promises_pipeline(batch_id)),
         analyses=store.results.aggregate(analyses_pipeline(batch_id)),
+        agents=store.results.aggregate(agents_pipeline(batch_id)),
         jobs_on_list=store.jobs.table.count(_ended_by_list(batch_id)),
     )
 
 
 def _ended_by_list(batch_id: str | None) -> Document:
-    of_batch = {} if batch_id is None else {"batch_id": batch_id}
+    of_batch = of_campaigns({} if batch_id is None else {"batch_id": batch_id})
     return {**of_batch, "status": JobStatus.CANCELLED, "cancel_reason": ALL_LISTED.cancel_reason}
 
 
@@ -97,6 +101,13 @@ def outcomes_pipeline(batch_id: str | None) -> Pipeline:
             }
         },
     ]
+
+
+def agents_pipeline(batch_id: str | None) -> Pipeline:
+    """Calls and minutes by agent, version, calling number and outcome; without calls of no known agent."""
+    key = {name: f"${name}" for name in ("agent_id", "agent_version", "from_number", "outcome")}
+    group = {"_id": key, "calls": {"$sum": 1}, "duration_ms": {"$sum": "$duration_ms"}}
+    return [*_of(batch_id), {"$match": {"agent_id": {"$type": "string"}}}, {"$group": group}]
 
 
 def attempts_pipeline(batch_id: str | None) -> Pipeline:
@@ -147,7 +158,7 @@ def analyses_pipeline(batch_id: str | None) -> Pipeline:
 
 
 def _of(batch_id: str | None) -> list[Document]:
-    return [] if batch_id is None else [{"$match": {"batch_id": batch_id}}]
+    return [{"$match": of_campaigns({} if batch_id is None else {"batch_id": batch_id})}]
 
 
 def _counted(key: dict[str, Any]) -> Document:

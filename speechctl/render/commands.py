@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import actions, agents, batches, diagnostics, imports, lists, people
+from speechctl.render import actions, agents, batches, diagnostics, imports, lists, people, test_calls
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -258,11 +258,12 @@ def _job(result: Result) -> list[Block]:
             as_words(row.get("outcome") or row.get("call_status") or ""),
             row.get("disconnection_reason"),
             duration(float(row.get("duration_ms") or 0) / 1000),
+            _agent_of(row),
         ]
         for row in result["calls"]
     ]
     blocks.append(
-        table("calls", "ended call phone outcome reason #talked", calls) if calls else "no calls yet"
+        table("calls", "ended call phone outcome reason #talked agent", calls) if calls else "no calls yet"
     )
     blocks += [_analysis(row) for row in result["calls"] if row.get("analysis") or row.get("analysis_due_at")]
     events = [
@@ -272,6 +273,12 @@ def _job(result: Result) -> list[Block]:
     if events:
         blocks.append(table("events", "at event details", events))
     return blocks
+
+
+def _agent_of(call: Result) -> str:
+    """``agent_1 v3`` of a call; an earlier version recorded none."""
+    version = call.get("agent_version")
+    return f"{call.get('agent_id') or ''}{'' if version is None else f' v{version}'}"
 
 
 def _analysis(call: Result) -> str:
@@ -381,10 +388,16 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "resume-account": actions.account,
     "person": people.person,
     "opt-out": people.opt_out,
+    "paid": people.paid,
     "explain": diagnostics.explain,
     "forecast": diagnostics.forecast,
     "doctor": diagnostics.doctor,
     "keys": lists.keys,
     "ids": lists.ids,
     "logs": logs,
+    "test-call": test_calls.test_call,
+    "test-result": test_calls.test_result,
+    "test-numbers": test_calls.test_numbers,
+    "test-number-add": test_calls.test_number_add,
+    "test-number-remove": test_calls.test_number_remove,
 }

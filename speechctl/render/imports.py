@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechctl.render.agents import own_agent
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import erased_text, local_time, plural
 
@@ -23,6 +24,7 @@ def contacts_import(result: Result) -> list[Block]:
     blocks += [
         f"! {result[name]}" for name in ("warning", "name_remark", "agent_warning") if result.get(name)
     ]
+    blocks += own_agent(result.get("agent"))
     blocks += _read(result)
     blocks += _columns(result)
     blocks += _known(result)

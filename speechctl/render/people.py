@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import as_words, duration, local_time, plural, with_local_times, zone_name
+
+#: Rows of a list that are shown; --json has more.
+_MAX_SHOWN: Final = 10
 
 
 def person(result: Result) -> list[Block]:
@@ -131,4 +136,34 @@ def opt_out(result: Result) -> list[Block]:
         blocks.append(
             "there are more jobs of these numbers than were read; they are not dialled on them either"
         )
+    return blocks
+
+
+def paid(result: Result) -> list[Block]:
+    """The result of ``paid``."""
+    who = ", ".join(str(result[name]) for name in ("name", "dni") if result.get(name))
+    head = plural(int(result["people"]), "person", "people") if result["file"] else who or "the person"
+    would = "would be " if result["dry_run"] else ""
+    blocks: list[Block] = [
+        f"{result['file'] + ': ' if result['file'] else ''}{head} {would}recorded as paid"
+        if result["recorded"] or not result["recorded_before"]
+        else f"{result['file'] + ': ' if result['file'] else ''}{head} was recorded as paid before",
+        f"{plural(int(result['cancelled']), 'waiting job')} {would}cancelled, {result['ended']} had ended",
+    ]
+    if result["in_call"]:
+        jobs = ", ".join(result["in_call"][:_MAX_SHOWN])
+        blocks.append(f"in a call right now, which continues and is not repeated: {jobs}")
+    if result["amounts"] or result["amounts_known"]:
+        known = f", {result['amounts_known']} had one already" if result["amounts_known"] else ""
+        blocks.append(f"{plural(int(result['amounts']), 'amount')} {would}recorded{known}")
+    missing = result["not_found"][:_MAX_SHOWN]
+    if missing:
+        blocks.append(f"{plural(int(result['not_found_count']), 'id')} without a job:")
+        blocks += [f"  line {row['line']}: {row['dni']}" for row in missing]
+        more = int(result["not_found_count"]) - len(missing)
+        blocks += [f"  and {more} more (--json lists them)"] if more > 0 else []
+    bad = result["bad_rows"][:_MAX_SHOWN]
+    if bad:
+        blocks.append(f"{plural(int(result['bad_rows_count']), 'line')} not read:")
+        blocks += [f"  line {row['line']}: {row['reason']}" for row in bad]
     return blocks

@@ -81,7 +81,8 @@ def test_a_daemon_that_is_killed_while_it_forgets_is_completed_by_the_next() -> 
 @pytest.mark.slow
 def test_a_daemon_erases_what_is_older_than_its_settings_allow() -> None:
     days = {"SPEECHAID_JOB_RETENTION_DAYS": "30", "SPEECHAID_UPLOAD_RETENTION_DAYS": "30"}
-    with open_terminal(**days) as terminal:
+    with open_terminal(start=False) as terminal:
+        restart(terminal, days)
         old, late = (datetime.now(UTC) - timedelta(days=days) for days in (31, 29))
         contact = {"name": NAME, "dni": DNI, "phones": ["+12125550199"]}
         terminal.database.jobs.insert_many(

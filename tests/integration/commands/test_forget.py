@@ -18,6 +18,7 @@ from speechaid.maintenance import forgetting
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.model.erasure import What
 from speechaid.model.levels import Level
+from speechaid.model.test_calls import TESTS
 from speechaid.rules.redial import NOT_REACHED
 from speechaid.store.analyses import WAIT
 from speechaid.store.report_queries import query_report_figures
@@ -226,6 +227,20 @@ def test_a_call_that_reaches_nobody_is_not_repeated(stage: Stage) -> None:
     job = stage.job()
     assert (job["status"], job["cancel_reason"]) == ("cancelled", "forgotten")
     assert len(stage.placed_calls()) == 1
+
+
+def test_a_test_call_with_the_variables_of_the_person_is_erased_too(stage: Stage) -> None:
+    add_job(stage)
+    mark = {"batch_id": BATCH, "job_id": "job-1", "by": "ana", "until": stage.store.now()}
+    other = {"name": "Test", "phones": [phone()], "next_phone_index": 0}
+    payload = {"nombre": NAME, "contrato": VARIABLE}
+    stage.add_job(job_id="test-1", batch_id=TESTS, status="done", contact=other, payload=payload, test=mark)
+    stage.database.call_results.insert_one(
+        {"call_id": "t", "job_id": "test-1", "batch_id": TESTS, "test": {**mark, "variables": payload}}
+    )
+    assert forget_person(stage)["jobs"] == 2
+    assert found_of(stage) == []
+    assert stage.job("test-1")["test"]["job_id"] == "job-1"
 
 
 def test_an_analysis_that_is_awaited_is_not_waited_for(stage: Stage) -> None:

@@ -233,7 +233,7 @@ def test_opt_out_lists_every_number_and_the_id_and_cancels_what_waits(operator: 
         "in-call": ("in_progress", None),
         "other": ("pending", None),
     }
-    assert operator.store.holds.table.find_one({"_id": "level"})["needs"] == 2
+    assert (operator.store.holds.table.find_one({"_id": "level"}) or {})["needs"] == 2
     text = as_text(render("opt-out", answer))
     assert "Ana, 12345678-5 will not be called again, on any host" in text
     assert "2 jobs cancelled of 3" in text
@@ -353,3 +353,139 @@ def test_doctor_finds_no_fault_in_the_entry_of_a_person(operator: Operator) -> N
     operator.run("opt-out", person="12.345.678-5")
     assert operator.store.do_not_call.other_forms(9) == []
     assert operator.store.do_not_call.size() == 0
+
+
+# -- paid --------------------------------------------------------------------------------------------------
+
+PAYER = {"dni": "12345678-5", "name": "Ana Rojas", "phones": ["+56955550071"]}
+
+
+def add_payer(operator: Operator) -> None:
+    """One person with a job that has ended, one in a call and two that wait, the latest last."""
+    states: dict[str, Document] = {
+        "ended": {"status": "done"},
+        "in-call": {"status": "in_progress", "claim_token": "t", "dial": open_dial("+56955550071")},
+        "suspended": {"status": "suspended"},
+        "latest": {"payload": {"debt_amount": 1000, "currency": "CLP"}},
+    }
+    for day, (job_id, fields) in enumerate(states.items(), 1):
+        created_at = datetime(2026, 3, day, tzinfo=UTC)
+        add_job(operator, job_id, **{"contact": PAYER, "created_at": created_at, **fields})
+
+
+def test_paid_cancels_what_waits_and_records_the_payment_on_every_job(operator: Operator) -> None:
+    add_payer(operator)
+    add_job(operator, "other", contact={"dni": "1-9", "phones": ["+56955550079"]})
+    answer = operator.run("paid", person="12.345.678-5", amount=900.5, note="by transfer")
+    assert (answer["cancelled"], answer["in_call"], answer["ended"]) == (2, ["in-call"], 1)
+    assert (answer["recorded"], answer["amounts"]) == (4, 1)
+    found = {row["job_id"]: row for row in operator.database.jobs.find()}
+    assert {name: (row["status"], row.get("cancel_reason")) for name, row in found.items()} == {
+        "ended": ("done", None),
+        "in-call": ("in_progress", None),
+        "suspended": ("cancelled", "paid"),
+        "latest": ("cancelled", "paid"),
+        "other": ("pending", None),
+    }
+    assert found["in-call"]["request"]["reason"] == "paid"
+    paid = found["latest"]["paid"]
+    assert (paid["amount"], paid["currency"], paid["note"]) == (900.5, "CLP", "by transfer")
+    assert isinstance(paid["at"], datetime)
+    assert "amount" not in found["ended"]["paid"]
+    assert "paid" not in found["other"]
+    text = as_text(render("paid", answer))
+    assert "Ana Rojas, 12345678-5 recorded as paid" in text
+    assert "2 waiting jobs cancelled, 1 had ended" in text
+    shown = operator.run("person", person="12.345.678-5")
+    assert "cancelled: paid; paid 900.5 CLP" in as_text(render("person", shown))
+
+
+def test_paid_repeated_counts_no_amount_twice(operator: Operator) -> None:
+    add_payer(operator)
+    operator.run("paid", person="12.345.678-5", amount=900)
+    before = {row["job_id"]: row["paid"] for row in operator.database.jobs.find()}
+    answer = operator.run("paid", person="12.345.678-5", amount=900)
+    assert (answer["cancelled"], answer["recorded"], answer["recorded_before"]) == (0, 0, 4)
+    assert (answer["amounts"], answer["amounts_known"]) == (0, 1)
+    assert {row["job_id"]: row["paid"] for row in operator.database.jobs.find()} == before
+    assert "was recorded as paid before" in as_text(render("paid", answer))
+
+
+def test_a_repeated_command_completes_one_that_broke_off_before_the_amount(operator: Operator) -> None:
+    add_payer(operator)
+    operator.run("paid", person="12.345.678-5")
+    answer = operator.run("paid", person="12.345.678-5", amount=900)
+    assert answer["amounts"] == 1
+    amounts = [row["paid"].get("amount") for row in operator.database.jobs.find().sort("created_at", 1)]
+    assert amounts == [None, None, None, 900]
+
+
+def test_a_dry_run_of_paid_changes_nothing(operator: Operator) -> None:
+    add_payer(operator)
+    before = list(operator.database.jobs.find())
+    answer = operator.run("paid", person="12.345.678-5", amount=900, dry_run=True)
+    assert (answer["cancelled"], answer["in_call"], answer["amounts"]) == (2, ["in-call"], 1)
+    assert list(operator.database.jobs.find()) == before
+    assert "2 waiting jobs would be cancelled" in as_text(render("paid", answer))
+
+
+def test_a_file_of_payers_is_recorded_and_its_ids_without_a_job_are_named(operator: Operator) -> None:
+    add_payer(operator)
+    file = "RUT;Monto pagado\n12.345.678-5;$ 1.234\n11.111.112-K;\nno sabe;5\n12345678-5;9\n"
+    answer = run_with_file(operator, file, amount_column="Monto pagado", dry_run=True)
+    assert (answer["cancelled"], answer["dry_run"]) == (2, True)
+    answer = run_with_file(operator, file, amount_column="Monto pagado")
+    assert (answer["people"], answer["cancelled"], answer["amounts"]) == (1, 2, 1)
+    assert answer["not_found"] == [{"line": 3, "dni": "11.111.112-K"}]
+    assert answer["bad_rows"] == [
+        {"line": 4, "reason": "that is no national id"},
+        {"line": 5, "reason": "the same id as line 2"},
+    ]
+    latest = operator.database.jobs.find_one({"job_id": "latest"})
+    assert latest is not None
+    assert (latest["paid"]["amount"], latest["paid"]["currency"]) == (1234, "CLP")
+    text = as_text(render("paid", answer))
+    assert "payers.csv: 1 person recorded as paid" in text
+    assert "line 3: 11.111.112-K" in text
+
+
+def run_with_file(operator: Operator, content: str, **args: Any) -> Document:
+    return operator.client.ask(
+        "paid", {"file": "payers.csv", **args}, attachment=content.encode(), timeout_seconds=60
+    )
+
+
+def test_who_has_jobs_of_several_accounts_has_paid_one_of_them(operator: Operator) -> None:
+    for name in ("acc-1", "acc-2"):
+        operator.database.accounts.insert_one({"account_id": name, "plan_type": "unlimited"})
+        add_job(operator, f"job-{name}", account_id=name, contact=PAYER)
+    refused = operator.refusal("paid", person="12345678-5")
+    assert (refused.code, "acc-1, acc-2" in str(refused)) == ("ambiguous_id", True)
+    of_file = run_with_file(operator, "12345678-5\n")
+    assert "several accounts" in of_file["bad_rows"][0]["reason"]
+    assert operator.run("paid", person="12345678-5", account="acc-2")["cancelled"] == 1
+    found = {row["job_id"]: row["status"] for row in operator.database.jobs.find()}
+    assert found == {"job-acc-1": "pending", "job-acc-2": "cancelled"}
+
+
+def test_paid_takes_a_person_or_a_file(operator: Operator) -> None:
+    assert "either a person or --file" in str(operator.refusal("paid"))
+    assert operator.refusal("paid", person="12.345.678-5").code == "not_found"
+
+
+def test_a_failed_job_of_who_paid_is_neither_reset_nor_called_again(operator: Operator) -> None:
+    made = operator.run("create-batch", name="March", hours="00:00-24:00")
+    add_job(
+        operator,
+        "job-1",
+        status="failed",
+        batch_id=made["batch_id"],
+        attempts=3,
+        last_outcome="no_answer",
+        contact=PAYER,
+        updated_at=operator.store.now(),
+    )
+    operator.run("paid", person="12345678-5")
+    assert operator.run("reset-jobs", status="failed", max_age_hours=24)["reset"] == 0
+    refused = operator.refusal("redial-batch", batch="March", outcomes="no-answer")
+    assert "1 paid" in str(refused)

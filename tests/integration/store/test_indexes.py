@@ -191,6 +191,18 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         lambda store: store.jobs.select({"last_outcome": "busy"}, status=None, limit=9),
         0,
     ),
+    "jobs by the agent of their last call": (
+        lambda store: store.jobs.select({"last_agent_id": "agent_1"}, status=None, limit=9),
+        0,
+    ),
+    "jobs by the number that called them last": (
+        lambda store: store.jobs.select({"last_from_number": "+12025550199"}, status=None, limit=9),
+        0,
+    ),
+    "lines of an agent": (
+        lambda store: store.logs.latest(9, job_id=None, event=None, after=None, agent="agent_1"),
+        0,
+    ),
     "commands about a batch": (lambda store: store.logs.of_batch("b", 9), 0),
     "lines of a batch": (
         lambda store: store.logs.latest(9, job_id=None, event=None, after=None, batch="b"),

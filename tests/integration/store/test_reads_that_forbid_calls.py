@@ -17,11 +17,13 @@ from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
 from speechaid.store.jobs import Candidate
 from speechaid.store.table import Table
+from speechaid.store.test_calls import RegisteredNumber
 from tests.support.replica_set import ReplicaSet, open_replica_set
 
 PAST = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CANDIDATE = Candidate.read({"_id": 1, "claim_token": "t", "reserved_until": PAST})
 JOB = Job.read({"_id": 1, "job_id": "job-1", "claim_token": "t"})
+REGISTERED = RegisteredNumber.read({"_id": "+56911111111", "latest": "test-1"})
 
 #: Store functions whose reading may keep a call from being placed, or a pause, a hold or a stop from being
 #: answered, each with a sample call.
@@ -42,6 +44,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "holds.read": lambda store: store.holds.read("fingerprint"),
     "holds.require_level": lambda store: store.holds.require_level(Level.FIRST, by="ana"),
     "imports.jobs_of_people": lambda store: store.imports.jobs_of_people("a", ["person"]),
+    "imports.has_others_since": lambda store: store.imports.has_others_since("a", PAST, besides=None),
+    "imports.jobs_of_account": lambda store: list(store.imports.jobs_of_account("a")),
     "imports.jobs_without_keys": lambda store: list(store.imports.jobs_without_keys("a")),
     "imports.of_file": lambda store: store.imports.of_file("a", "sha256"),
     "jobs.dials_on_their_way": lambda store: store.jobs.dials_on_their_way("b"),
@@ -66,8 +70,11 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "results.has_batch": lambda store: store.results.has_batch("b"),
     "queue.candidates": lambda store: store.queue.candidates("b", 9),
     "queue.due_batches": lambda store: store.queue.due_batches(["b"]),
+    "queue.due_tests": lambda store: store.queue.due_tests(),
     "queue.due_without_batch": lambda store: store.queue.due_without_batch(),
     "queue.next_with_pending": lambda store: store.queue.next_with_pending("b"),
+    "test_calls.find_number": lambda store: store.test_calls.find_number("+56911111111"),
+    "test_calls.find_open": lambda store: store.test_calls.find_open(REGISTERED),
 }
 
 #: The others: writes, whose filters the primary evaluates, and what is read to be shown, counted or tidied.
@@ -79,8 +86,9 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     batches.accept_unassigned batches.cancel batches.create batches.delete batches.end_redial
     batches.find_by_prefix batches.get batches.imported_into batches.names_by_prefix batches.new_id
     batches.newest batches.note_import batches.note_invalid_number batches.of_same_name batches.pause
-    batches.pause_all batches.random_name batches.register_live_dial batches.resume batches.resume_all
-    batches.settle_dial batches.stale_dials batches.write_counts batches.write_settings
+    batches.pause_all batches.pause_refused batches.pin_agent batches.random_name
+    batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
+    batches.stale_dials batches.with_own_agent batches.write_counts batches.write_settings
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
@@ -88,13 +96,16 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     erasures.add_missing_ends erasures.being_forgotten erasures.count_late
     erasures.forget_file erasures.imports_before erasures.find_job erasures.jobs_ended_before
     erasures.lines_of erasures.mark_forgetting erasures.results erasures.results_before
-    erasures.results_of erasures.results_to erasures.without_job erasures.write_job
+    erasures.results_of erasures.results_to erasures.tests_of erasures.without_job erasures.write_job
     erasures.write_job_without_call erasures.write_line erasures.write_result
     erasures.write_result_without_call
     do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
     do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    people.with_open_dial
+    operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
-    holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
+    holds.breakers holds.hold holds.hold_batches holds.note_tests holds.release_batches
+    holds.unhold holds.write_breaker
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
     imports.find_latest imports.find_untouched imports.forget_batch imports.keep_mapping
     imports.latest_of_batch imports.mappings_of imports.note imports.of_batch imports.remove
@@ -115,7 +126,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     queue.accounts_with_suspended queue.convert_due_times
     queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
     queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
-    results.of_call results.of_job results.record
+    results.of_call results.of_job results.record test_calls.add_number test_calls.create
+    test_calls.end_expired test_calls.find_numbers test_calls.find_row test_calls.remove_number
 """.split()  # noqa: SIM905 - one word for one function, in lines
 )
 

@@ -178,6 +178,13 @@ def test_what_was_paid_stays_without_the_note_about_it() -> None:
     assert found == {"amount": 900, "currency": "CLP", "at": AT, "by": "ana"}
 
 
+def test_a_test_call_stays_one_without_the_variables_of_its_row() -> None:
+    mark = {"batch_id": "b", "job_id": "row", "by": "ana", "until": AT}
+    job = erasure.job_without_person({"_id": 1, "test": mark}, ERASURE)
+    result = erasure.result_without_person({"_id": 1, "test": {**mark, "variables": {"n": "Rosa"}}}, ERASURE)
+    assert job["test"] == result["test"] == mark
+
+
 def test_a_line_of_another_program_keeps_its_times_alone() -> None:
     line = {"_id": 1, "job_id": "job-1", "message": "Rosa", "phone": 56955550071, "created_at": AT}
     assert erasure.line_without_person(line) == {"_id": 1, "job_id": "job-1", "created_at": AT}
