@@ -38,8 +38,8 @@ KEPT_OF_JOB: Final = frozenset(
 #: Fields of a job that stay in part (``_kept_parts``), and those that go.
 CHANGED_OF_JOB: Final = frozenset(
     """
-    test contact deduplication_key payload call_result paid cancel_reason suspend_reason last_error
-    fecha_pago_cliente monto_pago_cliente
+    test contact person_keys deduplication_key payload call_result paid cancel_reason suspend_reason
+    last_error fecha_pago_cliente monto_pago_cliente
     """.split()  # noqa: SIM905
 )
 #: Fields of a result that stay.
@@ -71,6 +71,8 @@ _CODES: Final = frozenset(
 _CODE: Final = re.compile(r"[a-z]{2,20}(_[a-z]{2,20}){1,4}")
 #: A sum as other programs write it; longer ones may be a number of a phone.
 _AMOUNT: Final = re.compile(r"\d{1,9}([.,]\d{1,4})?")
+#: The only key of a job that is nobody's any more.
+NOBODY: Final = "erased"
 #: In place of a promise that is neither a day nor a sum: that there was one is counted.
 UNREADABLE_PROMISE: Final = "erased"
 
@@ -130,6 +132,8 @@ def _kept_parts(document: Document) -> dict[str, Any]:
     debt = {"debt_amount": _amount(payload.get("debt_amount")), "currency": currency}
     return {
         "contact": {"phones": [], "next_phone_index": 0},
+        # Jobs without any are read whole by each import, as those of other programs.
+        "person_keys": [NOBODY],
         # Another program may have a unique index on it.
         "deduplication_key": f"erased:{document['_id']}" if "deduplication_key" in document else None,
         "payload": {name: value for name, value in debt.items() if value is not None},

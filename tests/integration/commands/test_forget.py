@@ -329,6 +329,7 @@ def test_a_forgotten_job_is_never_called_again(stage: Stage) -> None:
     assert stage.store.requests.ask("job-1", "reset", reason=None, by="ana") == "refused"
     query = stage.store.operator_actions.resettable(["failed"], max_age_seconds=None, batch_id=BATCH)
     assert stage.store.operator_actions.reset(query, 10) == 0
+    assert stage.store.diagnostics.unreadable(9) == []  # doctor does not ask for its number
     with pytest.raises(CommandRefused, match="nobody is left"):
         run(stage, redial_batch, batch=BATCH, outcomes=",".join(NOT_REACHED), name=None, dry_run=False)
 
@@ -338,6 +339,8 @@ def test_the_same_person_in_a_later_import_is_a_new_one(stage: Stage) -> None:
     forget_person(stage)
     keys = ["id:123456785"]
     assert stage.store.imports.jobs_of_people(None, keys) == []
+    # Nor is it read by each import, as jobs of other programs are.
+    assert list(stage.store.imports.jobs_without_keys(None)) == []
     add_job(stage, "job-2")
     assert [row["job_id"] for row in stage.store.imports.jobs_of_people(None, keys)] == ["job-2"]
 

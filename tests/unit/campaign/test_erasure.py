@@ -26,7 +26,7 @@ NUMBER = "+56955550071"
 OF_A_CLAIM = {"worker_id", "claim_token", "dial", "request", "foreign"}
 #: Fields of a job or a result that hold whose it is, or may quote it: nothing of them stays.
 OF_THE_PERSON = {
-    *("to_number", "nombre", "rut", "person_keys", "name_key", "contact_key", "dead_phones"),
+    *("to_number", "nombre", "rut", "name_key", "contact_key", "dead_phones"),
     *("contact", "call_data", "cut_fields", "unreadable", "analysis_wait"),
 }
 
