@@ -111,7 +111,7 @@ def _job_row(job: Job, names: dict[str, str | None], shown: dict[str, str], now:
 def _call_row(call: Document, names: dict[str, str | None], shown: dict[str, str]) -> Result:
     data, used = mapping(call.get("call_data")), text(mapping(call.get("contact")).get("phone_used"))
     batch_id = text(call.get("batch_id"))
-    from_number = text(data.get("from_number"))
+    from_number = text(call.get("from_number")) or text(data.get("from_number"))
     return {
         "at": call.get("placed_at") or call.get("created_at"),
         "call_id": call.get("call_id"),

@@ -9,6 +9,7 @@ import pytest
 
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
 from speechaid.commands.people import find_people, the_person
+from speechaid.model.test_calls import TESTS
 from speechctl.render.blocks import as_text
 from speechctl.render.commands import render
 from tests.integration.control.test_commands import Operator, operator, settings_for
@@ -489,3 +490,10 @@ def test_a_failed_job_of_who_paid_is_neither_reset_nor_called_again(operator: Op
     assert operator.run("reset-jobs", status="failed", max_age_hours=24)["reset"] == 0
     refused = operator.refusal("redial-batch", batch="March", outcomes="no-answer")
     assert "1 paid" in str(refused)
+
+
+def test_a_test_call_is_nobody_s_job(operator: Operator) -> None:
+    add_job(operator, "test-1", batch_id=TESTS, contact={"phones": ["+56955550071"]})
+    assert found_jobs(operator, "+56955550071") == []
+    operator.run("opt-out", person="+56955550071")
+    assert (operator.database.jobs.find_one({"job_id": "test-1"}) or {})["status"] == "pending"

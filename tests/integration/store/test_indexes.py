@@ -179,6 +179,14 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         lambda store: store.people.find(store.people.of_id(["id:1"], ["1", 1], None), 9),
         0,
     ),
+    "jobs of a national id in an account": (
+        lambda store: store.people.find(store.people.of_id(["id:1"], ["1", 1], "acc-9"), 9),
+        0,
+    ),
+    "jobs of a name in an account": (
+        lambda store: store.people.find(store.people.of_name("ana", ["Ana", "ANA"], "acc-9"), 9),
+        0,
+    ),
     "jobs of a person's phone": (
         lambda store: store.people.find(store.people.of_phone(["line:1"], ["+12025550000"], None), 9),
         0,

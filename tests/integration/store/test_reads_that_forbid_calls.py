@@ -56,7 +56,6 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
     "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
-    "people.stream": lambda store: list(store.people.stream([{"person_keys": "person"}])),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
     ),

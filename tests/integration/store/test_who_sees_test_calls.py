@@ -35,11 +35,12 @@ WITH_TESTS: dict[str, frozenset[str]] = {
         # It is asked for by name.
         "by name": """
             jobs.find_by_prefix jobs.insert_missing results.of_job test_calls.find_number
-            test_calls.find_numbers test_calls.find_row
+            test_calls.find_numbers test_calls.find_row people.calls_of people.with_open_dial
         """,
         # The caller gives the query, which went through ``filters.filter_query`` or names a batch.
         "the caller's query": """
             jobs.select results.aggregate operator_actions.reset operator_actions.count
+            operator_actions.cancel_jobs
         """,
         # A test call holds people's data as every call does, and they are erased as all are.
         "what is erased": """

@@ -45,6 +45,7 @@ def test_whoever_no_call_reached_is_called_again() -> None:
         ({"status": "failed", "call_result": {"success": True}, "crashes": 1}, LeftOut.REACHED),
         ({"status": "cancelled", "cancel_reason": "by order"}, LeftOut.CANCELLED),
         ({"status": "cancelled", "cancel_reason": "paid"}, LeftOut.PAID),
+        ({"status": "failed", "paid": {"at": EARLIER}}, LeftOut.PAID),
         ({"status": "cancelled", "cancel_reason": "do_not_call"}, LeftOut.OPTED_OUT),
         ({"status": "failed", "last_outcome": "do_not_call"}, LeftOut.OPTED_OUT),
         ({"status": "pending"}, LeftOut.WAITING),
@@ -66,6 +67,11 @@ def test_a_call_of_another_campaign_counts_if_it_came_after(
 ) -> None:
     other = job("j2", batch="other", status="done", last_outcome="answered", finished_at=ended_at)
     assert reason(other) is expected
+
+
+def test_who_has_paid_is_not_called_again_and_a_debt_of_another_campaign_is_another() -> None:
+    assert reason(own=job(paid={"at": EARLIER})) is LeftOut.PAID
+    assert reason(job("j2", batch="other", finished_at=EARLIER, paid={"at": EARLIER})) is None
 
 
 def test_another_campaign_that_was_cancelled_is_no_reason() -> None:
