@@ -284,6 +284,7 @@ class Daemon(DaemonControl):
         self._supervisor.on_counts(counts)
         self._database_thread.note_retell_answer(self._monitoring.retell_answered_at)
         self._supervisor.on_counts(self._call_analysis.take_counts())
+        self._supervisor.on_counts(self._database_thread.take_counts())
         refused = self._control.take_refusals()
         name = "speechaid_control_refusals_total"
         self._supervisor.on_counts(

@@ -11,6 +11,7 @@ from speechaid.campaign import cells
 from speechaid.campaign.amounts import PromisedSum, promised_sum
 from speechaid.campaign.dates import day_or_none
 from speechaid.model import reading
+from speechaid.model.erasure import Erasure, of_person
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ColumnKind
@@ -47,9 +48,11 @@ def call_row(result: Document) -> list[Cell]:
     charged = reading.mapping(result.get("charged"))
     call = reading.mapping(result.get("call_data"))
     analysis = reading.mapping(call.get("call_analysis"))
+    erased = Erasure.read(result)
+    summary, sentiment = _texts(analysis, "call_summary", "user_sentiment")
     return [
         *_texts(result, "call_id", "job_id", "batch_id", "account_id"),
-        *_texts(contact, "name", "dni", "phone_used"),
+        *_person(result, *_texts(contact, "name", "dni", "phone_used")),
         _moment(result.get("placed_at") or result.get("created_at")),
         *_texts(result, "outcome", "call_status", "disconnection_reason"),
         reading.flag(result.get("is_successful"), default=False),
@@ -60,7 +63,8 @@ def call_row(result: Document) -> list[Cell]:
         ),
         _one_based(result.get("attempt")),
         _one_based(result.get("phone_index")),
-        *_texts(analysis, "call_summary", "user_sentiment"),
+        summary if erased is None else erased.sentence,
+        sentiment,
         *_texts(call, "recording_url", "public_log_url"),
         *_texts(reading.mapping(result.get("payload")), *OF_JOB),
         *_texts(result, "agent_id", "agent_version", "from_number", "language"),
@@ -76,9 +80,7 @@ def job_row(document: Document) -> list[Cell]:
         job.batch_id,
         job.account_id,
         str(job.status),
-        job.contact.name,
-        job.contact.dni,
-        ", ".join(job.contact.phones),
+        *_person(document, job.contact.name, job.contact.dni, ", ".join(job.contact.phones)),
         *_texts(payload, "company_name", "debt_amount", "currency", "due_date", "reference_number"),
         job.attempts,
         *_texts(document, "last_outcome", "last_error", "suspend_reason", "cancel_reason", "call_id"),
@@ -97,9 +99,7 @@ def promise_row(document: Document) -> list[Cell]:
     return [
         job.job_id,
         job.batch_id,
-        job.contact.name,
-        job.contact.dni,
-        next(iter(job.contact.phones), None),
+        *_person(document, job.contact.name, job.contact.dni, next(iter(job.contact.phones), None)),
         *_texts(payload, "company_name", "reference_number", "debt_amount", "currency"),
         *_texts(document, "fecha_pago_cliente"),
         None if day is None else day.isoformat(),
@@ -172,7 +172,7 @@ _KINDS: Final[Mapping[str, ColumnKind]] = {
 #: All but the transcript, which is the largest part of a result.
 _CALL_FIELDS: Final = (
     "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
-    "disconnection_reason is_successful duration_ms cost charged attempt phone_index "
+    "disconnection_reason is_successful duration_ms cost charged attempt phone_index erased "
     "agent_id agent_version from_number language "
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
@@ -180,7 +180,7 @@ _CALL_FIELDS: Final = (
 #: What ``promise_row`` reads, without the transcript in ``call_result``.
 _PROMISE_FIELDS: Final = (
     "job_id batch_id contact to_number nombre rut payload fecha_pago_cliente monto_pago_cliente "
-    "call_ended_at call_id"
+    "call_ended_at call_id erased"
 )
 
 EXPORTS: Final[Mapping[str, Export]] = {
@@ -196,6 +196,12 @@ EXPORTS: Final[Mapping[str, Export]] = {
         do_not_call_row,
     ),
 }
+
+
+def _person(document: Document, name: Cell, *others: Cell) -> list[Cell]:
+    """Cells about a person, the name first: in its place stands that it is not stored any more."""
+    erased = of_person(document)
+    return [name, *others] if erased is None else [erased.sentence, *(None for _ in others)]
 
 
 def _texts(fields: Mapping[str, Any], *names: str) -> list[Cell]:

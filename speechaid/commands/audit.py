@@ -37,7 +37,11 @@ def actor_of(peer: Peer) -> str:
 def recorded_args(request: Request) -> dict[str, Any]:
     """The given arguments as they are recorded: phone numbers masked in whatever people type."""
     prose = (argument.name for argument in request.command.wire_arguments if argument.is_prose)
-    masked: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(prose, _mask), "number": mask_phone}
+    masked: dict[str, Callable[[Any], Any]] = {
+        **dict.fromkeys(prose, _mask),
+        "number": mask_phone,
+        "person": _hide,
+    }
     return {
         name: masked.get(name, _as_given)(value)
         for name, value in request.args.items()
@@ -47,6 +51,11 @@ def recorded_args(request: Request) -> dict[str, Any]:
 
 def _mask(value: Any) -> Any:
     return [mask_prose(str(part)) for part in value] if isinstance(value, list) else mask_prose(str(value))
+
+
+def _hide(_value: Any) -> str:
+    """Whoever is asked for is not recorded: a name is no more to be kept than a number."""
+    return "***"
 
 
 def _as_given(value: Any) -> Any:

@@ -10,6 +10,7 @@ from speechaid.commands.batch_start import count_waiting
 from speechaid.commands.batches import batch_faults
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
+from speechaid.commands.jobs import erased_fields
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.reading import number
@@ -66,7 +67,11 @@ def _answer(context: HandlerContext, batch: Batch) -> Result:
         "cost": number(document.get("total_cost")),
         "minutes": number(document.get("total_minutes")),
         "imports": [
-            {"import_id": str(record["_id"]), **{name: record.get(name) for name in _IMPORT_FIELDS}}
+            {
+                "import_id": str(record["_id"]),
+                **{name: record.get(name) for name in _IMPORT_FIELDS},
+                **erased_fields(record),
+            }
             for record in context.store.imports.of_batch(batch.batch_id, _IMPORTS)
         ],
         "history": [

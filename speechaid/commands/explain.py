@@ -24,6 +24,7 @@ from speechaid.dialer.preflight import (
     states_of_phones,
 )
 from speechaid.model.batch import Batch, may_mean
+from speechaid.model.erasure import of_person
 from speechaid.model.job import Job
 from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
@@ -249,6 +250,9 @@ def _phone(job: Job, chosen: object, preflight: Preflight) -> Check:
     counts = Counter(state for state in states.values() if state is not PhoneState.DIALLED)
     left_out = ", ".join(f"{count} {state}" for state, count in counts.items())
     total = len(job.contact.phones)
+    erased = of_person(job.document)
+    if erased is not None:
+        return _check("phone", False, erased.sentence)
     if isinstance(chosen, Choice):
         others = f"; of the others {left_out}" if left_out else ""
         return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}{others}")
@@ -344,7 +348,9 @@ def _summary(
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
         word, _, reason = describe_status(job, now).partition(": ")
-        return f"The job is finished: {word}{since}, {reason}"
+        erased = of_person(job.document)
+        whose = "" if erased is None else f"; whose it was is {erased.sentence}"
+        return f"The job is finished: {word}{since}, {reason}{whose}"
     if job.status is JobStatus.SUSPENDED:
         return f"{describe_status(job, now).capitalize()}; it {_resumption(context, job)}"
     if job.status is JobStatus.IN_PROGRESS:

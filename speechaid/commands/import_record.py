@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.commands.jobs import erased_fields
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document, instant, mapping
 
@@ -61,6 +62,7 @@ def _row(context: HandlerContext, record: Mapping[str, Any], batch: Batch | None
         "active": batch is not None and batch.is_active,
         "state": _state(context, known),
         **{name: known.get(name) for name in _FIELDS},
+        **erased_fields(known),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from speechaid.errors import ControlError
 from speechaid.importing.process import ReaderPool
+from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.protocol.messages import ErrorCode, Request
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
@@ -78,6 +79,8 @@ class HandlerContext:
     in_loop: Callable[[Callable[[], None]], None]
     #: Reads files, and makes reports, in processes of their own.
     readers: ReaderPool = field(default_factory=ReaderPool)
+    #: For metrics.
+    counters: ThreadCounters = field(default_factory=ThreadCounters)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from speechaid.commands.filters import filter_query
 from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
+from speechaid.model.erasure import Erasure
 from speechaid.model.job import Dial, Job
 from speechaid.model.masking import mask_bare_phones, mask_each, mask_phone, mask_prose
 from speechaid.model.reading import Document, mapping
@@ -99,7 +100,14 @@ def _row(job: Job) -> Result:
         "call_id": job.call_id,
         "outcome": job.document.get("last_outcome"),
         "test": None if job.test is None else job.test.document(),
+        **erased_fields(job.document),
     }
+
+
+def erased_fields(document: Document) -> Result:
+    """``erased`` in an answer: what is not stored any more, since when and by whom; empty where all is."""
+    found = Erasure.read(document)
+    return {} if found is None else {"erased": {**found.document(), "text": found.sentence}}
 
 
 def _dial(dial: Dial) -> Result:
@@ -129,6 +137,7 @@ def _call_row(result: Document, shown: Mapping[str, str]) -> Result:
         row["analysis_due_at"] = mapping(result[WAIT]).get("due_at")
     if (caller := result.get("from_number")) is not None:
         row["from_number"] = mask_phone(str(caller))
+    row |= erased_fields(result)
     return {**row, "phone": shown.get(str(used), mask_phone(str(used))) if used else None}
 
 

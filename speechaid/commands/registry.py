@@ -18,6 +18,7 @@ from speechaid.commands import (
     explain,
     fleet,
     forecast,
+    forget,
     history,
     holds,
     ids,
@@ -168,6 +169,7 @@ REGISTRY: Final[Mapping[str, LoopCommand | BackgroundCommand]] = {
         first=True,
     ),
     "unhold": BackgroundCommand(run=holds.unhold, is_persisted=True, after=fleet.unhold_here),
+    "forget": BackgroundCommand(run=forget.forget),
     "report": BackgroundCommand(
         run=in_process("report"),
         documents=lambda _args, result: int(result["jobs"]["total"] + result["calls"]["total"]),

@@ -7,6 +7,7 @@ from typing import Final
 
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.jobs import erased_fields
 from speechaid.errors import NotFound
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
@@ -27,7 +28,12 @@ def undo_import(context: HandlerContext, command: Invocation) -> Result | Contin
             f"or changed since: nothing was taken back; cancel-batch {batch_id} ends the calls of its batch"
         )
         raise CommandRefused(ErrorCode.REFUSED, message)
-    result: Result = {"import_id": import_id, "batch_id": batch_id, "file": record.get("file")}
+    result: Result = {
+        "import_id": import_id,
+        "batch_id": batch_id,
+        "file": record.get("file"),
+        **erased_fields(record),
+    }
     if command.args["dry_run"]:
         would = context.store.imports.count_untouched(import_id)
         return {**result, "dry_run": True, "would_delete": would, "deleted": 0}

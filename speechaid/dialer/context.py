@@ -17,7 +17,7 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.errors import StoreUnavailable
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
-from speechaid.model.masking import mask_phone
+from speechaid.model.masking import mask_phone, mask_prose
 from speechaid.model.reading import Document
 from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import RetellClient
@@ -45,6 +45,8 @@ OPERATION_RETRY_SECONDS = (0.5, 5.0)
 #: most.
 FIRST_LEFT_OUT_SECONDS = 15.0
 LEFT_OUT_SECONDS = 600.0
+#: Fields of an event that may quote a document or Retell, and so a number.
+QUOTING = frozenset({"error", "why", "reason"})
 #: Such jobs that a worker leaves out at most; of more, the latest.
 LEFT_OUT_AT_MOST = 1000
 
@@ -194,6 +196,8 @@ class WorkerContext:
         log.event(level, event, **facts)
         if "phone" in facts:
             facts["phone"] = mask_phone(str(facts["phone"]))
+        for name in QUOTING.intersection(facts):
+            facts[name] = mask_prose(str(facts[name]))
         self.link.emit(event, at=self.clock.now().isoformat(), **facts)
 
     def observe(self, metric: str, value: float, **labels: str) -> None:

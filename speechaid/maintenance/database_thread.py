@@ -19,6 +19,7 @@ from typing import Any
 from speechaid.clock import Clock
 from speechaid.commands.interfaces import HandlerContext
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.fleet.messages import Counts
 from speechaid.maintenance.housekeeping import Housekeeper
 from speechaid.maintenance.task_thread import TaskThread
 from speechaid.model.reading import instant
@@ -50,7 +51,7 @@ class DatabaseThread(TaskThread):
         super().__init__(
             store, settings, name="database", max_tasks=MAX_TASKS, in_loop=self.add_answer, clock=clock
         )
-        self._housekeeper = Housekeeper(store)
+        self._housekeeper = Housekeeper(store, counters=self.counters)
         self._answers: list[Callable[[], None]] = []
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._history: list[dict[str, Any]] = []
@@ -138,6 +139,10 @@ class DatabaseThread(TaskThread):
     def note_retell_answer(self, at: float | None) -> None:
         """Note when Retell last answered this process, in seconds of boot time; None: it does not."""
         self._housekeeper.retell_answered_at = at
+
+    def take_counts(self) -> Counts:
+        """Return what was counted for metrics since the last call."""
+        return self.counters.take()
 
     def stats(self) -> dict[str, Any]:
         """The latest counts, and whether the database answers; for status, ready for JSON."""

@@ -14,13 +14,18 @@ from typing import Any
 from speechaid.clock import Clock, SystemClock
 from speechaid.dialer import circuit_breaker, legacy_reservations
 from speechaid.errors import StoreError, StoreUnavailable
+from speechaid.maintenance import forgetting
 from speechaid.maintenance.document_scan import DocumentScan
+from speechaid.maintenance.erasing import count_erased
 from speechaid.maintenance.queue_stats import QueueStatsCollector
+from speechaid.maintenance.retention import Retention
 from speechaid.model.batch import Batch
+from speechaid.model.erasure import BY_RETENTION
 from speechaid.model.job import Dial
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import as_printable, instant, text
 from speechaid.model.states import FINISHED, STATUS_ALIASES, JobStatus, SuspendReason, counts_by_status
+from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.rules import metering
 from speechaid.rules.circuit_breaker import Breaker, BreakerState
 from speechaid.rules.numbers import read_opt_out
@@ -81,7 +86,9 @@ COUNTERS = {
 class Housekeeper:
     """Does the housekeeping in the database thread; ``stats`` may be called from any thread."""
 
-    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock | None = None, counters: ThreadCounters | None = None
+    ) -> None:
         self._store = store
         self._collector = QueueStatsCollector(store)
         self._clock = clock or SystemClock()
@@ -89,6 +96,9 @@ class Housekeeper:
         self._slow_due_at = 0.0
         self._log_retention_days: int | None = None
         self._scan = DocumentScan(store)
+        self._retention = Retention(store, self._clock)
+        #: For metrics; the loop's thread takes what is counted.
+        self.counters = counters or ThreadCounters()
         #: Forms of the do-not-call list that were read already.
         self._listed_forms: set[str] = set()
         #: Statuses that jobs have, as stored.
@@ -284,9 +294,27 @@ class Housekeeper:
             "indexes": self._complete_indexes,
             "do_not_call_list": lambda: self._list_numbers(settings.dialling.default_country),
             "documents": lambda: self._scan_documents(settings.dialling.default_country),
+            "retention": lambda: self._erase_portion(settings),
+            "forgetting": self._complete_forgetting,
         }
         for name, work in tasks.items():
             self._attempt(name, work)
+
+    def _erase_portion(self, settings: Settings) -> None:
+        try:
+            self._retention.erase_portion(settings)
+        finally:
+            count_erased(self.counters, self._retention.last_counts, by=BY_RETENTION)
+        if self._retention.has_more:
+            self._slow_due_at = 0.0
+
+    def _complete_forgetting(self) -> None:
+        counts, has_more = forgetting.complete_forgetting(self._store, self._clock)
+        if has_more:
+            self._slow_due_at = 0.0
+        if counts.total:
+            count_erased(self.counters, counts, by="forget")
+            log.info("forgetting.completed", **counts.as_fields())
 
     def _release_ended_reservations(self) -> None:
         released = legacy_reservations.release_ended_reservations(self._store, RELEASED_PER_TICK)

@@ -16,6 +16,7 @@ from speechaid.clock import Clock, SystemClock
 from speechaid.commands.interfaces import HandlerContext
 from speechaid.errors import ControlError, StoreError
 from speechaid.importing.process import ReaderPool
+from speechaid.monitoring.thread_counters import ThreadCounters
 from speechaid.settings import Settings
 from speechaid.store.connection import Store
 from speechaid.telemetry.logs import get_logger
@@ -58,6 +59,8 @@ class TaskThread:
         self._in_loop = in_loop
         #: The processes that read files and make reports for this thread's tasks.
         self.readers = ReaderPool()
+        #: What this thread counts for metrics.
+        self.counters = ThreadCounters()
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -145,7 +148,11 @@ class TaskThread:
 
     def _handler_context(self) -> HandlerContext:
         return HandlerContext(
-            store=self._store, settings=self._settings, in_loop=self._in_loop, readers=self.readers
+            store=self._store,
+            settings=self._settings,
+            in_loop=self._in_loop,
+            readers=self.readers,
+            counters=self.counters,
         )
 
     def _enqueue(self, work: Callable[[], None], delay_seconds: float, *, first: bool = False) -> None:

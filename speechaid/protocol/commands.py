@@ -549,6 +549,15 @@ _TABLE: Final = (
         timeout_seconds=600.0,
     ),
     _write(
+        "forget",
+        "erase what is stored about a person; opt-outs, amounts, costs and dates stay",
+        _PERSON,
+        _IN_ACCOUNT,
+        _REASON,
+        question="Erase for good what is stored about {person}?",
+        timeout_seconds=600.0,
+    ),
+    _write(
         "undo-import",
         "take back an import of which nobody was called: its contacts are deleted, and its batch if empty",
         Argument(
@@ -1086,7 +1095,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
-    "people": ("person", "opt-out", "paid"),
+    "people": ("person", "opt-out", "paid", "forget"),
     "test calls": ("test-call", "test-result", "test-numbers", "test-number-add", "test-number-remove"),
     "accounts": ("suspend-account", "resume-account"),
     "do-not-call list": ("dnc", "dnc-add", "dnc-remove", "dnc-import"),

@@ -13,6 +13,7 @@ from typing import Final
 
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
+from speechaid.model.erasure import FORGETTING
 from speechaid.model.hold import Hold
 from speechaid.model.job import Job
 from speechaid.model.reading import shown
@@ -99,6 +100,8 @@ def document_check(job: Job) -> Check:
     """Whether every field of the job can be read that may forbid its call, or that the person would hear."""
     if job.faults:
         return _failed("document", Reason.JOB_UNREADABLE, "; ".join(job.faults))
+    if FORGETTING in job.document:
+        return _failed("document", Reason.JOB_UNREADABLE, "its person is being forgotten")
     return _passed("document", "readable")
 
 

@@ -362,6 +362,34 @@ class TelemetrySettings(Group):
     )
 
 
+class RetentionSettings(Group):
+    """How long people's data are kept; docs/personal-data.md says what goes and what stays."""
+
+    job_days: int = whole(
+        "SPEECHAID_JOB_RETENTION_DAYS",
+        0,
+        "days after a job's end until its person is erased, with all that its calls have left; 0: never. Of"
+        " hosts that share a database the shortest span counts, here and below",
+        low=0,
+        high=LONGEST_RETENTION_DAYS,
+    )
+    transcript_days: int = whole(
+        "SPEECHAID_TRANSCRIPT_RETENTION_DAYS",
+        0,
+        "days after a job's end until transcripts, addresses of recordings and Retell's answers about its"
+        " calls are erased; 0: with its person",
+        low=0,
+        high=LONGEST_RETENTION_DAYS,
+    )
+    upload_days: int = whole(
+        "SPEECHAID_UPLOAD_RETENTION_DAYS",
+        0,
+        "days after an import until the name and the fingerprint of its file are erased; 0: never",
+        low=0,
+        high=LONGEST_RETENTION_DAYS,
+    )
+
+
 class AlertSettings(Group):
     """When an alert fires, and who is told besides the log; docs/alerts.md has them all."""
 
@@ -445,6 +473,7 @@ class Settings(Group):
     control: ControlSettings
     logging: LoggingSettings
     telemetry: TelemetrySettings
+    retention: RetentionSettings
     alerts: AlertSettings
 
     def to_wire(self) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from logging import WARNING
 
 from speechaid.errors import StoreError, StoreForbidden, StoreUnavailable
+from speechaid.model.erasure import ERASED
 from speechaid.model.reading import Document
 from speechaid.store.jobs import Jobs
 from speechaid.store.table import Table
@@ -78,7 +79,8 @@ class Analyses:
             analysis: short enough to be stored.
             cut_fields: what had to be cut from it, to be noted with the result.
         """
-        latest = {"job_id": result.get("job_id"), "call_id": result["call_id"]}
+        # A job whose data were erased meanwhile gets none again.
+        latest = {"job_id": result.get("job_id"), "call_id": result["call_id"], ERASED: None}
         try:
             self._jobs.table.update(latest, {"$set": {"call_result.summary.call_analysis": analysis}})
         except (StoreForbidden, StoreUnavailable):

@@ -13,9 +13,11 @@ from speechaid.model.reading import Document
 from speechaid.store.indexes import DAY_SECONDS, LOG_BATCH_COMMANDS, LOG_RETENTION
 from speechaid.store.table import Table
 
-#: Events of operators: a command that changes something, or reads of people's data.
+#: Events of operators: a command that changes something, reads of people's data, and what was erased of it.
 COMMAND = "command"
 READ = "read"
+#: How much of people's data was erased, and by whom.
+ERASED = "erased"
 #: Seconds within which lines of other hosts arrive, clock differences included.
 OVERLAP_SECONDS = 15.0
 
@@ -77,6 +79,12 @@ class CallLogs:
     def note_read(self, record_id: object, fields: Document) -> None:
         """Add the record of a client's reads, or write it again with its new counts."""
         self.table.update({"_id": record_id}, {"$set": {"event": READ, **fields}}, upsert=True)
+
+    def note_erasure(self, record_id: object, *, by: str, jobs: int, results: int, imports: int) -> None:
+        """Add the record of an erasure, or write it again with its new counts; it names nobody."""
+        counts = {"jobs": jobs, "results": results, "imports": imports}
+        fields = {"event": ERASED, "actor": by, **counts, "at": self._now()}
+        self.table.update({"_id": record_id}, {"$set": fields}, upsert=True)
 
     def of_job(self, job_id: str) -> list[Document]:
         """Find a job's lines, in order."""

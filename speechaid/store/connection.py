@@ -36,6 +36,7 @@ from speechaid.store.call_results import CallResults
 from speechaid.store.decoding import LENIENT
 from speechaid.store.diagnostics import Diagnostics
 from speechaid.store.do_not_call import DoNotCallList
+from speechaid.store.erasures import Erasures
 from speechaid.store.holds import Holds
 from speechaid.store.imports import Imports
 from speechaid.store.indexes import Index, create_indexes
@@ -203,6 +204,14 @@ class Store:
         self.do_not_call = DoNotCallList(table("speechaid_do_not_call"), self.now)
         self.imports = Imports(
             self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
+        )
+        self.erasures = Erasures(
+            jobs=self.jobs,
+            results=self.results.table,
+            logs=self.logs.table,
+            imports=self.imports.records,
+            batches=self.batches.table,
+            now=self.now,
         )
         self.people = People(self.jobs.table, self.results.table)
         self.test_calls = TestCalls(table("speechaid_test_numbers"), self.jobs.table, self.holds, self.now)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+from speechaid.model.erasure import What
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, number, text
 from speechaid.model.states import JobStatus, Outcome, SuspendReason
@@ -82,6 +83,7 @@ class Diagnostics:
             "contact.phones.0": no_text,
             "contact.phone": no_text,
             "to_number": no_text,
+            "erased.what": {"$ne": What.PERSON},
         }
         rows = self._jobs.find(of_campaigns(query), limit=limit, fields=("job_id",))
         return sorted(text(row.get("job_id")) or str(row["_id"]) for row in rows)

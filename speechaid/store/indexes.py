@@ -82,6 +82,17 @@ JOBS = (
     ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
+        "speechaid_job_retention",
+        _keys("status", "erased.what", "finished_at", "_id"),
+        "ended jobs whose data are kept no longer",
+    ),
+    Index(
+        "speechaid_forgetting",
+        _keys("forgetting.at"),
+        "jobs whose person is being forgotten",
+        {"sparse": True},
+    ),
+    Index(
         "speechaid_live_number",
         _keys("dial.number"),
         "a number has one open dial at a time",
@@ -131,6 +142,11 @@ RESULTS = (
     Index("speechaid_result_number", _keys("contact.phone_used"), "calls to a phone number"),
     Index("speechaid_result_created", _keys("created_at"), "calls by day"),
     Index(
+        "speechaid_result_retention",
+        _keys("erased.what", "created_at", "_id"),
+        "results of deleted jobs whose data are kept no longer",
+    ),
+    Index(
         "speechaid_result_dial",
         _keys("dial_key"),
         "one result per dial of speechaid",
@@ -146,6 +162,11 @@ RESULTS = (
 IMPORTS = (
     Index("speechaid_same_file", _keys("account_id", "sha256"), "imports of the same file"),
     Index("speechaid_import_batch", _keys("batch_id"), "imports into a batch"),
+    Index(
+        "speechaid_import_retention",
+        _keys("erased.what", "started_at", "_id"),
+        "imports whose files' names are kept no longer",
+    ),
 )
 #: ``CallLogs.keep_for`` sets its span. Descending, since the field has an ascending index already; only for
 #: lines with an event, since lines of other programs must not be deleted.

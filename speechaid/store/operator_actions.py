@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from speechaid.model.erasure import FORGETTING, What
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import STATUS_ALIASES, JobStatus, Outcome, SuspendReason, spellings_of
@@ -166,6 +167,9 @@ class OperatorActions:
             "dial": None,
             "cancel_reason": {"$ne": "do_not_call"},
             "last_outcome": {"$ne": "do_not_call"},
+            # There is nobody left to call.
+            "erased.what": {"$ne": What.PERSON},
+            FORGETTING: None,
             "paid": None,
         }
         if batch_id is not None:
@@ -246,6 +250,8 @@ class OperatorActions:
             "batch_id": batch_id,
             "last_outcome": {"$in": [str(outcome) for outcome in outcomes]},
             "dial": None,
+            "erased.what": {"$ne": What.PERSON},
+            FORGETTING: None,
         }
         return self.table.stream(query)
 

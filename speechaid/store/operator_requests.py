@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 
+from speechaid.model.erasure import FORGETTING, of_person
 from speechaid.model.job import Job
 from speechaid.model.reading import Document
 from speechaid.model.states import ALLOWED_TRANSITIONS, JobStatus
@@ -87,10 +88,11 @@ def _may_have_call(job: Job) -> bool:
 
 
 def _is_allowed(job: Job, action: str) -> bool:
-    """Whether the status allows the action; a job whose person asked not to be called is never reset."""
-    if action in {"hang_up", operator_requests.GIVE_UP} or (
-        action == "reset" and job.document.get("cancel_reason") == "do_not_call"
-    ):
+    """Whether the status allows the action; a job whose person opted out, or is erased, is never reset."""
+    if action in {"hang_up", operator_requests.GIVE_UP}:
+        return False
+    is_gone = of_person(job.document) is not None or FORGETTING in job.document
+    if action == "reset" and (is_gone or job.document.get("cancel_reason") == "do_not_call"):
         return False
     wanted = operator_requests.REQUESTED_STATUS[action]
     return wanted in ALLOWED_TRANSITIONS[job.status] or (action == "reset" and job.status is wanted)

@@ -267,6 +267,11 @@ class Table:
             result = self._collection.update_one(by_literal_id(query), change, upsert=upsert)
             return result.matched_count == 1 or result.upserted_id is not None
 
+    def replace_one(self, query: Document, document: Document) -> bool:
+        """Replace at most one document whole, its ``_id`` apart; return whether one matched."""
+        with self._translated():
+            return self._collection.replace_one(by_literal_id(query), document).matched_count == 1
+
     def update_many(self, query: Document, change: Update) -> int:
         """Update all matching documents; return how many changed."""
         with self._translated():

@@ -220,6 +220,12 @@ _OF_JOBS: Final = (
         "Pending jobs that said of themselves that they were served: closed as done, not called.",
     ),
     _counter("speechaid_jobs_deleted_total", "Claimed jobs whose document another program had deleted."),
+    _counter(
+        "speechaid_erased_total",
+        "Documents of which people's data were erased: jobs, results, imports; by retention or forget.",
+        "what",
+        "by",
+    ),
     _gauge("speechaid_jobs", "Jobs by status, as last counted.", "status", values=JOB_STATUSES),
     _gauge("speechaid_jobs_due", "Due jobs, whether or not they may be called now."),
     _gauge(

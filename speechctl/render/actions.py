@@ -110,3 +110,21 @@ def account(result: Result) -> list[Block]:
     if result.get("jobs_resumed"):
         lines.append(f"{plural(int(result['jobs_resumed']), 'job')} pending again")
     return lines
+
+
+def forget(result: Result) -> list[Block]:
+    """The result of ``forget``."""
+    jobs, calls = plural(int(result["jobs"]), "job"), plural(int(result["calls"]), "call")
+    lines: list[Block] = [f"erased in {jobs} and {calls}; amounts, costs, outcomes and dates are kept"]
+    if result["cancelled"]:
+        lines.append(f"{plural(int(result['cancelled']), 'job')} that waited cancelled")
+    later = list(result["later"])
+    if later:
+        shown = ", ".join(later[:_MAX_SHOWN]) + (" and more" if len(later) > _MAX_SHOWN else "")
+        jobs = plural(len(later), "more job")
+        lines.append(f"{jobs} erased without another command, once the call is over and settled: {shown}")
+    if result["has_more"]:
+        lines.append("! there are more jobs than one command erases: give it again")
+    if result["opt_out_kept"]:
+        lines.append("the do-not-call list keeps the number, so that nobody calls it")
+    return [*lines, str(result["retell"])]

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import as_words, duration, local_time, local_time_with_zone, pause_text, plural
+from speechctl.render.text import (
+    as_words,
+    duration,
+    erased_text,
+    local_time,
+    local_time_with_zone,
+    pause_text,
+    plural,
+)
 
 #: How a setting is shown that nobody has set.
 _NOT_SET: Final = {
@@ -46,7 +54,13 @@ def batch(result: Result) -> list[Block]:
         table("settings", "setting value from default", [_setting(row) for row in result["settings"]])
     )
     imports = [
-        [local_time(row["started_at"]), row["file"], row.get("contacts"), _import_end(row), row["by"]]
+        [
+            local_time(row["started_at"]),
+            row["file"] or erased_text(row),
+            row.get("contacts"),
+            _import_end(row),
+            row["by"],
+        ]
         for row in result["imports"]
     ]
     if imports:

@@ -13,10 +13,12 @@ from speechctl.render.history import logs
 from speechctl.render.report import report
 from speechctl.render.status import status
 from speechctl.render.text import (
+    ERASED_WORDS,
     as_words,
     cause_text,
     dials_first,
     duration,
+    erased_text,
     local_time,
     local_time_with_zone,
     plural,
@@ -210,7 +212,7 @@ def _jobs(result: Result) -> list[Block]:
         [
             row["job_id"],
             as_words(row["status"]),
-            row["name"],
+            row["name"] or erased_text(row),
             row["attempts"],
             f"{min(row['phone'] + 1, row['phones_count'])}/{row['phones_count']}",
             as_words(row["outcome"] or ""),
@@ -231,7 +233,7 @@ def _jobs(result: Result) -> list[Block]:
 
 
 def _job(result: Result) -> list[Block]:
-    hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request"}
+    hidden = {"job_id", "status", "phone", "phones_count", "calls", "events", "dial", "request", "erased"}
     shown = {
         name: value
         for name, value in result.items()
@@ -242,6 +244,8 @@ def _job(result: Result) -> list[Block]:
         Heading(text=f"{result['job_id']}: {as_words(result['status'])}, times in {zone_name()}"),
         *_fields(shown),
     ]
+    if result.get("erased"):
+        blocks.append(f"{ERASED_WORDS[result['erased']['what']]}: {erased_text(result)}")
     if result.get("dial"):
         blocks.append(f"open dial: {_pairs(result['dial'])}")
     if result.get("request"):
@@ -358,6 +362,7 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "numbers": agents.numbers,
     "import": imports.contacts_import,
     "undo-import": imports.undo_import,
+    "forget": actions.forget,
     "jobs": _jobs,
     "job": _job,
     "hold": _hold,

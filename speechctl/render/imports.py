@@ -6,7 +6,7 @@ from typing import Final
 
 from speechctl.render.agents import own_agent
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import local_time, plural
+from speechctl.render.text import erased_text, local_time, plural
 
 #: Rows shown one by one; --json has all.
 _MAX_SHOWN: Final = 50
@@ -34,7 +34,7 @@ def contacts_import(result: Result) -> list[Block]:
 
 def undo_import(result: Result) -> list[Block]:
     """The result of ``undo-import``."""
-    name = f"{result['import_id']} ({result['file']})"
+    name = f"{result['import_id']} ({result['file'] or erased_text(result)})"
     if result["dry_run"]:
         contacts = plural(int(result["would_delete"]), "contact")
         return [f"{name}: {contacts} would be deleted from {result['batch_id']}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from speechctl.render.blocks import Block, Heading, Result, table
-from speechctl.render.text import local_time, plural, zone_name
+from speechctl.render.text import erased_text, local_time, plural, zone_name
 
 _MAX_SHOWN: Final = 50
 
@@ -31,7 +31,7 @@ def imports(result: Result) -> list[Block]:
         [
             local_time(row["started_at"]),
             row.get("import_id"),
-            row["file"],
+            row["file"] or erased_text(row),
             row["batch_id"],
             _import_state(row),
             row["imported"],

@@ -14,6 +14,7 @@ __all__ = [
     "cause_text",
     "dials_first",
     "duration",
+    "erased_text",
     "local_time",
     "local_time_with_zone",
     "pause_text",
@@ -134,3 +135,13 @@ def dials_first(rows: Sequence[Mapping[str, Any]]) -> str | None:
 def percent(share: float | None) -> str:
     """``0.25`` as ``25 %``; ``-`` for None."""
     return "-" if share is None else f"{share * 100:.0f} %"
+
+
+#: What was erased, by ``erased.what``.
+ERASED_WORDS: Final = {"calls": "transcripts and recordings", "person": "the person", "file": "the file"}
+
+
+def erased_text(row: Mapping[str, Any]) -> str | None:
+    """In place of what is not stored any more; None where everything is."""
+    erased = row.get("erased")
+    return None if erased is None else str(erased["text"])

@@ -371,6 +371,30 @@ def test_a_report_counts_the_calls(terminal: Terminal) -> None:
     assert imports[batch] == "done"
 
 
+def test_a_person_is_forgotten_and_what_is_counted_stays(terminal: Terminal) -> None:
+    file = terminal.place / "forgotten.csv"
+    file.write_text("nombre,rut,telefono,contrato\nRosa Quilapan,9.876.543-3,+12125550168,ZX-4711\n")
+    at_once = ("--name", "forgotten", "--hours", "00:00-24:00", "--start")
+    batch = terminal.ask("import", str(file), *at_once)["batch_id"]
+    (job,) = terminal.until(lambda: terminal.jobs(batch, "done"))
+    before = terminal.ask("report", "--batch", batch)["calls"]
+
+    assert "erased in 1 job and 1 call" in terminal.type("forget", "9876543-3", "--yes")
+
+    shown = terminal.type("job", job["job_id"])
+    assert "not stored any more (erased" in shown
+    assert "not stored any more" in terminal.ask("explain", job["job_id"])["sentence"]
+    assert terminal.ask("report", "--batch", batch)["calls"] == before
+    exported = terminal.place / "forgotten-calls.csv"
+    terminal.type("export", str(exported), "--batch", batch)
+    assert "not stored any more" in exported.read_text(encoding="utf-8-sig")
+    names = terminal.database.list_collection_names()
+    stored = [repr(document) for name in names for document in terminal.database[name].find({})]
+    assert not [text for text in stored if "Quilapan" in text or "2125550168" in text or "ZX-4711" in text]
+    assert not [text for text in stored if "9876543" in text or "9.876.543" in text]
+    assert "nothing was erased" in terminal.refused("forget", "9876543-3", "--yes")
+
+
 def test_an_import_waits_is_previewed_and_can_be_taken_back(terminal: Terminal) -> None:
     file = terminal.place / "taken-back.csv"
     file.write_text("nombre,celular,Fono Casa\nAna,+12125550179,+12125550180\n")

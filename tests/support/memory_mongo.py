@@ -189,6 +189,13 @@ class MemoryCollection:
         self._change(self.rows[row["_id"]], change)
         return SimpleNamespace(matched_count=0, modified_count=0, upserted_id=row["_id"])
 
+    def replace_one(self, query: Document, document: Document) -> SimpleNamespace:
+        rows = list(MemoryCursor(self._candidates(query), query, None, 1).rows())
+        for row in rows:
+            self._drop(row)
+            self.insert_one({**document, "_id": row["_id"]})
+        return SimpleNamespace(matched_count=len(rows))
+
     def update_many(self, query: Document, change: Document) -> SimpleNamespace:
         rows = self._matching(query)
         for row in rows:

@@ -22,6 +22,7 @@ from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.maintenance.document_scan import DocumentScan, UnreadableDocument
 from speechaid.model.batch import Batch
+from speechaid.model.erasure import What
 from speechaid.model.hold import Hold
 from speechaid.model.reading import Document, instant
 from speechaid.model.states import JobStatus
@@ -44,6 +45,8 @@ _MAX_DIALS: Final = 2000
 _RETELL_SECONDS: Final = 5.0
 #: Longest look for documents that cannot be read; the housekeeper looks at all of them, in portions.
 _SCAN_SECONDS: Final = 2.0
+#: Data that should have been erased more than so many days ago are kept too long.
+_LATE_DAYS: Final = 2
 _WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 
 T = TypeVar("T")
@@ -203,6 +206,18 @@ def _read_indexes(context: HandlerContext, facts: DoctorFacts) -> None:
     facts.missing_indexes = missing_indexes(context.store)
 
 
+def _read_retention(context: HandlerContext, facts: DoctorFacts) -> None:
+    days, now = context.settings.retention, context.store.now()
+    for variable, span, what in (
+        ("SPEECHAID_JOB_RETENTION_DAYS", days.job_days, What.PERSON),
+        ("SPEECHAID_TRANSCRIPT_RETENTION_DAYS", days.transcript_days, What.CALLS),
+    ):
+        before = now - timedelta(days=span + _LATE_DAYS)
+        late = context.store.erasures.count_late(before, what, COUNTED) if span else 0
+        if late:
+            facts.kept_too_long[variable] = late
+
+
 #: What is read from the database, in this order, by the name under which a refusal is shown.
 _READINGS: Final[Mapping[str, Callable[[HandlerContext, DoctorFacts], None]]] = {
     "holds": _read_holds,
@@ -215,6 +230,7 @@ _READINGS: Final[Mapping[str, Callable[[HandlerContext, DoctorFacts], None]]] = 
     "unreadable jobs": _read_jobs,
     "documents": _scan_documents,
     "indexes": _read_indexes,
+    "data kept too long": _read_retention,
 }
 
 

@@ -117,6 +117,8 @@ class DoctorFacts:
     #: Waiting jobs with a number that no numbering plan has, by batch; the key of jobs without one is empty.
     unassigned: dict[str, int] = field(default_factory=dict)
     missing_indexes: list[str] = field(default_factory=list)
+    #: Jobs whose data should have been erased days ago, by setting, up to ``COUNTED``.
+    kept_too_long: dict[str, int] = field(default_factory=dict)
 
     @property
     def supervisor(self) -> Mapping[str, Any]:

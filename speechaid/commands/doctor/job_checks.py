@@ -388,6 +388,17 @@ def unreadable_documents(facts: DoctorFacts) -> Findings:
         )
 
 
+def late_erasures(facts: DoctorFacts) -> Findings:
+    """People's data that are kept for longer than the settings allow."""
+    if facts.kept_too_long:
+        yield warning(
+            "kept_too_long",
+            "people's data are kept for longer than the settings allow",
+            listed(by_jobs(facts.kept_too_long)) + " should have been erased two days ago or more",
+            "wait where many were due at once; else speechctl alerts shows why the step retention fails",
+        )
+
+
 def nothing_to_do(facts: DoctorFacts) -> Findings:
     """The empty queue."""
     if not facts.jobs_waiting and facts.database_fault is None and not facts.refused:

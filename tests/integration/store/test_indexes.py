@@ -11,10 +11,12 @@ from pymongo.database import Database
 
 from speechaid.dialer.claim import JobClaimer
 from speechaid.dialer.context import WorkerContext
+from speechaid.model.erasure import What
 from speechaid.model.states import SuspendReason
 from speechaid.retell.client import open_retell
 from speechaid.settings import Settings, get_settings
 from speechaid.store.connection import Store, connect
+from speechaid.store.erasures import Position
 from speechaid.store.table import Table
 from tests.support.stage import QuietLink
 
@@ -161,6 +163,18 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         lambda store: store.jobs.select({"contact.phones": "+12025550000"}, status=None, limit=9),
         0,
     ),
+    "ended jobs that are kept no longer": (
+        lambda store: store.erasures.jobs_ended_before(store.now(), What.PERSON, Position(), 9),
+        0,
+    ),
+    "ended jobs without the time of their end": (lambda store: store.erasures.add_missing_ends(500), 0),
+    "jobs whose person is being forgotten": (lambda store: store.erasures.being_forgotten(9), 0),
+    "results of deleted jobs": (
+        lambda store: store.erasures.results_before(store.now(), What.PERSON, Position(), 9),
+        0,
+    ),
+    "calls to a person's numbers": (lambda store: store.erasures.results_to(["+12025550000"]), 0),
+    "files that are named no longer": (lambda store: store.erasures.imports_before(store.now(), 9), 0),
     "jobs of a national id": (
         lambda store: store.people.find(store.people.of_id(["id:1"], ["1", 1], None), 9),
         0,

@@ -92,6 +92,12 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
+    erasures.add_missing_ends erasures.being_forgotten erasures.count_late
+    erasures.forget_file erasures.imports_before erasures.find_job erasures.jobs_ended_before
+    erasures.lines_of erasures.mark_forgetting erasures.results erasures.results_before
+    erasures.results_of erasures.results_to erasures.tests_of erasures.without_job erasures.write_job
+    erasures.write_job_without_call erasures.write_line erasures.write_result
+    erasures.write_result_without_call
     do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
     do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
     people.with_open_dial
@@ -108,7 +114,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     jobs.note_on_dial jobs.numbers_are_unique jobs.put_aside jobs.record_call jobs.record_intent
     jobs.record_verdict jobs.release_lease jobs.renew jobs.requeue jobs.select jobs.shared_numbers
     jobs.worker_crashed legacy.amount legacy.clear legacy.of_ended logs.audit logs.commands
-    logs.keep_for logs.latest logs.note_read logs.of_batch logs.of_job logs.refusals logs.write
+    logs.keep_for logs.latest logs.note_erasure logs.note_read logs.of_batch logs.of_job logs.refusals
+    logs.write
     logs.write_many operator_actions.cancel_waiting operator_actions.count
     operator_actions.count_never_called operator_actions.delete_never_called
     operator_actions.drop_request operator_actions.in_progress operator_actions.move

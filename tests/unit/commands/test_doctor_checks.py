@@ -128,6 +128,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"lapsed": 2}, "stuck_jobs"),
         ({"skew_seconds": 30.0}, "clock_skew"),
         ({"missing_indexes": ["jobs.speechaid_turn"]}, "missing_indexes"),
+        ({"kept_too_long": {"SPEECHAID_JOB_RETENTION_DAYS": 12}}, "kept_too_long"),
         ({"waiting": {}, "opens_at": {}}, "nothing_waits"),
     ],
 )

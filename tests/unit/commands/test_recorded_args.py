@@ -30,6 +30,8 @@ def request(command: str, **args: Any) -> Request:
             {"filename": "de 912345671.csv", "dry_run": True},
             {"filename": "de *******71.csv", "dry_run": True},
         ),
+        ("forget", {"person": "Ana Rojas", "reason": "by letter"}, {"person": "***", "reason": "by letter"}),
+        ("person", {"person": "12.345.678-5"}, {"person": "***", "limit": 50}),
         ("create-batch", {"name": "912345671"}, {"name": "*******71"}),
         ("pause-batch", {"batch": "batch-20261122193112"}, {"batch": "batch-20261122193112"}),
         ("export", {"after": "1" * 12}, {"after": "1" * 12, "what": "calls", "limit": 1000}),

@@ -251,7 +251,7 @@ GRANTS = {
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
-    " dnc-remove dnc-import edit-batch redial-batch delete-batch opt-out paid"
+    " dnc-remove dnc-import edit-batch redial-batch delete-batch forget opt-out paid"
     " test-call test-number-add test-number-remove",
 }
 

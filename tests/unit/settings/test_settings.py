@@ -57,6 +57,9 @@ FIXED: dict[str, tuple[str, object]] = {
     "SPEECHAID_ESTIMATE_MINUTES": ("dialling.estimate_minutes", 3),
     "SPEECHAID_BREAKER_FAULTS": ("breaker.faults", 5),
     "SPEECHAID_LOG_RETENTION_DAYS": ("telemetry.log_retention_days", 90),
+    "SPEECHAID_JOB_RETENTION_DAYS": ("retention.job_days", 0),
+    "SPEECHAID_TRANSCRIPT_RETENTION_DAYS": ("retention.transcript_days", 0),
+    "SPEECHAID_UPLOAD_RETENTION_DAYS": ("retention.upload_days", 0),
 }
 
 

@@ -57,6 +57,12 @@ JOB = {
     "call_id": None,
     "outcome": "busy",
 }
+ERASED = {
+    "at": "2026-11-30T10:00:00+00:00",
+    "by": "retention",
+    "what": "person",
+    "text": "not stored any more (erased 2026-11-30 by retention)",
+}
 BATCH = {
     "as_of": "2026-03-02T10:00:00+00:00",
     "batch_id": "batch-1",
@@ -326,6 +332,19 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
             "batch_deleted": True,
         },
         "2 contacts deleted from batch-1, and the batch",
+    ),
+    "forget": (
+        {
+            "jobs": 2,
+            "calls": 3,
+            "imports": 0,
+            "cancelled": 1,
+            "later": ["job-3"],
+            "has_more": False,
+            "opt_out_kept": True,
+            "retell": "Retell keeps transcripts",
+        },
+        "1 more job erased without another command, once the call is over and settled: job-3",
     ),
     "jobs": ({"jobs": [JOB], "limit": 50}, "1/2"),
     "job": (
@@ -684,6 +703,18 @@ def test_a_result_shows_what_an_operator_needs(command: str) -> None:
     assert needed in shown
     assert "\n\n\n" not in shown
     assert not re.search(r"\d-\d\dT\d\d:", shown)  # times are in the reader's time zone
+
+
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        ("jobs", {"jobs": [{**JOB, "name": None, "erased": ERASED}], "limit": 50}),
+        ("job", {**JOB, "calls": [], "events": [], "erased": ERASED}),
+        ("undo-import", {**RESULTS["undo-import"][0], "file": None, "erased": ERASED}),
+    ],
+)
+def test_what_is_not_stored_any_more_says_so(command: str, result: dict[str, Any]) -> None:
+    assert ERASED["text"] in text(command, result)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
