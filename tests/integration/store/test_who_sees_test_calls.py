@@ -49,10 +49,6 @@ WITH_TESTS: dict[str, frozenset[str]] = {
             erasures.add_missing_ends erasures.being_forgotten erasures.results erasures.results_of
             erasures.results_to erasures.lines_of erasures.imports_before erasures.count_late
         """,
-        # A test's job has no person keys, and the telephone of whoever asked for it.
-        "of one person": """
-            people.calls_of people.find people.stream people.with_open_dial operator_actions.cancel_jobs
-        """,
         # The records of imports.
         "no jobs": """
             imports.find_latest imports.latest_of_batch imports.mappings_of imports.of_batch imports.of_file
