@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from speechaid.commands.batch_fields import OPTIONS, days_text, shown_value, stored_value
+from speechaid.commands.batch_fields import OPTIONS, days_text
 from speechaid.commands.batch_start import count_waiting
 from speechaid.commands.batches import batch_faults
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import Continue, HandlerContext, Invocation, Result
+from speechaid.commands.options import shown_value, stored_value
 from speechaid.model.account import Account
 from speechaid.model.batch import Batch
 from speechaid.model.reading import number

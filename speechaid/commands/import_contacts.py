@@ -20,7 +20,7 @@ from typing import Any, Final
 from speechaid.campaign.importer import Parsed, job_documents
 from speechaid.campaign.rows import Kind
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
-from speechaid.commands.batch_fields import batch_fields, country, given_options
+from speechaid.commands.batch_fields import batch_fields, given_options
 from speechaid.commands.batch_start import (
     IMPORT_GOES_ON,
     IMPORTED_PAUSED,
@@ -38,6 +38,7 @@ from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.known_people import KnownPeople, called_since
+from speechaid.commands.options import country
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
 from speechaid.errors import NotFound, StoreUnavailable
