@@ -7,7 +7,8 @@ housekeeping, makes the record; and the same top-up under its key is answered wi
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ from speechaid.store.transactions import made_at
 
 #: More has no account; with ``PLACES`` decimals it is exact as a double.
 _MOST: Final = Decimal(10) ** 9
+#: Milliseconds since 1970, which is what the database keeps, and the numbers of rows shown of that time.
+_POSITION: Final = re.compile(r"(\d{1,14})-(\d{1,6})-(\d{1,6})")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: The type of a row that is the charge of a call.
 CALL_CHARGE: Final = "call"
 
@@ -183,13 +187,11 @@ def _position(after: str | None) -> tuple[datetime | None, tuple[int, int]]:
     """The time at which an earlier page ended, and how many of each source it showed of that time."""
     if after is None:
         return None, (0, 0)
-    moment, _, rest = after.partition("_")
-    counts = rest.split("_")
-    at = reading.instant(moment)
-    if at is None or len(counts) != 2 or not all(count.isdigit() and len(count) < 7 for count in counts):
+    match = _POSITION.fullmatch(after)
+    if match is None:
         message = f"after: {after!r} is not a position of an earlier page"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
-    return at, (int(counts[0]), int(counts[1]))
+    return _EPOCH + timedelta(milliseconds=int(match[1])), (int(match[2]), int(match[3]))
 
 
 def _next_position(
@@ -199,7 +201,7 @@ def _next_position(
     counts = list(shown) if last == before else [0, 0]
     for row, source in merged:
         counts[source] += made_at(row) == last
-    return f"{last.isoformat()}_{counts[0]}_{counts[1]}"
+    return f"{(last - _EPOCH) // timedelta(milliseconds=1)}-{counts[0]}-{counts[1]}"
 
 
 def transaction_row(record: Document, account: Account) -> Result:

@@ -8,8 +8,9 @@ Standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
-from typing import Final
+from typing import Any, Final
 
 #: Decimals to which every sum is kept: a millionth of a currency unit, or of a minute.
 PLACES: Final = 6
@@ -43,6 +44,17 @@ def price(amount: float | Decimal, currency: str | None) -> str:
     value = exact_amount(amount)
     digits = -int(value.normalize().as_tuple().exponent)
     return _with_currency(_rounded(value, max(digits, minor_digits(currency))), currency)
+
+
+def plain_amount(amount: float | Decimal) -> str:
+    """Minutes, or a number without a currency: ``1,234.5``, with the decimals that it has."""
+    value = exact_amount(amount)
+    return _rounded(value, max(0, -int(value.normalize().as_tuple().exponent)))
+
+
+def sums_by_currency(rows: Iterable[Mapping[str, Any]], name: str = "credit") -> str:
+    """``12.50 USD, 9,000 CLP``: of rows with a ``currency`` and a sum under this name; empty without any."""
+    return ", ".join(money(row[name], row["currency"]) for row in rows)
 
 
 def _rounded(value: Decimal, places: int) -> str:

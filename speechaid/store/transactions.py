@@ -7,7 +7,7 @@ no second record of it. ``transactions`` is SpeechAI's collection; its documents
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from speechaid.model.account import Account, TopUp
@@ -17,6 +17,8 @@ from speechaid.store.table import Duplicate, Table
 
 #: Fields of a result that tell what its call was charged.
 _CHARGE_FIELDS: Final = ("call_id", "job_id", "batch_id", "outcome", "charged", "created_at")
+#: What is no date is not greater than one.
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: A call that cost its account something.
 _CHARGED: Final[Document] = {"$or": [{"charged.minutes": {"$gt": 0}}, {"charged.credit": {"$gt": 0}}]}
 
@@ -80,7 +82,7 @@ class Transactions:
             before: only those made then or earlier; None: all.
             shown: how many of each, of those made exactly then, an earlier page had.
         """
-        made = {"$type": "date", **days, **({} if before is None else {"$lte": before})}
+        made = {"$gt": _LONG_AGO, **days, **({} if before is None else {"$lte": before})}
         query = {"account_id": account_id, "created_at": made}
         order = (("created_at", -1), ("_id", -1))
         found = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from speechaid.protocol.money import money, price
+from speechaid.protocol.money import money, plain_amount, price
 from speechctl.render.batches import change_text
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import as_words, local_time, local_time_with_zone, plural, zone_name
@@ -171,7 +171,7 @@ def _balance(result: Result) -> list[Block]:
 
 
 def _in_unit(amount: float, unit: str, currency: str | None) -> str:
-    return money(amount, currency) if unit == "credit" else f"{price(amount, None)} min"
+    return money(amount, currency) if unit == "credit" else f"{plain_amount(amount)} min"
 
 
 def _calls(row: Result) -> str:
@@ -184,14 +184,14 @@ def _amount(row: Result) -> str:
     if row.get("credit"):
         text = price(row["credit"], row["currency"])
     elif row.get("minutes"):
-        text = f"{price(row['minutes'], None)} min"
+        text = f"{plain_amount(row['minutes'])} min"
     else:
         return ""
     return text if text.startswith("-") else f"+{text}"
 
 
 def _sum(amount: float, row: Result) -> str:
-    return money(amount, row["currency"]) if row.get("credit") else f"{price(amount, None)} min"
+    return money(amount, row["currency"]) if row.get("credit") else f"{plain_amount(amount)} min"
 
 
 def _value(option: str, value: Any, currency: str | None) -> str:

@@ -58,7 +58,7 @@ NEVER_VERBS: Final = frozenset({"look", "tell", "heed", "judge", "tend", "keep",
 #: Functions of one word that are no verbs: nouns and adjectives, for what they return, yield or ask.
 NOUNS: Final = frozenset(
     """
-    account among amount answers balance bars begins blocked body boottime breakers called calls campaigns
+    among amount answers balance bars begins blocked body boottime breakers called calls campaigns
     candidates cannot cause changed charge checks clock collection commands concurrency contacts country
     counts credentials credit currency curves dashboard database date descriptors dial dials digest directory
     disks distinct document drawing due duration elapsed entry exhausted expected families fault faults
