@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from babel.numbers import get_currency_precision
@@ -62,7 +63,7 @@ def test_a_sum_is_exact_to_a_millionth() -> None:
 
 
 def test_each_currency_has_its_sum() -> None:
-    rows = [{"currency": "CLP", "credit": 9000.0}, {"currency": None, "credit": 0.5}]
+    rows: list[dict[str, Any]] = [{"currency": "CLP", "credit": 9000.0}, {"currency": None, "credit": 0.5}]
     assert sums_by_currency(rows) == "9,000 CLP, 0.50"
 
 
