@@ -25,7 +25,10 @@ Document = dict[str, Any]
 
 @contextlib.contextmanager
 def database_of(server: Server) -> Iterator[Database[Document]]:
-    """A new database on the server, with speechaid's indexes; dropped afterwards."""
+    """A new database on the server, with speechaid's indexes; dropped afterwards, unless the server goes too.
+
+    The embedded server drops a collection's documents one by one, which takes longer than writing them.
+    """
     name = f"speechaid_bench_{secrets.token_hex(4)}"
     with server.client() as client:
         store = connect(settings_for(server.uri, name, "http://127.0.0.1:9").database)
@@ -34,7 +37,8 @@ def database_of(server: Server) -> Iterator[Database[Document]]:
         try:
             yield client[name]
         finally:
-            client.drop_database(name)
+            if server.pid is None:
+                client.drop_database(name)
 
 
 def load(database: Database[Document], jobs: int) -> list[str]:

@@ -158,7 +158,7 @@ def measure_import(server: Server, path: Path) -> dict[str, dict[str, float]]:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp")))
         simulator = stack.enter_context(SimulatorProcess())
         database = stack.enter_context(campaign.database_of(server))
-        campaign.load(database, 1)
+        campaign.enter_customer(database)
         variables = campaign.environ_for(
             server.uri,
             database.name,

@@ -104,10 +104,15 @@ def count_waiting(context: HandlerContext, batch_id: str, finish: Finish) -> Res
         phones += people_and_phones(chunk, people)
         if len(chunk) == _PORTION:
             return Continue(after_seconds=0.0, step=step)
-        batch = context.store.batches.get(batch_id)
-        return finish(context, {"first_calls": _first_calls(context, batch, len(people), phones)})
+        return finish(context, say_first_calls(context, batch_id, len(people), phones))
 
     return step(context)
+
+
+def say_first_calls(context: HandlerContext, batch_id: str, people: int, phones: int) -> Result:
+    """``first_calls``, of people and phones that were counted."""
+    batch = context.store.batches.get(batch_id)
+    return {"first_calls": _first_calls(context, batch, people, phones)}
 
 
 def _first_calls(context: HandlerContext, batch: Batch, people: int, phones: int) -> Result:

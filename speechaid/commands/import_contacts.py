@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import secrets
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,7 @@ from speechaid.commands.batch_start import (
     count_waiting,
     refuse_to_start_paused,
     require_hours,
+    say_first_calls,
     start_imported,
 )
 from speechaid.commands.batches import check_account
@@ -49,9 +51,13 @@ from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
+from speechaid.store.imports import people_and_phones
 
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
 _CHUNK: Final = 1000
+#: Jobs of the account that are read at once to find known people, for each contact of the file: reading a job
+#: costs a fifth of looking up a contact's keys (``benchmarks/import_file.py``).
+_READ_AHEAD: Final = 2
 #: Options of a batch that the import creates, with their defaults.
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
@@ -59,6 +65,9 @@ _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("max_concurrent_calls",)),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
+
+
+Step = Callable[[HandlerContext], Result | Continue]
 
 
 @dataclass(kw_only=True)
@@ -76,12 +85,17 @@ class _Import:
     #: None in a dry run.
     import_id: str | None = None
     known: KnownPeople | None = None
+    #: When all jobs of the account were read; None: there are too many, each chunk's people are looked up.
+    all_read_at: datetime | None = None
     #: An earlier import of the same file.
     same_file: Result | None = None
     documents: list[Document] = field(default_factory=list)
     #: How many of the documents have been compared, and written where they are new.
     position: int = 0
     imported: int = 0
+    #: Who was imported, and their phones.
+    people: set[object] = field(default_factory=set)
+    phones: int = 0
     already_there: int = 0
     #: Known people: left out, or imported nevertheless.
     left_out: int = 0
@@ -301,7 +315,10 @@ def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigne
 
 
 def _compare_with_old(context: HandlerContext, command: Invocation, work: _Import) -> Result | Continue:
-    """Find known people among jobs without keys, which other programs and earlier versions made."""
+    """Find known people among the account's jobs: all, where they are not many more than the file's rows.
+
+    Else those without keys, which other programs and earlier versions made; ``_new_ones`` finds the others.
+    """
     work.known = KnownPeople(
         batch_id="" if work.batch is None else work.batch.batch_id,
         import_id=work.import_id,
@@ -309,15 +326,47 @@ def _compare_with_old(context: HandlerContext, command: Invocation, work: _Impor
         country=work.country,
     )
     work.known.restrict_to(work.documents)
-    rows = context.store.imports.jobs_without_keys(work.account_id)
+    began, most = context.store.now(), max(_CHUNK, _READ_AHEAD * len(work.documents))
+
+    def from_all(context: HandlerContext) -> Result | Continue:
+        work.all_read_at = began
+        return _write(context, command, work)
+
+    def from_those_without_keys(context: HandlerContext) -> Result | Continue:
+        rows = context.store.imports.jobs_without_keys(work.account_id)
+        return _read_jobs(context, command, work, rows, then=lambda context: _write(context, command, work))
+
+    rows = context.store.imports.jobs_of_account(work.account_id)
+    return _read_jobs(
+        context, command, work, rows, then=from_all, at_most=most, beyond=from_those_without_keys
+    )
+
+
+def _read_jobs(
+    context: HandlerContext,
+    command: Invocation,
+    work: _Import,
+    rows: Generator[Document],
+    *,
+    then: Step,
+    at_most: float = math.inf,
+    beyond: Step | None = None,
+) -> Result | Continue:
+    """Remember the known people of jobs, in portions; go on with ``beyond`` where there are more."""
+    read = 0
 
     def step(context: HandlerContext) -> Result | Continue:
-        assert work.known is not None  # noqa: S101 - set above
+        nonlocal read
+        assert work.known is not None  # noqa: S101 - set before
         chunk = _portion(rows, command, work)
         work.known.add(chunk)
-        if len(chunk) == _CHUNK:
-            return Continue(after_seconds=0.0, step=step)
-        return _write(context, command, work)
+        read += len(chunk)
+        if len(chunk) < _CHUNK:
+            return then(context)
+        if read >= at_most and beyond is not None:
+            rows.close()
+            return beyond(context)
+        return Continue(after_seconds=0.0, step=step)
 
     return step(context)
 
@@ -334,6 +383,7 @@ def _write(context: HandlerContext, command: Invocation, work: _Import) -> Resul
         new = _new_ones(context, command, work, chunk) if chunk else []
         if new and not command.args["dry_run"]:
             context.store.jobs.insert_many(new)
+        work.phones += people_and_phones(new, work.people)
         work.position += len(chunk)
         work.imported += len(new)
         if work.position >= len(work.documents):
@@ -365,10 +415,13 @@ def _new_ones(
     """The contacts of a chunk that are not in their batch, nor known in the account."""
     known = work.known
     assert known is not None  # noqa: S101 - set before the first chunk
-    # The keys of a person stay together: a query then finds each of their jobs once, not once a key.
-    keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
-    found = context.store.imports.jobs_of_people(work.account_id, keys)
-    known.add(found)
+    imports = context.store.imports
+    if work.all_read_at is None or imports.has_others_since(
+        work.account_id, work.all_read_at, besides=work.import_id
+    ):
+        # The keys of a person stay together: a query then finds each of their jobs once, not once a key.
+        keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
+        known.add(imports.jobs_of_people(work.account_id, keys))
     new = []
     for row, document in zip(work.parsed.rows[work.position :], chunk, strict=False):
         if document["contact_key"] in known.in_batch:
@@ -381,6 +434,7 @@ def _new_ones(
                 work.left_out += 1
                 continue
         new.append(document)
+    known.in_batch.update(str(document["contact_key"]) for document in new)
     return new
 
 
@@ -458,6 +512,8 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
     if command.args["start"]:
         context.store.batches.resume(batch_id, by=command.actor)
         return start_imported(context, command, batch_id, finish)
+    if created:
+        return finish(context, say_first_calls(context, batch_id, len(work.people), work.phones))
     return count_waiting(context, batch_id, finish)
 
 

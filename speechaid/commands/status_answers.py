@@ -45,7 +45,7 @@ _BATCH: Final[Mapping[str, Shape]] = {
 
 _STATUS: Final[Shape] = {
     **_plain("as_of", "read_at", "counted_at", "counted_before_command", "metrics"),
-    **_plain("key_held", "batches_left_out", "batches_with_work"),
+    **_plain("key_held", "too_old", "batches_left_out", "batches_with_work"),
     "supervisor": {
         **_plain("pid", "host", "version", "started_at", "state", "wanted", "present", "calls_done"),
         **_plain("restarts", "draining", "held", "no_space", "overloaded", "database_probe_seconds"),

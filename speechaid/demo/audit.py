@@ -7,7 +7,7 @@ under audit would agree with its faults.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -137,6 +137,7 @@ def audit(
     jobs: Sequence[Job],
     results: Sequence[Document],
     policy: AuditPolicy,
+    marked: Collection[str] = (),
 ) -> Audit:
     """Compare placed calls, results and jobs after the campaign has ended.
 
@@ -146,6 +147,8 @@ def audit(
         jobs: all jobs of the campaign.
         results: all ``call_results`` of the campaign.
         policy: the settings of the daemon.
+        marked: numbers that Retell refuses to call, since the person asked for it in a call whose end was
+            reported otherwise.
     """
     unjustified = [
         f"{' and '.join(pair['call_ids'])}: two calls at once to {mask_phone(pair['to_number'])}"
@@ -171,7 +174,7 @@ def audit(
         for call in by_job[job.job_id]:
             fault = _check_call(replay, call, policy, excused=str(call["call_id"]) in excused)
             unjustified += [] if fault is None else [fault]
-        differences += _compare_job(job, replay)
+        differences += _compare_job(job, replay, marked)
     return Audit(unjustified=unjustified, differences=differences)
 
 
@@ -205,8 +208,10 @@ def _check_call(replay: _Replay, call: Document, policy: AuditPolicy, *, excused
     return None if fault is None else f"{call['call_id']}: {fault}"
 
 
-def _compare_job(job: Job, replay: _Replay) -> list[str]:
+def _compare_job(job: Job, replay: _Replay, marked: Collection[str]) -> list[str]:
     if replay.end is None:
+        if job.status is JobStatus.CANCELLED and not set(marked).isdisjoint(job.contact.phones):
+            return []
         return [f"{job.job_id} is {job.status}, but its calls have not ended it"]
     if (job.status, job.attempts) != (replay.end, replay.attempts):
         expected = f"{replay.end} after {replay.attempts}"

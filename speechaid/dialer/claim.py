@@ -160,7 +160,8 @@ class JobClaimer:
         """The batches with due jobs that may be called now, as far as holds and batches decide."""
         context = self._context
         reading = context.store.holds.read(context.retell.fingerprint)
-        if reading.hold is not None or circuit_breaker.holds(context, reading.breaker):
+        stopped = reading.hold is not None or reading.too_old is not None
+        if stopped or circuit_breaker.holds(context, reading.breaker):
             return []
         now = context.store.now()
         due = [

@@ -17,7 +17,7 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice, PhoneState
 from speechaid.rules.retries import NextStep
-from speechaid.store.holds import BATCHES, FLEET, HoldsReading
+from speechaid.store.holds import BATCHES, FLEET, LEVEL, HoldsReading
 from speechaid.store.jobs import Candidate
 from speechaid.store.preflight import PreflightDocuments
 
@@ -146,6 +146,8 @@ def _holds(context: WorkerContext, read_at: float, reading: HoldsReading) -> lis
     """What holds dials; the context keeps the breaker as read."""
     context.breaker_reading = BreakerReading(at=read_at, document=reading.breaker)
     holds = circuit_breaker.holds(context, reading.breaker)
+    if reading.too_old is not None:
+        holds.append(Hold(scope=LEVEL, reason=reading.too_old))
     for scope, hold in ((FLEET, reading.hold), (BATCHES, reading.batches_hold)):
         if hold is not None:
             holds.append(

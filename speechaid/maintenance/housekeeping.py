@@ -201,6 +201,7 @@ class Housekeeper:
             "read_at": self._store.now().isoformat(),
             "fleet_hold": _hold_row(reading.hold),
             "batches_hold": _hold_row(reading.batches_hold),
+            "too_old": reading.too_old,
             "breakers": self._breakers(),
             "key_held": key_held,
             "key_reason": (breaker.reason or breaker.kind) if key_held else None,
@@ -219,7 +220,7 @@ class Housekeeper:
         known = {batch.batch_id: batch for batch in self._store.batches.among(sorted(named))}
         self._attempt("batch_counters", lambda: self._write_all_counters(known, named))
         rows = [_batch_row(batch_id, by_status, known.get(batch_id)) for batch_id, by_status in named.items()]
-        held = bool(self._stats.get("fleet_hold") or self._stats.get("key_held"))
+        held = any(self._stats.get(name) for name in ("fleet_hold", "too_old", "key_held"))
         self._stats = {
             **self._stats,
             "queue": counts_by_status(queue),

@@ -238,6 +238,8 @@ def _hold_sentences(snapshot: Snapshot) -> tuple[str, ...]:
         sentences.append("held on this host by an operator")
     if snapshot.supervisor["no_space"]:
         sentences.append(f"held on this host, too little disk space: {snapshot.supervisor['no_space']}")
+    if too_old := snapshot.stats.get("too_old"):
+        sentences.append(f"held on this host: {too_old}")
     if held["key"]:
         sentences.append(f"the circuit breaker is open: {snapshot.stats.get('key_reason')}")
     return tuple(sentences)

@@ -241,8 +241,12 @@ class Store:
         (``Jobs.record_intent``, ``Jobs.number_is_taken``, ``CallResults.record``).
         """
         impossible = create_indexes(self.indexed())
-        for name in indexes.RETIRED_LOGS:
-            self.logs.table.drop_index(name)
+        for table, retired in (
+            (self.jobs.table, indexes.RETIRED_JOBS),
+            (self.logs.table, indexes.RETIRED_LOGS),
+        ):
+            for name in retired:
+                table.drop_index(name)
         if unique := self.jobs.numbers_are_unique(reread=True):
             self.jobs.table.drop_index(indexes.OPEN_NUMBERS.name)
         else:

@@ -3,25 +3,30 @@
 What cannot be read holds: a global hold whose ``on`` is neither yes nor no, and a breaker of unknown state.
 
 Documents: ``{_id: "fleet", on, reason, by, at}``; ``{_id: "batches", …}``, of the same form, while a pause of
-all batches is written into one batch after the other; ``{_id: "key:<fingerprint>", revision, …breaker}``. A
-breaker belongs to the API key, not to a host: one host's wrong key does not stop the others.
+all batches is written into one batch after the other; ``{_id: "level", needs, why, by, at}``, what a daemon
+must heed to dial; ``{_id: "key:<fingerprint>", revision, …breaker}``. A breaker belongs to the API key, not
+to a host: one host's wrong key does not stop the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from speechaid.model.levels import ADDED, Level, reason_too_old
 from speechaid.model.masking import mask_prose
-from speechaid.model.reading import Document, instant, shown, text, whole, yes_or_no
+from speechaid.model.reading import Document, instant, number, shown, text, whole, yes_or_no
 from speechaid.store.table import Duplicate, Table, as_stored
 
 #: The ``_id`` of the global hold, as it is stored.
 FLEET = "fleet"
 #: The ``_id`` of the hold on all jobs of batches.
 BATCHES = "batches"
+#: The ``_id`` of the level that a daemon must have to dial.
+LEVEL = "level"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class HoldsReading:
     hold: GlobalHold | None
     #: On the jobs of all batches.
     batches_hold: GlobalHold | None
+    #: Why this daemon may not dial in this database, since it is too old; None: it may.
+    too_old: str | None
     #: The circuit breaker's document.
     breaker: Document | None
 
@@ -50,6 +57,7 @@ class HoldsReading:
         return cls(
             hold=read_global_hold(found.get(FLEET)),
             batches_hold=read_global_hold(found.get(BATCHES)),
+            too_old=read_too_old(found.get(LEVEL)),
             breaker=found.get(key_of(fingerprint)),
         )
 
@@ -85,6 +93,24 @@ class Holds:
         """Lift the hold of all batches; with a token only if it is that one's. Whether there was one."""
         query = {"_id": BATCHES, "on": True, **({} if token is None else {"token": token})}
         return self.table.update(query, {"$set": {"on": False}})
+
+    def require_level(self, level: Level, *, by: str) -> None:
+        """Require this level of every daemon, before the first document that an older one would not heed.
+
+        A level is never lowered: what was written stays.
+
+        Args:
+            level: the least one.
+            by: who caused it.
+        """
+        found = needed_level(self.table.find_one({"_id": LEVEL}))
+        if found is None or found >= level:
+            # One that cannot be read forbids every dial already.
+            return
+        fields = {"needs": int(level), "why": ADDED[level], "by": by, "at": self._now()}
+        # Where another host requires a higher one at this moment, the upsert finds the _id taken.
+        with suppress(Duplicate):
+            self.table.update({"_id": LEVEL, "needs": {"$lt": int(level)}}, {"$set": fields}, upsert=True)
 
     def read(self, fingerprint: str) -> HoldsReading:
         """Read all holds that concern an API key, in one query."""
@@ -129,9 +155,23 @@ def read_global_hold(document: Document | None) -> GlobalHold | None:
     )
 
 
+def needed_level(document: Document | None) -> int | None:
+    """The level in a document: the first one where there is none, None where it cannot be read."""
+    if document is None:
+        return Level.FIRST
+    found = number(document.get("needs"))
+    return None if found is None or not found.is_integer() else int(found)
+
+
+def read_too_old(document: Document | None) -> str | None:
+    """Why this daemon may not dial, from the document of the level."""
+    why = None if document is None else text(document.get("why"))
+    return reason_too_old(needed_level(document), None if why is None else mask_prose(why))
+
+
 def ids_for(fingerprint: str) -> list[str]:
     """The ``_id`` of everything that may hold a dial with an API key."""
-    return [FLEET, BATCHES, key_of(fingerprint)]
+    return [FLEET, BATCHES, LEVEL, key_of(fingerprint)]
 
 
 def key_of(fingerprint: str) -> str:

@@ -95,6 +95,16 @@ class Imports:
             found |= {row["_id"]: row for row in self._jobs.find(query, fields=_KNOWN_FIELDS)}
         return list(found.values())
 
+    def jobs_of_account(self, account_id: str | None) -> Generator[Document]:
+        """Yield all jobs of the account, with the fields that tell their state."""
+        return self._jobs.stream({"account_id": account_id}, fields=_KNOWN_FIELDS)
+
+    def has_others_since(self, account_id: str | None, since: datetime, *, besides: str | None) -> bool:
+        """Whether another import may have made jobs of the account since then."""
+        query = {"account_id": account_id, "_id": {"$ne": besides}}
+        late = {"$or": [{"finished_at": None}, {"finished_at": {"$gte": since}}]}
+        return self.records.find_one({**query, **late}) is not None
+
     def jobs_without_keys(self, account_id: str | None) -> Generator[Document]:
         """Yield the account's jobs that other programs or earlier versions made, and that have no keys."""
         return self._jobs.stream({"account_id": account_id, "person_keys": None}, fields=_KNOWN_FIELDS)

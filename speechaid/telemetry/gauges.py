@@ -46,7 +46,7 @@ def holds(snapshot: Snapshot) -> dict[str, bool]:
     stats = snapshot.stats
     return {
         "fleet": bool(stats.get("fleet_hold")),
-        "host": bool(snapshot.supervisor["held"] or snapshot.supervisor["no_space"]),
+        "host": bool(snapshot.supervisor["held"] or snapshot.supervisor["no_space"] or stats.get("too_old")),
         "key": bool(stats.get("key_held")),
     }
 

@@ -151,6 +151,8 @@ def _hold_lines(result: Result) -> list[str]:
         lines.append(f"! HELD on all hosts by {hold.get('by')} since {since}{why} (speechctl unhold)")
     elif supervisor.get("held"):
         lines.append("! HELD on this host: no new dial (speechctl unhold)")
+    if result.get("too_old"):
+        lines.append(f"! HELD on this host: {result['too_old']}")
     if supervisor.get("no_space"):
         lines.append(f"! HELD on this host, no disk space: {supervisor['no_space']}")
     return lines

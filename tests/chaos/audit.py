@@ -176,6 +176,11 @@ def _dials(findings: Findings, records: Records, placed_calls: Sequence[Document
     findings.doubled += [
         f"{' and '.join(pair['call_ids'])}: overlapping calls to one number" for pair in records.overlaps
     ]
+    marked = {
+        str(call["to_number"])
+        for call in records.placed_calls
+        if call["disconnection_reason"] == "user_requested_dnc"
+    }
     for limit, jobs in by_limit.items():
         calls = [call for job in jobs for call in calls_of[job.job_id]]
         found = audit(
@@ -192,6 +197,7 @@ def _dials(findings: Findings, records: Records, placed_calls: Sequence[Document
                 retry_delay_seconds=records.policy.retry_delay_seconds,
                 no_answer_delay_seconds=records.policy.no_answer_delay_seconds,
             ),
+            marked=marked,
         )
         findings.doubled += found.unjustified
         findings.illegal += [

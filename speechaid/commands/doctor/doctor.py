@@ -118,6 +118,7 @@ def _read_database(context: HandlerContext, facts: DoctorFacts) -> None:
 def _read_holds(context: HandlerContext, facts: DoctorFacts) -> None:
     reading = context.store.holds.read(dry_run_context(context).retell.fingerprint)
     facts.global_hold, facts.batches_hold = _described(reading.hold), _described(reading.batches_hold)
+    facts.too_old = reading.too_old
     facts.breaker, facts.breaker_kind = _breaker(reading.breaker), Breaker.read(reading.breaker).kind
 
 

@@ -77,6 +77,8 @@ class DoctorFacts:
     global_hold: str | None = None
     #: Likewise, of all jobs that belong to a batch.
     batches_hold: str | None = None
+    #: Why this daemon may not dial in this database, since it is too old; None: it may.
+    too_old: str | None = None
     #: The circuit breaker of this host's key, as a hold; None while it is closed.
     breaker: Hold | None = None
     breaker_kind: FaultKind | None = None

@@ -205,6 +205,13 @@ def _holds(facts: DoctorFacts) -> Findings:
         yield intended(
             "held_here", "every dial of this host is held", "held on this host only", "speechctl unhold"
         )
+    if facts.too_old is not None:
+        yield fault(
+            "too_old",
+            "this daemon is too old for what is in the database: it places no call",
+            facts.too_old,
+            "install the newest version on this host (docs/upgrade.md)",
+        )
     if facts.batches_hold is not None:
         yield intended(
             "batches_held",

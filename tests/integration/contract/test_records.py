@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from speechaid.model.levels import ADDED, Level
 from speechaid.store.analyses import CLAIM_SECONDS, ORPHANED_SECONDS, WAIT
 from speechaid.store.call_logs import new_record_id
 from speechaid.store.connection import Store
@@ -249,12 +251,37 @@ def test_a_hold_stands_until_it_is_lifted(store: Store) -> None:
     held = store.holds.find_hold()
     assert held is not None
     assert (held.by, held.reason) == ("ana", "x")
-    assert store.holds.read(KEY) == HoldsReading(hold=held, batches_hold=None, breaker=None)
+    assert store.holds.read(KEY) == HoldsReading(hold=held, batches_hold=None, too_old=None, breaker=None)
 
     assert [store.holds.unhold(by="eva") for _ in range(2)] == [True, False]
     assert store.holds.find_hold() is None
     store.holds.hold(by="eva", reason=None)
     assert store.holds.find_hold() is not None
+
+
+def test_a_required_level_is_never_lowered(store: Store) -> None:
+    assert store.holds.read(KEY).too_old is None
+    store.holds.require_level(Level.PEOPLE_AND_AGENTS, by="ana")
+    store.holds.require_level(Level.FIRST, by="eva")
+    row = store.holds.table.find_one({"_id": "level"})
+    assert row is not None
+    assert (row["needs"], row["why"], row["by"]) == (2, ADDED[Level.PEOPLE_AND_AGENTS], "ana")
+    assert store.holds.read(KEY).too_old is None
+
+    store.holds.table.update({"_id": "level"}, {"$set": {"needs": 9, "why": "the calls of 2031"}})
+    store.holds.require_level(Level.PEOPLE_AND_AGENTS, by="eva")
+    assert store.holds.read(KEY).too_old == (
+        "the database requires level 9 (the calls of 2031), and this daemon has level 2: upgrade this host"
+    )
+
+
+def test_two_hosts_may_require_a_level_at_once(store: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [
+            pool.submit(store.holds.require_level, Level.PEOPLE_AND_AGENTS, by=str(host)) for host in range(4)
+        ]:
+            done.result()
+    assert store.holds.table.count({"_id": "level"}) == 1
 
 
 @pytest.mark.parametrize("on", ["sí", None, 7, [False], {}])

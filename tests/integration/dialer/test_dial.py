@@ -6,6 +6,7 @@ import pytest
 
 from speechaid.dialer import circuit_breaker
 from speechaid.dialer.preflight import read_preflight
+from speechaid.model.levels import Level
 from speechaid.model.states import NoNewCalls
 from speechaid.rules import metering
 from speechaid.store.table import Table
@@ -176,6 +177,33 @@ def test_a_batch_that_is_paused_on_this_host_is_not_claimed_from(stage: Stage) -
     context.link.paused_batches = {"batch-20260101-00000001"}
     assert not stage.dial_next(context)
     assert "claim_token" not in stage.job()
+
+
+@pytest.mark.parametrize("needs", [max(Level) + 1, "two", None, 1.5])
+def test_a_database_that_requires_more_than_this_daemon_heeds_is_not_dialled_from(
+    stage: Stage, needs: object
+) -> None:
+    stage.add_job(A, batch_id=stage.add_batch())
+    stage.store.holds.table.insert({"_id": "level", "needs": needs, "why": "the calls of 2031"})
+    stage.dial_next(stage.context())
+    assert stage.placed_calls() == []
+    assert (stage.job()["status"], stage.job()["attempts"]) == ("pending", 0)
+
+
+def test_a_level_that_comes_after_the_claim_withdraws_the_dial(stage: Stage) -> None:
+    stage.add_job(A, batch_id=stage.add_batch())
+    context = stage.context()
+    assert isinstance(context.link, QuietLink)
+
+    def require_more() -> None:
+        assert "dial" in stage.job()
+        fields = {"$set": {"needs": max(Level) + 1}}
+        stage.store.holds.table.update({"_id": "level"}, fields, upsert=True)
+
+    context.link.read_orders = require_more
+    stage.dial_next(context)
+    assert stage.placed_calls() == []
+    assert (stage.job()["status"], "dial" in stage.job()) == ("pending", False)
 
 
 @pytest.mark.parametrize("in_batch", [True, False])

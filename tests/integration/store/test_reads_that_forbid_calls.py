@@ -11,6 +11,7 @@ import pytest
 
 from speechaid.errors import StoreError
 from speechaid.model.job import Job
+from speechaid.model.levels import Level
 from speechaid.model.states import Outcome
 from speechaid.settings import Settings
 from speechaid.store.connection import Store, connect
@@ -37,7 +38,10 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "do_not_call.listed": lambda store: store.do_not_call.listed(["+56911111111"]),
     "holds.find_hold": lambda store: store.holds.find_hold(),
     "holds.read": lambda store: store.holds.read("fingerprint"),
+    "holds.require_level": lambda store: store.holds.require_level(Level.FIRST, by="ana"),
     "imports.jobs_of_people": lambda store: store.imports.jobs_of_people("a", ["person"]),
+    "imports.has_others_since": lambda store: store.imports.has_others_since("a", PAST, besides=None),
+    "imports.jobs_of_account": lambda store: list(store.imports.jobs_of_account("a")),
     "imports.jobs_without_keys": lambda store: list(store.imports.jobs_without_keys("a")),
     "imports.of_file": lambda store: store.imports.of_file("a", "sha256"),
     "jobs.dials_on_their_way": lambda store: store.jobs.dials_on_their_way("b"),

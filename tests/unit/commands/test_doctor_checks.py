@@ -86,6 +86,7 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ),
         ({"snapshot": snapshot(draining=True)}, "draining"),
         ({"global_hold": "by maria: fire"}, "held"),
+        ({"too_old": "the database requires level 3"}, "too_old"),
         ({"snapshot": snapshot(held=True)}, "held_here"),
         ({"breaker": Hold(scope="key", reason="401")}, "breaker_open"),
         ({"rejected": ["job-1"]}, "rejected_jobs"),

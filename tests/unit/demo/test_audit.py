@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -47,7 +48,12 @@ def result(entry: Document, **changes: Any) -> Document:
 
 
 def audit_job(
-    calls: list[Document], *, status: str, attempts: int, results: list[Document] | None = None
+    calls: list[Document],
+    *,
+    status: str,
+    attempts: int,
+    results: list[Document] | None = None,
+    marked: Collection[str] = (),
 ) -> Audit:
     """The audit of one job with two phones."""
     job = Job.read(
@@ -60,7 +66,7 @@ def audit_job(
         }
     )
     recorded = [result(entry) for entry in calls] if results is None else results
-    return audit(placed_calls=calls, overlaps=[], jobs=[job], results=recorded, policy=POLICY)
+    return audit(placed_calls=calls, overlaps=[], jobs=[job], results=recorded, policy=POLICY, marked=marked)
 
 
 NEVER_ANSWERED = [
@@ -175,6 +181,16 @@ ANSWERED = call("c1", A, "user_hangup", 0)
 )
 def test_a_wrong_record_is_reported(results: list[Document], fault: str) -> None:
     assert audit_job([ANSWERED], status="done", attempts=0, results=results).differences == [fault]
+
+
+def test_a_job_may_be_cancelled_since_retell_refuses_a_number_that_was_marked_in_a_misreported_call() -> None:
+    unknown = call("c1", A, "error_of_tomorrow", 0)
+    for marked, differences in (
+        ({A}, []),
+        ({"+12025550199"}, ["job-1 is cancelled, but its calls have not ended it"]),
+    ):
+        found = audit_job([unknown], status="cancelled", attempts=0, marked=marked)
+        assert found.differences == differences
 
 
 def test_a_job_whose_status_does_not_follow_from_its_calls_is_reported() -> None:

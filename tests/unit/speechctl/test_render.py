@@ -671,6 +671,7 @@ def test_a_result_of_a_newer_daemon_is_shown_field_by_field() -> None:
     ("change", "warning"),
     [
         ({"fleet_hold": {"by": "maria", "reason": "complaints", "at": None}}, "! HELD on all hosts by maria"),
+        ({"too_old": "the database requires level 3"}, "! HELD on this host: the database requires level 3"),
         (
             {"batches_hold": {"by": "maria", "reason": None, "at": None}},
             "! all batches HELD by a pause-all of",

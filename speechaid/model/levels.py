@@ -1,0 +1,48 @@
+"""What is written that an older daemon would dial against, by levels.
+
+The database names the level that every daemon must have reached before it dials (``store.holds``). A daemon
+below it places no call and says so. Versions up to 0.2.0 do not know the level: they must be stopped first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Level(IntEnum):
+    """What a daemon heeds; each level includes those below."""
+
+    #: Up to 0.2.0, which does not read the database's level.
+    FIRST = 1
+    #: Opt-outs of a person, agents and numbers of a batch, test calls.
+    PEOPLE_AND_AGENTS = 2
+
+
+#: The level of this version.
+OWN: Final = max(Level)
+#: What each level added; stored with it, so that a daemon below it can say so.
+ADDED: Final[Mapping[Level, str]] = MappingProxyType(
+    {
+        Level.FIRST: "dialling as versions up to 0.2.0 do it",
+        Level.PEOPLE_AND_AGENTS: "opt-outs of a person, agents and numbers of a batch, and test calls",
+    }
+)
+
+
+def reason_too_old(needed: int | None, why: str | None = None, *, own: int = OWN) -> str | None:
+    """Why a daemon of this level may not dial; None where it may.
+
+    Args:
+        needed: the database's level; None: it cannot be read, which forbids every dial.
+        why: what was written that needs it, as the database has it.
+        own: the daemon's.
+    """
+    if needed is None:
+        return "the level that the database requires of a daemon cannot be read"
+    if needed <= own:
+        return None
+    of_it = "" if why is None else f" ({why})"
+    return f"the database requires level {needed}{of_it}, and this daemon has level {own}: upgrade this host"
