@@ -26,6 +26,7 @@ NAMES = (
     "scrape",
     "blocked_jobs",
     "import_file",
+    "people",
 )
 
 

@@ -42,6 +42,7 @@ from speechaid.rules.check_findings import no_space
 from speechaid.rules.respawn import CRASHES, ExitCause, RespawnPolicy
 from speechaid.settings import Settings, after_reload, reload_changes
 from speechaid.telemetry import logs
+from speechaid.telemetry.label_limits import LabelLimits
 from speechaid.telemetry.logs import get_logger
 
 #: From the order to hand over to SIGKILL, on top of the timeout of one request to Retell: killing a worker
@@ -121,6 +122,7 @@ class Supervisor:
         self.settings = settings
         self.phase = Phase.RUNNING
         self.counts: Counts = {}
+        self._label_limits = LabelLimits()
         self._counted_once: OrderedDict[str, None] = OrderedDict()
         self.on_event: list[Callable[[str, str, Mapping[str, Any]], None]] = []
         self.on_tick: list[Callable[[float], None]] = []
@@ -380,7 +382,8 @@ class Supervisor:
 
     def on_counts(self, counts: Counts) -> None:
         """Add a worker's increments to the sums, which survive it."""
-        for key, value in counts.items():
+        for given, value in counts.items():
+            key = self._label_limits.limited(given)
             self.counts[key] = self.counts.get(key, 0) + value
 
     def on_idempotent_count(self, count: IdempotentCount) -> None:

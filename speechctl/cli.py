@@ -306,7 +306,7 @@ def _target(options: argparse.Namespace) -> Path | Remote:
 def _attachment(spec: CommandSpec, options: argparse.Namespace) -> bytes | None:
     """The file's bytes where the command takes one."""
     names = [getattr(options, argument.name) for argument in spec.arguments if argument.kind is Kind.FILE]
-    if not names:
+    if not names or names[0] is None:
         return None
     path, limit = Path(names[0]), messages.ATTACHMENT_LIMIT
     try:

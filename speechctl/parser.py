@@ -115,7 +115,7 @@ def wire_arguments(spec: CommandSpec, options: argparse.Namespace) -> dict[str, 
     """The arguments to send: only those given, the daemon has the defaults; of a path only the name."""
     given = {argument.name: getattr(options, argument.name) for argument in spec.wire_arguments}
     for argument in spec.wire_arguments:
-        if argument.kind is Kind.FILE:
+        if argument.kind is Kind.FILE and given[argument.name] is not None:
             given[argument.name] = printable_name(Path(given[argument.name]).name)
     return {name: value for name, value in given.items() if value is not None and value is not False}
 

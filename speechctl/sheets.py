@@ -251,12 +251,14 @@ def report_sheets(report: Mapping[str, Any]) -> list[Sheet]:
         *_promised(promises),
     ]
     rated = ("calls", "successful", "success_rate")
+    agent = ("agent_id", "version", "from_number", *rated, "minutes")
     batch = ("batch_id", "name", "jobs", *rated, "minutes", "cost")
     return [
         ("Summary", ("Figure", "Value"), summary),
         ("Outcomes", ("Outcome", "Calls"), list(calls["by_outcome"].items())),
         ("Attempts", ("Attempt", *rated), _rows(report["attempts"], "attempt", *rated)),
         ("Hours", (f"Hour ({zone})", *rated), _rows(report["hours"], "hour", *rated)),
+        ("Agents", agent, _rows(report.get("agents", []), *agent)),
         ("Batches", batch, _rows(report["batches"], *batch)),
         (
             "Promises by day",

@@ -63,6 +63,7 @@ def call_row(result: Document) -> list[Cell]:
         *_texts(analysis, "call_summary", "user_sentiment"),
         *_texts(call, "recording_url", "public_log_url"),
         *_texts(reading.mapping(result.get("payload")), *OF_JOB),
+        *_texts(result, "agent_id", "agent_version", "from_number", "language"),
     ]
 
 
@@ -124,9 +125,16 @@ def _promised_value(document: Document) -> Cell:
 
 
 def do_not_call_row(entry: Document) -> list[Cell]:
-    """One listed number."""
+    """One listed number or person."""
+    person = reading.text(entry.get("person"))
     # Not the number first: speechctl.sheets explains why a sign may not begin a row.
-    return [_moment(entry.get("at")), str(entry["_id"]), *_texts(entry, "source", "job_id")]
+    return [
+        _moment(entry.get("at")),
+        str(entry["_id"]) if person is None else None,
+        *_texts(entry, "source", "job_id"),
+        None if person is None else person.partition(":")[2],
+        *_texts(entry, "account_id"),
+    ]
 
 
 #: ``$exists`` lets the sparse indexes of both fields serve it.
@@ -137,7 +145,7 @@ PROMISED: Final = {"$or": [{"fecha_pago_cliente": _PRESENT}, {"monto_pago_client
 _CALL_COLUMNS: Final = (
     "call_id job_id batch_id account_id name dni phone placed_at outcome call_status disconnection_reason "
     "successful seconds cost charged_minutes charged_credit attempt phone_number summary sentiment "
-    "recording_url log_url reference_number debt_amount currency"
+    "recording_url log_url reference_number debt_amount currency agent_id agent_version from_number language"
 )
 _JOB_COLUMNS: Final = (
     "job_id batch_id account_id status name dni phones company_name debt_amount currency due_date "
@@ -165,6 +173,7 @@ _KINDS: Final[Mapping[str, ColumnKind]] = {
 _CALL_FIELDS: Final = (
     "call_id job_id batch_id account_id contact placed_at created_at outcome call_status "
     "disconnection_reason is_successful duration_ms cost charged attempt phone_index "
+    "agent_id agent_version from_number language "
     "call_data.call_analysis call_data.recording_url call_data.public_log_url"
 )
 
@@ -181,7 +190,10 @@ EXPORTS: Final[Mapping[str, Export]] = {
         "jobs", PROMISED, tuple(_PROMISE_COLUMNS.split()), promise_row, tuple(_PROMISE_FIELDS.split())
     ),
     "dnc": Export(
-        "do_not_call", {"spelling_of": None}, ("listed_at", "phone", "source", "job_id"), do_not_call_row
+        "do_not_call",
+        {"spelling_of": None},
+        ("listed_at", "phone", "source", "job_id", "national_id", "account_id"),
+        do_not_call_row,
     ),
 }
 

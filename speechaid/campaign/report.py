@@ -48,6 +48,7 @@ def shape(figures: ReportFigures) -> Document:
         "calls": calls,
         "attempts": _attempts(figures.attempts),
         "hours": _hours(figures.hours, figures.zone),
+        "agents": _agents(figures.agents),
         "promises": _promises(figures.promises, figures.country or ""),
         "analyses": _analyses(figures.analyses),
         "batches": _batches(figures),
@@ -91,6 +92,11 @@ def to_markdown(report: Document) -> str:
                 [_rated_row(f"{row['hour']:02d}:00", row) for row in report["hours"]],
             ),
             *_section(
+                "By agent and number",
+                ("Agent", "Version", "From", "Calls", "Successful", "Rate", "Minutes"),
+                [_agent_row(row) for row in report["agents"]],
+            ),
+            *_section(
                 "By batch",
                 ("Batch", "Name", "Jobs", "Calls", "Successful", "Rate", "Minutes", "Cost"),
                 [_batch_row(row) for row in report["batches"]],
@@ -124,6 +130,12 @@ def _section(title: str, names: Sequence[str], rows: Sequence[Sequence[object]])
 
 def _rated_row(name: object, row: Document) -> tuple[object, ...]:
     return (name, row["calls"], row["successful"], _percent(row["success_rate"]))
+
+
+def _agent_row(row: Document) -> tuple[object, ...]:
+    version = "-" if row["version"] is None else row["version"]
+    _, *rated = _rated_row("", row)
+    return (row["agent_id"], version, row["from_number"] or "-", *rated, f"{row['minutes']:.1f}")
 
 
 def _batch_row(row: Document) -> tuple[object, ...]:
@@ -240,6 +252,28 @@ def _hours(rows: Iterable[Document], zone: str) -> list[Document]:
         {"hour": hour, "calls": sum(outcomes.values()), **_rate(outcomes)}
         for hour, outcomes in sorted(counted.items())
     ]
+
+
+def _agents(rows: Iterable[Document]) -> list[Document]:
+    """Calls by agent, version and calling number, those with the most first."""
+    counted: dict[tuple[str, int | None, str | None], Counter[str]] = {}
+    spoken: defaultdict[tuple[str, int | None, str | None], float] = defaultdict(float)
+    for row in rows:
+        version = reading.number(row["_id"].get("agent_version"))
+        agent = reading.text(row["_id"].get("agent_id")) or ""
+        key = (agent, None if version is None else int(version), reading.text(row["_id"].get("from_number")))
+        counted.setdefault(key, Counter())[_outcome_of(row)] += int(row["calls"])
+        spoken[key] += _number(row, "duration_ms")
+    shaped = [
+        {
+            **dict(zip(("agent_id", "version", "from_number"), key, strict=True)),
+            "calls": sum(outcomes.values()),
+            **_rate(outcomes),
+            "minutes": round(spoken[key] / 60_000, 2),
+        }
+        for key, outcomes in counted.items()
+    ]
+    return sorted(shaped, key=lambda row: (-row["calls"], row["agent_id"], str(row["version"])))
 
 
 def _sums(promises: Document) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from speechaid.check import host
+from speechaid.commands.batch_agent import BatchChoice, faults_at_retell, own_choices
 from speechaid.embedded.database import published_uri
 from speechaid.embedded.files import read_address
 from speechaid.errors import ConfigError, ExitStatus, FleetError, StoreError, StoreUnavailable
@@ -58,15 +59,17 @@ def _checks(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]
     source = f"from {source} and the environment" if source else "from the environment"
     yield from check_findings.settings_valid(settings_warnings(), source)
     yield check_findings.check_lease(settings)
-    yield from _database(settings)
-    yield from _retell(settings, before_start=before_start)
+    choices: list[BatchChoice] = []
+    yield from _database(settings, choices)
+    yield from _retell(settings, choices, before_start=before_start)
     yield from host.checks(settings, before_start=before_start)
 
 
 # -- the database ------------------------------------------------------------------------------------------
 
 
-def _database(settings: Settings) -> Iterator[CheckFinding]:
+def _database(settings: Settings, choices: list[BatchChoice]) -> Iterator[CheckFinding]:
+    """Check the database; add what batches have chosen themselves, which Retell is asked about."""
     directory = settings.database.embedded_directory
     uri = None
     if directory is not None:
@@ -90,6 +93,8 @@ def _database(settings: Settings) -> Iterator[CheckFinding]:
     yield from map(check_findings.address_remark, store.remarks)
     with closing(store):
         yield from _inspect(store, settings.database.shown_uri, embedded=directory is not None)
+        with suppress(StoreError):  # its own finding says so
+            choices += own_choices(store, settings)
 
 
 def _inspect(store: Store, address: str, *, embedded: bool) -> Iterator[CheckFinding]:
@@ -115,7 +120,7 @@ def _durability(store: Store) -> CheckFinding:
 # -- Retell ------------------------------------------------------------------------------------------------
 
 
-def _retell(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]:
+def _retell(settings: Settings, choices: list[BatchChoice], *, before_start: bool) -> Iterator[CheckFinding]:
     """Check the key, then what it gives access to: one that is refused would only repeat it."""
     with open_retell(settings) as retell:
         retell.timeout_seconds = min(retell.timeout_seconds, RETELL_SECONDS)
@@ -134,6 +139,8 @@ def _retell(settings: Settings, *, before_start: bool) -> Iterator[CheckFinding]
         directory = RetellDirectory(retell, RETELL_SECONDS)
         yield _agent(directory, settings.retell.agent_id, before_start=before_start)
         yield _number(directory, settings.retell.from_number, before_start=before_start)
+        if choices:
+            yield _batches(directory, choices)
 
 
 def _agent(directory: RetellDirectory, agent_id: str, *, before_start: bool) -> CheckFinding:
@@ -154,6 +161,14 @@ def _number(directory: RetellDirectory, number: str, *, before_start: bool) -> C
     except RetellError as exc:
         return check_findings.not_checked("number", str(exc))
     return check_findings.number_known(found.outbound_countries)
+
+
+def _batches(directory: RetellDirectory, choices: list[BatchChoice]) -> CheckFinding:
+    try:
+        faults = faults_at_retell(directory, choices)
+    except RetellError as exc:
+        return check_findings.not_checked("batches", str(exc))
+    return check_findings.batch_agents(len(choices), faults)
 
 
 # -- output -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Final
 from speechaid.commands.ids import resolve_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
 from speechaid.commands.retell_questions import ask_retell
+from speechaid.dialer.context import agent_choice
 from speechaid.model.agent import Agent, Engine
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
@@ -56,7 +57,10 @@ class Sample:
 def check_agent(context: HandlerContext, command: Invocation) -> Result | Continue:
     """The variables that the agent's prompt names, and those that the batch's jobs have."""
     batch = None if command.args["batch"] is None else resolve_batch(context.store, command.args["batch"])
-    agent_id = command.args["agent"] or context.settings.retell.agent_id
+    choice = agent_choice(context.settings, batch)
+    agent_id = command.args["agent"] or choice.agent_id
+    # Of another agent than the batch's, the latest version is looked at.
+    version = choice.version if agent_id == choice.agent_id else None
 
     def then(context: HandlerContext, answer: AgentReading | RetellError) -> Result | Continue:
         if isinstance(answer, RetellError):
@@ -68,21 +72,35 @@ def check_agent(context: HandlerContext, command: Invocation) -> Result | Contin
     command.progress({"state": "asking Retell"})
     return ask_retell(
         context,
-        lambda client: read_agent(RetellDirectory(client, RETELL_SECONDS), agent_id),
+        lambda client: read_agent(RetellDirectory(client, RETELL_SECONDS), agent_id, version),
         then,
         within_seconds=RETELL_SECONDS,
     )
 
 
-def read_agent(directory: RetellDirectory, agent_id: str) -> AgentReading:
+def read_agent(directory: RetellDirectory, agent_id: str, version: int | str | None = None) -> AgentReading:
     """Read an agent and what its prompt says about variables.
 
+    Args:
+        directory: of the workspace.
+        agent_id: Retell's id.
+        version: as for ``RetellDirectory.get_agent``.
+
     Raises:
-        ItemUnknown: Retell has no such agent.
+        ItemUnknown: Retell has no such agent, or no such version.
         RetellUnavailable: ask again later.
         Blocked: the key is refused.
     """
-    agent = directory.get_agent(agent_id)
+    return read_prompt_of(directory, directory.get_agent(agent_id, version))
+
+
+def read_prompt_of(directory: RetellDirectory, agent: Agent) -> AgentReading:
+    """Read what the prompt of an agent says about variables.
+
+    Raises:
+        RetellUnavailable: ask again later.
+        Blocked: the key is refused.
+    """
     try:
         prompt = directory.get_prompt(agent)
         not_shown = None if prompt is not None else _why_not_shown(agent)

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
+from speechaid.commands.batch_agent import check_changed_choice, require_level_of
 from speechaid.commands.batch_copy import refuse_opposites, same_name_remark
 from speechaid.commands.batch_fields import OPTIONS, given_options, night_warning
 from speechaid.commands.batch_start import count_waiting, has_hours
@@ -26,6 +27,8 @@ from speechaid.commands.options import (
     edited_document,
     with_unset,
 )
+from speechaid.commands.start_check import StartCheck
+from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
@@ -45,20 +48,42 @@ def edit_batch(context: HandlerContext, command: Invocation) -> Result | Continu
     batch = resolve_open_batch(context.store, command.args["batch"], "edited")
     wanted = _wanted(command)
     _check(context, batch, wanted)
+    edited = edited_document(batch.document, wanted)
+    options = {option.name for option, _ in wanted}
+    if not {"agent", "agent_version"}.isdisjoint(options):
+        edited["agent_pin"] = None  # what is given now is pinned anew
+    return check_changed_choice(
+        context,
+        edited,
+        options,
+        lambda context, check: _edit(context, command, batch, wanted, check),
+        refused="not changed",
+    )
+
+
+def _edit(
+    context: HandlerContext, command: Invocation, batch: Batch, wanted: Wanted, check: StartCheck
+) -> Result | Continue:
+    has_started = batch.is_active or batch.agent_pin is not None
+    pin = check.pin_for(context, command.actor) if has_started else None
 
     def write(context: HandlerContext, moved: int) -> Result | Continue:
-        changes = apply_edit(context, command, batch.batch_id, wanted)
+        changes = apply_edit(context, command, batch.batch_id, wanted, pin)
 
         def finish(context: HandlerContext, more: int) -> Result | Continue:
-            return _answer(context, command, batch.batch_id, changes, moved + more)
+            return _answer(context, command, batch.batch_id, changes, moved=moved + more, check=check)
 
         return _move_retries(context, command, batch, wanted, finish)
 
     return _move_retries(context, command, batch, wanted, write)
 
 
-def apply_edit(context: HandlerContext, command: Invocation, batch_id: str, wanted: Wanted) -> list[Document]:
+def apply_edit(
+    context: HandlerContext, command: Invocation, batch_id: str, wanted: Wanted, pin: AgentPin | None = None
+) -> list[Document]:
     """Write the settings that differ; return each change with ``option``, ``old`` and ``new``.
+
+    With ``pin`` the agent's version is pinned by the same write.
 
     A setting that another operator has changed since it was read is read again, so that the recorded old
     value is the one that was replaced.
@@ -67,14 +92,32 @@ def apply_edit(context: HandlerContext, command: Invocation, batch_id: str, want
         batch = context.store.batches.get(batch_id)
         refuse_cancelled(batch, "edited")
         changes = differing_values(batch.document, wanted)
+        pinned = _pin_change(batch, pin)
+        if pin is not None and pinned is not None:
+            changes["agent_pin"] = pin.document()
         if not changes:
             return []
         expected = _expected(context, batch, wanted)
+        after = edited_document(batch.document, wanted) | ({} if pinned is None else {"agent_pin": pin})
+        require_level_of(context, after, by=command.actor)
         if context.store.batches.write_settings(batch, changes, expected, by=command.actor):
-            return change_rows(batch.document, wanted, changes)
+            rows = change_rows(batch.document, wanted, changes)
+            return rows if pinned is None else [*rows, pinned]
         _check(context, context.store.batches.get(batch_id), wanted)
     message = f"batch {batch_id} kept changing meanwhile: repeat the command"
     raise CommandRefused(ErrorCode.REFUSED, message)
+
+
+def _pin_change(batch: Batch, pin: AgentPin | None) -> Document | None:
+    """The change of the pinned version, as it is recorded; None where it stays."""
+    old = batch.agent_pin
+    if pin is None or (old is not None and (old.agent_id, old.version) == (pin.agent_id, pin.version)):
+        return None
+    return {
+        "option": "pinned_version",
+        "old": None if old is None else f"{old.version} of {old.agent_id}",
+        "new": f"{pin.version} of {pin.agent_id}",
+    }
 
 
 def _wanted(command: Invocation) -> Wanted:
@@ -168,16 +211,29 @@ def _policies(context: HandlerContext, batch: Batch, wanted: Wanted) -> tuple[Re
     return before, after
 
 
+def _unpinned(batch: Batch, check: StartCheck) -> str | None:
+    """A remark where Retell was asked for the version of a batch that is called, and did not say it."""
+    is_open = check.not_checked is not None and batch.is_active and check.current is None
+    return check.version_remark(batch.batch_id) if is_open else None
+
+
 # -- the answer --------------------------------------------------------------------------------------------
 
 
 def _answer(
-    context: HandlerContext, command: Invocation, batch_id: str, changes: list[Document], moved: int
+    context: HandlerContext,
+    command: Invocation,
+    batch_id: str,
+    changes: list[Document],
+    *,
+    moved: int,
+    check: StartCheck,
 ) -> Result | Continue:
     batch = context.store.batches.get(batch_id)
     renamed = any(change["option"] == "name" for change in changes)
     remark = same_name_remark(context, batch_id, batch.name, batch.account_id) if renamed else None
-    warnings = [sentence for sentence in (night_warning(command.args), remark) if sentence is not None]
+    sentences = (night_warning(command.args), remark, check.not_checked, _unpinned(batch, check))
+    warnings = [sentence for sentence in sentences if sentence is not None]
     result: Result = {
         "batch_id": batch_id,
         "name": batch.name,

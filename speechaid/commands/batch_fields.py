@@ -8,7 +8,7 @@ at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from speechaid.commands import options
@@ -22,7 +22,8 @@ from speechaid.commands.options import (
     stored_value,
     zone_name,
 )
-from speechaid.model import reading
+from speechaid.model import agent_settings, reading
+from speechaid.model.levels import Level
 from speechaid.model.reading import Document
 from speechaid.model.states import Priority
 from speechaid.protocol.messages import ErrorCode
@@ -82,6 +83,13 @@ def options_of(document: Document) -> dict[str, object]:
         else:
             found[option.name] = value
     return found
+
+
+def level_of(document: Document) -> Level:
+    """What a daemon must be able to heed, to dial this batch."""
+    pinned = Level.FIRST if document.get("agent_pin") is None else Level.PEOPLE_AND_AGENTS
+    found = [option.level for option in OPTIONS if stored_value(document, option) is not None]
+    return max([pinned, *found])
 
 
 def window_settings(args: Mapping[str, Any]) -> Wanted:
@@ -179,6 +187,21 @@ def priority_word(number: object) -> str:
     return Priority(min(max(whole, Priority.NORMAL), Priority.URGENT)).name.lower()
 
 
+def _yes_or_no_option(stored: object) -> object:
+    return {True: "yes", False: "no"}.get(reading.yes_or_no(stored))  # type: ignore[arg-type]
+
+
+def _agent_setting(name: str, rule: agent_settings.Rule) -> Callable[[Any], object]:
+    def to_stored(typed: str) -> object:
+        value = rule.read(typed)
+        if value is None:
+            sentence = f"{name}: {reading.wrong_value(typed, rule.allowed)}"
+            raise CommandRefused(ErrorCode.BAD_ARGUMENT, sentence)
+        return value
+
+    return to_stored
+
+
 OPTIONS: Final[tuple[Option, ...]] = (
     Option(name="name", path="name", to_stored=str, to_option=reading.text, is_setting=False),
     Option(name="description", path="description", to_stored=str, to_option=reading.text),
@@ -208,6 +231,29 @@ OPTIONS: Final[tuple[Option, ...]] = (
         path="call_settings.voicemail_counts",
         to_stored=bool,
         to_option=reading.yes_or_no,
+    ),
+    *(
+        Option(
+            name=name,
+            path=f"call_settings.{field}",
+            to_stored=_agent_setting(name, agent_settings.RULES[field]),
+            to_option=agent_settings.RULES[field].read,
+            level=Level.PEOPLE_AND_AGENTS,
+        )
+        for name, field in (
+            ("agent", "agent_id"),
+            ("agent_version", "agent_version"),
+            ("from_number", "from_number"),
+            ("language", "language"),
+            ("voicemail_option", "voicemail_option"),
+        )
+    ),
+    Option(
+        name="dnc_detection",
+        path="call_settings.dnc_detection",
+        to_stored=lambda word: word == "yes",
+        to_option=_yes_or_no_option,
+        level=Level.PEOPLE_AND_AGENTS,
     ),
 )
 _BY_NAME: Final = {option.name: option for option in OPTIONS}

@@ -136,6 +136,12 @@ def defaults_of(settings: Settings, account: Account | None) -> dict[str, _Defau
         "max_call_duration": _setting(call.max_duration_minutes * 60, "CALL_MAX_DURATION_MINUTES"),
         "max_concurrent_calls": _Default(value=None, source="default"),
         "voicemail_counts": _setting(call.voicemail_counts, "SPEECHAID_VOICEMAIL_COUNTS"),
+        "agent": _setting(settings.retell.agent_id, "RETELL_AGENT_ID"),
+        "agent_version": _Default(value=None, source="default"),
+        "from_number": _setting(settings.retell.from_number, "RETELL_FROM_NUMBER"),
+        "language": _Default(value=None, source="default"),
+        "voicemail_option": _Default(value="agent", source="default"),
+        "dnc_detection": _Default(value="yes", source="default"),
     }
 
 

@@ -6,9 +6,20 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from speechaid.commands.batch_agent import (
+    check_changed_choice,
+    check_choice,
+    pin_version,
+    require_level_of,
+)
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_edit import apply_edit
-from speechaid.commands.batch_fields import batch_fields, night_warning, window_settings
+from speechaid.commands.batch_fields import (
+    batch_fields,
+    given_options,
+    night_warning,
+    window_settings,
+)
 from speechaid.commands.batch_start import (
     CREATED_PAUSED,
     needs_own_hours,
@@ -17,30 +28,45 @@ from speechaid.commands.batch_start import (
 )
 from speechaid.commands.ids import refuse_cancelled, resolve_batch, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
-from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
+from speechaid.commands.start_check import StartCheck, warn_of_variables
 from speechaid.commands.wait_for_dials import wait_for_dials
 from speechaid.dialer.context import dialling_defaults
 from speechaid.errors import NotFound
 from speechaid.model.batch import Batch
+from speechaid.model.reading import Document
 from speechaid.model.states import counts_by_status
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import eligibility
-from speechaid.rules.phones import country_of
 
 #: Batches paused by one task of the emergency thread; other tasks run between two portions.
 _PORTION: Final = 500
 
 
-def create_batch(context: HandlerContext, command: Invocation) -> Result:
+def create_batch(context: HandlerContext, command: Invocation) -> Result | Continue:
     """Create an empty batch, on request with the settings of another."""
     command = with_copied_settings(context, command)
     check_account(context, command)
     fields = batch_fields(command.args, name=command.args["name"])
+    given = {option.name for option, _ in given_options(command.args)}
+    return check_changed_choice(
+        context,
+        {"_id": fields["name"], **fields},
+        given,
+        lambda context, check: _create(context, command, fields, check),
+        refused="not created",
+    )
+
+
+def _create(context: HandlerContext, command: Invocation, fields: Document, check: StartCheck) -> Result:
     if command.args["paused"]:
         fields["pause"] = {"by": command.actor, "reason": CREATED_PAUSED, "at": context.store.now()}
+    require_level_of(context, fields, by=command.actor)
     batch_id = context.store.batches.create({**fields, "created_by": command.actor})
+    if not command.args["paused"]:
+        pin_version(context, batch_id, check, by=command.actor)
     remark = same_name_remark(context, batch_id, fields["name"], fields.get("account_id"))
-    warnings = [sentence for sentence in (night_warning(command.args), remark) if sentence is not None]
+    sentences = (night_warning(command.args), remark, check.not_checked)
+    warnings = [sentence for sentence in sentences if sentence is not None]
     created = {"batch_id": batch_id, "name": fields["name"], "active": fields["is_active"]}
     return {**created, "warning": "; ".join(warnings) or None}
 
@@ -72,11 +98,11 @@ def resume_batch(context: HandlerContext, command: Invocation) -> Result | Conti
     require_hours(
         batch, context.settings, command.args, remedy=f"resume-batch {batch.batch_id} --hours 09:00-19:00"
     )
-    account = None if batch.account_id is None else context.store.accounts.find(batch.account_id)
-    return check_before_start(
+    return check_choice(
         context,
-        country_of(batch, account, context.settings.dialling.default_country),
+        batch,
         lambda context, check: _start(context, command, batch, check),
+        refused="not started",
     )
 
 
@@ -88,6 +114,7 @@ def _start(
         message = f"batch {batch.batch_id} was paused or resumed meanwhile: see speechctl batches"
         raise CommandRefused(ErrorCode.REFUSED, message)
     changes = apply_edit(context, command, batch.batch_id, window_settings(command.args))
+    pin_version(context, batch.batch_id, check, by=command.actor)
     _resume(context, command, batch)
 
     def finish(context: HandlerContext, started: Result) -> Result | Continue:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from speechaid.campaign.number_list import NumberList
+from speechaid.campaign.person_search import Meaning, readings_of
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.commands.people import countries_in_use
 from speechaid.commands.reading import await_reader
 from speechaid.importing.numbers import NumbersReading
-from speechaid.model.masking import mask_phone
-from speechaid.model.reading import instant, text
+from speechaid.model.masking import mask_each, mask_phone
+from speechaid.model.reading import Document, instant, sequence, text
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules.numbers import is_valid, line_identity, read_cell, read_opt_out
 
@@ -22,9 +24,22 @@ _MAX_LISTED: Final = 1000
 
 def dnc(context: HandlerContext, command: Invocation) -> Result:
     """The length of the list; for a number, whether, since when and why it is listed."""
-    answer: Result = {"listed_numbers": context.store.do_not_call.size()}
+    listing = context.store.do_not_call
+    answer: Result = {"listed_numbers": listing.size(), "listed_people": listing.people_size()}
     if command.args["number"] is None:
         return answer
+    person = _person_entries(context, command)
+    if person:
+        numbers = [text(one) or "" for entry in person for one in sequence(entry.get("numbers"))]
+        return answer | {
+            "number": str(command.args["number"]).strip(),
+            "listed": True,
+            "source": text(person[0].get("source")),
+            "job": text(person[0].get("job_id")),
+            "at": None if (at := instant(person[0].get("at"))) is None else at.isoformat(),
+            "accounts": [text(entry.get("account_id")) for entry in person],
+            "numbers": mask_each(numbers),
+        }
     numbers = _numbers(context, command)
     entries = [entry for one in numbers if (entry := context.store.do_not_call.entry(one)) is not None]
     entry = entries[0] if entries else None
@@ -60,7 +75,19 @@ def dnc_add(context: HandlerContext, command: Invocation) -> Result:
 
 
 def dnc_remove(context: HandlerContext, command: Invocation) -> Result:
-    """Remove a number, in each form in which ``dnc-add`` lists it; jobs that ended by it stay cancelled."""
+    """Remove a number, in each form in which ``dnc-add`` lists it; jobs that ended by it stay cancelled.
+
+    With a person go the numbers that came onto the list with it.
+    """
+    person = _person_entries(context, command)
+    if person:
+        listing = context.store.do_not_call
+        of_person = [number for entry in person for number in map(str, sequence(entry.get("numbers")))]
+        gone = [number for number in of_person if listing.remove(number)]
+        # Last, so that a repeated command finds the rest of the numbers.
+        was_listed = [listing.remove_person(entry) for entry in person]
+        shown = str(command.args["number"]).strip()
+        return {"number": shown, "was_listed": any(was_listed), "numbers": mask_each(gone)}
     numbers = _numbers(context, command)
     removed = [context.store.do_not_call.remove(number) for number in numbers]
     return {"number": mask_phone(numbers[0]), "was_listed": any(removed)}
@@ -124,6 +151,14 @@ def _answer(numbers: NumberList, command: Invocation, *, added: int) -> Result:
     }
 
 
+def _person_entries(context: HandlerContext, command: Invocation) -> list[Document]:
+    """The entries of the person whose national id was typed; none where it is a number, or not listed."""
+    typed = str(command.args["number"])
+    ways = readings_of(typed, _countries(context, command))
+    keys = [key for way in ways if way.meaning is Meaning.ID for key in way.keys]
+    return [entry for key in keys for entry in context.store.do_not_call.people_entries(key)]
+
+
 def _numbers(context: HandlerContext, command: Invocation) -> list[str]:
     """The numbers that are meant, in E.164: one where it is valid."""
     written, countries = command.args["number"], _countries(context, command)
@@ -139,10 +174,4 @@ def _numbers(context: HandlerContext, command: Invocation) -> list[str]:
 
 
 def _countries(context: HandlerContext, command: Invocation) -> list[str]:
-    """The country of national numbers: the option's alone, else the setting's, then each that is in use."""
-    if command.args["country"]:
-        return [str(command.args["country"])]
-    default = context.settings.dialling.default_country or ""
-    tables = (context.store.batches.table, context.store.accounts.table)
-    in_use = {code for table in tables for code in map(text, table.distinct("country")) if code}
-    return [default, *sorted(code.upper() for code in in_use if code.upper() != default.upper())]
+    return countries_in_use(context, command.args["country"])

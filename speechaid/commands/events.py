@@ -150,6 +150,9 @@ def _matches(request: Request, item: Mapping[str, Any]) -> bool:
     job, worker, batch = (request.args.get(name) for name in ("job", "worker", "batch"))
     if batch is not None and not str(item.get("batch", "")).startswith(batch):
         return False
+    agent = request.args.get("agent")
+    if agent is not None and item.get("agent") != agent:
+        return False
     if job is not None and not str(item.get("job", "")).startswith(job):
         return False
     return worker is None or item.get("worker") in {worker, f"worker-{worker}"}

@@ -14,7 +14,8 @@ from typing import Any, Final
 from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import resolve_job
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
-from speechaid.dialer.context import WorkerContext
+from speechaid.commands.start_check import describe_choice
+from speechaid.dialer.context import WorkerContext, agent_choice
 from speechaid.dialer.preflight import (
     Preflight,
     evaluate,
@@ -28,6 +29,7 @@ from speechaid.model.masking import mask_phone
 from speechaid.model.states import FINISHED, JobStatus, SuspendReason
 from speechaid.protocol.text import plural
 from speechaid.rules import metering
+from speechaid.rules.agent_choice import AgentChoice, Source
 from speechaid.rules.checks import document_check
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice, PhoneState
@@ -56,7 +58,7 @@ Check = dict[str, Any]
 #: the person's turn, on which number, and is there money and somebody to call.
 _ORDER: Final = (
     *("job", "request", "served", "hold", "batch", "window", "due", "attempts", "phone"),
-    *("do-not-call list", "number", "number free", "document"),
+    *("do-not-call list", "number", "number free", "agent", "document"),
     *("account", "balance", "daily limit", "account concurrency", "batch concurrency"),
     "workers of this host",
 )
@@ -64,7 +66,17 @@ _ORDER: Final = (
 
 def explain(context: HandlerContext, command: Invocation) -> Result:
     """Every check with its value, a summary, and the next chance."""
-    job = resolve_job(context.store, command.args["job"])
+    return explain_job(context, command.snapshot, resolve_job(context.store, command.args["job"]))
+
+
+def explain_job(context: HandlerContext, snapshot: Mapping[str, Any], job: Job) -> Result:
+    """What ``explain`` answers about a job.
+
+    Args:
+        context: the handler's.
+        snapshot: of the daemon, for the workers of this host.
+        job: as read.
+    """
     worker_context = dry_run_context(context)
     preflight = read_preflight(worker_context, job)
     chosen = next_phone(worker_context, job, preflight)
@@ -83,7 +95,9 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
     else:
         checks += _before_dial(evaluate(worker_context, job, number, preflight))
         checks.append(_number_free(context, job, number))
-    checks.append(_workers(command.snapshot, job.batch_id, preflight.batch))
+    choice = agent_choice(context.settings, preflight.batch)
+    checks.append(_agent(choice))
+    checks.append(_workers(snapshot, job.batch_id, preflight.batch))
     checks.sort(key=_place)
     failed = [check for check in checks if not check["passed"]]
     unpredictable = any(check["name"] in _UNPREDICTABLE for check in failed)
@@ -98,6 +112,7 @@ def explain(context: HandlerContext, command: Invocation) -> Result:
         "next_chance": chance,
         "phone": None if number is None else mask_phone(number),
         "phone_index": chosen.index if isinstance(chosen, Choice) else None,
+        "agent": describe_choice(choice),
         "ahead_in_batch": context.store.diagnostics.ahead_of(job, _MAX_AHEAD) if ready else None,
         "in_hand": _in_hand(job, now),
         "at": now,
@@ -124,10 +139,10 @@ def _check(name: str, passed: bool, value: str, next_chance: datetime | None = N
 
 def _status(job: Job, now: datetime) -> Check:
     waits = job.status in {JobStatus.PENDING, JobStatus.SCHEDULED}
-    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, _described(job, now))
+    return _check("job", waits or job.status is JobStatus.IN_PROGRESS, describe_status(job, now))
 
 
-def _described(job: Job, now: datetime) -> str:
+def describe_status(job: Job, now: datetime) -> str:
     """The job's status with its reason."""
     if job.status is JobStatus.SUSPENDED:
         return f"suspended: {_suspension(job)}"
@@ -236,6 +251,10 @@ def _phone(job: Job, chosen: object, preflight: Preflight) -> Check:
     if isinstance(chosen, Choice):
         others = f"; of the others {left_out}" if left_out else ""
         return _check("phone", True, f"{mask_phone(chosen.number)}, {chosen.index + 1} of {total}{others}")
+    if preflight.is_person_listed:
+        return _check(
+            "phone", False, f"none of {total} may be dialled: the person is on the do-not-call list"
+        )
     cause = _words(getattr(chosen, "cause", ""))
     return _check("phone", False, f"none of {total} may be dialled ({left_out or cause})")
 
@@ -251,6 +270,26 @@ def _number_free(context: HandlerContext, job: Job, number: str) -> Check:
     if holder is None:
         return _check("number free", True, "in no other live call")
     return _check("number free", False, f"in a live call of job {holder}")
+
+
+#: Where each part of a choice comes from, in words.
+_SOURCES: Final[Mapping[Source, str]] = {
+    Source.BATCH: "of the batch",
+    Source.SETTINGS: "of the settings",
+    Source.PINNED: "pinned at the start",
+    Source.RETELL: "chosen by Retell",
+}
+
+
+def _agent(choice: AgentChoice) -> Check:
+    """Who speaks in the next call, and which number it comes from; Retell is not asked about them here."""
+    version = f"version {choice.version} ({_SOURCES[choice.version_source]})"
+    if choice.version is None:
+        version = f"its version {_SOURCES[choice.version_source]}"
+    language = "" if choice.language is None else f", in {choice.language}"
+    agent = f"{choice.agent_id} ({_SOURCES[choice.agent_source]}), {version}{language}"
+    number = f"from {mask_phone(choice.from_number)} ({_SOURCES[choice.number_source]})"
+    return _check("agent", True, f"{agent}; {number}")
 
 
 def _workers(snapshot: Mapping[str, Any], batch_id: str | None, batch: Batch | None) -> Check:
@@ -303,10 +342,10 @@ def _summary(
     if job.status in FINISHED:
         when = next((job.document[name] for name in _ENDED_AT if job.document.get(name)), None)
         since = f" since {when.isoformat(timespec='seconds')}" if isinstance(when, datetime) else ""
-        word, _, reason = _described(job, now).partition(": ")
+        word, _, reason = describe_status(job, now).partition(": ")
         return f"The job is finished: {word}{since}, {reason}"
     if job.status is JobStatus.SUSPENDED:
-        return f"{_described(job, now).capitalize()}; it {_resumption(context, job)}"
+        return f"{describe_status(job, now).capitalize()}; it {_resumption(context, job)}"
     if job.status is JobStatus.IN_PROGRESS:
         return f"Now: {_progress(job, now)}"
     if not failed:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from speechaid.commands.ids import resolve_account, resolve_batch
 from speechaid.commands.interfaces import CommandRefused, HandlerContext
+from speechaid.model import agent_settings, reading
 from speechaid.model.reading import Document
 from speechaid.protocol.messages import ErrorCode
 from speechaid.rules import phones
@@ -20,6 +21,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "batch": "batch_id",
         "account": "account_id",
         "outcome": "last_outcome",
+        "agent": "last_agent_id",
+        "from_number": "last_from_number",
         "number": "contact.phones",
         "date": "created_at",
     },
@@ -27,11 +30,15 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "batch": "batch_id",
         "account": "account_id",
         "outcome": "outcome",
+        "agent": "agent_id",
+        "from_number": "from_number",
         "number": "contact.phone_used",
         "date": "created_at",
     },
     "do_not_call": {"number": "_id", "date": "at"},
 }
+
+_FILTERS: Final = ("batch", "account", "outcome", "agent", "from_number", "number")
 
 
 def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: str) -> Document:
@@ -41,9 +48,10 @@ def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: s
         CommandRefused: a filter that the collection cannot have, or a value that cannot be used.
     """
     fields = FIELDS[collection]
-    given = {name for name in ("batch", "account", "outcome", "number") if args.get(name) is not None}
+    given = {name for name in _FILTERS if args.get(name) is not None}
     for name in sorted(given - fields.keys()):
-        message = f"the do-not-call list belongs to no {name}: leave out --{name}"
+        option = name.replace("_", "-")
+        message = f"the do-not-call list belongs to no {option}: leave out --{option}"
         raise CommandRefused(ErrorCode.BAD_ARGUMENT, message)
     query: Document = {}
     if "batch" in given:
@@ -52,10 +60,27 @@ def filter_query(context: HandlerContext, args: Mapping[str, Any], collection: s
         query[fields["account"]] = resolve_account(context.store, args["account"]).account_id
     if "outcome" in given:
         query[fields["outcome"]] = args["outcome"]
+    if "agent" in given:
+        query[fields["agent"]] = args["agent"]
+    if "from_number" in given:
+        query[fields["from_number"]] = caller_number(args["from_number"])
     if "number" in given:
         query[fields["number"]] = {"$in": _spellings(context, args["number"])}
     days = date_range(context, args)
     return query | ({fields["date"]: days} if days else {})
+
+
+def caller_number(typed: str) -> str:
+    """A number that calls, as Retell lists it.
+
+    Raises:
+        CommandRefused: it is not in E.164.
+    """
+    rule = agent_settings.RULES["from_number"]
+    if rule.read(typed) is None:
+        sentence = f"from-number: {reading.wrong_value(typed, rule.allowed)}"
+        raise CommandRefused(ErrorCode.BAD_ARGUMENT, sentence)
+    return str(rule.read(typed))
 
 
 def date_range(context: HandlerContext, args: Mapping[str, Any]) -> Document:

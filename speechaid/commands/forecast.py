@@ -17,7 +17,7 @@ from speechaid.commands.dry_run import dry_run_context
 from speechaid.commands.ids import resolve_batch_id
 from speechaid.commands.interfaces import HandlerContext, Invocation, Result
 from speechaid.dialer.context import WorkerContext
-from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_holds_only
+from speechaid.dialer.preflight import Preflight, evaluate, forms_of_person, next_phone, read_holds_only
 from speechaid.model.account import Account, Plan
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
@@ -117,6 +117,8 @@ class _Inputs:
     #: Waiting jobs by batch, soonest due first.
     jobs: dict[str | None, list[Job]]
     listed: frozenset[str]
+    #: The entries of people on the do-not-call list.
+    listed_people: frozenset[str]
     busy: frozenset[str]
 
     @classmethod
@@ -137,10 +139,13 @@ class _Inputs:
             accounts={name: replace(account, reservations=()) for name, account in accounts.items()},
             jobs=jobs,
             listed=frozenset(),
+            listed_people=frozenset(),
             busy=frozenset(),
         )
         numbers = {number for job in all_jobs for number in inputs.numbers(job)}
         inputs.listed = store.do_not_call.listed(numbers)
+        people = {form for job in all_jobs for form in forms_of_person(job)}
+        inputs.listed_people = store.do_not_call.listed_people(sorted(people))
         inputs.busy = store.diagnostics.busy_numbers(numbers)
         return inputs
 
@@ -156,11 +161,14 @@ class _Inputs:
 
     def preflight_of(self, job: Job) -> Preflight:
         """The job's preflight, from what was read for all jobs."""
+        numbers = frozenset(self.numbers(job))
+        is_person_listed = not self.listed_people.isdisjoint(forms_of_person(job))
         return replace(
             self.preflight,
             batch=self.batches.get(job.batch_id or ""),
             account=self.accounts.get(job.account_id or ""),
-            listed=self.listed & set(self.numbers(job)),
+            listed=numbers if is_person_listed else self.listed & numbers,
+            is_person_listed=is_person_listed,
             country=self.country(job),
         )
 

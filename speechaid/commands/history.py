@@ -23,6 +23,7 @@ def logs(context: HandlerContext, command: Invocation) -> Result:
             job_id=job_id,
             event=event,
             batch=resolve_batch_id(context.store, command.args["batch"]),
+            agent=command.args["agent"],
             days=date_range(context, command.args),
             after=command.args["after"],
         )

@@ -19,7 +19,9 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from speechaid.campaign.importer import Parsed, job_documents
+from speechaid.campaign.people import id_key_of
 from speechaid.campaign.rows import Kind
+from speechaid.commands.batch_agent import pin_version, require_level_of
 from speechaid.commands.batch_copy import same_name_remark, with_copied_settings
 from speechaid.commands.batch_fields import batch_fields, given_options
 from speechaid.commands.batch_start import (
@@ -39,18 +41,20 @@ from speechaid.commands.import_answer import import_answer, row_preview
 from speechaid.commands.import_choices import read_choices, read_mapping
 from speechaid.commands.import_record import RESULT_FIELDS, record_progress
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
-from speechaid.commands.known_people import KnownPeople, called_since
+from speechaid.commands.known_people import OPTED_OUT, KnownPeople, called_since
 from speechaid.commands.options import country
 from speechaid.commands.reading import await_reader
 from speechaid.commands.start_check import StartCheck, check_before_start, warn_of_variables
+from speechaid.dialer.context import agent_choice
 from speechaid.errors import NotFound, StoreUnavailable
 from speechaid.importing.contacts import ContactsReading
 from speechaid.model.batch import Batch
-from speechaid.model.reading import Document
+from speechaid.model.reading import Document, mapping
 from speechaid.model.states import JobStatus, SuspendReason
 from speechaid.protocol.messages import ErrorCode
 from speechaid.protocol.text import plural
 from speechaid.rules.phones import country_of, is_country
+from speechaid.store.do_not_call import person_forms
 from speechaid.store.imports import people_and_phones
 
 #: Jobs written, or read, by one database command; writes are one flush of its journal.
@@ -62,7 +66,8 @@ _READ_AHEAD: Final = 2
 _NEW_BATCH_OPTIONS: Final = {
     **dict.fromkeys(("name", "copy_from", "description", "account", "priority", "hours", "days", "timezone")),
     **dict.fromkeys(("max_attempts", "retry_delay_hours", "ring_timeout", "max_call_duration")),
-    **dict.fromkeys(("max_concurrent_calls",)),
+    **dict.fromkeys(("max_concurrent_calls", "agent", "agent_version", "from_number", "language")),
+    **dict.fromkeys(("voicemail_option", "dnc_detection")),
     **dict.fromkeys(("voicemail_counts", "no_voicemail_counts", "paused"), False),
 }
 
@@ -154,7 +159,9 @@ def import_contacts(context: HandlerContext, command: Invocation) -> Result | Co
 
     if not command.args["start"] or command.args["dry_run"]:
         return read(context)
-    return check_before_start(context, of_file, read)
+    fields = {} if batch is not None else batch_fields(command.args, name="")
+    planned = batch or Batch.read({"_id": "", **fields})
+    return check_before_start(context, agent_choice(context.settings, planned), of_file, read)
 
 
 def _country(context: HandlerContext, command: Invocation, batch: Batch | None) -> str:
@@ -308,6 +315,7 @@ def _new_batch(context: HandlerContext, command: Invocation, *, accept_unassigne
     fields = batch_fields(command.args, name=name, accept_unassigned=accept_unassigned)
     fields["is_active"] = False
     fields["pause"] = {"by": command.actor, "reason": IMPORT_GOES_ON, "at": context.store.now()}
+    require_level_of(context, fields, by=command.actor)
     return context.store.batches.get(context.store.batches.create({**fields, "created_by": command.actor}))
 
 
@@ -422,10 +430,19 @@ def _new_ones(
         # The keys of a person stay together: a query then finds each of their jobs once, not once a key.
         keys = list(dict.fromkeys(key for document in chunk for key in document["person_keys"]))
         known.add(imports.jobs_of_people(work.account_id, keys))
+    forms = [
+        person_forms(work.account_id, id_key_of(mapping(document["contact"]).get("dni")))
+        for document in chunk
+    ]
+    listed = context.store.do_not_call.listed_people(sorted({form for own in forms for form in own}))
     new = []
-    for row, document in zip(work.parsed.rows[work.position :], chunk, strict=False):
+    for row, document, own in zip(work.parsed.rows[work.position :], chunk, forms, strict=False):
         if document["contact_key"] in known.in_batch:
             work.already_there += 1
+            continue
+        if not listed.isdisjoint(own):
+            known.note_opted_out(row.line)
+            work.left_out += 1
             continue
         match = known.find_match(document)
         if match is not None:
@@ -510,6 +527,8 @@ def _finish(context: HandlerContext, command: Invocation, work: _Import) -> Resu
         return warn_of_variables(context, batch_id, work.start_check, answer)
 
     if command.args["start"]:
+        if work.start_check is not None:
+            pin_version(context, batch_id, work.start_check, by=command.actor)
         context.store.batches.resume(batch_id, by=command.actor)
         return start_imported(context, command, batch_id, finish)
     if created:
@@ -543,7 +562,13 @@ def _drop_empty(context: HandlerContext, work: _Import) -> None:
     context.store.batches.delete(work.batch.batch_id)
     context.store.imports.remove(work.import_id)
     counts = ", ".join(f"{count} {state}" for state, count in sorted(work.known.counts.items()))
-    first = work.known.named[0]
+    if set(work.known.counts) == {OPTED_OUT}:
+        message = (
+            f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) has "
+            "opted out by national id (speechctl dnc ID)"
+        )
+        raise CommandRefused(ErrorCode.REFUSED, message)
+    first = next(row for row in work.known.named if row["state"] != OPTED_OUT)
     message = (
         f"nothing was imported: everybody in the file ({plural(work.left_out, 'person', 'people')}) is in "
         f"the account already ({counts}; "

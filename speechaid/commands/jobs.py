@@ -28,6 +28,9 @@ _CALL_FIELDS: Final[tuple[str, ...]] = (
     "attempt",
     "phone_index",
     "worker",
+    "agent_id",
+    "agent_version",
+    "language",
 )
 #: The fields of Retell's call analysis in the answer.
 _ANALYSIS_FIELDS: Final = ("call_successful", "user_sentiment", "in_voicemail", "call_summary")
@@ -109,6 +112,9 @@ def _dial(dial: Dial) -> Result:
         "ambiguous": dial.is_ambiguous,
         "empty_lookups": dial.empty_lookups,
         "parked_at": dial.parked_at,
+        "agent_id": dial.request.get("override_agent_id"),
+        "agent_version": dial.request.get("override_agent_version"),
+        "from_number": mask_phone(str(dial.request.get("from_number") or "")) or None,
     }
 
 
@@ -120,6 +126,8 @@ def _call_row(result: Document, shown: Mapping[str, str]) -> Result:
         row["analysis"] = {name: analysis[name] for name in _ANALYSIS_FIELDS if name in analysis}
     elif WAIT in result:
         row["analysis_due_at"] = mapping(result[WAIT]).get("due_at")
+    if (caller := result.get("from_number")) is not None:
+        row["from_number"] = mask_phone(str(caller))
     return {**row, "phone": shown.get(str(used), mask_phone(str(used))) if used else None}
 
 

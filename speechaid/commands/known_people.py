@@ -23,6 +23,8 @@ from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus
 WAITING: Final = "waiting"
 REACHED: Final = "reached"
 CALLED: Final = "called"
+#: The person is on the do-not-call list, and is left out whatever the options say.
+OPTED_OUT: Final = "opted_out"
 _WAITS: Final = frozenset(
     {JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.SUSPENDED, JobStatus.IN_PROGRESS}
 )
@@ -90,6 +92,12 @@ class KnownPeople:
         if len(self.named) < _MAX_NAMED:
             named = {"line": line, "state": known.state, "batch_id": known.batch_id, "job_id": known.job_id}
             self.named.append(named)
+
+    def note_opted_out(self, line: int) -> None:
+        """Count and name a contact who is on the do-not-call list as a person."""
+        self.counts[OPTED_OUT] += 1
+        if len(self.named) < _MAX_NAMED:
+            self.named.append({"line": line, "state": OPTED_OUT, "batch_id": None, "job_id": None})
 
     def _read(self, document: Document) -> _Known | None:
         if self.import_id is not None and document.get("import_id") == self.import_id:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from speechaid.commands.interfaces import CommandRefused
 from speechaid.model import reading
+from speechaid.model.levels import Level
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document, mapping
 from speechaid.protocol.messages import ErrorCode
@@ -35,6 +36,8 @@ class Option:
     to_option: Callable[[Any], object]
     #: Whether ``--copy-from`` copies it, and ``--unset`` removes it.
     is_setting: bool = True
+    #: What a daemon must be able to heed, to dial where this is set.
+    level: Level = Level.FIRST
 
 
 #: Options with their new values; None: back to the default.

@@ -15,10 +15,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.campaign.people import are_same_person, person_keys
+from speechaid.campaign.people import are_same_person, keys_of_job
+from speechaid.commands.batch_agent import require_level_of
 from speechaid.commands.batch_start import REDIAL_PAUSED
 from speechaid.commands.ids import refuse_cancelled, resolve_open_batch
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Invocation, Result
+from speechaid.dialer.preflight import forms_of_person
 from speechaid.model.batch import Batch
 from speechaid.model.job import Job
 from speechaid.model.reading import Document, mapping
@@ -35,7 +37,7 @@ _PORTION: Final = 500
 #: Fields of a job that the new one has, too.
 _COPIED: Final = (
     *("account_id", "mode", "contact", "to_number", "nombre", "rut", "payload", "max_attempts"),
-    *("contact_key", "person_keys", "dead_phones"),
+    *("contact_key", "person_keys", "name_key", "dead_phones"),
 )
 _BATCH_COPIED: Final = ("description", "account_id", "country", "priority", "call_settings")
 
@@ -59,10 +61,7 @@ class _Redial:
 
     def keys_of(self, job: Job) -> list[str]:
         """The keys of a job's person."""
-        stored = job.document.get("person_keys")
-        if isinstance(stored, list) and stored:
-            return [str(key) for key in stored]
-        return person_keys(job.contact.dni, job.contact.phones, self.country)
+        return keys_of_job(job, self.country)
 
     @property
     def own_id(self) -> str | None:
@@ -179,6 +178,7 @@ def _new_batch(context: HandlerContext, command: Invocation, work: _Redial) -> B
             "started_at": now,
         },
     }
+    require_level_of(context, fields, by=command.actor)
     try:
         return context.store.batches.get(context.store.batches.create(fields))
     except Duplicate as exc:
@@ -222,6 +222,8 @@ def _chosen(context: HandlerContext, work: _Redial, portion: list[Job]) -> list[
             by_key[key].append(other)
     numbers = {job.job_id: _numbers(job, work.country) for job in portion}
     listed = context.store.do_not_call.listed(sorted(set().union(*numbers.values())) if numbers else [])
+    forms = {job.job_id: forms_of_person(job) for job in portion}
+    listed_people = context.store.do_not_call.listed_people(sorted(set().union(*forms.values())))
     chosen = []
     for job in portion:
         own = keys[job.job_id]
@@ -238,7 +240,7 @@ def _chosen(context: HandlerContext, work: _Redial, portion: list[Job]) -> list[
             job,
             others.values(),
             family=work.family,
-            is_listed=bool(numbers[job.job_id] & listed),
+            is_listed=bool(numbers[job.job_id] & listed) or not listed_people.isdisjoint(forms[job.job_id]),
             has_phone=phones.choose(job.contact.phones, 0, dead, work.country) is not None,
         )
         if reason is None:

@@ -1,4 +1,4 @@
-"""What Retell is asked before a batch starts: are agent and number there, and what does the prompt need?
+"""What Retell is asked before a batch starts: has it agent and number, and what does the prompt need?
 
 A Retell that does not answer delays a start by ``RETELL_SECONDS`` and forbids nothing: the answer says what
 was not checked.
@@ -14,17 +14,19 @@ from speechaid.commands.agent_check import (
     AgentReading,
     Sample,
     lacking_sentence,
-    read_agent,
+    read_prompt_of,
     sample_variables,
 )
 from speechaid.commands.interfaces import CommandRefused, Continue, HandlerContext, Result
 from speechaid.commands.retell_questions import ask_retell
-from speechaid.model.agent import PhoneNumber
+from speechaid.dialer.context import agent_choice
+from speechaid.model.agent import Agent
+from speechaid.model.agent_settings import AgentPin
 from speechaid.protocol.messages import ErrorCode
-from speechaid.retell.client import RetellClient
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import ItemUnknown, RetellError
 from speechaid.retell.variables import DERIVED
+from speechaid.rules.agent_choice import AgentChoice, AtRetell, Source, fault_at_retell
 from speechaid.rules.prompt_variables import compare_variables
 
 #: The longest that a start waits for Retell, in seconds.
@@ -33,69 +35,141 @@ RETELL_SECONDS: Final = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class StartCheck:
-    """What Retell said about the agent before a start; it knows agent and number."""
+    """What Retell said about agent and number; where it answered, it has both."""
 
+    choice: AgentChoice
     #: None where nothing was checked.
     reading: AgentReading | None
     #: Why something was not checked.
     not_checked: str | None
+    #: The version that the agent has at Retell now: the published one, else its draft.
+    current: Agent | None = None
+
+    def pin_for(self, context: HandlerContext, by: str) -> AgentPin | None:
+        """The version to pin; None where one is chosen or pinned already, or Retell did not say it."""
+        if self.choice.version_source is not Source.RETELL or self.current is None:
+            return None
+        if self.current.version is None:
+            return None
+        return AgentPin(
+            agent_id=self.choice.agent_id, version=self.current.version, at=context.store.now(), by=by
+        )
+
+    def version_remark(self, batch_id: str) -> str | None:
+        """A sentence about the version where an operator may not expect it; None: there is nothing to say."""
+        choice, current = self.choice, None if self.current is None else self.current.version
+        take_it = f"edit-batch {batch_id} --agent {choice.agent_id}"
+        if choice.version_source is Source.RETELL and current is None:
+            return f"the agent's version is not pinned, so Retell chooses it at each call: {take_it} pins it"
+        if choice.version_source is Source.PINNED and current is not None and current != choice.version:
+            return f"the batch keeps version {choice.version} of its agent; Retell has {current}: {take_it}"
+        if choice.version is None and self.current is not None and self.current.is_published is False:
+            return f"no version of the agent is published: its draft {current} is called with"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _AtRetell:
-    """Retell's answers; None where it does not have it."""
+class _Answers:
+    """Retell's answers."""
 
+    found: AtRetell
     reading: AgentReading | None
-    number: PhoneNumber | None
+    current: Agent | None
 
 
 T = TypeVar("T")
 Then = Callable[[HandlerContext, StartCheck], Result | Continue]
 
 
-def check_before_start(context: HandlerContext, country: str | None, then: Then) -> Result | Continue:
-    """Refuse a start whose calls Retell would refuse: an agent or a number that it does not have.
+def check_before_start(
+    context: HandlerContext,
+    choice: AgentChoice,
+    country: str | None,
+    then: Then,
+    *,
+    refused: str = "not started",
+) -> Result | Continue:
+    """Refuse agent, version or number that Retell does not have: it would refuse each call.
 
     Args:
         context: the handler's.
+        choice: agent, version and number of the batch.
         country: of the batch (ISO 3166 alpha-2), which the number must be allowed to call; None: unknown.
-        then: goes on with the start.
+        then: goes on.
+        refused: what does not happen, for the text of a refusal.
     """
-    retell = context.settings.retell
 
-    def question(client: RetellClient) -> _AtRetell:
-        directory = RetellDirectory(client, RETELL_SECONDS)
-        return _AtRetell(
-            reading=_known(lambda: read_agent(directory, retell.agent_id)),
-            number=_known(lambda: directory.get_number(retell.from_number)),
-        )
-
-    def checked(context: HandlerContext, answer: _AtRetell | RetellError) -> Result | Continue:
+    def checked(context: HandlerContext, answer: _Answers | RetellError) -> Result | Continue:
         if isinstance(answer, RetellError):
             why = f"agent, number and variables were not checked: {answer}"
-            return then(context, StartCheck(reading=None, not_checked=why))
-        _refuse(answer, retell.agent_id, country)
-        reading = answer.reading
-        not_shown = None if reading is None else reading.not_shown
+            return then(context, StartCheck(choice=choice, reading=None, not_checked=why))
+        fault = fault_at_retell(choice, answer.found, country)
+        if fault is not None:
+            message = f"{refused}, for Retell would refuse each call: {fault}"
+            raise CommandRefused(ErrorCode.REFUSED, message)
+        not_shown = None if answer.reading is None else answer.reading.not_shown
         text = None if not_shown is None else f"the variables were not checked: {not_shown}"
-        return then(context, StartCheck(reading=reading, not_checked=text))
+        check = StartCheck(choice=choice, reading=answer.reading, not_checked=text, current=answer.current)
+        return then(context, check)
 
-    return ask_retell(context, question, checked, within_seconds=RETELL_SECONDS)
+    return ask_retell(
+        context,
+        lambda client: _ask(RetellDirectory(client, RETELL_SECONDS), choice),
+        checked,
+        within_seconds=RETELL_SECONDS,
+    )
 
 
 def warn_of_variables(
     context: HandlerContext, batch_id: str, check: StartCheck, answer: Result
 ) -> Result | Continue:
-    """Add to the answer of a start which variables of the prompt have no value, or why that is not known."""
-    reading = check.reading
+    """Add to the answer of a start its agent and number, and what about them an operator should know.
+
+    That is which variables of the prompt have no value, or why that is not known, and which version speaks.
+    """
+    batch = context.store.batches.get(batch_id)
+    reading, remark = check.reading, check.version_remark(batch_id)
+    answer = {**answer, "agent": describe_choice(agent_choice(context.settings, batch))}
     if reading is None or not reading.prompt.is_shown:
-        return {**answer, "agent_warning": check.not_checked}
+        return {**answer, "agent_warning": _joined(check.not_checked, remark)}
 
     def finish(_context: HandlerContext, sample: Sample) -> Result:
         found = compare_variables(reading.prompt, sample.variables, DERIVED)
-        return {**answer, "agent_warning": lacking_sentence(found, sample, batch_id)}
+        lacking = lacking_sentence(found, sample, batch_id)
+        return {**answer, "agent_warning": _joined(lacking, remark)}
 
-    return sample_variables(context, context.store.batches.get(batch_id), finish)
+    return sample_variables(context, batch, finish)
+
+
+def describe_choice(choice: AgentChoice) -> Result:
+    """Agent, version and number with where each comes from."""
+    return {
+        "agent_id": choice.agent_id,
+        "agent_source": choice.agent_source,
+        "version": choice.version,
+        "version_source": choice.version_source,
+        "from_number": choice.from_number,
+        "number_source": choice.number_source,
+        "language": choice.language,
+    }
+
+
+def _joined(*sentences: str | None) -> str | None:
+    return "; ".join(sentence for sentence in sentences if sentence is not None) or None
+
+
+def _ask(directory: RetellDirectory, choice: AgentChoice) -> _Answers:
+    current = _known(lambda: directory.get_current_agent(choice.agent_id))
+    speaks = current
+    if current is not None and choice.version is not None and current.version != choice.version:
+        speaks = _known(lambda: directory.get_agent(choice.agent_id, choice.version))
+    found = AtRetell(
+        has_agent=current is not None,
+        has_version=speaks is not None,
+        number=_known(lambda: directory.get_number(choice.from_number)),
+    )
+    reading = None if speaks is None else read_prompt_of(directory, speaks)
+    return _Answers(found=found, reading=reading, current=current)
 
 
 def _known(read: Callable[[], T]) -> T | None:
@@ -103,18 +177,3 @@ def _known(read: Callable[[], T]) -> T | None:
         return read()
     except ItemUnknown:
         return None
-
-
-def _refuse(known: _AtRetell, agent_id: str, country: str | None) -> None:
-    number, fault = known.number, None
-    if known.reading is None:
-        fault = f"Retell has no agent RETELL_AGENT_ID={agent_id} (speechctl agents lists those that it has)"
-    elif number is None:
-        fault = "Retell has not the number RETELL_FROM_NUMBER (speechctl numbers lists those that it has)"
-    elif country is not None and not number.may_call(country):
-        fault = (
-            f"RETELL_FROM_NUMBER may call {', '.join(number.outbound_countries)} alone, not {country}, "
-            "the batch's country: change that in Retell's dashboard, or take another number"
-        )
-    if fault is not None:
-        raise CommandRefused(ErrorCode.REFUSED, f"not started, for Retell would refuse each call: {fault}")

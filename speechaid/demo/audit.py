@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from speechaid.model.job import Job
@@ -67,6 +68,16 @@ class AuditPolicy:
     max_attempts: int
     retry_delay_seconds: float
     no_answer_delay_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedAgent:
+    """With what the calls of a batch are to be placed."""
+
+    agent_id: str
+    from_number: str
+    #: None: whichever Retell chooses.
+    version: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +149,7 @@ def audit(
     results: Sequence[Document],
     policy: AuditPolicy,
     marked: Collection[str] = (),
+    wanted: Mapping[str, WantedAgent] = MappingProxyType({}),
 ) -> Audit:
     """Compare placed calls, results and jobs after the campaign has ended.
 
@@ -149,12 +161,14 @@ def audit(
         policy: the settings of the daemon.
         marked: numbers that Retell refuses to call, since the person asked for it in a call whose end was
             reported otherwise.
+        wanted: agent, version and number by batch; calls of other batches may have any.
     """
     unjustified = [
         f"{' and '.join(pair['call_ids'])}: two calls at once to {mask_phone(pair['to_number'])}"
         for pair in overlaps
     ]
     differences = _compare_calls(placed_calls, results)
+    unjustified += [fault for call in placed_calls if (fault := _wrong_agent(call, wanted)) is not None]
     excused = excused_calls(results)
     per_job = Counter(str(result["job_id"]) for result in results if str(result.get("call_id")) in excused)
     unjustified += [
@@ -176,6 +190,22 @@ def audit(
             unjustified += [] if fault is None else [fault]
         differences += _compare_job(job, replay, marked)
     return Audit(unjustified=unjustified, differences=differences)
+
+
+def _wrong_agent(call: Document, wanted: Mapping[str, WantedAgent]) -> str | None:
+    """What is wrong with agent, version and number of a placed call, or None."""
+    of_batch = wanted.get(str((call["metadata"] or {}).get("batch_id")))
+    if of_batch is None:
+        return None
+    pairs = {
+        "agent": (call.get("agent_id"), of_batch.agent_id),
+        "number": (mask_phone(str(call.get("from_number"))), mask_phone(of_batch.from_number)),
+        "version": (call.get("agent_version"), of_batch.version),
+    }
+    for name, (found, right) in pairs.items():
+        if right is not None and found != right:
+            return f"{call['call_id']}: called with {name} {found} instead of {right}"
+    return None
 
 
 def excused_calls(results: Iterable[Document]) -> frozenset[str]:
@@ -249,6 +279,9 @@ def _recorded_facts(result: Document) -> dict[str, object]:
     return {
         "number": mask_phone(str(result["contact"]["phone_used"])),
         "job": result["job_id"],
+        "agent": result.get("agent_id"),
+        "version": result.get("agent_version"),
+        "from": mask_phone(str(result.get("from_number") or "")),
         "call_status": result["call_status"],
         "reason": result["disconnection_reason"],
         "duration_ms": round(float(result["duration_ms"] or 0)),
@@ -259,6 +292,9 @@ def _actual_facts(call: Document) -> dict[str, object]:
     return {
         "number": mask_phone(str(call["to_number"])),
         "job": (call["metadata"] or {}).get("job_id"),
+        "agent": call.get("agent_id"),
+        "version": call.get("agent_version"),
+        "from": mask_phone(str(call.get("from_number") or "")),
         "call_status": call["call_status"],
         "reason": call["disconnection_reason"],
         "duration_ms": round(float(call["duration_ms"] or 0)),

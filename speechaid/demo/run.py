@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from speechaid.demo.audit import Audit, AuditPolicy, audit
+from speechaid.demo.audit import Audit, AuditPolicy, WantedAgent, audit
 from speechaid.demo.contacts import IMPORT_OPTIONS, contacts
 from speechaid.demo.daemon import DaemonProcess
 from speechaid.demo.progress import LAST_OUTCOMES, CallInProgress, CampaignView, Ended, progress
@@ -39,6 +39,8 @@ from speechaid.store.connection import Store, connect
 SPEED: Final = 60.0
 WORKERS: Final = 8
 POLICY: Final = AuditPolicy(max_attempts=3, retry_delay_seconds=1.5, no_answer_delay_seconds=2.5)
+#: The batch names them itself; the daemon's settings name others.
+WANTED: Final = WantedAgent(agent_id="agent_demo", from_number="+15005550006", version=0)
 #: Seconds between two reads of the campaign, at least ``REFRESH_COST_FACTOR`` times the duration of a read.
 REFRESH_SECONDS: Final = 0.4
 REFRESH_COST_FACTOR: Final = 5.0
@@ -131,7 +133,7 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
         "MONGO_URI": f"embedded:{directory / 'database'}",
         "RETELL_API_KEY": simulator.api_key,
         "RETELL_BASE_URL": simulator.base_url,
-        "RETELL_AGENT_ID": "agent_demo",
+        "RETELL_AGENT_ID": "agent_demo_flow",
         "RETELL_FROM_NUMBER": "+12125550100",
         "RETELL_TIMEOUT_SECONDS": "5",
         "WORKER_COUNT": str(WORKERS),
@@ -151,7 +153,8 @@ def _variables(directory: Path, simulator: SimulatorProcess) -> dict[str, str]:
 def _import(environment: DemoEnvironment, jobs: int, announce: _Announcer) -> str:
     """Import the contacts file; return the new batch's id."""
     names = {"filename": "demo_contacts.csv", "name": "Campaña de muestra", "country": "CL"}
-    answer = environment.daemon.ask("import", contacts(jobs), **names, **IMPORT_OPTIONS)
+    agent = {"agent": WANTED.agent_id, "from_number": WANTED.from_number, "language": "es-419"}
+    answer = environment.daemon.ask("import", contacts(jobs), **names, **agent, **IMPORT_OPTIONS)
     batch_id = str(answer["batch_id"])
     announce(f"{answer['imported']} contacts imported as {batch_id}; calling them")
     return batch_id
@@ -232,6 +235,7 @@ def _summarise(environment: DemoEnvironment, batch_id: str, *, seed: int, second
         jobs=jobs,
         results=results,
         policy=POLICY,
+        wanted={batch_id: WANTED},
     )
     by_status = Counter(str(job.status) for job in jobs)
     return Summary(

@@ -20,6 +20,7 @@ from speechaid.model.reading import Document
 from speechaid.model.states import Outcome
 from speechaid.retell.faults import (
     Ambiguous,
+    BatchRefused,
     Blocked,
     DoNotCallRefused,
     NotSent,
@@ -44,8 +45,9 @@ from speechaid.rules.numbers import line_identity
 from speechaid.rules.outcomes import CarrierFault, Classified
 from speechaid.store.connection import Store
 
-#: The breaker's kind of each Retell fault. A refusal of the called number or of one request is no fault:
-#: Retell works. What one call's answer is like (``AnswerUnreadable``) says nothing about others.
+#: The breaker's kind of each Retell fault. A refusal of the called number, of one request or of one batch's
+#: agent is no fault: Retell works. What one call's answer is like (``AnswerUnreadable``) says nothing about
+#: others.
 KINDS: dict[type[RetellError], FaultKind] = {
     Blocked: FaultKind.BLOCKED,
     RateLimited: FaultKind.RATE_LIMITED,
@@ -121,7 +123,7 @@ def after_create_fault(
     Returns:
         The fault; ``Blocked`` instead of an unexplained refusal that other numbers have met too.
     """
-    if isinstance(fault, NumberRefused | DoNotCallRefused | TooLarge):
+    if isinstance(fault, NumberRefused | DoNotCallRefused | TooLarge | BatchRefused):
         # Retell works; but there is no call that could show more.
         _note(
             context,

@@ -22,6 +22,7 @@ from speechaid.model.reading import Document
 from speechaid.model.states import NoNewCalls, WorkerState
 from speechaid.retell.client import RetellClient
 from speechaid.rules import retries
+from speechaid.rules.agent_choice import AgentChoice, choose_agent
 from speechaid.rules.eligibility import DiallingDefaults
 from speechaid.rules.retries import RetryPolicy
 from speechaid.settings import Settings
@@ -246,6 +247,12 @@ class WorkerContext:
     def dialling_defaults(self) -> DiallingDefaults:
         """The settings for what batch and account leave open."""
         return dialling_defaults(self.settings)
+
+
+def agent_choice(settings: Settings, batch: Batch | None) -> AgentChoice:
+    """Agent, version and number of a batch's next dial."""
+    retell = settings.retell
+    return choose_agent(batch, default_agent=retell.agent_id, default_number=retell.from_number)
 
 
 def dialling_defaults(settings: Settings) -> DiallingDefaults:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from logging import WARNING
+from typing import TypedDict
 
 from speechaid.dialer import (
     circuit_breaker,
@@ -25,7 +26,7 @@ from speechaid.dialer import (
     legacy_reservations,
     settlement,
 )
-from speechaid.dialer.context import WorkerContext
+from speechaid.dialer.context import WorkerContext, agent_choice
 from speechaid.dialer.preflight import Preflight, evaluate, next_phone, read_preflight
 from speechaid.errors import JobDeleted, LeaseLost, NumberBusy, StoreError, StoreUnavailable
 from speechaid.model.account import Reservation
@@ -34,6 +35,7 @@ from speechaid.model.job import Dial, Job
 from speechaid.model.states import JobStatus, Outcome, WorkerState
 from speechaid.retell.faults import (
     Ambiguous,
+    BatchRefused,
     Blocked,
     DoNotCallRefused,
     NotPlaced,
@@ -45,13 +47,16 @@ from speechaid.retell.faults import (
     Unexplained,
     WrongCall,
 )
-from speechaid.retell.requests_body import create_body
+from speechaid.retell.requests_body import create_body, settings_fields, settings_fields_of
 from speechaid.retell.variables import variables_in
 from speechaid.rules import metering, outcomes
-from speechaid.rules.eligibility import Action, Evaluation, Reason
+from speechaid.rules.agent_choice import AgentChoice, is_own_fault
+from speechaid.rules.eligibility import Action, Evaluation, Reason, window_for
 from speechaid.rules.phones import Choice
 from speechaid.rules.retries import NextStep
 from speechaid.rules.retry_table import RetryCause
+from speechaid.rules.windows import Window
+from speechaid.store.batches import PAUSED_BY_SPEECHAID
 from speechaid.telemetry import call_metrics
 
 #: Seconds of boot-time clock for which a preflight is valid; a process frozen for longer reads it again.
@@ -63,8 +68,10 @@ CLEARANCE_SECONDS = 30.0
 REQUEUE_SECONDS = (5.0, 15.0)
 #: The same after a reason in ``NO_CAPACITY``: other calls may end at any time.
 NO_CAPACITY_SECONDS = (1.0, 3.0)
-#: Reasons that calls in progress, or other dials just being placed, can have; ``batch_not_open`` also follows
-#: from a pause.
+#: Agent, number or another setting of the call was changed after the intent: the next intent has the new one.
+SETTINGS_CHANGED = "settings_changed"
+#: Reasons after which the job is soon tried again: calls in progress, or other dials just being placed, and
+#: settings that changed; ``batch_not_open`` also follows from a pause.
 NO_CAPACITY = frozenset(
     {
         Reason.ACCOUNT_CONCURRENCY,
@@ -72,6 +79,7 @@ NO_CAPACITY = frozenset(
         Reason.BALANCE_RESERVED,
         "batch_not_open",
         "account_contended",
+        SETTINGS_CHANGED,
     }
 )
 #: Pending jobs of an account that cannot pay, suspended together with the claimed one: at most this many.
@@ -86,12 +94,22 @@ REFUSALS: dict[type[NotPlaced], Outcome] = {
     NumberRefused: Outcome.INVALID_NUMBER,
     DoNotCallRefused: Outcome.DO_NOT_CALL,
     Blocked: Outcome.BLOCKED,
+    BatchRefused: Outcome.BLOCKED,
     RateLimited: Outcome.TEMPORARY,
     NotSent: Outcome.TEMPORARY,
     TooLarge: Outcome.REJECTED,
     # Excused, but only so often (``settle_refusal``).
     Unexplained: Outcome.TEMPORARY,
 }
+
+
+class _Settings(TypedDict):
+    """The arguments of ``settings_fields``."""
+
+    choice: AgentChoice
+    timezone: str
+    ring_seconds: float | None
+    max_call_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -216,14 +234,9 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
     """The intent: everything that is needed to place this very call, or to find it again."""
     key = context.new_token()
     settings = context.settings
-    call_settings = None if preflight.batch is None else preflight.batch.call_settings
-    longest = (
-        call_settings.max_call_duration if call_settings else None
-    ) or settings.call.max_duration_minutes * 60
     body = create_body(
-        from_number=settings.retell.from_number,
+        **_settings_of(context, preflight),
         to_number=choice.number,
-        agent_id=settings.retell.agent_id,
         variables=variables_in(
             job,
             batch=preflight.batch,
@@ -234,8 +247,6 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         ),
         metadata={"job_id": job.job_id, "batch_id": job.batch_id, "account_id": job.account_id},
         key=key,
-        ring_seconds=call_settings.ring_timeout if call_settings else None,
-        max_call_seconds=longest,
     )
     return Dial(
         key=key,
@@ -248,6 +259,28 @@ def new_dial(context: WorkerContext, job: Job, choice: Choice, preflight: Prefli
         account_id=job.account_id,
         batch_id=job.batch_id,
     )
+
+
+def _settings_of(context: WorkerContext, preflight: Preflight) -> _Settings:
+    """What settings and batch say about a call, as the request needs it."""
+    settings = context.settings
+    call_settings = None if preflight.batch is None else preflight.batch.call_settings
+    longest = call_settings.max_call_duration if call_settings else None
+    account_zone = None if preflight.account is None else preflight.account.timezone
+    window = window_for(preflight.batch, account_zone, context.dialling_defaults())
+    return {
+        "choice": agent_choice(settings, preflight.batch),
+        # With a faulty window there is no dial.
+        "timezone": window.zone.key if isinstance(window, Window) else settings.dialling.default_timezone,
+        "ring_seconds": call_settings.ring_timeout if call_settings else None,
+        "max_call_seconds": longest or settings.call.max_duration_minutes * 60,
+    }
+
+
+def is_outdated(context: WorkerContext, dial: Dial, preflight: Preflight) -> bool:
+    """Whether agent, number or another setting of the call has changed since the request was written."""
+    now = settings_fields(**_settings_of(context, preflight))
+    return settings_fields_of(dial.request) != now
 
 
 # -- placing ---------------------------------------------------------------------------------------------
@@ -278,6 +311,8 @@ def place_or_withdraw(
     except NotPlaced as refusal:
         try:
             settle_refusal(context, job, refusal)
+            if isinstance(refusal, BatchRefused):
+                _pause_refused_batch(context, job, cleared, refusal)
         except JobDeleted:
             if job.dial is not None:
                 settlement.release_reservation_entries(context, job.dial)
@@ -302,10 +337,31 @@ def settle_refusal(context: WorkerContext, job: Job, refusal: NotPlaced) -> None
     settlement.settle_refusal(context, job, outcome, str(refusal), excused=excused)
 
 
-def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Preflight | Obstacle:
+def _pause_refused_batch(
+    context: WorkerContext, job: Job, preflight: Preflight, refusal: BatchRefused
+) -> None:
+    """Pause the batch whose agent or number Retell refuses: it would refuse each of its calls."""
+    batch = preflight.batch
+    if batch is None:
+        return
+    reason = f"Retell refuses its agent or number ({refusal}): edit-batch, then resume-batch"
+    paused = context.retry_until_available(
+        WorkerState.SETTLING,
+        "pause batch",
+        job,
+        lambda: context.store.batches.pause_refused(batch, reason=reason),
+    )
+    if paused:
+        context.emit("batch.paused", job, level=WARNING, by=PAUSED_BY_SPEECHAID, reason=reason)
+
+
+def clear_to_dial(
+    context: WorkerContext, job: Job, preflight: Preflight, *, is_replay: bool = False
+) -> Preflight | Obstacle:
     """Reserve, then repeat the preflight; returns that preflight if the POST may go out right now.
 
-    Every create goes through here, first dials and replays alike: ``post`` takes what this returns.
+    Every create goes through here, first dials and replays alike: ``post`` takes what this returns. A replay
+    repeats the stored request, whatever has been set since: under its key, Retell may have the call already.
     """
     assert job.dial is not None  # noqa: S101 - the intent is written
     give_up_at = context.clock.boottime() + CLEARANCE_SECONDS
@@ -322,6 +378,8 @@ def clear_to_dial(context: WorkerContext, job: Job, preflight: Preflight) -> Pre
         evaluation = evaluate(context, job, job.dial.number, preflight)
         if not evaluation.may_dial:
             return Obstacle(str(evaluation.reason))
+        if not is_replay and is_outdated(context, job.dial, preflight):
+            return Obstacle(SETTINGS_CHANGED)
         context.report_step(
             WorkerState.DIALLING, "create call", job, seconds=context.settings.retell.timeout_seconds
         )
@@ -410,7 +468,7 @@ def reserve_balance(
 
 
 def post(
-    context: WorkerContext, job: Job, _cleared: Preflight, *, is_replay: bool = False
+    context: WorkerContext, job: Job, cleared: Preflight, *, is_replay: bool = False
 ) -> tuple[Job, ReportedCall]:
     """Have Retell place the call, right after ``clear_to_dial`` returned this preflight.
 
@@ -419,6 +477,7 @@ def post(
     Args:
         context: the worker's.
         job: with the dial.
+        cleared: the preflight that cleared it.
         is_replay: the same create was sent before, and its answer was lost.
 
     Raises:
@@ -432,7 +491,11 @@ def post(
     except (NotPlaced, Ambiguous) as fault:
         if isinstance(fault, WrongCall):
             confirmation.report_wrong_call(context, job, fault)
-        noted: RetellError = circuit_breaker.after_create_fault(context, fault, job.dial, is_replay=is_replay)
+        of_batch = isinstance(fault, Blocked) and is_own_fault(
+            _settings_of(context, cleared)["choice"], str(fault)
+        )
+        found: RetellError = BatchRefused(str(fault), status=fault.status) if of_batch else fault
+        noted = circuit_breaker.after_create_fault(context, found, job.dial, is_replay=is_replay)
         if noted is fault:
             raise
         raise noted from fault
@@ -449,7 +512,7 @@ def post(
     except JobDeleted:
         job = deleted_jobs.keep_deleted_job(context, named)
     circuit_breaker.after_create(context, key)
-    context.emit("call.placed", job)
+    context.emit("call.placed", job, agent=job.dial.agent_id if job.dial else None)
     return job, call
 
 

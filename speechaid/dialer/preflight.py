@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from speechaid.campaign.people import id_key_of
 from speechaid.dialer import circuit_breaker
 from speechaid.dialer.context import BreakerReading, WorkerContext
 from speechaid.model.account import Account
@@ -17,6 +18,7 @@ from speechaid.rules import eligibility, phones, retries
 from speechaid.rules.eligibility import Evaluation
 from speechaid.rules.phones import Choice, PhoneState
 from speechaid.rules.retries import NextStep
+from speechaid.store.do_not_call import person_forms
 from speechaid.store.holds import BATCHES, FLEET, LEVEL, HoldsReading
 from speechaid.store.jobs import Candidate
 from speechaid.store.preflight import PreflightDocuments
@@ -32,12 +34,14 @@ class Preflight:
     batch: Batch | None
     account: Account | None
     holds: list[Hold]
-    #: The job's numbers whose line is on the do-not-call list, in E.164.
+    #: The job's numbers whose line is on the do-not-call list, in E.164: all where the person is listed.
     listed: frozenset[str]
     #: Of phones in national form.
     country: str | None
     #: The stored circuit breaker of this host's key.
     breaker_document: Document | None
+    #: Whether the job's person is on the do-not-call list, for the job's account or for all.
+    is_person_listed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,7 @@ def read_claimed_job(
         account_id=candidate.account_id,
         batch_id=batch_id,
         numbers=_normalised(candidate.phones, context.settings.dialling.default_country),
+        person=person_forms(candidate.account_id, id_key_of(candidate.dni)),
     )
     if found is None:
         return None
@@ -97,21 +102,26 @@ def read_preflight(context: WorkerContext, job: Job, *, country: str | None = No
         account_id=job.account_id,
         batch_id=job.batch_id,
         numbers=_numbers(job, country or default),
+        person=forms_of_person(job),
     )
     return _complete(context, job, read_at, documents)
 
 
 def _complete(context: WorkerContext, job: Job, read_at: float, documents: PreflightDocuments) -> Preflight:
-    """Look up the numbers on the do-not-call list that could only be formed with the batch's country."""
+    """Look up on the do-not-call list what was not asked: numbers of the batch's country, the person."""
     country = phones.country_of(documents.batch, documents.account, context.settings.dialling.default_country)
     numbers = _numbers(job, country)
     listed = (documents.listed & numbers) | context.store.do_not_call.listed(numbers - documents.asked)
+    is_person_listed = documents.is_person_listed
+    if not is_person_listed and (further := set(forms_of_person(job)) - documents.asked_person):
+        is_person_listed = bool(context.store.do_not_call.listed_people(sorted(further)))
     return Preflight(
         read_at=read_at,
         batch=documents.batch,
         account=documents.account,
         holds=_holds(context, read_at, documents.holds),
-        listed=listed,
+        listed=frozenset(numbers) if is_person_listed else listed,
+        is_person_listed=is_person_listed,
         country=country,
         breaker_document=documents.holds.breaker,
     )
@@ -130,6 +140,11 @@ def read_holds_only(context: WorkerContext) -> Preflight:
         country=None,
         breaker_document=reading.breaker,
     )
+
+
+def forms_of_person(job: Job) -> list[str]:
+    """The entries of the do-not-call list that concern the job's person; none without a national id."""
+    return person_forms(job.account_id, id_key_of(job.contact.dni))
 
 
 def _numbers(job: Job, country: str | None) -> set[str]:

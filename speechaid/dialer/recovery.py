@@ -7,7 +7,6 @@ dial goes back to ``pending`` untouched. No restart and no operator is needed.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from logging import WARNING
 
@@ -161,7 +160,7 @@ def replay(context: WorkerContext, job: Job) -> tuple[Job, ReportedCall] | None:
     If the first create was lost on its way, this one is the person's call: whatever forbids a first dial
     forbids it, the orders to this worker included.
     """
-    cleared = dial.clear_to_dial(context, job, read_preflight(context, job))
+    cleared = dial.clear_to_dial(context, job, read_preflight(context, job), is_replay=True)
     if isinstance(cleared, dial.Obstacle):
         context.emit("dial.not_replayed", job, reason=cleared.reason)
         return None
@@ -229,11 +228,7 @@ def _confirmed(
 
 def longest_call_seconds(open_dial: Dial) -> float:
     """The longest that the dial's call may have lasted, from its stored request."""
-    try:
-        body = mapping(json.loads(open_dial.body))
-    except ValueError:
-        body = {}
-    agent = mapping(mapping(body.get("agent_override")).get("agent"))
+    agent = mapping(mapping(open_dial.request.get("agent_override")).get("agent"))
     return (number(agent.get("max_call_duration_ms")) or 3_600_000) / 1000
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from logging import WARNING
 
+from speechaid.campaign.people import id_key_of
 from speechaid.dialer import circuit_breaker, legacy_reservations, verdict
 from speechaid.dialer.context import WorkerContext
 from speechaid.dialer.preflight import Preflight
@@ -24,6 +25,7 @@ from speechaid.model.account import Reservation
 from speechaid.model.batch import Batch
 from speechaid.model.call import Call, ListedCall
 from speechaid.model.job import Dial, Job
+from speechaid.model.levels import Level
 from speechaid.model.masking import fingerprint
 from speechaid.model.reading import Document
 from speechaid.model.states import NO_CALL_OUTCOMES, Outcome, WorkerState
@@ -210,7 +212,7 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
         step("result", lambda: context.store.results.record(result))
     if stored.do_not_call is not None:
         number = stored.do_not_call
-        step("do-not-call", lambda: context.store.do_not_call.add(number, source="call", job_id=job.job_id))
+        step("do-not-call", lambda: _list_person(context, job, dial, number))
     step("marks", lambda: settle_reservation_entries(context, dial, stored, billing))
     if stored.outcome is Outcome.INVALID_NUMBER and dial.batch_id is not None:
         batch_id = dial.batch_id
@@ -222,7 +224,19 @@ def apply(context: WorkerContext, job: Job, billing: BillingView | None = None) 
     if stored.cause == WITHDRAWN:
         return  # there was no call to report
     context.link.call_finished()
-    context.emit("call.settled", job, outcome=stored.outcome, cause=stored.cause, status=stored.status)
+    agent = (stored.result or {}).get("agent_id") or dial.agent_id
+    context.emit(
+        "call.settled", job, outcome=stored.outcome, cause=stored.cause, status=stored.status, agent=agent
+    )
+
+
+def _list_person(context: WorkerContext, job: Job, dial: Dial, number: str) -> None:
+    """List the number called and, where the job has a national id, the person, for the dial's account."""
+    context.store.do_not_call.add(number, source="call", job_id=job.job_id)
+    key = id_key_of(job.contact.dni)
+    if key is not None:
+        context.store.holds.require_level(Level.PEOPLE_AND_AGENTS, by="an opt-out at the end of a call")
+        context.store.do_not_call.add_person(dial.account_id, key, source="call", job_id=job.job_id)
 
 
 def settle_reservation_entries(

@@ -16,6 +16,7 @@ from speechaid.model.reading import Document, mapping, number, text
 from speechaid.model.states import SUCCESSFUL_OUTCOMES, JobStatus, Outcome, status_dates
 from speechaid.model.storable import LARGEST_DOCUMENT_BYTES, bson_size, describe_cuts, fit_document
 from speechaid.model.verdict import AccountCharge, Verdict
+from speechaid.retell.requests_body import language_of
 from speechaid.rules import metering, phones, retries
 from speechaid.rules.retries import NextStep, RetryPolicy
 from speechaid.rules.retry_table import RetryCause
@@ -114,6 +115,9 @@ def decide(
     else:
         stored, cuts = _stored_answer(job, dial, end.call, inputs.answer_bytes)
         changes |= _call_fields(end.call, stored, cuts, end, now)
+        agent = _agent_fields(dial, end.call)
+        # By these jobs are found whose last call had this agent, or came from this number.
+        changes |= {"last_agent_id": agent["agent_id"], "last_from_number": agent["from_number"]}
         result = _result_document(job, dial, end.call, end, charge=charge, inputs=inputs, now=now)
         result |= {"call_data": stored, **({"cut_fields": cuts} if cuts else {})}
         figures = _batch_figures(end.call, end)
@@ -308,11 +312,26 @@ def _result_document(
         "disconnection_reason": call.disconnection_reason,
         "connected": end.connected,
         "placed_at": dial.placed_at,
+        **_agent_fields(dial, call),
         "cost": round((call.cost_cents or 0.0) / 100, 6),
         "charged": {"minutes": charge.minutes, "credit": charge.credit},
         "worker": inputs.worker_id,
         **({"unreadable": end.error} if end.unreadable else {}),
         **_analysis_fields(dial, call, end, inputs.analysis_after_seconds, now),
+    }
+
+
+def _agent_fields(dial: Dial, call: ReportedCall) -> Document:
+    """Who spoke, from which number, in which language: as Retell says that it was, else as it was asked for.
+
+    Retell alone says which version it was; the language is in the request alone.
+    """
+    asked = dial.request
+    return {
+        "agent_id": call.agent_id or text(asked.get("override_agent_id")),
+        "agent_version": call.agent_version,
+        "from_number": call.from_number or text(asked.get("from_number")),
+        "language": language_of(asked),
     }
 
 

@@ -14,6 +14,7 @@ class FileTask(StrEnum):
 
     CONTACTS = "contacts"
     NUMBERS = "numbers"
+    IDS = "ids"
 
 
 #: By the name that the child sends; the more special first.

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from speechaid.model import faults, reading
+from speechaid.model import agent_settings, faults, reading
+from speechaid.model.agent_settings import AgentPin
 from speechaid.model.faults import FieldFault
 from speechaid.model.masking import mask_prose
 from speechaid.model.reading import Document
@@ -42,6 +43,18 @@ class CallSettings:
     max_concurrent_calls: int | None = None
     #: Whether reaching a voicemail counts as done; None leaves it to the environment.
     voicemail_counts: bool | None = None
+    #: Retell's id of the agent that speaks; None: the environment's.
+    agent_id: str | None = None
+    #: Its version: a number, a tag, ``latest`` or ``latest_published``; None: the one pinned at the start.
+    agent_version: int | str | None = None
+    #: E.164; None: the environment's.
+    from_number: str | None = None
+    #: Such as ``es-419``; None: the agent's own.
+    language: str | None = None
+    #: ``agent`` (its own setting), ``hangup`` or ``leave TEXT``; None is as ``agent``.
+    voicemail_option: str | None = None
+    #: Whether the agent listens for a wish not to be called again; None is yes.
+    dnc_detection: bool | None = None
     #: A sentence for each limit or switch that cannot be read: no call is placed under such settings.
     faults: tuple[str, ...] = ()
 
@@ -68,6 +81,12 @@ class CallSettings:
                 int(min(concurrent, _MOST)) if concurrent is not None and concurrent >= 0 else None
             ),
             voicemail_counts=None if counts is None else reading.flag(counts, default=False),
+            agent_id=agent_settings.read_agent_id(fields.get("agent_id")),
+            agent_version=agent_settings.read_version(fields.get("agent_version")),
+            from_number=agent_settings.read_caller_number(fields.get("from_number")),
+            language=agent_settings.read_language(fields.get("language")),
+            voicemail_option=agent_settings.read_voicemail(fields.get("voicemail_option")),
+            dnc_detection=reading.yes_or_no(fields.get("dnc_detection")),
             faults=_faults(document),
         )
 
@@ -88,6 +107,8 @@ class Batch:
     #: Whether numbers that no numbering plan has are dialled (``rules.phones.accepts_unassigned``).
     accept_unassigned: bool | None
     call_settings: CallSettings
+    #: The agent's version in force when the batch was started; None: not pinned.
+    agent_pin: AgentPin | None
     #: Who paused it, when and why, if speechctl did.
     pause: Document | None
     #: Who cancelled it, when and why: for good, it takes no import, no edit and no resume. None: it is not.
@@ -131,6 +152,7 @@ class Batch:
             country=reading.text(document.get("country")),
             accept_unassigned=reading.yes_or_no(document.get("accept_unassigned")),
             call_settings=CallSettings.read(document.get("call_settings")),
+            agent_pin=AgentPin.read(document.get("agent_pin")),
             pause=_read_pause(pause) if isinstance(pause, dict) else None,
             cancelled=cancelled,
             open_dials=frozenset(key for key in dials if isinstance(key, str)),
@@ -182,7 +204,8 @@ def _faults(document: object) -> tuple[str, ...]:
     }
     if "voicemail_counts" in set_ and reading.yes_or_no(set_["voicemail_counts"]) is None:
         allowed["voicemail_counts"] = "true or false"
-    return tuple(reading.not_understood(name, set_[name], words) for name, words in allowed.items())
+    sentences = (reading.not_understood(name, set_[name], words) for name, words in allowed.items())
+    return (*sentences, *agent_settings.faults(set_))
 
 
 def _at_least(value: object, least: int) -> bool:

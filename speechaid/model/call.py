@@ -21,6 +21,8 @@ LONGEST_CALL_MS = 7 * 24 * 3_600_000.0
 HIGHEST_COST_CENTS: Final = 10_000_000.0
 #: Longer texts are no id, number or reason: an id is refused, a number ignored, a reason cut.
 LONGEST_ID: Final = 256
+#: From here on a number is no version of an agent.
+_TOO_LARGE_VERSION: Final = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,9 @@ class ReportedCall:
     disconnection_reason: str | None
     to_number: str | None
     from_number: str | None
+    #: The agent that speaks, and its version, as Retell has chosen it.
+    agent_id: str | None
+    agent_version: int | None
     #: When the call connected, aware UTC.
     started_at: datetime | None
     ended_at: datetime | None
@@ -78,8 +83,10 @@ class ReportedCall:
             call_id=call_id,
             call_status=CallStatus(word) if word in set(CallStatus) else None,
             disconnection_reason=None if reason is None else reason[:LONGEST_ID],
-            to_number=_phone(document.get("to_number")),
-            from_number=_phone(document.get("from_number")),
+            to_number=_short(document.get("to_number")),
+            from_number=_short(document.get("from_number")),
+            agent_id=_short(document.get("agent_id")),
+            agent_version=_version(document.get("agent_version")),
             started_at=started,
             ended_at=ended,
             duration_ms=_duration(document.get("duration_ms"), started, ended),
@@ -97,9 +104,14 @@ class ListedCall(ReportedCall):
     """An item of list-calls, which has no transcript: a hint to ask get-call, never what is settled."""
 
 
-def _phone(value: object) -> str | None:
-    number = reading.text(value)
-    return None if number is None or len(number) > LONGEST_ID else number
+def _short(value: object) -> str | None:
+    found = reading.text(value)
+    return None if found is None or len(found) > LONGEST_ID else found
+
+
+def _version(value: object) -> int | None:
+    found = reading.number(value)
+    return int(found) if found is not None and 0 <= found < _TOO_LARGE_VERSION else None
 
 
 def _cents(value: object) -> float | None:

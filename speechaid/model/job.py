@@ -12,11 +12,16 @@ Besides SpeechAI's fields, a job has these of speechaid:
 ``reset_at``        when an operator last reset it: results before that count no more
 ``deleted_in_call`` another program deleted the job while its dial was open; this document, whose ``_id`` is
                     the dial key, takes its place until the dial is settled
+``person_keys``     of an imported job: its person's national id and lines (``campaign.people``)
+``name_key``        of an imported job: the name without accents and capitals
+``paid``            ``{by, at, note, amount, currency}``: its person has paid; the latest job has the amount
 ``foreign``         another program left it in progress: it may have a call that is not found yet
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -79,6 +84,19 @@ class Dial:
     def is_of_another_program(self) -> bool:
         """Whether another program placed the call: there is no request of ours."""
         return not self.body
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """The create request; empty where there is none, or one that cannot be read."""
+        try:
+            return reading.mapping(json.loads(self.body))
+        except ValueError:
+            return {}
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent that the request asks for."""
+        return reading.text(self.request.get("override_agent_id"))
 
     @classmethod
     def read(cls, document: object) -> Dial | None:

@@ -109,8 +109,13 @@ class CommandSpec:
 
     @property
     def takes_file(self) -> bool:
-        """Whether a request carries an attachment."""
+        """Whether a request may carry an attachment."""
         return any(argument.kind is Kind.FILE for argument in self.arguments)
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether every request carries an attachment."""
+        return any(argument.kind is Kind.FILE and argument.required for argument in self.arguments)
 
     @property
     def wire_arguments(self) -> tuple[Argument, ...]:
@@ -192,6 +197,8 @@ _FILTERS: Final = (
     Argument(name="account", help="of this account only (id, or its unique beginning)", completes="account"),
     Argument(name="outcome", choices=OUTCOMES, help="only where the last call, or the call, ended so"),
     Argument(name="number", help="only of this phone number: +56912345678, or national"),
+    Argument(name="agent", is_id=True, help="only where the last call, or the call, had this agent (its id)"),
+    Argument(name="from_number", help="only where the last call, or the call, came from this number"),
     *_DATES,
 )
 _WORKER: Final = Argument(
@@ -203,10 +210,19 @@ _WORKER: Final = Argument(
 )
 _REASON: Final = Argument(name="reason", help="the reason; recorded with author and time, numbers masked")
 _COUNTRY: Final = Argument(name="country", help="country of numbers without a country code: CL")
+_PERSON: Final = Argument(
+    name="person",
+    positional=True,
+    required=True,
+    help="a national id, a phone number, or the beginning of a name",
+)
+_IN_ACCOUNT: Final = Argument(name="account", help="in this account only", completes="account")
 _NUMBER: Final = Argument(
     name="number", positional=True, required=True, help="the phone number: +56912345678, or national"
 )
-_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help="check whether this number is listed")
+_LISTED: Final = "the phone number, or the national id of a person: +56912345678, 12.345.678-5"
+_LISTED_NUMBER: Final = Argument(name="number", positional=True, required=True, help=_LISTED)
+_OPTIONAL_NUMBER: Final = Argument(name="number", positional=True, help=_LISTED)
 _DRY_RUN: Final = Argument(name="dry_run", kind=Kind.FLAG, help="show what would happen, and change nothing")
 
 _HOURS: Final = Argument(
@@ -268,6 +284,30 @@ _BATCH_OPTIONS: Final = (
         name="no_voicemail_counts",
         kind=Kind.FLAG,
         help="a call that reaches a voicemail does not complete the job, whatever the settings say",
+    ),
+    Argument(
+        name="agent",
+        is_id=True,
+        help="Retell's id of the agent that speaks, as speechctl agents lists it (default: RETELL_AGENT_ID)",
+    ),
+    Argument(
+        name="agent_version",
+        is_id=True,
+        help="the agent's version: a number, a tag, latest or latest_published (default: the start's)",
+    ),
+    Argument(
+        name="from_number",
+        help="the number that calls, as speechctl numbers lists it (default: RETELL_FROM_NUMBER)",
+    ),
+    Argument(name="language", is_id=True, help="the agent's language: es-419 (default: the agent's own)"),
+    Argument(
+        name="voicemail_option",
+        help="at a voicemail: hangup, 'leave TEXT', or agent for the agent's own setting (the default)",
+    ),
+    Argument(
+        name="dnc_detection",
+        choices=("yes", "no"),
+        help="whether the agent listens for a wish not to be called again (default: yes)",
     ),
 )
 _COPY_FROM: Final = Argument(
@@ -596,6 +636,40 @@ _TABLE: Final = (
         arguments=(_JOB,),
     ),
     CommandSpec(
+        name="person",
+        help="one person: every job and call of all batches, opt-outs, and the next dial",
+        access=Access.READ,
+        arguments=(
+            _PERSON,
+            _IN_ACCOUNT,
+            Argument(
+                name="limit",
+                kind=Kind.INTEGER,
+                minimum=1,
+                maximum=1000,
+                default=50,
+                help="at most this many jobs and calls, the latest (default 50)",
+            ),
+        ),
+    ),
+    _write(
+        "paid",
+        "a person has paid, or those of a file: their waiting jobs are cancelled, and it is recorded",
+        Argument(
+            name="person", positional=True, help="a national id, a phone number, or the beginning of a name"
+        ),
+        Argument(name="file", kind=Kind.FILE, help="a CSV or XLSX file of national ids, instead of a person"),
+        Argument(name="column", help="the file's column of ids, where its title is not a usual one"),
+        Argument(name="amount_column", help="the file's column of amounts"),
+        _IN_ACCOUNT,
+        Argument(
+            name="amount", kind=Kind.NUMBER, minimum=0, maximum=1e12, help="how much the person has paid"
+        ),
+        Argument(name="note", help="a note; recorded with author and time, numbers masked"),
+        _DRY_RUN,
+        timeout_seconds=600.0,
+    ),
+    CommandSpec(
         name="explain",
         help="why this person is, or is not, being called right now, and when the next chance comes",
         access=Access.READ,
@@ -857,7 +931,7 @@ _TABLE: Final = (
     ),
     CommandSpec(
         name="dnc",
-        help="the do-not-call list: its length, and whether a number is on it",
+        help="the do-not-call list: its length, and whether a number or a person is on it",
         access=Access.READ,
         arguments=(_OPTIONAL_NUMBER, _COUNTRY),
     ),
@@ -870,10 +944,19 @@ _TABLE: Final = (
     ),
     _write(
         "dnc-remove",
-        "take a number off the do-not-call list",
-        _NUMBER,
+        "take a number, or a person with the numbers of opt-out, off the do-not-call list",
+        _LISTED_NUMBER,
         _COUNTRY,
-        question="Allow calls to this number again?",
+        question="Allow these calls again?",
+    ),
+    _write(
+        "opt-out",
+        "a person is not to be called again: all numbers and the national id go on the do-not-call list",
+        _PERSON,
+        _IN_ACCOUNT,
+        _REASON,
+        question="Never call {person} again, on any number?",
+        timeout_seconds=600.0,
     ),
     _write(
         "dnc-import",
@@ -915,6 +998,7 @@ _TABLE: Final = (
             Argument(name="job", help="of this job only", completes="job"),
             Argument(name="worker", help="of this worker only", completes="worker"),
             Argument(name="batch", help="of this batch only (id, or its beginning)", completes="batch"),
+            Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
         ),
         runs=Runs.STREAM,
     ),
@@ -925,6 +1009,7 @@ _TABLE: Final = (
         arguments=(
             Argument(name="job", help="of this job only (id, or its unique beginning)", completes="job"),
             _OF_BATCH,
+            Argument(name="agent", is_id=True, help="of calls with this agent only (its id)"),
             *_DATES,
             Argument(name="commands", kind=Kind.FLAG, help="commands that changed something, only"),
             Argument(name="reads", kind=Kind.FLAG, help="who read people's data, only"),
@@ -1070,6 +1155,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("jobs", "job", "explain", "suspend-job", "resume-job", "cancel-job", "hang-up"),
         *("reset-jobs", "release-stuck"),
     ),
+    "people": ("person", "opt-out", "paid"),
     "accounts": (
         *("accounts", "account", "create-account", "edit-account", "top-up", "transactions"),
         *("suspend-account", "resume-account"),

@@ -230,7 +230,7 @@ def validate(header: object, attachment: bytes | None = None) -> Request | Refus
     if fault is not None:
         return Refusal(id=request_id, code=fault[0], message=fault[1])
     spec = COMMANDS[header["command"]]
-    if spec.takes_file != (attachment is not None):
+    if (spec.needs_file and attachment is None) or (attachment is not None and not spec.takes_file):
         wanted = "needs a file in a second frame" if spec.takes_file else "takes no attached file"
         return Refusal(id=request_id, code=ErrorCode.BAD_REQUEST, message=f"{spec.name} {wanted}")
     checked = _check_arguments(spec, header.get("args", {}))

@@ -15,6 +15,7 @@ from speechaid.model.agent import Agent, Engine, ListedAgent, PhoneNumber
 from speechaid.model.reading import Document
 from speechaid.retell.client import RetellClient
 from speechaid.retell.faults import ItemUnknown, RetellUnavailable
+from speechaid.rules.agent_choice import AgentChoice, AtRetell
 
 #: Items asked for in one page of a list.
 PAGE_SIZE: Final = 100
@@ -26,6 +27,9 @@ _PROMPT_PATHS: Final[Mapping[str, str]] = {
     Engine.RETELL_LLM: "/get-retell-llm",
     Engine.CONVERSATION_FLOW: "/get-conversation-flow",
 }
+
+#: The word for an agent's newest published version.
+LATEST_PUBLISHED: Final = "latest_published"
 
 T = TypeVar("T")
 
@@ -43,18 +47,39 @@ class RetellDirectory:
         self._client = client
         self._deadline = time.monotonic() + seconds
 
-    def get_agent(self, agent_id: str) -> Agent:
-        """The agent's latest version.
+    def get_agent(self, agent_id: str, version: int | str | None = None) -> Agent:
+        """One version of an agent.
+
+        Args:
+            agent_id: Retell's id.
+            version: a number, a tag, ``latest`` or ``latest_published``; None: the latest.
+
+        Raises:
+            ItemUnknown: Retell has no such agent, or no such version of it.
+            RetellUnavailable: ask again later.
+            Blocked: the key is refused.
+        """
+        query = None if version is None else {"version": version}
+        agent = self._get(Agent.read, "/get-agent", agent_id, query=query)
+        if agent.agent_id != agent_id:
+            raise RetellUnavailable("Retell answered with another agent")
+        return agent
+
+    def get_current_agent(self, agent_id: str) -> Agent:
+        """The agent's published version; its draft where none is published.
 
         Raises:
             ItemUnknown: Retell has no such agent.
             RetellUnavailable: ask again later.
             Blocked: the key is refused.
         """
-        agent = self._get(Agent.read, "/get-agent", agent_id)
-        if agent.agent_id != agent_id:
-            raise RetellUnavailable("Retell answered with another agent")
-        return agent
+        latest = self.get_agent(agent_id)
+        if latest.is_published is not False:
+            return latest
+        try:
+            return self.get_agent(agent_id, LATEST_PUBLISHED)
+        except ItemUnknown:
+            return latest
 
     def get_prompt(self, agent: Agent) -> Document | None:
         """The document that holds the agent's prompt, of the version that the agent uses.
@@ -94,6 +119,23 @@ class RetellDirectory:
             raise RetellUnavailable("Retell answered with another number")
         return found
 
+    def find_choice(self, choice: AgentChoice) -> AtRetell:
+        """What Retell has of an agent, its version and a number.
+
+        Raises:
+            RetellUnavailable: ask again later.
+            Blocked: the key is refused.
+        """
+        has_agent = _is_known(lambda: self.get_agent(choice.agent_id))
+        has_version = has_agent and (
+            choice.version is None or _is_known(lambda: self.get_agent(choice.agent_id, choice.version))
+        )
+        try:
+            number: PhoneNumber | None = self.get_number(choice.from_number)
+        except ItemUnknown:
+            number = None
+        return AtRetell(has_agent=has_agent, has_version=has_version, number=number)
+
     def list_numbers(self, limit: int) -> tuple[list[PhoneNumber], bool]:
         """The numbers, at most ``limit``, and whether there are more.
 
@@ -103,8 +145,15 @@ class RetellDirectory:
         """
         return _first(self._items("GET", "/v2/list-phone-numbers"), PhoneNumber.read, limit)
 
-    def _get(self, read: Callable[[Document], T], path: str, name: str) -> T:
-        document = self._ask("GET", _item_path(path, name))
+    def _get(
+        self,
+        read: Callable[[Document], T],
+        path: str,
+        name: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+    ) -> T:
+        document = self._ask("GET", _item_path(path, name), query=query)
         try:
             return read(document)
         except ValueError as exc:
@@ -141,6 +190,14 @@ class RetellDirectory:
             seen.add(key)
             query = {**query, "pagination_key": key}
         raise RetellUnavailable("Retell's list does not end")
+
+
+def _is_known(get: Callable[[], object]) -> bool:
+    try:
+        get()
+    except ItemUnknown:
+        return False
+    return True
 
 
 def _first(documents: Iterator[Document], read: Callable[[Document], T], limit: int) -> tuple[list[T], bool]:

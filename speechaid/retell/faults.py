@@ -49,6 +49,10 @@ class Blocked(NotPlaced):
     """The API key, the payment or the request is at fault, not the number called; for any endpoint."""
 
 
+class BatchRefused(NotPlaced):
+    """Retell refuses the agent, the version or the number that the batch has chosen: no other batch's."""
+
+
 class Unexplained(NotPlaced):
     """The request is refused, and the wording does not say what is at fault.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -251,6 +251,22 @@ def agent_unknown(agent_id: str, *, before_start: bool) -> CheckFinding:
         "agent",
         f"Retell has no agent {agent_id}: it refuses every call",
         "correct RETELL_AGENT_ID; speechctl agents lists the agents of this key's workspace",
+    )
+
+
+def batch_agents(batches: int, faults: Mapping[str, str]) -> CheckFinding:
+    """Whether Retell has what active batches have chosen themselves; a warning: the others are called."""
+    if not faults:
+        return _fine(
+            "batches",
+            f"Retell has the agents and numbers of {plural(batches, 'active batch', 'active batches')}",
+        )
+    first, sentence = next(iter(faults.items()))
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return _warn(
+        "batches",
+        f"Retell would refuse each call of {first} ({sentence}){more}",
+        "speechctl edit-batch gives it another agent or number",
     )
 
 

@@ -69,6 +69,8 @@ def left_out(
 
 
 def _own_reason(job: Job) -> LeftOut | None:
+    if job.document.get("paid") is not None:
+        return LeftOut.PAID
     return LeftOut.REACHED if job.is_served else None
 
 
@@ -77,7 +79,7 @@ def _reason(other: Job, family: Collection[str], ended_at: datetime) -> LeftOut 
     cancel_reason, outcome = document.get("cancel_reason"), document.get("last_outcome")
     if _OPTED_OUT in (cancel_reason, outcome):
         return LeftOut.OPTED_OUT
-    if cancel_reason == _PAID:
+    if cancel_reason == _PAID or (document.get("paid") is not None and other.batch_id in family):
         return LeftOut.PAID
     if other.status in _WAITS:
         return LeftOut.WAITING

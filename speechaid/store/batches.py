@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from speechaid.errors import NotFound, StoreError, StoreUnavailable
+from speechaid.model.agent_settings import AgentPin
 from speechaid.model.batch import Batch
 from speechaid.model.reading import ACTIVE_VALUES, Document, text
 from speechaid.model.states import Priority
-from speechaid.store.edits import field_changes
+from speechaid.store.edits import field_changes, value_at
 from speechaid.store.ranges import StaleEntry, begins, stale_entries, without_residue
 from speechaid.store.table import Table, as_stored
 
@@ -28,6 +29,14 @@ INACTIVE = [False, 0, "false", "False", "0", "no", "off"]
 NOT_CANCELLED: Document = {"cancelled.at": None}
 #: Who paused a batch where no operator did: ``pause.by``.
 PAUSED_BY_SPEECHAID = "speechaid"
+#: What Retell may refuse for a batch alone.
+_AGENT_FIELDS = (
+    "call_settings.agent_id",
+    "call_settings.agent_version",
+    "call_settings.from_number",
+    "agent_pin.agent_id",
+    "agent_pin.version",
+)
 #: Fields that the fair order of batches and their calling windows need.
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 SELECTION_FIELDS = ("batch_id", "account_id", "is_active", "cancelled", "priority", "call_settings")
@@ -398,6 +407,34 @@ class Batches:
         }
         return self.table.update(bad, change)
 
+    def with_own_agent(self, limit: int) -> list[Batch]:
+        """Find active batches that name an agent, a version or a number themselves, the newest first."""
+        chosen = [{path: {"$exists": True, "$ne": None}} for path in _AGENT_FIELDS]
+        query: Document = {"is_active": ACTIVE, **NOT_CANCELLED, "$or": chosen}
+        return [
+            Batch.read(document) for document in self.table.find(query, sort=[("batch_id", -1)], limit=limit)
+        ]
+
+    def pin_agent(self, batch: Batch, pin: AgentPin) -> bool:
+        """Keep the version of the agent with which a batch is started; False where its agent has changed."""
+        change = {"$set": {"agent_pin": pin.document(), "updated_at": self._now()}}
+        return self.table.update(_same_agent(batch), change)
+
+    def pause_refused(self, batch: Batch, *, reason: str) -> bool:
+        """Pause a batch whose agent or number Retell refuses, unless somebody has given it others meanwhile.
+
+        Args:
+            batch: as read before the refused dial.
+            reason: for ``pause``.
+
+        Returns:
+            Whether this paused the batch.
+        """
+        query = {**_same_agent(batch), "is_active": {"$nin": INACTIVE}}
+        now = self._now()
+        pause = {"by": PAUSED_BY_SPEECHAID, "reason": reason, "at": now}
+        return self.table.update(query, {"$set": {"is_active": False, "pause": pause, "updated_at": now}})
+
     def stale_dials(self, before: datetime) -> list[StaleEntry]:
         """The entries made before that time."""
         rows = self.table.find({"open_dials.at": {"$lt": before}}, fields=("batch_id", "open_dials"))
@@ -420,6 +457,12 @@ class Batches:
     def write_counts(self, batch_id: str, counts: Mapping[str, int]) -> None:
         """Write SpeechAI's job counters."""
         self.table.update({"batch_id": batch_id}, {"$set": dict(counts)})
+
+
+def _same_agent(batch: Batch) -> Document:
+    """The condition that a batch is not cancelled, and still has the agent and the number that were read."""
+    as_read = {path: as_stored(value_at(batch.document, path)) for path in _AGENT_FIELDS}
+    return {"batch_id": batch.batch_id, **as_read, **NOT_CANCELLED}
 
 
 def _writable(document: Document, changes: Mapping[str, object]) -> Mapping[str, object]:

@@ -90,6 +90,7 @@ class CallLogs:
         event: str | None,
         after: str | None,
         batch: str | None = None,
+        agent: str | None = None,
         days: Document | None = None,
     ) -> tuple[list[Document], str]:
         """Find the latest lines, oldest first; return them and the position from which to read on.
@@ -103,6 +104,7 @@ class CallLogs:
             event: lines of this event only.
             after: a position; only lines after it.
             batch: of this batch only, by its id.
+            agent: of calls with this agent only.
             days: a condition on the lines' times.
 
         Raises:
@@ -115,12 +117,14 @@ class CallLogs:
             query["event"] = event
         if batch is not None:
             query["batch"] = batch
+        if agent is not None:
+            query["agent"] = agent
         if days:
             query["at"] = days
         if after is not None:
             query["_id"] = {"$gt": _object_id(after)}
         position = str(ObjectId.from_datetime(self._now() - timedelta(seconds=OVERLAP_SECONDS)))
-        latest_first = [("at" if job_id or event or batch or days else "_id", -1)]
+        latest_first = [("at" if job_id or event or batch or agent or days else "_id", -1)]
         lines = self.table.find(query, sort=latest_first, limit=limit)
         return lines[::-1], position
 

@@ -44,6 +44,7 @@ from speechaid.store.legacy import LegacyReservations
 from speechaid.store.operator_actions import OperatorActions
 from speechaid.store.operator_requests import OperatorRequests
 from speechaid.store.pages import Pages
+from speechaid.store.people import People
 from speechaid.store.preflight import PreflightQueries
 from speechaid.store.queue import Queue
 from speechaid.store.table import Table, limited, translated
@@ -204,6 +205,7 @@ class Store:
         self.imports = Imports(
             self.jobs.table, table("speechaid_imports"), table("speechaid_column_mappings"), self.now
         )
+        self.people = People(self.jobs.table, self.results.table)
         self.pages = Pages()
         self.preflight = PreflightQueries(
             jobs=self.jobs.table,

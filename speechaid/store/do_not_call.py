@@ -3,6 +3,9 @@
 A number is looked up in every form that leads to its line (``rules.numbers.all_spellings``), so that it
 does not matter under which one it was listed, nor by which version. It is listed under each form that a call
 can be placed with, since daemons of earlier versions look up nothing but the number that they dial.
+
+A person is listed by national id, for one account or for all (``person_forms``): then no number of the
+person's jobs is dialled. The entry lists the numbers that came onto the list with it.
 """
 
 from __future__ import annotations
@@ -14,12 +17,17 @@ from typing import Any
 from speechaid.errors import StoreError, StoreUnavailable
 from speechaid.model.reading import Document
 from speechaid.rules.numbers import all_spellings, dialled_spellings, line_identity
+from speechaid.store.ranges import begins
 from speechaid.store.table import Table
 
 #: The embedded database compares each entry that it finds with the whole query.
 FORMS_PER_QUERY = 60
 #: On an entry that was added because it is another spelling of this number.
 SPELLING_OF = "spelling_of"
+#: On an entry that is a person: the key of the id (``campaign.people.id_key``).
+PERSON = "person"
+#: In the place of an account: every account.
+ANY_ACCOUNT = "*"
 
 
 class DoNotCallList:
@@ -55,11 +63,71 @@ class DoNotCallList:
     def entry(self, number: str) -> Document | None:
         """Find a number's entry (``source``, ``job_id``, ``at``), the oldest where spellings have several."""
         found = self.table.find({"_id": {"$in": list(all_spellings(number))}})
-        return min(found, key=lambda entry: (SPELLING_OF in entry, str(entry.get("at"))), default=None)
+        return min(found, key=_age_of_entry, default=None)
+
+    def entries_of_lines(self, numbers: Iterable[str]) -> dict[str, Document]:
+        """Find the entries of numbers, by line; the oldest where spellings of one have several."""
+        found: dict[str, Document] = {}
+        for query in _portions(searched_forms(numbers)):
+            for entry in sorted(self.table.find(query), key=_age_of_entry, reverse=True):
+                found[line_identity(str(entry["_id"]))] = entry
+        return found
 
     def size(self) -> int:
         """How many numbers are listed."""
-        return self.table.count({SPELLING_OF: None})
+        return self.table.count({SPELLING_OF: None, PERSON: None})
+
+    # -- people ------------------------------------------------------------------------------------------
+
+    def add_person(self, account: str | None, id_key: str, *, source: str, job_id: str | None = None) -> bool:
+        """Add a person; an existing entry stays as it is. Whether it is new.
+
+        Args:
+            account: the account's id, ``ANY_ACCOUNT``, or None: jobs without an account.
+            id_key: of the national id.
+            source: who listed the person, and why.
+            job_id: the job at whose call's end it was asked for.
+        """
+        name = _person_entry(account, id_key)
+        known = self.table.find_one({"_id": name}, fields=("_id",)) is not None
+        entry = {PERSON: id_key, "account_id": account, "source": source, "job_id": job_id, "at": self._now()}
+        # As of an entry whose form is read already: no version takes it for a number, or misses one in it.
+        self.table.update({"_id": name}, {"$setOnInsert": {**entry, "read_as": [PERSON]}}, upsert=True)
+        return not known
+
+    def add_numbers_of_person(self, account: str | None, id_key: str, numbers: Sequence[str]) -> None:
+        """Note which numbers come onto the list with a person, before they do."""
+        change = {"$addToSet": {"numbers": {"$each": list(numbers)}}}
+        self.table.update({"_id": _person_entry(account, id_key)}, change)
+
+    def people_entries(self, id_key: str, account: str | None = None) -> list[Document]:
+        """Find the entries of a person: of this account and of all, the oldest first.
+
+        Args:
+            id_key: of the national id.
+            account: the account's id; None: any.
+        """
+        query: Document = begins("_id", _person_entry("", id_key))
+        if account is not None:
+            query = {"_id": {"$in": person_forms(account, id_key)}}
+        return sorted(self.table.find(query), key=_age_of_entry)
+
+    def listed_people(self, forms: Sequence[str]) -> frozenset[str]:
+        """Those of the people, given by ``person_forms``, who are listed."""
+        # Most lists have no person, and an import asks for thousands.
+        if len(forms) > FORMS_PER_QUERY and not self.table.find(begins("_id", "person:"), limit=1):
+            return frozenset()
+        return frozenset(map(str, self._ids(forms)))
+
+    def remove_person(self, entry: Document) -> bool:
+        """Remove a person's entry; the numbers that came with it are removed before. Whether it was there."""
+        return self.table.delete({"_id": entry["_id"]}) > 0
+
+    def people_size(self) -> int:
+        """How many people are listed."""
+        return self.table.count({PERSON: {"$exists": True}})
+
+    # -- entries of other forms --------------------------------------------------------------------------
 
     def listed(self, numbers: Iterable[str]) -> frozenset[str]:
         """Those of the numbers whose line is on the list, in whatever form."""
@@ -68,9 +136,7 @@ class DoNotCallList:
 
     def _ids(self, forms: Sequence[str]) -> set[object]:
         """Those of the forms that have an entry."""
-        portions = (forms[first : first + FORMS_PER_QUERY] for first in range(0, len(forms), FORMS_PER_QUERY))
-        queries: Iterator[Document] = ({"_id": {"$in": portion}} for portion in portions)
-        return {row["_id"] for query in queries for row in self.table.find(query, fields=("_id",))}
+        return {row["_id"] for query in _portions(forms) for row in self.table.find(query, fields=("_id",))}
 
     def other_forms(self, limit: int) -> list[Document]:
         """Find entries whose ``_id`` no dial compares with, since it does not begin with a plus.
@@ -91,6 +157,32 @@ class DoNotCallList:
     def remove(self, number: str) -> bool:
         """Remove a number, in all its forms; return whether it was listed."""
         return self.table.delete({"_id": {"$in": list(all_spellings(number))}}) > 0
+
+
+def person_forms(account: str | None, id_key: str | None) -> list[str]:
+    """Every entry by which a person of this account may be listed; none for a person without an id.
+
+    Args:
+        account: the account's id; None: jobs without an account.
+        id_key: of the national id; None: there is none.
+    """
+    if id_key is None:
+        return []
+    return list(dict.fromkeys((_person_entry(account, id_key), _person_entry(ANY_ACCOUNT, id_key))))
+
+
+def _person_entry(account: str | None, id_key: str) -> str:
+    return f"person:{id_key}:{account or ''}"
+
+
+def _age_of_entry(entry: Document) -> tuple[bool, str]:
+    return SPELLING_OF in entry, str(entry.get("at"))
+
+
+def _portions(forms: Sequence[str]) -> Iterator[Document]:
+    """Queries for entries of these forms."""
+    for first in range(0, len(forms), FORMS_PER_QUERY):
+        yield {"_id": {"$in": list(forms[first : first + FORMS_PER_QUERY])}}
 
 
 def searched_forms(numbers: Iterable[str]) -> list[str]:

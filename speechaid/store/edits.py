@@ -23,7 +23,7 @@ def field_changes(
         by: the operator.
         now: by the database's clock.
     """
-    as_read = {path: as_stored(_at(document, path)) for path in changes}
+    as_read = {path: as_stored(value_at(document, path)) for path in changes}
     set_ = {path: value for path, value in changes.items() if value is not None}
     unset = {path: "" for path, value in changes.items() if value is None}
     change: Document = {"$set": {**set_, "edited": {"by": by, "at": now}, "updated_at": now}}
@@ -32,7 +32,7 @@ def field_changes(
     return as_read, change
 
 
-def _at(document: Document, path: str) -> object:
+def value_at(document: Document, path: str) -> object:
     """The value at a dotted path, None where it is missing."""
     found: object = document
     for name in path.split("."):

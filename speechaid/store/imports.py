@@ -18,7 +18,7 @@ _KNOWN_FIELDS: Final = (
     *("contact", "to_number", "nombre", "rut", "payload.reference_number"),
     *("last_outcome", "call_id", "attempts", "tries"),
     *("updated_at", "finished_at", "completed_at", "failed_at", "created_at"),
-    *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes"),
+    *("cancel_reason", "call_result.success", "call_result.timestamp", "reset_at", "crashes", "paid"),
 )
 #: Fields of a job that its variables are made of.
 _VARIABLE_FIELDS: Final = ("job_id", "contact", "payload", "nombre", "rut", "to_number")

@@ -60,9 +60,26 @@ JOBS = (
     Index("speechaid_promise_days", _keys("fecha_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_promise_amounts", _keys("monto_pago_cliente"), "promises to pay", {"sparse": True}),
     Index("speechaid_people", _keys("account_id", "person_keys"), "other jobs of the same people"),
+    Index("speechaid_person_keys", _keys("person_keys"), "the jobs of a person, whatever the account"),
     Index("speechaid_phones", _keys("contact.phones"), "jobs of a phone number"),
+    # Of jobs that other programs made: numbers, ids and names as they wrote them.
+    Index("speechaid_to_number", _keys("to_number"), "jobs of a phone number, in SpeechAI's older form"),
+    Index("speechaid_dni", _keys("contact.dni"), "the jobs of a national id"),
+    Index("speechaid_rut", _keys("rut"), "the jobs of a national id, older form", {"sparse": True}),
+    Index("speechaid_name_key", _keys("name_key"), "the jobs of a name", {"sparse": True}),
+    Index("speechaid_contact_name", _keys("contact.name"), "the jobs of a name, as it is written"),
+    Index("speechaid_nombre", _keys("nombre"), "the jobs of a name, older form", {"sparse": True}),
     Index("speechaid_created", _keys("created_at"), "jobs by the day on which they were made"),
     Index("speechaid_last_outcome", _keys("last_outcome"), "jobs by their last call", {"sparse": True}),
+    Index(
+        "speechaid_last_agent", _keys("last_agent_id"), "jobs by their last call's agent", {"sparse": True}
+    ),
+    Index(
+        "speechaid_last_caller",
+        _keys("last_from_number"),
+        "jobs by the number that called them last",
+        {"sparse": True},
+    ),
     Index("speechaid_import", _keys("import_id"), "the jobs of an import", {"sparse": True}),
     Index(
         "speechaid_live_number",
@@ -113,6 +130,8 @@ RESULTS = (
     Index("speechaid_result_batch", _keys("batch_id", "created_at"), "a batch's calls in order"),
     Index("speechaid_result_account", _keys("account_id", "created_at"), "an account's calls in order"),
     Index("speechaid_result_outcome", _keys("outcome", "created_at"), "calls that ended alike in order"),
+    Index("speechaid_result_agent", _keys("agent_id", "created_at"), "an agent's calls in order"),
+    Index("speechaid_result_caller", _keys("from_number", "created_at"), "calls from one number in order"),
     Index("speechaid_result_number", _keys("contact.phone_used"), "calls to a phone number"),
     Index("speechaid_result_created", _keys("created_at"), "calls by day"),
     Index(
@@ -161,6 +180,7 @@ LOGS = (
     ),
     Index("speechaid_log_job", _keys("job_id", "at"), "a job's history in order"),
     Index("speechaid_log_batch", _keys("batch", "at"), "a batch's lines in order"),
+    Index("speechaid_log_agent", _keys("agent", "at"), "an agent's calls in order", {"sparse": True}),
     LOG_BATCH_COMMANDS,
     LOG_RETENTION,
 )

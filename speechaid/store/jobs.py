@@ -53,17 +53,20 @@ class Candidate:
     account_id: str | None = None
     #: As stored; they are looked up while the claimed job is read.
     phones: tuple[str, ...] = ()
+    dni: str | None = None
 
     @classmethod
     def read(cls, document: Document) -> Candidate:
         """From a job document with at least ``FIELDS``."""
+        contact = Contact.read(document)
         return cls(
             id=document["_id"],
             revision=document.get("revision"),
             reserved_until=document.get("reserved_until"),
             claim_token=document.get("claim_token"),
             account_id=text(document.get("account_id")),
-            phones=Contact.read(document).phones,
+            phones=contact.phones,
+            dni=contact.dni,
         )
 
     @property
@@ -73,7 +76,7 @@ class Candidate:
 
     FIELDS = (
         *("revision", "reserved_until", "claim_token", "account_id"),
-        *("contact.phones", "contact.phone", "to_number"),
+        *("contact.phones", "contact.phone", "to_number", "contact.dni", "rut"),
     )
 
 

@@ -152,7 +152,7 @@ class OperatorActions:
         batch_id: str | None,
         without: Sequence[str] = (),
     ) -> Document:
-        """The query for jobs that may be reset: without a dial; never one that asked not to be called.
+        """The query for jobs that may be reset: without a dial; never of who asked not to be called, or paid.
 
         Args:
             statuses: as stored, aliases included.
@@ -165,6 +165,7 @@ class OperatorActions:
             "dial": None,
             "cancel_reason": {"$ne": "do_not_call"},
             "last_outcome": {"$ne": "do_not_call"},
+            "paid": None,
         }
         if batch_id is not None:
             query["batch_id"] = batch_id
@@ -202,6 +203,27 @@ class OperatorActions:
         """Cancel at most ``limit`` of a batch's jobs that wait and have no dial; return how many."""
         query = {"batch_id": batch_id, "status": {"$in": list(WAITING)}, "dial": None}
         return self._change(query, limit, {"status": JobStatus.CANCELLED, **changes})
+
+    def cancel_jobs(self, ids: Sequence[Any], changes: Document) -> int:
+        """Cancel those of the jobs, given by ``_id``, that wait and have no dial; return how many."""
+        query: Document = {"_id": {"$in": list(ids)}, "status": {"$in": list(WAITING)}, "dial": None}
+        return self._change(query, len(ids), {"status": JobStatus.CANCELLED, **changes})
+
+    def mark_paid(self, job: Job, paid: Document) -> bool:
+        """Record that the person of a job has paid; False where that is recorded already.
+
+        Args:
+            job: in any state; its status stays.
+            paid: ``by``, ``at`` and, if given, ``note``.
+        """
+        return self.table.update({"_id": job.id, "paid": None}, {"$set": {"paid": paid}})
+
+    def set_paid_amount(self, job: Job, amount: float, currency: str | None) -> bool:
+        """Record how much was paid; False where an amount is recorded already."""
+        fields = {"paid.amount": amount, "paid.currency": currency}
+        return self.table.update(
+            {"_id": job.id, "paid.at": {"$ne": None}, "paid.amount": None}, {"$set": fields}
+        )
 
     def start_imported(self, batch_id: str, limit: int) -> int:
         """Make at most ``limit`` of a batch's jobs pending that were imported and not started; how many."""

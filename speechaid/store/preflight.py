@@ -32,6 +32,9 @@ class PreflightDocuments:
     #: The numbers searched for in the do-not-call list, and those of them whose line is listed.
     asked: frozenset[str]
     listed: frozenset[str]
+    #: The forms of the person searched for there (``person_forms``), and whether one of them is listed.
+    asked_person: frozenset[str] = frozenset()
+    is_person_listed: bool = False
 
 
 class PreflightQueries:
@@ -58,6 +61,7 @@ class PreflightQueries:
         account_id: str | None,
         batch_id: str | None,
         numbers: Collection[str],
+        person: Collection[str] = (),
     ) -> PreflightDocuments:
         """Read the documents of a preflight.
 
@@ -67,9 +71,11 @@ class PreflightQueries:
             account_id: None: no account is read.
             batch_id: None: no batch is read.
             numbers: searched for in the do-not-call list, in E.164.
+            person: searched for there, too: the forms of the job's person (``do_not_call.person_forms``).
         """
-        found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, _listed(numbers))
-        return _documents_of(found, fingerprint, frozenset(numbers))
+        wanted = _listed(numbers, person)
+        found = self._joined({"_id": job_id}, fingerprint, account_id, batch_id, wanted)
+        return _documents_of(found, fingerprint, frozenset(numbers), frozenset(person))
 
     def read_with_job(
         self,
@@ -80,14 +86,16 @@ class PreflightQueries:
         account_id: str | None,
         batch_id: str | None,
         numbers: Collection[str],
+        person: Collection[str] = (),
     ) -> tuple[Job, PreflightDocuments] | None:
         """As ``read``, with the job claimed under this token; None where the claim was lost."""
         own = {"_id": job_id, "claim_token": token}
-        wanted = {"job": "$$ROOT", **_listed(numbers)}
+        wanted = {"job": "$$ROOT", **_listed(numbers, person)}
         found = self._joined(own, fingerprint, account_id, batch_id, wanted)
         if not found:
             return None
-        return read_job(found["job"]), _documents_of(found, fingerprint, frozenset(numbers))
+        documents = _documents_of(found, fingerprint, frozenset(numbers), frozenset(person))
+        return read_job(found["job"]), documents
 
     def _joined(
         self,
@@ -118,17 +126,23 @@ class PreflightQueries:
         return rows[0] if rows else {}
 
 
-def _listed(numbers: Collection[str]) -> Document:
-    """The keys by which the do-not-call list is joined; none where there is no number."""
-    return {"listed": {"$literal": searched_forms(numbers)}} if numbers else {}
+def _listed(numbers: Collection[str], person: Collection[str]) -> Document:
+    """The keys by which the do-not-call list is joined; none where there is neither number nor person."""
+    forms = [*searched_forms(numbers), *sorted(person)]
+    return {"listed": {"$literal": forms}} if forms else {}
 
 
-def _documents_of(found: Document, fingerprint: str, asked: frozenset[str]) -> PreflightDocuments:
+def _documents_of(
+    found: Document, fingerprint: str, asked: frozenset[str], person: frozenset[str]
+) -> PreflightDocuments:
     account, batch = found.get("account"), found.get("batch")
+    entries = {str(document["_id"]) for document in found.get("listed", ())}
     return PreflightDocuments(
         holds=holds.HoldsReading.of(found.get("holds", ()), fingerprint),
         account=Account.read(account[0]) if account else None,
         batch=Batch.read(batch[0]) if batch else None,
         asked=asked,
-        listed=numbers_of(asked, (document["_id"] for document in found.get("listed", ()))),
+        listed=numbers_of(asked, entries - person),
+        asked_person=person,
+        is_person_listed=bool(entries & person),
     )

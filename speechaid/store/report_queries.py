@@ -39,6 +39,8 @@ class ReportFigures:
     promises: Sequence[Document]
     #: Rows of ``analyses_pipeline``.
     analyses: Sequence[Document] = ()
+    #: Rows of ``agents_pipeline``.
+    agents: Sequence[Document] = ()
     #: Jobs that were cancelled because the do-not-call list left them no phone.
     jobs_on_list: int = 0
     #: The currency of each account that was charged; None: it has none.
@@ -70,6 +72,7 @@ def query_report_figures(
         hours=store.results.aggregate(hours_pipeline(batch_id)),
         promises=store.jobs.table.aggregate(promises_pipeline(batch_id)),
         analyses=store.results.aggregate(analyses_pipeline(batch_id)),
+        agents=store.results.aggregate(agents_pipeline(batch_id)),
         jobs_on_list=store.jobs.table.count(_ended_by_list(batch_id)),
     )
 
@@ -107,6 +110,13 @@ def outcomes_pipeline(batch_id: str | None) -> Pipeline:
             }
         },
     ]
+
+
+def agents_pipeline(batch_id: str | None) -> Pipeline:
+    """Calls and minutes by agent, version, calling number and outcome; without calls of no known agent."""
+    key = {name: f"${name}" for name in ("agent_id", "agent_version", "from_number", "outcome")}
+    group = {"_id": key, "calls": {"$sum": 1}, "duration_ms": {"$sum": "$duration_ms"}}
+    return [*_of(batch_id), {"$match": {"agent_id": {"$type": "string"}}}, {"$group": group}]
 
 
 def attempts_pipeline(batch_id: str | None) -> Pipeline:

@@ -7,6 +7,9 @@ from speechaid.model.verdict import Verdict
 from speechaid.rules.retry_table import RetryCause
 from speechaid.telemetry.metric_table import Increment, observation
 
+#: The label of a call whose agent neither the request nor Retell names: another program placed it.
+UNKNOWN_AGENT = "unknown"
+
 
 def placed(key: str) -> tuple[str, list[Increment]]:
     """For a dial that became a call: the name under which it counts once, and its increments."""
@@ -26,6 +29,8 @@ def settled(key: str, verdict: Verdict) -> tuple[str, list[Increment]]:
     if verdict.result is None:
         return f"settled:{key}", [*increments, ("speechaid_dials_refused_total", {"outcome": outcome}, 1.0)]
     increments.append(("speechaid_calls_ended_total", {"outcome": outcome}, 1.0))
+    agent = str(verdict.result.get("agent_id") or UNKNOWN_AGENT)
+    increments.append(("speechaid_agent_calls_ended_total", {"agent": agent, "outcome": outcome}, 1.0))
     if verdict.status is JobStatus.DONE:
         increments.append(("speechaid_calls_succeeded_total", {}, 1.0))
     if verdict.result.get("connected"):

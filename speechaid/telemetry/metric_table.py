@@ -28,6 +28,11 @@ Increment = tuple[str, dict[str, str], float]
 INFINITE: Final = "+Inf"
 
 
+#: Values of an open label that are told apart at most, and what stands for the others.
+MAX_VALUES: Final = 20
+OTHER: Final = "other"
+
+
 class Kind(StrEnum):
     """The type of a metric in Prometheus."""
 
@@ -49,6 +54,9 @@ class Metric:
     #: Values of the only label that are exposed from the start, at 0: a series that appears with its first
     #: event hides that event from ``increase``.
     values: tuple[str, ...] = ()
+    #: The label whose values are not known beforehand: the first ``MAX_VALUES`` that are counted are told
+    #: apart, and the others are ``OTHER``.
+    open_label: str | None = None
 
     @property
     def bounds(self) -> tuple[str, ...]:
@@ -127,6 +135,13 @@ _OF_CALLS: Final = (
         "Calls that ended and were recorded, each counted once, by outcome.",
         "outcome",
         values=Outcome,
+    ),
+    Metric(
+        name="speechaid_agent_calls_ended_total",
+        kind=Kind.COUNTER,
+        help="Calls that ended and were recorded, by the agent that spoke and by outcome.",
+        labels=("agent", "outcome"),
+        open_label="agent",
     ),
     _counter("speechaid_calls_succeeded_total", "Calls that ended their job as done."),
     _histogram("speechaid_call_duration_seconds", "Talking time of calls that connected.", buckets=_TALKING),

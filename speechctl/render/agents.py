@@ -24,8 +24,18 @@ _ORDER: Final = ("nobody", "some_jobs", "unknown", "contacts", "default", "jobs"
 
 
 def start_warning(result: Result) -> list[Block]:
-    """What the start of a batch says about the agent's variables."""
-    return [f"! {result['agent_warning']}"] if result.get("agent_warning") else []
+    """What the start of a batch says about its agent: which one where it has its own, and what it lacks."""
+    warning: list[Block] = [f"! {result['agent_warning']}"] if result.get("agent_warning") else []
+    return [*own_agent(result.get("agent")), *warning]
+
+
+def own_agent(agent: Result | None) -> list[Block]:
+    """Agent, version and number of a batch that names one of them itself."""
+    if agent is None or "batch" not in {agent[f"{part}_source"] for part in ("agent", "version", "number")}:
+        return []
+    version = "" if agent["version"] is None else f", version {agent['version']}"
+    pinned = " (pinned)" if agent["version_source"] == "pinned" else ""
+    return [f"its agent is {agent['agent_id']}{version}{pinned}; it calls from {agent['from_number']}"]
 
 
 def check_agent(result: Result) -> list[Block]:

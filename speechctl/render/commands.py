@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from speechctl.render import accounts, actions, agents, batches, diagnostics, imports, lists
+from speechctl.render import accounts, actions, agents, batches, diagnostics, imports, lists, people
 from speechctl.render.alerts import alerts
 from speechctl.render.blocks import MAX_CELL_WIDTH, Block, Heading, Result, sanitized, table
 from speechctl.render.history import logs
@@ -254,11 +254,12 @@ def _job(result: Result) -> list[Block]:
             as_words(row.get("outcome") or row.get("call_status") or ""),
             row.get("disconnection_reason"),
             duration(float(row.get("duration_ms") or 0) / 1000),
+            _agent_of(row),
         ]
         for row in result["calls"]
     ]
     blocks.append(
-        table("calls", "ended call phone outcome reason #talked", calls) if calls else "no calls yet"
+        table("calls", "ended call phone outcome reason #talked agent", calls) if calls else "no calls yet"
     )
     blocks += [_analysis(row) for row in result["calls"] if row.get("analysis") or row.get("analysis_due_at")]
     events = [
@@ -268,6 +269,12 @@ def _job(result: Result) -> list[Block]:
     if events:
         blocks.append(table("events", "at event details", events))
     return blocks
+
+
+def _agent_of(call: Result) -> str:
+    """``agent_1 v3`` of a call; an earlier version recorded none."""
+    version = call.get("agent_version")
+    return f"{call.get('agent_id') or ''}{'' if version is None else f' v{version}'}"
 
 
 def _analysis(call: Result) -> str:
@@ -380,6 +387,9 @@ _RENDERERS: Final[Mapping[str, Callable[[Result], list[Block]]]] = {
     "transactions": accounts.transactions,
     "suspend-account": actions.account,
     "resume-account": actions.account,
+    "person": people.person,
+    "opt-out": people.opt_out,
+    "paid": people.paid,
     "explain": diagnostics.explain,
     "forecast": diagnostics.forecast,
     "doctor": diagnostics.doctor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from speechctl.render.agents import own_agent
 from speechctl.render.blocks import Block, Heading, Result, table
 from speechctl.render.text import local_time, plural
 
@@ -23,6 +24,7 @@ def contacts_import(result: Result) -> list[Block]:
     blocks += [
         f"! {result[name]}" for name in ("warning", "name_remark", "agent_warning") if result.get(name)
     ]
+    blocks += own_agent(result.get("agent"))
     blocks += _read(result)
     blocks += _columns(result)
     blocks += _known(result)
@@ -127,12 +129,13 @@ def _known(result: Result) -> list[Block]:
     if not known["counts"]:
         return blocks
     words = {"waiting": "waiting for a call", "reached": "reached lately", "called": "called lately"}
+    words["opted_out"] = "on the do-not-call list as a person, left out"
     counts = ", ".join(f"{count} {words.get(state, state)}" for state, count in known["counts"].items())
     done = "left out (--duplicates keep imports them)" if result.get("left_out") else "imported all the same"
     blocks.append(f"known in the account, {done}: {counts}:")
     blocks += [
-        f"  line {person['line']}: {words.get(person['state'], person['state'])}, job {person['job_id']} of "
-        f"{person['batch_id']}"
+        f"  line {person['line']}: {words.get(person['state'], person['state'])}"
+        + (f", job {person['job_id']} of {person['batch_id']}" if person["job_id"] else "")
         for person in known["people"][:_MAX_NAMED]
     ]
     more = sum(known["counts"].values()) - len(known["people"][:_MAX_NAMED])

@@ -12,13 +12,17 @@ _MAX_SHOWN: Final = 50
 
 def dnc(result: Result) -> list[Block]:
     """The result of ``dnc``."""
-    size = f"{plural(int(result['listed_numbers']), 'number')} on the do-not-call list"
+    people = int(result.get("listed_people") or 0)
+    and_people = f" and {plural(people, 'person', 'people')}" if people else ""
+    size = f"{plural(int(result['listed_numbers']), 'number')}{and_people} on the do-not-call list"
     if "number" not in result:
         return [f"{size}; speechctl export FILE --what dnc writes it to a file"]
     if not result["listed"]:
         return [f"{result['number']} is not on the list ({size})"]
     job = f", job {result['job']}" if result["job"] else ""
-    return [f"{result['number']} is on the list since {local_time(result['at'])} ({result['source']}{job})"]
+    numbers = f", with {', '.join(result['numbers'])}" if result.get("numbers") else ""
+    since = f"since {local_time(result['at'])} ({result['source']}{job})"
+    return [f"{result['number']} is on the list {since}{numbers}"]
 
 
 def imports(result: Result) -> list[Block]:
@@ -78,7 +82,8 @@ def dnc_add(result: Result) -> list[Block]:
 def dnc_remove(result: Result) -> list[Block]:
     """The result of ``dnc-remove``."""
     change = "may be called again" if result["was_listed"] else "was not on the list"
-    return [f"{result['number']} {change}"]
+    numbers = f", and so may {', '.join(result['numbers'])}" if result.get("numbers") else ""
+    return [f"{result['number']} {change}{numbers}"]
 
 
 def dnc_import(result: Result) -> list[Block]:

@@ -40,6 +40,8 @@ def report(result: Result) -> list[Block]:
         blocks
         + _analyses(result.get("analyses", {}))
         + _promises(result["promises"])
+        # A daemon of an older version does not send them.
+        + _agents(result.get("agents", []))
         + _batches(result["batches"])
     )
 
@@ -100,6 +102,24 @@ def _promises(promises: Result) -> list[Block]:
         table("Promised payments", "day #jobs", rows),
         f"{promises['jobs']} promised to pay {_sums(promises)} in all{note}",
     ]
+
+
+def _agents(agents: list[Result]) -> list[Block]:
+    if not agents:
+        return []
+    rows = [
+        [
+            row["agent_id"],
+            "" if row["version"] is None else row["version"],
+            row["from_number"],
+            row["calls"],
+            row["successful"],
+            percent(row["success_rate"]),
+            f"{row['minutes']:g}",
+        ]
+        for row in agents
+    ]
+    return [table("Calls by agent and number", "agent #version from #calls #successful #rate #minutes", rows)]
 
 
 def _batches(batches: list[Result]) -> list[Block]:

@@ -41,6 +41,7 @@ from speechaid.settings import DatabaseSettings
 from speechaid.store.connection import connect
 from speechctl.client import Client, Refused, Unreachable
 from tests.support import fleet_harness
+from tests.support.retell_requests import choice_of
 
 JOBS = 12
 DEADLINE_SECONDS = 150.0
@@ -364,9 +365,9 @@ def add_jobs(database: Database[dict[str, Any]], simulator: SimulatorProcess) ->
     ]
     now = datetime.now(UTC)
     body = create_body(
-        from_number="+12125550100",
+        choice=choice_of("agent_test", "+12125550100"),
+        timezone="America/New_York",
         to_number=numbers[0],
-        agent_id="agent_test",
         variables={},
         metadata={"job_id": "job-0"},
         key="lost",

@@ -400,6 +400,60 @@ def test_a_number_on_the_do_not_call_list_is_not_dialled(terminal: Terminal) -> 
     assert "is not on the list" in terminal.type("dnc", "+12125550177")
 
 
+def test_a_debtor_rings_in_is_found_and_opted_out_of_every_campaign(terminal: Terminal) -> None:
+    people = terminal.place / "debtors.csv"
+    people.write_text("rut,nombre,telefono\n12.345.678-5,Ana Rojas,+12125550171\n")
+    first = terminal.ask("import", str(people), "--name", "march debtors", *not_today())["batch_id"]
+    people.write_text("rut,nombre,telefono\n12345678-5,Ana Rojas,+12125550172\n")
+    again = ("--name", "april debtors", "--duplicates", "keep", *not_today())
+    second = terminal.ask("import", str(people), *again)["batch_id"]
+    for typed in ("123456785", "+1 212 555 0172", "ana rojas"):
+        shown = terminal.type("person", typed)
+        assert "march debtors" in shown
+        assert "april debtors" in shown
+        assert "next dial:" in shown
+        assert "5550171" not in shown
+    answer = terminal.type("opt-out", "12.345.678-5", "--reason", "asked on the phone", "--yes")
+    assert "2 jobs cancelled of 2" in answer
+    assert "opted out: the person" in terminal.type("person", "12.345.678-5")
+
+    # A later file has another number of the same person.
+    people.write_text(
+        "rut,nombre,telefono\n12.345.678-5,Ana Rojas,+12125550173\n11.111.112-K,Luis Soto,+12125550174\n"
+    )
+    at_once = ("--name", "may debtors", "--hours", "00:00-24:00", "--start", "--json")
+    third = json.loads(terminal.type("import", str(people), *at_once))
+    assert third["known"]["counts"] == {"opted_out": 1}
+    terminal.until(lambda: terminal.jobs(third["batch_id"], "done"))
+    called = {str(call["to_number"]) for call in terminal.simulator.placed_calls()}
+    assert "+12125550174" in called
+    assert not called & {"+12125550171", "+12125550172", "+12125550173"}
+    for batch in (first, second):
+        assert len(terminal.jobs(batch, "cancelled")) == 1
+    assert "may be called again" in terminal.type("dnc-remove", "12.345.678-5", "--yes")
+
+
+def test_who_has_paid_is_not_called_and_the_payment_is_recorded(terminal: Terminal) -> None:
+    people = terminal.place / "payers.csv"
+    people.write_text(
+        "rut,nombre,telefono\n1.111.111-4,Eva Luna,+12125550181\n2.222.222-8,Juan Paz,+12125550182\n"
+    )
+    batch = terminal.ask("import", str(people), "--name", "paying", *not_today())["batch_id"]
+    assert "1 waiting job cancelled" in terminal.type(
+        "paid", "1.111.111-4", "--amount", "25000", "--note", "web"
+    )
+    payers = terminal.place / "paid.csv"
+    payers.write_text("1.111.111-4\n22222228\n9.999.999-3\n")
+    dry = terminal.type("paid", "--file", str(payers), "--dry-run")
+    assert "1 waiting job would be cancelled" in dry
+    shown = terminal.type("paid", "--file", str(payers))
+    assert "paid.csv: 2 people recorded as paid" in shown
+    assert "line 3: 9.999.999-3" in shown
+    assert len(terminal.jobs(batch, "cancelled")) == 2
+    assert "cancelled: paid; paid 25000" in terminal.type("person", "1.111.111-4")
+    assert "was recorded as paid before" in terminal.type("paid", "--file", str(payers))
+
+
 def test_results_are_exported_to_a_file_and_promises_listed(terminal: Terminal) -> None:
     batch = terminal.import_contacts(1, "exported")
     terminal.until(lambda: terminal.jobs(batch, "done"))

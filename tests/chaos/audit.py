@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from speechaid.demo.audit import FREE, AuditPolicy, audit, excused_calls
+from speechaid.demo.audit import FREE, AuditPolicy, WantedAgent, audit, excused_calls
 from speechaid.model.job import Job
 from speechaid.store.jobs import CLAIM_FIELDS
 from tests.chaos.monkey import Pause
@@ -181,6 +181,15 @@ def _dials(findings: Findings, records: Records, placed_calls: Sequence[Document
         for call in records.placed_calls
         if call["disconnection_reason"] == "user_requested_dnc"
     }
+    wanted = {
+        batch["batch_id"]: WantedAgent(
+            agent_id=settings["agent_id"],
+            from_number=settings["from_number"],
+            version=settings["agent_version"],
+        )
+        for batch in records.batches
+        if (settings := batch["call_settings"]).get("agent_id") is not None
+    }
     for limit, jobs in by_limit.items():
         calls = [call for job in jobs for call in calls_of[job.job_id]]
         found = audit(
@@ -198,6 +207,7 @@ def _dials(findings: Findings, records: Records, placed_calls: Sequence[Document
                 no_answer_delay_seconds=records.policy.no_answer_delay_seconds,
             ),
             marked=marked,
+            wanted=wanted,
         )
         findings.doubled += found.unjustified
         findings.illegal += [

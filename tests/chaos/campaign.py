@@ -29,6 +29,12 @@ SHARED_FRACTION: Final = 0.08
 MAX_ATTEMPTS: Final = 2
 #: The account that runs out of credit during the run and is topped up later.
 LOW_CREDIT_ACCOUNT: Final = "acc-lean"
+#: By turns: two agents with numbers of their own, and the settings'.
+_AGENTS: Final[tuple[Document, ...]] = (
+    {"agent_id": "agent_a", "agent_version": 3, "from_number": "+12025550111", "language": "es-419"},
+    {"agent_id": "agent_b", "agent_version": 7, "from_number": "+12025550122", "voicemail_option": "hangup"},
+    {},
+)
 PRICES: Final = {"cost_per_call_setup": 0.05, "cost_per_minute": 0.13, "cost_failed_call": 0.01}
 
 
@@ -103,6 +109,7 @@ def _batches(rng: random.Random, accounts: list[Document], workers: int) -> list
             "call_settings": {
                 "max_attempts": rng.choice([1, 2, 2, 3]),
                 "max_concurrent_calls": rng.choice([None, None, max(2, workers // 5)]),
+                **_AGENTS[index % len(_AGENTS)],
             },
         }
         for index in range(8)

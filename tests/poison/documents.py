@@ -69,6 +69,12 @@ FORBIDDING: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "call_settings.timezone": ("word", "true", "list", "document", "fraction"),
         "call_settings.max_attempts": _NOT_A_NUMBER,
         "call_settings.max_concurrent_calls": _NOT_A_NUMBER,
+        "call_settings.agent_id": ("true", "document", "list", "fraction", "bytes"),
+        "call_settings.agent_version": ("true", "document", "list", "fraction", "negative"),
+        "call_settings.from_number": ("word", "true", "document", "list", "fraction"),
+        "call_settings.language": ("word", "true", "document", "list", "fraction"),
+        "call_settings.voicemail_option": ("word", "true", "document", "list", "fraction"),
+        "call_settings.dnc_detection": ("word", "document", "list", "fraction", "negative"),
     },
     "accounts": {
         "status": _NOT_A_TEXT,
@@ -96,6 +102,9 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = {
         *("call_settings.max_attempts", "call_settings.retry_delay_hours", "call_settings.allowed_hours"),
         *("call_settings.days_of_week", "call_settings.timezone", "call_settings.ring_timeout"),
         *("call_settings.max_call_duration", "call_settings.max_concurrent_calls", "pause", "open_dials"),
+        *("call_settings.agent_id", "call_settings.agent_version", "call_settings.from_number"),
+        *("call_settings.language", "call_settings.voicemail_option", "call_settings.dnc_detection"),
+        *("agent_pin", "agent_pin.version"),
         *("total_jobs", "pending_jobs", "total_cost", "total_minutes", "created_at", "unknown"),
     ),
     "accounts": (

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +89,13 @@ def run(options: Options, keep: Path | None = None) -> Report:
     return report
 
 
+#: What the sound batches have chosen; jobs without a batch have the settings'.
+AGENTS: Final[Mapping[str, Document]] = {
+    BATCH: {"agent_id": "agent_a", "agent_version": 2, "from_number": "+12025550111"},
+    SECOND_BATCH: {"agent_id": "agent_b", "from_number": "+12025550122", "language": "es-419"},
+}
+
+
 def sound_number(index: int) -> str:
     """The number of a sound job."""
     return f"+1202555{index:04d}"
@@ -99,7 +106,7 @@ def _fill(report: Report, uri: str, client: MongoClient[Document]) -> None:
     with closing(connect(DatabaseSettings(name=DATABASE), uri=uri)) as store:
         store.prepare()
         for batch in (BATCH, SECOND_BATCH):
-            store.batches.create({"batch_id": batch})
+            store.batches.create({"batch_id": batch, "call_settings": dict(AGENTS[batch])})
         database.accounts.insert_one(sound_account())
         # Poison first: it is longer due than the sound jobs.
         for poison in list(report.poison):
@@ -158,7 +165,12 @@ def _wait_for_sound_jobs(client: MongoClient[Document], options: Options) -> flo
 
 
 def _check_calls(report: Report, client: MongoClient[Document], simulator: SimulatorProcess) -> None:
-    calls = Counter(str(call["to_number"]) for call in simulator.placed_calls())
+    placed = simulator.placed_calls()
+    calls = Counter(str(call["to_number"]) for call in placed)
+    for call in placed:
+        wanted = AGENTS.get(call["metadata"].get("batch_id"), {})
+        if wanted and (call["agent_id"], call["from_number"]) != (wanted["agent_id"], wanted["from_number"]):
+            report.faults.append(f"{call['call_id']}: with another agent or number than its batch's")
     statuses = {
         row["job_id"]: row["status"] for row in client[DATABASE].jobs.find({"job_id": {"$regex": "^sound-"}})
     }

@@ -7,16 +7,22 @@ from typing import Any
 from speechaid.model.reading import Document
 from speechaid.retell.client import RetellClient
 from speechaid.retell.requests_body import create_body
+from speechaid.rules.agent_choice import AgentChoice, choose_agent
 
 KEY = "key_of_the_tests"
 NUMBER = "+56900000001"
 
 
+def choice_of(agent: str = "agent_1", number: str = "+56200000001") -> AgentChoice:
+    """Agent and number of a job without a batch."""
+    return choose_agent(None, default_agent=agent, default_number=number)
+
+
 def body(key: str, to_number: str = NUMBER, **metadata: str) -> Document:
     return create_body(
-        from_number="+56200000001",
+        choice=choice_of(),
+        timezone="America/Santiago",
         to_number=to_number,
-        agent_id="agent_1",
         variables={"nombre": "Ana"},
         metadata=metadata,
         key=key,

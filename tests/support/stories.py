@@ -21,6 +21,14 @@ from tests.support.stage import Document, Stage
 BATCH = "batch-20260101-00000001"
 
 
+#: What the batch of each story has chosen: the agent's id, its version, the number that calls, the language.
+AGENT: Document = {
+    "agent_id": "agent_story",
+    "agent_version": 3,
+    "from_number": "+12025550199",
+    "language": "es-419",
+}
+
 WRITES = ("insert", "update", "update_many", "delete")
 
 #: Called around each step with its number, its name, and whether it has been done.
@@ -117,7 +125,7 @@ def set_up_story(stage: Stage, story: Story) -> None:
     stage.simulator.change(do_not_call=phones[:1] if story.marked else [])
     if story.fault is not None:
         stage.simulator.fault(endpoints=["create"], **story.fault)
-    stage.add_batch(BATCH, account_id="acc-1", call_settings={"max_attempts": 1})
+    stage.add_batch(BATCH, account_id="acc-1", call_settings={"max_attempts": 1, **AGENT})
     stage.add_account(plan_type="credit_based", credit_balance=1000, cost_per_call_setup=1, cost_per_minute=2)
     stage.add_job(*phones, batch_id=BATCH, account_id="acc-1")
 
@@ -151,6 +159,12 @@ def check(stage: Stage, story: Story) -> None:
     assert "claim_token" not in job
     assert sorted(call["call_id"] for call in calls) == sorted(row["call_id"] for row in results)
     assert stage.simulator.overlaps() == []
+    for row in (*calls, *results):
+        assert {name: row[name] for name in AGENT if name != "language"} == {
+            name: value for name, value in AGENT.items() if name != "language"
+        }
+    assert {row["language"] for row in results} <= {AGENT["language"]}
+    assert all(call["agent_override"]["language"] == AGENT["language"] for call in calls)
     assert rung(job, calls) == story.rung
     account = stage.database.accounts.find_one({"account_id": "acc-1"})
     assert account is not None

@@ -15,6 +15,7 @@ from tests.chaos.monkey import Pause
 
 Document = dict[str, Any]
 A, B = "+56910000001", "+56910000002"
+AGENT: Document = {"agent_id": "agent_a", "agent_version": 3, "from_number": "+12025550111"}
 
 
 def call(call_id: str, number: str, placed_at: float, reason: str, talked: float = 0.0) -> Document:
@@ -29,6 +30,7 @@ def call(call_id: str, number: str, placed_at: float, reason: str, talked: float
         "disconnection_reason": reason,
         "duration_ms": round(talked * 60_000),
         "cost_cents": talked * 10,
+        **AGENT,
     }
 
 
@@ -41,6 +43,7 @@ def result(entry: Document) -> Document:
         "disconnection_reason": entry["disconnection_reason"],
         "duration_ms": entry["duration_ms"],
         "cost": entry["cost_cents"] / 100,
+        **{name: entry[name] for name in AGENT},
     }
 
 
@@ -58,7 +61,7 @@ def correct_records() -> Records:
         ],
         batches=[
             {"batch_id": "batch-1", "total_cost": 0.2, "total_minutes": 2.0, "open_dials": []}
-            | {"call_settings": {"max_concurrent_calls": 1}, "total_jobs": 1, "completed_jobs": 1}
+            | {"call_settings": {"max_concurrent_calls": 1, **AGENT}, "total_jobs": 1, "completed_jobs": 1}
             | dict.fromkeys(("failed_jobs", "pending_jobs", "suspended_jobs"), 0)
         ],
         placed_calls=placed_calls,
@@ -130,6 +133,16 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("a call of a job that has a live call", "doubled", _second_call(placed_at=100.5)),
     ("a call without a job", "doubled", _second_call(metadata={"job_id": "job-9"})),
     ("the wrong phone", "doubled", _second_call(to_number=A)),
+    ("another agent than the batch's", "doubled", _second_call(agent_id="agent_b")),
+    ("another version than the batch's", "doubled", _second_call(agent_version=4)),
+    ("another number than the batch's", "doubled", _second_call(from_number="+12025550122")),
+    (
+        "a call recorded with another agent than it had",
+        "illegal",
+        lambda records: replace(
+            records, results=[records.results[0], {**records.results[1], "agent_id": "agent_b"}]
+        ),
+    ),
     (
         "overlapping calls to one number",
         "doubled",

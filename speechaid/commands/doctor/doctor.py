@@ -6,12 +6,13 @@ A source that does not answer is itself a finding: the command must work when so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
 from speechaid.clock import SystemClock
+from speechaid.commands.batch_agent import BatchChoice, faults_at_retell, own_choices
 from speechaid.commands.doctor.facts import COUNTED, DoctorFacts, DoctorFinding, FindingSeverity, RetellFacts
 from speechaid.commands.doctor.host_checks import CHECKS
 from speechaid.commands.dry_run import dry_run_context
@@ -56,8 +57,18 @@ def doctor(context: HandlerContext, command: Invocation) -> Result | Continue:
             answer = RetellFacts(unreachable=str(answer))
         return _diagnose(context, command, answer)
 
-    settings = context.settings
-    return ask_retell(context, lambda client: _retell(client, settings), then, within_seconds=_RETELL_SECONDS)
+    settings, choices = context.settings, _own_choices(context)
+    return ask_retell(
+        context, lambda client: _retell(client, settings, choices), then, within_seconds=_RETELL_SECONDS
+    )
+
+
+def _own_choices(context: HandlerContext) -> list[BatchChoice]:
+    """What batches have chosen themselves; where the database is away, its own finding says so."""
+    try:
+        return own_choices(context.store, context.settings)
+    except StoreError:
+        return []
 
 
 def _diagnose(context: HandlerContext, command: Invocation, retell: RetellFacts) -> Result:
@@ -252,8 +263,8 @@ def _zone(facts: DoctorFacts, batch: Batch | None) -> str | None:
     return None if account is None else account.timezone
 
 
-def _retell(client: RetellClient, settings: Settings) -> RetellFacts:
-    """Ask Retell with this host's key, in a thread of its own: key and limits, then agent and number."""
+def _retell(client: RetellClient, settings: Settings, choices: Sequence[BatchChoice]) -> RetellFacts:
+    """Ask Retell with this host's key, in a thread of its own: key and limits, then agents and numbers."""
     started = time.monotonic()
     try:
         concurrency = client.get_concurrency()
@@ -268,11 +279,15 @@ def _retell(client: RetellClient, settings: Settings) -> RetellFacts:
         date=client.server_date,
     )
     directory = RetellDirectory(client, _RETELL_SECONDS - (time.monotonic() - started))
-    return replace(
+    facts = replace(
         facts,
         has_agent=_has(lambda: directory.get_agent(settings.retell.agent_id)),
         has_number=_has(lambda: directory.get_number(settings.retell.from_number)),
     )
+    try:
+        return replace(facts, batch_faults=faults_at_retell(directory, choices))
+    except RetellError:
+        return facts
 
 
 def _has(get: Callable[[], object]) -> bool | None:

@@ -57,6 +57,8 @@ class RetellFacts:
     #: Whether Retell has the configured agent and number; None where that could not be asked.
     has_agent: bool | None = None
     has_number: bool | None = None
+    #: Why Retell would refuse each call of a batch that has its own agent or number, by batch.
+    batch_faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)

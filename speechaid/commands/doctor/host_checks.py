@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from speechaid.commands.doctor import job_checks
-from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, warning
+from speechaid.commands.doctor.facts import NAMED, DoctorFacts, Findings, fault, intended, listed, warning
 from speechaid.model.masking import mask_phone
 from speechaid.monitoring.disks import STATE_DIRECTORY
 from speechaid.protocol.text import plural
@@ -284,6 +284,13 @@ def _retell(facts: DoctorFacts) -> Findings:
             "Retell does not have this host's calling number: it refuses every call",
             f"RETELL_FROM_NUMBER={mask_phone(facts.settings.retell.from_number)}",
             "correct it and reload; speechctl numbers lists the numbers of this key's workspace",
+        )
+    if retell.batch_faults:
+        yield fault(
+            "batch_agent_unknown",
+            "Retell would refuse each call of active batches that have their own agent or number",
+            listed(retell.batch_faults),
+            "edit-batch gives them others; speechctl agents and numbers list those that Retell has",
         )
     if retell.limit is not None and len(facts.workers) > retell.limit:
         yield warning(

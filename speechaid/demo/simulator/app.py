@@ -233,7 +233,9 @@ def _result(response: Response) -> str:
 
 #: What reads agents, prompts and numbers: all that they need is in the settings.
 _DIRECTORY: Final[dict[Endpoint, Callable[[Settings, Request], dict[str, Any]]]] = {
-    Endpoint.AGENT: lambda has, asked: directory.agent_document(has.agents, asked.path_params["name"]),
+    Endpoint.AGENT: lambda has, asked: directory.agent_document(
+        has.agents, asked.path_params["name"], asked.query_params
+    ),
     Endpoint.AGENTS: lambda has, asked: directory.agents_page(has.agents, asked.query_params),
     Endpoint.LLM: lambda has, asked: directory.prompt_document(
         has.agents, asked.path_params["name"], "retell-llm"

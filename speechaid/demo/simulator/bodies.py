@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from speechaid.model.agent_settings import LANGUAGES
+from speechaid.model.reading import find_zone
 
 #: A phone number as the API requires it.
 E164: Final = re.compile(r"\+[1-9]\d{6,14}")
@@ -25,6 +28,23 @@ class Refusal(Exception):  # noqa: N818 - a response of the API, not an error of
         self.headers = headers or {}
 
 
+class VoicemailAction(BaseModel):
+    """What happens at a voicemail."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["hangup", "static_text", "prompt", "bridge_transfer"]
+    text: str | None = None
+
+
+class VoicemailOption(BaseModel):
+    """``voicemail_option``."""
+
+    model_config = ConfigDict(strict=True)
+
+    action: VoicemailAction
+
+
 class AgentSettings(BaseModel):
     """The used part of ``agent_override.agent``; the bounds are the API's."""
 
@@ -32,6 +52,24 @@ class AgentSettings(BaseModel):
 
     ring_duration_ms: int = Field(default=30_000, ge=5_000, le=300_000)
     max_call_duration_ms: int = Field(default=3_600_000, ge=60_000, le=7_200_000)
+    timezone: str | None = None
+    language: str | None = None
+    enable_dnc_detection: bool | None = None
+    voicemail_option: VoicemailOption | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        if name is not None and find_zone(name) is None:
+            raise ValueError("not an IANA timezone")
+        return name
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, language: str | None) -> str | None:
+        if language is not None and language not in LANGUAGES:
+            raise ValueError("not a supported language")
+        return language
 
 
 class AgentOverride(BaseModel):
@@ -62,6 +100,11 @@ class CreateBody(BaseModel):
     def given(self, field: str) -> Any:
         """The field's value if the request has it, else None."""
         return getattr(self, field) if field in self.model_fields_set else None
+
+    @property
+    def detects_dnc(self) -> bool:
+        """Whether the agent understands a wish not to be called again; so it does unless the body says no."""
+        return self.agent_override.agent.enable_dnc_detection is not False
 
     @property
     def ring_limit_seconds(self) -> float:

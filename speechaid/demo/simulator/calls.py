@@ -55,6 +55,8 @@ class Call:
     #: None: ``call_analysis`` never comes.
     analysis_at: float | None
     collected: dict[str, str] | None
+    #: ``agent_override.agent`` of the request; None: it had none.
+    override: dict[str, Any] | None = None
 
     def status(self, now: float) -> CallStatus:
         """The call's status at this instant."""
@@ -111,6 +113,8 @@ class Placing:
     rng: random.Random
     settings: Settings
     now: float
+    #: As resolved from the request.
+    agent_version: int = 0
 
     @property
     def ending(self) -> Ending:
@@ -121,7 +125,7 @@ class Placing:
 def plan(identity: Identity, placing: Placing) -> Call:
     """Place a call: draw what the outcome leaves open, and apply the limits of the request."""
     body, settings, now = placing.body, placing.settings, placing.now
-    course = _course(placing)
+    course, override = _course(placing), body.given("agent_override")
     connects_at = None if course.talk is None else now + course.ring / settings.speed
     ends_at = now + (course.ring + (course.talk or 0.0)) / settings.speed
     analysed = course.talk is not None and placing.outcome.analysis
@@ -131,7 +135,7 @@ def plan(identity: Identity, placing: Placing) -> Call:
         to_number=body.to_number,
         from_number=body.from_number,
         agent_id=body.override_agent_id,
-        agent_version=body.override_agent_version if isinstance(body.override_agent_version, int) else 0,
+        agent_version=placing.agent_version,
         metadata=body.given("metadata"),
         variables=body.given("retell_llm_dynamic_variables"),
         sip_headers=body.given("custom_sip_headers"),
@@ -148,6 +152,7 @@ def plan(identity: Identity, placing: Placing) -> Call:
         cents_per_minute=settings.cents_per_minute,
         analysis_at=ends_at + settings.analysis_delay_seconds / settings.speed if analysed else None,
         collected=None if course.talk is None else _collected(placing),
+        override=override.agent.model_dump(exclude_unset=True) if override is not None else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 from pydantic import BaseModel, ConfigDict, Field
 
 from speechaid.demo.simulator.bodies import Refusal
@@ -28,10 +29,27 @@ class AgentSetup(BaseModel):
     version: int = Field(default=0, ge=0)
     language: str | list[str] = "es-419"
     is_published: bool = True
+    #: The newest published version, where the latest one is a draft; None: none is published.
+    published_version: int | None = Field(default=None, ge=0)
+    #: Versions by the tag that points to them.
+    tags: dict[str, int] = {}
     engine: Literal["retell-llm", "conversation-flow", "custom-llm"] = "retell-llm"
     agent: Document = {}
     #: Of the LLM or of the conversation flow.
     prompt: Document = {}
+
+    def version_of(self, version: int | str | None) -> int | None:
+        """The version that a request means: a number, a tag, ``latest``, ``latest_published``.
+
+        None stands for the latest one; the answer None: there is no such version.
+        """
+        if version is None or version == "latest":
+            return self.version
+        if version == "latest_published":
+            return self.version if self.is_published else self.published_version
+        if isinstance(version, int):
+            return version if 0 <= version <= self.version else None
+        return self.tags.get(version)
 
 
 #: How each engine names the document with its prompt, and what that name begins with.
@@ -107,26 +125,71 @@ DEFAULT_NUMBERS: Final[Mapping[str, Document]] = {
 }
 
 
-def agent_document(agents: Mapping[str, AgentSetup] | None, agent_id: str) -> Document:
-    """The answer of get-agent.
+def agent_document(
+    agents: Mapping[str, AgentSetup] | None, agent_id: str, query: Mapping[str, str] | None = None
+) -> Document:
+    """The answer of get-agent; ``version`` in the query asks for another version than the latest one.
 
     Raises:
         Refusal: 404.
     """
+    asked = (query or {}).get("version")
+    version = int(asked) if asked is not None and asked.isdecimal() else asked
+    resolved = resolve_agent(agents, agent_id, version)
     setup = _setup(agents, agent_id)
-    if setup is None:
-        raise Refusal(404, f"Item {agent_id} not found from agent")
+    assert setup is not None  # noqa: S101 - resolved
+    is_latest = resolved == setup.version
     return {
         "agent_id": agent_id,
         "agent_name": setup.name,
-        "version": setup.version,
-        "is_published": setup.is_published,
+        "version": resolved,
+        "is_published": setup.is_published if is_latest else resolved == setup.published_version,
         "language": setup.language,
         "last_modification_timestamp": _CHANGED_AT,
         "voice_id": "retell-Cimo",
         "response_engine": _engine(agent_id, setup),
         **setup.agent,
     }
+
+
+def resolve_agent(
+    agents: Mapping[str, AgentSetup] | None, agent_id: str, version: int | str | None = None
+) -> int:
+    """The version of an agent that a request means.
+
+    Raises:
+        Refusal: 404, there is no such agent, or no such version of it.
+    """
+    setup = _setup(agents, agent_id)
+    if setup is None:
+        raise Refusal(404, f"Item {agent_id} not found from agent")
+    if agents is None and agent_id not in DEFAULT_AGENTS and isinstance(version, int):
+        return version  # nobody has set it up: it has every version
+    resolved = setup.version_of(version)
+    if resolved is None:
+        raise Refusal(404, f"Item {agent_id} version {version} not found from agent")
+    return resolved
+
+
+def check_caller(numbers: Mapping[str, Document] | None, from_number: str, to_number: str) -> None:
+    """Refuse a number that the workspace does not have, or that may not call this country.
+
+    Raises:
+        Refusal: 404 or 400.
+    """
+    if numbers is not None and from_number not in numbers:
+        raise Refusal(404, "from_number was not found in this workspace")
+    allowed = number_document(numbers, from_number).get("allowed_outbound_country_list")
+    if allowed and not {str(each).upper() for each in allowed} & _countries_of(to_number):
+        message = "Country of to_number is not in the allowed outbound country list of the phone number"
+        raise Refusal(400, message)
+
+
+def _countries_of(number: str) -> set[str]:
+    """The countries that share the calling code of a number in E.164."""
+    digits = number.removeprefix("+")
+    codes = (int(digits[:length]) for length in (1, 2, 3) if digits[:length].isdecimal())
+    return {country for code in codes for country in COUNTRY_CODE_TO_REGION_CODE.get(code, ())}
 
 
 def prompt_document(agents: Mapping[str, AgentSetup] | None, prompt_id: str, engine: str) -> Document:

@@ -16,6 +16,7 @@ from typing import Any
 from speechaid.demo.simulator import calls, listing, placed_calls
 from speechaid.demo.simulator.bodies import CreateBody, Refusal, digest, read_create
 from speechaid.demo.simulator.calls import Call
+from speechaid.demo.simulator.directory import check_caller, resolve_agent
 from speechaid.demo.simulator.document import describe, item
 from speechaid.demo.simulator.placed_calls import PlacedCallsFile
 from speechaid.demo.simulator.script import Outcome, choose, rng_for
@@ -38,6 +39,7 @@ class AcceptedCreate:
     body_digest: str
     key_fingerprint: str
     key_expires_at: float
+    agent_version: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +92,16 @@ class Workspace:
             if known.call_id is None:
                 raise Refusal(409, "a request with this idempotency_key is being processed")
             return self._calls[known.call_id]
-        self._refuse(body, now)
+        version = self._refuse(body, now)
         expires_at = now + self.settings.key_seconds
         if body.idempotency_key:
             self._keys[body.idempotency_key] = _Key(body_digest=body_digest, expires_at=expires_at)
         return AcceptedCreate(
-            body=body, body_digest=body_digest, key_fingerprint=key_fingerprint, key_expires_at=expires_at
+            body=body,
+            body_digest=body_digest,
+            key_fingerprint=key_fingerprint,
+            key_expires_at=expires_at,
+            agent_version=version,
         )
 
     def place(self, accepted: AcceptedCreate, now: float) -> Call:
@@ -113,7 +119,16 @@ class Workspace:
             key_fingerprint=accepted.key_fingerprint,
             body_digest=accepted.body_digest,
         )
-        placing = calls.Placing(body=body, outcome=outcome, rng=rng, settings=self.settings, now=now)
+        if outcome.reason == "user_requested_dnc" and not body.detects_dnc:
+            outcome = Outcome(reason="user_hangup")
+        placing = calls.Placing(
+            body=body,
+            outcome=outcome,
+            rng=rng,
+            settings=self.settings,
+            now=now,
+            agent_version=accepted.agent_version,
+        )
         call = calls.plan(identity, placing)
         if body.idempotency_key:
             self._keys[body.idempotency_key] = _Key(
@@ -213,16 +228,21 @@ class Workspace:
             return None
         return known
 
-    def _refuse(self, body: CreateBody, now: float) -> None:
+    def _refuse(self, body: CreateBody, now: float) -> int:
+        """Refuse what Retell would; return the agent's version that the request means."""
         owned = self.settings.from_numbers
         if owned is not None and body.from_number not in owned:
             raise Refusal(404, "from_number was not found in this workspace")
+        check_caller(self.settings.numbers, body.from_number, body.to_number)
+        agent_id, version = body.given("override_agent_id"), body.given("override_agent_version")
+        resolved = 0 if agent_id is None else resolve_agent(self.settings.agents, agent_id, version)
         if body.honor_internal_dnc and self._is_do_not_call(body.to_number, now):
             raise Refusal(400, "to_number belongs to a contact that is marked do_not_call")
         limit = self.settings.calls_per_second
         if limit is not None and self._rate(body.from_number, now) > limit:
             message = "Account rate limited, please throttle your requests."
             raise Refusal(429, message, retry_headers(1.0))
+        return resolved
 
     def _is_do_not_call(self, number: str, now: float) -> bool:
         """Whether the operator listed the number, or the person asked for it in an earlier call."""

@@ -318,3 +318,192 @@ def test_a_pause_that_comes_while_retell_is_asked_holds(
         assert "paused or resumed meanwhile" in str(resuming.exception())
     assert operator.batch(batch)["is_active"] is False
     assert operator.batch(batch)["pause"]["reason"] == "wrong amounts"
+
+
+# -- agent, version and number of a batch ------------------------------------------------------------------
+
+TWO_AGENTS: Document = {
+    "agents": {
+        AGENT: {"name": "Cobranza", "version": 4},
+        "agent_2": {"name": "Segundo", "version": 7, "is_published": False, "published_version": 5},
+        "agent_draft": {"name": "Borrador", "version": 1, "is_published": False},
+    },
+    "numbers": {
+        "+15005550006": {},
+        "+56220000001": {"allowed_outbound_country_list": ["CL"]},
+    },
+}
+
+
+def pin(operator: Operator, batch: str) -> tuple[object, object] | None:
+    """Agent and version that are pinned."""
+    found = operator.batch(batch).get("agent_pin")
+    return None if found is None else (found["agent_id"], found["version"])
+
+
+def test_a_start_pins_the_version_that_the_agent_has_then(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator)
+    assert pin(operator, batch) is None
+    answer = operator.run("resume-batch", batch=batch)
+    assert pin(operator, batch) == (AGENT, 4)
+    assert answer["agent"] == {
+        "agent_id": AGENT,
+        "agent_source": "settings",
+        "version": 4,
+        "version_source": "pinned",
+        "from_number": "+15005550006",
+        "number_source": "settings",
+        "language": None,
+    }
+    assert operator.store.holds.table.find_one({"_id": "level"})["needs"] == 2  # type: ignore[index]
+
+
+def test_an_import_that_starts_pins_the_version_too(operator: Operator, simulator: SimulatorProcess) -> None:
+    simulator.change(**TWO_AGENTS)
+    answer = operator.run("import", file=CSV, filename="m.csv", start=True, agent="agent_2", **ALWAYS)
+    assert pin(operator, answer["batch_id"]) == ("agent_2", 5)
+    assert (answer["agent"]["version"], answer["agent"]["agent_source"]) == (5, "batch")
+
+
+def test_an_agent_without_a_published_version_is_called_with_its_draft_and_that_is_said(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator, agent="agent_draft")
+    assert "its draft 1" in operator.run("resume-batch", batch=batch)["agent_warning"]
+    assert pin(operator, batch) == ("agent_draft", 1)
+
+
+@pytest.mark.parametrize("version", ["latest", "latest_published", "3"])
+def test_a_version_that_is_chosen_is_not_pinned(
+    operator: Operator, simulator: SimulatorProcess, version: str
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator, agent_version=version)
+    answer = operator.run("resume-batch", batch=batch)
+    assert pin(operator, batch) is None
+    assert (str(answer["agent"]["version"]), answer["agent"]["version_source"]) == (version, "batch")
+
+
+def test_a_pause_keeps_the_version_and_the_next_start_says_that_there_is_a_newer_one(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator)
+    operator.run("resume-batch", batch=batch)
+    operator.run("pause-batch", batch=batch)
+    simulator.change(agents={AGENT: {"version": 6}})
+    answer = operator.run("resume-batch", batch=batch)
+    assert pin(operator, batch) == (AGENT, 4)
+    assert "keeps version 4 of its agent; Retell has 6" in answer["agent_warning"]
+
+
+@pytest.mark.parametrize(
+    "edit", [{"agent": AGENT}, {"unset": ["agent-version"]}, {"unset": ["agent"]}], ids=str
+)
+def test_an_edit_of_the_agent_pins_the_version_of_that_moment(
+    operator: Operator, simulator: SimulatorProcess, edit: Document
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator)
+    operator.run("resume-batch", batch=batch)
+    simulator.change(agents={AGENT: {"version": 6}})
+    answer = operator.run("edit-batch", batch=batch, **edit)
+    assert pin(operator, batch) == (AGENT, 6)
+    assert {"option": "pinned_version", "old": f"4 of {AGENT}", "new": f"6 of {AGENT}"} in answer["changes"]
+
+
+def test_another_agent_is_pinned_in_the_same_write_and_only_for_a_batch_that_was_started(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator)
+    operator.run("edit-batch", batch=batch, agent="agent_2")
+    assert pin(operator, batch) is None
+    operator.run("resume-batch", batch=batch)
+    assert pin(operator, batch) == ("agent_2", 5)
+    operator.run("edit-batch", batch=batch, agent=AGENT)
+    assert pin(operator, batch) == (AGENT, 4)
+
+
+def test_what_retell_does_not_have_is_refused_when_a_batch_is_made_edited_or_started(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator)
+    refused: dict[str, Document] = {
+        "no agent agent_9": {"agent": "agent_9"},
+        "has no version 5": {"agent_version": "5"},
+        "does not have the batch's number": {"from_number": "+56220000009"},
+        "may call CL alone, not MX": {"from_number": "+56220000001", "country": "MX"},
+    }
+    for words, options in refused.items():
+        assert words in str(operator.refusal("create-batch", name="April", **options))
+        assert words in str(operator.refusal("edit-batch", batch=batch, **options))
+    assert "agent_id" not in operator.batch(batch)["call_settings"]
+    operator.run("edit-batch", batch=batch, agent="agent_2")
+    simulator.change(agents={AGENT: {}})
+    assert "no agent agent_2" in str(operator.refusal("resume-batch", batch=batch))
+    assert operator.batch(batch)["is_active"] is False
+
+
+def test_while_retell_is_away_an_edit_is_written_and_the_answer_says_what_was_not_checked(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    batch = imported(operator)
+    operator.run("resume-batch", batch=batch)
+    simulator.fault("outage")
+    answer = operator.run("edit-batch", batch=batch, agent="agent_2")
+    assert operator.batch(batch)["call_settings"]["agent_id"] == "agent_2"
+    assert "were not checked" in answer["warning"]
+    assert "version is not pinned" in answer["warning"]
+    made = operator.run("create-batch", name="April", agent="agent_9")
+    assert "were not checked" in made["warning"]
+
+
+def test_a_start_without_retell_says_that_no_version_is_pinned(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.fault("outage")
+    batch = imported(operator)
+    answer = operator.run("resume-batch", batch=batch)
+    assert "version is not pinned" in answer["agent_warning"]
+    assert pin(operator, batch) is None
+    simulator.clear_faults()
+    operator.run("resume-batch", batch=batch)
+    assert pin(operator, batch) is not None
+
+
+def test_a_batch_is_compared_with_its_own_agent(operator: Operator, simulator: SimulatorProcess) -> None:
+    agents = {AGENT: {}, "agent_2": {"prompt": {"general_prompt": "Hola {{apodo}}"}}}
+    simulator.change(agents=agents)
+    batch = imported(operator, agent="agent_2")
+    answer = operator.run("check-agent", batch=batch)
+    assert (answer["agent_id"], answer["lacking"]) == ("agent_2", ["apodo"])
+    assert "{{apodo}}" in operator.run("resume-batch", batch=batch)["agent_warning"]
+
+
+def test_agent_and_number_are_copied_and_shown_as_they_are_typed(
+    operator: Operator, simulator: SimulatorProcess
+) -> None:
+    simulator.change(**TWO_AGENTS)
+    options: Document = {
+        "agent": "agent_2",
+        "agent_version": "latest",
+        "from_number": "+56220000001",
+        "language": "es-419",
+        "voicemail_option": "leave Llame al 600.",
+        "dnc_detection": "no",
+        "country": "CL",
+    }
+    assert operator.store.holds.table.find_one({"_id": "level"}) is None
+    operator.run("create-batch", name="March", **options)
+    assert operator.store.holds.table.find_one({"_id": "level"})["needs"] == 2  # type: ignore[index]
+    copy = operator.run("create-batch", name="April", copy_from="March")
+    rows = {row["option"]: row["value"] for row in operator.run("batch", batch="April")["settings"]}
+    assert {name: rows[name] for name in options} == options
+    assert operator.batch(copy["batch_id"])["call_settings"]["dnc_detection"] is False

@@ -128,6 +128,11 @@ def unknown_number(campaign: Campaign) -> None:
     campaign.stage.simulator.change(numbers={})
 
 
+def unknown_agent_of_a_batch(campaign: Campaign) -> None:
+    campaign.stage.simulator.change(agents={campaign.stage.settings.retell.agent_id: {}})
+    campaign.batch(call_settings={"agent_id": "agent_gone"})
+
+
 def unreachable(campaign: Campaign) -> None:
     campaign.set(RETELL_BASE_URL="http://127.0.0.1:1")
 
@@ -177,6 +182,7 @@ CAUSES: dict[str, Callable[[Campaign], object]] = {
     "slow_retell": slow_retell,
     "unknown_agent": unknown_agent,
     "unknown_number": unknown_number,
+    "batch_agent_unknown": unknown_agent_of_a_batch,
     "concurrency_limit": lambda campaign: campaign.stage.simulator.change(concurrency_limit=2),
     "clock_skew_retell": lambda campaign: campaign.stage.simulator.change(date_skew_seconds=600),
     "orphaned_jobs": lambda campaign: campaign.job("job-2", batch_id="batch-of-nobody"),

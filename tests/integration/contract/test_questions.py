@@ -10,6 +10,7 @@ import pytest
 from speechaid.model.job import Job
 from speechaid.model.states import JobStatus
 from speechaid.store.connection import Store
+from speechaid.store.do_not_call import person_forms
 from speechaid.store.queue_stats import DueJobs, QueueStats
 from tests.integration.contract.documents import (
     BATCH,
@@ -88,6 +89,29 @@ def test_a_claimed_job_is_read_with_what_may_forbid_its_dial(grounds: Store) -> 
     assert seen.batch is not None
     lost = grounds.preflight.read_with_job(held.id, "other", KEY, account_id=None, batch_id=None, numbers=[A])
     assert lost is None
+
+
+@pytest.mark.parametrize("account", ["acc-1", "*"])
+def test_a_listed_person_forbids_the_dial_in_the_same_read(grounds: Store, account: str) -> None:
+    key = "id:123456785"
+    grounds.do_not_call.add_person(account, key, source="call")
+    grounds.do_not_call.add_person("acc-2", "id:9", source="call")
+    held = claim(grounds)
+    of_other = person_forms("acc-2", key) if account == "acc-1" else person_forms("acc-2", "id:7")
+    for person, expected in ((person_forms("acc-1", key), True), (of_other, False), ([], False)):
+        wanted: dict[str, Any] = {
+            "account_id": "acc-1",
+            "batch_id": BATCH,
+            "numbers": [A, B],
+            "person": person,
+        }
+        seen = grounds.preflight.read(held.id, KEY, **wanted)
+        found = grounds.preflight.read_with_job(held.id, str(held.claim_token), KEY, **wanted)
+        assert found is not None
+        for documents in (seen, found[1]):
+            assert documents.is_person_listed is expected
+            assert documents.listed == {B}
+            assert documents.asked_person == set(person)
 
 
 @pytest.mark.parametrize("contact", [None, {"phones": B}, {"phones": []}, "text"], ids=str)

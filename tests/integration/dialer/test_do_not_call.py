@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from speechaid.dialer.claim import JobClaimer
+from speechaid.dialer.preflight import evaluate, read_preflight
 from tests.support.stage import Stage
 
-A, B = "+12025550181", "+12025550182"
+A, B, C = "+12025550181", "+12025550182", "+12025550183"
 
 
 def test_a_request_made_in_a_call_stops_the_jobs_of_every_host(stage: Stage) -> None:
     stage.add_job(A, job_id="first")
-    stage.add_job(A, B, job_id="second")
+    # Another person of the same number, who has one more.
+    stage.add_job(A, B, job_id="second", contact=of_person("2-7", A, B))
     stage.add_job(A, job_id="third")
     stage.simulator.script({A: ["user_requested_dnc"], B: ["user_hangup"]})
     here, there = stage.context("worker-1@host-a:1"), stage.context("worker-1@host-b:1")
@@ -120,3 +123,51 @@ def test_a_job_with_an_invalid_and_a_listed_phone_ends_by_the_list(stage: Stage)
     context = stage.context()
     assert stage.run_until_finished(context)["cancel_reason"] == "on_do_not_call_list"
     assert [call["to_number"] for call in stage.placed_calls()] == [A]
+
+
+def of_person(dni: str, *numbers: str) -> dict[str, object]:
+    return {"name": "Ana", "dni": dni, "phones": list(numbers), "next_phone_index": 0}
+
+
+def test_who_asks_in_a_call_is_not_called_on_another_number_either(stage: Stage) -> None:
+    stage.add_job(A, job_id="asked", contact=of_person("12.345.678-5", A))
+    stage.simulator.script({A: ["user_requested_dnc"]})
+    context = stage.context()
+    assert stage.dial_next(context)
+    stage.add_job(B, job_id="other-number", contact=of_person("12345678-5", B))
+    stage.add_job(C, job_id="other-person", contact=of_person("11111112-K", C))
+    stage.simulator.script({C: ["user_hangup"]})
+    for _ in range(3):
+        stage.dial_next(context)
+
+    assert [call["to_number"] for call in stage.placed_calls()] == [A, C]
+    assert stage.job("other-number")["cancel_reason"] == "on_do_not_call_list"
+    (entry,) = stage.store.do_not_call.people_entries("id:123456785")
+    assert (entry["source"], entry["job_id"]) == ("call", "asked")
+    assert (stage.store.holds.table.find_one({"_id": "level"}) or {})["needs"] == 2
+
+
+def test_a_person_listed_between_claim_and_dial_is_not_called(stage: Stage) -> None:
+    """The second look before a dial knows the person, too."""
+    stage.add_job(A, job_id="job-1", contact=of_person("12.345.678-5", A))
+    context = stage.context()
+    candidate = JobClaimer(context).claim()
+    assert candidate is not None
+    stage.store.do_not_call.add_person("*", "id:123456785", source="test")
+    preflight = read_preflight(context, candidate.job)
+    assert preflight.listed == {A}
+    assert not evaluate(context, candidate.job, A, preflight).may_dial
+
+
+def test_another_account_may_call_the_person(stage: Stage) -> None:
+    stage.store.accounts.table.insert({"account_id": "acc-1", "plan_type": "unlimited"})
+    stage.store.accounts.table.insert({"account_id": "acc-2", "plan_type": "unlimited"})
+    stage.add_job(A, job_id="one", account_id="acc-1", contact=of_person("12.345.678-5", A))
+    stage.add_job(B, job_id="two", account_id="acc-2", contact=of_person("12.345.678-5", B))
+    stage.store.do_not_call.add_person("acc-1", "id:123456785", source="test")
+    stage.simulator.script({B: ["user_hangup"]})
+    context = stage.context()
+    for _ in range(3):
+        stage.dial_next(context)
+    assert [call["to_number"] for call in stage.placed_calls()] == [B]
+    assert stage.job("one")["cancel_reason"] == "on_do_not_call_list"

@@ -123,4 +123,6 @@ def test_ring_and_call_limits_of_an_edit_go_to_retell_with_the_next_call(
     assert bodies[0]["agent_override"]["agent"] == {
         "ring_duration_ms": 20_000,
         "max_call_duration_ms": 90_000,
+        "timezone": context.settings.dialling.default_timezone,
+        "enable_dnc_detection": True,
     }

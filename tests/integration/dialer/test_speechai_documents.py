@@ -23,7 +23,7 @@ WRITTEN_JOB = {
     *("completed_at", "finished_at", "failed_at", "call_id", "call_started_at", "call_ended_at"),
     *("call_duration_seconds", "call_result", "last_error", "fecha_pago_cliente", "monto_pago_cliente"),
     *("revision", "crashes", "last_outcome", "dead_phones", "next_try_at", "reserved_amount"),
-    *("suspend_reason", "suspended_at", "cancel_reason"),
+    *("suspend_reason", "suspended_at", "cancel_reason", "last_agent_id", "last_from_number"),
 }
 WRITTEN_BATCH = {
     *("total_jobs", "pending_jobs", "completed_jobs", "failed_jobs", "suspended_jobs"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -17,7 +18,7 @@ from speechaid.retell import directory as directory_module
 from speechaid.retell.client import RetellClient
 from speechaid.retell.directory import RetellDirectory
 from speechaid.retell.faults import Blocked, ItemUnknown, RetellUnavailable
-from tests.support.retell_requests import KEY, client_of
+from tests.support.retell_requests import KEY, choice_of, client_of
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,64 @@ def test_the_prompt_is_read_in_the_version_that_the_agent_uses(
     agent = directory.get_agent("a")
     assert (agent.version, agent.engine_version) == (7, 7)
     assert (directory.get_prompt(agent) or {})["version"] == 7
+
+
+@pytest.mark.parametrize(
+    ("asked", "version", "published"),
+    [
+        (None, 7, False),
+        ("latest", 7, False),
+        ("latest_published", 5, True),
+        (2, 2, False),
+        ("prod", 4, False),
+    ],
+)
+def test_an_agent_is_read_in_the_version_that_is_asked_for(
+    simulator: SimulatorProcess, client: RetellClient, asked: int | str | None, version: int, published: bool
+) -> None:
+    simulator.change(
+        agents={"a": {"version": 7, "is_published": False, "published_version": 5, "tags": {"prod": 4}}}
+    )
+    agent = RetellDirectory(client, 20).get_agent("a", asked)
+    assert (agent.version, agent.is_published) == (version, published)
+
+
+@pytest.mark.parametrize(
+    ("setup", "version"),
+    [
+        ({"version": 7}, 7),
+        ({"version": 7, "is_published": False, "published_version": 5}, 5),
+        ({"version": 7, "is_published": False}, 7),
+    ],
+)
+def test_the_current_version_is_the_published_one_and_else_the_draft(
+    simulator: SimulatorProcess, client: RetellClient, setup: dict[str, Any], version: int
+) -> None:
+    simulator.change(agents={"a": setup})
+    assert RetellDirectory(client, 20).get_current_agent("a").version == version
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, (True, True, True)),
+        ({"agent_id": "b"}, (False, False, True)),
+        ({"version": 8}, (True, False, True)),
+        ({"version": "latest"}, (True, True, True)),
+        ({"version": "latest_published"}, (True, False, True)),
+        ({"from_number": "+56220000009"}, (True, True, False)),
+    ],
+)
+def test_a_choice_is_looked_up_agent_version_and_number(
+    simulator: SimulatorProcess,
+    client: RetellClient,
+    changes: dict[str, Any],
+    found: tuple[bool, bool, bool],
+) -> None:
+    simulator.change(agents={"a": {"version": 7, "is_published": False}}, numbers={"+56220000001": {}})
+    choice = replace(choice_of("a", "+56220000001"), version=3)
+    answer = RetellDirectory(client, 20).find_choice(replace(choice, **changes))
+    assert (answer.has_agent, answer.has_version, answer.number is not None) == found
 
 
 def test_what_retell_does_not_have_is_unknown_and_not_unavailable(

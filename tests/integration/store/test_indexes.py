@@ -161,8 +161,32 @@ LOOKUPS: dict[str, tuple[Callable[[Store], Any], int]] = {
         lambda store: store.jobs.select({"contact.phones": "+12025550000"}, status=None, limit=9),
         0,
     ),
+    "jobs of a national id": (
+        lambda store: store.people.find(store.people.of_id(["id:1"], ["1", 1], None), 9),
+        0,
+    ),
+    "jobs of a person's phone": (
+        lambda store: store.people.find(store.people.of_phone(["line:1"], ["+12025550000"], None), 9),
+        0,
+    ),
+    "jobs of a name": (
+        lambda store: store.people.find(store.people.of_name("ana", ["Ana", "ANA"], None), 9),
+        0,
+    ),
     "jobs by their last call": (
         lambda store: store.jobs.select({"last_outcome": "busy"}, status=None, limit=9),
+        0,
+    ),
+    "jobs by the agent of their last call": (
+        lambda store: store.jobs.select({"last_agent_id": "agent_1"}, status=None, limit=9),
+        0,
+    ),
+    "jobs by the number that called them last": (
+        lambda store: store.jobs.select({"last_from_number": "+12025550199"}, status=None, limit=9),
+        0,
+    ),
+    "lines of an agent": (
+        lambda store: store.logs.latest(9, job_id=None, event=None, after=None, agent="agent_1"),
         0,
     ),
     "commands about a batch": (lambda store: store.logs.of_batch("b", 9), 0),

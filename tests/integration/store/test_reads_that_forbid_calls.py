@@ -36,6 +36,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "batches.register_dial": lambda store: store.batches.register_dial("b", "key", at_most=None),
     "batches.cancelled_ids": lambda store: store.batches.cancelled_ids(),
     "do_not_call.listed": lambda store: store.do_not_call.listed(["+56911111111"]),
+    "do_not_call.listed_people": lambda store: store.do_not_call.listed_people(["person:id:1:a"]),
+    "do_not_call.people_entries": lambda store: store.do_not_call.people_entries("id:1"),
     "holds.find_hold": lambda store: store.holds.find_hold(),
     "holds.read": lambda store: store.holds.read("fingerprint"),
     "holds.require_level": lambda store: store.holds.require_level(Level.FIRST, by="ana"),
@@ -51,6 +53,8 @@ FORBIDS: dict[str, Callable[[Store], object]] = {
     "jobs.open_dials": lambda store: store.jobs.open_dials("b"),
     "jobs.renew_to_dial": lambda store: store.jobs.renew_to_dial(JOB, 60.0),
     "jobs.reread": lambda store: store.jobs.reread(JOB),
+    "people.find": lambda store: store.people.find([{"person_keys": "person"}], 9),
+    "people.stream": lambda store: list(store.people.stream([{"person_keys": "person"}])),
     "preflight.read": lambda store: store.preflight.read(
         1, "fingerprint", account_id="a", batch_id="b", numbers=["+56911111111"]
     ),
@@ -81,12 +85,17 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     batches.find_by_prefix batches.get batches.imported_into batches.names_by_prefix batches.new_id
     batches.newest batches.newest_of_account batches.note_import batches.note_invalid_number
     batches.of_same_name batches.pause
-    batches.pause_all batches.random_name batches.register_live_dial batches.resume batches.resume_all
-    batches.settle_dial batches.stale_dials batches.write_counts batches.write_settings
+    batches.pause_all batches.pause_refused batches.pin_agent batches.random_name
+    batches.register_live_dial batches.resume batches.resume_all batches.settle_dial
+    batches.stale_dials batches.with_own_agent batches.write_counts batches.write_settings
     diagnostics.ahead_of diagnostics.awaiting_account diagnostics.busy_numbers diagnostics.holder_of
     diagnostics.open_dials diagnostics.pending_of diagnostics.recent_calls diagnostics.recent_outcomes
     diagnostics.rejected_jobs diagnostics.served_jobs diagnostics.suspended_for diagnostics.tried_again
     diagnostics.unreadable diagnostics.unreadable_answers do_not_call.add do_not_call.add_many
+    do_not_call.add_numbers_of_person do_not_call.add_person do_not_call.entries_of_lines
+    do_not_call.people_size do_not_call.remove_person operator_actions.cancel_jobs people.calls_of
+    people.with_open_dial
+    operator_actions.mark_paid operator_actions.set_paid_amount
     do_not_call.entry do_not_call.mark_read do_not_call.other_forms do_not_call.remove do_not_call.size
     holds.breakers holds.hold holds.hold_batches holds.release_batches holds.unhold holds.write_breaker
     imports.count_begun imports.count_untouched imports.create imports.delete_untouched imports.find
@@ -104,7 +113,8 @@ DOES_NOT_FORBID: frozenset[str] = frozenset(
     operator_actions.drop_request operator_actions.in_progress operator_actions.move
     operator_actions.release operator_actions.reset operator_actions.resettable operator_actions.resume
     operator_actions.start_imported operator_actions.stuck operator_actions.waiting_for_retry
-    operator_actions.with_unknown_call pages.page queue.accounts_with_suspended queue.convert_due_times
+    operator_actions.with_unknown_call pages.page people.of_id people.of_name people.of_phone
+    queue.accounts_with_suspended queue.convert_due_times
     queue.drop_legacy_retry queue.legacy_retries queue.make_scheduled_pending queue.requeue_legacy_retry
     queue.respell_statuses queue.resume_suspended queue.suspend_waiting requests.ask results.aggregate
     results.of_call results.of_job results.record transactions.finish_top_ups transactions.page

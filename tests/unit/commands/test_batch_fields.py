@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from speechaid.commands.batch_fields import OPTIONS, batch_fields, options_of
+from speechaid.commands.batch_fields import OPTIONS, batch_fields, level_of, options_of
 from speechaid.commands.batch_view import defaults_of
 from speechaid.commands.interfaces import CommandRefused
+from speechaid.model.levels import Level
 from speechaid.model.states import Outcome
 from speechaid.protocol.commands import COMMANDS, OUTCOMES
 from speechaid.settings import get_settings
@@ -30,6 +31,12 @@ GIVEN: dict[str, Any] = {
     "max_call_duration": 300,
     "max_concurrent_calls": 4,
     "voicemail_counts": True,
+    "agent": "agent_2",
+    "agent_version": 3,
+    "from_number": "+56223456789",
+    "language": "es-419",
+    "voicemail_option": "leave Llame al 600.",
+    "dnc_detection": "no",
 }
 
 
@@ -90,8 +97,59 @@ def test_weekdays_are_shown_as_they_are_typed(stored: list[int], shown: str) -> 
         {"days_of_week": "weekdays"},
         {"timezone": "Mars"},
         {"max_attempts": "many"},
+        {"agent_id": "agent 2"},
+        {"agent_version": "-1"},
+        {"from_number": "223456789"},
+        {"language": "es-CL"},
+        {"voicemail_option": "leave"},
+        {"dnc_detection": "a veces"},
     ],
 )
 def test_a_setting_that_no_option_can_say_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(CommandRefused, match="cannot be understood"):
         options_of({"call_settings": settings})
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "stored"),
+    [
+        ("agent_version", "3", 3),
+        ("agent_version", "latest_published", "latest_published"),
+        ("agent_version", "prod.2026", "prod.2026"),
+        ("language", "ES-419", "es-419"),
+        ("voicemail_option", "Hangup", "hangup"),
+        ("voicemail_option", "leave  Llame al 600.", "leave Llame al 600."),
+        ("voicemail_option", "agent", "agent"),
+        ("dnc_detection", "yes", True),
+        ("dnc_detection", "no", False),
+    ],
+)
+def test_what_a_batch_tells_its_agent_is_stored_as_it_is_read(
+    option: str, typed: str, stored: object
+) -> None:
+    assert batch_fields({**NOTHING, option: typed}, name="March")["call_settings"] == {option: stored}
+
+
+@pytest.mark.parametrize(
+    ("option", "typed"),
+    [
+        ("agent", "two agents"),
+        ("agent_version", "3.5"),
+        ("agent_version", "99999999999"),
+        ("from_number", "22 345 6789"),
+        ("language", "es-CL"),
+        ("voicemail_option", "leave"),
+        ("voicemail_option", "hang up"),
+        ("voicemail_option", f"leave {'x' * 1001}"),
+    ],
+)
+def test_what_retell_would_not_take_is_refused_when_it_is_typed(option: str, typed: str) -> None:
+    with pytest.raises(CommandRefused, match=f"^{option}: .*cannot be understood"):
+        batch_fields({**NOTHING, option: typed}, name="March")
+
+
+@pytest.mark.parametrize("option", sorted(GIVEN))
+def test_a_batch_requires_the_level_of_what_an_older_daemon_would_not_heed(option: str) -> None:
+    heeded_since = {"agent", "agent_version", "from_number", "language", "voicemail_option", "dnc_detection"}
+    wanted = Level.PEOPLE_AND_AGENTS if option in heeded_since else Level.FIRST
+    assert level_of(batch_fields({**NOTHING, option: GIVEN[option]}, name="March")) is wanted

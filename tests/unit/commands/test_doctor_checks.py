@@ -95,6 +95,10 @@ def test_a_healthy_campaign_has_no_finding(settings: Settings) -> None:
         ({"retell": RetellFacts(milliseconds=9000.0)}, "slow_retell"),
         ({"retell": RetellFacts(milliseconds=1.0, has_agent=False)}, "unknown_agent"),
         ({"retell": RetellFacts(milliseconds=1.0, has_number=False)}, "unknown_number"),
+        (
+            {"retell": RetellFacts(milliseconds=1.0, batch_faults={"b1": "Retell has no agent x"})},
+            "batch_agent_unknown",
+        ),
         ({"retell": RetellFacts(milliseconds=1.0, calls=0, limit=0)}, "concurrency_limit"),
         ({"retell": RetellFacts(milliseconds=1.0, date=NOW - timedelta(hours=1))}, "clock_skew_retell"),
         ({"batches": {}}, "orphaned_jobs"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from speechaid.demo.audit import Audit, AuditPolicy, audit
+from speechaid.demo.audit import Audit, AuditPolicy, WantedAgent, audit
 from speechaid.model.job import Job
 
 A, B = "+12125550101", "+12125550102"
@@ -200,3 +200,45 @@ def test_a_job_whose_status_does_not_follow_from_its_calls_is_reported() -> None
     assert audit_job(NEVER_ANSWERED[:1], status="failed", attempts=2).differences == [
         "job-1 is failed, but its calls have not ended it"
     ]
+
+
+AS_WANTED: Document = {"agent_id": "agent_a", "agent_version": 3, "from_number": "+12125550199"}
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        ({}, None),
+        ({"agent_id": "agent_b"}, "c1: called with agent agent_b instead of agent_a"),
+        ({"agent_version": 4}, "c1: called with version 4 instead of 3"),
+        ({"from_number": "+12125550111"}, "c1: called with number"),
+        ({"metadata": {"job_id": "job-1", "batch_id": "another"}, "agent_id": "agent_b"}, None),
+    ],
+)
+def test_a_call_with_another_agent_version_or_number_than_its_batch_s_is_unjustified(
+    made: Document, fault: str | None
+) -> None:
+    entry = {**call("c1", A, "user_hangup", 0, connected=True), **AS_WANTED}
+    entry["metadata"] = {"job_id": "job-1", "batch_id": "batch-1"}
+    entry |= made
+    agent = {name: entry[name] for name in AS_WANTED}
+    job = {"_id": 1, "job_id": "job-1", "status": "done", "contact": {"phones": [A]}}
+    found = audit(
+        placed_calls=[entry],
+        overlaps=[],
+        jobs=[Job.read(job)],
+        results=[result(entry, **agent)],
+        policy=POLICY,
+        wanted={"batch-1": WantedAgent(agent_id="agent_a", version=3, from_number="+12125550199")},
+    )
+    assert found.agrees
+    assert [sentence[: len(fault or "")] for sentence in found.unjustified] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize("name", AS_WANTED)
+def test_a_result_with_another_agent_than_the_call_had_differs(name: str) -> None:
+    entry = {**call("c1", A, "user_hangup", 0, connected=True), **AS_WANTED}
+    wrong = {**AS_WANTED, name: "another"}
+    found = audit_job([entry], status="done", attempts=0, results=[result(entry, **wrong)])
+    assert len(found.differences) == 1
+    assert found.differences[0].startswith("c1: ")

@@ -277,6 +277,15 @@ FAULTY = {
     "a ring below zero": ({"ring_timeout": -1}, "ring_timeout -1 cannot"),
     "a delay of centuries": ({"retry_delay_hours": 1e7}, "retry_delay_hours 10000000.0 cannot"),
     "a call of weeks": ({"max_call_duration": 1e6}, "max_call_duration 1000000.0 cannot"),
+    "no agent's id": ({"agent_id": ["agent_1"]}, "agent_id ['agent_1'] cannot"),
+    "no version": ({"agent_version": 2.5}, "agent_version 2.5 cannot"),
+    "no number that could call": ({"from_number": "anonymous"}, "from_number 'anonymous' cannot"),
+    "an unknown language": ({"language": "klingon"}, "language 'klingon' cannot"),
+    "an unknown voicemail option": (
+        {"voicemail_option": {"type": "x"}},
+        "voicemail_option {'type': 'x'} cannot",
+    ),
+    "an unreadable detection": ({"dnc_detection": 7}, "dnc_detection 7 cannot"),
     "an unreadable switch": ({"voicemail_counts": "a veces"}, "voicemail_counts 'a veces' cannot"),
 }
 

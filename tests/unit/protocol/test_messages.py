@@ -83,7 +83,7 @@ def test_an_argument_has_bounds_and_an_allowed_default(spec: CommandSpec, argume
 
 
 def test_a_request_gets_defaults() -> None:
-    filters = dict.fromkeys(("batch", "account", "outcome", "number", "from", "to"))
+    filters = dict.fromkeys(("batch", "account", "outcome", "number", "agent", "from_number", "from", "to"))
     assert accepted(request("jobs")).args == {**filters, "status": None, "limit": 50}
 
 
@@ -247,12 +247,12 @@ def test_a_client_of_the_unix_socket_may_write() -> None:
 GRANTS = {
     Access.STATUS: "status batches alerts top keys completion",
     Access.READ: "imports jobs job explain forecast report promises export dnc events logs doctor ids"
-    " check-agent agents numbers batch accounts account transactions",
+    " check-agent agents numbers batch accounts account transactions person",
     Access.WRITE: "drain undrain pause-worker resume-worker scale reload log-level shutdown create-batch"
     " pause-batch resume-batch pause-all resume-all cancel-batch import undo-import suspend-job resume-job"
     " cancel-job hang-up release-stuck reset-jobs suspend-account resume-account hold unhold dnc-add"
     " dnc-remove dnc-import edit-batch redial-batch delete-batch create-account edit-account"
-    " top-up",
+    " top-up opt-out paid",
 }
 
 
@@ -266,7 +266,8 @@ def test_what_people_type_is_told_from_ids_and_choices() -> None:
     }
     assert prose == {
         *("reason", "description", "name", "filename", "map", "sheet", "accept", "refuse"),
-        *("number", "country", "hours", "days", "timezone", "note"),
+        *("number", "country", "hours", "days", "timezone", "from_number", "voicemail_option"),
+        *("person", "file", "column", "amount_column", "note"),
     }
 
 

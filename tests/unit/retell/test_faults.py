@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -11,6 +13,7 @@ from pydantic import TypeAdapter
 from requests.structures import CaseInsensitiveDict
 from retell.types import CallCreatePhoneCallParams, CallListParams
 
+from speechaid.model.agent_settings import LANGUAGES
 from speechaid.retell import answers
 from speechaid.retell.client import Concurrency, RetellClient, _filters
 from speechaid.retell.faults import (
@@ -28,8 +31,9 @@ from speechaid.retell.faults import (
     create_fault_for,
     other_fault_for,
 )
-from speechaid.retell.requests_body import create_body
+from speechaid.retell.requests_body import create_body, settings_fields, settings_fields_of
 from speechaid.rules.refusals import SMALL_REQUEST_BYTES
+from tests.support.retell_requests import choice_of
 
 NOW = datetime(2026, 7, 3, 12, tzinfo=UTC)
 #: Statuses that prove that a create made no call; everything else proves nothing.
@@ -192,30 +196,90 @@ def test_valid_json_that_bson_cannot_hold_is_converted() -> None:
 
 BODIES: dict[str, dict[str, Any]] = {
     "everything": {
+        "choice": replace(
+            choice_of(), version=3, language="es-419", voicemail="leave Llame al 600.", dnc_detection=False
+        ),
         "variables": {"nombre": "Ana"},
         "metadata": {"job_id": "j", "batch_id": "b", "attempt": 2, "account_id": None},
         "ring_seconds": 25.5,
         "max_call_seconds": 600,
     },
-    "nothing optional": {"variables": {}, "metadata": {}, "ring_seconds": None, "max_call_seconds": None},
+    "nothing optional": {
+        "choice": choice_of(),
+        "variables": {},
+        "metadata": {},
+        "ring_seconds": None,
+        "max_call_seconds": None,
+    },
+    "a floating version, voicemails hung up": {
+        "choice": replace(choice_of(), version="latest_published", voicemail="hangup"),
+        "variables": {},
+        "metadata": {},
+        "ring_seconds": None,
+        "max_call_seconds": None,
+    },
+    **{
+        f"in {language}": {
+            "choice": replace(choice_of(), language=language),
+            "variables": {},
+            "metadata": {},
+            "ring_seconds": None,
+            "max_call_seconds": None,
+        }
+        for language in sorted(LANGUAGES)
+    },
 }
+
+
+def made_of(fields: dict[str, Any]) -> dict[str, Any]:
+    return create_body(to_number="+56900000001", key="k", timezone="America/Santiago", **fields)
 
 
 @pytest.mark.parametrize("fields", BODIES.values(), ids=BODIES)
 def test_a_create_body_is_what_the_official_sdk_would_send(fields: dict[str, Any]) -> None:
-    made = create_body(from_number="+56200000001", to_number="+56900000001", agent_id="a", key="k", **fields)
+    made = made_of(fields)
     # Validation drops names that the API does not know.
     assert TypeAdapter(CallCreatePhoneCallParams).validate_python(made, strict=True) == made
 
 
 def test_a_create_body_has_the_dial_key_twice_and_only_strings_in_its_metadata() -> None:
-    made = create_body(
-        from_number="+56200000001", to_number="+56900000001", agent_id="a", key="k", **BODIES["everything"]
-    )
+    made = made_of(BODIES["everything"])
     assert made["idempotency_key"] == "k"
     assert made["metadata"] == {"job_id": "j", "batch_id": "b", "attempt": "2", "speechaid_dial_key": "k"}
     assert made["honor_internal_dnc"] is True
-    assert made["agent_override"] == {"agent": {"ring_duration_ms": 25_500, "max_call_duration_ms": 600_000}}
+
+
+def test_a_create_body_names_agent_version_and_number_and_overrides_the_agents_own_settings() -> None:
+    made = made_of(BODIES["everything"])
+    assert (made["from_number"], made["override_agent_id"]) == ("+56200000001", "agent_1")
+    assert made["override_agent_version"] == 3
+    assert made["agent_override"] == {
+        "agent": {
+            "ring_duration_ms": 25_500,
+            "max_call_duration_ms": 600_000,
+            "timezone": "America/Santiago",
+            "enable_dnc_detection": False,
+            "language": "es-419",
+            "voicemail_option": {"action": {"type": "static_text", "text": "Llame al 600."}},
+        }
+    }
+
+
+def test_what_a_batch_leaves_open_is_left_to_the_agent_but_zone_and_dnc_detection() -> None:
+    made = made_of(BODIES["nothing optional"])
+    assert made["agent_override"] == {"agent": {"timezone": "America/Santiago", "enable_dnc_detection": True}}
+    assert "override_agent_version" not in made
+
+
+@pytest.mark.parametrize("fields", BODIES.values(), ids=BODIES)
+def test_what_the_settings_decide_is_found_again_in_a_stored_body(fields: dict[str, Any]) -> None:
+    decided = settings_fields(
+        fields["choice"],
+        timezone="America/Santiago",
+        ring_seconds=fields["ring_seconds"],
+        max_call_seconds=fields["max_call_seconds"],
+    )
+    assert settings_fields_of(json.loads(json.dumps(made_of(fields)))) == decided
 
 
 @pytest.mark.parametrize(
@@ -225,20 +289,9 @@ def test_a_create_body_has_the_dial_key_twice_and_only_strings_in_its_metadata()
 def test_times_are_clamped_to_retells_limits(
     ring: float, longest: float, ring_ms: int, longest_ms: int
 ) -> None:
-    made = create_body(
-        from_number="+1",
-        to_number="+2",
-        agent_id="a",
-        variables={},
-        metadata={},
-        key="k",
-        ring_seconds=ring,
-        max_call_seconds=longest,
-    )
-    assert made["agent_override"]["agent"] == {
-        "ring_duration_ms": ring_ms,
-        "max_call_duration_ms": longest_ms,
-    }
+    optional = {"ring_seconds": ring, "max_call_seconds": longest}
+    agent = made_of(BODIES["nothing optional"] | optional)["agent_override"]["agent"]
+    assert (agent["ring_duration_ms"], agent["max_call_duration_ms"]) == (ring_ms, longest_ms)
 
 
 def test_a_list_request_is_what_the_official_sdk_would_send() -> None:

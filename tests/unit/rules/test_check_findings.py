@@ -59,6 +59,8 @@ def server(
         (check_findings.number_known(["CL"]), Level.OK),
         (check_findings.number_unknown(before_start=False), Level.FAIL),
         (check_findings.number_unknown(before_start=True), Level.WARN),
+        (check_findings.batch_agents(2, {}), Level.OK),
+        (check_findings.batch_agents(2, {"batch-1": "Retell has no agent x"}), Level.WARN),
         (check_findings.not_checked("agent", "no answer"), Level.WARN),
         (check_findings.descriptors(limit=1024, needed=524, least=140, workers=6), Level.OK),
         (check_findings.descriptors(limit=None, needed=524, least=140, workers=6), Level.OK),

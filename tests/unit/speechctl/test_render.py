@@ -483,6 +483,87 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"account_id": "acc-1", "status": "active", "was": "suspended", "jobs_resumed": 2},
         "2 jobs pending again",
     ),
+    "person": (
+        {
+            "as_of": "2026-03-02T10:00:00+00:00",
+            "understood_as": ["national id"],
+            "account": None,
+            "people": [
+                {
+                    "name": "Ana Rojas",
+                    "dni": "12345678-5",
+                    "accounts": ["acc-1"],
+                    "phones": ["+569******71"],
+                    "jobs": 1,
+                    "understood_as": "national id",
+                }
+            ],
+            "more_people": False,
+            "jobs": [
+                {
+                    "job_id": "job-1",
+                    "batch_id": "batch-1",
+                    "batch_name": "March",
+                    "account_id": "acc-1",
+                    "status": "cancelled",
+                    "why": "cancelled: paid",
+                    "attempts": 1,
+                    "phones": ["+569******71"],
+                    "paid": {"amount": 1000, "currency": "CLP"},
+                }
+            ],
+            "calls": [],
+            "more": False,
+            "opt_outs": [
+                {
+                    "what": "the person",
+                    "since": "2026-03-02T10:00:00+00:00",
+                    "by": "maria",
+                    "job": None,
+                }
+            ],
+            "next_dial": None,
+            "note": None,
+        },
+        "job-1  March  cancelled: paid; paid 1000 CLP",
+    ),
+    "opt-out": (
+        {
+            "known": True,
+            "understood_as": ["name"],
+            "name": "Ana Rojas",
+            "dni": None,
+            "accounts": [None],
+            "as_person": False,
+            "phones": ["+569******71"],
+            "jobs": 2,
+            "more": False,
+            "remark": None,
+            "in_call": [],
+            "was_listed": False,
+            "cancelled": 1,
+        },
+        "no job has a national id of the person: only these numbers are listed",
+    ),
+    "paid": (
+        {
+            "dry_run": False,
+            "file": "payers.csv",
+            "people": 2,
+            "not_found_count": 1,
+            "not_found": [{"line": 3, "dni": "1-9"}],
+            "cancelled": 1,
+            "in_call": [],
+            "ended": 1,
+            "recorded": 2,
+            "recorded_before": 0,
+            "amounts": 0,
+            "amounts_known": 0,
+            "bad_rows_count": 0,
+            "bad_rows": [],
+        },
+        "payers.csv: 2 people recorded as paid",
+    ),
     "explain": (
         {
             "job_id": "job-1",

@@ -317,7 +317,7 @@ def verdict(outcome: Outcome, cause: str, status: JobStatus, result: dict[str, A
 
 TALKED = {"connected": True, "duration_ms": 30_500}
 RANG = {"connected": False, "duration_ms": 0}
-ENDED = {"next_steps", "calls_ended"}
+ENDED = {"next_steps", "calls_ended", "agent_calls_ended"}
 DURATION = {"call_duration_seconds", "call_duration_seconds_sum"}
 COUNTED = [
     (

@@ -1,0 +1,169 @@
+"""The results of commands about one person as blocks; pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from speechctl.render.blocks import Block, Heading, Result, table
+from speechctl.render.text import as_words, duration, local_time, plural, with_local_times, zone_name
+
+#: Rows of a list that are shown; --json has more.
+_MAX_SHOWN: Final = 10
+
+
+def person(result: Result) -> list[Block]:
+    """The result of ``person``."""
+    understood = " or ".join(result["understood_as"])
+    if not result["people"]:
+        blocks: list[Block] = [f"no job is of that person, understood as {understood}; {result['note']}"]
+        return blocks + _opt_outs(result)
+    if len(result["people"]) > 1 or result["more_people"]:
+        return _candidates(result, understood)
+    (one,) = result["people"]
+    title = ", ".join(str(part) for part in (one["name"], one["dni"]) if part) or "a person without a name"
+    blocks = [
+        Heading(text=f"{title}: {plural(int(one['jobs']), 'job')}, found by {understood}"),
+        f"phones: {', '.join(one['phones']) or 'none'}",
+        _next_dial(result["next_dial"]),
+    ]
+    blocks += _opt_outs(result)
+    blocks.append(
+        table(
+            "jobs",
+            "job batch status #attempts phones",
+            [
+                [row["job_id"], _batch(row), _status(row), row["attempts"], ", ".join(row["phones"])]
+                for row in result["jobs"]
+            ],
+        )
+    )
+    calls = [
+        [
+            local_time(row["at"]),
+            _batch(row),
+            row["phone"],
+            as_words(row["outcome"] or ""),
+            duration(float(row["duration_ms"] or 0) / 1000),
+            row["from_number"],
+            row["agent"],
+            row["call_id"],
+        ]
+        for row in result["calls"]
+    ]
+    blocks.append(
+        table("calls", "at batch phone outcome #talked from agent call", calls) if calls else "no calls yet"
+    )
+    blocks.append(f"times in {zone_name(result['as_of'])}")
+    if result["more"]:
+        blocks.append("there are more, of which the latest are shown; --limit shows more")
+    return blocks
+
+
+def _candidates(result: Result, understood: str) -> list[Block]:
+    rows = [
+        [one["name"], one["dni"], ", ".join(one["phones"]), one["jobs"], ", ".join(map(str, one["accounts"]))]
+        for one in result["people"]
+    ]
+    more = "; there are more" if result["more_people"] else ""
+    return [
+        f"several people may be meant, by {understood}: give the national id or the number of one{more}",
+        table("", "name id phones #jobs account", rows),
+    ]
+
+
+def _next_dial(found: Result | None) -> str:
+    if found is None:
+        return "next dial: none, no job waits"
+    others = int(found["waiting_jobs"]) - 1
+    more = f" ({plural(others, 'more job waits', 'more jobs wait')})" if others else ""
+    phone = f" to {found['phone']}" if found["phone"] else ""
+    at = f" {local_time(found['at'])}" if found["at"] else ""
+    where = f"{_batch(found)}{phone}{at}".strip()
+    return f"next dial: {where}{': ' if where else ''}{with_local_times(found['sentence'])}{more}"
+
+
+def _opt_outs(result: Result) -> list[Block]:
+    return [
+        f"opted out: {row['what']}, since {local_time(row['since'])} ({row['by']}"
+        f"{', job ' + row['job'] if row['job'] else ''})"
+        for row in result["opt_outs"]
+    ]
+
+
+def _batch(row: Result) -> str:
+    return str(row.get("batch_name") or row.get("batch_id") or "")
+
+
+def _status(row: Result) -> str:
+    paid = row.get("paid")
+    if not paid:
+        return str(row["why"])
+    amount = " ".join(str(paid[name]) for name in ("amount", "currency") if paid.get(name) is not None)
+    return f"{row['why']}; paid{f' {amount}' if amount else ''}"
+
+
+def opt_out(result: Result) -> list[Block]:
+    """The result of ``opt-out``."""
+    who = ", ".join(str(result[name]) for name in ("name", "dni") if result.get(name))
+    phones = ", ".join(result["phones"])
+    if not result["known"]:
+        what = " and ".join(
+            part for part in ("the national id" if result["as_person"] else "", phones) if part
+        )
+        where = f" in account {result['accounts'][0]}" if result["accounts"] and result["as_person"] else ""
+        blocks: list[Block] = [
+            f"no job is of that person, understood as {' and '.join(result['understood_as'])}"
+        ]
+        blocks.append(
+            f"{what} {'was already' if result['was_listed'] else 'is now'} on the do-not-call list{where}"
+        )
+        return [*blocks, f"! {result['remark']}"] if result["remark"] else blocks
+    done = (
+        "was on the do-not-call list already"
+        if result["was_listed"]
+        else "will not be called again, on any host"
+    )
+    blocks = [f"{who or 'the person'} {done}: {phones or 'no phone'}"]
+    if result["as_person"]:
+        blocks.append("a number that comes with this national id later is not called either")
+    else:
+        blocks.append("no job has a national id of the person: only these numbers are listed")
+    blocks.append(f"{plural(int(result['cancelled']), 'job')} cancelled of {result['jobs']}")
+    if result["in_call"]:
+        jobs = ", ".join(result["in_call"])
+        blocks.append(f"in a call right now, which continues: {jobs} (speechctl hang-up JOB ends it)")
+    if result["more"]:
+        blocks.append(
+            "there are more jobs of these numbers than were read; they are not dialled on them either"
+        )
+    return blocks
+
+
+def paid(result: Result) -> list[Block]:
+    """The result of ``paid``."""
+    who = ", ".join(str(result[name]) for name in ("name", "dni") if result.get(name))
+    head = plural(int(result["people"]), "person", "people") if result["file"] else who or "the person"
+    would = "would be " if result["dry_run"] else ""
+    blocks: list[Block] = [
+        f"{result['file'] + ': ' if result['file'] else ''}{head} {would}recorded as paid"
+        if result["recorded"] or not result["recorded_before"]
+        else f"{result['file'] + ': ' if result['file'] else ''}{head} was recorded as paid before",
+        f"{plural(int(result['cancelled']), 'waiting job')} {would}cancelled, {result['ended']} had ended",
+    ]
+    if result["in_call"]:
+        jobs = ", ".join(result["in_call"][:_MAX_SHOWN])
+        blocks.append(f"in a call right now, which continues and is not repeated: {jobs}")
+    if result["amounts"] or result["amounts_known"]:
+        known = f", {result['amounts_known']} had one already" if result["amounts_known"] else ""
+        blocks.append(f"{plural(int(result['amounts']), 'amount')} {would}recorded{known}")
+    missing = result["not_found"][:_MAX_SHOWN]
+    if missing:
+        blocks.append(f"{plural(int(result['not_found_count']), 'id')} without a job:")
+        blocks += [f"  line {row['line']}: {row['dni']}" for row in missing]
+        more = int(result["not_found_count"]) - len(missing)
+        blocks += [f"  and {more} more (--json lists them)"] if more > 0 else []
+    bad = result["bad_rows"][:_MAX_SHOWN]
+    if bad:
+        blocks.append(f"{plural(int(result['bad_rows_count']), 'line')} not read:")
+        blocks += [f"  line {row['line']}: {row['reason']}" for row in bad]
+    return blocks
